@@ -1,0 +1,136 @@
+//! The tables' columns, as data: the lake turns them into Arrow and Delta schemas.
+//!
+//! Names, types and order are a stored format: the golden file beside the test holds them.
+
+/// Version of the tables' layout, stored as a table property; a newer one is refused (E13).
+pub const TABLE_FORMAT_VERSION: u32 = 1;
+
+/// A column's type; the tables know no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// UTF-8.
+    String,
+    /// Bytes.
+    Binary,
+    /// 16-bit integer.
+    Short,
+    /// 32-bit integer.
+    Int,
+    /// 64-bit integer.
+    Long,
+    /// IEEE 754 double.
+    Double,
+    /// Truth value.
+    Bool,
+    /// µs since 1970 UTC.
+    Timestamp,
+    /// Days since 1970-01-01.
+    Date,
+}
+
+/// One column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// May it be null?
+    pub nullable: bool,
+}
+
+/// One table: columns in order, the partition columns first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, also its folder's.
+    pub name: &'static str,
+    /// How many of the first columns are partition columns: they stand in paths, not in files.
+    pub partition_columns: usize,
+    /// All columns.
+    pub columns: &'static [Column],
+}
+
+impl Table {
+    /// The columns that stand in paths.
+    pub fn partition_columns(&self) -> &'static [Column] {
+        &self.columns[..self.partition_columns]
+    }
+
+    /// The columns that stand in files.
+    pub fn file_columns(&self) -> &'static [Column] {
+        &self.columns[self.partition_columns..]
+    }
+}
+
+const fn required(name: &'static str, column_type: ColumnType) -> Column {
+    Column { name, column_type, nullable: false }
+}
+
+const fn optional(name: &'static str, column_type: ColumnType) -> Column {
+    Column { name, column_type, nullable: true }
+}
+
+use ColumnType::{Binary, Date, Double, Int, Long, Short, String, Timestamp};
+
+/// Every reading, exactly once. Files are sorted by device, tag, event_time.
+pub const READINGS: Table = Table {
+    name: "readings",
+    partition_columns: 2,
+    columns: &[
+        required("site", String),
+        required("date", Date),
+        required("device", String),
+        required("tag", String),
+        required("event_time", Timestamp),
+        required("observed_time", Timestamp),
+        optional("value", Double),
+        optional("value_int", Long),
+        optional("value_text", String),
+        optional("value_bytes", Binary),
+        optional("value_type", String),
+        optional("unit", String),
+        required("quality", Short),
+        optional("quality_code", Long),
+        optional("quality_reason", String),
+        required("gateway", String),
+        required("lane", Int),
+        required("epoch", Long),
+        required("seq", Long),
+    ],
+};
+
+/// What could not be taken: why, where it came from, the raw bytes.
+pub const QUARANTINE: Table = Table {
+    name: "quarantine",
+    partition_columns: 0,
+    columns: &[
+        required("why", String),
+        required("source", String),
+        required("offset", Long),
+        required("raw", Binary),
+        required("at", Timestamp),
+    ],
+};
+
+/// The columns of `readings` that hold what was measured: they lie under their site's own master key.
+pub const VALUE_COLUMNS: [&str; 4] = ["value", "value_int", "value_text", "value_bytes"];
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_a_stored_format() {
+        let mut text = std::string::String::new();
+        for table in [READINGS, QUARANTINE] {
+            writeln!(text, "{} partitioned by {}", table.name, table.partition_columns).unwrap();
+            for c in table.columns {
+                let null = if c.nullable { "null" } else { "not null" };
+                writeln!(text, "  {} {:?} {null}", c.name, c.column_type).unwrap();
+            }
+        }
+        assert_eq!(text, include_str!("../golden/tables.v1.txt"));
+    }
+}

@@ -1,0 +1,139 @@
+//! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike.
+//!
+//! Invariants: a batch's readings have consecutive seqs; decoding what was encoded gives the same readings in
+//! the same order, bit for bit; bytes that are not exactly one valid batch are an error, never a guess. A batch of
+//! a newer version is told apart from a damaged one (E13), since it must stop its reader and not be quarantined.
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+use crate::{Epoch, ErrorKind, InvalidName, LaneId, Reading, Seq, UnknownQuality};
+
+#[expect(unreachable_pub, reason = "generated from proto/forebay/v1/reading.proto, documented there")]
+mod proto {
+    include!(concat!(env!("OUT_DIR"), "/forebay.v1.rs"));
+}
+
+/// The version that this release writes, and the newest that it reads.
+pub const WIRE_VERSION: u32 = 1;
+
+/// Most readings in one batch: bounds what a hostile record can make a reader allocate.
+pub const BATCH_READINGS_MAX: usize = 1 << 20;
+
+/// Consecutive readings of one lane's epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadingBatch {
+    /// Where they were numbered.
+    pub lane: LaneId,
+    /// In which opening of the spool.
+    pub epoch: Epoch,
+    /// Number of the first; the others follow without a hole.
+    pub first_seq: Seq,
+    /// The readings, in the order of their seqs.
+    pub readings: Vec<Reading>,
+}
+
+impl ReadingBatch {
+    /// Number of the last reading; `None` for an empty batch.
+    pub fn last_seq(&self) -> Option<Seq> {
+        let distance = (self.readings.len() as u64).checked_sub(1)?;
+        self.first_seq.checked_add(distance)
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        encode::encode(self)
+    }
+
+    /// The batch in a record's bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError::NewerVersion`] for a record of a later release (`Fatal`); anything else means that the
+    /// bytes are no batch (`Corrupt`).
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode::decode(bytes)
+    }
+}
+
+/// Why bytes are not a batch.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum DecodeError {
+    /// Not Protobuf.
+    #[error("not a protobuf message")]
+    Protobuf(#[from] prost::DecodeError),
+    /// Written by a later release.
+    #[error("wire version {found} is newer than {WIRE_VERSION}, the newest this release reads: update this program")]
+    NewerVersion {
+        /// The version that the record states.
+        found: u32,
+    },
+    /// A record without a version, so not ours.
+    #[error("the record states no wire version")]
+    NoVersion,
+    /// A name that is none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// A quality that is none.
+    #[error(transparent)]
+    Quality(#[from] UnknownQuality),
+    /// A value type that this version does not have.
+    #[error("value type {0} is unknown")]
+    ValueType(i32),
+    /// More readings than a batch may hold.
+    #[error("{0} readings in one batch, more than {BATCH_READINGS_MAX}")]
+    TooMany(u32),
+    /// Seq 0, or seqs past the end of the numbers.
+    #[error("{count} readings from seq {first_seq} are outside the numbers of an epoch")]
+    SeqRange {
+        /// The first number.
+        first_seq: u64,
+        /// How many.
+        count: u32,
+    },
+    /// Columns of one block differ in length.
+    #[error("column {column} of {tag} has {found} entries instead of {expected}")]
+    ColumnLength {
+        /// The column.
+        column: &'static str,
+        /// The block's tag.
+        tag: String,
+        /// Its entries.
+        found: usize,
+        /// The entries of the block's positions.
+        expected: usize,
+    },
+    /// A position outside the batch, or one that two blocks claim, or one that none claims.
+    #[error("position {position} is {fault} in a batch of {count}")]
+    Position {
+        /// The position.
+        position: u64,
+        /// What is wrong with it.
+        fault: &'static str,
+        /// The batch's length.
+        count: u32,
+    },
+    /// A status index without its status.
+    #[error("status {index} of {tag} is not among the block's {statuses}")]
+    StatusIndex {
+        /// The index.
+        index: u32,
+        /// The block's tag.
+        tag: String,
+        /// How many there are.
+        statuses: usize,
+    },
+}
+
+impl DecodeError {
+    /// `Fatal` for a newer version, which must stop its reader; `Corrupt` otherwise.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NewerVersion { .. } => ErrorKind::Fatal,
+            _ => ErrorKind::Corrupt,
+        }
+    }
+}

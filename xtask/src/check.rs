@@ -1,0 +1,16 @@
+//! `cargo xtask check`: what a reviewer need not look at.
+
+use crate::command::{cargo, run as run_command};
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    run_command(cargo().args(["fmt", "--all", "--check"]))?;
+    run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    run_command(
+        cargo()
+            .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    // The advisory database is fetched from outside the package registries; `cargo deny check advisories` is run where
+    // that is reachable.
+    run_command(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))
+}

@@ -1,0 +1,38 @@
+//! The project's chores: `cargo xtask check` and `cargo xtask test`.
+//!
+//! Both run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
+
+mod check;
+mod command;
+#[cfg(test)]
+mod direction;
+mod peers;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Forebay's chores")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Format, lints, documentation and dependency rules.
+    Check,
+    /// Everything that can be tested: fetches the foreign peers into the target folder, then runs all tests.
+    Test {
+        /// Arguments for `cargo test`, such as `-p forebay-lake`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().chore {
+        Chore::Check => check::run(),
+        Chore::Test { args } => test::run(&args),
+    }
+}

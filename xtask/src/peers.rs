@@ -1,0 +1,36 @@
+//! The programs that the tests talk to and that we did not write, fetched from the package registries.
+//!
+//! They are kept under the target folder and made anew only when the list changes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context as _;
+
+use crate::command::run;
+
+/// Python packages, pinned.
+const REQUIREMENTS: &str = "\
+pyarrow==26.0.1
+cryptography
+";
+
+/// A Python with [`REQUIREMENTS`].
+pub(crate) fn python(target: &Path) -> anyhow::Result<PathBuf> {
+    let home = target.join("peers/python");
+    let python = home.join("bin/python");
+    let stamp = home.join("requirements.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|made| made == REQUIREMENTS) {
+        return Ok(python);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))
+        .context("the tests need python3 with its venv module (Debian: python3-venv)")?;
+    let wanted = home.join("wanted.txt");
+    fs::write(&wanted, REQUIREMENTS)?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted))?;
+    fs::rename(&wanted, &stamp).context("keep the list of what is installed")?;
+    Ok(python)
+}
