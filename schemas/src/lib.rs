@@ -15,7 +15,7 @@ pub mod wire;
 
 pub use error::ErrorKind;
 pub use identity::{Epoch, Lane, LaneId, ReadingId, Seq};
-pub use name::{DeviceId, GatewayId, InvalidName, SiteId, TagName};
+pub use name::{DeviceId, GatewayId, InvalidName, SiteId, TagName, path_segment};
 pub use quality::{Quality, Status, UnknownQuality};
 pub use reading::{Reading, Series};
 pub use time::Timestamp;

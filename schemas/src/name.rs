@@ -43,6 +43,11 @@ pub enum InvalidName {
     },
 }
 
+/// Any text percent-encoded for one segment of a path or topic.
+pub fn path_segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
 fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
     if text.is_empty() {
         return Err(InvalidName::Empty { what });
@@ -76,7 +81,7 @@ macro_rules! name {
 
             /// The name percent-encoded for one segment of a path or topic.
             pub fn path_segment(&self) -> String {
-                utf8_percent_encode(&self.0, SEGMENT).to_string()
+                path_segment(&self.0)
             }
         }
 

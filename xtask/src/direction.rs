@@ -7,7 +7,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("forebay-schemas", &[]),
     ("forebay-stream", &["forebay-schemas"]),
     ("forebay-lake", &["forebay-schemas"]),
-    ("forebay", &["forebay-schemas", "forebay-stream", "forebay-lake"]),
+    ("forebay-compactor", &["forebay-schemas", "forebay-stream", "forebay-lake"]),
+    ("forebay", &["forebay-schemas", "forebay-stream", "forebay-lake", "forebay-compactor"]),
     ("xtask", &[]),
 ];
 

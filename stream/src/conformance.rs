@@ -1,0 +1,170 @@
+//! What every log must do, whatever it is made of. An implementation's tests call [`check`].
+//!
+//! The suite asserts; it knows nothing of files or brokers, and tests no damage, which each implementation has of its own kind.
+
+use async_trait::async_trait;
+use forebay_schemas::{
+    DeviceId, ErrorKind, InvalidName, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+};
+
+use crate::{Entry, LastSeq, LogReader, LogWriter, Offset, Record, StreamError};
+
+/// A log under test.
+#[async_trait]
+pub trait Subject: Send {
+    /// Opens the log anew, in a new epoch; the writer before has been closed.
+    async fn open(&mut self) -> Result<Box<dyn LogWriter>, StreamError>;
+    /// A reader of the open log.
+    async fn reader(&self, from: Offset) -> Result<Box<dyn LogReader>, StreamError>;
+}
+
+/// Runs the suite, each part on a new and empty log.
+///
+/// # Errors
+/// The first error of the log that was not to be expected.
+///
+/// # Panics
+/// Where the log does not do as it must.
+pub async fn check<S: Subject>(mut empty: impl FnMut() -> S) -> Result<(), StreamError> {
+    reads_back_what_was_appended(empty()).await?;
+    resumes_at_every_offset(empty()).await?;
+    ends_epochs_and_begins_higher_ones(empty()).await?;
+    forgets_for_ever(empty()).await?;
+    waits_for_new_records(empty()).await?;
+    refuses_what_it_must(empty()).await
+}
+
+/// Readings for tests: `count` of one series, numbered from `from` in their values.
+///
+/// # Errors
+/// None; the names are valid.
+pub fn readings(from: u64, count: u64) -> Result<Vec<Reading>, InvalidName> {
+    let series = Series { site: SiteId::new("plant")?, device: DeviceId::new("pump")?, tag: TagName::new("flow")? };
+    let reading = |number: u64| Reading {
+        series: series.clone(),
+        event_time: Timestamp::from_nanos(number as i64),
+        observed_time: Timestamp::from_nanos(number as i64 + 1),
+        value: Some(Value::U64(number)),
+        unit: Some("m3/h".to_owned()),
+        status: Status::GOOD,
+    };
+    Ok((from..from + count).map(reading).collect())
+}
+
+fn some(from: u64, count: u64) -> Vec<Reading> {
+    readings(from, count).unwrap_or_default()
+}
+
+/// Everything up to the end of what is synced; checks that places follow each other.
+///
+/// # Errors
+/// As the reader.
+pub async fn drain(reader: &mut dyn LogReader) -> Result<Vec<Record>, StreamError> {
+    let mut records: Vec<Record> = Vec::new();
+    while let Some(record) = reader.try_next().await? {
+        assert!(record.next > record.offset, "{record:?} makes no progress");
+        if let Some(before) = records.last() {
+            assert!(before.next <= record.offset, "{record:?} overlaps {before:?}");
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+fn taken(records: &[Record]) -> Vec<Reading> {
+    let batches =
+        records.iter().filter_map(|record| if let Entry::Batch(batch) = &record.entry { Some(batch) } else { None });
+    batches.flat_map(|batch| batch.readings.clone()).collect()
+}
+
+async fn reads_back_what_was_appended(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    let mut expected = 1;
+    for count in [1, 5, 2] {
+        let receipt = writer.append(some(expected, count)).await?;
+        assert_eq!((receipt.first_seq, receipt.last_seq), (Seq(expected), Seq(expected + count - 1)));
+        expected += count;
+    }
+    let mut reader = subject.reader(Offset(0)).await?;
+    let records = drain(&mut *reader).await?;
+    assert_eq!(taken(&records), some(1, expected - 1));
+    for record in &records {
+        let Entry::Batch(batch) = &record.entry else { continue };
+        assert_eq!(
+            batch.readings.first().and_then(|reading| reading.value.clone()),
+            Some(Value::U64(batch.first_seq.0))
+        );
+    }
+    assert_eq!(reader.try_next().await?, None);
+    writer.close().await
+}
+
+async fn resumes_at_every_offset(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    for number in 1..=4 {
+        writer.append(some(number, 1)).await?;
+    }
+    let all = drain(&mut *subject.reader(Offset(0)).await?).await?;
+    assert_eq!(all.len(), 4);
+    for (at, record) in all.iter().enumerate() {
+        assert_eq!(drain(&mut *subject.reader(record.offset).await?).await?, all[at..]);
+        assert_eq!(drain(&mut *subject.reader(record.next).await?).await?, all[at + 1..]);
+    }
+    writer.close().await
+}
+
+async fn ends_epochs_and_begins_higher_ones(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    let first = writer.append(some(1, 3)).await?;
+    writer.close().await?;
+    let writer = subject.open().await?;
+    let second = writer.append(some(1, 1)).await?;
+    assert!(second.epoch > first.epoch);
+    assert_eq!(second.first_seq, Seq::FIRST);
+    let records = drain(&mut *subject.reader(Offset(0)).await?).await?;
+    let entries: Vec<_> = records.iter().map(|record| &record.entry).collect();
+    let [Entry::Batch(one), end, Entry::Batch(two)] = entries[..] else { panic_with(&records) };
+    assert_eq!((one.epoch, two.epoch), (first.epoch, second.epoch));
+    assert_eq!(*end, Entry::EpochEnd { epoch: first.epoch, last: LastSeq::Known(Some(Seq(3))) });
+    writer.close().await
+}
+
+#[expect(clippy::panic, reason = "a suite tells of a failure by panicking")]
+fn panic_with(records: &[Record]) -> ! {
+    panic!("not a batch, an end and a batch: {records:?}")
+}
+
+async fn forgets_for_ever(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    for number in 1..=3 {
+        writer.append(some(number, 1)).await?;
+    }
+    let mut reader = subject.reader(Offset(0)).await?;
+    let all = drain(&mut *reader).await?;
+    reader.forget(all[1].next).await?;
+    assert_eq!(drain(&mut *subject.reader(Offset(0)).await?).await?, all[2..]);
+    writer.close().await?;
+    let writer = subject.open().await?;
+    let again = drain(&mut *subject.reader(Offset(0)).await?).await?;
+    assert_eq!(again.first(), all.last());
+    writer.close().await
+}
+
+async fn waits_for_new_records(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    let mut reader = subject.reader(Offset(0)).await?;
+    let (record, receipt) = tokio::join!(reader.next(), writer.append(some(1, 1)));
+    receipt?;
+    assert_eq!(taken(&[record?]), some(1, 1));
+    writer.close().await
+}
+
+async fn refuses_what_it_must(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    let empty = writer.append(Vec::new()).await;
+    assert_eq!(empty.map_err(|error| error.kind()), Err(ErrorKind::Reject));
+    writer.close().await?;
+    let late = writer.append(some(1, 1)).await;
+    assert_eq!(late.map_err(|error| error.kind()), Err(ErrorKind::Fatal));
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The spool: a gateway's log in files of its own, sealed, bounded and synced before any receipt.
+//!
+//! Segments named after their first offset hold records; a mark holds what is known of places without a segment;
+//! docs/adr/0001-segments-for-the-spool.md says why. Invariants: see [`LogWriter`](crate::LogWriter) and
+//! [`LogReader`](crate::LogReader); every opening begins a new epoch (E3) in a new segment, and no byte of an older
+//! segment is ever written again. The spool keeps no key and does not know what readings mean.
+
+mod bytes;
+mod dir;
+mod drops;
+mod header;
+mod key;
+mod limits;
+mod mark;
+mod reader;
+mod record;
+mod recover;
+mod scan;
+mod segment;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use forebay_schemas::{Epoch, LaneId, Timestamp};
+use ring::rand::SecureRandom;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinSet, spawn_blocking},
+};
+use tracing::info;
+
+use self::{
+    dir::{Dir, Medium, OsMedium},
+    header::SpoolId,
+    segment::View,
+    store::{Parts, Store},
+    writer::{Control, WAITING_MAX, run},
+};
+pub use self::{
+    key::SpoolKey,
+    limits::{Limits, OnFull},
+    reader::SpoolReader,
+    recover::TornTail,
+    writer::SpoolWriter,
+};
+use crate::{Offset, StreamError};
+
+const NANOS_PER_MILLI: i64 = 1_000_000;
+
+/// How to open a spool.
+pub struct Options {
+    /// The directory, which belongs to the spool alone; created if need be.
+    pub path: PathBuf,
+    /// The lane whose readings it takes.
+    pub lane: LaneId,
+    /// Seals everything but file names and sizes.
+    pub key: SpoolKey,
+    /// How much room it may take.
+    pub limits: Limits,
+    /// The clock at the opening, for the new epoch's number.
+    pub now: Timestamp,
+    /// Random numbers for salts and the spool's id.
+    pub random: Arc<dyn SecureRandom + Send + Sync>,
+}
+
+/// What an opening found and began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The new epoch.
+    pub epoch: Epoch,
+    /// The spool's random id, for ever: the stream's id (E5).
+    pub spool: [u8; 16],
+    /// What a crash left unfinished.
+    pub torn: Option<TornTail>,
+}
+
+/// An open spool. Dropping it stops its writer as a crash would; close it through a writer instead.
+pub struct Spool {
+    opened: Opened,
+    id: SpoolId,
+    key: SpoolKey,
+    writer: SpoolWriter,
+    view: watch::Receiver<View>,
+    _tasks: JoinSet<()>,
+}
+
+impl Spool {
+    /// Opens the spool, recovers it, and begins a new epoch. Runs within a tokio runtime.
+    ///
+    /// # Errors
+    /// `Fatal`: held by another process, sealed with another key, or of a later release; nothing is changed then. `Retry`: the
+    /// file system refused.
+    pub async fn open(options: Options) -> Result<Self, StreamError> {
+        Self::open_on(options, Box::new(OsMedium)).await
+    }
+
+    async fn open_on(options: Options, medium: Box<dyn Medium>) -> Result<Self, StreamError> {
+        let key = options.key.clone();
+        let opening = spawn_blocking(move || open(options, medium));
+        let (store, opened) = opening.await.map_err(|_| StreamError::Closed)??;
+        let view = store.view();
+        let (appends, appended) = mpsc::channel(WAITING_MAX);
+        let (control, controlled) = mpsc::channel::<Control>(1);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(store, appended, controlled));
+        let writer = SpoolWriter { appends, control };
+        Ok(Self { id: opened.spool, opened, key, writer, view, _tasks: tasks })
+    }
+
+    /// What the opening found and began.
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// A handle that appends.
+    pub fn writer(&self) -> SpoolWriter {
+        self.writer.clone()
+    }
+
+    /// A reader from an offset on; from the oldest record if that is forgotten.
+    pub fn reader(&self, from: Offset) -> SpoolReader {
+        SpoolReader::new(self.view.clone(), self.writer.control.clone(), self.id, self.key.clone(), from)
+    }
+}
+
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spool").field("opened", &self.opened).finish_non_exhaustive()
+    }
+}
+
+fn open(options: Options, medium: Box<dyn Medium>) -> Result<(Store, Opened), StreamError> {
+    let Options { path, lane, key, limits, now, random } = options;
+    let dir = Dir::open(&path, medium)?;
+    let recovered = recover::recover(&dir, &key, &*random)?;
+    let after = recovered.mark.epoch.0.checked_add(1).ok_or(StreamError::Exhausted("the lane"))?;
+    let epoch = Epoch(after.max(u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0)));
+    let opened = Opened { epoch, spool: recovered.mark.spool, torn: recovered.torn };
+    let store = Store::begin(Parts { dir, key, random, limits, lane }, recovered, epoch)?;
+    log_opened(&path, &opened);
+    Ok((store, opened))
+}
+
+fn log_opened(path: &Path, opened: &Opened) {
+    info!(path = %path.display(), epoch = %opened.epoch, torn = ?opened.torn, "opened the spool");
+}

@@ -1,0 +1,146 @@
+//! The mark: what is known of the places that have no segment any more.
+//!
+//! Layout, little-endian: magic 8 · version 2 · header length 2 · spool id 16 · salt 32 · CRC-32C 4 · sealed: epoch 8 · forgotten 8,
+//! then per kept record six numbers of 8: offset, next, kind and three of the kind. Replaced as a whole.
+
+use std::fs;
+
+use forebay_schemas::{Epoch, Seq};
+use ring::{aead::NONCE_LEN, rand::SecureRandom};
+
+use super::{
+    bytes::Fields,
+    dir::{Dir, Reserve},
+    header::{BadHeader, SpoolId, checked},
+    key::{FileKey, SALT_BYTES, SpoolKey, random},
+};
+use crate::{Damage, Entry, LastSeq, Offset, Record, StreamError};
+
+/// Its file.
+pub(super) const MARK_NAME: &str = "mark";
+/// The version that this release writes, and the newest that it reads.
+pub(super) const MARK_VERSION: u16 = 1;
+const MAGIC: &[u8; 8] = b"fbspmrk\n";
+const HEADER_BYTES: usize = 64;
+/// The file's only seal, under a key of its own.
+const NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
+
+/// What the mark holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Mark {
+    pub(super) spool: SpoolId,
+    /// The newest epoch; all earlier ones have their end records.
+    pub(super) epoch: Epoch,
+    /// Everything below is forgotten.
+    pub(super) forgotten: Offset,
+    /// What stands in the places of dropped segments.
+    pub(super) kept: Vec<Record>,
+}
+
+/// The mark as it was found.
+pub(super) enum FoundMark {
+    None,
+    Bad(BadHeader),
+    Good(Mark),
+}
+
+impl Mark {
+    /// No segment holds anything below this.
+    pub(super) fn floor(&self) -> Offset {
+        self.kept.last().map_or(self.forgotten, |kept| kept.next.max(self.forgotten))
+    }
+
+    /// Puts the mark in place, synced.
+    pub(super) fn write(&self, dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> Result<(), StreamError> {
+        let bytes = self.encode(key, random(source)?)?;
+        dir.put(MARK_NAME, &bytes, Reserve::Use).map(drop)
+    }
+
+    /// The mark in the directory.
+    pub(super) fn read(dir: &Dir, key: &SpoolKey) -> Result<FoundMark, StreamError> {
+        let path = dir.file(MARK_NAME);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Self::decode(&bytes, key).map_or_else(FoundMark::Bad, FoundMark::Good)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(FoundMark::None),
+            Err(error) => Err(StreamError::io("read", path)(error)),
+        }
+    }
+
+    pub(super) fn encode(&self, key: &SpoolKey, salt: [u8; SALT_BYTES]) -> Result<Vec<u8>, StreamError> {
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&MARK_VERSION.to_le_bytes());
+        out.extend_from_slice(&(HEADER_BYTES as u16).to_le_bytes());
+        out.extend_from_slice(&self.spool);
+        out.extend_from_slice(&salt);
+        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        let mut content = Vec::new();
+        let mut put = |number: u64| content.extend_from_slice(&number.to_le_bytes());
+        put(self.epoch.0);
+        put(self.forgotten.0);
+        for record in &self.kept {
+            let Some((kind, numbers)) = numbers(&record.entry) else { continue };
+            [record.offset.0, record.next.0, kind].into_iter().chain(numbers).for_each(&mut put);
+        }
+        let aad = out.clone();
+        FileKey::derive(key, &salt, b"forebay spool mark 1")?.seal(NONCE, &aad, &content, &mut out)?;
+        Ok(out)
+    }
+
+    pub(super) fn decode(bytes: &[u8], key: &SpoolKey) -> Result<Self, BadHeader> {
+        let header = checked(bytes, MAGIC, MARK_VERSION)?;
+        let mut fields = Fields(header.get(12..).ok_or(BadHeader::Damaged)?);
+        let spool = fields.array().ok_or(BadHeader::Damaged)?;
+        let salt = fields.array().ok_or(BadHeader::Damaged)?;
+        let file_key = FileKey::derive(key, &salt, b"forebay spool mark 1").map_err(|_| BadHeader::Damaged)?;
+        let content = file_key.open(NONCE, header, &bytes[header.len()..]).ok_or(BadHeader::WrongKey)?;
+        Self::content(spool, &content).ok_or(BadHeader::Damaged)
+    }
+
+    fn content(spool: SpoolId, content: &[u8]) -> Option<Self> {
+        let mut fields = Fields(content);
+        let (epoch, forgotten) = (Epoch(fields.u64()?), Offset(fields.u64()?));
+        let mut kept = Vec::new();
+        while !fields.0.is_empty() {
+            let (offset, next) = (Offset(fields.u64()?), Offset(fields.u64()?));
+            let entry = entry(fields.u64()?, [fields.u64()?, fields.u64()?, fields.u64()?])?;
+            kept.push(Record { offset, next, entry });
+        }
+        Some(Self { spool, epoch, forgotten, kept })
+    }
+}
+
+/// Kind and numbers of what can be kept; a batch is not kept but dropped.
+fn numbers(entry: &Entry) -> Option<(u64, [u64; 3])> {
+    Some(match entry {
+        Entry::Batch(_) => return None,
+        Entry::Dropped { epoch, first_seq, last_seq } => (0, [epoch.0, first_seq.0, last_seq.0]),
+        Entry::EpochEnd { epoch, last: LastSeq::Known(seq) } => (1, [epoch.0, seq.map_or(0, |seq| seq.0), 0]),
+        Entry::EpochEnd { epoch, last: LastSeq::Unknown { at_least } } => {
+            (2, [epoch.0, at_least.map_or(0, |seq| seq.0), 0])
+        }
+        Entry::Damaged { segment, bytes, why } => {
+            let kind = match why {
+                Damage::Record => 3,
+                Damage::Header => 4,
+                Damage::Missing => 5,
+                Damage::MarkLost => 6,
+            };
+            (kind, [segment.0, bytes.start, bytes.end])
+        }
+    })
+}
+
+fn entry(kind: u64, [a, b, c]: [u64; 3]) -> Option<Entry> {
+    let seq = (b != 0).then_some(Seq(b));
+    let damaged = |why| Entry::Damaged { segment: Offset(a), bytes: b..c, why };
+    Some(match kind {
+        0 => Entry::Dropped { epoch: Epoch(a), first_seq: Seq(b), last_seq: Seq(c) },
+        1 => Entry::EpochEnd { epoch: Epoch(a), last: LastSeq::Known(seq) },
+        2 => Entry::EpochEnd { epoch: Epoch(a), last: LastSeq::Unknown { at_least: seq } },
+        3 => damaged(Damage::Record),
+        4 => damaged(Damage::Header),
+        5 => damaged(Damage::Missing),
+        6 => damaged(Damage::MarkLost),
+        _ => return None,
+    })
+}

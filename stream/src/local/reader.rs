@@ -1,0 +1,172 @@
+//! Reading the spool while it is written.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+};
+
+use super::{
+    header::SpoolId,
+    key::SpoolKey,
+    scan::{Scan, Step},
+    segment::{Segment, View},
+    writer::{Control, ask},
+};
+use crate::{Damage, Entry, LogReader, Offset, Record, StreamError};
+
+/// Records read ahead.
+const AHEAD_MAX: usize = 32;
+const AHEAD_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads the spool in order.
+pub struct SpoolReader {
+    view: watch::Receiver<View>,
+    control: mpsc::Sender<Control>,
+    spool: SpoolId,
+    key: SpoolKey,
+    /// Where to read on when `ready` is used up.
+    at: Offset,
+    ready: VecDeque<Record>,
+    /// The segment being read, so that its records are not read twice; one that was dropped meanwhile is read to its end.
+    open: Option<(u64, Scan)>,
+}
+
+struct Ahead {
+    scan: Option<Scan>,
+    records: VecDeque<Record>,
+    /// A record that cannot be read comes after those that can.
+    failed: Option<StreamError>,
+}
+
+impl SpoolReader {
+    pub(super) fn new(
+        view: watch::Receiver<View>,
+        control: mpsc::Sender<Control>,
+        spool: SpoolId,
+        key: SpoolKey,
+        from: Offset,
+    ) -> Self {
+        Self { view, control, spool, key, at: from, ready: VecDeque::new(), open: None }
+    }
+
+    /// Reads ahead; leaves nothing ready at the end.
+    async fn fill(&mut self) -> Result<(), StreamError> {
+        let view = self.view.borrow_and_update().clone();
+        self.at = self.at.max(view.forgotten);
+        if let Some((generation, scan)) = self.open.take() {
+            let unread = scan.offset() == self.at.0 && scan.extent.next.is_some_and(|next| next > self.at.0);
+            if unread {
+                return self.read(generation, ScanFrom::Open(scan)).await;
+            }
+            let same = view.segment_at(self.at).filter(|segment| segment.generation == generation);
+            if let Some(segment) =
+                same.filter(|segment| segment.first == scan.header.first && scan.offset() == self.at.0)
+            {
+                return self.read(generation, ScanFrom::Grown(scan, segment.clone())).await;
+            }
+        }
+        if let Some(kept) = view.kept.iter().find(|kept| kept.next > self.at) {
+            let offset = kept.offset.max(self.at);
+            self.push(Record { offset, ..kept.clone() });
+            return Ok(());
+        }
+        let Some(segment) = view.segment_at(self.at) else { return Ok(()) };
+        if self.at.0 < segment.first {
+            let entry = Entry::Damaged { segment: self.at, bytes: 0..0, why: Damage::Missing };
+            self.push(Record { offset: self.at, next: Offset(segment.first), entry });
+            return Ok(());
+        }
+        self.read(segment.generation, ScanFrom::Closed(segment.clone())).await
+    }
+
+    fn push(&mut self, record: Record) {
+        self.at = record.next;
+        self.ready.push_back(record);
+    }
+
+    async fn read(&mut self, generation: u64, from: ScanFrom) -> Result<(), StreamError> {
+        let (spool, key, at) = (self.spool, self.key.clone(), self.at);
+        let ahead = spawn_blocking(move || from.read(&spool, &key, at)).await.map_err(|_| StreamError::Closed)??;
+        self.open = ahead.scan.map(|scan| (generation, scan));
+        ahead.records.into_iter().for_each(|record| self.push(record));
+        match ahead.failed {
+            Some(error) if self.ready.is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+enum ScanFrom {
+    Open(Scan),
+    Grown(Scan, Segment),
+    Closed(Segment),
+}
+
+impl ScanFrom {
+    fn read(self, spool: &SpoolId, key: &SpoolKey, at: Offset) -> Result<Ahead, StreamError> {
+        let mut ahead = Ahead { scan: None, records: VecDeque::new(), failed: None };
+        let mut scan = match self {
+            Self::Open(scan) => scan,
+            Self::Grown(mut scan, segment) => {
+                (scan.extent.bytes, scan.extent.next) = (segment.bytes, Some(segment.next));
+                scan
+            }
+            Self::Closed(segment) => match segment.scan(spool, key)? {
+                Ok(scan) => scan,
+                Err(unreadable) => {
+                    ahead.records.push_back(Record { offset: at, ..unreadable });
+                    return Ok(ahead);
+                }
+            },
+        };
+        let start = scan.position();
+        while ahead.records.len() < AHEAD_MAX && scan.position() - start < AHEAD_BYTES_MAX || ahead.records.is_empty() {
+            match scan.step() {
+                Ok(Step::Record(record)) if record.next > at => {
+                    ahead.records.push_back(Record { offset: record.offset.max(at), ..record })
+                }
+                Ok(Step::Record(_)) => {}
+                Ok(Step::End | Step::Torn { .. }) => break,
+                Err(error) => {
+                    ahead.failed = Some(error);
+                    return Ok(ahead);
+                }
+            }
+        }
+        ahead.scan = Some(scan);
+        Ok(ahead)
+    }
+}
+
+#[async_trait]
+impl LogReader for SpoolReader {
+    async fn next(&mut self) -> Result<Record, StreamError> {
+        loop {
+            if let Some(record) = self.try_next().await? {
+                return Ok(record);
+            }
+            if self.view.changed().await.is_err() && self.at >= self.view.borrow().end() {
+                return Err(StreamError::Closed);
+            }
+        }
+    }
+
+    async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {
+        while self.ready.is_empty() {
+            match self.fill().await {
+                Ok(()) => break,
+                // A segment was removed between the view and the file.
+                Err(error) if error.is_not_found() && self.view.has_changed().unwrap_or(false) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    async fn forget(&self, up_to: Offset) -> Result<(), StreamError> {
+        ask(&self.control, |reply| Control::Forget(up_to, reply)).await
+    }
+}

@@ -1,0 +1,361 @@
+//! The writing side of the spool, without tasks or waiting.
+//!
+//! Invariants: a receipt goes out after the sync of its records (E1); nothing is written to or synced in a segment after a
+//! failed write or sync there (its later syncs would lie): it is cut back and a new one begun, at the offset and seq
+//! that the failed one would have had; segments never hold more than `bytes_max`, but for the header and end records of an opening.
+
+use std::{collections::VecDeque, fs::File, sync::Arc};
+
+use forebay_schemas::{
+    Epoch, LaneId, Reading, Seq,
+    wire::{BATCH_READINGS_MAX, ReadingBatch},
+};
+use ring::rand::SecureRandom;
+use tokio::sync::{oneshot, watch};
+use tracing::warn;
+
+use super::{
+    dir::{Dir, Reserve, segment_name},
+    drops::stand_in,
+    header::{HEADER_BYTES, Header},
+    key::{SpoolKey, random},
+    limits::{Limits, OnFull},
+    mark::Mark,
+    record::{Cipher, FRAME_OVERHEAD, Kind, encode_end},
+    recover::Recovered,
+    segment::{Segment, View},
+};
+use crate::{LastSeq, Offset, Receipt, StreamError};
+
+/// Kept free for the end record.
+const END_BYTES: u64 = (FRAME_OVERHEAD + 17) as u64;
+/// Most bytes written before a sync.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Readings that wait to be written, and who waits for them.
+pub(super) struct Append {
+    pub(super) readings: Vec<Reading>,
+    pub(super) reply: oneshot::Sender<Result<Receipt, StreamError>>,
+}
+
+/// How far a commit came.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// All appends are answered.
+    Done,
+    /// The rest waits for something to be forgotten.
+    Full,
+    /// The rest waits for room on the device.
+    NoSpace,
+}
+
+/// What the store is made with.
+pub(super) struct Parts {
+    pub(super) dir: Dir,
+    pub(super) key: SpoolKey,
+    pub(super) random: Arc<dyn SecureRandom + Send + Sync>,
+    pub(super) limits: Limits,
+    pub(super) lane: LaneId,
+}
+
+/// The open log.
+pub(super) struct Store {
+    parts: Parts,
+    mark: Mark,
+    next_seq: Seq,
+    closed: Vec<Segment>,
+    active: Active,
+    generation: u64,
+    view: watch::Sender<View>,
+}
+
+struct Active {
+    segment: Segment,
+    file: File,
+    cipher: Cipher,
+    /// A write or sync failed here.
+    failed: bool,
+}
+
+enum Stop {
+    Drained,
+    Roll,
+    Full,
+}
+
+struct Stage {
+    frames: Vec<u8>,
+    taken: Vec<(Append, Receipt)>,
+    stop: Stop,
+}
+
+impl Store {
+    /// Begins `epoch` after what was recovered: a segment, the end records that are due, the mark.
+    pub(super) fn begin(parts: Parts, recovered: Recovered, epoch: Epoch) -> Result<Self, StreamError> {
+        let Recovered { mut mark, segments, next, ends, .. } = recovered;
+        mark.epoch = epoch;
+        let active = Active::begin(&parts, &mark, next.0, Seq::FIRST, 0, Reserve::Use)?;
+        let view = View {
+            forgotten: mark.forgotten,
+            kept: Arc::default(),
+            closed: Arc::default(),
+            active: active.segment.clone(),
+        };
+        let (view, _) = watch::channel(view);
+        let mut store = Self { parts, mark, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view };
+        if !ends.is_empty() {
+            let mut frames = Vec::new();
+            for (index, (epoch, last)) in (0..).zip(&ends) {
+                store.active.cipher.seal(index, Kind::EpochEnd, &encode_end(*epoch, *last), &mut frames)?;
+            }
+            store.write(&frames, ends.len() as u64)?;
+        }
+        store.write_mark()?;
+        store.parts.dir.restore_reserve();
+        store.publish();
+        Ok(store)
+    }
+
+    /// What readers follow.
+    pub(super) fn view(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    /// Writes and answers what it can; what is left has to wait, for the reason returned.
+    pub(super) fn commit(&mut self, pending: &mut VecDeque<Append>) -> Outcome {
+        loop {
+            pending.retain(|append| !append.reply.is_closed());
+            if pending.is_empty() {
+                return Outcome::Done;
+            }
+            match self.commit_group(pending) {
+                Ok(None) => {}
+                Ok(Some(outcome)) => return outcome,
+                Err(error) if error.is_no_space() => match self.make_room() {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => return Outcome::NoSpace,
+                },
+                Err(error) => {
+                    warn!(%error, "could not write to the spool, the appends that waited are refused");
+                    pending.drain(..).for_each(|append| answer(append, Err(error.clone())));
+                }
+            }
+        }
+    }
+
+    /// One write and one sync; or a step that makes them possible.
+    fn commit_group(&mut self, pending: &mut VecDeque<Append>) -> Result<Option<Outcome>, StreamError> {
+        if self.active.failed {
+            self.roll()?;
+        }
+        let stage = self.stage(pending)?;
+        if !stage.taken.is_empty() {
+            let written = self.write(&stage.frames, stage.taken.len() as u64);
+            if let Err(error) = written {
+                stage.taken.into_iter().rev().for_each(|(append, _)| pending.push_front(append));
+                return Err(error);
+            }
+            if let Some((_, receipt)) = stage.taken.last() {
+                self.next_seq = receipt.last_seq.checked_add(1).ok_or(StreamError::Exhausted("the epoch"))?;
+            }
+            self.publish();
+            stage.taken.into_iter().for_each(|(append, receipt)| answer(append, Ok(receipt)));
+            return Ok(None);
+        }
+        match stage.stop {
+            Stop::Drained => Ok(None),
+            Stop::Roll => self.roll().map(|()| None),
+            Stop::Full => Ok((!self.make_room()?).then_some(Outcome::Full)),
+        }
+    }
+
+    /// Seals appends for as long as they fit.
+    fn stage(&mut self, pending: &mut VecDeque<Append>) -> Result<Stage, StreamError> {
+        let mut stage = Stage { frames: Vec::new(), taken: Vec::new(), stop: Stop::Drained };
+        let mut seq = self.next_seq;
+        let (held, limits) = (self.bytes(), self.parts.limits);
+        while let Some(mut append) = pending.pop_front() {
+            let (content, receipt) = match self.encode(&mut append, seq) {
+                Ok(encoded) => encoded,
+                Err(error) => {
+                    answer(append, Err(error));
+                    continue;
+                }
+            };
+            let frame = (content.len() + FRAME_OVERHEAD) as u64;
+            let staged = stage.frames.len() as u64;
+            let full_segment = self.active.segment.bytes + staged + frame + END_BYTES > limits.segment_bytes;
+            let header = if full_segment { HEADER_BYTES as u64 } else { 0 };
+            stage.stop = match (held + staged + header + frame + END_BYTES > limits.bytes_max, full_segment) {
+                (true, _) => Stop::Full,
+                (false, true) => Stop::Roll,
+                (false, false) if stage.frames.len() >= GROUP_BYTES_MAX => Stop::Roll,
+                (false, false) => {
+                    let index = self.active.index() + stage.taken.len() as u64;
+                    self.active.cipher.seal(index, Kind::Batch, &content, &mut stage.frames)?;
+                    seq = receipt.last_seq.checked_add(1).ok_or(StreamError::Exhausted("the epoch"))?;
+                    stage.taken.push((append, receipt));
+                    continue;
+                }
+            };
+            pending.push_front(append);
+            break;
+        }
+        Ok(stage)
+    }
+
+    fn encode(&self, append: &mut Append, first_seq: Seq) -> Result<(Vec<u8>, Receipt), StreamError> {
+        let count = append.readings.len() as u64;
+        if count > BATCH_READINGS_MAX as u64 {
+            return Err(StreamError::TooLarge { found: count, max: BATCH_READINGS_MAX as u64, unit: "readings" });
+        }
+        let readings = std::mem::take(&mut append.readings);
+        let batch = ReadingBatch { lane: self.parts.lane.clone(), epoch: self.mark.epoch, first_seq, readings };
+        let (content, last_seq) = (batch.encode(), batch.last_seq());
+        append.readings = batch.readings;
+        let max = self.parts.limits.segment_bytes - (HEADER_BYTES + FRAME_OVERHEAD) as u64 - END_BYTES;
+        if content.len() as u64 > max {
+            return Err(StreamError::TooLarge { found: content.len() as u64, max, unit: "bytes" });
+        }
+        let last_seq = last_seq.ok_or(StreamError::Empty)?;
+        Ok((content, Receipt { epoch: self.mark.epoch, first_seq, last_seq }))
+    }
+
+    /// Writes and syncs; after a failure the segment is cut back and done with.
+    fn write(&mut self, frames: &[u8], count: u64) -> Result<(), StreamError> {
+        let Active { segment, file, failed, .. } = &mut self.active;
+        let medium = &self.parts.dir.medium;
+        let written = medium.write(file, frames, segment.bytes).and_then(|()| medium.sync(file));
+        if let Err(source) = written {
+            *failed = true;
+            if let Err(error) = file.set_len(segment.bytes) {
+                warn!(path = %segment.path.display(), %error, "could not cut back a segment after a failed write");
+            }
+            return Err(StreamError::io("write", &*segment.path)(source));
+        }
+        segment.bytes += frames.len() as u64;
+        segment.next += count;
+        Ok(())
+    }
+
+    fn roll(&mut self) -> Result<(), StreamError> {
+        let next = self.active.segment.next;
+        let generation = self.generation + 1;
+        let active = Active::begin(&self.parts, &self.mark, next, self.next_seq, generation, Reserve::Keep)?;
+        let old = std::mem::replace(&mut self.active, active);
+        // An empty one was replaced under its own name.
+        if old.segment.next > old.segment.first {
+            self.closed.push(old.segment);
+        }
+        self.generation = generation;
+        self.publish();
+        Ok(())
+    }
+
+    /// Forgets everything below `up_to`: first in the mark, then in the directory.
+    pub(super) fn forget(&mut self, up_to: Offset) -> Result<(), StreamError> {
+        let up_to = up_to.min(Offset(self.active.segment.next));
+        if up_to > self.mark.forgotten {
+            let old = (self.mark.forgotten, self.mark.kept.clone());
+            self.mark.forgotten = up_to;
+            self.mark.kept.retain(|record| record.next > up_to);
+            if let Err(error) = self.write_mark() {
+                (self.mark.forgotten, self.mark.kept) = old;
+                return Err(error);
+            }
+        }
+        let passed = self.closed.partition_point(|segment| segment.next <= self.mark.forgotten.0);
+        self.publish();
+        let removed = self.remove_oldest(passed);
+        self.parts.dir.restore_reserve();
+        removed
+    }
+
+    /// Gives up the oldest segment, if the limits say so and there is one besides the active.
+    fn make_room(&mut self) -> Result<bool, StreamError> {
+        let Some(oldest) = self.closed.first().filter(|_| self.parts.limits.on_full == OnFull::DropOldest) else {
+            return Ok(false);
+        };
+        let kept = stand_in(oldest, &self.mark, &self.parts.key)?;
+        warn!(segment = oldest.first, bytes = oldest.bytes, "the spool is full, dropped its oldest segment");
+        let old = std::mem::replace(&mut self.mark.kept, kept);
+        if let Err(error) = self.write_mark() {
+            self.mark.kept = old;
+            return Err(error);
+        }
+        self.publish();
+        let removed = self.remove_oldest(1);
+        self.parts.dir.restore_reserve();
+        removed.map(|()| true)
+    }
+
+    fn remove_oldest(&mut self, count: usize) -> Result<(), StreamError> {
+        for _ in 0..count {
+            let Some(oldest) = self.closed.first() else { break };
+            self.parts.dir.remove(&oldest.path)?;
+            self.closed.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Writes the epoch's end record.
+    pub(super) fn end(&mut self) -> Result<(), StreamError> {
+        if self.active.failed {
+            self.roll()?;
+        }
+        let last = Some(Seq(self.next_seq.0 - 1)).filter(|seq| seq.0 > 0);
+        let mut frame = Vec::new();
+        let content = encode_end(self.mark.epoch, LastSeq::Known(last));
+        self.active.cipher.seal(self.active.index(), Kind::EpochEnd, &content, &mut frame)?;
+        self.write(&frame, 1)?;
+        self.publish();
+        Ok(())
+    }
+
+    fn write_mark(&self) -> Result<(), StreamError> {
+        self.mark.write(&self.parts.dir, &self.parts.key, &*self.parts.random)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.closed.iter().map(|segment| segment.bytes).sum::<u64>() + self.active.segment.bytes
+    }
+
+    /// Shows readers what is synced; files about to be removed are hidden first.
+    fn publish(&self) {
+        let floor = self.mark.floor();
+        self.view.send_replace(View {
+            forgotten: self.mark.forgotten,
+            kept: Arc::new(self.mark.kept.clone()),
+            closed: Arc::new(self.closed.iter().filter(|segment| segment.next > floor.0).cloned().collect()),
+            active: self.active.segment.clone(),
+        });
+    }
+}
+
+impl Active {
+    fn begin(
+        parts: &Parts,
+        mark: &Mark,
+        first: u64,
+        first_seq: Seq,
+        generation: u64,
+        reserve: Reserve,
+    ) -> Result<Self, StreamError> {
+        let header = Header { spool: mark.spool, first, epoch: mark.epoch, first_seq, salt: random(&*parts.random)? };
+        let (bytes, key) = header.encode(&parts.key)?;
+        let name = segment_name(first);
+        let file = parts.dir.put(&name, &bytes, reserve)?;
+        let path = parts.dir.file(&name).into();
+        let segment = Segment { first, next: first, bytes: bytes.len() as u64, path, generation };
+        Ok(Self { segment, file, cipher: Cipher::new(key, &header), failed: false })
+    }
+
+    fn index(&self) -> u64 {
+        self.segment.next - self.segment.first
+    }
+}
+
+/// Answers who still waits; one that does not has no use for it.
+fn answer(append: Append, result: Result<Receipt, StreamError>) {
+    drop(append.reply.send(result));
+}

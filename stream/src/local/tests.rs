@@ -1,0 +1,179 @@
+//! The spool on real files.
+
+mod codec;
+mod damage;
+mod faults;
+mod room;
+
+use std::{fs, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use forebay_schemas::{Epoch, GatewayId, Lane, LaneId, Seq, Timestamp};
+use ring::rand::SystemRandom;
+use tempfile::TempDir;
+
+use super::{Limits, OnFull, Options, Spool, SpoolKey, dir::Medium};
+use crate::{
+    Entry, LastSeq, LogReader, LogWriter, Offset, Record, StreamError,
+    conformance::{self, Subject, drain, readings},
+};
+
+fn lane() -> LaneId {
+    LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) }
+}
+
+fn roomy() -> Limits {
+    Limits::new(1 << 20, 1 << 16, OnFull::Block).unwrap()
+}
+
+fn options(path: &Path, limits: Limits) -> Options {
+    let now = Timestamp::from_nanos(5_000_000);
+    Options {
+        path: path.to_owned(),
+        lane: lane(),
+        key: SpoolKey::new([7; 32]),
+        limits,
+        now,
+        random: Arc::new(SystemRandom::new()),
+    }
+}
+
+async fn open(path: &Path) -> Spool {
+    Spool::open(options(path, roomy())).await.unwrap()
+}
+
+async fn open_on(path: &Path, limits: Limits, medium: Box<dyn Medium>) -> Spool {
+    Spool::open_on(options(path, limits), medium).await.unwrap()
+}
+
+async fn all(spool: &Spool) -> Vec<Record> {
+    drain(&mut spool.reader(Offset(0))).await.unwrap()
+}
+
+async fn append(spool: &Spool, from: u64, count: u64) -> crate::Receipt {
+    spool.writer().append(readings(from, count).unwrap()).await.unwrap()
+}
+
+/// The directory as a crash at this moment would leave it.
+fn image(dir: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect();
+    paths.sort();
+    paths
+}
+
+fn batches(records: &[Record]) -> Vec<&Record> {
+    records.iter().filter(|record| matches!(record.entry, Entry::Batch(_))).collect()
+}
+
+struct Subjected {
+    dir: TempDir,
+    spool: Option<Spool>,
+}
+
+#[async_trait]
+impl Subject for Subjected {
+    async fn open(&mut self) -> Result<Box<dyn LogWriter>, StreamError> {
+        let spool = Spool::open(options(self.dir.path(), roomy())).await?;
+        let writer = spool.writer();
+        self.spool = Some(spool);
+        Ok(Box::new(writer))
+    }
+
+    async fn reader(&self, from: Offset) -> Result<Box<dyn LogReader>, StreamError> {
+        Ok(Box::new(self.spool.as_ref().ok_or(StreamError::Closed)?.reader(from)))
+    }
+}
+
+#[tokio::test]
+async fn the_spool_conforms() {
+    conformance::check(|| Subjected { dir: TempDir::new().unwrap(), spool: None }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_keeps_all_receipts_and_begins_a_new_epoch() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    assert_eq!(spool.opened().epoch, Epoch(5), "the clock in milliseconds");
+    append(&spool, 1, 3).await;
+    append(&spool, 4, 1).await;
+    let before = all(&spool).await;
+    let crashed = image(dir.path());
+    let spool = open(crashed.path()).await;
+    assert_eq!(spool.opened().epoch, Epoch(6), "the last epoch and one");
+    assert_eq!(spool.opened().torn, None);
+    append(&spool, 1, 1).await;
+    let after = all(&spool).await;
+    assert_eq!(after[..2], before);
+    assert_eq!(after[2].entry, Entry::EpochEnd { epoch: Epoch(5), last: LastSeq::Known(Some(Seq(4))) });
+    assert_eq!(after[2].offset, Offset(2));
+    // Crash after crash: each epoch has one end record, the empty ones too.
+    let crashed = image(crashed.path());
+    let third = image(open_and_keep(crashed.path()).await.path());
+    let ends: Vec<_> = all(&open(third.path()).await)
+        .await
+        .into_iter()
+        .filter(|record| matches!(record.entry, Entry::EpochEnd { .. }))
+        .collect();
+    let ends: Vec<_> = ends.into_iter().map(|record| record.entry).collect();
+    let end = |epoch, last| Entry::EpochEnd { epoch: Epoch(epoch), last: LastSeq::Known(last) };
+    assert_eq!(ends, [end(5, Some(Seq(4))), end(6, Some(Seq(1))), end(7, None)]);
+}
+
+async fn open_and_keep(path: &Path) -> TempDir {
+    let _spool = open(path).await;
+    image(path)
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_by_name() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    match Spool::open(options(dir.path(), roomy())).await {
+        Err(StreamError::Held { holder, .. }) => assert_eq!(holder, std::process::id().to_string()),
+        other => panic!("not refused: {other:?}"),
+    }
+    spool.writer().close().await.unwrap();
+    open(dir.path()).await;
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_refused_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    append(&spool, 1, 2).await;
+    let before = all(&spool).await;
+    let crashed = image(dir.path());
+    let contents = |dir: &Path| segments(dir).into_iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
+    let untouched = contents(crashed.path());
+    let wrong = Options { key: SpoolKey::new([8; 32]), ..options(crashed.path(), roomy()) };
+    assert!(matches!(Spool::open(wrong).await, Err(StreamError::WrongKey { .. })));
+    assert_eq!(contents(crashed.path()), untouched);
+    assert_eq!(all(&open(crashed.path()).await).await[..1], before);
+}
+
+#[tokio::test]
+async fn no_byte_on_disk_shows_a_reading() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    let mut canaries = readings(1, 2).unwrap();
+    canaries[0].value = Some(forebay_schemas::Value::Text("canary value".to_owned()));
+    spool.writer().append(canaries).await.unwrap();
+    spool.writer().close().await.unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for canary in ["canary value", "pump", "flow", "plant", "m3/h"] {
+            assert!(!bytes.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary}");
+        }
+    }
+    assert!(!format!("{:?}", SpoolKey::new([7; 32])).contains('7'));
+}

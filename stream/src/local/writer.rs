@@ -1,0 +1,161 @@
+//! The task that owns the store, and the handle that appends to it.
+//!
+//! Invariants: appends that wait share one sync; at most `WAITING_MAX` of them wait in the channel and `GROUP_MAX` in the
+//! task; forgetting and closing overtake them, so that a full spool can be emptied. The task stops by `close`, or is
+//! aborted when the spool is dropped.
+
+use std::{collections::VecDeque, time::Duration};
+
+use async_trait::async_trait;
+use forebay_schemas::Reading;
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+    time::sleep,
+};
+use tracing::{error, warn};
+
+use super::store::{Append, Outcome, Store};
+use crate::{LogWriter, Offset, Receipt, StreamError};
+
+/// Appends that may wait in the channel.
+pub(super) const WAITING_MAX: usize = 64;
+const GROUP_MAX: usize = 256;
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+
+/// What overtakes appends.
+pub(super) enum Control {
+    Forget(Offset, oneshot::Sender<Result<(), StreamError>>),
+    Close(oneshot::Sender<Result<(), StreamError>>),
+}
+
+/// Asks the task and waits for its answer.
+pub(super) async fn ask<T, Q>(
+    to: &mpsc::Sender<Q>,
+    question: impl FnOnce(oneshot::Sender<Result<T, StreamError>>) -> Q,
+) -> Result<T, StreamError> {
+    let (reply, answer) = oneshot::channel();
+    to.send(question(reply)).await.map_err(|_| StreamError::Closed)?;
+    answer.await.map_err(|_| StreamError::Closed)?
+}
+
+/// Appends to the spool.
+#[derive(Debug, Clone)]
+pub struct SpoolWriter {
+    pub(super) appends: mpsc::Sender<Append>,
+    pub(super) control: mpsc::Sender<Control>,
+}
+
+#[async_trait]
+impl LogWriter for SpoolWriter {
+    async fn append(&self, readings: Vec<Reading>) -> Result<Receipt, StreamError> {
+        if readings.is_empty() {
+            return Err(StreamError::Empty);
+        }
+        ask(&self.appends, |reply| Append { readings, reply }).await
+    }
+
+    async fn close(&self) -> Result<(), StreamError> {
+        ask(&self.control, Control::Close).await
+    }
+}
+
+enum Event {
+    Control(Option<Control>),
+    Appended,
+    Retry,
+}
+
+/// What the task waits for.
+enum State {
+    Idle,
+    Full,
+    NoSpace { back_off: Duration },
+}
+
+/// Runs until closed.
+pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, mut control: mpsc::Receiver<Control>) {
+    let mut pending = VecDeque::new();
+    let mut group = Vec::new();
+    let mut state = State::Idle;
+    loop {
+        let event = match state {
+            State::Idle => select! {
+                biased;
+                control = control.recv() => Event::Control(control),
+                count = appends.recv_many(&mut group, GROUP_MAX), if !appends.is_closed() || !appends.is_empty() => {
+                    if count == 0 { continue }
+                    Event::Appended
+                }
+            },
+            State::Full => Event::Control(control.recv().await),
+            State::NoSpace { back_off } => select! {
+                biased;
+                control = control.recv() => Event::Control(control),
+                () = sleep(back_off) => Event::Retry,
+            },
+        };
+        match event {
+            Event::Control(None) => return,
+            Event::Control(Some(Control::Close(reply))) => return close(store, reply).await,
+            Event::Control(Some(Control::Forget(up_to, reply))) => {
+                let Some((back, result)) = off_reactor(store, move |store| store.forget(up_to)).await else { return };
+                store = back;
+                drop(reply.send(result));
+            }
+            Event::Appended => pending.extend(group.drain(..)),
+            Event::Retry => {}
+        }
+        let waiting = std::mem::take(&mut pending);
+        let Some((back, (outcome, left))) = off_reactor(store, |store| commit(store, waiting)).await else { return };
+        (store, pending) = (back, left);
+        state = next(&state, &outcome);
+    }
+}
+
+fn commit(store: &mut Store, mut pending: VecDeque<Append>) -> (Outcome, VecDeque<Append>) {
+    let outcome = store.commit(&mut pending);
+    (outcome, pending)
+}
+
+fn next(state: &State, outcome: &Outcome) -> State {
+    match (outcome, state) {
+        (Outcome::Done, _) => State::Idle,
+        (Outcome::Full, _) => State::Full,
+        (Outcome::NoSpace, State::NoSpace { back_off }) => {
+            State::NoSpace { back_off: (*back_off * 2).min(BACK_OFF_MAX) }
+        }
+        (Outcome::NoSpace, _) => {
+            warn!("no room on the spool's device, appends wait");
+            State::NoSpace { back_off: BACK_OFF_MIN }
+        }
+    }
+}
+
+/// Answers after the directory's lock is released.
+async fn close(store: Store, reply: oneshot::Sender<Result<(), StreamError>>) {
+    if let Some((store, result)) = off_reactor(store, Store::end).await {
+        drop(store);
+        drop(reply.send(result));
+    }
+}
+
+/// Disk and cipher work outside the reactor. `None` if it panicked; then the log ends here.
+async fn off_reactor<T: Send + 'static>(
+    mut store: Store,
+    work: impl FnOnce(&mut Store) -> T + Send + 'static,
+) -> Option<(Store, T)> {
+    let done = spawn_blocking(move || {
+        let result = work(&mut store);
+        (store, result)
+    });
+    match done.await {
+        Ok(done) => Some(done),
+        Err(failure) => {
+            error!(error = %failure, "the spool's writer failed");
+            None
+        }
+    }
+}

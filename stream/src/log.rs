@@ -1,0 +1,138 @@
+//! The traits of a log, and what passes through them.
+//!
+//! A log holds one lane. Its offsets ascend for ever and survive forgetting; they may jump.
+
+use std::{fmt, ops::Range};
+
+use async_trait::async_trait;
+use forebay_schemas::{Epoch, Reading, Seq, wire::ReadingBatch};
+
+use crate::StreamError;
+
+/// Place of a record in its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Offset(pub u64);
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Proof that readings are durable, and their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Receipt {
+    /// The epoch that numbered them.
+    pub epoch: Epoch,
+    /// Number of the first.
+    pub first_seq: Seq,
+    /// Number of the last.
+    pub last_seq: Seq,
+}
+
+/// One place of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Where it is.
+    pub offset: Offset,
+    /// Where to go on after it; greater than `offset`.
+    pub next: Offset,
+    /// What is there.
+    pub entry: Entry,
+}
+
+/// What a place of the log holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Readings.
+    Batch(ReadingBatch),
+    /// No more readings of this epoch follow (E3).
+    EpochEnd {
+        /// The epoch.
+        epoch: Epoch,
+        /// Where it ended.
+        last: LastSeq,
+    },
+    /// Readings that were here and were given up for want of room. A reader that starts in their midst gets the whole range.
+    Dropped {
+        /// Their epoch.
+        epoch: Epoch,
+        /// The first that is gone.
+        first_seq: Seq,
+        /// The last that is gone.
+        last_seq: Seq,
+    },
+    /// Bytes that cannot be read as they were written; the places from `offset` to `next` are lost.
+    Damaged {
+        /// First offset of the segment.
+        segment: Offset,
+        /// Where in the segment's file; empty if the bytes are gone.
+        bytes: Range<u64>,
+        /// What is wrong.
+        why: Damage,
+    },
+}
+
+/// Where an epoch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LastSeq {
+    /// At this number; `None` for an epoch without readings.
+    Known(Option<Seq>),
+    /// Damage hides the end: at this number or later.
+    Unknown {
+        /// The last number that is known.
+        at_least: Option<Seq>,
+    },
+}
+
+/// Why a place cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Damage {
+    /// Records that fail their checksum, their seal or their order.
+    Record,
+    /// A segment's header fails its checksum or seal, or belongs to another segment or spool.
+    Header,
+    /// Records that should be there are not.
+    Missing,
+    /// The mark file is lost, so that it is not known whether these were forgotten or dropped.
+    MarkLost,
+}
+
+/// Appends to one lane's log.
+#[async_trait]
+pub trait LogWriter: Send + Sync {
+    /// Appends readings as one batch, numbered in the order of the calls. Returns once data and directory entry are
+    /// synced (E1). After an error, or if the future is dropped, the readings may be in the log or not, without a receipt.
+    ///
+    /// # Errors
+    /// `Reject` for an append that no log could hold; `Retry` if it was not written; `Fatal` once the log is closed.
+    async fn append(&self, readings: Vec<Reading>) -> Result<Receipt, StreamError>;
+
+    /// Ends the epoch with its end record and releases the log. Appends that still wait for room fail.
+    ///
+    /// # Errors
+    /// `Retry` kinds mean that the end record is missing; the next opening writes it.
+    async fn close(&self) -> Result<(), StreamError>;
+}
+
+/// Reads one lane's log in order. Sees only what is synced.
+#[async_trait]
+pub trait LogReader: Send {
+    /// The next record; waits for it. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Fatal` at the end of a log that is closed, or before a record of a later release (E13).
+    async fn next(&mut self) -> Result<Record, StreamError>;
+
+    /// The next record, or `None` at the end of what is synced. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`LogReader::next`], but the end is none.
+    async fn try_next(&mut self) -> Result<Option<Record>, StreamError>;
+
+    /// Durably forgets everything below `up_to`; a reader that starts lower starts at `up_to`.
+    ///
+    /// # Errors
+    /// `Retry` if it may not have been forgotten.
+    async fn forget(&self, up_to: Offset) -> Result<(), StreamError>;
+}
