@@ -1,0 +1,88 @@
+//! `forebay import FILE`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, bail};
+use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, import};
+use forebay_schemas::{DeviceId, SiteId};
+use jiff::tz::TimeZone;
+
+use crate::{DataDir, data_dir::now};
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("device_source").required(true))]
+pub(crate) struct Args {
+    /// CSV with a header, also compressed with gzip (.csv.gz).
+    file: PathBuf,
+    /// The device of all rows.
+    #[arg(long, value_name = "D", group = "device_source")]
+    device: Option<String>,
+    /// The column that names the device.
+    #[arg(long, value_name = "COL", group = "device_source")]
+    device_column: Option<String>,
+    /// The column with the event time.
+    #[arg(long, value_name = "COL")]
+    time: String,
+    /// s, ms, us or ns for numbers since 1970 UTC, else strptime's letters; RFC 3339 unless given.
+    #[arg(long, value_name = "F")]
+    time_format: Option<String>,
+    /// The zone of times that name none, such as Europe/Amsterdam.
+    #[arg(long, value_name = "Z", default_value = "UTC")]
+    time_zone: String,
+    /// Between fields.
+    #[arg(long, value_name = "CHAR", default_value = ",")]
+    separator: String,
+    /// Only these columns; all but the time's and the device's unless given.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    tags: Option<Vec<String>>,
+    /// The site of all readings.
+    #[arg(long, value_name = "S", default_value = "local")]
+    site: String,
+}
+
+impl Args {
+    fn spec(self) -> anyhow::Result<ImportSpec> {
+        let name = self.file.to_string_lossy();
+        if name.ends_with(".parquet") {
+            bail!("{name}: this release imports CSV only");
+        }
+        let separator = match self.separator.as_bytes() {
+            [byte] => *byte,
+            _ if self.separator == "\\t" => b'\t',
+            _ => bail!("--separator {:?}: one ASCII character is expected, or \\t", self.separator),
+        };
+        let device = match (self.device, self.device_column) {
+            (Some(device), _) => DeviceSource::Fixed(DeviceId::new(&device).context("--device")?),
+            (None, Some(column)) => DeviceSource::Column(column),
+            (None, None) => bail!("--device or --device-column is needed"),
+        };
+        let time_zone = TimeZone::get(&self.time_zone).with_context(|| {
+            format!("--time-zone {:?}: a name such as Europe/Amsterdam is expected", self.time_zone)
+        })?;
+        Ok(ImportSpec {
+            site: SiteId::new(&self.site).context("--site")?,
+            device,
+            time_column: self.time,
+            time_format: self.time_format.as_deref().map(TimeFormat::parse).unwrap_or_default(),
+            time_zone,
+            separator,
+            tags: self.tags,
+            file: self.file,
+        })
+    }
+}
+
+pub(crate) async fn run(dir: &DataDir, args: Args) -> anyhow::Result<ExitCode> {
+    let spec = args.spec()?;
+    let ingest = dir.ingest().await?;
+    let outcome = import(&spec, &DataDir::gateway()?, &ingest, now()?).await?;
+    let earlier = outcome.readings - outcome.committed;
+    eprintln!(
+        "{}: {} rows, {} readings committed, {earlier} were there before, {} rows quarantined",
+        spec.file.display(),
+        outcome.rows,
+        outcome.committed,
+        outcome.quarantined
+    );
+    Ok(ExitCode::SUCCESS)
+}

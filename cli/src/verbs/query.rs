@@ -1,0 +1,78 @@
+//! `forebay query "SQL"`: one statement, reading only.
+
+use std::{io, process::ExitCode};
+
+use arrow::{array::RecordBatch, csv, datatypes::SchemaRef, json, util::pretty};
+use clap::ValueEnum;
+use datafusion::execution::context::SQLOptions;
+use futures::TryStreamExt as _;
+use parquet::arrow::ArrowWriter;
+
+use crate::DataDir;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The statement. Tables: readings, quarantine.
+    sql: String,
+    /// How to print the rows.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One object a line.
+    Json,
+    /// RFC 4180 with a header; null is empty, times are RFC 3339 in UTC with µs.
+    Csv,
+    /// A file, in clear.
+    Parquet,
+}
+
+pub(crate) async fn run(dir: &DataDir, args: Args) -> anyhow::Result<ExitCode> {
+    let reader = dir.reader().await?;
+    let context = forebay_lake::session(&[reader.readings, reader.quarantine], &reader.decrypter).await?;
+    let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let rows = context.sql_with_options(&args.sql, reading_only).await?;
+    let schema: SchemaRef = rows.schema().inner().clone();
+    let batches: Vec<RecordBatch> = rows.execute_stream().await?.try_collect().await?;
+    print(args.format, schema, &batches)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
+    let out = io::stdout();
+    match format {
+        Format::Table if batches.is_empty() => {
+            println!("{}", pretty::pretty_format_batches(&[RecordBatch::new_empty(schema)])?);
+        }
+        Format::Table => println!("{}", pretty::pretty_format_batches(batches)?),
+        Format::Json => {
+            let mut writer = json::LineDelimitedWriter::new(out);
+            writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
+            writer.finish()?;
+        }
+        Format::Csv => {
+            const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
+            let builder = csv::WriterBuilder::new().with_header(true);
+            let mut writer =
+                builder.with_timestamp_tz_format(TIME.into()).with_timestamp_format(TIME.into()).build(out);
+            if batches.is_empty() {
+                writer.write(&RecordBatch::new_empty(schema))?;
+            }
+            for batch in batches {
+                writer.write(batch)?;
+            }
+        }
+        Format::Parquet => {
+            let mut writer = ArrowWriter::try_new(out, schema, None)?;
+            for batch in batches {
+                writer.write(batch)?;
+            }
+            writer.close()?;
+        }
+    }
+    Ok(())
+}

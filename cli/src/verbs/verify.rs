@@ -1,0 +1,18 @@
+//! `forebay verify`: one line a fault on stderr, the verdict as the last line on stdout.
+
+use std::process::ExitCode;
+
+use crate::DataDir;
+
+/// What `verify` exits with when it found a fault.
+const FAULT: u8 = 3;
+
+pub(crate) async fn run(dir: &DataDir) -> anyhow::Result<ExitCode> {
+    let reader = dir.reader().await?;
+    let report = forebay_lake::verify(&reader.readings, &reader.keeper, &reader.decrypter).await?;
+    for fault in &report.faults {
+        eprintln!("forebay: {fault}");
+    }
+    println!("{report}");
+    Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAULT) })
+}

@@ -1,0 +1,189 @@
+//! The lake from outside: `forebay` as a user runs it, against files as they lie on disk.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+const CSV: &str = "\
+time,pump,temp \"C\",state
+2024-05-01T23:59:59.5Z,p-1,20.5,canary-text
+2024-05-02T00:00:00Z,p-1,21,on
+2024-05-02 00:00:01,canary-device,22.25,
+not a time,p-1,1,on
+2024-05-02T00:00:02Z,p-1,-3,off
+";
+
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn with_import() -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap() };
+        fs::write(site.csv(), CSV).unwrap();
+        let imported = site.import();
+        assert!(imported.status.success(), "{}", text(&imported.stderr));
+        assert!(
+            text(&imported.stderr).contains("5 rows, 7 readings committed, 0 were there before, 1 rows quarantined"),
+            "{}",
+            text(&imported.stderr)
+        );
+        site
+    }
+
+    fn csv(&self) -> PathBuf {
+        self.folder.path().join("pumps.csv")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn forebay(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_forebay"))
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(args)
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap()
+    }
+
+    fn import(&self) -> Output {
+        let csv = self.csv();
+        let csv = csv.to_str().unwrap();
+        self.forebay(&["import", csv, "--device-column", "pump", "--time", "time", "--site", "plant 1"])
+    }
+
+    fn query(&self, sql: &str) -> String {
+        let answered = self.forebay(&["query", sql, "--format", "csv"]);
+        assert!(answered.status.success(), "{}", text(&answered.stderr));
+        text(&answered.stdout)
+    }
+
+    /// Exit code and last line.
+    fn verify(&self) -> (i32, String) {
+        let verified = self.forebay(&["verify"]);
+        let out = text(&verified.stdout);
+        (verified.status.code().unwrap(), out.lines().last().unwrap_or_default().to_owned())
+    }
+
+    fn data_files(&self) -> Vec<PathBuf> {
+        let files = files(&self.data().join("lake/readings"));
+        files.into_iter().filter(|file| file.extension().is_some_and(|e| e == "parquet")).collect()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn what_is_imported_is_answered_once() {
+    let site = Site::with_import();
+    let counts = "select device, tag, count(*) as n, avg(value) as mean from readings group by 1, 2 order by 1, 2";
+    let expected = "\
+device,tag,n,mean
+canary-device,\"temp \"\"C\"\"\",1,22.25
+p-1,state,3,
+p-1,\"temp \"\"C\"\"\",3,12.833333333333334
+";
+    assert_eq!(site.query(counts), expected);
+    assert_eq!(site.verify(), (0, "ok readings=7 files=2 gaps=0 doubled=0 missing=0".into()));
+
+    let again = site.import();
+    assert!(text(&again.stderr).contains("0 readings committed, 7 were there before"), "{}", text(&again.stderr));
+    assert_eq!(site.query(counts), expected);
+    assert_eq!(
+        site.query(
+            "select site, date, event_time, value_type, value_text, seq from readings where seq < 4 order by seq"
+        ),
+        "\
+site,date,event_time,value_type,value_text,seq
+plant 1,2024-05-01,2024-05-01T23:59:59.500000Z,f64,,1
+plant 1,2024-05-01,2024-05-01T23:59:59.500000Z,text,canary-text,2
+plant 1,2024-05-02,2024-05-02T00:00:00.000000Z,f64,,3
+"
+    );
+    assert_eq!(site.query("select \"offset\", count(*) as n from quarantine group by 1"), "offset,n\n3,1\n");
+}
+
+#[test]
+fn a_query_leaves_other_days_unopened() {
+    let site = Site::with_import();
+    for file in site.data_files() {
+        if file.to_str().unwrap().contains("2024-05-01") {
+            fs::write(file, "PAR1 this is not to be opened PAR1").unwrap();
+        }
+    }
+    assert_eq!(site.query("select count(*) as n from readings where date = '2024-05-02'"), "n\n5\n");
+    let hour = "event_time >= '2024-05-02T00:00:00Z' and event_time < '2024-05-02T01:00:00Z'";
+    assert_eq!(site.query(&format!("select count(*) as n from readings where {hour}")), "n\n5\n");
+    assert!(!site.forebay(&["query", "select count(value) from readings"]).status.success());
+}
+
+#[test]
+fn verify_names_what_was_changed() {
+    let site = Site::with_import();
+    let file = site.data_files().into_iter().find(|f| f.to_str().unwrap().contains("2024-05-01")).unwrap();
+    let whole = fs::read(&file).unwrap();
+    let mut changed = whole.clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    fs::write(&file, changed).unwrap();
+    assert_eq!(site.verify(), (3, "FAULT readings=5 files=2 gaps=0 doubled=0 missing=2".into()));
+    fs::remove_file(&file).unwrap();
+    assert_eq!(site.verify(), (3, "FAULT readings=5 files=2 gaps=0 doubled=0 missing=2".into()));
+    fs::write(&file, whole).unwrap();
+    assert_eq!(site.verify().0, 0);
+}
+
+#[test]
+fn nothing_lies_in_clear_and_nothing_opens_without_the_keyring() {
+    let site = Site::with_import();
+    let lake = files(&site.data().join("lake"));
+    assert!(lake.len() > 5, "{lake:?}");
+    for file in &lake {
+        let bytes = fs::read(file).unwrap();
+        for canary in ["canary-device", "canary-text", "temp \"C\"", "temp \\\"C\\\""] {
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "{canary} lies in clear in {}", file.display());
+        }
+    }
+    fs::rename(site.data().join("keys"), site.data().join("keys-away")).unwrap();
+    let asked = site.forebay(&["query", "select * from readings"]);
+    assert_eq!((asked.status.code(), text(&asked.stdout)), (Some(1), String::new()));
+    let before = files(&site.data().join("lake")).len();
+    assert_eq!(site.import().status.code(), Some(1), "a lake whose keyring is gone is not written to");
+    assert_eq!(files(&site.data().join("lake")).len(), before);
+}
+
+#[test]
+fn bad_input_is_named() {
+    let site = Site { folder: tempfile::tempdir().unwrap() };
+    fs::write(site.csv(), "when,a\nx,1\ny,2\n").unwrap();
+    let csv = site.csv();
+    let csv = csv.to_str().unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["query", "select 1"], 1, "there is no lake at"),
+        (&["import", csv, "--device", "d", "--time", "when"], 1, "none of the 2 rows of"),
+        (&["import", csv, "--device", "d", "--time", "at"], 1, "has no column \"at\"; it has: when, a"),
+        (&["import", csv, "--time", "when"], 2, "--device"),
+        (&["import", "absent.csv", "--device", "d", "--time", "t"], 1, "cannot read absent.csv"),
+        (&["import", csv, "--device", "d", "--time", "when", "--time-zone", "Mars/Base"], 1, "Mars/Base"),
+        (&["query", "select nonsense from readings"], 1, "nonsense"),
+        (&["query", "drop table readings"], 1, "DDL not supported"),
+    ];
+    for (args, code, message) in cases {
+        let ran = site.forebay(args);
+        assert_eq!(ran.status.code(), Some(*code), "{args:?}: {}", text(&ran.stderr));
+        assert!(text(&ran.stderr).contains(message), "{args:?} does not say {message:?}: {}", text(&ran.stderr));
+    }
+}

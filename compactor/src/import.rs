@@ -1,0 +1,284 @@
+//! Import of a file: a stream of its own, each non-empty cell a reading, exactly once.
+//!
+//! The epoch is a keyed hash of the bytes and the arguments, and is never forgotten; seq counts non-empty cells. The
+//! file is taken in chunks, one commit each, so memory is bounded; an import that was killed goes on behind its last
+//! commit, and one that has ended adds nothing. A row that cannot be read goes to `quarantine`.
+
+mod cell;
+mod quarantine;
+mod source;
+mod spec;
+mod time;
+
+use std::{io, path::PathBuf};
+
+use csv::ByteRecord;
+use forebay_lake::{EpochMark, LakeError, StreamState};
+use forebay_schemas::{
+    DeviceId, Epoch, ErrorKind, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, wire::ReadingBatch,
+};
+use thiserror::Error;
+
+use crate::{Ingest, ingest::Step};
+use quarantine::BadRow;
+use source::{Layout, Survey};
+
+pub use spec::{DeviceSource, ImportSpec, TimeFormat};
+
+/// The lane of imports: no spool has it.
+const IMPORT_LANE: Lane = Lane(i32::MAX as u32);
+
+/// A chunk ends with the row that brings it to this many readings.
+const CHUNK_READINGS: usize = 500_000;
+
+/// Event times before this are no times of a device: 2000-01-01.
+const EVENT_TIME_MIN: Timestamp = Timestamp::from_nanos(946_684_800_000_000_000);
+/// How far ahead of the gateway's clock a device's may be.
+const MAX_SKEW_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
+
+/// What an import did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportOutcome {
+    /// Rows of the file.
+    pub rows: u64,
+    /// Readings that the file holds.
+    pub readings: u64,
+    /// Readings that this run committed.
+    pub committed: u64,
+    /// Rows that could not be read.
+    pub quarantined: u64,
+}
+
+/// Why an import failed.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// The file cannot be opened or read.
+    #[error("cannot read {}", file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no CSV.
+    #[error("cannot read {}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: csv::Error,
+    },
+    /// No such column.
+    #[error("{} has no column {column:?}; it has: {columns}", file.display())]
+    Column {
+        /// As asked for.
+        column: String,
+        /// The file.
+        file: PathBuf,
+        /// The columns that it has.
+        columns: String,
+    },
+    /// Nothing but the time and the device.
+    #[error("{} has no column beside the time's and the device's", file.display())]
+    NoTags {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A column whose name is no tag name.
+    #[error("{}: {source}", file.display())]
+    Tag {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: InvalidName,
+    },
+    /// Every row is bad.
+    #[error("none of the {rows} rows of {} could be read; the first: {why}", file.display())]
+    AllBad {
+        /// The file.
+        file: PathBuf,
+        /// How many.
+        rows: u64,
+        /// What is wrong with the first.
+        why: String,
+    },
+    /// The tables.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+impl ImportError {
+    /// What a caller may do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Lake(error) => error.kind(),
+            Self::Open { .. } => ErrorKind::Retry,
+            _ => ErrorKind::Reject,
+        }
+    }
+}
+
+/// Imports a file and answers what is in the table after it.
+///
+/// `now` is the gateway's clock: the readings' observed time.
+///
+/// # Errors
+/// What was committed before an error stays, and the same call goes on behind it.
+pub async fn import(
+    spec: &ImportSpec,
+    gateway: &GatewayId,
+    ingest: &Ingest,
+    now: Timestamp,
+) -> Result<ImportOutcome, ImportError> {
+    let Survey { layout, digest } = source::survey(spec)?;
+    let tags = layout.tags.iter().map(|(_, name, _)| TagName::new(name)).collect::<Result<Vec<_>, _>>();
+    let tags = tags.map_err(|source| ImportError::Tag { file: spec.file.clone(), source })?;
+    let epoch = Epoch(ingest.keeper.number_of(&[&digest, spec.identity().as_bytes()].concat()));
+    let app_id = ingest.keeper.app_id(&format!("import/{epoch}"), 0);
+    let state = ingest.readings.snapshot().await?.state_of(&app_id).await?;
+    let (next_row, mark) = match state {
+        Some(number) => {
+            let found = ingest.keeper.load(&ingest.readings, &app_id, number).await?;
+            (found.next_offset, found.epochs.first().map_or(0, |epoch| epoch.mark))
+        }
+        None => (0, 0),
+    };
+    let rows = Rows { spec, layout: &layout, tags, now };
+    let lane = LaneId { gateway: gateway.clone(), lane: IMPORT_LANE };
+    let mut run =
+        Run { ingest, app_id, lane, epoch, state, committed_row: next_row, mark, chunk: Vec::new(), bad: Vec::new() };
+    run.take(&rows).await
+}
+
+/// How a row becomes readings.
+struct Rows<'a> {
+    spec: &'a ImportSpec,
+    layout: &'a Layout,
+    tags: Vec<TagName>,
+    now: Timestamp,
+}
+
+impl Rows<'_> {
+    fn readings(&self, record: &ByteRecord) -> Result<Vec<Reading>, String> {
+        if record.len() != self.layout.width {
+            return Err(format!("it has {} fields instead of {}", record.len(), self.layout.width));
+        }
+        let text = |at: usize| {
+            let cell = record.get(at).unwrap_or_default();
+            std::str::from_utf8(cell).map_err(|_| format!("field {} is not UTF-8", at + 1))
+        };
+        let event_time = time::parse(text(self.layout.time)?.trim(), &self.spec.time_format, &self.spec.time_zone)?;
+        let latest = self.now.nanos().saturating_add(MAX_SKEW_NANOS);
+        if event_time < EVENT_TIME_MIN || event_time.nanos() > latest {
+            return Err("its time is before the year 2000 or more than a day ahead of the clock here".into());
+        }
+        let device = match (&self.spec.device, self.layout.device) {
+            (DeviceSource::Fixed(device), _) => device.clone(),
+            (DeviceSource::Column(_), Some(at)) => DeviceId::new(text(at)?.trim()).map_err(|e| e.to_string())?,
+            (DeviceSource::Column(column), None) => return Err(format!("no column {column}")),
+        };
+        let mut readings = Vec::with_capacity(self.tags.len());
+        for ((at, _, kind), tag) in self.layout.tags.iter().zip(&self.tags) {
+            let cell = text(*at)?;
+            if cell.is_empty() {
+                continue;
+            }
+            let site: SiteId = self.spec.site.clone();
+            readings.push(Reading {
+                series: Series { site, device: device.clone(), tag: tag.clone() },
+                event_time,
+                observed_time: self.now,
+                value: Some(kind.value(cell)),
+                unit: None,
+                status: Status::GOOD,
+            });
+        }
+        Ok(readings)
+    }
+}
+
+/// An import under way.
+struct Run<'a> {
+    ingest: &'a Ingest,
+    app_id: String,
+    lane: LaneId,
+    epoch: Epoch,
+    /// The state that counts.
+    state: Option<i64>,
+    /// Rows before this one are in the table.
+    committed_row: u64,
+    /// So are seqs up to this one.
+    mark: u64,
+    chunk: Vec<Reading>,
+    bad: Vec<BadRow>,
+}
+
+impl Run<'_> {
+    async fn take(&mut self, rows: &Rows<'_>) -> Result<ImportOutcome, ImportError> {
+        let read = |source| ImportError::Read { file: rows.spec.file.clone(), source };
+        let mut outcome = ImportOutcome { rows: 0, readings: self.mark, committed: 0, quarantined: 0 };
+        let mut first_bad = None;
+        let mut records = source::records(rows.spec)?;
+        let mut record = ByteRecord::new();
+        while records.read_byte_record(&mut record).map_err(read)? {
+            let row = outcome.rows;
+            outcome.rows += 1;
+            match rows.readings(&record) {
+                Ok(readings) if row >= self.committed_row => self.chunk.extend(readings),
+                Ok(_) => {}
+                Err(why) => {
+                    outcome.quarantined += 1;
+                    first_bad.get_or_insert_with(|| why.clone());
+                    if row >= self.committed_row {
+                        self.bad.push(BadRow {
+                            row,
+                            why,
+                            raw: record.iter().collect::<Vec<_>>().join(&rows.spec.separator),
+                        });
+                    }
+                }
+            }
+            if self.chunk.len() + self.bad.len() >= CHUNK_READINGS {
+                outcome.committed += self.commit(outcome.rows, rows.now).await?;
+            }
+        }
+        outcome.committed += self.commit(outcome.rows, rows.now).await?;
+        outcome.readings += outcome.committed;
+        match first_bad {
+            Some(why) if outcome.quarantined == outcome.rows => {
+                Err(ImportError::AllBad { file: rows.spec.file.clone(), rows: outcome.rows, why })
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    /// Commits what was gathered up to `next_row`: bad rows first, as E9 has it.
+    async fn commit(&mut self, next_row: u64, now: Timestamp) -> Result<u64, LakeError> {
+        let (readings, bad) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.bad));
+        if next_row <= self.committed_row {
+            return Ok(0);
+        }
+        quarantine::commit(self.ingest, &self.app_id, self.epoch, &bad, next_row, now).await?;
+        let count = readings.len() as u64;
+        let batch =
+            ReadingBatch { lane: self.lane.clone(), epoch: self.epoch, first_seq: Seq(self.mark + 1), readings };
+        let mark = self.mark + count;
+        let state = StreamState::new(
+            next_row,
+            vec![EpochMark {
+                gateway: self.lane.gateway.as_str().to_owned(),
+                lane: self.lane.lane.0,
+                epoch: self.epoch.0,
+                mark,
+                closed: false,
+            }],
+        );
+        let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, batches: &[batch] };
+        self.state = Some(self.ingest.commit(step, now).await?);
+        (self.mark, self.committed_row) = (mark, next_row);
+        Ok(count)
+    }
+}

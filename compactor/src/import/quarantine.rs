@@ -1,0 +1,59 @@
+//! Rows that could not be read, on their way to the `quarantine` table.
+//!
+//! They are written before the readings of their chunk, with a transaction of their own whose version is the next row:
+//! a restart does not write them again (E9).
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use forebay_lake::{
+    Attempt, LakeError, file_schema,
+    parquet_file::{FileLayout, write_file},
+};
+use forebay_schemas::{Epoch, Timestamp, table::QUARANTINE};
+
+use crate::Ingest;
+
+/// A row that could not be read.
+pub(super) struct BadRow {
+    /// Its number in the file, from 0, the header not counted.
+    pub(super) row: u64,
+    pub(super) why: String,
+    pub(super) raw: Vec<u8>,
+}
+
+pub(super) async fn commit(
+    ingest: &Ingest,
+    app_id: &str,
+    epoch: Epoch,
+    bad: &[BadRow],
+    next_row: u64,
+    now: Timestamp,
+) -> Result<(), LakeError> {
+    let to_state = next_row.cast_signed();
+    let from_state = ingest.quarantine.snapshot().await?.state_of(app_id).await?;
+    let bad: Vec<_> = bad.iter().filter(|row| from_state.is_none_or(|done| row.row.cast_signed() >= done)).collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let sealing = ingest.table_profile()?.seal(&ingest.encrypter).await?;
+    let file = write_file(&rows(&bad, epoch, now)?, sealing, &FileLayout::default())?;
+    let add = ingest.quarantine.put_file(file, &[], ingest.id()?, now).await?;
+    let attempt = Attempt { id: ingest.id()?, app_id: app_id.to_owned(), from_state, to_state, adds: vec![add] };
+    ingest.quarantine.commit(&attempt).await.map(|_| ())
+}
+
+fn rows(bad: &[&BadRow], epoch: Epoch, now: Timestamp) -> Result<RecordBatch, LakeError> {
+    let source = format!("import/{epoch}");
+    let count = bad.len();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(bad.iter().map(|row| row.why.as_str()))),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(source.as_str(), count))),
+        Arc::new(Int64Array::from_iter_values(bad.iter().map(|row| row.row.cast_signed()))),
+        Arc::new(BinaryArray::from_iter_values(bad.iter().map(|row| row.raw.as_slice()))),
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(std::iter::repeat_n(now.micros(), count)).with_timezone("UTC"),
+        ),
+    ];
+    Ok(RecordBatch::try_new(file_schema(&QUARANTINE), columns)?)
+}

@@ -1,0 +1,98 @@
+//! What can go wrong with a table.
+
+use forebay_schemas::ErrorKind;
+use thiserror::Error;
+
+use crate::{keys::KeyError, parquet_file::FileError};
+
+/// An error of a table; says which.
+#[derive(Debug, Error)]
+pub enum LakeError {
+    /// The lake's location is not one that this release opens.
+    #[error("cannot open the lake at {location}: {why}")]
+    Location {
+        /// As configured.
+        location: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The object store failed.
+    #[error("object store: {0}")]
+    Store(#[from] object_store::Error),
+    /// The Delta log could not be read or written.
+    #[error("table {table}: {source}")]
+    Delta {
+        /// The table.
+        table: &'static str,
+        /// What the Delta library says.
+        #[source]
+        source: Box<deltalake_core::DeltaTableError>,
+    },
+    /// Written by a later release (E13).
+    #[error("table {table} has format {found}, newer than {known}, the newest this release reads: update this program")]
+    NewerFormat {
+        /// The table.
+        table: &'static str,
+        /// As the table states it.
+        found: String,
+        /// As this release knows it.
+        known: u32,
+    },
+    /// A Delta table, but not one of Forebay's, or one with other columns.
+    #[error("table {table} is not Forebay's: {why}")]
+    Foreign {
+        /// The table.
+        table: &'static str,
+        /// What gives it away.
+        why: String,
+    },
+    /// Someone else advanced the state that this attempt was built from (E6).
+    #[error("stream {app_id} is at state {found:?} instead of {expected:?}: another writer took it over")]
+    Fenced {
+        /// The stream, as the table knows it.
+        app_id: String,
+        /// The state that the attempt was built from.
+        expected: Option<i64>,
+        /// The state in the table.
+        found: Option<i64>,
+    },
+    /// Commits of others came first too often.
+    #[error("table {table}: others committed first {attempts} times")]
+    Contended {
+        /// The table.
+        table: &'static str,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A state object that is missing or not readable with this keyring.
+    #[error("state object {path}: {why}")]
+    State {
+        /// Its path.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A data file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Rows that Arrow cannot hold.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+}
+
+impl LakeError {
+    /// What a caller may do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(_) | Self::Delta { .. } | Self::Contended { .. } => ErrorKind::Retry,
+            Self::Location { .. } | Self::Foreign { .. } | Self::Arrow(_) => ErrorKind::Reject,
+            Self::NewerFormat { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
+            Self::State { .. } => ErrorKind::Corrupt,
+            Self::Key(error) => error.kind(),
+            Self::File(error) => error.kind(),
+        }
+    }
+}

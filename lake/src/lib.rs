@@ -1,0 +1,30 @@
+//! Forebay's tables: keys, encrypted Parquet files, commits to the Delta log, scans.
+//!
+//! Invariants kept here: a file of an encrypted table has no column in clear; a commit is known by its id, never by
+//! the absence of an error (E7); a local lake is synced before it is visible (E10). It never decides what to
+//! commit: that is the compactor's.
+
+mod commit;
+mod error;
+pub mod keys;
+mod local_store;
+pub mod parquet_file;
+mod rows;
+mod scan;
+mod schema;
+mod state;
+mod table;
+mod verify;
+mod writer;
+
+pub use commit::Attempt;
+pub use deltalake_core::kernel::Add;
+pub use error::LakeError;
+pub use local_store::SyncedLocalStore;
+pub use rows::{PartitionRows, partition_rows};
+pub use scan::session;
+pub use schema::file_schema;
+pub use state::{EpochMark, StateKeeper, StreamState};
+pub use table::{Lake, LakeTable, Snapshot};
+pub use verify::{Fault, Report, verify};
+pub use writer::readings_partition;

@@ -1,0 +1,159 @@
+//! One Parquet file in memory: rows to sealed bytes, and back.
+//!
+//! Invariants: with an encrypted profile every column has a key, checked before and after writing, since parquet
+//! writes a column without one in clear; never a Bloom filter, since parquet writes those in clear; a reader that
+//! expects a sealed file refuses a clear one. It neither sorts rows nor chooses paths nor stores anything.
+
+mod encodings;
+mod profile;
+mod read;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use forebay_schemas::ErrorKind;
+use parquet::{
+    arrow::{ArrowSchemaConverter, ArrowWriter},
+    basic::{Compression, ZstdLevel},
+    errors::ParquetError,
+    file::{
+        metadata::ParquetMetaData,
+        properties::{EnabledStatistics, WriterProperties},
+    },
+    schema::types::SchemaDescriptor,
+};
+use ring::digest::{SHA256, digest};
+use thiserror::Error;
+
+use crate::keys::{KeyError, WrappedKek};
+
+pub use encodings::DoubleEncoding;
+pub use profile::{Profile, Sealing, UniformKey};
+pub use read::{check_keys, check_sealed, open_options, read_file};
+
+/// How a file is laid out; the defaults suit readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileLayout {
+    /// Most rows in one row group: smaller prunes better, larger compresses better.
+    pub row_group_rows_max: usize,
+    /// Zstandard's level, 1 to 22.
+    pub zstd_level: i32,
+    /// How doubles are encoded.
+    pub doubles: DoubleEncoding,
+}
+
+impl Default for FileLayout {
+    fn default() -> Self {
+        Self { row_group_rows_max: 128 * 1024, zstd_level: 3, doubles: DoubleEncoding::Plain }
+    }
+}
+
+/// A file ready to be stored.
+#[derive(Debug, Clone)]
+pub struct EncodedFile {
+    /// All of it.
+    pub bytes: Bytes,
+    /// How many rows it holds.
+    pub rows: u64,
+    /// SHA-256 of the bytes, in lower-case hexadecimal.
+    pub sha256: String,
+    /// The key-encryption keys that a reader has to fetch; none for a clear file.
+    pub keks: Vec<WrappedKek>,
+}
+
+/// Why a file could not be written or read.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// A key could not be had.
+    #[error("no key for the file")]
+    Key(#[from] KeyError),
+    /// The rows do not fit the format.
+    #[error("cannot write the file")]
+    Write(#[source] ParquetError),
+    /// The bytes are not what we wrote, or not written for these keys.
+    #[error("cannot read the file: it is damaged, or its keys are not the ones it names")]
+    Read(#[source] ParquetError),
+    /// The writer was about to leave a column in clear.
+    #[error("column {column} of an encrypted file has no key")]
+    Unkeyed {
+        /// Its path in the schema.
+        column: String,
+    },
+    /// A clear file where a sealed one belongs, or bytes that are no Parquet file.
+    #[error("the file is not sealed, although its table is encrypted")]
+    NotSealed,
+}
+
+impl FileError {
+    /// What a caller may do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Key(error) => error.kind(),
+            Self::Write(_) | Self::Unkeyed { .. } => ErrorKind::Fatal,
+            Self::Read(ParquetError::External(source)) => {
+                source.downcast_ref::<KeyError>().map_or(ErrorKind::Corrupt, KeyError::kind)
+            }
+            Self::Read(_) | Self::NotSealed => ErrorKind::Corrupt,
+        }
+    }
+}
+
+/// Encodes rows, already sorted, with the file's columns only. CPU-bound: keep it off the reactor.
+///
+/// The sealing is used up: no two files share their keys.
+///
+/// # Errors
+/// [`FileError::Key`], [`FileError::Write`], [`FileError::Unkeyed`]; nothing is given out then.
+pub fn write_file(rows: &RecordBatch, sealing: Sealing, layout: &FileLayout) -> Result<EncodedFile, FileError> {
+    let schema = ArrowSchemaConverter::new().convert(&rows.schema()).map_err(FileError::Write)?;
+    let mut properties = base_properties(layout)?.set_max_row_group_row_count(Some(layout.row_group_rows_max));
+    properties = encodings::choose(properties, rows, layout)?;
+    let sealed = sealing.keys_for(&schema)?;
+    let mut keks = Vec::new();
+    let is_sealed = sealed.is_some();
+    if let Some(sealed) = sealed {
+        properties = properties.with_file_encryption_properties(sealed.properties);
+        keks = sealed.keks;
+    }
+
+    let mut bytes = Vec::new();
+    let metadata = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties.build()))
+        .and_then(|mut writer| {
+            writer.write(rows)?;
+            writer.close()
+        })
+        .map_err(FileError::Write)?;
+    let bytes = Bytes::from(bytes);
+    if is_sealed {
+        check_sealed(&bytes)?;
+        check_all_keyed(&metadata, &schema)?;
+    }
+    Ok(EncodedFile { rows: rows.num_rows() as u64, sha256: sha256_hex(&bytes), bytes, keks })
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn base_properties(layout: &FileLayout) -> Result<parquet::file::properties::WriterPropertiesBuilder, FileError> {
+    let zstd = ZstdLevel::try_new(layout.zstd_level).map_err(FileError::Write)?;
+    Ok(WriterProperties::builder()
+        .set_compression(Compression::ZSTD(zstd))
+        .set_bloom_filter_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Page))
+}
+
+/// What parquet says that it wrote: every chunk of every column under a key.
+fn check_all_keyed(metadata: &ParquetMetaData, schema: &SchemaDescriptor) -> Result<(), FileError> {
+    for group in metadata.row_groups() {
+        for (chunk, column) in group.columns().iter().zip(schema.columns()) {
+            if chunk.crypto_metadata().is_none() || chunk.bloom_filter_offset().is_some() {
+                return Err(FileError::Unkeyed { column: column.path().string() });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Opening what `write_file` made.
+
+use std::sync::Arc;
+
+use arrow::{array::RecordBatch, error::ArrowError};
+use bytes::Bytes;
+use parquet::{
+    arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    errors::ParquetError,
+    file::{
+        column_crypto_metadata::ColumnCryptoMetaData,
+        metadata::{PageIndexPolicy, ParquetMetaData},
+    },
+};
+
+use super::FileError;
+use crate::keys::{KeyDecrypter, KeyError};
+
+/// First and last bytes of a Parquet file with an encrypted footer.
+const SEALED: &[u8] = b"PARE";
+
+/// Options with which parquet opens our files: page index required, keys from the decrypter if the table is encrypted.
+///
+/// They do not refuse a clear file, nor do they tell of a missing column key: see [`check_sealed`], [`check_keys`].
+///
+/// # Errors
+/// None in practice.
+pub fn open_options(decrypter: Option<&Arc<KeyDecrypter>>) -> Result<ArrowReaderOptions, FileError> {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    Ok(match decrypter {
+        Some(decrypter) => options.with_file_decryption_properties(decrypter.properties().map_err(FileError::Read)?),
+        None => options,
+    })
+}
+
+/// Refuses bytes that are no Parquet file with an encrypted footer. The first and last 4 bytes suffice.
+///
+/// # Errors
+/// [`FileError::NotSealed`].
+pub fn check_sealed(bytes: &[u8]) -> Result<(), FileError> {
+    if bytes.starts_with(SEALED) && bytes.ends_with(SEALED) { Ok(()) } else { Err(FileError::NotSealed) }
+}
+
+/// Asks for the key of every column chunk: parquet forgets why a key could not be had, and goes on without the chunk's
+/// metadata.
+///
+/// # Errors
+/// The decrypter's.
+pub fn check_keys(metadata: &ParquetMetaData, decrypter: &KeyDecrypter) -> Result<(), KeyError> {
+    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        if let Some(ColumnCryptoMetaData::ENCRYPTION_WITH_COLUMN_KEY(key)) = column.crypto_metadata() {
+            decrypter.data_key(key.key_metadata.as_deref().unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+/// All rows of a file. With a decrypter the file must be sealed, without one it must be clear.
+///
+/// # Errors
+/// [`FileError::NotSealed`], [`FileError::Key`] when a key was not prepared, [`FileError::Read`] for damaged bytes.
+pub fn read_file(bytes: Bytes, decrypter: Option<&Arc<KeyDecrypter>>) -> Result<Vec<RecordBatch>, FileError> {
+    if let Some(decrypter) = decrypter {
+        check_sealed(&bytes)?;
+        // Without the page index, which cannot be read when a key is missing: the missing key is the better message.
+        let options = open_options(Some(decrypter))?.with_page_index_policy(PageIndexPolicy::Skip);
+        let opened = ArrowReaderMetadata::load(&bytes, options).map_err(key_or_read)?;
+        check_keys(opened.metadata(), decrypter)?;
+    }
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(key_or_read)?;
+    reader.map(|batch| batch.map_err(arrow_read)).collect()
+}
+
+fn key_or_read(error: ParquetError) -> FileError {
+    match error {
+        ParquetError::External(source) => match source.downcast::<KeyError>() {
+            Ok(error) => FileError::Key(*error),
+            Err(source) => FileError::Read(ParquetError::External(source)),
+        },
+        other => FileError::Read(other),
+    }
+}
+
+fn arrow_read(error: ArrowError) -> FileError {
+    FileError::Read(ParquetError::External(Box::new(error)))
+}

@@ -1,0 +1,4 @@
+//! Round trips, and what an outsider sees of a file.
+
+mod rows;
+mod sealed;

@@ -1,0 +1,48 @@
+//! The tables' columns as Arrow and Delta know them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use deltalake_core::kernel::{DataType as DeltaType, StructField};
+use forebay_schemas::table::{Column, ColumnType, Table};
+
+fn arrow_type(column_type: ColumnType) -> DataType {
+    match column_type {
+        ColumnType::String => DataType::Utf8,
+        ColumnType::Binary => DataType::Binary,
+        ColumnType::Short => DataType::Int16,
+        ColumnType::Int => DataType::Int32,
+        ColumnType::Long => DataType::Int64,
+        ColumnType::Double => DataType::Float64,
+        ColumnType::Bool => DataType::Boolean,
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ColumnType::Date => DataType::Date32,
+    }
+}
+
+fn delta_type(column_type: ColumnType) -> DeltaType {
+    match column_type {
+        ColumnType::String => DeltaType::STRING,
+        ColumnType::Binary => DeltaType::BINARY,
+        ColumnType::Short => DeltaType::SHORT,
+        ColumnType::Int => DeltaType::INTEGER,
+        ColumnType::Long => DeltaType::LONG,
+        ColumnType::Double => DeltaType::DOUBLE,
+        ColumnType::Bool => DeltaType::BOOLEAN,
+        ColumnType::Timestamp => DeltaType::TIMESTAMP,
+        ColumnType::Date => DeltaType::DATE,
+    }
+}
+
+pub(crate) fn arrow_fields(columns: &[Column]) -> Vec<Arc<Field>> {
+    columns.iter().map(|c| Arc::new(Field::new(c.name, arrow_type(c.column_type), c.nullable))).collect()
+}
+
+/// The columns that stand in a table's files.
+pub fn file_schema(table: &Table) -> SchemaRef {
+    Arc::new(Schema::new(arrow_fields(table.file_columns())))
+}
+
+pub(crate) fn delta_fields(table: &Table) -> Vec<StructField> {
+    table.columns.iter().map(|c| StructField::new(c.name, delta_type(c.column_type), c.nullable)).collect()
+}

@@ -1,0 +1,156 @@
+//! State objects: what a stream's commits have taken (E5).
+//!
+//! Each is created once under `_forebay/state/<app id>/<number>`, sealed, and never changed; the application
+//! transaction in the Delta log names the number that counts. Objects that no commit names are leftovers of
+//! attempts that did not land; their numbers are skipped.
+
+use forebay_schemas::table::TABLE_FORMAT_VERSION;
+use object_store::{ObjectStoreExt as _, PutMode, path::Path};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
+    rand::SecureRandom,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{LakeError, keys::SecretKey, table::LakeTable};
+
+/// First bytes of every state object.
+const MAGIC: &[u8; 4] = b"FBST";
+
+/// What has been taken of one (stream, partition).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamState {
+    /// Version of this object's layout: [`TABLE_FORMAT_VERSION`].
+    pub format: u32,
+    /// The lowest offset not yet taken.
+    pub next_offset: u64,
+    /// Per gateway, lane and epoch, what was taken.
+    pub epochs: Vec<EpochMark>,
+}
+
+/// What has been taken of one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochMark {
+    /// The gateway.
+    pub gateway: String,
+    /// Its lane.
+    pub lane: u32,
+    /// The epoch.
+    pub epoch: u64,
+    /// Every seq up to this one has been taken.
+    pub mark: u64,
+    /// The epoch has ended at `mark`.
+    pub closed: bool,
+}
+
+impl StreamState {
+    /// A state in the layout of this release.
+    pub fn new(next_offset: u64, epochs: Vec<EpochMark>) -> Self {
+        Self { format: TABLE_FORMAT_VERSION, next_offset, epochs }
+    }
+}
+
+/// Seals state objects and names streams, with secrets that never rotate.
+pub struct StateKeeper {
+    identity: hmac::Key,
+    seal: LessSafeKey,
+}
+
+impl StateKeeper {
+    /// From the keyring's two secrets, 32 bytes each.
+    pub fn new(identity: &SecretKey, seal: &SecretKey) -> Result<Self, LakeError> {
+        let seal = UnboundKey::new(&AES_256_GCM, seal.expose())
+            .map_err(|_| LakeError::State { path: "-".into(), why: "the state secret is not 32 bytes long".into() })?;
+        Ok(Self { identity: hmac::Key::new(hmac::HMAC_SHA256, identity.expose()), seal: LessSafeKey::new(seal) })
+    }
+
+    /// A stream's name in the table: a keyed hash, so that the plain Delta log does not tell which it is.
+    pub fn app_id(&self, stream: &str, partition: u32) -> String {
+        let tag = hmac::sign(&self.identity, format!("{stream}\0{partition}").as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A number that stands for `content` for ever: 63 bits of a keyed hash.
+    pub fn number_of(&self, content: &[u8]) -> u64 {
+        let tag = hmac::sign(&self.identity, content);
+        let mut first = [0; 8];
+        first.copy_from_slice(&tag.as_ref()[..8]);
+        u64::from_be_bytes(first) >> 1
+    }
+
+    /// Stores a state under the first free number above `after`, and answers the number.
+    ///
+    /// # Errors
+    /// When the store fails. A number that was taken meanwhile is skipped.
+    pub async fn store(
+        &self,
+        table: &LakeTable,
+        app_id: &str,
+        after: Option<i64>,
+        state: &StreamState,
+        random: &dyn SecureRandom,
+    ) -> Result<i64, LakeError> {
+        let mut number = after.map_or(1, |n| n + 1);
+        loop {
+            let path = path_of(app_id, number);
+            let sealed = self.seal(&path, state, random)?;
+            match table.store().put_opts(&path, sealed.into(), PutMode::Create.into()).await {
+                Ok(_) => return Ok(number),
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                    number += 1
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads the state with this number.
+    ///
+    /// # Errors
+    /// [`LakeError::State`] when it is missing, damaged, of a later release or sealed with another keyring.
+    pub async fn load(&self, table: &LakeTable, app_id: &str, number: i64) -> Result<StreamState, LakeError> {
+        let path = path_of(app_id, number);
+        let mut bytes = table.store().get(&path).await?.bytes().await?.to_vec();
+        let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
+        let sealed = bytes
+            .split_at_mut_checked(MAGIC.len())
+            .filter(|(magic, _)| *magic == MAGIC)
+            .map(|(_, rest)| rest)
+            .ok_or_else(|| fail("it does not begin as one"))?;
+        let (nonce, sealed) = sealed.split_at_mut_checked(NONCE_LEN).ok_or_else(|| fail("it is cut short"))?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| fail("it is cut short"))?;
+        let plain = self
+            .seal
+            .open_in_place(nonce, Aad::from(path.as_ref()), sealed)
+            .map_err(|_| fail("it is damaged, or sealed with another keyring"))?;
+        let version: Format = serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))?;
+        if version.format > TABLE_FORMAT_VERSION {
+            return Err(fail("it is of a later release: update this program"));
+        }
+        serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))
+    }
+
+    fn seal(&self, path: &Path, state: &StreamState, random: &dyn SecureRandom) -> Result<Vec<u8>, LakeError> {
+        let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
+        let mut nonce = [0; NONCE_LEN];
+        random.fill(&mut nonce).map_err(|_| fail("the system gave no random bytes"))?;
+        let mut sealed = serde_json::to_vec(state).map_err(|e| fail(&e.to_string()))?;
+        self.seal
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(path.as_ref()), &mut sealed)
+            .map_err(|_| fail("it is too large to seal"))?;
+        Ok([MAGIC.as_slice(), &nonce, &sealed].concat())
+    }
+}
+
+/// Only the version, which is checked before the rest is believed.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+fn path_of(app_id: &str, number: i64) -> Path {
+    Path::from_iter(["_forebay", "state", app_id, &format!("{number:020}")])
+}
