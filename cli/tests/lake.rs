@@ -1,6 +1,9 @@
 //! The lake from outside: `forebay` as a user runs it, against files as they lie on disk.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot set up ends it")]
+
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -41,14 +44,14 @@ impl Site {
         self.folder.path().join("data")
     }
 
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        command.arg("--data-dir").arg(self.data()).args(args).env("NO_COLOR", "1");
+        command
+    }
+
     fn forebay(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_forebay"))
-            .arg("--data-dir")
-            .arg(self.data())
-            .args(args)
-            .env("NO_COLOR", "1")
-            .output()
-            .unwrap()
+        self.command(args).output().unwrap()
     }
 
     fn import(&self) -> Output {
@@ -163,6 +166,67 @@ fn nothing_lies_in_clear_and_nothing_opens_without_the_keyring() {
     let before = files(&site.data().join("lake")).len();
     assert_eq!(site.import().status.code(), Some(1), "a lake whose keyring is gone is not written to");
     assert_eq!(files(&site.data().join("lake")).len(), before);
+}
+
+/// A clear file of just `size` bytes: the gap lies between the data and the footer, where no offset points.
+fn stretched(clear: &[u8], size: usize) -> Vec<u8> {
+    let footer_bytes = u32::from_le_bytes(clear[clear.len() - 8..clear.len() - 4].try_into().unwrap()) as usize + 8;
+    let (data, footer) = clear.split_at(clear.len() - footer_bytes);
+    let gap = size.checked_sub(clear.len()).expect("sealed files are larger than clear ones");
+    [data, &vec![0; gap], footer].concat()
+}
+
+#[test]
+fn a_clear_file_slipped_in_is_refused() {
+    let site = Site::with_import();
+    let columns = "device, tag, event_time, observed_time, value, value_int, value_text, value_bytes, value_type, unit, \
+                   quality, quality_code, quality_reason, gateway, lane, epoch, seq";
+    let clear = site.forebay(&[
+        "query",
+        &format!("select {columns} from readings where date = '2024-05-01'"),
+        "--format",
+        "parquet",
+    ]);
+    assert!(clear.status.success(), "{}", text(&clear.stderr));
+    let file = site.data_files().into_iter().find(|f| f.to_str().unwrap().contains("2024-05-01")).unwrap();
+    let size = fs::metadata(&file).unwrap().len() as usize;
+    fs::write(&file, stretched(&clear.stdout, size)).unwrap();
+    let asked = site.forebay(&["query", "select count(value) as n from readings", "--format", "csv"]);
+    assert_eq!(asked.status.code(), Some(1), "{}", text(&asked.stdout));
+    assert!(text(&asked.stderr).contains("not sealed"), "{}", text(&asked.stderr));
+}
+
+/// An import is killed again and again; what it had committed stays, and the last run adds just the rest.
+#[test]
+fn a_killed_import_goes_on_behind_its_last_commit() {
+    const ROWS: u64 = 120_000;
+    let site = Site { folder: tempfile::tempdir().unwrap() };
+    let mut csv = String::from("t,a,b,c,d,e,f,g,h,i,j\n");
+    for row in 0..ROWS {
+        writeln!(csv, "{},{row},1,2,3,4,5,6,7,8,9", 1_700_000_000 + row).unwrap();
+    }
+    fs::write(site.csv(), csv).unwrap();
+    let csv = site.csv();
+    let args = ["import", csv.to_str().unwrap(), "--device", "d", "--time", "t", "--time-format", "s"];
+    let log = site.data().join("lake/readings/_delta_log");
+    let commits = || fs::read_dir(&log).map_or(0, |entries| entries.count());
+    let mut killed = 0;
+    for after in [2, 3] {
+        let mut run = site.command(&args).spawn().unwrap();
+        while commits() < after && run.try_wait().unwrap().is_none() {
+            std::hint::spin_loop();
+        }
+        killed += usize::from(run.try_wait().unwrap().is_none());
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    assert!(killed > 0, "no run was still under way when it was to be killed");
+    let last = site.forebay(&args);
+    assert!(last.status.success(), "{}", text(&last.stderr));
+    let readings = ROWS * 10;
+    assert_eq!(site.verify().1.split(" files").next(), Some(format!("ok readings={readings}").as_str()));
+    let rows = site.query("select count(*) as n, count(distinct value_int) as v from readings where tag = 'a'");
+    assert_eq!(rows, format!("n,v\n{ROWS},{ROWS}\n"));
 }
 
 #[test]

@@ -3,10 +3,16 @@
 //! An attempt names the state that it was built from. It lands only in a version whose predecessor holds just that
 //! state, and it carries a random id: after any error the log is read onward, and the id found there means success.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashMap, time::Duration};
 
 use deltalake_core::{
-    kernel::{Action, Add, Transaction, Version, transaction::CommitBuilder},
+    kernel::{
+        Action, Add, Transaction, Version,
+        transaction::{CommitBuilder, CommitProperties},
+    },
     protocol::{DeltaOperation, SaveMode},
 };
 use uuid::Uuid;
@@ -84,7 +90,7 @@ impl LakeTable {
             predicate: None,
         };
         let transaction = Transaction::new(&attempt.app_id, attempt.to_state);
-        let properties = deltalake_core::kernel::transaction::CommitProperties::default()
+        let properties = CommitProperties::default()
             .with_metadata([(COMMIT_ID.to_owned(), attempt.id.to_string().into())])
             .with_application_transaction(transaction)
             .with_max_retries(0)

@@ -2,6 +2,7 @@
 //!
 //! delta-rs's own scan cannot decrypt. A table is read as of one snapshot, so a query sees one version.
 
+mod checked;
 mod prune;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use datafusion::{
 };
 use deltalake_core::kernel::Add;
 use forebay_schemas::table::{Column, Table};
-use object_store::path::Path;
+use object_store::{ObjectStore, path::Path};
 use parquet::encryption::{decrypt::FileDecryptionProperties, encrypt::FileEncryptionProperties};
 
 use crate::{
@@ -34,8 +35,9 @@ use crate::{
     keys::KeyDecrypter,
     schema::{arrow_fields, file_schema},
     table::{LakeTable, Snapshot},
-    writer::keks,
+    writer::{KEKS_TAG, keks, tag},
 };
+use checked::{CheckedFactory, MustBeSealed};
 
 /// A session in which each of these tables, as of now, can be named in SQL.
 ///
@@ -46,7 +48,7 @@ pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Res
     for table in tables {
         let url = store_url(table.schema());
         context.register_object_store(url.as_ref(), table.store().clone());
-        let provider = DeltaScan::new(table.schema(), table.snapshot().await?, decrypter.clone());
+        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone());
         context
             .register_table(table.schema().name, Arc::new(provider))
             .map_err(|error| LakeError::Foreign { table: table.schema().name, why: error.to_string() })?;
@@ -65,13 +67,15 @@ struct DeltaScan {
     table: &'static Table,
     schema: SchemaRef,
     files: Vec<Add>,
+    store: Arc<dyn ObjectStore>,
     decrypter: Arc<KeyDecrypter>,
 }
 
 impl DeltaScan {
-    fn new(table: &'static Table, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>) -> Self {
+    fn new(table: &LakeTable, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>) -> Self {
+        let (store, table) = (table.store().clone(), table.schema());
         let schema = Arc::new(Schema::new(arrow_fields(table.columns)));
-        Self { table, schema, files: snapshot.files(), decrypter }
+        Self { table, schema, files: snapshot.files(), store, decrypter }
     }
 
     /// DataFusion puts partition columns last; our tables have them first.
@@ -89,7 +93,8 @@ impl DeltaScan {
         let mut file = PartitionedFile::new(path.to_string(), add.size.unsigned_abs());
         file.object_meta.location = path;
         file.partition_values = partition_values(self.table.partition_columns(), add)?;
-        Ok(file)
+        let sealed = tag(add, KEKS_TAG).is_some_and(|keks| keks != "[]");
+        Ok(if sealed { file.with_extension(MustBeSealed) } else { file })
     }
 }
 
@@ -140,6 +145,7 @@ impl TableProvider for DeltaScan {
         let source = ParquetSource::new(schema)
             .with_pushdown_filters(true)
             .with_enable_page_index(true)
+            .with_parquet_file_reader_factory(Arc::new(CheckedFactory::new(self.store.clone(), self.decrypter.clone())))
             .with_encryption_factory(Arc::new(Decryption(self.decrypter.clone())));
         let lanes = session.config().target_partitions().max(1);
         let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); lanes.min(kept.len().max(1))];

@@ -33,7 +33,11 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Location`] or [`LakeError::Store`] when there can be no lake.
     pub fn local(folder: &Path) -> Result<Self, LakeError> {
-        let root = Arc::new(SyncedLocalStore::open(folder)?);
+        Self::with_root(folder, Arc::new(SyncedLocalStore::open(folder)?))
+    }
+
+    /// `root` holds what lies in `folder`.
+    pub(crate) fn with_root(folder: &Path, root: Arc<dyn ObjectStore>) -> Result<Self, LakeError> {
         let location = |why: &str| LakeError::Location { location: folder.display().to_string(), why: why.into() };
         let absolute = folder.canonicalize().map_err(|error| location(&error.to_string()))?;
         let url = Url::from_directory_path(absolute).map_err(|()| location("not an absolute path"))?;

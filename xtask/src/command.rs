@@ -5,8 +5,17 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 /// `cargo` as it called us, so that a toolchain override holds for the chores too.
+///
+/// What the outer cargo told us of this package is taken away: ring's build script watches those variables, so with
+/// them the analytic engine would be built once for `cargo xtask test` and once more for `cargo test`.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Runs to the end; an exit code other than 0 is an error.

@@ -15,7 +15,7 @@ use crate::command::run;
 /// Python packages, pinned.
 const REQUIREMENTS: &str = "\
 pyarrow==26.0.1
-cryptography
+cryptography==50.0.2
 ";
 
 /// A Python with [`REQUIREMENTS`].

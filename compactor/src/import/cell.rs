@@ -56,9 +56,14 @@ fn number(cell: &str) -> Option<f64> {
     cell.parse::<f64>().ok().filter(|v| plain && v.is_finite())
 }
 
+/// Whether the double is just this whole number.
 fn same(exact: &Value, double: f64) -> bool {
-    const EXACT_BELOW: f64 = 9_007_199_254_740_992.0; // 2^53
-    matches!(exact, Value::I64(_) | Value::U64(_)) && double.abs() <= EXACT_BELOW
+    match exact {
+        // Both fit: a finite double that came of 64 bits is far within the range of 128.
+        Value::I64(v) => double as i128 == i128::from(*v),
+        Value::U64(v) => double as i128 == i128::from(*v),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

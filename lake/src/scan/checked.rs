@@ -1,0 +1,92 @@
+//! Reading a sealed file through DataFusion only if it is sealed and all its keys are there.
+//!
+//! Given decryption keys, parquet still opens a clear file, so someone with the store but without keys could slip one
+//! in; and it forgets that a column's key could not be had. Both are refused here, before a row is read.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use datafusion::{
+    common::Result,
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{ParquetFileReaderFactory, parquet::DefaultParquetFileReaderFactory},
+    },
+    physical_plan::metrics::ExecutionPlanMetricsSet,
+};
+use futures::future::BoxFuture;
+use object_store::ObjectStore;
+use parquet::{
+    arrow::{arrow_reader::ArrowReaderOptions, async_reader::AsyncFileReader},
+    errors::ParquetError,
+    file::metadata::ParquetMetaData,
+};
+
+use crate::{
+    keys::KeyDecrypter,
+    parquet_file::{FileError, check_keys},
+};
+
+/// Makes readers that check what they open.
+#[derive(Debug)]
+pub(super) struct CheckedFactory {
+    inner: DefaultParquetFileReaderFactory,
+    decrypter: Arc<KeyDecrypter>,
+}
+
+impl CheckedFactory {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, decrypter: Arc<KeyDecrypter>) -> Self {
+        Self { inner: DefaultParquetFileReaderFactory::new(store), decrypter }
+    }
+}
+
+/// Marks a file that must be sealed: its commit names the keys that wrap its keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MustBeSealed;
+
+impl ParquetFileReaderFactory for CheckedFactory {
+    fn create_reader(
+        &self,
+        partition_index: usize,
+        file: PartitionedFile,
+        metadata_size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let must_be_sealed = file.extension::<MustBeSealed>().is_some();
+        let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
+        Ok(match must_be_sealed {
+            true => Box::new(CheckedReader { inner, decrypter: self.decrypter.clone() }),
+            false => inner,
+        })
+    }
+}
+
+struct CheckedReader {
+    inner: Box<dyn AsyncFileReader + Send>,
+    decrypter: Arc<KeyDecrypter>,
+}
+
+impl AsyncFileReader for CheckedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        self.inner.get_bytes(range)
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        self.inner.get_byte_ranges(ranges)
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        Box::pin(async move {
+            let metadata = self.inner.get_metadata(options).await?;
+            let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+            if columns.any(|column| column.crypto_metadata().is_none()) {
+                return Err(ParquetError::External(Box::new(FileError::NotSealed)));
+            }
+            check_keys(&metadata, &self.decrypter).map_err(|error| ParquetError::External(Box::new(error)))?;
+            Ok(metadata)
+        })
+    }
+}
