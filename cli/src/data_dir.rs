@@ -1,9 +1,6 @@
 //! The data folder: where keys and lake lie, and how to open them.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use forebay_compactor::{Ingest, Sealed};
@@ -88,7 +85,7 @@ impl DataDir {
     /// What it takes to read; the lake must be there.
     pub(crate) async fn reader(&self) -> anyhow::Result<Reader> {
         let folder = self.lake();
-        if !Path::new(&folder).is_dir() {
+        if !folder.is_dir() {
             bail!("there is no lake at {}: `forebay import` makes one, --data-dir names another", folder.display());
         }
         let keyring = self.open_keyring().context("cannot read the lake without its keyring")?;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use forebay_lake::{
-    Attempt, LakeError, LakeTable, PartitionRows, StateKeeper, StreamState,
-    keys::{FileKeyring, KeyEncrypter, Random, TABLE_KEY, site_key_name},
+    Attempt, LakeError, LakeTable, StateKeeper, StreamState,
+    keys::{FileKeyring, KeyEncrypter, Random, TABLE_KEY, random_bytes, site_key_name},
     parquet_file::{FileLayout, Profile, write_file},
     partition_rows, readings_partition,
 };
-use forebay_schemas::{Timestamp, wire::ReadingBatch};
+use forebay_schemas::{SiteId, Timestamp, wire::ReadingBatch};
 use uuid::Uuid;
 
 /// Whether the tables' files are sealed.
@@ -58,48 +58,36 @@ impl Ingest {
     pub async fn commit(&self, step: Step<'_>, now: Timestamp) -> Result<i64, LakeError> {
         let mut adds = Vec::new();
         for partition in partition_rows(step.batches)? {
-            let sealing = self.site_profile(&partition)?.seal(&self.encrypter).await?;
+            let sealing = self.profile(Some(&partition.site))?.seal(&self.encrypter).await?;
             let folder = readings_partition(&partition);
             // Encoding is CPU-bound; the file is whole in memory, bounded by the step.
             let file = write_file(&partition.rows, sealing, &FileLayout::default())?;
             adds.push(self.readings.put_file(file, &folder, self.id()?, now).await?);
         }
         let to_state =
-            self.keeper.store(&self.readings, step.app_id, step.from_state, step.state, self.random.as_ref()).await?;
+            self.keeper.store(&self.readings, step.app_id, step.from_state, step.state, &self.random).await?;
         let attempt =
             Attempt { id: self.id()?, app_id: step.app_id.to_owned(), from_state: step.from_state, to_state, adds };
         self.readings.commit(&attempt).await?;
         Ok(to_state)
     }
 
-    /// Where a partition's columns get their keys; a new site's master key is durable before it is used.
-    fn site_profile(&self, partition: &PartitionRows) -> Result<Profile, LakeError> {
-        Ok(match self.sealed {
-            Sealed::Columns => Profile::Columns {
-                table: self.keyring.current_id(TABLE_KEY)?,
-                site: self.keyring.ensure(&site_key_name(&partition.site))?,
-            },
-            Sealed::None => Profile::None,
-        })
-    }
-
-    /// The profile of tables without sites.
-    pub(crate) fn table_profile(&self) -> Result<Profile, LakeError> {
-        Ok(match self.sealed {
-            Sealed::Columns => {
-                let table = self.keyring.current_id(TABLE_KEY)?;
-                Profile::Columns { site: table.clone(), table }
-            }
-            Sealed::None => Profile::None,
-        })
+    /// Where a file's columns get their keys; a table without sites has one master key. A new site's is durable before
+    /// it is used.
+    pub(crate) fn profile(&self, site: Option<&SiteId>) -> Result<Profile, LakeError> {
+        if self.sealed == Sealed::None {
+            return Ok(Profile::None);
+        }
+        let table = self.keyring.current_id(TABLE_KEY)?;
+        let site = match site {
+            Some(site) => self.keyring.ensure(&site_key_name(site))?,
+            None => table.clone(),
+        };
+        Ok(Profile::Columns { table, site })
     }
 
     /// A random id (RFC 9562, version 4).
     pub(crate) fn id(&self) -> Result<Uuid, LakeError> {
-        let mut bytes = [0; 16];
-        self.random
-            .fill(&mut bytes)
-            .map_err(|_| LakeError::State { path: "-".into(), why: "the system gave no random bytes".into() })?;
-        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+        Ok(uuid::Builder::from_random_bytes(random_bytes(&self.random)?).into_uuid())
     }
 }

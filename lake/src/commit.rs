@@ -55,9 +55,9 @@ impl LakeTable {
     /// has not been committed and never will be. Any other error leaves open whether it has.
     pub async fn commit(&self, attempt: &Attempt) -> Result<Version, LakeError> {
         let mut pause = PAUSE_FIRST;
-        let started_at = self.snapshot().await?.version();
+        let mut snapshot = self.snapshot().await?;
+        let started_at = snapshot.version();
         for _ in 0..ATTEMPTS_MAX {
-            let snapshot = self.snapshot().await?;
             let found = snapshot.state_of(&attempt.app_id).await?;
             if found != attempt.from_state {
                 return match self.find_commit(attempt.id, started_at, snapshot.version()).await? {
@@ -73,11 +73,11 @@ impl LakeTable {
                     tracing::warn!(table = self.table.name, %error, "commit not confirmed, reading the log onward");
                     tokio::time::sleep(pause).await;
                     pause = PAUSE_MAX.min(pause * 2);
+                    snapshot = self.snapshot().await?;
                 }
             }
         }
-        let newest = self.snapshot().await?.version();
-        match self.find_commit(attempt.id, started_at, newest).await? {
+        match self.find_commit(attempt.id, started_at, snapshot.version()).await? {
             Some(version) => Ok(version),
             None => Err(LakeError::Contended { table: self.table.name, attempts: ATTEMPTS_MAX }),
         }

@@ -32,6 +32,16 @@ pub const KEY_BYTES: usize = 32;
 /// The source of keys and nonces: the system's, except in tests.
 pub type Random = Arc<dyn SecureRandom + Send + Sync>;
 
+/// Fresh random bytes: ids and nonces.
+///
+/// # Errors
+/// [`KeyError::Randomness`] when the system gives none.
+pub fn random_bytes<const N: usize>(random: &Random) -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    random.fill(&mut bytes).map_err(|ring::error::Unspecified| KeyError::Randomness)?;
+    Ok(bytes)
+}
+
 /// Name of the master key of a site's measured values.
 pub fn site_key_name(site: &SiteId) -> String {
     format!("forebay.site.{}", site.path_segment())

@@ -6,6 +6,7 @@
 
 mod commit;
 mod error;
+mod hex;
 pub mod keys;
 mod local_store;
 pub mod parquet_file;

@@ -24,7 +24,10 @@ use parquet::{
 use ring::digest::{SHA256, digest};
 use thiserror::Error;
 
-use crate::keys::{KeyError, WrappedKek};
+use crate::{
+    hex::hex,
+    keys::{KeyError, WrappedKek},
+};
 
 pub use encodings::DoubleEncoding;
 pub use profile::{Profile, Sealing, UniformKey};
@@ -132,7 +135,7 @@ pub fn write_file(rows: &RecordBatch, sealing: Sealing, layout: &FileLayout) -> 
 
 /// SHA-256 in lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
 fn base_properties(layout: &FileLayout) -> Result<parquet::file::properties::WriterPropertiesBuilder, FileError> {

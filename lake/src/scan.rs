@@ -35,7 +35,7 @@ use crate::{
     keys::KeyDecrypter,
     schema::{arrow_fields, file_schema},
     table::{LakeTable, Snapshot},
-    writer::{KEKS_TAG, keks, tag},
+    writer::keks,
 };
 use checked::{CheckedFactory, MustBeSealed};
 
@@ -88,14 +88,20 @@ impl DeltaScan {
         }
     }
 
-    fn partitioned_file(&self, add: &Add) -> Result<PartitionedFile> {
-        let path = Path::parse(&add.path).map_err(|e| DataFusionError::External(Box::new(e)))?;
+    /// The file, with its keys fetched.
+    async fn open(&self, add: &Add) -> Result<PartitionedFile> {
+        let path = Path::parse(&add.path).map_err(external)?;
         let mut file = PartitionedFile::new(path.to_string(), add.size.unsigned_abs());
         file.object_meta.location = path;
         file.partition_values = partition_values(self.table.partition_columns(), add)?;
-        let sealed = tag(add, KEKS_TAG).is_some_and(|keks| keks != "[]");
-        Ok(if sealed { file.with_extension(MustBeSealed) } else { file })
+        let keks = keks(self.table, add).map_err(external)?;
+        self.decrypter.prepare(&keks).await.map_err(external)?;
+        Ok(if keks.is_empty() { file } else { file.with_extension(MustBeSealed) })
     }
+}
+
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// The values of a file's partition columns, typed.
@@ -135,10 +141,6 @@ impl TableProvider for DeltaScan {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let kept = prune::files(session, &self.schema, self.table, &self.files, filters)?;
-        for add in &kept {
-            let keks = keks(self.table, add).map_err(|e| DataFusionError::External(Box::new(e)))?;
-            self.decrypter.prepare(&keks).await.map_err(|e| DataFusionError::External(Box::new(e)))?;
-        }
         let schema = TableSchema::builder(file_schema(self.table))
             .with_table_partition_cols(arrow_fields(self.table.partition_columns()))
             .build();
@@ -151,7 +153,7 @@ impl TableProvider for DeltaScan {
         let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); lanes.min(kept.len().max(1))];
         let count = groups.len();
         for (i, add) in kept.into_iter().enumerate() {
-            groups[i % count].push(self.partitioned_file(add)?);
+            groups[i % count].push(self.open(add).await?);
         }
         let scan = FileScanConfigBuilder::new(store_url(self.table), Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
@@ -182,7 +184,7 @@ impl EncryptionFactory for Decryption {
         _: &EncryptionFactoryOptions,
         _: &Path,
     ) -> Result<Option<Arc<FileDecryptionProperties>>> {
-        let properties = self.0.clone().properties().map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let properties = self.0.properties().map_err(external)?;
         Ok(Some(properties))
     }
 }

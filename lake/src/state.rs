@@ -9,11 +9,15 @@ use object_store::{ObjectStoreExt as _, PutMode, path::Path};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hmac,
-    rand::SecureRandom,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{LakeError, keys::SecretKey, table::LakeTable};
+use crate::{
+    LakeError,
+    hex::hex,
+    keys::{KeyError, Random, SecretKey, random_bytes},
+    table::LakeTable,
+};
 
 /// First bytes of every state object.
 const MAGIC: &[u8; 4] = b"FBST";
@@ -62,15 +66,14 @@ pub struct StateKeeper {
 impl StateKeeper {
     /// From the keyring's two secrets, 32 bytes each.
     pub fn new(identity: &SecretKey, seal: &SecretKey) -> Result<Self, LakeError> {
-        let seal = UnboundKey::new(&AES_256_GCM, seal.expose())
-            .map_err(|_| LakeError::State { path: "-".into(), why: "the state secret is not 32 bytes long".into() })?;
-        Ok(Self { identity: hmac::Key::new(hmac::HMAC_SHA256, identity.expose()), seal: LessSafeKey::new(seal) })
+        let sealing = UnboundKey::new(&AES_256_GCM, seal.expose())
+            .map_err(|_| KeyError::KeyLength { id: "of state objects".into(), bytes: seal.expose().len() })?;
+        Ok(Self { identity: hmac::Key::new(hmac::HMAC_SHA256, identity.expose()), seal: LessSafeKey::new(sealing) })
     }
 
     /// A stream's name in the table: a keyed hash, so that the plain Delta log does not tell which it is.
     pub fn app_id(&self, stream: &str, partition: u32) -> String {
-        let tag = hmac::sign(&self.identity, format!("{stream}\0{partition}").as_bytes());
-        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(hmac::sign(&self.identity, format!("{stream}\0{partition}").as_bytes()).as_ref())
     }
 
     /// A number that stands for `content` for ever: 63 bits of a keyed hash.
@@ -91,7 +94,7 @@ impl StateKeeper {
         app_id: &str,
         after: Option<i64>,
         state: &StreamState,
-        random: &dyn SecureRandom,
+        random: &Random,
     ) -> Result<i64, LakeError> {
         let mut number = after.map_or(1, |n| n + 1);
         loop {
@@ -133,10 +136,9 @@ impl StateKeeper {
         serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))
     }
 
-    fn seal(&self, path: &Path, state: &StreamState, random: &dyn SecureRandom) -> Result<Vec<u8>, LakeError> {
+    fn seal(&self, path: &Path, state: &StreamState, random: &Random) -> Result<Vec<u8>, LakeError> {
         let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
-        let mut nonce = [0; NONCE_LEN];
-        random.fill(&mut nonce).map_err(|_| fail("the system gave no random bytes"))?;
+        let nonce = random_bytes::<NONCE_LEN>(random)?;
         let mut sealed = serde_json::to_vec(state).map_err(|e| fail(&e.to_string()))?;
         self.seal
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(path.as_ref()), &mut sealed)

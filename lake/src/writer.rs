@@ -12,7 +12,7 @@ use crate::{LakeError, keys::WrappedKek, parquet_file::EncodedFile, rows::Partit
 /// Tag of an Add action: the file's SHA-256, as lower-case hex.
 pub(crate) const SHA256_TAG: &str = "forebay.sha256";
 /// Tag of an Add action: the key-encryption keys of the file, each wrapped by its master key, as JSON.
-pub(crate) const KEKS_TAG: &str = "forebay.keks";
+const KEKS_TAG: &str = "forebay.keks";
 
 /// The partition of `readings` in which rows lie: folder names and values.
 pub fn readings_partition(rows: &PartitionRows) -> Vec<(&'static str, String)> {
@@ -45,7 +45,8 @@ impl LakeTable {
         let location = Path::parse(&path).map_err(object_store::Error::from)?;
         let size = file.bytes.len();
         self.store().put(&location, file.bytes.into()).await?;
-        let keks = serde_json::to_string(&file.keks).map_err(|error| self.tag_error(&path, &error.to_string()))?;
+        let keks =
+            serde_json::to_string(&file.keks).map_err(|error| tag_error(self.schema(), &path, &error.to_string()))?;
         let tags = HashMap::from([(SHA256_TAG.to_owned(), Some(file.sha256)), (KEKS_TAG.to_owned(), Some(keks))]);
         Ok(Add {
             path,
@@ -58,10 +59,6 @@ impl LakeTable {
             tags: Some(tags),
             ..Default::default()
         })
-    }
-
-    pub(crate) fn tag_error(&self, path: &str, why: &str) -> LakeError {
-        tag_error(self.schema(), path, why)
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn commit(
     if bad.is_empty() {
         return Ok(());
     }
-    let sealing = ingest.table_profile()?.seal(&ingest.encrypter).await?;
+    let sealing = ingest.profile(None)?.seal(&ingest.encrypter).await?;
     let file = write_file(&rows(&bad, epoch, now)?, sealing, &FileLayout::default())?;
     let add = ingest.quarantine.put_file(file, &[], ingest.id()?, now).await?;
     let attempt = Attempt { id: ingest.id()?, app_id: app_id.to_owned(), from_state, to_state, adds: vec![add] };

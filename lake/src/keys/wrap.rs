@@ -8,7 +8,7 @@ use ring::{
 };
 use zeroize::Zeroizing;
 
-use super::{KeyError, Random, SecretKey};
+use super::{KeyError, Random, SecretKey, random_bytes};
 
 /// A wrapping key and the name by which errors call it.
 pub(super) struct Wrapping<'a> {
@@ -21,8 +21,7 @@ pub(super) struct Wrapping<'a> {
 impl Wrapping<'_> {
     pub(super) fn wrap(&self, key: &[u8], random: &Random) -> Result<String, KeyError> {
         let cipher = self.cipher()?;
-        let mut nonce = [0; NONCE_LEN];
-        random.fill(&mut nonce).map_err(|Unspecified| KeyError::Randomness)?;
+        let nonce = random_bytes::<NONCE_LEN>(random)?;
         // Encrypted in place with room for the tag, so that no plain copy is left behind.
         let mut sealed = Zeroizing::new(Vec::with_capacity(key.len() + cipher.algorithm().tag_len()));
         sealed.extend_from_slice(key);

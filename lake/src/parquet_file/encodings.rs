@@ -1,5 +1,5 @@
 //! Which encoding each column gets. Measured on readings: times and numbers delta-packed are half the size of parquet's
-//! defaults and twice as fast; for doubles it depends on the signal, so a sample decides.
+//! defaults and twice as fast; for doubles it depends on the signal, and a sample can decide.
 
 use std::sync::Arc;
 

@@ -18,6 +18,8 @@ use crate::StreamError;
 pub(super) const FORMAT_VERSION: u16 = 1;
 /// Bytes of a header of this version.
 pub(super) const HEADER_BYTES: usize = 104;
+/// What the segments' keys are derived for.
+const KEY_PURPOSE: &[u8] = b"forebay spool segment 1";
 const MAGIC: &[u8; 8] = b"fbspool\n";
 const SEALED_BYTES: usize = HEADER_BYTES - TAG_BYTES - 4;
 /// Records count from 0 and cannot reach this nonce.
@@ -48,7 +50,7 @@ pub(super) enum BadHeader {
 impl Header {
     /// The header's bytes, and the key for the segment's records.
     pub(super) fn encode(&self, key: &SpoolKey) -> Result<(Vec<u8>, FileKey), StreamError> {
-        let file_key = FileKey::derive(key, &self.salt, b"forebay spool segment 1")?;
+        let file_key = FileKey::derive(key, &self.salt, KEY_PURPOSE)?;
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -68,8 +70,7 @@ impl Header {
     pub(super) fn decode(bytes: &[u8], key: &SpoolKey) -> Result<(Self, FileKey), BadHeader> {
         let header = checked(bytes, MAGIC, FORMAT_VERSION)?;
         let fields = Self::fields(header).ok_or(BadHeader::Damaged)?;
-        let file_key =
-            FileKey::derive(key, &fields.salt, b"forebay spool segment 1").map_err(|_| BadHeader::Damaged)?;
+        let file_key = FileKey::derive(key, &fields.salt, KEY_PURPOSE).map_err(|_| BadHeader::Damaged)?;
         let seal = header.get(SEALED_BYTES..SEALED_BYTES + TAG_BYTES).ok_or(BadHeader::Damaged)?;
         match file_key.open(HEADER_NONCE, &header[..SEALED_BYTES], seal) {
             Some(_) => Ok((fields, file_key)),

@@ -20,6 +20,8 @@ use crate::{Damage, Entry, LastSeq, Offset, Record, StreamError};
 pub(super) const MARK_NAME: &str = "mark";
 /// The version that this release writes, and the newest that it reads.
 pub(super) const MARK_VERSION: u16 = 1;
+/// What the mark's key is derived for.
+const KEY_PURPOSE: &[u8] = b"forebay spool mark 1";
 const MAGIC: &[u8; 8] = b"fbspmrk\n";
 const HEADER_BYTES: usize = 64;
 /// The file's only seal, under a key of its own.
@@ -82,7 +84,7 @@ impl Mark {
             [record.offset.0, record.next.0, kind].into_iter().chain(numbers).for_each(&mut put);
         }
         let aad = out.clone();
-        FileKey::derive(key, &salt, b"forebay spool mark 1")?.seal(NONCE, &aad, &content, &mut out)?;
+        FileKey::derive(key, &salt, KEY_PURPOSE)?.seal(NONCE, &aad, &content, &mut out)?;
         Ok(out)
     }
 
@@ -91,7 +93,7 @@ impl Mark {
         let mut fields = Fields(header.get(12..).ok_or(BadHeader::Damaged)?);
         let spool = fields.array().ok_or(BadHeader::Damaged)?;
         let salt = fields.array().ok_or(BadHeader::Damaged)?;
-        let file_key = FileKey::derive(key, &salt, b"forebay spool mark 1").map_err(|_| BadHeader::Damaged)?;
+        let file_key = FileKey::derive(key, &salt, KEY_PURPOSE).map_err(|_| BadHeader::Damaged)?;
         let content = file_key.open(NONCE, header, &bytes[header.len()..]).ok_or(BadHeader::WrongKey)?;
         Self::content(spool, &content).ok_or(BadHeader::Damaged)
     }

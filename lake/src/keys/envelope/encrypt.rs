@@ -3,11 +3,10 @@
 use std::{collections::HashMap, fmt, num::NonZeroU64, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ring::error::Unspecified;
 use tokio::sync::Mutex;
 
 use super::{
-    super::{KeyError, KeyMaterial, KeyProvider, MasterKeyId, Random, SecretKey, wrap::Wrapping},
+    super::{KeyError, KeyMaterial, KeyProvider, MasterKeyId, Random, SecretKey, random_bytes, wrap::Wrapping},
     DataKey, KEK_ID_BYTES, KeyUse, WrappedKek,
 };
 
@@ -76,8 +75,7 @@ impl KeyEncrypter {
     }
 
     async fn new_kek(&self, master: &MasterKeyId) -> Result<Kek, KeyError> {
-        let mut id = [0; KEK_ID_BYTES];
-        self.random.fill(&mut id).map_err(|Unspecified| KeyError::Randomness)?;
+        let id: [u8; KEK_ID_BYTES] = random_bytes(&self.random)?;
         let secret = SecretKey::generate(&self.random)?;
         let wrapped = self.provider.wrap(master, secret.expose()).await?;
         Ok(Kek { id, secret, wrapped: WrappedKek { master: master.clone(), kek_id: STANDARD.encode(id), wrapped } })

@@ -1,0 +1,5 @@
+//! Bytes as lower-case hexadecimal.
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
