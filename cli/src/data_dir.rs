@@ -3,20 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use forebay_compactor::{Ingest, Sealed};
 use forebay_lake::{
-    Lake, LakeTable, StateKeeper,
-    keys::{FileKeyring, KeyDecrypter, KeyEncrypter, KeyProvider, Random},
+    Lake, LakeTable, LakeWriter, Sealed, StateKeeper,
+    keys::{FileKeyring, KeyDecrypter, Random},
 };
 use forebay_schemas::{
     GatewayId, Timestamp,
     table::{QUARANTINE, READINGS},
 };
 use ring::rand::SystemRandom;
-
-/// Secrets of the keyring that never rotate: they name streams and seal state objects.
-const IDENTITY_SECRET: &str = "forebay.identity";
-const STATE_SECRET: &str = "forebay.state";
 
 /// A data folder.
 pub(crate) struct DataDir {
@@ -66,20 +61,11 @@ impl DataDir {
         self.root.join("lake")
     }
 
-    /// Everything that it takes to write, made where it is missing.
-    pub(crate) async fn ingest(&self) -> anyhow::Result<Ingest> {
+    /// The lake open for writing, made where it is missing.
+    pub(crate) async fn writer(&self) -> anyhow::Result<LakeWriter> {
         let keyring = self.keyring_for_writing()?;
         let lake = Lake::local(&self.lake())?;
-        let provider: Arc<dyn KeyProvider> = keyring.clone();
-        Ok(Ingest {
-            readings: lake.table(&READINGS).await?,
-            quarantine: lake.table(&QUARANTINE).await?,
-            keeper: keeper(&keyring)?,
-            keyring,
-            encrypter: KeyEncrypter::new(provider, self.random.clone()),
-            sealed: Sealed::Columns,
-            random: self.random.clone(),
-        })
+        Ok(LakeWriter::open(&lake, keyring, Sealed::Columns, self.random.clone()).await?)
     }
 
     /// What it takes to read; the lake must be there.
@@ -93,7 +79,7 @@ impl DataDir {
         Ok(Reader {
             readings: lake.table(&READINGS).await?,
             quarantine: lake.table(&QUARANTINE).await?,
-            keeper: keeper(&keyring)?,
+            keeper: StateKeeper::of(&keyring)?,
             decrypter: Arc::new(KeyDecrypter::new(keyring)),
         })
     }
@@ -105,11 +91,6 @@ pub(crate) struct Reader {
     pub(crate) quarantine: LakeTable,
     pub(crate) keeper: StateKeeper,
     pub(crate) decrypter: Arc<KeyDecrypter>,
-}
-
-fn keeper(keyring: &FileKeyring) -> anyhow::Result<StateKeeper> {
-    let (identity, state) = (keyring.derive_secret(IDENTITY_SECRET)?, keyring.derive_secret(STATE_SECRET)?);
-    Ok(StateKeeper::new(&identity, &state)?)
 }
 
 /// The gateway's clock.

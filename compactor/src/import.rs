@@ -13,14 +13,14 @@ mod time;
 use std::{io, path::PathBuf};
 
 use csv::ByteRecord;
-use forebay_lake::{EpochMark, LakeError, StreamState};
+use forebay_lake::{EpochMark, LakeError, LakeWriter, StreamState};
 use forebay_schemas::{
     DeviceId, Epoch, ErrorKind, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, wire::ReadingBatch,
+    Timestamp, table::READINGS, wire::ReadingBatch,
 };
 use thiserror::Error;
 
-use crate::{Ingest, ingest::Step};
+use crate::ingest::{Step, commit};
 use quarantine::BadRow;
 use source::{Layout, Survey};
 
@@ -130,18 +130,18 @@ impl ImportError {
 pub async fn import(
     spec: &ImportSpec,
     gateway: &GatewayId,
-    ingest: &Ingest,
+    lake: &LakeWriter,
     now: Timestamp,
 ) -> Result<ImportOutcome, ImportError> {
     let Survey { layout, digest } = source::survey(spec)?;
     let tags = layout.tags.iter().map(|(_, name, _)| TagName::new(name)).collect::<Result<Vec<_>, _>>();
     let tags = tags.map_err(|source| ImportError::Tag { file: spec.file.clone(), source })?;
-    let epoch = Epoch(ingest.keeper.number_of(&[&digest, spec.identity().as_bytes()].concat()));
-    let app_id = ingest.keeper.app_id(&format!("import/{epoch}"), 0);
-    let state = ingest.readings.snapshot().await?.state_of(&app_id).await?;
+    let epoch = Epoch(lake.keeper().number_of(&[&digest, spec.identity().as_bytes()].concat()));
+    let app_id = lake.keeper().app_id(&format!("import/{epoch}"), 0);
+    let state = lake.table(&READINGS)?.snapshot().await?.state_of(&app_id).await?;
     let (next_row, mark) = match state {
         Some(number) => {
-            let found = ingest.keeper.load(&ingest.readings, &app_id, number).await?;
+            let found = lake.keeper().load(lake.table(&READINGS)?, &app_id, number).await?;
             (found.next_offset, found.epochs.first().map_or(0, |epoch| epoch.mark))
         }
         None => (0, 0),
@@ -149,7 +149,7 @@ pub async fn import(
     let rows = Rows { spec, layout: &layout, tags, now };
     let lane = LaneId { gateway: gateway.clone(), lane: IMPORT_LANE };
     let mut run =
-        Run { ingest, app_id, lane, epoch, state, committed_row: next_row, mark, chunk: Vec::new(), bad: Vec::new() };
+        Run { lake, app_id, lane, epoch, state, committed_row: next_row, mark, chunk: Vec::new(), bad: Vec::new() };
     run.take(&rows).await
 }
 
@@ -202,7 +202,7 @@ impl Rows<'_> {
 
 /// An import under way.
 struct Run<'a> {
-    ingest: &'a Ingest,
+    lake: &'a LakeWriter,
     app_id: String,
     lane: LaneId,
     epoch: Epoch,
@@ -261,7 +261,7 @@ impl Run<'_> {
         if next_row <= self.committed_row {
             return Ok(0);
         }
-        quarantine::commit(self.ingest, &self.app_id, self.epoch, &bad, next_row, now).await?;
+        quarantine::commit(self.lake, &self.app_id, self.epoch, &bad, next_row, now).await?;
         let count = readings.len() as u64;
         let batch =
             ReadingBatch { lane: self.lane.clone(), epoch: self.epoch, first_seq: Seq(self.mark + 1), readings };
@@ -277,7 +277,7 @@ impl Run<'_> {
             }],
         );
         let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, batches: &[batch] };
-        self.state = Some(self.ingest.commit(step, now).await?);
+        self.state = Some(commit(self.lake, step, now).await?);
         (self.mark, self.committed_row) = (mark, next_row);
         Ok(count)
     }

@@ -8,4 +8,4 @@ mod import;
 mod ingest;
 
 pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};
-pub use ingest::{Ingest, Sealed, Step};
+pub use ingest::{Step, commit};

@@ -15,9 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     LakeError,
     hex::hex,
-    keys::{KeyError, Random, SecretKey, random_bytes},
+    keys::{FileKeyring, KeyError, Random, SecretKey, random_bytes},
     table::LakeTable,
 };
+
+/// Secrets of the keyring that never rotate: they name streams and seal state objects.
+const IDENTITY_SECRET: &str = "forebay.identity";
+const STATE_SECRET: &str = "forebay.state";
 
 /// First bytes of every state object.
 const MAGIC: &[u8; 4] = b"FBST";
@@ -64,6 +68,14 @@ pub struct StateKeeper {
 }
 
 impl StateKeeper {
+    /// From a keyring's secrets, which never rotate.
+    ///
+    /// # Errors
+    /// When the keyring has none.
+    pub fn of(keyring: &FileKeyring) -> Result<Self, LakeError> {
+        Self::new(&keyring.derive_secret(IDENTITY_SECRET)?, &keyring.derive_secret(STATE_SECRET)?)
+    }
+
     /// From the keyring's two secrets, 32 bytes each.
     pub fn new(identity: &SecretKey, seal: &SecretKey) -> Result<Self, LakeError> {
         let sealing = UnboundKey::new(&AES_256_GCM, seal.expose())

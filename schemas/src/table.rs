@@ -70,7 +70,7 @@ const fn optional(name: &'static str, column_type: ColumnType) -> Column {
     Column { name, column_type, nullable: true }
 }
 
-use ColumnType::{Binary, Date, Double, Int, Long, Short, String, Timestamp};
+use ColumnType::{Binary, Bool, Date, Double, Int, Long, Short, String, Timestamp};
 
 /// Every reading, exactly once. Files are sorted by device, tag, event_time.
 pub const READINGS: Table = Table {
@@ -112,6 +112,135 @@ pub const QUARANTINE: Table = Table {
     ],
 };
 
+/// Holes that are known: readings of a lane's epoch that are not in `readings`, and why. Latest `changed_at` wins.
+pub const GAPS: Table = Table {
+    name: "gaps",
+    partition_columns: 0,
+    columns: &[
+        required("gateway", String),
+        required("lane", Int),
+        required("epoch", Long),
+        required("first_seq", Long),
+        required("last_seq", Long),
+        optional("site", String),
+        optional("device", String),
+        optional("from_time", Timestamp),
+        optional("to_time", Timestamp),
+        required("why", String),
+        // open, closed or final.
+        required("state", String),
+        required("changed_at", Timestamp),
+    ],
+};
+
+/// Closed windows; of rows with one (site, window_start) the highest revision wins.
+pub const WINDOWS: Table = Table {
+    name: "windows",
+    partition_columns: 0,
+    columns: &[
+        required("site", String),
+        required("window_start", Timestamp),
+        required("window_end", Timestamp),
+        required("revision", Int),
+        required("watermark", Timestamp),
+        required("closed_at", Timestamp),
+        // The version of `readings` that this row describes.
+        required("readings_version", Long),
+        required("rows", Long),
+        required("devices", Int),
+        // Share of the devices seen lately that sent at least one good reading, 0 to 1.
+        optional("completeness", Double),
+    ],
+};
+
+/// Warnings; append-only, of rows with one alert_id the latest changed_at wins.
+pub const ALERTS: Table = Table {
+    name: "alerts",
+    partition_columns: 0,
+    columns: &[
+        required("alert_id", String),
+        required("changed_at", Timestamp),
+        required("job", String),
+        required("run_id", String),
+        required("site", String),
+        required("device", String),
+        optional("tag", String),
+        // info, warning or critical.
+        required("severity", String),
+        // open, acknowledged or resolved.
+        required("state", String),
+        required("first_seen", Timestamp),
+        required("last_seen", Timestamp),
+        optional("score", Double),
+        // Which tags moved the score and by how much, as JSON.
+        optional("contributions", String),
+        required("reason", String),
+        required("dedupe_key", String),
+        optional("acknowledged_by", String),
+    ],
+};
+
+/// Forecasts: one row for each issued_at and target_time; lo and hi bound the value at `level`.
+pub const PREDICTIONS: Table = Table {
+    name: "predictions",
+    partition_columns: 0,
+    columns: &[
+        required("job", String),
+        required("run_id", String),
+        required("site", String),
+        required("device", String),
+        required("tag", String),
+        required("issued_at", Timestamp),
+        required("target_time", Timestamp),
+        required("value", Double),
+        optional("lo", Double),
+        optional("hi", Double),
+        optional("level", Double),
+        required("model_version", String),
+        required("data_cutoff", Timestamp),
+    ],
+};
+
+/// How far from normal a device was.
+pub const SCORES: Table = Table {
+    name: "scores",
+    partition_columns: 0,
+    columns: &[
+        required("job", String),
+        required("run_id", String),
+        required("site", String),
+        required("device", String),
+        required("event_time", Timestamp),
+        required("score", Double),
+        required("limit", Double),
+        required("anomalous", Bool),
+        optional("contributions", String),
+    ],
+};
+
+/// Runs of jobs that have finished.
+pub const JOB_RUNS: Table = Table {
+    name: "job_runs",
+    partition_columns: 0,
+    columns: &[
+        required("job", String),
+        required("run_id", String),
+        // Cron time or window and revision; unique within a job.
+        required("fire_key", String),
+        required("kind", String),
+        required("attempt", Int),
+        // succeeded, failed or timed_out.
+        required("state", String),
+        required("started_at", Timestamp),
+        required("finished_at", Timestamp),
+        optional("rows_written", Long),
+        optional("error", String),
+    ],
+};
+
+/// Every table of a lake; all exist from the start, empty or not.
+pub const TABLES: [&Table; 8] = [&READINGS, &GAPS, &WINDOWS, &QUARANTINE, &ALERTS, &PREDICTIONS, &SCORES, &JOB_RUNS];
+
 /// The columns of `readings` that hold what was measured: they lie under their site's own master key.
 pub const VALUE_COLUMNS: [&str; 4] = ["value", "value_int", "value_text", "value_bytes"];
 
@@ -124,7 +253,7 @@ mod tests {
     #[test]
     fn columns_are_a_stored_format() {
         let mut text = std::string::String::new();
-        for table in [READINGS, QUARANTINE] {
+        for table in TABLES {
             writeln!(text, "{} partitioned by {}", table.name, table.partition_columns).unwrap();
             for c in table.columns {
                 let null = if c.nullable { "null" } else { "not null" };

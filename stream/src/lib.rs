@@ -12,6 +12,8 @@ pub mod conformance;
 mod error;
 pub mod local;
 mod log;
+mod partition;
 
 pub use error::StreamError;
 pub use log::{Damage, Entry, LastSeq, LogReader, LogWriter, Offset, Receipt, Record};
+pub use partition::{Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader, SpoolSource};

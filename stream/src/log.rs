@@ -71,6 +71,13 @@ pub enum Entry {
         /// What is wrong.
         why: Damage,
     },
+    /// A record that is none of ours, or not as it was written; to be quarantined. A spool has none.
+    Undecodable {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// Where an epoch ended.

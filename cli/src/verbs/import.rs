@@ -74,8 +74,8 @@ impl Args {
 
 pub(crate) async fn run(dir: &DataDir, args: Args) -> anyhow::Result<ExitCode> {
     let spec = args.spec()?;
-    let ingest = dir.ingest().await?;
-    let outcome = import(&spec, &DataDir::gateway()?, &ingest, now()?).await?;
+    let lake = dir.writer().await?;
+    let outcome = import(&spec, &DataDir::gateway()?, &lake, now()?).await?;
     let earlier = outcome.readings - outcome.committed;
     eprintln!(
         "{}: {} rows, {} readings committed, {earlier} were there before, {} rows quarantined",

@@ -6,13 +6,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use forebay_lake::{
-    Attempt, LakeError, file_schema,
-    parquet_file::{FileLayout, write_file},
-};
+use forebay_lake::{LakeError, LakeWriter, Transaction, file_schema};
 use forebay_schemas::{Epoch, Timestamp, table::QUARANTINE};
-
-use crate::Ingest;
 
 /// A row that could not be read.
 pub(super) struct BadRow {
@@ -23,7 +18,7 @@ pub(super) struct BadRow {
 }
 
 pub(super) async fn commit(
-    ingest: &Ingest,
+    lake: &LakeWriter,
     app_id: &str,
     epoch: Epoch,
     bad: &[BadRow],
@@ -31,16 +26,13 @@ pub(super) async fn commit(
     now: Timestamp,
 ) -> Result<(), LakeError> {
     let to_state = next_row.cast_signed();
-    let from_state = ingest.quarantine.snapshot().await?.state_of(app_id).await?;
+    let from_state = lake.table(&QUARANTINE)?.snapshot().await?.state_of(app_id).await?;
     let bad: Vec<_> = bad.iter().filter(|row| from_state.is_none_or(|done| row.row.cast_signed() >= done)).collect();
     if bad.is_empty() {
         return Ok(());
     }
-    let sealing = ingest.profile(None)?.seal(&ingest.encrypter).await?;
-    let file = write_file(&rows(&bad, epoch, now)?, sealing, &FileLayout::default())?;
-    let add = ingest.quarantine.put_file(file, &[], ingest.id()?, now).await?;
-    let attempt = Attempt { id: ingest.id()?, app_id: app_id.to_owned(), from_state, to_state, adds: vec![add] };
-    ingest.quarantine.commit(&attempt).await.map(|_| ())
+    let transaction = Transaction { app_id: app_id.to_owned(), from_state, to_state };
+    lake.append(&QUARANTINE, rows(&bad, epoch, now)?, transaction, now).await.map(|_| ())
 }
 
 fn rows(bad: &[&BadRow], epoch: Epoch, now: Timestamp) -> Result<RecordBatch, LakeError> {

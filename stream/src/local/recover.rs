@@ -197,7 +197,9 @@ impl Stock<'_> {
                 (tail.last, tail.unknown) = (batch.last_seq().or(tail.last), false);
             }
             Entry::EpochEnd { epoch, .. } => self.tails.entry(epoch).or_default().ended = true,
-            Entry::Damaged { .. } | Entry::Dropped { .. } => self.tails.entry(epoch).or_default().unknown = true,
+            Entry::Damaged { .. } | Entry::Dropped { .. } | Entry::Undecodable { .. } => {
+                self.tails.entry(epoch).or_default().unknown = true
+            }
         }
     }
 

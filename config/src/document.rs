@@ -1,0 +1,94 @@
+//! One parsed file and the problems found in it so far.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use forebay_schemas::ErrorKind;
+use toml::de::{DeTable, Error};
+
+use crate::{ConfigErrors, Problem, Table};
+
+/// Where `${VAR}` gets its values: the process's environment, or a test's.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// One file under way to its typed settings.
+pub struct Document<'a> {
+    file: PathBuf,
+    text: &'a str,
+    environment: Environment<'a>,
+    problems: RefCell<BTreeSet<(usize, Problem)>>,
+}
+
+impl ConfigErrors {
+    /// A file that is wrong stays wrong until someone mends it.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Reject
+    }
+}
+
+impl<'a> Document<'a> {
+    /// The document of a file's text.
+    pub fn new(file: &Path, text: &'a str, environment: Environment<'a>) -> Self {
+        Self { file: file.to_owned(), text, environment, problems: RefCell::default() }
+    }
+
+    /// Reads settings out of the file's root table; what `settings` does not ask for is an error.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once. `settings` answers `None` where something it needs is wrong.
+    pub fn read<T>(&self, settings: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Result<T, ConfigErrors> {
+        let (parsed, errors) = DeTable::parse_recoverable(self.text);
+        for error in &errors {
+            self.syntax(error);
+        }
+        // A file that could not be parsed whole would only give errors that follow from the first.
+        let read = if errors.is_empty() {
+            let mut root = Table::root(self, parsed.get_ref());
+            let read = settings(&mut root);
+            root.finish();
+            read
+        } else {
+            None
+        };
+        let problems: Vec<Problem> = self.problems.take().into_iter().map(|(_, problem)| problem).collect();
+        match read {
+            Some(settings) if problems.is_empty() => Ok(settings),
+            _ => Err(ConfigErrors { file: self.file.clone(), problems }),
+        }
+    }
+
+    /// The folder that relative paths in the file start from.
+    pub(crate) fn folder(&self) -> &Path {
+        match self.file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
+    pub(crate) fn file_text(&self, path: &str) -> Result<String, String> {
+        let path = self.folder().join(path);
+        fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    }
+
+    /// Notes a problem at these bytes of the text.
+    pub(crate) fn problem(&self, at: Range<usize>, message: impl Into<String>) {
+        let before = self.text.get(..at.start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before[line_start..].chars().count() + 1;
+        self.problems.borrow_mut().insert((at.start, Problem { line, column, message: message.into() }));
+    }
+
+    fn syntax(&self, error: &Error) {
+        self.problem(error.span().unwrap_or(0..0), error.message());
+    }
+}

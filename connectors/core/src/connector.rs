@@ -1,0 +1,88 @@
+//! The trait of a connector, and how one is made from its configuration.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use forebay_config::Table;
+use forebay_schemas::{DeviceId, ErrorKind, TagName, Timestamp};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Outlet, RuleId};
+
+/// The gateway's clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Numbers drawn evenly from 0 to 1, for back-off.
+pub type Uniform = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// What the gateway lends its connectors.
+#[derive(Clone)]
+pub struct Context {
+    /// The clock.
+    pub clock: Clock,
+    /// Chance.
+    pub uniform: Uniform,
+}
+
+/// A series that a connector will have, known before any device has answered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Declared {
+    /// Its rule.
+    pub rule: RuleId,
+    /// Its device.
+    pub device: DeviceId,
+    /// Its point.
+    pub tag: TagName,
+}
+
+/// Why a connector cannot go on. Everything that may pass is tried again by the connector itself.
+#[derive(Debug, Error)]
+#[error("{what}")]
+pub struct ConnectorError {
+    /// What a person has to mend.
+    pub what: String,
+    /// Why.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ConnectorError {
+    /// A connector stops only for what a person has to mend.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Fatal
+    }
+}
+
+/// One configured source of readings.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// The series known from configuration alone; those of subscribed wildcards are not among them.
+    fn declared(&self) -> Vec<Declared>;
+
+    /// Runs until `stop` is cancelled or the outlet is closed: connects, reads, hands over, and reconnects with back-off.
+    ///
+    /// Within 5 s of a server's or device's end it tells of the lost link. After `stop` it takes no more from its device,
+    /// awaits the receipts under way, acknowledges them, and says good-bye as its protocol has it.
+    ///
+    /// # Errors
+    /// Only what a person has to mend.
+    async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError>;
+}
+
+/// A kind of connector: one per protocol, in the registry of the binary.
+pub trait ConnectorKind: Send + Sync {
+    /// The value of `kind` in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Reads the keys of a `[[connector]]` and of its `[[connector.tag]]`s that are this protocol's own; the gateway has
+    /// read, or will read, those common to all (`name`, `kind`, `unit`, `scale`, …), and reports unknown keys itself.
+    ///
+    /// Notes what is wrong in the tables, and answers `None` then.
+    fn configure(
+        &self,
+        connector: &mut Table<'_>,
+        tags: &mut [Table<'_>],
+        context: &Context,
+    ) -> Option<Box<dyn Connector>>;
+}

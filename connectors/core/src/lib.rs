@@ -1,0 +1,18 @@
+//! What every protocol connector is.
+//!
+//! A [`Connector`] speaks to devices and hands [`Sample`]s to its [`Outlet`]; [`Outlet::deliver`] comes back once they are
+//! durable (E1), so whatever a connector acknowledges to its device is safe. It tells of its links through
+//! [`Outlet::link`], and the gateway turns a lost link into readings of bad quality; a connector does not.
+//! Scaling, dead-bands and all other steps are the gateway's too: a connector hands over what the device said.
+
+mod backoff;
+mod connector;
+mod link;
+mod outlet;
+mod sample;
+
+pub use backoff::Backoff;
+pub use connector::{Clock, Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
+pub use link::{IllegalMove, LinkEvent, LinkState};
+pub use outlet::{Closed, Delivery, LinkChange, Outlet, Parcel, outlet};
+pub use sample::{RuleId, Sample};

@@ -1,0 +1,26 @@
+//! What a connector hands over.
+
+use forebay_schemas::{DeviceId, Status, TagName, Timestamp, Value};
+
+/// Place of a `[[connector.tag]]` in its connector's configuration, from 0: names the steps for a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(pub usize);
+
+/// One value as the device gave it. The gateway adds the site, its own clock, the unit and the steps of the rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The rule that it came by.
+    pub rule: RuleId,
+    /// The device.
+    pub device: DeviceId,
+    /// The point.
+    pub tag: TagName,
+    /// When, by the device's clock; none where the protocol carries no time: then it is the time of arrival.
+    pub event_time: Option<Timestamp>,
+    /// The raw value; none where there is none to be had.
+    pub value: Option<Value>,
+    /// The unit as the device tells it (UCUM); one in the rule goes before it.
+    pub unit: Option<String>,
+    /// How far to trust it.
+    pub status: Status,
+}

@@ -1,0 +1,153 @@
+//! A lake open for writing: every table, the means to seal files, the names of streams.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::array::RecordBatch;
+use deltalake_core::kernel::Version;
+use forebay_schemas::{
+    SiteId, Timestamp,
+    table::{TABLES, Table},
+};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use crate::{
+    Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
+    keys::{FileKeyring, KeyDecrypter, KeyEncrypter, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name},
+    parquet_file::{FileLayout, Profile, write_file},
+};
+
+/// Whether the tables' files are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealed {
+    /// Profile `columns`.
+    Columns,
+    /// Profile `none`: everything lies in clear.
+    None,
+}
+
+/// One step of one writer's state in a table, so that a restart does nothing twice (E5, E9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// The writer, as [`StateKeeper::app_id`] names it.
+    pub app_id: String,
+    /// The state that was found in the table.
+    pub from_state: Option<i64>,
+    /// The state after the commit; above `from_state`.
+    pub to_state: i64,
+}
+
+/// A lake open for writing. All its tables exist.
+pub struct LakeWriter {
+    tables: BTreeMap<&'static str, LakeTable>,
+    keeper: StateKeeper,
+    keyring: Arc<FileKeyring>,
+    encrypter: KeyEncrypter,
+    sealed: Sealed,
+    random: Random,
+}
+
+impl LakeWriter {
+    /// Opens every table, creating those that are missing.
+    ///
+    /// # Errors
+    /// As [`Lake::table`], and when the keyring lacks its secrets.
+    pub async fn open(
+        lake: &Lake,
+        keyring: Arc<FileKeyring>,
+        sealed: Sealed,
+        random: Random,
+    ) -> Result<Self, LakeError> {
+        let keeper = StateKeeper::of(&keyring)?;
+        let mut tables = BTreeMap::new();
+        for table in TABLES {
+            tables.insert(table.name, lake.table(table).await?);
+        }
+        let provider: Arc<dyn KeyProvider> = keyring.clone();
+        let encrypter = KeyEncrypter::new(provider, random.clone());
+        Ok(Self { tables, keeper, keyring, encrypter, sealed, random })
+    }
+
+    /// One of the lake's tables.
+    ///
+    /// # Errors
+    /// [`LakeError::Foreign`] for a table that is none of [`TABLES`].
+    pub fn table(&self, table: &'static Table) -> Result<&LakeTable, LakeError> {
+        let missing = || LakeError::Foreign { table: table.name, why: "a lake has no such table".into() };
+        self.tables.get(table.name).ok_or_else(missing)
+    }
+
+    /// Names streams and keeps their states.
+    pub fn keeper(&self) -> &StateKeeper {
+        &self.keeper
+    }
+
+    /// Opens the files of this lake.
+    pub fn decrypter(&self) -> Arc<KeyDecrypter> {
+        Arc::new(KeyDecrypter::new(self.keyring.clone()))
+    }
+
+    /// The source of ids and nonces.
+    pub fn random(&self) -> &Random {
+        &self.random
+    }
+
+    /// Seals rows into a file of a table and answers its Add action, which counts once it is committed.
+    ///
+    /// Values go under the master key of `site`; without one, under the table's.
+    ///
+    /// # Errors
+    /// When a key cannot be had, then nothing is written; or when the store fails.
+    pub async fn put(
+        &self,
+        table: &LakeTable,
+        rows: RecordBatch,
+        partition: &[(&'static str, String)],
+        site: Option<&SiteId>,
+        now: Timestamp,
+    ) -> Result<Add, LakeError> {
+        let sealing = self.profile(site)?.seal(&self.encrypter).await?;
+        let encoding = spawn_blocking(move || write_file(&rows, sealing, &FileLayout::default()));
+        // A panic while encoding is a broken invariant: it goes on in the caller's thread.
+        let file = encoding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        table.put_file(file, partition, self.id()?, now).await
+    }
+
+    /// Appends rows to a table without partitions, in one commit.
+    ///
+    /// # Errors
+    /// [`LakeError::Fenced`] if the table's state is no longer `from_state`: nothing has been written then.
+    pub async fn append(
+        &self,
+        table: &'static Table,
+        rows: RecordBatch,
+        transaction: Transaction,
+        now: Timestamp,
+    ) -> Result<Version, LakeError> {
+        let table = self.table(table)?;
+        let adds = vec![self.put(table, rows, &[], None, now).await?];
+        let Transaction { app_id, from_state, to_state } = transaction;
+        table.commit(&Attempt { id: self.id()?, app_id, from_state, to_state, adds }).await
+    }
+
+    /// A random id (RFC 9562, version 4).
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn id(&self) -> Result<Uuid, LakeError> {
+        Ok(uuid::Builder::from_random_bytes(random_bytes(&self.random)?).into_uuid())
+    }
+
+    /// Where a file's columns get their keys. A new site's is durable before it is used.
+    fn profile(&self, site: Option<&SiteId>) -> Result<Profile, LakeError> {
+        if self.sealed == Sealed::None {
+            return Ok(Profile::None);
+        }
+        let table = self.keyring.current_id(TABLE_KEY)?;
+        let site = match site {
+            Some(site) => self.keyring.ensure(&site_key_name(site))?,
+            None => table.clone(),
+        };
+        Ok(Profile::Columns { table, site })
+    }
+}

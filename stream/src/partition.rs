@@ -1,0 +1,162 @@
+//! The consuming side of a stream: partitions that come and go, each read in order.
+//!
+//! A spool is a stream of one partition that holds one lane; a Kafka partition holds many lanes. Whoever consumes keeps
+//! its own place (E5): offsets that a stream remembers are for dashboards alone.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use forebay_schemas::LaneId;
+
+use crate::{
+    Offset, Record, StreamError,
+    local::{Spool, SpoolReader},
+    log::LogReader,
+};
+
+/// One record of a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivered {
+    /// The lane that the record belongs to; none where the record's bytes do not tell.
+    pub lane: Option<LaneId>,
+    /// The record.
+    pub record: Record,
+}
+
+/// A change in what this process shall consume.
+pub enum GroupEvent {
+    /// This partition is now ours.
+    Assigned(Arc<dyn LogSource>),
+    /// This partition is no longer ours: what was built from it must not be committed (E6).
+    Revoked(u32),
+}
+
+/// The partitions of a stream that this process shall consume, as they come and go.
+#[async_trait]
+pub trait LogGroup: Send {
+    /// The next change; waits for it. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Fatal` if the group cannot go on.
+    async fn next(&mut self) -> Result<GroupEvent, StreamError>;
+}
+
+/// One partition of a stream.
+#[async_trait]
+pub trait LogSource: Send + Sync {
+    /// The stream's id, for ever (E5): the Kafka cluster's and topic's id, or the spool's random id.
+    fn stream(&self) -> &str;
+
+    /// Which of its partitions.
+    fn partition(&self) -> u32;
+
+    /// A reader from an offset on. An offset past the end starts at the oldest record, and the marks deduplicate (E5).
+    ///
+    /// # Errors
+    /// `Retry` if the stream cannot be reached now.
+    async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError>;
+}
+
+/// Reads one partition in order.
+#[async_trait]
+pub trait PartitionReader: Send {
+    /// The next record; waits for it. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Fatal` at the end of a stream that is closed, before a record of a later release (E13), or once the partition is
+    /// revoked.
+    async fn next(&mut self) -> Result<Delivered, StreamError>;
+
+    /// The next record, or `None` at the end of what is readable now. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`PartitionReader::next`], but the end is none.
+    async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError>;
+
+    /// Everything below `up_to` has been committed to the lake: a spool forgets it, Kafka notes it for dashboards.
+    ///
+    /// # Errors
+    /// `Retry` if it may not have been noted; nothing is lost by that.
+    async fn committed(&self, up_to: Offset) -> Result<(), StreamError>;
+
+    /// Whether a jump in an epoch's seqs may still be filled by what comes later in the partition. Never in a spool,
+    /// which is written in order by one writer.
+    fn may_fill_jumps(&self) -> bool;
+}
+
+/// A spool as a partition.
+pub struct SpoolSource {
+    spool: Arc<Spool>,
+    lane: LaneId,
+    stream: String,
+}
+
+impl SpoolSource {
+    /// The partition that a lane's spool is; `lane` is the one that it was opened with.
+    pub fn new(spool: Arc<Spool>, lane: LaneId) -> Self {
+        let id: String = spool.opened().spool.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { stream: format!("spool/{}/{id}", lane.gateway), spool, lane }
+    }
+}
+
+#[async_trait]
+impl LogSource for SpoolSource {
+    fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    fn partition(&self) -> u32 {
+        self.lane.lane.0
+    }
+
+    async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
+        Ok(Box::new(LaneReader { reader: self.spool.reader(from), lane: self.lane.clone() }))
+    }
+}
+
+struct LaneReader {
+    reader: SpoolReader,
+    lane: LaneId,
+}
+
+#[async_trait]
+impl PartitionReader for LaneReader {
+    async fn next(&mut self) -> Result<Delivered, StreamError> {
+        Ok(Delivered { lane: Some(self.lane.clone()), record: self.reader.next().await? })
+    }
+
+    async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError> {
+        let record = self.reader.try_next().await?;
+        Ok(record.map(|record| Delivered { lane: Some(self.lane.clone()), record }))
+    }
+
+    async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {
+        self.reader.forget(up_to).await
+    }
+
+    fn may_fill_jumps(&self) -> bool {
+        false
+    }
+}
+
+/// A group whose partitions never change: all of them are this process's from the start.
+pub struct FixedGroup {
+    assigned: Vec<Arc<dyn LogSource>>,
+}
+
+impl FixedGroup {
+    /// The group of these partitions.
+    pub fn new(partitions: Vec<Arc<dyn LogSource>>) -> Self {
+        Self { assigned: partitions }
+    }
+}
+
+#[async_trait]
+impl LogGroup for FixedGroup {
+    async fn next(&mut self) -> Result<GroupEvent, StreamError> {
+        match self.assigned.pop() {
+            Some(source) => Ok(GroupEvent::Assigned(source)),
+            None => std::future::pending().await,
+        }
+    }
+}
