@@ -1,1 +1,26 @@
-//! To be written.
+//! The edge runtime: connectors in, normalised readings into the spool.
+//!
+//! Invariants kept here: a connector hears of a receipt only when the readings that follow from its parcel are synced (E1); a
+//! device stays in its lane; whatever a step leaves out is counted. It knows no protocol: the binary brings those.
+
+mod edge;
+mod error;
+mod filter;
+mod lanes;
+mod pipeline;
+mod rule;
+mod series;
+mod settings;
+mod status;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+pub use edge::{Edge, Run};
+pub use error::GatewayError;
+pub use filter::Filter;
+pub use lanes::Lanes;
+pub use pipeline::Pipeline;
+pub use rule::{Deadband, Rule};
+pub use settings::{EdgeSettings, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
+pub use status::{EdgeStatus, SourceStatus};

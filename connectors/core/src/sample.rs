@@ -3,7 +3,7 @@
 use forebay_schemas::{DeviceId, Status, TagName, Timestamp, Value};
 
 /// Place of a `[[connector.tag]]` in its connector's configuration, from 0: names the steps for a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RuleId(pub usize);
 
 /// One value as the device gave it. The gateway adds the site, its own clock, the unit and the steps of the rule.

@@ -1,0 +1,92 @@
+//! How the edge is doing, for whoever looks: telemetry, `demo`, `top`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use forebay_schemas::Timestamp;
+
+/// One connector's counters since the start.
+#[derive(Debug, Default)]
+pub struct SourceStatus {
+    received: AtomicU64,
+    filtered: AtomicU64,
+    unchanged: AtomicU64,
+    spooled: AtomicU64,
+    last_nanos: AtomicI64,
+    down: Mutex<Option<String>>,
+}
+
+impl SourceStatus {
+    /// Samples that came from the device.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Samples that a filter left out.
+    pub fn filtered(&self) -> u64 {
+        self.filtered.load(Ordering::Relaxed)
+    }
+
+    /// Samples within their dead-band, or bad as before.
+    pub fn unchanged(&self) -> u64 {
+        self.unchanged.load(Ordering::Relaxed)
+    }
+
+    /// Readings that are synced in the spool.
+    pub fn spooled(&self) -> u64 {
+        self.spooled.load(Ordering::Relaxed)
+    }
+
+    /// When samples came last.
+    pub fn last(&self) -> Option<Timestamp> {
+        Some(self.last_nanos.load(Ordering::Relaxed)).filter(|nanos| *nanos != 0).map(Timestamp::from_nanos)
+    }
+
+    /// Why the link is down; none if it is up, or was never tried.
+    pub fn down(&self) -> Option<String> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note_received(&self, count: usize, now: Timestamp) {
+        self.received.fetch_add(count as u64, Ordering::Relaxed);
+        self.last_nanos.store(now.nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_filtered(&self) {
+        self.filtered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_unchanged(&self) {
+        self.unchanged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_spooled(&self, count: usize) {
+        self.spooled.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_link(&self, down: Option<&str>) {
+        *self.down.lock().unwrap_or_else(PoisonError::into_inner) = down.map(str::to_owned);
+    }
+}
+
+/// Every connector's counters, by name.
+#[derive(Debug, Clone, Default)]
+pub struct EdgeStatus {
+    sources: BTreeMap<String, Arc<SourceStatus>>,
+}
+
+impl EdgeStatus {
+    pub(crate) fn add(&mut self, name: &str) -> Arc<SourceStatus> {
+        self.sources.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The connectors in the order of their names.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &SourceStatus)> {
+        self.sources.iter().map(|(name, status)| (name.as_str(), &**status))
+    }
+}

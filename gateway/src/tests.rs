@@ -1,0 +1,5 @@
+//! The steps and the runtime, with a connector that the test drives and a real spool.
+
+mod pipeline;
+mod runtime;
+mod settings;

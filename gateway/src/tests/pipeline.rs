@@ -1,0 +1,156 @@
+use std::sync::Arc;
+
+use forebay_connectors::{Declared, LinkChange, Parcel, RuleId, Sample};
+use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
+
+use crate::{Deadband, Filter, Pipeline, Rule, SourceStatus};
+
+const SECOND: i64 = 1_000_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(1_700_000_000 * SECOND + seconds * SECOND)
+}
+
+fn sample(tag: &str, value: impl Into<Option<Value>>) -> Sample {
+    Sample {
+        rule: RuleId(0),
+        device: DeviceId::new("pump").unwrap(),
+        tag: TagName::new(tag).unwrap(),
+        event_time: None,
+        value: value.into(),
+        unit: None,
+        status: Status::GOOD,
+    }
+}
+
+fn pipeline(rule: Rule, filter: Filter) -> (Pipeline, Arc<SourceStatus>) {
+    let status = Arc::new(SourceStatus::default());
+    let declared = ["flow", "heat"].map(|tag| Declared {
+        rule: RuleId(0),
+        device: DeviceId::new("pump").unwrap(),
+        tag: TagName::new(tag).unwrap(),
+    });
+    let pipeline = Pipeline::new(SiteId::new("s").unwrap(), vec![rule], filter, declared.to_vec(), status.clone());
+    (pipeline, status)
+}
+
+fn one(pipeline: &mut Pipeline, sample: Sample, now: Timestamp) -> Option<Reading> {
+    let readings = pipeline.take(Parcel::Samples(vec![sample]), now);
+    assert!(readings.len() <= 1, "{readings:?}");
+    readings.into_iter().next()
+}
+
+#[test]
+fn values_keep_their_type_unless_scaled() {
+    let (mut plain, _) = pipeline(Rule { unit: Some("Cel".into()), ..Rule::default() }, Filter::default());
+    let exact = u64::MAX - 1;
+    let reading = one(&mut plain, sample("heat", Value::U64(exact)), at(0)).unwrap();
+    assert_eq!((reading.value, reading.unit.as_deref()), (Some(Value::U64(exact)), Some("Cel")));
+    assert_eq!((reading.event_time, reading.observed_time), (at(0), at(0)));
+
+    let (mut scaled, _) = pipeline(Rule { scale: 0.1, offset: -40.0, ..Rule::default() }, Filter::default());
+    let reading = one(&mut scaled, sample("heat", Value::I64(1000)), at(0)).unwrap();
+    assert_eq!(reading.value, Some(Value::F64(60.0)));
+    let text = one(&mut scaled, sample("mode", Value::Text("on".into())), at(0)).unwrap();
+    assert_eq!(text.value, Some(Value::Text("on".into())), "a text cannot be scaled");
+}
+
+#[test]
+fn bounds_leave_out_or_clamp_and_say_so() {
+    let rule = Rule { keep: Some((0.0, 100.0)), clamp: Some((10.0, 90.0)), ..Rule::default() };
+    let (mut pipeline, status) = pipeline(rule, Filter::default());
+    assert_eq!(one(&mut pipeline, sample("flow", Value::F64(100.5)), at(0)), None);
+    assert_eq!(one(&mut pipeline, sample("flow", Value::F64(f64::NAN)), at(0)), None);
+    assert_eq!(status.filtered(), 2);
+    let reading = one(&mut pipeline, sample("flow", Value::F64(95.0)), at(1)).unwrap();
+    assert_eq!((reading.value, reading.status.quality), (Some(Value::F64(90.0)), Quality::Uncertain));
+    assert_eq!(reading.status.reason.as_deref(), Some("95 clamped to 90"));
+}
+
+#[test]
+fn a_dead_band_sends_moves_changes_and_after_silence() {
+    let rule = Rule { deadband: Some(Deadband::Absolute(1.0)), ..Rule::default() };
+    let (mut pipeline, status) = pipeline(rule, Filter::default());
+    let mut bad = sample("flow", Value::F64(12.0));
+    bad.status = Status { quality: Quality::Uncertain, ..Status::GOOD };
+    let steps = [
+        (sample("flow", Value::F64(10.0)), 0, true, "the first"),
+        (sample("flow", Value::F64(11.0)), 1, false, "within the band"),
+        (sample("flow", Value::F64(9.0)), 2, false, "within the band of what was sent, not of what was seen"),
+        (sample("flow", Value::F64(11.5)), 3, true, "moved"),
+        (bad.clone(), 4, true, "another quality"),
+        (bad, 5, false, "nothing new"),
+        (sample("flow", Value::F64(12.0)), 6, true, "good again"),
+        (sample("flow", Value::I64(12)), 7, true, "another type"),
+        (sample("flow", Value::F64(f64::NAN)), 8, true, "no number is in no band"),
+        (sample("flow", Value::F64(12.0)), 9, true, "a number again"),
+        (sample("flow", Value::F64(12.0)), 608, false, "just before the longest silence"),
+        (sample("flow", Value::F64(12.0)), 609, true, "the longest silence"),
+    ];
+    for (sample, second, sent, why) in steps {
+        assert_eq!(one(&mut pipeline, sample, at(second)).is_some(), sent, "{why}");
+    }
+    assert_eq!((status.received(), status.unchanged()), (12, 4));
+}
+
+#[test]
+fn a_share_of_the_last_value_is_a_band_too() {
+    let (mut pipeline, _) =
+        pipeline(Rule { deadband: Some(Deadband::Percent(10.0)), ..Rule::default() }, Filter::default());
+    for (value, sent) in [(100.0, true), (109.0, false), (111.0, true), (100.5, false), (0.0, true), (0.1, true)] {
+        assert_eq!(one(&mut pipeline, sample("flow", Value::F64(value)), at(0)).is_some(), sent, "{value}");
+    }
+}
+
+#[test]
+fn filters_and_names() {
+    let filter = Filter::new(&["pump/f*".into()], &["pump/foo".into()]).unwrap();
+    let (mut pipeline, status) = pipeline(Rule { rename: Some("p1.{tag}".into()), ..Rule::default() }, filter);
+    let reading = one(&mut pipeline, sample("flow", Value::Bool(true)), at(0)).unwrap();
+    assert_eq!(reading.series.tag.as_str(), "p1.flow");
+    assert_eq!(one(&mut pipeline, sample("foo", Value::Bool(true)), at(0)), None);
+    assert_eq!(one(&mut pipeline, sample("heat", Value::Bool(true)), at(0)), None);
+    assert_eq!(status.filtered(), 2);
+}
+
+#[test]
+fn a_lost_link_makes_every_series_bad_at_once_and_each_minute() {
+    let (mut pipeline, status) = pipeline(Rule::default(), Filter::default());
+    one(&mut pipeline, sample("extra", Value::I64(1)), at(0)).unwrap();
+    let lost = || Parcel::Link(LinkChange { device: None, down: Some("connection refused".into()) });
+    let readings = pipeline.take(lost(), at(1));
+    let tags: Vec<&str> = readings.iter().map(|reading| reading.series.tag.as_str()).collect();
+    assert_eq!(tags, ["extra", "flow", "heat"]);
+    for reading in &readings {
+        assert_eq!((reading.value.clone(), reading.status.quality), (None, Quality::Bad));
+        assert_eq!(reading.status.reason.as_deref(), Some("link lost: connection refused"));
+    }
+    assert_eq!(status.down().as_deref(), Some("connection refused"));
+    assert_eq!(pipeline.take(lost(), at(2)), [], "said already");
+    assert_eq!(pipeline.tick(at(30)), []);
+    assert_eq!(pipeline.tick(at(61)).len(), 3);
+    assert_eq!(pipeline.take(Parcel::Link(LinkChange { device: None, down: None }), at(62)), []);
+    assert_eq!((pipeline.tick(at(200)), status.down()), (Vec::new(), None));
+    assert!(one(&mut pipeline, sample("flow", Value::I64(2)), at(201)).is_some());
+}
+
+#[test]
+fn a_lost_device_leaves_its_neighbours_alone() {
+    let (mut pipeline, _) = pipeline(Rule::default(), Filter::default());
+    let mut other = sample("flow", Value::I64(1));
+    other.device = DeviceId::new("fan").unwrap();
+    pipeline.take(Parcel::Samples(vec![other]), at(0));
+    let device = Some(DeviceId::new("fan").unwrap());
+    let readings = pipeline.take(Parcel::Link(LinkChange { device, down: Some("no answer".into()) }), at(1));
+    assert_eq!(readings.len(), 1);
+    assert_eq!(readings[0].series.device.as_str(), "fan");
+}
+
+#[test]
+fn a_tag_that_stays_bad_says_so_once_a_minute() {
+    let (mut pipeline, _) = pipeline(Rule::default(), Filter::default());
+    let bad = |code| Sample { status: Status::bad(Some(code), "illegal data address"), ..sample("flow", None) };
+    for (code, second, sent) in [(2, 0, true), (2, 1, false), (3, 2, true), (3, 61, false), (3, 62, true)] {
+        assert_eq!(one(&mut pipeline, bad(code), at(second)).is_some(), sent, "second {second}");
+    }
+}

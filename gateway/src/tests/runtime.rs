@@ -1,0 +1,242 @@
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use forebay_connectors::{Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Sample};
+use forebay_schemas::{DeviceId, GatewayId, Lane, LaneId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
+use forebay_stream::{
+    Entry, LogReader as _, LogWriter, Offset, StreamError,
+    local::{Limits, OnFull, Options, Spool, SpoolKey},
+};
+use ring::rand::SystemRandom;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Edge, EdgeStatus, Filter, GatewayError, Lanes, Rule, Run, Source};
+
+/// Counts up until stopped, one parcel after the receipt of the one before; then loses its link.
+struct Counter {
+    device: &'static str,
+    acknowledged: Arc<AtomicU64>,
+    ends: End,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    WhenStopped,
+    WithError,
+}
+
+fn declared(device: &str) -> Declared {
+    Declared { rule: RuleId(0), device: DeviceId::new(device).unwrap(), tag: TagName::new("count").unwrap() }
+}
+
+#[async_trait]
+impl Connector for Counter {
+    fn declared(&self) -> Vec<Declared> {
+        vec![declared(self.device)]
+    }
+
+    async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
+        let Declared { rule, device, tag } = declared(self.device);
+        while !stop.is_cancelled() {
+            let number = self.acknowledged.load(Ordering::SeqCst) + 1;
+            let value = Some(Value::U64(number));
+            let sample = Sample {
+                rule,
+                device: device.clone(),
+                tag: tag.clone(),
+                event_time: None,
+                value,
+                unit: None,
+                status: Status::GOOD,
+            };
+            if outlet.deliver(vec![sample]).await.is_err() {
+                break;
+            }
+            self.acknowledged.store(number, Ordering::SeqCst);
+            if self.ends == End::WithError && number == 3 {
+                return Err(ConnectorError { what: "the certificate is gone".into(), source: None });
+            }
+        }
+        // Nobody listens any more where the gateway has gone first.
+        outlet.link(LinkChange { device: None, down: Some("stopped".into()) }).await.ok();
+        Ok(())
+    }
+}
+
+async fn open(folder: &tempfile::TempDir, lane: u32) -> Spool {
+    let options = Options {
+        path: folder.path().join(lane.to_string()),
+        lane: LaneId { gateway: GatewayId::new("g").unwrap(), lane: Lane(lane) },
+        key: SpoolKey::new([7; 32]),
+        limits: Limits::new(64 << 20, 1 << 20, OnFull::Block).unwrap(),
+        now: Timestamp::from_nanos(1_700_000_000_000_000_000),
+        random: Arc::new(SystemRandom::new()),
+    };
+    Spool::open(options).await.unwrap()
+}
+
+fn source(device: &'static str, acknowledged: &Arc<AtomicU64>, ends: End) -> Source {
+    Source {
+        name: device.to_owned(),
+        connector: Box::new(Counter { device, acknowledged: acknowledged.clone(), ends }),
+        rules: vec![Rule::default()],
+        filter: Filter::default(),
+    }
+}
+
+async fn read(spool: &Spool) -> Vec<Reading> {
+    let mut reader = spool.reader(Offset(0));
+    let mut readings = Vec::new();
+    while let Some(record) = reader.try_next().await.unwrap() {
+        if let Entry::Batch(batch) = record.entry {
+            readings.extend(batch.readings);
+        }
+    }
+    readings
+}
+
+fn run(lanes: u32, spools: &[&Spool]) -> Run {
+    let writers =
+        spools.iter().zip(0..).map(|(spool, lane)| (Lane(lane), Arc::new(spool.writer()) as Arc<dyn LogWriter>));
+    Run {
+        site: SiteId::new("s").unwrap(),
+        lanes: Lanes(NonZeroU32::new(lanes).unwrap()),
+        writers: writers.collect(),
+        clock: Arc::new(|| Timestamp::from_nanos(1_700_000_001_000_000_000)),
+    }
+}
+
+async fn until(status: &EdgeStatus, spooled: u64) {
+    let enough = async {
+        while status.sources().any(|(_, source)| source.spooled() < spooled) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), enough).await.expect("readings reach the spool");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_in_the_spool_in_order_each_device_in_its_lane() {
+    let folder = tempfile::tempdir().unwrap();
+    let (zero, one) = (open(&folder, 0).await, open(&folder, 1).await);
+    // FNV-1a puts these two devices into different lanes of two.
+    let counts = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+    let devices = ["cell-7", "fan"];
+    let sources = devices.iter().zip(&counts).map(|(device, count)| source(device, count, End::WhenStopped)).collect();
+    let edge = Edge::new(run(2, &[&zero, &one]), sources);
+    let (status, stop) = (edge.status(), CancellationToken::new());
+    let running = tokio::spawn(edge.run(stop.clone()));
+    until(&status, 20).await;
+    stop.cancel();
+    timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+    let mut by_device: BTreeMap<String, Vec<Reading>> = BTreeMap::new();
+    for (spool, lane) in [(&zero, 0), (&one, 1)] {
+        for reading in read(spool).await {
+            let of = Lanes(NonZeroU32::new(2).unwrap()).of(&reading.series.device);
+            assert_eq!(of, Lane(lane));
+            by_device.entry(reading.series.device.to_string()).or_default().push(reading);
+        }
+    }
+    for (device, count) in devices.iter().zip(&counts) {
+        let readings = &by_device[*device];
+        let (lost, counted) = readings.split_last().unwrap();
+        assert_eq!((lost.value.clone(), lost.status.quality), (None, Quality::Bad), "the link's end is told too");
+        let numbers: Vec<_> = counted.iter().map(|reading| reading.value.clone().unwrap()).collect();
+        let expected: Vec<_> = (1..=count.load(Ordering::SeqCst)).map(Value::U64).collect();
+        assert_eq!(numbers, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connector_that_cannot_go_on_stops_the_edge_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder, 0).await;
+    let (good, bad) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let sources = vec![source("good", &good, End::WhenStopped), source("bad", &bad, End::WithError)];
+    let edge = Edge::new(run(1, &[&spool]), sources);
+    let ended = timeout(Duration::from_secs(20), edge.run(CancellationToken::new())).await.unwrap();
+    assert!(matches!(ended, Err(GatewayError::Connector { name, .. }) if name == "bad"));
+    let counted = read(&spool).await.iter().filter(|reading| reading.series.device.as_str() == "good").count() as u64;
+    assert!(counted > good.load(Ordering::SeqCst), "acknowledged, and the link's end");
+}
+
+/// Fails in passing twice for each append, and cannot hold more than two readings.
+struct Moody {
+    inner: Arc<dyn LogWriter>,
+    calls: AtomicU64,
+}
+
+#[async_trait]
+impl LogWriter for Moody {
+    async fn append(&self, readings: Vec<Reading>) -> Result<forebay_stream::Receipt, StreamError> {
+        if self.calls.fetch_add(1, Ordering::SeqCst) < 1 {
+            let source = Arc::new(std::io::Error::other("flaky disk"));
+            return Err(StreamError::Io { op: "write", path: "x".into(), source });
+        }
+        if readings.len() > 2 {
+            return Err(StreamError::TooLarge { found: readings.len() as u64, max: 2, unit: "readings" });
+        }
+        self.inner.append(readings).await
+    }
+
+    async fn close(&self) -> Result<(), StreamError> {
+        self.inner.close().await
+    }
+}
+
+/// Hands over seven samples at once.
+struct Seven;
+
+#[async_trait]
+impl Connector for Seven {
+    fn declared(&self) -> Vec<Declared> {
+        Vec::new()
+    }
+
+    async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
+        let Declared { rule, device, tag } = declared("d");
+        let sample = |number| Sample {
+            rule,
+            device: device.clone(),
+            tag: tag.clone(),
+            event_time: None,
+            value: Some(Value::U64(number)),
+            unit: None,
+            status: Status::GOOD,
+        };
+        outlet.deliver((1..=7).map(sample).collect()).await.ok();
+        stop.cancelled().await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spool_that_fails_in_passing_or_takes_little_at_once_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder, 0).await;
+    let mut run = run(1, &[&spool]);
+    run.writers.insert(Lane(0), Arc::new(Moody { inner: Arc::new(spool.writer()), calls: AtomicU64::new(0) }));
+    let source = Source {
+        name: "seven".into(),
+        connector: Box::new(Seven),
+        rules: vec![Rule::default()],
+        filter: Filter::default(),
+    };
+    let edge = Edge::new(run, vec![source]);
+    let (status, stop) = (edge.status(), CancellationToken::new());
+    let running = tokio::spawn(edge.run(stop.clone()));
+    until(&status, 7).await;
+    stop.cancel();
+    timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+    let numbers: Vec<_> = read(&spool).await.into_iter().map(|reading| reading.value.unwrap()).collect();
+    assert_eq!(numbers, (1..=7).map(Value::U64).collect::<Vec<_>>());
+}
