@@ -1,1 +1,150 @@
-//! To be written.
+//! How Forebay tells of itself: logs on stderr, and metrics, traces and logs by OpenTelemetry and for Prometheus.
+//!
+//! Every metric's name stands in [`names`]. The crate knows no part of the product: whoever has counters hands them to
+//! [`Telemetry::counter`] and [`Telemetry::gauge`] as functions that are called when somebody asks.
+
+mod error;
+mod export;
+pub mod names;
+mod prometheus;
+mod settings;
+
+use std::io::IsTerminal as _;
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Meter, MeterProvider as _},
+};
+use opentelemetry_sdk::{Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+pub use error::TelemetryError;
+pub use names::Metric;
+pub use prometheus::Scrape;
+pub use settings::{LogFormat, TelemetrySettings, telemetry};
+
+/// One value with its labels, as `(name, value)` pairs.
+pub type Sample<T> = (T, Vec<(&'static str, String)>);
+
+/// What is running.
+pub struct Telemetry {
+    meter: Meter,
+    meters: SdkMeterProvider,
+    tracers: Option<SdkTracerProvider>,
+    loggers: Option<SdkLoggerProvider>,
+    registry: ::prometheus::Registry,
+}
+
+impl Telemetry {
+    /// Starts logging and exporting, once per process and within a tokio runtime. `filter` comes from `FOREBAY_LOG` and goes
+    /// before the settings'.
+    ///
+    /// # Errors
+    /// A filter that is none, or an endpoint that cannot be one.
+    pub fn start(
+        settings: &TelemetrySettings,
+        gateway: &str,
+        site: &str,
+        filter: Option<&str>,
+    ) -> Result<Self, TelemetryError> {
+        let wanted = filter.unwrap_or(&settings.log);
+        let filter = EnvFilter::try_new(wanted)
+            .map_err(|error| TelemetryError::Filter { filter: wanted.to_owned(), why: error.to_string() })?;
+        let resource = Resource::builder()
+            .with_service_name("forebay")
+            .with_attributes([
+                KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+                KeyValue::new("service.instance.id", gateway.to_owned()),
+                KeyValue::new("forebay.site", site.to_owned()),
+            ])
+            .build();
+        let registry = ::prometheus::Registry::new();
+        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(
+            opentelemetry_prometheus::exporter()
+                .with_registry(registry.clone())
+                .build()
+                .map_err(|error| TelemetryError::Start { what: "the Prometheus registry", why: error.to_string() })?,
+        );
+        let (mut tracers, mut loggers) = (None, None);
+        if let Some(endpoint) = &settings.otlp_endpoint {
+            meters = meters.with_reader(export::metrics(endpoint)?);
+            tracers = Some(export::tracers(endpoint, resource.clone())?);
+            loggers = Some(export::loggers(endpoint, resource)?);
+        }
+        let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+        let lines = match settings.log_format {
+            LogFormat::Text => lines.boxed(),
+            LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed(),
+        };
+        let spans = tracers.as_ref().map(|tracers| {
+            use opentelemetry::trace::TracerProvider as _;
+            tracing_opentelemetry::layer().with_tracer(tracers.tracer("forebay"))
+        });
+        let records = loggers.as_ref().map(opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge::new);
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines)
+            .with(spans)
+            .with(records)
+            .try_init()
+            .map_err(|error| TelemetryError::Start { what: "logging", why: error.to_string() })?;
+        let meters = meters.build();
+        Ok(Self { meter: meters.meter("forebay"), meters, tracers, loggers, registry })
+    }
+
+    /// A count that only grows, read when somebody asks.
+    pub fn counter(&self, metric: &Metric, read: impl Fn() -> Vec<Sample<u64>> + Send + Sync + 'static) {
+        let builder = self.meter.u64_observable_counter(metric.name).with_description(metric.help);
+        let builder = builder.with_unit(metric.unit).with_callback(move |observer| {
+            for (value, labels) in read() {
+                observer.observe(value, &key_values(labels));
+            }
+        });
+        // The provider keeps the callback; the handle is of no further use.
+        drop(builder.build());
+    }
+
+    /// A value that goes up and down, read when somebody asks.
+    pub fn gauge(&self, metric: &Metric, read: impl Fn() -> Vec<Sample<f64>> + Send + Sync + 'static) {
+        let builder = self.meter.f64_observable_gauge(metric.name).with_description(metric.help);
+        let builder = builder.with_unit(metric.unit).with_callback(move |observer| {
+            for (value, labels) in read() {
+                observer.observe(value, &key_values(labels));
+            }
+        });
+        drop(builder.build());
+    }
+
+    /// The page that Prometheus reads, listening.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on.
+    pub async fn scrape(
+        &self,
+        settings: &TelemetrySettings,
+        stop: CancellationToken,
+    ) -> Result<Option<Scrape>, TelemetryError> {
+        match settings.prometheus_listen {
+            Some(address) => Scrape::listen(address, self.registry.clone(), stop).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Sends what is left. What cannot be sent is lost, and logged.
+    pub fn stop(self) {
+        let ended = [
+            self.meters.shutdown(),
+            self.tracers.map_or(Ok(()), |tracers| tracers.shutdown()),
+            self.loggers.map_or(Ok(()), |loggers| loggers.shutdown()),
+        ];
+        for error in ended.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "telemetry could not be sent to the end");
+        }
+    }
+}
+
+fn key_values(labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {
+    labels.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect()
+}

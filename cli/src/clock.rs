@@ -1,0 +1,43 @@
+//! Where time and chance come into the program.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use forebay_connectors::{Clock, Context, Uniform};
+use forebay_lake::keys::Random;
+use forebay_schemas::Timestamp;
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+/// The gateway's clock, read once: a clock that is out of any range is an error before anything runs by it.
+#[expect(clippy::disallowed_methods, reason = "the binary is where the clock comes in")]
+pub(crate) fn now() -> anyhow::Result<Timestamp> {
+    let since_1970 = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .context("this machine's clock is before the year 1970: set it")?;
+    let nanos = i64::try_from(since_1970.as_nanos()).context("this machine's clock is after the year 2262: set it")?;
+    Ok(Timestamp::from_nanos(nanos))
+}
+
+/// The gateway's clock.
+pub(crate) fn clock() -> Clock {
+    Arc::new(|| now().unwrap_or(Timestamp::from_nanos(0)))
+}
+
+/// Randomness of the system.
+pub(crate) fn random() -> Random {
+    Arc::new(SystemRandom::new())
+}
+
+/// What connectors are lent.
+pub(crate) fn context() -> Context {
+    Context { clock: clock(), uniform: uniform() }
+}
+
+fn uniform() -> Uniform {
+    let random = SystemRandom::new();
+    Arc::new(move || {
+        let mut bytes = [0; 4];
+        // Without randomness every gateway waits the same: slower to recover, not wrong.
+        random.fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+    })
+}

@@ -1,0 +1,41 @@
+//! What the user pointed at: a configuration file, or a data folder with or without one.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+
+/// The name of a configuration file in a data folder.
+pub(crate) const CONFIG_FILE: &str = "forebay.toml";
+const DATA_DIR: &str = "forebay-data";
+
+/// A place to work in.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The configuration file, if there is one.
+    pub(crate) config: Option<PathBuf>,
+    /// Where data lies unless the configuration says otherwise.
+    pub(crate) root: PathBuf,
+}
+
+impl Place {
+    /// `-c FILE` or `--data-dir D`; with neither ./forebay.toml, else ./forebay-data.
+    pub(crate) fn find(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> anyhow::Result<Self> {
+        match (config, data_dir) {
+            (Some(_), Some(_)) => bail!("-c and --data-dir are two ways to say where things are: give one"),
+            (Some(file), None) => Ok(Self::of_file(file)),
+            (None, Some(root)) => Ok(Self::of_folder(root)),
+            (None, None) if Path::new(CONFIG_FILE).exists() => Ok(Self::of_file(PathBuf::from(CONFIG_FILE))),
+            (None, None) => Ok(Self::of_folder(PathBuf::from(DATA_DIR))),
+        }
+    }
+
+    fn of_file(file: PathBuf) -> Self {
+        let beside = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self { root: beside.join(DATA_DIR), config: Some(file) }
+    }
+
+    fn of_folder(root: PathBuf) -> Self {
+        let file = root.join(CONFIG_FILE);
+        Self { config: file.exists().then_some(file), root }
+    }
+}

@@ -1,0 +1,53 @@
+//! Every metric, in one place. Names follow OpenTelemetry's conventions; Prometheus shows them with underscores, and counters
+//! with `_total`. Dashboards rely on them.
+
+/// One metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// UCUM unit.
+    pub unit: &'static str,
+    /// What it means.
+    pub help: &'static str,
+}
+
+/// By connector.
+pub const RECEIVED: Metric =
+    Metric { name: "forebay.received", unit: "", help: "Samples that connectors received from devices" };
+/// By connector.
+pub const SPOOLED: Metric = Metric { name: "forebay.spooled", unit: "", help: "Readings synced in the spool" };
+/// By connector.
+pub const FILTERED: Metric =
+    Metric { name: "forebay.filtered", unit: "", help: "Samples that a filter or range left out" };
+/// By connector.
+pub const UNCHANGED: Metric =
+    Metric { name: "forebay.unchanged", unit: "", help: "Samples within their dead-band, or bad as before" };
+/// By connector.
+pub const LINK_UP: Metric =
+    Metric { name: "forebay.link.up", unit: "", help: "1 while a connector's link is up, else 0" };
+/// By lane.
+pub const PUBLISHED: Metric = Metric { name: "forebay.published", unit: "", help: "Readings that Kafka acknowledged" };
+/// Of this process.
+pub const COMMITTED: Metric = Metric { name: "forebay.committed", unit: "", help: "Readings committed to the lake" };
+/// Of this process.
+pub const QUARANTINED: Metric =
+    Metric { name: "forebay.quarantined", unit: "", help: "Records and readings put into quarantine" };
+/// Of this process.
+pub const DUPLICATES: Metric =
+    Metric { name: "forebay.duplicates", unit: "", help: "Readings that came again and were dropped" };
+/// Of this process.
+pub const GAPS: Metric = Metric { name: "forebay.gaps", unit: "", help: "Holes that were recorded" };
+/// Of this process.
+pub const COMMITS: Metric = Metric { name: "forebay.commits", unit: "", help: "Commits to the lake" };
+/// Of this process.
+pub const COMMIT_SECONDS: Metric =
+    Metric { name: "forebay.commit.duration", unit: "s", help: "How long the last commit took" };
+/// By site.
+pub const WATERMARK_DELAY: Metric =
+    Metric { name: "forebay.watermark.delay", unit: "s", help: "How far the watermark is behind the clock" };
+/// Of this process.
+pub const LAG: Metric =
+    Metric { name: "forebay.lag", unit: "", help: "Readings that are spooled or published and not yet committed" };
+/// By job and state.
+pub const JOB_RUNS: Metric = Metric { name: "forebay.job.runs", unit: "", help: "Finished runs of jobs" };
