@@ -41,3 +41,9 @@ fn uniform() -> Uniform {
         random.fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
     })
 }
+
+/// An instant for people: RFC 3339 in UTC, to the second.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.nanos().div_euclid(1_000_000_000))
+        .map_or_else(|_| "?".to_owned(), |at| at.to_string())
+}

@@ -9,17 +9,28 @@ use anyhow::Context as _;
 use forebay_compactor::{LakeSettings, lake_settings};
 use forebay_config::{Document, Table};
 use forebay_gateway::{GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
+use forebay_jobs::Jobs;
+use forebay_stream::kafka::KafkaSettings;
+use forebay_telemetry::{TelemetrySettings, telemetry};
 
-use crate::{clock, place::Place, registry};
+use crate::{
+    clock,
+    place::{CONFIG_FILE, Place},
+    registry,
+};
 
 /// Everything that the file says, or the defaults where there is none.
 pub(crate) struct Config {
     pub(crate) gateway: GatewaySettings,
     pub(crate) spool: SpoolSettings,
     pub(crate) sources: Vec<Source>,
+    /// None: the spool is the stream.
+    pub(crate) stream: Option<KafkaSettings>,
     pub(crate) lake: LakeSettings,
     /// Folder of the keyring.
     pub(crate) keys: PathBuf,
+    pub(crate) jobs: Jobs,
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 impl Config {
@@ -32,22 +43,48 @@ impl Config {
                 let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
                 (file.clone(), text)
             }
-            None => (place.root.join(crate::place::CONFIG_FILE), String::new()),
+            None => (place.root.join(CONFIG_FILE), String::new()),
         };
         let environment = |name: &str| env::var(name).ok();
-        Ok(Document::new(&file, &text, &environment).read(|root| Self::read(root, &place.root))?)
+        Ok(Document::new(&file, &text, &environment).read(|root| Self::read(root, place))?)
     }
 
-    fn read(root: &mut Table<'_>, beside: &Path) -> Option<Self> {
-        let gateway = gateway(root, beside);
+    /// Every part is read before any is missed, so that all errors come at once.
+    fn read(root: &mut Table<'_>, place: &Place) -> Option<Self> {
+        let gateway = gateway(root, place.folder(), &place.root);
         let spool = spool(root);
+        let stream = stream(root);
         let lake = lake_settings(root);
         let keys = keys(root);
+        let telemetry = telemetry(root);
         let sources = connectors(root, &registry::CONNECTORS, &clock::context());
+        let jobs = forebay_jobs::configure(root, &registry::JOBS);
         let gateway = gateway?;
-        let keys = keys.map_or_else(|| gateway.data_dir.join("keys"), |path| beside.join(path));
-        Some(Self { spool: spool?, sources, lake: lake?, keys, gateway })
+        let keys = keys.map_or_else(|| gateway.data_dir.join("keys"), |path| place.folder().join(path));
+        Some(Self { spool: spool?, sources, stream, lake: lake?, keys, jobs: jobs?, telemetry, gateway })
     }
+
+    /// Where a lane's spool lies.
+    pub(crate) fn spool_path(&self, lane: u32) -> PathBuf {
+        self.gateway.data_dir.join("spool").join(lane.to_string())
+    }
+
+    /// Where the scheduler keeps its runs.
+    pub(crate) fn jobs_path(&self) -> PathBuf {
+        self.gateway.data_dir.join("jobs.sqlite")
+    }
+}
+
+/// `[stream]`; none where it is absent, and where it is wrong, which is noted.
+fn stream(root: &mut Table<'_>) -> Option<KafkaSettings> {
+    let mut table = root.table("stream")?;
+    let kind = table.choice("kind", &[("kafka", ())]);
+    if !table.has("kind") {
+        table.problem("kind", "missing; \"kafka\" is expected, or no [stream] at all: then the spool is the stream");
+    }
+    let settings = KafkaSettings::read(&mut table);
+    table.finish();
+    kind.and(settings)
 }
 
 /// `[keys]`: the folder of the file keyring, where it is named.

@@ -18,7 +18,8 @@ pub(crate) struct RoleLock {
 impl RoleLock {
     /// Takes the role in this data folder, or names the process that has it.
     pub(crate) fn take(data_dir: &Path, role: &str) -> anyhow::Result<Self> {
-        fs::create_dir_all(data_dir).with_context(|| format!("cannot create the data folder {}", data_dir.display()))?;
+        fs::create_dir_all(data_dir)
+            .with_context(|| format!("cannot create the data folder {}", data_dir.display()))?;
         let path = data_dir.join(format!("{role}.lock"));
         let mut file = OpenOptions::new()
             .read(true)

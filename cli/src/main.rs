@@ -1,42 +1,71 @@
 //! The binary `forebay`: composes the other crates, one file a verb.
 //!
-//! Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 usage, 3 `verify` found a fault.
+//! Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 usage, 3 `verify` found a fault, 78 bad
+//! configuration.
 
-mod data_dir;
+mod clock;
+mod config;
+mod lock;
+mod metrics;
+mod place;
+mod registry;
+mod role;
+mod service;
+mod signals;
+mod store;
 mod verbs;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use forebay_config::ConfigErrors;
 
-use data_dir::DataDir;
+use place::Place;
+
+/// A configuration that cannot be used (sysexits.h, EX_CONFIG).
+const BAD_CONFIGURATION: u8 = 78;
 
 #[derive(Parser)]
 #[command(name = "forebay", version, about = "Stream-to-batch ingestion gateway for industrial and IoT sites")]
 struct Args {
-    /// Folder of keys, lake and spool; ./forebay-data unless given.
-    #[arg(long, global = true, value_name = "D")]
-    data_dir: Option<std::path::PathBuf>,
+    /// The configuration; ./forebay.toml unless given.
+    #[arg(short = 'c', long = "config", global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of spool, keys and lake, and of forebay.toml if there is one; ./forebay-data unless given.
+    #[arg(long, global = true, value_name = "D", conflicts_with = "config")]
+    data_dir: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Start a small plant on this machine, run everything on it, and show what comes of it.
+    Demo(verbs::demo::Args),
+    /// Write a configuration to start from.
+    Init,
+    /// Name everything that is wrong in the configuration.
+    Validate,
+    /// Run what the configuration describes, until SIGINT or SIGTERM.
+    Run(verbs::run::Args),
     /// Put a CSV file into the lake, each reading exactly once.
     Import(verbs::import::Args),
     /// Answer SQL over the lake's tables.
     Query(verbs::query::Args),
     /// Prove that each reading is there once and each file is the one that was committed.
     Verify,
+    /// Scheduled jobs.
+    #[command(subcommand)]
+    Jobs(verbs::jobs::Verb),
     /// Look after the keyring.
     #[command(subcommand)]
     Keys(verbs::keys::Verb),
+    /// Completions for a shell.
+    Completions(verbs::completions::Args),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    start_log();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -48,20 +77,35 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let dir = DataDir::find(args.data_dir)?;
+    let place = Place::find(args.config, args.data_dir.clone())?;
+    // These two say themselves what is logged.
+    if !matches!(args.verb, Verb::Run(_) | Verb::Demo(_)) {
+        start_log();
+    }
     match args.verb {
-        Verb::Import(args) => verbs::import::run(&dir, args).await,
-        Verb::Query(args) => verbs::query::run(&dir, args).await,
-        Verb::Verify => verbs::verify::run(&dir).await,
-        Verb::Keys(verb) => verbs::keys::run(&dir, verb),
+        Verb::Demo(demo) => verbs::demo::run(args.data_dir, demo).await,
+        Verb::Init => verbs::init::run(&place),
+        Verb::Validate => verbs::validate::run(&place),
+        Verb::Run(args) => verbs::run::run(&place, args).await,
+        Verb::Import(args) => verbs::import::run(&place, args).await,
+        Verb::Query(args) => verbs::query::run(&place, args).await,
+        Verb::Verify => verbs::verify::run(&place).await,
+        Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
+        Verb::Keys(verb) => verbs::keys::run(&place, verb),
+        Verb::Completions(args) => Ok(verbs::completions::run(&args, Args::command())),
     }
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        eprintln!("{errors}");
+        return ExitCode::from(BAD_CONFIGURATION);
+    }
     eprintln!("forebay: {error:#}");
     ExitCode::FAILURE
 }
 
+/// Only what a person must act on: a verb that ends says the rest itself.
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FOREBAY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));

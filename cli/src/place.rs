@@ -29,13 +29,21 @@ impl Place {
         }
     }
 
+    /// Where relative paths in the configuration start from: the file's own folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.config.as_deref().map_or(&self.root, folder_of)
+    }
+
     fn of_file(file: PathBuf) -> Self {
-        let beside = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self { root: beside.join(DATA_DIR), config: Some(file) }
+        Self { root: folder_of(&file).join(DATA_DIR), config: Some(file) }
     }
 
     fn of_folder(root: PathBuf) -> Self {
         let file = root.join(CONFIG_FILE);
         Self { config: file.exists().then_some(file), root }
     }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

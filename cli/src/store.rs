@@ -61,11 +61,7 @@ impl Store {
         for table in TABLES {
             tables.push(lake.table(table).await?);
         }
-        Ok(Reader {
-            tables,
-            keeper: StateKeeper::of(&keyring)?,
-            decrypter: Arc::new(KeyDecrypter::new(keyring)),
-        })
+        Ok(Reader { tables, keeper: StateKeeper::of(&keyring)?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
     }
 }
 

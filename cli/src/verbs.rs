@@ -1,6 +1,12 @@
 //! One module a verb.
 
+pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod query;
+pub(crate) mod run;
+pub(crate) mod validate;
 pub(crate) mod verify;

@@ -62,13 +62,13 @@ pub struct EdgeSettings {
     pub sources: Vec<Source>,
 }
 
-/// Reads `[gateway]`; everything in it has a default. `beside` is the folder of the file, where data lies unless told.
-pub fn gateway(root: &mut Table<'_>, beside: &Path) -> Option<GatewaySettings> {
+/// Reads `[gateway]`; everything in it has a default. A relative `data_dir` starts from `folder`, the file's own.
+pub fn gateway(root: &mut Table<'_>, folder: &Path, default_data_dir: &Path) -> Option<GatewaySettings> {
     let local = "local";
     let one = Lanes(NonZeroU32::MIN);
     let (id, site) = (GatewayId::new(local).ok()?, SiteId::new(local).ok()?);
     let Some(mut table) = root.table("gateway") else {
-        return Some(GatewaySettings { id, site, data_dir: beside.to_owned(), lanes: one });
+        return Some(GatewaySettings { id, site, data_dir: default_data_dir.to_owned(), lanes: one });
     };
     let lanes = table.or("lanes", 1);
     let lanes = NonZeroU32::new(lanes).filter(|lanes| lanes.get() <= LANES_MAX).map(Lanes);
@@ -79,7 +79,7 @@ pub fn gateway(root: &mut Table<'_>, beside: &Path) -> Option<GatewaySettings> {
     let settings = GatewaySettings {
         id: table.or("id", id),
         site: table.or("site", site),
-        data_dir: data_dir.map_or_else(|| beside.to_owned(), |dir| beside.join(dir)),
+        data_dir: data_dir.map_or_else(|| default_data_dir.to_owned(), |dir| folder.join(dir)),
         lanes: lanes.unwrap_or(one),
     };
     table.finish();

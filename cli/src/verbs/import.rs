@@ -7,7 +7,7 @@ use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, import};
 use forebay_schemas::{DeviceId, SiteId};
 use jiff::tz::TimeZone;
 
-use crate::{DataDir, data_dir::now};
+use crate::{clock::now, config::Config, place::Place, store::Store};
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("device_source").required(true))]
@@ -35,13 +35,13 @@ pub(crate) struct Args {
     /// Only these columns; all but the time's and the device's unless given.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     tags: Option<Vec<String>>,
-    /// The site of all readings.
-    #[arg(long, value_name = "S", default_value = "local")]
-    site: String,
+    /// The site of all readings; the gateway's unless given.
+    #[arg(long, value_name = "S")]
+    site: Option<String>,
 }
 
 impl Args {
-    fn spec(self) -> anyhow::Result<ImportSpec> {
+    fn spec(self, gateway_site: &SiteId) -> anyhow::Result<ImportSpec> {
         let name = self.file.to_string_lossy();
         if name.ends_with(".parquet") {
             bail!("{name}: this release imports CSV only");
@@ -59,8 +59,9 @@ impl Args {
         let time_zone = TimeZone::get(&self.time_zone).with_context(|| {
             format!("--time-zone {:?}: a name such as Europe/Amsterdam is expected", self.time_zone)
         })?;
+        let site = self.site.as_deref().map(SiteId::new).transpose().context("--site")?;
         Ok(ImportSpec {
-            site: SiteId::new(&self.site).context("--site")?,
+            site: site.unwrap_or_else(|| gateway_site.clone()),
             device,
             time_column: self.time,
             time_format: self.time_format.as_deref().map(TimeFormat::parse).unwrap_or_default(),
@@ -72,10 +73,11 @@ impl Args {
     }
 }
 
-pub(crate) async fn run(dir: &DataDir, args: Args) -> anyhow::Result<ExitCode> {
-    let spec = args.spec()?;
-    let lake = dir.writer().await?;
-    let outcome = import(&spec, &DataDir::gateway()?, &lake, now()?).await?;
+pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
+    let config = Config::load(place)?;
+    let spec = args.spec(&config.gateway.site)?;
+    let lake = Store::of(&config).writer().await?;
+    let outcome = import(&spec, &config.gateway.id, &lake, now()?).await?;
     let earlier = outcome.readings - outcome.committed;
     eprintln!(
         "{}: {} rows, {} readings committed, {earlier} were there before, {} rows quarantined",

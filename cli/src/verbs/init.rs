@@ -14,6 +14,9 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let mut created = fs::File::create_new(&file)
         .with_context(|| format!("cannot create {}: an existing file is never overwritten", file.display()))?;
     created.write_all(TEMPLATE.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
-    eprintln!("wrote {0}: change the connectors to yours, then `forebay validate -c {0}` and `forebay run -c {0}`", file.display());
+    eprintln!(
+        "wrote {0}: change the connectors to yours, then `forebay validate -c {0}` and `forebay run -c {0}`",
+        file.display()
+    );
     Ok(ExitCode::SUCCESS)
 }

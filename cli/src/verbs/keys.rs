@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::DataDir;
+use crate::{config::Config, place::Place, store::Store};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -12,11 +12,12 @@ pub(crate) enum Verb {
     Init,
 }
 
-pub(crate) fn run(dir: &DataDir, verb: Verb) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
+    let store = Store::of(&Config::load(place)?);
     match verb {
         Verb::Init => {
-            dir.create_keyring()?;
-            eprintln!("made a keyring in {}: keep a copy of it away from this machine", dir.keys().display());
+            store.create_keyring()?;
+            eprintln!("made a keyring in {}: keep a copy of it away from this machine", store.keys().display());
             Ok(ExitCode::SUCCESS)
         }
     }

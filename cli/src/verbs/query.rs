@@ -8,11 +8,11 @@ use datafusion::execution::context::SQLOptions;
 use futures::TryStreamExt as _;
 use parquet::arrow::ArrowWriter;
 
-use crate::DataDir;
+use crate::{config::Config, place::Place, store::Store};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The statement. Tables: readings, quarantine.
+    /// The statement. Tables: readings, gaps, windows, quarantine, alerts, predictions, scores, job_runs.
     sql: String,
     /// How to print the rows.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -31,9 +31,9 @@ enum Format {
     Parquet,
 }
 
-pub(crate) async fn run(dir: &DataDir, args: Args) -> anyhow::Result<ExitCode> {
-    let reader = dir.reader().await?;
-    let context = forebay_lake::session(&[reader.readings, reader.quarantine], &reader.decrypter).await?;
+pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
+    let reader = Store::of(&Config::load(place)?).reader().await?;
+    let context = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
     let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let rows = context.sql_with_options(&args.sql, reading_only).await?;
     let schema: SchemaRef = rows.schema().inner().clone();

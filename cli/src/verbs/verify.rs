@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use crate::DataDir;
+use crate::{config::Config, place::Place, store::Store};
 
 /// What `verify` exits with when it found a fault.
 const FAULT: u8 = 3;
 
-pub(crate) async fn run(dir: &DataDir) -> anyhow::Result<ExitCode> {
-    let reader = dir.reader().await?;
-    let report = forebay_lake::verify(&reader.readings, &reader.keeper, &reader.decrypter).await?;
+pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
+    let reader = Store::of(&Config::load(place)?).reader().await?;
+    let report = forebay_lake::verify(reader.readings()?, &reader.keeper, &reader.decrypter).await?;
     for fault in &report.faults {
         eprintln!("forebay: {fault}");
     }

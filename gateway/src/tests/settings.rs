@@ -64,7 +64,7 @@ clamp = [0, 1.5]
 "#;
     let document = Document::new(Path::new("f.toml"), text, &|_| None);
     let read = document.read(|root| {
-        Some((gateway(root, Path::new("/etc"))?, spool(root)?, connectors(root, &[&SilentKind], &context())))
+        Some((gateway(root, Path::new("/etc"), Path::new("/var"))?, spool(root)?, connectors(root, &[&SilentKind], &context())))
     });
     let (gateway, _, sources) = read.unwrap();
     assert_eq!((gateway.id.as_str(), gateway.data_dir.to_str(), gateway.lanes.0.get()), ("g1", Some("/etc/data"), 2));
@@ -104,7 +104,7 @@ name = "b"
     let document = Document::new(Path::new("f.toml"), text, &|_| None);
     let errors = document
         .read(|root| {
-            let found = gateway(root, Path::new("."));
+            let found = gateway(root, Path::new("."), Path::new("."));
             spool(root);
             connectors(root, &[&SilentKind], &context());
             found

@@ -1,0 +1,49 @@
+//! Which counter of the product is which metric.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use forebay_compactor::Progress;
+use forebay_gateway::{EdgeStatus, SourceStatus};
+use forebay_telemetry::{Metric, Sample, Telemetry, names};
+
+use crate::service::Watch;
+
+/// Hands every counter to telemetry.
+pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
+    let edge: [(&Metric, fn(&SourceStatus) -> u64); 4] = [
+        (&names::RECEIVED, SourceStatus::received),
+        (&names::SPOOLED, SourceStatus::spooled),
+        (&names::FILTERED, SourceStatus::filtered),
+        (&names::UNCHANGED, SourceStatus::unchanged),
+    ];
+    for (metric, read) in edge {
+        let status = watch.edge.clone();
+        telemetry.counter(metric, move || by_connector(&status, read));
+    }
+    let status = watch.edge.clone();
+    telemetry.gauge(&names::LINK_UP, move || {
+        by_connector(&status, |source| if source.down().is_none() { 1.0 } else { 0.0 })
+    });
+    let lake: [(&Metric, fn(&Progress) -> &AtomicU64); 5] = [
+        (&names::COMMITTED, |progress| &progress.committed),
+        (&names::QUARANTINED, |progress| &progress.quarantined),
+        (&names::DUPLICATES, |progress| &progress.duplicates),
+        (&names::GAPS, |progress| &progress.gaps),
+        (&names::COMMITS, |progress| &progress.commits),
+    ];
+    for (metric, counter) in lake {
+        let progress = watch.progress.clone();
+        telemetry.counter(metric, move || vec![(counter(&progress).load(Ordering::Relaxed), Vec::new())]);
+    }
+    let progress: Arc<Progress> = watch.progress.clone();
+    telemetry.gauge(&names::COMMIT_SECONDS, move || {
+        vec![(progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0, Vec::new())]
+    });
+}
+
+fn by_connector<T>(status: &EdgeStatus, read: impl Fn(&SourceStatus) -> T) -> Vec<Sample<T>> {
+    status.sources().map(|(name, source)| (read(source), vec![("connector", name.to_owned())])).collect()
+}

@@ -1,0 +1,41 @@
+//! What a process can be.
+
+use clap::ValueEnum;
+
+use crate::config::Config;
+
+/// One part of the product; each runs once per data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Role {
+    /// Connectors, steps, spool; publishing where there is a Kafka.
+    Edge,
+    /// From the stream into the lake.
+    Compactor,
+    /// Scheduled jobs.
+    Jobs,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Compactor => "compactor",
+            Self::Jobs => "jobs",
+        }
+    }
+
+    /// Every role that the file configures. Where the spool is the stream, whoever has connectors must also compact.
+    pub(crate) fn configured(config: &Config) -> Vec<Self> {
+        let mut roles = Vec::new();
+        if !config.sources.is_empty() {
+            roles.push(Self::Edge);
+        }
+        if !config.sources.is_empty() || config.stream.is_some() {
+            roles.push(Self::Compactor);
+        }
+        if !config.jobs.is_empty() {
+            roles.push(Self::Jobs);
+        }
+        roles
+    }
+}

@@ -1,0 +1,228 @@
+//! The roles of one process: started together, stopped in the order of the flow, so that nothing is left half-way.
+
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow, bail};
+use forebay_compactor::Progress;
+use forebay_gateway::{Edge, EdgeStatus, Run};
+use forebay_lake::LakeWriter;
+use forebay_schemas::{Lane, LaneId, Timestamp};
+use forebay_stream::{
+    FixedGroup, LogGroup, LogReader, LogSource, LogWriter, Offset, SpoolSource,
+    kafka::{KafkaGroup, KafkaSettings, publish},
+    local::{Options, Spool, SpoolKey},
+};
+use tokio::{select, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::{
+    clock::{clock, now, random},
+    config::Config,
+    lock::RoleLock,
+    role::Role,
+    store::Store,
+};
+
+/// Secret of the keyring under which spools are sealed.
+const SPOOL_SECRET: &str = "forebay.spool";
+/// How long a part may take to stop, on top of what it allows itself.
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+type Task = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// What can be watched while it runs.
+#[derive(Clone, Default)]
+pub(crate) struct Watch {
+    /// The connectors' counters; empty without the edge.
+    pub(crate) edge: EdgeStatus,
+    /// The compactor's counters; zero without it.
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// The roles, open and ready to run.
+pub(crate) struct Service {
+    parts: Vec<Part>,
+    lanes: Vec<(LaneId, Arc<Spool>)>,
+    watch: Watch,
+    _locks: Vec<RoleLock>,
+}
+
+/// One long task, and how to have it stop.
+struct Part {
+    name: &'static str,
+    stop: CancellationToken,
+    task: Task,
+}
+
+impl Service {
+    /// Opens everything that the roles need; nothing has been read from a device when this fails.
+    pub(crate) async fn open(config: Config, roles: &[Role]) -> anyhow::Result<Self> {
+        let has = |role| roles.contains(&role);
+        if has(Role::Compactor) && !has(Role::Edge) && config.stream.is_none() {
+            bail!("without [stream] the spool is the stream: the compactor must run in one process with the edge");
+        }
+        let mut locks = Vec::new();
+        for role in roles {
+            locks.push(RoleLock::take(&config.gateway.data_dir, role.name())?);
+        }
+        let store = Store::of(&config);
+        let mut service = Self { parts: Vec::new(), lanes: Vec::new(), watch: Watch::default(), _locks: locks };
+        if has(Role::Edge) {
+            service.lanes = open_lanes(&config, &store).await?;
+        }
+        let lake = match has(Role::Compactor) || has(Role::Jobs) {
+            true => Some(Arc::new(store.writer().await?)),
+            false => None,
+        };
+        service.compose(config, roles, lake).await?;
+        Ok(service)
+    }
+
+    /// What can be watched while it runs.
+    pub(crate) fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
+    /// Runs until `stop`, then stops part by part from the devices to the jobs. A part that ends by itself stops the rest.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut running: Vec<(&'static str, CancellationToken, JoinHandle<anyhow::Result<()>>)> = Vec::new();
+        let ended = CancellationToken::new();
+        for Part { name, stop, task } in self.parts {
+            let (ended, mine) = (ended.clone(), stop.clone());
+            let watched = async move {
+                let outcome = task.await;
+                ended.cancel();
+                match outcome {
+                    Ok(()) if mine.is_cancelled() => Ok(()),
+                    Ok(()) => Err(anyhow!("the {name} stopped by itself")),
+                    Err(error) => Err(error.context(format!("the {name} cannot go on"))),
+                }
+            };
+            running.push((name, stop, tokio::spawn(watched)));
+        }
+        select! {
+            () = stop.cancelled() => info!("stopping: what has been taken is brought to safety"),
+            () = ended.cancelled() => error!("a part has ended, stopping the others"),
+        }
+        let mut first = None;
+        for (name, stop, mut task) in running {
+            stop.cancel();
+            let outcome = match timeout(STOP_MAX, &mut task).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(anyhow!("the {name} was ended by a defect of this program")),
+                Err(_) => {
+                    task.abort();
+                    Err(anyhow!("the {name} did not stop within {} s and was cut off", STOP_MAX.as_secs()))
+                }
+            };
+            if let Err(error) = outcome {
+                error!(part = name, error = format!("{error:#}"), "stopped with an error");
+                first.get_or_insert(error);
+            }
+        }
+        for (lane, spool) in self.lanes {
+            if let Err(error) = spool.writer().close().await {
+                error!(lane = %lane.lane, %error, "the spool's epoch could not be ended: the next start ends it");
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    async fn compose(&mut self, config: Config, roles: &[Role], lake: Option<Arc<LakeWriter>>) -> anyhow::Result<()> {
+        let (jobs_path, places) = (config.jobs_path(), config.gateway.data_dir.join("spool"));
+        let Config { gateway, sources, stream, lake: settings, jobs, .. } = config;
+        if roles.contains(&Role::Edge) {
+            let writers: BTreeMap<Lane, Arc<dyn LogWriter>> = self
+                .lanes
+                .iter()
+                .map(|(id, spool)| (id.lane, Arc::new(spool.writer()) as Arc<dyn LogWriter>))
+                .collect();
+            let edge = Edge::new(Run { site: gateway.site, lanes: gateway.lanes, writers, clock: clock() }, sources);
+            self.watch.edge = edge.status();
+            self.add("edge", |stop| Box::pin(async move { Ok(edge.run(stop).await?) }));
+            for (id, spool) in self.lanes.clone() {
+                if let Some(kafka) = stream.clone() {
+                    let path = places.join(format!("{}.places", id.lane));
+                    self.add("publisher", |stop| Box::pin(publish_lane(kafka, spool, id, path, stop)));
+                }
+            }
+        }
+        let Some(lake) = lake else { return Ok(()) };
+        if roles.contains(&Role::Compactor) {
+            let group = self.group(stream).await;
+            let (consume, lake, progress) = (settings.consume(), lake.clone(), self.watch.progress.clone());
+            self.add("compactor", |stop| {
+                Box::pin(async move {
+                    let group = select! {
+                        group = group => group?,
+                        () = stop.cancelled() => return Ok(()),
+                    };
+                    Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
+                })
+            });
+        }
+        if roles.contains(&Role::Jobs) {
+            self.add("scheduler", |stop| {
+                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &jobs_path, clock(), stop).await?) })
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the compactor gets its partitions from. Kafka may be away for long: joining is part of running.
+    async fn group(
+        &self,
+        stream: Option<KafkaSettings>,
+    ) -> impl Future<Output = anyhow::Result<Box<dyn LogGroup>>> + Send + use<> {
+        let sources = self.lanes.iter().map(|(id, spool)| {
+            let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), id.clone()));
+            source
+        });
+        let spools = FixedGroup::new(sources.collect());
+        async move {
+            let group: Box<dyn LogGroup> = match stream {
+                Some(kafka) => Box::new(KafkaGroup::join(kafka).await.context("cannot join the consumer group")?),
+                None => Box::new(spools),
+            };
+            Ok(group)
+        }
+    }
+
+    fn add(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> Task) {
+        let stop = CancellationToken::new();
+        self.parts.push(Part { name, task: task(stop.clone()), stop });
+    }
+}
+
+async fn publish_lane(
+    settings: KafkaSettings,
+    spool: Arc<Spool>,
+    lane: LaneId,
+    places: std::path::PathBuf,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let log = Box::new(move |from: Offset| Box::new(spool.reader(from)) as Box<dyn LogReader>);
+    Ok(publish(settings, log, lane, places, stop).await?)
+}
+
+async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
+    let keyring = store.keyring_for_writing()?;
+    let secret = keyring.derive_secret(SPOOL_SECRET)?;
+    let key: [u8; 32] = secret.expose().try_into().context("a derived secret has 32 bytes")?;
+    let opened: Timestamp = now()?;
+    let mut lanes = Vec::new();
+    for lane in 0..config.gateway.lanes.0.get() {
+        let id = LaneId { gateway: config.gateway.id.clone(), lane: Lane(lane) };
+        let options = Options {
+            path: config.spool_path(lane),
+            lane: id.clone(),
+            key: SpoolKey::new(key),
+            limits: config.spool.limits,
+            now: opened,
+            random: random(),
+        };
+        lanes.push((id, Arc::new(Spool::open(options).await?)));
+    }
+    Ok(lanes)
+}

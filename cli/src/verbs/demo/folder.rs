@@ -1,0 +1,77 @@
+//! The demo's folder: its configuration, and the history that it starts from.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, import};
+use forebay_schemas::DeviceId;
+use forebay_simulated::{FEEDER, LOAD, Plant, Scenario, configuration, demand_history};
+use jiff::tz::TimeZone;
+
+use crate::{
+    clock::{now, rfc3339},
+    config::Config,
+    place::{CONFIG_FILE, Place},
+    store::Store,
+};
+
+/// What the demo's configuration says beside the plant's connectors; `<short>` and `<baseline>` follow its length.
+const SETTINGS: &str = include_str!("../../../templates/demo.toml");
+
+/// Recorded hours pass in seconds here, so the pump's job looks at seconds as well.
+const SHORT_SHARE: u32 = 9;
+
+/// A demo's folder; it can be used again.
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn make(path: PathBuf, plant: &Plant, length: Duration) -> anyhow::Result<Self> {
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let folder = Self { path };
+        let short = length / SHORT_SHARE;
+        let text = SETTINGS
+            .replace("<short>", &format!("{}ms", short.as_millis()))
+            .replace("<baseline>", &format!("{}ms", (short * 5).as_millis()));
+        let text = format!("{text}\n{}", configuration(plant));
+        fs::write(folder.config(), text).with_context(|| format!("cannot write {}", folder.config().display()))?;
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.path.join(CONFIG_FILE)
+    }
+
+    /// Imports the feeder's past, as `forebay import` would; a past that is there already is not imported again.
+    pub(super) async fn import_history(&self, place: &Place, scenario: Scenario) -> anyhow::Result<u64> {
+        let config = Config::load(place)?;
+        let file = self.path.join("feeder-history.csv");
+        let mut text = format!("time,{LOAD}\n");
+        for (time, load) in demand_history(scenario, now()?)? {
+            writeln!(text, "{},{load}", rfc3339(time))?;
+        }
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        let spec = ImportSpec {
+            site: config.gateway.site.clone(),
+            device: DeviceSource::Fixed(DeviceId::new(FEEDER)?),
+            time_column: "time".to_owned(),
+            time_format: TimeFormat::default(),
+            time_zone: TimeZone::UTC,
+            separator: b',',
+            tags: None,
+            file,
+        };
+        let lake = Store::of(&config).writer().await?;
+        Ok(import(&spec, &config.gateway.id, &lake, now()?).await?.committed)
+    }
+}

@@ -1,0 +1,54 @@
+//! `forebay jobs`: what is scheduled, what ran, and a run by hand.
+
+use std::{process::ExitCode, sync::Arc};
+
+use forebay_jobs::{JobStatus, RunState, RunSummary};
+
+use crate::{
+    clock::{clock, rfc3339},
+    config::Config,
+    place::Place,
+    store::Store,
+};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Every job, when it runs next and how its latest runs ended.
+    List,
+    /// Run a job now and wait for its end.
+    Run {
+        /// Its name in the configuration.
+        name: String,
+    },
+}
+
+pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
+    let config = Config::load(place)?;
+    let path = config.jobs_path();
+    match verb {
+        Verb::List => {
+            for job in forebay_jobs::list(&config.jobs, &path, &clock()).await? {
+                print(&job);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Run { name } => {
+            let lake = Arc::new(Store::of(&config).writer().await?);
+            let runs = forebay_jobs::run_now(config.jobs, lake, &path, clock(), &name).await?;
+            runs.iter().for_each(print_run);
+            let failed = runs.iter().any(|run| run.state != RunState::Succeeded);
+            Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+    }
+}
+
+fn print(job: &JobStatus) {
+    let next = job.next.map_or_else(|| "-".to_owned(), rfc3339);
+    println!("{}  {}  {}  next {next}", job.name, job.kind, job.trigger);
+    job.runs.iter().for_each(print_run);
+}
+
+fn print_run(run: &RunSummary) {
+    let note = run.message.as_deref().unwrap_or_default();
+    println!("  {}  {}  {} attempts  {note}", run.fire_key, run.state, run.attempts);
+}

@@ -1,0 +1,39 @@
+//! `forebay run`: every role that the file configures, until SIGINT or SIGTERM.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use forebay_telemetry::Telemetry;
+
+use crate::{config::Config, metrics, place::Place, role::Role, service::Service, signals::stop_on_signal};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these roles; every role that the file configures unless given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    role: Vec<Role>,
+}
+
+pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
+    let Some(file) = &place.config else {
+        bail!("there is no configuration at {}: `forebay init` writes one, -c names one", place.root.display());
+    };
+    let config = Config::load(place)?;
+    let roles = if args.role.is_empty() { Role::configured(&config) } else { args.role };
+    if roles.is_empty() {
+        bail!("{} configures no [[connector]], no [stream] and no [[job]]: there is nothing to run", file.display());
+    }
+    let (id, site) = (config.gateway.id.clone(), config.gateway.site.clone());
+    let settings = config.telemetry.clone();
+    let filter = std::env::var("FOREBAY_LOG").ok();
+    let telemetry = Telemetry::start(&settings, id.as_str(), site.as_str(), filter.as_deref())?;
+    let stop = stop_on_signal()?;
+    let service = Service::open(config, &roles).await?;
+    metrics::register(&telemetry, &service.watch());
+    let _page = telemetry.scrape(&settings, stop.clone()).await?;
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    tracing::info!(gateway = %id, %site, roles = names.join(","), "running");
+    let ended = service.run(stop).await;
+    tokio::task::spawn_blocking(move || telemetry.stop()).await?;
+    ended.map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,176 @@
+//! From foreign devices into the lake, the spool as the stream: `forebay run` as a user runs it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+#![expect(unreachable_pub, reason = "the site is a module of this test alone")]
+
+mod site;
+
+use std::time::Duration;
+
+use site::{Broker, Peer, Site, until};
+
+const MODBUS: &str = "connectors/modbus/tests/peer.py";
+const OPCUA: &str = "connectors/opcua/tests/peer.py";
+const MQTT: &str = "connectors/mqtt/tests/peer.py";
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// What the Modbus peer holds, each value for three reads.
+const HELD: &str = "7,65535,0,12345,8,99";
+/// 2026-01-01T00:00:00Z in µs: the first source time of the OPC UA sequence.
+const BASE_MICROS: i64 = 1_767_225_600_000_000;
+const OPCUA_COUNT: i64 = 200;
+const MQTT_COUNT: i64 = 300;
+
+fn modbus_options(port: u16) -> String {
+    let value = r#"{"register": "holding", "address": 0, "type": "u16", "value": 0}"#;
+    format!(r#"{{"port": {port}, "units": [{{"id": 1, "values": [{value}], "held": [0]}}]}}"#)
+}
+
+/// The edge of the configuration that every test here has; commits come fast, so that tests need not wait.
+fn head(site: &str) -> String {
+    format!("[gateway]\nid = \"g1\"\nsite = \"{site}\"\ndata_dir = \"data\"\n[lake]\ncommit_interval = \"300ms\"\n")
+}
+
+fn mqtt_connector(port: u16) -> String {
+    format!(
+        "[[connector]]\nname = \"cells\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{port}\"\nversion = 5\n\
+         client_id = \"forebay-test\"\ntopics = [\"site/+/cell/#\"]\n\
+         [[connector.tag]]\ntopic = \"site/{{device}}/cell/{{tag}}\"\nvalue = \"$.v\"\nunit = \"V\"\n"
+    )
+}
+
+#[test]
+fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seconds() {
+    let site = Site::new();
+    let broker = Broker::start(&site.path("mosquitto"));
+    let modbus = Peer::start(MODBUS, &modbus_options(0));
+    let folder = site.path("opcua");
+    std::fs::create_dir_all(&folder).unwrap();
+    let options = format!(
+        r#"{{"port": 0, "folder": "{}", "security": ["NoSecurity"],
+            "nodes": [{{"id": "Force", "type": "Int64", "value": -1, "us": {}}}]}}"#,
+        folder.display(),
+        BASE_MICROS - 1_000_000
+    );
+    let mut opcua = Peer::start(OPCUA, &options.replace('\n', " "));
+    site.configure(&format!(
+        "{}{}\n\
+         [[connector]]\nname = \"boiler\"\nkind = \"modbus\"\ndevice = \"boiler-1\"\nurl = \"tcp://127.0.0.1:{}\"\nevery = \"100ms\"\n\
+         [[connector.tag]]\nname = \"steam\"\nregister = \"holding\"\naddress = 0\ntype = \"u16\"\nunit = \"Cel\"\n\
+         [[connector]]\nname = \"press\"\nkind = \"opcua\"\ndevice = \"press-3\"\nurl = \"opc.tcp://127.0.0.1:{}\"\n\
+         [[connector.tag]]\nname = \"force\"\nnode = \"ns=2;s=Force\"\nsampling = \"10ms\"\nunit = \"N\"\n",
+        head("werk"),
+        mqtt_connector(broker.port),
+        modbus.first_line,
+        opcua.first_line
+    ));
+    let running = site.run(&[]);
+    let count = |device: &str| format!("select count(*) from readings where device = '{device}' and quality = 0");
+    // The connectors have subscribed once something has come from each.
+    site.until(&count("press-3"), 1, MINUTE);
+    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {MQTT_COUNT}}}"#));
+    opcua.ask(&format!(
+        r#"{{"sequence": ["Force"], "start": 1, "count": {OPCUA_COUNT}, "every_ms": 20, "base_us": {BASE_MICROS}}}"#
+    ));
+    site.until(&count("c-7"), MQTT_COUNT, MINUTE);
+    site.until(&count("press-3"), OPCUA_COUNT + 1, MINUTE);
+    site.until("select count(*) from readings where device = 'boiler-1' and value = 99", 1, MINUTE);
+
+    let last_good = "select max(observed_time) as t from readings where device = 'boiler-1' and quality = 0";
+    modbus.kill();
+    let bad = "select count(*) from readings where device = 'boiler-1' and quality = 2";
+    site.until(bad, 1, MINUTE);
+    let late = format!(
+        "select count(*) from readings where device = 'boiler-1' and quality = 2 and value is null and \
+         observed_time <= (select t + interval '5 seconds' from ({last_good}))"
+    );
+    assert!(site.number(&late) >= 1, "the first bad reading came more than 5 s after the last good one");
+    publisher.ask(r#"{"topic": "site/c-7/cell/volts", "first": 1000, "last": 1000}"#);
+    site.until("select count(*) from readings where device = 'c-7' and value = 1000", 1, MINUTE);
+    running.stop();
+
+    let served: Vec<String> = (1..=MQTT_COUNT).chain([1000]).map(|n| format!("{n},i64,V,0")).collect();
+    let sql = "select value_int, value_type, unit, quality from readings where device = 'c-7' and tag = 'volts' \
+               and quality = 0 order by seq";
+    assert_eq!(site.rows(sql), served);
+    let served: Vec<String> = (1..=OPCUA_COUNT)
+        .map(|n| format!("{n},N,0,{}", BASE_MICROS + n * 20_000))
+        .collect();
+    let sql = "select value_int, unit, quality, cast(event_time as bigint) from readings \
+               where device = 'press-3' and value_int > 0 order by seq";
+    assert_eq!(site.rows(sql), served);
+    let sql = "select distinct value, min(seq) from readings where device = 'boiler-1' and quality = 0 \
+               group by value order by 2";
+    let held: Vec<String> = site.rows(sql).iter().map(|row| row.split('.').next().unwrap().to_owned()).collect();
+    assert_eq!(held.join(","), HELD);
+    let total = site.number("select count(*) from readings");
+    assert_eq!(site.verify().0, 0, "{:?}", site.verify());
+    assert_eq!(site.number("select count(distinct concat(epoch, '/', seq)) from readings"), total);
+}
+
+#[test]
+fn killed_again_and_again_every_acknowledged_number_is_there_once() {
+    const NUMBERS: i64 = 2000;
+    const KILLS: i64 = 6;
+    let site = Site::new();
+    let broker = Broker::start(&site.path("mosquitto"));
+    site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
+    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    let mut running = site.run(&[]);
+    let log = site.path("run.log");
+    let subscribed = || std::fs::read_to_string(&log).unwrap_or_default().contains("up");
+    until(MINUTE, subscribed).expect("the connector subscribes");
+    publisher.ask(r#"{"topic": "site/c-7/cell/volts", "first": 1, "last": 1}"#);
+    let distinct = "select count(distinct value_int) from readings where device = 'c-7' and quality = 0";
+    site.until(distinct, 1, MINUTE);
+    for kill in 0..KILLS {
+        let (first, last) = (2 + kill * NUMBERS / KILLS, 1 + (kill + 1) * NUMBERS / KILLS);
+        let publishing = publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
+        assert_eq!(publishing, "done", "the broker has them all");
+        running.kill();
+        running = site.run(&[]);
+    }
+    let sent = 1 + (1..=KILLS).map(|kill| kill * NUMBERS / KILLS - (kill - 1) * NUMBERS / KILLS).sum::<i64>();
+    site.until(distinct, sent, MINUTE);
+    running.stop();
+    let counted = site.number("select count(*) from readings where device = 'c-7' and quality = 0");
+    // A kill between the sync and its PUBACK makes the broker send again; until receipts are kept in the spool (E1), that
+    // reading is doubled. Nothing is ever lost.
+    assert_eq!(site.number(distinct), sent);
+    assert!(counted >= sent, "{counted} rows for {sent} numbers");
+    let (code, line) = site.verify();
+    assert_eq!(code, 0, "{line}");
+}
+
+#[test]
+fn a_second_gateway_in_one_folder_is_refused_and_names_the_first() {
+    let site = Site::new();
+    let broker = Broker::start(&site.path("mosquitto"));
+    site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
+    let running = site.run(&[]);
+    until(MINUTE, || site.path("data/compactor.lock").exists()).unwrap();
+    let second = site.forebay(&["run"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(site::text(&second.stderr).contains("is held by process"), "{}", site::text(&second.stderr));
+    running.stop();
+}
+
+#[test]
+fn bad_configuration_exits_78_and_names_every_place() {
+    let site = Site::new();
+    site.configure("[gatway]\nid = \"g\"\n[[connector]]\nname = \"a\"\nkind = \"modbuss\"\n[lake]\nwindow = \"fast\"\n");
+    for verb in ["validate", "run", "verify"] {
+        let refused = site.forebay(&[verb]);
+        let said = site::text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(78), "{verb}: {said}");
+        for part in ["forebay.toml:1:", "did you mean \"gateway\"?", "did you mean \"modbus\"?", "forebay.toml:7:"] {
+            assert!(said.contains(part), "{verb}: {part} is not in {said}");
+        }
+    }
+    let fresh = Site::new();
+    assert!(fresh.forebay(&["init"]).status.success());
+    let valid = fresh.forebay(&["validate"]);
+    assert!(valid.status.success(), "{}", site::text(&valid.stderr));
+    assert_eq!(fresh.forebay(&["init"]).status.code(), Some(1), "an existing file is never overwritten");
+}
