@@ -167,3 +167,6 @@ fn counted(words: Vec<u16>, asked: usize) -> (Data, usize, usize) {
     let came = words.len();
     (Data::Words(words), came, asked)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,9 @@ use crate::{config::Settings, poller::Poller};
 /// Keys of the connector: `url`, `device`, `unit_id` (default 1), `every` ("1s"), `timeout` ("1s"), `heartbeat` ("2s"), `pause`
 /// ("0s"), `max_gap` (8 registers), `max_registers` (125), `max_coils` (2000). Keys of a tag: `name`, `register`,
 /// `address`, `type`, `order`, and its own `unit_id`, `device`, `every`.
+///
+/// After connecting, and every `heartbeat` where its polls are rarer, a unit's first tag is read as a sign of life and the
+/// value dropped: a register that is cleared by reading should not stand first.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModbusKind;
 

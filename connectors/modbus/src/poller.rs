@@ -27,6 +27,10 @@ use crate::{
 /// Units that are asked for a sign of life before a server is taken for dead.
 const PROBED_MAX: usize = 3;
 
+/// A link that is lost sooner counts on as one that never came up: a server that answers the first request only would else
+/// make the link flap without any back-off.
+const BRIEF: Duration = Duration::from_secs(10);
+
 /// Skipped polls are told of no more often.
 const SKIPS_TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -75,6 +79,8 @@ pub(crate) struct Poller<'c> {
     schedule: Schedule,
     /// The unit that is asked first after the next connecting.
     probe_next: usize,
+    /// Links in a row that were lost within `BRIEF`.
+    brief: u32,
     skipped: u64,
     skips_told: Option<Instant>,
 }
@@ -102,6 +108,7 @@ impl<'c> Poller<'c> {
             slots: slots.into_iter().map(|(slot, _)| slot).collect(),
             schedule,
             probe_next: 0,
+            brief: 0,
             skipped: 0,
             skips_told: None,
         }
@@ -113,6 +120,7 @@ impl<'c> Poller<'c> {
         let requests: usize = groups.iter().map(|group| group.reads.len()).sum();
         tracing::info!(%server, tags = self.settings.tags.len(), requests, "poll plan is made");
         loop {
+            let began = Instant::now();
             match self.session().await {
                 End::Stopped => break,
                 End::Fatal(error) => return Err(error),
@@ -123,6 +131,8 @@ impl<'c> Poller<'c> {
                         Err(End::Fatal(error)) => return Err(error),
                         Err(_) => break,
                     };
+                    self.brief = if began.elapsed() < BRIEF { self.brief.saturating_add(1) } else { 0 };
+                    let failures = failures.max(self.brief);
                     let wait = self.links.backoff.wait(failures, (self.uniform)());
                     tracing::warn!(%server, failures, ?wait, reason, "link is down, trying again");
                     if self.stop.run_until_cancelled(sleep(wait)).await.is_none() {

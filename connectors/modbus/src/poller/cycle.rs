@@ -151,3 +151,26 @@ fn decoded(tag: &Tag, read: &Read, point: &Point, data: &Data) -> Decoded {
     };
     found.unwrap_or_else(|| Decoded::bad("the reply does not reach to this tag"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Register;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_split_is_kept_for_a_while_or_until_the_link_is_new() {
+        let points = [0, 1, 2, 3].map(|first| Point { tag: usize::from(first), first, count: 1 });
+        let whole = Read::of(Register::Holding, points.to_vec());
+        let (before, behind) = whole.split().unwrap();
+        let halves = vec![before, behind];
+        let mut reads = Reads::new(std::slice::from_ref(&whole));
+        let start = Instant::now();
+        assert_eq!(reads.begin(start), std::slice::from_ref(&whole));
+        reads.split(halves.clone(), start);
+        assert_eq!(reads.begin(start + SPLIT_KEPT / 2), halves);
+        assert_eq!(reads.begin(start + SPLIT_KEPT), std::slice::from_ref(&whole));
+        reads.split(halves, start + SPLIT_KEPT);
+        reads.restart();
+        assert_eq!(reads.begin(start + SPLIT_KEPT), [whole]);
+    }
+}

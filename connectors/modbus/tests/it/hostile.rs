@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use forebay_connectors::Parcel;
+use forebay_connectors::{LinkChange, Parcel};
 use forebay_schemas::{Quality, Value};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use crate::harness::{PATIENCE, Rig, TOLD_WITHIN, head, tag};
@@ -154,7 +154,7 @@ async fn serve(mut stream: TcpStream, conduct: Conduct, served: Arc<AtomicUsize>
 
 /// Two tags far apart, so that a poll takes two requests of the same form.
 fn two_tags(port: u16) -> String {
-    let mut text = head(port, "every = \"20ms\"; timeout = \"200ms\"");
+    let mut text = head(port, "every = \"20ms\"; timeout = \"500ms\"");
     for address in [10, 500] {
         text.push_str(&tag(
             &address.to_string(),
@@ -216,7 +216,7 @@ async fn no_broken_reply_reaches_a_tag() {
     let mut tasks = JoinSet::new();
     let foreign = Some("the reply belongs to another request");
     let malformed = Some("the reply is malformed");
-    let silent = Some("no answer from unit 1 within 200ms");
+    let silent = Some("no answer from unit 1 within 500ms");
     tasks.spawn(check("fewer registers", Some("carries 0 values, 1 are due"), |asked| Deed::Send(asked.reply_of(0))));
     tasks.spawn(check("more registers", Some("carries 2 values, 1 are due"), |asked| Deed::Send(asked.reply_of(2))));
     tasks.spawn(check("byte count too high", malformed, |asked| changed(asked, |bytes| bytes[8] = 4)));
@@ -240,7 +240,7 @@ async fn no_broken_reply_reaches_a_tag() {
     }));
     tasks.spawn(check("half a reply, then silence", silent, |asked| Deed::Send(asked.honest()[..9].to_vec())));
     tasks.spawn(check("slow drip", silent, |asked| Deed::Drip(asked.honest(), Duration::from_millis(100))));
-    tasks.spawn(check("late", silent, |asked| Deed::Later(asked.honest(), Duration::from_millis(300))));
+    tasks.spawn(check("late", silent, |asked| Deed::Later(asked.honest(), Duration::from_millis(700))));
     tasks.spawn(check("nothing", silent, |_| Deed::Nothing));
     tasks.spawn(check("closed", Some("the server closed the connection"), |_| Deed::Close(Vec::new())));
     tasks.spawn(check("closed midway", Some("the server closed the connection"), |asked| {
@@ -304,29 +304,59 @@ async fn a_server_of_rubbish_neither_crashes_nor_fills_the_tags() {
         if number % 2 == 0 { Deed::Send(asked.honest()) } else { Deed::Send(asked.frame(&body)) }
     })
     .await;
-    let mut rigs: Vec<Rig> = (0..8).map(|_| Rig::start(&two_tags(server.port))).collect();
-    let mut told = 0;
-    for rig in &mut rigs {
-        let mut downs = 0;
-        rig.until(PATIENCE, |parcel| {
-            match parcel {
-                Parcel::Link(change) => downs += u32::from(change.down.is_some()),
-                Parcel::Samples(samples) => {
-                    for sample in samples.into_iter().filter(|sample| sample.value.is_some()) {
-                        let address: u16 = sample.tag.as_str().parse().unwrap();
-                        assert_eq!(sample.value, Some(Value::U64(u64::from(honest_value(address)))));
-                    }
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        tasks.spawn(three_downs(server.port));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    assert!(server.asked().len() >= 48, "the server was hardly asked");
+}
+
+/// Runs until the link was lost three times; only true values may come.
+async fn three_downs(port: u16) {
+    let mut rig = Rig::start(&two_tags(port));
+    let mut downs = 0;
+    rig.until(PATIENCE, |parcel| {
+        match parcel {
+            Parcel::Link(change) => downs += u32::from(change.down.is_some()),
+            Parcel::Samples(samples) => {
+                for sample in samples.into_iter().filter(|sample| sample.value.is_some()) {
+                    let address: u16 = sample.tag.as_str().parse().unwrap();
+                    assert_eq!(sample.value, Some(Value::U64(u64::from(honest_value(address)))));
                 }
             }
-            (downs >= 4).then_some(())
-        })
+        }
+        (downs >= 3).then_some(())
+    })
+    .await;
+    rig.end().await;
+}
+
+/// A server that answers the first request of each connection only must not make the link flap without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_lost_at_once_is_tried_less_and_less_often() {
+    let server =
+        Server::start(
+            |_, asked| {
+                if asked.first == 500 { Deed::Send(asked.reply_of(3)) } else { Deed::Send(asked.honest()) }
+            },
+        )
         .await;
-        told += downs;
-    }
-    assert!(told >= 32);
-    for rig in rigs {
-        rig.end().await;
-    }
+    let mut rig = Rig::start(&two_tags(server.port));
+    let mut downs = Vec::new();
+    rig.until(PATIENCE, |parcel| {
+        if let Parcel::Link(LinkChange { down: Some(_), .. }) = parcel {
+            downs.push(Instant::now());
+        }
+        (downs.len() >= 5).then_some(())
+    })
+    .await;
+    // Without chance the waits are 250, 500, 1000 and 2000 ms.
+    let last = downs[4].duration_since(downs[3]);
+    assert!(last >= Duration::from_millis(2000), "{last:?}");
+    rig.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

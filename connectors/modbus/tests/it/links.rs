@@ -75,7 +75,7 @@ fn three_units(silent: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_that_is_silent_takes_no_other_with_it() {
     let peer = Peer::start(0, &three_units(", \"silent\": true")).await;
-    let mut text = head(peer.port, "every = \"100ms\"; timeout = \"300ms\"");
+    let mut text = head(peer.port, "every = \"100ms\"");
     for (id, device) in [(1, "a"), (2, "b"), (3, "c")] {
         let keys =
             format!("register = \"holding\"; address = 0; type = \"u16\"; unit_id = {id}; device = \"{device}\"");
@@ -101,11 +101,8 @@ async fn a_unit_that_is_silent_takes_no_other_with_it() {
         device: Some(DeviceId::new(device).unwrap()),
         down: Some(reason.into()),
     };
-    let expected = [
-        UP,
-        down("b", "no answer from unit 2 within 300ms"),
-        down("c", "gateway target device failed to respond (11)"),
-    ];
+    let expected =
+        [UP, down("b", "no answer from unit 2 within 1s"), down("c", "gateway target device failed to respond (11)")];
     assert_eq!(changes, expected);
     // The same server, its units all in order: each link is told of once more.
     let port = peer.port;
@@ -120,7 +117,7 @@ async fn a_unit_that_is_silent_takes_no_other_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_of_a_device_on_two_units_are_told_of_one_by_one() {
     let peer = Peer::start(0, &three_units(", \"silent\": true")[..2]).await;
-    let mut text = head(peer.port, "every = \"100ms\"; timeout = \"300ms\"");
+    let mut text = head(peer.port, "every = \"100ms\"");
     text.push_str(&level_tag("; unit_id = 1"));
     text.push_str(&tag("other", "register = \"holding\"; address = 0; type = \"u16\"; unit_id = 2"));
     let mut rig = Rig::start(&text);
@@ -133,7 +130,7 @@ async fn tags_of_a_device_on_two_units_are_told_of_one_by_one() {
                     let is_bad = sample.status.quality == Quality::Bad;
                     assert_eq!(sample.tag.as_str() == "other", is_bad, "{sample:?}");
                     let reason = sample.status.reason.as_deref();
-                    assert_eq!(is_bad, reason == Some("no answer from unit 2 within 300ms"));
+                    assert_eq!(is_bad, reason == Some("no answer from unit 2 within 1s"));
                     bad += u32::from(is_bad);
                 }
             }
