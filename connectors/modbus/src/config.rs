@@ -44,7 +44,7 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     /// The longest time in which a unit is asked for nothing.
     pub(crate) heartbeat: Duration,
-    /// The rest between two requests.
+    /// The rest before each request.
     pub(crate) pause: Duration,
     /// In the order of the configuration.
     pub(crate) tags: Vec<Tag>,

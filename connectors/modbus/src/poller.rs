@@ -256,16 +256,14 @@ impl<'c> Poller<'c> {
         let Some(configured) = settings.units.get(unit) else { return Err(Trouble::Unit("no such unit".into())) };
         loop {
             let mut client = match self.client.take() {
-                Some(client) => {
-                    self.rest().await?;
-                    client
-                }
+                Some(client) => client,
                 None => match Client::connect(&settings.server, settings.timeout, &self.stop).await {
                     Ok(client) => client,
                     Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
                     Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
                 },
             };
+            self.rest().await?;
             let had_answered = client.has_answered;
             match client.read(configured.id, read).await {
                 Ok(data) => {

@@ -11,7 +11,7 @@ async fn a_wrong_address_leaves_its_neighbours_good() {
     let values: Vec<String> =
         addresses.map(|address| served("holding", address, "u16", "", &format!("{}", address * 3))).collect();
     let peer = Peer::start(0, &[unit(1, "", &values)]).await;
-    let mut text = head(peer.port, "every = \"50ms\"");
+    let mut text = head(peer.port, "every = \"50ms\"; timeout = \"5s\"");
     for address in (0..=20).chain([30, 35]) {
         let keys = format!("register = \"holding\"; address = {address}; type = \"u16\"");
         text.push_str(&tag(&address.to_string(), &keys));
@@ -39,7 +39,7 @@ async fn other_exceptions_make_their_tags_bad_and_keep_the_link() {
     let peer = Peer::start(0, &[unit(1, ", \"exception\": 6", &value)]).await;
     let text = format!(
         "{}{}",
-        head(peer.port, "every = \"20ms\""),
+        head(peer.port, "every = \"20ms\"; timeout = \"5s\""),
         tag("t", "register = \"holding\"; address = 0; type = \"i16\"")
     );
     let mut rig = Rig::start(&text);

@@ -97,7 +97,7 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
         tag("label", "register = \"holding\"; address = 1; type = \"string:4\""),
         tag("level", "register = \"holding\"; address = 3; type = \"u16\""),
     ];
-    let mut rig = Rig::start(&format!("{}{}", head(peer.port, ""), tags.concat()));
+    let mut rig = Rig::start(&format!("{}{}", head(peer.port, "timeout = \"5s\""), tags.concat()));
     let samples = rig.samples().await;
     let [digits, label, level] = samples.as_slice() else { panic!("{samples:?}") };
     assert_eq!((digits.value.as_ref(), digits.status.quality), (None, Quality::Bad));
@@ -117,7 +117,7 @@ async fn units_are_told_apart() {
         .map(|id| unit(*id, "", &[served("holding", 4, "u16", "", &format!("{}", 1000 + u16::from(*id)))]))
         .collect();
     let peer = Peer::start(0, &units).await;
-    let mut text = head(peer.port, "every = \"50ms\"");
+    let mut text = head(peer.port, "every = \"50ms\"; timeout = \"5s\"");
     for id in [1, 7, 255] {
         let keys = format!("register = \"holding\"; address = 4; type = \"u16\"; unit_id = {id}; device = \"d{id}\"");
         text.push_str(&tag(&format!("t{id}"), &keys));
@@ -143,7 +143,7 @@ async fn values_held_for_three_polls_all_arrive_in_order() {
         tag("first", "register = \"holding\"; address = 41; type = \"u16\""),
         tag("held", "register = \"holding\"; address = 40; type = \"u16\""),
     ];
-    let mut rig = Rig::start(&format!("{}{}", head(peer.port, "every = \"20ms\""), tags.concat()));
+    let mut rig = Rig::start(&format!("{}{}", head(peer.port, "every = \"20ms\"; timeout = \"5s\""), tags.concat()));
     let mut distinct = Vec::new();
     while distinct.last() != HELD.last() {
         let Value::U64(value) = rig.good("held").await else { panic!("no unsigned number") };
