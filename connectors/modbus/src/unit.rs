@@ -55,8 +55,8 @@ pub(crate) fn units(tags: &[Tag]) -> Vec<Unit> {
         }
     }
     for (place, tag) in tags.iter().enumerate() {
-        if let Some(unit) = units.get_mut(&tag.unit)
-            && !unit.devices.contains(&tag.device)
+        if homes.get(&tag.device).is_some_and(|homes| homes.len() > 1)
+            && let Some(unit) = units.get_mut(&tag.unit)
         {
             unit.shared.push(place);
         }

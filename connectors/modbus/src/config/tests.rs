@@ -195,3 +195,19 @@ fn a_device_on_two_units_has_no_link_of_its_own() {
         ([DeviceId::new("meter").unwrap()].as_slice(), [1].as_slice())
     );
 }
+
+#[test]
+fn many_tags_and_devices_are_planned_at_once() {
+    let mut text = HEAD.to_owned();
+    for place in 0..20_000_u32 {
+        let (unit, address) = (place % 200, place / 200 * 3);
+        text.push_str(&format!(
+            "[[connector.tag]]\nname = \"t{place}\"\ndevice = \"d{}\"\nunit_id = {unit}\nregister = \"input\"\naddress = {address}\ntype = \"f32\"\n",
+            place % 5000,
+        ));
+    }
+    let settings = read(&text).unwrap();
+    assert_eq!((settings.tags.len(), settings.units.len(), settings.groups.len()), (20_000, 200, 200));
+    // A hundred values over 299 registers each: three requests.
+    assert!(settings.groups.iter().all(|group| group.reads.len() == 3));
+}

@@ -122,6 +122,12 @@ impl Rig {
     }
 }
 
+fn python() -> String {
+    std::env::var("FOREBAY_TEST_PYTHON").expect(
+        "set FOREBAY_TEST_PYTHON to a Python that has pymodbus 3.16 (pip install pymodbus==3.16.*); cargo xtask test does so",
+    )
+}
+
 /// A pymodbus server; killed when dropped.
 pub(crate) struct Peer {
     child: Child,
@@ -131,9 +137,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts one on a port (0: any) with these units, each a JSON object.
     pub(crate) async fn start(port: u16, units: &[String]) -> Self {
-        let python = std::env::var("FOREBAY_TEST_PYTHON").expect(
-            "set FOREBAY_TEST_PYTHON to a Python that has pymodbus 3.16 (pip install pymodbus==3.16.*); cargo xtask test does so",
-        );
+        let python = python();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer.py");
         let mut child = Command::new(&python)
             .arg(script)
@@ -157,8 +161,9 @@ impl Peer {
 
     /// Sends a signal by name, such as STOP.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("the peer has ended").to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
+        let id = self.child.id().expect("the peer has ended");
+        let script = format!("import os, signal; os.kill({id}, signal.SIG{name})");
+        assert!(Command::new(python()).args(["-c", &script]).status().await.unwrap().success());
     }
 }
 

@@ -176,7 +176,8 @@ async fn stopping_awaits_the_receipt_under_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_takes_nothing_more_ends_the_connector() {
     let peer = Peer::start(0, &[level()]).await;
-    let mut rig = Rig::start(&format!("{}{}", head(peer.port, "every = \"10ms\"; timeout = \"5s\""), level_tag("")));
+    let text = format!("{}{}", head(peer.port, "every = \"10ms\"; timeout = \"5s\""), level_tag(""));
+    let mut rig = Rig::start(&text.replace("127.0.0.1", "localhost"));
     rig.good("level").await;
     rig.taken.close();
     // No stop is called for: the outlet alone says so.
