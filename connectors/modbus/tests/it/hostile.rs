@@ -23,6 +23,8 @@ use crate::harness::{PATIENCE, Rig, TOLD_WITHIN, head, tag};
 /// A read as it came.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
+    /// Number of the connection, from 0.
+    connection: usize,
     transaction: u16,
     unit: u8,
     function: u8,
@@ -31,9 +33,9 @@ struct Asked {
 }
 
 impl Asked {
-    fn parse(frame: [u8; 12]) -> Self {
+    fn parse(connection: usize, frame: [u8; 12]) -> Self {
         let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
-        Self { transaction: word(0), unit: frame[6], function: frame[7], first: word(8), count: word(10) }
+        Self { connection, transaction: word(0), unit: frame[6], function: frame[7], first: word(8), count: word(10) }
     }
 
     /// A frame with this body behind the header.
@@ -104,8 +106,10 @@ impl Server {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             let served = Arc::new(AtomicUsize::new(0));
+            let mut number = 0;
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, conduct.clone(), served.clone(), log.clone()));
+                connections.spawn(serve(number, stream, conduct.clone(), served.clone(), log.clone()));
+                number += 1;
             }
         });
         Self { port, asked, _tasks: tasks }
@@ -117,10 +121,16 @@ impl Server {
 }
 
 /// Write errors are the client's right: it may have gone.
-async fn serve(mut stream: TcpStream, conduct: Conduct, served: Arc<AtomicUsize>, log: Arc<Mutex<Vec<Asked>>>) {
+async fn serve(
+    number: usize,
+    mut stream: TcpStream,
+    conduct: Conduct,
+    served: Arc<AtomicUsize>,
+    log: Arc<Mutex<Vec<Asked>>>,
+) {
     let mut frame = [0; 12];
     while stream.read_exact(&mut frame).await.is_ok() {
-        let asked = Asked::parse(frame);
+        let asked = Asked::parse(number, frame);
         log.lock().unwrap().push(asked);
         let written = match conduct(served.fetch_add(1, Ordering::SeqCst), asked) {
             Deed::Send(bytes) => stream.write_all(&bytes).await,
@@ -251,6 +261,28 @@ async fn no_broken_reply_reaches_a_tag() {
     tasks.spawn(check("each reply twice", None, |asked| Deed::Send([asked.honest(), asked.honest()].concat())));
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
+    }
+}
+
+/// After each of these the connection is not to be trusted: what comes next on it may be a late reply.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_not_used_again_after_a_fault() {
+    type Fault = fn(Asked) -> Deed;
+    let faults: [Fault; 3] =
+        [|_| Deed::Nothing, |asked| Deed::Send(asked.reply_of(3)), |asked| Deed::Send(asked.frame(&[4, 2, 0, 0]))];
+    for fault in faults {
+        let server = Server::start(move |number, asked| match number {
+            4 => fault(asked),
+            _ => Deed::Send(asked.honest()),
+        })
+        .await;
+        let mut rig = Rig::start(&two_tags(server.port));
+        while server.asked().len() < 8 {
+            rig.samples().await;
+        }
+        let connections: Vec<usize> = server.asked().iter().map(|asked| asked.connection).take(8).collect();
+        assert_eq!(connections, [0, 0, 0, 0, 0, 1, 1, 1]);
+        rig.end().await;
     }
 }
 
@@ -391,8 +423,8 @@ async fn a_split_is_remembered_and_small() {
         ));
     }
     let mut rig = Rig::start(&text);
-    let mut requests = Vec::new();
-    for _ in 0..3 {
+    let mut first_poll = None;
+    for _ in 0..4 {
         let samples = rig.samples().await;
         assert_eq!(samples.len(), 60);
         for sample in samples {
@@ -400,12 +432,19 @@ async fn a_split_is_remembered_and_small() {
             let expected = (address != 37).then(|| Value::U64(u64::from(honest_value(address))));
             assert_eq!(sample.value, expected, "{address}");
         }
-        requests.push(server.asked().len());
+        first_poll.get_or_insert_with(|| server.asked().len());
     }
-    // The probe and the first poll with its twelve refusals and halves; then seven reads a poll. The next poll may have
-    // begun when the count is taken.
-    let second = requests[2] - requests[1];
-    assert!(requests[0] <= 20 && second <= 14, "{requests:?}");
+    let asked = server.asked();
+    let (first, later) = asked.split_at(first_poll.unwrap());
+    // The probe, then halves of halves: two for each of log2(60) refusals, give or take one.
+    assert!(first.len() <= 16, "{first:?}");
+    let mut reads: Vec<(u16, u16)> = later.iter().map(|asked| (asked.first, asked.count)).collect();
+    reads.sort_unstable();
+    reads.dedup();
+    assert!(reads.len() <= 8, "{reads:?}");
+    let refused: Vec<&(u16, u16)> =
+        reads.iter().filter(|(first, count)| (*first..first + count).contains(&37)).collect();
+    assert_eq!(refused, [&(37, 1)]);
     rig.end().await;
 }
 
