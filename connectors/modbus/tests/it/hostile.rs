@@ -286,6 +286,28 @@ async fn a_connection_is_not_used_again_after_a_fault() {
     }
 }
 
+/// The same where only one unit of several is silent, and the link stays up.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_units_go_on_over_a_new_connection() {
+    let server = Server::start(|_, asked| match asked.unit {
+        2 => Deed::Later(asked.honest(), Duration::from_millis(700)),
+        _ => Deed::Send(asked.honest()),
+    })
+    .await;
+    let mut text = two_tags(server.port);
+    text.push_str(&tag("slow", "register = \"holding\"; address = 10; type = \"u16\"; unit_id = 2; device = \"slow\""));
+    let mut rig = Rig::start(&text);
+    let silences = |asked: &[Asked]| asked.iter().filter(|asked| asked.unit == 2).count();
+    while silences(&server.asked()) < 3 {
+        let samples = rig.samples().await;
+        assert!(samples.iter().all(|sample| sample.device.as_str() == "plc"), "{samples:?}");
+    }
+    for pair in server.asked().windows(2) {
+        assert_eq!(pair[1].connection - pair[0].connection, usize::from(pair[0].unit == 2), "{pair:?}");
+    }
+    rig.end().await;
+}
+
 /// Replies that come just when the next request is out: the transaction tells them apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_to_the_last_request_is_not_taken_for_the_next() {
