@@ -1,0 +1,213 @@
+use std::path::Path;
+
+use forebay_config::{ConfigErrors, Document};
+
+use super::*;
+
+/// Reads a file with one connector, as the gateway does.
+fn read(text: &str) -> Result<Settings, ConfigErrors> {
+    Document::new(Path::new("forebay.toml"), text, &|_| None).read(|root| {
+        let mut connectors = root.tables("connector");
+        let connector = connectors.first_mut().unwrap();
+        let mut tags = connector.tables("tag");
+        Settings::read(connector, &mut tags)
+    })
+}
+
+const HEAD: &str = "[[connector]]\nurl = \"tcp://plc:502\"\ndevice = \"boiler\"\n";
+
+/// One tag under a sound connector, a key a line.
+fn tag(keys: &str) -> Result<Tag, String> {
+    let text = format!("{HEAD}[[connector.tag]]\nname = \"t\"\n{}", keys.replace("; ", "\n"));
+    read(&text).map(|settings| settings.tags.into_iter().next().unwrap()).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn a_realistic_file_gives_few_requests() {
+    let mut text = format!("{HEAD}unit_id = 3\n");
+    let mut add = |name: &str, keys: &str| {
+        text.push_str(&format!("[[connector.tag]]\nname = \"{name}\"\n{}\n", keys.replace("; ", "\n")));
+    };
+    for phase in 0..3 {
+        for (row, quantity) in ["voltage", "current", "power", "cos_phi"].iter().enumerate() {
+            let address = 100 + row * 6 + phase * 2;
+            add(&format!("{quantity}_{phase}"), &format!("register = \"input\"; address = {address}; type = \"f32\""));
+        }
+    }
+    for counter in 0..4 {
+        let address = 800 + counter * 10;
+        let keys = format!(
+            "register = \"holding\"; address = {address}; type = \"u64\"; every = \"1m\"; order = \"GHEFCDAB\""
+        );
+        add(&format!("energy_{counter}"), &keys);
+    }
+    for bit in 0..16 {
+        add(&format!("alarm_{bit}"), &format!("register = \"holding\"; address = 5; type = \"bit:{bit}\""));
+    }
+    add("serial", "register = \"holding\"; address = 8; type = \"string:16\"; every = \"1h\"");
+    add("pump", "register = \"coil\"; address = 0; every = \"1s\"");
+    add("door", "register = \"discrete\"; address = 17");
+    add("valve", "register = \"coil\"; address = 64");
+    add("meter", "register = \"input\"; address = 0; type = \"bcd32\"; unit_id = 9; device = \"meter\"");
+    let settings = read(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    let line = |group: &Group, read: &crate::plan::Read| {
+        format!("unit {} every {:?}: {read} for {} tags", group.unit, group.every, read.points.len())
+    };
+    let plan: Vec<String> =
+        settings.groups.iter().flat_map(|group| group.reads.iter().map(|read| line(group, read))).collect();
+    let expected = [
+        "unit 3 every 1s: holding 5..=5 for 16 tags",
+        "unit 3 every 1s: input 100..=123 for 12 tags",
+        "unit 3 every 1s: coil 0..=64 for 2 tags",
+        "unit 3 every 1s: discrete 17..=17 for 1 tags",
+        "unit 3 every 60s: holding 800..=833 for 4 tags",
+        "unit 3 every 3600s: holding 8..=15 for 1 tags",
+        "unit 9 every 1s: input 0..=1 for 1 tags",
+    ];
+    assert_eq!(plan, expected);
+    let devices: Vec<Vec<&str>> =
+        settings.units.iter().map(|unit| unit.devices.iter().map(DeviceId::as_str).collect()).collect();
+    assert_eq!(devices, [["boiler"], ["meter"]]);
+}
+
+#[test]
+fn defaults_are_those_of_the_documents() {
+    let text = format!("{HEAD}[[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 65535");
+    let settings = read(&text).unwrap();
+    assert_eq!(settings.server, Server { host: "plc".into(), port: 502 });
+    let second = Duration::from_secs(1);
+    assert_eq!((settings.timeout, settings.heartbeat, settings.pause), (second, 2 * second, Duration::ZERO));
+    let tag = &settings.tags[0];
+    assert_eq!((tag.unit, tag.every, tag.layout.kind), (UnitId(1), second, ValueKind::Bool));
+    assert_eq!(
+        self::tag("register = \"holding\"; address = 0; type = \"f32\"").unwrap().layout.order,
+        Order::big_endian(4)
+    );
+}
+
+#[test]
+fn urls_name_a_host_and_at_most_a_port() {
+    for (text, server) in [
+        ("tcp://10.0.0.5", "tcp://10.0.0.5:502"),
+        ("tcp://10.0.0.5:1502/", "tcp://10.0.0.5:1502"),
+        ("tcp://[fe80::1]:502", "tcp://[fe80::1]:502"),
+        ("tcp://PLC-1.plant.example:5020", "tcp://PLC-1.plant.example:5020"),
+    ] {
+        assert_eq!(parse_url(text).unwrap().to_string(), server);
+    }
+    for text in [
+        "10.0.0.5:502",
+        "plc",
+        "http://plc",
+        "rtu:///dev/ttyS0",
+        "tcp://",
+        "tcp://plc:0",
+        "tcp://plc:99999",
+        "tcp://u@plc",
+        "tcp://plc/x",
+        "tcp://plc?x",
+        "",
+    ] {
+        let error = parse_url(text).unwrap_err();
+        assert!(error.ends_with("\"tcp://10.0.0.5:502\" is expected"), "{error}");
+    }
+}
+
+#[test]
+fn wrong_tags_are_told_with_what_is_right() {
+    for (keys, part) in [
+        ("register = \"holding\"; address = 1; type = \"f23\"", "\"f23\" is no type; the types are bool, i16"),
+        ("register = \"holding\"; address = 1", "tag.type: is missing: a type such as"),
+        ("register = \"holdin\"; address = 1; type = \"u16\"", "did you mean \"holding\"?"),
+        ("address = 1; type = \"u16\"", "\"holding\", \"input\", \"coil\" or \"discrete\""),
+        ("register = \"input\"; type = \"u16\"", "address is missing, a whole number from 0 to 65535"),
+        ("register = \"input\"; address = 65536; type = \"u16\"", "a whole number from 0 to 65535 is expected"),
+        ("register = \"input\"; address = 65535; type = \"f32\"", "f32 takes 2 registers: its last address is 65534"),
+        ("register = \"input\"; address = 1; type = \"f32\"; order = \"AB\"", "\"ABCD\" (big-endian), \"CDAB\""),
+        ("register = \"input\"; address = 1; type = \"bool\"", "\"bit:0\" (lowest) to \"bit:15\""),
+        ("register = \"coil\"; address = 1; type = \"u16\"", "a coil is always \"bool\""),
+        ("register = \"coil\"; address = 1; order = \"AB\"", "a single bit has no order"),
+        ("register = \"coil\"; address = 1; unit_id = 256", "a whole number from 0 to 255"),
+        ("register = \"coil\"; address = 1; every = \"1ms\"", "10ms to 86400s is expected, found 1ms"),
+        ("register = \"coil\"; address = 1; every = \"soon\"", "a duration such as \"10s\""),
+        ("register = \"input\"; address = 1; type = 16", "a text in quotes is expected"),
+    ] {
+        let error = tag(keys).unwrap_err();
+        assert!(error.contains(part), "{keys} gave:\n{error}");
+        assert_eq!(error.lines().count(), 1, "{keys} gave:\n{error}");
+    }
+}
+
+#[test]
+fn wrong_connectors_are_told_in_one_pass() {
+    let error = read(
+        "[[connector]]\nurl = \"udp://plc\"\nunit_id = \"one\"\nevery = \"0s\"\ntimeout = \"2m\"\nmax_registers = 126\nmax_coils = 0\n\
+         max_gap = -1\nheartbeat = \"1ms\"\n[[connector.tag]]\nname = \"a\"\nregister = \"coil\"\naddress = 0\n",
+    )
+    .unwrap_err()
+    .to_string();
+    let parts = [
+        "only tcp is spoken",
+        "unit_id: a whole number",
+        "10ms to 86400s",
+        "10ms to 60s",
+        "1 to 125",
+        "1 to 2000",
+        "from 0 to 65535",
+        "100ms to 86400s",
+        "neither this tag nor its connector names a device",
+    ];
+    for part in parts {
+        assert!(error.contains(part), "{part} is not in:\n{error}");
+    }
+    assert_eq!(error.lines().count(), parts.len(), "{error}");
+    let none = read(HEAD).unwrap_err().to_string();
+    assert!(none.contains("there is nothing to read"), "{none}");
+}
+
+#[test]
+fn two_tags_of_a_device_do_not_share_a_name() {
+    let tag = "[[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 0\n";
+    let error = read(&format!("{HEAD}{tag}{tag}")).unwrap_err().to_string();
+    assert!(error.contains("t of device boiler is the name of tag 1 too"), "{error}");
+    assert!(read(&format!("{HEAD}{tag}{tag}device = \"other\"\n")).is_ok());
+}
+
+#[test]
+fn a_value_longer_than_the_largest_read_is_refused() {
+    let head = format!("{HEAD}max_registers = 3\n");
+    let text = format!("{head}[[connector.tag]]\nname = \"t\"\nregister = \"input\"\naddress = 0\ntype = \"f64\"\n");
+    let error = read(&text).unwrap_err().to_string();
+    assert!(error.contains("f64 takes 4 registers, more than max_registers = 3"), "{error}");
+}
+
+#[test]
+fn a_device_on_two_units_has_no_link_of_its_own() {
+    let tag = |name: &str, unit: u8| {
+        format!("[[connector.tag]]\nname = \"{name}\"\nregister = \"coil\"\naddress = 0\nunit_id = {unit}\n")
+    };
+    let alone = format!("{}device = \"meter\"\n", tag("c", 2));
+    let settings = read(&format!("{HEAD}{}{}{alone}", tag("a", 1), tag("b", 2))).unwrap();
+    let [one, two] = settings.units.as_slice() else { panic!("{:?}", settings.units) };
+    assert_eq!((one.devices.len(), one.shared.as_slice()), (0, [0].as_slice()));
+    assert_eq!(
+        (two.devices.as_slice(), two.shared.as_slice()),
+        ([DeviceId::new("meter").unwrap()].as_slice(), [1].as_slice())
+    );
+}
+
+#[test]
+fn many_tags_and_devices_are_planned_at_once() {
+    let mut text = HEAD.to_owned();
+    for place in 0..20_000_u32 {
+        let (unit, address) = (place % 200, place / 200 * 3);
+        text.push_str(&format!(
+            "[[connector.tag]]\nname = \"t{place}\"\ndevice = \"d{}\"\nunit_id = {unit}\nregister = \"input\"\naddress = {address}\ntype = \"f32\"\n",
+            place % 5000,
+        ));
+    }
+    let settings = read(&text).unwrap();
+    assert_eq!((settings.tags.len(), settings.units.len(), settings.groups.len()), (20_000, 200, 200));
+    // A hundred values over 299 registers each: three requests.
+    assert!(settings.groups.iter().all(|group| group.reads.len() == 3));
+}

@@ -1,0 +1,57 @@
+//! The kind "modbus" and one connector of it.
+
+use async_trait::async_trait;
+use forebay_config::Table;
+use forebay_connectors::{Connector, ConnectorError, ConnectorKind, Context, Declared, Outlet, RuleId, Uniform};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Settings, poller::Poller};
+
+/// Modbus TCP.
+///
+/// Keys of the connector: `url`, `device`, `unit_id` (default 1), `every` ("1s"), `timeout` ("1s"), `heartbeat` ("2s"), `pause`
+/// ("0s"), `max_gap` (8 registers), `max_registers` (125), `max_coils` (2000). Keys of a tag: `name`, `register`,
+/// `address`, `type`, `order`, and its own `unit_id`, `device`, `every`.
+///
+/// After connecting, and every `heartbeat` where its polls are rarer, a unit's first tag is read as a sign of life and the
+/// value dropped: a register that is cleared by reading should not stand first.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ModbusKind;
+
+impl ConnectorKind for ModbusKind {
+    fn name(&self) -> &'static str {
+        "modbus"
+    }
+
+    fn configure(
+        &self,
+        connector: &mut Table<'_>,
+        tags: &mut [Table<'_>],
+        context: &Context,
+    ) -> Option<Box<dyn Connector>> {
+        let settings = Settings::read(connector, tags)?;
+        Some(Box::new(Modbus { settings, uniform: context.uniform.clone() }))
+    }
+}
+
+/// One server that is polled.
+struct Modbus {
+    settings: Settings,
+    uniform: Uniform,
+}
+
+#[async_trait]
+impl Connector for Modbus {
+    fn declared(&self) -> Vec<Declared> {
+        let declare = |(place, tag): (usize, &crate::config::Tag)| Declared {
+            rule: RuleId(place),
+            device: tag.device.clone(),
+            tag: tag.name.clone(),
+        };
+        self.settings.tags.iter().enumerate().map(declare).collect()
+    }
+
+    async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
+        Poller::new(&self.settings, &self.uniform, outlet, stop).run().await
+    }
+}

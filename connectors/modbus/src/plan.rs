@@ -1,0 +1,177 @@
+//! Which requests read a set of tags: few, each within the limits, no value split over two.
+//!
+//! Pure. A plan may turn out wrong only when the device refuses an address; then [`Read::split`] halves the read, so that
+//! a wrong address ends up on its own after about log₂ of the number of tags.
+
+use std::{fmt, time::Duration};
+
+use crate::{config::Tag, unit::UnitId};
+
+/// The four tables of a Modbus device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Register {
+    /// Holding registers, function 3.
+    Holding,
+    /// Input registers, function 4.
+    Input,
+    /// Coils, function 1.
+    Coil,
+    /// Discrete inputs, function 2.
+    Discrete,
+}
+
+impl Register {
+    /// Whether its addresses name single bits.
+    pub(crate) fn is_bits(self) -> bool {
+        matches!(self, Self::Coil | Self::Discrete)
+    }
+
+    /// Its name in the configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Holding => "holding",
+            Self::Input => "input",
+            Self::Coil => "coil",
+            Self::Discrete => "discrete",
+        }
+    }
+}
+
+/// How large a read may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Registers that may be read over to make two reads one; as bits, sixteen times as many.
+    pub(crate) gap_max: u16,
+    /// Registers in one read, 1 to 125.
+    pub(crate) registers_max: u16,
+    /// Coils or discrete inputs in one read, 1 to 2000.
+    pub(crate) coils_max: u16,
+}
+
+/// Where a tag's value lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// The tag's place in the configuration.
+    pub(crate) tag: usize,
+    pub(crate) first: u16,
+    /// At least 1.
+    pub(crate) count: u16,
+}
+
+impl Point {
+    /// The point of a tag.
+    pub(crate) fn of(place: usize, tag: &Tag) -> Self {
+        Self { tag: place, first: tag.address, count: tag.layout.addresses() }
+    }
+
+    /// The address behind it; up to 65536.
+    pub(crate) fn end(&self) -> u32 {
+        u32::from(self.first) + u32::from(self.count)
+    }
+}
+
+/// One request, and the tags that it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) register: Register,
+    pub(crate) first: u16,
+    pub(crate) count: u16,
+    /// In the order of their addresses, each within the read.
+    pub(crate) points: Vec<Point>,
+}
+
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = u32::from(self.first) + u32::from(self.count) - 1;
+        write!(f, "{} {}..={last}", self.register.name(), self.first)
+    }
+}
+
+impl Read {
+    /// The read that just covers these points: at least one, the first of them with the lowest address, and together no
+    /// longer than 65535.
+    pub(crate) fn of(register: Register, points: Vec<Point>) -> Self {
+        let first = points.first().map_or(0, |point| point.first);
+        let end = points.iter().map(Point::end).max().unwrap_or(0);
+        let count = u16::try_from(end.saturating_sub(u32::from(first))).unwrap_or(u16::MAX);
+        Self { register, first, count, points }
+    }
+
+    /// Two reads of the same points, cut where the most addresses lie unused, else nearest to the middle; none where all
+    /// points have the same addresses.
+    pub(crate) fn split(&self) -> Option<(Self, Self)> {
+        let mut best: Option<(i64, usize, usize)> = None;
+        let mut end = 0;
+        for (place, pair) in self.points.windows(2).enumerate() {
+            let [before, behind] = pair else { continue };
+            end = end.max(i64::from(before.end()));
+            if (before.first, before.count) == (behind.first, behind.count) {
+                continue;
+            }
+            let gap = (i64::from(behind.first) - end).max(0);
+            let cut = place + 1;
+            let candidate = (gap, cut.min(self.points.len() - cut), cut);
+            if best.is_none_or(|best| candidate > best) {
+                best = Some(candidate);
+            }
+        }
+        let (_, _, cut) = best?;
+        let (before, behind) = self.points.split_at(cut);
+        Some((Self::of(self.register, before.to_vec()), Self::of(self.register, behind.to_vec())))
+    }
+}
+
+/// What is polled together: one unit, one period.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Group {
+    pub(crate) unit: UnitId,
+    pub(crate) every: Duration,
+    pub(crate) reads: Vec<Read>,
+}
+
+/// The reads of all tags, by unit and period.
+pub(crate) fn groups(tags: &[Tag], limits: &Limits) -> Vec<Group> {
+    let mut keys: Vec<(UnitId, Duration)> = tags.iter().map(|tag| (tag.unit, tag.every)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let reads = |(unit, every)| {
+        let of = |register| {
+            let same = |tag: &Tag| (tag.unit, tag.every, tag.register) == (unit, every, register);
+            let points = tags.iter().enumerate().filter(|(_, tag)| same(tag));
+            plan(register, points.map(|(place, tag)| Point::of(place, tag)).collect(), limits)
+        };
+        [Register::Holding, Register::Input, Register::Coil, Register::Discrete].into_iter().flat_map(of).collect()
+    };
+    keys.into_iter().map(|(unit, every)| Group { unit, every, reads: reads((unit, every)) }).collect()
+}
+
+/// Few reads for these points of one table; each point must fit into one.
+pub(crate) fn plan(register: Register, mut points: Vec<Point>, limits: &Limits) -> Vec<Read> {
+    let (gap_max, count_max) = if register.is_bits() {
+        (u32::from(limits.gap_max) * 16, u32::from(limits.coils_max))
+    } else {
+        (u32::from(limits.gap_max), u32::from(limits.registers_max))
+    };
+    points.sort_by_key(|point| (point.first, point.count, point.tag));
+    let mut reads = Vec::new();
+    let mut run: Vec<Point> = Vec::new();
+    let mut end = 0;
+    for point in points {
+        if let Some(first) = run.first() {
+            let together = end.max(point.end()) - u32::from(first.first);
+            if u32::from(point.first) > end + gap_max || together > count_max {
+                reads.push(Read::of(register, std::mem::take(&mut run)));
+                end = 0;
+            }
+        }
+        end = end.max(point.end());
+        run.push(point);
+    }
+    if !run.is_empty() {
+        reads.push(Read::of(register, run));
+    }
+    reads
+}
+
+#[cfg(test)]
+mod tests;

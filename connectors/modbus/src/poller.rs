@@ -1,0 +1,315 @@
+//! The life of one connector: connects, polls on schedule, hands over, tells of lost links, tries again.
+//!
+//! Who is to blame for silence? A gateway answers for several units. When one of them is silent, another one that was up
+//! is asked over a fresh connection: if it answers, the silent unit is down alone; if not, the whole link is.
+//!
+//! Everything happens in one future, one request at a time; only waits for the network and the clock are given up when
+//! the connector is stopped, a delivery never.
+
+mod cycle;
+mod links;
+
+use std::time::Duration;
+
+use forebay_connectors::{Closed, ConnectorError, IllegalMove, LinkEvent, LinkState, Outlet, Uniform};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use self::{cycle::Reads, links::Links};
+use crate::{
+    client::{Client, Data, Fault},
+    config::Settings,
+    exception::Exception,
+    plan::Read,
+    schedule::Schedule,
+};
+
+/// Units that are asked for a sign of life before a server is taken for dead.
+const PROBED_MAX: usize = 3;
+
+/// A link that is lost sooner counts on as one that never came up: a server that answers the first request only would else
+/// make the link flap without any back-off.
+const BRIEF: Duration = Duration::from_secs(10);
+
+/// Skipped polls are told of no more often.
+const SKIPS_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Why polling ends, for now or for good.
+#[derive(Debug)]
+enum End {
+    /// The connector is stopped, or nobody takes its samples any more.
+    Stopped,
+    /// The link to the server is lost.
+    Lost(String),
+    /// An invariant is broken.
+    Fatal(ConnectorError),
+}
+
+/// Why there is no reply from a unit.
+#[derive(Debug)]
+enum Trouble {
+    /// It does not answer: the others may.
+    Unit(String),
+    /// It, and so perhaps the server, does not answer in time; the connection is dropped.
+    Silent(String),
+    /// As `End`.
+    End(End),
+}
+
+/// What is done when a slot of the schedule is due.
+#[derive(Debug, Clone, Copy)]
+enum Slot {
+    /// Polls a group.
+    Poll(usize),
+    /// Asks a unit that is polled rarely for a sign of life.
+    Probe(usize),
+}
+
+/// One run of a connector.
+pub(crate) struct Poller<'c> {
+    settings: &'c Settings,
+    uniform: &'c Uniform,
+    stop: CancellationToken,
+    client: Option<Client>,
+    links: Links<'c>,
+    /// As `settings.groups`.
+    reads: Vec<Reads>,
+    slots: Vec<Slot>,
+    /// As `slots`.
+    schedule: Schedule,
+    /// The unit that is asked first after the next connecting.
+    probe_next: usize,
+    /// Links in a row that were lost within `BRIEF`.
+    brief: u32,
+    skipped: u64,
+    skips_told: Option<Instant>,
+}
+
+impl<'c> Poller<'c> {
+    pub(crate) fn new(settings: &'c Settings, uniform: &'c Uniform, outlet: Outlet, stop: CancellationToken) -> Self {
+        let mut slots: Vec<(Slot, Duration)> = Vec::new();
+        for (place, group) in settings.groups.iter().enumerate() {
+            slots.push((Slot::Poll(place), group.every));
+        }
+        for (place, unit) in settings.units.iter().enumerate() {
+            let polls = settings.groups.iter().filter(|group| group.unit == unit.id).map(|group| group.every);
+            if polls.min().is_none_or(|every| every > settings.heartbeat) {
+                slots.push((Slot::Probe(place), settings.heartbeat));
+            }
+        }
+        let schedule = Schedule::new(slots.iter().map(|(_, every)| *every), Instant::now());
+        Self {
+            settings,
+            uniform,
+            stop,
+            client: None,
+            links: Links::new(settings, outlet),
+            reads: settings.groups.iter().map(|group| Reads::new(&group.reads)).collect(),
+            slots: slots.into_iter().map(|(slot, _)| slot).collect(),
+            schedule,
+            probe_next: 0,
+            brief: 0,
+            skipped: 0,
+            skips_told: None,
+        }
+    }
+
+    /// Runs until stopped.
+    pub(crate) async fn run(mut self) -> Result<(), ConnectorError> {
+        let (server, groups) = (&self.settings.server, &self.settings.groups);
+        let requests: usize = groups.iter().map(|group| group.reads.len()).sum();
+        tracing::info!(%server, tags = self.settings.tags.len(), requests, "poll plan is made");
+        loop {
+            let began = Instant::now();
+            match self.session().await {
+                End::Stopped => break,
+                End::Fatal(error) => return Err(error),
+                End::Lost(reason) => {
+                    self.client = None;
+                    let failures = match self.links.lost(&reason).await {
+                        Ok(failures) => failures,
+                        Err(End::Fatal(error)) => return Err(error),
+                        Err(_) => break,
+                    };
+                    self.brief = if began.elapsed() < BRIEF { self.brief.saturating_add(1) } else { 0 };
+                    let failures = failures.max(self.brief);
+                    let wait = self.links.backoff.wait(failures, (self.uniform)());
+                    tracing::warn!(%server, failures, ?wait, reason, "link is down, trying again");
+                    if self.stop.run_until_cancelled(sleep(wait)).await.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(client) = self.client.take() {
+            client.close().await;
+        }
+        Ok(())
+    }
+
+    /// From connecting to the end of the link.
+    async fn session(&mut self) -> End {
+        let ended = async {
+            let probed = self.establish().await?;
+            self.links.established().await?;
+            if let Some(unit) = probed {
+                self.links.unit_answers(unit).await?;
+            }
+            tracing::info!(server = %self.settings.server, "link is up");
+            for reads in &mut self.reads {
+                reads.restart();
+            }
+            self.schedule.restart(Instant::now());
+            loop {
+                self.turn().await?;
+            }
+        };
+        let ended: Result<std::convert::Infallible, End> = ended.await;
+        match ended {
+            Err(end) => end,
+            Ok(never) => match never {},
+        }
+    }
+
+    /// Waits for the slot that is due next, and does it.
+    async fn turn(&mut self) -> Result<(), End> {
+        let Some((place, due)) = self.schedule.next() else { return Err(End::Stopped) };
+        self.stop.run_until_cancelled(sleep_until(due)).await.ok_or(End::Stopped)?;
+        let done = match self.slots.get(place) {
+            Some(Slot::Poll(group)) => self.poll(*group).await,
+            Some(Slot::Probe(unit)) => self.probe(*unit).await,
+            None => Ok(()),
+        };
+        let now = Instant::now();
+        self.skipped = self.skipped.saturating_add(self.schedule.take(place, now));
+        let quiet = self.skips_told.is_some_and(|told| now.duration_since(told) < SKIPS_TOLD_EVERY);
+        if self.skipped > 0 && !quiet {
+            tracing::warn!(
+                server = %self.settings.server,
+                skipped = self.skipped,
+                "polls were skipped: the device, the link or the gateway is slower than their period"
+            );
+            (self.skipped, self.skips_told) = (0, Some(now));
+        }
+        done
+    }
+
+    /// A connection over which a unit has answered; the unit, unless it was a gateway that answered for it.
+    async fn establish(&mut self) -> Result<Option<usize>, End> {
+        self.links.trying()?;
+        let settings = self.settings;
+        let mut reason = String::new();
+        for _ in 0..PROBED_MAX.min(settings.units.len()) {
+            let unit = self.probe_next % settings.units.len();
+            let Some(configured) = settings.units.get(unit) else { break };
+            match self.ask(unit, &configured.probe).await {
+                Ok(Err(exception)) if exception.is_of_the_gateway() => return Ok(None),
+                Ok(_) => return Ok(Some(unit)),
+                Err(Trouble::End(end)) => return Err(end),
+                Err(Trouble::Silent(why) | Trouble::Unit(why)) => reason = why,
+            }
+            self.probe_next = unit + 1;
+        }
+        Err(End::Lost(reason))
+    }
+
+    /// Asks a unit that is not polled often enough to tell its end in time.
+    async fn probe(&mut self, unit: usize) -> Result<(), End> {
+        let settings = self.settings;
+        let Some(configured) = settings.units.get(unit) else { return Ok(()) };
+        if self.links.rests(unit, Instant::now()) {
+            return Ok(());
+        }
+        let troubled = match self.ask(unit, &configured.probe).await {
+            Ok(Err(exception)) if exception.is_of_the_gateway() => Trouble::Unit(exception.to_string()),
+            Ok(_) => return self.links.unit_answers(unit).await,
+            Err(trouble) => trouble,
+        };
+        self.blame(unit, troubled).await
+    }
+
+    /// Finds out who is down, and tells.
+    async fn blame(&mut self, unit: usize, trouble: Trouble) -> Result<(), End> {
+        let settings = self.settings;
+        let reason = match trouble {
+            Trouble::End(end) => return Err(end),
+            Trouble::Unit(reason) => reason,
+            Trouble::Silent(reason) => {
+                let witness = self.links.another_up(unit).and_then(|place| Some((place, settings.units.get(place)?)));
+                let Some((place, witness)) = witness else { return Err(End::Lost(reason)) };
+                match self.ask(place, &witness.probe).await {
+                    Ok(_) => reason,
+                    Err(Trouble::End(end)) => return Err(end),
+                    Err(Trouble::Silent(why) | Trouble::Unit(why)) => {
+                        return Err(End::Lost(format!("{reason}, {why}")));
+                    }
+                }
+            }
+        };
+        self.links.unit_fails(unit, &reason, (self.uniform)()).await
+    }
+
+    /// One request; its answer or exception. A connection that the server has closed since its last answer is replaced
+    /// once: many devices close idle connections.
+    async fn ask(&mut self, unit: usize, read: &Read) -> Result<Result<Data, Exception>, Trouble> {
+        let settings = self.settings;
+        let Some(configured) = settings.units.get(unit) else { return Err(Trouble::Unit("no such unit".into())) };
+        loop {
+            let mut client = match self.client.take() {
+                Some(client) => client,
+                None => match Client::connect(&settings.server, settings.timeout, &self.stop).await {
+                    Ok(client) => client,
+                    Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
+                    Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
+                },
+            };
+            self.rest().await?;
+            let had_answered = client.has_answered;
+            match client.read(configured.id, read).await {
+                Ok(data) => {
+                    self.client = Some(client);
+                    return Ok(Ok(data));
+                }
+                Err(Fault::Exception(exception)) => {
+                    self.client = Some(client);
+                    return Ok(Err(exception));
+                }
+                Err(Fault::Closed(reason)) if had_answered => {
+                    tracing::debug!(server = %settings.server, reason, "connecting anew");
+                }
+                Err(fault @ Fault::Silent(..)) => return Err(Trouble::Silent(fault.to_string())),
+                Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
+                Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
+            }
+        }
+    }
+
+    async fn rest(&mut self) -> Result<(), Trouble> {
+        let pause = self.settings.pause;
+        if pause > Duration::ZERO && self.stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            return Err(Trouble::End(End::Stopped));
+        }
+        Ok(())
+    }
+}
+
+impl From<Closed> for End {
+    fn from(_: Closed) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<IllegalMove> for End {
+    fn from(illegal: IllegalMove) -> Self {
+        let what = "the modbus connector lost track of a link; please report it".to_owned();
+        Self::Fatal(ConnectorError { what, source: Some(Box::new(illegal)) })
+    }
+}
+
+/// The state after an event, an attempt being counted in between where the link was not up.
+fn settled(state: &LinkState, event: LinkEvent) -> Result<LinkState, IllegalMove> {
+    match state {
+        LinkState::Up | LinkState::Connecting { .. } => state.clone().next(event),
+        LinkState::Idle | LinkState::Down { .. } => state.clone().next(LinkEvent::Try)?.next(event),
+    }
+}

@@ -1,0 +1,156 @@
+//! Which links are up, and what the gateway has been told of them.
+//!
+//! The link to the server is the connector's own; a unit's is that of the devices behind it. A change is told once. A
+//! device with tags on several units has no link of its own: the tags of a unit that is down are told of one by one, as
+//! bad samples at each attempt.
+
+use forebay_connectors::{Backoff, LinkChange, LinkEvent, LinkState, Outlet, RuleId, Sample};
+use forebay_schemas::Status;
+use tokio::time::Instant;
+
+use super::{End, settled};
+use crate::config::{Settings, Tag};
+
+/// The links of one connector.
+pub(super) struct Links<'c> {
+    settings: &'c Settings,
+    outlet: Outlet,
+    pub(super) backoff: Backoff,
+    server: LinkState,
+    server_told: Told,
+    /// As `settings.units`.
+    units: Vec<UnitLink>,
+}
+
+/// What the gateway was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Up,
+    Down,
+}
+
+#[derive(Debug, Clone)]
+struct UnitLink {
+    state: LinkState,
+    told: Told,
+    /// When a unit that is down is asked again.
+    rests_until: Option<Instant>,
+}
+
+impl<'c> Links<'c> {
+    pub(super) fn new(settings: &'c Settings, outlet: Outlet) -> Self {
+        let unit = UnitLink { state: LinkState::Idle, told: Told::Nothing, rests_until: None };
+        Self {
+            settings,
+            outlet,
+            backoff: Backoff::default(),
+            server: LinkState::Idle,
+            server_told: Told::Nothing,
+            units: vec![unit; settings.units.len()],
+        }
+    }
+
+    /// An attempt to reach the server begins.
+    pub(super) fn trying(&mut self) -> Result<(), End> {
+        self.server = self.server.clone().next(LinkEvent::Try)?;
+        Ok(())
+    }
+
+    /// The server has answered.
+    pub(super) async fn established(&mut self) -> Result<(), End> {
+        self.server = self.server.clone().next(LinkEvent::Established)?;
+        if self.server_told != Told::Up {
+            self.outlet.link(LinkChange { device: None, down: None }).await?;
+            self.server_told = Told::Up;
+        }
+        Ok(())
+    }
+
+    /// The link to the server is lost, or could not be set up; answers how often in a row.
+    pub(super) async fn lost(&mut self, reason: &str) -> Result<u32, End> {
+        self.server = self.server.clone().next(LinkEvent::Lost(reason.to_owned()))?;
+        for unit in &mut self.units {
+            // What is known of units is as old as the link; what was told of them still stands.
+            (unit.state, unit.rests_until) = (LinkState::Idle, None);
+        }
+        if self.server_told != Told::Down {
+            self.outlet.link(LinkChange { device: None, down: Some(reason.to_owned()) }).await?;
+            self.server_told = Told::Down;
+        }
+        Ok(self.server.failures())
+    }
+
+    /// Whether a unit that is down is not to be asked yet.
+    pub(super) fn rests(&self, unit: usize, now: Instant) -> bool {
+        self.units.get(unit).and_then(|unit| unit.rests_until).is_some_and(|until| now < until)
+    }
+
+    /// A unit that is up, other than this one.
+    pub(super) fn another_up(&self, unit: usize) -> Option<usize> {
+        let mut others = self.units.iter().enumerate().filter(|(place, _)| *place != unit);
+        others.find(|(_, other)| other.state == LinkState::Up).map(|(place, _)| place)
+    }
+
+    /// A unit has answered.
+    pub(super) async fn unit_answers(&mut self, unit: usize) -> Result<(), End> {
+        let (Some(link), Some(configured)) = (self.units.get_mut(unit), self.settings.units.get(unit)) else {
+            return Ok(());
+        };
+        if link.state == LinkState::Up {
+            return Ok(());
+        }
+        link.state = settled(&link.state, LinkEvent::Established)?;
+        link.rests_until = None;
+        if link.told == Told::Down {
+            tracing::info!(server = %self.settings.server, unit = %configured.id, "unit answers again");
+            for device in &configured.devices {
+                self.outlet.link(LinkChange { device: Some(device.clone()), down: None }).await?;
+            }
+            link.told = Told::Up;
+        }
+        Ok(())
+    }
+
+    /// A unit does not answer, although its server does. `uniform` is drawn from 0 to 1.
+    pub(super) async fn unit_fails(&mut self, unit: usize, reason: &str, uniform: f64) -> Result<(), End> {
+        let (Some(link), Some(configured)) = (self.units.get_mut(unit), self.settings.units.get(unit)) else {
+            return Ok(());
+        };
+        let was_down = matches!(link.state, LinkState::Down { .. });
+        link.state = settled(&link.state, LinkEvent::Lost(reason.to_owned()))?;
+        link.rests_until = Some(Instant::now() + self.backoff.wait(link.state.failures(), uniform));
+        link.told = Told::Down;
+        if !was_down {
+            tracing::warn!(server = %self.settings.server, unit = %configured.id, reason, "unit is down, trying again");
+            for device in &configured.devices {
+                let down = Some(reason.to_owned());
+                self.outlet.link(LinkChange { device: Some(device.clone()), down }).await?;
+            }
+        }
+        let shared = configured.shared.iter().filter_map(|place| Some((*place, self.settings.tags.get(*place)?)));
+        let samples = shared.map(|(place, tag)| bad(place, tag, Status::bad(None, reason))).collect();
+        self.deliver(samples).await
+    }
+
+    /// Hands samples over, and waits until they are durable.
+    pub(super) async fn deliver(&self, samples: Vec<Sample>) -> Result<(), End> {
+        if !samples.is_empty() {
+            self.outlet.deliver(samples).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A sample without a value.
+pub(super) fn bad(place: usize, tag: &Tag, status: Status) -> Sample {
+    Sample {
+        rule: RuleId(place),
+        device: tag.device.clone(),
+        tag: tag.name.clone(),
+        event_time: None,
+        value: None,
+        unit: None,
+        status,
+    }
+}

@@ -1,0 +1,58 @@
+//! The order in which the bytes of a value come over the wire.
+
+/// For each byte on the wire, its place in the value written big-endian (A is 0). A permutation of at most eight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order(Vec<u8>);
+
+impl Order {
+    /// The standard's order, highest byte first.
+    pub(crate) fn big_endian(bytes: usize) -> Self {
+        Self((0_u8..).take(bytes).collect())
+    }
+
+    /// The order of these letters for a value of so many bytes (2, 4 or 8), or what is wrong with it.
+    pub(crate) fn parse(text: &str, bytes: usize) -> Result<Self, String> {
+        let places: Vec<u8> = text.bytes().map(|letter| letter.wrapping_sub(b'A')).collect();
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        if sorted.iter().copied().eq((0_u8..).take(bytes)) {
+            return Ok(Self(places));
+        }
+        let letters: String = ('A'..='H').take(bytes).collect();
+        Err(format!(
+            "{text:?} must name each of the {bytes} bytes {letters} once, such as {}",
+            match bytes {
+                2 => "\"AB\" (high byte first) or \"BA\"",
+                4 => "\"ABCD\" (big-endian), \"CDAB\" (low word first), \"BADC\" (bytes swapped) or \"DCBA\"",
+                _ => "\"ABCDEFGH\" (big-endian), \"GHEFCDAB\" (low word first) or \"HGFEDCBA\"",
+            }
+        ))
+    }
+
+    /// The number whose bytes came in this order.
+    pub(crate) fn number(&self, wire: &[u8]) -> u64 {
+        let mut bytes = [0; 8];
+        // Right-aligned, so that shorter values are the low bytes.
+        let start = bytes.len().saturating_sub(self.0.len());
+        for (byte, place) in wire.iter().zip(&self.0) {
+            if let Some(slot) = bytes.get_mut(start + usize::from(*place)) {
+                *slot = *byte;
+            }
+        }
+        u64::from_be_bytes(bytes)
+    }
+
+    /// A longer run of bytes, put right group by group.
+    pub(crate) fn arrange_each(&self, wire: &[u8]) -> Vec<u8> {
+        let mut bytes = wire.to_vec();
+        let size = self.0.len().max(1);
+        for (group, came) in bytes.chunks_exact_mut(size).zip(wire.chunks_exact(size)) {
+            for (byte, place) in came.iter().zip(&self.0) {
+                if let Some(slot) = group.get_mut(usize::from(*place)) {
+                    *slot = *byte;
+                }
+            }
+        }
+        bytes
+    }
+}

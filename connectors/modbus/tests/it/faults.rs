@@ -1,0 +1,54 @@
+//! Exceptions, and what they do to the neighbours.
+
+use forebay_schemas::{Quality, Value};
+
+use crate::harness::{Peer, Rig, head, served, tag, unit};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_address_leaves_its_neighbours_good() {
+    // Addresses 11 and 31 to 34 do not exist.
+    let addresses = (0..=20).filter(|address| *address != 11).chain([30, 35]);
+    let values: Vec<String> =
+        addresses.map(|address| served("holding", address, "u16", "", &format!("{}", address * 3))).collect();
+    let peer = Peer::start(0, &[unit(1, "", &values)]).await;
+    let mut text = head(peer.port, "every = \"50ms\"; timeout = \"5s\"");
+    for address in (0..=20).chain([30, 35]) {
+        let keys = format!("register = \"holding\"; address = {address}; type = \"u16\"");
+        text.push_str(&tag(&address.to_string(), &keys));
+    }
+    let mut rig = Rig::start(&text);
+    for _ in 0..3 {
+        let samples = rig.samples().await;
+        assert_eq!(samples.len(), 23, "one delivery holds the whole poll");
+        for sample in samples {
+            let address: u64 = sample.tag.as_str().parse().unwrap();
+            if address == 11 {
+                assert_eq!((sample.value, sample.status.quality, sample.status.code), (None, Quality::Bad, Some(2)));
+                assert_eq!(sample.status.reason.as_deref(), Some("illegal data address (2)"));
+            } else {
+                assert_eq!((sample.value, sample.status.quality), (Some(Value::U64(address * 3)), Quality::Good));
+            }
+        }
+    }
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_exceptions_make_their_tags_bad_and_keep_the_link() {
+    let value = [served("holding", 0, "u16", "", "1")];
+    let peer = Peer::start(0, &[unit(1, ", \"exception\": 6", &value)]).await;
+    let text = format!(
+        "{}{}",
+        head(peer.port, "every = \"20ms\"; timeout = \"5s\""),
+        tag("t", "register = \"holding\"; address = 0; type = \"i16\"")
+    );
+    let mut rig = Rig::start(&text);
+    assert_eq!(rig.link(crate::harness::PATIENCE).await.down, None);
+    for _ in 0..5 {
+        let samples = rig.samples().await;
+        let [sample] = samples.as_slice() else { panic!("{samples:?}") };
+        assert_eq!((sample.value.as_ref(), sample.status.code), (None, Some(6)));
+        assert_eq!(sample.status.reason.as_deref(), Some("server device busy (6)"));
+    }
+    rig.end().await;
+}

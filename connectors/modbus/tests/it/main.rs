@@ -1,0 +1,9 @@
+//! The connector against pymodbus, and against servers that break the protocol.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+
+mod faults;
+mod harness;
+mod hostile;
+mod links;
+mod types;
