@@ -1,0 +1,117 @@
+//! A JSON payload whose numbers can still be read digit by digit.
+//!
+//! `serde_json` keeps integers up to 64 bits exactly and rounds all other numbers to doubles. Where that is not enough
+//! (times with a fraction, longer integers) the digits are looked up in the text again.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, value::RawValue};
+use serde_json_path::{NormalizedPath, PathElement};
+
+/// A parsed payload and its text.
+#[derive(Debug)]
+pub(crate) struct Document<'p> {
+    text: &'p str,
+    pub(crate) root: Value,
+}
+
+/// One step into a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    Name(String),
+    Index(usize),
+}
+
+impl<'p> Document<'p> {
+    /// Parses a payload, or says what is wrong with it.
+    pub(crate) fn parse(payload: &'p [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(payload).map_err(|error| format!("the payload is not UTF-8: {error}"))?;
+        if text.trim().is_empty() {
+            return Err("the payload is empty".to_owned());
+        }
+        let root = serde_json::from_str(text).map_err(|error| format!("the payload is not JSON: {error}"))?;
+        Ok(Self { text, root })
+    }
+
+    /// What stands at a place, as written.
+    pub(crate) fn written_at(&self, place: &[Step]) -> Option<&'p str> {
+        let mut text = self.text;
+        for step in place {
+            text = match step {
+                Step::Name(name) => serde_json::from_str::<BTreeMap<String, &RawValue>>(text).ok()?.get(name)?.get(),
+                Step::Index(index) => serde_json::from_str::<Vec<&RawValue>>(text).ok()?.get(*index)?.get(),
+            };
+        }
+        Some(text.trim())
+    }
+
+    /// The digits of a number at a place.
+    pub(crate) fn digits(&self, number: &serde_json::Number, place: &[Step]) -> String {
+        if number.is_f64() {
+            if let Some(written) = self.written_at(place) {
+                return written.to_owned();
+            }
+        }
+        number.to_string()
+    }
+}
+
+/// The place of a node.
+pub(crate) fn steps(path: &NormalizedPath<'_>) -> Vec<Step> {
+    path.iter()
+        .map(|element| match element {
+            PathElement::Name(name) => Step::Name((*name).to_owned()),
+            PathElement::Index(index) => Step::Index(*index),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json_path::JsonPath;
+
+    use super::*;
+
+    fn written(payload: &str, path: &str) -> Option<String> {
+        let document = Document::parse(payload.as_bytes()).unwrap();
+        let path = JsonPath::parse(path).unwrap();
+        let place = steps(path.query_located(&document.root).exactly_one().ok()?.location());
+        document.written_at(&place).map(str::to_owned)
+    }
+
+    #[test]
+    fn numbers_are_found_as_written() {
+        let payload = r#" {"a": [1, {"b\"c": 1700000000.123456789}], "a/b~": 1e2, "ü": 18446744073709551617} "#;
+        let table = [
+            ("$.a[1]['b\"c']", Some("1700000000.123456789")),
+            ("$['a/b~']", Some("1e2")),
+            ("$.ü", Some("18446744073709551617")),
+            ("$.a[0]", Some("1")),
+            ("$.none", None),
+        ];
+        for (path, expected) in table {
+            assert_eq!(written(payload, path).as_deref(), expected, "{path}");
+        }
+        assert_eq!(
+            written(r#"{"a":1.5,"a":2.5}"#, "$.a").as_deref(),
+            Some("2.5"),
+            "the last of two equal names counts"
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_error_and_no_panic() {
+        for payload in ["", "  ", "{", "NaN", "1e999", "\u{feff}1", "[1,]", &"[".repeat(100_000)] {
+            assert!(Document::parse(payload.as_bytes()).is_err(), "{payload:.20}");
+        }
+        assert!(Document::parse(&[0xff, 0xfe]).unwrap_err().starts_with("the payload is not UTF-8"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_document_or_an_error(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Document::parse(&payload).map_err(|error| assert!(!error.is_empty()));
+        }
+    }
+}
