@@ -195,29 +195,45 @@ fn format(connector: &mut Table<'_>) -> Option<Format> {
 }
 
 /// The subscriptions; without the key, what the rules name.
+///
+/// They must not overlap: a broker may send a message once for each subscription that it matches.
 fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> Option<Vec<String>> {
     let given = connector.optional::<Vec<String>>("topics");
-    let Some(topics) = given else {
-        if connector.has("topics") {
-            return None;
+    if given.is_none() && connector.has("topics") {
+        return None;
+    }
+    let topics = match given {
+        Some(topics) => topics,
+        None => {
+            let all: Vec<String> = rules?.iter().map(|rule| rule.template.filter()).collect();
+            outermost(all)
         }
-        let mut filters: Vec<String> = rules?.iter().map(|rule| rule.template.filter()).collect();
-        filters.sort();
-        filters.dedup();
-        return Some(filters);
     };
     if topics.is_empty() {
         connector.problem("topics", "at least one topic filter is expected, such as [\"site/+/cell/#\"]");
         return None;
     }
     let mut good = true;
-    for filter in &topics {
+    for (i, filter) in topics.iter().enumerate() {
         if let Err(error) = topic::check_filter(filter) {
             connector.problem("topics", format!("{filter:?}: {error}"));
             good = false;
         }
+        if let Some(other) = topics[..i].iter().find(|other| topic::overlap(other, filter)) {
+            let way_out = "a message could come twice: write filters that do not overlap";
+            connector.problem("topics", format!("{other:?} and {filter:?} overlap, {way_out}"));
+            good = false;
+        }
     }
     good.then_some(topics)
+}
+
+/// The filters that no other filter covers.
+fn outermost(mut filters: Vec<String>) -> Vec<String> {
+    filters.sort();
+    filters.dedup();
+    let covered = |filter: &String| filters.iter().any(|other| other != filter && topic::covers(other, filter));
+    filters.iter().filter(|filter| !covered(filter)).cloned().collect()
 }
 
 fn session(connector: &mut Table<'_>, version: Option<Version>) -> Option<Session> {

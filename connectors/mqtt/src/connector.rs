@@ -39,6 +39,11 @@ impl Mqtt {
         Self { settings, rules, uniform, backoff: Backoff::default() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     async fn attempt(&self, intake: &mut Intake<'_>, progress: &mut Progress, stop: &CancellationToken) -> End {
         progress.up_since = None;
         let stream = select! {

@@ -25,6 +25,8 @@ use crate::{
 const BATCH_MESSAGES_MAX: usize = 256;
 /// A delivery is not made larger once it has so many samples.
 const BATCH_SAMPLES_MAX: usize = 8192;
+/// Nor larger once its payloads have so many bytes: they are decoded in one go.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Payloads that may wait; above, nothing is read from the broker.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Changes of the link that may wait; above, the latest takes the place of the one before.
@@ -198,7 +200,7 @@ impl<'r> Intake<'r> {
         }
         let (mut samples, mut owed, mut messages, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
         let mut held = VecDeque::new();
-        while messages < BATCH_MESSAGES_MAX && samples.len() < BATCH_SAMPLES_MAX {
+        while messages < BATCH_MESSAGES_MAX && samples.len() < BATCH_SAMPLES_MAX && bytes < BATCH_BYTES_MAX {
             let Some(waiting) = self.waiting.pop_front() else { break };
             if !self.may_go(&waiting) {
                 held.push_back(waiting);

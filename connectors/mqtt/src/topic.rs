@@ -70,6 +70,22 @@ pub(crate) fn overlap(a: &str, b: &str) -> bool {
     }
 }
 
+/// Whether every topic that matches `inner` matches `outer`.
+pub(crate) fn covers(outer: &str, inner: &str) -> bool {
+    if inner.starts_with('$') && outer.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut outer, mut inner) = (outer.split('/'), inner.split('/'));
+    loop {
+        match (outer.next(), inner.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(level)) if level != "#" => {}
+            (Some(x), Some(y)) if x == y => {}
+            _ => return false,
+        }
+    }
+}
+
 /// The filter inside a shared subscription `$share/group/filter`.
 fn unshared(filter: &str) -> &str {
     filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map_or(filter, |(_, filter)| filter)
@@ -267,6 +283,22 @@ mod tests {
         ];
         for (a, b, expected) in table {
             assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn a_filter_covers_another_where_it_matches_all_its_topics() {
+        let table = [
+            ("a/#", "a/b", true),
+            ("a/#", "a/+/c/#", true),
+            ("a/+", "a/#", false),
+            ("a/b", "a/+", false),
+            ("+/b", "a/b", true),
+            ("#", "$SYS/a", false),
+            ("a/#", "a", true),
+        ];
+        for (outer, inner, expected) in table {
+            assert_eq!(covers(outer, inner), expected, "{outer} over {inner}");
         }
     }
 
