@@ -37,8 +37,10 @@ const SUBSCRIBE_ID: PacketId = PacketId(1);
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
-    /// As asked for.
+    /// A stop was asked for before there was a connection.
     Stopped,
+    /// A stop was asked for, and receipts were awaited.
+    Drained,
     /// The gateway takes no more.
     Closed,
     /// Not as asked for; why, for people.
@@ -154,12 +156,11 @@ impl<'c, 'r> Connection<'c, 'r> {
             let half = Duration::from_millis(u64::from(seconds) * 500);
             self.ping_every = self.ping_every.min(half);
         }
-        if let (Session::Kept { expiry_seconds }, Some(granted)) =
+        if let (Session::Kept { expiry_seconds: asked }, Some(granted)) =
             (self.settings.session, connack.session_expiry_seconds)
+            && granted < asked
         {
-            if granted < expiry_seconds {
-                warn!(granted, asked = expiry_seconds, "the broker keeps the session for fewer seconds than asked for");
-            }
+            warn!(granted, asked, "the broker keeps the session for fewer seconds than asked for");
         }
         info!(session_present = connack.session_present, "connected to the broker");
         self.intake.connected(connack.session_present);
@@ -181,8 +182,8 @@ impl<'c, 'r> Connection<'c, 'r> {
         let end = self.run(stop).await;
         self.intake.disconnected();
         match end {
-            End::Stopped | End::Closed => self.say_good_bye().await,
-            End::Lost(_) => {}
+            End::Drained | End::Closed => self.say_good_bye().await,
+            End::Stopped | End::Lost(_) => {}
         }
         end
     }
@@ -195,7 +196,7 @@ impl<'c, 'r> Connection<'c, 'r> {
                     return End::Lost(reason);
                 }
             } else if !self.intake.is_busy() {
-                return End::Stopped;
+                return End::Drained;
             }
             let event = self.event(stop, drained_at).await;
             let ended = match event {
@@ -207,7 +208,7 @@ impl<'c, 'r> Connection<'c, 'r> {
                 }
                 Event::Drained => {
                     warn!("the gateway gave no receipt in time after the stop, its messages stay unacknowledged");
-                    Some(End::Stopped)
+                    Some(End::Drained)
                 }
                 Event::Delivered(Err(Closed)) => Some(End::Closed),
                 other => self.step(other).err().map(End::Lost),

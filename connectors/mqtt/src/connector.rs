@@ -98,11 +98,14 @@ impl Mqtt {
             link = link.next(LinkEvent::Try)?;
             let end = self.attempt(intake, &mut progress, stop).await;
             intake.disconnected();
-            let End::Lost(reason) = end else { return Ok(end) };
+            let End::Lost(mut reason) = end else { return Ok(end) };
             if let Some(since) = progress.up_since {
                 link = link.next(LinkEvent::Established)?;
                 told = None;
                 short_lives = if since.elapsed() < SHORT_LIFE { short_lives.saturating_add(1) } else { 0 };
+                if short_lives > 1 {
+                    reason.push_str("; it was up for less than 5 s again, has another client the same client_id?");
+                }
             }
             link = link.next(LinkEvent::Lost(reason.clone()))?;
             let attempts = link.failures().max(short_lives);

@@ -94,7 +94,10 @@ fn every_wrong_rule_says_what_is_expected() {
         ("topic = \"{device}/{tag}\"\ndevice = \"d\"", "the topic tells the device by {device}"),
         ("topic = \"a/{tag}\"", "the device is not known"),
         ("topic = \"{device}/{tag}\"\nvalue = \"v\"", "\"v\" is no JSONPath such as \"$.v\""),
-        ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"h\"", "\"h\" is none of \"s\", \"ms\", \"us\", \"ns\""),
+        (
+            "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"h\"",
+            "\"h\" is none of \"s\", \"ms\", \"us\", \"ns\"",
+        ),
         ("topic = \"{device}/{tag}\"\ntime_unit = \"s\"", "time is missing"),
         ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"s\"\ntime_format = \"%s\"", "leave out one"),
         ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_format = \"%!\"", "is no format such as"),

@@ -12,6 +12,9 @@ use crate::{
     topic::{Captured, Template},
 };
 
+/// 2⁶³: no integer nearer to zero is kept as a double.
+const BEYOND_64_BITS: f64 = 9_223_372_036_854_775_808.0;
+
 /// How payloads are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -283,15 +286,19 @@ impl Reader<'_, '_> {
         if let Some(integer) = number.as_u64() {
             return (Some(Value::U64(integer)), self.status.clone());
         }
-        let double = number.as_f64().map(Value::F64);
+        let double = number.as_f64();
+        let value = double.map(Value::F64);
+        // Only a double beyond 64 bits can stand for an integer: no other is looked up.
+        if double.is_none_or(|double| double.abs() < BEYOND_64_BITS) {
+            return (value, self.status.clone());
+        }
         let digits = self.document.digits(number, place);
-        // `-0` is written like an integer and is the double that it says.
-        let long_integer = digits.len() > 2 && digits.chars().all(|c| c.is_ascii_digit() || c == '-');
+        let long_integer = digits.chars().all(|c| c.is_ascii_digit() || c == '-');
         if long_integer && self.status == Status::GOOD {
             let reason = format!("the integer {} has more than 64 bits and is rounded", shown(&digits));
-            return (double, Status { quality: Quality::Uncertain, code: None, reason: Some(reason) });
+            return (value, Status { quality: Quality::Uncertain, code: None, reason: Some(reason) });
         }
-        (double, self.status.clone())
+        (value, self.status.clone())
     }
 }
 

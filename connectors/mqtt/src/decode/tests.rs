@@ -1,5 +1,6 @@
 use forebay_connectors::RuleId;
 use forebay_schemas::Quality;
+use proptest::prelude::*;
 use serde_json_path::JsonPath;
 
 use super::*;
@@ -66,7 +67,9 @@ fn json_values_keep_their_exact_types() {
         (r#"{"v":18446744073709551615}"#, &["d/t=U64(18446744073709551615)"]),
         (
             r#"{"v":18446744073709551616}"#,
-            &["d/t=F64(1.8446744073709552e19) Uncertain: the integer 18446744073709551616 has more than 64 bits and is rounded"],
+            &[
+                "d/t=F64(1.8446744073709552e19) Uncertain: the integer 18446744073709551616 has more than 64 bits and is rounded",
+            ],
         ),
         (r#"{"v":1.8446744073709552e19}"#, &["d/t=F64(1.8446744073709552e19)"]),
         (r#"{"v":1.0}"#, &["d/t=F64(1.0)"]),
@@ -79,7 +82,10 @@ fn json_values_keep_their_exact_types() {
         (r#"{"v":{}}"#, &["d/t=bytes(8) Bad: the value is an object without fields"]),
         (
             r#"{"v":{"a":[],"b":2}}"#,
-            &["d/t=bytes(20) Bad: the field a is an array: select its items with a path such as $.v[*]", "d/t.b=I64(2)"],
+            &[
+                "d/t=bytes(20) Bad: the field a is an array: select its items with a path such as $.v[*]",
+                "d/t.b=I64(2)",
+            ],
         ),
     ];
     check(&rules, &table);
@@ -92,10 +98,7 @@ fn what_cannot_be_decoded_is_kept_as_bytes_and_named() {
     let too_large = format!("d/t=bytes(100) Bad: the payload has {} bytes, more than max_payload (100)", long.len());
     let table: [(&str, &[&str]); 7] = [
         ("", &["d/t=bytes(0) Bad: the payload is empty"]),
-        (
-            r#"{"v":NaN}"#,
-            &["d/t=bytes(9) Bad: the payload is not JSON: expected value at line 1 column 6"],
-        ),
+        (r#"{"v":NaN}"#, &["d/t=bytes(9) Bad: the payload is not JSON: expected value at line 1 column 6"]),
         (r#"{"v":1e999}"#, &["d/t=bytes(11) Bad: the payload is not JSON: number out of range at line 1 column 10"]),
         ("{", &["d/t=bytes(1) Bad: the payload is not JSON: EOF while parsing an object at line 1 column 1"]),
         (r#"{"w":1}"#, &["d/t=bytes(7) Bad: the value path $.v finds nothing"]),
@@ -157,11 +160,11 @@ fn an_object_gives_its_fields_without_time_and_quality() {
         (r#"{"ts":7,"a":1}"#, &["d/a@7=I64(1)"]),
         (r#"{"ts":7,"q":2,"a":1}"#, &["d/a@7=I64(1) Bad: the device says so"]),
         (r#"{"ts":7,"q":"dusty","a":1}"#, &["d/a@7=I64(1) Uncertain: unknown quality \"dusty\""]),
-        (r#"{"ts":7,"a\n":1}"#, &["d/s/t=bytes(16) Bad: in the payload: the tag name \"a\\n\" has a control character at byte 1"]),
         (
-            "5",
-            &["d/s/t=bytes(1) Bad: the time path $.ts finds nothing"],
+            r#"{"ts":7,"a\n":1}"#,
+            &["d/s/t=bytes(16) Bad: in the payload: the tag name \"a\\n\" has a control character at byte 1"],
         ),
+        ("5", &["d/s/t=bytes(1) Bad: the time path $.ts finds nothing"]),
     ];
     check(&rules, &table);
 }
@@ -186,7 +189,10 @@ fn several_values_have_one_time_or_each_its_own() {
 fn names_come_from_the_topic_or_are_replaced() {
     let rules = rules(Format::Json, vec![Rule { device: None, ..rule("{device}/x/{tag}", "$") }]);
     assert_eq!(lines(&rules, "rack-1/x/volt", "1"), ["rack-1/volt=I64(1)"]);
-    assert_eq!(lines(&rules, "/x/volt", "1"), ["fallback/volt=bytes(1) Bad: in the topic: a device name must not be empty"]);
+    assert_eq!(
+        lines(&rules, "/x/volt", "1"),
+        ["fallback/volt=bytes(1) Bad: in the topic: a device name must not be empty"]
+    );
     let long = format!("a/x/{}", "y".repeat(600));
     let expected = "a/payload=bytes(1) Bad: in the topic: a tag name has 600 bytes, more than 512";
     assert_eq!(lines(&rules, &long, "1"), [expected]);
@@ -213,4 +219,44 @@ fn raw_payloads_are_numbers_truths_or_texts() {
         samples(&rules, "s/t", &[0xc3]).iter().map(line).collect::<Vec<_>>(),
         ["d/t=bytes(1) Bad: the payload is not UTF-8: incomplete utf-8 byte sequence from index 0"]
     );
+}
+
+#[test]
+fn a_payload_of_many_exact_times_takes_linear_time() {
+    let path = |path| JsonPath::parse(path).unwrap();
+    let time = Some(TimePath { path: path("$[*].t"), form: TimeForm::Unit(TimeUnit::Seconds) });
+    let mut rules = rules(Format::Json, vec![Rule { time, ..rule("s/{tag}", "$[*].v") }]);
+    rules.payload_bytes_max = usize::MAX;
+    let item = r#"{"t":1700000000.123456789,"v":1e300}"#;
+    let payload = format!("[{}]", vec![item; 20_000].join(","));
+    let begun = now();
+    let samples = samples(&rules, "s/t", payload.as_bytes());
+    // Twenty thousand passes over the text would take a minute.
+    assert!(begun.elapsed().as_secs() < 10, "took {:?}", begun.elapsed());
+    assert_eq!((samples.len(), line(&samples[19_999])), (20_000, "d/t@1700000000123456789=F64(1e300)".to_owned()));
+}
+
+#[allow(clippy::disallowed_methods)]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+proptest! {
+    /// Whatever comes, a rule that matches gives a sample, and a fault keeps the bytes.
+    #[test]
+    fn every_message_gives_samples(payload in prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..80),
+        "[\\[\\]{}:,\"v0-9eE.nul tsq-]{0,80}".prop_map(String::into_bytes),
+    ]) {
+        let path = |path| JsonPath::parse(path).unwrap();
+        let time = Some(TimePath { path: path("$..ts"), form: TimeForm::Unit(TimeUnit::Millis) });
+        let all = Rule { time, quality: Some(path("$.q")), ..rule("s/t", "$") };
+        for rules in [rules(Format::Json, vec![rule("s/{tag}", "$.v"), all]), rules(Format::Raw, vec![rule("s/{tag}", "$")])] {
+            let samples = samples(&rules, "s/t", &payload);
+            prop_assert!(samples.len() >= rules.rules.len());
+            let kept = samples.iter().filter(|s| s.value == Some(Value::Bytes(payload.clone()))).count();
+            let faults = samples.iter().any(|s| s.event_time.is_none() && s.status.quality == Quality::Bad && s.value.is_some());
+            prop_assert!(kept <= 1 && (!faults || kept == 1));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 
 /// A publisher: paho-mqtt in Python.
-pub struct Peer {
+pub(crate) struct Peer {
     child: Child,
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -13,7 +13,7 @@ pub struct Peer {
 
 impl Peer {
     /// Connects; `more` is more JSON, such as `"user": "x",`.
-    pub fn connect(port: u16, version: u8, more: &str) -> Self {
+    pub(crate) fn connect(port: u16, version: u8, more: &str) -> Self {
         let python = std::env::var("FOREBAY_TEST_PYTHON").expect(
             "FOREBAY_TEST_PYTHON must name a Python that has paho-mqtt: \
              python3 -m venv T && T/bin/pip install paho-mqtt && export FOREBAY_TEST_PYTHON=T/bin/python",
@@ -33,28 +33,28 @@ impl Peer {
     }
 
     /// Publishes payloads and waits until the broker has them.
-    pub fn publish(&mut self, topic: &str, payloads: &[&str]) {
+    pub(crate) fn publish(&mut self, topic: &str, payloads: &[&str]) {
         let quoted: Vec<String> = payloads.iter().map(|payload| format!("{payload:?}")).collect();
         self.command(&format!("\"topic\": {topic:?}, \"payloads\": [{}]", quoted.join(",")));
     }
 
     /// Publishes {"v": first} to {"v": last}.
-    pub fn count(&mut self, topic: &str, first: u32, last: u32) {
+    pub(crate) fn count(&mut self, topic: &str, first: u32, last: u32) {
         self.command(&format!("\"topic\": {topic:?}, \"first\": {first}, \"last\": {last}"));
     }
 
     /// Any command.
-    pub fn command(&mut self, members: &str) {
+    pub(crate) fn command(&mut self, members: &str) {
         self.send(members);
         self.expect("done");
     }
 
     /// Starts a command; `finish` waits for its end.
-    pub fn send(&mut self, members: &str) {
+    pub(crate) fn send(&mut self, members: &str) {
         writeln!(self.commands.as_mut().unwrap(), "{{{members}}}").unwrap();
     }
 
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.expect("done");
     }
 
@@ -68,7 +68,7 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.commands.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }

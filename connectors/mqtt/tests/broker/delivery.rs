@@ -1,11 +1,9 @@
 //! The connector against mosquitto and paho-mqtt.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Broker, Gateway, Peer, Proxy, Receipts, now, until};
 use forebay_schemas::{Quality, Value};
-use support::{Broker, Gateway, Peer, Proxy, Receipts, now, until};
 
 const OPEN: &str = "allow_anonymous true";
 const PERSISTENT: &str = "allow_anonymous true\npersistence true\npersistence_location {folder}/\n\
@@ -15,7 +13,8 @@ const PERSISTENT: &str = "allow_anonymous true\npersistence true\npersistence_lo
 async fn readings_come_with_both_versions() {
     let broker = Broker::start(OPEN);
     for (version, peer_version) in [(4, 4), (5, 5), (5, 4)] {
-        let gateway = Gateway::start(broker.port, &format!("version = {version}\nclient_id = \"c{version}{peer_version}\""));
+        let gateway =
+            Gateway::start(broker.port, &format!("version = {version}\nclient_id = \"c{version}{peer_version}\""));
         gateway.up().await;
         let mut peer = Peer::connect(broker.port, peer_version, "");
         peer.publish("site/rack-1/cell/7", &["{\"v\": 3.5}", "{\"v\": 9007199254740993}"]);
@@ -119,7 +118,8 @@ async fn five_thousand_numbers_come_once_and_in_order_over_a_restart_of_the_brok
         let mut peer = Peer::connect(broker.port, version, "\"client_id\": \"second\",");
         peer.count("site/d/cell/t", 3001, 5000);
         until("all numbers", || (gateway.numbers().len() >= 5000).then_some(())).await;
-        let numbers: Vec<i64> = gateway.stop().await.iter().map(|s| if let Some(Value::I64(n)) = s.value { n } else { -1 }).collect();
+        let numbers: Vec<i64> =
+            gateway.stop().await.iter().map(|s| if let Some(Value::I64(n)) = s.value { n } else { -1 }).collect();
         let expected: Vec<i64> = (1..=5000).collect();
         assert!(numbers == expected, "version {version}: {:?}", first_difference(&numbers));
     }
@@ -214,4 +214,88 @@ async fn retained_messages_do_not_come_again_with_each_connection() {
         assert_eq!(gateway.numbers(), [1, 2], "version {version}");
         gateway.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_acknowledges_what_is_durable_and_comes_to_an_end() {
+    let broker = Broker::start(OPEN);
+    for version in [4, 5] {
+        let keys = format!("version = {version}\nclient_id = \"s{version}\"");
+        let proxy = Proxy::start(broker.port).await;
+        let gateway = Gateway::start_with(proxy.port, &keys, Receipts::Withheld);
+        gateway.up().await;
+        let mut peer = Peer::connect(broker.port, version, "");
+        peer.count("site/d/cell/t", 1, 1);
+        let sent = || broker.log().contains(&format!("Sending PUBLISH to s{version}"));
+        until("mosquitto to send the message", || sent().then_some(())).await;
+        // Under way when the stop comes: awaited, acknowledged, then DISCONNECT.
+        gateway.stop.cancel();
+        peer.count("site/d/cell/t", 2, 2);
+        gateway.receipts(Receipts::Given);
+        assert_eq!(gateway.stop().await.len(), 1);
+        assert_eq!(proxy.pubacks(), 1);
+        let farewell = || broker.log().contains(&format!("Received DISCONNECT from s{version}"));
+        until("mosquitto to see the DISCONNECT", || farewell().then_some(())).await;
+
+        let gateway = Gateway::start(broker.port, &keys);
+        gateway.has(1).await;
+        assert_eq!(gateway.numbers(), [2]);
+
+        // Neither a silent broker nor a silent gateway holds up the end for long.
+        gateway.receipts(Receipts::Withheld);
+        peer.count("site/d/cell/t", 3, 3);
+        broker.freeze();
+        let begun = now();
+        let samples = gateway.stop_without_receipts().await;
+        broker.thaw();
+        assert_eq!(samples, 1, "no receipt, no sample");
+        assert!(begun.elapsed() < Duration::from_secs(9), "took {:?}", begun.elapsed());
+        let gateway = Gateway::start(broker.port, &keys);
+        gateway.has(1).await;
+        assert_eq!(gateway.numbers(), [3]);
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_taken_over_is_named_and_backs_off() {
+    let broker = Broker::start(OPEN);
+    let first = Gateway::start(broker.port, "client_id = \"same\"");
+    first.up().await;
+    let second = Gateway::start(broker.port, "client_id = \"same\"");
+    first.down().await;
+    let hint = |gateway: &Gateway| {
+        gateway.links().iter().flatten().any(|reason| reason.contains("has another client the same client_id?"))
+    };
+    until("the hint at the name", || (hint(&first) || hint(&second)).then_some(())).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let connections = broker.log().matches("as same (").count();
+    assert!(connections < 14, "two clients chase each other: {connections} connections");
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_session_costs_nothing_that_has_arrived() {
+    // Without persistence mosquitto forgets the session and its messages when it restarts.
+    let mut broker = Broker::start(OPEN);
+    let gateway = Gateway::start_with(broker.port, "", Receipts::Withheld);
+    gateway.up().await;
+    let mut peer = Peer::connect(broker.port, 5, "");
+    peer.count("site/d/cell/t", 1, 20);
+    let sent = || broker.log().matches("Sending PUBLISH to forebay-cells").count() >= 20;
+    until("mosquitto to send the messages", || sent().then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(peer);
+    broker.stop();
+    assert!(broker.run());
+    gateway.receipts(Receipts::Given);
+    gateway.has(20).await;
+    let mut peer = Peer::connect(broker.port, 5, "");
+    until("the subscription to be made again", || (gateway.links().len() >= 3).then_some(())).await;
+    gateway.up().await;
+    peer.count("site/d/cell/t", 21, 22);
+    gateway.has(22).await;
+    assert_eq!(gateway.numbers(), (1..=22).collect::<Vec<i64>>());
+    gateway.stop().await;
 }

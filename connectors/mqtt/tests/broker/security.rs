@@ -1,12 +1,10 @@
 //! TLS, passwords and hostile brokers.
 
-mod support;
-
 use std::{fs, process::Command};
 
+use crate::support::{Broker, Gateway, Peer};
 use forebay_schemas::Value;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use support::{Broker, Gateway, Peer};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -16,10 +14,14 @@ use tokio::{
 /// Writes an authority, a server certificate for localhost and a client certificate into a folder.
 fn certificates(folder: &std::path::Path) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    // OpenSSL takes a certificate whose issuer and subject have one name for self-signed.
+    authority.distinguished_name.push(DnType::CommonName, "authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
-    for (name, names) in [("server", vec!["localhost".to_owned(), "127.0.0.1".to_owned()]), ("client", vec!["edge".to_owned()])] {
+    for (name, names) in
+        [("server", vec!["localhost".to_owned(), "127.0.0.1".to_owned()]), ("client", vec!["edge".to_owned()])]
+    {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
         fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
@@ -28,7 +30,11 @@ fn certificates(folder: &std::path::Path) {
 }
 
 fn passwords(folder: &std::path::Path) {
-    let written = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(folder.join("passwords")).args(["edge", "geheim"]).output();
+    let written = Command::new("mosquitto_passwd")
+        .args(["-b", "-c"])
+        .arg(folder.join("passwords"))
+        .args(["edge", "geheim"])
+        .output();
     assert!(written.expect("mosquitto_passwd is needed: apt-get install mosquitto").status.success());
 }
 
@@ -112,7 +118,7 @@ async fn scripted(replies: &'static [&'static [u8]]) -> (u16, JoinHandle<()>) {
                     break;
                 }
             }
-            let _ = client.read(&mut received).await;
+            drop(client.read(&mut received).await);
         }
     });
     (port, broker)

@@ -8,18 +8,14 @@ use forebay_config::Document;
 use forebay_connectors::{Connector, ConnectorKind, Context, Delivery, Parcel, Sample, outlet};
 use forebay_mqtt::MqttKind;
 use forebay_schemas::{Timestamp, Value};
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{PATIENCE, until};
 
 /// Whether the fake gateway answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receipts {
+pub(crate) enum Receipts {
     Given,
     Withheld,
 }
@@ -32,16 +28,16 @@ struct Seen {
 }
 
 /// A connector at work, and the gateway behind it.
-pub struct Gateway {
+pub(crate) struct Gateway {
     seen: Arc<Mutex<Seen>>,
     receipts: watch::Sender<Receipts>,
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     connector: JoinHandle<()>,
     taker: JoinHandle<()>,
 }
 
 /// The connector of a configuration.
-pub fn connector(text: &str) -> Box<dyn Connector> {
+pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
     let context = Context { clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.0) };
     let document = Document::new(Path::new("forebay.toml"), text, &|_| None);
     let read = document.read(|root| {
@@ -54,17 +50,17 @@ pub fn connector(text: &str) -> Box<dyn Connector> {
 
 impl Gateway {
     /// Starts a connector; the keys `url` and `name` and the rule are there already.
-    pub fn start(port: u16, keys: &str) -> Self {
+    pub(crate) fn start(port: u16, keys: &str) -> Self {
         Self::start_with(port, keys, Receipts::Given)
     }
 
-    pub fn start_with(port: u16, keys: &str, receipts: Receipts) -> Self {
+    pub(crate) fn start_with(port: u16, keys: &str, receipts: Receipts) -> Self {
         let url = if keys.contains("url =") { String::new() } else { format!("url = \"mqtt://127.0.0.1:{port}\"\n") };
         let rule = "[[connector.tag]]\ntopic = \"site/{device}/cell/{tag}\"\nvalue = \"$.v\"\n";
         Self::start_toml(&format!("[[connector]]\nname = \"cells\"\n{url}{keys}\n{rule}"), receipts)
     }
 
-    pub fn start_toml(text: &str, receipts: Receipts) -> Self {
+    pub(crate) fn start_toml(text: &str, receipts: Receipts) -> Self {
         let connector = connector(text);
         let (outlet, mut deliveries) = outlet(16);
         let (receipts, mut answering) = watch::channel(receipts);
@@ -85,61 +81,69 @@ impl Gateway {
                     }
                     Parcel::Link(change) => taken.lock().unwrap().links.push(change.down),
                 }
-                let _ = receipt.send(());
+                receipt.send(()).unwrap_or(());
             }
         });
         Self { seen, receipts, stop, connector, taker }
     }
 
-    pub fn receipts(&self, receipts: Receipts) {
+    pub(crate) fn receipts(&self, receipts: Receipts) {
         self.receipts.send_replace(receipts);
     }
 
-    pub fn samples(&self) -> Vec<Sample> {
+    pub(crate) fn samples(&self) -> Vec<Sample> {
         self.seen.lock().unwrap().samples.clone()
     }
 
     /// The values that are integers, in order.
-    pub fn numbers(&self) -> Vec<i64> {
+    pub(crate) fn numbers(&self) -> Vec<i64> {
         let number = |sample: &Sample| if let Some(Value::I64(n)) = sample.value { Some(n) } else { None };
         self.seen.lock().unwrap().samples.iter().filter_map(number).collect()
     }
 
     /// Samples in the largest delivery.
-    pub fn largest_delivery(&self) -> usize {
+    pub(crate) fn largest_delivery(&self) -> usize {
         self.seen.lock().unwrap().largest
     }
 
-    pub fn links(&self) -> Vec<Option<String>> {
+    pub(crate) fn links(&self) -> Vec<Option<String>> {
         self.seen.lock().unwrap().links.clone()
     }
 
-    pub async fn up(&self) {
+    pub(crate) async fn up(&self) {
         until("the link to come up", || (self.links().last() == Some(&None)).then_some(())).await;
     }
 
     /// The reason of the lost link.
-    pub async fn down(&self) -> String {
+    pub(crate) async fn down(&self) -> String {
         until("the link to go down", || self.links().last().cloned().flatten()).await
     }
 
-    pub async fn has(&self, count: usize) -> Vec<Sample> {
+    pub(crate) async fn has(&self, count: usize) -> Vec<Sample> {
         until(&format!("{count} samples"), || (self.samples().len() >= count).then(|| self.samples())).await
     }
 
     /// Stops the connector as the gateway does and waits for its end.
-    pub async fn stop(self) -> Vec<Sample> {
+    pub(crate) async fn stop(self) -> Vec<Sample> {
         self.stop.cancel();
         timeout(PATIENCE, self.connector).await.expect("the connector ends").unwrap();
         timeout(Duration::from_secs(5), self.taker).await.expect("its outlet is dropped").unwrap();
         self.seen.lock().unwrap().samples.clone()
     }
 
+    /// Stops the connector while the gateway gives no receipts; answers how many samples the gateway has.
+    pub(crate) async fn stop_without_receipts(self) -> usize {
+        self.stop.cancel();
+        timeout(PATIENCE, self.connector).await.expect("the connector ends").unwrap();
+        self.taker.abort();
+        self.seen.lock().unwrap().samples.len()
+    }
+
     /// Ends it as a crash does: nothing is said to the broker, no receipt is given.
-    pub async fn kill(self) -> Vec<Sample> {
+    pub(crate) async fn kill(self) -> Vec<Sample> {
         self.taker.abort();
         self.connector.abort();
-        let _ = self.connector.await;
+        drop(self.connector.await);
         self.seen.lock().unwrap().samples.clone()
     }
 }

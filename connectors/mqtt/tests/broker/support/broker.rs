@@ -9,20 +9,20 @@ use std::{
 use super::{now, signal};
 
 /// A mosquitto with a folder of its own.
-pub struct Broker {
-    pub folder: tempfile::TempDir,
-    pub port: u16,
+pub(crate) struct Broker {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) port: u16,
     child: Option<Child>,
 }
 
 impl Broker {
     /// Starts one; `configuration` may name `{folder}`. A listener is there already.
-    pub fn start(configuration: &str) -> Self {
+    pub(crate) fn start(configuration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self::start_in(folder, configuration)
     }
 
-    pub fn start_in(folder: tempfile::TempDir, configuration: &str) -> Self {
+    pub(crate) fn start_in(folder: tempfile::TempDir, configuration: &str) -> Self {
         // The port may be taken between our look and mosquitto's: then another.
         let mut broker = Self { folder, port: 0, child: None };
         for _ in 0..10 {
@@ -45,7 +45,7 @@ impl Broker {
     }
 
     /// Runs it, again after a stop with the same port and store.
-    pub fn run(&mut self) -> bool {
+    pub(crate) fn run(&mut self) -> bool {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"];
         let program = program.iter().find(|path| PathBuf::from(path).exists()).unwrap_or(&"mosquitto");
@@ -64,8 +64,8 @@ impl Broker {
                 return true;
             }
             if child.try_wait().unwrap().is_some() || now() > deadline {
-                let _ = child.kill();
-                let _ = child.wait();
+                drop(child.kill());
+                drop(child.wait());
                 return false;
             }
             std::thread::park_timeout(Duration::from_millis(10));
@@ -73,7 +73,7 @@ impl Broker {
     }
 
     /// Ends it as an operator does: it closes its connections and stores its sessions.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             signal("TERM", child.id());
             child.wait().unwrap();
@@ -81,15 +81,15 @@ impl Broker {
     }
 
     /// Stops its time: connections stay open and nothing is answered.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         signal("STOP", self.child.as_ref().unwrap().id());
     }
 
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         signal("CONT", self.child.as_ref().unwrap().id());
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
@@ -97,8 +97,8 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+            drop(child.kill());
+            drop(child.wait());
         }
         if std::thread::panicking() {
             let log = self.log();

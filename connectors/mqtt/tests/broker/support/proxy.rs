@@ -24,14 +24,14 @@ struct State {
 }
 
 /// Stands between connector and broker, counts PUBACKs, loses them when told to, and cuts.
-pub struct Proxy {
-    pub port: u16,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
     state: Arc<State>,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
-    pub async fn start(broker: u16) -> Self {
+    pub(crate) async fn start(broker: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::<State>::default();
@@ -51,16 +51,16 @@ impl Proxy {
     }
 
     /// PUBACKs that the connector has sent, lost ones included.
-    pub fn pubacks(&self) -> usize {
+    pub(crate) fn pubacks(&self) -> usize {
         self.state.pubacks.load(Ordering::SeqCst)
     }
 
-    pub fn lose_pubacks(&self, lose: bool) {
+    pub(crate) fn lose_pubacks(&self, lose: bool) {
         self.state.lose_pubacks.store(lose, Ordering::SeqCst);
     }
 
     /// Cuts all connections.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut cut = self.state.cut.lock().unwrap();
         cut.cancel();
         *cut = CancellationToken::new();

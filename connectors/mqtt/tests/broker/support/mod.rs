@@ -10,22 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use broker::Broker;
-pub use gateway::{Gateway, Receipts};
-pub use peer::Peer;
-pub use proxy::Proxy;
+pub(crate) use broker::Broker;
+pub(crate) use gateway::{Gateway, Receipts};
+pub(crate) use peer::Peer;
+pub(crate) use proxy::Proxy;
 
 /// The longest that a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Now; tests measure real time.
 #[allow(clippy::disallowed_methods)]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// Asks again and again until there is an answer.
-pub async fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     let deadline = now() + PATIENCE;
     loop {
         if let Some(answer) = answer() {
@@ -37,7 +37,7 @@ pub async fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Sends a signal to a process that a test has started.
-pub fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
     assert!(sent.expect("the program kill is needed").success(), "process {pid} does not take {name}");
 }
