@@ -44,6 +44,11 @@ impl Mqtt {
         &self.settings
     }
 
+    #[cfg(test)]
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     async fn attempt(&self, intake: &mut Intake<'_>, progress: &mut Progress, stop: &CancellationToken) -> End {
         progress.up_since = None;
         let stream = select! {

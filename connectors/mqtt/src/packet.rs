@@ -13,6 +13,9 @@ use crate::{
     receipts::PacketId,
 };
 
+/// Shorter payloads are copied out of the buffer into which they were read.
+const COPIED_BYTES_MAX: usize = 4096;
+
 /// A version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -155,7 +158,9 @@ impl Version {
             });
         }
         let payload_bytes = body.len() + cut_bytes;
-        Some(Publish { dup, qos, topic, packet, payload: body, payload_bytes })
+        // A short payload must not keep the buffer alive into which it was read.
+        let payload = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body };
+        Some(Publish { dup, qos, topic, packet, payload, payload_bytes })
     }
 
     fn skip_properties(self, body: &mut Bytes) -> Option<()> {

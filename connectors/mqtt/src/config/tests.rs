@@ -132,3 +132,35 @@ fn subscriptions_that_rules_share_are_made_once() {
     let crossing = "[[connector.tag]]\ntopic = \"{device}/b\"\nname = \"n\"\n[[connector.tag]]\ntopic = \"a/{tag}\"\ndevice = \"d\"";
     assert!(configured("url = \"mqtt://x\"", crossing).err().unwrap().contains("overlap"));
 }
+
+#[test]
+fn a_rule_decodes_as_it_is_written() {
+    let table = [
+        ("time_unit = \"ms\"", "1700000000123.5", 1_700_000_000_123_500_000),
+        ("time_unit = \"s\"", "1700000000.000000001", 1_700_000_000_000_000_001),
+        ("time_unit = \"us\"", "1", 1000),
+        ("time_unit = \"ns\"", "9007199254740993", 9_007_199_254_740_993),
+        ("", "\"1970-01-01T00:00:00.000000007Z\"", 7),
+        ("time_format = \"%d/%m/%Y %H:%M:%S%.f\"", "\"02/01/1970 00:00:00.5\"", 86_400_500_000_000),
+    ];
+    for (keys, time, nanos) in table {
+        let rule = format!(
+            "[[connector.tag]]\ntopic = \"plant/press\"\nname = \"force\"\ndevice = \"press-3\"\n\
+             value = \"$.data.force\"\nquality = \"$.ok\"\ntime = \"$.at\"\n{keys}"
+        );
+        let mqtt = configured("url = \"mqtt://x\"", &rule).unwrap();
+        let payload = format!("{{\"at\": {time}, \"ok\": true, \"data\": {{\"force\": 4.5}}}}");
+        let payload_bytes = payload.len();
+        let message = crate::decode::Incoming { topic: "plant/press", payload: payload.as_bytes(), payload_bytes };
+        let sample = forebay_connectors::Sample {
+            rule: forebay_connectors::RuleId(0),
+            device: DeviceId::new("press-3").unwrap(),
+            tag: TagName::new("force").unwrap(),
+            event_time: Some(Timestamp::from_nanos(nanos)),
+            value: Some(forebay_schemas::Value::F64(4.5)),
+            unit: None,
+            status: forebay_schemas::Status::GOOD,
+        };
+        assert_eq!(mqtt.rules().samples(message), [sample], "{keys}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The intake against a gateway that answers when the test says so.
 
+mod simulation;
+
 use bytes::Bytes;
 use forebay_connectors::{Delivery as Parcels, Parcel, outlet};
 use forebay_schemas::{DeviceId, TagName, Value};

@@ -118,7 +118,7 @@ async fn scripted(replies: &'static [&'static [u8]]) -> (u16, JoinHandle<()>) {
                     break;
                 }
             }
-            drop(client.read(&mut received).await);
+            while matches!(client.read(&mut received).await, Ok(1..)) {}
         }
     });
     (port, broker)
@@ -135,7 +135,7 @@ async fn a_broker_that_misbehaves_is_named_and_left() {
         (&[CONNACK, &[0x90, 4, 0, 1, 0, 0x87]], "refused the subscription to \"site/+/cell/+\": not authorized"),
         (&[CONNACK, &[0x90, 5, 0, 1, 0, 1, 1]], "fits no SUBSCRIBE"),
         (&[CONNACK, &[0xe0, 2, 0x8e, 0]], "session taken over"),
-        (&[CONNACK, &[0x34, 5, 0, 1, b'a', 0, 7, 0]], "malformed"),
+        (&[CONNACK, &[0x34, 6, 0, 1, b'a', 0, 7, 0]], "subscription with QoS 2 that is not from here"),
         (&[CONNACK, &[0x32, 3, 0, 9, b'a']], "malformed PUBLISH"),
     ];
     for (replies, expected) in table {
@@ -146,4 +146,14 @@ async fn a_broker_that_misbehaves_is_named_and_left() {
         gateway.stop().await;
         broker.abort();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_never_answers_is_named() {
+    let (port, broker) = scripted(&[]).await;
+    let gateway = Gateway::start(port, "");
+    let reason = gateway.down().await;
+    assert_eq!(reason, format!("127.0.0.1:{port} did not answer CONNECT within 10s"));
+    gateway.stop().await;
+    broker.abort();
 }
