@@ -23,6 +23,8 @@ use crate::{
 
 /// A connection that ends sooner counts as a failed attempt, so that two clients of one name do not chase each other.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
+/// Failed attempts that short lives count for at most: a link that often breaks still comes back within seconds.
+const SHORT_LIVES_MAX: u32 = 4;
 /// How long receipts are awaited after a stop while no connection is up.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
@@ -113,7 +115,7 @@ impl Mqtt {
                 }
             }
             link = link.next(LinkEvent::Lost(reason.clone()))?;
-            let attempts = link.failures().max(short_lives);
+            let attempts = link.failures().max(short_lives.min(SHORT_LIVES_MAX));
             let wait = self.backoff.wait(attempts, (self.uniform)());
             warn!(attempts, wait_ms = wait.as_millis(), reason, "link to the broker lost, backing off");
             // The same reason again is no change.

@@ -6,6 +6,9 @@
 //! - A message that was made durable but whose PUBACK may be lost has an open receipt ([`Receipts`]): its repetition is
 //!   acknowledged and not handed over again. Receipts live in memory: after a restart between the spool's sync and the
 //!   PUBACK the broker's repetition is handed over a second time, until the spool keeps the receipts too.
+//! - What no receiver can see: a message that is equal to the one before it under the same packet id, got lost on its way
+//!   while that one's PUBACK was not yet proven, and comes again with DUP, is taken for that one. It cannot happen
+//!   where the payload carries a time, nor with a broker that counts its packet ids up.
 //! - A payload that cannot be decoded is handed over as a reading of bad quality that carries the payload's bytes. A
 //!   message whose topic no rule matches is counted, warned of and acknowledged.
 //!

@@ -299,3 +299,35 @@ async fn a_lost_session_costs_nothing_that_has_arrived() {
     assert_eq!(gateway.numbers(), (1..=22).collect::<Vec<i64>>());
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_breaks_again_and_again_neither_loses_nor_doubles() {
+    for version in [4, 5] {
+        let broker = Broker::start(PERSISTENT);
+        let proxy = Proxy::start(broker.port).await;
+        let gateway = Gateway::start(proxy.port, &format!("version = {version}\nmax_in_flight = 64"));
+        gateway.up().await;
+        let mut peer = Peer::connect(broker.port, version, "");
+        for round in 0..4 {
+            // Some receipts are given and their PUBACKs are lost, others are still awaited at the cut.
+            proxy.lose_pubacks(true);
+            let pubacks = proxy.pubacks();
+            let (first, last) = (round * 500 + 1, round * 500 + 500);
+            peer.send(&format!("\"topic\": \"site/d/cell/t\", \"first\": {first}, \"last\": {last}"));
+            until("lost PUBACKs", || (proxy.pubacks() > pubacks + 10).then_some(())).await;
+            gateway.receipts(Receipts::Withheld);
+            proxy.cut();
+            proxy.lose_pubacks(false);
+            let changes = gateway.links().len();
+            gateway.receipts(Receipts::Given);
+            until("the link to return", || (gateway.links().len() >= changes + 2).then_some(())).await;
+            peer.finish();
+            until("the round's numbers", || gateway.numbers().contains(&i64::from(last)).then_some(())).await;
+        }
+        peer.count("site/d/cell/t", 2001, 2001);
+        until("the last number", || gateway.numbers().contains(&2001).then_some(())).await;
+        let numbers = gateway.numbers();
+        assert!(numbers == (1..=2001).collect::<Vec<_>>(), "version {version}: {:?}", first_difference(&numbers));
+        gateway.stop().await;
+    }
+}
