@@ -1,1 +1,37 @@
-//! To be written.
+//! The MQTT connector: one broker, MQTT 3.1.1 or 5, JSON or raw payloads.
+//!
+//! - A PUBACK goes out only after the samples of its message are durable, and only on the connection that delivered the
+//!   message (E1). Messages are handed over in the order of their arrival, many at a time.
+//! - The session is persistent: the broker keeps what comes while the gateway is away and sends it afterwards.
+//! - A message that was made durable but whose PUBACK may be lost has an open receipt ([`Receipts`]): its repetition is
+//!   acknowledged and not handed over again. Receipts live in memory: after a restart between the spool's sync and the
+//!   PUBACK the broker's repetition is handed over a second time, until the spool keeps the receipts too.
+//! - What no receiver can see: a message that is equal to the one before it under the same packet id, got lost on its way
+//!   while that one's PUBACK was not yet proven, and comes again with DUP, is taken for that one. It cannot happen
+//!   where the payload carries a time, nor with a broker that counts its packet ids up.
+//! - A payload that cannot be decoded is handed over as a reading of bad quality that carries the payload's bytes. A
+//!   message whose topic no rule matches is counted, warned of and acknowledged.
+//!
+//! Packets are encoded and decoded by rumqttc's codecs; the connection is driven here and not by its event loop, which
+//! cannot ping more often than every 5 s, flushes once for each PUBACK, stops pinging while nobody polls, and cannot
+//! name another TLS server than the one in the address.
+//!
+//! It does not do QoS 2, MQTT over WebSocket, Sparkplug B or CBOR.
+
+mod client;
+mod config;
+mod connection;
+mod connector;
+mod decode;
+mod frame;
+mod intake;
+mod json;
+mod packet;
+mod reason;
+mod receipts;
+mod time;
+mod tls;
+mod topic;
+
+pub use config::MqttKind;
+pub use receipts::{Arrival, Fingerprint, PacketId, Receipt, Receipts};

@@ -1,0 +1,290 @@
+//! The keys of a `[[connector]]` of kind "mqtt" and of its `[[connector.tag]]`s.
+
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::{path::PathBuf, time::Duration};
+
+use forebay_config::{Bytes, Secret, Table};
+use forebay_connectors::{Connector, ConnectorKind, Context};
+use forebay_schemas::{DeviceId, TagName, path_segment};
+use rustls_pki_types::ServerName;
+use url::{Host, Url};
+
+use crate::{
+    client::{Session, Settings},
+    connector::Mqtt,
+    decode::{Fallback, Format, Rules},
+    packet::Version,
+    tls::{OwnCertificate, TlsFiles},
+    topic,
+};
+
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const SESSION_EXPIRY: Duration = Duration::from_secs(86_400);
+const IN_FLIGHT_MAX: u16 = 1024;
+const PAYLOAD_MAX: Bytes = Bytes(256 * 1024);
+
+/// A packet of MQTT has at most 256 MiB.
+const PAYLOAD_MAX_MAX: u64 = 256 * 1024 * 1024;
+
+/// The kind "mqtt".
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MqttKind;
+
+impl ConnectorKind for MqttKind {
+    fn name(&self) -> &'static str {
+        "mqtt"
+    }
+
+    fn configure(
+        &self,
+        connector: &mut Table<'_>,
+        tags: &mut [Table<'_>],
+        context: &Context,
+    ) -> Option<Box<dyn Connector>> {
+        mqtt(connector, tags, context).map(|mqtt| Box::new(mqtt) as Box<dyn Connector>)
+    }
+}
+
+/// Reads all keys, so that all problems are noted, and only then gives up.
+fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) -> Option<Mqtt> {
+    let name = connector.or("name", "mqtt".to_owned());
+    let device = connector.optional::<DeviceId>("device");
+    let version = version(connector);
+    let broker = broker(connector);
+    let format = format(connector);
+    let rules = rule::rules(connector, tags, format, device.as_ref());
+    let topics = topics(connector, rules.as_deref());
+    let session = session(connector, version);
+    let keep_alive = keep_alive(connector);
+    let qos = qos(connector);
+    let in_flight_max = connector.or("max_in_flight", IN_FLIGHT_MAX);
+    if in_flight_max == 0 {
+        connector.problem("max_in_flight", "at least 1 is expected");
+    }
+    let payload_max = connector.or("max_payload", PAYLOAD_MAX);
+    if payload_max.0 == 0 || payload_max.0 > PAYLOAD_MAX_MAX {
+        connector.problem("max_payload", "from \"1B\" to \"256MiB\" is expected");
+    }
+    let client_id = client_id(connector, &name);
+    let (user, password) = (connector.optional::<String>("user"), connector.optional::<Secret>("password"));
+    if password.is_some() && user.is_none() {
+        connector.problem("password", "user is missing");
+    }
+    let fallback = Fallback {
+        device: device.or_else(|| DeviceId::new(&name).ok()).or_else(|| DeviceId::new("mqtt").ok())?,
+        tag: TagName::new("payload").ok()?,
+    };
+    let Broker { host, port, tls } = broker?;
+    let (version, session) = (version?, session?);
+    let settings = Settings {
+        host,
+        port,
+        tls,
+        version,
+        topics: topics?,
+        qos: qos?,
+        client_id: client_id?,
+        session,
+        user,
+        password,
+        keep_alive: keep_alive?,
+        in_flight_max,
+    };
+    let payload_bytes_max = usize::try_from(payload_max.0).ok()?;
+    let rules = Rules { format: format?, rules: rules?, fallback, payload_bytes_max };
+    (in_flight_max > 0).then(|| Mqtt::new(settings, rules, context.uniform.clone()))
+}
+
+fn version(connector: &mut Table<'_>) -> Option<Version> {
+    match connector.or("version", 5u8) {
+        3 | 4 => Some(Version::V311),
+        5 => Some(Version::V5),
+        other => {
+            connector.problem("version", format!("{other} is no version of MQTT: 4 (3.1.1) or 5 is expected"));
+            None
+        }
+    }
+}
+
+struct Broker {
+    host: String,
+    port: u16,
+    tls: Option<TlsFiles>,
+}
+
+fn broker(connector: &mut Table<'_>) -> Option<Broker> {
+    let text = connector.required::<String>("url");
+    let tls_table = connector.table("tls");
+    let wrong = |message: &str| {
+        connector.problem("url", format!("{message}, such as mqtt://host:1883 or mqtts://host:8883"));
+        None::<Broker>
+    };
+    let Ok(url) = Url::parse(&text?) else { return wrong("an address is expected") };
+    let default_port = match url.scheme() {
+        "mqtt" => 1883,
+        "mqtts" => 8883,
+        other => return wrong(&format!("the scheme {other:?} is none of \"mqtt\", \"mqtts\"; an address is expected")),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong("write the keys user and password, and an address without them");
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return wrong("an address without a path is expected");
+    }
+    let host = match url.host() {
+        Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        _ => return wrong("an address with a host is expected"),
+    };
+    let port = url.port().unwrap_or(default_port);
+    if url.scheme() == "mqtt" {
+        if tls_table.is_some() {
+            return wrong("[connector.tls] needs an address with the scheme mqtts");
+        }
+        return Some(Broker { host, port, tls: None });
+    }
+    let tls = tls_files(connector, tls_table, &host)?;
+    Some(Broker { host, port, tls: Some(tls) })
+}
+
+fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<TlsFiles> {
+    let (mut ca, mut chain, mut key, mut name) = (None, None, None, None);
+    if let Some(mut table) = table {
+        ca = table.optional::<PathBuf>("ca_file");
+        chain = table.optional::<PathBuf>("cert_file");
+        key = table.optional::<PathBuf>("key_file");
+        name = table.optional::<String>("server_name");
+        if chain.is_some() != key.is_some() {
+            let there = if chain.is_some() { "cert_file" } else { "key_file" };
+            table.problem(there, "cert_file and key_file are expected together");
+            return None;
+        }
+        table.finish();
+    }
+    let own = chain.zip(key).map(|(chain, key)| OwnCertificate { chain, key });
+    let name = name.unwrap_or_else(|| host.to_owned());
+    let Ok(server_name) = ServerName::try_from(name.clone()) else {
+        connector.problem("tls", format!("{name:?} is no name of a server: set server_name"));
+        return None;
+    };
+    let files = TlsFiles { ca, own, server_name };
+    // Read once now, so that a wrong file is found before the first connection.
+    match files.client_config() {
+        Ok(_) => Some(files),
+        Err(error) => {
+            connector.problem("tls", error.to_string());
+            None
+        }
+    }
+}
+
+fn format(connector: &mut Table<'_>) -> Option<Format> {
+    if !connector.has("format") {
+        return Some(Format::Json);
+    }
+    let words = [("json", Some(Format::Json)), ("raw", Some(Format::Raw)), ("sparkplug_b", None), ("cbor", None)];
+    let found = connector.choice("format", &words)?;
+    if found.is_none() {
+        connector.problem("format", "sparkplug_b and cbor are not in this release: \"json\" or \"raw\" is expected");
+    }
+    found
+}
+
+/// The subscriptions; without the key, what the rules name.
+///
+/// They must not overlap: a broker may send a message once for each subscription that it matches.
+fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> Option<Vec<String>> {
+    let given = connector.optional::<Vec<String>>("topics");
+    if given.is_none() && connector.has("topics") {
+        return None;
+    }
+    let topics = match given {
+        Some(topics) => topics,
+        None => {
+            let all: Vec<String> = rules?.iter().map(|rule| rule.template.filter()).collect();
+            outermost(all)
+        }
+    };
+    if topics.is_empty() {
+        connector.problem("topics", "at least one topic filter is expected, such as [\"site/+/cell/#\"]");
+        return None;
+    }
+    let mut good = true;
+    for (i, filter) in topics.iter().enumerate() {
+        if let Err(error) = topic::check_filter(filter) {
+            connector.problem("topics", format!("{filter:?}: {error}"));
+            good = false;
+        }
+        if let Some(other) = topics[..i].iter().find(|other| topic::overlap(other, filter)) {
+            let way_out = "a message could come twice: write filters that do not overlap";
+            connector.problem("topics", format!("{other:?} and {filter:?} overlap, {way_out}"));
+            good = false;
+        }
+    }
+    good.then_some(topics)
+}
+
+/// The filters that no other filter covers.
+fn outermost(mut filters: Vec<String>) -> Vec<String> {
+    filters.sort();
+    filters.dedup();
+    let covered = |filter: &String| filters.iter().any(|other| other != filter && topic::covers(other, filter));
+    filters.iter().filter(|filter| !covered(filter)).cloned().collect()
+}
+
+fn session(connector: &mut Table<'_>, version: Option<Version>) -> Option<Session> {
+    let clean = connector.or("clean_session", false);
+    let expiry = connector.optional::<Duration>("session_expiry");
+    if connector.has("session_expiry") && (clean || version == Some(Version::V311)) {
+        let why = if clean { "clean_session = true keeps no session" } else { "it needs version = 5" };
+        connector.problem("session_expiry", why);
+        return None;
+    }
+    if clean {
+        return Some(Session::Clean);
+    }
+    let expiry = expiry.unwrap_or(SESSION_EXPIRY);
+    if expiry.as_secs() == 0 {
+        connector.problem("session_expiry", "at least \"1s\" is expected");
+        return None;
+    }
+    // The largest number means for ever (MQTT 5.0, section 3.1.2.11.2).
+    Some(Session::Kept { expiry_seconds: u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX) })
+}
+
+fn keep_alive(connector: &mut Table<'_>) -> Option<Duration> {
+    let keep_alive = connector.or("keep_alive", KEEP_ALIVE);
+    let fits = (Duration::from_secs(1)..=Duration::from_secs(65_535)).contains(&keep_alive);
+    if !fits {
+        connector.problem("keep_alive", "from \"1s\" to \"65535s\" is expected");
+    }
+    fits.then_some(keep_alive)
+}
+
+fn qos(connector: &mut Table<'_>) -> Option<u8> {
+    match connector.or("qos", 1u8) {
+        qos @ (0 | 1) => Some(qos),
+        2 => {
+            connector.problem("qos", "2 is not in this release: qos = 1 loses nothing, and repetitions are found");
+            None
+        }
+        other => {
+            connector.problem("qos", format!("{other} is no QoS: 0 or 1 is expected"));
+            None
+        }
+    }
+}
+
+/// One name for one connector: two sessions of the same name end each other.
+fn client_id(connector: &mut Table<'_>, name: &str) -> Option<String> {
+    let id = connector.optional::<String>("client_id").unwrap_or_else(|| format!("forebay-{}", path_segment(name)));
+    if id.is_empty() || id.len() > 65_535 || id.contains('\0') {
+        connector.problem("client_id", "a text of 1 to 65535 bytes without U+0000 is expected");
+        return None;
+    }
+    Some(id)
+}

@@ -1,0 +1,136 @@
+//! The keys of a `[[connector.tag]]`.
+
+use forebay_config::Table;
+use forebay_connectors::RuleId;
+use forebay_schemas::{DeviceId, TagName};
+use serde_json_path::JsonPath;
+
+use crate::{
+    decode::{Format, Rule, TimePath},
+    time::{self, TimeForm, TimeUnit},
+    topic::{self, Template},
+};
+
+const UNITS: [(&str, TimeUnit); 4] =
+    [("s", TimeUnit::Seconds), ("ms", TimeUnit::Millis), ("us", TimeUnit::Micros), ("ns", TimeUnit::Nanos)];
+
+/// All rules, or none where one is wrong.
+pub(super) fn rules(
+    connector: &mut Table<'_>,
+    tags: &mut [Table<'_>],
+    format: Option<Format>,
+    device: Option<&DeviceId>,
+) -> Option<Vec<Rule>> {
+    if tags.is_empty() {
+        connector.problem("tag", "at least one [[connector.tag]] with a topic is expected");
+        return None;
+    }
+    let topics = connector.optional::<Vec<String>>("topics");
+    let mut rules = Vec::new();
+    for (i, tag) in tags.iter_mut().enumerate() {
+        rules.push(rule(RuleId(i), tag, format, device, topics.as_deref()));
+    }
+    rules.into_iter().collect()
+}
+
+fn rule(
+    id: RuleId,
+    tag: &mut Table<'_>,
+    format: Option<Format>,
+    connector_device: Option<&DeviceId>,
+    topics: Option<&[String]>,
+) -> Option<Rule> {
+    let text = tag.required::<String>("topic");
+    let name = tag.optional::<TagName>("name");
+    let device = tag.optional::<DeviceId>("device");
+    let value = path(tag, "value");
+    let quality = path(tag, "quality");
+    let time = time_path(tag);
+    if format == Some(Format::Raw) {
+        for key in ["value", "time", "quality"] {
+            if tag.has(key) {
+                tag.problem(key, "it has no meaning with format = \"raw\"");
+            }
+        }
+    }
+    let text = text?;
+    let template = match Template::parse(&text) {
+        Ok(template) => template,
+        Err(error) => {
+            tag.problem("topic", format!("{text:?}: {error}"));
+            return None;
+        }
+    };
+    let filter = template.filter();
+    let mut good = true;
+    let mut wrong = |key: &str, message: &str| {
+        tag.problem(key, message);
+        good = false;
+    };
+    if topics.is_some_and(|topics| !topics.iter().any(|topic| topic::overlap(topic, &filter))) {
+        wrong("topic", &format!("{text:?} matches nothing that topics subscribes to"));
+    }
+    if template.has_tag() && name.is_some() {
+        wrong("name", "the topic tells the tag by {tag}: leave out one of the two");
+    }
+    if template.has_device() && device.is_some() {
+        wrong("device", "the topic tells the device by {device}: leave out one of the two");
+    }
+    if !template.has_device() && device.is_none() && connector_device.is_none() {
+        wrong(
+            "topic",
+            "the device is not known: write {device} in the topic, or the key device here or in the connector",
+        );
+    }
+    if format == Some(Format::Raw) && !template.has_tag() && name.is_none() {
+        wrong("topic", "the tag is not known: write {tag} in the topic, or the key name");
+    }
+    let device = device.or_else(|| connector_device.cloned());
+    let (value, quality, time) = (value?, quality?, time?);
+    let value = value.unwrap_or_default();
+    good.then_some(Rule { id, template, device, tag: name, value, time, quality })
+}
+
+/// A JSONPath; the outer none where it is wrong, the inner where it is missing.
+fn path(tag: &mut Table<'_>, key: &'static str) -> Option<Option<JsonPath>> {
+    let Some(text) = tag.optional::<String>(key) else {
+        return if tag.has(key) { None } else { Some(None) };
+    };
+    match JsonPath::parse(&text) {
+        Ok(path) => Some(Some(path)),
+        Err(error) => {
+            tag.problem(key, format!("{text:?} is no JSONPath such as \"$.v\": {error}"));
+            None
+        }
+    }
+}
+
+fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
+    let path = path(tag, "time");
+    let format = tag.optional::<String>("time_format");
+    let has_unit = tag.has("time_unit");
+    let unit = if has_unit { Some(tag.choice("time_unit", &UNITS)?) } else { None };
+    let path = path?;
+    for (key, there) in [("time_format", format.is_some()), ("time_unit", has_unit)] {
+        if there && path.is_none() {
+            tag.problem(key, "time is missing, a JSONPath such as \"$.ts\"");
+            return None;
+        }
+    }
+    let form = match (format, unit) {
+        (Some(_), Some(_)) => {
+            tag.problem("time_format", "time_unit is there too: leave out one of the two");
+            return None;
+        }
+        (Some(format), None) => {
+            if let Err(error) = time::check_format(&format) {
+                tag.problem("time_format", format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"));
+                return None;
+            }
+            TimeForm::Format(format)
+        }
+        (None, Some(unit)) => TimeForm::Unit(unit),
+        (None, None) => TimeForm::Text,
+    };
+    Some(path.map(|path| TimePath { path, form }))
+}

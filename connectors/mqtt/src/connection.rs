@@ -1,0 +1,356 @@
+//! One connection to the broker, from CONNECT to its end.
+//!
+//! The broker is pinged at fixed times, also while nothing may be read because the gateway has no room. A broker that
+//! sends nothing at all after a ping is given up. PUBACKs go out in the order in which their messages came.
+
+use std::{io, time::Duration};
+
+use bytes::BytesMut;
+use forebay_connectors::Closed;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    select,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    client::{ANSWER_TIME, Session, Settings, Stream},
+    frame::Framer,
+    intake::Intake,
+    packet::{DISCONNECT, Incoming, PINGREQ, SubAck},
+    receipts::PacketId,
+};
+
+/// Bytes of a PUBLISH besides its payload: a topic of up to 64 KiB, and properties.
+const PUBLISH_HEAD_BYTES_MAX: usize = 192 * 1024;
+/// Bytes read at a time.
+const READ_BYTES: usize = 16 * 1024;
+/// How long receipts are awaited after a stop.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How long the last packets may take.
+const FAREWELL_TIME: Duration = Duration::from_secs(2);
+/// The only packet id that this side gives: that of its SUBSCRIBE.
+const SUBSCRIBE_ID: PacketId = PacketId(1);
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A stop was asked for before there was a connection.
+    Stopped,
+    /// A stop was asked for, and receipts were awaited.
+    Drained,
+    /// The gateway takes no more.
+    Closed,
+    /// Not as asked for; why, for people.
+    Lost(String),
+}
+
+/// What the reconnecting side learns while a connection lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Progress {
+    /// Subscriptions of this process that its session holds.
+    pub(crate) subscribed: bool,
+    /// Since when readings can come.
+    pub(crate) up_since: Option<Instant>,
+}
+
+pub(crate) struct Connection<'c, 'r> {
+    settings: &'c Settings,
+    intake: &'c mut Intake<'r>,
+    progress: &'c mut Progress,
+    reader: ReadHalf<Box<dyn Stream>>,
+    wire: Wire,
+    framer: Framer,
+    ping_every: Duration,
+    next_ping: Instant,
+    /// When the broker counts as gone; none while it owes nothing.
+    silent_at: Option<Instant>,
+    /// When the SUBACK must be there; none once it is.
+    suback_at: Option<Instant>,
+    was_full: bool,
+}
+
+/// What goes out.
+struct Wire {
+    writer: WriteHalf<Box<dyn Stream>>,
+    out: BytesMut,
+    unflushed: bool,
+}
+
+impl Wire {
+    /// Sends what is written. May be dropped at any time and called again.
+    async fn send(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            self.unflushed = true;
+            if self.writer.write_buf(&mut self.out).await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        if self.unflushed {
+            self.writer.flush().await?;
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    fn has_more(&self) -> bool {
+        self.unflushed || !self.out.is_empty()
+    }
+}
+
+enum Event {
+    Stop,
+    Delivered(Result<Vec<PacketId>, Closed>),
+    Sent(io::Result<()>),
+    Read(io::Result<usize>),
+    PingDue,
+    Silent,
+    NoSubAck,
+    Drained,
+}
+
+impl<'c, 'r> Connection<'c, 'r> {
+    /// CONNECT and CONNACK; answers a connection on which messages can come, or why there is none.
+    pub(crate) async fn open(
+        settings: &'c Settings,
+        stream: Box<dyn Stream>,
+        intake: &'c mut Intake<'r>,
+        progress: &'c mut Progress,
+    ) -> Result<Self, String> {
+        let (reader, writer) = tokio::io::split(stream);
+        let payload_bytes_max = intake.payload_bytes_max();
+        let mut connection = Self {
+            settings,
+            intake,
+            progress,
+            reader,
+            wire: Wire { writer, out: BytesMut::new(), unflushed: false },
+            framer: Framer::new(payload_bytes_max + PUBLISH_HEAD_BYTES_MAX),
+            ping_every: settings.ping_every(),
+            next_ping: Instant::now() + settings.ping_every(),
+            silent_at: None,
+            suback_at: None,
+            was_full: false,
+        };
+        connection.shake_hands().await?;
+        Ok(connection)
+    }
+
+    async fn shake_hands(&mut self) -> Result<(), String> {
+        let text = |error: crate::packet::PacketError| error.to_string();
+        self.settings.version.connect(&self.settings.hello(), &mut self.wire.out).map_err(text)?;
+        self.wire.send().await.map_err(|error| lost(&error))?;
+        let connack = loop {
+            match self.next_packet()? {
+                Some(Incoming::ConnAck(connack)) => break connack,
+                Some(_) => return Err("the broker answers CONNECT with another packet than CONNACK".to_owned()),
+                None => read(&mut self.reader, &mut self.framer).await.map_err(|error| lost(&error)).map(drop)?,
+            }
+        };
+        if let Some(reason) = connack.refused {
+            return Err(reason);
+        }
+        if let Some(seconds) = connack.keep_alive_seconds.filter(|seconds| *seconds > 0) {
+            let half = Duration::from_millis(u64::from(seconds) * 500);
+            self.ping_every = self.ping_every.min(half);
+        }
+        if let (Session::Kept { expiry_seconds: asked }, Some(granted)) =
+            (self.settings.session, connack.session_expiry_seconds)
+            && granted < asked
+        {
+            warn!(granted, asked, "the broker keeps the session for fewer seconds than asked for");
+        }
+        info!(session_present = connack.session_present, "connected to the broker");
+        self.intake.connected(connack.session_present);
+        // With 3.1.1 every SUBSCRIBE brings the retained messages again.
+        let known = connack.session_present && self.progress.subscribed;
+        if known && self.settings.version == crate::packet::Version::V311 {
+            self.is_up();
+        } else {
+            let Settings { version, topics, qos, .. } = self.settings;
+            version.subscribe(SUBSCRIBE_ID, topics, *qos, &mut self.wire.out).map_err(text)?;
+            self.suback_at = Some(Instant::now() + ANSWER_TIME);
+        }
+        self.next_ping = Instant::now() + self.ping_every;
+        Ok(())
+    }
+
+    /// Takes messages and acknowledges them until the connection ends or a stop is asked for and done.
+    pub(crate) async fn serve(mut self, stop: &CancellationToken) -> End {
+        let end = self.run(stop).await;
+        self.intake.disconnected();
+        match end {
+            End::Drained | End::Closed => self.say_good_bye().await,
+            End::Stopped | End::Lost(_) => {}
+        }
+        end
+    }
+
+    async fn run(&mut self, stop: &CancellationToken) -> End {
+        let mut drained_at = None;
+        loop {
+            if drained_at.is_none() {
+                if let Err(reason) = self.take_packets() {
+                    return End::Lost(reason);
+                }
+            } else if !self.intake.is_busy() {
+                return End::Drained;
+            }
+            let event = self.event(stop, drained_at).await;
+            let ended = match event {
+                Event::Stop => {
+                    drained_at = Some(Instant::now() + DRAIN_TIME);
+                    self.silent_at = None;
+                    self.intake.forget_repeatable();
+                    None
+                }
+                Event::Drained => {
+                    warn!("the gateway gave no receipt in time after the stop, its messages stay unacknowledged");
+                    Some(End::Drained)
+                }
+                Event::Delivered(Err(Closed)) => Some(End::Closed),
+                other => self.step(other).err().map(End::Lost),
+            };
+            if let Some(end) = ended {
+                return end;
+            }
+        }
+    }
+
+    async fn event(&mut self, stop: &CancellationToken, drained_at: Option<Instant>) -> Event {
+        let stopping = drained_at.is_some();
+        let reading = !stopping && self.intake.has_room();
+        if reading && self.was_full {
+            // While nothing was read, the broker's answers could not be seen.
+            self.silent_at = self.silent_at.map(|_| Instant::now() + self.settings.silence_max());
+        }
+        self.was_full = !reading;
+        let at = |instant: Option<Instant>| sleep_until(instant.unwrap_or_else(Instant::now));
+        select! {
+            () = stop.cancelled(), if !stopping => Event::Stop,
+            delivered = self.intake.deliver() => Event::Delivered(delivered),
+            sent = self.wire.send(), if self.wire.has_more() => Event::Sent(sent),
+            arrived = read(&mut self.reader, &mut self.framer), if reading => Event::Read(arrived),
+            () = sleep_until(self.next_ping) => Event::PingDue,
+            () = at(self.silent_at), if reading && self.silent_at.is_some() => Event::Silent,
+            () = at(self.suback_at), if reading && self.suback_at.is_some() => Event::NoSubAck,
+            () = at(drained_at), if stopping => Event::Drained,
+        }
+    }
+
+    fn step(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Delivered(Ok(packets)) => {
+                for packet in packets {
+                    let written = self.settings.version.puback(packet, &mut self.wire.out);
+                    written.map_err(|error| error.to_string())?;
+                }
+            }
+            Event::Sent(sent) => sent.map_err(|error| lost(&error))?,
+            Event::Read(arrived) => {
+                arrived.map_err(|error| lost(&error))?;
+                self.silent_at = None;
+            }
+            Event::PingDue => {
+                self.wire.out.extend_from_slice(&PINGREQ);
+                self.intake.receipts.ping_sent();
+                let now = Instant::now();
+                self.next_ping = now + self.ping_every;
+                self.silent_at.get_or_insert(now + self.settings.silence_max());
+            }
+            Event::Silent => {
+                let millis = self.settings.silence_max().as_millis();
+                return Err(format!("the broker answers no ping, it was silent for {millis} ms"));
+            }
+            Event::NoSubAck => return Err(format!("the broker did not answer SUBSCRIBE within {ANSWER_TIME:?}")),
+            Event::Stop | Event::Drained | Event::Delivered(Err(Closed)) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived, as far as there is room.
+    fn take_packets(&mut self) -> Result<(), String> {
+        while self.intake.has_room() {
+            match self.next_packet()? {
+                None => break,
+                Some(Incoming::Publish(publish)) if publish.qos == 2 => {
+                    return Err(
+                        "the session has a subscription with QoS 2 that is not from here: set another client_id"
+                            .to_owned(),
+                    );
+                }
+                Some(Incoming::Publish(publish)) => self.intake.arrived(publish),
+                Some(Incoming::PingResp) => self.intake.receipts.ping_answered(),
+                Some(Incoming::SubAck(suback)) => self.subscribed(&suback)?,
+                Some(Incoming::Disconnect(reason)) => return Err(reason),
+                Some(Incoming::ConnAck(_)) => return Err("the broker sent a second CONNACK".to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Incoming>, String> {
+        let Some(frame) = self.framer.next().map_err(|error| error.to_string())? else { return Ok(None) };
+        self.settings.version.read(&frame).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn subscribed(&mut self, suback: &SubAck) -> Result<(), String> {
+        if self.suback_at.take().is_none() || suback.codes.len() != self.settings.topics.len() {
+            return Err("the broker sent a SUBACK that fits no SUBSCRIBE".to_owned());
+        }
+        for (topic, code) in self.settings.topics.iter().zip(&suback.codes) {
+            if *code >= 0x80 {
+                let why = crate::reason::reason(*code);
+                return Err(format!("the broker refused the subscription to {topic:?}: {why} (code {code})"));
+            }
+            if *code < self.settings.qos {
+                warn!(
+                    topic,
+                    granted = code,
+                    "the broker grants a lower QoS: what comes while the link is down is lost"
+                );
+            }
+        }
+        self.progress.subscribed = true;
+        self.is_up();
+        Ok(())
+    }
+
+    fn is_up(&mut self) {
+        self.progress.up_since = Some(Instant::now());
+        self.intake.link(None);
+    }
+
+    /// Sends the last PUBACKs and DISCONNECT, and waits for the broker to close: closing first, with bytes unread,
+    /// would reset the connection and could take the PUBACKs with it.
+    async fn say_good_bye(&mut self) {
+        self.wire.out.extend_from_slice(&DISCONNECT);
+        let farewell = async {
+            self.wire.send().await?;
+            self.wire.writer.shutdown().await?;
+            let mut rest = [0; 4096];
+            while self.reader.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        if let Ok(Err(error)) = timeout(FAREWELL_TIME, farewell).await {
+            warn!(%error, "could not say good-bye to the broker");
+        }
+    }
+}
+
+async fn read(reader: &mut ReadHalf<Box<dyn Stream>>, framer: &mut Framer) -> io::Result<usize> {
+    framer.arrived.reserve(READ_BYTES);
+    match reader.read_buf(&mut framer.arrived).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn lost(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the broker closed the connection".to_owned(),
+        _ => format!("the connection to the broker failed: {error}"),
+    }
+}

@@ -1,0 +1,282 @@
+//! From arrived messages to receipts: in order, many in one delivery, one delivery at a time.
+//!
+//! It outlives connections. What a lost connection leaves behind:
+//! - The delivery under way is awaited; its messages become receipts, so that their repetitions are known (E1).
+//! - Messages that wait and that the broker will send again are held: dropped when the next connection finds the
+//!   session, delivered when the session is gone and nobody will send them again.
+//! - Messages that the broker will not send again (QoS 0, or a session that ends with its connection) are delivered.
+//!
+//! It does no I/O but the outlet's, and no back-off.
+
+use std::{collections::VecDeque, future::Future, pin::Pin, time::Duration};
+
+use forebay_connectors::{Closed, LinkChange, Outlet};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::{
+    client::Session,
+    decode::{Incoming, Rules},
+    packet::Publish,
+    receipts::{Arrival, Fingerprint, PacketId, Receipt, Receipts},
+};
+
+/// Messages in one delivery: the spool syncs once for all of them.
+const BATCH_MESSAGES_MAX: usize = 256;
+/// A delivery is not made larger once it has so many samples.
+const BATCH_SAMPLES_MAX: usize = 8192;
+/// Nor larger once its payloads have so many bytes: they are decoded in one go.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Payloads that may wait; above, nothing is read from the broker.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Changes of the link that may wait; above, the latest takes the place of the one before.
+const CHANGES_MAX: usize = 8;
+/// Messages without a rule are warned of this often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Which connection of which session a message came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Origin {
+    session: u64,
+    connection: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    message: Publish,
+    origin: Origin,
+    /// The broker sends it again on the next connection.
+    repeatable: bool,
+}
+
+/// A message of a delivery that asks for a PUBACK.
+#[derive(Debug, Clone, Copy)]
+struct Owed {
+    receipt: Receipt,
+    origin: Origin,
+}
+
+struct Delivery {
+    done: Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>,
+    owed: Vec<Owed>,
+    messages: usize,
+    bytes: usize,
+}
+
+/// Messages and changes of the link on their way to the gateway.
+pub(crate) struct Intake<'r> {
+    outlet: Outlet,
+    rules: &'r Rules,
+    session: Session,
+    in_flight_max: usize,
+    waiting: VecDeque<Waiting>,
+    changes: VecDeque<LinkChange>,
+    under_way: Option<Delivery>,
+    /// Messages and bytes in `waiting` and `under_way`.
+    messages: usize,
+    bytes: usize,
+    /// The origin of what arrives now; none while no connection is up.
+    live: Option<Origin>,
+    last: Origin,
+    pub(crate) receipts: Receipts,
+    unmatched: Unmatched,
+}
+
+#[derive(Debug, Default)]
+struct Unmatched {
+    count: u64,
+    warned: Option<Instant>,
+}
+
+impl<'r> Intake<'r> {
+    pub(crate) fn new(outlet: Outlet, rules: &'r Rules, session: Session, in_flight_max: u16) -> Self {
+        Self {
+            outlet,
+            rules,
+            session,
+            in_flight_max: usize::from(in_flight_max),
+            waiting: VecDeque::new(),
+            changes: VecDeque::new(),
+            under_way: None,
+            messages: 0,
+            bytes: 0,
+            live: None,
+            last: Origin::default(),
+            receipts: Receipts::default(),
+            unmatched: Unmatched::default(),
+        }
+    }
+
+    /// Payloads are kept up to this length.
+    pub(crate) fn payload_bytes_max(&self) -> usize {
+        self.rules.payload_bytes_max
+    }
+
+    /// Whether more may be taken from the broker.
+    pub(crate) fn has_room(&self) -> bool {
+        self.messages < self.in_flight_max && self.bytes < WAITING_BYTES_MAX
+    }
+
+    /// Whether anything is still to be delivered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.under_way.is_some() || !self.changes.is_empty() || self.waiting.iter().any(|w| self.may_go(w))
+    }
+
+    /// A connection is up; `session_present` as the broker says.
+    pub(crate) fn connected(&mut self, session_present: bool) {
+        self.last.connection += 1;
+        if session_present {
+            self.receipts.connected_again();
+            self.forget_repeatable();
+        } else {
+            self.last.session += 1;
+            self.receipts.session_began();
+            for waiting in &mut self.waiting {
+                waiting.repeatable = false;
+            }
+        }
+        self.live = Some(self.last);
+    }
+
+    /// The connection is gone.
+    pub(crate) fn disconnected(&mut self) {
+        self.live = None;
+    }
+
+    /// Nothing more is delivered that the broker will send again.
+    pub(crate) fn forget_repeatable(&mut self) {
+        let (messages, bytes) = (&mut self.messages, &mut self.bytes);
+        self.waiting.retain(|waiting| {
+            if waiting.repeatable {
+                *messages -= 1;
+                *bytes -= waiting.message.payload.len();
+            }
+            !waiting.repeatable
+        });
+    }
+
+    /// A message of the live connection.
+    pub(crate) fn arrived(&mut self, message: Publish) {
+        let Some(origin) = self.live else { return };
+        self.messages += 1;
+        self.bytes += message.payload.len();
+        let repeatable = message.packet.is_some() && self.session != Session::Clean;
+        self.waiting.push_back(Waiting { message, origin, repeatable });
+    }
+
+    /// The link came or went.
+    pub(crate) fn link(&mut self, down: Option<String>) {
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_back();
+        }
+        self.changes.push_back(LinkChange { device: None, down });
+    }
+
+    /// Delivers the next of what waits, and answers the PUBACKs that may go out on the live connection, in order.
+    /// Pends where nothing waits. May be dropped at any time.
+    ///
+    /// # Errors
+    /// The gateway has stopped.
+    pub(crate) async fn deliver(&mut self) -> Result<Vec<PacketId>, Closed> {
+        if self.under_way.is_none() {
+            self.under_way = self.next();
+        }
+        match &mut self.under_way {
+            Some(delivery) => delivery.done.as_mut().await?,
+            None => std::future::pending().await,
+        }
+        Ok(self.under_way.take().map(|delivery| self.settle(delivery)).unwrap_or_default())
+    }
+
+    fn may_go(&self, waiting: &Waiting) -> bool {
+        self.live.is_some() || !waiting.repeatable
+    }
+
+    fn next(&mut self) -> Option<Delivery> {
+        let outlet = self.outlet.clone();
+        if let Some(change) = self.changes.pop_front() {
+            let done = Box::pin(async move { outlet.link(change).await });
+            return Some(Delivery { done, owed: Vec::new(), messages: 0, bytes: 0 });
+        }
+        let (mut samples, mut owed, mut messages, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
+        let mut held = VecDeque::new();
+        while messages < BATCH_MESSAGES_MAX && samples.len() < BATCH_SAMPLES_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            if !self.may_go(&waiting) {
+                held.push_back(waiting);
+                continue;
+            }
+            messages += 1;
+            bytes += waiting.message.payload.len();
+            let (arrival, debt) = self.assess(&waiting);
+            owed.extend(debt);
+            if arrival == Arrival::New {
+                samples.append(&mut self.samples(&waiting.message));
+            }
+        }
+        held.append(&mut self.waiting);
+        self.waiting = held;
+        if messages == 0 {
+            return None;
+        }
+        let done: Pin<Box<dyn Future<Output = _> + Send>> = if samples.is_empty() {
+            Box::pin(std::future::ready(Ok(())))
+        } else {
+            Box::pin(async move { outlet.deliver(samples).await })
+        };
+        Some(Delivery { done, owed, messages, bytes })
+    }
+
+    /// Whether a message is durable already, and the PUBACK that it asks for. Asked in the order of arrival and never
+    /// while a delivery is under way, so that every receipt of an earlier message is there.
+    fn assess(&mut self, waiting: &Waiting) -> (Arrival, Option<Owed>) {
+        let message = &waiting.message;
+        let Some(packet) = message.packet else { return (Arrival::New, None) };
+        let receipt = Receipt { packet, fingerprint: Fingerprint::of(&message.topic, &message.payload) };
+        let owed = Owed { receipt, origin: waiting.origin };
+        if waiting.origin.session != self.last.session {
+            return (Arrival::New, Some(owed));
+        }
+        (self.receipts.arrived(receipt, message.dup), Some(owed))
+    }
+
+    fn samples(&mut self, message: &Publish) -> Vec<forebay_connectors::Sample> {
+        let Publish { topic, payload, payload_bytes, .. } = message;
+        let samples = self.rules.samples(Incoming { topic, payload, payload_bytes: *payload_bytes });
+        if samples.is_empty() {
+            self.unmatched.tell(topic);
+        }
+        samples
+    }
+
+    fn settle(&mut self, delivery: Delivery) -> Vec<PacketId> {
+        self.messages -= delivery.messages;
+        self.bytes -= delivery.bytes;
+        let mut acknowledged = Vec::with_capacity(delivery.owed.len());
+        for Owed { receipt, origin } in delivery.owed {
+            if origin.session != self.last.session {
+                continue;
+            }
+            self.receipts.stored(receipt);
+            if self.live == Some(origin) {
+                self.receipts.acknowledged(receipt.packet);
+                acknowledged.push(receipt.packet);
+            }
+        }
+        acknowledged
+    }
+}
+
+impl Unmatched {
+    fn tell(&mut self, topic: &str) {
+        self.count += 1;
+        let now = Instant::now();
+        if self.warned.is_none_or(|warned| now - warned >= WARN_EVERY) {
+            self.warned = Some(now);
+            warn!(topic, messages = self.count, "no [[connector.tag]] matches the topic, message dropped");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Every message once and in order, whatever the link and the gateway do: the intake between a model of a broker, which
+//! uses three packet ids again and again, and a gateway that answers late.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PACKET_IDS: std::ops::RangeInclusive<u16> = 1..=3;
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Publish,
+    Poll,
+    Answer,
+    Ping,
+    /// From now on nothing gets through, in neither direction, though nobody knows yet.
+    Break,
+    Cut,
+    Reconnect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Up,
+    Broken,
+    Down,
+}
+
+struct World<'r> {
+    intake: Intake<'r>,
+    gateway: Receiver<Parcels>,
+    unanswered: Option<Parcels>,
+    stored: Vec<i64>,
+    link: Link,
+    in_flight: VecDeque<(u16, u64)>,
+    queued: VecDeque<u64>,
+    published: u64,
+}
+
+impl World<'_> {
+    async fn step(&mut self, step: Step) {
+        match (step, self.link) {
+            (Step::Publish, _) => {
+                self.published += 1;
+                self.queued.push_back(self.published);
+            }
+            (Step::Poll, _) => self.poll().await,
+            (Step::Answer, _) => {
+                if let Some(parcels) = self.unanswered.take() {
+                    self.stored.extend(numbers(&parcels));
+                    parcels.receipt.send(()).unwrap();
+                }
+                self.poll().await;
+            }
+            (Step::Ping, Link::Up) => {
+                self.intake.receipts.ping_sent();
+                self.intake.receipts.ping_answered();
+            }
+            (Step::Ping, Link::Broken) => self.intake.receipts.ping_sent(),
+            (Step::Break, Link::Up) => self.link = Link::Broken,
+            (Step::Cut, Link::Up | Link::Broken) => {
+                self.link = Link::Down;
+                self.intake.disconnected();
+            }
+            (Step::Reconnect, Link::Down) => {
+                self.link = Link::Up;
+                self.intake.connected(true);
+                for (packet, number) in self.in_flight.clone() {
+                    self.intake.arrived(message(packet, number, true));
+                }
+            }
+            _ => {}
+        }
+        self.send();
+    }
+
+    async fn poll(&mut self) {
+        let acknowledged = tokio::select! {
+            biased;
+            acknowledged = self.intake.deliver() => acknowledged.unwrap(),
+            () = std::future::ready(()) => Vec::new(),
+        };
+        if let Ok(parcels) = self.gateway.try_recv() {
+            assert!(self.unanswered.is_none(), "one delivery at a time");
+            self.unanswered = Some(parcels);
+        }
+        for PacketId(packet) in acknowledged {
+            assert_ne!(self.link, Link::Down, "acknowledged on no connection");
+            let owed = self.in_flight.iter().position(|(id, _)| *id == packet);
+            if self.link == Link::Up {
+                let (_, number) = self.in_flight.remove(owed.expect("acknowledged twice")).unwrap();
+                assert!(self.stored.contains(&(number as i64)), "{number} is acknowledged and not durable");
+            }
+        }
+    }
+
+    /// The broker sends what it may; with a broken link it sends into the void.
+    fn send(&mut self) {
+        while self.link != Link::Down {
+            let free = PACKET_IDS.into_iter().find(|id| self.in_flight.iter().all(|(used, _)| used != id));
+            let (Some(packet), Some(number)) = (free, self.queued.front().copied()) else { return };
+            self.queued.pop_front();
+            self.in_flight.push_back((packet, number));
+            if self.link == Link::Up {
+                self.intake.arrived(message(packet, number, false));
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        self.step(Step::Cut).await;
+        self.step(Step::Reconnect).await;
+        for _ in 0..10 * (self.published + 1) {
+            self.step(Step::Answer).await;
+        }
+        assert!(self.in_flight.is_empty() && self.queued.is_empty() && !self.intake.is_busy());
+        assert_eq!((self.intake.messages, self.intake.bytes), (0, 0));
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => Just(Step::Publish),
+        4 => Just(Step::Poll),
+        4 => Just(Step::Answer),
+        2 => Just(Step::Ping),
+        1 => Just(Step::Break),
+        1 => Just(Step::Cut),
+        2 => Just(Step::Reconnect),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn each_message_is_stored_once_and_in_order(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (stored, published) = runtime.block_on(async {
+            let rules = rules();
+            let (outlet, gateway) = outlet(4);
+            let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+            intake.connected(false);
+            let (unanswered, stored, in_flight, queued) = (None, Vec::new(), VecDeque::new(), VecDeque::new());
+            let mut world = World { intake, gateway, unanswered, stored, link: Link::Up, in_flight, queued, published: 0 };
+            for step in steps {
+                world.step(step).await;
+            }
+            world.finish().await;
+            (world.stored, world.published)
+        });
+        prop_assert_eq!(stored, (1..=published as i64).collect::<Vec<_>>());
+    }
+}

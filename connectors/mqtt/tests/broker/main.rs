@@ -1,0 +1,8 @@
+//! The connector end to end: against mosquitto with paho-mqtt as the publisher, and against brokers that misbehave.
+
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod security;
+#[cfg(test)]
+mod support;
