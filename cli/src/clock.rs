@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use forebay_connectors::{Clock, Context, Uniform};
 use forebay_lake::keys::Random;
-use forebay_schemas::Timestamp;
+use forebay_schemas::{GatewayId, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// The gateway's clock, read once: a clock that is out of any range is an error before anything runs by it.
@@ -29,8 +29,8 @@ pub(crate) fn random() -> Random {
 }
 
 /// What connectors are lent.
-pub(crate) fn context() -> Context {
-    Context { clock: clock(), uniform: uniform() }
+pub(crate) fn context(gateway: GatewayId) -> Context {
+    Context { gateway, clock: clock(), uniform: uniform() }
 }
 
 fn uniform() -> Uniform {

@@ -10,6 +10,7 @@ use forebay_compactor::{LakeSettings, lake_settings};
 use forebay_config::{Document, Table};
 use forebay_gateway::{GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
 use forebay_jobs::Jobs;
+use forebay_schemas::GatewayId;
 use forebay_stream::kafka::KafkaSettings;
 use forebay_telemetry::{TelemetrySettings, telemetry};
 
@@ -57,7 +58,8 @@ impl Config {
         let lake = lake_settings(root);
         let keys = keys(root);
         let telemetry = telemetry(root);
-        let sources = connectors(root, &registry::CONNECTORS, &clock::context());
+        let id = gateway.as_ref().map_or_else(|| GatewayId::new("unknown").ok(), |gateway| Some(gateway.id.clone()))?;
+        let sources = connectors(root, &registry::CONNECTORS, &clock::context(id));
         let jobs = forebay_jobs::configure(root, &registry::JOBS);
         let gateway = gateway?;
         let keys = keys.map_or_else(|| gateway.data_dir.join("keys"), |path| place.folder().join(path));

@@ -1,6 +1,6 @@
 //! One TOML table that is being read key by key.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use toml::{
     Spanned,
@@ -54,6 +54,12 @@ impl<'d> Table<'d> {
         self.optional(key).unwrap_or(default)
     }
 
+    /// A path; a relative one starts from the file's own folder.
+    pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path: PathBuf = self.optional(key)?;
+        Some(self.document.folder().join(path))
+    }
+
     /// A key whose value is one of these words.
     pub fn choice<T: Clone>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let value = self.value(key)?;
@@ -81,14 +87,14 @@ impl<'d> Table<'d> {
     pub fn tables(&mut self, key: &'static str) -> Vec<Table<'d>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(array) = value.get_ref() else {
-            self.document.problem(value.span(), format!("{}: one or more tables [[…]] are expected", self.path(key)));
+            self.document.problem(value.span(), format!("{}: one or more tables [[…]] are expected", self.shown(key)));
             return Vec::new();
         };
         let mut tables = Vec::new();
         for item in array.iter() {
             match item.get_ref() {
                 DeValue::Table(table) => tables.push(self.child(key, item.span(), table)),
-                _ => self.document.problem(item.span(), format!("{}: a table is expected", self.path(key))),
+                _ => self.document.problem(item.span(), format!("{}: a table is expected", self.shown(key))),
             }
         }
         tables
@@ -103,7 +109,7 @@ impl<'d> Table<'d> {
     /// Notes a problem with a key's value, or with the table where the key is missing.
     pub fn problem(&self, key: &str, message: impl AsRef<str>) {
         let at = self.table.get(key).map_or_else(|| self.at.clone(), Spanned::span);
-        self.document.problem(at, format!("{}: {}", self.path(key), message.as_ref()));
+        self.document.problem(at, format!("{}: {}", self.shown(key), message.as_ref()));
     }
 
     /// Every key that nobody asked for is an error. To be called last.
@@ -118,7 +124,7 @@ impl<'d> Table<'d> {
                 } else {
                     near
                 };
-                self.document.problem(key.span(), format!("{}: unknown key{known}", self.path(name)));
+                self.document.problem(key.span(), format!("{}: unknown key{known}", self.shown(name)));
             }
         }
     }
@@ -129,14 +135,14 @@ impl<'d> Table<'d> {
     }
 
     fn child(&self, key: &str, at: Range<usize>, table: &'d DeTable<'d>) -> Table<'d> {
-        Table { document: self.document, name: self.path(key), at, table, asked: BTreeMap::new() }
+        Table { document: self.document, name: self.shown(key), at, table, asked: BTreeMap::new() }
     }
 
     fn noted<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, read: Result<T, String>) -> Option<T> {
-        read.map_err(|message| self.document.problem(value.span(), format!("{}: {message}", self.path(key)))).ok()
+        read.map_err(|message| self.document.problem(value.span(), format!("{}: {message}", self.shown(key)))).ok()
     }
 
-    fn path(&self, key: &str) -> String {
+    fn shown(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use forebay_config::Table;
-use forebay_schemas::{DeviceId, ErrorKind, TagName, Timestamp};
+use forebay_schemas::{DeviceId, ErrorKind, GatewayId, TagName, Timestamp};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,8 @@ pub type Uniform = Arc<dyn Fn() -> f64 + Send + Sync>;
 /// What the gateway lends its connectors.
 #[derive(Clone)]
 pub struct Context {
+    /// Whose connectors they are: two gateways must not pass for one another.
+    pub gateway: GatewayId,
     /// The clock.
     pub clock: Clock,
     /// Chance.

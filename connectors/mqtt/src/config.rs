@@ -154,9 +154,9 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
 fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<TlsFiles> {
     let (mut ca, mut chain, mut key, mut name) = (None, None, None, None);
     if let Some(mut table) = table {
-        ca = table.optional::<PathBuf>("ca_file");
-        chain = table.optional::<PathBuf>("cert_file");
-        key = table.optional::<PathBuf>("key_file");
+        ca = table.path("ca_file");
+        chain = table.path("cert_file");
+        key = table.path("key_file");
         name = table.optional::<String>("server_name");
         if chain.is_some() != key.is_some() {
             let there = if chain.is_some() { "cert_file" } else { "key_file" };

@@ -3,7 +3,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use forebay_config::{Document, Table};
 use forebay_connectors::{Connector, ConnectorError, ConnectorKind, Context, Declared, Outlet};
-use forebay_schemas::Timestamp;
+use forebay_schemas::{GatewayId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Deadband, connectors, gateway, spool};
@@ -37,7 +37,7 @@ impl ConnectorKind for SilentKind {
 }
 
 fn context() -> Context {
-    Context { clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.5) }
+    Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.5) }
 }
 
 #[test]

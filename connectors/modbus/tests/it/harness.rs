@@ -7,7 +7,7 @@ use forebay_connectors::{
     Connector, ConnectorError, ConnectorKind, Context, Delivery, LinkChange, Parcel, Sample, outlet,
 };
 use forebay_modbus::ModbusKind;
-use forebay_schemas::{Quality, Timestamp, Value};
+use forebay_schemas::{GatewayId, Quality, Timestamp, Value};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -25,7 +25,7 @@ pub(crate) const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connector for a file with one `[[connector]]`.
 pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
-    let context = Context { clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.0) };
+    let context = Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.0) };
     let read = Document::new(Path::new("forebay.toml"), text, &|_| None).read(|root| {
         let mut connectors = root.tables("connector");
         let connector = connectors.first_mut()?;

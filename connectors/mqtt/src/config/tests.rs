@@ -2,7 +2,7 @@ use std::{path::Path, sync::Arc};
 
 use forebay_config::Document;
 use forebay_connectors::Declared;
-use forebay_schemas::Timestamp;
+use forebay_schemas::{GatewayId, Timestamp};
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn read(connector: &str, tags: &str) -> Result<Settings, String> {
 }
 
 fn configured(connector: &str, tags: &str) -> Result<Mqtt, String> {
-    let context = Context { clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.5) };
+    let context = Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.5) };
     let text = format!("[[connector]]\nname = \"cells\"\n{connector}\n{tags}");
     let document = Document::new(Path::new("f.toml"), &text, &|_| None);
     let read = document.read(|root| {
@@ -30,7 +30,7 @@ fn defaults_are_those_of_the_contract() {
     let seen = (settings.host.as_str(), settings.port, settings.version, settings.qos, settings.in_flight_max);
     assert_eq!(seen, ("broker", 1883, Version::V5, 1, 1024));
     assert_eq!(settings.session, Session::Kept { expiry_seconds: 86_400 });
-    assert_eq!((settings.client_id.as_str(), settings.topics), ("forebay-cells", vec!["site/+/cell/+".to_owned()]));
+    assert_eq!((settings.client_id.as_str(), settings.topics), ("forebay-g1-cells", vec!["site/+/cell/+".to_owned()]));
     let answer_in = settings.keep_alive.mul_f64(0.45);
     assert!(answer_in < Duration::from_secs(5), "a silent broker is seen within 5 s");
 }

@@ -7,7 +7,7 @@ use std::{
 use forebay_config::Document;
 use forebay_connectors::{Connector, ConnectorKind, Context, Delivery, Parcel, Sample, outlet};
 use forebay_mqtt::MqttKind;
-use forebay_schemas::{Timestamp, Value};
+use forebay_schemas::{GatewayId, Timestamp, Value};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ pub(crate) struct Gateway {
 
 /// The connector of a configuration.
 pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
-    let context = Context { clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.0) };
+    let context = Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.0) };
     let document = Document::new(Path::new("forebay.toml"), text, &|_| None);
     let read = document.read(|root| {
         let mut connectors = root.tables("connector");
