@@ -2,7 +2,7 @@
 
 Arguments: protocol, host, port, how many. Prints one line of JSON and ends.
   modbus  {"samples": [[machine, ambient, number], ...], "exceptions": [code, ...]}
-  opcua   [[name, value, source timestamp], ...]
+  opcua   [[name, value as text, source timestamp], ...]
   mqtt    [[topic, payload, qos, retained], ...]
 """
 
@@ -44,7 +44,7 @@ def opcua(host, port, count):
         class Handler:
             def datachange_notification(self, node, value, data):
                 stamp = data.monitored_item.Value.SourceTimestamp
-                changes.put_nowait([node.nodeid.Identifier, value, stamp.isoformat()])
+                changes.put_nowait([node.nodeid.Identifier, repr(value), stamp.isoformat()])
 
         async with Client(f"opc.tcp://{host}:{port}") as client:
             subscription = await client.create_subscription(250, Handler())
