@@ -1,6 +1,6 @@
 """Clients of the plant, none of them ours: pymodbus 3.16, asyncua 2.1, paho-mqtt 2.
 
-Arguments: protocol, host, port, how many. Prints one line of JSON and ends.
+Arguments: protocol, host, port, how many. Prints "connected" after the first value, then one line of JSON, and ends.
   modbus  {"samples": [[machine, ambient, number], ...], "exceptions": [code, ...]}
   opcua   [[name, value as text, source timestamp], ...]
   mqtt    [[topic, payload, qos, retained], ...]
@@ -22,6 +22,8 @@ def modbus(host, port, count):
     for _ in range(count):
         registers = client.read_holding_registers(0, count=6).registers
         parts = zip((0, 2, 4), (client.DATATYPE.FLOAT32, client.DATATYPE.FLOAT32, client.DATATYPE.UINT32))
+        if len(samples) == 1:
+            print("connected", flush=True)
         samples.append([client.convert_from_registers(registers[at : at + 2], kind) for at, kind in parts])
         time.sleep(0.05)
     replies = [
@@ -50,7 +52,9 @@ def opcua(host, port, count):
             subscription = await client.create_subscription(250, Handler())
             nodes = [client.get_node(f"ns=2;s=Press.{name}") for name in ("Cpu", "Temperature", "Cycle")]
             await subscription.subscribe_data_change(nodes, queuesize=100)
-            return [await asyncio.wait_for(changes.get(), 10) for _ in range(count)]
+            taken = [await asyncio.wait_for(changes.get(), 10)]
+            print("connected", flush=True)
+            return taken + [await asyncio.wait_for(changes.get(), 10) for _ in range(count - 1)]
 
     return asyncio.run(collect())
 
@@ -64,7 +68,9 @@ def mqtt(host, port, count):
     client.on_message = lambda _client, _data, m: messages.put([m.topic, m.payload.decode(), m.qos, m.retain])
     client.connect(host, port)
     client.loop_start()
-    taken = [messages.get(timeout=10) for _ in range(count)]
+    taken = [messages.get(timeout=10)]
+    print("connected", flush=True)
+    taken += [messages.get(timeout=10) for _ in range(count - 1)]
     client.disconnect()
     client.loop_stop()
     return taken

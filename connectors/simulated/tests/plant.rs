@@ -1,5 +1,7 @@
 //! Each server of the plant answers a client that is not ours, with the shipped data, and ends when it is told to.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot set up ends it")]
+
 use std::{
     fs::File,
     io::{ErrorKind, Read},
@@ -14,9 +16,9 @@ use forebay_schemas::Timestamp;
 use forebay_simulated::{Clock, Pace, Plant, Scenario, Served, configuration};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
-    process::Command,
+    process::{Child, Command},
     time::{sleep, timeout},
 };
 
@@ -36,7 +38,7 @@ fn address(url: &str) -> String {
     url.split_once("://").unwrap().1.to_owned()
 }
 
-async fn peer(protocol: &str, url: &str, count: usize) -> Value {
+fn command(protocol: &str, url: &str, count: usize) -> Command {
     let python = std::env::var("FOREBAY_TEST_PYTHON").expect(
         "FOREBAY_TEST_PYTHON is not set: name a Python with pymodbus, asyncua and paho-mqtt, or run `cargo xtask test`",
     );
@@ -46,9 +48,24 @@ async fn peer(protocol: &str, url: &str, count: usize) -> Value {
     let mut command = Command::new(python);
     command.arg(script).args([protocol, host, port, &count.to_string()]);
     command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = timeout(PATIENCE, command.output()).await.expect("the peer takes too long").unwrap();
+    command
+}
+
+/// What a peer has taken.
+async fn peer(protocol: &str, url: &str, count: usize) -> Value {
+    let output = timeout(PATIENCE, command(protocol, url, count).output()).await.expect("it takes too long").unwrap();
     assert!(output.status.success(), "{protocol}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+/// A peer that has its first value and wants more than it will get.
+async fn lasting_peer(protocol: &str, url: &str) -> Child {
+    let mut child = command(protocol, url, 1_000_000).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(PATIENCE, lines.next_line()).await.expect("it connects in time").unwrap();
+    assert_eq!(line.as_deref(), Some("connected"), "{protocol}");
+    child
 }
 
 /// The number behind a key of flat JSON, exactly: `serde_json` may miss a double's last bit.
@@ -184,7 +201,12 @@ async fn stopping_ends_listeners_and_connections() {
     for address in &addresses {
         connections.push(TcpStream::connect(address).await.unwrap());
     }
-    timeout(Duration::from_secs(5), plant.stop()).await.expect("the plant ends in time");
+    let urls = [("modbus", plant.modbus_url()), ("opcua", plant.opcua_url()), ("mqtt", plant.mqtt_url())];
+    let mut peers = Vec::new();
+    for (protocol, url) in &urls {
+        peers.push(lasting_peer(protocol, url).await);
+    }
+    timeout(Duration::from_secs(4), plant.stop()).await.expect("the plant ends in time, and is not cut off");
     for (connection, address) in connections.into_iter().zip(&addresses) {
         assert!(has_ended(connection).await, "{address} is still connected");
         let refused = TcpStream::connect(address).await.expect_err("the listener has ended");
