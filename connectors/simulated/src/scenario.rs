@@ -67,7 +67,7 @@ impl Pace {
 }
 
 impl Default for Pace {
-    /// 35 ms a sample: the whole recording in 45 s, its failure from about 32 s on as labelled, and to be seen from 36 s on.
+    /// 35 ms a sample: the whole recording in 45 s, labelled as failing from 35 s on, far from all before from 37 s on.
     fn default() -> Self {
         Self(Duration::from_millis(35))
     }
