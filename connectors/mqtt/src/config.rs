@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use forebay_config::{Bytes, Secret, Table};
 use forebay_connectors::{Connector, ConnectorKind, Context};
-use forebay_schemas::{DeviceId, TagName, path_segment};
+use forebay_schemas::{DeviceId, GatewayId, TagName, path_segment};
 use rustls_pki_types::ServerName;
 use url::{Host, Url};
 
@@ -68,7 +68,7 @@ fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) ->
     if payload_max.0 == 0 || payload_max.0 > PAYLOAD_MAX_MAX {
         connector.problem("max_payload", "from \"1B\" to \"256MiB\" is expected");
     }
-    let client_id = client_id(connector, &name);
+    let client_id = client_id(connector, &context.gateway, &name);
     let (user, password) = (connector.optional::<String>("user"), connector.optional::<Secret>("password"));
     if password.is_some() && user.is_none() {
         connector.problem("password", "user is missing");
@@ -279,9 +279,10 @@ fn qos(connector: &mut Table<'_>) -> Option<u8> {
     }
 }
 
-/// One name for one connector: two sessions of the same name end each other.
-fn client_id(connector: &mut Table<'_>, name: &str) -> Option<String> {
-    let id = connector.optional::<String>("client_id").unwrap_or_else(|| format!("forebay-{}", path_segment(name)));
+/// One name for one connector of one gateway: two sessions of the same name end each other.
+fn client_id(connector: &mut Table<'_>, gateway: &GatewayId, name: &str) -> Option<String> {
+    let given = connector.optional::<String>("client_id");
+    let id = given.unwrap_or_else(|| format!("forebay-{}-{}", gateway.path_segment(), path_segment(name)));
     if id.is_empty() || id.len() > 65_535 || id.contains('\0') {
         connector.problem("client_id", "a text of 1 to 65535 bytes without U+0000 is expected");
         return None;

@@ -286,13 +286,13 @@ impl Reader<'_, '_> {
         if let Some(integer) = number.as_u64() {
             return (Some(Value::U64(integer)), self.status.clone());
         }
-        let double = number.as_f64();
+        // serde_json may miss a double's last bit: the digits are read again, to the nearest double.
+        let digits = self.document.digits(number, place);
+        let double = digits.parse::<f64>().ok().or_else(|| number.as_f64());
         let value = double.map(Value::F64);
-        // Only a double beyond 64 bits can stand for an integer: no other is looked up.
         if double.is_none_or(|double| double.abs() < BEYOND_64_BITS) {
             return (value, self.status.clone());
         }
-        let digits = self.document.digits(number, place);
         let long_integer = digits.chars().all(|c| c.is_ascii_digit() || c == '-');
         if long_integer && self.status == Status::GOOD {
             let reason = format!("the integer {} has more than 64 bits and is rounded", shown(&digits));
@@ -307,7 +307,7 @@ fn raw(text: &str) -> Value {
     let word = text.trim();
     match serde_json::from_str::<Json>(word) {
         Ok(Json::Bool(truth)) => Value::Bool(truth),
-        Ok(Json::Number(number)) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+        Ok(Json::Number(number)) => match (number.as_i64(), number.as_u64(), word.parse::<f64>().ok()) {
             (Some(integer), ..) => Value::I64(integer),
             (None, Some(integer), _) => Value::U64(integer),
             // A longer integer stays a text: raw payloads are often identifiers, and a double would round it.
