@@ -141,7 +141,7 @@ pub async fn import(
     let state = lake.table(&READINGS)?.snapshot().await?.state_of(&app_id).await?;
     let (next_row, mark) = match state {
         Some(number) => {
-            let found = lake.keeper().load(lake.table(&READINGS)?, &app_id, number).await?;
+            let found: StreamState = lake.keeper().load(lake.table(&READINGS)?, &app_id, number).await?;
             (found.next_offset, found.epochs.first().map_or(0, |epoch| epoch.mark))
         }
         None => (0, 0),
@@ -274,6 +274,7 @@ impl Run<'_> {
                 epoch: self.epoch.0,
                 mark,
                 closed: false,
+                quarantined: 0,
             }],
         );
         let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, batches: &[batch] };
