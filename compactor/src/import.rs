@@ -20,7 +20,10 @@ use forebay_schemas::{
 };
 use thiserror::Error;
 
-use crate::ingest::{Step, commit};
+use crate::{
+    event_time::{self, MAX_SKEW},
+    ingest::{Step, commit},
+};
 use quarantine::BadRow;
 use source::{Layout, Survey};
 
@@ -31,11 +34,6 @@ const IMPORT_LANE: Lane = Lane(i32::MAX as u32);
 
 /// A chunk ends with the row that brings it to this many readings.
 const CHUNK_READINGS: usize = 500_000;
-
-/// Event times before this are no times of a device: 2000-01-01.
-const EVENT_TIME_MIN: Timestamp = Timestamp::from_nanos(946_684_800_000_000_000);
-/// How far ahead of the gateway's clock a device's may be.
-const MAX_SKEW_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
 
 /// What an import did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,8 +169,7 @@ impl Rows<'_> {
             std::str::from_utf8(cell).map_err(|_| format!("field {} is not UTF-8", at + 1))
         };
         let event_time = time::parse(text(self.layout.time)?.trim(), &self.spec.time_format, &self.spec.time_zone)?;
-        let latest = self.now.nanos().saturating_add(MAX_SKEW_NANOS);
-        if event_time < EVENT_TIME_MIN || event_time.nanos() > latest {
+        if !event_time::is_plausible(event_time, self.now, MAX_SKEW) {
             return Err("its time is before the year 2000 or more than a day ahead of the clock here".into());
         }
         let device = match (&self.spec.device, self.layout.device) {
