@@ -19,6 +19,7 @@ mod times;
 
 use std::{sync::Arc, time::Duration};
 
+use datafusion::error::DataFusionError;
 use forebay_lake::LakeError;
 use forebay_schemas::{ErrorKind, InvalidName, Timestamp};
 use forebay_stream::StreamError;
@@ -98,6 +99,13 @@ pub enum CompactorError {
         #[source]
         source: InvalidName,
     },
+    /// What the tables hold could not be counted.
+    #[error("windows: {source}")]
+    Query {
+        /// Why.
+        #[source]
+        source: Box<DataFusionError>,
+    },
     /// A task panicked, which is a defect of this program.
     #[error("{place}: stopped by a defect of this program; its log has the panic's message")]
     Panicked {
@@ -113,6 +121,8 @@ impl CompactorError {
             Self::Lake { source, .. } => source.kind(),
             Self::Stream { source, .. } => source.kind(),
             Self::State { .. } => ErrorKind::Corrupt,
+            // A file that a merge replaced meanwhile, a store that failed: the next query may succeed.
+            Self::Query { .. } => ErrorKind::Retry,
             Self::Panicked { .. } => ErrorKind::Fatal,
         }
     }

@@ -21,8 +21,10 @@ use forebay_schemas::{
 use thiserror::Error;
 
 use crate::{
+    CompactorError, WindowSettings,
     event_time::{self, MAX_SKEW},
     ingest::{Step, commit},
+    windows::close_imported,
 };
 use quarantine::BadRow;
 use source::{Layout, Survey};
@@ -44,6 +46,8 @@ pub struct ImportOutcome {
     pub readings: u64,
     /// Readings that this run committed.
     pub committed: u64,
+    /// Windows that this run closed.
+    pub windows: u64,
     /// Rows that could not be read.
     pub quarantined: u64,
 }
@@ -106,6 +110,9 @@ pub enum ImportError {
     /// The tables.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The readings are committed, but their windows are not closed.
+    #[error("the readings are in the table, but their windows could not be closed: {0}; import the file again")]
+    Windows(#[source] CompactorError),
 }
 
 impl ImportError {
@@ -113,15 +120,17 @@ impl ImportError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Lake(error) => error.kind(),
+            Self::Windows(error) => error.kind(),
             Self::Open { .. } => ErrorKind::Retry,
             _ => ErrorKind::Reject,
         }
     }
 }
 
-/// Imports a file and answers what is in the table after it.
+/// Imports a file, closes its windows, and answers what is in the table after it.
 ///
-/// `now` is the gateway's clock: the readings' observed time.
+/// `now` is the gateway's clock: the readings' observed time. Windows that a live stream's watermark has not passed yet
+/// are left to [`crate::run_windows`].
 ///
 /// # Errors
 /// What was committed before an error stays, and the same call goes on behind it.
@@ -129,6 +138,7 @@ pub async fn import(
     spec: &ImportSpec,
     gateway: &GatewayId,
     lake: &LakeWriter,
+    windows: &WindowSettings,
     now: Timestamp,
 ) -> Result<ImportOutcome, ImportError> {
     let Survey { layout, digest } = source::survey(spec)?;
@@ -148,7 +158,9 @@ pub async fn import(
     let lane = LaneId { gateway: gateway.clone(), lane: IMPORT_LANE };
     let mut run =
         Run { lake, app_id, lane, epoch, state, committed_row: next_row, mark, chunk: Vec::new(), bad: Vec::new() };
-    run.take(&rows).await
+    let mut outcome = run.take(&rows).await?;
+    outcome.windows = close_imported(lake, windows, &spec.site, now).await.map_err(ImportError::Windows)?;
+    Ok(outcome)
 }
 
 /// How a row becomes readings.
@@ -216,7 +228,7 @@ struct Run<'a> {
 impl Run<'_> {
     async fn take(&mut self, rows: &Rows<'_>) -> Result<ImportOutcome, ImportError> {
         let read = |source| ImportError::Read { file: rows.spec.file.clone(), source };
-        let mut outcome = ImportOutcome { rows: 0, readings: self.mark, committed: 0, quarantined: 0 };
+        let mut outcome = ImportOutcome { rows: 0, readings: self.mark, committed: 0, windows: 0, quarantined: 0 };
         let mut first_bad = None;
         let mut records = source::records(rows.spec)?;
         let mut record = ByteRecord::new();

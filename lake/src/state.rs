@@ -20,7 +20,7 @@ use crate::{
     LakeError,
     hex::hex,
     keys::{FileKeyring, KeyError, Random, SecretKey, random_bytes},
-    table::LakeTable,
+    table::{LakeTable, Snapshot},
 };
 
 pub use model::{DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState};
@@ -122,6 +122,26 @@ impl StateKeeper {
             return Err(fail("it is of a later release: update this program"));
         }
         serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))
+    }
+
+    /// The states that count in a snapshot of a table, of every stream.
+    ///
+    /// # Errors
+    /// As [`StateKeeper::load`], and when the log or the store cannot be read.
+    pub async fn states<S: DeserializeOwned>(
+        &self,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<S>, LakeError> {
+        let folder = Path::from_iter(["_forebay", "state"]);
+        let found = table.store().list_with_delimiter(Some(&folder)).await?;
+        let mut states = Vec::new();
+        for app_id in found.common_prefixes.iter().filter_map(|folder| folder.filename()) {
+            if let Some(number) = snapshot.state_of(app_id).await? {
+                states.push(self.load(table, app_id, number).await?);
+            }
+        }
+        Ok(states)
     }
 
     fn seal<S: Serialize>(&self, path: &Path, state: &S, random: &Random) -> Result<Vec<u8>, LakeError> {

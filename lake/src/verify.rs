@@ -18,7 +18,6 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int32Type, Int64Type},
 };
-use futures::TryStreamExt as _;
 use object_store::{ObjectStoreExt as _, path::Path};
 
 use crate::{
@@ -26,7 +25,7 @@ use crate::{
     keys::KeyDecrypter,
     parquet_file,
     state::StreamState,
-    table::{LakeTable, Snapshot},
+    table::LakeTable,
     writer::{SHA256_TAG, keks, tag},
 };
 use account::{Accounts, compare};
@@ -151,7 +150,8 @@ pub async fn verify(
             Err(fault) => drop(report.faults.insert(fault)),
         }
     }
-    let accounts = accounts(table, &snapshot, keeper).await?;
+    let mut accounts = Accounts::default();
+    keeper.states::<StreamState>(table, &snapshot).await?.into_iter().for_each(|state| accounts.add(state));
     compare(seqs, accounts, &mut report);
     Ok(report)
 }
@@ -214,20 +214,4 @@ fn flush(run: Option<(EpochKey, Vec<u64>)>, seqs: &mut BTreeMap<EpochKey, Vec<u6
     if let Some((key, run)) = run {
         seqs.entry(key).or_default().extend(run);
     }
-}
-
-/// What was taken, from the states that the table's log names.
-async fn accounts(table: &LakeTable, snapshot: &Snapshot, keeper: &StateKeeper) -> Result<Accounts, LakeError> {
-    let folder = Path::from_iter(["_forebay", "state"]);
-    let objects: Vec<_> = table.store().list(Some(&folder)).try_collect().await?;
-    let app_ids: BTreeSet<String> = objects
-        .iter()
-        .filter_map(|object| object.location.parts().nth(2).map(|part| part.as_ref().to_owned()))
-        .collect();
-    let mut accounts = Accounts::default();
-    for app_id in app_ids {
-        let Some(number) = snapshot.state_of(&app_id).await? else { continue };
-        accounts.add(keeper.load::<StreamState>(table, &app_id, number).await?);
-    }
-    Ok(accounts)
 }

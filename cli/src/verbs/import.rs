@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
-use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, import};
+use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, WindowSettings, import};
 use forebay_schemas::{DeviceId, SiteId};
 use jiff::tz::TimeZone;
 
@@ -75,7 +75,7 @@ impl Args {
 pub(crate) async fn run(dir: &DataDir, args: Args) -> anyhow::Result<ExitCode> {
     let spec = args.spec()?;
     let lake = dir.writer().await?;
-    let outcome = import(&spec, &DataDir::gateway()?, &lake, now()?).await?;
+    let outcome = import(&spec, &DataDir::gateway()?, &lake, &WindowSettings::default(), now()?).await?;
     let earlier = outcome.readings - outcome.committed;
     eprintln!(
         "{}: {} rows, {} readings committed, {earlier} were there before, {} rows quarantined",
