@@ -20,7 +20,12 @@ use forebay_schemas::{
 };
 use thiserror::Error;
 
-use crate::ingest::{Step, commit};
+use crate::{
+    CompactorError, WindowSettings,
+    event_time::{self, MAX_SKEW},
+    ingest::{Step, commit},
+    windows::close_imported,
+};
 use quarantine::BadRow;
 use source::{Layout, Survey};
 
@@ -32,11 +37,6 @@ const IMPORT_LANE: Lane = Lane(i32::MAX as u32);
 /// A chunk ends with the row that brings it to this many readings.
 const CHUNK_READINGS: usize = 500_000;
 
-/// Event times before this are no times of a device: 2000-01-01.
-const EVENT_TIME_MIN: Timestamp = Timestamp::from_nanos(946_684_800_000_000_000);
-/// How far ahead of the gateway's clock a device's may be.
-const MAX_SKEW_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
-
 /// What an import did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportOutcome {
@@ -46,6 +46,8 @@ pub struct ImportOutcome {
     pub readings: u64,
     /// Readings that this run committed.
     pub committed: u64,
+    /// Windows that this run closed.
+    pub windows: u64,
     /// Rows that could not be read.
     pub quarantined: u64,
 }
@@ -108,6 +110,9 @@ pub enum ImportError {
     /// The tables.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The readings are committed, but their windows are not closed.
+    #[error("the readings are in the table, but their windows could not be closed: {0}; import the file again")]
+    Windows(#[source] CompactorError),
 }
 
 impl ImportError {
@@ -115,15 +120,17 @@ impl ImportError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Lake(error) => error.kind(),
+            Self::Windows(error) => error.kind(),
             Self::Open { .. } => ErrorKind::Retry,
             _ => ErrorKind::Reject,
         }
     }
 }
 
-/// Imports a file and answers what is in the table after it.
+/// Imports a file, closes its windows, and answers what is in the table after it.
 ///
-/// `now` is the gateway's clock: the readings' observed time.
+/// `now` is the gateway's clock: the readings' observed time. Windows that a live stream's watermark has not passed yet
+/// are left to [`crate::run_windows`].
 ///
 /// # Errors
 /// What was committed before an error stays, and the same call goes on behind it.
@@ -131,6 +138,7 @@ pub async fn import(
     spec: &ImportSpec,
     gateway: &GatewayId,
     lake: &LakeWriter,
+    windows: &WindowSettings,
     now: Timestamp,
 ) -> Result<ImportOutcome, ImportError> {
     let Survey { layout, digest } = source::survey(spec)?;
@@ -141,7 +149,7 @@ pub async fn import(
     let state = lake.table(&READINGS)?.snapshot().await?.state_of(&app_id).await?;
     let (next_row, mark) = match state {
         Some(number) => {
-            let found = lake.keeper().load(lake.table(&READINGS)?, &app_id, number).await?;
+            let found: StreamState = lake.keeper().load(lake.table(&READINGS)?, &app_id, number).await?;
             (found.next_offset, found.epochs.first().map_or(0, |epoch| epoch.mark))
         }
         None => (0, 0),
@@ -150,7 +158,9 @@ pub async fn import(
     let lane = LaneId { gateway: gateway.clone(), lane: IMPORT_LANE };
     let mut run =
         Run { lake, app_id, lane, epoch, state, committed_row: next_row, mark, chunk: Vec::new(), bad: Vec::new() };
-    run.take(&rows).await
+    let mut outcome = run.take(&rows).await?;
+    outcome.windows = close_imported(lake, windows, &spec.site, now).await.map_err(ImportError::Windows)?;
+    Ok(outcome)
 }
 
 /// How a row becomes readings.
@@ -171,8 +181,7 @@ impl Rows<'_> {
             std::str::from_utf8(cell).map_err(|_| format!("field {} is not UTF-8", at + 1))
         };
         let event_time = time::parse(text(self.layout.time)?.trim(), &self.spec.time_format, &self.spec.time_zone)?;
-        let latest = self.now.nanos().saturating_add(MAX_SKEW_NANOS);
-        if event_time < EVENT_TIME_MIN || event_time.nanos() > latest {
+        if !event_time::is_plausible(event_time, self.now, MAX_SKEW) {
             return Err("its time is before the year 2000 or more than a day ahead of the clock here".into());
         }
         let device = match (&self.spec.device, self.layout.device) {
@@ -219,7 +228,7 @@ struct Run<'a> {
 impl Run<'_> {
     async fn take(&mut self, rows: &Rows<'_>) -> Result<ImportOutcome, ImportError> {
         let read = |source| ImportError::Read { file: rows.spec.file.clone(), source };
-        let mut outcome = ImportOutcome { rows: 0, readings: self.mark, committed: 0, quarantined: 0 };
+        let mut outcome = ImportOutcome { rows: 0, readings: self.mark, committed: 0, windows: 0, quarantined: 0 };
         let mut first_bad = None;
         let mut records = source::records(rows.spec)?;
         let mut record = ByteRecord::new();
@@ -274,6 +283,7 @@ impl Run<'_> {
                 epoch: self.epoch.0,
                 mark,
                 closed: false,
+                quarantined: 0,
             }],
         );
         let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, batches: &[batch] };

@@ -3,6 +3,8 @@
 use forebay_lake::{Attempt, LakeError, LakeWriter, StreamState, partition_rows, readings_partition};
 use forebay_schemas::{Timestamp, table::READINGS, wire::ReadingBatch};
 
+use crate::failpoint::{Failpoint, failpoint};
+
 /// One step of a stream, to be committed at once.
 pub struct Step<'a> {
     /// The stream and partition, as [`forebay_lake::StateKeeper::app_id`] names them.
@@ -26,9 +28,11 @@ pub async fn commit(lake: &LakeWriter, step: Step<'_>, now: Timestamp) -> Result
         let folder = readings_partition(&partition);
         adds.push(lake.put(readings, partition.rows, &folder, Some(&partition.site), now).await?);
     }
+    failpoint(Failpoint::AfterFileWrite);
     let to_state = lake.keeper().store(readings, step.app_id, step.from_state, step.state, lake.random()).await?;
     let attempt =
         Attempt { id: lake.id()?, app_id: step.app_id.to_owned(), from_state: step.from_state, to_state, adds };
     readings.commit(&attempt).await?;
+    failpoint(Failpoint::AfterCommit);
     Ok(to_state)
 }

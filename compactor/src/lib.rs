@@ -1,11 +1,21 @@
 //! Forebay's way into the lake: readings become files become commits, each reading exactly once.
 //!
 //! Invariants kept here: a commit carries files and the state that says what they hold, together (E5); a chunk is
-//! committed whole or not at all, so a restart goes on behind the last one. Not here yet: consuming a stream (E4, E6)
-//! and closing windows (E11).
+//! committed whole or not at all, so a restart goes on behind the last one; a stream's readings are taken only
+//! contiguously, and what is missing is told (E4); a window is closed by watermark, once a revision (E11).
 
+mod consume;
+mod event_time;
+mod failpoint;
 mod import;
 mod ingest;
+mod settings;
+mod windows;
 
+pub use consume::{Clock, CompactorError, ConsumeSettings, Progress, run};
+pub use event_time::MAX_SKEW;
+pub use failpoint::{Failpoint, failpoint};
 pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};
 pub use ingest::{Step, commit};
+pub use settings::{LakeSettings, ProfileChoice, S3Settings, lake_settings};
+pub use windows::{WindowSettings, close_windows, run_windows};

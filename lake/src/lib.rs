@@ -27,7 +27,9 @@ pub use local_store::SyncedLocalStore;
 pub use rows::{PartitionRows, partition_rows};
 pub use scan::session;
 pub use schema::file_schema;
-pub use state::{EpochMark, StateKeeper, StreamState};
+pub use state::{
+    DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StateKeeper, StreamState,
+};
 pub use table::{Lake, LakeTable, Snapshot};
 pub use verify::{Fault, Report, verify};
 pub use writer::readings_partition;

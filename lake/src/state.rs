@@ -4,20 +4,26 @@
 //! transaction in the Delta log names the number that counts. Objects that no commit names are leftovers of
 //! attempts that did not land; their numbers are skipped.
 
+mod model;
+#[cfg(test)]
+mod tests;
+
 use forebay_schemas::table::TABLE_FORMAT_VERSION;
 use object_store::{ObjectStoreExt as _, PutMode, path::Path};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hmac,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     LakeError,
     hex::hex,
     keys::{FileKeyring, KeyError, Random, SecretKey, random_bytes},
-    table::LakeTable,
+    table::{LakeTable, Snapshot},
 };
+
+pub use model::{DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState};
 
 /// Secrets of the keyring that never rotate: they name streams and seal state objects.
 const IDENTITY_SECRET: &str = "forebay.identity";
@@ -25,41 +31,6 @@ const STATE_SECRET: &str = "forebay.state";
 
 /// First bytes of every state object.
 const MAGIC: &[u8; 4] = b"FBST";
-
-/// What has been taken of one (stream, partition).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StreamState {
-    /// Version of this object's layout: [`TABLE_FORMAT_VERSION`].
-    pub format: u32,
-    /// The lowest offset not yet taken.
-    pub next_offset: u64,
-    /// Per gateway, lane and epoch, what was taken.
-    pub epochs: Vec<EpochMark>,
-}
-
-/// What has been taken of one epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EpochMark {
-    /// The gateway.
-    pub gateway: String,
-    /// Its lane.
-    pub lane: u32,
-    /// The epoch.
-    pub epoch: u64,
-    /// Every seq up to this one has been taken.
-    pub mark: u64,
-    /// The epoch has ended at `mark`.
-    pub closed: bool,
-}
-
-impl StreamState {
-    /// A state in the layout of this release.
-    pub fn new(next_offset: u64, epochs: Vec<EpochMark>) -> Self {
-        Self { format: TABLE_FORMAT_VERSION, next_offset, epochs }
-    }
-}
 
 /// Seals state objects and names streams, with secrets that never rotate.
 pub struct StateKeeper {
@@ -100,12 +71,12 @@ impl StateKeeper {
     ///
     /// # Errors
     /// When the store fails. A number that was taken meanwhile is skipped.
-    pub async fn store(
+    pub async fn store<S: Serialize + Sync>(
         &self,
         table: &LakeTable,
         app_id: &str,
         after: Option<i64>,
-        state: &StreamState,
+        state: &S,
         random: &Random,
     ) -> Result<i64, LakeError> {
         let mut number = after.map_or(1, |n| n + 1);
@@ -126,7 +97,12 @@ impl StateKeeper {
     ///
     /// # Errors
     /// [`LakeError::State`] when it is missing, damaged, of a later release or sealed with another keyring.
-    pub async fn load(&self, table: &LakeTable, app_id: &str, number: i64) -> Result<StreamState, LakeError> {
+    pub async fn load<S: DeserializeOwned>(
+        &self,
+        table: &LakeTable,
+        app_id: &str,
+        number: i64,
+    ) -> Result<S, LakeError> {
         let path = path_of(app_id, number);
         let mut bytes = table.store().get(&path).await?.bytes().await?.to_vec();
         let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
@@ -148,7 +124,27 @@ impl StateKeeper {
         serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))
     }
 
-    fn seal(&self, path: &Path, state: &StreamState, random: &Random) -> Result<Vec<u8>, LakeError> {
+    /// The states that count in a snapshot of a table, of every stream.
+    ///
+    /// # Errors
+    /// As [`StateKeeper::load`], and when the log or the store cannot be read.
+    pub async fn states<S: DeserializeOwned>(
+        &self,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<S>, LakeError> {
+        let folder = Path::from_iter(["_forebay", "state"]);
+        let found = table.store().list_with_delimiter(Some(&folder)).await?;
+        let mut states = Vec::new();
+        for app_id in found.common_prefixes.iter().filter_map(|folder| folder.filename()) {
+            if let Some(number) = snapshot.state_of(app_id).await? {
+                states.push(self.load(table, app_id, number).await?);
+            }
+        }
+        Ok(states)
+    }
+
+    fn seal<S: Serialize>(&self, path: &Path, state: &S, random: &Random) -> Result<Vec<u8>, LakeError> {
         let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
         let nonce = random_bytes::<NONCE_LEN>(random)?;
         let mut sealed = serde_json::to_vec(state).map_err(|e| fail(&e.to_string()))?;

@@ -1,0 +1,340 @@
+//! What a partition's records mean for its state: which readings are new, which were there, which are missing (E4, E5).
+//!
+//! A pure state machine over [`StreamState`]: no clock, no I/O. Each reading is given out at most once; what is not given
+//! out is a duplicate, held behind a jump, in quarantine, or a gap. The state can be taken at any time: held records lie
+//! behind its next offset, so that they are read again after a restart.
+
+mod render;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use forebay_lake::StreamState;
+use forebay_schemas::{Epoch, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Timestamp, wire::ReadingBatch};
+use forebay_stream::{Delivered, Entry, Offset};
+
+use super::{
+    epoch::{EpochProgress, Jumps, Taking},
+    holes::{Cause, Hole},
+    times::Times,
+};
+use crate::event_time;
+
+pub(super) use render::opened_gaps;
+
+/// What does not change while a partition is consumed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// How long a jump waits before it becomes a gap; none where nothing can fill it.
+    pub(super) gap_wait: Option<Duration>,
+    /// Bytes of readings that may be held behind jumps.
+    pub(super) held_bytes_max: usize,
+    /// How far ahead of its gateway's clock a device's may be.
+    pub(super) max_skew: Duration,
+}
+
+/// Something to be quarantined.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Quarantined {
+    /// What it is, the same whenever it is found again.
+    pub(super) key: String,
+    pub(super) why: String,
+    /// Gateway, lane and epoch of a reading; none for a record, whose place is the partition.
+    pub(super) lane: Option<String>,
+    /// The record's offset, or the reading's seq.
+    pub(super) at: u64,
+    pub(super) raw: Vec<u8>,
+}
+
+/// What a record gave.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Taken {
+    /// Readings to be committed, each batch without a hole.
+    pub(super) batches: Vec<ReadingBatch>,
+    pub(super) quarantine: Vec<Quarantined>,
+    /// Readings that had been taken before.
+    pub(super) duplicates: u64,
+}
+
+#[derive(Debug, Default)]
+struct LaneProgress {
+    epochs: BTreeMap<u64, EpochProgress>,
+    forgotten: Option<Done>,
+    /// The log is damaged somewhere before the next record.
+    damaged: bool,
+}
+
+/// What is left of a lane's epochs that were forgotten.
+#[derive(Debug, Clone, Copy)]
+struct Done {
+    /// The last of them.
+    epoch: u64,
+    readings: u64,
+    gaps: u64,
+}
+
+/// How far a partition has been taken.
+#[derive(Debug)]
+pub(super) struct Contiguity {
+    rules: Rules,
+    lanes: BTreeMap<LaneId, LaneProgress>,
+    times: Times,
+    /// Offsets whose records are in quarantine.
+    quarantined: BTreeSet<u64>,
+    /// Where the reader stands.
+    position: Offset,
+    /// Everything below was taken or is held.
+    high: Offset,
+    /// Everything below was read before, by this or an earlier run.
+    seen: Offset,
+    /// Where the reader was opened, until its first record.
+    opened: Option<Offset>,
+    held_bytes: usize,
+    overflow: Option<Offset>,
+    freed: bool,
+}
+
+impl Contiguity {
+    /// Goes on from a state.
+    ///
+    /// # Errors
+    /// A gateway's name in the state that is none.
+    pub(super) fn new(state: &StreamState, rules: Rules, now: Timestamp) -> Result<Self, InvalidName> {
+        let mut lanes: BTreeMap<LaneId, LaneProgress> = BTreeMap::new();
+        for mark in &state.epochs {
+            let epoch = EpochProgress::of(mark);
+            lanes.entry(lane_id(&mark.gateway, mark.lane)?).or_default().epochs.insert(mark.epoch, epoch);
+        }
+        for gap in &state.gaps {
+            let hole = Hole { last: gap.last, why: gap.why.clone(), opened_at: gap.opened_at, state: gap.state };
+            let lane = lanes.entry(lane_id(&gap.gateway, gap.lane)?).or_default();
+            lane.epochs.entry(gap.epoch).or_default().holes.restore(gap.first, hole);
+        }
+        for lane in &state.forgotten {
+            lanes.entry(lane_id(&lane.gateway, lane.lane)?).or_default().forgotten =
+                Some(Done { epoch: lane.epoch, readings: lane.readings, gaps: lane.gaps });
+        }
+        let next = Offset(state.next_offset);
+        let mut found = Self {
+            rules,
+            lanes,
+            times: Times::new(&state.sites),
+            quarantined: state.quarantined.iter().copied().collect(),
+            position: next,
+            high: next,
+            seen: next,
+            opened: None,
+            held_bytes: 0,
+            overflow: None,
+            freed: false,
+        };
+        found.resume_waits(now);
+        Ok(found)
+    }
+
+    /// Epochs without an end record wait anew after a restart.
+    fn resume_waits(&mut self, now: Timestamp) {
+        let jumps = self.jumps();
+        for lane in self.lanes.values_mut() {
+            let newest = lane.epochs.last_key_value().map(|(epoch, _)| *epoch);
+            for (_, epoch) in lane.epochs.iter_mut().filter(|(number, _)| Some(**number) != newest) {
+                epoch.supersede(&mut Taking::new(jumps, Cause::Missing, now, 0));
+            }
+        }
+    }
+
+    fn jumps(&self) -> Jumps {
+        if self.rules.gap_wait.is_some() { Jumps::Wait } else { Jumps::AreGaps }
+    }
+
+    /// Where the reader stands.
+    pub(super) fn position(&self) -> Offset {
+        self.position
+    }
+
+    /// The lowest offset not yet taken.
+    pub(super) fn next_offset(&self) -> Offset {
+        let epochs = self.lanes.values().flat_map(|lane| lane.epochs.values());
+        let held = epochs.filter_map(EpochProgress::held_from).chain(self.overflow).min();
+        held.map_or(self.high, |held| held.min(self.high))
+    }
+
+    /// A reader has been opened here.
+    pub(super) fn opened(&mut self, from: Offset) {
+        self.position = from;
+        self.opened = Some(from);
+    }
+
+    /// Takes a record.
+    pub(super) fn take(&mut self, delivered: Delivered, now: Timestamp) -> Taken {
+        let Delivered { lane, record } = delivered;
+        if self.opened.take().is_some_and(|from| record.offset < from) {
+            // The log is shorter than the state says: a restored one. Its offsets mean other records now (E5).
+            (self.high, self.seen) = (record.offset, record.offset);
+            self.quarantined.clear();
+        }
+        let known = record.offset < self.seen || self.quarantined.contains(&record.offset.0);
+        let mut taken = Taken::default();
+        match (record.entry, lane) {
+            (Entry::Batch(batch), _) => self.batch(batch, record.offset, known, now, &mut taken),
+            (Entry::Undecodable { bytes, why }, _) => self.quarantine(record.offset, known, bytes, why, &mut taken),
+            (Entry::EpochEnd { epoch, last }, Some(lane)) => {
+                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
+                    at.ended(last, record.offset, taking);
+                })
+            }
+            (Entry::Dropped { epoch, first_seq, last_seq }, Some(lane)) => {
+                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
+                    at.dropped(first_seq.0, last_seq.0, record.offset, taking);
+                });
+            }
+            (Entry::Damaged { .. }, Some(lane)) => self.lanes.entry(lane).or_default().damaged = true,
+            (Entry::Damaged { .. }, None) => self.lanes.values_mut().for_each(|lane| lane.damaged = true),
+            (entry @ (Entry::EpochEnd { .. } | Entry::Dropped { .. }), None) => {
+                let bytes = format!("{entry:?}").into_bytes();
+                self.quarantine(record.offset, known, bytes, "the record names no lane".into(), &mut taken);
+            }
+        }
+        self.position = record.next;
+        self.high = self.high.max(record.next);
+        self.seen = self.seen.max(record.next);
+        taken
+    }
+
+    fn batch(&mut self, batch: ReadingBatch, offset: Offset, known: bool, now: Timestamp, taken: &mut Taken) {
+        let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.readings.len() as u64);
+        let forgotten = self.lanes.get(&lane).and_then(|lane| lane.forgotten).is_some_and(|done| epoch.0 <= done.epoch);
+        let marked = self.lanes.get(&lane).is_some_and(|lane| lane.epochs.contains_key(&epoch.0));
+        if forgotten && !marked {
+            if known {
+                taken.duplicates += count;
+            } else {
+                let why =
+                    "its epoch is closed and forgotten: a restored or copied gateway, or a record sent again late";
+                self.quarantine(offset, known, batch.encode(), why.into(), taken);
+            }
+            return;
+        }
+        self.at_epoch(&lane, epoch, now, taken, |at, taking| at.batch(batch, offset, taking));
+    }
+
+    /// Quarantines a whole record, once.
+    fn quarantine(&mut self, offset: Offset, known: bool, raw: Vec<u8>, why: String, taken: &mut Taken) {
+        if !known {
+            self.quarantined.insert(offset.0);
+            taken.quarantine.push(Quarantined { key: format!("record {offset}"), why, lane: None, at: offset.0, raw });
+        }
+    }
+
+    /// Does something to an epoch that is not forgotten, and to its lane what follows.
+    fn at_epoch(
+        &mut self,
+        id: &LaneId,
+        number: Epoch,
+        now: Timestamp,
+        taken: &mut Taken,
+        act: impl FnOnce(&mut EpochProgress, &mut Taking),
+    ) {
+        let jumps = self.jumps();
+        let room = self.rules.held_bytes_max.saturating_sub(self.held_bytes);
+        let lane = self.lanes.entry(id.clone()).or_default();
+        if lane.forgotten.is_some_and(|done| number.0 <= done.epoch) && !lane.epochs.contains_key(&number.0) {
+            return;
+        }
+        let cause = if lane.damaged { Cause::Damaged } else { Cause::Missing };
+        let mut taking = Taking::new(jumps, cause, now, room);
+        let begins = !lane.epochs.contains_key(&number.0);
+        let at = lane.epochs.entry(number.0).or_default();
+        let gaps_before = at.holes.count();
+        act(at, &mut taking);
+        if at.holes.count() != gaps_before || !taking.taken.is_empty() {
+            lane.damaged = false;
+        }
+        if begins {
+            let earlier = lane.epochs.range_mut(..number.0);
+            earlier.for_each(|(_, epoch)| epoch.supersede(&mut taking));
+            if lane.epochs.range(number.0 + 1..).next().is_some()
+                && let Some(at) = lane.epochs.get_mut(&number.0)
+            {
+                at.supersede(&mut taking);
+            }
+        }
+        self.absorb(taking, taken);
+    }
+
+    /// Turns what epochs gave into what is to be committed and quarantined.
+    fn absorb(&mut self, taking: Taking, taken: &mut Taken) {
+        taken.duplicates += taking.duplicates;
+        for (batch, why) in taking.refused {
+            // Not counted at the epoch: these seqs are behind its mark or in a gap that stays.
+            for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
+                taken.quarantine.push(alone(&batch, seq, reading, why));
+            }
+        }
+        for batch in taking.taken {
+            self.keep_plausible(batch, taken);
+        }
+        self.overflow = match (self.overflow, taking.overflow) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.freed |= taking.freed;
+        self.held_bytes = self.held_bytes.saturating_add_signed(taking.held_bytes);
+    }
+
+    /// Readings whose event time no device can mean go to quarantine one by one; the rest stays together.
+    fn keep_plausible(&mut self, batch: ReadingBatch, taken: &mut Taken) {
+        let plausible = |reading: &Reading| {
+            event_time::is_plausible(reading.event_time, reading.observed_time, self.rules.max_skew)
+        };
+        if batch.readings.iter().all(plausible) {
+            self.times.heard(&batch.readings);
+            taken.batches.push(batch);
+            return;
+        }
+        let mut refused = 0;
+        let mut run = ReadingBatch { readings: Vec::new(), ..batch.clone() };
+        for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
+            if plausible(reading) {
+                if run.readings.is_empty() {
+                    run.first_seq = Seq(seq);
+                }
+                run.readings.push(reading.clone());
+                continue;
+            }
+            refused += 1;
+            let why = "its event time is before the year 2000 or too far ahead of its gateway's clock";
+            taken.quarantine.push(alone(&batch, seq, reading, why));
+            let next = ReadingBatch { readings: Vec::new(), ..run.clone() };
+            taken.batches.extend(Some(std::mem::replace(&mut run, next)).filter(|run| !run.readings.is_empty()));
+        }
+        taken.batches.extend(Some(run).filter(|run| !run.readings.is_empty()));
+        if let Some(at) = self.lanes.get_mut(&batch.lane).and_then(|lane| lane.epochs.get_mut(&batch.epoch.0)) {
+            at.quarantined += refused;
+        }
+        taken.batches.iter().for_each(|batch| self.times.heard(&batch.readings));
+    }
+}
+
+/// A reading as a batch of its own, to be quarantined.
+fn alone(batch: &ReadingBatch, seq: u64, reading: &Reading, why: &str) -> Quarantined {
+    let ReadingBatch { lane, epoch, .. } = batch;
+    let one = ReadingBatch { lane: lane.clone(), epoch: *epoch, first_seq: Seq(seq), readings: vec![reading.clone()] };
+    let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
+    Quarantined {
+        key: format!("reading {lane}/{seq}"),
+        why: why.to_owned(),
+        lane: Some(lane),
+        at: seq,
+        raw: one.encode(),
+    }
+}
+
+fn lane_id(gateway: &str, lane: u32) -> Result<LaneId, InvalidName> {
+    Ok(LaneId { gateway: GatewayId::new(gateway)?, lane: Lane(lane) })
+}

@@ -1,0 +1,100 @@
+//! A partition's progress as the state object of its next commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use forebay_lake::{EpochMark, Forgotten, Gap, GapState, StreamState};
+use forebay_schemas::LaneId;
+
+use super::Contiguity;
+use crate::consume::epoch::HeldWhat;
+
+/// What tells a gap from others.
+type GapKey<'a> = (&'a str, u32, u64, u64, u64);
+
+impl Contiguity {
+    /// The state after everything that was taken so far, given the one that the last commit left.
+    pub(in crate::consume) fn state(&self, before: &StreamState) -> StreamState {
+        let next_offset = self.next_offset().0;
+        let mut state = StreamState::new(next_offset, Vec::new());
+        for (LaneId { gateway, lane }, progress) in &self.lanes {
+            let (gateway, lane) = (gateway.as_str().to_owned(), lane.0);
+            for (number, epoch) in &progress.epochs {
+                state.epochs.push(EpochMark {
+                    gateway: gateway.clone(),
+                    lane,
+                    epoch: *number,
+                    mark: epoch.mark,
+                    closed: epoch.closed,
+                    quarantined: epoch.quarantined,
+                });
+                state.gaps.extend(epoch.holes.iter().map(|(first, hole)| Gap {
+                    gateway: gateway.clone(),
+                    lane,
+                    epoch: *number,
+                    first,
+                    last: hole.last,
+                    why: hole.why.clone(),
+                    opened_at: hole.opened_at,
+                    state: hole.state,
+                }));
+            }
+            state.forgotten.extend(progress.forgotten.map(|done| Forgotten {
+                gateway,
+                lane,
+                epoch: done.epoch,
+                readings: done.readings,
+                gaps: done.gaps,
+            }));
+        }
+        state.ended_gaps = ended(before, &state);
+        state.quarantined = self.quarantined.range(next_offset..).copied().collect();
+        state.sites = self.times.render(self.held_times());
+        state
+    }
+
+    /// Per site the lowest event time behind a jump, µs since 1970 UTC.
+    fn held_times(&self) -> BTreeMap<String, i64> {
+        let mut lowest: BTreeMap<String, i64> = BTreeMap::new();
+        let held = self.lanes.values().flat_map(|lane| lane.epochs.values()).flat_map(|epoch| epoch.held.values());
+        for held in held {
+            let HeldWhat::Batch(batch) = &held.what else { continue };
+            for reading in &batch.readings {
+                let event = reading.event_time.micros();
+                lowest
+                    .entry(reading.series.site.as_str().to_owned())
+                    .and_modify(|l| *l = (*l).min(event))
+                    .or_insert(event);
+            }
+        }
+        lowest
+    }
+}
+
+fn key(gap: &Gap) -> GapKey<'_> {
+    (&gap.gateway, gap.lane, gap.epoch, gap.first, gap.last)
+}
+
+/// Gaps of the state before that are gone, or final now.
+fn ended(before: &StreamState, after: &StreamState) -> Vec<Gap> {
+    let now: BTreeMap<GapKey<'_>, &Gap> = after.gaps.iter().map(|gap| (key(gap), gap)).collect();
+    let open = before.gaps.iter().filter(|gap| gap.state == GapState::Open);
+    let become_of = |gap: &Gap| match now.get(&key(gap)) {
+        Some(found) if found.state == GapState::Open => None,
+        None if !is_forgotten(after, gap) => Some(Gap { state: GapState::Closed, ..gap.clone() }),
+        // An epoch is forgotten with its final gaps only.
+        Some(_) | None => Some(Gap { state: GapState::Final, ..gap.clone() }),
+    };
+    open.filter_map(become_of).collect()
+}
+
+fn is_forgotten(state: &StreamState, gap: &Gap) -> bool {
+    let of_gap = |gateway: &str, lane: u32| gap.gateway == gateway && gap.lane == lane;
+    state.forgotten.iter().any(|done| of_gap(&done.gateway, done.lane) && gap.epoch <= done.epoch)
+        && !state.epochs.iter().any(|epoch| of_gap(&epoch.gateway, epoch.lane) && gap.epoch == epoch.epoch)
+}
+
+/// Gaps that the state before did not have: they are told before the readings (E9).
+pub(in crate::consume) fn opened_gaps<'a>(before: &StreamState, after: &'a StreamState) -> Vec<&'a Gap> {
+    let known: BTreeSet<GapKey<'_>> = before.gaps.iter().map(key).collect();
+    after.gaps.iter().filter(|gap| !known.contains(&key(gap))).collect()
+}

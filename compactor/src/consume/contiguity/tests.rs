@@ -1,0 +1,353 @@
+use forebay_lake::SEQ_UNKNOWN;
+use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName, Value};
+use forebay_stream::{Damage, LastSeq, Record};
+use proptest::prelude::*;
+
+use forebay_lake::{Gap, GapState};
+
+use super::*;
+
+const T0: i64 = 1_700_000_000_000_000_000;
+const WAIT: Duration = Duration::from_secs(60);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(T0 + seconds * 1_000_000_000)
+}
+
+fn lane() -> LaneId {
+    lane_id("gw", 0).unwrap()
+}
+
+fn reading(seq: u64) -> Reading {
+    Reading {
+        series: Series {
+            site: SiteId::new("plant").unwrap(),
+            device: DeviceId::new("pump").unwrap(),
+            tag: TagName::new("flow").unwrap(),
+        },
+        event_time: at(seq as i64),
+        observed_time: at(seq as i64),
+        value: Some(Value::U64(seq)),
+        unit: None,
+        status: Status::GOOD,
+    }
+}
+
+fn batch(epoch: u64, first: u64, last: u64) -> Entry {
+    Entry::Batch(ReadingBatch {
+        lane: lane(),
+        epoch: Epoch(epoch),
+        first_seq: Seq(first),
+        readings: (first..=last).map(reading).collect(),
+    })
+}
+
+fn end(epoch: u64, last: u64) -> Entry {
+    Entry::EpochEnd { epoch: Epoch(epoch), last: LastSeq::Known((last > 0).then_some(Seq(last))) }
+}
+
+fn dropped(epoch: u64, first: u64, last: u64) -> Entry {
+    Entry::Dropped { epoch: Epoch(epoch), first_seq: Seq(first), last_seq: Seq(last) }
+}
+
+fn rules(gap_wait: Option<Duration>) -> Rules {
+    Rules { gap_wait, held_bytes_max: 1 << 20, max_skew: Duration::from_secs(86_400) }
+}
+
+/// A partition under test, fed by hand.
+struct Partition {
+    contiguity: Contiguity,
+    state: StreamState,
+    seqs: Vec<(u64, u64)>,
+    duplicates: u64,
+    quarantine: Vec<Quarantined>,
+}
+
+impl Partition {
+    fn new(rules: Rules) -> Self {
+        let state = StreamState::new(0, Vec::new());
+        let contiguity = Contiguity::new(&state, rules, at(0)).unwrap();
+        Self { contiguity, state, seqs: Vec::new(), duplicates: 0, quarantine: Vec::new() }
+    }
+
+    fn spool() -> Self {
+        Self::new(rules(None))
+    }
+
+    fn kafka() -> Self {
+        Self::new(rules(Some(WAIT)))
+    }
+
+    fn take(&mut self, offset: u64, entry: Entry) -> &mut Self {
+        self.take_at(offset, entry, 0)
+    }
+
+    fn take_at(&mut self, offset: u64, entry: Entry, seconds: i64) -> &mut Self {
+        let record = Record { offset: Offset(offset), next: Offset(offset + 1), entry };
+        let taken = self.contiguity.take(Delivered { lane: Some(lane()), record }, at(seconds));
+        self.absorb(taken);
+        self
+    }
+
+    fn absorb(&mut self, taken: Taken) {
+        for batch in &taken.batches {
+            self.seqs.extend((batch.first_seq.0..).zip(&batch.readings).map(|(seq, _)| (batch.epoch.0, seq)));
+        }
+        self.duplicates += taken.duplicates;
+        self.quarantine.extend(taken.quarantine);
+    }
+
+    fn tick(&mut self, seconds: i64) -> Option<u64> {
+        let ticked = self.contiguity.tick(at(seconds));
+        if let Some(taken) = ticked.given_up {
+            self.absorb(taken);
+        }
+        ticked.read_from.map(|from| from.0)
+    }
+
+    /// Commits, and goes on from the state as a restart would.
+    fn restart(&mut self) -> &mut Self {
+        let state = self.commit();
+        let text = serde_json::to_string(&state).unwrap();
+        let state = serde_json::from_str(&text).unwrap();
+        self.contiguity = Contiguity::new(&state, self.contiguity.rules, at(0)).unwrap();
+        self.contiguity.opened(Offset(state.next_offset));
+        self
+    }
+
+    fn commit(&mut self) -> StreamState {
+        self.state = self.contiguity.state(&self.state);
+        self.state.clone()
+    }
+
+    /// Gaps as epoch, first, last, why, state.
+    fn gaps(&mut self) -> Vec<String> {
+        let show = |gap: &Gap| {
+            let last = if gap.last == SEQ_UNKNOWN { "?".into() } else { gap.last.to_string() };
+            format!("{} {}-{last} {} {}", gap.epoch, gap.first, gap.why, gap.state.name())
+        };
+        self.commit().gaps.iter().map(show).collect()
+    }
+
+    fn seqs_of(&self, epoch: u64) -> Vec<u64> {
+        let mut seqs: Vec<u64> = self.seqs.iter().filter(|(e, _)| *e == epoch).map(|(_, seq)| *seq).collect();
+        seqs.sort_unstable();
+        seqs
+    }
+}
+
+fn upto(last: u64) -> Vec<u64> {
+    (1..=last).collect()
+}
+
+#[test]
+fn what_was_taken_is_not_taken_again() {
+    let mut p = Partition::spool();
+    p.take(0, batch(7, 1, 3)).take(1, batch(7, 2, 5)).take(2, batch(7, 1, 5)).take(3, batch(7, 6, 6));
+    assert_eq!((p.seqs_of(7), p.duplicates), (upto(6), 7));
+    assert_eq!(p.commit().next_offset, 4);
+    p.restart().take(4, batch(7, 5, 8)).take(5, end(7, 8)).take(6, batch(7, 8, 8));
+    assert_eq!((p.seqs_of(7), p.duplicates), (upto(8), 10));
+    assert!(p.commit().epochs[0].closed && p.gaps().is_empty());
+}
+
+#[test]
+fn in_a_spool_a_jump_is_a_gap_at_once() {
+    let mut p = Partition::spool();
+    p.take(0, batch(7, 1, 3)).take(1, dropped(7, 2, 6)).take(2, batch(7, 9, 10)).take(3, end(7, 12));
+    assert_eq!(p.gaps(), ["7 4-6 dropped open", "7 7-8 missing open", "7 11-12 missing open"]);
+    assert_eq!(p.seqs_of(7), [1, 2, 3, 9, 10]);
+    let damaged = Entry::Damaged { segment: Offset(4), bytes: 0..9, why: Damage::Record };
+    p.take(4, batch(8, 1, 1)).take(5, damaged).take(6, batch(8, 4, 4)).take(7, batch(9, 1, 1));
+    assert_eq!(p.gaps()[3..], ["8 2-3 damaged open", "8 5-? unfinished open"]);
+}
+
+#[test]
+fn a_gap_takes_what_comes_late_and_tells_of_it() {
+    let mut p = Partition::spool();
+    p.take(0, batch(7, 10, 12));
+    let before = p.commit();
+    p.take(1, batch(7, 4, 6));
+    assert_eq!(p.gaps(), ["7 1-3 missing open", "7 7-9 missing open"]);
+    assert_eq!((p.state.ended_gaps[0].last, p.state.ended_gaps[0].state), (9, GapState::Closed));
+    assert_eq!(opened_gaps(&before, &p.state).len(), 2, "the rests are gaps of their own");
+    p.restart().take(2, batch(7, 1, 9));
+    assert_eq!((p.seqs_of(7), p.gaps()), (upto(12), vec![]));
+    assert_eq!(p.duplicates, 3);
+}
+
+#[test]
+fn a_jump_waits_and_is_filled() {
+    let mut p = Partition::kafka();
+    p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6)).take(2, end(7, 6));
+    assert_eq!(p.seqs_of(7), upto(2));
+    assert_eq!((p.commit().next_offset, p.state.sites[0].held), (1, Some(at(5).micros())));
+    assert_eq!(p.tick(59), None);
+    p.take(3, batch(7, 3, 4));
+    assert_eq!((p.seqs_of(7), p.gaps()), (upto(6), vec![]));
+    assert_eq!((p.commit().next_offset, p.state.epochs[0].closed), (4, true));
+    assert!(p.state.sites[0].held.is_none() && !p.contiguity.is_waiting());
+}
+
+#[test]
+fn a_jump_becomes_a_gap_only_after_the_partition_was_read_again() {
+    let mut p = Partition::kafka();
+    p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6));
+    assert_eq!(p.tick(60), Some(0));
+    p.contiguity.opened(Offset(0));
+    assert_eq!((p.tick(600), p.gaps()), (None, vec![]));
+    p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6));
+    assert_eq!(p.tick(601), None);
+    assert_eq!((p.seqs_of(7), p.gaps()), (vec![1, 2, 5, 6], vec!["7 3-4 missing open".into()]));
+    p.take(2, batch(7, 3, 4));
+    assert_eq!((p.seqs_of(7), p.gaps()), (upto(6), vec![]));
+}
+
+#[test]
+fn without_its_end_record_an_epoch_is_pending_then_a_gap() {
+    let mut p = Partition::kafka();
+    p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1));
+    assert_eq!((p.seqs_of(8), p.gaps()), (vec![1], vec![]), "the successor need not wait");
+    p.take_at(2, batch(7, 3, 3), 50);
+    assert_eq!(p.tick(60), None, "it still makes progress");
+    assert_eq!(p.tick(110), Some(0));
+    p.contiguity.opened(Offset(0));
+    p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1)).take(2, batch(7, 3, 3));
+    p.tick(111);
+    assert_eq!(p.gaps(), ["7 4-? unfinished open"]);
+    p.restart().take(3, batch(7, 6, 6));
+    assert_eq!(p.gaps(), ["7 4-5 unfinished open", "7 7-? unfinished open"]);
+    p.take(4, end(7, 8)).take(5, batch(7, 7, 8)).take(6, batch(7, 4, 5));
+    assert_eq!((p.seqs_of(7), p.gaps()), (upto(8), vec![]));
+}
+
+#[test]
+fn what_finds_no_room_is_read_again() {
+    let mut p = Partition::new(Rules { held_bytes_max: 1, ..rules(Some(WAIT)) });
+    p.take(0, batch(7, 1, 1)).take(1, batch(7, 4, 4)).take(2, batch(7, 3, 3)).take(3, batch(7, 2, 2));
+    assert_eq!((p.seqs_of(7), p.commit().next_offset), (upto(2), 1));
+    assert_eq!(p.tick(1), Some(1));
+    p.contiguity.opened(Offset(1));
+    p.take(1, batch(7, 4, 4)).take(2, batch(7, 3, 3));
+    assert_eq!(p.tick(2), Some(1));
+    p.contiguity.opened(Offset(1));
+    p.take(1, batch(7, 4, 4)).take(2, batch(7, 3, 3)).take(3, batch(7, 2, 2));
+    assert_eq!((p.seqs_of(7), p.commit().next_offset, p.gaps()), (upto(4), 4, vec![]));
+}
+
+#[test]
+fn gaps_become_final_and_epochs_are_forgotten_in_order() {
+    let mut p = Partition::spool();
+    p.take(0, batch(1, 3, 4)).take(1, end(1, 4));
+    for epoch in 2..=8 {
+        p.take(epoch, batch(epoch, 1, 2)).take(epoch, end(epoch, 2));
+    }
+    p.tick(90 * 86_400 - 1);
+    assert_eq!((p.gaps(), p.commit().epochs.len()), (vec!["1 1-2 missing open".into()], 8));
+    p.tick(90 * 86_400);
+    let state = p.commit();
+    assert_eq!((state.ended_gaps[0].state, state.ended_gaps[0].first), (GapState::Final, 1));
+    assert_eq!((state.epochs.len(), state.epochs[0].epoch), (4, 5));
+    let forgotten = &state.forgotten[0];
+    assert_eq!((forgotten.epoch, forgotten.readings, forgotten.gaps), (4, 8, 1));
+
+    p.restart().take(9, batch(3, 1, 2)).take(10, batch(5, 1, 2)).take(11, end(2, 2));
+    assert_eq!((p.quarantine.len(), p.duplicates), (1, 2));
+    assert!(p.quarantine[0].why.contains("forgotten"));
+    assert_eq!(ReadingBatch::decode(&p.quarantine[0].raw).unwrap().epoch, Epoch(3));
+}
+
+#[test]
+fn a_record_is_quarantined_once() {
+    let rubbish = || Entry::Undecodable { bytes: vec![1, 2], why: "not a protobuf message".into() };
+    let mut p = Partition::kafka();
+    p.take(0, batch(7, 5, 5)).take(1, rubbish());
+    assert_eq!((p.commit().next_offset, p.state.quarantined.clone()), (0, vec![1]));
+    p.restart().take(0, batch(7, 5, 5)).take(1, rubbish()).take(2, batch(7, 1, 4));
+    assert_eq!((p.quarantine.len(), p.quarantine[0].at, p.seqs_of(7)), (1, 1, upto(5)));
+    assert_eq!((p.commit().next_offset, p.state.quarantined.len()), (3, 0));
+}
+
+#[test]
+fn event_times_that_cannot_be_are_quarantined_and_accounted_for() {
+    let Entry::Batch(mut mixed) = batch(7, 1, 5) else { unreachable!() };
+    mixed.readings[1].event_time = Timestamp::from_nanos(0);
+    mixed.readings[4].event_time = at(5 + 86_401);
+    let mut p = Partition::spool();
+    p.take(0, Entry::Batch(mixed.clone())).take(1, Entry::Batch(mixed));
+    assert_eq!((p.seqs_of(7), p.duplicates), (vec![1, 3, 4], 5));
+    assert_eq!(p.quarantine.iter().map(|q| q.at).collect::<Vec<_>>(), [2, 5]);
+    assert_eq!((p.commit().epochs[0].quarantined, p.state.epochs[0].mark), (2, 5));
+    let raw = ReadingBatch::decode(&p.quarantine[0].raw).unwrap();
+    assert_eq!((raw.first_seq, raw.readings.len(), raw.readings[0].event_time.nanos()), (Seq(2), 1, 0));
+    assert_eq!(p.state.sites[0].devices["pump"].event, at(4).micros(), "rubbish moves no watermark");
+}
+
+#[test]
+fn readings_behind_the_end_are_refused() {
+    let mut p = Partition::spool();
+    p.take(0, batch(7, 1, 2)).take(1, end(7, 2)).take(2, batch(7, 2, 3));
+    assert_eq!((p.seqs_of(7), p.duplicates, p.quarantine.len()), (upto(2), 1, 1));
+    assert!(p.quarantine[0].why.contains("behind the end"));
+}
+
+#[test]
+fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
+    let mut p = Partition::spool();
+    p.take(0, batch(7, 1, 2)).take(900, batch(7, 3, 4)).restart();
+    p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1));
+    assert_eq!((p.seqs_of(7), p.seqs_of(8), p.commit().next_offset), (upto(4), vec![1], 2));
+}
+
+/// Ways to deliver epochs 7 and 8, `count` readings each: cut into batches, repeated, out of order, cut off and begun anew.
+fn deliveries(count: u64) -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
+    let cut = (7..=8_u64, 1..=count, 0..6_u64).prop_map(move |(e, first, more)| (e, first, (first + more).min(count)));
+    proptest::collection::vec(cut, 0..60)
+}
+
+proptest! {
+    #[test]
+    fn each_seq_comes_out_once_whatever_comes_in(
+        mut sent in deliveries(30),
+        restarts in proptest::collection::vec(0..80_usize, 0..4),
+        held_bytes_max in prop_oneof![Just(1_usize), Just(2_000), Just(1 << 20)],
+        waits in any::<bool>(),
+    ) {
+        // In the end everything has been sent once more, in order.
+        sent.extend([7, 8].into_iter().flat_map(|e| (1..=30).step_by(7).map(move |f: u64| (e, f, (f + 6).min(30)))));
+        let mut log: Vec<Entry> = sent.iter().map(|(e, first, last)| batch(*e, *first, *last)).collect();
+        log.extend([end(7, 30), end(8, 30)]);
+        let mut p = Partition::new(Rules { held_bytes_max, ..rules(waits.then_some(WAIT)) });
+        let mut from = 0;
+        let mut seconds = 0;
+        // A rewind happens only where progress was made; many more rounds than that would be a defect.
+        for round in 0..500 {
+            for (offset, entry) in log.iter().enumerate().skip(from) {
+                p.take_at(offset as u64, entry.clone(), seconds);
+                if round == 0 && restarts.contains(&offset) {
+                    p.restart();
+                    let next = p.contiguity.next_offset().0 as usize;
+                    for (again, entry) in log.iter().enumerate().take(offset + 1).skip(next) {
+                        p.take_at(again as u64, entry.clone(), seconds);
+                    }
+                }
+            }
+            seconds += 61;
+            match p.tick(seconds) {
+                Some(read_from) => {
+                    from = read_from as usize;
+                    p.contiguity.opened(Offset(read_from));
+                }
+                None if !p.contiguity.is_waiting() => break,
+                None => from = log.len(),
+            }
+        }
+        prop_assert!(!p.contiguity.is_waiting());
+        prop_assert_eq!(p.seqs_of(7), upto(30));
+        prop_assert_eq!(p.seqs_of(8), upto(30));
+        prop_assert_eq!(p.gaps(), Vec::<String>::new());
+        prop_assert!(p.quarantine.is_empty());
+        prop_assert_eq!(p.commit().next_offset, log.len() as u64);
+        prop_assert!(p.state.epochs.iter().all(|epoch| epoch.closed && epoch.mark == 30));
+    }
+}

@@ -1,0 +1,117 @@
+//! What time does to a partition: jumps that waited long enough, gaps that become final, epochs that are forgotten.
+
+use std::time::Duration;
+
+use forebay_schemas::Timestamp;
+use forebay_stream::Offset;
+
+use super::{Contiguity, Done, LaneProgress, Taken};
+use crate::consume::{
+    epoch::{Jumps, Taking},
+    holes::Cause,
+};
+
+/// Gaps that are older become final (E4).
+const GAP_FINAL_AFTER: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// Epochs of a lane that stay although they are done: a publisher that begins anew may send them again.
+const EPOCHS_KEPT: usize = 4;
+
+/// What a tick asks for, and what it gave.
+#[derive(Debug, Default)]
+pub(in crate::consume) struct Ticked {
+    /// The reader is to go on from here, before anything else is taken.
+    pub(in crate::consume) read_from: Option<Offset>,
+    /// What came of jumps that were given up; none where none was.
+    pub(in crate::consume) given_up: Option<Taken>,
+}
+
+impl Contiguity {
+    /// Whether time alone can change something soon.
+    pub(in crate::consume) fn is_waiting(&self) -> bool {
+        self.overflow.is_some()
+            || self.lanes.values().flat_map(|lane| lane.epochs.values()).any(|e| e.waiting.is_some())
+    }
+
+    /// Lets time pass.
+    pub(in crate::consume) fn tick(&mut self, now: Timestamp) -> Ticked {
+        let mut ticked = Ticked::default();
+        self.end_gaps(now);
+        self.forget();
+        if let Some(gap_wait) = self.rules.gap_wait {
+            ticked.given_up = self.give_up(now);
+            if self.reread_is_due(gap_wait, now) {
+                ticked.read_from = Some(Offset(0));
+            }
+        }
+        if let Some(overflow) = self.overflow.filter(|_| self.freed && ticked.read_from.is_none()) {
+            // There is room again for what was left out.
+            (self.overflow, self.freed) = (None, false);
+            self.high = self.high.min(overflow);
+            ticked.read_from = Some(overflow);
+        }
+        ticked
+    }
+
+    /// Jumps that are due have the partition read once more.
+    fn reread_is_due(&mut self, gap_wait: Duration, now: Timestamp) -> bool {
+        let mut due = false;
+        let epochs = self.lanes.values_mut().flat_map(|lane| lane.epochs.values_mut());
+        for waiting in epochs.filter_map(|epoch| epoch.waiting.as_mut()) {
+            let waited = now.nanos().saturating_sub(waiting.since.nanos());
+            if waiting.reread.is_none() && i128::from(waited) >= gap_wait.as_nanos().cast_signed() {
+                waiting.reread = Some((now, self.seen));
+                due = true;
+            }
+        }
+        due
+    }
+
+    /// Jumps behind which the partition has been read once more are gaps.
+    fn give_up(&mut self, now: Timestamp) -> Option<Taken> {
+        let mut given = Vec::new();
+        for lane in self.lanes.values_mut() {
+            let cause = if lane.damaged { Cause::Damaged } else { Cause::Missing };
+            for epoch in lane.epochs.values_mut() {
+                let reread = epoch.waiting.and_then(|waiting| waiting.reread);
+                let Some((since, _)) = reread.filter(|(_, up_to)| self.position >= *up_to) else { continue };
+                let mut taking = Taking::new(Jumps::Wait, cause, now, 0);
+                epoch.give_up(since, &mut taking);
+                given.push(taking);
+            }
+        }
+        let mut taken = None;
+        for taking in given {
+            self.absorb(taking, taken.get_or_insert_default());
+        }
+        taken
+    }
+
+    fn end_gaps(&mut self, now: Timestamp) {
+        let until = now.micros().saturating_sub(GAP_FINAL_AFTER.as_micros() as i64);
+        self.lanes.values_mut().flat_map(|lane| lane.epochs.values_mut()).for_each(|epoch| epoch.holes.finish(until));
+    }
+
+    fn forget(&mut self) {
+        self.lanes.values_mut().for_each(LaneProgress::forget);
+    }
+}
+
+impl LaneProgress {
+    /// Forgets epochs that are done, the oldest first (E3, E5).
+    fn forget(&mut self) {
+        while self.epochs.len() > EPOCHS_KEPT {
+            let Some(oldest) = self.epochs.first_entry().filter(|e| e.get().closed && !e.get().holes.any_open()) else {
+                return;
+            };
+            let (number, epoch) = oldest.remove_entry();
+            let absent = epoch.holes.seqs_up_to(epoch.mark) + epoch.quarantined;
+            let before = self.forgotten.unwrap_or(Done { epoch: 0, readings: 0, gaps: 0 });
+            self.forgotten = Some(Done {
+                epoch: number.max(before.epoch),
+                readings: before.readings + epoch.mark.saturating_sub(absent),
+                gaps: before.gaps + epoch.holes.count(),
+            });
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! One epoch of one lane: what was taken, what is missing, what is held behind a jump (E4).
+//!
+//! Pure. Every seq up to the mark was given out once, stands in a gap, or went to quarantine; what is held lies behind it.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use forebay_lake::{EpochMark, SEQ_UNKNOWN};
+use forebay_schemas::{Seq, Timestamp, wire::ReadingBatch};
+use forebay_stream::{LastSeq, Offset};
+
+use super::{
+    holes::{Cause, Holes},
+    size::batch_bytes,
+};
+
+/// What becomes of a jump in an epoch's seqs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Jumps {
+    /// It is a gap at once: nothing in the partition can fill it any more.
+    AreGaps,
+    /// It waits: what is missing may still come.
+    Wait,
+}
+
+/// What taking a record gave, and what it needs to know.
+#[derive(Debug)]
+pub(super) struct Taking {
+    pub(super) jumps: Jumps,
+    pub(super) now: Timestamp,
+    /// Why the next jump is there.
+    pub(super) cause: Cause,
+    /// Bytes that may still be held.
+    pub(super) room: usize,
+    /// By how much what is held has grown.
+    pub(super) held_bytes: isize,
+    /// Readings taken, each batch without a hole.
+    pub(super) taken: Vec<ReadingBatch>,
+    /// Readings that contradict what is known, to be quarantined.
+    pub(super) refused: Vec<(ReadingBatch, &'static str)>,
+    /// Readings that had been taken before.
+    pub(super) duplicates: u64,
+    /// The lowest offset of a record for which there was no room.
+    pub(super) overflow: Option<Offset>,
+    /// What was held and is no more.
+    pub(super) freed: bool,
+}
+
+impl Taking {
+    pub(super) fn new(jumps: Jumps, cause: Cause, now: Timestamp, room: usize) -> Self {
+        Self {
+            jumps,
+            now,
+            cause,
+            room,
+            held_bytes: 0,
+            taken: Vec::new(),
+            refused: Vec::new(),
+            duplicates: 0,
+            overflow: None,
+            freed: false,
+        }
+    }
+}
+
+/// A record behind a jump.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) offset: Offset,
+    pub(super) what: HeldWhat,
+    pub(super) bytes: usize,
+    since: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) enum HeldWhat {
+    Batch(ReadingBatch),
+    /// Given up by the spool, up to this seq.
+    Dropped(u64),
+}
+
+/// Where the epoch ends, behind a jump.
+#[derive(Debug, Clone, Copy)]
+struct HeldEnd {
+    end: End,
+    offset: Offset,
+    since: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// The last seq that is known.
+    last: u64,
+    /// Whether more may have followed.
+    more: More,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum More {
+    Unknown,
+    None,
+}
+
+/// An epoch's wait for what is missing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) since: Timestamp,
+    /// The partition is being read again, since when and up to where.
+    pub(super) reread: Option<(Timestamp, Offset)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct EpochProgress {
+    pub(super) mark: u64,
+    pub(super) closed: bool,
+    pub(super) quarantined: u64,
+    pub(super) holes: Holes,
+    pub(super) held: BTreeMap<u64, Held>,
+    /// The lowest seq behind a jump that was not held for want of room.
+    unheld: Option<u64>,
+    end: Option<HeldEnd>,
+    /// A later epoch of the lane has begun.
+    pub(super) superseded: bool,
+    pub(super) waiting: Option<Waiting>,
+}
+
+impl EpochProgress {
+    /// As a state has it, its gaps aside.
+    pub(super) fn of(mark: &EpochMark) -> Self {
+        Self { mark: mark.mark, closed: mark.closed, quarantined: mark.quarantined, ..Self::default() }
+    }
+
+    /// Takes what is new of a batch that is not empty.
+    pub(super) fn batch(&mut self, batch: ReadingBatch, offset: Offset, taking: &mut Taking) {
+        let Some(last) = batch.last_seq() else { return };
+        let (first, last) = (batch.first_seq.0, last.0);
+        self.below(&batch, first..=last.min(self.mark), taking);
+        if last <= self.mark {
+            return;
+        }
+        let start = first.max(self.mark + 1);
+        if self.closed {
+            self.behind_the_end(&batch, start..=last, taking);
+        } else if start == self.mark + 1 {
+            self.mark = last;
+            if start == first {
+                taking.taken.push(batch);
+            } else {
+                taking.taken.extend(slice(&batch, start..=last));
+            }
+        } else if taking.jumps == Jumps::AreGaps {
+            self.holes.open(self.mark + 1..=start - 1, taking.cause, taking.now.micros());
+            taking.taken.push(batch);
+            self.mark = last;
+        } else {
+            let bytes = batch_bytes(&batch);
+            self.hold(first, HeldWhat::Batch(batch), bytes, offset, taking);
+            return;
+        }
+        self.settle(taking);
+    }
+
+    /// Seqs up to the mark: those in open gaps are taken, those in final ones refused, all others known.
+    fn below(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+        if seqs.is_empty() {
+            return;
+        }
+        let mut new = 0;
+        for refused in self.holes.given_up(&seqs) {
+            new += refused.end() - refused.start() + 1;
+            taking.refused.extend(slice(batch, refused).map(|batch| (batch, "it lies in a gap that has become final")));
+        }
+        for filled in self.holes.fill(&seqs) {
+            new += filled.end() - filled.start() + 1;
+            taking.taken.extend(slice(batch, filled));
+        }
+        taking.duplicates += seqs.end() - seqs.start() + 1 - new;
+    }
+
+    /// Seqs behind the mark of a closed epoch: they may lie in its gap of unknown end.
+    fn behind_the_end(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+        let Some(tail) = self.holes.take_tail(self.mark) else {
+            taking.refused.extend(slice(batch, seqs).map(|batch| (batch, "it lies behind the end of its epoch")));
+            return;
+        };
+        let (start, last) = seqs.into_inner();
+        if start > self.mark + 1 {
+            let mut before = tail.clone();
+            before.last = start - 1;
+            self.holes.restore(self.mark + 1, before);
+        }
+        if last < SEQ_UNKNOWN {
+            self.holes.restore(last + 1, tail);
+        }
+        taking.taken.extend(slice(batch, start..=last));
+        self.mark = last;
+    }
+
+    /// Notes that these were given up before they were read.
+    pub(super) fn dropped(&mut self, first: u64, last: u64, offset: Offset, taking: &mut Taking) {
+        if last <= self.mark || self.closed {
+            return;
+        }
+        let start = first.max(self.mark + 1);
+        if start > self.mark + 1 && taking.jumps == Jumps::Wait {
+            return self.hold(start, HeldWhat::Dropped(last), size_of::<Held>(), offset, taking);
+        }
+        self.holes.open(self.mark + 1..=start - 1, taking.cause, taking.now.micros());
+        self.holes.open(start..=last, Cause::Dropped, taking.now.micros());
+        self.mark = last;
+        self.settle(taking);
+    }
+
+    /// Takes an end record.
+    pub(super) fn ended(&mut self, last: LastSeq, offset: Offset, taking: &mut Taking) {
+        let end = match last {
+            LastSeq::Known(last) => End { last: last.map_or(0, |seq| seq.0), more: More::None },
+            LastSeq::Unknown { at_least } => End { last: at_least.map_or(0, |seq| seq.0), more: More::Unknown },
+        };
+        if self.closed {
+            return self.end_is_known_now(end);
+        }
+        if end.last > self.mark && taking.jumps == Jumps::Wait {
+            self.end = Some(HeldEnd { end, offset, since: taking.now });
+            self.wait(taking.now);
+            return;
+        }
+        self.close(end, taking);
+        self.settle(taking);
+    }
+
+    /// The end record of an epoch that was closed without one comes late.
+    fn end_is_known_now(&mut self, end: End) {
+        if end.more == More::Unknown {
+            return;
+        }
+        if let Some(mut tail) = self.holes.take_tail(self.mark)
+            && end.last > self.mark
+        {
+            tail.last = end.last;
+            self.holes.restore(self.mark + 1, tail);
+            self.mark = end.last;
+        }
+    }
+
+    fn close(&mut self, end: End, taking: &mut Taking) {
+        if end.last > self.mark {
+            self.holes.open(self.mark + 1..=end.last, taking.cause, taking.now.micros());
+            self.mark = end.last;
+        }
+        if end.more == More::Unknown {
+            self.holes.open(self.mark + 1..=SEQ_UNKNOWN, Cause::Unfinished, taking.now.micros());
+        }
+        self.closed = true;
+    }
+
+    /// A later epoch has begun without this one's end record.
+    pub(super) fn supersede(&mut self, taking: &mut Taking) {
+        if self.closed {
+            return;
+        }
+        self.superseded = true;
+        match taking.jumps {
+            Jumps::AreGaps => self.close(End { last: self.mark, more: More::Unknown }, taking),
+            Jumps::Wait => self.wait(taking.now),
+        }
+    }
+
+    fn wait(&mut self, now: Timestamp) {
+        self.waiting.get_or_insert(Waiting { since: now, reread: None });
+    }
+
+    fn hold(&mut self, first: u64, what: HeldWhat, bytes: usize, offset: Offset, taking: &mut Taking) {
+        self.wait(taking.now);
+        let since = taking.now;
+        if let Some(held) = self.held.get_mut(&first) {
+            // The same record read again, or sent again: the longer one counts.
+            if last_of(&what, first) > last_of(&held.what, first) && bytes <= taking.room + held.bytes {
+                taking.held_bytes += bytes.cast_signed() - held.bytes.cast_signed();
+                *held = Held { offset: held.offset.min(offset), what, bytes, since: held.since };
+            }
+        } else if bytes <= taking.room {
+            taking.held_bytes += bytes.cast_signed();
+            self.held.insert(first, Held { offset, what, bytes, since });
+        } else {
+            self.unheld = Some(self.unheld.map_or(first, |unheld| unheld.min(first)));
+            taking.overflow = Some(taking.overflow.map_or(offset, |overflow| overflow.min(offset)));
+        }
+    }
+
+    /// Gives out what was held and now follows the mark.
+    fn settle(&mut self, taking: &mut Taking) {
+        while let Some(entry) = self.held.first_entry().filter(|entry| *entry.key() <= self.mark + 1) {
+            let (first, held) = entry.remove_entry();
+            taking.freed = true;
+            taking.held_bytes -= held.bytes.cast_signed();
+            match held.what {
+                HeldWhat::Batch(batch) => {
+                    let last = last_in(&batch, first);
+                    taking.duplicates += last.min(self.mark) + 1 - first;
+                    taking.taken.extend(slice(&batch, self.mark.max(first - 1) + 1..=last));
+                    self.mark = self.mark.max(last);
+                }
+                HeldWhat::Dropped(last) => {
+                    self.holes.open(self.mark + 1..=last, Cause::Dropped, taking.now.micros());
+                    self.mark = self.mark.max(last);
+                }
+            }
+        }
+        if self.unheld.is_some_and(|unheld| unheld <= self.mark + 1) {
+            self.unheld = None;
+            taking.freed = true;
+        }
+        if let Some(held) = self.end.filter(|held| held.end.last <= self.mark) {
+            self.end = None;
+            self.close(held.end, taking);
+        }
+        match self.next_obstacle() {
+            Some((_, since)) if self.waiting.is_none() => self.waiting = Some(Waiting { since, reread: None }),
+            Some(_) => {}
+            None if self.superseded && !self.closed => {
+                // It still makes progress: its end gets its full time again.
+                self.waiting = Some(Waiting { since: taking.now, reread: None });
+            }
+            None => self.waiting = None,
+        }
+    }
+
+    /// The seq behind the first jump, and since when it waits.
+    fn next_obstacle(&self) -> Option<(u64, Timestamp)> {
+        let held = self.held.first_key_value().map(|(first, held)| (*first, held.since));
+        let unheld = self.unheld.zip(self.waiting.map(|waiting| waiting.since));
+        let end = self.end.map(|held| (held.end.last + 1, held.since));
+        [held, unheld, end].into_iter().flatten().min_by_key(|(first, _)| *first)
+    }
+
+    /// What has waited since before the partition was read again is missing: jumps become gaps.
+    pub(super) fn give_up(&mut self, reread_since: Timestamp, taking: &mut Taking) {
+        while let Some((first, _)) = self.next_obstacle().filter(|(_, since)| *since <= reread_since) {
+            self.holes.open(self.mark + 1..=first - 1, taking.cause, taking.now.micros());
+            self.mark = first - 1;
+            self.settle(taking);
+        }
+        match self.next_obstacle() {
+            Some((_, since)) => self.waiting = Some(Waiting { since, reread: None }),
+            None if self.superseded && !self.closed => {
+                self.close(End { last: self.mark, more: More::Unknown }, taking);
+                self.waiting = None;
+            }
+            None => self.waiting = None,
+        }
+    }
+
+    /// The lowest offset of what is held.
+    pub(super) fn held_from(&self) -> Option<Offset> {
+        let end = self.end.map(|held| held.offset);
+        self.held.values().map(|held| held.offset).chain(end).min()
+    }
+}
+
+fn last_in(batch: &ReadingBatch, first: u64) -> u64 {
+    batch.last_seq().map_or(first, |last| last.0)
+}
+
+fn last_of(what: &HeldWhat, first: u64) -> u64 {
+    match what {
+        HeldWhat::Batch(batch) => last_in(batch, first),
+        HeldWhat::Dropped(last) => *last,
+    }
+}
+
+/// These seqs of a batch; none where there are none.
+fn slice(batch: &ReadingBatch, seqs: RangeInclusive<u64>) -> Option<ReadingBatch> {
+    let (first, last) = seqs.into_inner();
+    let from = usize::try_from(first.checked_sub(batch.first_seq.0)?).ok()?;
+    let to = usize::try_from(last.checked_sub(batch.first_seq.0)?).ok()?;
+    let readings = batch.readings.get(from..=to)?.to_vec();
+    (!readings.is_empty()).then(|| ReadingBatch {
+        lane: batch.lane.clone(),
+        epoch: batch.epoch,
+        first_seq: Seq(first),
+        readings,
+    })
+}

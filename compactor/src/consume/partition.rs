@@ -1,0 +1,370 @@
+//! One partition: read, gather, commit, again (E5, E6, E7).
+//!
+//! Invariants: what is committed was built from the state that the table holds; after a fence everything gathered is
+//! dropped and read again from the state that counts; the stream hears of progress only after the commit. A store that
+//! fails or a key that is missing stops the commits and loses nothing: reading stops too, and the commit is tried until it
+//! succeeds.
+
+mod commit;
+
+use std::{sync::Arc, time::Duration};
+
+use forebay_lake::{LakeError, LakeWriter, StreamState};
+use forebay_schemas::{ErrorKind, table::READINGS, wire::ReadingBatch};
+use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    Clock, CompactorError, ConsumeSettings, Progress,
+    budget::{MemoryBudget, Share},
+    contiguity::{Contiguity, Quarantined, Rules, Taken},
+    progress::add,
+    size::batch_bytes,
+};
+use commit::Committed;
+
+/// How often waits are looked at, at most and at least.
+const TICK_MIN: Duration = Duration::from_millis(10);
+const TICK_MAX: Duration = Duration::from_secs(1);
+
+/// Pauses between tries, doubling.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What a partition's task has.
+pub(super) struct Partition {
+    pub(super) lake: Arc<LakeWriter>,
+    pub(super) source: Arc<dyn LogSource>,
+    pub(super) settings: Arc<ConsumeSettings>,
+    pub(super) clock: Clock,
+    pub(super) progress: Arc<Progress>,
+    pub(super) budget: MemoryBudget,
+    pub(super) stop: CancellationToken,
+}
+
+/// How a run over one state ended.
+enum Ended {
+    /// Asked to stop, or the stream has ended; everything read is committed.
+    Done,
+    /// The state in the table is another one now.
+    Fenced,
+}
+
+/// What happened next.
+enum Event {
+    Read(Result<Delivered, StreamError>),
+    CommitDue,
+    Tick,
+    Stop,
+}
+
+impl Partition {
+    /// Stream and partition, for people.
+    pub(super) fn place(&self) -> String {
+        format!("{}, partition {}", self.source.stream(), self.source.partition())
+    }
+
+    /// Consumes until the stop, the end of the stream or an error that no waiting mends.
+    pub(super) async fn consume(&self) -> Result<(), CompactorError> {
+        let app_id = self.lake.keeper().app_id(self.source.stream(), self.source.partition());
+        loop {
+            let Some((number, state)) = self.load(&app_id).await? else { return Ok(()) };
+            let from = Offset(state.next_offset);
+            let Some(reader) = self.open(from).await? else { return Ok(()) };
+            info!(place = self.place(), %from, "consuming");
+            let mut contiguity = Contiguity::new(&state, self.rules(&*reader), (self.clock)())
+                .map_err(|source| CompactorError::State { place: self.place(), source })?;
+            contiguity.opened(from);
+            let gathered = Gathered::default();
+            let mut run = Run {
+                at: self,
+                app_id: &app_id,
+                number,
+                state,
+                contiguity,
+                reader,
+                gathered,
+                tick_due: Instant::now(),
+            };
+            match run.go().await? {
+                Ended::Done => return Ok(()),
+                Ended::Fenced => warn!(place = self.place(), "another state counts now, going on from it"),
+            }
+        }
+    }
+
+    fn rules(&self, reader: &dyn PartitionReader) -> Rules {
+        Rules {
+            gap_wait: reader.may_fill_jumps().then_some(self.settings.gap_wait),
+            held_bytes_max: self.settings.held_bytes_max,
+            max_skew: self.settings.max_skew,
+        }
+    }
+
+    /// The state that counts; none if asked to stop before it could be had.
+    async fn load(&self, app_id: &str) -> Result<Option<(Option<i64>, StreamState)>, CompactorError> {
+        let mut pause = Pause::new(&self.stop);
+        loop {
+            let error = match self.try_load(app_id).await {
+                Ok(found) => return Ok(Some(found)),
+                Err(error) => error,
+            };
+            self.bear(error, "cannot read the state")?;
+            if pause.wait().await.is_stopped() {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn try_load(&self, app_id: &str) -> Result<(Option<i64>, StreamState), LakeError> {
+        let readings = self.lake.table(&READINGS)?;
+        match readings.snapshot().await?.state_of(app_id).await? {
+            Some(number) => Ok((Some(number), self.lake.keeper().load(readings, app_id, number).await?)),
+            None => Ok((None, StreamState::new(0, Vec::new()))),
+        }
+    }
+
+    /// A reader; none if asked to stop before it could be had.
+    async fn open(&self, from: Offset) -> Result<Option<Box<dyn PartitionReader>>, CompactorError> {
+        let mut pause = Pause::new(&self.stop);
+        loop {
+            match self.source.open(from).await {
+                Ok(reader) => return Ok(Some(reader)),
+                Err(source) if source.kind() != ErrorKind::Retry => return Err(self.stream_error(source)),
+                Err(error) => warn!(place = self.place(), %error, "cannot open the stream, trying again"),
+            }
+            if pause.wait().await.is_stopped() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether an error of the tables may pass. One that no waiting mends is handed back.
+    fn bear(&self, error: LakeError, what: &'static str) -> Result<(), CompactorError> {
+        add(&self.progress.retries, 1);
+        match &error {
+            // A key that is missing can be restored; until then nothing is written, least of all in clear.
+            LakeError::Key(_) | LakeError::File(_) => {
+                tracing::error!(place = self.place(), %error, what, "a key cannot be had, waiting for it");
+                Ok(())
+            }
+            _ if error.kind() == ErrorKind::Retry => {
+                warn!(place = self.place(), %error, what, "trying again");
+                Ok(())
+            }
+            _ => Err(CompactorError::Lake { place: self.place(), source: error }),
+        }
+    }
+
+    fn stream_error(&self, source: StreamError) -> CompactorError {
+        CompactorError::Stream { place: self.place(), source }
+    }
+}
+
+/// What waits for the next commit.
+#[derive(Default)]
+struct Gathered {
+    batches: Vec<ReadingBatch>,
+    quarantine: Vec<Quarantined>,
+    readings: u64,
+    bytes: usize,
+    share: Option<Share>,
+    /// When it must be committed; none while nothing was read.
+    due: Option<Instant>,
+}
+
+/// A partition under way from one state to the next ones.
+struct Run<'a> {
+    at: &'a Partition,
+    app_id: &'a str,
+    /// The number of the state in the table.
+    number: Option<i64>,
+    /// That state.
+    state: StreamState,
+    contiguity: Contiguity,
+    reader: Box<dyn PartitionReader>,
+    gathered: Gathered,
+    tick_due: Instant,
+}
+
+impl Run<'_> {
+    async fn go(&mut self) -> Result<Ended, CompactorError> {
+        // What an earlier run may not have come to after its last commit.
+        if let Committed::Fenced = self.tell_ended_gaps().await? {
+            return Ok(Ended::Fenced);
+        }
+        let mut pause = Pause::new(&self.at.stop);
+        loop {
+            let committed = match self.event().await {
+                Event::Read(Ok(delivered)) => {
+                    pause.reset();
+                    self.take(delivered).await?
+                }
+                Event::Read(Err(error)) if error.kind() == ErrorKind::Retry => {
+                    warn!(place = self.at.place(), %error, "cannot read the stream, trying again");
+                    pause.wait().await;
+                    self.read_from(self.contiguity.position()).await?
+                }
+                Event::Read(Err(error)) => return self.end_of_stream(error).await,
+                Event::CommitDue => self.commit().await?,
+                Event::Tick => Committed::Yes,
+                Event::Stop => return self.drain().await,
+            };
+            if let Committed::Fenced = committed {
+                return Ok(Ended::Fenced);
+            }
+            if Instant::now() >= self.tick_due
+                && let Committed::Fenced = self.tick().await?
+            {
+                return Ok(Ended::Fenced);
+            }
+        }
+    }
+
+    /// What happens next. A commit that is due comes before more readings.
+    async fn event(&mut self) -> Event {
+        let now = Instant::now();
+        let due = self.gathered.due;
+        let waiting = self.contiguity.is_waiting();
+        tokio::select! {
+            biased;
+            () = self.at.stop.cancelled() => Event::Stop,
+            () = sleep_until(due.unwrap_or(now)), if due.is_some() => Event::CommitDue,
+            read = self.reader.next() => Event::Read(read),
+            () = sleep_until(self.tick_due), if waiting => Event::Tick,
+        }
+    }
+
+    /// Takes a record; commits before or after it where there is no room for more.
+    async fn take(&mut self, delivered: Delivered) -> Result<Committed, CompactorError> {
+        let received = match &delivered.record.entry {
+            Entry::Batch(batch) => batch.readings.len() as u64,
+            _ => 0,
+        };
+        add(&self.at.progress.received, received);
+        let taken = self.contiguity.take(delivered, (self.at.clock)());
+        self.gather(taken).await
+    }
+
+    async fn gather(&mut self, taken: Taken) -> Result<Committed, CompactorError> {
+        add(&self.at.progress.duplicates, taken.duplicates);
+        let bytes: usize = taken.batches.iter().map(batch_bytes).sum();
+        let readings: usize = taken.batches.iter().map(|batch| batch.readings.len()).sum();
+        let share = match self.at.budget.try_share(bytes) {
+            Some(share) => Some(share),
+            // Others fill the memory: what is here goes first, then this waits for its turn.
+            None => {
+                self.gathered.push(taken, readings as u64, bytes, self.at.settings.commit_interval);
+                return self.commit().await;
+            }
+        };
+        self.gathered.push(taken, readings as u64, bytes, self.at.settings.commit_interval);
+        match (&mut self.gathered.share, share) {
+            (Some(joined), Some(share)) => joined.join(share),
+            (joined, share) => *joined = share,
+        }
+        let ConsumeSettings { commit_readings_max, commit_bytes_max, .. } = *self.at.settings;
+        if self.gathered.readings >= commit_readings_max || self.gathered.bytes >= commit_bytes_max {
+            return self.commit().await;
+        }
+        Ok(Committed::Yes)
+    }
+
+    /// Lets time pass: jumps become gaps, or the partition is read again.
+    async fn tick(&mut self) -> Result<Committed, CompactorError> {
+        self.tick_due = Instant::now() + (self.at.settings.gap_wait / 4).clamp(TICK_MIN, TICK_MAX);
+        let ticked = self.contiguity.tick((self.at.clock)());
+        if let Some(taken) = ticked.given_up
+            && let Committed::Fenced = self.gather(taken).await?
+        {
+            return Ok(Committed::Fenced);
+        }
+        match ticked.read_from {
+            Some(from) => self.read_from(from).await,
+            None => Ok(Committed::Yes),
+        }
+    }
+
+    async fn read_from(&mut self, from: Offset) -> Result<Committed, CompactorError> {
+        // Before the reader is there: what has been read again is counted from here.
+        self.contiguity.opened(from);
+        if let Some(reader) = self.at.open(from).await? {
+            self.reader = reader;
+        }
+        Ok(Committed::Yes)
+    }
+
+    /// The stop: what is in the stream already is still taken, for a while.
+    async fn drain(&mut self) -> Result<Ended, CompactorError> {
+        let until = Instant::now() + self.at.settings.drain_max;
+        while let Ok(Ok(Some(delivered))) = timeout_at(until, self.reader.try_next()).await {
+            if let Committed::Fenced = self.take(delivered).await? {
+                return Ok(Ended::Done);
+            }
+        }
+        self.commit().await?;
+        Ok(Ended::Done)
+    }
+
+    /// Everything before the end, or before a record that this release cannot read, counts.
+    async fn end_of_stream(&mut self, error: StreamError) -> Result<Ended, CompactorError> {
+        if let Committed::Fenced = self.commit().await? {
+            return Ok(Ended::Fenced);
+        }
+        match error {
+            StreamError::Closed => Ok(Ended::Done),
+            source => Err(self.at.stream_error(source)),
+        }
+    }
+}
+
+impl Gathered {
+    fn push(&mut self, taken: Taken, readings: u64, bytes: usize, commit_interval: Duration) {
+        self.batches.extend(taken.batches);
+        self.quarantine.extend(taken.quarantine);
+        self.readings += readings;
+        self.bytes += bytes;
+        self.due.get_or_insert_with(|| Instant::now() + commit_interval);
+    }
+}
+
+/// Pauses that double, and end at once when the stop comes.
+struct Pause<'a> {
+    next: Duration,
+    stop: &'a CancellationToken,
+}
+
+/// Whether the stop has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Out,
+    Stopped,
+}
+
+impl Waited {
+    fn is_stopped(self) -> bool {
+        self == Self::Stopped
+    }
+}
+
+impl<'a> Pause<'a> {
+    fn new(stop: &'a CancellationToken) -> Self {
+        Self { next: PAUSE_MIN, stop }
+    }
+
+    fn reset(&mut self) {
+        self.next = PAUSE_MIN;
+    }
+
+    async fn wait(&mut self) -> Waited {
+        let pause = self.next;
+        self.next = (self.next * 2).min(PAUSE_MAX);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Waited::Stopped,
+            () = sleep(pause) => Waited::Out,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! One commit of a partition, tried until it succeeds: quarantine and opened gaps first, then the readings with their
+//! state, then closed gaps, then the stream is told (E9).
+
+use forebay_lake::{Gap, LakeError, StreamState};
+use forebay_stream::Offset;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::{CompactorError, Gathered, Pause, Run};
+use crate::{
+    consume::{
+        contiguity::opened_gaps,
+        progress::add,
+        side::{self, Origin},
+    },
+    ingest::{Step, commit},
+};
+
+/// Whether what was to be committed is in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// It is, or there was nothing.
+    Yes,
+    /// Another state counts: what was gathered is void.
+    Fenced,
+}
+
+impl Run<'_> {
+    /// Commits what was gathered.
+    pub(super) async fn commit(&mut self) -> Result<Committed, CompactorError> {
+        let gathered = std::mem::take(&mut self.gathered);
+        let after = self.contiguity.state(&self.state);
+        if gathered.batches.is_empty() && gathered.quarantine.is_empty() && is_same(&after, &self.state) {
+            return Ok(Committed::Yes);
+        }
+        let begun = Instant::now();
+        let mut pause = Pause::new(&self.at.stop);
+        let number = loop {
+            match self.try_commit(&gathered, &after).await {
+                Ok(number) => break number,
+                Err(LakeError::Fenced { .. }) => return Ok(Committed::Fenced),
+                Err(error) => self.bear_unless_stopped(error, "cannot commit", &mut pause).await?,
+            }
+        };
+        let progress = &self.at.progress;
+        add(&progress.committed, gathered.readings);
+        add(&progress.quarantined, gathered.quarantine.len() as u64);
+        add(&progress.gaps, opened_gaps(&self.state, &after).len() as u64);
+        add(&progress.commits, 1);
+        let millis = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        progress.last_commit_millis.store(millis, std::sync::atomic::Ordering::Relaxed);
+        debug!(place = self.at.place(), number, readings = gathered.readings, millis, "committed");
+        (self.number, self.state) = (Some(number), after);
+        let told = self.tell_ended_gaps().await?;
+        let next = Offset(self.state.next_offset);
+        if let Err(error) = self.reader.committed(next).await {
+            warn!(place = self.at.place(), %error, "the stream was not told of a commit, which loses nothing");
+        }
+        Ok(told)
+    }
+
+    async fn try_commit(&mut self, gathered: &Gathered, after: &StreamState) -> Result<i64, LakeError> {
+        let lake = &self.at.lake;
+        let now = (self.at.clock)();
+        let place = self.at.place();
+        let origin = Origin { app_id: self.app_id, source: &place, base: self.number };
+        side::quarantine(lake, origin, &gathered.quarantine, now).await?;
+        side::gaps(lake, origin, &opened_gaps(&self.state, after), now).await?;
+        let step = Step { app_id: self.app_id, from_state: self.number, state: after, batches: &gathered.batches };
+        commit(lake, step, now).await
+    }
+
+    /// Tells the `gaps` table which gaps the state's commit ended.
+    pub(super) async fn tell_ended_gaps(&mut self) -> Result<Committed, CompactorError> {
+        let ended = self.state.ended_gaps.clone();
+        let ended: Vec<&Gap> = ended.iter().collect();
+        let place = self.at.place();
+        let origin = Origin { app_id: self.app_id, source: &place, base: self.number };
+        let mut pause = Pause::new(&self.at.stop);
+        loop {
+            match side::gaps(&self.at.lake, origin, &ended, (self.at.clock)()).await {
+                Ok(()) => return Ok(Committed::Yes),
+                Err(LakeError::Fenced { .. }) => return Ok(Committed::Fenced),
+                Err(error) => self.bear_unless_stopped(error, "cannot tell of closed gaps", &mut pause).await?,
+            }
+        }
+    }
+
+    /// Waits before the next try; once the stop has come, the error counts: what was not committed is read again at the
+    /// next start.
+    async fn bear_unless_stopped(
+        &mut self,
+        error: LakeError,
+        what: &'static str,
+        pause: &mut Pause<'_>,
+    ) -> Result<(), CompactorError> {
+        if self.at.stop.is_cancelled() {
+            return Err(CompactorError::Lake { place: self.at.place(), source: error });
+        }
+        self.at.bear(error, what)?;
+        pause.wait().await;
+        Ok(())
+    }
+}
+
+/// Whether two states say the same, but for what was told already.
+fn is_same(a: &StreamState, b: &StreamState) -> bool {
+    let bare = |state: &StreamState| StreamState { ended_gaps: Vec::new(), ..state.clone() };
+    bare(a) == bare(b)
+}

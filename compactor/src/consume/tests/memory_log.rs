@@ -1,0 +1,102 @@
+//! A stream in memory: a boundary that is simulated, so that it can misbehave.
+
+use async_trait::async_trait;
+use forebay_stream::{Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError};
+use tokio::sync::mpsc;
+
+use super::lane;
+
+type Failure = fn() -> StreamError;
+
+/// A partition that holds these records, one an offset, whose jumps may be filled. At its end it waits or fails.
+pub(super) struct MemoryLog {
+    partition: u32,
+    records: Vec<Entry>,
+    at_end: Option<Failure>,
+}
+
+impl MemoryLog {
+    pub(super) fn new(partition: u32, records: Vec<Entry>) -> Self {
+        Self { partition, records, at_end: None }
+    }
+
+    pub(super) fn failing(partition: u32, records: Vec<Entry>, at_end: Failure) -> Self {
+        Self { partition, records, at_end: Some(at_end) }
+    }
+}
+
+#[async_trait]
+impl LogSource for MemoryLog {
+    fn stream(&self) -> &str {
+        "memory"
+    }
+
+    fn partition(&self) -> u32 {
+        self.partition
+    }
+
+    async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
+        Ok(Box::new(MemoryReader { records: self.records.clone(), at: from.0, at_end: self.at_end }))
+    }
+}
+
+struct MemoryReader {
+    records: Vec<Entry>,
+    at: u64,
+    at_end: Option<Failure>,
+}
+
+#[async_trait]
+impl PartitionReader for MemoryReader {
+    async fn next(&mut self) -> Result<Delivered, StreamError> {
+        match self.try_next().await? {
+            Some(delivered) => Ok(delivered),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError> {
+        let Some(entry) = self.records.get(self.at as usize).cloned() else {
+            return self.at_end.map_or(Ok(None), |failure| Err(failure()));
+        };
+        let record = Record { offset: Offset(self.at), next: Offset(self.at + 1), entry };
+        self.at += 1;
+        Ok(Some(Delivered { lane: Some(lane()), record }))
+    }
+
+    async fn committed(&self, _: Offset) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn may_fill_jumps(&self) -> bool {
+        true
+    }
+}
+
+/// A group whose changes a test makes.
+pub(super) struct MemoryGroup(mpsc::UnboundedReceiver<GroupEvent>);
+
+impl MemoryGroup {
+    pub(super) fn new(events: Vec<GroupEvent>) -> Self {
+        let (group, sender) = Self::channel();
+        for event in events {
+            assert!(sender.send(event).is_ok(), "the group is there");
+        }
+        group
+    }
+
+    pub(super) fn channel() -> (Self, mpsc::UnboundedSender<GroupEvent>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(receiver), sender)
+    }
+}
+
+#[async_trait]
+impl LogGroup for MemoryGroup {
+    async fn next(&mut self) -> Result<GroupEvent, StreamError> {
+        match self.0.recv().await {
+            Some(event) => Ok(event),
+            None => std::future::pending().await,
+        }
+    }
+}

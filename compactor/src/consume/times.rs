@@ -1,0 +1,66 @@
+//! How far the event times of a partition's devices have come: what watermarks are made of (E11).
+
+use std::collections::BTreeMap;
+
+use forebay_lake::{DeviceTimes, SiteTimes};
+use forebay_schemas::{DeviceId, Reading, SiteId};
+
+/// Devices that were not heard for so long before the last one of their site that was, leave the state: they hold no watermark anyway.
+const DEVICE_KEPT_MICROS: i64 = 24 * 3_600 * 1_000_000;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Times {
+    sites: BTreeMap<SiteId, BTreeMap<DeviceId, DeviceTimes>>,
+}
+
+impl Times {
+    pub(super) fn new(sites: &[SiteTimes]) -> Self {
+        let mut found = Self::default();
+        for site in sites {
+            // Names that are none cannot come from a reading; they are not worth an error.
+            let Ok(name) = SiteId::new(&site.site) else { continue };
+            let devices = site.devices.iter().filter_map(|(device, times)| Some((DeviceId::new(device).ok()?, *times)));
+            found.sites.insert(name, devices.collect());
+        }
+        found
+    }
+
+    pub(super) fn heard(&mut self, readings: &[Reading]) {
+        for reading in readings {
+            let (event, observed) = (reading.event_time.micros(), reading.observed_time.micros());
+            if !self.sites.contains_key(&reading.series.site) {
+                self.sites.insert(reading.series.site.clone(), BTreeMap::new());
+            }
+            let Some(devices) = self.sites.get_mut(&reading.series.site) else { continue };
+            match devices.get_mut(&reading.series.device) {
+                Some(times) => {
+                    (times.event, times.observed) = (times.event.max(event), times.observed.max(observed));
+                }
+                None => drop(devices.insert(reading.series.device.clone(), DeviceTimes { event, observed })),
+            }
+        }
+    }
+
+    pub(super) fn render(&self, mut held: BTreeMap<String, i64>) -> Vec<SiteTimes> {
+        let mut sites = Vec::new();
+        for (site, devices) in &self.sites {
+            let newest = devices.values().map(|times| times.observed).max();
+            let since = newest.unwrap_or(0).saturating_sub(DEVICE_KEPT_MICROS);
+            let kept = devices.iter().filter(|(_, times)| times.observed >= since);
+            let devices: BTreeMap<String, DeviceTimes> =
+                kept.map(|(device, times)| (device.as_str().to_owned(), *times)).collect();
+            let held = held.remove(site.as_str());
+            if !devices.is_empty() || held.is_some() {
+                sites.push(SiteTimes { site: site.as_str().to_owned(), held, devices });
+            }
+        }
+        // Sites of which nothing but what is held has come yet.
+        sites.extend(held.into_iter().map(|(site, time)| SiteTimes {
+            site,
+            held: Some(time),
+            devices: BTreeMap::new(),
+        }));
+        sites.sort_by(|a, b| a.site.cmp(&b.site));
+        sites
+    }
+}

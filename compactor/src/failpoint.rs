@@ -1,0 +1,53 @@
+//! Places where a test can have the process die, as a power cut would: the kill test sets `FOREBAY_FAILPOINT`.
+//!
+//! Off unless the variable holds one of these names:
+//! - `after_file_write`: data files are in the store, the commit that makes them count is not;
+//! - `after_commit`: `readings` holds the commit, nobody has been told of it;
+//! - `in_merge`: between the files of a merge and its commit.
+//!
+//! With `FOREBAY_FAILPOINT_AFTER=N` the first N passages are let through.
+
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// A place where the process can be made to die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failpoint {
+    /// Data files are in the store, the commit that makes them count is not.
+    AfterFileWrite,
+    /// `readings` holds the commit, nobody has been told of it.
+    AfterCommit,
+    /// Between the files of a merge and its commit.
+    InMerge,
+}
+
+impl Failpoint {
+    /// As `FOREBAY_FAILPOINT` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AfterFileWrite => "after_file_write",
+            Self::AfterCommit => "after_commit",
+            Self::InMerge => "in_merge",
+        }
+    }
+}
+
+static CHOSEN: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("FOREBAY_FAILPOINT").ok());
+static PASSAGES_LEFT: LazyLock<AtomicU64> = LazyLock::new(|| {
+    let after = std::env::var("FOREBAY_FAILPOINT_AFTER").ok().and_then(|after| after.parse().ok());
+    AtomicU64::new(after.unwrap_or(0))
+});
+
+/// Ends the process at once if the environment says so here: no destructor runs, nothing is flushed.
+pub fn failpoint(here: Failpoint) {
+    if CHOSEN.as_deref() != Some(here.name()) {
+        return;
+    }
+    let passage = PASSAGES_LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    if passage.is_err() {
+        tracing::error!(failpoint = here.name(), "dying here as FOREBAY_FAILPOINT says");
+        std::process::abort();
+    }
+}

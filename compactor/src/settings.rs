@@ -1,0 +1,180 @@
+//! The table `[lake]` of the configuration: where the tables lie, and how they are filled.
+
+use std::time::Duration;
+
+use forebay_config::{Secret, Table};
+
+use crate::{ConsumeSettings, MAX_SKEW, WindowSettings};
+
+/// What `[lake]` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LakeSettings {
+    /// Where the lake lies; none for the data folder's `lake`.
+    pub url: Option<String>,
+    /// Which windows there are, and when they close.
+    pub windows: WindowSettings,
+    /// Readings are in the table at most so long after they were read.
+    pub commit_interval: Duration,
+    /// How far ahead of its gateway's clock a device's may be.
+    pub max_skew: Duration,
+    /// Whether files are encrypted.
+    pub profile: ProfileChoice,
+    /// What an `s3://` url needs; none where `[lake.s3]` is missing.
+    pub s3: Option<S3Settings>,
+}
+
+/// Whether files are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProfileChoice {
+    /// Every column under its key.
+    #[default]
+    Columns,
+    /// Everything lies in clear.
+    None,
+}
+
+/// What `[lake.s3]` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Settings {
+    /// Of a store that is not Amazon's.
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// Who asks; none for what the machine's environment says.
+    pub access_key_id: Option<String>,
+    /// Proof of it.
+    pub secret_access_key: Option<Secret>,
+    /// Whether the endpoint may be reached without TLS.
+    pub allow_http: bool,
+}
+
+impl Default for LakeSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            windows: WindowSettings::default(),
+            commit_interval: ConsumeSettings::default().commit_interval,
+            max_skew: MAX_SKEW,
+            profile: ProfileChoice::default(),
+            s3: None,
+        }
+    }
+}
+
+impl LakeSettings {
+    /// How streams are consumed, with the defaults of what `[lake]` does not say.
+    pub fn consume(&self) -> ConsumeSettings {
+        ConsumeSettings { commit_interval: self.commit_interval, max_skew: self.max_skew, ..ConsumeSettings::default() }
+    }
+}
+
+/// Reads `[lake]`; what is wrong is noted, and then there may be no answer.
+pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
+    let default = LakeSettings::default();
+    let url: Option<String> = table.optional("url");
+    let windows = WindowSettings {
+        window: positive(table, "window", default.windows.window)?,
+        lateness: table.or("lateness", default.windows.lateness),
+        idle_timeout: positive(table, "idle_timeout", default.windows.idle_timeout)?,
+    };
+    let commit_interval = positive(table, "commit_interval", default.commit_interval)?;
+    let max_skew = table.or("max_skew", default.max_skew);
+    let profile = profile(table)?;
+    let s3 = table.table("s3").map(s3_settings);
+    if s3.is_some() && !url.as_deref().is_some_and(|url| url.starts_with("s3://")) {
+        table.problem("s3", "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
+        return None;
+    }
+    Some(LakeSettings { url, windows, commit_interval, max_skew, profile, s3 })
+}
+
+/// A duration that must not be zero.
+fn positive(table: &mut Table<'_>, key: &'static str, default: Duration) -> Option<Duration> {
+    let found = table.or(key, default);
+    if found.is_zero() {
+        table.problem(key, "more than nothing is expected");
+        return None;
+    }
+    Some(found)
+}
+
+fn profile(table: &mut Table<'_>) -> Option<ProfileChoice> {
+    let words = [("columns", Some(ProfileChoice::Columns)), ("none", Some(ProfileChoice::None)), ("uniform", None)];
+    if !table.has("profile") {
+        return Some(ProfileChoice::default());
+    }
+    let chosen = table.choice("profile", &words)?;
+    if chosen.is_none() {
+        table.problem("profile", "\"uniform\" is not in this release: write \"columns\" or \"none\"");
+    }
+    chosen
+}
+
+fn s3_settings(mut table: Table<'_>) -> S3Settings {
+    let settings = S3Settings {
+        endpoint: table.optional("endpoint"),
+        region: table.optional("region"),
+        access_key_id: table.optional("access_key_id"),
+        secret_access_key: table.optional("secret_access_key"),
+        allow_http: table.or("allow_http", false),
+    };
+    if settings.access_key_id.is_some() != settings.secret_access_key.is_some() {
+        table.problem("access_key_id", "access_key_id and secret_access_key go together: set both or neither");
+    }
+    table.finish();
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use forebay_config::{ConfigErrors, Document};
+
+    use super::*;
+
+    fn read(text: &str) -> Result<LakeSettings, ConfigErrors> {
+        Document::new(Path::new("f.toml"), text, &|_| None).read(|root| {
+            let mut table = root.table("lake")?;
+            let settings = lake_settings(&mut table);
+            table.finish();
+            settings
+        })
+    }
+
+    #[test]
+    fn an_empty_table_is_the_defaults() {
+        assert_eq!(read("[lake]"), Ok(LakeSettings::default()));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "[lake]\nurl = \"s3://b/p\"\nwindow = \"10m\"\nlateness = \"0s\"\nidle_timeout = \"1m\"\n\
+                    commit_interval = \"1s\"\nmax_skew = \"1h\"\nprofile = \"none\"\n[lake.s3]\n\
+                    endpoint = \"http://127.0.0.1:9\"\nregion = \"r\"\naccess_key_id = \"a\"\n\
+                    secret_access_key = \"b\"\nallow_http = true\n";
+        let settings = read(text).unwrap();
+        let s3 = settings.s3.clone().unwrap();
+        assert_eq!((s3.allow_http, s3.secret_access_key.unwrap().expose()), (true, "b"));
+        assert_eq!(settings.windows.window, Duration::from_secs(600));
+        assert_eq!(settings.consume().max_skew, Duration::from_secs(3_600));
+        assert_eq!((settings.profile, settings.url.as_deref()), (ProfileChoice::None, Some("s3://b/p")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, message) in [
+            (
+                "profile = \"uniform\"",
+                "f.toml:2:11: lake.profile: \"uniform\" is not in this release: write \"columns\" or \"none\"",
+            ),
+            ("window = \"0s\"", "f.toml:2:10: lake.window: more than nothing is expected"),
+            ("windw = \"1h\"", "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?"),
+            ("[lake.s3]\nregion = \"r\"", "is for a url such as"),
+            ("url = \"s3://b\"\n[lake.s3]\naccess_key_id = \"a\"", "go together"),
+        ] {
+            let errors = read(&format!("[lake]\n{text}")).unwrap_err().to_string();
+            assert!(errors.contains(message), "{errors}");
+        }
+    }
+}

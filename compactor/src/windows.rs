@@ -1,0 +1,263 @@
+//! Windows of event time, closed by watermark: a row in `windows` says that a window's readings are there (E11).
+//!
+//! Invariants: one transaction per site and pass, fenced as in E6, so that neither a restart nor a second process closes a
+//! window twice; a window is closed again, with a higher revision, when readings came late, at most once per `lateness`.
+//! A window without readings has no row. What a window holds is counted in the table, never remembered.
+
+mod count;
+mod table_rows;
+#[cfg(test)]
+mod tests;
+mod watermark;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use forebay_lake::{LakeError, LakeWriter, StreamState, Transaction};
+use forebay_schemas::{
+    ErrorKind, SiteId, Timestamp,
+    table::{READINGS, TABLE_FORMAT_VERSION, WINDOWS},
+};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{Clock, CompactorError};
+use count::{Counts, Days, Known};
+use table_rows::WindowRow;
+use watermark::watermarks;
+
+/// A device belongs to a site's completeness if it sent something within so many windows.
+const WINDOWS_SEEN: i64 = 24;
+
+/// How often windows are looked at, at least and at most.
+const PASS_MIN: Duration = Duration::from_secs(1);
+const PASS_MAX: Duration = Duration::from_secs(60);
+
+/// Which windows there are, and when they close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowSettings {
+    /// Their length; they begin at multiples of it since 1970 UTC.
+    pub window: Duration,
+    /// How far the watermark stays behind the clock when no device is heard, and how often a window may be closed again.
+    pub lateness: Duration,
+    /// A device that is silent, or further behind than this and `lateness`, holds the watermark no more.
+    pub idle_timeout: Duration,
+}
+
+impl Default for WindowSettings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(3_600),
+            lateness: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl WindowSettings {
+    fn window_micros(&self) -> i64 {
+        micros(self.window).max(1)
+    }
+
+    /// The end of the last window that a watermark has passed.
+    fn over(&self, watermark: i64) -> i64 {
+        let window = self.window_micros();
+        watermark.div_euclid(window).saturating_mul(window)
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// What has been closed of a site; the state object of its transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowsState {
+    /// Version of this object's layout.
+    format: u32,
+    /// Readings of each day, counted from 1970-01-01, when its windows were last looked at.
+    days: Days,
+}
+
+/// Closes the windows of every site that live streams feed, until the stop; then once more.
+///
+/// # Errors
+/// Those that no waiting mends.
+pub async fn run_windows(
+    lake: Arc<LakeWriter>,
+    settings: WindowSettings,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<(), CompactorError> {
+    let every = (settings.window / 4).clamp(PASS_MIN, PASS_MAX);
+    let mut looked = Looked::new();
+    loop {
+        let stopped = tokio::select! {
+            biased;
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(every) => false,
+        };
+        if let Err(error) = pass(&lake, &settings, clock(), &mut looked).await {
+            if error.kind() != ErrorKind::Retry {
+                return Err(error);
+            }
+            warn!(%error, "windows could not be closed, trying again");
+        }
+        if stopped {
+            return Ok(());
+        }
+    }
+}
+
+/// One pass over every site that live streams feed; answers how many rows were written.
+///
+/// # Errors
+/// `Retry` for what the next pass mends.
+pub async fn close_windows(
+    lake: &LakeWriter,
+    settings: &WindowSettings,
+    now: Timestamp,
+) -> Result<u64, CompactorError> {
+    pass(lake, settings, now, &mut Looked::new()).await
+}
+
+/// By site, up to which window and when it was looked at last.
+type Looked = BTreeMap<String, (i64, Timestamp)>;
+
+/// One pass. A site is counted only when another window is over, or to see what came late.
+async fn pass(
+    lake: &LakeWriter,
+    settings: &WindowSettings,
+    now: Timestamp,
+    looked: &mut Looked,
+) -> Result<u64, CompactorError> {
+    let states = states(lake).await?;
+    let mut written = 0;
+    for (site, watermark) in watermarks(&states, settings, now) {
+        let over = settings.over(watermark);
+        let is_due = looked
+            .get(&site)
+            .is_none_or(|(up_to, at)| *up_to != over || now.micros() - at.micros() >= micros(settings.lateness));
+        if is_due {
+            written += close_site(lake, settings, &site, watermark, now).await?;
+            looked.insert(site, (over, now));
+        }
+    }
+    Ok(written)
+}
+
+/// Closes a site's windows after an import into it has ended: all of them, or those that its live watermark has passed.
+///
+/// # Errors
+/// As [`close_windows`].
+pub(crate) async fn close_imported(
+    lake: &LakeWriter,
+    settings: &WindowSettings,
+    site: &SiteId,
+    now: Timestamp,
+) -> Result<u64, CompactorError> {
+    let live = watermarks(&states(lake).await?, settings, now).get(site.as_str()).copied();
+    close_site(lake, settings, site.as_str(), live.unwrap_or(i64::MAX), now).await
+}
+
+async fn states(lake: &LakeWriter) -> Result<Vec<StreamState>, CompactorError> {
+    let readings = lake.table(&READINGS).map_err(wrong)?;
+    let snapshot = readings.snapshot().await.map_err(wrong)?;
+    lake.keeper().states(readings, &snapshot).await.map_err(wrong)
+}
+
+fn wrong(source: LakeError) -> CompactorError {
+    CompactorError::Lake { place: "windows".into(), source }
+}
+
+/// Writes the rows of windows that are over and have none, or hold another number of readings than their last row says.
+async fn close_site(
+    lake: &LakeWriter,
+    settings: &WindowSettings,
+    site: &str,
+    watermark: i64,
+    now: Timestamp,
+) -> Result<u64, CompactorError> {
+    let app_id = lake.keeper().app_id(&format!("windows/{site}"), 0);
+    let (from_state, before) = load(lake, &app_id).await?;
+    let version = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?;
+    let days = count::days(&version, site);
+    let window = settings.window_micros();
+    let over = settings.over(watermark);
+    let wanted = wanted_days(&days, &before, over);
+    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(0) };
+    let (from, to) = (count::day_start(*first), count::day_start(*last + 1));
+    let from = from.div_euclid(window) * window;
+    let counts = count::counts(lake, site, (from - WINDOWS_SEEN * window, to.saturating_add(window)), window).await?;
+    let known = count::known(lake, site, from).await?;
+    let mut after = WindowsState { days: days.clone(), ..before };
+    let mut rows = Vec::new();
+    for (start, _) in counts.range(from..to).filter(|(start, _)| **start + window <= over) {
+        match what_to_do(&counts, *start, known.get(start), settings, now) {
+            Todo::Nothing => {}
+            // The day is looked at again when the lateness is over.
+            Todo::Later => drop(after.days.insert(count::day_of(*start), 0)),
+            Todo::Close { revision } => {
+                rows.push(WindowRow { start: *start, revision, ..WindowRow::of(&counts, *start, window) });
+            }
+        }
+    }
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    // Days whose windows are not all over yet are looked at again.
+    after.days.retain(|day, _| count::day_start(*day + 1) + window <= over);
+    let written = rows.len() as u64;
+    let batch =
+        table_rows::batch(site, &rows, window, watermark.min(now.micros()), version.version(), now).map_err(wrong)?;
+    let table = lake.table(&WINDOWS).map_err(wrong)?;
+    let to_state = lake.keeper().store(table, &app_id, from_state, &after, lake.random()).await.map_err(wrong)?;
+    let transaction = Transaction { app_id, from_state, to_state };
+    match lake.append(&WINDOWS, batch, transaction, now).await {
+        Ok(_) => info!(site, windows = written, "windows closed"),
+        // Another process closed them.
+        Err(LakeError::Fenced { .. }) => return Ok(0),
+        Err(source) => return Err(wrong(source)),
+    }
+    Ok(written)
+}
+
+async fn load(lake: &LakeWriter, app_id: &str) -> Result<(Option<i64>, WindowsState), CompactorError> {
+    let table = lake.table(&WINDOWS).map_err(wrong)?;
+    match table.snapshot().await.map_err(wrong)?.state_of(app_id).await.map_err(wrong)? {
+        Some(number) => Ok((Some(number), lake.keeper().load(table, app_id, number).await.map_err(wrong)?)),
+        None => Ok((None, WindowsState { format: TABLE_FORMAT_VERSION, days: Days::new() })),
+    }
+}
+
+/// The days whose windows may want a row: those that hold other readings than when they were last looked at.
+fn wanted_days(days: &Days, before: &WindowsState, over: i64) -> BTreeSet<i32> {
+    let changed = days.iter().filter(|(day, rows)| before.days.get(*day) != Some(*rows));
+    changed.map(|(day, _)| *day).filter(|day| count::day_start(*day) < over).collect()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Todo {
+    Nothing,
+    Later,
+    Close { revision: i32 },
+}
+
+/// What becomes of a window that is over.
+fn what_to_do(counts: &Counts, start: i64, known: Option<&Known>, settings: &WindowSettings, now: Timestamp) -> Todo {
+    let rows: i64 = counts.get(&start).map_or(0, |devices| devices.values().map(|device| device.rows).sum());
+    match known {
+        None => Todo::Close { revision: 1 },
+        Some(known) if known.rows == rows => Todo::Nothing,
+        Some(known) if now.micros() - known.closed_at < micros(settings.lateness) => Todo::Later,
+        Some(known) => Todo::Close { revision: known.revision.saturating_add(1) },
+    }
+}
+
+/// By site.
+type Watermarks = BTreeMap<String, i64>;

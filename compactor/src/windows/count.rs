@@ -1,0 +1,138 @@
+//! What the tables hold of a site: readings a day, readings a window and device, windows that have a row.
+
+use std::collections::BTreeMap;
+
+use arrow::{
+    array::{AsArray as _, RecordBatch},
+    datatypes::Int64Type,
+};
+use forebay_lake::{LakeWriter, Snapshot, session};
+use forebay_schemas::{
+    Timestamp,
+    table::{READINGS, Table, WINDOWS},
+};
+
+use super::wrong;
+use crate::CompactorError;
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Readings of each UTC day, counted from 1970-01-01.
+pub(super) type Days = BTreeMap<i32, i64>;
+
+/// Readings of one device in one window.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DeviceCount {
+    pub(super) rows: i64,
+    /// Those of good quality.
+    pub(super) good: i64,
+}
+
+/// By the window's start, µs since 1970 UTC, and device.
+pub(super) type Counts = BTreeMap<i64, BTreeMap<String, DeviceCount>>;
+
+/// The row with the highest revision that a window has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) revision: i32,
+    pub(super) rows: i64,
+    /// µs since 1970 UTC.
+    pub(super) closed_at: i64,
+}
+
+pub(super) fn day_of(micros: i64) -> i32 {
+    Timestamp::from_micros(micros).map_or(0, Timestamp::day)
+}
+
+pub(super) fn day_start(day: i32) -> i64 {
+    i64::from(day) * MICROS_PER_DAY
+}
+
+/// How many readings of a site the files of each day hold: the log knows, no file is opened.
+pub(super) fn days(readings: &Snapshot, site: &str) -> Days {
+    let mut days = Days::new();
+    for add in readings.files() {
+        let value = |column: &str| add.partition_values.get(column).cloned().flatten();
+        let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
+        let rows = rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
+        let Some(day) = value("date").and_then(|date| date.parse::<jiff::civil::Date>().ok()) else { continue };
+        if value("site").as_deref() == Some(site) {
+            let since =
+                day.since(jiff::civil::Date::new(1970, 1, 1).unwrap_or_default()).map_or(0, |span| span.get_days());
+            *days.entry(since).or_default() += rows;
+        }
+    }
+    days
+}
+
+/// Readings a window and device, of windows that begin within `[from, to)` µs.
+pub(super) async fn counts(
+    lake: &LakeWriter,
+    site: &str,
+    (from, to): (i64, i64),
+    window: i64,
+) -> Result<Counts, CompactorError> {
+    let sql = format!(
+        "select cast(event_time as bigint) / {window} * {window} as start, arrow_cast(device, 'Utf8') as device, \
+         count(*) as rows, sum(case when quality = 0 then 1 else 0 end) as good from readings \
+         where site = {} and event_time >= {} and event_time < {} group by 1, 2",
+        text(site),
+        time(from),
+        time(to)
+    );
+    let mut counts = Counts::new();
+    for rows in query(lake, &READINGS, &sql).await? {
+        let device = rows.column(1).as_string::<i32>();
+        for row in 0..rows.num_rows() {
+            let count = DeviceCount { rows: long(&rows, 2, row), good: long(&rows, 3, row) };
+            counts.entry(long(&rows, 0, row)).or_default().insert(device.value(row).to_owned(), count);
+        }
+    }
+    Ok(counts)
+}
+
+/// The rows of windows that begin at `from` µs or later.
+pub(super) async fn known(lake: &LakeWriter, site: &str, from: i64) -> Result<BTreeMap<i64, Known>, CompactorError> {
+    let sql = format!(
+        "select cast(window_start as bigint), cast(revision as bigint), rows, cast(closed_at as bigint) from windows \
+         where site = {} and window_start >= {}",
+        text(site),
+        time(from)
+    );
+    let mut known: BTreeMap<i64, Known> = BTreeMap::new();
+    for rows in query(lake, &WINDOWS, &sql).await? {
+        for row in 0..rows.num_rows() {
+            let found = Known {
+                revision: i32::try_from(long(&rows, 1, row)).unwrap_or(i32::MAX),
+                rows: long(&rows, 2, row),
+                closed_at: long(&rows, 3, row),
+            };
+            let latest = known.entry(long(&rows, 0, row)).or_insert(found);
+            if found.revision > latest.revision {
+                *latest = found;
+            }
+        }
+    }
+    Ok(known)
+}
+
+async fn query(lake: &LakeWriter, table: &'static Table, sql: &str) -> Result<Vec<RecordBatch>, CompactorError> {
+    let table = lake.table(table).map_err(wrong)?.clone();
+    let session = session(&[table], &lake.decrypter()).await.map_err(wrong)?;
+    let failed = |source| CompactorError::Query { source: Box::new(source) };
+    session.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)
+}
+
+fn long(rows: &RecordBatch, column: usize, row: usize) -> i64 {
+    rows.column(column).as_primitive::<Int64Type>().value(row)
+}
+
+/// A text as a literal of SQL.
+fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A time as a constant of SQL, so that files of other days are left out.
+fn time(micros: i64) -> String {
+    format!("arrow_cast({micros}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
+}

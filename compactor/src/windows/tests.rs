@@ -1,0 +1,155 @@
+use std::collections::BTreeMap;
+
+use forebay_lake::{
+    DeviceTimes, EpochMark, Lake, Sealed, SiteTimes,
+    keys::{FileKeyring, Random},
+    session,
+};
+use forebay_schemas::{
+    DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, Status, TagName, wire::ReadingBatch,
+};
+use ring::rand::SystemRandom;
+
+use super::*;
+use crate::{Step, commit};
+
+/// 2023-11-14T22:00:00Z, the beginning of an hour.
+const T0: i64 = 1_699_999_200;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros((T0 + seconds) * 1_000_000).unwrap()
+}
+
+fn settings() -> WindowSettings {
+    WindowSettings {
+        window: Duration::from_secs(60),
+        lateness: Duration::from_secs(20),
+        idle_timeout: Duration::from_secs(100),
+    }
+}
+
+fn site(devices: &[(&str, i64, i64)], held: Option<i64>) -> SiteTimes {
+    let devices = devices.iter().map(|(device, event, observed)| {
+        ((*device).to_owned(), DeviceTimes { event: at(*event).micros(), observed: at(*observed).micros() })
+    });
+    SiteTimes { site: "plant".into(), held: held.map(|held| at(held).micros()), devices: devices.collect() }
+}
+
+fn state(site: SiteTimes) -> StreamState {
+    StreamState { sites: vec![site], ..StreamState::new(0, Vec::new()) }
+}
+
+#[test]
+fn the_watermark_is_the_lowest_of_what_counts() {
+    let check = |sites: &[SiteTimes], expected: i64, why: &str| {
+        let states: Vec<_> = sites.iter().cloned().map(state).collect();
+        let found = watermarks(&states, &settings(), at(1_000));
+        assert_eq!(found, BTreeMap::from([("plant".to_owned(), at(expected).micros())]), "{why}");
+    };
+    let fast = ("fast", 999, 999);
+    check(&[site(&[fast, ("slow", 950, 998)], None)], 950, "the lowest of two devices");
+    check(&[site(&[fast], None), site(&[("other", 960, 998)], None)], 960, "the lowest of two partitions");
+    check(&[site(&[fast, ("silent", 700, 899)], None)], 999, "a silent device leaves");
+    check(&[site(&[fast, ("behind", 879, 999)], None)], 999, "a device far behind leaves");
+    check(&[site(&[("silent", 700, 700)], None)], 980, "without a device it is the clock less the lateness");
+    check(&[site(&[fast], Some(500))], 500, "a jump holds it");
+    check(&[site(&[("early", 5_000, 999)], None)], 1_000, "it is never ahead of the clock");
+}
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    lake: LakeWriter,
+    state: Option<i64>,
+    seq: u64,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let random: Random = Arc::new(SystemRandom::new());
+        let keyring = Arc::new(FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap());
+        let lake = Lake::local(&folder.path().join("lake")).unwrap();
+        let lake = LakeWriter::open(&lake, keyring, Sealed::Columns, random).await.unwrap();
+        Self { _folder: folder, lake, state: None, seq: 0 }
+    }
+
+    /// Commits readings, as (device, second, status), with a state that says they came live.
+    async fn commit(&mut self, readings: &[(&str, i64, Status)]) {
+        let reading = |(device, second, status): &(&str, i64, Status)| Reading {
+            series: Series {
+                site: SiteId::new("plant").unwrap(),
+                device: DeviceId::new(device).unwrap(),
+                tag: TagName::new("flow").unwrap(),
+            },
+            event_time: at(*second),
+            observed_time: at(*second),
+            value: None,
+            unit: None,
+            status: status.clone(),
+        };
+        let lane = LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) };
+        let batch = ReadingBatch {
+            lane,
+            epoch: Epoch(7),
+            first_seq: Seq(self.seq + 1),
+            readings: readings.iter().map(reading).collect(),
+        };
+        self.seq += readings.len() as u64;
+        let mark = EpochMark { gateway: "gw".into(), lane: 0, epoch: 7, mark: self.seq, closed: false, quarantined: 0 };
+        let devices: Vec<_> = readings.iter().map(|(device, second, _)| (*device, *second, *second)).collect();
+        let state = StreamState { sites: vec![site(&devices, None)], ..StreamState::new(self.seq, vec![mark]) };
+        let step = Step { app_id: "a", from_state: self.state, state: &state, batches: &[batch] };
+        self.state = Some(commit(&self.lake, step, at(0)).await.unwrap());
+    }
+
+    async fn close(&self, seconds: i64) -> u64 {
+        close_windows(&self.lake, &settings(), at(seconds)).await.unwrap()
+    }
+
+    async fn rows(&self) -> Vec<String> {
+        let windows = self.lake.table(&WINDOWS).unwrap().clone();
+        let session = session(&[windows], &self.lake.decrypter()).await.unwrap();
+        let sql = format!(
+            "select cast(window_start as bigint) / 1000000 - {T0}, cast(window_end as bigint) / 1000000 - {T0}, revision, \
+             rows, devices, round(completeness * 100) from windows order by 1, 3"
+        );
+        let batches = session.sql(&sql).await.unwrap().collect().await.unwrap();
+        let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+        let rows = text.lines().skip(3).filter(|line| !line.starts_with('+'));
+        rows.map(|row| row.split('|').map(str::trim).filter(|c| !c.is_empty()).collect::<Vec<_>>().join(" ")).collect()
+    }
+}
+
+#[tokio::test]
+async fn windows_close_once_and_again_for_what_came_late() {
+    let good = Status::GOOD;
+    let mut bench = Bench::new().await;
+    bench.commit(&[("a", 10, good.clone()), ("b", 20, good.clone()), ("b", 59, Status::bad(None, "x"))]).await;
+    assert_eq!(bench.close(60).await, 0, "the watermark has not passed the window");
+    bench.commit(&[("a", 70, good.clone()), ("a", 119, good.clone()), ("a", 125, good.clone())]).await;
+    assert_eq!(bench.close(126).await, 2);
+    let first = ["0 60 1 3 2 100.0", "60 120 1 2 1 50.0"];
+    assert_eq!(bench.rows().await, first);
+    assert_eq!(bench.close(127).await, 0, "a restart closes nothing twice");
+
+    bench.commit(&[("a", 30, good.clone()), ("a", 128, good.clone())]).await;
+    assert_eq!(bench.close(130).await, 0, "at most one revision per lateness");
+    assert_eq!(bench.close(147).await, 1);
+    assert_eq!(bench.rows().await, ["0 60 1 3 2 100.0", "0 60 2 4 2 100.0", first[1]]);
+    assert_eq!(bench.close(170).await, 0);
+    assert_eq!(bench.close(500).await, 1, "without a live device the clock closes the rest");
+    assert_eq!(bench.rows().await.last().unwrap(), "120 180 1 2 1 50.0");
+}
+
+#[tokio::test]
+async fn an_import_closes_what_no_live_watermark_holds_back() {
+    let mut bench = Bench::new().await;
+    bench.commit(&[("a", 10, Status::GOOD), ("a", 5_000_000, Status::GOOD)]).await;
+    let plant = SiteId::new("plant").unwrap();
+    let close = async |seconds| close_imported(&bench.lake, &settings(), &plant, at(seconds)).await.unwrap();
+    assert_eq!(close(5_000_001).await, 1, "the live watermark stands in the second window");
+    assert_eq!(close(5_000_001).await, 0);
+    let other = SiteId::new("o'ther").unwrap();
+    assert_eq!(close_imported(&bench.lake, &settings(), &other, at(1)).await.unwrap(), 0);
+    assert_eq!(close(6_000_000).await, 1);
+}
