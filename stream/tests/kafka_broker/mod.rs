@@ -15,7 +15,7 @@ use std::{
 use forebay_stream::kafka::{KafkaSettings, Mechanism, Sasl, Tls};
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
 };
@@ -152,13 +152,6 @@ impl Broker {
         let mut list = rdkafka::TopicPartitionList::new();
         list.add_partition_offset(topic, partition as i32, rdkafka::Offset::Offset(offset as i64)).unwrap();
         self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
-    }
-
-    /// The value of a topic's setting.
-    pub(crate) async fn config(&self, topic: &str, key: &str) -> Option<String> {
-        let asked = self.admin();
-        let found = asked.describe_configs([&ResourceSpecifier::Topic(topic)], &AdminOptions::new()).await.unwrap();
-        found.into_iter().next()?.ok()?.get(key)?.value.clone()
     }
 
     fn java(&self, class: &str) -> Command {
