@@ -105,12 +105,11 @@ pub enum StreamError {
         /// What a person can do.
         mend: &'static str,
     },
-    /// The client library does not take the settings.
-    #[error("the settings in [stream] do not work, mend them")]
+    /// The settings cannot be used.
+    #[error("mend [stream]: {why}")]
     KafkaSettings {
-        /// Its answer.
-        #[source]
-        source: KafkaError,
+        /// What is wrong.
+        why: String,
     },
     /// The partition now belongs to another process: what was built from it must not be committed (E6).
     #[error("partition {partition} was taken away from this process")]

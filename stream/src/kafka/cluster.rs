@@ -80,13 +80,15 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Waits until Kafka answers for the first time. Drop it to give up.
     pub(super) async fn connect(settings: Arc<KafkaSettings>) -> Result<Self, StreamError> {
+        settings.check_files()?;
         let mut config = settings.client();
         config.set("allow.auto.create.topics", "false");
         let client: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(KafkaSettings::refused)?;
         let client = Arc::new(client);
         for turn in 0_u32.. {
             let asked = client.clone();
-            let id = off_reactor(move || first_answer(&asked)).await?;
+            let topic = settings.topic.clone();
+            let id = off_reactor(move || first_answer(&asked, &topic)).await?;
             match id {
                 Ok(Some(id)) => {
                     info!(cluster = id, brokers = settings.brokers_shown(), "connected to kafka");
@@ -174,10 +176,11 @@ impl Cluster {
 
 type Refusal = (RDKafkaErrorCode, &'static str);
 
-fn first_answer(client: &BaseConsumer<Quiet>) -> Result<Option<String>, Refusal> {
-    let id = client.client().fetch_cluster_id(CONTACT_TURN);
-    if id.is_some() {
-        return Ok(id);
+fn first_answer(client: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<String>, Refusal> {
+    // The id alone is waited for but not asked for: it comes with the metadata.
+    match client.fetch_metadata(Some(topic), CONTACT_TURN) {
+        Ok(_) => return Ok(client.client().fetch_cluster_id(CONTACT_TURN)),
+        Err(error) => debug!(%error, "no answer from kafka"),
     }
     while let Some(Err(error)) = client.poll(Duration::ZERO) {
         let refusal = error.rdkafka_error_code().and_then(|code| Some((code, mend(code)?)));

@@ -24,6 +24,8 @@ pub(super) trait Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Course {
     running: Option<Running>,
+    /// The newest epoch whose end was passed; it may still be open in what is known.
+    ended: Option<Epoch>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl Course {
                 if let Some(after) = named(last).and_then(|last| last.checked_add(1)) {
                     self.jump(lane, after, &mut out);
                 }
-                self.running = None;
+                (self.running, self.ended) = (None, Some(epoch));
                 out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch, last }));
             }
             Entry::Damaged { .. } | Entry::Undecodable { .. } => {}
@@ -69,7 +71,7 @@ impl Course {
         if self.running.is_some_and(|running| running.epoch == epoch) {
             return;
         }
-        for open in known.open_before(epoch) {
+        for open in known.open_before(epoch).into_iter().filter(|open| Some(*open) > self.ended) {
             let at_least =
                 self.running.filter(|running| running.epoch == open).and_then(|running| before(running.next));
             out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch: open, last: LastSeq::Unknown { at_least } }));
@@ -216,6 +218,8 @@ mod tests {
     fn an_epoch_whose_end_is_lost_is_ended_before_the_next() {
         let open = || Sent { begun: vec![1], open: vec![1] };
         check(open(), vec![batch(1, 7, 2), damage(), batch(2, 1, 1)], &["1:7-8", "1 ends 8?", "2:1-1"]);
+        let ended = end(1, LastSeq::Known(Some(Seq(8))));
+        check(open(), vec![batch(1, 7, 2), ended, batch(2, 1, 1)], &["1:7-8", "1 ends 8", "2:1-1"]);
         check(open(), vec![damage(), batch(2, 3, 1)], &["1 ends 0?", "2:1-2 damaged", "2:3-3"]);
     }
 }

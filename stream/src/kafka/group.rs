@@ -219,7 +219,7 @@ impl ConsumerContext for Member {
             Err(error) => {
                 warn!(?event, ?partitions, %error, "a move of kafka partitions failed, leaving all of them");
                 self.revoke_all();
-                self.change(Change::Failed(StreamError::KafkaSettings { source: error }));
+                self.change(Change::Failed(KafkaSettings::refused(error)));
             }
         }
     }

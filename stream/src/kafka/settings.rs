@@ -187,7 +187,21 @@ impl KafkaSettings {
 
     /// The error for a client that could not be made of these settings.
     pub(super) fn refused(source: rdkafka::error::KafkaError) -> StreamError {
-        StreamError::KafkaSettings { source }
+        StreamError::KafkaSettings { why: source.to_string() }
+    }
+
+    /// The client library would name the key of a file that it cannot read, but not the file.
+    pub(super) fn check_files(&self) -> Result<(), StreamError> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let identity =
+            tls.identity.iter().flat_map(|(certificate, key)| [("cert_file", certificate), ("key_file", key)]);
+        for (key, path) in tls.ca_file.iter().map(|file| ("ca_file", file)).chain(identity) {
+            if let Err(error) = std::fs::File::open(path) {
+                let why = format!("{key} {} cannot be read: {error}", path.display());
+                return Err(StreamError::KafkaSettings { why });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -63,7 +63,8 @@ async fn a_partition_that_is_taken_away_is_read_by_one_only() {
     let all: Sources = members.iter().flat_map(|(_, sources)| sources.clone()).collect();
     read_until(&all, &expected).await;
     for (partition, reader) in &mut readers {
-        let read = timeout(WITHIN, reader.next()).await.unwrap();
+        // Two lanes may share a partition and leave another without readings.
+        let read = timeout(WITHIN, reader.try_next()).await.unwrap();
         if members[1].1.contains_key(partition) {
             assert!(
                 matches!(read, Err(StreamError::Revoked { partition: revoked }) if revoked == *partition),

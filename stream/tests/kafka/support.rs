@@ -17,7 +17,11 @@ use forebay_stream::{
     local::{Limits, OnFull, Options, Spool, SpoolKey},
 };
 use ring::rand::SystemRandom;
-use tokio::{sync::OnceCell, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::OnceCell,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::kafka_broker::Broker;
@@ -51,15 +55,24 @@ pub(crate) async fn spool(path: &Path, lane: LaneId) -> Arc<Spool> {
 }
 
 pub(crate) async fn spool_with(path: &Path, lane: LaneId, limits: Limits) -> Arc<Spool> {
-    let options = Options {
+    let options = || Options {
         path: path.to_owned(),
-        lane,
+        lane: lane.clone(),
         key: SpoolKey::new([7; 32]),
         limits,
         now: Timestamp::from_nanos(5_000_000),
         random: Arc::new(SystemRandom::new()),
     };
-    Arc::new(Spool::open(options).await.unwrap())
+    let opened = async {
+        loop {
+            match Spool::open(options()).await {
+                // One that crashed lets go of its folder once its last write is done.
+                Err(StreamError::Held { .. }) => sleep(Duration::from_millis(10)).await,
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    Arc::new(timeout(WITHIN, opened).await.expect("the spool is held"))
 }
 
 /// A publisher in a task.
@@ -169,7 +182,7 @@ pub(crate) async fn read_until(
             if expected.iter().all(|(lane, epoch, last)| marks.mark(lane, *epoch) >= *last) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(20)).await;
         }
     };
     let came = timeout(WITHIN, all).await;

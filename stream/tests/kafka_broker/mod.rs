@@ -70,7 +70,7 @@ impl Broker {
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD, "guard"]).arg(java.get_program()).args(java.get_args());
         guard.arg(self.dir.path().join("server.properties")).env("FOREBAY_LOG_FILE", self.log());
-        let mut guard = guard.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut guard = guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut pid = String::new();
         BufReader::new(guard.stdout.take().unwrap()).read_line(&mut pid).unwrap();
         self.running = Some((guard, pid.trim().parse().unwrap()));
