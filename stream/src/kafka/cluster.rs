@@ -68,6 +68,16 @@ pub(super) fn mend(code: RDKafkaErrorCode) -> Option<&'static str> {
     })
 }
 
+/// Whether this user may not do this at all. A refusal of the user itself may be a passing one, once it has been let in:
+/// a broker that starts knows no users yet.
+pub(super) fn is_denied(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed)
+    )
+}
+
 /// Kafka, once it has answered.
 #[derive(Clone)]
 pub(super) struct Cluster {

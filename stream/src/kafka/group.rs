@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    cluster::{Cluster, mend, pass_on},
+    cluster::{Cluster, is_denied, pass_on},
     settings::KafkaSettings,
     source::KafkaSource,
 };
@@ -127,8 +127,7 @@ fn serve(consumer: &BaseConsumer<Member>, cluster: &Cluster, noted: &Noted, stop
             Some(Ok(_)) | None => {}
             Some(Err(error)) => {
                 debug!(%error, "kafka group");
-                let mended_by_person = error.rdkafka_error_code().and_then(mend).is_some();
-                if mended_by_person || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+                if is_denied(&error) || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
                     consumer.context().change(Change::Failed(cluster.error("join the group of", error)));
                 }
             }

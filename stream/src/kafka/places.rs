@@ -150,7 +150,10 @@ fn parse_epochs(text: &str) -> Option<BTreeMap<Epoch, (u32, State)>> {
 
 /// Replaces a file as a whole; once it returns, the new one is durable.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), StreamError> {
-    let temporary = path.with_extension("tmp");
+    // Added to the whole name: files of two lanes may differ in their extensions alone.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
     let mut file = File::create(&temporary).map_err(StreamError::io("create", &*temporary))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(StreamError::io("write", &*temporary))?;
     fs::rename(&temporary, path).map_err(StreamError::io("rename", &*temporary))?;

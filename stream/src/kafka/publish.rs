@@ -107,6 +107,7 @@ impl Publisher {
                     return Ok(());
                 }
                 Turn::TooLarge => self.lower_limit(back_off),
+                Turn::Failed(refused @ StreamError::KafkaRefused { .. }) if !self.acknowledged => return Err(refused),
                 Turn::Failed(failure) => {
                     let why = self.why(&failure);
                     warn!(lane = %self.key, why, wait_ms = back_off.as_millis() as u64,

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
-    cluster::{Cluster, Quiet, mend},
+    cluster::{Cluster, Quiet, is_denied},
     group::Noted,
     record::Incoming,
     settings::KafkaSettings,
@@ -194,6 +194,9 @@ impl KafkaReader {
     }
 
     fn deliver(&mut self, decoded: Result<Delivered, StreamError>) -> Result<Step, StreamError> {
+        if self.lease.is_cancelled() {
+            return Err(StreamError::Revoked { partition: self.partition });
+        }
         match decoded {
             Ok(delivered) => {
                 self.position = delivered.record.next.0;
@@ -214,7 +217,7 @@ impl KafkaReader {
                 self.astray = true;
                 Ok(())
             }
-            Some(code) if mend(code).is_some() => Err(self.cluster.error("read", error)),
+            _ if is_denied(&error) => Err(self.cluster.error("read", error)),
             _ => {
                 debug!(partition = self.partition, %error, "reading from kafka was interrupted");
                 Ok(())

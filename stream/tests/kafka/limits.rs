@@ -140,3 +140,19 @@ async fn a_broker_that_takes_less_gets_smaller_records() {
     assert_eq!((seqs[0].0, seqs[seqs.len() - 1].1), (1, 40));
     assert!(seqs.windows(2).all(|pair| pair[0].1 + 1 >= pair[1].0), "{seqs:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_as_large_as_allowed_stay_whole() {
+    let (broker, topic, lane) = (broker().await, topic_name(), lane("gw", 0));
+    broker.create(&topic, 1, &[("max.message.bytes", "5000000")]).await;
+    let mut settings = broker.settings(&topic);
+    settings.max_record = 4 << 20;
+    let mut large = batch(&lane, 1, 1, 30);
+    for reading in &mut large.readings {
+        reading.value = Some(Value::Text(noise(100_000)));
+    }
+    let small = batch(&lane, 1, 31, 1);
+    let came = through(settings, lane, vec![Entry::Batch(large.clone()), Entry::Batch(small.clone())]).await;
+    let came: Vec<_> = came.into_iter().map(|delivered| delivered.record.entry).collect();
+    assert!(came == [Entry::Batch(large), Entry::Batch(small)], "not as sent");
+}

@@ -1,58 +1,78 @@
 //! What is published arrives, whatever dies meanwhile.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use forebay_schemas::ErrorKind;
 use forebay_stream::{
-    Entry, LastSeq, LogWriter as _, Offset,
-    local::{Limits, OnFull},
+    Entry, LastSeq, LogWriter as _, Offset, Record,
+    local::{Limits, OnFull, Spool},
 };
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use crate::{
     kafka_broker::Broker,
-    support::{Publishing, append, broker, drain, join, lane, read_until, spool, spool_with, topic, topic_name},
+    support::{
+        Publishing, WITHIN, append, broker, drain, join, lane, read_until, spool, spool_with, topic, topic_name,
+    },
 };
 
-/// The broker is down at first, and killed twice while four lanes publish 20 000 readings in small batches.
+/// The broker is down at first, and killed twice while four lanes publish 20 000 readings in small batches; each time half of
+/// what is written then is written before it dies. At last it dies for good, and what it did not take stays in the spool.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_the_broker_dies_and_comes_back() {
+    const LANES: u64 = 4;
     const PER_LANE: u64 = 5_000;
+    const APPEND: u64 = 10;
+    const PHASES: u64 = 3;
     let (mut broker, dir, topic) = (Broker::new(), TempDir::new().unwrap(), topic_name());
     let mut settings = broker.settings(&topic);
     settings.partitions = Some(4);
-    let lanes: Vec<_> = (0..4).map(|number| lane("werk", number)).collect();
     let (mut publishing, mut spools, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-    for lane in &lanes {
-        let home = dir.path().join(format!("spool-{}", lane.lane));
-        let spool = spool(&home, lane.clone()).await;
-        let places = dir.path().join(format!("places-{}", lane.lane));
+    for number in 0..LANES {
+        let lane = lane("werk", number as u32);
+        let spool = spool(&dir.path().join(format!("spool-{number}")), lane.clone()).await;
+        let places = dir.path().join(format!("places-{number}"));
         publishing.push(Publishing::start(settings.clone(), &spool, lane.clone(), places));
-        expected.push((lane.clone(), spool.opened().epoch, PER_LANE));
+        expected.push((lane, spool.opened().epoch, PER_LANE));
         spools.push(spool);
     }
     let joining = tokio::spawn(join(settings.clone(), 4));
     broker.start();
+    broker.up().await;
+    let written = Arc::new(AtomicU64::new(0));
+    let (phase, _) = watch::channel(0);
     let writing: Vec<_> = spools
         .iter()
         .map(|spool| {
-            let writer = spool.writer();
+            let (writer, written, mut phase) = (spool.writer(), written.clone(), phase.subscribe());
             tokio::spawn(async move {
-                for first in (1..=PER_LANE).step_by(20) {
-                    append(&writer, first, 20).await;
-                    // Slower than the broker's deaths, so that they fall among the records.
-                    sleep(Duration::from_millis(10)).await;
+                for first in (1..=PER_LANE).step_by(APPEND as usize) {
+                    phase.wait_for(|phase| first * PHASES / PER_LANE <= *phase).await.unwrap();
+                    append(&writer, first, APPEND).await;
+                    written.fetch_add(APPEND, Ordering::Relaxed);
                 }
             })
         })
         .collect();
-    broker.up().await;
-    for _ in 0..2 {
-        sleep(Duration::from_millis(700)).await;
+    for number in 1..PHASES {
+        let half = LANES * PER_LANE * (2 * number - 1) / (2 * PHASES);
+        while written.load(Ordering::Relaxed) < half {
+            sleep(Duration::from_millis(2)).await;
+        }
         broker.kill();
         broker.start();
         broker.up().await;
+        phase.send_replace(number);
     }
     for writer in writing {
         writer.await.unwrap();
@@ -60,14 +80,40 @@ async fn nothing_is_lost_while_the_broker_dies_and_comes_back() {
     let (group, sources) = joining.await.unwrap();
     let (_, doubles) = read_until(&sources, &expected).await;
     println!("{doubles} batches came twice");
-    for publishing in publishing {
-        publishing.stop().await.unwrap();
-    }
     for spool in &spools {
-        let left = forebay_stream::conformance::drain(&mut spool.reader(Offset(0))).await.unwrap();
-        assert_eq!(left, [], "the spool has forgotten what is acknowledged");
+        forgotten(spool).await;
     }
-    group.leave().await;
+    broker.kill();
+    append(&spools[0].writer(), PER_LANE + 1, 5).await;
+    let stopped = futures_of(publishing.into_iter().map(Publishing::stop));
+    for stopped in timeout(Duration::from_secs(20), stopped).await.expect("the end waits for a dead broker") {
+        stopped.unwrap();
+    }
+    let left = forebay_stream::conformance::drain(&mut spools[0].reader(Offset(0))).await.unwrap();
+    assert!(matches!(&left[..], [Record { entry: Entry::Batch(batch), .. }] if batch.readings.len() == 5), "{left:?}");
+    timeout(Duration::from_secs(20), group.leave()).await.expect("leaving waits for a dead broker");
+}
+
+/// Waits until the spool holds nothing any more.
+async fn forgotten(spool: &Spool) {
+    let empty = async {
+        while !forebay_stream::conformance::drain(&mut spool.reader(Offset(0))).await.unwrap().is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WITHIN, empty).await.expect("the spool does not forget what is acknowledged");
+}
+
+async fn futures_of<F: Future + Send + 'static>(all: impl Iterator<Item = F>) -> Vec<F::Output>
+where
+    F::Output: Send,
+{
+    let tasks: Vec<_> = all.map(tokio::spawn).collect();
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.unwrap());
+    }
+    results
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +171,7 @@ async fn a_full_spool_says_what_it_dropped() {
     let mut reader = sources[&0].open(Offset(0)).await.unwrap();
     let (mut next, mut dropped) = (1, 0);
     while next <= 400 {
-        let delivered = tokio::time::timeout(crate::support::WITHIN, reader.next()).await.unwrap().unwrap();
+        let delivered = timeout(WITHIN, reader.next()).await.unwrap().unwrap();
         assert_eq!(delivered.lane, Some(lane.clone()));
         match delivered.record.entry {
             Entry::Batch(batch) => {
