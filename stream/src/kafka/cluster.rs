@@ -78,6 +78,15 @@ pub(super) fn is_denied(error: &KafkaError) -> bool {
     )
 }
 
+/// What to do about a topic that is not there, as it is waited for.
+pub(super) const NO_TOPIC: &str =
+    "the topic does not exist: create it, or set partitions in [stream] where it is published";
+
+/// Whether the topic is not there.
+pub(super) fn is_missing(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
+}
+
 /// Kafka, once it has answered.
 #[derive(Clone)]
 pub(super) struct Cluster {
@@ -134,17 +143,14 @@ impl Cluster {
             }
         });
         let count = asked.await?.map_err(|source| self.error("look up", source))?;
-        match (count, self.settings.partitions) {
-            (0, Some(wanted)) => {
-                self.create(wanted).await?;
-                sleep(CREATE_AGAIN).await;
-                Err(self.error("look up", KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)))
-            }
-            (0, None) => {
-                Err(self.error("look up", KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)))
-            }
-            (count, _) => Ok(count),
+        if count > 0 {
+            return Ok(count);
         }
+        if let Some(wanted) = self.settings.partitions {
+            self.create(wanted).await?;
+            sleep(CREATE_AGAIN).await;
+        }
+        Err(self.error("look up", KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)))
     }
 
     async fn create(&self, partitions: u16) -> Result<(), StreamError> {

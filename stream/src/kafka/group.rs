@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    cluster::{Cluster, is_denied, pass_on},
+    cluster::{Cluster, NO_TOPIC, is_denied, is_missing, pass_on},
     settings::KafkaSettings,
     source::KafkaSource,
 };
@@ -126,6 +126,9 @@ fn serve(consumer: &BaseConsumer<Member>, cluster: &Cluster, noted: &Noted, stop
             // Fetched before the pause took hold; whoever reads the partition gets it again.
             Some(Ok(_)) | None => {}
             Some(Err(error)) => {
+                if is_missing(&error) {
+                    warn!(topic = cluster.settings.topic, mend = NO_TOPIC, "waiting for the kafka topic");
+                }
                 debug!(%error, "kafka group");
                 if is_denied(&error) || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
                     consumer.context().change(Change::Failed(cluster.error("join the group of", error)));

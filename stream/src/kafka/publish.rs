@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use self::run::{Run, Turn};
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, NO_TOPIC, is_missing},
     places::Places,
     record::{key, overhead},
     settings::KafkaSettings,
@@ -154,6 +154,7 @@ impl Publisher {
 
     fn why(&self, error: &StreamError) -> String {
         match error {
+            StreamError::Kafka { source, topic, .. } if is_missing(source) => format!("{topic}: {NO_TOPIC}"),
             StreamError::Kafka { source, .. } => format!("{error}: {source}"),
             error => error.to_string(),
         }
