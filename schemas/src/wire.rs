@@ -1,9 +1,11 @@
-//! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike.
+//! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike. Beside it stand the control
+//! records [`EpochEnd`] and [`Gap`], versioned like it; which of the three a record is, the stream says outside its bytes.
 //!
 //! Invariants: a batch's readings have consecutive seqs; decoding what was encoded gives the same readings in
 //! the same order, bit for bit; bytes that are not exactly one valid batch are an error, never a guess. A batch of
 //! a newer version is told apart from a damaged one (E13), since it must stop its reader and not be quarantined.
 
+mod control;
 mod decode;
 mod encode;
 #[cfg(test)]
@@ -11,6 +13,7 @@ mod tests;
 
 use thiserror::Error;
 
+pub use self::control::{EpochEnd, Gap, GapWhy, LastSeq};
 use crate::{Epoch, ErrorKind, InvalidName, LaneId, Reading, Seq, UnknownQuality};
 
 #[expect(unreachable_pub, reason = "generated from proto/forebay/v1/reading.proto, documented there")]
@@ -59,7 +62,7 @@ impl ReadingBatch {
     }
 }
 
-/// Why bytes are not a batch.
+/// Why bytes are not the record that they should be.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum DecodeError {
     /// Not Protobuf.
@@ -94,6 +97,17 @@ pub enum DecodeError {
         /// How many.
         count: u32,
     },
+    /// A gap without seqs, or of seq 0.
+    #[error("a gap from seq {first_seq} to {last_seq} is none")]
+    GapRange {
+        /// The first number.
+        first_seq: u64,
+        /// The last number.
+        last_seq: u64,
+    },
+    /// A gap's reason that this version does not have.
+    #[error("reason {0} for a gap is unknown")]
+    GapWhy(i32),
     /// Columns of one block differ in length.
     #[error("column {column} of {tag} has {found} entries instead of {expected}")]
     ColumnLength {

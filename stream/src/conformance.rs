@@ -1,12 +1,16 @@
-//! What every log must do, whatever it is made of. An implementation's tests call [`check`].
+//! What every log must do, whatever it is made of. An implementation's tests call [`check`], and those of a partition
+//! [`check_source`].
 //!
 //! The suite asserts; it knows nothing of files or brokers, and tests no damage, which each implementation has of its own kind.
+
+mod source;
 
 use async_trait::async_trait;
 use forebay_schemas::{
     DeviceId, ErrorKind, InvalidName, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
 };
 
+pub use self::source::{SourceSubject, check_source};
 use crate::{Entry, LastSeq, LogReader, LogWriter, Offset, Record, StreamError};
 
 /// A log under test.

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use forebay_schemas::{ErrorKind, wire::DecodeError};
+use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 /// Why a log did not do as asked.
@@ -83,6 +84,47 @@ pub enum StreamError {
     /// The source of random numbers or the cipher failed.
     #[error("{0} failed")]
     Crypto(&'static str),
+    /// Kafka did not do as asked, or could not be reached.
+    #[error("could not {op} kafka topic {topic}")]
+    Kafka {
+        /// The attempt.
+        op: &'static str,
+        /// On what.
+        topic: String,
+        /// Kafka's answer.
+        #[source]
+        source: KafkaError,
+    },
+    /// Kafka does not let us in, or not do this.
+    #[error("kafka at {brokers} refuses: {why}: {mend}")]
+    KafkaRefused {
+        /// As configured.
+        brokers: String,
+        /// Kafka's answer.
+        why: String,
+        /// What a person can do.
+        mend: &'static str,
+    },
+    /// The settings cannot be used.
+    #[error("mend [stream]: {why}")]
+    KafkaSettings {
+        /// What is wrong.
+        why: String,
+    },
+    /// The partition now belongs to another process: what was built from it must not be committed (E6).
+    #[error("partition {partition} was taken away from this process")]
+    Revoked {
+        /// The partition.
+        partition: u32,
+    },
+    /// The file that says in which partition each open epoch is.
+    #[error(
+        "{path} is damaged: restore it, or remove it if the topic has as many partitions as when the open epoch began"
+    )]
+    Places {
+        /// The file.
+        path: PathBuf,
+    },
     /// A counter (offset, seq or epoch) has reached its end.
     #[error("the numbers of {0} are used up")]
     Exhausted(&'static str),
@@ -92,14 +134,18 @@ impl StreamError {
     /// What the caller may do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } => ErrorKind::Retry,
+            Self::Io { .. } | Self::Kafka { .. } => ErrorKind::Retry,
             Self::Empty | Self::TooLarge { .. } => ErrorKind::Reject,
             Self::Record { source, .. } => source.kind(),
+            Self::Places { .. } => ErrorKind::Corrupt,
             Self::WrongKey { .. }
             | Self::NewerVersion { .. }
             | Self::Held { .. }
             | Self::Limits { .. }
             | Self::Closed
+            | Self::KafkaRefused { .. }
+            | Self::KafkaSettings { .. }
+            | Self::Revoked { .. }
             | Self::Crypto(_)
             | Self::Exhausted(_) => ErrorKind::Fatal,
         }

@@ -124,6 +124,11 @@ impl Spool {
         self.writer.clone()
     }
 
+    /// The offset that the next record will get.
+    pub(crate) fn end(&self) -> Offset {
+        self.view.borrow().end()
+    }
+
     /// A reader from an offset on; from the oldest record if that is forgotten.
     pub fn reader(&self, from: Offset) -> SpoolReader {
         SpoolReader::new(self.view.clone(), self.writer.control.clone(), self.id, self.key.clone(), from)

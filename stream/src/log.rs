@@ -5,6 +5,7 @@
 use std::{fmt, ops::Range};
 
 use async_trait::async_trait;
+pub use forebay_schemas::wire::{GapWhy, LastSeq};
 use forebay_schemas::{Epoch, Reading, Seq, wire::ReadingBatch};
 
 use crate::StreamError;
@@ -62,6 +63,17 @@ pub enum Entry {
         /// The last that is gone.
         last_seq: Seq,
     },
+    /// Readings that their gateway could not send, for the reason it gave. A spool has none: there they are `Dropped` or `Damaged`.
+    Gap {
+        /// Their epoch.
+        epoch: Epoch,
+        /// The first that is missing.
+        first_seq: Seq,
+        /// The last that is missing.
+        last_seq: Seq,
+        /// Why.
+        why: GapWhy,
+    },
     /// Bytes that cannot be read as they were written; the places from `offset` to `next` are lost.
     Damaged {
         /// First offset of the segment.
@@ -77,18 +89,6 @@ pub enum Entry {
         bytes: Vec<u8>,
         /// What is wrong.
         why: String,
-    },
-}
-
-/// Where an epoch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LastSeq {
-    /// At this number; `None` for an epoch without readings.
-    Known(Option<Seq>),
-    /// Damage hides the end: at this number or later.
-    Unknown {
-        /// The last number that is known.
-        at_least: Option<Seq>,
     },
 }
 

@@ -110,6 +110,7 @@ impl LogSource for SpoolSource {
     }
 
     async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
+        let from = if from > self.spool.end() { Offset::default() } else { from };
         Ok(Box::new(LaneReader { reader: self.spool.reader(from), lane: self.lane.clone() }))
     }
 }

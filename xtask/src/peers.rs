@@ -2,6 +2,8 @@
 //!
 //! They are kept under the target folder and made anew only when the list changes.
 
+mod kafka;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 
+pub(crate) use self::kafka::kafka;
 use crate::command::run;
 
 /// Python packages, pinned.

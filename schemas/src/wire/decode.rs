@@ -23,12 +23,17 @@ pub(super) fn decode(bytes: &[u8]) -> Result<ReadingBatch, DecodeError> {
     Ok(ReadingBatch { lane, epoch: Epoch(wire.epoch), first_seq: Seq(wire.first_seq), readings })
 }
 
-fn check_head(wire: &proto::ReadingBatch) -> Result<(), DecodeError> {
-    match wire.version {
-        0 => return Err(DecodeError::NoVersion),
-        WIRE_VERSION => {}
-        found => return Err(DecodeError::NewerVersion { found }),
+/// Every record's first check.
+pub(super) fn check_version(version: u32) -> Result<(), DecodeError> {
+    match version {
+        0 => Err(DecodeError::NoVersion),
+        WIRE_VERSION => Ok(()),
+        found => Err(DecodeError::NewerVersion { found }),
     }
+}
+
+fn check_head(wire: &proto::ReadingBatch) -> Result<(), DecodeError> {
+    check_version(wire.version)?;
     if wire.count as usize > BATCH_READINGS_MAX {
         return Err(DecodeError::TooMany(wire.count));
     }

@@ -114,7 +114,7 @@ impl Mark {
 /// Kind and numbers of what can be kept; a batch is not kept but dropped.
 fn numbers(entry: &Entry) -> Option<(u64, [u64; 3])> {
     Some(match entry {
-        Entry::Batch(_) | Entry::Undecodable { .. } => return None,
+        Entry::Batch(_) | Entry::Gap { .. } | Entry::Undecodable { .. } => return None,
         Entry::Dropped { epoch, first_seq, last_seq } => (0, [epoch.0, first_seq.0, last_seq.0]),
         Entry::EpochEnd { epoch, last: LastSeq::Known(seq) } => (1, [epoch.0, seq.map_or(0, |seq| seq.0), 0]),
         Entry::EpochEnd { epoch, last: LastSeq::Unknown { at_least } } => {

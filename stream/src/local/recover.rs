@@ -197,7 +197,7 @@ impl Stock<'_> {
                 (tail.last, tail.unknown) = (batch.last_seq().or(tail.last), false);
             }
             Entry::EpochEnd { epoch, .. } => self.tails.entry(epoch).or_default().ended = true,
-            Entry::Damaged { .. } | Entry::Dropped { .. } | Entry::Undecodable { .. } => {
+            Entry::Damaged { .. } | Entry::Dropped { .. } | Entry::Gap { .. } | Entry::Undecodable { .. } => {
                 self.tails.entry(epoch).or_default().unknown = true
             }
         }

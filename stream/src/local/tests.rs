@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use super::{Limits, OnFull, Options, Spool, SpoolKey, dir::Medium};
 use crate::{
-    Entry, LastSeq, LogReader, LogWriter, Offset, Record, StreamError,
-    conformance::{self, Subject, drain, readings},
+    Entry, LastSeq, LogReader, LogSource, LogWriter, Offset, Record, SpoolSource, StreamError,
+    conformance::{self, SourceSubject, Subject, drain, readings},
 };
 
 fn lane() -> LaneId {
@@ -97,6 +97,26 @@ impl Subject for Subjected {
 #[tokio::test]
 async fn the_spool_conforms() {
     conformance::check(|| Subjected { dir: TempDir::new().unwrap(), spool: None }).await.unwrap();
+}
+
+struct Partition(Subjected);
+
+#[async_trait]
+impl SourceSubject for Partition {
+    async fn open(&mut self) -> Result<Box<dyn LogWriter>, StreamError> {
+        self.0.open().await
+    }
+
+    async fn source(&mut self) -> Result<Arc<dyn LogSource>, StreamError> {
+        let spool = self.0.spool.take().ok_or(StreamError::Closed)?;
+        Ok(Arc::new(SpoolSource::new(Arc::new(spool), lane())))
+    }
+}
+
+#[tokio::test]
+async fn the_spool_conforms_as_a_partition() {
+    let empty = || async { Partition(Subjected { dir: TempDir::new().unwrap(), spool: None }) };
+    conformance::check_source(empty).await.unwrap();
 }
 
 #[tokio::test]

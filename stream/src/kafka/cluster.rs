@@ -1,0 +1,212 @@
+//! What is asked of Kafka besides records: who it is, which partitions there are, where they begin and end.
+//!
+//! Every question runs outside the reactor and has a time-out. That nobody answers is passing, and waited for; that we
+//! are refused before we were ever let in is a mistake in the settings, and an error.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    ClientContext,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaRespErr,
+};
+use tokio::{task::spawn_blocking, time::sleep};
+use tracing::{debug, info, warn};
+
+use super::settings::KafkaSettings;
+use crate::StreamError;
+
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A first answer is waited for in short turns, so that a refusal is seen soon.
+const CONTACT_TURN: Duration = Duration::from_millis(500);
+const TURNS_BETWEEN_WARNINGS: u32 = 20;
+const CREATE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Passes the client library's messages on; none of them is an error of ours.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        pass_on(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "kafka client error");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// The client library's log lines; it repeats itself at each attempt, so nothing there is more than a warning.
+pub(super) fn pass_on(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            warn!(facility, message, "kafka client");
+        }
+        _ => debug!(facility, message, "kafka client"),
+    }
+}
+
+/// The mend for an error that waiting does not mend; none for all others.
+pub(super) fn mend(code: RDKafkaErrorCode) -> Option<&'static str> {
+    use RDKafkaErrorCode as Code;
+    Some(match code {
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            "check mechanism, user and password in [stream.sasl], and whether the broker wants [stream.tls]"
+        }
+        Code::SSL => "check ca_file, cert_file and key_file in [stream.tls], and whether the broker speaks TLS there",
+        Code::UnsupportedSASLMechanism => "choose another mechanism in [stream.sasl]",
+        Code::TopicAuthorizationFailed => "allow this user the topic: WRITE to publish, READ to consume, DESCRIBE",
+        Code::GroupAuthorizationFailed => "allow this user READ on the consumer group",
+        Code::ClusterAuthorizationFailed => "allow this user IDEMPOTENT_WRITE on the cluster",
+        _ => return None,
+    })
+}
+
+/// Whether this user may not do this at all. A refusal of the user itself may be a passing one, once it has been let in:
+/// a broker that starts knows no users yet.
+pub(super) fn is_denied(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed)
+    )
+}
+
+/// What to do about a topic that is not there, as it is waited for.
+pub(super) const NO_TOPIC: &str =
+    "the topic does not exist: create it, or set partitions in [stream] where it is published";
+
+/// Whether the topic is not there.
+pub(super) fn is_missing(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
+}
+
+/// Kafka, once it has answered.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    pub(super) settings: Arc<KafkaSettings>,
+    /// The cluster's id, for ever.
+    pub(super) id: Arc<str>,
+    client: Arc<BaseConsumer<Quiet>>,
+}
+
+impl Cluster {
+    /// Waits until Kafka answers for the first time. Drop it to give up.
+    pub(super) async fn connect(settings: Arc<KafkaSettings>) -> Result<Self, StreamError> {
+        settings.check_files()?;
+        let mut config = settings.client();
+        config.set("allow.auto.create.topics", "false");
+        let client: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(KafkaSettings::refused)?;
+        let client = Arc::new(client);
+        for turn in 0_u32.. {
+            let asked = client.clone();
+            let topic = settings.topic.clone();
+            let id = off_reactor(move || first_answer(&asked, &topic)).await?;
+            match id {
+                Ok(Some(id)) => {
+                    info!(cluster = id, brokers = settings.brokers_shown(), "connected to kafka");
+                    return Ok(Self { settings, id: id.into(), client });
+                }
+                Ok(None) if turn % TURNS_BETWEEN_WARNINGS == 0 => {
+                    warn!(brokers = settings.brokers_shown(), "kafka does not answer, trying again");
+                }
+                Ok(None) => {}
+                Err((code, mend)) => {
+                    return Err(StreamError::KafkaRefused {
+                        brokers: settings.brokers_shown(),
+                        why: code.to_string(),
+                        mend,
+                    });
+                }
+            }
+        }
+        Err(StreamError::Closed)
+    }
+
+    /// How many partitions the topic has; creates it if it is missing and the settings say so.
+    pub(super) async fn partitions(&self) -> Result<u32, StreamError> {
+        let (client, topic) = (self.client.clone(), self.settings.topic.clone());
+        let asked = off_reactor(move || {
+            let metadata = client.fetch_metadata(Some(&topic), ANSWER_MAX)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            let Some(found) = found else { return Ok(0) };
+            match found.error() {
+                None => Ok(found.partitions().len() as u32),
+                Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(0),
+                Some(code) => Err(KafkaError::MetadataFetch(code.into())),
+            }
+        });
+        let count = asked.await?.map_err(|source| self.error("look up", source))?;
+        if count > 0 {
+            return Ok(count);
+        }
+        if let Some(wanted) = self.settings.partitions {
+            self.create(wanted).await?;
+            sleep(CREATE_AGAIN).await;
+        }
+        Err(self.error("look up", KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)))
+    }
+
+    async fn create(&self, partitions: u16) -> Result<(), StreamError> {
+        let settings = &self.settings;
+        let admin: AdminClient<DefaultClientContext> = settings.client().create().map_err(KafkaSettings::refused)?;
+        // -1 replicas: as many as the broker makes by default.
+        let topic = NewTopic::new(&settings.topic, i32::from(partitions), TopicReplication::Fixed(-1));
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
+        let created = admin.create_topics([&topic], &options).await.map_err(|source| self.error("create", source))?;
+        match created.into_iter().next() {
+            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+                Err(self.error("create", KafkaError::AdminOp(code)))
+            }
+            _ => {
+                info!(topic = settings.topic, partitions, "created the kafka topic");
+                Ok(())
+            }
+        }
+    }
+
+    /// Offset of the oldest record of a partition, and the one that its next record will get.
+    pub(super) async fn bounds(&self, partition: u32) -> Result<(u64, u64), StreamError> {
+        let (client, topic) = (self.client.clone(), self.settings.topic.clone());
+        let asked = off_reactor(move || client.fetch_watermarks(&topic, partition as i32, ANSWER_MAX));
+        let (low, high) = asked.await?.map_err(|source| self.error("find the ends of", source))?;
+        Ok((low.max(0) as u64, high.max(0) as u64))
+    }
+
+    /// What went wrong with the topic: a refusal, or something that may pass.
+    pub(super) fn error(&self, op: &'static str, source: KafkaError) -> StreamError {
+        match source.rdkafka_error_code().and_then(|code| Some((code, mend(code)?))) {
+            Some((code, mend)) => {
+                StreamError::KafkaRefused { brokers: self.settings.brokers_shown(), why: code.to_string(), mend }
+            }
+            None => StreamError::Kafka { op, topic: self.settings.topic.clone(), source },
+        }
+    }
+}
+
+type Refusal = (RDKafkaErrorCode, &'static str);
+
+fn first_answer(client: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<String>, Refusal> {
+    // The id alone is waited for but not asked for: it comes with the metadata.
+    match client.fetch_metadata(Some(topic), CONTACT_TURN) {
+        Ok(_) => return Ok(client.client().fetch_cluster_id(CONTACT_TURN)),
+        Err(error) => debug!(%error, "no answer from kafka"),
+    }
+    while let Some(Err(error)) = client.poll(Duration::ZERO) {
+        let refusal = error.rdkafka_error_code().and_then(|code| Some((code, mend(code)?)));
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+    }
+    Ok(None)
+}
+
+async fn off_reactor<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Result<T, StreamError> {
+    spawn_blocking(ask).await.map_err(|_| StreamError::Closed)
+}

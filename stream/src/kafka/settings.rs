@@ -1,0 +1,398 @@
+//! The `[stream]` table for Kafka, and the client properties that follow from it.
+//!
+//! Everything is checked here but what only the broker knows. Paths are handed to the client library as they are written.
+
+use std::{path::PathBuf, time::Duration};
+
+use forebay_config::{Bytes, Secret, Table};
+use rdkafka::ClientConfig;
+
+use crate::StreamError;
+
+const TOPIC: &str = "forebay.readings";
+const GROUP: &str = "forebay";
+const GAP_WAIT: Duration = Duration::from_secs(30);
+const METADATA_REFRESH: Duration = Duration::from_secs(30);
+const MAX_RECORD: u64 = 1 << 20;
+const QUEUE: u64 = 16 << 20;
+/// Below this no single reading is sure to fit; above it the broker's own memory is at stake.
+const MAX_RECORD_RANGE: std::ops::RangeInclusive<u64> = (4 << 10)..=(64 << 20);
+const TOPIC_BYTES_MAX: usize = 249;
+
+/// How Kafka is reached and used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// Where to begin, each `host:port`; never empty.
+    pub brokers: Vec<String>,
+    /// The topic of all gateways.
+    pub topic: String,
+    /// Partitions of the topic if it has to be created; none: it must exist.
+    pub partitions: Option<u16>,
+    /// The consumer group of the compactors.
+    pub group: String,
+    /// How long a jump in an epoch's seqs is waited for (E4); used by the compactor.
+    pub gap_wait: Duration,
+    /// How records are packed.
+    pub compression: Compression,
+    /// Most bytes of one record; larger ones are split.
+    pub max_record: u64,
+    /// Most bytes that wait for the broker's acknowledgement.
+    pub queue: u64,
+    /// How soon new partitions and moved leaders are seen.
+    pub metadata_refresh: Duration,
+    /// Encryption; none: in clear.
+    pub tls: Option<Tls>,
+    /// Who we are; none: nobody, or who our certificate says.
+    pub sasl: Option<Sasl>,
+}
+
+/// How records are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Zstandard.
+    Zstd,
+    /// LZ4.
+    Lz4,
+    /// Gzip.
+    Gzip,
+    /// Snappy.
+    Snappy,
+}
+
+/// Encryption and certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Who may sign the brokers' certificates (PEM); none: the system's list.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate and its key (PEM).
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// Who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sasl {
+    /// How we prove it.
+    pub mechanism: Mechanism,
+    /// The user.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// How a password is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// It is sent, so only through TLS.
+    Plain,
+    /// SCRAM with SHA-256.
+    ScramSha256,
+    /// SCRAM with SHA-512.
+    ScramSha512,
+}
+
+impl KafkaSettings {
+    /// The defaults, in clear and as nobody.
+    pub fn new(brokers: Vec<String>) -> Self {
+        Self {
+            brokers,
+            topic: TOPIC.to_owned(),
+            partitions: None,
+            group: GROUP.to_owned(),
+            gap_wait: GAP_WAIT,
+            compression: Compression::Zstd,
+            max_record: MAX_RECORD,
+            queue: QUEUE,
+            metadata_refresh: METADATA_REFRESH,
+            tls: None,
+            sasl: None,
+        }
+    }
+
+    /// Reads a `[stream]` table of kind "kafka"; the caller has read `kind`, and finishes the table.
+    pub fn read(table: &mut Table<'_>) -> Option<Self> {
+        let brokers = brokers(table);
+        let tls = table.table("tls").map(tls);
+        let sasl = table.table("sasl").map(|sasl_table| sasl(sasl_table, tls.is_some()));
+        let settings = Self {
+            topic: topic(table),
+            partitions: table.optional("partitions"),
+            group: table.or("group", GROUP.to_owned()),
+            gap_wait: table.or("gap_wait", GAP_WAIT),
+            compression: table.choice("compression", COMPRESSIONS).unwrap_or(Compression::Zstd),
+            max_record: table.or("max_record", Bytes(MAX_RECORD)).0,
+            queue: table.or("queue", Bytes(QUEUE)).0,
+            metadata_refresh: table.or("metadata_refresh", METADATA_REFRESH),
+            brokers: brokers?,
+            tls: tls.flatten_none()?,
+            sasl: sasl.flatten_none()?,
+        };
+        settings.check(table);
+        Some(settings)
+    }
+
+    fn check(&self, table: &Table<'_>) {
+        if !MAX_RECORD_RANGE.contains(&self.max_record) {
+            table.problem("max_record", "a size from \"4KiB\" to \"64MiB\" is expected");
+        }
+        if self.queue < self.max_record {
+            table.problem("queue", "at least max_record is expected, or the largest record could never be sent");
+        }
+        if self.partitions == Some(0) {
+            table.problem("partitions", "1 or more is expected");
+        }
+        if self.group.is_empty() {
+            table.problem("group", "a name is expected");
+        }
+        if self.metadata_refresh < Duration::from_secs(1) {
+            table.problem("metadata_refresh", "1s or more is expected");
+        }
+    }
+
+    /// The brokers as one text, for messages.
+    pub(super) fn brokers_shown(&self) -> String {
+        self.brokers.join(", ")
+    }
+
+    /// What every client of ours is made with.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.brokers.join(","));
+        config.set("client.id", "forebay");
+        config.set("topic.metadata.refresh.interval.ms", self.metadata_refresh.as_millis().to_string());
+        config.set("reconnect.backoff.ms", "100").set("reconnect.backoff.max.ms", "5000");
+        config.set("log.connection.close", "false");
+        let protocol = match (&self.tls, &self.sasl) {
+            (None, None) => "PLAINTEXT",
+            (Some(_), None) => "SSL",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (Some(_), Some(_)) => "SASL_SSL",
+        };
+        config.set("security.protocol", protocol);
+        if let Some(tls) = &self.tls {
+            let ca = tls.ca_file.as_ref().map_or("probe".to_owned(), |file| file.display().to_string());
+            config.set("ssl.ca.location", ca);
+            if let Some((certificate, key)) = &tls.identity {
+                config.set("ssl.certificate.location", certificate.display().to_string());
+                config.set("ssl.key.location", key.display().to_string());
+            }
+        }
+        if let Some(sasl) = &self.sasl {
+            config.set("sasl.mechanism", sasl.mechanism.as_str());
+            config.set("sasl.username", &sasl.user).set("sasl.password", sasl.password.expose());
+        }
+        config
+    }
+
+    /// The error for a client that could not be made of these settings.
+    pub(super) fn refused(source: rdkafka::error::KafkaError) -> StreamError {
+        StreamError::KafkaSettings { why: source.to_string() }
+    }
+
+    /// The client library would name the key of a file that it cannot read, but not the file.
+    pub(super) fn check_files(&self) -> Result<(), StreamError> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let identity =
+            tls.identity.iter().flat_map(|(certificate, key)| [("cert_file", certificate), ("key_file", key)]);
+        for (key, path) in tls.ca_file.iter().map(|file| ("ca_file", file)).chain(identity) {
+            if let Err(error) = std::fs::File::open(path) {
+                let why = format!("{key} {} cannot be read: {error}", path.display());
+                return Err(StreamError::KafkaSettings { why });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Compression {
+    /// As Kafka calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Zstd => "zstd",
+            Self::Lz4 => "lz4",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+        }
+    }
+}
+
+impl Mechanism {
+    /// As SASL calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+const COMPRESSIONS: &[(&str, Compression)] = &[
+    ("none", Compression::None),
+    ("zstd", Compression::Zstd),
+    ("lz4", Compression::Lz4),
+    ("gzip", Compression::Gzip),
+    ("snappy", Compression::Snappy),
+];
+
+const MECHANISMS: &[(&str, Mechanism)] = &[
+    ("PLAIN", Mechanism::Plain),
+    ("SCRAM-SHA-256", Mechanism::ScramSha256),
+    ("SCRAM-SHA-512", Mechanism::ScramSha512),
+];
+
+/// A table that is missing is no error; one that is wrong is.
+trait FlattenNone<T> {
+    fn flatten_none(self) -> Option<Option<T>>;
+}
+
+impl<T> FlattenNone<T> for Option<Option<T>> {
+    fn flatten_none(self) -> Option<Option<T>> {
+        match self {
+            None => Some(None),
+            Some(None) => None,
+            Some(some) => Some(some),
+        }
+    }
+}
+
+fn brokers(table: &mut Table<'_>) -> Option<Vec<String>> {
+    let brokers: Vec<String> = table.required("brokers")?;
+    if brokers.is_empty() {
+        table.problem("brokers", "at least one is expected, such as [\"kafka-1:9092\"]");
+    }
+    for broker in &brokers {
+        let address = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['/', ',', ' ']));
+        let port = address.and_then(|(_, port)| port.parse::<u16>().ok()).filter(|port| *port > 0);
+        if port.is_none() {
+            table.problem("brokers", format!("{broker:?} is no \"host:port\", such as \"kafka-1:9092\""));
+        }
+    }
+    Some(brokers)
+}
+
+fn topic(table: &mut Table<'_>) -> String {
+    let topic = table.or("topic", TOPIC.to_owned());
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let named = !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && topic != "." && topic != "..";
+    if !named || !topic.chars().all(legal) {
+        let rule =
+            format!("{topic:?} is no topic: 1 to {TOPIC_BYTES_MAX} of a-z, A-Z, 0-9, '.', '_' and '-' are expected");
+        table.problem("topic", rule);
+    }
+    topic
+}
+
+fn tls(mut table: Table<'_>) -> Option<Tls> {
+    let ca_file = table.optional("ca_file");
+    let (certificate, key) = (table.optional("cert_file"), table.optional("key_file"));
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            table.problem("cert_file", "key_file is missing: a certificate is of use only with its key");
+            None
+        }
+        (None, Some(_)) => {
+            table.problem("key_file", "cert_file is missing: a key is of use only with its certificate");
+            None
+        }
+    };
+    table.finish();
+    Some(Tls { ca_file, identity })
+}
+
+fn sasl(mut table: Table<'_>, tls: bool) -> Option<Sasl> {
+    let mechanism = table.choice("mechanism", MECHANISMS);
+    if !table.has("mechanism") {
+        table.problem("mechanism", "is missing: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected");
+    }
+    if mechanism == Some(Mechanism::Plain) && !tls {
+        let rule = "PLAIN would send the password in clear: add [stream.tls], or use SCRAM-SHA-512";
+        table.problem("mechanism", rule);
+    }
+    let (user, password) = (table.required("user"), table.required("password"));
+    table.finish();
+    Some(Sasl { mechanism: mechanism?, user: user?, password: password? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use forebay_config::Document;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<KafkaSettings, String> {
+        let nothing = |_: &str| None;
+        let document = Document::new(Path::new("forebay.toml"), text, &nothing);
+        let read = document.read(|root| {
+            let mut table = root.table("stream")?;
+            let settings = KafkaSettings::read(&mut table);
+            table.finish();
+            settings
+        });
+        read.map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn a_short_table_has_defaults() {
+        let settings = read("[stream]\nbrokers = [\"k:9092\"]\n").unwrap();
+        assert_eq!(settings, KafkaSettings::new(vec!["k:9092".to_owned()]));
+        assert_eq!(settings.client().get("security.protocol"), Some("PLAINTEXT"));
+        assert_eq!((settings.topic.as_str(), settings.group.as_str()), ("forebay.readings", "forebay"));
+        assert_eq!((settings.max_record, settings.gap_wait), (1 << 20, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_full_table_is_read_and_hides_its_password() {
+        let text = "[stream]\nbrokers = [\"k:9092\", \"[::1]:9093\"]\ntopic = \"plant\"\npartitions = 8\ngroup = \"g\"\n\
+            gap_wait = \"5s\"\ncompression = \"lz4\"\nmax_record = \"64KiB\"\nqueue = \"1MiB\"\nmetadata_refresh = \"2s\"\n\
+            [stream.tls]\nca_file = \"ca.pem\"\ncert_file = \"c.pem\"\nkey_file = \"k.pem\"\n\
+            [stream.sasl]\nmechanism = \"SCRAM-SHA-512\"\nuser = \"gw\"\npassword = \"hunter2\"\n";
+        let settings = read(text).unwrap();
+        let config = settings.client();
+        for (key, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("bootstrap.servers", "k:9092,[::1]:9093"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.password", "hunter2"),
+            ("ssl.ca.location", "ca.pem"),
+            ("ssl.key.location", "k.pem"),
+        ] {
+            assert_eq!(config.get(key), Some(value), "{key}");
+        }
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_mend() {
+        for (text, expected) in [
+            ("", "stream: brokers is missing"),
+            ("brokers = []", "at least one is expected"),
+            ("brokers = [\"k\"]", "\"k\" is no \"host:port\", such as \"kafka-1:9092\""),
+            ("brokers = [\"k:0\"]", "\"k:0\" is no \"host:port\""),
+            ("brokers = [\"http://k:1\"]", "is no \"host:port\""),
+            ("brokers = [\"k:1\"]\ntopic = \"a b\"", "\"a b\" is no topic"),
+            ("brokers = [\"k:1\"]\ntopc = \"a\"", "unknown key; did you mean \"topic\"?"),
+            ("brokers = [\"k:1\"]\nmax_record = \"1KiB\"", "a size from \"4KiB\" to \"64MiB\""),
+            ("brokers = [\"k:1\"]\nqueue = \"1KiB\"", "at least max_record is expected"),
+            ("brokers = [\"k:1\"]\npartitions = 0", "1 or more is expected"),
+            ("brokers = [\"k:1\"]\ncompression = \"zst\"", "did you mean \"zstd\"?"),
+            ("brokers = [\"k:1\"]\n[stream.tls]\ncert_file = \"c\"", "key_file is missing"),
+            ("brokers = [\"k:1\"]\n[stream.tls]\nkey_file = \"c\"", "cert_file is missing"),
+            ("brokers = [\"k:1\"]\n[stream.sasl]\nuser = \"u\"\npassword = \"p\"", "mechanism: is missing"),
+            (
+                "brokers = [\"k:1\"]\n[stream.sasl]\nmechanism = \"PLAIN\"\nuser = \"u\"\npassword = \"p\"",
+                "PLAIN would send the password in clear: add [stream.tls]",
+            ),
+            ("brokers = [\"k:1\"]\n[stream.sasl]\nmechanism = \"SCRAM-SHA-256\"\nuser = \"u\"", "password is missing"),
+        ] {
+            let error = read(&format!("[stream]\n{text}\n")).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
