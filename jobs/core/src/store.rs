@@ -4,8 +4,6 @@
 //! by [`RunState::next`] alone, and only from the state that was read.
 
 mod rows;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::BTreeMap,
