@@ -159,7 +159,8 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
-    const LIFE: Lifecycle = Lifecycle { refractory: Duration::from_secs(24 * 3600), resolve_after: Duration::from_secs(3 * 3600) };
+    const LIFE: Lifecycle =
+        Lifecycle { refractory: Duration::from_secs(24 * 3600), resolve_after: Duration::from_secs(3 * 3600) };
 
     fn hour(n: i64) -> Timestamp {
         Timestamp::from_nanos(n * 3_600_000_000_000)
@@ -212,7 +213,13 @@ mod tests {
         let (old, new) = ("k@2".to_owned(), "k@48".to_owned());
         assert_eq!(
             seen,
-            [(2, "open", old.clone()), (5, "resolved", old.clone()), (20, "open", old.clone()), (23, "resolved", old), (48, "open", new)]
+            [
+                (2, "open", old.clone()),
+                (5, "resolved", old.clone()),
+                (20, "open", old.clone()),
+                (23, "resolved", old),
+                (48, "open", new)
+            ]
         );
     }
 

@@ -17,9 +17,7 @@ use forebay_schemas::{
     table::{ALERTS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS},
 };
 
-use crate::{
-    AlertRow, AlertState, Fire, JobError, JobName, Lifecycle, Severity, Verdict, clock::from_micros,
-};
+use crate::{AlertRow, AlertState, Fire, JobError, JobName, Lifecycle, Severity, Verdict, clock::from_micros};
 
 /// One run under way.
 #[derive(Clone)]

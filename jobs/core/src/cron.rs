@@ -26,7 +26,9 @@ pub struct Schedule {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ScheduleError {
     /// Not five or six fields.
-    #[error("{text:?} has {found} fields: minute, hour, day of month, month, day of week are expected, a second may stand before them")]
+    #[error(
+        "{text:?} has {found} fields: minute, hour, day of month, month, day of week are expected, a second may stand before them"
+    )]
     Fields {
         /// As configured.
         text: String,
@@ -221,8 +223,16 @@ mod tests {
     fn errors_name_the_field_its_place_and_the_nearest_zone() {
         for (pattern, zone, message) in [
             ("0 25 * * *", "UTC", "\"0 25 * * *\", character 3: \"25\" is no hour (0 to 23)"),
-            ("0 6 * * FUNDAY", "UTC", "\"0 6 * * FUNDAY\", character 9: \"FUNDAY\" is no day of week (0 to 7 or SUN to SAT)"),
-            ("0 6 * *", "UTC", "\"0 6 * *\" has 4 fields: minute, hour, day of month, month, day of week are expected, a second may stand before them"),
+            (
+                "0 6 * * FUNDAY",
+                "UTC",
+                "\"0 6 * * FUNDAY\", character 9: \"FUNDAY\" is no day of week (0 to 7 or SUN to SAT)",
+            ),
+            (
+                "0 6 * *",
+                "UTC",
+                "\"0 6 * *\" has 4 fields: minute, hour, day of month, month, day of week are expected, a second may stand before them",
+            ),
             ("0 0 30 2 *", "UTC", "\"0 0 30 2 *\" never comes"),
             ("0 6 * * *", "Europe/Berln", "\"Europe/Berln\" is no time zone; did you mean \"Europe/Berlin\"?"),
         ] {

@@ -90,7 +90,9 @@ impl SchedulerError {
     /// What a caller may do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Store { source: sqlx::Error::Database(_) | sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, .. }
+            Self::Store {
+                source: sqlx::Error::Database(_) | sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, ..
+            }
             | Self::Query(_)
             | Self::StillRunning { .. } => ErrorKind::Retry,
             Self::Store { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,

@@ -62,13 +62,7 @@ impl Outbox<'_> {
         Ok(highest)
     }
 
-    async fn append<R: Row>(
-        &self,
-        run: RunNumber,
-        run_id: &str,
-        rows: &[R],
-        now: Timestamp,
-    ) -> Result<(), LakeError> {
+    async fn append<R: Row>(&self, run: RunNumber, run_id: &str, rows: &[R], now: Timestamp) -> Result<(), LakeError> {
         if rows.is_empty() {
             return Ok(());
         }

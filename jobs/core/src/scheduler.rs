@@ -4,7 +4,7 @@
 //! Of the times of a schedule that were missed, only the latest is run.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, TryLockError},
     io::{Read as _, Write as _},
     path::Path,
@@ -19,7 +19,8 @@ use forebay_lake::LakeWriter;
 use forebay_schemas::{ErrorKind, Timestamp, table::WINDOWS};
 
 use crate::{
-    Clock, Fire, JobError, JobName, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError, Trigger, Window,
+    Clock, Fire, JobError, JobName, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError,
+    Trigger, Window,
     clock::plus,
     fire::Cause,
     outbox::Outbox,
@@ -64,12 +65,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`SchedulerError::Held`] when another process runs these jobs.
-    pub async fn open(
-        jobs: Jobs,
-        lake: Arc<LakeWriter>,
-        path: &Path,
-        clock: Clock,
-    ) -> Result<Self, SchedulerError> {
+    pub async fn open(jobs: Jobs, lake: Arc<LakeWriter>, path: &Path, clock: Clock) -> Result<Self, SchedulerError> {
         let lock = lock(path)?;
         let store = Store::open(path).await?;
         let scheduler = Self { jobs, lake, store, clock, looked_at: AtomicU64::new(0), _lock: lock };
@@ -195,11 +191,25 @@ impl Scheduler {
         let Some(known) = self.store.registered(name).await? else { return Ok(0) };
         let earliest = windows.iter().map(|closed| closed.window.end).min().unwrap_or(now);
         let seen = self.store.revisions(name, earliest).await?;
-        let fires = |window: &Window| match seen.get(&(window.site.as_str().to_owned(), window.start.micros())) {
-            None => true,
-            Some(seen) => job.spec.on_late == OnLate::Rerun && i64::from(window.revision) > *seen,
+        let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
+        for (site, start) in seen.keys() {
+            let known = newest.entry(site).or_insert(*start);
+            *known = (*known).max(*start);
+        }
+        let fires = |closed: &ClosedWindow| {
+            let Window { site, start, revision, .. } = &closed.window;
+            let reruns = job.spec.on_late == OnLate::Rerun;
+            match seen.get(&(site.as_str().to_owned(), start.micros())) {
+                Some(seen) => reruns && i64::from(*revision) > *seen,
+                // A site's windows close in their order. One without a run that lies before one with a run was left out
+                // when the job was new or far behind; only its being amended makes it new.
+                None => {
+                    let is_next = newest.get(site.as_str()).is_none_or(|newest| start.micros() > *newest);
+                    is_next || (reruns && known.cursor.is_some_and(|cursor| closed.closed_at > cursor))
+                }
+            }
         };
-        let new = windows.iter().filter(|closed| fires(&closed.window)).cloned().collect();
+        let new = windows.iter().filter(|closed| fires(closed)).cloned().collect();
         let latest = windows.iter().map(|closed| closed.closed_at).max();
         let mut queued = 0;
         for window in to_catch_up(new, known.cursor) {
@@ -276,7 +286,8 @@ impl Scheduler {
             return Ok(Gate::Open);
         }
         for name in &job.spec.after {
-            let by_window = self.jobs.find(name.as_str()).is_some_and(|j| matches!(j.spec.trigger, Trigger::WindowClosed));
+            let by_window =
+                self.jobs.find(name.as_str()).is_some_and(|j| matches!(j.spec.trigger, Trigger::WindowClosed));
             let before = match &run.fire.window {
                 Some(window) if by_window => match self.store.find(name, run.fire.key.as_str()).await? {
                     Some(same) => Some(same),
@@ -291,7 +302,12 @@ impl Scheduler {
                     return Ok(Gate::Broken(format!("job {name}, which comes before it, has {state}")));
                 }
                 Some(_) => return Ok(Gate::Wait),
-                None => return Ok(Gate::Broken(format!("job {name}, which comes before it, has not run for {}", run.fire.key))),
+                None => {
+                    return Ok(Gate::Broken(format!(
+                        "job {name}, which comes before it, has not run for {}",
+                        run.fire.key
+                    )));
+                }
             }
         }
         Ok(Gate::Open)
@@ -340,7 +356,9 @@ impl Scheduler {
         let settled = self.store.step(run, event, trace, now).await?;
         let (job, id, attempt, message) = (&run.job, run.id(), run.attempt, settled.message.as_deref());
         match settled.state {
-            RunState::Succeeded => tracing::info!(%job, run = %id, attempt, rows = settled.rows, message, "run succeeded"),
+            RunState::Succeeded => {
+                tracing::info!(%job, run = %id, attempt, rows = settled.rows, message, "run succeeded")
+            }
             RunState::Queued => tracing::warn!(%job, run = %id, attempt, message, "attempt failed, backing off"),
             state => tracing::error!(%job, run = %id, attempt, message, %state, "run was given up"),
         }
@@ -407,4 +425,3 @@ fn lock(path: &Path) -> Result<File, SchedulerError> {
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
-

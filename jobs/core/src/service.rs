@@ -128,7 +128,9 @@ impl UnderWay {
         match ended {
             Ok((id, result)) => {
                 let run = self.runs.remove(&id);
-                if result.is_err() && let Some(run) = run {
+                if result.is_err()
+                    && let Some(run) = run
+                {
                     // It could not be settled: as after a crash, it is done again, and what it wrote is not written twice.
                     self.give_back(&run).await?;
                 }
@@ -144,7 +146,9 @@ impl UnderWay {
     /// Queues a run again if it still stands as it was claimed.
     async fn give_back(&self, run: &Run) -> Result<(), SchedulerError> {
         match self.scheduler.store().find(&run.job, run.fire.key.as_str()).await? {
-            Some(found) if found.state == run.state && found.attempt == run.attempt => self.scheduler.crashed(run).await,
+            Some(found) if found.state == run.state && found.attempt == run.attempt => {
+                self.scheduler.crashed(run).await
+            }
             _ => Ok(()),
         }
     }
@@ -236,7 +240,8 @@ async fn wait(
 ) -> Result<RunSummary, SchedulerError> {
     loop {
         if let Some(scheduler) = alone {
-            let others: BTreeSet<JobName> = scheduler.jobs().iter().map(|j| j.spec.name.clone()).filter(|n| n != job).collect();
+            let others: BTreeSet<JobName> =
+                scheduler.jobs().iter().map(|j| j.spec.name.clone()).filter(|n| n != job).collect();
             for run in scheduler.claim(&others, usize::MAX).await? {
                 scheduler.attempt(run).await?;
             }

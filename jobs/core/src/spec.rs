@@ -181,8 +181,7 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
     };
     let trigger = trigger(&mut table);
     let after: Vec<String> = table.or("after", Vec::new());
-    let after: Option<Vec<JobName>> =
-        after.iter().map(|other| noted(&table, "after", JobName::new(other))).collect();
+    let after: Option<Vec<JobName>> = after.iter().map(|other| noted(&table, "after", JobName::new(other))).collect();
     let on_late = table.choice("on_late", &[("rerun", OnLate::Rerun), ("ignore", OnLate::Ignore)]);
     let retries = table.or("retries", RETRIES);
     let timeout = table.or("timeout", TIMEOUT);
@@ -232,7 +231,8 @@ fn trigger(table: &mut Table<'_>) -> Option<Option<Trigger>> {
         (false, true) => table.choice("on", &[("window_closed", Trigger::WindowClosed)]).map(Some),
         (false, false) if table.has("after") => Some(None),
         (false, false) => {
-            table.problem("schedule", "a job needs schedule = \"0 6 * * *\", on = \"window_closed\" or after = [\"…\"]");
+            table
+                .problem("schedule", "a job needs schedule = \"0 6 * * *\", on = \"window_closed\" or after = [\"…\"]");
             None
         }
     }
@@ -270,8 +270,8 @@ fn order(read: &[Read<'_>]) -> Option<Vec<usize>> {
     while placed.len() < read.len() {
         let is_placed = |name: &JobName| placed.iter().any(|i: &usize| read[*i].name == *name);
         let unknown = |name: &JobName| !read.iter().any(|r| r.name == *name);
-        let next = (0..read.len())
-            .find(|i| !placed.contains(i) && read[*i].after.iter().all(|a| is_placed(a) || unknown(a)));
+        let next =
+            (0..read.len()).find(|i| !placed.contains(i) && read[*i].after.iter().all(|a| is_placed(a) || unknown(a)));
         let Some(next) = next else {
             let first = (0..read.len()).find(|i| !placed.contains(i))?;
             let circle = circle(read, first);

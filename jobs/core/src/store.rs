@@ -18,8 +18,8 @@ use sqlx::{
 
 use crate::{Fire, JobName, RunEvent, RunState, SchedulerError, fire::Cause, outbox::RunNumber};
 
-pub use rows::RunSummary;
 pub(crate) use rows::Run;
+pub use rows::RunSummary;
 
 /// Version of the database's layout.
 const FORMAT: i64 = 1;
@@ -87,10 +87,8 @@ impl Store {
 
     async fn migrate(&self) -> Result<(), SchedulerError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.failed(e))?;
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(|e| self.failed(e))?;
+        let found: i64 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(|e| self.failed(e))?;
         match found {
             0 => {
                 for statement in SCHEMA {
@@ -276,11 +274,23 @@ impl Store {
         if moved.rows_affected() != 1 {
             return Err(SchedulerError::Damaged {
                 path: self.path.clone(),
-                what: format!("run {} of job {} is no longer {}: another process runs these jobs", run.number.0, run.job, run.state),
+                what: format!(
+                    "run {} of job {} is no longer {}: another process runs these jobs",
+                    run.number.0, run.job, run.state
+                ),
             });
         }
         let not_before = trace.not_before.unwrap_or(run.not_before);
-        Ok(Run { state, attempt, started, finished, not_before, rows: trace.rows, message: trace.message, ..run.clone() })
+        Ok(Run {
+            state,
+            attempt,
+            started,
+            finished,
+            not_before,
+            rows: trace.rows,
+            message: trace.message,
+            ..run.clone()
+        })
     }
 
     /// Notes that a finished run stands in `job_runs`.

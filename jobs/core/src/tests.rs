@@ -69,7 +69,8 @@ impl Job for TestJob {
     async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
         let attempt = (context.job().to_string(), context.fire().key.to_string());
         self.log.attempts.lock().unwrap().push(attempt);
-        let fails = self.log.failures_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        let fails =
+            self.log.failures_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         match self.deed {
             Deed::Fail if fails => Err(JobError::retry("the pump is wet", std::io::Error::other("water"))),
             Deed::Refuse => Err(JobError::reject("never")),
@@ -101,7 +102,13 @@ impl JobKind for TestKind {
     }
 
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
-        let deeds = [("score", Deed::Score), ("fail", Deed::Fail), ("refuse", Deed::Refuse), ("hang", Deed::Hang), ("panic", Deed::Panic)];
+        let deeds = [
+            ("score", Deed::Score),
+            ("fail", Deed::Fail),
+            ("refuse", Deed::Refuse),
+            ("hang", Deed::Hang),
+            ("panic", Deed::Panic),
+        ];
         let deed = table.choice("deed", &deeds).unwrap_or(Deed::Score);
         Some(Box::new(TestJob { deed, log: self.0.clone() }))
     }

@@ -6,9 +6,15 @@ use arrow::{
     array::AsArray as _,
     datatypes::{DataType, Int32Type, Int64Type},
 };
-use datafusion::{logical_expr::cast, prelude::{col, lit}};
+use datafusion::{
+    logical_expr::cast,
+    prelude::{col, lit},
+};
 use forebay_lake::LakeWriter;
-use forebay_schemas::{SiteId, Timestamp, table::{JOB_RUNS, WINDOWS}};
+use forebay_schemas::{
+    SiteId, Timestamp,
+    table::{JOB_RUNS, WINDOWS},
+};
 
 use crate::{JobName, SchedulerError, Window, clock::from_micros, context::time_literal};
 
@@ -28,10 +34,7 @@ pub(crate) struct ClosedWindow {
 }
 
 /// The windows closed after `cursor` (all, without one), oldest first.
-pub(crate) async fn closed_since(
-    lake: &LakeWriter,
-    cursor: Option<i64>,
-) -> Result<Vec<ClosedWindow>, SchedulerError> {
+pub(crate) async fn closed_since(lake: &LakeWriter, cursor: Option<i64>) -> Result<Vec<ClosedWindow>, SchedulerError> {
     let since = cursor.map_or(i64::MIN, |cursor| cursor.saturating_sub(OVERLAP_MICROS));
     let table = lake.table(&WINDOWS)?.clone();
     let session = forebay_lake::session(&[table], &lake.decrypter()).await?;
@@ -100,17 +103,11 @@ pub(crate) fn to_catch_up(windows: Vec<ClosedWindow>, cursor: Option<i64>) -> Ve
 }
 
 /// Whether the lake holds a successful run of a job for a fire key: asked only when the scheduler's own state is new.
-pub(crate) async fn has_succeeded(
-    lake: &LakeWriter,
-    job: &JobName,
-    fire_key: &str,
-) -> Result<bool, SchedulerError> {
+pub(crate) async fn has_succeeded(lake: &LakeWriter, job: &JobName, fire_key: &str) -> Result<bool, SchedulerError> {
     let table = lake.table(&JOB_RUNS)?.clone();
     let session = forebay_lake::session(&[table], &lake.decrypter()).await?;
-    let same = col("job")
-        .eq(lit(job.as_str()))
-        .and(col("fire_key").eq(lit(fire_key)))
-        .and(col("state").eq(lit("succeeded")));
+    let same =
+        col("job").eq(lit(job.as_str())).and(col("fire_key").eq(lit(fire_key))).and(col("state").eq(lit("succeeded")));
     let rows = session.table("job_runs").await?.filter(same)?.collect().await?;
     Ok(rows.iter().any(|batch| batch.num_rows() > 0))
 }

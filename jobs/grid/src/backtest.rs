@@ -63,4 +63,5 @@ fn the_feeder_is_forecast_no_worse_than_by_either_season_and_the_bounds_hold() {
     assert!(both.forecasts >= 7_000 && both.forecasts == day.forecasts, "{both:?} {day:?}");
     assert!(both.mae <= 1.02 * day.mae.min(week.mae), "chosen {both:?}, day {day:?}, week {week:?}");
     assert!((0.85..=0.95).contains(&both.covered), "the 90 % bounds held {both:?}");
+    assert!(both.width < week.width, "bounds are no wider than those of the week: {both:?}, {week:?}");
 }

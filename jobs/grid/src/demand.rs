@@ -85,8 +85,11 @@ impl GridDemand {
             wrong("step", format!("{:?} is no step: \"1ms\" is the least", self.step));
             return fit;
         }
-        let multiples =
-            self.seasons.iter().map(|season| ("season", *season)).chain([("horizon", self.horizon), ("trailing", self.trailing)]);
+        let multiples = self
+            .seasons
+            .iter()
+            .map(|season| ("season", *season))
+            .chain([("horizon", self.horizon), ("trailing", self.trailing)]);
         for (key, duration) in multiples {
             if duration < self.step || duration.as_nanos() % self.step.as_nanos() != 0 {
                 wrong(key, format!("{duration:?} is no multiple of step, {:?}", self.step));
@@ -95,7 +98,13 @@ impl GridDemand {
         if !(self.level > 0.0 && self.level <= 0.999) {
             wrong("level", format!("{} is no share above 0 and up to 0.999", self.level));
         } else if self.method().history().max(self.steps(self.horizon)) > STEPS_MAX {
-            wrong("step", format!("{:?} cuts the history into more than {STEPS_MAX} steps: make it longer, or season, horizon and trailing shorter", self.step));
+            wrong(
+                "step",
+                format!(
+                    "{:?} cuts the history into more than {STEPS_MAX} steps: make it longer, or season, horizon and trailing shorter",
+                    self.step
+                ),
+            );
         }
         fit
     }

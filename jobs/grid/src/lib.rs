@@ -8,6 +8,8 @@
 mod backtest;
 mod demand;
 mod seasonal;
+#[cfg(test)]
+mod tests;
 
 pub use demand::{GridDemand, GridDemandKind};
 pub use seasonal::{Forecast, SeasonalNaive, Step, TooLittle};

@@ -100,9 +100,8 @@ impl SeasonalNaive {
             return Err(TooLittle::Residuals { found, needed });
         };
         let bounds = Bounds { residuals, season: *season, level: self.level, needed };
-        let forecasts: Vec<Forecast> = (now..now.saturating_add(self.horizon))
-            .filter_map(|index| self.one(&known, &bounds, index, now))
-            .collect();
+        let forecasts: Vec<Forecast> =
+            (now..now.saturating_add(self.horizon)).filter_map(|index| self.one(&known, &bounds, index, now)).collect();
         match forecasts.is_empty() {
             true => Err(TooLittle::Residuals { found: residuals.len(), needed }),
             false => Ok(forecasts),

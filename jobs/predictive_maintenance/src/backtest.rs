@@ -73,8 +73,7 @@ fn replay(name: &str, labels: &[(&str, &str)]) -> Measured {
     let readings = load(name);
     let (steps, model) = (steps(&readings), PredictiveMaintenance::default().model());
     let labels: Vec<(i64, i64)> = labels.iter().map(|(from, to)| (seconds(from), seconds(to))).collect();
-    let lifecycle =
-        Lifecycle { refractory: Duration::from_secs(86_400), resolve_after: Duration::from_secs(3 * 3600) };
+    let lifecycle = Lifecycle { refractory: Duration::from_secs(86_400), resolve_after: Duration::from_secs(3 * 3600) };
     let (first, last) = (readings[0].0, readings[readings.len() - 1].0);
     let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
     let (mut seen, mut begun): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
@@ -111,6 +110,7 @@ fn machine_temperature_four_of_four_failures_with_few_false_warnings() {
         ("2014-02-07T14:55", "2014-02-09T14:05"),
     ];
     let measured = replay("machine_temperature_system_failure.csv.gz", &labels);
+    println!("machine temperature: {measured:?}");
     assert_eq!((measured.found, measured.labelled), (4, 4), "{measured:?}");
     assert!(measured.false_warnings <= 5, "{measured:?}");
     assert!((11.0..11.5).contains(&measured.weeks), "{measured:?}");
@@ -120,6 +120,7 @@ fn machine_temperature_four_of_four_failures_with_few_false_warnings() {
 fn ambient_temperature_one_of_two_failures_with_few_false_warnings() {
     let labels = [("2013-12-15T07:00", "2013-12-30T09:00"), ("2014-03-29T15:00", "2014-04-20T22:00")];
     let measured = replay("ambient_temperature_system_failure.csv.gz", &labels);
+    println!("ambient temperature: {measured:?}");
     assert_eq!((measured.found, measured.labelled), (1, 2), "{measured:?}");
     assert!(measured.false_warnings <= 4, "{measured:?}");
     assert!((46.0..48.0).contains(&measured.weeks), "{measured:?}");

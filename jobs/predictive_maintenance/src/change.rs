@@ -112,7 +112,8 @@ fn median(values: &mut [f64]) -> f64 {
 mod tests {
     use super::*;
 
-    const MODEL: ChangeModel = ChangeModel { short_steps: 48, baseline_steps: 1344, steps_min: 192, scale_floor: 0.005 };
+    const MODEL: ChangeModel =
+        ChangeModel { short_steps: 48, baseline_steps: 1344, steps_min: 192, scale_floor: 0.005 };
 
     fn steps(count: i64, value: impl Fn(i64) -> f64) -> Vec<Step> {
         (0..count).map(|index| Step { index, mean: value(index) }).collect()
@@ -120,7 +121,8 @@ mod tests {
 
     /// Even noise between −0.5 and 0.5 that needs no generator.
     fn noise(index: i64) -> f64 {
-        let hashed = (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let hashed =
+            (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         (hashed >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
     }
 
@@ -136,7 +138,8 @@ mod tests {
     fn a_healthy_signal_with_a_daily_cycle_warns_of_nothing() {
         let day = |index: i64| 70.0 + 5.0 * (index as f64 / 96.0 * std::f64::consts::TAU).sin() + noise(index);
         let steps = steps(96 * 30, day);
-        let worst = (200..96 * 30).filter_map(|end| MODEL.judge(&steps, end)).map(|c| c.score.abs()).fold(0.0, f64::max);
+        let worst =
+            (200..96 * 30).filter_map(|end| MODEL.judge(&steps, end)).map(|c| c.score.abs()).fold(0.0, f64::max);
         assert!(worst < 3.5 && worst > 0.1, "the highest score of thirty healthy days is {worst}");
     }
 
@@ -144,7 +147,10 @@ mod tests {
     fn a_drop_shows_with_its_sign_and_its_size() {
         let steps = steps(1344, |index| if index < 1296 { 70.0 + noise(index) } else { 60.0 });
         let change = MODEL.judge(&steps, 1344).unwrap();
-        assert!(change.score < -20.0 && (change.level - 60.0).abs() < 1e-9 && (change.baseline - 70.0).abs() < 0.1, "{change:?}");
+        assert!(
+            change.score < -20.0 && (change.level - 60.0).abs() < 1e-9 && (change.baseline - 70.0).abs() < 0.1,
+            "{change:?}"
+        );
     }
 
     #[test]

@@ -101,9 +101,19 @@ impl PredictiveMaintenance {
         } else if self.baseline < self.short.saturating_mul(4) {
             wrong("baseline", format!("{:?} is less than four times short, {:?}", self.baseline, self.short));
         } else if self.baseline.as_nanos() / self.step().as_nanos().max(1) > STEPS_IN_BASELINE_MAX {
-            wrong("baseline", format!("{:?} is more than {} times short", self.baseline, STEPS_IN_BASELINE_MAX / u128::from(STEPS_IN_SHORT)));
+            wrong(
+                "baseline",
+                format!(
+                    "{:?} is more than {} times short",
+                    self.baseline,
+                    STEPS_IN_BASELINE_MAX / u128::from(STEPS_IN_SHORT)
+                ),
+            );
         } else if self.points_min as i64 > self.model().baseline_steps - self.model().short_steps {
-            wrong("points_min", format!("{} points of {:?} are longer than the baseline", self.points_min, self.step()));
+            wrong(
+                "points_min",
+                format!("{} points of {:?} are longer than the baseline", self.points_min, self.step()),
+            );
         }
         if self.limit <= 0.0 {
             wrong("limit", format!("{} is no limit: 3.5 is the default", self.limit));
@@ -163,7 +173,8 @@ impl Job for PredictiveMaintenance {
         let found = series.len();
         let mut devices: BTreeMap<(SiteId, DeviceId), Vec<(SeriesKey, Change)>> = BTreeMap::new();
         for (key, buckets) in series {
-            let steps: Vec<Step> = buckets.iter().map(|Bucket { index, mean }| Step { index: *index, mean: *mean }).collect();
+            let steps: Vec<Step> =
+                buckets.iter().map(|Bucket { index, mean }| Step { index: *index, mean: *mean }).collect();
             if let Some(change) = model.judge(&steps, end) {
                 devices.entry((key.site.clone(), key.device.clone())).or_default().push((key, change));
             }
@@ -211,7 +222,8 @@ impl PredictiveMaintenance {
     }
 
     fn verdict(&self, key: &SeriesKey, change: &Change) -> (String, Verdict) {
-        let dedupe_key = format!("{}/{}/{}", key.site.path_segment(), key.device.path_segment(), key.tag.path_segment());
+        let dedupe_key =
+            format!("{}/{}/{}", key.site.path_segment(), key.device.path_segment(), key.tag.path_segment());
         let size = change.score.abs();
         if size <= self.limit {
             return (dedupe_key, Verdict::Healthy);

@@ -8,6 +8,8 @@
 mod backtest;
 mod change;
 mod job;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use change::{Change, ChangeModel, Step};

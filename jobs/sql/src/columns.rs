@@ -28,7 +28,8 @@ pub(crate) struct Rows {
 pub(crate) async fn select(query: DataFrame, table: &'static Table, rows_max: usize) -> Result<Rows, JobError> {
     let found: Vec<(String, DataType)> =
         query.schema().fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
-    let wanted: Vec<&'static Column> = table.columns.iter().filter(|column| !FILLED_IN.contains(&column.name)).collect();
+    let wanted: Vec<&'static Column> =
+        table.columns.iter().filter(|column| !FILLED_IN.contains(&column.name)).collect();
     let unknown = found.iter().find(|(name, _)| !wanted.iter().any(|column| column.name == name));
     if let Some((name, _)) = unknown {
         let known: Vec<&str> = wanted.iter().map(|column| column.name).collect();
@@ -90,7 +91,9 @@ fn what(column: &Column) -> &'static str {
         ColumnType::Double => "a number",
         ColumnType::Bool => "true or false",
         ColumnType::Timestamp => "a timestamp",
-        ColumnType::Binary | ColumnType::Short | ColumnType::Int | ColumnType::Long | ColumnType::Date => "of another type",
+        ColumnType::Binary | ColumnType::Short | ColumnType::Int | ColumnType::Long | ColumnType::Date => {
+            "of another type"
+        }
     }
 }
 
@@ -103,9 +106,7 @@ struct Row<'a> {
 
 impl Rows {
     fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        self.batches
-            .iter()
-            .flat_map(move |batch| (0..batch.num_rows()).map(move |at| Row { rows: self, batch, at }))
+        self.batches.iter().flat_map(move |batch| (0..batch.num_rows()).map(move |at| Row { rows: self, batch, at }))
     }
 }
 

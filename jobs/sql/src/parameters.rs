@@ -48,7 +48,9 @@ impl Parameters {
                     rest = &from[name.len()..];
                 }
                 Some((name, None)) => {
-                    return Err(format!("the query asks for {name}, and only on = \"window_closed\" gives a run a window"));
+                    return Err(format!(
+                        "the query asks for {name}, and only on = \"window_closed\" gives a run a window"
+                    ));
                 }
                 None => {
                     filled.push('{');

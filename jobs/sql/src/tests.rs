@@ -24,7 +24,8 @@ fn job(query: &str, into: Into) -> SqlJob {
     SqlJob { query: query.to_owned(), into }
 }
 
-const SCORE: &str = "SELECT site, device, {window_end} AS event_time, avg(value) AS score, 50 AS limit, avg(value) > 50 AS anomalous
+const SCORE: &str =
+    "SELECT site, device, {window_end} AS event_time, avg(value) AS score, 50 AS limit, avg(value) > 50 AS anomalous
     FROM readings WHERE site = {site} AND event_time >= {window_start} GROUP BY site, device";
 
 #[tokio::test]
@@ -46,7 +47,8 @@ async fn a_window_becomes_scores_and_sees_nothing_after_its_end() {
 async fn predictions_may_leave_their_bounds_out() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(folder.path()).await;
-    let query = "SELECT site, device, tag, {now} AS issued_at, {now} + INTERVAL '1 hour' AS target_time, max(value) AS value,
+    let query =
+        "SELECT site, device, tag, {now} AS issued_at, {now} + INTERVAL '1 hour' AS target_time, max(value) AS value,
         'last/1' AS model_version, {now} AS data_cutoff FROM readings GROUP BY site, device, tag";
     let outcome = job(query, Into::Predictions).run(&lake.context("last", at(HOUR))).await.unwrap();
     let [prediction] = outcome.results.predictions.as_slice() else { panic!("{outcome:?}") };
@@ -61,12 +63,21 @@ async fn what_does_not_fit_is_refused_and_named() {
     let columns = "site, device, event_time, value AS score, 1 AS limit";
     for (query, message) in [
         (format!("SELECT {columns} FROM readings"), "has no column \"anomalous\", which scores needs (true or false)"),
-        (format!("SELECT {columns}, 'no' AS anomalous FROM readings"), "column \"anomalous\" is Utf8, scores.anomalous is true or false"),
-        (format!("SELECT {columns}, true AS anomalous, 1 AS colour FROM readings"), "column \"colour\" is none of scores's"),
+        (
+            format!("SELECT {columns}, 'no' AS anomalous FROM readings"),
+            "column \"anomalous\" is Utf8, scores.anomalous is true or false",
+        ),
+        (
+            format!("SELECT {columns}, true AS anomalous, 1 AS colour FROM readings"),
+            "column \"colour\" is none of scores's",
+        ),
         ("SELECT nothing FROM readings".to_owned(), "does not fit the lake"),
         ("SELECT * FROM job_runs".to_owned(), "does not fit the lake"),
         ("DROP TABLE readings".to_owned(), "does not fit the lake"),
-        (format!("SELECT {columns}, CAST(NULL AS boolean) AS anomalous FROM readings"), "row 1 of the query has no anomalous"),
+        (
+            format!("SELECT {columns}, CAST(NULL AS boolean) AS anomalous FROM readings"),
+            "row 1 of the query has no anomalous",
+        ),
         (SCORE.to_owned(), "asks for {window_end}"),
     ] {
         let error = job(&query, Into::Scores).run(&context).await.unwrap_err();
@@ -80,7 +91,10 @@ fn a_query_is_parsed_when_it_is_configured() {
         ("query = \"SELECT 1\"\ninto = \"scores\"", None),
         ("query = \"SELEC 1\"\ninto = \"scores\"", Some("1:9: job.query: ")),
         ("query = \"SELECT 1; SELECT 2\"\ninto = \"scores\"", Some("job.query: 2 statements, one SELECT is expected")),
-        ("query = \"SELECT 1\"\ninto = \"score\"", Some("job.into: \"score\" is none of \"scores\", \"predictions\"; did you mean \"scores\"?")),
+        (
+            "query = \"SELECT 1\"\ninto = \"score\"",
+            Some("job.into: \"score\" is none of \"scores\", \"predictions\"; did you mean \"scores\"?"),
+        ),
         ("query = \"SELECT 1\"", Some("into is missing")),
         ("into = \"scores\"", Some("query is missing")),
         ("query_file = \"nowhere.sql\"\ninto = \"scores\"", Some("cannot read nowhere.sql")),

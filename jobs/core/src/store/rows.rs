@@ -4,9 +4,7 @@ use forebay_schemas::{SiteId, Timestamp};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{cause, state};
-use crate::{
-    Fire, FireKey, JobName, RunState, Window, clock::from_micros, outbox::RunNumber, results::FinishedRun,
-};
+use crate::{Fire, FireKey, JobName, RunState, Window, clock::from_micros, outbox::RunNumber, results::FinishedRun};
 
 /// A run and where it stands.
 #[derive(Debug, Clone, PartialEq)]

@@ -36,19 +36,49 @@ timezone = \"Europe/Berlin\"
 fn errors_come_at_once_each_with_its_place_and_a_way_out() {
     for (text, expected) in [
         ("name = \"a b\"\nkind = \"test\"\non = \"window_closed\"", "1:17: job.name: ' ' in \"a b\""),
-        ("name = \"a\"\nkind = \"tset\"\non = \"window_closed\"", "job.kind: \"tset\" is none of \"test\"; did you mean \"test\"?"),
+        (
+            "name = \"a\"\nkind = \"tset\"\non = \"window_closed\"",
+            "job.kind: \"tset\" is none of \"test\"; did you mean \"test\"?",
+        ),
         ("name = \"a\"\non = \"window_closed\"", "job: kind is missing"),
         ("name = \"a\"\nkind = \"test\"", "job.schedule: a job needs schedule"),
-        ("name = \"a\"\nkind = \"test\"\nschedule = \"0 6 * * *\"\non = \"window_closed\"", "job.on: a job has a schedule or an event"),
-        ("name = \"a\"\nkind = \"test\"\nschedule = \"0 66 * * *\"", "job.schedule: \"0 66 * * *\", character 3: \"66\" is no hour"),
-        ("name = \"a\"\nkind = \"test\"\nschedule = \"0 6 * * *\"\ntimezone = \"Europe/Pariss\"", "job.timezone: \"Europe/Pariss\" is no time zone; did you mean \"Europe/Paris\"?"),
-        ("name = \"a\"\nkind = \"test\"\non = \"window_closed\"\ntimezone = \"UTC\"", "job.timezone: only a schedule has a time zone"),
-        ("name = \"a\"\nkind = \"test\"\non = \"window_closd\"", "job.on: \"window_closd\" is none of \"window_closed\""),
-        ("name = \"first\"\nkind = \"test\"\nafter = [\"frist\"]", "job.after: there is no job \"frist\"; did you mean \"first\"?"),
-        ("name = \"a\"\nkind = \"test\"\nafter = [\"a\"]", "job.after: jobs wait for each other in a circle: a after a"),
-        ("name = \"a\"\nkind = \"test\"\non = \"window_closed\"\nengine = \"spark\"", "job.engine: \"spark\" is none of \"embedded\""),
+        (
+            "name = \"a\"\nkind = \"test\"\nschedule = \"0 6 * * *\"\non = \"window_closed\"",
+            "job.on: a job has a schedule or an event",
+        ),
+        (
+            "name = \"a\"\nkind = \"test\"\nschedule = \"0 66 * * *\"",
+            "job.schedule: \"0 66 * * *\", character 3: \"66\" is no hour",
+        ),
+        (
+            "name = \"a\"\nkind = \"test\"\nschedule = \"0 6 * * *\"\ntimezone = \"Europe/Pariss\"",
+            "job.timezone: \"Europe/Pariss\" is no time zone; did you mean \"Europe/Paris\"?",
+        ),
+        (
+            "name = \"a\"\nkind = \"test\"\non = \"window_closed\"\ntimezone = \"UTC\"",
+            "job.timezone: only a schedule has a time zone",
+        ),
+        (
+            "name = \"a\"\nkind = \"test\"\non = \"window_closd\"",
+            "job.on: \"window_closd\" is none of \"window_closed\"",
+        ),
+        (
+            "name = \"first\"\nkind = \"test\"\nafter = [\"frist\"]",
+            "job.after: there is no job \"frist\"; did you mean \"first\"?",
+        ),
+        (
+            "name = \"a\"\nkind = \"test\"\nafter = [\"a\"]",
+            "job.after: jobs wait for each other in a circle: a after a",
+        ),
+        (
+            "name = \"a\"\nkind = \"test\"\non = \"window_closed\"\nengine = \"spark\"",
+            "job.engine: \"spark\" is none of \"embedded\"",
+        ),
         ("name = \"a\"\nkind = \"test\"\non = \"window_closed\"\ntimeout = \"0s\"", "job.timeout: a job needs time"),
-        ("name = \"a\"\nkind = \"test\"\non = \"window_closed\"\nretrys = 2", "job.retrys: unknown key; did you mean \"retries\"?"),
+        (
+            "name = \"a\"\nkind = \"test\"\non = \"window_closed\"\nretrys = 2",
+            "job.retrys: unknown key; did you mean \"retries\"?",
+        ),
     ] {
         let text = format!("job = [{{ {} }}]", text.replace('\n', ", "));
         let errors = read(&text, &Arc::default()).map(drop).unwrap_err().to_string();

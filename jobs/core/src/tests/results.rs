@@ -68,7 +68,10 @@ async fn nothing_after_the_cutoff_is_seen() {
     let session = context.session().await.unwrap();
     for (query, expected) in [
         ("SELECT max(value) AS v FROM readings", "119.0"),
-        ("SELECT max(value) AS v FROM readings WHERE event_time >= TIMESTAMP '2026-01-01T02:00:00Z' OR tag = 'rpm'", "119.0"),
+        (
+            "SELECT max(value) AS v FROM readings WHERE event_time >= TIMESTAMP '2026-01-01T02:00:00Z' OR tag = 'rpm'",
+            "119.0",
+        ),
         ("SELECT count(*) AS v FROM windows", "| 2 "),
         ("SELECT count(*) AS v FROM scores", "| 2 "),
     ] {
@@ -115,7 +118,9 @@ async fn a_warning_is_one_through_the_lake_until_it_is_resolved() {
     let job = JobName::new("watch").unwrap();
     let outbox = Outbox { lake: &plant.lake.writer, job: &job };
     let mut states = Vec::new();
-    for (n, verdict) in [(1, wrong()), (2, wrong()), (3, Verdict::Healthy), (4, Verdict::Healthy), (5, Verdict::Healthy)] {
+    for (n, verdict) in
+        [(1, wrong()), (2, wrong()), (3, Verdict::Healthy), (4, Verdict::Healthy), (5, Verdict::Healthy)]
+    {
         let context = plant.lake.window_context("watch", hour(n), HOUR);
         let verdicts: BTreeMap<String, Verdict> = [("pump".to_owned(), verdict)].into();
         let alerts = context.advance_alerts(&life, verdicts).await.unwrap();

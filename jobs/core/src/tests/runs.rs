@@ -50,7 +50,10 @@ async fn a_failed_attempt_is_made_again_after_a_wait_and_then_given_up() {
     assert_eq!(runs[0].message.as_deref(), Some("the pump is wet: water"));
     assert_eq!(plant.count("scores").await, (1, 1));
     let told = plant.lake.query("SELECT state, attempt, error FROM job_runs ORDER BY finished_at").await;
-    assert!(told.contains("succeeded") && told.contains("| failed") && told.contains("the pump is wet: water"), "{told}");
+    assert!(
+        told.contains("succeeded") && told.contains("| failed") && told.contains("the pump is wet: water"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -194,7 +197,7 @@ async fn a_new_job_begins_with_the_newest_window_and_a_lost_database_repeats_not
     let scheduler = plant.start(text).await;
     assert_eq!(scheduler.step().await.unwrap(), 1);
     plant.close(hour(4), 0, hour(4)).await;
-    assert_eq!(scheduler.step().await.unwrap(), 1);
+    assert_eq!(scheduler.step().await.unwrap(), 1, "what was left out stays out");
     drop(scheduler);
     for entry in std::fs::read_dir(plant.folder.path()).unwrap() {
         let path = entry.unwrap().path();

@@ -23,9 +23,11 @@ async fn the_service_runs_what_is_due_survives_a_panic_and_stops() {
             plant.set(at(now.min(3600 + 1800)));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let beside = run_now(plant.jobs(HOURLY), plant.lake.writer.clone(), &plant.database(), plant.clock(), "h").await;
+        let beside =
+            run_now(plant.jobs(HOURLY), plant.lake.writer.clone(), &plant.database(), plant.clock(), "h").await;
         assert_eq!(beside.unwrap()[0].state, RunState::Succeeded, "the service runs it in our stead");
-        let second = Scheduler::open(plant.jobs(HOURLY), plant.lake.writer.clone(), &plant.database(), plant.clock()).await;
+        let second =
+            Scheduler::open(plant.jobs(HOURLY), plant.lake.writer.clone(), &plant.database(), plant.clock()).await;
         let held = second.map(drop).unwrap_err().to_string();
         assert!(held.starts_with(&format!("jobs are run by process {}, which holds ", std::process::id())), "{held}");
         stop.cancel();
@@ -42,7 +44,13 @@ async fn a_run_by_hand_is_over_the_newest_window_or_up_to_now() {
     let text = "job = [{ name = \"w\", kind = \"test\", on = \"window_closed\" }, { name = \"day\", kind = \"test\", schedule = \"0 6 * * *\" }]";
     let plant = Plant::new().await;
     let by_hand = |name: &'static str| {
-        run_now(plant.jobs(text), plant.lake.writer.clone(), Box::leak(plant.database().into_boxed_path()), plant.clock(), name)
+        run_now(
+            plant.jobs(text),
+            plant.lake.writer.clone(),
+            Box::leak(plant.database().into_boxed_path()),
+            plant.clock(),
+            name,
+        )
     };
     let error = by_hand("w").await.unwrap_err().to_string();
     assert_eq!(error, "job w runs over closed windows, and none has closed yet");
