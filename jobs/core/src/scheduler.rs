@@ -163,7 +163,7 @@ impl Scheduler {
         let Some(earliest) = cursors.into_iter().min() else { return Ok(None) };
         let version = self.lake.table(&WINDOWS)?.snapshot().await?.version();
         // One more than the version, so that 0 is "never".
-        let version = u64::try_from(version).unwrap_or(0) + 1;
+        let version = version + 1;
         if self.looked_at.load(Ordering::Relaxed) == version {
             return Ok(None);
         }
@@ -246,10 +246,17 @@ impl Scheduler {
             if claimed.len() >= most {
                 break;
             }
-            if !busy.contains(&job.spec.name)
-                && let Some(run) = self.claim_next(job).await?
-            {
-                claimed.push(run);
+            if busy.contains(&job.spec.name) {
+                continue;
+            }
+            match self.claim_next(job).await {
+                Ok(run) => claimed.extend(run),
+                // What has been claimed must be run: nobody else will before the next start.
+                Err(error) if !claimed.is_empty() => {
+                    tracing::warn!(job = %job.spec.name, %error, "cannot tell which run is next, trying again");
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(claimed)

@@ -214,6 +214,10 @@ pub async fn run_now(
         Err(error) => return Err(error),
     };
     let store = Store::open(path).await?;
+    if store.registered(&spec.name).await?.is_none() {
+        let near = " in the service that runs these jobs: restart it".to_owned();
+        return Err(SchedulerError::UnknownJob { name: name.to_owned(), near });
+    }
     for fire in &fires {
         store.enqueue(&spec.name, spec.kind, fire, now).await?;
     }

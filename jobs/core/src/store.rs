@@ -347,10 +347,10 @@ fn known<T>(what: &str, text: &str, found: Option<T>) -> Result<T, String> {
     found.ok_or_else(|| format!("{text:?} is no {what} of a run"))
 }
 
-pub(self) fn state(text: &str) -> Result<RunState, String> {
+fn state(text: &str) -> Result<RunState, String> {
     known("state", text, RunState::from_name(text))
 }
 
-pub(self) fn cause(text: &str) -> Result<Cause, String> {
+fn cause(text: &str) -> Result<Cause, String> {
     known("cause", text, Cause::from_name(text))
 }

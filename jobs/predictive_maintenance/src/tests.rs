@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{ConfigErrors, Document};
-use forebay_jobs::{AlertState, Job as _, JobKind as _, Outcome, Severity, testing::TestLake};
+use forebay_jobs::{AlertState, JobKind as _, Outcome, Severity, testing::TestLake};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
