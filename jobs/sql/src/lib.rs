@@ -1,1 +1,125 @@
-//! To be written.
+//! `kind = "sql"`: a query over the lake whose rows become `scores` or `predictions`.
+//!
+//! `query` (or `query_file`) is one SELECT over `readings`, `windows`, `scores`, `predictions` and `alerts`, cut off at the
+//! instant that the run was due. `{window_start}`, `{window_end}`, `{site}` and `{now}` in it become literals: timestamps,
+//! and a text; `{now}` is when the run was due. Its columns must be those of the table that `into` names, but `job` and
+//! `run_id`, which are filled in. Queries that keep to what Spark runs too (no `date_bin`, no `arrow_cast`, timestamps
+//! compared with timestamps) can move there unchanged.
+
+mod columns;
+mod parameters;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use datafusion::{execution::context::SQLOptions, sql::parser::DFParser};
+use forebay_config::Table;
+use forebay_jobs::{Job, JobError, JobKind, Outcome, Results, RunContext};
+
+use parameters::Parameters;
+
+/// More rows than this are a query gone wrong: they would be held in memory.
+const ROWS_MAX: usize = 1_000_000;
+
+/// Where a query's rows go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Into {
+    Scores,
+    Predictions,
+}
+
+/// A query and where its rows go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlJob {
+    query: String,
+    into: Into,
+}
+
+/// `kind = "sql"`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqlKind;
+
+impl JobKind for SqlKind {
+    fn name(&self) -> &'static str {
+        "sql"
+    }
+
+    fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
+        let query = query(table);
+        let into = match table.has("into") {
+            true => table.choice("into", &[("scores", Into::Scores), ("predictions", Into::Predictions)]),
+            false => {
+                table.problem("into", "into is missing, \"scores\" or \"predictions\" is expected");
+                None
+            }
+        };
+        Some(Box::new(SqlJob { query: query?, into: into? }))
+    }
+}
+
+fn query(table: &mut Table<'_>) -> Option<String> {
+    let (inline, file): (Option<String>, Option<PathBuf>) = (table.optional("query"), table.optional("query_file"));
+    let (key, query) = match (inline, file) {
+        (Some(_), Some(_)) => {
+            table.problem("query_file", "a job has a query or a query_file, not both");
+            return None;
+        }
+        (Some(query), None) => ("query", query),
+        (None, Some(path)) => match std::fs::read_to_string(&path) {
+            Ok(query) => ("query_file", query),
+            Err(error) => {
+                let hint = "query = \"${file:…}\" starts from the configuration's folder";
+                table.problem("query_file", format!("cannot read {}: {error}; {hint}", path.display()));
+                return None;
+            }
+        },
+        (None, None) if table.has("query") || table.has("query_file") => return None,
+        (None, None) => {
+            table.problem("query", "query is missing, a SELECT in quotes is expected, or query_file");
+            return None;
+        }
+    };
+    match check(&query) {
+        Ok(()) => Some(query),
+        Err(why) => {
+            table.problem(key, why);
+            None
+        }
+    }
+}
+
+/// One statement that can be parsed.
+fn check(query: &str) -> Result<(), String> {
+    let statements = DFParser::parse_sql(&Parameters::example().fill(query)?).map_err(|error| error.to_string())?;
+    match statements.len() {
+        1 => Ok(()),
+        count => Err(format!("{count} statements, one SELECT is expected")),
+    }
+}
+
+#[async_trait]
+impl Job for SqlJob {
+    async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
+        let query = Parameters::of(context).fill(&self.query).map_err(JobError::reject)?;
+        let session = context.session().await?;
+        let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        // A query that cannot be planned today cannot be planned tomorrow.
+        let planned = session.sql_with_options(&query, reading_only).await;
+        let rows = planned.map_err(|error| JobError::reject(format!("the query does not fit the lake: {error}")))?;
+        let results = match self.into {
+            Into::Scores => {
+                let scores = columns::scores(columns::select(rows, &forebay_schemas::table::SCORES, ROWS_MAX).await?)?;
+                Results { scores, ..Results::default() }
+            }
+            Into::Predictions => {
+                let table = &forebay_schemas::table::PREDICTIONS;
+                let predictions = columns::predictions(columns::select(rows, table, ROWS_MAX).await?)?;
+                Results { predictions, ..Results::default() }
+            }
+        };
+        Ok(Outcome { results, note: None })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Readings as evenly spaced means, which is what numeric jobs work on.
+//!
+//! A step weighs the same however many readings it holds, so irregular sampling gives no burst more weight, and memory is
+//! bounded by series × steps instead of by readings. A step without a reading is absent: what to make of a hole is for
+//! the job to say.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use arrow::{
+    array::{Array as _, AsArray as _, RecordBatch},
+    datatypes::{DataType, Float64Type, Int64Type},
+};
+use datafusion::{
+    functions_aggregate::expr_fn::avg,
+    logical_expr::{Expr, cast},
+    prelude::{col, lit},
+};
+use forebay_schemas::{DeviceId, InvalidName, SiteId, TagName, Timestamp};
+
+use crate::{JobError, RunContext, context::time_literal};
+
+/// A value beyond this is no measurement; it keeps infinities and NaN out of means.
+const VALUE_MAX: f64 = 1e300;
+
+/// Which series a job reads: patterns in which `*` stands for any text and `?` for one character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesPattern {
+    /// Of devices.
+    pub devices: Vec<String>,
+    /// Of tags.
+    pub tags: Vec<String>,
+}
+
+/// One series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesKey {
+    /// The site.
+    pub site: SiteId,
+    /// The device.
+    pub device: DeviceId,
+    /// The tag.
+    pub tag: TagName,
+}
+
+/// The mean of the good and uncertain readings of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bucket {
+    /// Which step: it begins at `index` × step after 1970.
+    pub index: i64,
+    /// Their mean.
+    pub mean: f64,
+}
+
+impl SeriesPattern {
+    fn filter(&self) -> Expr {
+        any(&self.devices, "device").and(any(&self.tags, "tag"))
+    }
+}
+
+fn any(patterns: &[String], column: &str) -> Expr {
+    let of_one = |pattern: &String| match pattern.contains(['*', '?']) {
+        true => col(column).like(lit(like(pattern))),
+        false => col(column).eq(lit(pattern.clone())),
+    };
+    patterns.iter().map(of_one).reduce(Expr::or).unwrap_or_else(|| lit(false))
+}
+
+/// SQL's LIKE for a pattern with `*` and `?`.
+fn like(pattern: &str) -> String {
+    let mut like = String::with_capacity(pattern.len());
+    for c in pattern.chars() {
+        match c {
+            '*' => like.push('%'),
+            '?' => like.push('_'),
+            '%' | '_' | '\\' => like.extend(['\\', c]),
+            c => like.push(c),
+        }
+    }
+    like
+}
+
+impl RunContext {
+    /// The steps from `from` (its step included) up to the run's cutoff, oldest first, of all series that fit.
+    ///
+    /// The last step may be cut by the cutoff. Readings of bad quality and values that are no finite numbers are left out.
+    ///
+    /// # Errors
+    /// When the lake cannot be read, or `step` is less than a microsecond.
+    pub async fn buckets(
+        &self,
+        pattern: &SeriesPattern,
+        from: Timestamp,
+        step: Duration,
+    ) -> Result<BTreeMap<SeriesKey, Vec<Bucket>>, JobError> {
+        let step_micros = i64::try_from(step.as_micros()).ok().filter(|micros| *micros > 0);
+        let step_micros = step_micros.ok_or_else(|| JobError::reject(format!("{step:?} is no step")))?;
+        let first = from.micros().div_euclid(step_micros).saturating_mul(step_micros);
+        let mut readings = self
+            .session()
+            .await?
+            .table("readings")
+            .await?
+            .filter(col("event_time").gt_eq(time_literal(crate::clock::from_micros(first))))?
+            .filter(pattern.filter())?
+            .filter(col("quality").lt(lit(2_i16)))?
+            .filter(col("value").between(lit(-VALUE_MAX), lit(VALUE_MAX)))?;
+        if let Some(window) = &self.fire().window {
+            readings = readings.filter(col("site").eq(lit(window.site.as_str())))?;
+        }
+        // Event times lie after 1970 (E11), so that a quotient rounds towards the past.
+        let index = (cast(col("event_time"), DataType::Int64) / lit(step_micros)).alias("step");
+        let names = ["site", "device", "tag"].map(|name| cast(col(name), DataType::Utf8).alias(name));
+        let rows = readings
+            .select(names.into_iter().chain([index, col("value")]).collect::<Vec<_>>())?
+            .aggregate(
+                vec![col("site"), col("device"), col("tag"), col("step")],
+                vec![avg(col("value")).alias("mean")],
+            )?
+            .sort_by(vec![col("site"), col("device"), col("tag"), col("step")])?
+            .collect()
+            .await?;
+        let mut series = BTreeMap::new();
+        for batch in &rows {
+            collect(batch, &mut series)?;
+        }
+        Ok(series)
+    }
+}
+
+fn collect(rows: &RecordBatch, series: &mut BTreeMap<SeriesKey, Vec<Bucket>>) -> Result<(), JobError> {
+    let texts = |i: usize| rows.column(i).as_string_opt::<i32>();
+    let (Some(sites), Some(devices), Some(tags), Some(steps), Some(means)) = (
+        texts(0),
+        texts(1),
+        texts(2),
+        rows.column(3).as_primitive_opt::<Int64Type>(),
+        rows.column(4).as_primitive_opt::<Float64Type>(),
+    ) else {
+        return Err(JobError::reject(format!("the means of readings have unexpected types: {:?}", rows.schema())));
+    };
+    let mut current: Option<(SeriesKey, Vec<Bucket>)> = None;
+    for row in 0..rows.num_rows() {
+        let names = (sites.value(row), devices.value(row), tags.value(row));
+        let same = current.as_ref().is_some_and(|(k, _)| (k.site.as_str(), k.device.as_str(), k.tag.as_str()) == names);
+        if !same {
+            keep(current.take(), series);
+            current = Some((key(names).map_err(|e| JobError::reject(e.to_string()))?, Vec::new()));
+        }
+        if let Some((_, buckets)) = &mut current
+            && !means.is_null(row)
+        {
+            buckets.push(Bucket { index: steps.value(row), mean: means.value(row) });
+        }
+    }
+    keep(current, series);
+    Ok(())
+}
+
+fn keep(current: Option<(SeriesKey, Vec<Bucket>)>, series: &mut BTreeMap<SeriesKey, Vec<Bucket>>) {
+    if let Some((key, buckets)) = current {
+        series.entry(key).or_default().extend(buckets);
+    }
+}
+
+fn key((site, device, tag): (&str, &str, &str)) -> Result<SeriesKey, InvalidName> {
+    Ok(SeriesKey { site: SiteId::new(site)?, device: DeviceId::new(device)?, tag: TagName::new(tag)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_become_like() {
+        for (pattern, expected) in [("pump-*", "pump-%"), ("m?", "m_"), ("50%_a\\", "50\\%\\_a\\\\")] {
+            assert_eq!(like(pattern), expected);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! What is due is queued, what is ready is run, and every run ends in one state, whatever is killed in between.
+//!
+//! A job's runs go one after the other, in the order in which they were queued; different jobs run beside each other.
+//! Of the times of a schedule that were missed, only the latest is run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{File, TryLockError},
+    io::{Read as _, Write as _},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use forebay_lake::LakeWriter;
+use forebay_schemas::{ErrorKind, Timestamp, table::WINDOWS};
+
+use crate::{
+    Clock, Fire, JobError, JobName, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError,
+    Trigger, Window,
+    clock::plus,
+    fire::Cause,
+    outbox::Outbox,
+    state::Retry,
+    store::{Enqueued, Run, Store, Trace},
+    windows::{ClosedWindow, closed_since, has_succeeded, to_catch_up},
+};
+
+/// The wait after a first failure; it doubles up to [`WAIT_MAX`].
+const WAIT_FIRST: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Longest time that writing the results of one run may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Runs jobs. One process at a time does so for a database; a lock beside it sees to that.
+pub struct Scheduler {
+    jobs: Jobs,
+    lake: Arc<LakeWriter>,
+    store: Store,
+    clock: Clock,
+    /// The version of `windows` that was looked at last, from 1; 0 before the first look.
+    looked_at: AtomicU64,
+    _lock: File,
+}
+
+/// What a look at `windows` found.
+struct Look {
+    version: u64,
+    closed: Vec<ClosedWindow>,
+}
+
+/// Whether a run may begin.
+enum Gate {
+    Open,
+    Wait,
+    Broken(String),
+}
+
+impl Scheduler {
+    /// Opens the database of runs, and queues again what a crash cut short.
+    ///
+    /// # Errors
+    /// [`SchedulerError::Held`] when another process runs these jobs.
+    pub async fn open(jobs: Jobs, lake: Arc<LakeWriter>, path: &Path, clock: Clock) -> Result<Self, SchedulerError> {
+        let lock = lock(path)?;
+        let store = Store::open(path).await?;
+        let scheduler = Self { jobs, lake, store, clock, looked_at: AtomicU64::new(0), _lock: lock };
+        scheduler.recover().await?;
+        Ok(scheduler)
+    }
+
+    /// The jobs that it runs.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    async fn recover(&self) -> Result<(), SchedulerError> {
+        let now = self.now();
+        for job in self.jobs.iter() {
+            if self.store.registered(&job.spec.name).await?.is_none() {
+                let floor = self.outbox(&job.spec.name).highest_number().await?;
+                self.store.register(&job.spec.name, now, floor).await?;
+            }
+        }
+        for run in self.store.running().await? {
+            self.crashed(&run).await?;
+        }
+        self.store.prune(now).await
+    }
+
+    /// A run whose attempt ended without a word.
+    pub(crate) async fn crashed(&self, run: &Run) -> Result<(), SchedulerError> {
+        let retries = self.jobs.find(run.job.as_str()).map_or(0, |job| job.spec.retries);
+        let retry = retry_of(run.attempt, retries, ErrorKind::Retry);
+        let message = "the program ended, or the job panicked, while it ran".to_owned();
+        tracing::warn!(job = %run.job, run = %run.id(), attempt = run.attempt, "run was cut short");
+        let trace = Trace { message: Some(message), ..Trace::default() };
+        self.store.step(run, RunEvent::Crashed(retry), trace, self.now()).await.map(drop)
+    }
+
+    /// Queues what is due, then runs what is ready, until nothing is. Answers how many attempts were made.
+    ///
+    /// # Errors
+    /// When the database or the lake cannot be read; a job's own errors are its runs'.
+    pub async fn step(&self) -> Result<usize, SchedulerError> {
+        self.enqueue_due().await?;
+        let mut attempts = 0;
+        loop {
+            let ready = self.claim(&BTreeSet::new(), usize::MAX).await?;
+            if ready.is_empty() {
+                return Ok(attempts);
+            }
+            for run in ready {
+                self.attempt(run).await?;
+                attempts += 1;
+            }
+        }
+    }
+
+    /// Queues a run for each fire that is due and has none. Answers how many.
+    pub(crate) async fn enqueue_due(&self) -> Result<usize, SchedulerError> {
+        let now = self.now();
+        let windows = self.windows().await?;
+        let mut queued = 0;
+        // In the order of `after`, so that a job never finds those before it without a run for its own fire.
+        for job in self.jobs.iter() {
+            queued += match &job.spec.trigger {
+                Trigger::Cron(schedule) => match schedule.latest_at(now) {
+                    Some(due) => self.enqueue_cron(job, due, now).await?,
+                    None => 0,
+                },
+                Trigger::WindowClosed => match &windows {
+                    Some(windows) => self.enqueue_windows(job, &windows.closed, now).await?,
+                    None => 0,
+                },
+            };
+        }
+        if let Some(windows) = windows {
+            self.looked_at.store(windows.version, Ordering::Relaxed);
+        }
+        Ok(queued)
+    }
+
+    /// The windows that may have to be queued; `None` where the lake's `windows` is as it was when last looked at.
+    async fn windows(&self) -> Result<Option<Look>, SchedulerError> {
+        let mut cursors = Vec::new();
+        for job in self.jobs.iter().filter(|job| matches!(job.spec.trigger, Trigger::WindowClosed)) {
+            cursors.push(self.store.registered(&job.spec.name).await?.and_then(|known| known.cursor));
+        }
+        // `None`, a job that has not looked yet, sorts before every cursor.
+        let Some(earliest) = cursors.into_iter().min() else { return Ok(None) };
+        let version = self.lake.table(&WINDOWS)?.snapshot().await?.version();
+        // One more than the version, so that 0 is "never".
+        let version = version + 1;
+        if self.looked_at.load(Ordering::Relaxed) == version {
+            return Ok(None);
+        }
+        Ok(Some(Look { version, closed: closed_since(&self.lake, earliest).await? }))
+    }
+
+    async fn enqueue_cron(&self, job: &ScheduledJob, due: Timestamp, now: Timestamp) -> Result<usize, SchedulerError> {
+        let name = &job.spec.name;
+        let Some(known) = self.store.registered(name).await? else { return Ok(0) };
+        // A clock that was set back fires nothing again.
+        let last = self.store.latest(name, Timestamp::from_nanos(i64::MAX)).await?.map(|run| run.fire.due);
+        if due <= last.unwrap_or(known.at) {
+            return Ok(0);
+        }
+        self.enqueue(job, &Fire::cron(due), now).await
+    }
+
+    async fn enqueue_windows(
+        &self,
+        job: &ScheduledJob,
+        windows: &[ClosedWindow],
+        now: Timestamp,
+    ) -> Result<usize, SchedulerError> {
+        let name = &job.spec.name;
+        let Some(known) = self.store.registered(name).await? else { return Ok(0) };
+        let earliest = windows.iter().map(|closed| closed.window.end).min().unwrap_or(now);
+        let seen = self.store.revisions(name, earliest).await?;
+        let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
+        for (site, start) in seen.keys() {
+            let known = newest.entry(site).or_insert(*start);
+            *known = (*known).max(*start);
+        }
+        let fires = |closed: &ClosedWindow| {
+            let Window { site, start, revision, .. } = &closed.window;
+            let reruns = job.spec.on_late == OnLate::Rerun;
+            match seen.get(&(site.as_str().to_owned(), start.micros())) {
+                Some(seen) => reruns && i64::from(*revision) > *seen,
+                // A site's windows close in their order. One without a run that lies before one with a run was left out
+                // when the job was new or far behind; only its being amended makes it new.
+                None => {
+                    let is_next = newest.get(site.as_str()).is_none_or(|newest| start.micros() > *newest);
+                    is_next || (reruns && known.cursor.is_some_and(|cursor| closed.closed_at > cursor))
+                }
+            }
+        };
+        let new = windows.iter().filter(|closed| fires(closed)).cloned().collect();
+        let latest = windows.iter().map(|closed| closed.closed_at).max();
+        let mut queued = 0;
+        for window in to_catch_up(new, known.cursor) {
+            let fire = Fire::window(window);
+            if known.cursor.is_none() && has_succeeded(&self.lake, name, fire.key.as_str()).await? {
+                continue;
+            }
+            queued += self.enqueue(job, &fire, now).await?;
+        }
+        let cursor = latest.unwrap_or(0).max(known.cursor.unwrap_or(0));
+        if known.cursor != Some(cursor) {
+            self.store.set_cursor(name, cursor).await?;
+        }
+        Ok(queued)
+    }
+
+    /// Queues a run that somebody asked for.
+    pub(crate) async fn enqueue(
+        &self,
+        job: &ScheduledJob,
+        fire: &Fire,
+        now: Timestamp,
+    ) -> Result<usize, SchedulerError> {
+        match self.store.enqueue(&job.spec.name, job.spec.kind, fire, now).await? {
+            Enqueued::New(_) => Ok(1),
+            Enqueued::Known => Ok(0),
+        }
+    }
+
+    /// Begins an attempt for each job that is not busy and whose next run is ready, `most` at most.
+    pub(crate) async fn claim(&self, busy: &BTreeSet<JobName>, most: usize) -> Result<Vec<Run>, SchedulerError> {
+        let mut claimed = Vec::new();
+        for job in self.jobs.iter() {
+            if claimed.len() >= most {
+                break;
+            }
+            if busy.contains(&job.spec.name) {
+                continue;
+            }
+            match self.claim_next(job).await {
+                Ok(run) => claimed.extend(run),
+                // What has been claimed must be run: nobody else will before the next start.
+                Err(error) if !claimed.is_empty() => {
+                    tracing::warn!(job = %job.spec.name, %error, "cannot tell which run is next, trying again");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn claim_next(&self, job: &ScheduledJob) -> Result<Option<Run>, SchedulerError> {
+        while let Some(head) = self.store.head(&job.spec.name).await? {
+            if head.state.is_final() {
+                if !self.record(&head).await? {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let now = self.now();
+            if head.state != RunState::Queued || head.not_before > now {
+                return Ok(None);
+            }
+            match self.gate(job, &head).await? {
+                Gate::Wait => return Ok(None),
+                Gate::Open => return self.store.step(&head, RunEvent::Claimed, Trace::default(), now).await.map(Some),
+                Gate::Broken(why) => {
+                    tracing::warn!(job = %head.job, run = %head.id(), why, "run was given up before it began");
+                    let trace = Trace { message: Some(why), ..Trace::default() };
+                    self.store.step(&head, RunEvent::Refused, trace, now).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Have the jobs that this one comes after succeeded for the same occasion?
+    async fn gate(&self, job: &ScheduledJob, run: &Run) -> Result<Gate, SchedulerError> {
+        if run.fire.cause == Cause::Manual {
+            return Ok(Gate::Open);
+        }
+        for name in &job.spec.after {
+            let by_window =
+                self.jobs.find(name.as_str()).is_some_and(|j| matches!(j.spec.trigger, Trigger::WindowClosed));
+            let before = match &run.fire.window {
+                Some(window) if by_window => match self.store.find(name, run.fire.key.as_str()).await? {
+                    Some(same) => Some(same),
+                    // It ignores late data: its run for the window as it first was is the one that counts.
+                    None => self.store.of_window(name, &window.site, window.start).await?,
+                },
+                _ => self.store.latest(name, run.fire.due).await?,
+            };
+            match before.map(|before| before.state) {
+                Some(RunState::Succeeded) => {}
+                Some(state) if state.is_final() => {
+                    return Ok(Gate::Broken(format!("job {name}, which comes before it, has {state}")));
+                }
+                Some(_) => return Ok(Gate::Wait),
+                None => {
+                    return Ok(Gate::Broken(format!(
+                        "job {name}, which comes before it, has not run for {}",
+                        run.fire.key
+                    )));
+                }
+            }
+        }
+        Ok(Gate::Open)
+    }
+
+    /// Makes one attempt of a claimed run, and writes what it found.
+    pub(crate) async fn attempt(&self, run: Run) -> Result<(), SchedulerError> {
+        let Some(job) = self.jobs.find(run.job.as_str()) else { return Ok(()) };
+        let context = RunContext {
+            lake: self.lake.clone(),
+            job: run.job.clone(),
+            run_id: run.id(),
+            fire: run.fire.clone(),
+            attempt: run.attempt,
+            now: run.started.unwrap_or_else(|| self.now()),
+        };
+        let retries = job.spec.retries;
+        let (event, trace) = match tokio::time::timeout(job.spec.timeout, job.job.run(&context)).await {
+            Err(_) => {
+                let message = format!("took longer than its timeout of {:?}", job.spec.timeout);
+                (RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)), failed(message))
+            }
+            Ok(Err(error)) => erred(&run, retries, &error),
+            Ok(Ok(outcome)) => {
+                let outbox = self.outbox(&run.job);
+                let id = run.id();
+                let writing = outbox.write(run.number, &id, &outcome.results, self.now());
+                match tokio::time::timeout(WRITE_TIMEOUT, writing).await {
+                    Ok(Ok(rows)) => {
+                        (RunEvent::Done, Trace { rows: Some(rows), message: outcome.note, ..Trace::default() })
+                    }
+                    Ok(Err(error)) => erred(&run, retries, &JobError::from(error)),
+                    Err(_) => {
+                        let message = format!("writing the results took longer than {WRITE_TIMEOUT:?}");
+                        (RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)), failed(message))
+                    }
+                }
+            }
+        };
+        self.settle(&run, event, trace).await
+    }
+
+    async fn settle(&self, run: &Run, event: RunEvent, trace: Trace) -> Result<(), SchedulerError> {
+        let now = self.now();
+        let trace = Trace { not_before: Some(plus(now, wait_after(run.attempt))), ..trace };
+        let settled = self.store.step(run, event, trace, now).await?;
+        let (job, id, attempt, message) = (&run.job, run.id(), run.attempt, settled.message.as_deref());
+        match settled.state {
+            RunState::Succeeded => {
+                tracing::info!(%job, run = %id, attempt, rows = settled.rows, message, "run succeeded")
+            }
+            RunState::Queued => tracing::warn!(%job, run = %id, attempt, message, "attempt failed, backing off"),
+            state => tracing::error!(%job, run = %id, attempt, message, %state, "run was given up"),
+        }
+        if settled.state.is_final() {
+            // If the lake cannot take it now, the next claim tries again, before the job's next run.
+            self.record(&settled).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a finished run to `job_runs`; answers whether it stands there.
+    async fn record(&self, run: &Run) -> Result<bool, SchedulerError> {
+        let now = self.now();
+        let recording = self.outbox(&run.job).record(run.number, &run.id(), run.as_finished(now), now).await;
+        match recording {
+            Ok(()) => self.store.set_recorded(run).await.map(|()| true),
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(job = %run.job, run = %run.id(), %error, "finished run not recorded yet");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn outbox<'a>(&'a self, job: &'a JobName) -> Outbox<'a> {
+        Outbox { lake: &self.lake, job }
+    }
+}
+
+fn failed(message: String) -> Trace {
+    Trace { message: Some(message), ..Trace::default() }
+}
+
+fn erred(run: &Run, retries: u32, error: &JobError) -> (RunEvent, Trace) {
+    (RunEvent::Erred(retry_of(run.attempt, retries, error.kind())), failed(error.chain()))
+}
+
+/// Attempts count from 1, and the first is no retry.
+fn retry_of(attempt: u32, retries: u32, kind: ErrorKind) -> Retry {
+    if kind == ErrorKind::Retry && attempt <= retries { Retry::Left } else { Retry::Over }
+}
+
+fn wait_after(attempt: u32) -> Duration {
+    WAIT_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(WAIT_MAX)
+}
+
+/// The lock beside the database, for as long as the file is open.
+fn lock(path: &Path) -> Result<File, SchedulerError> {
+    let path = path.with_extension("lock");
+    let failed = |source| SchedulerError::Lock { path: path.clone(), source };
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(failed)?;
+            file.write_all(format!("process {}", std::process::id()).as_bytes()).map_err(failed)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).map_err(failed)?;
+            let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
+            Err(SchedulerError::Held { path, holder })
+        }
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}

@@ -1,0 +1,258 @@
+//! The scheduler as a service, and what its verbs ask of it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use forebay_lake::LakeWriter;
+use forebay_schemas::{ErrorKind, Timestamp};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Clock, Fire, JobName, Jobs, RunSummary, ScheduledJob, Scheduler, SchedulerError, Trigger,
+    spec::nearest,
+    store::{Run, Store},
+    windows::{closed_since, to_catch_up},
+};
+
+/// How often it looks for closed windows and times that have come.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How many runs go on at once. A gateway has few cores, and each run may hold a query's memory.
+const RUNS_MAX: usize = 2;
+
+/// How long runs under way may take to end after a stop; a run that takes longer is done again at the next start.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How often a waiter looks whether a run has ended.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How many runs of each job `list` shows.
+const LISTED_RUNS: u32 = 5;
+
+/// A job and its latest runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobStatus {
+    /// The job.
+    pub name: JobName,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What makes it run, as in the configuration.
+    pub trigger: String,
+    /// The jobs that it waits for.
+    pub after: Vec<JobName>,
+    /// The next time of its schedule, if it has one.
+    pub next: Option<Timestamp>,
+    /// Its newest runs, the newest first.
+    pub runs: Vec<RunSummary>,
+}
+
+/// Runs jobs until `stop` is cancelled; runs under way have 10 s to end then.
+///
+/// `path` is the database of runs, `<data_dir>/jobs.sqlite`.
+///
+/// # Errors
+/// What a person has to mend; what may pass is tried again.
+pub async fn run(
+    jobs: Jobs,
+    lake: Arc<LakeWriter>,
+    path: &Path,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<(), SchedulerError> {
+    let scheduler = Arc::new(Scheduler::open(jobs, lake, path, clock).await?);
+    let mut under_way = UnderWay { scheduler, tasks: JoinSet::new(), runs: HashMap::new() };
+    let mut failure = None;
+    while !stop.is_cancelled() && failure.is_none() {
+        failure = fatal(under_way.begin().await);
+        let ended = tokio::select! {
+            () = stop.cancelled() => break,
+            ended = under_way.tasks.join_next_with_id(), if !under_way.tasks.is_empty() => ended,
+            () = tokio::time::sleep(POLL) => None,
+        };
+        if let Some(ended) = ended {
+            failure = fatal(under_way.end(ended).await).or(failure);
+        }
+    }
+    let drained = tokio::time::timeout(GRACE, async {
+        while let Some(ended) = under_way.tasks.join_next_with_id().await {
+            failure = fatal(under_way.end(ended).await).or(failure.take());
+        }
+    });
+    if drained.await.is_err() {
+        for run in under_way.runs.values() {
+            tracing::warn!(job = %run.job, run = %run.id(), "run does not end, it will be done again at the next start");
+        }
+        under_way.tasks.shutdown().await;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// An error that will not pass by itself.
+fn fatal(result: Result<(), SchedulerError>) -> Option<SchedulerError> {
+    let error = result.err()?;
+    if error.kind() == ErrorKind::Retry {
+        tracing::warn!(%error, "scheduler disturbed, trying again");
+        return None;
+    }
+    Some(error)
+}
+
+struct UnderWay {
+    scheduler: Arc<Scheduler>,
+    tasks: JoinSet<Result<(), SchedulerError>>,
+    runs: HashMap<Id, Run>,
+}
+
+impl UnderWay {
+    async fn begin(&mut self) -> Result<(), SchedulerError> {
+        self.scheduler.enqueue_due().await?;
+        let busy: BTreeSet<JobName> = self.runs.values().map(|run| run.job.clone()).collect();
+        let room = RUNS_MAX.saturating_sub(self.runs.len());
+        for run in self.scheduler.claim(&busy, room).await? {
+            let (scheduler, claimed) = (self.scheduler.clone(), run.clone());
+            let task = self.tasks.spawn(async move { scheduler.attempt(claimed).await });
+            self.runs.insert(task.id(), run);
+        }
+        Ok(())
+    }
+
+    async fn end(
+        &mut self,
+        ended: Result<(Id, Result<(), SchedulerError>), tokio::task::JoinError>,
+    ) -> Result<(), SchedulerError> {
+        match ended {
+            Ok((id, result)) => {
+                let run = self.runs.remove(&id);
+                if result.is_err()
+                    && let Some(run) = run
+                {
+                    // It could not be settled: as after a crash, it is done again, and what it wrote is not written twice.
+                    self.give_back(&run).await?;
+                }
+                result
+            }
+            Err(panicked) => match self.runs.remove(&panicked.id()) {
+                Some(run) => self.scheduler.crashed(&run).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Queues a run again if it still stands as it was claimed.
+    async fn give_back(&self, run: &Run) -> Result<(), SchedulerError> {
+        match self.scheduler.store().find(&run.job, run.fire.key.as_str()).await? {
+            Some(found) if found.state == run.state && found.attempt == run.attempt => {
+                self.scheduler.crashed(run).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Every job, and its newest runs. Works beside a service that runs them.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn list(jobs: &Jobs, path: &Path, clock: &Clock) -> Result<Vec<JobStatus>, SchedulerError> {
+    let store = Store::open(path).await?;
+    let now = clock();
+    let mut statuses = Vec::new();
+    for ScheduledJob { spec, .. } in jobs.iter() {
+        let next = match &spec.trigger {
+            Trigger::Cron(schedule) => schedule.next_after(now),
+            Trigger::WindowClosed => None,
+        };
+        let runs = store.newest(&spec.name, LISTED_RUNS).await?;
+        statuses.push(JobStatus {
+            name: spec.name.clone(),
+            kind: spec.kind,
+            trigger: spec.trigger.to_string(),
+            after: spec.after.clone(),
+            next,
+            runs: runs.iter().map(Run::summary).collect(),
+        });
+    }
+    Ok(statuses)
+}
+
+/// Runs one job now and answers how it ended: over the newest window of each site for a job that runs over windows, up to
+/// now for any other. What it comes `after` is not waited for. A service that runs these jobs does it in our stead.
+///
+/// # Errors
+/// When there is no such job or no window, or when the run has not ended within its attempts and time-outs.
+pub async fn run_now(
+    jobs: Jobs,
+    lake: Arc<LakeWriter>,
+    path: &Path,
+    clock: Clock,
+    name: &str,
+) -> Result<Vec<RunSummary>, SchedulerError> {
+    let Some(job) = jobs.find(name) else {
+        let near = nearest(name, jobs.iter().map(|job| job.spec.name.as_str()));
+        return Err(SchedulerError::UnknownJob { name: name.to_owned(), near });
+    };
+    let (spec, now) = (job.spec.clone(), clock());
+    let fires: Vec<Fire> = match spec.trigger {
+        Trigger::Cron(_) => vec![Fire::manual(now, None)],
+        Trigger::WindowClosed => {
+            let newest = to_catch_up(closed_since(&lake, None).await?, None);
+            newest.into_iter().map(|window| Fire::manual(now, Some(window))).collect()
+        }
+    };
+    if fires.is_empty() {
+        return Err(SchedulerError::NoWindow { name: name.to_owned() });
+    }
+    // Alone, it registers the job and does what a crash left; beside a service, the job is registered already.
+    let alone = match Scheduler::open(jobs, lake, path, clock).await {
+        Ok(scheduler) => Some(scheduler),
+        Err(SchedulerError::Held { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let store = Store::open(path).await?;
+    if store.registered(&spec.name).await?.is_none() {
+        let near = " in the service that runs these jobs: restart it".to_owned();
+        return Err(SchedulerError::UnknownJob { name: name.to_owned(), near });
+    }
+    for fire in &fires {
+        store.enqueue(&spec.name, spec.kind, fire, now).await?;
+    }
+    // Each attempt has its timeout and a wait of a minute at most; earlier runs of the job may be before it.
+    let patience = (spec.timeout + Duration::from_secs(60)).saturating_mul(spec.retries.saturating_add(2));
+    let ended = tokio::time::timeout(patience, async {
+        let mut ended = Vec::new();
+        for fire in &fires {
+            ended.push(wait(&store, alone.as_ref(), &spec.name, fire).await?);
+        }
+        Ok(ended)
+    });
+    match ended.await {
+        Ok(ended) => ended,
+        Err(_) => Err(SchedulerError::StillRunning { run_id: format!("of {name} at {}", fires[0].key) }),
+    }
+}
+
+async fn wait(
+    store: &Store,
+    alone: Option<&Scheduler>,
+    job: &JobName,
+    fire: &Fire,
+) -> Result<RunSummary, SchedulerError> {
+    loop {
+        if let Some(scheduler) = alone {
+            let others: BTreeSet<JobName> =
+                scheduler.jobs().iter().map(|j| j.spec.name.clone()).filter(|n| n != job).collect();
+            for run in scheduler.claim(&others, usize::MAX).await? {
+                scheduler.attempt(run).await?;
+            }
+        }
+        match store.find(job, fire.key.as_str()).await? {
+            Some(run) if run.state.is_final() => return Ok(run.summary()),
+            _ => tokio::time::sleep(LOOK).await,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! `[[job]]`: the keys that are common to all kinds, and the order in which jobs depend on each other.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use forebay_config::Table;
+
+use crate::{Job, JobKind, Schedule, ScheduleError};
+
+/// Names further apart than this are not the same name mistyped.
+const TYPOS_MAX: usize = 3;
+
+/// Longest name of a job, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+const RETRIES: u32 = 3;
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The name of a job: unique, and part of its results' identity. Another name is another job.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobName(Arc<str>);
+
+impl JobName {
+    /// Letters, digits, `-`, `_` and `.`, at most 128 of them.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let odd = text.chars().find(|c| !(c.is_alphanumeric() || "-_.".contains(*c)));
+        match odd {
+            _ if text.is_empty() || text.len() > NAME_BYTES_MAX => {
+                Err(format!("a job's name has 1 to {NAME_BYTES_MAX} bytes, {text:?} has {}", text.len()))
+            }
+            Some(odd) => Err(format!("{odd:?} in {text:?}: a job's name is made of letters, digits, '-', '_' and '.'")),
+            None => Ok(Self(text.into())),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What makes a job run.
+#[derive(Debug, Clone)]
+pub enum Trigger {
+    /// The clock.
+    Cron(Box<Schedule>),
+    /// A window of readings is complete.
+    WindowClosed,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cron(schedule) => schedule.fmt(f),
+            Self::WindowClosed => f.write_str("window_closed"),
+        }
+    }
+}
+
+/// What a job does when a window that it has seen is amended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnLate {
+    /// Runs again over the amended window.
+    Rerun,
+    /// Leaves its results as they are.
+    Ignore,
+}
+
+/// The keys that are common to all kinds.
+#[derive(Debug, Clone)]
+pub struct JobSpec {
+    /// Its name.
+    pub name: JobName,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What makes it run.
+    pub trigger: Trigger,
+    /// The jobs whose success for the same occasion it waits for.
+    pub after: Vec<JobName>,
+    /// What it does about late data.
+    pub on_late: OnLate,
+    /// How often a run is tried again after it has failed.
+    pub retries: u32,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+}
+
+/// A job and when it runs.
+pub struct ScheduledJob {
+    /// When.
+    pub spec: JobSpec,
+    /// What.
+    pub job: Box<dyn Job>,
+}
+
+/// Jobs with unique names, each behind those that it waits for.
+#[derive(Default)]
+pub struct Jobs(Vec<ScheduledJob>);
+
+impl Jobs {
+    /// In an order in which each stands behind those that it waits for.
+    pub fn iter(&self) -> impl Iterator<Item = &ScheduledJob> {
+        self.0.iter()
+    }
+
+    /// The job of this name.
+    pub fn find(&self, name: &str) -> Option<&ScheduledJob> {
+        self.0.iter().find(|job| job.spec.name.as_str() == name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Reads every `[[job]]` of a configuration's root; `kinds` is the registry.
+///
+/// Notes what is wrong, and answers `None` then.
+pub fn configure(root: &mut Table<'_>, kinds: &[&dyn JobKind]) -> Option<Jobs> {
+    let tables = root.tables("job");
+    let found = tables.len();
+    let mut read: Vec<Read<'_>> = tables.into_iter().filter_map(|table| read_one(table, kinds)).collect();
+    let complete = read.len() == found;
+    let unique = names_are_unique(&read);
+    let known = after_is_known(&read);
+    let order = order(&read);
+    let triggered = order.as_ref().is_some_and(|order| inherit_triggers(&mut read, order));
+    let mut jobs: Vec<Option<ScheduledJob>> = read.into_iter().map(Read::finish).collect();
+    if !(complete && unique && known && triggered) {
+        return None;
+    }
+    order?.into_iter().map(|i| jobs.get_mut(i).and_then(Option::take)).collect::<Option<Vec<_>>>().map(Jobs)
+}
+
+/// A `[[job]]` whose own keys have been read.
+struct Read<'d> {
+    table: Table<'d>,
+    name: JobName,
+    kind: &'static str,
+    trigger: Option<Trigger>,
+    after: Vec<JobName>,
+    on_late: OnLate,
+    retries: u32,
+    timeout: Duration,
+    job: Box<dyn Job>,
+}
+
+impl Read<'_> {
+    fn finish(self) -> Option<ScheduledJob> {
+        let Self { table, name, kind, trigger, after, on_late, retries, timeout, job } = self;
+        table.finish();
+        let spec = JobSpec { name, kind, trigger: trigger?, after, on_late, retries, timeout };
+        Some(ScheduledJob { spec, job })
+    }
+}
+
+fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>> {
+    let name = table.required::<String>("name");
+    let name = name.and_then(|name| noted(&table, "name", JobName::new(&name)));
+    let words: Vec<(&str, &dyn JobKind)> = kinds.iter().map(|kind| (kind.name(), *kind)).collect();
+    let kind = match table.has("kind") {
+        true => table.choice("kind", &words),
+        false => {
+            table.required::<String>("kind");
+            None
+        }
+    };
+    let trigger = trigger(&mut table);
+    let after: Vec<String> = table.or("after", Vec::new());
+    let after: Option<Vec<JobName>> = after.iter().map(|other| noted(&table, "after", JobName::new(other))).collect();
+    let on_late = table.choice("on_late", &[("rerun", OnLate::Rerun), ("ignore", OnLate::Ignore)]);
+    let retries = table.or("retries", RETRIES);
+    let timeout = table.or("timeout", TIMEOUT);
+    if timeout.is_zero() {
+        table.problem("timeout", "a job needs time to run: \"10m\" is the default");
+    }
+    // One engine stands so far; the key is in the contract, and another word is refused with the list of what there is.
+    table.choice("engine", &[("embedded", ())]);
+    let Some(kind) = kind else {
+        // Which keys belong to an unknown kind nobody knows: that it is unknown is the one error to report.
+        return None;
+    };
+    let job = kind.configure(&mut table);
+    let (Some(name), Some(trigger), Some(after), Some(job)) = (name, trigger, after, job) else {
+        table.finish();
+        return None;
+    };
+    let on_late = on_late.unwrap_or(OnLate::Rerun);
+    Some(Read { table, name, kind: kind.name(), trigger, after, on_late, retries, timeout, job })
+}
+
+fn noted<T>(table: &Table<'_>, key: &str, read: Result<T, String>) -> Option<T> {
+    read.map_err(|message| table.problem(key, message)).ok()
+}
+
+/// `None`: something is wrong. `Some(None)`: the job fires with the first of those that it waits for.
+fn trigger(table: &mut Table<'_>) -> Option<Option<Trigger>> {
+    let (by_clock, on_event, zoned) = (table.has("schedule"), table.has("on"), table.has("timezone"));
+    let zone = table.or("timezone", "UTC".to_owned());
+    match (by_clock, on_event) {
+        (true, true) => {
+            table.problem("on", "a job has a schedule or an event, not both");
+            None
+        }
+        (true, false) => {
+            let text: String = table.optional("schedule")?;
+            let parsed = Schedule::parse(&text, &zone).map_err(|error| match error {
+                ScheduleError::Zone { .. } => table.problem("timezone", error.to_string()),
+                _ => table.problem("schedule", error.to_string()),
+            });
+            parsed.ok().map(|schedule| Some(Trigger::Cron(Box::new(schedule))))
+        }
+        (false, _) if zoned => {
+            table.problem("timezone", "only a schedule has a time zone");
+            None
+        }
+        (false, true) => table.choice("on", &[("window_closed", Trigger::WindowClosed)]).map(Some),
+        (false, false) if table.has("after") => Some(None),
+        (false, false) => {
+            table
+                .problem("schedule", "a job needs schedule = \"0 6 * * *\", on = \"window_closed\" or after = [\"…\"]");
+            None
+        }
+    }
+}
+
+fn names_are_unique(read: &[Read<'_>]) -> bool {
+    let mut seen = BTreeMap::new();
+    let mut unique = true;
+    for one in read {
+        if seen.insert(&one.name, ()).is_some() {
+            one.table.problem("name", format!("there is another job {:?}", one.name.as_str()));
+            unique = false;
+        }
+    }
+    unique
+}
+
+fn after_is_known(read: &[Read<'_>]) -> bool {
+    let mut known = true;
+    for one in read {
+        for other in &one.after {
+            if !read.iter().any(|r| r.name == *other) {
+                let near = nearest(other.as_str(), read.iter().map(|r| r.name.as_str()));
+                one.table.problem("after", format!("there is no job {:?}{near}", other.as_str()));
+                known = false;
+            }
+        }
+    }
+    known
+}
+
+/// Indices in an order in which each job stands behind those that it waits for; `None`, noted, where they wait in a circle.
+fn order(read: &[Read<'_>]) -> Option<Vec<usize>> {
+    let mut placed: Vec<usize> = Vec::new();
+    while placed.len() < read.len() {
+        let is_placed = |name: &JobName| placed.iter().any(|i: &usize| read[*i].name == *name);
+        let unknown = |name: &JobName| !read.iter().any(|r| r.name == *name);
+        let next =
+            (0..read.len()).find(|i| !placed.contains(i) && read[*i].after.iter().all(|a| is_placed(a) || unknown(a)));
+        let Some(next) = next else {
+            let first = (0..read.len()).find(|i| !placed.contains(i))?;
+            let circle = circle(read, first);
+            read[first].table.problem("after", format!("jobs wait for each other in a circle: {circle}"));
+            return None;
+        };
+        placed.push(next);
+    }
+    Some(placed)
+}
+
+/// Follows `after` from a job that cannot be placed until a job comes again.
+fn circle(read: &[Read<'_>], from: usize) -> String {
+    let mut way: Vec<&JobName> = vec![&read[from].name];
+    let mut at = from;
+    loop {
+        // A job that cannot be placed waits for another that cannot be placed; those lead into the circle.
+        let onward = read[at].after.iter().find_map(|a| read.iter().position(|r| r.name == *a && !r.after.is_empty()));
+        let Some(next) = onward else { break };
+        let name = &read[next].name;
+        if let Some(start) = way.iter().position(|n| *n == name) {
+            way.drain(..start);
+            way.push(name);
+            break;
+        }
+        way.push(name);
+        at = next;
+    }
+    way.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" after ")
+}
+
+/// A job without a trigger of its own fires with the first job that it waits for.
+fn inherit_triggers(read: &mut [Read<'_>], order: &[usize]) -> bool {
+    for i in order {
+        if read[*i].trigger.is_none() {
+            let first = read[*i].after.first().cloned();
+            let Some(trigger) = first.and_then(|f| read.iter().find(|r| r.name == f)?.trigger.clone()) else {
+                // An unknown job: noted already.
+                return false;
+            };
+            read[*i].trigger = Some(trigger);
+        }
+    }
+    true
+}
+
+/// "; did you mean …?", or nothing where no name is near.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    let near = known.map(|other| (strsim::osa_distance(name, other), other)).min();
+    match near {
+        Some((distance, other)) if distance <= TYPOS_MAX.min(name.chars().count() / 2) => {
+            format!("; did you mean {other:?}?")
+        }
+        _ => String::new(),
+    }
+}

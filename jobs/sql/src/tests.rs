@@ -1,0 +1,119 @@
+use std::{path::Path, sync::Arc, time::Duration};
+
+use forebay_config::Document;
+use forebay_jobs::testing::TestLake;
+use forebay_schemas::{ErrorKind, Timestamp};
+use ring::rand::SystemRandom;
+
+use super::*;
+
+const HOUR: i64 = 3_600;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos((1_700_000_000 / HOUR * HOUR + seconds) * 1_000_000_000)
+}
+
+async fn lake(folder: &Path) -> TestLake {
+    let lake = TestLake::open(folder, Arc::new(SystemRandom::new())).await;
+    let hour: Vec<(Timestamp, f64)> = (0..120).map(|minute| (at(minute * 60), minute as f64)).collect();
+    lake.put_readings("pump", "rpm", &hour).await;
+    lake
+}
+
+fn job(query: &str, into: Into) -> SqlJob {
+    SqlJob { query: query.to_owned(), into }
+}
+
+const SCORE: &str =
+    "SELECT site, device, {window_end} AS event_time, avg(value) AS score, 50 AS limit, avg(value) > 50 AS anomalous
+    FROM readings WHERE site = {site} AND event_time >= {window_start} GROUP BY site, device";
+
+#[tokio::test]
+async fn a_window_becomes_scores_and_sees_nothing_after_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    // The lake holds two hours; the run is about the first.
+    let context = lake.window_context("mean", at(HOUR), Duration::from_secs(3600));
+    let outcome = job(SCORE, Into::Scores).run(&context).await.unwrap();
+    let scores = &outcome.results.scores;
+    assert_eq!(scores.len(), 1);
+    assert_eq!((scores[0].score, scores[0].limit, scores[0].anomalous), (29.5, 50.0, false));
+    assert_eq!((scores[0].event_time, scores[0].device.as_str()), (at(HOUR), "pump"));
+    let later = lake.window_context("mean", at(2 * HOUR), Duration::from_secs(3600));
+    assert_eq!(job(SCORE, Into::Scores).run(&later).await.unwrap().results.scores[0].score, 89.5);
+}
+
+#[tokio::test]
+async fn predictions_may_leave_their_bounds_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    let query =
+        "SELECT site, device, tag, {now} AS issued_at, {now} + INTERVAL '1 hour' AS target_time, max(value) AS value,
+        'last/1' AS model_version, {now} AS data_cutoff FROM readings GROUP BY site, device, tag";
+    let outcome = job(query, Into::Predictions).run(&lake.context("last", at(HOUR))).await.unwrap();
+    let [prediction] = outcome.results.predictions.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!((prediction.value, prediction.lo, prediction.target_time), (59.0, None, at(2 * HOUR)));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    let context = lake.context("wrong", at(HOUR));
+    let columns = "site, device, event_time, value AS score, 1 AS limit";
+    for (query, message) in [
+        (format!("SELECT {columns} FROM readings"), "has no column \"anomalous\", which scores needs (true or false)"),
+        (
+            format!("SELECT {columns}, 'no' AS anomalous FROM readings"),
+            "column \"anomalous\" is Utf8, scores.anomalous is true or false",
+        ),
+        (
+            format!("SELECT {columns}, true AS anomalous, 1 AS colour FROM readings"),
+            "column \"colour\" is none of scores's",
+        ),
+        ("SELECT nothing FROM readings".to_owned(), "does not fit the lake"),
+        ("SELECT * FROM job_runs".to_owned(), "does not fit the lake"),
+        ("DROP TABLE readings".to_owned(), "does not fit the lake"),
+        (
+            format!("SELECT {columns}, CAST(NULL AS boolean) AS anomalous FROM readings"),
+            "row 1 of the query has no anomalous",
+        ),
+        (SCORE.to_owned(), "asks for {window_end}"),
+    ] {
+        let error = job(&query, Into::Scores).run(&context).await.unwrap_err();
+        assert!(error.to_string().contains(message) && error.kind() == ErrorKind::Reject, "{query}: {error}");
+    }
+}
+
+#[test]
+fn a_query_is_parsed_when_it_is_configured() {
+    for (keys, message) in [
+        ("query = \"SELECT 1\"\ninto = \"scores\"", None),
+        ("query = \"SELEC 1\"\ninto = \"scores\"", Some("1:9: job.query: ")),
+        ("query = \"SELECT 1; SELECT 2\"\ninto = \"scores\"", Some("job.query: 2 statements, one SELECT is expected")),
+        (
+            "query = \"SELECT 1\"\ninto = \"score\"",
+            Some("job.into: \"score\" is none of \"scores\", \"predictions\"; did you mean \"scores\"?"),
+        ),
+        ("query = \"SELECT 1\"", Some("into is missing")),
+        ("into = \"scores\"", Some("query is missing")),
+        ("query_file = \"nowhere.sql\"\ninto = \"scores\"", Some("cannot read nowhere.sql")),
+        ("query = \"SELECT 1\"\nquery_file = \"a.sql\"\ninto = \"scores\"", Some("not both")),
+    ] {
+        let text = format!("job = {{ {} }}", keys.replace('\n', ", "));
+        let nothing = |_: &str| None;
+        let read = Document::new(Path::new("f.toml"), &text, &nothing).read(|root| {
+            let mut table = root.table("job")?;
+            let job = SqlKind.configure(&mut table);
+            table.finish();
+            job.map(drop)
+        });
+        match message {
+            None => assert_eq!(read, Ok(()), "{keys}"),
+            Some(message) => {
+                let error = read.unwrap_err().to_string();
+                assert!(error.contains(message.trim_start_matches("1:9: ")), "{keys}: {error}");
+            }
+        }
+    }
+}
