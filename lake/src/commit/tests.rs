@@ -1,92 +1,12 @@
-use std::{
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use forebay_schemas::table::READINGS;
-use futures::stream::BoxStream;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, path::Path,
-};
 
 use super::*;
-use crate::{SyncedLocalStore, table::Lake};
-
-/// How a put of a log entry fails.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    /// Nothing is stored.
-    Before,
-    /// It is stored, and the caller hears of a failure: the answer got lost.
-    AfterSuccess,
-}
-
-/// A store whose `nth` put of a log entry fails.
-#[derive(Debug)]
-struct FaultyStore {
-    inner: SyncedLocalStore,
-    nth: usize,
-    fault: Fault,
-    log_puts: AtomicUsize,
-}
-
-impl std::fmt::Display for FaultyStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("faulty store")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for FaultyStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let of_log = location.as_ref().contains("_delta_log") && location.as_ref().ends_with(".json");
-        if !of_log || self.log_puts.fetch_add(1, Ordering::SeqCst) != self.nth {
-            return self.inner.put_opts(location, payload, options).await;
-        }
-        if matches!(self.fault, Fault::AfterSuccess) {
-            self.inner.put_opts(location, payload, options).await?;
-        }
-        Err(object_store::Error::Generic { store: "faulty", source: "the connection was reset".into() })
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
+use crate::{
+    table::Lake,
+    testing::{Fault, WatchedStore},
+};
 
 fn attempt(stream: &str, from_state: Option<i64>, to_state: i64, number: u128) -> Attempt {
     let partition = [("site", "plant"), ("date", "2024-05-01")];
@@ -112,12 +32,8 @@ async fn a_lost_answer_is_no_second_commit() {
     for nth in 0..4 {
         for fault in [Fault::Before, Fault::AfterSuccess] {
             let folder = tempfile::tempdir().unwrap();
-            let store = FaultyStore {
-                inner: SyncedLocalStore::open(folder.path()).unwrap(),
-                nth,
-                fault,
-                log_puts: AtomicUsize::new(0),
-            };
+            let store = WatchedStore::local(folder.path());
+            store.fail_put("_delta_log/000", nth, fault);
             let lake = Lake::with_root(folder.path(), Arc::new(store)).unwrap();
             let table = match lake.table(&READINGS).await {
                 Ok(table) => table,
