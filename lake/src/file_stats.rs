@@ -92,13 +92,7 @@ impl TagSeal {
     }
 
     /// A tag of the file at `path` of `table`.
-    pub(crate) fn seal(
-        &self,
-        table: &str,
-        path: &str,
-        stats: &FileStats,
-        random: &Random,
-    ) -> Result<String, KeyError> {
+    pub(crate) fn seal(&self, table: &str, path: &str, stats: &FileStats, random: &Random) -> Result<String, KeyError> {
         let nonce = random_bytes::<NONCE_LEN>(random)?;
         let mut sealed = stats.in_clear().into_bytes();
         self.0
@@ -157,8 +151,7 @@ mod tests {
 
     #[test]
     fn a_clear_tag_of_a_later_release_tells_nothing() {
-        let stats =
-            FileStats { format: FORMAT, rows: 7, devices: 2, first_event_time: None, last_event_time: None };
+        let stats = FileStats { format: FORMAT, rows: 7, devices: 2, first_event_time: None, last_event_time: None };
         assert_eq!(FileStats::from_clear(&stats.in_clear()), Some(stats));
         let later = FileStats { format: FORMAT + 1, ..stats };
         assert_eq!(FileStats::from_clear(&later.in_clear()), None);

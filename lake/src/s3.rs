@@ -170,10 +170,9 @@ impl S3Settings {
                 self.wrong(&format!(
                     "the store refuses {}: check its secret, its right to list, read, write and delete, and this \
                      machine's clock ({})",
-                    self.credentials.as_ref().map_or("the environment's credentials".to_owned(), |c| format!(
-                        "access key {}",
-                        c.id
-                    )),
+                    self.credentials
+                        .as_ref()
+                        .map_or("the environment's credentials".to_owned(), |c| format!("access key {}", c.id)),
                     innermost(&error)
                 ))
             }

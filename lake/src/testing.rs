@@ -19,6 +19,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result, path::Path,
 };
 use ring::rand::SystemRandom;
+use tokio::sync::Notify;
 
 use crate::{
     Attempt, Lake, LakeTable, LakeWriter, Sealed, SyncedLocalStore,
@@ -33,6 +34,8 @@ pub(crate) enum Fault {
     Before,
     /// It is stored, and the caller hears of a failure: the answer got lost.
     AfterSuccess,
+    /// It is stored, and no answer ever comes.
+    Hang,
 }
 
 /// A store that notes what is asked of it, and fails one put when told to.
@@ -41,12 +44,18 @@ pub(crate) struct WatchedStore {
     inner: SyncedLocalStore,
     gets: Mutex<Vec<String>>,
     fault: Mutex<Option<(String, usize, Fault)>>,
+    hung: Arc<Notify>,
 }
 
 impl WatchedStore {
     pub(crate) fn local(folder: &FsPath) -> Self {
         let inner = SyncedLocalStore::open(folder).unwrap();
-        Self { inner, gets: Mutex::default(), fault: Mutex::default() }
+        Self { inner, gets: Mutex::default(), fault: Mutex::default(), hung: Arc::default() }
+    }
+
+    /// Told when a put hangs.
+    pub(crate) fn hung(&self) -> Arc<Notify> {
+        self.hung.clone()
     }
 
     /// Of the puts whose path contains `part`, the one after `skip` others fails.
@@ -95,8 +104,13 @@ impl ObjectStore for WatchedStore {
         let fault = self.fault_of(location);
         if !matches!(fault, Some(Fault::Before)) {
             let put = self.inner.put_opts(location, payload, options).await?;
-            if fault.is_none() {
-                return Ok(put);
+            match fault {
+                None => return Ok(put),
+                Some(Fault::Hang) => {
+                    self.hung.notify_one();
+                    return std::future::pending().await;
+                }
+                Some(_) => {}
             }
         }
         Err(object_store::Error::Generic { store: "watched", source: "the connection was reset".into() })
@@ -142,7 +156,6 @@ pub(crate) struct Bench {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Arc<WatchedStore>,
     pub(crate) writer: LakeWriter,
-    pub(crate) keyring: Arc<FileKeyring>,
 }
 
 /// A site whose name must be encoded in paths.
@@ -156,8 +169,8 @@ impl Bench {
         let place = folder.path().join("lake");
         let store = Arc::new(WatchedStore::local(&place));
         let lake = Lake::with_root(&place, store.clone()).unwrap();
-        let writer = LakeWriter::open(&lake, keyring.clone(), sealed, random).await.unwrap();
-        Self { folder, store, writer, keyring }
+        let writer = LakeWriter::open(&lake, keyring, sealed, random).await.unwrap();
+        Self { folder, store, writer }
     }
 
     pub(crate) fn readings(&self) -> &LakeTable {

@@ -91,8 +91,7 @@ impl LakeTable {
     /// # Errors
     /// [`LakeError::Damaged`] when it is not, or is not there; the store's and the keys' errors.
     pub(crate) async fn read(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<Vec<RecordBatch>, LakeError> {
-        let damaged =
-            |why: String| LakeError::Damaged { table: self.schema().name, path: add.path.clone(), why };
+        let damaged = |why: String| LakeError::Damaged { table: self.schema().name, path: add.path.clone(), why };
         let location = Path::parse(&add.path).map_err(object_store::Error::from)?;
         let bytes = match self.store().get(&location).await {
             Ok(found) => found.bytes().await?,

@@ -84,3 +84,55 @@ async fn streams_that_commit_at_once_all_land_once() {
     assert_eq!(paths.len(), STREAMS as usize * 3, "{paths:?}");
     assert_eq!(table.snapshot().await.unwrap().version(), STREAMS as u64 * 3);
 }
+
+#[tokio::test]
+async fn a_snapshot_that_is_read_onward_knows_every_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+    let (reader, writer) = (open().await, open().await);
+    // Few entries are read for their transactions; after many the states are looked up.
+    for commits in [1, 3, 40] {
+        let from = reader.snapshot().await.unwrap().state_of("a").await.unwrap();
+        let first = from.unwrap_or(0);
+        for step in first..first + commits {
+            let from = (step > 0).then_some(step);
+            writer.commit(&attempt("a", from, step + 1, step as u128)).await.unwrap();
+        }
+        let snapshot = reader.snapshot().await.unwrap();
+        assert_eq!(snapshot.state_of("a").await.unwrap(), Some(first + commits));
+        assert_eq!(snapshot.state_of("b").await.unwrap(), None);
+        assert_eq!(snapshot.files().len() as i64, first + commits);
+        assert_eq!(snapshot.files().len(), open().await.snapshot().await.unwrap().files().len());
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_for_other_columns_is_refused() {
+    for (from, to, why) in [
+        (r#"\"name\":\"seq\",\"type\":\"long\""#, r#"\"name\":\"seq\",\"type\":\"string\""#, "column seq"),
+        (r#"\"name\":\"tag\""#, r#"\"name\":\"label\""#, "column label"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let table = Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+        table.commit(&attempt("a", None, 1, 1)).await.unwrap();
+        let log = folder.path().join("readings/_delta_log");
+        let created = std::fs::read_to_string(log.join(format!("{:020}.json", 0))).unwrap();
+        let metadata = created.lines().find(|line| line.contains("\"metaData\"")).unwrap();
+        assert!(metadata.contains(from), "{metadata}");
+        std::fs::write(log.join(format!("{:020}.json", 2)), metadata.replace(from, to)).unwrap();
+        let error = table.commit(&attempt("a", Some(1), 2, 2)).await.unwrap_err();
+        assert!(matches!(error, LakeError::Changed { .. }) && error.to_string().contains(why), "{error}");
+        assert_eq!(paths(&table).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_tried_again_after_it_landed_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+    let first = attempt("a", None, 1, 1);
+    let version = table.commit(&first).await.unwrap();
+    table.commit(&attempt("a", Some(1), 2, 2)).await.unwrap();
+    assert_eq!(table.commit(&first).await.unwrap(), version);
+    assert_eq!(paths(&table).await.len(), 2);
+}

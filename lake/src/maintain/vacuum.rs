@@ -48,11 +48,7 @@ impl LakeTable {
         let announcement = Change {
             id: lake.id()?,
             purpose: Purpose::Vacuum { retention_ms },
-            transactions: vec![Transaction {
-                app_id: VACUUM_APP_ID.to_owned(),
-                from_state: last,
-                to_state: cut_off,
-            }],
+            transactions: vec![Transaction { app_id: VACUUM_APP_ID.to_owned(), from_state: last, to_state: cut_off }],
             adds: Vec::new(),
             removes: Vec::new(),
         };

@@ -148,7 +148,11 @@ mod tests {
     #[test]
     fn what_is_fresh_large_or_uncounted_waits() {
         let [a, b] = ["a", "b"].map(|name| add(name, "2024-05-01", 100, 10, 999));
-        check(&[a.clone(), b.clone(), add("c", "2024-05-01", 100, 10, 1_000)], policy(2, 10_000, 1_000), &[&["a", "b"]]);
+        check(
+            &[a.clone(), b.clone(), add("c", "2024-05-01", 100, 10, 1_000)],
+            policy(2, 10_000, 1_000),
+            &[&["a", "b"]],
+        );
         check(&[a.clone(), b.clone(), add("c", "2024-05-01", 6_400, 10, 0)], policy(2, 10_000, 1_000), &[&["a", "b"]]);
         check(&[a.clone(), b.clone(), add("c", "2024-05-01", 4_900, 10, 0)], policy(2, 10_000, 1_000), &[&["a", "b"]]);
         let uncounted = Add { stats: None, ..a.clone() };
