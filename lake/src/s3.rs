@@ -162,25 +162,24 @@ impl S3Settings {
             None | Some(Ok(_)) => return Ok(()),
             Some(Err(error)) => error,
         };
-        Err(match &error {
-            object_store::Error::NotFound { .. } => {
+        // Listing gives one kind of error for all answers: the status stands in its text only.
+        let why = innermost(&error);
+        Err(match Refusal::of(&why) {
+            Some(Refusal { status: 404, .. }) => {
                 self.wrong(&format!("there is no bucket {}: create it, or correct the lake's url", self.bucket))
             }
-            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            Some(Refusal { status: 401 | 403, text }) => {
+                let who = match &self.credentials {
+                    Some(credentials) => format!("access key {}", credentials.id),
+                    None => "the environment's credentials".to_owned(),
+                };
                 self.wrong(&format!(
-                    "the store refuses {}: check its secret, its right to list, read, write and delete, and this \
-                     machine's clock ({})",
-                    self.credentials
-                        .as_ref()
-                        .map_or("the environment's credentials".to_owned(), |c| format!("access key {}", c.id)),
-                    innermost(&error)
+                    "the store refuses {who}: {text}: check the key, its right to list, read, write and delete, and \
+                     this machine's clock"
                 ))
             }
-            // A 4xx status or a redirect is an answer: the store is there, and something in the settings is wrong.
-            _ if error.to_string().contains("status code: 4") || error.to_string().contains("redirect") => {
-                self.wrong(&innermost(&error))
-            }
-            _ => LakeError::Unreachable { location: self.to_string(), why: innermost(&error) },
+            Some(Refusal { status: 300..500, text }) => self.wrong(&format!("{text}: check region and endpoint")),
+            _ => LakeError::Unreachable { location: self.to_string(), why },
         })
     }
 
@@ -196,6 +195,35 @@ impl fmt::Display for S3Settings {
             Some(endpoint) => write!(f, " at {}", endpoint.as_str().trim_end_matches('/')),
             None => write!(f, " in region {}", self.region),
         }
+    }
+}
+
+/// An answer of the store that is no success.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    status: u16,
+    /// What the store says of it.
+    text: String,
+}
+
+impl Refusal {
+    /// From the text of an error: `… status code: 403 Forbidden: <Error>…`, or one about a redirect, which S3 gives
+    /// for a wrong region. `None` for any other text.
+    fn of(error: &str) -> Option<Self> {
+        if error.contains("redirect") {
+            return Some(Self { status: 301, text: error.to_owned() });
+        }
+        let (_, answer) = error.split_once("status code: ")?;
+        let status = answer.get(..3)?.parse().ok()?;
+        let of = |tag: &str| {
+            let (_, rest) = answer.split_once(&format!("<{tag}>"))?;
+            rest.split_once(&format!("</{tag}>")).map(|(text, _)| text.trim_end_matches('.'))
+        };
+        let text = match (of("Code"), of("Message")) {
+            (Some(code), Some(message)) => format!("{message} ({code})"),
+            _ => answer.lines().next().unwrap_or_default().to_owned(),
+        };
+        Some(Self { status, text })
     }
 }
 
@@ -233,6 +261,23 @@ mod tests {
     fn a_secret_is_not_shown() {
         let shown = format!("{:?}", S3Credentials::new("id", "geheim"));
         assert!(shown.contains("id") && !shown.contains("geheim"), "{shown}");
+    }
+
+    #[test]
+    fn an_answer_is_told_from_silence() {
+        let check = |error: &str, expected: Option<(u16, &str)>| {
+            let found = Refusal::of(error);
+            assert_eq!(found.as_ref().map(|found| (found.status, found.text.as_str())), expected, "{error}");
+        };
+        check(
+            "Server returned non-2xx status code: 403 Forbidden: <?xml?>\n<Error><Code>SlowClock</Code><Message>Too \
+             late.</Message></Error>",
+            Some((403, "Too late (SlowClock)")),
+        );
+        check("Server returned non-2xx status code: 502 Bad Gateway: oops", Some((502, "502 Bad Gateway: oops")));
+        check("Received redirect without LOCATION", Some((301, "Received redirect without LOCATION")));
+        check("Connection refused (os error 111)", None);
+        check("status code: x", None);
     }
 
     #[tokio::test]

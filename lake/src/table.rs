@@ -38,7 +38,7 @@ pub enum Location {
     /// A local folder.
     Folder(std::path::PathBuf),
     /// A bucket, or a part of one.
-    S3(S3Settings),
+    S3(Box<S3Settings>),
 }
 
 /// Where a lake lies.

@@ -77,7 +77,7 @@ fn settings(endpoint: url::Url) -> S3Settings {
         allow_http: true,
         link: S3Link {
             connect_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(4),
+            request_timeout: Duration::from_secs(2),
             retries_max: 2,
             retry_for: Duration::from_secs(20),
         },
@@ -98,7 +98,7 @@ impl Bench {
     }
 
     async fn writer(&self, settings: &S3Settings) -> LakeWriter {
-        let lake = Lake::open(&Location::S3(settings.clone())).await.unwrap();
+        let lake = Lake::open(&Location::S3(Box::new(settings.clone()))).await.unwrap();
         let keyring = FileKeyring::open(self.keys.path(), self.random.clone()).unwrap();
         LakeWriter::open(&lake, Arc::new(keyring), Sealed::Columns, self.random.clone()).await.unwrap()
     }
@@ -169,7 +169,7 @@ async fn ingest(lake: &LakeWriter, app_id: &str, batch: &ReadingBatch) {
 }
 
 async fn count(lake: &LakeWriter, what: &str) -> String {
-    let context = session(&[lake.table(&READINGS).unwrap().clone()], &lake.decrypter()).await.unwrap();
+    let context = session(std::slice::from_ref(lake.table(&READINGS).unwrap()), &lake.decrypter()).await.unwrap();
     let sql = format!("SELECT count(*), count(DISTINCT (epoch * 100000 + seq)), sum(value) FROM readings WHERE {what}");
     let rows = context.sql(&sql).await.unwrap().collect().await.unwrap();
     let shown = arrow::util::pretty::pretty_format_batches(&rows).unwrap().to_string();
@@ -320,7 +320,7 @@ async fn a_wrong_setting_is_told() {
         assert!(!text.contains("geheim"), "{text}");
     };
     let endpoint = format!("http://{}", store.address);
-    check(good.clone(), ErrorKind::Reject, &["access key forebay", &endpoint]).await;
+    check(good.clone(), ErrorKind::Reject, &["access key forebay", "InvalidAccessKeyId", &endpoint]).await;
 
     let store = Store::start(&[]);
     let endpoint = format!("http://{}", store.address);
