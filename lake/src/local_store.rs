@@ -165,6 +165,11 @@ impl ObjectStore for SyncedLocalStore {
         self.inner.list(prefix)
     }
 
+    /// Looks at no file before the offset: a log of many entries is listed from its newest ones.
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         self.inner.list_with_delimiter(prefix).await
     }

@@ -188,3 +188,35 @@ async fn damage_is_not_merged_away() {
         assert_eq!(bench.readings().snapshot().await.unwrap().files().len(), 3);
     }
 }
+
+#[tokio::test]
+async fn a_table_without_partitions_is_merged_too() {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray};
+    use forebay_schemas::table::QUARANTINE;
+
+    let bench = Bench::new(Sealed::Columns).await;
+    for n in 0..3 {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec!["why"])),
+            Arc::new(StringArray::from(vec!["source"])),
+            Arc::new(Int64Array::from(vec![n])),
+            Arc::new(BinaryArray::from(vec![b"raw".as_slice()])),
+            Arc::new(TimestampMicrosecondArray::from(vec![DAY_START]).with_timezone("UTC")),
+        ];
+        let rows = RecordBatch::try_new(crate::file_schema(&QUARANTINE), columns).unwrap();
+        let from_state = (n > 0).then_some(n);
+        let step = Transaction { app_id: "q".into(), from_state, to_state: n + 1 };
+        bench.writer.append(&QUARANTINE, rows, step, at(DAY_START)).await.unwrap();
+    }
+    let table = bench.writer.table(&QUARANTINE).unwrap();
+    let spec = plan(&QUARANTINE, &table.snapshot().await.unwrap().files(), &policy()).remove(0);
+    let outcome = merge_now(&bench, &spec).await.unwrap();
+    assert!(matches!(outcome, MergeOutcome::Merged { rows: 3, .. }), "{outcome:?}");
+    let files = table.snapshot().await.unwrap().files();
+    assert_eq!(files.len(), 1);
+    let rows = table.read(&files[0], &bench.writer.decrypter()).await.unwrap();
+    let offsets = rows[0].column_by_name("offset").unwrap().as_primitive::<arrow::datatypes::Int64Type>();
+    assert_eq!(offsets.values(), &[0, 1, 2]);
+}

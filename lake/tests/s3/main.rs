@@ -26,6 +26,7 @@ use forebay_schemas::{
 use object_store::{ObjectStoreExt as _, PutMode};
 use proxy::{Fault, Proxy};
 use ring::rand::SystemRandom;
+use serde_json::json;
 
 const BUCKET: &str = "plant";
 
@@ -176,6 +177,21 @@ async fn count(lake: &LakeWriter, what: &str) -> String {
     shown.lines().nth(3).unwrap_or_default().split_whitespace().collect()
 }
 
+/// What PyArrow sees of the table, without any code of ours.
+fn oracle(store: &Store, bench: &Bench) -> serde_json::Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle.py");
+    let output = Command::new(std::env::var_os("FOREBAY_TEST_PYTHON").unwrap())
+        .arg(script)
+        .arg(format!("s3://{BUCKET}/north/lake%201/readings"))
+        .arg(bench.keys.path().join("keyring.json"))
+        .args(["--s3-endpoint", store.url().as_str()])
+        .envs([("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "geheim")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lake_lives_in_a_bucket() {
     let store = Store::start(&[]);
@@ -202,6 +218,9 @@ async fn a_lake_lives_in_a_bucket() {
     assert_eq!(count(&other, "event_time > TIMESTAMP '2024-05-01T00:00:50Z'").await, "|10|10|555.0|");
     let report = forebay_lake::verify(other.table(&READINGS).unwrap(), other.keeper(), &other.decrypter()).await;
     let report = report.unwrap();
+    let seen = oracle(&store, &bench);
+    assert_eq!((&seen["count"], &seen["distinct"], &seen["files"]), (&json!(60), &json!(60), &json!(1)), "{seen}");
+    assert_eq!(seen["epochs"], json!([["gw", 0, 1, 60, 1, 60]]));
     assert!(report.faults.is_empty(), "{report:?}");
     assert_eq!((report.readings, report.files), (60, 1));
 }
@@ -240,6 +259,23 @@ async fn what_must_be_created_once_is() {
     assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
     assert_eq!(objects.get(&path).await.unwrap().bytes().await.unwrap().as_ref(), b"first");
     objects.delete(&path).await.unwrap();
+}
+
+/// The first entry of a table's log, over a bad link: it is made once, and the table can be used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_created_once() {
+    let store = Store::start(&[]);
+    let proxy = Proxy::to(store.address);
+    let cases = [(Fault::Refused, 1), (Fault::DoneAnd500, 1), (Fault::DoneAnd500, 3), (Fault::DoneAndCut, 1)];
+    for (n, (fault, times)) in cases.into_iter().chain([(Fault::DoneAndSilent, 1)]).enumerate() {
+        let lake = Lake::s3(&S3Settings { prefix: format!("lake{n}"), ..settings(proxy.url()) }).await.unwrap();
+        proxy.fail_put(0, times, fault);
+        let table = lake.table(&READINGS).await.unwrap();
+        assert_eq!(proxy.heal().len(), times.min(3), "{fault:?}");
+        assert_eq!(table.snapshot().await.unwrap().version(), 0, "{fault:?}");
+        let again = lake.table(&READINGS).await.unwrap();
+        assert_eq!(again.snapshot().await.unwrap().version(), 0, "{fault:?}");
+    }
 }
 
 /// Each upload of two steps (file, state object, log entry, twice) fails in each way, once and until no retry is left.
