@@ -1,29 +1,30 @@
-//! One commit of data files and one stream's state, exactly once (E5, E6, E7).
+//! One commit, exactly once: files added and removed, with a step of each writer's state (E5, E6, E7, E8).
 //!
-//! An attempt names the state that it was built from. It lands only in a version whose predecessor holds just that
-//! state, and it carries a random id: after any error the log is read onward, and the id found there means success.
+//! An attempt names the states that it was built from. It lands only in a version whose predecessor holds just those
+//! states, the columns and the format that it was built for, and every file that it removes; and it carries a random
+//! id: after any error the log is read onward, and the id found there means success.
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use deltalake_core::{
     kernel::{
-        Action, Add, Transaction, Version,
+        Action, Add, Remove, Version,
         transaction::{CommitBuilder, CommitProperties},
     },
     protocol::{DeltaOperation, SaveMode},
 };
+use object_store::{ObjectStoreExt as _, path::Path};
 use uuid::Uuid;
 
 use crate::{
     LakeError,
+    lake_writer::Transaction,
+    log_entry::{COMMIT_ID, LogEntry},
     table::{LakeTable, Snapshot},
 };
-
-/// Key of the commit's id in `commitInfo`.
-const COMMIT_ID: &str = "forebayCommitId";
 
 /// How often others may come first before the caller hears of it.
 const ATTEMPTS_MAX: u32 = 16;
@@ -31,6 +32,15 @@ const ATTEMPTS_MAX: u32 = 16;
 /// First pause after a failure of the store; it doubles up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How many entries before the first snapshot are searched for an attempt's id: it may have been tried before.
+const LOOK_BACK: u64 = 64;
+
+/// The transaction that tells up to when files that no commit names may have been deleted: ms since 1970 UTC.
+pub(crate) const VACUUM_APP_ID: &str = "forebay.vacuum";
+
+/// How far the clock that dated a file may be behind the store's, in ms, before a vacuum is overlooked.
+const CLOCK_SKEW_MS: i64 = 24 * 3600 * 1000;
 
 /// Files to add, and the step of one stream's state that they make.
 #[derive(Debug, Clone)]
@@ -47,28 +57,61 @@ pub struct Attempt {
     pub adds: Vec<Add>,
 }
 
+/// What a commit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// New rows.
+    Append,
+    /// The same rows in other files.
+    Rewrite,
+    /// The announcement that files will be deleted.
+    Vacuum { retention_ms: i64 },
+}
+
+/// One commit before it is tried: at least one transaction, which makes it land once only.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) id: Uuid,
+    pub(crate) purpose: Purpose,
+    pub(crate) transactions: Vec<Transaction>,
+    pub(crate) adds: Vec<Add>,
+    pub(crate) removes: Vec<Remove>,
+}
+
+impl From<&Attempt> for Change {
+    fn from(attempt: &Attempt) -> Self {
+        let Attempt { id, app_id, from_state, to_state, adds } = attempt.clone();
+        let transactions = vec![Transaction { app_id, from_state, to_state }];
+        Self { id, purpose: Purpose::Append, transactions, adds, removes: Vec::new() }
+    }
+}
+
 impl LakeTable {
     /// Commits an attempt and answers the table's version that holds it.
     ///
     /// # Errors
-    /// [`LakeError::Fenced`] when the stream's state is no longer the one that the attempt was built from; then it
-    /// has not been committed and never will be. Any other error leaves open whether it has.
+    /// [`LakeError::Fenced`] when the stream's state is no longer the one that the attempt was built from,
+    /// [`LakeError::Changed`] when the table's columns or format are not, [`LakeError::Vacuumed`] when a file may
+    /// have been deleted: then it has not been committed and never will be. Any other error leaves open whether it has.
     pub async fn commit(&self, attempt: &Attempt) -> Result<Version, LakeError> {
+        self.commit_change(&Change::from(attempt)).await
+    }
+
+    /// As [`LakeTable::commit`]; [`LakeError::Inactive`] when a file to be removed is no longer active.
+    pub(crate) async fn commit_change(&self, change: &Change) -> Result<Version, LakeError> {
         let mut pause = PAUSE_FIRST;
         let mut snapshot = self.snapshot().await?;
-        let started_at = snapshot.version();
+        let search_from = snapshot.version().saturating_sub(LOOK_BACK);
         for _ in 0..ATTEMPTS_MAX {
-            let found = snapshot.state_of(&attempt.app_id).await?;
-            if found != attempt.from_state {
-                return match self.find_commit(attempt.id, started_at, snapshot.version()).await? {
-                    Some(version) => Ok(version),
-                    None => {
-                        Err(LakeError::Fenced { app_id: attempt.app_id.clone(), expected: attempt.from_state, found })
-                    }
-                };
+            if let Some(refused) = self.refusal(change, &snapshot).await? {
+                let landed = self.find_commit(change.id, search_from, snapshot.version()).await?;
+                return landed.ok_or(refused);
             }
-            match self.try_commit(attempt, &snapshot).await {
-                Ok(version) => return Ok(version),
+            match self.try_commit(change, &snapshot).await {
+                Ok(committed) => {
+                    self.keep(&committed);
+                    return Ok(committed.version());
+                }
                 Err(error) => {
                     tracing::warn!(table = self.table.name, %error, "commit not confirmed, reading the log onward");
                     tokio::time::sleep(pause).await;
@@ -77,31 +120,89 @@ impl LakeTable {
                 }
             }
         }
-        match self.find_commit(attempt.id, started_at, snapshot.version()).await? {
-            Some(version) => Ok(version),
-            None => Err(LakeError::Contended { table: self.table.name, attempts: ATTEMPTS_MAX }),
-        }
+        let landed = self.find_commit(change.id, search_from, snapshot.version()).await?;
+        landed.ok_or(LakeError::Contended { table: self.table.name, attempts: ATTEMPTS_MAX })
     }
 
-    async fn try_commit(&self, attempt: &Attempt, snapshot: &Snapshot) -> Result<Version, LakeError> {
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(self.table.partition_columns().iter().map(|c| c.name.to_owned()).collect()),
-            predicate: None,
-        };
-        let transaction = Transaction::new(&attempt.app_id, attempt.to_state);
+    /// Why the change must not be built on this snapshot.
+    async fn refusal(&self, change: &Change, snapshot: &Snapshot) -> Result<Option<LakeError>, LakeError> {
+        for Transaction { app_id, from_state, .. } in &change.transactions {
+            let found = snapshot.state_of(app_id).await?;
+            if found != *from_state {
+                return Ok(Some(LakeError::Fenced { app_id: app_id.clone(), expected: *from_state, found }));
+            }
+        }
+        if let Err(changed) = snapshot.check_unchanged() {
+            return Ok(Some(changed));
+        }
+        if !change.removes.is_empty() {
+            let active: HashSet<String> = snapshot.paths().into_iter().collect();
+            if let Some(gone) = change.removes.iter().find(|remove| !active.contains(&remove.path)) {
+                return Ok(Some(LakeError::Inactive { table: self.table.name, path: gone.path.clone() }));
+            }
+        }
+        self.vacuumed(change, snapshot).await
+    }
+
+    /// The first added file that a vacuum may have deleted: dated before its cut-off, and so by the store's clock too.
+    async fn vacuumed(&self, change: &Change, snapshot: &Snapshot) -> Result<Option<LakeError>, LakeError> {
+        if change.adds.is_empty() {
+            return Ok(None);
+        }
+        let Some(cut_off) = snapshot.state_of(VACUUM_APP_ID).await? else { return Ok(None) };
+        for add in change.adds.iter().filter(|add| add.modification_time < cut_off.saturating_add(CLOCK_SKEW_MS)) {
+            let path = Path::parse(&add.path).map_err(object_store::Error::from)?;
+            let safe = match self.store.head(&path).await {
+                Ok(meta) => meta.last_modified.timestamp_millis() >= cut_off,
+                Err(object_store::Error::NotFound { .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
+            if !safe {
+                return Ok(Some(LakeError::Vacuumed { table: self.table.name, path: add.path.clone() }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn try_commit(&self, change: &Change, snapshot: &Snapshot) -> Result<Snapshot, LakeError> {
+        let transactions = change
+            .transactions
+            .iter()
+            .map(|t| deltalake_core::kernel::Transaction::new(&t.app_id, t.to_state))
+            .collect();
         let properties = CommitProperties::default()
-            .with_metadata([(COMMIT_ID.to_owned(), attempt.id.to_string().into())])
-            .with_application_transaction(transaction)
+            .with_metadata([(COMMIT_ID.to_owned(), change.id.to_string().into())])
+            .with_application_transactions(transactions)
             .with_max_retries(0)
             .with_create_checkpoint(false)
             .with_cleanup_expired_logs(Some(false));
+        let removes = change.removes.iter().cloned().map(Action::Remove);
+        let actions = removes.chain(change.adds.iter().cloned().map(Action::Add)).collect();
         let committed = CommitBuilder::from(properties)
-            .with_actions(attempt.adds.iter().cloned().map(Action::Add).collect())
-            .build(Some(&snapshot.state), self.log.clone(), operation)
+            .with_actions(actions)
+            .build(Some(&snapshot.state), self.log.clone(), self.operation(change))
             .await
             .map_err(|e| self.delta_error(e))?;
-        Ok(committed.version())
+        Ok(snapshot.after(committed.snapshot(), &change.transactions))
+    }
+
+    fn operation(&self, change: &Change) -> DeltaOperation {
+        match change.purpose {
+            Purpose::Append => DeltaOperation::Write {
+                mode: SaveMode::Append,
+                partition_by: Some(self.table.partition_columns().iter().map(|c| c.name.to_owned()).collect()),
+                predicate: None,
+            },
+            Purpose::Rewrite => DeltaOperation::Optimize {
+                predicate: None,
+                target_size: change.adds.iter().map(|add| add.size).max().unwrap_or_default(),
+            },
+            Purpose::Vacuum { retention_ms } => DeltaOperation::VacuumStart {
+                retention_check_enabled: true,
+                specified_retention_millis: Some(retention_ms),
+                default_retention_millis: retention_ms,
+            },
+        }
     }
 
     /// The version, after `after` and up to `up_to`, whose commit has this id.
@@ -111,17 +212,10 @@ impl LakeTable {
             let Some(entry) = self.log.read_commit_entry(version).await.map_err(|e| self.delta_error(e))? else {
                 continue;
             };
-            if commit_id(&entry).is_some_and(|found| found == id) {
+            if LogEntry::parse(&entry).is_ok_and(|entry| entry.commit_id.as_deref() == Some(&id)) {
                 return Ok(Some(version));
             }
         }
         Ok(None)
     }
-}
-
-fn commit_id(entry: &[u8]) -> Option<String> {
-    entry.split(|byte| *byte == b'\n').find_map(|line| {
-        let action: HashMap<String, serde_json::Value> = serde_json::from_slice(line).ok()?;
-        Some(action.get("commitInfo")?.get(COMMIT_ID)?.as_str()?.to_owned())
-    })
 }

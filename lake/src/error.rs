@@ -16,6 +16,14 @@ pub enum LakeError {
         /// What is wrong with it.
         why: String,
     },
+    /// The object store does not answer: the link or the store is down, or the endpoint is wrong.
+    #[error("cannot reach the object store of {location}: {why}")]
+    Unreachable {
+        /// The lake and the endpoint.
+        location: String,
+        /// What happened.
+        why: String,
+    },
     /// The object store failed.
     #[error("object store: {0}")]
     Store(#[from] object_store::Error),
@@ -43,6 +51,40 @@ pub enum LakeError {
     Foreign {
         /// The table.
         table: &'static str,
+        /// What gives it away.
+        why: String,
+    },
+    /// The table's columns or format are no longer those that an attempt was built for (E6).
+    #[error("table {table} was changed while this program ran: {why}: restart it with a release that knows the table")]
+    Changed {
+        /// The table.
+        table: &'static str,
+        /// What is different.
+        why: String,
+    },
+    /// A file that an attempt removes is no longer part of the table (E8).
+    #[error("table {table}: file {path} is no longer active: another merge, erasure or rotation took it")]
+    Inactive {
+        /// The table.
+        table: &'static str,
+        /// The file.
+        path: String,
+    },
+    /// A file that an attempt adds is older than the table's last vacuum, which may have deleted it (E8).
+    #[error("table {table}: file {path} was stored before the last vacuum's cut-off: store it again")]
+    Vacuumed {
+        /// The table.
+        table: &'static str,
+        /// The file.
+        path: String,
+    },
+    /// A data file is not the one that was committed.
+    #[error("table {table}: file {path}: {why}")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// The file.
+        path: String,
         /// What gives it away.
         why: String,
     },
@@ -87,10 +129,12 @@ impl LakeError {
     /// What a caller may do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Store(_) | Self::Delta { .. } | Self::Contended { .. } => ErrorKind::Retry,
+            Self::Unreachable { .. } | Self::Store(_) | Self::Delta { .. } | Self::Contended { .. } => ErrorKind::Retry,
+            // Not the same attempt, but one that is planned anew.
+            Self::Inactive { .. } | Self::Vacuumed { .. } => ErrorKind::Retry,
             Self::Location { .. } | Self::Foreign { .. } | Self::Arrow(_) => ErrorKind::Reject,
-            Self::NewerFormat { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
-            Self::State { .. } => ErrorKind::Corrupt,
+            Self::NewerFormat { .. } | Self::Changed { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
+            Self::State { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Key(error) => error.kind(),
             Self::File(error) => error.kind(),
         }

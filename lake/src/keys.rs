@@ -119,4 +119,12 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
     /// # Errors
     /// As `wrap`, and [`KeyError::WrongKey`] when the text was not made under this master key.
     async fn unwrap(&self, master: &MasterKeyId, wrapped: &str) -> Result<SecretKey, KeyError>;
+
+    /// A secret of its own for a use that is no master key; `None` where the provider gives no secrets away.
+    ///
+    /// # Errors
+    /// When the provider should have it and does not.
+    fn derived(&self, _name: &str) -> Result<Option<SecretKey>, KeyError> {
+        Ok(None)
+    }
 }

@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
+    file_stats::{FileStats, TagSeal},
     keys::{FileKeyring, KeyDecrypter, KeyEncrypter, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name},
     parquet_file::{FileLayout, Profile, write_file},
+    writer::data_path,
 };
 
 /// Whether the tables' files are sealed.
@@ -43,6 +45,7 @@ pub struct LakeWriter {
     keeper: StateKeeper,
     keyring: Arc<FileKeyring>,
     encrypter: KeyEncrypter,
+    tag_seal: Option<TagSeal>,
     sealed: Sealed,
     random: Random,
 }
@@ -65,7 +68,13 @@ impl LakeWriter {
         }
         let provider: Arc<dyn KeyProvider> = keyring.clone();
         let encrypter = KeyEncrypter::new(provider, random.clone());
-        Ok(Self { tables, keeper, keyring, encrypter, sealed, random })
+        let tag_seal = TagSeal::new(|name| keyring.derived(name))?;
+        Ok(Self { tables, keeper, keyring, encrypter, tag_seal, sealed, random })
+    }
+
+    /// All tables.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &LakeTable> {
+        self.tables.values()
     }
 
     /// One of the lake's tables.
@@ -107,10 +116,17 @@ impl LakeWriter {
         now: Timestamp,
     ) -> Result<Add, LakeError> {
         let sealing = self.profile(site)?.seal(&self.encrypter).await?;
+        let stats = FileStats::of(&rows);
         let encoding = spawn_blocking(move || write_file(&rows, sealing, &FileLayout::default()));
         // A panic while encoding is a broken invariant: it goes on in the caller's thread.
         let file = encoding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        table.put_file(file, partition, self.id()?, now).await
+        let path = data_path(partition, self.id()?);
+        let stats_tag = match (self.sealed, &self.tag_seal) {
+            (Sealed::None, _) => Some(stats.in_clear()),
+            (Sealed::Columns, Some(seal)) => Some(seal.seal(table.schema().name, &path, &stats, &self.random)?),
+            (Sealed::Columns, None) => None,
+        };
+        table.put_file(file, path, partition, stats_tag, now).await
     }
 
     /// Appends rows to a table without partitions, in one commit.

@@ -6,30 +6,41 @@
 
 mod commit;
 mod error;
+mod file_stats;
 mod hex;
 pub mod keys;
 mod lake_writer;
 mod local_store;
+mod log_entry;
+mod maintain;
+mod merge;
 pub mod parquet_file;
 mod rows;
+mod s3;
 mod scan;
 mod schema;
 mod state;
 mod table;
+#[cfg(test)]
+mod testing;
 mod verify;
 mod writer;
 
 pub use commit::Attempt;
 pub use deltalake_core::kernel::Add;
 pub use error::LakeError;
+pub use file_stats::FileStats;
 pub use lake_writer::{LakeWriter, Sealed, Transaction};
 pub use local_store::SyncedLocalStore;
+pub use maintain::{MaintainPolicy, Maintained, maintain};
+pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
 pub use rows::{PartitionRows, partition_rows};
+pub use s3::{S3Credentials, S3Link, S3Settings};
 pub use scan::session;
 pub use schema::file_schema;
 pub use state::{
     DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StateKeeper, StreamState,
 };
-pub use table::{Lake, LakeTable, Snapshot};
+pub use table::{Lake, LakeTable, Location, Snapshot};
 pub use verify::{Fault, Report, verify};
 pub use writer::readings_partition;

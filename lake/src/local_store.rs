@@ -4,6 +4,8 @@
 //! local store never syncs, so a power cut could leave a Delta commit that names files which are not there.
 //! Reading, listing and deleting are left to that store.
 
+mod upload;
+
 use std::{
     fmt, fs, io,
     io::Write as _,
@@ -26,7 +28,7 @@ use object_store::{
 const NAME: &str = "synced local store";
 
 /// Prefix of files that are being written; a leftover of a crash is never read and may be deleted.
-const TEMPORARY_PREFIX: &str = ".forebay-writing-";
+pub(crate) const TEMPORARY_PREFIX: &str = ".forebay-writing-";
 
 /// A folder whose puts are synced before they are visible.
 #[derive(Debug)]
@@ -86,10 +88,14 @@ enum Existing {
     Replace,
 }
 
+fn temporary(folder: &FsPath, number: u64) -> PathBuf {
+    folder.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()))
+}
+
 fn put_synced(root: &FsPath, target: &FsPath, number: u64, payload: &PutPayload, existing: Existing) -> io::Result<()> {
     let folder = target.parent().unwrap_or(root);
     create_folders_synced(root, folder)?;
-    let temporary = folder.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
+    let temporary = temporary(folder, number);
     let written = (|| {
         let mut file = fs::File::create(&temporary)?;
         for part in payload {
@@ -136,9 +142,11 @@ impl ObjectStore for SyncedLocalStore {
         }
     }
 
-    /// Files are put whole here; a multipart upload could not be synced before it is visible.
-    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        Err(object_store::Error::NotImplemented { operation: "multipart upload".into(), implementer: NAME.into() })
+    /// Ours put files whole; the Delta library writes a checkpoint above 10 MiB in parts.
+    async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let target = self.inner.path_to_filesystem(location)?;
+        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(upload::SyncedUpload::begin(self.root.clone(), target, number).await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -155,6 +163,11 @@ impl ObjectStore for SyncedLocalStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list(prefix)
+    }
+
+    /// Looks at no file before the offset: a log of many entries is listed from its newest ones.
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -192,6 +205,30 @@ mod tests {
         assert_eq!(bytes.as_ref(), [winner.unwrap()]);
         let left: Vec<_> = fs::read_dir(folder.path().join("a/b")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["00000000000000000000.json"], "temporary files are gone");
+    }
+
+    #[tokio::test]
+    async fn parts_become_one_object_when_all_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SyncedLocalStore::open(folder.path()).unwrap();
+        let at = Path::from("a/b");
+        store.put(&at, b"before".to_vec().into()).await.unwrap();
+        let mut upload = store.put_multipart(&at).await.unwrap();
+        let parts = [b"one ".to_vec(), b"two ".to_vec(), b"three".to_vec()].map(|part| upload.put_part(part.into()));
+        // In another order than they were given.
+        for part in parts.into_iter().rev() {
+            part.await.unwrap();
+        }
+        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap().as_ref(), b"before");
+        upload.complete().await.unwrap();
+        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap().as_ref(), b"one two three");
+
+        let mut upload = store.put_multipart(&at).await.unwrap();
+        upload.put_part(b"never".to_vec().into()).await.unwrap();
+        upload.abort().await.unwrap();
+        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap().as_ref(), b"one two three");
+        let left: Vec<_> = fs::read_dir(folder.path().join("a")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["b"], "temporary files are gone");
     }
 
     #[tokio::test]

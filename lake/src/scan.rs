@@ -32,7 +32,8 @@ use parquet::encryption::{decrypt::FileDecryptionProperties, encrypt::FileEncryp
 
 use crate::{
     LakeError,
-    keys::KeyDecrypter,
+    file_stats::TagSeal,
+    keys::{KeyDecrypter, KeyError},
     schema::{arrow_fields, file_schema},
     table::{LakeTable, Snapshot},
     writer::keks,
@@ -48,7 +49,7 @@ pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Res
     for table in tables {
         let url = store_url(table.schema());
         context.register_object_store(url.as_ref(), table.store().clone());
-        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone());
+        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone())?;
         context
             .register_table(table.schema().name, Arc::new(provider))
             .map_err(|error| LakeError::Foreign { table: table.schema().name, why: error.to_string() })?;
@@ -69,13 +70,15 @@ struct DeltaScan {
     files: Vec<Add>,
     store: Arc<dyn ObjectStore>,
     decrypter: Arc<KeyDecrypter>,
+    tag_seal: Option<TagSeal>,
 }
 
 impl DeltaScan {
-    fn new(table: &LakeTable, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>) -> Self {
+    fn new(table: &LakeTable, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>) -> std::result::Result<Self, KeyError> {
         let (store, table) = (table.store().clone(), table.schema());
         let schema = Arc::new(Schema::new(arrow_fields(table.columns)));
-        Self { table, schema, files: snapshot.files(), store, decrypter }
+        let tag_seal = TagSeal::new(|name| decrypter.derived(name))?;
+        Ok(Self { table, schema, files: snapshot.files(), store, decrypter, tag_seal })
     }
 
     /// DataFusion puts partition columns last; our tables have them first.
@@ -140,7 +143,7 @@ impl TableProvider for DeltaScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let kept = prune::files(session, &self.schema, self.table, &self.files, filters)?;
+        let kept = prune::files(session, &self.schema, self.table, &self.files, filters, self.tag_seal.as_ref())?;
         let schema = TableSchema::builder(file_schema(self.table))
             .with_table_partition_cols(arrow_fields(self.table.partition_columns()))
             .build();
@@ -188,3 +191,6 @@ impl EncryptionFactory for Decryption {
         Ok(Some(properties))
     }
 }
+
+#[cfg(test)]
+mod tests;

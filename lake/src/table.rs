@@ -1,22 +1,45 @@
 //! One Delta table of the lake: created once, opened with its format checked, read as snapshots.
 
-use std::{path::Path, sync::Arc};
+mod snapshot;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use deltalake_core::{
     DeltaTableError,
-    kernel::{Add, Version},
+    kernel::transaction::CommitProperties,
     logstore::{LogStoreRef, StorageConfig, default_logstore},
     operations::create::CreateBuilder,
-    table::state::DeltaTableState,
 };
 use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 use object_store::{ObjectStore, prefix::PrefixStore};
 use url::Url;
 
-use crate::{LakeError, local_store::SyncedLocalStore, schema::delta_fields};
+use crate::{LakeError, local_store::SyncedLocalStore, s3::S3Settings, schema::delta_fields};
+
+pub use snapshot::Snapshot;
 
 /// The table property that carries [`TABLE_FORMAT_VERSION`].
 const FORMAT_PROPERTY: &str = "forebay.formatVersion";
+
+/// Properties that other engines heed. `setTransactionRetentionDuration` must never be among them: the streams'
+/// states are application transactions, and an expired one would be read as "nothing taken yet".
+const PROPERTIES: [(&str, &str); 3] = [
+    ("delta.checkpointInterval", "100"),
+    ("delta.logRetentionDuration", "interval 30 days"),
+    ("delta.deletedFileRetentionDuration", "interval 7 days"),
+];
+
+/// Where a lake is to be opened.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A local folder.
+    Folder(std::path::PathBuf),
+    /// A bucket, or a part of one.
+    S3(Box<S3Settings>),
+}
 
 /// Where a lake lies.
 #[derive(Debug, Clone)]
@@ -28,12 +51,34 @@ pub struct Lake {
 }
 
 impl Lake {
+    /// Opens a lake wherever it lies.
+    ///
+    /// # Errors
+    /// As [`Lake::local`] and [`Lake::s3`].
+    pub async fn open(location: &Location) -> Result<Self, LakeError> {
+        match location {
+            Location::Folder(folder) => Self::local(folder),
+            Location::S3(settings) => Self::s3(settings).await,
+        }
+    }
+
     /// Opens a lake in a local folder, creating the folder where it is missing.
     ///
     /// # Errors
     /// [`LakeError::Location`] or [`LakeError::Store`] when there can be no lake.
     pub fn local(folder: &Path) -> Result<Self, LakeError> {
         Self::with_root(folder, Arc::new(SyncedLocalStore::open(folder)?))
+    }
+
+    /// Opens a lake in an S3 bucket, after asking whether the bucket is there.
+    ///
+    /// # Errors
+    /// [`LakeError::Location`] for settings, credentials or a bucket that are wrong, [`LakeError::Unreachable`] when
+    /// the endpoint does not answer.
+    pub async fn s3(settings: &S3Settings) -> Result<Self, LakeError> {
+        let (bucket, prefix, url) = settings.open().await?;
+        let root = Arc::new(PrefixStore::new(bucket.clone(), prefix));
+        Ok(Self { root, of_url: bucket, url })
     }
 
     /// `root` holds what lies in `folder`.
@@ -55,7 +100,7 @@ impl Lake {
             .join(&format!("{}/", table.name))
             .map_err(|error| LakeError::Location { location: self.url.to_string(), why: error.to_string() })?;
         let log = default_logstore(store.clone(), self.of_url.clone(), &url, &StorageConfig::default());
-        let opened = LakeTable { table, store, log };
+        let opened = LakeTable { table, store, log, newest: Arc::default() };
         if !opened.exists().await? {
             opened.create().await?;
         }
@@ -70,6 +115,8 @@ pub struct LakeTable {
     pub(crate) table: &'static Table,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) log: LogStoreRef,
+    /// The newest version that was read here, from which the next is read onward.
+    newest: Arc<Mutex<Option<Snapshot>>>,
 }
 
 impl LakeTable {
@@ -88,13 +135,28 @@ impl LakeTable {
     /// # Errors
     /// As [`Lake::table`].
     pub async fn snapshot(&self) -> Result<Snapshot, LakeError> {
-        let state = DeltaTableState::try_new(self.log.as_ref(), None).await.map_err(|e| self.delta_error(e))?;
-        self.check_format(&state)?;
-        Ok(Snapshot { state, log: self.log.clone(), table: self.table })
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let onward = match newest {
+            Some(newest) => newest.onward().await.ok(),
+            None => None,
+        };
+        let snapshot = match onward {
+            Some(snapshot) => snapshot,
+            // Also after an error: another program may have cleaned up the log behind what was kept.
+            None => Snapshot::load(self.table, self.log.clone()).await?,
+        };
+        snapshot.check_format()?;
+        self.keep(&snapshot);
+        Ok(snapshot)
+    }
+
+    /// Goes on from this version next time.
+    pub(crate) fn keep(&self, snapshot: &Snapshot) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot.clone());
     }
 
     pub(crate) fn delta_error(&self, source: DeltaTableError) -> LakeError {
-        LakeError::Delta { table: self.table.name, source: Box::new(source) }
+        snapshot::delta_error(self.table, source)
     }
 
     async fn exists(&self) -> Result<bool, LakeError> {
@@ -102,13 +164,17 @@ impl LakeTable {
     }
 
     async fn create(&self) -> Result<(), LakeError> {
+        let format = TABLE_FORMAT_VERSION.to_string();
         let created = CreateBuilder::new()
             .with_log_store(self.log.clone())
             .with_table_name(self.table.name)
             .with_columns(delta_fields(self.table))
             .with_partition_columns(self.table.partition_columns().iter().map(|c| c.name))
-            .with_configuration([(FORMAT_PROPERTY, Some(TABLE_FORMAT_VERSION.to_string()))])
+            .with_configuration(PROPERTIES.map(|(name, value)| (name, Some(value))))
+            .with_configuration([(FORMAT_PROPERTY, Some(format))])
             .with_raise_if_key_not_exists(false)
+            // With retries, an answer that got lost would make a second entry with another table id.
+            .with_commit_properties(CommitProperties::default().with_max_retries(0).with_create_checkpoint(false))
             .await;
         match created {
             Ok(_) => Ok(()),
@@ -116,49 +182,5 @@ impl LakeTable {
             Err(_) if self.exists().await? => Ok(()),
             Err(error) => Err(self.delta_error(error)),
         }
-    }
-
-    fn check_format(&self, state: &DeltaTableState) -> Result<(), LakeError> {
-        let table = self.table.name;
-        let Some(found) = state.metadata().configuration().get(FORMAT_PROPERTY) else {
-            return Err(LakeError::Foreign { table, why: format!("it has no property {FORMAT_PROPERTY}") });
-        };
-        match found.parse::<u32>() {
-            Ok(version) if version <= TABLE_FORMAT_VERSION => Ok(()),
-            _ => Err(LakeError::NewerFormat { table, found: found.clone(), known: TABLE_FORMAT_VERSION }),
-        }
-    }
-}
-
-/// One version of a table.
-#[derive(Clone)]
-pub struct Snapshot {
-    pub(crate) state: DeltaTableState,
-    log: LogStoreRef,
-    table: &'static Table,
-}
-
-impl Snapshot {
-    /// Its version.
-    pub fn version(&self) -> Version {
-        self.state.version()
-    }
-
-    /// The Add actions of all its active files.
-    #[expect(deprecated, reason = "the arrays that the deprecation points to leave out tags")]
-    pub fn files(&self) -> Vec<Add> {
-        self.state.log_data().iter().map(|file| file.add_action()).collect()
-    }
-
-    /// The state of a stream: the version of its application transaction; `None` before its first commit.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn state_of(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
-        self.state
-            .snapshot()
-            .transaction_version(self.log.as_ref(), app_id)
-            .await
-            .map_err(|source| LakeError::Delta { table: self.table.name, source: Box::new(source) })
     }
 }

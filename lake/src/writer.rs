@@ -1,18 +1,30 @@
-//! From rows to a data file in the store and the Add action that a commit will carry.
+//! From rows to a data file in the store and the Add action that a commit will carry, and back.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
+use arrow::array::RecordBatch;
 use chrono::{Datelike as _, NaiveDate};
 use deltalake_core::kernel::Add;
 use forebay_schemas::{Timestamp, table::Table};
 use object_store::{ObjectStoreExt as _, path::Path};
 
-use crate::{LakeError, keys::WrappedKek, parquet_file::EncodedFile, rows::PartitionRows, table::LakeTable};
+use crate::{
+    LakeError,
+    file_stats::STATS_TAG,
+    keys::{KeyDecrypter, WrappedKek},
+    parquet_file::{EncodedFile, read_file, sha256_hex},
+    rows::PartitionRows,
+    table::LakeTable,
+};
 
 /// Tag of an Add action: the file's SHA-256, as lower-case hex.
 pub(crate) const SHA256_TAG: &str = "forebay.sha256";
 /// Tag of an Add action: the key-encryption keys of the file, each wrapped by its master key, as JSON.
 const KEKS_TAG: &str = "forebay.keks";
+
+/// What a data file's name begins and ends with; a UUID stands between.
+const DATA_PREFIX: &str = "part-";
+const DATA_SUFFIX: &str = ".parquet";
 
 /// The partition of `readings` in which rows lie: folder names and values.
 pub fn readings_partition(rows: &PartitionRows) -> Vec<(&'static str, String)> {
@@ -28,26 +40,39 @@ fn date_text(day: i32) -> String {
     }
 }
 
+/// The path, in its table, of a new data file.
+pub(crate) fn data_path(partition: &[(&'static str, String)], name: uuid::Uuid) -> String {
+    let folders = partition.iter().map(|(column, value)| format!("{column}={}", segment(value)));
+    folders.chain([format!("{DATA_PREFIX}{name}{DATA_SUFFIX}")]).collect::<Vec<_>>().join("/")
+}
+
+/// Whether an object's name is one that [`data_path`] gives.
+pub(crate) fn is_data_name(name: &str) -> bool {
+    name.strip_prefix(DATA_PREFIX)
+        .and_then(|rest| rest.strip_suffix(DATA_SUFFIX))
+        .is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
+}
+
 impl LakeTable {
     /// Puts a file into the store and answers its Add action; the file counts only once that is committed.
     ///
     /// # Errors
     /// When the store fails; what it left behind is removed by a later vacuum.
-    pub async fn put_file(
+    pub(crate) async fn put_file(
         &self,
         file: EncodedFile,
+        path: String,
         partition: &[(&'static str, String)],
-        name: uuid::Uuid,
+        stats_tag: Option<String>,
         now: Timestamp,
     ) -> Result<Add, LakeError> {
-        let folders = partition.iter().map(|(column, value)| format!("{column}={}", segment(value)));
-        let path = folders.chain([format!("part-{name}.parquet")]).collect::<Vec<_>>().join("/");
         let location = Path::parse(&path).map_err(object_store::Error::from)?;
         let size = file.bytes.len();
         self.store().put(&location, file.bytes.into()).await?;
         let keks =
             serde_json::to_string(&file.keks).map_err(|error| tag_error(self.schema(), &path, &error.to_string()))?;
-        let tags = HashMap::from([(SHA256_TAG.to_owned(), Some(file.sha256)), (KEKS_TAG.to_owned(), Some(keks))]);
+        let mut tags = HashMap::from([(SHA256_TAG.to_owned(), Some(file.sha256)), (KEKS_TAG.to_owned(), Some(keks))]);
+        tags.extend(stats_tag.map(|tag| (STATS_TAG.to_owned(), Some(tag))));
         Ok(Add {
             path,
             partition_values: partition.iter().map(|(c, value)| ((*c).to_owned(), Some(value.clone()))).collect(),
@@ -60,6 +85,39 @@ impl LakeTable {
             ..Default::default()
         })
     }
+
+    /// All rows of a file, which must be the one that was committed.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`] when it is not, or is not there; the store's and the keys' errors.
+    pub(crate) async fn read(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<Vec<RecordBatch>, LakeError> {
+        let damaged = |why: String| LakeError::Damaged { table: self.schema().name, path: add.path.clone(), why };
+        let location = Path::parse(&add.path).map_err(object_store::Error::from)?;
+        let bytes = match self.store().get(&location).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => return Err(damaged("it is missing".into())),
+            Err(error) => return Err(error.into()),
+        };
+        if tag(add, SHA256_TAG) != Some(sha256_hex(&bytes).as_str()) {
+            return Err(damaged("its SHA-256 is not the one that was committed".into()));
+        }
+        let keks = keks(self.schema(), add)?;
+        decrypter.prepare(&keks).await?;
+        let decrypter = (!keks.is_empty()).then(|| decrypter.clone());
+        let reading = tokio::task::spawn_blocking(move || read_file(bytes, decrypter.as_ref()));
+        // A panic while decoding is a broken invariant: it goes on in the caller's thread.
+        Ok(reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+    }
+}
+
+/// How many rows a file has, as its commit says.
+pub(crate) fn row_count(add: &Add) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Stats {
+        #[serde(rename = "numRecords")]
+        rows: u64,
+    }
+    serde_json::from_str::<Stats>(add.stats.as_deref()?).ok().map(|stats| stats.rows)
 }
 
 fn tag_error(table: &Table, path: &str, why: &str) -> LakeError {
@@ -72,6 +130,11 @@ pub(crate) fn keks(table: &Table, add: &Add) -> Result<Vec<WrappedKek>, LakeErro
         Some(json) => serde_json::from_str(json).map_err(|e| tag_error(table, &add.path, &e.to_string())),
         None => Ok(Vec::new()),
     }
+}
+
+/// Whether a file is encrypted, as its commit says.
+pub(crate) fn is_sealed(add: &Add) -> bool {
+    tag(add, KEKS_TAG).is_some_and(|keks| keks != "[]")
 }
 
 /// A tag's text.

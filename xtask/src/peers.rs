@@ -19,6 +19,10 @@ use crate::command::run;
 const REQUIREMENTS: &str = "\
 pyarrow==26.0.1
 cryptography==50.0.2
+pymodbus==3.16.1
+asyncua==2.1.0
+moto[server]==5.2.5
+paho-mqtt==2.2.0
 ";
 
 /// A Python with [`REQUIREMENTS`].

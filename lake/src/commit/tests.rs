@@ -1,92 +1,12 @@
-use std::{
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use forebay_schemas::table::READINGS;
-use futures::stream::BoxStream;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, path::Path,
-};
 
 use super::*;
-use crate::{SyncedLocalStore, table::Lake};
-
-/// How a put of a log entry fails.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    /// Nothing is stored.
-    Before,
-    /// It is stored, and the caller hears of a failure: the answer got lost.
-    AfterSuccess,
-}
-
-/// A store whose `nth` put of a log entry fails.
-#[derive(Debug)]
-struct FaultyStore {
-    inner: SyncedLocalStore,
-    nth: usize,
-    fault: Fault,
-    log_puts: AtomicUsize,
-}
-
-impl std::fmt::Display for FaultyStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("faulty store")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for FaultyStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let of_log = location.as_ref().contains("_delta_log") && location.as_ref().ends_with(".json");
-        if !of_log || self.log_puts.fetch_add(1, Ordering::SeqCst) != self.nth {
-            return self.inner.put_opts(location, payload, options).await;
-        }
-        if matches!(self.fault, Fault::AfterSuccess) {
-            self.inner.put_opts(location, payload, options).await?;
-        }
-        Err(object_store::Error::Generic { store: "faulty", source: "the connection was reset".into() })
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
+use crate::{
+    table::Lake,
+    testing::{Fault, WatchedStore},
+};
 
 fn attempt(stream: &str, from_state: Option<i64>, to_state: i64, number: u128) -> Attempt {
     let partition = [("site", "plant"), ("date", "2024-05-01")];
@@ -112,12 +32,8 @@ async fn a_lost_answer_is_no_second_commit() {
     for nth in 0..4 {
         for fault in [Fault::Before, Fault::AfterSuccess] {
             let folder = tempfile::tempdir().unwrap();
-            let store = FaultyStore {
-                inner: SyncedLocalStore::open(folder.path()).unwrap(),
-                nth,
-                fault,
-                log_puts: AtomicUsize::new(0),
-            };
+            let store = WatchedStore::local(folder.path());
+            store.fail_put("_delta_log/000", nth, fault);
             let lake = Lake::with_root(folder.path(), Arc::new(store)).unwrap();
             let table = match lake.table(&READINGS).await {
                 Ok(table) => table,
@@ -167,4 +83,56 @@ async fn streams_that_commit_at_once_all_land_once() {
     let paths = paths(&table).await;
     assert_eq!(paths.len(), STREAMS as usize * 3, "{paths:?}");
     assert_eq!(table.snapshot().await.unwrap().version(), STREAMS as u64 * 3);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_read_onward_knows_every_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+    let (reader, writer) = (open().await, open().await);
+    // Few entries are read for their transactions; after many the states are looked up.
+    for commits in [1, 3, 40] {
+        let from = reader.snapshot().await.unwrap().state_of("a").await.unwrap();
+        let first = from.unwrap_or(0);
+        for step in first..first + commits {
+            let from = (step > 0).then_some(step);
+            writer.commit(&attempt("a", from, step + 1, step as u128)).await.unwrap();
+        }
+        let snapshot = reader.snapshot().await.unwrap();
+        assert_eq!(snapshot.state_of("a").await.unwrap(), Some(first + commits));
+        assert_eq!(snapshot.state_of("b").await.unwrap(), None);
+        assert_eq!(snapshot.files().len() as i64, first + commits);
+        assert_eq!(snapshot.files().len(), open().await.snapshot().await.unwrap().files().len());
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_for_other_columns_is_refused() {
+    for (from, to, why) in [
+        (r#"\"name\":\"seq\",\"type\":\"long\""#, r#"\"name\":\"seq\",\"type\":\"string\""#, "column seq"),
+        (r#"\"name\":\"tag\""#, r#"\"name\":\"label\""#, "column label"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let table = Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+        table.commit(&attempt("a", None, 1, 1)).await.unwrap();
+        let log = folder.path().join("readings/_delta_log");
+        let created = std::fs::read_to_string(log.join(format!("{:020}.json", 0))).unwrap();
+        let metadata = created.lines().find(|line| line.contains("\"metaData\"")).unwrap();
+        assert!(metadata.contains(from), "{metadata}");
+        std::fs::write(log.join(format!("{:020}.json", 2)), metadata.replace(from, to)).unwrap();
+        let error = table.commit(&attempt("a", Some(1), 2, 2)).await.unwrap_err();
+        assert!(matches!(error, LakeError::Changed { .. }) && error.to_string().contains(why), "{error}");
+        assert_eq!(paths(&table).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_tried_again_after_it_landed_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+    let first = attempt("a", None, 1, 1);
+    let version = table.commit(&first).await.unwrap();
+    table.commit(&attempt("a", Some(1), 2, 2)).await.unwrap();
+    assert_eq!(table.commit(&first).await.unwrap(), version);
+    assert_eq!(paths(&table).await.len(), 2);
 }

@@ -150,6 +150,10 @@ impl KeyProvider for FileKeyring {
         let (secret, id) = (self.find(master)?, master.as_str());
         Wrapping { key: &secret, id, aad: id.as_bytes() }.unwrap(wrapped)
     }
+
+    fn derived(&self, name: &str) -> Result<Option<SecretKey>, KeyError> {
+        self.derive_secret(name).map(Some)
+    }
 }
 
 #[cfg(test)]

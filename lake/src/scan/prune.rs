@@ -1,4 +1,5 @@
-//! Which files a query can leave unopened: by site, by date, and by the event times that a date can hold.
+//! Which files a query can leave unopened: by site, by date and the event times that a date can hold, and then, of
+//! what is left, by the first and last event time that a file's sealed tag names.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -16,6 +17,10 @@ use deltalake_core::kernel::Add;
 use forebay_schemas::table::Table;
 
 use super::partition_values;
+use crate::{
+    file_stats::{FileStats, STATS_TAG, TagSeal},
+    writer::{is_sealed, tag},
+};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -26,24 +31,54 @@ pub(super) fn files<'a>(
     table: &Table,
     files: &'a [Add],
     filters: &[Expr],
+    seal: Option<&TagSeal>,
 ) -> Result<Vec<&'a Add>> {
+    let all = files.iter().collect();
     let Some(filter) = conjunction(filters.iter().cloned()) else {
-        return Ok(files.iter().collect());
+        return Ok(all);
     };
     let filter = session.create_physical_expr(filter, &schema.clone().to_dfschema()?)?;
     let Some(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(filter) else {
-        return Ok(files.iter().collect());
+        return Ok(all);
     };
-    let names = table.partition_columns().iter().map(|c| c.name).collect();
-    let values = files.iter().map(|add| partition_values(table.partition_columns(), add)).collect::<Result<_>>()?;
-    let keep = predicate.prune(&Partitions { names, values })?;
-    Ok(files.iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
+    let mut known = Known {
+        names: table.partition_columns().iter().map(|c| c.name).collect(),
+        values: files.iter().map(|add| partition_values(table.partition_columns(), add)).collect::<Result<_>>()?,
+        times: None,
+    };
+    let keep = predicate.prune(&known)?;
+    let kept = keep_marked(all, &keep);
+    if !filters.iter().any(|filter| filter.column_refs().iter().any(|column| column.name == EVENT_TIME)) {
+        return Ok(kept);
+    }
+    known.values = keep_marked(known.values, &keep);
+    known.times = Some(kept.iter().map(|add| event_times(table, add, seal)).collect());
+    Ok(keep_marked(kept, &predicate.prune(&known)?))
 }
 
-/// What the partition columns tell of each file.
-struct Partitions {
+const EVENT_TIME: &str = "event_time";
+
+fn keep_marked<T>(all: Vec<T>, marks: &[bool]) -> Vec<T> {
+    all.into_iter().zip(marks).filter_map(|(item, keep)| keep.then_some(item)).collect()
+}
+
+/// First and last event time, µs since 1970 UTC, as the file's tag has them.
+fn event_times(table: &Table, add: &Add, seal: Option<&TagSeal>) -> Option<(i64, i64)> {
+    let text = tag(add, STATS_TAG)?;
+    // A sealed file's tag counts only if it is sealed: whoever can write it knew the key.
+    let stats = match is_sealed(add) {
+        true => seal?.open(table.name, &add.path, text)?,
+        false => FileStats::from_clear(text)?,
+    };
+    stats.first_event_time.zip(stats.last_event_time)
+}
+
+/// What is known of each file without opening it.
+struct Known {
     names: Vec<&'static str>,
     values: Vec<Vec<ScalarValue>>,
+    /// First and last event times, once the tags have been opened.
+    times: Option<Vec<Option<(i64, i64)>>>,
 }
 
 /// The two ends of a range.
@@ -53,16 +88,33 @@ enum End {
     Greatest,
 }
 
-impl Partitions {
+impl Known {
     fn bound(&self, column: &Column, end: End) -> Option<ArrayRef> {
         let of_column = |name: &str| self.names.iter().position(|n| *n == name);
         if let Some(at) = of_column(&column.name) {
             return ScalarValue::iter_to_array(self.values.iter().map(|v| v[at].clone())).ok();
         }
-        let date = of_column("date").filter(|_| column.name == "event_time")?;
-        let bounds = self.values.iter().map(|v| day_bound(&v[date], end));
+        if column.name != EVENT_TIME {
+            return None;
+        }
+        let date = of_column("date");
+        let bounds = self.values.iter().enumerate().map(|(i, values)| {
+            let times = self.times.as_ref().and_then(|times| times[i]);
+            match (times, date) {
+                (Some((first, last)), _) => event_time(Some(match end {
+                    End::Least => first,
+                    End::Greatest => last,
+                })),
+                (None, Some(date)) => day_bound(&values[date], end),
+                (None, None) => event_time(None),
+            }
+        });
         ScalarValue::iter_to_array(bounds).ok()
     }
+}
+
+fn event_time(micros: Option<i64>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(micros, Some(Arc::from("UTC")))
 }
 
 /// The first or last µs of a day.
@@ -75,10 +127,10 @@ fn day_bound(date: &ScalarValue, end: End) -> ScalarValue {
         End::Least => start,
         End::Greatest => start + MICROS_PER_DAY - 1,
     });
-    ScalarValue::TimestampMicrosecond(bound, Some(Arc::from("UTC")))
+    event_time(bound)
 }
 
-impl PruningStatistics for Partitions {
+impl PruningStatistics for Known {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
         self.bound(column, End::Least)
     }

@@ -53,6 +53,11 @@ impl KeyDecrypter {
         Ok(())
     }
 
+    /// The provider's secret for a use that is no master key; `None` where it gives none away.
+    pub(crate) fn derived(&self, name: &str) -> Result<Option<SecretKey>, KeyError> {
+        self.provider.derived(name)
+    }
+
     /// The data key in a file's key metadata.
     ///
     /// # Errors

@@ -1,0 +1,99 @@
+//! Keeping a table's log short and its store free of what nobody needs, on its own schedule (E7, E8).
+//!
+//! Invariants: nothing here takes part in a commit of data, and its failures harm no data; only a vacuum deletes data
+//! files. What is due is told by the table itself: the last checkpoint, and the transaction of the last vacuum.
+
+mod log;
+mod vacuum;
+
+use std::time::Duration;
+
+use forebay_schemas::{Timestamp, table::Table};
+
+use crate::{LakeError, LakeTable, LakeWriter};
+
+/// When to do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaintainPolicy {
+    /// A checkpoint is due after as many commits.
+    pub checkpoint_every: u64,
+    /// How long entries of the log are kept once a checkpoint holds what they say; at least 1 day.
+    pub log_retention: Duration,
+    /// How long deleted and never committed files are kept; at least 1 day. Readers of an old version, and attempts
+    /// under way, must be done within this time.
+    pub file_retention: Duration,
+    /// A vacuum is due after this time.
+    pub vacuum_every: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Default for MaintainPolicy {
+    fn default() -> Self {
+        Self { checkpoint_every: 100, log_retention: 30 * DAY, file_retention: 7 * DAY, vacuum_every: DAY }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Checkpoints written.
+    pub checkpoints: u64,
+    /// Log entries and checkpoints deleted.
+    pub log_files_deleted: u64,
+    /// Tables vacuumed.
+    pub vacuums: u64,
+    /// Data files, state objects and temporary files deleted.
+    pub files_deleted: u64,
+    /// Tables of which something could not be done; the log says what.
+    pub failed: u64,
+}
+
+/// Does what is due in every table. Call it every minute or so: when nothing is due it reads a few small objects.
+///
+/// A failure is logged and counted, and the other tables are seen to all the same; what is undone is due next time.
+pub async fn maintain(lake: &LakeWriter, policy: &MaintainPolicy, now: Timestamp) -> Maintained {
+    let mut done = Maintained::default();
+    for table in lake.tables() {
+        let outcome = table.maintain(lake, policy, now, &mut done).await;
+        if let Err(error) = outcome {
+            done.failed += 1;
+            tracing::warn!(table = table.schema().name, %error, "maintenance failed, will be tried again");
+        }
+    }
+    done
+}
+
+impl LakeTable {
+    async fn maintain(
+        &self,
+        lake: &LakeWriter,
+        policy: &MaintainPolicy,
+        now: Timestamp,
+        done: &mut Maintained,
+    ) -> Result<(), LakeError> {
+        let checkpointed = self.checkpoint_if_due(policy.checkpoint_every).await;
+        if matches!(checkpointed, Ok(true)) {
+            done.checkpoints += 1;
+            let retention = ms(policy.log_retention.max(DAY));
+            done.log_files_deleted += self.clean_log(now.micros() / 1000 - retention).await?;
+        }
+        let vacuumed = self.vacuum_if_due(lake, policy, now).await?;
+        done.vacuums += u64::from(vacuumed.is_some());
+        done.files_deleted += vacuumed.unwrap_or_default();
+        checkpointed.map(|_| ())
+    }
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+/// Whether a table has states of streams in its store.
+fn has_states(table: &Table) -> bool {
+    // Only `readings` is written by streams; the other tables' transactions have no object (E5, E9).
+    table.name == forebay_schemas::table::READINGS.name
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Checkpoints, the end of old log entries, and what a vacuum deletes and keeps.
+
+use std::{fs, path::PathBuf, time::SystemTime};
+
+use object_store::{ObjectStoreExt as _, path::Path};
+
+use super::*;
+use crate::{
+    Attempt, Lake, MergeOutcome, MergePolicy, Sealed,
+    commit::VACUUM_APP_ID,
+    merge, plan,
+    testing::{Bench, DAY_START, at, batch},
+};
+
+const ROWS: u64 = 10;
+
+fn folder(bench: &Bench) -> PathBuf {
+    bench.folder.path().join("lake/readings")
+}
+
+async fn ingest(bench: &Bench, n: u64, now: Timestamp) {
+    bench.ingest("s", &batch(n * ROWS + 1, ROWS, DAY_START), now).await;
+}
+
+/// The time of a file that is written now.
+fn present(bench: &Bench) -> SystemTime {
+    let file = bench.folder.path().join("now");
+    fs::write(&file, "").unwrap();
+    fs::metadata(&file).unwrap().modified().unwrap()
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    at(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64)
+}
+
+fn age(path: &std::path::Path, time: SystemTime) {
+    fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// Every file of the table, relative to its folder.
+fn files(bench: &Bench) -> Vec<PathBuf> {
+    fn walk(folder: &std::path::Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&folder(bench), &mut found);
+    found.sort();
+    found
+}
+
+/// As another program sees the table.
+async fn reopened(bench: &Bench) -> LakeTable {
+    let lake = Lake::local(&bench.folder.path().join("lake")).unwrap();
+    lake.table(bench.readings().schema()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_checkpoint_keeps_what_the_log_said() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let now = timestamp(present(&bench));
+    let policy = MaintainPolicy { checkpoint_every: 5, ..MaintainPolicy::default() };
+    for n in 0..6 {
+        ingest(&bench, n, now).await;
+    }
+    let done = maintain(&bench.writer, &policy, now).await;
+    assert_eq!((done.checkpoints, done.failed), (1, 0));
+    assert_eq!(maintain(&bench.writer, &policy, now).await.checkpoints, 0, "not due again");
+
+    // All entries that the checkpoint holds are old now.
+    let old = present(&bench) - Duration::from_secs(40 * 24 * 3600);
+    for n in 0..7 {
+        age(&folder(&bench).join(format!("_delta_log/{n:020}.json")), old);
+    }
+    for n in 6..11 {
+        ingest(&bench, n, now).await;
+    }
+    let before = bench.checksum().await;
+    let done = maintain(&bench.writer, &policy, now).await;
+    assert_eq!((done.checkpoints, done.failed), (1, 0));
+    assert!(done.log_files_deleted >= 6, "{done:?}");
+    assert!(!folder(&bench).join(format!("_delta_log/{:020}.json", 0)).exists());
+
+    let table = reopened(&bench).await;
+    let snapshot = table.snapshot().await.unwrap();
+    assert_eq!(snapshot.state_of("s").await.unwrap(), Some(11));
+    assert_eq!(snapshot.files().len(), 11);
+    let context = crate::session(std::slice::from_ref(&table), &bench.writer.decrypter()).await.unwrap();
+    let rows = context.sql("SELECT * FROM readings").await.unwrap().collect().await.unwrap();
+    assert_eq!(rows.iter().map(|batch| batch.num_rows() as u64).sum::<u64>(), 11 * ROWS);
+    for add in snapshot.files() {
+        table.read(&add, &bench.writer.decrypter()).await.unwrap();
+    }
+    // The program that has been running all the while goes on too.
+    assert_eq!(bench.checksum().await, before);
+    ingest(&bench, 11, now).await;
+    assert_eq!(reopened(&bench).await.snapshot().await.unwrap().files().len(), 12);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vacuum_deletes_only_what_is_old_and_needless() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let present = present(&bench);
+    let (now, old) = (timestamp(present), present - Duration::from_secs(10 * 24 * 3600));
+    for n in 0..3 {
+        ingest(&bench, n, timestamp(old)).await;
+    }
+    // Merged long ago, and merged just now.
+    for merged_at in [timestamp(old), now] {
+        let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(now) };
+        let spec = plan(bench.readings().schema(), &bench.readings().snapshot().await.unwrap().files(), &policy);
+        let outcome = merge(&bench.writer, &spec[0], merged_at).await.unwrap();
+        assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{outcome:?}");
+        for n in 3..5 {
+            bench.ingest("t", &batch(n * ROWS + 1, ROWS, DAY_START), timestamp(old)).await;
+        }
+    }
+    for (path, bytes) in [
+        ("a/part-00000000-0000-4000-8000-000000000001.parquet", "an orphan"),
+        ("a/notes.txt", "not ours"),
+        ("a/part-of-something.parquet", "not ours"),
+        ("a/.forebay-writing-1-1", "left of a crash"),
+        ("_forebay/state/s/00000000000000000001", "an old state"),
+        ("_forebay/state/s/00000000000000000003", "the state that counts"),
+        ("_forebay/state/s/00000000000000000004", "one that never counted"),
+        ("_forebay/state/u/00000000000000000001", "of a stream that has committed nothing"),
+    ] {
+        bench.readings().store().put(&Path::parse(path).unwrap(), bytes.as_bytes().to_vec().into()).await.unwrap();
+    }
+    for file in files(&bench) {
+        age(&file, old);
+    }
+    let fresh = Path::parse("a/part-00000000-0000-4000-8000-000000000002.parquet").unwrap();
+    bench.readings().store().put(&fresh, b"an upload under way".to_vec().into()).await.unwrap();
+
+    let (sum, before) = (bench.checksum().await, files(&bench));
+    let done = maintain(&bench.writer, &MaintainPolicy::default(), now).await;
+    let after = files(&bench);
+    let deleted: Vec<_> = before.iter().filter(|path| !after.contains(path)).map(|p| p.display().to_string()).collect();
+    // Three files of the merge long ago, the orphan, the temporary file, the old state.
+    assert_eq!((done.failed, done.files_deleted), (0, 6), "{deleted:#?}");
+    for gone in ["-000000000001.parquet", ".forebay-writing-1-1", "state/s/00000000000000000001"] {
+        assert!(deleted.iter().any(|path| path.ends_with(gone)), "{gone}: {deleted:#?}");
+    }
+    assert_eq!(bench.checksum().await, sum);
+    let again = maintain(&bench.writer, &MaintainPolicy::default(), now).await;
+    assert_eq!((again.vacuums, again.files_deleted), (0, 0));
+}
+
+#[tokio::test]
+async fn an_attempt_older_than_a_vacuum_is_refused() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let present = present(&bench);
+    let (now, old) = (timestamp(present), present - Duration::from_secs(10 * 24 * 3600));
+    let table = bench.readings();
+    let rows = crate::partition_rows(&[batch(1, ROWS, DAY_START)]).unwrap().remove(0);
+    let partition = crate::readings_partition(&rows);
+    let mut attempts = Vec::new();
+    for _ in 0..3 {
+        let add =
+            bench.writer.put(table, rows.rows.clone(), &partition, Some(&rows.site), timestamp(old)).await.unwrap();
+        let id = bench.writer.id().unwrap();
+        attempts.push(Attempt { id, app_id: "s".into(), from_state: None, to_state: 1, adds: vec![add] });
+    }
+    let on_disk = |i: usize| folder(&bench).join(&attempts[i].adds[0].path);
+    age(&on_disk(0), old);
+    // The third: its writer's clock was wrong, the store knows better.
+    let done = maintain(&bench.writer, &MaintainPolicy::default(), now).await;
+    assert_eq!((done.failed, done.files_deleted), (0, 1));
+    assert!(!on_disk(0).exists());
+    let error = table.commit(&attempts[0]).await.unwrap_err();
+    assert!(matches!(error, LakeError::Vacuumed { .. }), "{error}");
+    fs::remove_file(on_disk(1)).unwrap();
+    let error = table.commit(&attempts[1]).await.unwrap_err();
+    assert!(matches!(error, LakeError::Vacuumed { .. }), "{error}");
+    table.commit(&attempts[2]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_deletes_nothing_young() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let now = timestamp(present(&bench));
+    let orphan = Path::parse("part-00000000-0000-4000-8000-000000000001.parquet").unwrap();
+    bench.readings().store().put(&orphan, b"an upload under way".to_vec().into()).await.unwrap();
+    let ahead = at(now.micros() + 400 * 86_400_000_000);
+    let done = maintain(&bench.writer, &MaintainPolicy::default(), ahead).await;
+    assert_eq!((done.failed, done.files_deleted), (0, 0));
+    assert!(done.vacuums > 0);
+    let cut_off = bench.readings().snapshot().await.unwrap().state_of(VACUUM_APP_ID).await.unwrap().unwrap();
+    assert!(cut_off < now.micros() / 1000, "{cut_off}");
+    bench.readings().store().head(&orphan).await.unwrap();
+}

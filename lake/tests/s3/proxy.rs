@@ -1,0 +1,150 @@
+//! A bad link: an HTTP proxy before the store that answers 500, loses answers, or never answers, when told to.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How a request fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// 500, and the store never hears of it.
+    Refused,
+    /// The store has done it; the answer is 500.
+    DoneAnd500,
+    /// The store has done it; the connection ends without an answer.
+    DoneAndCut,
+    /// The store has done it; no answer comes, until the client gives up.
+    DoneAndSilent,
+}
+
+/// Which PUT fails, and how often in a row.
+#[derive(Debug)]
+struct Plan {
+    skip: usize,
+    times: usize,
+    fault: Fault,
+    hit: Vec<String>,
+}
+
+/// A proxy to one address; it ends when dropped.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    plan: Arc<Mutex<Option<Plan>>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    pub(crate) fn to(store: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (plan, over): (Arc<Mutex<Option<Plan>>>, Arc<AtomicBool>) = Default::default();
+        let (of_thread, ended) = (plan.clone(), over.clone());
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(client), plan) = (client, of_thread.clone()) else { continue };
+                // An error here is a client that went away: that is what is being tried.
+                thread::spawn(move || drop(serve(client, store, &plan)));
+            }
+        });
+        Self { address, plan, over }
+    }
+
+    pub(crate) fn url(&self) -> url::Url {
+        format!("http://{}", self.address).parse().unwrap()
+    }
+
+    /// The PUT after `skip` others fails, `times` in a row.
+    pub(crate) fn fail_put(&self, skip: usize, times: usize, fault: Fault) {
+        *self.plan.lock().unwrap() = Some(Plan { skip, times, fault, hit: Vec::new() });
+    }
+
+    /// No more faults; the paths that had one.
+    pub(crate) fn heal(&self) -> Vec<String> {
+        self.plan.lock().unwrap().take().map(|plan| plan.hit).unwrap_or_default()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn serve(client: TcpStream, store: SocketAddr, plan: &Mutex<Option<Plan>>) -> io::Result<()> {
+    client.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut reader = BufReader::new(client.try_clone()?);
+    let (mut head, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = Vec::new();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&line).to_ascii_lowercase();
+        if let Some(value) = text.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+        if line == b"\r\n" {
+            break;
+        }
+        if !text.starts_with("connection:") {
+            head.push(line);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let first = String::from_utf8_lossy(head.first().map_or(&[][..], Vec::as_slice)).trim().to_owned();
+    let fault = first.strip_prefix("PUT ").and_then(|path| next_fault(path, plan));
+    let mut client = client;
+    if fault == Some(Fault::Refused) {
+        return refuse(&mut client);
+    }
+    let answer = forward(store, &head, &body)?;
+    match fault {
+        None => client.write_all(&answer),
+        Some(Fault::Refused | Fault::DoneAnd500) => refuse(&mut client),
+        Some(Fault::DoneAndCut) => Ok(()),
+        Some(Fault::DoneAndSilent) => {
+            let mut end = [0];
+            reader.read(&mut end).map(|_| ())
+        }
+    }
+}
+
+fn next_fault(path: &str, plan: &Mutex<Option<Plan>>) -> Option<Fault> {
+    let mut plan = plan.lock().unwrap();
+    let plan = plan.as_mut().filter(|plan| plan.times > 0)?;
+    if plan.skip > 0 {
+        plan.skip -= 1;
+        return None;
+    }
+    plan.times -= 1;
+    plan.hit.push(path.split(' ').next().unwrap_or_default().to_owned());
+    Some(plan.fault)
+}
+
+fn refuse(client: &mut TcpStream) -> io::Result<()> {
+    client.write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+fn forward(store: SocketAddr, head: &[Vec<u8>], body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut upstream = TcpStream::connect(store)?;
+    upstream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut request = head.concat();
+    request.extend_from_slice(b"Connection: close\r\n\r\n");
+    request.extend_from_slice(body);
+    upstream.write_all(&request)?;
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
