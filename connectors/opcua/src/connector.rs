@@ -129,7 +129,10 @@ impl Link {
     fn moved(&mut self, event: LinkEvent) -> Result<(), Over> {
         let state = std::mem::replace(&mut self.state, LinkState::Idle);
         self.state = state.next(event).map_err(|error| {
-            Over::Failed(ConnectorError { what: "the link made an illegal move".to_owned(), source: Some(error.into()) })
+            Over::Failed(ConnectorError {
+                what: "the link made an illegal move".to_owned(),
+                source: Some(error.into()),
+            })
         })?;
         Ok(())
     }

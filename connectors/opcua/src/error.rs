@@ -18,13 +18,17 @@ pub(crate) enum OpcuaError {
     #[error("{step}: {} ({detail})", value::name(*status))]
     Service { step: &'static str, status: StatusCode, detail: String },
     /// No endpoint is as configured.
-    #[error("the server has no endpoint with security {wanted}; it offers {offered}: set security and mode to one of these")]
+    #[error(
+        "the server has no endpoint with security {wanted}; it offers {offered}: set security and mode to one of these"
+    )]
     NoEndpoint { wanted: String, offered: String },
     /// The server does not take this kind of identity.
     #[error("the server takes no {wanted} on this endpoint; it takes {offered}")]
     NoIdentity { wanted: &'static str, offered: String },
     /// A password would be readable on the way.
-    #[error("the server asks for the password unencrypted on a channel that is only signed: set mode = \"sign_and_encrypt\"")]
+    #[error(
+        "the server asks for the password unencrypted on a channel that is only signed: set mode = \"sign_and_encrypt\""
+    )]
     PasswordInClear,
     /// The identity was refused.
     #[error("the server refused {who} with {}: check {fix}", value::name(*status))]
@@ -50,7 +54,9 @@ pub(crate) enum OpcuaError {
     #[error("{}: {what}", path.display())]
     Pki { path: PathBuf, what: String },
     /// The endpoints told over the secure channel are not those told before it.
-    #[error("the server tells other user tokens over the secure channel than before it: someone may be changing its answers")]
+    #[error(
+        "the server tells other user tokens over the secure channel than before it: someone may be changing its answers"
+    )]
     Tampered,
     /// The connection ended.
     #[error("the connection ended: {0}")]

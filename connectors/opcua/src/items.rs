@@ -65,7 +65,10 @@ impl Items {
 
     /// The handles and tags that the subscription lacks.
     pub(crate) fn missing(&self) -> impl Iterator<Item = (u32, &Tag)> {
-        (1..).zip(&self.items).filter(|(_, item)| item.state == State::Missing).map(|(handle, item)| (handle, &item.tag))
+        (1..)
+            .zip(&self.items)
+            .filter(|(_, item)| item.state == State::Missing)
+            .map(|(handle, item)| (handle, &item.tag))
     }
 
     /// Takes in the server's answer to a creation; a refusal is a bad sample.
@@ -88,7 +91,12 @@ impl Items {
     }
 
     /// The samples of one notification, in order.
-    pub(crate) fn notified(&mut self, notification: MonitoredItemNotification, now: Instant, samples: &mut Vec<Sample>) {
+    pub(crate) fn notified(
+        &mut self,
+        notification: MonitoredItemNotification,
+        now: Instant,
+        samples: &mut Vec<Sample>,
+    ) {
         let MonitoredItemNotification { client_handle, value: data } = notification;
         let Some(item) = self.get(client_handle) else {
             warn!(client_handle, "the server notified an item that nobody asked for");

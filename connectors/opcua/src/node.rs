@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_with_examples() {
-        for text in ["", "force", "ns=2", "ns=70000;i=1", "ns=2;x=1", "ns=2;s=", "i=-1", "g=7", "nsu=;i=1", "nsu=urn:x"] {
+        for text in ["", "force", "ns=2", "ns=70000;i=1", "ns=2;x=1", "ns=2;s=", "i=-1", "g=7", "nsu=;i=1", "nsu=urn:x"]
+        {
             assert!(NodeAddress::parse(text).unwrap_err().contains("is expected"), "{text}");
         }
     }

@@ -63,8 +63,9 @@ impl Pki {
     }
 
     fn check_own(&self, application_uri: &str) -> Result<(), OpcuaError> {
-        CertificateStore::read_pkey(&self.own_key).map_err(|what| {
-            OpcuaError::Pki { path: self.own_key.clone(), what: format!("{what}: an RSA key in PEM (PKCS #8) is expected") }
+        CertificateStore::read_pkey(&self.own_key).map_err(|what| OpcuaError::Pki {
+            path: self.own_key.clone(),
+            what: format!("{what}: an RSA key in PEM (PKCS #8) is expected"),
         })?;
         let named = self.own_cert.extension().is_some_and(|extension| extension == "der" || extension == "pem");
         if !named {

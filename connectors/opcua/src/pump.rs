@@ -17,7 +17,8 @@ use std::{collections::VecDeque, time::Duration};
 use forebay_connectors::{Closed, Outlet, Sample};
 use opcua::types::{
     DataChangeNotification, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NotificationMessage,
-    PublishResponse, ReadValueId, StatusChangeNotification, StatusCode, SubscriptionAcknowledgement, VariableId, Variant,
+    PublishResponse, ReadValueId, StatusChangeNotification, StatusCode, SubscriptionAcknowledgement, VariableId,
+    Variant,
 };
 use tokio::{
     task::{JoinError, JoinSet},
@@ -156,7 +157,9 @@ impl<'a> Pump<'a> {
     }
 
     async fn flow(&mut self, carrier: &mut Carrier, stop: &CancellationToken) -> Result<Ended, OpcuaError> {
-        self.create_missing().await?;
+        if let Some(ended) = self.complete(carrier, stop).await? {
+            return Ok(ended);
+        }
         let mut probe = every(PROBE_EVERY);
         let mut retry = every(RETRY_EVERY);
         loop {
@@ -187,9 +190,20 @@ impl<'a> Pump<'a> {
                 Event::Retry => {
                     let reminders = self.items.reminders(Instant::now());
                     self.tell(None, reminders);
-                    self.create_missing().await?;
+                    if let Some(ended) = self.complete(carrier, stop).await? {
+                        return Ok(ended);
+                    }
                 }
             }
+        }
+    }
+
+    /// Creates what is missing, unless the link or the connector ends in between.
+    async fn complete(&mut self, carrier: &mut Carrier, stop: &CancellationToken) -> Result<Option<Ended>, OpcuaError> {
+        tokio::select! {
+            created = self.create_missing() => created.map(|()| None),
+            ended = carrier.ended() => Err(ended),
+            () = stop.cancelled() => Ok(Some(Ended::Stopped)),
         }
     }
 
@@ -253,7 +267,11 @@ impl<'a> Pump<'a> {
             }
             // Numbers that do not begin at 1, or that count keep-alives: not as specified, and nothing is lost.
             _ if !self.any_delivered || self.announced == Some(sequence) => self.order.skip(),
-            _ => return Err(OpcuaError::Ended(format!("notification {sequence} is lost, and the server has forgotten it"))),
+            _ => {
+                return Err(OpcuaError::Ended(format!(
+                    "notification {sequence} is lost, and the server has forgotten it"
+                )));
+            }
         }
         self.take_in()
     }
@@ -264,7 +282,10 @@ impl<'a> Pump<'a> {
         let parts = message.and_then(|message| message.notification_data).unwrap_or_default();
         for part in parts {
             if let Some(change) = part.inner_as::<StatusChangeNotification>() {
-                return Err(OpcuaError::Ended(format!("the server ended the subscription: {}", value::name(change.status))));
+                return Err(OpcuaError::Ended(format!(
+                    "the server ended the subscription: {}",
+                    value::name(change.status)
+                )));
             }
             let what = part.type_name();
             match part.into_inner_as::<DataChangeNotification>() {
@@ -329,7 +350,10 @@ impl<'a> Pump<'a> {
     fn probe(&mut self) -> Result<(), OpcuaError> {
         let silence_max = self.granted.keep_alive.saturating_mul(2) + self.settings.timeout;
         if !self.publishes.is_empty() && self.heard_at.elapsed() > silence_max {
-            return Err(OpcuaError::Timeout { step: "wait for a sign of life of the subscription", limit: silence_max });
+            return Err(OpcuaError::Timeout {
+                step: "wait for a sign of life of the subscription",
+                limit: silence_max,
+            });
         }
         if self.probes.is_empty() {
             let session = self.session.clone();

@@ -11,8 +11,8 @@ use opcua::{
     client::{
         AsyncSecureChannel, ClientConfig, IdentityToken, SessionBuilder, UARequest,
         services::{
-            ActivateSession, CloseSession, CreateMonitoredItems, CreateSession, CreateSubscription, DeleteSubscriptions,
-            Publish, Read, Republish,
+            ActivateSession, CloseSession, CreateMonitoredItems, CreateSession, CreateSubscription,
+            DeleteSubscriptions, Publish, Read, Republish,
         },
         transport::StreamConnector,
     },
@@ -187,8 +187,8 @@ impl Session {
         acknowledged: Vec<SubscriptionAcknowledgement>,
         limit: Duration,
     ) -> Result<PublishResponse, OpcuaError> {
-        let request = Publish::new_manual(LOG_ID, limit, self.token.clone(), self.channel.request_handle())
-            .acks(acknowledged);
+        let request =
+            Publish::new_manual(LOG_ID, limit, self.token.clone(), self.channel.request_handle()).acks(acknowledged);
         within("publish", limit, request.send(&self.channel)).await
     }
 
@@ -209,9 +209,13 @@ impl Session {
     pub(crate) async fn close(self, mut carrier: Carrier, subscription: Option<u32>) {
         let good_bye = async {
             if let Some(id) = subscription {
-                let request =
-                    DeleteSubscriptions::new_manual(LOG_ID, CLOSE_LIMIT, self.token.clone(), self.channel.request_handle())
-                        .subscription(id);
+                let request = DeleteSubscriptions::new_manual(
+                    LOG_ID,
+                    CLOSE_LIMIT,
+                    self.token.clone(),
+                    self.channel.request_handle(),
+                )
+                .subscription(id);
                 within("delete the subscription", CLOSE_LIMIT, request.send(&self.channel)).await?;
             }
             let request =
@@ -333,10 +337,10 @@ async fn log_in(
         ActivateSession::new_manual(endpoint.clone(), LOG_ID, limit, token.clone(), channel.request_handle())
             .identity_token(identity);
     if settings.policy != SecurityPolicy::None {
-        let key = store.read().read_own_pkey().map_err(|what| OpcuaError::Pki {
-            path: store.read().own_private_key_path(),
-            what,
-        })?;
+        let key = store
+            .read()
+            .read_own_pkey()
+            .map_err(|what| OpcuaError::Pki { path: store.read().own_private_key_path(), what })?;
         activate = activate.private_key(key);
     }
     match within("log in", limit, activate.send(channel)).await {
@@ -358,7 +362,9 @@ fn refusal(settings: &Settings, error: OpcuaError) -> OpcuaError {
         return error;
     }
     let (who, fix) = match &settings.identity {
-        Identity::Anonymous => ("an anonymous user".to_owned(), "whether it wants user and password, or user_cert_file"),
+        Identity::Anonymous => {
+            ("an anonymous user".to_owned(), "whether it wants user and password, or user_cert_file")
+        }
         Identity::Password { user, .. } => (format!("user {user:?}"), "user and password"),
         Identity::Certificate { cert_file, .. } => {
             (format!("the user certificate {}", cert_file.display()), "whether the server trusts it")

@@ -18,8 +18,8 @@ const PUBLISHING_INTERVAL: Duration = Duration::from_millis(500);
 const SAMPLING: Duration = Duration::from_millis(500);
 const QUEUE_SIZE: u32 = 100;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
-/// Every request but a publish request; keep-alive requests have their own, shorter limit.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Every request but a publish request. Below 5 s, so that a server that falls silent in the middle of one is told of in time.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 const POLICIES: [(&str, SecurityPolicy); 4] = [
     ("None", SecurityPolicy::None),
@@ -275,7 +275,8 @@ fn read_tags(tables: &mut [Table<'_>], device: Option<&DeviceId>, sampling: Dura
         };
         let twin = |other: &Tag| other.target.tag == tag.target.tag && other.target.device == tag.target.device;
         if tags.iter().any(twin) {
-            table.problem("name", format!("{} of {} is read by another tag already", tag.target.tag, tag.target.device));
+            table
+                .problem("name", format!("{} of {} is read by another tag already", tag.target.tag, tag.target.device));
             whole = false;
         }
         tags.push(tag);

@@ -54,7 +54,8 @@ fn everything_can_be_set() {
 
 #[test]
 fn security_is_left_out_only_towards_this_machine() {
-    for (host, allowed) in [("localhost", true), ("127.9.9.9", true), ("[::1]", true), ("10.0.0.9", false), ("plc", false)]
+    for (host, allowed) in
+        [("localhost", true), ("127.9.9.9", true), ("[::1]", true), ("10.0.0.9", false), ("plc", false)]
     {
         let read = read(&format!("url = \"opc.tcp://{host}:4840\""), TAG);
         assert_eq!(read.is_ok(), allowed, "{host}: {read:?}");
@@ -71,13 +72,16 @@ fn errors_name_the_key_and_the_fix() {
         ("url = \"opc.tcp://u:p@plc\"\nsecurity = \"None\"", "set user and password"),
         ("url = \"opc.tcp://:4840\"\nsecurity = \"None\"", "is expected"),
         ("url = \"opc.tcp://plc\"", "connector.security: is missing, and plc is another machine"),
-        (&format!("{url}security = \"Basic256\""), "did you mean \"Basic256Sha256\"?"),
+        (&format!("{url}security = \"Basic256Sha25\""), "did you mean \"Basic256Sha256\"?"),
         (&format!("{url}mode = \"sign\""), "connector.mode: has no meaning without security"),
         (&format!("{url}security = \"Basic256Sha256\"\nmode = \"both\""), "none of \"sign\", \"sign_and_encrypt\""),
         (&format!("{url}user = \"u\""), "connector.user: password is missing beside it"),
         (&format!("{url}password = \"p\""), "connector.password: user is missing beside it"),
         (&format!("{url}cert_file = \"c.der\""), "key_file is missing beside it"),
-        (&format!("{url}user = \"u\"\npassword = \"p\"\nuser_cert_file = \"c\"\nuser_key_file = \"k\""), "one identity"),
+        (
+            &format!("{url}user = \"u\"\npassword = \"p\"\nuser_cert_file = \"c\"\nuser_key_file = \"k\""),
+            "one identity",
+        ),
         (&format!("{url}trust_any = true\nserver_cert_file = \"s.der\""), "contradicts"),
         (&format!("{url}trust = \"all\""), "none of \"pinned\""),
         (&format!("{url}queue_size = 0"), "at least 1"),

@@ -1,0 +1,130 @@
+"""An OPC UA server (asyncua) for the tests: prints its port first, then obeys one JSON command a line.
+
+Its only argument is JSON: port (0: any), folder (certificates are made and kept there), security (names of
+SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file),
+nodes ([{id, type, value, array}]).
+Commands: {"write": [[node, type, value, status, microseconds or null], ...]}, {"sequence": [nodes], "count": n,
+"start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"forget": seconds}. Each is answered by a line.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from asyncua import Server, ua
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.crypto.uacrypto import der_from_x509, load_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+EPOCH = datetime(1970, 1, 1)
+
+
+class Users:
+    def __init__(self, users, certificate):
+        self.users, self.certificate = users, certificate
+
+    def get_user(self, iserver, username=None, password=None, certificate=None):
+        if self.certificate is not None and username is None:
+            return User(role=UserRole.User) if certificate == self.certificate else None
+        if not self.users and username is None:
+            return User(role=UserRole.User)
+        known = username in self.users and self.users[username] == password
+        return User(role=UserRole.User) if known else None
+
+
+def variant(kind, value):
+    if kind == "ByteString":
+        value = bytes(value)
+    elif kind == "DateTime":
+        value = EPOCH + timedelta(microseconds=value)
+    elif kind == "LocalizedText":
+        value = ua.LocalizedText(value, "en")
+    elif kind == "Guid":
+        import uuid
+
+        value = uuid.UUID(value)
+    elif kind == "ExtensionObject":
+        value = ua.Range(0.0, 1.0)
+    elif kind in ("Float", "Double") and isinstance(value, str):
+        value = float(value)
+    return ua.Variant(value, ua.VariantType[kind])
+
+
+def data(kind, value, status=0, micros=None):
+    time = None if micros is None else EPOCH + timedelta(microseconds=micros)
+    return ua.DataValue(variant(kind, value), StatusCode=ua.StatusCode(status), SourceTimestamp=time)
+
+
+def node_id(name):
+    return ua.NodeId(name, 2)
+
+
+async def obey(server, command):
+    if "write" in command:
+        for name, kind, value, status, micros in command["write"]:
+            await server.write_attribute_value(node_id(name), data(kind, value, status, micros))
+    elif "sequence" in command:
+        for n in range(command["start"], command["start"] + command["count"]):
+            micros = command["base_us"] + n * 1000 * command["every_ms"]
+            for name in command["sequence"]:
+                await server.write_attribute_value(node_id(name), data("Int64", n, 0, micros))
+            await asyncio.sleep(command["every_ms"] / 1000)
+    elif "state" in command:
+        state = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
+        await server.write_attribute_value(state, data("Int32", command["state"]))
+    elif "acks" in command:
+        subscriptions = server.iserver.subscription_service.subscriptions.values()
+        return [len(s._not_acknowledged_results) for s in subscriptions]
+    elif "add" in command:
+        await add(server, command["add"])
+    return "ok"
+
+
+async def add(server, nodes):
+    for node in nodes:
+        value = variant(node["type"], node["value"])
+        made = await server.nodes.objects.add_variable(node_id(node["id"]), node["id"], value)
+        await server.write_attribute_value(made.nodeid, ua.DataValue(value))
+
+
+async def main():
+    options = json.loads(sys.argv[1])
+    users, folder = options.get("users", {}), Path(options["folder"])
+    certificate = None
+    if "trusted_user_cert" in options:
+        certificate = der_from_x509(await load_certificate(Path(options["trusted_user_cert"])))
+    server = Server(user_manager=Users(users, certificate))
+    await server.init()
+    uri = "urn:forebay:test:peer"
+    await server.set_application_uri(uri)
+    server.set_endpoint(f"opc.tcp://127.0.0.1:{options['port']}/forebay/")
+    security = [ua.SecurityPolicyType[name] for name in options["security"]]
+    if any(policy != ua.SecurityPolicyType.NoSecurity for policy in security):
+        key, cert = folder / "server_key.pem", folder / "server_cert.der"
+        usage = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        await setup_self_signed_certificate(key, cert, uri, "localhost", usage, {"commonName": "Test Peer"})
+        await server.load_certificate(str(cert))
+        await server.load_private_key(str(key))
+    server.set_security_policy(security)
+    tokens = [ua.UserNameIdentityToken] if users else [ua.AnonymousIdentityToken]
+    if certificate is not None:
+        tokens = [ua.X509IdentityToken]
+    server.set_identity_tokens(tokens)
+    await server.register_namespace("urn:forebay:test")
+    await add(server, options["nodes"])
+    await server.start()
+    print(server.bserver.port, flush=True)
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 22)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        print(json.dumps(await obey(server, json.loads(line))), flush=True)
+    await server.stop()
+
+
+logging.basicConfig(level=logging.CRITICAL)
+asyncio.run(main())
