@@ -17,6 +17,8 @@ const PORT: u16 = 4840;
 const PUBLISHING_INTERVAL: Duration = Duration::from_millis(500);
 const SAMPLING: Duration = Duration::from_millis(500);
 const QUEUE_SIZE: u32 = 100;
+/// After three quarters of it the channel's keys are renewed.
+const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Every request but a publish request. Below 5 s, so that a server that falls silent in the middle of one is told of in time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
@@ -43,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) queue_size: u32,
     pub(crate) session_timeout: Duration,
     pub(crate) timeout: Duration,
+    pub(crate) channel_lifetime: Duration,
     pub(crate) tags: Vec<Tag>,
 }
 
@@ -100,6 +103,7 @@ impl Settings {
         }
         let session_timeout = interval(connector, "session_timeout", SESSION_TIMEOUT);
         let timeout = interval(connector, "timeout", REQUEST_TIMEOUT);
+        let channel_lifetime = interval(connector, "channel_lifetime", CHANNEL_LIFETIME);
         if tags.is_empty() {
             connector.problem("tag", "nothing to read: add a [[connector.tag]] with name and node");
         }
@@ -116,6 +120,7 @@ impl Settings {
             queue_size: (queue_size > 0).then_some(queue_size)?,
             session_timeout: session_timeout?,
             timeout: timeout?,
+            channel_lifetime: channel_lifetime?,
             tags: tags.filter(|tags| !tags.is_empty())?,
         })
     }

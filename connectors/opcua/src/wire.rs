@@ -32,8 +32,6 @@ const CHUNKS_MAX: usize = 512;
 const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 const STRING_BYTES_MAX: usize = 4 * 1024 * 1024;
 const ARRAY_ELEMENTS_MAX: usize = 100_000;
-/// After three quarters of it the keys are renewed.
-const CHANNEL_LIFETIME_MS: u32 = 600_000;
 
 /// A type, a size: the head of every chunk.
 const HEAD_BYTES: usize = 8;
@@ -49,7 +47,7 @@ pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
         .product_uri("urn:forebay")
         .session_name(format!("forebay {}", settings.name))
         .request_timeout(settings.timeout)
-        .channel_lifetime(CHANNEL_LIFETIME_MS)
+        .channel_lifetime(u32::try_from(settings.channel_lifetime.as_millis()).unwrap_or(u32::MAX))
         .max_chunk_size(CHUNK_BYTES_MAX)
         .max_incoming_chunk_size(CHUNK_BYTES_MAX)
         .max_chunk_count(CHUNKS_MAX)

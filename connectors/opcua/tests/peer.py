@@ -2,9 +2,10 @@
 
 Its only argument is JSON: port (0: any), folder (certificates are made and kept there), security (names of
 SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file),
-nodes ([{id, type, value, array}]).
+nodes ([{id, type, value, us: source time}]).
 Commands: {"write": [[node, type, value, status, microseconds or null], ...]}, {"sequence": [nodes], "count": n,
-"start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"forget": seconds}. Each is answered by a line.
+"start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
+subscriptions). Each is answered by a line.
 """
 
 import asyncio
@@ -79,6 +80,9 @@ async def obey(server, command):
     elif "acks" in command:
         subscriptions = server.iserver.subscription_service.subscriptions.values()
         return [len(s._not_acknowledged_results) for s in subscriptions]
+    elif "drop" in command:
+        service = server.iserver.subscription_service
+        await service.delete_subscriptions(list(service.subscriptions))
     elif "add" in command:
         await add(server, command["add"])
     return "ok"
@@ -88,7 +92,7 @@ async def add(server, nodes):
     for node in nodes:
         value = variant(node["type"], node["value"])
         made = await server.nodes.objects.add_variable(node_id(node["id"]), node["id"], value)
-        await server.write_attribute_value(made.nodeid, ua.DataValue(value))
+        await server.write_attribute_value(made.nodeid, data(node["type"], node["value"], 0, node.get("us")))
 
 
 async def main():

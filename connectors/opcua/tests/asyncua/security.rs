@@ -1,11 +1,9 @@
 //! Policies, certificates and logins, against asyncua.
 
-mod harness;
-
 use std::{fs, path::Path};
 
+use crate::harness::{Peer, Rig};
 use forebay_schemas::Value;
-use harness::{Peer, Rig};
 use serde_json::{Value as Json, json};
 
 const FORCE: &[(&str, &str)] = &[("force", "ns=2;s=Force")];
@@ -155,4 +153,26 @@ async fn unusable_files_of_our_own_stop_the_connector() {
     fs::write(folder.path().join("broken.pem"), "-----BEGIN PRIVATE KEY-----\nxx\n").unwrap();
     let why = Rig::start(&own("none.der", "broken.pem", ""), FORCE).failure().await;
     assert!(why.contains("broken.pem") && why.contains("PKCS #8"), "{why}");
+}
+
+#[tokio::test]
+async fn keys_are_renewed_while_values_flow() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut peer = Peer::start(options(folder.path(), &POLICIES)).await;
+    let more = format!(
+        "security = \"Basic256Sha256\"\nchannel_lifetime = \"2s\"\nserver_cert_file = {:?}",
+        folder.path().join("server_cert.der")
+    );
+    let rig = Rig::start(&keys(&peer, folder.path(), &more), FORCE);
+    rig.samples(1, 0).await;
+    let from = rig.count();
+    // Six seconds: longer than three lifetimes of a key.
+    for n in 0..60 {
+        peer.tell(json!({"write": [["Force", "Double", n, 0, 1_780_000_000_000_000_i64 + n]]})).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let values: Vec<_> = rig.samples(60, from).await.into_iter().map(|sample| sample.value.unwrap()).collect();
+    assert_eq!(values, (0..60).map(|n| Value::F64(f64::from(n))).collect::<Vec<_>>());
+    assert_eq!(rig.link_changes(), 1, "the link stays up");
+    rig.stop().await;
 }

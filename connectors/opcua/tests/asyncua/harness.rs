@@ -22,11 +22,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Enough for a Python server to start on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A server in a process of its own, ended with this value.
-pub struct Peer {
-    pub port: u16,
+pub(crate) struct Peer {
+    pub(crate) port: u16,
     options: Json,
     child: Child,
     stdin: ChildStdin,
@@ -34,7 +34,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub async fn start(options: Json) -> Self {
+    pub(crate) async fn start(options: Json) -> Self {
         let python = std::env::var("FOREBAY_TEST_PYTHON").expect(
             "FOREBAY_TEST_PYTHON is not set: name a Python that has asyncua 2.1 (pip install asyncua), or run `cargo xtask test`",
         );
@@ -54,29 +54,29 @@ impl Peer {
         Self { port, options, child, stdin, lines }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("opc.tcp://127.0.0.1:{}/forebay/", self.port)
     }
 
-    pub async fn tell(&mut self, command: Json) -> Json {
+    pub(crate) async fn tell(&mut self, command: Json) -> Json {
         self.stdin.write_all(format!("{command}\n").as_bytes()).await.unwrap();
         let line = timeout(PATIENCE, self.lines.next_line()).await.expect("the peer does not answer").unwrap();
         serde_json::from_str(&line.expect("the peer ended")).unwrap()
     }
 
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
     /// A new server on the port of the one that was killed.
-    pub async fn again(&mut self, nodes: Json) {
+    pub(crate) async fn again(&mut self, nodes: Json) {
         self.options["port"] = json!(self.port);
         self.options["nodes"] = nodes;
         *self = Self::start(self.options.clone()).await;
     }
 
     /// Stops or continues the process, as a frozen server would.
-    pub async fn signal(&self, signal: &str) {
+    pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("the peer runs").to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
     }
@@ -90,7 +90,7 @@ struct Got {
 }
 
 /// A connector at work, and the gateway's end of its outlet.
-pub struct Rig {
+pub(crate) struct Rig {
     got: Arc<Got>,
     open: watch::Sender<bool>,
     stop: CancellationToken,
@@ -99,7 +99,7 @@ pub struct Rig {
 }
 
 /// The configuration of a connector, read as the gateway does.
-pub fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_connectors::Connector> {
+pub(crate) fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_connectors::Connector> {
     let mut text = format!("[[connector]]\nname = \"press\"\ndevice = \"press-3\"\n{keys}\n");
     for (name, node) in tags {
         text += &format!("[[connector.tag]]\nname = \"{name}\"\nnode = \"{node}\"\n");
@@ -119,7 +119,7 @@ pub fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_connector
 }
 
 impl Rig {
-    pub fn start(keys: &str, tags: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(keys: &str, tags: &[(&str, &str)]) -> Self {
         let connector = configure(keys, tags);
         let (end, mut deliveries): (Outlet, _) = outlet(1);
         let (open, mut gate) = watch::channel(true);
@@ -143,12 +143,17 @@ impl Rig {
     }
 
     /// Whether the gateway takes deliveries.
-    pub fn gate(&self, open: bool) {
+    pub(crate) fn gate(&self, open: bool) {
         self.open.send(open).unwrap();
     }
 
     /// Waits until what has come from the `from`th parcel on is enough.
-    pub async fn until<T>(&self, what: &str, from: usize, enough: impl Fn(&[(Instant, Parcel)]) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(
+        &self,
+        what: &str,
+        from: usize,
+        enough: impl Fn(&[(Instant, Parcel)]) -> Option<T>,
+    ) -> T {
         let waiting = async {
             loop {
                 let news = self.got.news.notified();
@@ -166,13 +171,18 @@ impl Rig {
         }
     }
 
+    /// Links that went or came so far.
+    pub(crate) fn link_changes(&self) -> usize {
+        self.got.parcels.lock().unwrap().iter().filter(|(_, parcel)| matches!(parcel, Parcel::Link(_))).count()
+    }
+
     /// Parcels so far.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.got.parcels.lock().unwrap().len()
     }
 
     /// Waits for `n` samples from the `from`th parcel on, and answers all that are there.
-    pub async fn samples(&self, n: usize, from: usize) -> Vec<Sample> {
+    pub(crate) async fn samples(&self, n: usize, from: usize) -> Vec<Sample> {
         self.until(&format!("{n} samples"), from, |parcels| {
             let samples = samples_of(parcels);
             (samples.len() >= n).then_some(samples)
@@ -181,7 +191,7 @@ impl Rig {
     }
 
     /// Waits for a link that went, and answers when and why.
-    pub async fn down(&self, from: usize) -> (Instant, String) {
+    pub(crate) async fn down(&self, from: usize) -> (Instant, String) {
         self.until("link down", from, |parcels| {
             parcels.iter().find_map(|(at, parcel)| match parcel {
                 Parcel::Link(LinkChange { down: Some(why), .. }) => Some((*at, why.clone())),
@@ -192,7 +202,7 @@ impl Rig {
     }
 
     /// Waits for a link that came.
-    pub async fn up(&self, from: usize) {
+    pub(crate) async fn up(&self, from: usize) {
         self.until("link up", from, |parcels| {
             parcels.iter().find(|(_, parcel)| matches!(parcel, Parcel::Link(LinkChange { down: None, .. }))).map(drop)
         })
@@ -200,7 +210,7 @@ impl Rig {
     }
 
     /// Stops the connector and waits for its end.
-    pub async fn stop(mut self) -> Vec<Sample> {
+    pub(crate) async fn stop(mut self) -> Vec<Sample> {
         self.stop.cancel();
         let ended = timeout(PATIENCE, self.running.join_next()).await.expect("the connector does not stop");
         ended.unwrap().unwrap().unwrap();
@@ -210,13 +220,13 @@ impl Rig {
     }
 
     /// Waits for the end of a connector that cannot go on.
-    pub async fn failure(mut self) -> String {
+    pub(crate) async fn failure(mut self) -> String {
         let ended = timeout(PATIENCE, self.running.join_next()).await.expect("the connector goes on");
         ended.unwrap().unwrap().unwrap_err().to_string()
     }
 }
 
-pub fn samples_of(parcels: &[(Instant, Parcel)]) -> Vec<Sample> {
+pub(crate) fn samples_of(parcels: &[(Instant, Parcel)]) -> Vec<Sample> {
     let samples = parcels.iter().flat_map(|(_, parcel)| match parcel {
         Parcel::Samples(samples) => samples.as_slice(),
         Parcel::Link(_) => &[],

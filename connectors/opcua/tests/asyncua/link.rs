@@ -1,12 +1,10 @@
 //! Links that go and come, against asyncua, and servers that are none.
 
-mod harness;
-
 use std::time::Duration;
 
+use crate::harness::{PATIENCE, Peer, Rig};
 use forebay_connectors::Sample;
 use forebay_schemas::Value;
-use harness::{PATIENCE, Peer, Rig};
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -51,17 +49,16 @@ async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
     assert!(down_at - killed_at < TOLD_WITHIN, "{:?}: {why}", down_at - killed_at);
     // A is as it was, to the source time; B has changed while the server was away.
     let from = rig.count();
-    let before = [json!({"id": "A", "type": "Int64", "value": 0}), json!({"id": "B", "type": "Int64", "value": 0})];
-    peer.again(json!(before)).await;
+    let a = json!({"id": "A", "type": "Int64", "value": 1, "us": BASE_US + 1});
+    let b = json!({"id": "B", "type": "Int64", "value": 5, "us": BASE_US + 5});
+    peer.again(json!([a, b])).await;
     rig.up(from).await;
-    let from_up = rig.count();
-    peer.tell(json!({"write": [write("A", 2), write("B", 2)]})).await;
-    rig.until("both", from_up, |parcels| {
-        let samples = harness::samples_of(parcels);
-        (values(&samples, "a").contains(&Value::I64(2)) && values(&samples, "b").contains(&Value::I64(2))).then_some(())
-    })
-    .await;
-    rig.stop().await;
+    assert_eq!(values(&rig.samples(1, from).await, "b"), [Value::I64(5)]);
+    peer.tell(json!({"write": [write("A", 6)]})).await;
+    rig.samples(2, from).await;
+    let all = rig.stop().await;
+    assert_eq!(values(&all, "a"), [Value::I64(0), Value::I64(1), Value::I64(6)]);
+    assert_eq!(values(&all, "b"), [Value::I64(0), Value::I64(1), Value::I64(5)]);
 }
 
 #[tokio::test]
@@ -106,7 +103,7 @@ async fn a_silent_server_is_told_of_within_five_seconds() {
     rig.up(from).await;
     peer.tell(json!({"write": [write("A", 7)]})).await;
     rig.until("the new value", from, |parcels| {
-        values(&harness::samples_of(parcels), "a").contains(&Value::I64(7)).then_some(())
+        values(&crate::harness::samples_of(parcels), "a").contains(&Value::I64(7)).then_some(())
     })
     .await;
     rig.stop().await;
@@ -123,6 +120,24 @@ async fn a_server_that_says_it_shuts_down_is_a_lost_link() {
     assert!(why.contains("the server is shutting down"), "{why}");
     peer.tell(json!({"state": 0})).await;
     rig.up(from).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_server_drops_is_made_again() {
+    let mut peer = Peer::start(options()).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples(2, 0).await;
+    let from = rig.count();
+    peer.tell(json!({"drop": true})).await;
+    let (_, why) = rig.down(from).await;
+    assert!(why.contains("subscription") || why.contains("BadNoSubscription"), "{why}");
+    rig.up(from).await;
+    peer.tell(json!({"write": [write("A", 3)]})).await;
+    rig.until("the new value", from, |parcels| {
+        values(&crate::harness::samples_of(parcels), "a").contains(&Value::I64(3)).then_some(())
+    })
+    .await;
     rig.stop().await;
 }
 

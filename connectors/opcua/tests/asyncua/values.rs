@@ -1,10 +1,8 @@
 //! Values, times, types, statuses and acknowledgements, against asyncua.
 
-mod harness;
-
+use crate::harness::{Peer, Rig, configure};
 use forebay_connectors::Sample;
 use forebay_schemas::{Quality, Timestamp, Value};
-use harness::{Peer, Rig, configure};
 use serde_json::{Value as Json, json};
 
 const FAST: &str = "publishing_interval = \"100ms\"\nsampling = \"10ms\"";
@@ -177,6 +175,21 @@ async fn nothing_is_acknowledged_before_its_receipt_and_a_full_gateway_loses_not
     rig.stop().await;
     let subscriptions = peer.tell(json!({"acks": true})).await;
     assert_eq!(subscriptions, json!([]), "the subscription is deleted at the end");
+}
+
+#[tokio::test]
+async fn thousands_of_tags_are_read_in_pieces() {
+    let names: Vec<String> = (0..2500).map(|n| format!("N{n}")).collect();
+    let nodes: Json = names.iter().map(|name| json!({"id": name, "type": "Double", "value": 0.5})).collect();
+    let peer = Peer::start(options(nodes)).await;
+    let ids: Vec<String> = names.iter().map(|name| format!("ns=2;s={name}")).collect();
+    let tags: Vec<(&str, &str)> = names.iter().zip(&ids).map(|(name, id)| (name.as_str(), id.as_str())).collect();
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
+    let samples = rig.samples(2500, 0).await;
+    let mut rules: Vec<usize> = samples.iter().map(|sample| sample.rule.0).collect();
+    rules.sort_unstable();
+    assert_eq!(rules, (0..2500).collect::<Vec<_>>());
+    rig.stop().await;
 }
 
 #[test]
