@@ -48,7 +48,9 @@ pub(crate) enum OpcuaError {
     )]
     NotThePinned { pinned: PathBuf, thumbprint: String, rejected: PathBuf },
     /// A server that speaks of security and shows no certificate, or a broken one.
-    #[error("the server's certificate cannot be read: {0}")]
+    #[error(
+        "the server's certificate cannot be read ({0}): one X.509 certificate is expected, chains are not supported"
+    )]
     BadCertificate(String),
     /// A file of the certificate store.
     #[error("{}: {what}", path.display())]

@@ -148,3 +148,7 @@ impl Item {
         self.tag.target.failed(status)
     }
 }
+
+#[cfg(test)]
+#[path = "items_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-/// Puts notifications back in order. Holds at most as many as there are publish requests under way.
+/// Puts notifications back in order; how many it may hold is the caller's to bound.
 #[derive(Debug)]
 pub(crate) struct Order<T> {
     next: u32,
@@ -31,6 +31,11 @@ impl<T> Order<T> {
         let found = self.held.remove_entry(&self.next)?;
         self.next = if self.next == u32::MAX { 1 } else { self.next + 1 };
         Some(found)
+    }
+
+    /// Notifications that wait for an earlier one.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// The number that others wait for.

@@ -1,7 +1,7 @@
 //! Certificates on disk: our own, and those of servers.
 //!
 //! `<pki_dir>` holds `own/cert.der` and `private/private.pem` (made at the first use unless given), `trusted`, `rejected`,
-//! and `session`, which is the library's own store and is filled anew before each connection with the one certificate
+//! and `session/<connector>`, which is the library's own store and is filled anew before each connection with the one certificate
 //! accepted here. Kept here: a server's certificate is taken only if its very bytes are trusted (or `trust_any` is
 //! written), so host name, issuer and expiry add nothing and are not checked: controllers with a wrong clock or an old
 //! certificate go on, with a warning. Certificate authorities and chains are not followed; the library reads single
@@ -10,6 +10,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf, absolute},
+    sync::{Mutex, PoisonError},
 };
 
 use forebay_connectors::Clock;
@@ -32,10 +33,14 @@ const KEY_BITS: u32 = 2048;
 const REJECTED_MAX: usize = 100;
 const CERTIFICATE_BYTES_MAX: u64 = 1024 * 1024;
 
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// A certificate store that is ready.
 #[derive(Clone)]
 pub(crate) struct Pki {
     dir: PathBuf,
+    /// The library's store of this connector.
+    session: PathBuf,
     own_cert: PathBuf,
     own_key: PathBuf,
     trust: Trust,
@@ -46,18 +51,23 @@ impl Pki {
     /// Makes the folders, and our own certificate where there is none.
     pub(crate) fn prepare(settings: &PkiSettings, clock: Clock) -> Result<Self, OpcuaError> {
         let dir = absolute(&settings.dir).map_err(|error| failed(&settings.dir, error))?;
-        for folder in ["trusted", "rejected", "session/trusted", "session/rejected"] {
-            make_folder(&dir.join(folder))?;
+        let session = dir.join("session").join(&settings.segment);
+        for folder in [dir.join("trusted"), dir.join("rejected"), session.join("rejected")] {
+            make_folder(&folder)?;
         }
         let given = settings.own.is_some();
         let (cert, key) =
             settings.own.clone().unwrap_or_else(|| (dir.join("own/cert.der"), dir.join("private/private.pem")));
         let own_cert = absolute(&cert).map_err(|error| failed(&cert, error))?;
         let own_key = absolute(&key).map_err(|error| failed(&key, error))?;
-        if !given && !own_cert.exists() && !own_key.exists() {
+        // Two connectors that share a folder share a certificate.
+        let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        // The key is written last: without one, a certificate beside it is of no use.
+        if !given && !own_key.exists() {
             create_own(&own_cert, &own_key, &settings.application_uri)?;
         }
-        let pki = Self { dir, own_cert, own_key, trust: settings.trust.clone(), clock };
+        drop(making);
+        let pki = Self { dir, session, own_cert, own_key, trust: settings.trust.clone(), clock };
         pki.check_own(&settings.application_uri)?;
         Ok(pki)
     }
@@ -153,8 +163,7 @@ impl Pki {
     }
 
     fn session_store(&self, cert: &X509, shown: &ByteString) -> Result<CertificateStore, OpcuaError> {
-        let session = self.dir.join("session");
-        let trusted = session.join("trusted");
+        let trusted = self.session.join("trusted");
         if trusted.exists() {
             fs::remove_dir_all(&trusted).map_err(|error| failed(&trusted, error))?;
         }
@@ -162,7 +171,7 @@ impl Pki {
         let path = trusted.join(CertificateStore::cert_file_name(cert));
         fs::write(&path, shown.as_ref()).map_err(|error| failed(&path, error))?;
         let (mut store, own, key) = CertificateStore::new_with_x509_data(
-            &session,
+            &self.session,
             false,
             Some(&self.own_cert),
             Some(&self.own_key),
@@ -193,7 +202,7 @@ fn create_own(cert: &Path, key: &Path, application_uri: &str) -> Result<(), Opcu
         alt_host_names: X509Data::alt_host_names(application_uri, None, false, true, false),
         certificate_duration_days: OWN_DAYS,
     };
-    let made = CertificateStore::create_certificate_and_key(&data, false, cert, key);
+    let made = CertificateStore::create_certificate_and_key(&data, true, cert, key);
     made.map_err(|what| OpcuaError::Pki { path: cert.to_owned(), what })?;
     // The library separates lines by carriage returns alone, which other tools do not read.
     let pem = fs::read_to_string(key).map_err(|error| failed(key, error))?;

@@ -210,7 +210,7 @@ impl<'a> Pump<'a> {
     /// Keeps as many publish requests at the server as there is room for their answers.
     fn ask(&mut self) {
         let limit = self.granted.keep_alive.saturating_mul(WINDOW as u32 + 1) + self.settings.timeout;
-        while self.publishes.len() + self.queue.len() + self.deliveries.len() < self.window {
+        while self.publishes.len() + self.order.held() + self.queue.len() + self.deliveries.len() < self.window {
             if self.publishes.is_empty() {
                 self.heard_at = Instant::now();
             }

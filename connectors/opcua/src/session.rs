@@ -37,6 +37,8 @@ use crate::{
 
 /// The library's number of a session, for its log lines only.
 const LOG_ID: u32 = 0;
+/// Whatever a server grants, its subscription has to be heard of this often.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(3600);
 /// Good-byes to a server that may be gone.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -155,7 +157,7 @@ impl Session {
         let granted = within("create the subscription", self.timeout, request.send(&self.channel)).await?;
         let interval_ms = granted.revised_publishing_interval;
         let interval = Duration::try_from_secs_f64(interval_ms / 1000.0).unwrap_or(interval);
-        let keep_alive = interval.saturating_mul(granted.revised_max_keep_alive_count.max(1));
+        let keep_alive = interval.saturating_mul(granted.revised_max_keep_alive_count.max(1)).min(KEEP_ALIVE_MAX);
         Ok(Granted { id: granted.subscription_id, keep_alive })
     }
 

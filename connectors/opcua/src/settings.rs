@@ -60,6 +60,8 @@ pub(crate) enum Identity {
 /// Certificates.
 #[derive(Debug, Clone)]
 pub(crate) struct PkiSettings {
+    /// The connector's name for a path: connectors may share a folder.
+    pub(crate) segment: String,
     pub(crate) dir: PathBuf,
     pub(crate) own: Option<(PathBuf, PathBuf)>,
     pub(crate) application_uri: String,
@@ -257,7 +259,7 @@ fn pki(connector: &mut Table<'_>, name: &str) -> Option<PkiSettings> {
         None if any => Trust::Any,
         None => Trust::Pinned,
     };
-    Some(PkiSettings { dir, own: own?, application_uri, trust })
+    Some(PkiSettings { segment: path_segment(name), dir, own: own?, application_uri, trust })
 }
 
 fn interval(connector: &mut Table<'_>, key: &'static str, default: Duration) -> Option<Duration> {

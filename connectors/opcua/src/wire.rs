@@ -28,10 +28,10 @@ use crate::settings::Settings;
 
 /// Largest chunk in either direction.
 const CHUNK_BYTES_MAX: usize = 65_535;
-const CHUNKS_MAX: usize = 512;
-const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
-const STRING_BYTES_MAX: usize = 4 * 1024 * 1024;
-const ARRAY_ELEMENTS_MAX: usize = 100_000;
+const CHUNKS_MAX: usize = 128;
+const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const STRING_BYTES_MAX: usize = 1024 * 1024;
+const ARRAY_ELEMENTS_MAX: usize = 65_536;
 
 /// A type, a size: the head of every chunk.
 const HEAD_BYTES: usize = 8;

@@ -5,7 +5,7 @@ SecurityPolicyType), users ({name: password}; anonymous logins are refused then)
 nodes ([{id, type, value, us: source time}]).
 Commands: {"write": [[node, type, value, status, microseconds or null], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
-subscriptions). Each is answered by a line.
+subscriptions), {"opened": true} (how often a channel was opened or renewed). Each is answered by a line.
 """
 
 import asyncio
@@ -19,9 +19,22 @@ from asyncua import Server, ua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.crypto.uacrypto import der_from_x509, load_certificate
+from asyncua.server.uaprocessor import UaProcessor
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 EPOCH = datetime(1970, 1, 1)
+
+
+OPENED = 0
+
+
+def count_opened(processor, *arguments, open_channel=UaProcessor.open_secure_channel):
+    global OPENED
+    OPENED += 1
+    return open_channel(processor, *arguments)
+
+
+UaProcessor.open_secure_channel = count_opened
 
 
 class Users:
@@ -80,6 +93,8 @@ async def obey(server, command):
     elif "acks" in command:
         subscriptions = server.iserver.subscription_service.subscriptions.values()
         return [len(s._not_acknowledged_results) for s in subscriptions]
+    elif "opened" in command:
+        return OPENED
     elif "drop" in command:
         service = server.iserver.subscription_service
         await service.delete_subscriptions(list(service.subscriptions))

@@ -128,6 +128,20 @@ async fn a_user_certificate_logs_in() {
 }
 
 #[tokio::test]
+async fn connectors_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::start(options(folder.path(), &POLICIES)).await;
+    let pinned =
+        format!("security = \"Basic256Sha256\"\nserver_cert_file = {:?}", folder.path().join("server_cert.der"));
+    let keys = keys(&peer, folder.path(), &format!("{pinned}\napplication_uri = \"urn:plant:collector\""));
+    let rigs = [Rig::start(&keys, FORCE), Rig::start(&keys.replace("press", "mill"), FORCE)];
+    for rig in rigs {
+        rig.samples(1, 0).await;
+        rig.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_a_server_does_not_offer_is_named_with_what_it_does() {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::start(options(folder.path(), &["NoSecurity", "Basic256Sha256_Sign"])).await;
@@ -174,5 +188,7 @@ async fn keys_are_renewed_while_values_flow() {
     let values: Vec<_> = rig.samples(60, from).await.into_iter().map(|sample| sample.value.unwrap()).collect();
     assert_eq!(values, (0..60).map(|n| Value::F64(f64::from(n))).collect::<Vec<_>>());
     assert_eq!(rig.link_changes(), 1, "the link stays up");
+    let opened = peer.tell(json!({"opened": true})).await.as_u64().unwrap();
+    assert!(opened >= 4, "discovery, the session's channel, and at least two renewals: {opened}");
     rig.stop().await;
 }
