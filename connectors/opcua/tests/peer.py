@@ -2,8 +2,8 @@
 
 Its only argument is JSON: port (0: any), folder (certificates are made and kept there), security (names of
 SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file),
-nodes ([{id, type, value, us: source time}]).
-Commands: {"write": [[node, type, value, status, microseconds or null], ...]}, {"sequence": [nodes], "count": n,
+nodes ([{id, type, value, us: source time}]). Times are microseconds or null.
+Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
 subscriptions), {"opened": true} (how often a channel was opened or renewed). Each is answered by a line.
 """
@@ -68,9 +68,17 @@ def variant(kind, value):
     return ua.Variant(value, ua.VariantType[kind])
 
 
-def data(kind, value, status=0, micros=None):
-    time = None if micros is None else EPOCH + timedelta(microseconds=micros)
-    return ua.DataValue(variant(kind, value), StatusCode=ua.StatusCode(status), SourceTimestamp=time)
+def time(micros):
+    return None if micros is None else EPOCH + timedelta(microseconds=micros)
+
+
+def data(kind, value, status=0, source=None, server=None):
+    return ua.DataValue(
+        variant(kind, value),
+        StatusCode=ua.StatusCode(status),
+        SourceTimestamp=time(source),
+        ServerTimestamp=time(server),
+    )
 
 
 def node_id(name):
@@ -79,8 +87,8 @@ def node_id(name):
 
 async def obey(server, command):
     if "write" in command:
-        for name, kind, value, status, micros in command["write"]:
-            await server.write_attribute_value(node_id(name), data(kind, value, status, micros))
+        for name, *value in command["write"]:
+            await server.write_attribute_value(node_id(name), data(*value))
     elif "sequence" in command:
         for n in range(command["start"], command["start"] + command["count"]):
             micros = command["base_us"] + n * 1000 * command["every_ms"]

@@ -100,7 +100,8 @@ pub(crate) struct Rig {
 
 /// The configuration of a connector, read as the gateway does.
 pub(crate) fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_connectors::Connector> {
-    let mut text = format!("[[connector]]\nname = \"press\"\ndevice = \"press-3\"\n{keys}\n");
+    let name = if keys.contains("\nname = ") { "" } else { "name = \"press\"" };
+    let mut text = format!("[[connector]]\n{name}\ndevice = \"press-3\"\n{keys}\n");
     for (name, node) in tags {
         text += &format!("[[connector.tag]]\nname = \"{name}\"\nnode = \"{node}\"\n");
     }

@@ -134,7 +134,7 @@ async fn connectors_share_a_folder() {
     let pinned =
         format!("security = \"Basic256Sha256\"\nserver_cert_file = {:?}", folder.path().join("server_cert.der"));
     let keys = keys(&peer, folder.path(), &format!("{pinned}\napplication_uri = \"urn:plant:collector\""));
-    let rigs = [Rig::start(&keys, FORCE), Rig::start(&keys.replace("press", "mill"), FORCE)];
+    let rigs = [Rig::start(&keys, FORCE), Rig::start(&format!("{keys}\nname = \"mill\""), FORCE)];
     for rig in rigs {
         rig.samples(1, 0).await;
         rig.stop().await;
