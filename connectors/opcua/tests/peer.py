@@ -5,7 +5,7 @@ SecurityPolicyType), users ({name: password}; anonymous logins are refused then)
 nodes ([{id, type, value, us: source time}]). Times are microseconds or null.
 Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
-subscriptions), {"opened": true} (how often a channel was opened or renewed). Each is answered by a line.
+subscriptions), {"trouble": "swap" or "lose"}, {"opened": true} (how often a channel was opened or renewed). Each is answered by a line.
 """
 
 import asyncio
@@ -35,6 +35,31 @@ def count_opened(processor, *arguments, open_channel=UaProcessor.open_secure_cha
 
 
 UaProcessor.open_secure_channel = count_opened
+
+
+HELD = None
+TROUBLE = None
+
+
+async def forward(processor, result, request, send=UaProcessor.forward_publish_response):
+    """Sends the next notification after the one that follows it ("swap"), or never ("lose")."""
+    global HELD, TROUBLE
+    if TROUBLE and result.NotificationMessage.NotificationData:
+        if TROUBLE == "swap":
+            HELD = (result, request)
+        else:
+            subscription = processor.iserver.subscription_service.subscriptions[result.SubscriptionId]
+            subscription._not_acknowledged_results.pop(result.NotificationMessage.SequenceNumber)
+        TROUBLE = None
+        return
+    await send(processor, result, request)
+    if HELD and result.NotificationMessage.NotificationData:
+        late, HELD = HELD, None
+        await asyncio.sleep(0.3)
+        await send(processor, *late)
+
+
+UaProcessor.forward_publish_response = forward
 
 
 class Users:
@@ -101,6 +126,9 @@ async def obey(server, command):
     elif "acks" in command:
         subscriptions = server.iserver.subscription_service.subscriptions.values()
         return [len(s._not_acknowledged_results) for s in subscriptions]
+    elif "trouble" in command:
+        global TROUBLE
+        TROUBLE = command["trouble"]
     elif "opened" in command:
         return OPENED
     elif "drop" in command:

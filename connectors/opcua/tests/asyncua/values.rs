@@ -180,6 +180,38 @@ async fn nothing_is_acknowledged_before_its_receipt_and_a_full_gateway_loses_not
 }
 
 #[tokio::test]
+async fn notifications_in_the_wrong_order_are_put_right_and_asked_for_again_but_never_doubled() {
+    let mut peer = Peer::start(options(numbers(&["A"]))).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples(1, 0).await;
+    let from = rig.count();
+    for round in 0..3 {
+        peer.tell(json!({"trouble": "swap"})).await;
+        let start = 1 + round * 40;
+        peer.tell(json!({"sequence": ["A"], "start": start, "count": 40, "every_ms": 20, "base_us": BASE_US})).await;
+    }
+    let samples = rig.samples(120, from).await;
+    let values: Vec<_> = samples.iter().map(|sample| sample.value.clone().unwrap()).collect();
+    assert_eq!(values, (1..=120).map(Value::I64).collect::<Vec<_>>());
+    assert_eq!(rig.link_changes(), 1, "the link stays up");
+    assert_eq!(rig.stop().await.len(), 121);
+}
+
+#[tokio::test]
+async fn a_notification_that_is_gone_for_good_is_a_lost_link() {
+    let mut peer = Peer::start(options(numbers(&["A"]))).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples(1, 0).await;
+    let from = rig.count();
+    peer.tell(json!({"trouble": "lose"})).await;
+    peer.tell(json!({"sequence": ["A"], "start": 1, "count": 40, "every_ms": 20, "base_us": BASE_US})).await;
+    let (_, why) = rig.down(from).await;
+    assert!(why.contains("is lost, and the server has forgotten it"), "{why}");
+    rig.up(from).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn thousands_of_tags_are_read_in_pieces() {
     let names: Vec<String> = (0..1200).map(|n| format!("N{n}")).collect();
     let nodes: Json = names.iter().map(|name| json!({"id": name, "type": "Double", "value": 0.5})).collect();
