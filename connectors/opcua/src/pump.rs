@@ -42,8 +42,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 /// How often what the server refused is asked for again.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
-/// The server tells that a subscription lives at least this often.
-const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// The server tells that a subscription lives at least this often; after twice as long it is taken for lost.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long the gateway may take nothing before the server gives the subscription up.
 const LIFETIME: Duration = Duration::from_secs(300);
 const NOTIFICATIONS_MAX: u32 = 1000;
@@ -348,7 +348,7 @@ impl<'a> Pump<'a> {
     }
 
     fn probe(&mut self) -> Result<(), OpcuaError> {
-        let silence_max = self.granted.keep_alive.saturating_mul(2) + self.settings.timeout;
+        let silence_max = self.granted.keep_alive.saturating_mul(2);
         if !self.publishes.is_empty() && self.heard_at.elapsed() > silence_max {
             return Err(OpcuaError::Timeout {
                 step: "wait for a sign of life of the subscription",

@@ -1,7 +1,7 @@
 """An OPC UA server (asyncua) for the tests: prints its port first, then obeys one JSON command a line.
 
 Its only argument is JSON: port (0: any), folder (certificates are made and kept there), security (names of
-SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file),
+SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file), publish_requests (the most it keeps),
 nodes ([{id, type, value, us: source time}]). Times are microseconds or null.
 Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
@@ -152,6 +152,8 @@ async def main():
     certificate = None
     if "trusted_user_cert" in options:
         certificate = der_from_x509(await load_certificate(Path(options["trusted_user_cert"])))
+    if "publish_requests" in options:
+        UaProcessor.publish_request_limit = lambda processor, subscriptions: options["publish_requests"]
     server = Server(user_manager=Users(users, certificate))
     await server.init()
     uri = "urn:forebay:test:peer"

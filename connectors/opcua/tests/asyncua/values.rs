@@ -212,6 +212,22 @@ async fn a_notification_that_is_gone_for_good_is_a_lost_link() {
 }
 
 #[tokio::test]
+async fn a_server_that_keeps_one_publish_request_is_enough() {
+    let mut options = options(numbers(&["A"]));
+    options["publish_requests"] = json!(1);
+    let mut peer = Peer::start(options).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples(1, 0).await;
+    let from = rig.count();
+    peer.tell(json!({"sequence": ["A"], "start": 1, "count": 60, "every_ms": 20, "base_us": BASE_US})).await;
+    let samples = rig.samples(60, from).await;
+    let values: Vec<_> = samples.iter().map(|sample| sample.value.clone().unwrap()).collect();
+    assert_eq!(values, (1..=60).map(Value::I64).collect::<Vec<_>>());
+    assert_eq!(rig.link_changes(), 1, "the link stays up");
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn thousands_of_tags_are_read_in_pieces() {
     let names: Vec<String> = (0..1200).map(|n| format!("N{n}")).collect();
     let nodes: Json = names.iter().map(|name| json!({"id": name, "type": "Double", "value": 0.5})).collect();
