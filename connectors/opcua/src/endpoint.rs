@@ -129,3 +129,7 @@ fn list(offered: &[EndpointDescription]) -> String {
     names.dedup();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;
