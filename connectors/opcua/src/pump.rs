@@ -48,6 +48,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const LIFETIME: Duration = Duration::from_secs(300);
 const NOTIFICATIONS_MAX: u32 = 1000;
 const ITEMS_PER_CALL: usize = 500;
+/// Answers that are here already, and only have to be picked up.
+const LAST_WORDS_LIMIT: Duration = Duration::from_millis(50);
 /// Receipts under way at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -147,11 +149,26 @@ impl<'a> Pump<'a> {
         if matches!(ended, Ended::Closed) {
             return ended;
         }
+        if matches!(ended, Ended::Lost(_)) {
+            self.take_last().await;
+        }
         tokio::select! {
             drained = self.drain() => if drained.is_err() { Ended::Closed } else { ended },
             () = given_up(stop) => {
                 warn!(connector = self.settings.name, "stopped before the gateway had taken all notifications");
                 ended
+            }
+        }
+    }
+
+    /// Takes in what came just before the link was lost: a server's last words may be seen after its end.
+    async fn take_last(&mut self) {
+        while let Ok(Some(last)) = time::timeout(LAST_WORDS_LIMIT, self.publishes.join_next()).await {
+            if let Ok(Ok(answer)) = last
+                && let Err(error) = self.published(Ok(answer))
+            {
+                warn!(connector = self.settings.name, %error, "the last notifications are not usable");
+                return;
             }
         }
     }

@@ -5,7 +5,7 @@ SecurityPolicyType), users ({name: password}; anonymous logins are refused then)
 nodes ([{id, type, value, us: source time}]). Times are microseconds or null.
 Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
-subscriptions), {"trouble": "swap" or "lose"}, {"opened": true} (how often a channel was opened or renewed). Each is answered by a line.
+subscriptions), {"trouble": "swap", "lose" or "hang up"}, {"opened": true} (how often a channel was opened or renewed). Each is answered by a line.
 """
 
 import asyncio
@@ -42,10 +42,13 @@ TROUBLE = None
 
 
 async def forward(processor, result, request, send=UaProcessor.forward_publish_response):
-    """Sends the next notification after the one that follows it ("swap"), or never ("lose")."""
+    """Sends the next notification after the one that follows it ("swap"), never ("lose"), or last of all ("hang up")."""
     global HELD, TROUBLE
     if TROUBLE and result.NotificationMessage.NotificationData:
-        if TROUBLE == "swap":
+        if TROUBLE == "hang up":
+            await send(processor, result, request)
+            processor._transport.close()
+        elif TROUBLE == "swap":
             HELD = (result, request)
         else:
             subscription = processor.iserver.subscription_service.subscriptions[result.SubscriptionId]

@@ -142,6 +142,24 @@ async fn a_subscription_that_the_server_drops_is_made_again() {
 }
 
 #[tokio::test]
+async fn the_last_words_before_a_cut_are_taken() {
+    let mut peer = Peer::start(options()).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples(2, 0).await;
+    for round in 1..=3 {
+        let from = rig.count();
+        // The server closes the connection in the very moment in which it publishes.
+        peer.tell(json!({"trouble": "hang up"})).await;
+        // The first of the two would not be told again.
+        peer.tell(json!({"write": [write("A", 2 * round - 1), write("A", 2 * round)]})).await;
+        rig.down(from).await;
+        rig.up(from).await;
+    }
+    let all = rig.stop().await;
+    assert_eq!(values(&all, "a"), (0..=6).map(Value::I64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_stop_is_quick_whatever_the_server_does() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
