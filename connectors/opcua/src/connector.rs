@@ -1,0 +1,176 @@
+//! The connector: one link to one server, set up again for ever.
+
+use async_trait::async_trait;
+use forebay_connectors::{
+    Backoff, Closed, Connector, ConnectorError, Context, Declared, LinkChange, LinkEvent, LinkState, Outlet,
+};
+use forebay_schemas::ErrorKind;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    error::OpcuaError,
+    items::Items,
+    pki::Pki,
+    pump::{Ended, Pump},
+    session::{self, Session},
+    settings::Settings,
+};
+
+/// A configured connector.
+pub(crate) struct Opcua {
+    settings: Settings,
+    context: Context,
+}
+
+/// Why a run ends, other than by a lost link.
+enum Over {
+    Stopped,
+    Closed,
+    Failed(ConnectorError),
+}
+
+struct Link {
+    state: LinkState,
+    /// What was last told to the gateway: up, or down and why.
+    told: Option<LinkChange>,
+}
+
+impl Opcua {
+    pub(crate) fn new(settings: Settings, context: Context) -> Self {
+        Self { settings, context }
+    }
+
+    async fn keep_linked(&self, outlet: &Outlet, stop: &CancellationToken) -> Result<(), Over> {
+        let pki = tokio::select! {
+            pki = session::prepare_pki(&self.settings, self.context.clock.clone()) => pki.map_err(fatal)?,
+            () = stop.cancelled() => return Err(Over::Stopped),
+        };
+        let mut items = Items::new(&self.settings);
+        let mut link = Link { state: LinkState::Idle, told: None };
+        loop {
+            link.moved(LinkEvent::Try)?;
+            let reason = self.link_once(&mut link, pki.clone(), &mut items, outlet, stop).await?;
+            link.moved(LinkEvent::Lost(reason.clone()))?;
+            link.tell(outlet, Some(reason)).await?;
+            let wait = Backoff::default().wait(link.state.failures(), (self.context.uniform)());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => return Err(Over::Stopped),
+            }
+        }
+    }
+
+    /// Links, and pumps until the link is lost; answers why.
+    async fn link_once(
+        &self,
+        link: &mut Link,
+        pki: Option<Pki>,
+        items: &mut Items,
+        outlet: &Outlet,
+        stop: &CancellationToken,
+    ) -> Result<String, Over> {
+        let name = &self.settings.name;
+        let opened = tokio::select! {
+            opened = Session::open(&self.settings, pki) => opened,
+            () = stop.cancelled() => return Err(Over::Stopped),
+        };
+        let (session, mut carrier, endpoint) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.refused(error),
+        };
+        let pump = tokio::select! {
+            pump = Pump::start(&self.settings, &session, items, outlet.clone()) => pump,
+            ended = carrier.ended() => Err(ended),
+            () = stop.cancelled() => {
+                session.clone().close(carrier, None).await;
+                return Err(Over::Stopped);
+            }
+        };
+        let mut pump = match pump {
+            Ok(pump) => pump,
+            Err(error) => {
+                session.clone().close(carrier, None).await;
+                return self.refused(error);
+            }
+        };
+        link.moved(LinkEvent::Established)?;
+        info!(connector = %name, endpoint = %endpoint.endpoint_url, "linked to the server");
+        let told = link.tell(outlet, None).await;
+        let ended = if told.is_ok() { pump.run(&mut carrier, stop).await } else { Ended::Closed };
+        let subscription = pump.subscription();
+        drop(pump);
+        match ended {
+            Ended::Lost(reason) => {
+                warn!(connector = %name, reason, "the link is lost");
+                // Told at once; a server that still listens is told after.
+                link.tell(outlet, Some(reason.clone())).await?;
+                session.close(carrier, Some(subscription)).await;
+                Ok(reason)
+            }
+            Ended::Stopped => {
+                session.close(carrier, Some(subscription)).await;
+                Err(Over::Stopped)
+            }
+            Ended::Closed => {
+                session.close(carrier, Some(subscription)).await;
+                Err(Over::Closed)
+            }
+        }
+    }
+
+    fn refused(&self, error: OpcuaError) -> Result<String, Over> {
+        warn!(connector = %self.settings.name, %error, kind = ?error.kind(), "cannot link to the server, trying again");
+        Ok(error.to_string())
+    }
+}
+
+impl Link {
+    fn moved(&mut self, event: LinkEvent) -> Result<(), Over> {
+        let state = std::mem::replace(&mut self.state, LinkState::Idle);
+        self.state = state.next(event).map_err(|error| {
+            Over::Failed(ConnectorError {
+                what: "the link made an illegal move".to_owned(),
+                source: Some(error.into()),
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Tells the gateway what it does not know yet.
+    async fn tell(&mut self, outlet: &Outlet, down: Option<String>) -> Result<(), Over> {
+        let change = LinkChange { device: None, down };
+        if self.told.as_ref() != Some(&change) {
+            outlet.link(change.clone()).await.map_err(|Closed| Over::Closed)?;
+            self.told = Some(change);
+        }
+        Ok(())
+    }
+}
+
+fn fatal(error: OpcuaError) -> Over {
+    let what = match error.kind() {
+        ErrorKind::Fatal => "the connector's certificates are not usable".to_owned(),
+        _ => "the connector cannot start".to_owned(),
+    };
+    Over::Failed(ConnectorError { what: format!("{what}: {error}"), source: None })
+}
+
+#[async_trait]
+impl Connector for Opcua {
+    fn declared(&self) -> Vec<Declared> {
+        let declared = |tag: &crate::settings::Tag| Declared {
+            rule: tag.target.rule,
+            device: tag.target.device.clone(),
+            tag: tag.target.tag.clone(),
+        };
+        self.settings.tags.iter().map(declared).collect()
+    }
+
+    async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
+        match self.keep_linked(&outlet, &stop).await {
+            Ok(()) | Err(Over::Stopped | Over::Closed) => Ok(()),
+            Err(Over::Failed(error)) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! One session with a server: endpoints, secure channel, login, and the services used here.
+//!
+//! Built from the library's secure channel and request builders, not from its `Session`: that one acknowledges
+//! notifications as they arrive and reconnects by itself, while here an acknowledgement waits for the receipt (E1) and
+//! every loss of the link is told. Each step has a time limit. Nothing is retried here.
+
+use std::{sync::Arc, time::Duration};
+
+use forebay_connectors::Clock;
+use opcua::{
+    client::{
+        AsyncSecureChannel, ClientConfig, IdentityToken, SessionBuilder, UARequest,
+        services::{
+            ActivateSession, CloseSession, CreateMonitoredItems, CreateSession, CreateSubscription,
+            DeleteSubscriptions, Publish, Read, Republish,
+        },
+        transport::StreamConnector,
+    },
+    core::{ResponseMessage, handle::AtomicHandle},
+    crypto::{CertificateStore, SecurityPolicy},
+    sync::RwLock,
+    types::{
+        ApplicationDescription, ApplicationType, AttributeId, DataValue, DateTime, EndpointDescription,
+        GetEndpointsRequest, MonitoredItemCreateRequest, NodeId, NotificationMessage, PublishResponse, ReadValueId,
+        RequestHeader, StatusCode, SubscriptionAcknowledgement, TimestampsToReturn, VariableId, Variant,
+    },
+};
+use tokio::{task::JoinSet, time};
+
+use crate::{
+    endpoint,
+    error::OpcuaError,
+    pki::Pki,
+    settings::{Identity, Settings},
+    wire,
+};
+
+/// The library's number of a session, for its log lines only.
+const LOG_ID: u32 = 0;
+/// Whatever a server grants, its subscription has to be heard of this often.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(3600);
+/// Good-byes to a server that may be gone.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+type Store = Arc<RwLock<CertificateStore>>;
+
+/// An activated session. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Session {
+    channel: Arc<AsyncSecureChannel>,
+    token: NodeId,
+    timeout: Duration,
+}
+
+/// The task that moves a session's bytes; dropping it cuts the connection.
+pub(crate) struct Carrier(JoinSet<StatusCode>);
+
+/// A subscription as the server granted it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Granted {
+    pub(crate) id: u32,
+    /// The longest time without any notification.
+    pub(crate) keep_alive: Duration,
+}
+
+impl Carrier {
+    /// Waits for the connection's end and answers why it ended.
+    pub(crate) async fn ended(&mut self) -> OpcuaError {
+        let why = match self.0.join_next().await {
+            Some(Ok(StatusCode::Good)) | None => "closed".to_owned(),
+            Some(Ok(status)) => crate::value::name(status),
+            // The library's decoders are not proven against hostile bytes; a panic there is a broken connection.
+            Some(Err(error)) => error.to_string(),
+        };
+        OpcuaError::Ended(why)
+    }
+}
+
+impl Session {
+    /// Connects, checks the server's certificate, and logs in.
+    pub(crate) async fn open(
+        settings: &Settings,
+        pki: Option<Pki>,
+    ) -> Result<(Self, Carrier, EndpointDescription), OpcuaError> {
+        let config = wire::client_config(settings);
+        let offered = discover(settings, &config).await?;
+        let endpoint = endpoint::choose(settings, &offered)?;
+        let store = match pki {
+            Some(pki) => {
+                let shown = endpoint.server_certificate.clone();
+                blocking(move || pki.accept(&shown)).await?
+            }
+            None => CertificateStore::new(&settings.pki.dir),
+        };
+        let store = Arc::new(RwLock::new(store));
+        let identity = identity(settings).await?;
+        let (channel, mut carrier) = connect(settings, &config, &endpoint, &store).await?;
+        let login = log_in(settings, &channel, &endpoint, &store, identity);
+        let token = tokio::select! {
+            token = login => token?,
+            ended = carrier.ended() => return Err(ended),
+        };
+        Ok((Self { channel, token, timeout: settings.timeout }, carrier, endpoint))
+    }
+
+    /// The values of variables, as they are now.
+    pub(crate) async fn read(&self, variables: &[VariableId], limit: Duration) -> Result<Vec<DataValue>, OpcuaError> {
+        let step = "read";
+        let node = |variable: &VariableId| ReadValueId {
+            node_id: (*variable).into(),
+            attribute_id: AttributeId::Value as u32,
+            ..ReadValueId::default()
+        };
+        let request = Read::new_manual(LOG_ID, limit, self.token.clone(), self.channel.request_handle())
+            .timestamps_to_return(TimestampsToReturn::Neither)
+            .nodes_to_read(variables.iter().map(node).collect());
+        Ok(within(step, limit, request.send(&self.channel)).await?.results.unwrap_or_default())
+    }
+
+    /// The URIs of the server's namespaces, in the order of their numbers.
+    pub(crate) async fn namespaces(&self) -> Result<Vec<String>, OpcuaError> {
+        let found = self.read(&[VariableId::Server_NamespaceArray], self.timeout).await?;
+        let Some(Variant::Array(array)) = found.into_iter().next().and_then(|data| data.value) else {
+            return Ok(Vec::new());
+        };
+        let text = |value: Variant| match value {
+            Variant::String(text) => text.as_ref().to_owned(),
+            _ => String::new(),
+        };
+        Ok(array.values.into_iter().map(text).collect())
+    }
+
+    /// The most monitored items that the server creates in one call; none where it sets no limit.
+    pub(crate) async fn items_per_call(&self) -> Result<Option<usize>, OpcuaError> {
+        let limit = VariableId::Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall;
+        let found = self.read(&[limit], self.timeout).await?;
+        Ok(match found.into_iter().next().and_then(|data| data.value) {
+            Some(Variant::UInt32(limit)) if limit > 0 => usize::try_from(limit).ok(),
+            _ => None,
+        })
+    }
+
+    /// Makes a subscription.
+    pub(crate) async fn subscribe(
+        &self,
+        interval: Duration,
+        keep_alives: u32,
+        lifetimes: u32,
+        notifications_max: u32,
+    ) -> Result<Granted, OpcuaError> {
+        let request =
+            CreateSubscription::new_manual(LOG_ID, self.timeout, self.token.clone(), self.channel.request_handle())
+                .publishing_interval(interval)
+                .max_keep_alive_count(keep_alives)
+                .max_lifetime_count(lifetimes)
+                .max_notifications_per_publish(notifications_max);
+        let granted = within("create the subscription", self.timeout, request.send(&self.channel)).await?;
+        let interval_ms = granted.revised_publishing_interval;
+        let interval = Duration::try_from_secs_f64(interval_ms / 1000.0).unwrap_or(interval);
+        let keep_alive = interval.saturating_mul(granted.revised_max_keep_alive_count.max(1)).min(KEEP_ALIVE_MAX);
+        Ok(Granted { id: granted.subscription_id, keep_alive })
+    }
+
+    /// Makes monitored items; one status for each, in order.
+    pub(crate) async fn monitor(
+        &self,
+        subscription: u32,
+        items: Vec<MonitoredItemCreateRequest>,
+    ) -> Result<Vec<StatusCode>, OpcuaError> {
+        // Every item has its handle; the library wants a source of them all the same.
+        let handles = AtomicHandle::new(1);
+        let request = CreateMonitoredItems::new_manual(
+            subscription,
+            &handles,
+            LOG_ID,
+            self.timeout,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .timestamps_to_return(TimestampsToReturn::Both)
+        .items_to_create(items);
+        let created = within("create the monitored items", self.timeout, request.send(&self.channel)).await?;
+        Ok(created.results.into_iter().map(|item| item.result.status_code).collect())
+    }
+
+    /// Waits for the next notification, after acknowledging earlier ones.
+    pub(crate) async fn publish(
+        self,
+        acknowledged: Vec<SubscriptionAcknowledgement>,
+        limit: Duration,
+    ) -> Result<PublishResponse, OpcuaError> {
+        let request =
+            Publish::new_manual(LOG_ID, limit, self.token.clone(), self.channel.request_handle()).acks(acknowledged);
+        within("publish", limit, request.send(&self.channel)).await
+    }
+
+    /// Asks for a notification again.
+    pub(crate) async fn republish(self, subscription: u32, sequence: u32) -> Result<NotificationMessage, OpcuaError> {
+        let request = Republish::new_manual(
+            subscription,
+            sequence,
+            LOG_ID,
+            self.timeout,
+            self.token.clone(),
+            self.channel.request_handle(),
+        );
+        Ok(within("republish", self.timeout, request.send(&self.channel)).await?.notification_message)
+    }
+
+    /// Says good-bye; a server that does not answer is left.
+    pub(crate) async fn close(self, mut carrier: Carrier, subscription: Option<u32>) {
+        let good_bye = async {
+            if let Some(id) = subscription {
+                let request = DeleteSubscriptions::new_manual(
+                    LOG_ID,
+                    CLOSE_LIMIT,
+                    self.token.clone(),
+                    self.channel.request_handle(),
+                )
+                .subscription(id);
+                within("delete the subscription", CLOSE_LIMIT, request.send(&self.channel)).await?;
+            }
+            let request =
+                CloseSession::new_manual(LOG_ID, CLOSE_LIMIT, self.token.clone(), self.channel.request_handle());
+            within("close the session", CLOSE_LIMIT, request.send(&self.channel)).await?;
+            Ok::<(), OpcuaError>(())
+        };
+        tokio::select! {
+            said = good_bye => if let Err(error) = said {
+                tracing::debug!(%error, "the server did not take our good-bye");
+            },
+            _ = carrier.ended() => return,
+        }
+        self.channel.close_channel().await;
+        if time::timeout(CLOSE_LIMIT, carrier.ended()).await.is_err() {
+            tracing::debug!("the server did not close the channel in time");
+        }
+    }
+}
+
+/// Asks for the endpoints over a channel without security, as the specification has it.
+async fn discover(settings: &Settings, config: &ClientConfig) -> Result<Vec<EndpointDescription>, OpcuaError> {
+    let endpoint = EndpointDescription::from(settings.url.as_str());
+    let store = Arc::new(RwLock::new(CertificateStore::new(&settings.pki.dir)));
+    let (channel, mut carrier) = connect(settings, config, &endpoint, &store).await?;
+    let request = GetEndpointsRequest {
+        request_header: RequestHeader::new(&NodeId::null(), &DateTime::now(), channel.request_handle()),
+        endpoint_url: settings.url.as_str().into(),
+        locale_ids: None,
+        profile_uris: None,
+    };
+    let answer = within("ask for the endpoints", settings.timeout, channel.send(request, settings.timeout));
+    let answer = tokio::select! {
+        answer = answer => answer?,
+        ended = carrier.ended() => return Err(ended),
+    };
+    channel.close_channel().await;
+    if time::timeout(CLOSE_LIMIT, carrier.ended()).await.is_err() {
+        tracing::debug!("the server did not close the discovery channel in time");
+    }
+    match answer {
+        ResponseMessage::GetEndpoints(answer) => Ok(answer.endpoints.unwrap_or_default()),
+        ResponseMessage::ServiceFault(fault) => Err(OpcuaError::Service {
+            step: "ask for the endpoints",
+            status: fault.response_header.service_result,
+            detail: String::new(),
+        }),
+        _ => Err(OpcuaError::Ended("the server answered another question than was asked".to_owned())),
+    }
+}
+
+async fn connect(
+    settings: &Settings,
+    config: &ClientConfig,
+    endpoint: &EndpointDescription,
+    store: &Store,
+) -> Result<(Arc<AsyncSecureChannel>, Carrier), OpcuaError> {
+    let step = "open the secure channel";
+    let channel = SessionBuilder::new(config)
+        .connect_to_endpoint_directly(endpoint.clone())
+        .and_then(|builder| builder.build_channel(store.clone()))
+        .map_err(|error| OpcuaError::service(step, &error))?;
+    let (host, port) = (settings.host().to_owned(), settings.port());
+    let connector = StreamConnector::new(
+        move |url, decoding| wire::plug(host.clone(), port, url, decoding),
+        endpoint.endpoint_url.to_string(),
+    );
+    let events = within(step, settings.timeout, channel.connect_no_retry(&connector)).await?;
+    let mut carrier = JoinSet::new();
+    carrier.spawn(wire::carry(events));
+    Ok((Arc::new(channel), Carrier(carrier)))
+}
+
+async fn identity(settings: &Settings) -> Result<IdentityToken, OpcuaError> {
+    Ok(match &settings.identity {
+        Identity::Anonymous => IdentityToken::Anonymous,
+        Identity::Password { user, password } => IdentityToken::new_user_name(user.clone(), password.expose()),
+        Identity::Certificate { cert_file, key_file } => {
+            let (cert_file, key_file) = (cert_file.clone(), key_file.clone());
+            blocking(move || {
+                IdentityToken::new_x509_path(&cert_file, &key_file).map_err(|error| OpcuaError::Pki {
+                    path: cert_file,
+                    what: format!("{error}: user_cert_file in .der or .pem and user_key_file in .pem are expected"),
+                })
+            })
+            .await?
+        }
+    })
+}
+
+async fn log_in(
+    settings: &Settings,
+    channel: &AsyncSecureChannel,
+    endpoint: &EndpointDescription,
+    store: &Store,
+    identity: IdentityToken,
+) -> Result<NodeId, OpcuaError> {
+    let limit = settings.timeout;
+    let client = ApplicationDescription {
+        application_uri: settings.pki.application_uri.as_str().into(),
+        product_uri: "urn:forebay".into(),
+        application_name: "Forebay".into(),
+        application_type: ApplicationType::Client,
+        ..ApplicationDescription::default()
+    };
+    let mut create =
+        CreateSession::new_manual(store, endpoint, LOG_ID, limit, NodeId::null(), channel.request_handle())
+            .client_description(client)
+            .endpoint_url(endpoint.endpoint_url.clone())
+            .session_name(format!("forebay {}", settings.name))
+            .session_timeout(settings.session_timeout.as_secs_f64() * 1000.0);
+    if settings.policy != SecurityPolicy::None {
+        create = create.client_cert_from_store(store);
+    }
+    let created = within("create the session", limit, create.send(channel)).await?;
+    endpoint::confirm(settings, endpoint, created.server_endpoints.as_deref())?;
+    let token = created.authentication_token;
+    let mut activate =
+        ActivateSession::new_manual(endpoint.clone(), LOG_ID, limit, token.clone(), channel.request_handle())
+            .identity_token(identity);
+    if settings.policy != SecurityPolicy::None {
+        let key = store
+            .read()
+            .read_own_pkey()
+            .map_err(|what| OpcuaError::Pki { path: store.read().own_private_key_path(), what })?;
+        activate = activate.private_key(key);
+    }
+    match within("log in", limit, activate.send(channel)).await {
+        Ok(_) => Ok(token),
+        Err(error) => Err(refusal(settings, error)),
+    }
+}
+
+/// Tells a refused identity from other failures.
+fn refusal(settings: &Settings, error: OpcuaError) -> OpcuaError {
+    let OpcuaError::Service { status, .. } = &error else { return error };
+    let refused = [
+        StatusCode::BadUserAccessDenied,
+        StatusCode::BadIdentityTokenRejected,
+        StatusCode::BadIdentityTokenInvalid,
+        StatusCode::BadUserSignatureInvalid,
+    ];
+    if !refused.contains(status) {
+        return error;
+    }
+    let (who, fix) = match &settings.identity {
+        Identity::Anonymous => {
+            ("an anonymous user".to_owned(), "whether it wants user and password, or user_cert_file")
+        }
+        Identity::Password { user, .. } => (format!("user {user:?}"), "user and password"),
+        Identity::Certificate { cert_file, .. } => {
+            (format!("the user certificate {}", cert_file.display()), "whether the server trusts it")
+        }
+    };
+    OpcuaError::Refused { who, status: *status, fix }
+}
+
+async fn within<T>(
+    step: &'static str,
+    limit: Duration,
+    work: impl Future<Output = Result<T, opcua::types::Error>>,
+) -> Result<T, OpcuaError> {
+    match time::timeout(limit, work).await {
+        Ok(done) => done.map_err(|error| OpcuaError::service(step, &error)),
+        Err(_) => Err(OpcuaError::Timeout { step, limit }),
+    }
+}
+
+/// Runs what reads files or computes keys away from the reactor.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpcuaError> + Send + 'static,
+) -> Result<T, OpcuaError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(OpcuaError::Ended(error.to_string())),
+    }
+}
+
+/// Makes the certificate store ready, where security needs one.
+pub(crate) async fn prepare_pki(settings: &Settings, clock: Clock) -> Result<Option<Pki>, OpcuaError> {
+    if settings.policy == SecurityPolicy::None {
+        return Ok(None);
+    }
+    let pki = settings.pki.clone();
+    blocking(move || Pki::prepare(&pki, clock)).await.map(Some)
+}

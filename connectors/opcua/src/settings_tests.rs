@@ -1,0 +1,106 @@
+use std::path::Path;
+
+use forebay_config::Document;
+
+use super::*;
+
+const TAG: &str = "[[connector.tag]]\nname = \"force\"\nnode = \"ns=2;s=Press.Force\"\n";
+
+/// Reads as the gateway does: one table, its tags, then whatever nobody asked for.
+fn read(connector: &str, tags: &str) -> Result<Settings, String> {
+    let text = format!("[[connector]]\nname = \"press\"\ndevice = \"press-3\"\n{connector}\n{tags}");
+    let document = Document::new(Path::new("f.toml"), &text, &|_| None);
+    let read = document.read(|root| {
+        let mut table = root.tables("connector").remove(0);
+        let mut tags = table.tables("tag");
+        let settings = Settings::read(&mut table, &mut tags);
+        tags.into_iter().for_each(Table::finish);
+        table.finish();
+        settings
+    });
+    read.map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let settings = read("url = \"opc.tcp://127.0.0.1:4841/x\"", TAG).unwrap();
+    assert_eq!((settings.policy, settings.mode), (SecurityPolicy::None, MessageSecurityMode::None));
+    assert_eq!((settings.host(), settings.port()), ("127.0.0.1", 4841));
+    assert_eq!((settings.publishing_interval, settings.queue_size), (PUBLISHING_INTERVAL, 100));
+    assert_eq!(settings.pki.dir, Path::new("pki/opcua/press"));
+    assert_eq!(settings.pki.application_uri, "urn:forebay:press");
+    assert_eq!(settings.pki.trust, Trust::Pinned);
+    assert!(matches!(settings.identity, Identity::Anonymous));
+    assert_eq!(settings.tags[0].sampling, Duration::from_millis(500));
+}
+
+#[test]
+fn everything_can_be_set() {
+    let settings = read(
+        "url = \"opc.tcp://plc\"\nsecurity = \"Aes256_Sha256_RsaPss\"\nmode = \"sign\"\nuser = \"u\"\npassword = \"p\"\n\
+         cert_file = \"c.der\"\nkey_file = \"k.pem\"\npki_dir = \"/var/pki\"\nserver_cert_file = \"s.der\"\n\
+         publishing_interval = \"1s\"\nsampling = \"50ms\"\nqueue_size = 7\nsession_timeout = \"2m\"\ntimeout = \"3s\"\n\
+         application_uri = \"urn:me\"",
+        "[[connector.tag]]\nname = \"a\"\nnode = \"i=1\"\ndevice = \"other\"\nsampling = \"100ms\"\n",
+    )
+    .unwrap();
+    assert_eq!((settings.policy, settings.mode), (SecurityPolicy::Aes256Sha256RsaPss, MessageSecurityMode::Sign));
+    assert_eq!((settings.host(), settings.port()), ("plc", 4840));
+    assert_eq!(settings.pki.trust, Trust::File("s.der".into()));
+    assert_eq!(settings.tags[0].target.device.as_str(), "other");
+    assert_eq!(settings.tags[0].sampling, Duration::from_millis(100));
+    assert!(!format!("{settings:?}").contains("\"p\""), "the password is not shown");
+}
+
+#[test]
+fn security_is_left_out_only_towards_this_machine() {
+    for (host, allowed) in
+        [("localhost", true), ("127.9.9.9", true), ("[::1]", true), ("10.0.0.9", false), ("plc", false)]
+    {
+        let read = read(&format!("url = \"opc.tcp://{host}:4840\""), TAG);
+        assert_eq!(read.is_ok(), allowed, "{host}: {read:?}");
+    }
+    assert!(read("url = \"opc.tcp://plc\"\nsecurity = \"None\"", TAG).is_ok());
+}
+
+#[test]
+fn errors_name_the_key_and_the_fix() {
+    let url = "url = \"opc.tcp://localhost\"\n";
+    let cases = [
+        ("", "url is missing"),
+        ("url = \"http://plc:4840\"", "http:// is not spoken here; \"opc.tcp://10.0.0.9:4840\" is expected"),
+        ("url = \"opc.tcp://u:p@plc\"\nsecurity = \"None\"", "set user and password"),
+        ("url = \"opc.tcp://:4840\"\nsecurity = \"None\"", "is expected"),
+        ("url = \"opc.tcp://plc\"", "connector.security: is missing, and plc is another machine"),
+        (&format!("{url}security = \"Basic256Sha25\""), "did you mean \"Basic256Sha256\"?"),
+        (&format!("{url}mode = \"sign\""), "connector.mode: has no meaning without security"),
+        (&format!("{url}security = \"Basic256Sha256\"\nmode = \"both\""), "none of \"sign\", \"sign_and_encrypt\""),
+        (&format!("{url}user = \"u\""), "connector.user: password is missing beside it"),
+        (&format!("{url}password = \"p\""), "connector.password: user is missing beside it"),
+        (&format!("{url}cert_file = \"c.der\""), "key_file is missing beside it"),
+        (
+            &format!("{url}user = \"u\"\npassword = \"p\"\nuser_cert_file = \"c\"\nuser_key_file = \"k\""),
+            "one identity",
+        ),
+        (&format!("{url}trust_any = true\nserver_cert_file = \"s.der\""), "contradicts"),
+        (&format!("{url}trust = \"all\""), "none of \"pinned\""),
+        (&format!("{url}queue_size = 0"), "at least 1"),
+        (&format!("{url}publishing_interval = \"1ms\""), "from \"10ms\" to \"1h\""),
+        (&format!("{url}publishing = \"1s\""), "unknown key"),
+    ];
+    for (connector, expected) in cases {
+        let errors = read(connector, TAG).unwrap_err();
+        assert!(errors.contains(expected), "{connector}\n{errors}");
+    }
+    let cases = [
+        ("", "nothing to read"),
+        ("[[connector.tag]]\nnode = \"i=1\"\n", "name is missing"),
+        ("[[connector.tag]]\nname = \"a\"\n", "node is missing"),
+        ("[[connector.tag]]\nname = \"a\"\nnode = \"Press.Force\"\n", "is no node id"),
+        (&format!("{TAG}{TAG}"), "force of press-3 is read by another tag already"),
+    ];
+    for (tags, expected) in cases {
+        let errors = read(url, tags).unwrap_err();
+        assert!(errors.contains(expected), "{tags}\n{errors}");
+    }
+}

@@ -1,0 +1,160 @@
+//! The TCP connection below a secure channel, and every limit on what a server may send.
+//!
+//! The library believes the size in a chunk's header and buffers until that many bytes are there, up to 4 GiB. So the
+//! bytes pass a guard here that reads the same headers and ends the connection at the first chunk that is larger than
+//! agreed. The library's own limits are all set, because 0 would mean none.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use opcua::{
+    client::{
+        ClientBuilder, ClientConfig,
+        transport::{SecureChannelEventLoop, StreamConnection, StreamTransport, TransportPollResult},
+    },
+    core::comms::tcp_codec::TcpCodec,
+    types::{DecodingOptions, Error, StatusCode},
+};
+use tokio::{
+    io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf},
+    net::TcpStream,
+};
+use tokio_util::codec::FramedRead;
+
+use crate::settings::Settings;
+
+/// Largest chunk in either direction.
+const CHUNK_BYTES_MAX: usize = 65_535;
+const CHUNKS_MAX: usize = 128;
+const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const STRING_BYTES_MAX: usize = 1024 * 1024;
+const ARRAY_ELEMENTS_MAX: usize = 65_536;
+
+/// A type, a size: the head of every chunk.
+const HEAD_BYTES: usize = 8;
+
+pub(crate) type Plug = StreamConnection<FrameGuard<ReadHalf<TcpStream>>, WriteHalf<TcpStream>>;
+type Transport = StreamTransport<FrameGuard<ReadHalf<TcpStream>>, WriteHalf<TcpStream>>;
+
+/// The library's settings: names for the server's log, and limits.
+pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
+    ClientBuilder::new()
+        .application_name("Forebay")
+        .application_uri(settings.pki.application_uri.clone())
+        .product_uri("urn:forebay")
+        .session_name(format!("forebay {}", settings.name))
+        .request_timeout(settings.timeout)
+        .channel_lifetime(u32::try_from(settings.channel_lifetime.as_millis()).unwrap_or(u32::MAX))
+        .max_chunk_size(CHUNK_BYTES_MAX)
+        .max_incoming_chunk_size(CHUNK_BYTES_MAX)
+        .max_chunk_count(CHUNKS_MAX)
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_string_length(STRING_BYTES_MAX)
+        .max_byte_string_length(STRING_BYTES_MAX)
+        .max_array_length(ARRAY_ELEMENTS_MAX)
+        .into_config()
+}
+
+/// Connects to the first address of the host that answers.
+pub(crate) async fn plug(
+    host: String,
+    port: u16,
+    endpoint_url: String,
+    decoding: DecodingOptions,
+) -> Result<Plug, Error> {
+    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| {
+        Error::new(StatusCode::BadCommunicationError, format!("cannot connect to {host}:{port}: {error}"))
+    })?;
+    stream.set_nodelay(true).map_err(|error| Error::new(StatusCode::BadCommunicationError, error))?;
+    let (reader, writer) = tokio::io::split(stream);
+    let reader = FramedRead::new(FrameGuard::new(reader), TcpCodec::new(decoding));
+    Ok(StreamConnection::new(reader, writer, endpoint_url))
+}
+
+/// Moves the bytes of a connection until it ends; answers why it ended.
+pub(crate) async fn carry(mut channel: SecureChannelEventLoop<Transport>) -> StatusCode {
+    loop {
+        if let TransportPollResult::Closed(status) = channel.poll().await {
+            return status;
+        }
+    }
+}
+
+/// Passes bytes on while no chunk announces more than [`CHUNK_BYTES_MAX`].
+#[derive(Debug)]
+pub(crate) struct FrameGuard<R> {
+    inner: R,
+    head: [u8; HEAD_BYTES],
+    head_bytes: usize,
+    body_left: usize,
+}
+
+impl<R> FrameGuard<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, head: [0; HEAD_BYTES], head_bytes: 0, body_left: 0 }
+    }
+
+    fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.body_left > 0 {
+                let skipped = self.body_left.min(bytes.len());
+                self.body_left -= skipped;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            let taken = (HEAD_BYTES - self.head_bytes).min(bytes.len());
+            self.head[self.head_bytes..self.head_bytes + taken].copy_from_slice(&bytes[..taken]);
+            self.head_bytes += taken;
+            bytes = &bytes[taken..];
+            if self.head_bytes == HEAD_BYTES {
+                let [.., a, b, c, d] = self.head;
+                let size = u32::from_le_bytes([a, b, c, d]) as usize;
+                if !(HEAD_BYTES..=CHUNK_BYTES_MAX).contains(&size) {
+                    let what = format!("chunk of {size} bytes: at most {CHUNK_BYTES_MAX} are agreed");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
+                (self.body_left, self.head_bytes) = (size - HEAD_BYTES, 0);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for FrameGuard<R> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.check(&buf.filled()[before..])?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_pass_however_they_are_cut_and_a_giant_does_not() {
+        let chunk = |size: u32| {
+            let mut bytes = b"MSGF".to_vec();
+            bytes.extend(size.to_le_bytes());
+            bytes.resize((size as usize).clamp(HEAD_BYTES, 100), 0xFF);
+            bytes
+        };
+        let good = [chunk(8), chunk(20), chunk(100)].concat();
+        for cut in 1..good.len() {
+            let mut guard = FrameGuard::new(());
+            for piece in good.chunks(cut) {
+                guard.check(piece).unwrap();
+            }
+            assert_eq!((guard.head_bytes, guard.body_left), (0, 0), "cut every {cut} bytes");
+        }
+        for size in [0, 7, CHUNK_BYTES_MAX as u32 + 1, u32::MAX] {
+            let bytes = [good.clone(), chunk(size)].concat();
+            assert!(FrameGuard::new(()).check(&bytes).is_err(), "{size}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Links that go and come, against asyncua, and servers that are none.
+
+use std::time::Duration;
+
+use crate::harness::{PATIENCE, Peer, Rig};
+use forebay_connectors::Sample;
+use forebay_schemas::Value;
+use serde_json::{Value as Json, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+const FAST: &str = "publishing_interval = \"100ms\"\nsampling = \"10ms\"";
+const TAGS: &[(&str, &str)] = &[("a", "ns=2;s=A"), ("b", "ns=2;s=B")];
+const BASE_US: i64 = 1_780_000_000_000_000;
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+fn nodes() -> Json {
+    json!([{"id": "A", "type": "Int64", "value": 0}, {"id": "B", "type": "Int64", "value": 0}])
+}
+
+fn options() -> Json {
+    json!({"port": 0, "folder": ".", "security": ["NoSecurity"], "nodes": nodes()})
+}
+
+fn write(name: &str, n: i64) -> Json {
+    json!([name, "Int64", n, 0, BASE_US + n])
+}
+
+fn values(samples: &[Sample], tag: &str) -> Vec<Value> {
+    samples.iter().filter(|sample| sample.tag.as_str() == tag).map(|sample| sample.value.clone().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
+    let mut peer = Peer::start(options()).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples(2, 0).await;
+    let from = rig.count();
+    peer.tell(json!({"write": [write("A", 1), write("B", 1)]})).await;
+    rig.samples(2, from).await;
+    let from = rig.count();
+    let killed_at = Instant::now();
+    peer.kill().await;
+    let (down_at, why) = rig.down(from).await;
+    assert!(down_at - killed_at < TOLD_WITHIN, "{:?}: {why}", down_at - killed_at);
+    // A is as it was, to the source time; B has changed while the server was away.
+    let from = rig.count();
+    let a = json!({"id": "A", "type": "Int64", "value": 1, "us": BASE_US + 1});
+    let b = json!({"id": "B", "type": "Int64", "value": 5, "us": BASE_US + 5});
+    peer.again(json!([a, b])).await;
+    rig.up(from).await;
+    assert_eq!(values(&rig.samples(1, from).await, "b"), [Value::I64(5)]);
+    peer.tell(json!({"write": [write("A", 6)]})).await;
+    rig.samples(2, from).await;
+    let all = rig.stop().await;
+    assert_eq!(values(&all, "a"), [Value::I64(0), Value::I64(1), Value::I64(6)]);
+    assert_eq!(values(&all, "b"), [Value::I64(0), Value::I64(1), Value::I64(5)]);
+}
+
+#[tokio::test]
+async fn values_that_a_server_tells_again_after_a_cut_are_dropped() {
+    let mut peer = Peer::start(options()).await;
+    // Between connector and server stands a relay that can cut the connection while the server goes on.
+    let relay = Relay::start(peer.port).await;
+    let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}", relay.port), TAGS);
+    rig.samples(2, 0).await;
+    for round in 0..3 {
+        let from = rig.count();
+        let n = round * 10 + 1;
+        peer.tell(json!({"write": [write("A", n), write("B", n)]})).await;
+        rig.samples(2, from).await;
+        let from = rig.count();
+        relay.cut();
+        rig.down(from).await;
+        rig.up(from).await;
+        peer.tell(json!({"write": [write("B", n + 1)]})).await;
+        let samples = rig.samples(1, from).await;
+        assert_eq!((values(&samples, "a"), values(&samples, "b")), (vec![], vec![Value::I64(n + 1)]), "round {round}");
+    }
+    let all = rig.stop().await;
+    let expected = |numbers: &[i64]| numbers.iter().map(|n| Value::I64(*n)).collect::<Vec<_>>();
+    assert_eq!(values(&all, "a"), expected(&[0, 1, 11, 21]));
+    assert_eq!(values(&all, "b"), expected(&[0, 1, 2, 11, 12, 21, 22]));
+}
+
+#[tokio::test]
+async fn a_silent_server_is_told_of_within_five_seconds() {
+    let mut peer = Peer::start(options()).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples(2, 0).await;
+    let from = rig.count();
+    let silent_at = Instant::now();
+    peer.signal("-STOP").await;
+    let (down_at, why) = rig.down(from).await;
+    assert!(down_at - silent_at < TOLD_WITHIN, "{:?}", down_at - silent_at);
+    assert!(why.contains("no answer within 3000 ms"), "{why}");
+    peer.signal("-CONT").await;
+    let from = rig.count();
+    rig.up(from).await;
+    peer.tell(json!({"write": [write("A", 7)]})).await;
+    rig.until("the new value", from, |parcels| {
+        values(&crate::harness::samples_of(parcels), "a").contains(&Value::I64(7)).then_some(())
+    })
+    .await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_says_it_shuts_down_is_a_lost_link() {
+    let mut peer = Peer::start(options()).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples(2, 0).await;
+    let from = rig.count();
+    peer.tell(json!({"state": 4})).await;
+    let (_, why) = rig.down(from).await;
+    assert!(why.contains("the server is shutting down"), "{why}");
+    peer.tell(json!({"state": 0})).await;
+    rig.up(from).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_server_drops_is_made_again() {
+    let mut peer = Peer::start(options()).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples(2, 0).await;
+    let from = rig.count();
+    peer.tell(json!({"drop": true})).await;
+    let (_, why) = rig.down(from).await;
+    assert!(why.contains("subscription") || why.contains("BadNoSubscription"), "{why}");
+    rig.up(from).await;
+    peer.tell(json!({"write": [write("A", 3)]})).await;
+    rig.until("the new value", from, |parcels| {
+        values(&crate::harness::samples_of(parcels), "a").contains(&Value::I64(3)).then_some(())
+    })
+    .await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_words_before_a_cut_are_taken() {
+    let mut peer = Peer::start(options()).await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples(2, 0).await;
+    for round in 1..=3 {
+        let from = rig.count();
+        // The server closes the connection in the very moment in which it publishes.
+        peer.tell(json!({"trouble": "hang up"})).await;
+        // The first of the two would not be told again.
+        peer.tell(json!({"write": [write("A", 2 * round - 1), write("A", 2 * round)]})).await;
+        rig.down(from).await;
+        rig.up(from).await;
+    }
+    let all = rig.stop().await;
+    assert_eq!(values(&all, "a"), (0..=6).map(Value::I64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_stop_is_quick_whatever_the_server_does() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Accepts into its backlog and never answers.
+    let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
+    let begun = Instant::now();
+    let (told_at, why) = rig.down(0).await;
+    assert!(told_at - begun < TOLD_WITHIN, "{:?}", told_at - begun);
+    assert!(why.contains("open the secure channel: no answer within 4000 ms"), "{why}");
+    let begun = Instant::now();
+    rig.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_port_without_a_server_is_named() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
+    let (_, why) = rig.down(0).await;
+    assert!(why.contains(&format!("cannot connect to 127.0.0.1:{port}")), "{why}");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
+    let mut giant = b"ACKF".to_vec();
+    giant.extend(u32::MAX.to_le_bytes());
+    giant.resize(4096, 0);
+    let short = b"ACKF\x08\0\0\0\0\0\0\0".to_vec();
+    let error =
+        [b"ERRF".as_slice(), &20_u32.to_le_bytes(), &0x8085_0000_u32.to_le_bytes(), &4_u32.to_le_bytes(), b"full"]
+            .concat();
+    for bytes in [giant, vec![0; 4096], b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), short, error, vec![]] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut tasks = JoinSet::new();
+        let sent = bytes.clone();
+        tasks.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut hello = [0; 64];
+                if stream.read(&mut hello).await.is_ok() && stream.write_all(&sent).await.is_ok() {
+                    stream.shutdown().await.ok();
+                }
+            }
+        });
+        let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
+        let (_, why) = rig.down(0).await;
+        assert!(why.starts_with("open the secure channel"), "{bytes:?}: {why}");
+        assert_eq!(rig.stop().await, []);
+    }
+}
+
+/// Passes bytes on between a client and a server, and cuts on demand.
+struct Relay {
+    port: u16,
+    cut: tokio::sync::watch::Sender<u32>,
+    _tasks: JoinSet<()>,
+}
+
+impl Relay {
+    async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (cut, cuts) = tokio::sync::watch::channel(0);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut cuts = cuts.clone();
+                cuts.mark_unchanged();
+                connections.spawn(async move {
+                    let server = tokio::net::TcpStream::connect(("127.0.0.1", server));
+                    let Ok(Ok(mut server)) = timeout(PATIENCE, server).await else { return };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = cuts.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { port, cut, _tasks: tasks }
+    }
+
+    fn cut(&self) {
+        self.cut.send_modify(|cuts| *cuts += 1);
+    }
+}
