@@ -55,7 +55,14 @@ impl Config {
         let gateway = gateway(root, place.folder(), &place.root);
         let spool = spool(root);
         let stream = stream(root);
-        let lake = lake_settings(root);
+        let lake = match root.table("lake") {
+            Some(mut table) => {
+                let settings = lake_settings(&mut table);
+                table.finish();
+                settings
+            }
+            None => Some(LakeSettings::default()),
+        };
         let keys = keys(root);
         let telemetry = telemetry(root);
         let id = gateway.as_ref().map_or_else(|| GatewayId::new("unknown").ok(), |gateway| Some(gateway.id.clone()))?;

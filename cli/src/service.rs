@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
-use forebay_compactor::Progress;
+use forebay_compactor::{Progress, run_housekeeping, run_windows};
 use forebay_gateway::{Edge, EdgeStatus, Run};
 use forebay_lake::LakeWriter;
 use forebay_schemas::{Lane, LaneId, Timestamp};
@@ -66,7 +66,7 @@ impl Service {
         for role in roles {
             locks.push(RoleLock::take(&config.gateway.data_dir, role.name())?);
         }
-        let store = Store::of(&config);
+        let store = Store::of(&config)?;
         let mut service = Self { parts: Vec::new(), lanes: Vec::new(), watch: Watch::default(), _locks: locks };
         if has(Role::Edge) {
             service.lanes = open_lanes(&config, &store).await?;
@@ -150,8 +150,15 @@ impl Service {
         }
         let Some(lake) = lake else { return Ok(()) };
         if roles.contains(&Role::Compactor) {
+            let kafka = stream.clone();
             let group = self.group(stream).await;
-            let (consume, lake, progress) = (settings.consume(), lake.clone(), self.watch.progress.clone());
+            let mut consume = settings.consume();
+            if let Some(kafka) = &kafka {
+                consume.gap_wait = kafka.gap_wait;
+            }
+            let windows = (settings.windows, lake.clone());
+            let keeping = lake.clone();
+            let (lake, progress) = (lake.clone(), self.watch.progress.clone());
             self.add("compactor", |stop| {
                 Box::pin(async move {
                     let group = select! {
@@ -160,6 +167,16 @@ impl Service {
                     };
                     Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
                 })
+            });
+            self.add("housekeeping", |stop| {
+                Box::pin(async move {
+                    run_housekeeping(keeping, clock(), stop).await;
+                    Ok(())
+                })
+            });
+            self.add("windows", |stop| {
+                let (settings, lake) = windows;
+                Box::pin(async move { Ok(run_windows(lake, settings, clock(), stop).await?) })
             });
         }
         if roles.contains(&Role::Jobs) {

@@ -1,29 +1,42 @@
 //! The lake and its keyring, opened as the configuration says.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
+use forebay_compactor::{LakeSettings, ProfileChoice};
 use forebay_lake::{
-    Lake, LakeTable, LakeWriter, Sealed, StateKeeper,
+    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Link, S3Settings, Sealed, StateKeeper,
     keys::{FileKeyring, KeyDecrypter},
 };
 use forebay_schemas::table::{READINGS, TABLES};
+use url::Url;
 
 use crate::{clock::random, config::Config};
 
+/// What a bucket's region is unless told.
+const REGION: &str = "us-east-1";
+
 /// Where a lake and its keys lie.
 pub(crate) struct Store {
-    lake: PathBuf,
+    location: Location,
     keys: PathBuf,
     sealed: Sealed,
 }
 
 impl Store {
-    pub(crate) fn of(config: &Config) -> Self {
-        Self { lake: config.gateway.data_dir.join("lake"), keys: config.keys.clone(), sealed: Sealed::Columns }
+    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
+        let sealed = match config.lake.profile {
+            ProfileChoice::Columns => Sealed::Columns,
+            ProfileChoice::None => Sealed::None,
+        };
+        let location = location(&config.lake, &config.gateway.data_dir)?;
+        Ok(Self { location, keys: config.keys.clone(), sealed })
     }
 
-    pub(crate) fn keys(&self) -> &PathBuf {
+    pub(crate) fn keys(&self) -> &Path {
         &self.keys
     }
 
@@ -35,34 +48,73 @@ impl Store {
         Ok(Arc::new(FileKeyring::open(&self.keys, random())?))
     }
 
-    /// The keyring, made where there is neither one nor a lake that needs it.
+    /// The keyring, made where there is neither one nor a local lake that needs it. For a lake in a bucket it must be
+    /// there: another gateway may have made it.
     pub(crate) fn keyring_for_writing(&self) -> anyhow::Result<Arc<FileKeyring>> {
-        if !self.keys.exists() && !self.lake.exists() {
+        let fresh = matches!(&self.location, Location::Folder(folder) if !folder.exists());
+        if !self.keys.exists() && fresh {
             return Ok(Arc::new(self.create_keyring()?));
         }
         self.open_keyring()
+            .context("the keyring cannot be opened: `forebay keys init` makes one, or bring a copy of the lake's")
     }
 
     /// The lake open for writing, made where it is missing.
     pub(crate) async fn writer(&self) -> anyhow::Result<LakeWriter> {
+        if self.sealed == Sealed::None {
+            tracing::warn!("[lake] profile = \"none\": everything in the lake lies in clear");
+        }
         let keyring = self.keyring_for_writing()?;
-        let lake = Lake::local(&self.lake)?;
+        let lake = Lake::open(&self.location).await?;
         Ok(LakeWriter::open(&lake, keyring, self.sealed, random()).await?)
     }
 
     /// What it takes to read; the lake must be there.
     pub(crate) async fn reader(&self) -> anyhow::Result<Reader> {
-        if !self.lake.is_dir() {
-            bail!("there is no lake at {}: `forebay import` makes one, --data-dir names another", self.lake.display());
+        if let Location::Folder(folder) = &self.location
+            && !folder.is_dir()
+        {
+            bail!("there is no lake at {}: `forebay import` makes one, --data-dir names another", folder.display());
         }
         let keyring = self.open_keyring().context("cannot read the lake without its keyring")?;
-        let lake = Lake::local(&self.lake)?;
+        let lake = Lake::open(&self.location).await?;
         let mut tables = Vec::new();
         for table in TABLES {
             tables.push(lake.table(table).await?);
         }
         Ok(Reader { tables, keeper: StateKeeper::of(&keyring)?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
     }
+}
+
+fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location> {
+    let Some(url) = &settings.url else { return Ok(Location::Folder(data_dir.join("lake"))) };
+    if let Some(rest) = url.strip_prefix("s3://") {
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        return Ok(Location::S3(Box::new(bucket_settings(settings, bucket, prefix)?)));
+    }
+    match url.strip_prefix("file://") {
+        Some(folder) => Ok(Location::Folder(PathBuf::from(folder))),
+        None if url.contains("://") => {
+            bail!("lake.url {url:?}: \"s3://bucket/prefix\", \"file:///folder\" or a folder is expected")
+        }
+        None => Ok(Location::Folder(data_dir.join(url))),
+    }
+}
+
+fn bucket_settings(settings: &LakeSettings, bucket: &str, prefix: &str) -> anyhow::Result<S3Settings> {
+    let s3 = settings.s3.clone().unwrap_or_default();
+    let endpoint = s3.endpoint.as_deref().map(Url::parse).transpose().context("lake.s3.endpoint is no URL")?;
+    let credentials =
+        s3.access_key_id.zip(s3.secret_access_key).map(|(id, secret)| S3Credentials::new(id, secret.expose()));
+    Ok(S3Settings {
+        bucket: bucket.to_owned(),
+        prefix: prefix.trim_matches('/').to_owned(),
+        endpoint,
+        region: s3.region.unwrap_or_else(|| REGION.to_owned()),
+        credentials,
+        allow_http: s3.allow_http,
+        link: S3Link::default(),
+    })
 }
 
 /// What it takes to read.

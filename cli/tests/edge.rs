@@ -94,9 +94,7 @@ fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seco
     let sql = "select value_int, value_type, unit, quality from readings where device = 'c-7' and tag = 'volts' \
                and quality = 0 order by seq";
     assert_eq!(site.rows(sql), served);
-    let served: Vec<String> = (1..=OPCUA_COUNT)
-        .map(|n| format!("{n},N,0,{}", BASE_MICROS + n * 20_000))
-        .collect();
+    let served: Vec<String> = (1..=OPCUA_COUNT).map(|n| format!("{n},N,0,{}", BASE_MICROS + n * 20_000)).collect();
     let sql = "select value_int, unit, quality, cast(event_time as bigint) from readings \
                where device = 'press-3' and value_int > 0 order by seq";
     assert_eq!(site.rows(sql), served);
@@ -126,7 +124,8 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     site.until(distinct, 1, MINUTE);
     for kill in 0..KILLS {
         let (first, last) = (2 + kill * NUMBERS / KILLS, 1 + (kill + 1) * NUMBERS / KILLS);
-        let publishing = publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
+        let publishing =
+            publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
         assert_eq!(publishing, "done", "the broker has them all");
         running.kill();
         running = site.run(&[]);
@@ -159,7 +158,9 @@ fn a_second_gateway_in_one_folder_is_refused_and_names_the_first() {
 #[test]
 fn bad_configuration_exits_78_and_names_every_place() {
     let site = Site::new();
-    site.configure("[gatway]\nid = \"g\"\n[[connector]]\nname = \"a\"\nkind = \"modbuss\"\n[lake]\nwindow = \"fast\"\n");
+    site.configure(
+        "[gatway]\nid = \"g\"\n[[connector]]\nname = \"a\"\nkind = \"modbuss\"\n[lake]\nwindow = \"fast\"\n",
+    );
     for verb in ["validate", "run", "verify"] {
         let refused = site.forebay(&[verb]);
         let said = site::text(&refused.stderr);

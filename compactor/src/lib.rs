@@ -7,6 +7,7 @@
 mod consume;
 mod event_time;
 mod failpoint;
+mod housekeeping;
 mod import;
 mod ingest;
 mod settings;
@@ -15,6 +16,7 @@ mod windows;
 pub use consume::{Clock, CompactorError, ConsumeSettings, Progress, run};
 pub use event_time::MAX_SKEW;
 pub use failpoint::{Failpoint, failpoint};
+pub use housekeeping::{merge_small_files, run_housekeeping};
 pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};
 pub use ingest::{Step, commit};
 pub use settings::{LakeSettings, ProfileChoice, S3Settings, lake_settings};

@@ -127,7 +127,10 @@ async fn watched(watch: &Watch, length: Duration, stop: &CancellationToken) -> a
     if std::io::stderr().is_terminal() {
         eprintln!();
     }
-    eprintln!("Stopping: what has been read is committed, windows close, jobs end (at most {} s).", AFTER_MAX.as_secs());
+    eprintln!(
+        "Stopping: what has been read is committed, windows close, jobs end (at most {} s).",
+        AFTER_MAX.as_secs()
+    );
     Ok(())
 }
 

@@ -76,8 +76,8 @@ impl Args {
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
     let spec = args.spec(&config.gateway.site)?;
-    let lake = Store::of(&config).writer().await?;
-    let outcome = import(&spec, &config.gateway.id, &lake, &config.lake.windows(), now()?).await?;
+    let lake = Store::of(&config)?.writer().await?;
+    let outcome = import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?;
     let earlier = outcome.readings - outcome.committed;
     eprintln!(
         "{}: {} rows, {} readings committed, {earlier} were there before, {} rows quarantined",

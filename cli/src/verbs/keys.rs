@@ -13,7 +13,7 @@ pub(crate) enum Verb {
 }
 
 pub(crate) fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
-    let store = Store::of(&Config::load(place)?);
+    let store = Store::of(&Config::load(place)?)?;
     match verb {
         Verb::Init => {
             store.create_keyring()?;

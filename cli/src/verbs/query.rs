@@ -32,7 +32,7 @@ enum Format {
 }
 
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
-    let reader = Store::of(&Config::load(place)?).reader().await?;
+    let reader = Store::of(&Config::load(place)?)?.reader().await?;
     let context = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
     let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let rows = context.sql_with_options(&args.sql, reading_only).await?;

@@ -8,7 +8,7 @@ use crate::{config::Config, place::Place, store::Store};
 const FAULT: u8 = 3;
 
 pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let reader = Store::of(&Config::load(place)?).reader().await?;
+    let reader = Store::of(&Config::load(place)?)?.reader().await?;
     let report = forebay_lake::verify(reader.readings()?, &reader.keeper, &reader.decrypter).await?;
     for fault in &report.faults {
         eprintln!("forebay: {fault}");

@@ -80,7 +80,10 @@ impl Site {
             last >= least
         })
         .unwrap_or_else(|()| {
-            panic!("{sql} answers {last} instead of {least} after {within:?}; {}", fs::read_to_string(log).unwrap_or_default())
+            panic!(
+                "{sql} answers {last} instead of {least} after {within:?}; {}",
+                fs::read_to_string(log).unwrap_or_default()
+            )
         });
     }
 }

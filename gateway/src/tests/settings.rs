@@ -37,7 +37,11 @@ impl ConnectorKind for SilentKind {
 }
 
 fn context() -> Context {
-    Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.5) }
+    Context {
+        gateway: GatewayId::new("g1").unwrap(),
+        clock: Arc::new(|| Timestamp::from_nanos(0)),
+        uniform: Arc::new(|| 0.5),
+    }
 }
 
 #[test]
@@ -64,7 +68,11 @@ clamp = [0, 1.5]
 "#;
     let document = Document::new(Path::new("f.toml"), text, &|_| None);
     let read = document.read(|root| {
-        Some((gateway(root, Path::new("/etc"), Path::new("/var"))?, spool(root)?, connectors(root, &[&SilentKind], &context())))
+        Some((
+            gateway(root, Path::new("/etc"), Path::new("/var"))?,
+            spool(root)?,
+            connectors(root, &[&SilentKind], &context()),
+        ))
     });
     let (gateway, _, sources) = read.unwrap();
     assert_eq!((gateway.id.as_str(), gateway.data_dir.to_str(), gateway.lanes.0.get()), ("g1", Some("/etc/data"), 2));

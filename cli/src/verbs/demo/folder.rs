@@ -71,7 +71,7 @@ impl Folder {
             tags: None,
             file,
         };
-        let lake = Store::of(&config).writer().await?;
-        Ok(import(&spec, &config.gateway.id, &lake, now()?).await?.committed)
+        let lake = Store::of(&config)?.writer().await?;
+        Ok(import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?.committed)
     }
 }

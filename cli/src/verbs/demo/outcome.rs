@@ -24,7 +24,7 @@ const WARNINGS: &str = "select device, tag, severity, first_seen, reason from al
 
 impl Outcome {
     pub(super) async fn read(place: &Place) -> anyhow::Result<Self> {
-        let reader = Store::of(&Config::load(place)?).reader().await?;
+        let reader = Store::of(&Config::load(place)?)?.reader().await?;
         let session = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
         Ok(Self {
             readings: count(&session, "readings").await?,
@@ -37,7 +37,11 @@ impl Outcome {
     /// Prints what came of the demo, and what to try next.
     pub(super) async fn print(&self, before: &Self, folder: &Path) -> anyhow::Result<()> {
         let windows = count(&self.session, "windows").await?;
-        println!("{} readings are in the lake, {} of them new; {windows} windows are closed.", self.readings, self.readings - before.readings);
+        println!(
+            "{} readings are in the lake, {} of them new; {windows} windows are closed.",
+            self.readings,
+            self.readings - before.readings
+        );
         self.table("Readings, exactly once, encrypted at rest:", DEVICES).await?;
         self.table("The newest forecast of the feeder's load (90 % interval):", FORECAST).await?;
         if self.alerts > 0 {

@@ -25,7 +25,11 @@ pub(crate) const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connector for a file with one `[[connector]]`.
 pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
-    let context = Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.0) };
+    let context = Context {
+        gateway: GatewayId::new("g1").unwrap(),
+        clock: Arc::new(|| Timestamp::from_nanos(0)),
+        uniform: Arc::new(|| 0.0),
+    };
     let read = Document::new(Path::new("forebay.toml"), text, &|_| None).read(|root| {
         let mut connectors = root.tables("connector");
         let connector = connectors.first_mut()?;

@@ -13,7 +13,11 @@ fn read(connector: &str, tags: &str) -> Result<Settings, String> {
 }
 
 fn configured(connector: &str, tags: &str) -> Result<Mqtt, String> {
-    let context = Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.5) };
+    let context = Context {
+        gateway: GatewayId::new("g1").unwrap(),
+        clock: Arc::new(|| Timestamp::from_nanos(0)),
+        uniform: Arc::new(|| 0.5),
+    };
     let text = format!("[[connector]]\nname = \"cells\"\n{connector}\n{tags}");
     let document = Document::new(Path::new("f.toml"), &text, &|_| None);
     let read = document.read(|root| {

@@ -38,7 +38,11 @@ pub(crate) struct Gateway {
 
 /// The connector of a configuration.
 pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
-    let context = Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(0)), uniform: Arc::new(|| 0.0) };
+    let context = Context {
+        gateway: GatewayId::new("g1").unwrap(),
+        clock: Arc::new(|| Timestamp::from_nanos(0)),
+        uniform: Arc::new(|| 0.0),
+    };
     let document = Document::new(Path::new("forebay.toml"), text, &|_| None);
     let read = document.read(|root| {
         let mut connectors = root.tables("connector");
