@@ -76,7 +76,7 @@ pub enum Entry {
     },
     /// Bytes that cannot be read as they were written; the places from `offset` to `next` are lost.
     Damaged {
-        /// First offset of the segment.
+        /// First offset of the segment; of the lost places where the stream has no segments.
         segment: Offset,
         /// Where in the segment's file; empty if the bytes are gone.
         bytes: Range<u64>,

@@ -50,7 +50,9 @@ pub trait LogSource: Send + Sync {
     /// Which of its partitions.
     fn partition(&self) -> u32;
 
-    /// A reader from an offset on. An offset past the end starts at the oldest record, and the marks deduplicate (E5).
+    /// A reader from an offset on. An offset past the end starts at the oldest record, and the marks deduplicate (E5). Where
+    /// the stream has deleted what was there, the reader first gets one damaged place over those offsets; whoever reads
+    /// again from the start gets it for what it had taken before, too.
     ///
     /// # Errors
     /// `Retry` if the stream cannot be reached now.

@@ -1,6 +1,8 @@
 //! What is published arrives, whatever dies meanwhile.
 
 use std::{
+    io::Write as _,
+    net::{TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -205,6 +207,39 @@ async fn a_missing_topic_is_waited_for() {
     read_until(&sources, &[(lane, epoch, 5)]).await;
     publishing.stop().await.unwrap();
     group.leave().await;
+}
+
+/// Something else listens where Kafka should be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_in_kafkas_place_is_waited_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let met = Arc::new(AtomicU64::new(0));
+    let counted = met.clone();
+    let stranger = std::thread::spawn(move || {
+        // The test ends this by a high count and a last call.
+        for peer in listener.incoming() {
+            // Its beginning is read as the length of an answer of more than a gigabyte.
+            drop(peer.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+            if counted.fetch_add(1, Ordering::Relaxed) >= 1_000_000 {
+                return;
+            }
+        }
+    });
+    let (dir, lane) = (TempDir::new().unwrap(), lane("gw", 0));
+    let spool = spool(&dir.path().join("spool"), lane.clone()).await;
+    let settings = forebay_stream::kafka::KafkaSettings::new(vec![address.clone()]);
+    let publishing = Publishing::start(settings, &spool, lane, dir.path().join("places"));
+    let again = async {
+        while met.load(Ordering::Relaxed) < 3 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WITHIN, again).await.expect("it does not try again");
+    timeout(Duration::from_secs(10), publishing.stop()).await.expect("the end waits for a stranger").unwrap();
+    met.store(1_000_000, Ordering::Relaxed);
+    drop(TcpStream::connect(address).unwrap());
+    stranger.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
