@@ -208,7 +208,7 @@ async fn a_table_without_partitions_is_merged_too() {
         let rows = RecordBatch::try_new(crate::file_schema(&QUARANTINE), columns).unwrap();
         let from_state = (n > 0).then_some(n);
         let step = Transaction { app_id: "q".into(), from_state, to_state: n + 1 };
-        bench.writer.append(&QUARANTINE, rows, step, at(DAY_START)).await.unwrap();
+        bench.writer.append(&QUARANTINE, rows, step, at(DAY_START + n * 1_000)).await.unwrap();
     }
     let table = bench.writer.table(&QUARANTINE).unwrap();
     let spec = plan(&QUARANTINE, &table.snapshot().await.unwrap().files(), &policy()).remove(0);
