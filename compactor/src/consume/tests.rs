@@ -293,7 +293,7 @@ async fn a_bad_log_gives_each_reading_and_each_fault_once_whenever_killed() {
         let mut random = numbers(seed);
         for _ in 0..30 {
             let partition = bench.partition(&source, &CancellationToken::new());
-            timeout(Duration::from_millis(300), killed_after(1 + random(120), partition.consume()))
+            timeout(Duration::from_millis(100), killed_after(1 + random(120), partition.consume()))
                 .await
                 .unwrap_or(false);
         }
