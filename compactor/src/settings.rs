@@ -6,6 +6,10 @@ use forebay_config::{Secret, Table};
 
 use crate::{ConsumeSettings, MAX_SKEW, WindowSettings};
 
+/// Bounds of a window's length.
+const WINDOW_MIN: Duration = Duration::from_secs(1);
+const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
+
 /// What `[lake]` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeSettings {
@@ -73,7 +77,7 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
     let default = LakeSettings::default();
     let url: Option<String> = table.optional("url");
     let windows = WindowSettings {
-        window: positive(table, "window", default.windows.window)?,
+        window: window(table, default.windows.window)?,
         lateness: table.or("lateness", default.windows.lateness),
         idle_timeout: positive(table, "idle_timeout", default.windows.idle_timeout)?,
     };
@@ -86,6 +90,16 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
         return None;
     }
     Some(LakeSettings { url, windows, commit_interval, max_skew, profile, s3 })
+}
+
+/// The length of windows: short ones would cost more than they hold, long ones never close.
+fn window(table: &mut Table<'_>, default: Duration) -> Option<Duration> {
+    let found = table.or("window", default);
+    if !(WINDOW_MIN..=WINDOW_MAX).contains(&found) {
+        table.problem("window", "a length from \"1s\" to \"31d\" is expected");
+        return None;
+    }
+    Some(found)
 }
 
 /// A duration that must not be zero.
@@ -168,7 +182,8 @@ mod tests {
                 "profile = \"uniform\"",
                 "f.toml:2:11: lake.profile: \"uniform\" is not in this release: write \"columns\" or \"none\"",
             ),
-            ("window = \"0s\"", "f.toml:2:10: lake.window: more than nothing is expected"),
+            ("window = \"0s\"", "f.toml:2:10: lake.window: a length from \"1s\" to \"31d\" is expected"),
+            ("commit_interval = \"0s\"", "lake.commit_interval: more than nothing is expected"),
             ("windw = \"1h\"", "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?"),
             ("[lake.s3]\nregion = \"r\"", "is for a url such as"),
             ("url = \"s3://b\"\n[lake.s3]\naccess_key_id = \"a\"", "go together"),

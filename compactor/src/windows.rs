@@ -192,12 +192,18 @@ async fn close_site(
     let wanted = wanted_days(&days, &before, over);
     let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(0) };
     let (from, to) = (count::day_start(*first), count::day_start(*last + 1));
-    let from = from.div_euclid(window) * window;
-    let counts = count::counts(lake, site, (from - WINDOWS_SEEN * window, to.saturating_add(window)), window).await?;
+    let from = from.div_euclid(window).saturating_mul(window);
+    let counts = count::counts(
+        lake,
+        site,
+        (from.saturating_sub(WINDOWS_SEEN.saturating_mul(window)), to.saturating_add(window)),
+        window,
+    )
+    .await?;
     let known = count::known(lake, site, from).await?;
     let mut after = WindowsState { days: days.clone(), ..before };
     let mut rows = Vec::new();
-    for (start, _) in counts.range(from..to).filter(|(start, _)| **start + window <= over) {
+    for (start, _) in counts.range(from..to).filter(|(start, _)| start.saturating_add(window) <= over) {
         match what_to_do(&counts, *start, known.get(start), settings, now) {
             Todo::Nothing => {}
             // The day is looked at again when the lateness is over.
@@ -211,7 +217,7 @@ async fn close_site(
         return Ok(0);
     }
     // Days whose windows are not all over yet are looked at again.
-    after.days.retain(|day, _| count::day_start(*day + 1) + window <= over);
+    after.days.retain(|day, _| count::day_start(*day + 1).saturating_add(window) <= over);
     let written = rows.len() as u64;
     let batch =
         table_rows::batch(site, &rows, window, watermark.min(now.micros()), version.version(), now).map_err(wrong)?;

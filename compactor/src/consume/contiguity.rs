@@ -14,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-use forebay_lake::StreamState;
+use forebay_lake::{SEQ_UNKNOWN, StreamState};
 use forebay_schemas::{Epoch, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Timestamp, wire::ReadingBatch};
-use forebay_stream::{Delivered, Entry, Offset};
+use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
 use super::{
     epoch::{EpochProgress, Jumps, Taking},
@@ -181,6 +181,14 @@ impl Contiguity {
         let known = record.offset < self.seen || self.quarantined.contains(&record.offset.0);
         let mut taken = Taken::default();
         match (record.entry, lane) {
+            (entry, _) if last_seq(&entry).is_some_and(|last| last.0 >= SEQ_UNKNOWN) => {
+                let raw = match entry {
+                    Entry::Batch(batch) => batch.encode(),
+                    other => format!("{other:?}").into_bytes(),
+                };
+                let why = "its seqs are larger than the tables can hold";
+                self.quarantine(record.offset, known, raw, why.into(), &mut taken);
+            }
             (Entry::Batch(batch), _) => self.batch(batch, record.offset, known, now, &mut taken),
             (Entry::Undecodable { bytes, why }, _) => self.quarantine(record.offset, known, bytes, why, &mut taken),
             (Entry::EpochEnd { epoch, last }, Some(lane)) => {
@@ -258,7 +266,7 @@ impl Contiguity {
         if begins {
             let earlier = lane.epochs.range_mut(..number.0);
             earlier.for_each(|(_, epoch)| epoch.supersede(&mut taking));
-            if lane.epochs.range(number.0 + 1..).next().is_some()
+            if lane.epochs.last_key_value().is_some_and(|(newest, _)| *newest > number.0)
                 && let Some(at) = lane.epochs.get_mut(&number.0)
             {
                 at.supersede(&mut taking);
@@ -318,6 +326,16 @@ impl Contiguity {
             at.quarantined += refused;
         }
         taken.batches.iter().for_each(|batch| self.times.heard(&batch.readings));
+    }
+}
+
+/// The last seq that a record names.
+fn last_seq(entry: &Entry) -> Option<Seq> {
+    match entry {
+        Entry::Batch(batch) => batch.last_seq(),
+        Entry::EpochEnd { last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last }, .. } => *last,
+        Entry::Dropped { last_seq, .. } => Some(*last_seq),
+        Entry::Damaged { .. } | Entry::Undecodable { .. } => None,
     }
 }
 

@@ -197,7 +197,7 @@ impl EpochProgress {
 
     /// Notes that these were given up before they were read.
     pub(super) fn dropped(&mut self, first: u64, last: u64, offset: Offset, taking: &mut Taking) {
-        if last <= self.mark || self.closed {
+        if last <= self.mark || last < first || self.closed {
             return;
         }
         let start = first.max(self.mark + 1);

@@ -250,23 +250,20 @@ impl Run<'_> {
 
     async fn gather(&mut self, taken: Taken) -> Result<Committed, CompactorError> {
         add(&self.at.progress.duplicates, taken.duplicates);
-        let bytes: usize = taken.batches.iter().map(batch_bytes).sum();
-        let readings: usize = taken.batches.iter().map(|batch| batch.readings.len()).sum();
-        let share = match self.at.budget.try_share(bytes) {
-            Some(share) => Some(share),
-            // Others fill the memory: what is here goes first, then this waits for its turn.
-            None => {
-                self.gathered.push(taken, readings as u64, bytes, self.at.settings.commit_interval);
-                return self.commit().await;
-            }
-        };
-        self.gathered.push(taken, readings as u64, bytes, self.at.settings.commit_interval);
+        let raw: usize = taken.quarantine.iter().map(|row| row.raw.len() + row.key.len()).sum();
+        let bytes = raw + taken.batches.iter().map(batch_bytes).sum::<usize>();
+        let share = self.at.budget.try_share(bytes);
+        // Without a share others fill the memory: what is here goes at once.
+        let is_full = share.is_none();
+        self.gathered.push(taken, bytes, self.at.settings.commit_interval);
         match (&mut self.gathered.share, share) {
             (Some(joined), Some(share)) => joined.join(share),
-            (joined, share) => *joined = share,
+            (joined @ None, share) => *joined = share,
+            (Some(_), None) => {}
         }
         let ConsumeSettings { commit_readings_max, commit_bytes_max, .. } = *self.at.settings;
-        if self.gathered.readings >= commit_readings_max || self.gathered.bytes >= commit_bytes_max {
+        let rows = self.gathered.readings + self.gathered.quarantine.len() as u64;
+        if is_full || rows >= commit_readings_max || self.gathered.bytes >= commit_bytes_max {
             return self.commit().await;
         }
         Ok(Committed::Yes)
@@ -321,10 +318,10 @@ impl Run<'_> {
 }
 
 impl Gathered {
-    fn push(&mut self, taken: Taken, readings: u64, bytes: usize, commit_interval: Duration) {
+    fn push(&mut self, taken: Taken, bytes: usize, commit_interval: Duration) {
+        self.readings += taken.batches.iter().map(|batch| batch.readings.len() as u64).sum::<u64>();
         self.batches.extend(taken.batches);
         self.quarantine.extend(taken.quarantine);
-        self.readings += readings;
         self.bytes += bytes;
         self.due.get_or_insert_with(|| Instant::now() + commit_interval);
     }

@@ -293,7 +293,7 @@ async fn a_bad_log_gives_each_reading_and_each_fault_once_whenever_killed() {
         let mut random = numbers(seed);
         for _ in 0..30 {
             let partition = bench.partition(&source, &CancellationToken::new());
-            timeout(Duration::from_millis(300), killed_after(1 + random(120), partition.consume()))
+            timeout(Duration::from_millis(100), killed_after(1 + random(120), partition.consume()))
                 .await
                 .unwrap_or(false);
         }
@@ -347,7 +347,7 @@ async fn of_two_compactors_of_one_partition_neither_doubles() {
         stop.cancel();
     };
     let (a, b, ()) = timeout(PATIENCE, async { tokio::join!(one.consume(), other.consume(), writing) }).await.unwrap();
-    (a.unwrap(), b.unwrap());
+    a.and(b).unwrap();
     assert!(bench.verdict().await.starts_with("ok readings=200 "), "{}", bench.verdict().await);
 }
 
@@ -415,4 +415,30 @@ async fn what_was_gathered_from_a_revoked_partition_is_not_committed() {
     };
     timeout(PATIENCE, async { tokio::join!(running, revoking).0 }).await.unwrap().unwrap();
     assert_eq!((bench.seqs().await.len(), progress.commits.load(Ordering::SeqCst)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_committed_before_its_time() {
+    let bench = Bench::new().await;
+    let rubbish = (0..20).map(|_| Entry::Undecodable { bytes: vec![0; 4_000], why: "rubbish".into() });
+    let log: Vec<Entry> = rubbish.chain((0..20).map(|n| batch(7, n * 50 + 1, n * 50 + 50))).collect();
+    let group = MemoryGroup::new(vec![GroupEvent::Assigned(Arc::new(MemoryLog::new(0, log)))]);
+    let settings = ConsumeSettings {
+        commit_interval: Duration::from_secs(3_600),
+        commit_readings_max: 250,
+        commit_bytes_max: 30_000,
+        memory_bytes_max: 40_000,
+        ..settings()
+    };
+    let (stop, progress) = (CancellationToken::new(), bench.progress.clone());
+    let running =
+        run(bench.lake.clone(), Box::new(group), settings, bench.clock.clone(), progress.clone(), stop.clone());
+    let stopping = async {
+        until(|| progress.quarantined.load(Ordering::SeqCst) >= 16).await;
+        until(|| progress.committed.load(Ordering::SeqCst) >= 750).await;
+        stop.cancel();
+    };
+    timeout(PATIENCE, async { tokio::join!(running, stopping).0 }).await.unwrap().unwrap();
+    assert_eq!(bench.rows("select count(*) from quarantine").await, ["20"]);
+    assert!(bench.verdict().await.starts_with("ok readings=1000 "), "{}", bench.verdict().await);
 }

@@ -25,7 +25,7 @@ pub(super) struct WindowRow {
 impl WindowRow {
     /// The first revision of a window, from what it and the ones before it hold.
     pub(super) fn of(counts: &Counts, start: i64, window: i64) -> Self {
-        let lately = counts.range(start - (WINDOWS_SEEN - 1) * window..=start);
+        let lately = counts.range(start.saturating_sub((WINDOWS_SEEN - 1).saturating_mul(window))..=start);
         let seen: BTreeSet<&str> = lately.flat_map(|(_, devices)| devices.keys()).map(String::as_str).collect();
         let here: Vec<_> = counts.get(&start).into_iter().flat_map(|devices| devices.values()).collect();
         let good = here.iter().filter(|device| device.good > 0).count();
@@ -53,7 +53,7 @@ pub(super) fn batch(
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|_| site))),
         times(&|row| row.start),
-        times(&|row| row.start + window),
+        times(&|row| row.start.saturating_add(window)),
         Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.revision))),
         times(&|_| watermark),
         times(&|_| now.micros()),

@@ -1,4 +1,3 @@
-use forebay_lake::SEQ_UNKNOWN;
 use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName, Value};
 use forebay_stream::{Damage, LastSeq, Record};
 use proptest::prelude::*;
@@ -297,6 +296,28 @@ fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
     p.take(0, batch(7, 1, 2)).take(900, batch(7, 3, 4)).restart();
     p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1));
     assert_eq!((p.seqs_of(7), p.seqs_of(8), p.commit().next_offset), (upto(4), vec![1], 2));
+}
+
+#[test]
+fn numbers_at_the_end_of_all_numbers_stop_nothing() {
+    for mut p in [Partition::spool(), Partition::kafka()] {
+        let one =
+            || ReadingBatch { lane: lane(), epoch: Epoch(7), first_seq: Seq(u64::MAX), readings: vec![reading(1)] };
+        p.take(0, Entry::Batch(one())).take(1, end(7, u64::MAX)).take(2, dropped(7, 1, u64::MAX - 1));
+        p.take(3, Entry::Batch(ReadingBatch { first_seq: Seq(SEQ_UNKNOWN - 1), ..one() }));
+        p.take(4, batch(u64::MAX, 1, 2)).take(5, batch(7, 1, 2)).take(6, batch(u64::MAX, 3, 3)).take(7, end(7, 3));
+        p.tick(1_000);
+        p.restart();
+        assert_eq!((p.quarantine.len(), p.seqs_of(u64::MAX)), (3, upto(3)));
+        assert_eq!(p.seqs_of(7)[..2], [1, 2]);
+    }
+}
+
+#[test]
+fn an_end_or_a_loss_of_nothing_is_no_gap() {
+    let mut p = Partition::spool();
+    p.take(0, end(7, 0)).take(1, dropped(8, 3, 2)).take(2, batch(8, 1, 1)).take(3, end(8, 1)).take(4, end(8, 1));
+    assert_eq!((p.gaps(), p.seqs_of(8)), (vec![], vec![1]));
 }
 
 /// Ways to deliver epochs 7 and 8, `count` readings each: cut into batches, repeated, out of order, cut off and begun anew.
