@@ -38,7 +38,7 @@ pub enum ProfileChoice {
 }
 
 /// What `[lake.s3]` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct S3Settings {
     /// Of a store that is not Amazon's.
     pub endpoint: Option<String>,

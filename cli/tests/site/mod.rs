@@ -116,10 +116,6 @@ impl Running {
         }
         assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", fs::read_to_string(&self.log).unwrap());
     }
-
-    pub fn has_ended(&mut self) -> Option<i32> {
-        self.child.as_mut().unwrap().try_wait().unwrap().and_then(|status| status.code())
-    }
 }
 
 impl Drop for Running {

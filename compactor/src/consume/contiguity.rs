@@ -198,12 +198,17 @@ impl Contiguity {
             }
             (Entry::Dropped { epoch, first_seq, last_seq }, Some(lane)) => {
                 self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
-                    at.dropped(first_seq.0, last_seq.0, record.offset, taking);
+                    at.told(first_seq.0, last_seq.0, Cause::Dropped, record.offset, taking);
+                });
+            }
+            (Entry::Gap { epoch, first_seq, last_seq, why }, Some(lane)) => {
+                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
+                    at.told(first_seq.0, last_seq.0, why.into(), record.offset, taking);
                 });
             }
             (Entry::Damaged { .. }, Some(lane)) => self.lanes.entry(lane).or_default().damaged = true,
             (Entry::Damaged { .. }, None) => self.lanes.values_mut().for_each(|lane| lane.damaged = true),
-            (entry @ (Entry::EpochEnd { .. } | Entry::Dropped { .. }), None) => {
+            (entry @ (Entry::EpochEnd { .. } | Entry::Dropped { .. } | Entry::Gap { .. }), None) => {
                 let bytes = format!("{entry:?}").into_bytes();
                 self.quarantine(record.offset, known, bytes, "the record names no lane".into(), &mut taken);
             }
@@ -334,7 +339,7 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
     match entry {
         Entry::Batch(batch) => batch.last_seq(),
         Entry::EpochEnd { last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last }, .. } => *last,
-        Entry::Dropped { last_seq, .. } => Some(*last_seq),
+        Entry::Dropped { last_seq, .. } | Entry::Gap { last_seq, .. } => Some(*last_seq),
         Entry::Damaged { .. } | Entry::Undecodable { .. } => None,
     }
 }

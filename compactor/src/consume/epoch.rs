@@ -74,8 +74,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) enum HeldWhat {
     Batch(ReadingBatch),
-    /// Given up by the spool, up to this seq.
-    Dropped(u64),
+    /// A gap that the log tells of, up to this seq.
+    Told(u64, Cause),
 }
 
 /// Where the epoch ends, behind a jump.
@@ -195,17 +195,17 @@ impl EpochProgress {
         self.mark = last;
     }
 
-    /// Notes that these were given up before they were read.
-    pub(super) fn dropped(&mut self, first: u64, last: u64, offset: Offset, taking: &mut Taking) {
+    /// Notes that these will not come, for a reason that the log tells.
+    pub(super) fn told(&mut self, first: u64, last: u64, cause: Cause, offset: Offset, taking: &mut Taking) {
         if last <= self.mark || last < first || self.closed {
             return;
         }
         let start = first.max(self.mark + 1);
         if start > self.mark + 1 && taking.jumps == Jumps::Wait {
-            return self.hold(start, HeldWhat::Dropped(last), size_of::<Held>(), offset, taking);
+            return self.hold(start, HeldWhat::Told(last, cause), size_of::<Held>(), offset, taking);
         }
         self.holes.open(self.mark + 1..=start - 1, taking.cause, taking.now.micros());
-        self.holes.open(start..=last, Cause::Dropped, taking.now.micros());
+        self.holes.open(start..=last, cause, taking.now.micros());
         self.mark = last;
         self.settle(taking);
     }
@@ -300,8 +300,8 @@ impl EpochProgress {
                     taking.taken.extend(slice(&batch, self.mark.max(first - 1) + 1..=last));
                     self.mark = self.mark.max(last);
                 }
-                HeldWhat::Dropped(last) => {
-                    self.holes.open(self.mark + 1..=last, Cause::Dropped, taking.now.micros());
+                HeldWhat::Told(last, cause) => {
+                    self.holes.open(self.mark + 1..=last, cause, taking.now.micros());
                     self.mark = self.mark.max(last);
                 }
             }
@@ -364,7 +364,7 @@ fn last_in(batch: &ReadingBatch, first: u64) -> u64 {
 fn last_of(what: &HeldWhat, first: u64) -> u64 {
     match what {
         HeldWhat::Batch(batch) => last_in(batch, first),
-        HeldWhat::Dropped(last) => *last,
+        HeldWhat::Told(last, _) => *last,
     }
 }
 

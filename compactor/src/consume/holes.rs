@@ -3,12 +3,17 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use forebay_lake::{GapState, SEQ_UNKNOWN};
+use forebay_schemas::wire::GapWhy;
 
 /// Why seqs are missing; the word stands in the `gaps` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// They were given up by the spool for want of room, or by age.
+    /// They were given up by the spool for want of room.
     Dropped,
+    /// They were older than the gateway keeps.
+    Expired,
+    /// They were larger than the stream takes.
+    Refused,
     /// The log is damaged before the next reading.
     Damaged,
     /// They did not come.
@@ -17,10 +22,23 @@ pub(super) enum Cause {
     Unfinished,
 }
 
+impl From<GapWhy> for Cause {
+    fn from(why: GapWhy) -> Self {
+        match why {
+            GapWhy::Expired => Self::Expired,
+            GapWhy::Damaged => Self::Damaged,
+            GapWhy::Refused => Self::Refused,
+            GapWhy::Dropped => Self::Dropped,
+        }
+    }
+}
+
 impl Cause {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Dropped => "dropped",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
             Self::Damaged => "damaged",
             Self::Missing => "missing",
             Self::Unfinished => "unfinished",

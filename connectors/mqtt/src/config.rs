@@ -4,7 +4,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use forebay_config::{Bytes, Secret, Table};
 use forebay_connectors::{Connector, ConnectorKind, Context};

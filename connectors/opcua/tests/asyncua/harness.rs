@@ -10,7 +10,7 @@ use std::{
 use forebay_config::{Document, Table};
 use forebay_connectors::{ConnectorKind, Context, Delivery, LinkChange, Outlet, Parcel, Sample, outlet};
 use forebay_opcua::OpcuaKind;
-use forebay_schemas::Timestamp;
+use forebay_schemas::{GatewayId, Timestamp};
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -106,7 +106,7 @@ pub(crate) fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_co
         text += &format!("[[connector.tag]]\nname = \"{name}\"\nnode = \"{node}\"\n");
     }
     let context =
-        Context { clock: Arc::new(|| Timestamp::from_nanos(1_795_000_000_000_000_000)), uniform: Arc::new(|| 0.0) };
+        Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(1_795_000_000_000_000_000)), uniform: Arc::new(|| 0.0) };
     let document = Document::new(Path::new("forebay.toml"), &text, &|_| None);
     let read = document.read(|root| {
         let mut table = root.tables("connector").remove(0);
