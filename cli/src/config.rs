@@ -1,9 +1,6 @@
 //! The whole of `forebay.toml`: each part read by the crate whose settings it holds.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-};
+use std::{env, fs, path::PathBuf};
 
 use anyhow::Context as _;
 use forebay_compactor::{LakeSettings, lake_settings};

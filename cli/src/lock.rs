@@ -20,7 +20,7 @@ impl RoleLock {
     pub(crate) fn take(data_dir: &Path, role: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(data_dir)
             .with_context(|| format!("cannot create the data folder {}", data_dir.display()))?;
-        let path = data_dir.join(format!("{role}.lock"));
+        let path = data_dir.join(format!("run-{role}.lock"));
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -12,7 +12,11 @@ use forebay_stream::{
     kafka::{KafkaGroup, KafkaSettings, publish},
     local::{Options, Spool, SpoolKey},
 };
-use tokio::{select, task::JoinHandle, time::timeout};
+use tokio::{
+    select,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -26,6 +30,8 @@ use crate::{
 
 /// Secret of the keyring under which spools are sealed.
 const SPOOL_SECRET: &str = "forebay.spool";
+/// The part that comes last.
+const SCHEDULER: &str = "scheduler";
 /// How long a part may take to stop, on top of what it allows itself.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
@@ -84,8 +90,9 @@ impl Service {
         self.watch.clone()
     }
 
-    /// Runs until `stop`, then stops part by part from the devices to the jobs. A part that ends by itself stops the rest.
-    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    /// Runs until `stop`, then stops part by part from the devices to the jobs, which get `linger` to take what has just been
+    /// closed. A part that ends by itself stops the rest.
+    pub(crate) async fn run(self, stop: CancellationToken, linger: Duration) -> anyhow::Result<()> {
         let mut running: Vec<(&'static str, CancellationToken, JoinHandle<anyhow::Result<()>>)> = Vec::new();
         let ended = CancellationToken::new();
         for Part { name, stop, task } in self.parts {
@@ -107,6 +114,9 @@ impl Service {
         }
         let mut first = None;
         for (name, stop, mut task) in running {
+            if name == SCHEDULER && !linger.is_zero() {
+                sleep(linger).await;
+            }
             stop.cancel();
             let outcome = match timeout(STOP_MAX, &mut task).await {
                 Ok(Ok(outcome)) => outcome,
@@ -180,7 +190,7 @@ impl Service {
             });
         }
         if roles.contains(&Role::Jobs) {
-            self.add("scheduler", |stop| {
+            self.add(SCHEDULER, |stop| {
                 Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &jobs_path, clock(), stop).await?) })
             });
         }

@@ -148,7 +148,7 @@ fn a_second_gateway_in_one_folder_is_refused_and_names_the_first() {
     let broker = Broker::start(&site.path("mosquitto"));
     site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
     let running = site.run(&[]);
-    until(MINUTE, || site.path("data/compactor.lock").exists()).unwrap();
+    until(MINUTE, || site.path("data/run-compactor.lock").exists()).unwrap();
     let second = site.forebay(&["run"]);
     assert_eq!(second.status.code(), Some(1));
     assert!(site::text(&second.stderr).contains("is held by process"), "{}", site::text(&second.stderr));

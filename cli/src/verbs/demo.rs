@@ -28,6 +28,7 @@ use crate::{
     clock::clock,
     config::Config,
     place::Place,
+    registry,
     role::Role,
     service::{Service, Watch},
     signals::stop_on_signal,
@@ -40,6 +41,8 @@ const FOLDER: &str = "forebay-demo";
 const FIRST_MAX: Duration = Duration::from_secs(30);
 /// How long, after the readings, windows and jobs may take to follow.
 const AFTER_MAX: Duration = Duration::from_secs(12);
+/// How long jobs are given to take the last windows.
+const LINGER: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
@@ -88,7 +91,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let service = Service::open(Config::load(&place)?, &[Role::Edge, Role::Compactor, Role::Jobs]).await?;
     let watch = service.watch();
     let stopped = CancellationToken::new();
-    let mut running = tokio::spawn(service.run(stopped.clone()));
+    let mut running = tokio::spawn(service.run(stopped.clone(), LINGER));
     let watched = select! {
         ended = &mut running => return ended?.and_then(|()| bail!("the gateway stopped by itself")),
         watched = watched(&watch, args.length, &stop) => watched,
@@ -159,8 +162,8 @@ fn show(watch: &Watch, left: Duration) {
 /// Quiet unless asked: the counts are what is shown.
 fn start_log() {
     let wanted = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| "error".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{wanted},{QUIET}"))
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{wanted},{QUIET},{}", registry::QUIET))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let colour = std::env::var_os("NO_COLOR").is_none();
+    let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
 }

@@ -1,11 +1,11 @@
 //! `forebay run`: every role that the file configures, until SIGINT or SIGTERM.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::bail;
 use forebay_telemetry::Telemetry;
 
-use crate::{config::Config, metrics, place::Place, role::Role, service::Service, signals::stop_on_signal};
+use crate::{config::Config, metrics, place::Place, registry, role::Role, service::Service, signals::stop_on_signal};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,15 +25,16 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     }
     let (id, site) = (config.gateway.id.clone(), config.gateway.site.clone());
     let settings = config.telemetry.clone();
-    let filter = std::env::var("FOREBAY_LOG").ok();
-    let telemetry = Telemetry::start(&settings, id.as_str(), site.as_str(), filter.as_deref())?;
+    let wanted = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| settings.log.clone());
+    let filter = format!("{wanted},{}", registry::QUIET);
+    let telemetry = Telemetry::start(&settings, id.as_str(), site.as_str(), Some(&filter))?;
     let stop = stop_on_signal()?;
     let service = Service::open(config, &roles).await?;
     metrics::register(&telemetry, &service.watch());
     let _page = telemetry.scrape(&settings, stop.clone()).await?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     tracing::info!(gateway = %id, %site, roles = names.join(","), "running");
-    let ended = service.run(stop).await;
+    let ended = service.run(stop, Duration::ZERO).await;
     tokio::task::spawn_blocking(move || telemetry.stop()).await?;
     ended.map(|()| ExitCode::SUCCESS)
 }

@@ -105,8 +105,11 @@ pub(crate) fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_co
     for (name, node) in tags {
         text += &format!("[[connector.tag]]\nname = \"{name}\"\nnode = \"{node}\"\n");
     }
-    let context =
-        Context { gateway: GatewayId::new("g1").unwrap(), clock: Arc::new(|| Timestamp::from_nanos(1_795_000_000_000_000_000)), uniform: Arc::new(|| 0.0) };
+    let context = Context {
+        gateway: GatewayId::new("g1").unwrap(),
+        clock: Arc::new(|| Timestamp::from_nanos(1_795_000_000_000_000_000)),
+        uniform: Arc::new(|| 0.0),
+    };
     let document = Document::new(Path::new("forebay.toml"), &text, &|_| None);
     let read = document.read(|root| {
         let mut table = root.tables("connector").remove(0);
