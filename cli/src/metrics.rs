@@ -11,9 +11,12 @@ use forebay_telemetry::{Metric, Sample, Telemetry, names};
 
 use crate::service::Watch;
 
+type OfSource = fn(&SourceStatus) -> u64;
+type OfProgress = fn(&Progress) -> &AtomicU64;
+
 /// Hands every counter to telemetry.
 pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
-    let edge: [(&Metric, fn(&SourceStatus) -> u64); 4] = [
+    let edge: [(&Metric, OfSource); 4] = [
         (&names::RECEIVED, SourceStatus::received),
         (&names::SPOOLED, SourceStatus::spooled),
         (&names::FILTERED, SourceStatus::filtered),
@@ -27,7 +30,7 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
     telemetry.gauge(&names::LINK_UP, move || {
         by_connector(&status, |source| if source.down().is_none() { 1.0 } else { 0.0 })
     });
-    let lake: [(&Metric, fn(&Progress) -> &AtomicU64); 5] = [
+    let lake: [(&Metric, OfProgress); 5] = [
         (&names::COMMITTED, |progress| &progress.committed),
         (&names::QUARANTINED, |progress| &progress.quarantined),
         (&names::DUPLICATES, |progress| &progress.duplicates),

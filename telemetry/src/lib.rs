@@ -103,7 +103,7 @@ impl Telemetry {
             }
         });
         // The provider keeps the callback; the handle is of no further use.
-        drop(builder.build());
+        let _handle = builder.build();
     }
 
     /// A value that goes up and down, read when somebody asks.
@@ -114,7 +114,7 @@ impl Telemetry {
                 observer.observe(value, &key_values(labels));
             }
         });
-        drop(builder.build());
+        let _handle = builder.build();
     }
 
     /// The page that Prometheus reads, listening.
