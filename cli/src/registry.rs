@@ -12,8 +12,9 @@ use forebay_predictive_maintenance::PredictiveMaintenanceKind;
 /// The kinds of connectors, in the order in which they are named to users.
 pub(crate) const CONNECTORS: [&dyn ConnectorKind; 3] = [&ModbusKind, &MqttKind, &OpcuaKind];
 
-/// Directives for the log: what a library says of every link without encryption, as if it were an error.
-pub(crate) const QUIET: &str = "opcua_core::comms::secure_channel=off";
+/// Directives for the log: what libraries report as errors although it is none of anyone's business: every OPC UA link without
+/// encryption, and every commit that has to be built anew because another came first.
+pub(crate) const QUIET: &str = "opcua_core::comms::secure_channel=off,deltalake_core::kernel::transaction=off";
 
 /// The kinds of jobs.
 pub(crate) const JOBS: [&dyn JobKind; 3] = [&SqlKind, &PredictiveMaintenanceKind, &GridDemandKind];

@@ -131,6 +131,8 @@ impl Tasks {
     /// A task has ended: its error, if that is what ended it.
     fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Option<CompactorError> {
         let (id, outcome) = match ended {
+            // The reader may hear of it before the group does. It is another process's now: nothing has failed.
+            Ok((id, Err(CompactorError::Stream { source: StreamError::Revoked { .. }, .. }))) => (id, None),
             Ok((id, outcome)) => (id, outcome.err()),
             Err(error) if error.is_cancelled() => return None,
             Err(error) => (error.id(), Some(CompactorError::Panicked { place: "a partition".into() })),

@@ -418,6 +418,27 @@ async fn what_was_gathered_from_a_revoked_partition_is_not_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compactor_that_loses_every_partition_waits_for_the_next() {
+    let bench = Bench::new().await;
+    let revoked = || forebay_stream::StreamError::Revoked { partition: 0 };
+    let (group, events) = MemoryGroup::channel();
+    events.send(GroupEvent::Assigned(Arc::new(MemoryLog::failing(0, Vec::new(), revoked)))).unwrap();
+    let (stop, progress) = (CancellationToken::new(), bench.progress.clone());
+    let running =
+        run(bench.lake.clone(), Box::new(group), settings(), bench.clock.clone(), progress.clone(), stop.clone());
+    let moving = async {
+        let heard = || progress.partitions.load(Ordering::SeqCst) == 0;
+        until(heard).await;
+        events.send(GroupEvent::Revoked(0)).unwrap();
+        events.send(GroupEvent::Assigned(Arc::new(MemoryLog::new(0, vec![batch(7, 1, 5)])))).unwrap();
+        until(|| progress.committed.load(Ordering::SeqCst) == 5).await;
+        stop.cancel();
+    };
+    timeout(PATIENCE, async { tokio::join!(running, moving).0 }).await.unwrap().unwrap();
+    assert_eq!(progress.failed.load(Ordering::SeqCst), 0, "a partition that moves on is no failure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_committed_before_its_time() {
     let bench = Bench::new().await;
     let rubbish = (0..20).map(|_| Entry::Undecodable { bytes: vec![0; 4_000], why: "rubbish".into() });
