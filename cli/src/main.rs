@@ -84,7 +84,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     match args.verb {
         Verb::Demo(demo) => verbs::demo::run(args.data_dir, demo).await,
-        Verb::Init => verbs::init::run(&place),
+        Verb::Init => verbs::init::run(&place, args.data_dir.as_deref()),
         Verb::Validate => verbs::validate::run(&place),
         Verb::Run(args) => verbs::run::run(&place, args).await,
         Verb::Import(args) => verbs::import::run(&place, args).await,

@@ -30,12 +30,13 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
     telemetry.gauge(&names::LINK_UP, move || {
         by_connector(&status, |source| if source.down().is_none() { 1.0 } else { 0.0 })
     });
-    let lake: [(&Metric, OfProgress); 5] = [
+    let lake: [(&Metric, OfProgress); 6] = [
         (&names::COMMITTED, |progress| &progress.committed),
         (&names::QUARANTINED, |progress| &progress.quarantined),
         (&names::DUPLICATES, |progress| &progress.duplicates),
         (&names::GAPS, |progress| &progress.gaps),
         (&names::COMMITS, |progress| &progress.commits),
+        (&names::PARTITIONS_FAILED, |progress| &progress.failed),
     ];
     for (metric, counter) in lake {
         let progress = watch.progress.clone();

@@ -68,6 +68,11 @@ impl Service {
         if has(Role::Compactor) && !has(Role::Edge) && config.stream.is_none() {
             bail!("without [stream] the spool is the stream: the compactor must run in one process with the edge");
         }
+        if has(Role::Edge) && !has(Role::Compactor) && config.stream.is_none() {
+            bail!(
+                "without [stream] the spool is the stream: nobody would empty it; add --role compactor, or a [stream]"
+            );
+        }
         let mut locks = Vec::new();
         for role in roles {
             locks.push(RoleLock::take(&config.gateway.data_dir, role.name())?);
@@ -98,9 +103,9 @@ impl Service {
         for Part { name, stop, task } in self.parts {
             let (ended, mine) = (ended.clone(), stop.clone());
             let watched = async move {
-                let outcome = task.await;
-                ended.cancel();
-                match outcome {
+                // Also a panic ends the part: the guard cancels then.
+                let _ended = ended.drop_guard();
+                match task.await {
                     Ok(()) if mine.is_cancelled() => Ok(()),
                     Ok(()) => Err(anyhow!("the {name} stopped by itself")),
                     Err(error) => Err(error.context(format!("the {name} cannot go on"))),
@@ -112,12 +117,14 @@ impl Service {
             () = stop.cancelled() => info!("stopping: what has been taken is brought to safety"),
             () = ended.cancelled() => error!("a part has ended, stopping the others"),
         }
+        let stops: Vec<_> = running.iter().map(|(name, stop, _)| (*name, stop.clone())).collect();
         let mut first = None;
-        for (name, stop, mut task) in running {
+        for (name, _, mut task) in running {
             if name == SCHEDULER && !linger.is_zero() {
                 sleep(linger).await;
             }
-            stop.cancel();
+            // Parts of one name, such as the publishers of many lanes, stop together.
+            stops.iter().filter(|(other, _)| *other == name).for_each(|(_, stop)| stop.cancel());
             let outcome = match timeout(STOP_MAX, &mut task).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(anyhow!("the {name} was ended by a defect of this program")),

@@ -7,18 +7,28 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first SIGINT or SIGTERM cancels. Call within a runtime.
+/// As a shell tells of SIGINT.
+const ASKED_TWICE: i32 = 130;
+
+/// A token that the first SIGINT or SIGTERM cancels; the second ends the process. Call within a runtime.
 pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let stop = CancellationToken::new();
     let cancel = stop.clone();
     tokio::spawn(async move {
-        select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        for first in [true, false] {
+            select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if first {
+                cancel.cancel();
+            } else {
+                // Who asks twice does not want to wait: what is not safe yet comes again, as after a crash.
+                std::process::exit(ASKED_TWICE);
+            }
         }
-        cancel.cancel();
     });
     Ok(stop)
 }

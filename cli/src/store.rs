@@ -40,6 +40,11 @@ impl Store {
         &self.keys
     }
 
+    /// Whether a local lake is there, which only its own keyring opens.
+    pub(crate) fn has_local_lake(&self) -> bool {
+        matches!(&self.location, Location::Folder(folder) if folder.exists())
+    }
+
     pub(crate) fn create_keyring(&self) -> anyhow::Result<FileKeyring> {
         Ok(FileKeyring::create(&self.keys, random())?)
     }

@@ -39,6 +39,15 @@ fn mqtt_connector(port: u16) -> String {
     )
 }
 
+/// What is published before the connector has subscribed goes nowhere: probes tell when it has.
+fn until_subscribed(site: &Site, publisher: &mut Peer) {
+    let probed = || {
+        publisher.ask(r#"{"topic": "site/probe/cell/volts", "first": 0, "last": 0}"#);
+        site.number("select count(*) from readings where device = 'probe'") > 0
+    };
+    until(MINUTE, probed).expect("the connector subscribes");
+}
+
 #[test]
 fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seconds() {
     let site = Site::new();
@@ -69,6 +78,7 @@ fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seco
     // The connectors have subscribed once something has come from each.
     site.until(&count("press-3"), 1, MINUTE);
     let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    until_subscribed(&site, &mut publisher);
     publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {MQTT_COUNT}}}"#));
     opcua.ask(&format!(
         r#"{{"sequence": ["Force"], "start": 1, "count": {OPCUA_COUNT}, "every_ms": 20, "base_us": {BASE_MICROS}}}"#
@@ -116,9 +126,7 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
     let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
     let mut running = site.run(&[]);
-    let log = site.path("run.log");
-    let subscribed = || std::fs::read_to_string(&log).unwrap_or_default().contains("up");
-    until(MINUTE, subscribed).expect("the connector subscribes");
+    until_subscribed(&site, &mut publisher);
     publisher.ask(r#"{"topic": "site/c-7/cell/volts", "first": 1, "last": 1}"#);
     let distinct = "select count(distinct value_int) from readings where device = 'c-7' and quality = 0";
     site.until(distinct, 1, MINUTE);

@@ -11,7 +11,7 @@ use forebay_stream::{LogWriter, StreamError};
 use tokio::{
     select,
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -88,20 +88,40 @@ impl Edge {
         let first = select! {
             () = stop.cancelled() => None,
             ended = ended_badly(&mut connectors) => Some(ended),
-            broken = broken_pump(&mut pumps) => Some(broken),
+            broken = ended_badly(&mut pumps) => Some(broken),
         };
         stopping.cancel();
-        let stopped = timeout(STOP_MAX, drain(&mut connectors)).await;
-        if stopped.is_err() {
-            error!("connectors did not stop in time and are cut off: what they had not acknowledged comes again");
-            connectors.shutdown().await;
-        }
+        let connectors =
+            finish(&mut connectors, "did not stop in time, its device sends again what was not acknowledged").await;
         // Every outlet is gone now, so the pumps end by themselves; one that waits for room in a full spool is cut off.
-        if timeout(STOP_MAX, drain(&mut pumps)).await.is_err() {
-            error!("the spool took no more in time: what was not acknowledged comes again");
-            pumps.shutdown().await;
+        let pumps = finish(&mut pumps, "had readings that the spool took no more").await;
+        first.or(connectors).or(pumps).map_or(Ok(()), Err)
+    }
+}
+
+/// Waits for tasks to end, and cuts them off in the end. Answers the first error.
+async fn finish(tasks: &mut JoinSet<Result<(), GatewayError>>, late: &'static str) -> Option<GatewayError> {
+    let mut first = None;
+    let drained = timeout(STOP_MAX, async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Some(error) = failure(ended) {
+                error!(%error, "stopped with an error");
+                first.get_or_insert(error);
+            }
         }
-        first.map_or(Ok(()), Err)
+    });
+    if drained.await.is_err() {
+        tasks.shutdown().await;
+        first.get_or_insert(GatewayError::Task { name: "?".to_owned(), what: late });
+    }
+    first
+}
+
+/// What ended a task, if it was not its end.
+fn failure(ended: Result<Result<(), GatewayError>, JoinError>) -> Option<GatewayError> {
+    match ended {
+        Ok(outcome) => outcome.err(),
+        Err(_) => Some(GatewayError::Task { name: "?".to_owned(), what: "panicked" }),
     }
 }
 
@@ -119,28 +139,14 @@ async fn run_connector(
     }
 }
 
-/// The first connector that ends with an error; waits for ever without one.
-async fn ended_badly(connectors: &mut JoinSet<Result<(), GatewayError>>) -> GatewayError {
-    while let Some(ended) = connectors.join_next().await {
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error,
-            Err(_) => return GatewayError::Task { name: "?".to_owned(), what: "panicked" },
+/// The first task that ends with an error; waits for ever without one.
+async fn ended_badly(tasks: &mut JoinSet<Result<(), GatewayError>>) -> GatewayError {
+    while let Some(ended) = tasks.join_next().await {
+        if let Some(error) = failure(ended) {
+            return error;
         }
     }
     std::future::pending().await
-}
-
-async fn broken_pump(pumps: &mut JoinSet<Result<(), GatewayError>>) -> GatewayError {
-    ended_badly(pumps).await
-}
-
-async fn drain(tasks: &mut JoinSet<Result<(), GatewayError>>) {
-    while let Some(ended) = tasks.join_next().await {
-        if let Ok(Err(error)) = ended {
-            error!(%error, "stopped with an error");
-        }
-    }
 }
 
 /// One connector's way into the lanes.

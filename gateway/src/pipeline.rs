@@ -63,6 +63,10 @@ impl Pipeline {
             Parcel::Link(LinkChange { device, down: Some(reason) }) => {
                 self.status.note_link(Some(&reason));
                 self.down.insert(device.clone(), reason.clone());
+                // A device behind a link that is down already has that reason: two would take turns for ever.
+                if device.is_some() && self.down.contains_key(&None) {
+                    return Vec::new();
+                }
                 self.all_bad(device.as_ref(), &reason, now)
             }
             Parcel::Link(LinkChange { device, down: None }) => {
@@ -79,7 +83,8 @@ impl Pipeline {
 
     /// What has to be said again although nothing came: series behind a link that stays down.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Reading> {
-        let down: Vec<(Option<DeviceId>, String)> = self.down.clone().into_iter().collect();
+        let whole = self.down.get_key_value(&None).map(|(all, reason)| vec![(all.clone(), reason.clone())]);
+        let down = whole.unwrap_or_else(|| self.down.clone().into_iter().collect());
         down.iter().flat_map(|(device, reason)| self.all_bad(device.as_ref(), reason, now)).collect()
     }
 

@@ -84,7 +84,7 @@ fn moved(before: f64, after: f64, deadband: Deadband) -> bool {
     !(distance <= width || before == after)
 }
 
-/// A clock that was set back counts as no time.
+/// The time between; for ever where the clock was set back, so that nothing stays silent until it has caught up.
 fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::from_nanos(u64::try_from(to.nanos().saturating_sub(from.nanos())).unwrap_or(0))
+    u64::try_from(to.nanos().saturating_sub(from.nanos())).map_or(Duration::MAX, Duration::from_nanos)
 }

@@ -39,6 +39,9 @@ pub const DUPLICATES: Metric =
 /// Of this process.
 pub const GAPS: Metric = Metric { name: "forebay.gaps", unit: "", help: "Holes that were recorded" };
 /// Of this process.
+pub const PARTITIONS_FAILED: Metric =
+    Metric { name: "forebay.partitions.failed", unit: "", help: "Partitions that are consumed no more after an error" };
+/// Of this process.
 pub const COMMITS: Metric = Metric { name: "forebay.commits", unit: "", help: "Commits to the lake" };
 /// Of this process.
 pub const COMMIT_SECONDS: Metric =

@@ -14,7 +14,7 @@ use tokio::{
     select,
     sync::Semaphore,
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -25,6 +25,8 @@ use crate::TelemetryError;
 const CONNECTIONS_MAX: usize = 16;
 /// How long a client may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after a connection that could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may live.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -81,7 +83,11 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
                     drop(permit);
                 });
             }
-            Err(error) => debug!(%error, "a connection for metrics could not be taken"),
+            Err(error) => {
+                debug!(%error, "a connection for metrics could not be taken");
+                // Without file handles the next attempt fails at once: no spinning.
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }

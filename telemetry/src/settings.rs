@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use forebay_config::Table;
 use url::Url;
 
-/// What is shown without a filter: what a person should know.
-const LOG: &str = "info";
+/// What is shown without a filter: what a person should know, and of the libraries only what went wrong.
+const LOG: &str = "warn,forebay=info";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,7 +50,13 @@ impl Site {
         let log = self.path("run.log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = self.command(&["run"]);
-        let child = command.args(args).stderr(file).stdout(Stdio::null()).env("FOREBAY_LOG", "info").spawn().unwrap();
+        let child = command
+            .args(args)
+            .stderr(file)
+            .stdout(Stdio::null())
+            .env("FOREBAY_LOG", "warn,forebay=info")
+            .spawn()
+            .unwrap();
         Running { child: Some(child), log }
     }
 

@@ -147,6 +147,32 @@ fn a_lost_device_leaves_its_neighbours_alone() {
 }
 
 #[test]
+fn a_device_behind_a_lost_link_has_one_reason() {
+    let (mut pipeline, _) = pipeline(Rule::default(), Filter::default());
+    let down = |device: Option<&str>, reason: &str| {
+        let device = device.map(|device| DeviceId::new(device).unwrap());
+        Parcel::Link(LinkChange { device, down: Some(reason.into()) })
+    };
+    assert_eq!(pipeline.take(down(Some("pump"), "no answer"), at(0)).len(), 2);
+    assert_eq!(pipeline.take(down(None, "connection refused"), at(1)).len(), 2, "another reason");
+    assert_eq!(pipeline.take(down(Some("pump"), "no answer"), at(2)), []);
+    for second in 3..60 {
+        assert_eq!(pipeline.tick(at(second)), [], "second {second}");
+    }
+    assert_eq!(pipeline.tick(at(61)).len(), 2);
+}
+
+#[test]
+fn a_clock_that_is_set_back_silences_nothing() {
+    let rule = Rule { deadband: Some(Deadband::Absolute(1.0)), ..Rule::default() };
+    let (mut pipeline, _) = pipeline(rule, Filter::default());
+    for (second, sent) in [(0, true), (1, false), (-3600, true), (-3599, false)] {
+        let reading = one(&mut pipeline, sample("flow", Value::F64(10.0)), at(second));
+        assert_eq!(reading.is_some(), sent, "second {second}");
+    }
+}
+
+#[test]
 fn a_tag_that_stays_bad_says_so_once_a_minute() {
     let (mut pipeline, _) = pipeline(Rule::default(), Filter::default());
     let bad = |code| Sample { status: Status::bad(Some(code), "illegal data address"), ..sample("flow", None) };

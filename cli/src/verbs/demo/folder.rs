@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, import};
 use forebay_schemas::DeviceId;
 use forebay_simulated::{FEEDER, LOAD, Plant, Scenario, configuration, demand_history};
@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use crate::{
     clock::{now, rfc3339},
     config::Config,
+    lock::RoleLock,
     place::{CONFIG_FILE, Place},
     store::Store,
 };
@@ -29,12 +30,15 @@ const SHORT_SHARE: u32 = 9;
 /// A demo's folder; it can be used again.
 pub(super) struct Folder {
     path: PathBuf,
+    _lock: RoleLock,
 }
 
 impl Folder {
     pub(super) fn make(path: PathBuf, plant: &Plant, length: Duration) -> anyhow::Result<Self> {
         fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        let folder = Self { path };
+        let lock = RoleLock::take(&path, "demo")?;
+        let folder = Self { path, _lock: lock };
+        folder.check_is_a_demo()?;
         let short = length / SHORT_SHARE;
         let text = SETTINGS
             .replace("<short>", &format!("{}ms", short.as_millis()))
@@ -42,6 +46,15 @@ impl Folder {
         let text = format!("{text}\n{}", configuration(plant));
         fs::write(folder.config(), text).with_context(|| format!("cannot write {}", folder.config().display()))?;
         Ok(folder)
+    }
+
+    /// A folder with somebody's own configuration is not the demo's to write to.
+    fn check_is_a_demo(&self) -> anyhow::Result<()> {
+        let found = fs::read_to_string(self.config()).unwrap_or_default();
+        if !found.is_empty() && found.lines().next() != SETTINGS.lines().next() {
+            bail!("{} is not the demo's: give --data-dir a folder of its own", self.config().display());
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &Path {
