@@ -19,6 +19,7 @@ import argparse
 import collections
 import io
 import json
+import os
 import re
 import sys
 import urllib.parse
@@ -131,3 +132,6 @@ def main():
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    # PyArrow's S3 client may abort while the interpreter takes itself down: everything is said by now.
+    os._exit(0)

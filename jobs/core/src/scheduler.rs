@@ -204,7 +204,11 @@ impl Scheduler {
                 // A site's windows close in their order. One without a run that lies before one with a run was left out
                 // when the job was new or far behind; only its being amended makes it new.
                 None => {
-                    let is_next = newest.get(site.as_str()).is_none_or(|newest| start.micros() > *newest);
+                    // Without any run of its site (a lost database) only the cursor tells what has been looked at.
+                    let is_next = match newest.get(site.as_str()) {
+                        Some(newest) => start.micros() > *newest,
+                        None => known.cursor.is_none_or(|cursor| closed.closed_at > cursor),
+                    };
                     is_next || (reruns && known.cursor.is_some_and(|cursor| closed.closed_at > cursor))
                 }
             }

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything takes on a machine under load.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time in which a lost link must be told of.
 pub(crate) const TOLD_WITHIN: Duration = Duration::from_secs(5);

@@ -97,7 +97,8 @@ async fn a_silent_server_is_told_of_within_five_seconds() {
     peer.signal("-STOP").await;
     let (down_at, why) = rig.down(from).await;
     assert!(down_at - silent_at < TOLD_WITHIN, "{:?}", down_at - silent_at);
-    assert!(why.contains("no answer within 3000 ms"), "{why}");
+    // Whichever question was open when it fell silent.
+    assert!(why.contains("no answer within"), "{why}");
     peer.signal("-CONT").await;
     let from = rig.count();
     rig.up(from).await;

@@ -16,7 +16,7 @@ pub(crate) use peer::Peer;
 pub(crate) use proxy::Proxy;
 
 /// The longest that a test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Now; tests measure real time.
 #[allow(clippy::disallowed_methods)]
