@@ -72,7 +72,8 @@ async fn metrics_traces_and_logs_reach_prometheus_and_a_collector() {
     assert!(exchange(scrape.address(), "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.contains(line));
     slow.await.unwrap();
 
-    tracing::info_span!("commit", rows = 3).in_scope(|| tracing::warn!(device = "b1", "poll failed, backing off"));
+    tracing::info_span!(target: "forebay_test", "commit", rows = 3)
+        .in_scope(|| tracing::warn!(device = "b1", "poll failed, backing off"));
     tokio::task::spawn_blocking(|| telemetry.stop()).await.unwrap();
     assert!(holds(&posts, "/v1/metrics", "forebay.received"), "metrics were posted");
     assert!(holds(&posts, "/v1/metrics", "werk"), "the site is a resource attribute");
