@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use forebay_connectors::{Clock, Context, Uniform};
+use forebay_connectors::{Context, Uniform};
 use forebay_lake::keys::Random;
-use forebay_schemas::{GatewayId, Timestamp};
+use forebay_schemas::{Clock, GatewayId, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// The gateway's clock, read once: a clock that is out of any range is an error before anything runs by it.

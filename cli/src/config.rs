@@ -7,7 +7,7 @@ use forebay_compactor::{LakeSettings, lake_settings};
 use forebay_config::{Document, Table};
 use forebay_gateway::{GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
 use forebay_jobs::Jobs;
-use forebay_schemas::GatewayId;
+use forebay_schemas::{GatewayId, Lane};
 use forebay_stream::kafka::KafkaSettings;
 use forebay_telemetry::{TelemetrySettings, telemetry};
 
@@ -49,7 +49,7 @@ impl Config {
 
     /// Every part is read before any is missed, so that all errors come at once.
     fn read(root: &mut Table<'_>, place: &Place) -> Option<Self> {
-        let gateway = gateway(root, place.folder(), &place.root);
+        let gateway = gateway(root, &place.root);
         let spool = spool(root);
         let stream = stream(root);
         let lake = match root.table("lake") {
@@ -66,13 +66,18 @@ impl Config {
         let sources = connectors(root, &registry::CONNECTORS, &clock::context(id));
         let jobs = forebay_jobs::configure(root, &registry::JOBS);
         let gateway = gateway?;
-        let keys = keys.map_or_else(|| gateway.data_dir.join("keys"), |path| place.folder().join(path));
+        let keys = keys.unwrap_or_else(|| gateway.data_dir.join("keys"));
         Some(Self { spool: spool?, sources, stream, lake: lake?, keys, jobs: jobs?, telemetry, gateway })
     }
 
     /// Where a lane's spool lies.
-    pub(crate) fn spool_path(&self, lane: u32) -> PathBuf {
+    pub(crate) fn spool_path(&self, lane: Lane) -> PathBuf {
         self.gateway.data_dir.join("spool").join(lane.to_string())
+    }
+
+    /// Where it is noted in which partition of Kafka each of a lane's epochs goes.
+    pub(crate) fn places_path(&self, lane: Lane) -> PathBuf {
+        self.gateway.data_dir.join("spool").join(format!("{lane}.places"))
     }
 
     /// Where the scheduler keeps its runs.
@@ -96,14 +101,11 @@ fn stream(root: &mut Table<'_>) -> Option<KafkaSettings> {
 /// `[keys]`: the folder of the file keyring, where it is named.
 fn keys(root: &mut Table<'_>) -> Option<PathBuf> {
     let mut table = root.table("keys")?;
-    match table.optional::<String>("provider").as_deref() {
-        None | Some("file") => {}
-        Some(other @ ("vault" | "aws-kms")) => {
-            table.problem("provider", format!("{other:?} is not in this release: use \"file\""));
-        }
-        Some(other) => table.problem("provider", format!("{other:?} is none of \"file\", \"vault\", \"aws-kms\"")),
+    let providers = [("file", None), ("vault", Some("vault")), ("aws-kms", Some("aws-kms"))];
+    if let Some(Some(other)) = table.choice("provider", &providers) {
+        table.problem("provider", format!("{other:?} is not in this release: use \"file\""));
     }
-    let path = table.optional("path");
+    let path = table.path("path");
     table.finish();
     path
 }

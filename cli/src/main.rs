@@ -6,6 +6,7 @@
 mod clock;
 mod config;
 mod lock;
+mod log;
 mod metrics;
 mod place;
 mod registry;
@@ -15,7 +16,7 @@ mod signals;
 mod store;
 mod verbs;
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use forebay_config::ConfigErrors;
@@ -80,7 +81,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let place = Place::find(args.config, args.data_dir.clone())?;
     // These two say themselves what is logged.
     if !matches!(args.verb, Verb::Run(_) | Verb::Demo(_)) {
-        start_log();
+        log::start("");
     }
     match args.verb {
         Verb::Demo(demo) => verbs::demo::run(args.data_dir, demo).await,
@@ -103,12 +104,4 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
     eprintln!("forebay: {error:#}");
     ExitCode::FAILURE
-}
-
-/// Only what a person must act on: a verb that ends says the rest itself.
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("FOREBAY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
 }

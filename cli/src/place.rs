@@ -29,11 +29,6 @@ impl Place {
         }
     }
 
-    /// Where relative paths in the configuration start from: the file's own folder.
-    pub(crate) fn folder(&self) -> &Path {
-        self.config.as_deref().map_or(&self.root, folder_of)
-    }
-
     fn of_file(file: PathBuf) -> Self {
         Self { root: folder_of(&file).join(DATA_DIR), config: Some(file) }
     }

@@ -1,9 +1,9 @@
 //! The roles of one process: started together, stopped in the order of the flow, so that nothing is left half-way.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
-use forebay_compactor::{Progress, run_housekeeping, run_windows};
+use forebay_compactor::{LakeSettings, Progress, run_housekeeping, run_windows};
 use forebay_gateway::{Edge, EdgeStatus, Run};
 use forebay_lake::LakeWriter;
 use forebay_schemas::{Lane, LaneId, Timestamp};
@@ -86,7 +86,7 @@ impl Service {
             true => Some(Arc::new(store.writer().await?)),
             false => None,
         };
-        service.compose(config, roles, lake).await?;
+        service.compose(config, roles, lake);
         Ok(service)
     }
 
@@ -146,8 +146,10 @@ impl Service {
         first.map_or(Ok(()), Err)
     }
 
-    async fn compose(&mut self, config: Config, roles: &[Role], lake: Option<Arc<LakeWriter>>) -> anyhow::Result<()> {
-        let (jobs_path, places) = (config.jobs_path(), config.gateway.data_dir.join("spool"));
+    /// Adds the parts in the order of the flow, in which they are stopped.
+    fn compose(&mut self, config: Config, roles: &[Role], lake: Option<Arc<LakeWriter>>) {
+        let jobs_path = config.jobs_path();
+        let places: Vec<PathBuf> = self.lanes.iter().map(|(id, _)| config.places_path(id.lane)).collect();
         let Config { gateway, sources, stream, lake: settings, jobs, .. } = config;
         if roles.contains(&Role::Edge) {
             let writers: BTreeMap<Lane, Arc<dyn LogWriter>> = self
@@ -158,54 +160,53 @@ impl Service {
             let edge = Edge::new(Run { site: gateway.site, lanes: gateway.lanes, writers, clock: clock() }, sources);
             self.watch.edge = edge.status();
             self.add("edge", |stop| Box::pin(async move { Ok(edge.run(stop).await?) }));
-            for (id, spool) in self.lanes.clone() {
-                if let Some(kafka) = stream.clone() {
-                    let path = places.join(format!("{}.places", id.lane));
+            if let Some(kafka) = &stream {
+                for ((id, spool), path) in self.lanes.clone().into_iter().zip(places) {
+                    let kafka = kafka.clone();
                     self.add("publisher", |stop| Box::pin(publish_lane(kafka, spool, id, path, stop)));
                 }
             }
         }
-        let Some(lake) = lake else { return Ok(()) };
+        let Some(lake) = lake else { return };
         if roles.contains(&Role::Compactor) {
-            let kafka = stream.clone();
-            let group = self.group(stream).await;
-            let mut consume = settings.consume();
-            if let Some(kafka) = &kafka {
-                consume.gap_wait = kafka.gap_wait;
-            }
-            let windows = (settings.windows, lake.clone());
-            let keeping = lake.clone();
-            let (lake, progress) = (lake.clone(), self.watch.progress.clone());
-            self.add("compactor", |stop| {
-                Box::pin(async move {
-                    let group = select! {
-                        group = group => group?,
-                        () = stop.cancelled() => return Ok(()),
-                    };
-                    Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
-                })
-            });
-            self.add("housekeeping", |stop| {
-                Box::pin(async move {
-                    run_housekeeping(keeping, clock(), stop).await;
-                    Ok(())
-                })
-            });
-            self.add("windows", |stop| {
-                let (settings, lake) = windows;
-                Box::pin(async move { Ok(run_windows(lake, settings, clock(), stop).await?) })
-            });
+            self.add_compactor(&settings, stream, &lake);
         }
         if roles.contains(&Role::Jobs) {
             self.add(SCHEDULER, |stop| {
                 Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &jobs_path, clock(), stop).await?) })
             });
         }
-        Ok(())
+    }
+
+    fn add_compactor(&mut self, settings: &LakeSettings, stream: Option<KafkaSettings>, lake: &Arc<LakeWriter>) {
+        let mut consume = settings.consume();
+        if let Some(kafka) = &stream {
+            consume.gap_wait = kafka.gap_wait;
+        }
+        let group = self.group(stream);
+        let (to, progress) = (lake.clone(), self.watch.progress.clone());
+        self.add("compactor", |stop| {
+            Box::pin(async move {
+                let group = select! {
+                    group = group => group?,
+                    () = stop.cancelled() => return Ok(()),
+                };
+                Ok(forebay_compactor::run(to, group, consume, clock(), progress, stop).await?)
+            })
+        });
+        let kept = lake.clone();
+        self.add("housekeeping", |stop| {
+            Box::pin(async move {
+                run_housekeeping(kept, clock(), stop).await;
+                Ok(())
+            })
+        });
+        let (windows, of) = (settings.windows, lake.clone());
+        self.add("windows", |stop| Box::pin(async move { Ok(run_windows(of, windows, clock(), stop).await?) }));
     }
 
     /// Where the compactor gets its partitions from. Kafka may be away for long: joining is part of running.
-    async fn group(
+    fn group(
         &self,
         stream: Option<KafkaSettings>,
     ) -> impl Future<Output = anyhow::Result<Box<dyn LogGroup>>> + Send + use<> {
@@ -233,7 +234,7 @@ async fn publish_lane(
     settings: KafkaSettings,
     spool: Arc<Spool>,
     lane: LaneId,
-    places: std::path::PathBuf,
+    places: PathBuf,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let log = Box::new(move |from: Offset| Box::new(spool.reader(from)) as Box<dyn LogReader>);
@@ -249,7 +250,7 @@ async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneI
     for lane in 0..config.gateway.lanes.0.get() {
         let id = LaneId { gateway: config.gateway.id.clone(), lane: Lane(lane) };
         let options = Options {
-            path: config.spool_path(lane),
+            path: config.spool_path(id.lane),
             lane: id.clone(),
             key: SpoolKey::new(key),
             limits: config.spool.limits,

@@ -8,16 +8,13 @@ use std::{
 use anyhow::{Context as _, bail};
 use forebay_compactor::{LakeSettings, ProfileChoice};
 use forebay_lake::{
-    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Link, S3Settings, Sealed, StateKeeper,
+    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Settings, Sealed, StateKeeper,
     keys::{FileKeyring, KeyDecrypter},
 };
 use forebay_schemas::table::{READINGS, TABLES};
 use url::Url;
 
 use crate::{clock::random, config::Config};
-
-/// What a bucket's region is unless told.
-const REGION: &str = "us-east-1";
 
 /// Where a lake and its keys lie.
 pub(crate) struct Store {
@@ -93,9 +90,8 @@ impl Store {
 
 fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location> {
     let Some(url) = &settings.url else { return Ok(Location::Folder(data_dir.join("lake"))) };
-    if let Some(rest) = url.strip_prefix("s3://") {
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        return Ok(Location::S3(Box::new(bucket_settings(settings, bucket, prefix)?)));
+    if url.starts_with("s3://") {
+        return Ok(Location::S3(Box::new(bucket(settings, url)?)));
     }
     match url.strip_prefix("file://") {
         Some(folder) => Ok(Location::Folder(PathBuf::from(folder))),
@@ -106,19 +102,19 @@ fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location
     }
 }
 
-fn bucket_settings(settings: &LakeSettings, bucket: &str, prefix: &str) -> anyhow::Result<S3Settings> {
+fn bucket(settings: &LakeSettings, url: &str) -> anyhow::Result<S3Settings> {
+    let url = Url::parse(url).with_context(|| format!("lake.url {url:?} is no URL"))?;
+    let defaults = S3Settings::from_url(&url)?;
     let s3 = settings.s3.clone().unwrap_or_default();
     let endpoint = s3.endpoint.as_deref().map(Url::parse).transpose().context("lake.s3.endpoint is no URL")?;
     let credentials =
         s3.access_key_id.zip(s3.secret_access_key).map(|(id, secret)| S3Credentials::new(id, secret.expose()));
     Ok(S3Settings {
-        bucket: bucket.to_owned(),
-        prefix: prefix.trim_matches('/').to_owned(),
         endpoint,
-        region: s3.region.unwrap_or_else(|| REGION.to_owned()),
+        region: s3.region.unwrap_or(defaults.region),
         credentials,
         allow_http: s3.allow_http,
-        link: S3Link::default(),
+        ..defaults
     })
 }
 

@@ -17,11 +17,11 @@ mod size;
 mod tests;
 mod times;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use forebay_lake::LakeError;
-use forebay_schemas::{ErrorKind, InvalidName, Timestamp};
+use forebay_schemas::{ErrorKind, InvalidName};
 use forebay_stream::StreamError;
 use thiserror::Error;
 
@@ -29,9 +29,6 @@ use crate::event_time::MAX_SKEW;
 
 pub use group::run;
 pub use progress::Progress;
-
-/// The clock, as an argument.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How streams are consumed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,9 @@
 use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{LakeError, LakeWriter, MaintainPolicy, MergeOutcome, MergePolicy, maintain, merge, plan};
-use forebay_schemas::{Timestamp, table::TABLES};
+use forebay_schemas::{Clock, Timestamp, table::TABLES};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-use crate::Clock;
 
 /// How often files and logs are looked at.
 const EVERY: Duration = Duration::from_secs(60);

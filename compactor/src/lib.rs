@@ -13,7 +13,7 @@ mod ingest;
 mod settings;
 mod windows;
 
-pub use consume::{Clock, CompactorError, ConsumeSettings, Progress, run};
+pub use consume::{CompactorError, ConsumeSettings, Progress, run};
 pub use event_time::MAX_SKEW;
 pub use failpoint::{Failpoint, failpoint};
 pub use housekeeping::{merge_small_files, run_housekeeping};

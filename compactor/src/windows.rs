@@ -18,14 +18,14 @@ use std::{
 
 use forebay_lake::{LakeError, LakeWriter, StreamState, Transaction};
 use forebay_schemas::{
-    ErrorKind, SiteId, Timestamp,
+    Clock, ErrorKind, SiteId, Timestamp,
     table::{READINGS, TABLE_FORMAT_VERSION, WINDOWS},
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Clock, CompactorError};
+use crate::CompactorError;
 use count::{Counts, Days, Known};
 use table_rows::WindowRow;
 use watermark::watermarks;

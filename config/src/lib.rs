@@ -15,5 +15,5 @@ mod value;
 pub use document::{Document, Environment};
 pub use expand::Expanded;
 pub use problem::{ConfigErrors, Problem};
-pub use table::Table;
+pub use table::{Table, nearest};
 pub use value::{Bytes, FromValue, Secret};

@@ -147,8 +147,8 @@ impl<'d> Table<'d> {
     }
 }
 
-/// "; did you mean …?", or nothing where no name is near.
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+/// "; did you mean …?" to end an error with, or nothing where no known name is near.
+pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     let near = known.map(|other| (strsim::osa_distance(name, other), other)).min();
     match near {
         Some((distance, other)) if distance <= TYPOS_MAX.min(name.chars().count() / 2) => {

@@ -5,8 +5,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use forebay_connectors::{Clock, Connector, Delivery, Outlet, outlet};
-use forebay_schemas::{ErrorKind, Lane, Reading};
+use forebay_connectors::{Connector, Delivery, Outlet, outlet};
+use forebay_schemas::{Clock, ErrorKind, Lane, Reading, SiteId};
 use forebay_stream::{LogWriter, StreamError};
 use tokio::{
     select,
@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus};
-use forebay_schemas::SiteId;
 
 /// Parcels that may wait between a connector and its pump.
 const WAITING_MAX: usize = 256;

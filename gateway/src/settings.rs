@@ -62,8 +62,8 @@ pub struct EdgeSettings {
     pub sources: Vec<Source>,
 }
 
-/// Reads `[gateway]`; everything in it has a default. A relative `data_dir` starts from `folder`, the file's own.
-pub fn gateway(root: &mut Table<'_>, folder: &Path, default_data_dir: &Path) -> Option<GatewaySettings> {
+/// Reads `[gateway]`; everything in it has a default.
+pub fn gateway(root: &mut Table<'_>, default_data_dir: &Path) -> Option<GatewaySettings> {
     let local = "local";
     let one = Lanes(NonZeroU32::MIN);
     let (id, site) = (GatewayId::new(local).ok()?, SiteId::new(local).ok()?);
@@ -75,11 +75,10 @@ pub fn gateway(root: &mut Table<'_>, folder: &Path, default_data_dir: &Path) -> 
     if lanes.is_none() {
         table.problem("lanes", format!("1 to {LANES_MAX} lanes are expected"));
     }
-    let data_dir: Option<PathBuf> = table.optional("data_dir");
     let settings = GatewaySettings {
         id: table.or("id", id),
         site: table.or("site", site),
-        data_dir: data_dir.map_or_else(|| default_data_dir.to_owned(), |dir| folder.join(dir)),
+        data_dir: table.path("data_dir").unwrap_or_else(|| default_data_dir.to_owned()),
         lanes: lanes.unwrap_or(one),
     };
     table.finish();

@@ -18,5 +18,5 @@ pub use identity::{Epoch, Lane, LaneId, ReadingId, Seq};
 pub use name::{DeviceId, GatewayId, InvalidName, SiteId, TagName, path_segment};
 pub use quality::{Quality, Status, UnknownQuality};
 pub use reading::{Reading, Series};
-pub use time::Timestamp;
+pub use time::{Clock, Timestamp};
 pub use value::{Value, ValueType};

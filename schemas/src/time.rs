@@ -1,5 +1,10 @@
 //! An instant: nanoseconds since 1970-01-01T00:00:00 UTC, without leap seconds.
 
+use std::sync::Arc;
+
+/// A clock as an argument: whoever needs the time of day is given one, and a test sets it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// Nanoseconds since the Unix epoch, UTC; from the year 1677 to 2262.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

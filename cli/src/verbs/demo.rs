@@ -27,11 +27,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::clock,
     config::Config,
+    log,
     place::Place,
     registry,
     role::Role,
     service::{Service, Watch},
     signals::stop_on_signal,
+    store::Store,
 };
 use folder::Folder;
 use outcome::Outcome;
@@ -73,7 +75,8 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     if args.length < Duration::from_secs(1) {
         bail!("--for {:?}: a second is the least", args.length);
     }
-    start_log();
+    // The counts are what is shown.
+    log::start(&format!(",{QUIET},{}", registry::QUIET));
     let stop = stop_on_signal()?;
     let scenario = match args.scenario {
         Story::Recorded => Scenario::Recorded,
@@ -85,10 +88,12 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let place = Place::find(None, Some(folder.path().to_owned()))?;
     eprintln!("A small plant is up: a pump (Modbus TCP), a press (OPC UA) and meters (MQTT), replaying recorded data.");
     eprintln!("Its configuration is {}.", folder.config().display());
-    let history = folder.import_history(&place, scenario).await?;
+    let config = Config::load(&place)?;
+    let store = Store::of(&config)?;
+    let history = folder.import_history(&config, &store, scenario).await?;
     eprintln!("Imported {history} readings of a feeder's last four weeks.");
-    let before = Outcome::read(&place).await?;
-    let service = Service::open(Config::load(&place)?, &[Role::Edge, Role::Compactor, Role::Jobs]).await?;
+    let before = Outcome::read(&store).await?;
+    let service = Service::open(config, &[Role::Edge, Role::Compactor, Role::Jobs]).await?;
     let watch = service.watch();
     let stopped = CancellationToken::new();
     let mut running = tokio::spawn(service.run(stopped.clone(), LINGER));
@@ -100,7 +105,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     running.await??;
     plant.stop().await;
     watched?;
-    let outcome = Outcome::read(&place).await?;
+    let outcome = Outcome::read(&store).await?;
     outcome.print(&before, folder.path()).await?;
     if stop.is_cancelled() {
         return Ok(ExitCode::SUCCESS);
@@ -166,13 +171,4 @@ fn show(watch: &Watch, left: Duration) {
     // A closed stderr is no reason to end the demo.
     let written = if out.is_terminal() { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") };
     written.and_then(|()| out.flush()).ok();
-}
-
-/// Quiet unless asked: the counts are what is shown.
-fn start_log() {
-    let wanted = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| "error".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{wanted},{QUIET},{}", registry::QUIET))
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
 }

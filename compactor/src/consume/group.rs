@@ -6,14 +6,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use forebay_lake::LakeWriter;
+use forebay_schemas::Clock;
 use forebay_stream::{GroupEvent, LogGroup, LogSource, StreamError};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{
-    Clock, CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, partition::Partition, progress::add,
-};
+use super::{CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, partition::Partition, progress::add};
 
 /// Consumes a stream's partitions until the stop; then takes what is there already, commits and returns.
 ///

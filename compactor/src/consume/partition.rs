@@ -10,14 +10,14 @@ mod commit;
 use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{LakeError, LakeWriter, StreamState};
-use forebay_schemas::{ErrorKind, table::READINGS, wire::ReadingBatch};
+use forebay_schemas::{Clock, ErrorKind, table::READINGS, wire::ReadingBatch};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Clock, CompactorError, ConsumeSettings, Progress,
+    CompactorError, ConsumeSettings, Progress,
     budget::{MemoryBudget, Share},
     contiguity::{Contiguity, Quarantined, Rules, Taken},
     progress::add,

@@ -5,7 +5,10 @@ mod memory_log;
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
     task::Poll,
 };
 
@@ -15,7 +18,7 @@ use forebay_lake::{
     session, verify,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName, Value,
+    Clock, DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
     table::{GAPS, QUARANTINE, READINGS},
     wire::{DecodeError, ReadingBatch},
 };

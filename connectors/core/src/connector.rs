@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use forebay_config::Table;
-use forebay_schemas::{DeviceId, ErrorKind, GatewayId, TagName, Timestamp};
+use forebay_schemas::{Clock, DeviceId, ErrorKind, GatewayId, TagName};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Outlet, RuleId};
-
-/// The gateway's clock.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Numbers drawn evenly from 0 to 1, for back-off.
 pub type Uniform = Arc<dyn Fn() -> f64 + Send + Sync>;

@@ -12,7 +12,7 @@ mod outlet;
 mod sample;
 
 pub use backoff::Backoff;
-pub use connector::{Clock, Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
+pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
 pub use link::{IllegalMove, LinkEvent, LinkState};
 pub use outlet::{Closed, Delivery, LinkChange, Outlet, Parcel, outlet};
 pub use sample::{RuleId, Sample};

@@ -13,7 +13,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use forebay_connectors::Clock;
+use forebay_schemas::Clock;
 use opcua::{
     crypto::{CertificateStore, X509, X509Data},
     types::{ByteString, DateTime, date_time::DateTimeUtc},

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_connectors::Clock;
+use forebay_schemas::Clock;
 use opcua::{
     client::{
         AsyncSecureChannel, ClientConfig, IdentityToken, SessionBuilder, UARequest,

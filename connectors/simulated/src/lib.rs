@@ -21,7 +21,7 @@ pub use configuration::configuration;
 pub use demand::demand_history;
 pub use error::PlantError;
 pub use mqtt::{FEEDER, LOAD};
-pub use plant::{Clock, Plant, Served};
+pub use plant::{Plant, Served};
 pub use scenario::{Pace, Scenario};
 
 /// Directives for a filter of `tracing`: what the servers' libraries would otherwise say about every connection.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use forebay_schemas::Timestamp;
+use forebay_schemas::{Clock, Timestamp};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS};
 use tokio::{
     task::JoinSet,
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::{Clock, demand::Live, recording::replayed};
+use crate::{demand::Live, recording::replayed};
 
 /// The feeder, and so the device, whose past [`demand_history`](crate::demand_history) tells.
 pub const FEEDER: &str = "feeder-287";

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use forebay_schemas::Clock;
 use opcua::{
     nodes::{AccessLevel, Variable, VariableBuilder},
     server::{
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{subscriber::NoSubscriber, warn};
 
 use crate::{
-    Clock, PlantError,
+    PlantError,
     recording::{AMBIENT, CPU, replayed},
 };
 

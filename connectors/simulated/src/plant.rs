@@ -9,15 +9,12 @@ use std::{
     time::Duration,
 };
 
-use forebay_schemas::Timestamp;
+use forebay_schemas::Clock;
 use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use crate::{Pace, PlantError, Scenario, broker, demand, modbus, mqtt, opcua};
-
-/// Tells the time that the plant's values carry.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The longest wait for the servers' good-byes.
 const STOP_WITHIN: Duration = Duration::from_secs(5);

@@ -12,8 +12,8 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use forebay_schemas::Timestamp;
-use forebay_simulated::{Clock, Pace, Plant, Scenario, Served, configuration};
+use forebay_schemas::{Clock, Timestamp};
+use forebay_simulated::{Pace, Plant, Scenario, Served, configuration};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},

@@ -66,13 +66,9 @@ unit = "Cel"
 deadband = "1%"
 clamp = [0, 1.5]
 "#;
-    let document = Document::new(Path::new("f.toml"), text, &|_| None);
+    let document = Document::new(Path::new("/etc/f.toml"), text, &|_| None);
     let read = document.read(|root| {
-        Some((
-            gateway(root, Path::new("/etc"), Path::new("/var"))?,
-            spool(root)?,
-            connectors(root, &[&SilentKind], &context()),
-        ))
+        Some((gateway(root, Path::new("/var"))?, spool(root)?, connectors(root, &[&SilentKind], &context())))
     });
     let (gateway, _, sources) = read.unwrap();
     assert_eq!((gateway.id.as_str(), gateway.data_dir.to_str(), gateway.lanes.0.get()), ("g1", Some("/etc/data"), 2));
@@ -112,7 +108,7 @@ name = "b"
     let document = Document::new(Path::new("f.toml"), text, &|_| None);
     let errors = document
         .read(|root| {
-            let found = gateway(root, Path::new("."), Path::new("."));
+            let found = gateway(root, Path::new("."));
             spool(root);
             connectors(root, &[&SilentKind], &context());
             found

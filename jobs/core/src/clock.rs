@@ -1,11 +1,8 @@
-//! Instants: the clock that jobs are given, and how an instant is moved and written.
+//! Instants: how one is moved and written.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use forebay_schemas::Timestamp;
-
-/// The time of day, as an argument: tests set it.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// `at` moved on by `by`; the ends of time hold.
 pub(crate) fn plus(at: Timestamp, by: Duration) -> Timestamp {

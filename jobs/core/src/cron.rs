@@ -7,11 +7,10 @@
 use std::str::FromStr as _;
 
 use croner::Cron;
+use forebay_config::nearest;
 use forebay_schemas::{ErrorKind, Timestamp};
 use jiff::{Zoned, tz::TimeZone};
 use thiserror::Error;
-
-use crate::spec::nearest;
 
 /// When a job runs by the clock.
 #[derive(Debug, Clone)]

@@ -24,7 +24,6 @@ mod windows;
 
 pub use alerts::{Condition, Lifecycle, Verdict};
 pub use buckets::{Bucket, SeriesKey, SeriesPattern};
-pub use clock::Clock;
 pub use context::RunContext;
 pub use cron::{Schedule, ScheduleError};
 pub use error::SchedulerError;

@@ -16,11 +16,11 @@ use std::{
 };
 
 use forebay_lake::LakeWriter;
-use forebay_schemas::{ErrorKind, Timestamp, table::WINDOWS};
+use forebay_schemas::{Clock, ErrorKind, Timestamp, table::WINDOWS};
 
 use crate::{
-    Clock, Fire, JobError, JobName, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError,
-    Trigger, Window,
+    Fire, JobError, JobName, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError, Trigger,
+    Window,
     clock::plus,
     fire::Cause,
     outbox::Outbox,

@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
+use forebay_config::nearest;
 use forebay_lake::LakeWriter;
-use forebay_schemas::{ErrorKind, Timestamp};
+use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Clock, Fire, JobName, Jobs, RunSummary, ScheduledJob, Scheduler, SchedulerError, Trigger,
-    spec::nearest,
+    Fire, JobName, Jobs, RunSummary, ScheduledJob, Scheduler, SchedulerError, Trigger,
     store::{Run, Store},
     windows::{closed_since, to_catch_up},
 };

@@ -2,12 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use forebay_config::Table;
+use forebay_config::{Table, nearest};
 
 use crate::{Job, JobKind, Schedule, ScheduleError};
-
-/// Names further apart than this are not the same name mistyped.
-const TYPOS_MAX: usize = 3;
 
 /// Longest name of a job, in bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -316,15 +313,4 @@ fn inherit_triggers(read: &mut [Read<'_>], order: &[usize]) -> bool {
         }
     }
     true
-}
-
-/// "; did you mean …?", or nothing where no name is near.
-pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let near = known.map(|other| (strsim::osa_distance(name, other), other)).min();
-    match near {
-        Some((distance, other)) if distance <= TYPOS_MAX.min(name.chars().count() / 2) => {
-            format!("; did you mean {other:?}?")
-        }
-        _ => String::new(),
-    }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use forebay_config::{ConfigErrors, Document, Table};
-use forebay_schemas::{DeviceId, SiteId, Timestamp};
+use forebay_schemas::{Clock, DeviceId, SiteId, Timestamp};
 use ring::rand::SystemRandom;
 
 use crate::{testing::TestLake, *};

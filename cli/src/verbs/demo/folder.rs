@@ -17,7 +17,7 @@ use crate::{
     clock::{now, rfc3339},
     config::Config,
     lock::RoleLock,
-    place::{CONFIG_FILE, Place},
+    place::CONFIG_FILE,
     store::Store,
 };
 
@@ -66,8 +66,12 @@ impl Folder {
     }
 
     /// Imports the feeder's past, as `forebay import` would; a past that is there already is not imported again.
-    pub(super) async fn import_history(&self, place: &Place, scenario: Scenario) -> anyhow::Result<u64> {
-        let config = Config::load(place)?;
+    pub(super) async fn import_history(
+        &self,
+        config: &Config,
+        store: &Store,
+        scenario: Scenario,
+    ) -> anyhow::Result<u64> {
         let file = self.path.join("feeder-history.csv");
         let mut text = format!("time,{LOAD}\n");
         for (time, load) in demand_history(scenario, now()?)? {
@@ -84,7 +88,7 @@ impl Folder {
             tags: None,
             file,
         };
-        let lake = Store::of(&config)?.writer().await?;
+        let lake = store.writer().await?;
         Ok(import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?.committed)
     }
 }

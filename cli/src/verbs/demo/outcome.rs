@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow::{array::AsArray as _, datatypes::Int64Type, util::pretty::pretty_format_batches};
 use datafusion::prelude::SessionContext;
 
-use crate::{config::Config, place::Place, store::Store};
+use crate::store::Store;
 
 /// Counts, and the means to ask for more.
 pub(super) struct Outcome {
@@ -23,8 +23,8 @@ const WARNINGS: &str = "select device, tag, severity, first_seen, reason from al
     where changed_at = (select max(changed_at) from alerts) order by device limit 4";
 
 impl Outcome {
-    pub(super) async fn read(place: &Place) -> anyhow::Result<Self> {
-        let reader = Store::of(&Config::load(place)?)?.reader().await?;
+    pub(super) async fn read(store: &Store) -> anyhow::Result<Self> {
+        let reader = store.reader().await?;
         let session = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
         Ok(Self {
             readings: count(&session, "readings").await?,
