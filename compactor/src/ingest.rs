@@ -1,9 +1,8 @@
 //! From batches of readings to one commit: files first, then the state object, then the log entry that makes both count.
 
+use forebay_config::{Failpoint, failpoint};
 use forebay_lake::{Attempt, LakeError, LakeWriter, StreamState, partition_rows, readings_partition};
 use forebay_schemas::{Timestamp, table::READINGS, wire::ReadingBatch};
-
-use crate::failpoint::{Failpoint, failpoint};
 
 /// One step of a stream, to be committed at once.
 pub struct Step<'a> {

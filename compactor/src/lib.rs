@@ -6,7 +6,6 @@
 
 mod consume;
 mod event_time;
-mod failpoint;
 mod housekeeping;
 mod import;
 mod ingest;
@@ -15,7 +14,6 @@ mod windows;
 
 pub use consume::{CompactorError, ConsumeSettings, Progress, run};
 pub use event_time::MAX_SKEW;
-pub use failpoint::{Failpoint, failpoint};
 pub use housekeeping::{merge_small_files, run_housekeeping};
 pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};
 pub use ingest::{Step, commit};

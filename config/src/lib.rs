@@ -5,6 +5,7 @@
 
 mod document;
 mod expand;
+mod failpoint;
 mod problem;
 mod table;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod value;
 
 pub use document::{Document, Environment};
 pub use expand::Expanded;
+pub use failpoint::{Failpoint, failpoint};
 pub use problem::{ConfigErrors, Problem};
 pub use table::{Table, nearest};
 pub use value::{Bytes, FromValue, Secret};

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use forebay_config::{Failpoint, failpoint};
 use forebay_connectors::{Connector, Delivery, Outlet, outlet};
 use forebay_schemas::{Clock, ErrorKind, Lane, Reading, SiteId};
 use forebay_stream::{LogWriter, StreamError};
@@ -174,6 +175,7 @@ impl Pump {
                 None => self.pipeline.tick((self.run.clock)()),
             };
             self.append(readings).await?;
+            failpoint(Failpoint::AfterSync);
             for receipt in self.held.drain(..) {
                 // A connector that no longer waits has lost its connection: its device sends again.
                 receipt.send(()).ok();

@@ -9,6 +9,7 @@ mod plan;
 mod sort;
 
 use deltalake_core::kernel::{Remove, Version};
+use forebay_config::{Failpoint, failpoint};
 use forebay_schemas::{SiteId, Timestamp, table::Table};
 
 use crate::{
@@ -85,6 +86,7 @@ pub async fn merge(lake: &LakeWriter, spec: &MergeSpec, now: Timestamp) -> Resul
         adds: vec![added],
         removes: spec.files.iter().map(|add| remove(add, now)).collect(),
     };
+    failpoint(Failpoint::InMerge);
     match table.commit_change(&change).await {
         Ok(version) => Ok(MergeOutcome::Merged { version, rows: count, bytes }),
         Err(error @ (LakeError::Fenced { .. } | LakeError::Inactive { .. })) => {

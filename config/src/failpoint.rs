@@ -1,6 +1,7 @@
 //! Places where a test can have the process die, as a power cut would: the kill test sets `FOREBAY_FAILPOINT`.
 //!
 //! Off unless the variable holds one of these names:
+//! - `after_sync`: readings are synced in the spool, their device has not been acknowledged (E1);
 //! - `after_file_write`: data files are in the store, the commit that makes them count is not;
 //! - `after_commit`: `readings` holds the commit, nobody has been told of it;
 //! - `in_merge`: between the files of a merge and its commit.
@@ -15,6 +16,8 @@ use std::sync::{
 /// A place where the process can be made to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failpoint {
+    /// Readings are synced in the spool, their device has not been acknowledged.
+    AfterSync,
     /// Data files are in the store, the commit that makes them count is not.
     AfterFileWrite,
     /// `readings` holds the commit, nobody has been told of it.
@@ -27,6 +30,7 @@ impl Failpoint {
     /// As `FOREBAY_FAILPOINT` has it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::AfterSync => "after_sync",
             Self::AfterFileWrite => "after_file_write",
             Self::AfterCommit => "after_commit",
             Self::InMerge => "in_merge",
