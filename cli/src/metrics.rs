@@ -42,6 +42,13 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
         let progress = watch.progress.clone();
         telemetry.counter(metric, move || vec![(counter(&progress).load(Ordering::Relaxed), Vec::new())]);
     }
+    let failures = watch.failures.clone();
+    telemetry.counter(&names::PART_FAILURES, move || {
+        failures
+            .iter()
+            .map(|(part, count)| (count.load(Ordering::Relaxed), vec![("part", (*part).to_owned())]))
+            .collect()
+    });
     let progress: Arc<Progress> = watch.progress.clone();
     telemetry.gauge(&names::COMMIT_SECONDS, move || {
         vec![(progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0, Vec::new())]

@@ -1,6 +1,17 @@
 //! The roles of one process: started together, stopped in the order of the flow, so that nothing is left half-way.
+//!
+//! What lies behind the spool may fail and is begun anew (`part`); the lake is opened while devices are read (`lake_door`).
 
-use std::{collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+mod lake_door;
+mod part;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use forebay_compactor::{LakeSettings, Progress, run_housekeeping, run_windows};
@@ -27,6 +38,8 @@ use crate::{
     role::Role,
     store::Store,
 };
+use lake_door::LakeDoor;
+use part::{OnFailure, Part, Task};
 
 /// Secret of the keyring under which spools are sealed.
 const SPOOL_SECRET: &str = "forebay.spool";
@@ -35,11 +48,11 @@ const SCHEDULER: &str = "scheduler";
 /// How long a part may take to stop, on top of what it allows itself.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
-type Task = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
-
 /// What can be watched while it runs.
 #[derive(Clone, Default)]
 pub(crate) struct Watch {
+    /// How often each part has failed.
+    pub(crate) failures: Vec<(&'static str, Arc<AtomicU64>)>,
     /// The connectors' counters; empty without the edge.
     pub(crate) edge: EdgeStatus,
     /// The compactor's counters; zero without it.
@@ -54,15 +67,8 @@ pub(crate) struct Service {
     _locks: Vec<RoleLock>,
 }
 
-/// One long task, and how to have it stop.
-struct Part {
-    name: &'static str,
-    stop: CancellationToken,
-    task: Task,
-}
-
 impl Service {
-    /// Opens everything that the roles need; nothing has been read from a device when this fails.
+    /// Opens what the roles need on this machine; nothing has been read from a device when this fails.
     pub(crate) async fn open(config: Config, roles: &[Role]) -> anyhow::Result<Self> {
         let has = |role| roles.contains(&role);
         if has(Role::Compactor) && !has(Role::Edge) && config.stream.is_none() {
@@ -82,11 +88,7 @@ impl Service {
         if has(Role::Edge) {
             service.lanes = open_lanes(&config, &store).await?;
         }
-        let lake = match has(Role::Compactor) || has(Role::Jobs) {
-            true => Some(Arc::new(store.writer().await?)),
-            false => None,
-        };
-        service.compose(config, roles, lake);
+        service.compose(config, roles, LakeDoor::new(Arc::new(store)));
         Ok(service)
     }
 
@@ -96,20 +98,15 @@ impl Service {
     }
 
     /// Runs until `stop`, then stops part by part from the devices to the jobs, which get `linger` to take what has just been
-    /// closed. A part that ends by itself stops the rest.
+    /// closed. A part that cannot be begun anew stops the rest.
     pub(crate) async fn run(self, stop: CancellationToken, linger: Duration) -> anyhow::Result<()> {
         let mut running: Vec<(&'static str, CancellationToken, JoinHandle<anyhow::Result<()>>)> = Vec::new();
         let ended = CancellationToken::new();
-        for Part { name, stop, task } in self.parts {
-            let (ended, mine) = (ended.clone(), stop.clone());
+        for part in self.parts {
+            let (name, stop, ended) = (part.name, part.stop.clone(), ended.clone());
             let watched = async move {
-                // Also a panic ends the part: the guard cancels then.
                 let _ended = ended.drop_guard();
-                match task.await {
-                    Ok(()) if mine.is_cancelled() => Ok(()),
-                    Ok(()) => Err(anyhow!("the {name} stopped by itself")),
-                    Err(error) => Err(error.context(format!("the {name} cannot go on"))),
-                }
+                part.run().await
             };
             running.push((name, stop, tokio::spawn(watched)));
         }
@@ -147,10 +144,14 @@ impl Service {
     }
 
     /// Adds the parts in the order of the flow, in which they are stopped.
-    fn compose(&mut self, config: Config, roles: &[Role], lake: Option<Arc<LakeWriter>>) {
+    fn compose(&mut self, config: Config, roles: &[Role], lake: LakeDoor) {
         let jobs_path = config.jobs_path();
         let places: Vec<PathBuf> = self.lanes.iter().map(|(id, _)| config.places_path(id.lane)).collect();
         let Config { gateway, sources, stream, lake: settings, jobs, .. } = config;
+        let behind = match roles.contains(&Role::Edge) {
+            true => OnFailure::BeginAnew,
+            false => OnFailure::AnewIfPassing,
+        };
         if roles.contains(&Role::Edge) {
             let writers: BTreeMap<Lane, Arc<dyn LogWriter>> = self
                 .lanes
@@ -159,74 +160,117 @@ impl Service {
                 .collect();
             let edge = Edge::new(Run { site: gateway.site, lanes: gateway.lanes, writers, clock: clock() }, sources);
             self.watch.edge = edge.status();
-            self.add("edge", |stop| Box::pin(async move { Ok(edge.run(stop).await?) }));
+            let mut edge = Some(edge);
+            self.add("edge", OnFailure::AnewIfPassing, move |stop| {
+                let edge = edge.take()?;
+                Some(Box::pin(async move { Ok(edge.run(stop).await?) }))
+            });
             if let Some(kafka) = &stream {
                 for ((id, spool), path) in self.lanes.clone().into_iter().zip(places) {
                     let kafka = kafka.clone();
-                    self.add("publisher", |stop| Box::pin(publish_lane(kafka, spool, id, path, stop)));
+                    self.add("publisher", behind, move |stop| {
+                        let (kafka, spool, id, path) = (kafka.clone(), spool.clone(), id.clone(), path.clone());
+                        Some(Box::pin(publish_lane(kafka, spool, id, path, stop)))
+                    });
                 }
             }
         }
-        let Some(lake) = lake else { return };
         if roles.contains(&Role::Compactor) {
-            self.add_compactor(&settings, stream, &lake);
+            self.add_compactor(behind, &settings, stream, &lake);
         }
         if roles.contains(&Role::Jobs) {
-            self.add(SCHEDULER, |stop| {
-                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &jobs_path, clock(), stop).await?) })
+            let jobs = Arc::new(jobs);
+            self.add_on_lake(SCHEDULER, behind, &lake, move |lake, stop| {
+                let (jobs, path) = (jobs.clone(), jobs_path.clone());
+                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &path, clock(), stop).await?) })
             });
         }
     }
 
-    fn add_compactor(&mut self, settings: &LakeSettings, stream: Option<KafkaSettings>, lake: &Arc<LakeWriter>) {
+    fn add_compactor(
+        &mut self,
+        behind: OnFailure,
+        settings: &LakeSettings,
+        stream: Option<KafkaSettings>,
+        lake: &LakeDoor,
+    ) {
         let mut consume = settings.consume();
         if let Some(kafka) = &stream {
             consume.gap_wait = kafka.gap_wait;
         }
-        let group = self.group(stream);
-        let (to, progress) = (lake.clone(), self.watch.progress.clone());
-        self.add("compactor", |stop| {
+        let (progress, lanes) = (self.watch.progress.clone(), self.lanes.clone());
+        self.add_on_lake("compactor", behind, lake, move |lake, stop| {
+            let group = group(stream.clone(), &lanes);
+            let (consume, progress) = (consume.clone(), progress.clone());
             Box::pin(async move {
                 let group = select! {
                     group = group => group?,
                     () = stop.cancelled() => return Ok(()),
                 };
-                Ok(forebay_compactor::run(to, group, consume, clock(), progress, stop).await?)
+                Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
             })
         });
-        let kept = lake.clone();
-        self.add("housekeeping", |stop| {
+        self.add_on_lake("housekeeping", behind, lake, |lake, stop| {
             Box::pin(async move {
-                run_housekeeping(kept, clock(), stop).await;
+                run_housekeeping(lake, clock(), stop).await;
                 Ok(())
             })
         });
-        let (windows, of) = (settings.windows, lake.clone());
-        self.add("windows", |stop| Box::pin(async move { Ok(run_windows(of, windows, clock(), stop).await?) }));
-    }
-
-    /// Where the compactor gets its partitions from. Kafka may be away for long: joining is part of running.
-    fn group(
-        &self,
-        stream: Option<KafkaSettings>,
-    ) -> impl Future<Output = anyhow::Result<Box<dyn LogGroup>>> + Send + use<> {
-        let sources = self.lanes.iter().map(|(id, spool)| {
-            let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), id.clone()));
-            source
+        let windows = settings.windows;
+        self.add_on_lake("windows", behind, lake, move |lake, stop| {
+            Box::pin(async move { Ok(run_windows(lake, windows, clock(), stop).await?) })
         });
-        let spools = FixedGroup::new(sources.collect());
-        async move {
-            let group: Box<dyn LogGroup> = match stream {
-                Some(kafka) => Box::new(KafkaGroup::join(kafka).await.context("cannot join the consumer group")?),
-                None => Box::new(spools),
-            };
-            Ok(group)
-        }
     }
 
-    fn add(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> Task) {
-        let stop = CancellationToken::new();
-        self.parts.push(Part { name, task: task(stop.clone()), stop });
+    /// A part that works on the lake, which may be out of reach when it begins.
+    fn add_on_lake(
+        &mut self,
+        name: &'static str,
+        on_failure: OnFailure,
+        lake: &LakeDoor,
+        begin: impl Fn(Arc<LakeWriter>, CancellationToken) -> Task + Clone + Send + Sync + 'static,
+    ) {
+        let door = lake.clone();
+        self.add(name, on_failure, move |stop| {
+            let (door, begin) = (door.clone(), begin.clone());
+            Some(Box::pin(async move {
+                let lake = select! {
+                    lake = door.open() => lake?,
+                    () = stop.cancelled() => return Ok(()),
+                };
+                begin(lake, stop).await
+            }))
+        });
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        on_failure: OnFailure,
+        begin: impl FnMut(CancellationToken) -> Option<Task> + Send + 'static,
+    ) {
+        let failures = Arc::<AtomicU64>::default();
+        self.watch.failures.push((name, failures.clone()));
+        self.parts.push(Part { name, stop: CancellationToken::new(), on_failure, begin: Box::new(begin), failures });
+    }
+}
+
+/// Where the compactor gets its partitions from. Kafka may be away for long: joining is part of running.
+fn group(
+    stream: Option<KafkaSettings>,
+    lanes: &[(LaneId, Arc<Spool>)],
+) -> impl Future<Output = anyhow::Result<Box<dyn LogGroup>>> + Send + use<> {
+    let sources = lanes.iter().map(|(id, spool)| {
+        let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), id.clone()));
+        source
+    });
+    let spools = FixedGroup::new(sources.collect());
+    async move {
+        let group: Box<dyn LogGroup> = match stream {
+            Some(kafka) => Box::new(KafkaGroup::join(kafka).await.context("cannot join the consumer group")?),
+            None => Box::new(spools),
+        };
+        Ok(group)
     }
 }
 

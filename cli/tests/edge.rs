@@ -7,7 +7,7 @@ mod site;
 
 use std::time::Duration;
 
-use site::{Broker, Peer, Site, until};
+use site::{Broker, Link, Peer, Site, until};
 
 const MODBUS: &str = "connectors/modbus/tests/peer.py";
 const OPCUA: &str = "connectors/opcua/tests/peer.py";
@@ -146,6 +146,42 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     // reading is doubled. Nothing is ever lost.
     assert_eq!(site.number(distinct), sent);
     assert!(counted >= sent, "{counted} rows for {sent} numbers");
+    let (code, line) = site.verify();
+    assert_eq!(code, 0, "{line}");
+}
+
+#[test]
+fn devices_are_read_while_the_lake_is_out_of_reach_from_the_first_start() {
+    const NUMBERS: i64 = 100;
+    let site = Site::new();
+    let broker = Broker::start(&site.path("mosquitto"));
+    let store = Peer::start("lake/tests/s3/server.py", "plant");
+    let link = Link::down_to(store.first_line.parse().unwrap());
+    site.configure(&format!(
+        "{}url = \"s3://plant/lake\"\n[lake.s3]\nendpoint = \"http://127.0.0.1:{}\"\nallow_http = true\n\
+         access_key_id = \"k\"\nsecret_access_key = \"s\"\n{}",
+        head("werk"),
+        link.port,
+        mqtt_connector(broker.port)
+    ));
+    assert!(site.forebay(&["keys", "init"]).status.success());
+    let running = site.run(&[]);
+    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    let spooled = || site.bytes("data/spool");
+    until(MINUTE, || spooled() > 0).expect("the spool is opened without a lake");
+    let empty = spooled();
+    until(MINUTE, || {
+        publisher.ask(r#"{"topic": "site/probe/cell/volts", "first": 0, "last": 0}"#);
+        spooled() > empty
+    })
+    .expect("the connector subscribes and the spool keeps what it sends");
+    publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {NUMBERS}}}"#));
+    assert_eq!(site.number("select count(*) from readings"), 0, "the link to the store is down");
+    link.up();
+    let sql = "select value_int from readings where device = 'c-7' and quality = 0 order by seq";
+    site.until("select count(*) from readings where device = 'c-7' and quality = 0", NUMBERS, MINUTE);
+    running.stop();
+    assert_eq!(site.rows(sql), (1..=NUMBERS).map(|n| n.to_string()).collect::<Vec<_>>());
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
 }

@@ -23,7 +23,7 @@ use forebay_schemas::{
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::CompactorError;
 use count::{Counts, Days, Known};
@@ -103,10 +103,13 @@ pub async fn run_windows(
             () = tokio::time::sleep(every) => false,
         };
         if let Err(error) = pass(&lake, &settings, clock(), &mut looked).await {
-            if error.kind() != ErrorKind::Retry {
-                return Err(error);
+            match &error {
+                CompactorError::Lake { source, .. } if source.is_of_a_key() => {
+                    error!(%error, "a key cannot be had, windows stay open until it is there");
+                }
+                _ if error.kind() == ErrorKind::Retry => warn!(%error, "windows could not be closed, trying again"),
+                _ => return Err(error),
             }
-            warn!(%error, "windows could not be closed, trying again");
         }
         if stopped {
             return Ok(());

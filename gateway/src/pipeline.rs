@@ -1,11 +1,12 @@
 //! One connector's way from parcels to readings, with what it remembers of each series.
 //!
 //! Invariants: readings leave in the order of the samples; a lost link makes every known series behind it bad at once and
-//! again each minute until it sends; what is left out is counted by reason.
+//! again each minute until it sends; what a device only tells again makes a bad series good and is nothing to any other;
+//! what is left out is counted by reason.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use forebay_connectors::{Declared, LinkChange, Parcel, RuleId, Sample};
+use forebay_connectors::{Declared, LinkChange, Parcel, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
@@ -96,6 +97,11 @@ impl Pipeline {
         let default = Rule::default();
         let rule = self.rules.get(sample.rule.0).unwrap_or(&default);
         let (id, key) = (sample.rule, (sample.device.clone(), sample.tag.clone()));
+        let sent_is_bad = self.series.get(&key).is_none_or(|known| known.state.is_bad());
+        if sample.told == Told::Again && !sent_is_bad {
+            self.status.note_unchanged();
+            return None;
+        }
         let reading = match step(sample, rule, &self.site, now) {
             Stepped::Reading(reading) => reading,
             Stepped::OutOfRange => {
@@ -132,6 +138,7 @@ impl Pipeline {
                 value: None,
                 unit: None,
                 status: Status::bad(None, format!("link lost: {reason}")),
+                told: Told::Anew,
             };
             let Stepped::Reading(reading) = step(sample, rule, &self.site, now) else { continue };
             if known.state.is_news(&reading, rule) || known.state.is_due(now) {

@@ -35,6 +35,11 @@ impl SeriesState {
         news
     }
 
+    /// Whether nothing was sent yet, or that there is no value to be had.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.sent.as_ref().is_none_or(|sent| sent.status.quality == Quality::Bad && sent.value_type.is_none())
+    }
+
     /// Whether a bad reading has to be repeated.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.sent.as_ref().is_none_or(|sent| elapsed(sent.at, now) >= BAD_REPEAT)

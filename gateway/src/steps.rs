@@ -16,7 +16,7 @@ pub(crate) enum Stepped {
 
 /// Scales, bounds and names one sample.
 pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -> Stepped {
-    let Sample { rule: _, device, tag, event_time, mut value, unit, mut status } = sample;
+    let Sample { rule: _, told: _, device, tag, event_time, mut value, unit, mut status } = sample;
     if let Some(raw) = value.as_ref().and_then(Value::as_f64) {
         let scaled = raw * rule.scale + rule.offset;
         if rule.keep.is_some_and(|(low, high)| !(low..=high).contains(&scaled)) {

@@ -139,4 +139,15 @@ impl LakeError {
             Self::File(error) => error.kind(),
         }
     }
+
+    /// Whether going on waiting is right: it passes by itself, or a key that is missing can be restored. Until then
+    /// nothing is written, least of all in clear.
+    pub fn can_be_waited_out(&self) -> bool {
+        self.is_of_a_key() || self.kind() == ErrorKind::Retry
+    }
+
+    /// Whether a person has to restore a key.
+    pub fn is_of_a_key(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::File(_))
+    }
 }

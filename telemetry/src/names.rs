@@ -41,6 +41,9 @@ pub const GAPS: Metric = Metric { name: "forebay.gaps", unit: "", help: "Holes t
 /// Of this process.
 pub const PARTITIONS_FAILED: Metric =
     Metric { name: "forebay.partitions.failed", unit: "", help: "Partitions that are consumed no more after an error" };
+/// By part of the process: edge, publisher, compactor, housekeeping, windows, scheduler.
+pub const PART_FAILURES: Metric =
+    Metric { name: "forebay.part.failures", unit: "", help: "Times that a part of the process failed" };
 /// Of this process.
 pub const COMMITS: Metric = Metric { name: "forebay.commits", unit: "", help: "Commits to the lake" };
 /// Of this process.

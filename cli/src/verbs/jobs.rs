@@ -34,7 +34,7 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Run { name } => {
             let lake = Arc::new(Store::of(&config)?.writer().await?);
-            let runs = forebay_jobs::run_now(config.jobs, lake, &path, clock(), &name).await?;
+            let runs = forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), &name).await?;
             runs.iter().for_each(print_run);
             let failed = runs.iter().any(|run| run.state != RunState::Succeeded);
             Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -3,9 +3,13 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -25,6 +29,11 @@ impl Site {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Bytes of all files in a folder; 0 while it is not there.
+    pub fn bytes(&self, folder: &str) -> u64 {
+        bytes_in(&self.path(folder))
     }
 
     pub fn config(&self) -> PathBuf {
@@ -211,7 +220,7 @@ impl Broker {
                 .spawn()
                 .expect("the tests need mosquitto (Debian: mosquitto)");
             let up = until(Duration::from_secs(10), || {
-                std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() || child.try_wait().unwrap().is_some()
+                TcpStream::connect(("127.0.0.1", port)).is_ok() || child.try_wait().unwrap().is_some()
             });
             if up.is_ok() && child.try_wait().unwrap().is_none() {
                 return Self { child, port };
@@ -228,6 +237,58 @@ impl Drop for Broker {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// A way to a server on loopback that refuses everybody until it is up. It ends with the test's process.
+pub struct Link {
+    pub port: u16,
+    is_up: Arc<AtomicBool>,
+}
+
+impl Link {
+    pub fn down_to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let is_up = Arc::new(AtomicBool::new(false));
+        let seen = is_up.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if seen.load(Ordering::SeqCst)
+                    && let Ok(server) = TcpStream::connect(("127.0.0.1", server))
+                {
+                    pass_on(&client, &server);
+                    pass_on(&server, &client);
+                }
+            }
+        });
+        Self { port, is_up }
+    }
+
+    pub fn up(&self) {
+        self.is_up.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Carries bytes one way until either side ends.
+fn pass_on(from: &TcpStream, to: &TcpStream) {
+    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+    thread::spawn(move || {
+        // What ends a connection is the other side's to see.
+        std::io::copy(&mut from, &mut to).ok();
+        to.shutdown(std::net::Shutdown::Write).ok();
+    });
+}
+
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => bytes_in(&entry.path()),
+            Ok(found) => found.len(),
+            // It was removed in between.
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 /// Looks until it is so.

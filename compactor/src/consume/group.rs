@@ -1,23 +1,31 @@
 //! The partitions of a stream as they come and go, a task for each.
 //!
-//! A partition's error ends that partition alone. A partition that is taken away is dropped at once: what it gathered is
-//! read again by whoever has it now (E6).
+//! A partition's error ends that partition's task alone; while others go on, it is tried again at growing intervals. A
+//! partition that is taken away is dropped at once: what it gathered is read again by whoever has it now (E6).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use forebay_lake::LakeWriter;
 use forebay_schemas::Clock;
 use forebay_stream::{GroupEvent, LogGroup, LogSource, StreamError};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::{
+    task::{AbortHandle, Id, JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, partition::Partition, progress::add};
 
+/// How long a partition that failed waits for its next try, doubling.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(300);
+
 /// Consumes a stream's partitions until the stop; then takes what is there already, commits and returns.
 ///
 /// # Errors
-/// When the group cannot go on, or when every partition that is assigned has stopped with an error: the first of these.
+/// When the group cannot go on, or when every partition that is assigned has stopped with an error: the last of these. At
+/// the stop, that of a partition which has not recovered.
 pub async fn run(
     lake: Arc<LakeWriter>,
     group: Box<dyn LogGroup>,
@@ -58,24 +66,36 @@ struct Tasks {
 /// A partition that is ours.
 struct Assigned {
     place: String,
-    task: AbortHandle,
+    source: Arc<dyn LogSource>,
+    at: At,
+    /// How often it failed since it was assigned.
+    failures: u32,
+}
+
+/// Where a partition's task stands.
+enum At {
+    Work(AbortHandle),
+    Rest { until: Instant, error: CompactorError },
 }
 
 enum Event {
     Group(Result<GroupEvent, StreamError>),
     Ended(Result<(Id, Outcome), JoinError>),
+    Again(u32),
     Stop,
 }
 
 impl Tasks {
     async fn run(mut self, mut group: Box<dyn LogGroup>) -> Result<(), CompactorError> {
-        let mut failed = None;
         loop {
+            let next = self.next_again();
+            let (number, until) = next.unwrap_or((0, Instant::now()));
             let event = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => Event::Stop,
                 event = group.next() => Event::Group(event),
                 Some(ended) = self.running.join_next_with_id() => Event::Ended(ended),
+                () = sleep_until(until), if next.is_some() => Event::Again(number),
             };
             match event {
                 Event::Group(Ok(GroupEvent::Assigned(source))) => self.assign(source),
@@ -84,19 +104,9 @@ impl Tasks {
                     self.drain().await;
                     return Err(CompactorError::Stream { place: "stream".into(), source });
                 }
-                Event::Ended(ended) => {
-                    if let Some(error) = self.ended(ended) {
-                        let error = failed.get_or_insert(error);
-                        error!(%error, "a partition is consumed no more");
-                        if self.partitions.is_empty() {
-                            return failed.map_or(Ok(()), Err);
-                        }
-                    }
-                }
-                Event::Stop => {
-                    let last = self.drain().await;
-                    return failed.or(last).map_or(Ok(()), Err);
-                }
+                Event::Ended(ended) => self.ended(ended)?,
+                Event::Again(number) => self.work(number),
+                Event::Stop => return self.drain().await.map_or(Ok(()), Err),
             }
         }
     }
@@ -104,57 +114,101 @@ impl Tasks {
     fn assign(&mut self, source: Arc<dyn LogSource>) {
         let number = source.partition();
         self.revoke(number);
+        self.begin(source, 0);
+    }
+
+    /// The partition whose rest ends first, and when.
+    fn next_again(&self) -> Option<(u32, Instant)> {
+        let resting = self.partitions.iter().filter_map(|(number, assigned)| match assigned.at {
+            At::Rest { until, .. } => Some((*number, until)),
+            At::Work(_) => None,
+        });
+        resting.min_by_key(|(_, until)| *until)
+    }
+
+    /// Has a partition go on after its rest.
+    fn work(&mut self, number: u32) {
+        if let Some(Assigned { source, failures, .. }) = self.partitions.remove(&number) {
+            self.begin(source, failures);
+        }
+    }
+
+    fn begin(&mut self, source: Arc<dyn LogSource>, failures: u32) {
         let partition = Partition {
             lake: self.lake.clone(),
-            source,
+            source: source.clone(),
             settings: self.settings.clone(),
             clock: self.clock.clone(),
             progress: self.progress.clone(),
             budget: self.budget.clone(),
             stop: self.stop.clone(),
         };
-        let place = partition.place();
-        let task = self.running.spawn(async move { partition.consume().await });
-        self.partitions.insert(number, Assigned { place, task });
+        let (number, place) = (source.partition(), partition.place());
+        let at = At::Work(self.running.spawn(async move { partition.consume().await }));
+        self.partitions.insert(number, Assigned { place, source, at, failures });
         add(&self.progress.partitions, 1);
     }
 
     fn revoke(&mut self, partition: u32) {
         if let Some(assigned) = self.partitions.remove(&partition) {
             info!(place = assigned.place, "the partition is taken away");
-            assigned.task.abort();
-            self.progress.partitions.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            if let At::Work(task) = assigned.at {
+                task.abort();
+                self.works_no_more();
+            }
         }
     }
 
-    /// A task has ended: its error, if that is what ended it.
-    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Option<CompactorError> {
+    /// A task has ended.
+    ///
+    /// # Errors
+    /// What ended it, if no other partition is at work.
+    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Outcome {
         let (id, outcome) = match ended {
             // The reader may hear of it before the group does. It is another process's now: nothing has failed.
-            Ok((id, Err(CompactorError::Stream { source: StreamError::Revoked { .. }, .. }))) => (id, None),
-            Ok((id, outcome)) => (id, outcome.err()),
-            Err(error) if error.is_cancelled() => return None,
-            Err(error) => (error.id(), Some(CompactorError::Panicked { place: "a partition".into() })),
+            Ok((id, Err(CompactorError::Stream { source: StreamError::Revoked { .. }, .. }))) => (id, Ok(())),
+            Ok(ended) => ended,
+            Err(error) if error.is_cancelled() => return Ok(()),
+            Err(error) => (error.id(), Err(CompactorError::Panicked { place: "a partition".into() })),
         };
-        let number = self.partitions.iter().find(|(_, assigned)| assigned.task.id() == id).map(|(number, _)| *number);
-        if let Some(assigned) = number.and_then(|number| self.partitions.remove(&number)) {
+        let is_it = |assigned: &Assigned| matches!(&assigned.at, At::Work(task) if task.id() == id);
+        let number = self.partitions.iter().find(|(_, assigned)| is_it(assigned)).map(|(number, _)| *number);
+        let Some((number, mut assigned)) = number.and_then(|number| self.partitions.remove_entry(&number)) else {
+            return outcome;
+        };
+        self.works_no_more();
+        let Err(error) = outcome else {
             info!(place = assigned.place, "the partition's task has ended");
-            self.progress.partitions.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            return Ok(());
+        };
+        add(&self.progress.failed, 1);
+        if self.stop.is_cancelled() || !self.partitions.values().any(|other| matches!(other.at, At::Work(_))) {
+            return Err(error);
         }
-        if outcome.is_some() {
-            add(&self.progress.failed, 1);
-        }
-        outcome
+        let wait = AGAIN_MIN.saturating_mul(1 << assigned.failures.min(30)).min(AGAIN_MAX);
+        error!(%error, wait_ms = wait.as_millis(), "a partition has stopped, it is tried again");
+        assigned.failures = assigned.failures.saturating_add(1);
+        assigned.at = At::Rest { until: Instant::now() + wait, error };
+        self.partitions.insert(number, assigned);
+        Ok(())
     }
 
-    /// Has all partitions commit and end; each bounds its own wait. Answers the first error.
+    fn works_no_more(&self) {
+        self.progress.partitions.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Has all partitions commit and end; each bounds its own wait. Answers an error of one that did not, or has not
+    /// recovered.
     async fn drain(&mut self) -> Option<CompactorError> {
         self.stop.cancel();
         let mut failed = None;
         while let Some(ended) = self.running.join_next_with_id().await {
-            let error = self.ended(ended);
-            failed = failed.or(error);
+            failed = failed.or(self.ended(ended).err());
         }
-        failed
+        let resting = std::mem::take(&mut self.partitions).into_values().find_map(|assigned| match assigned.at {
+            At::Rest { error, .. } => Some(error),
+            At::Work(_) => None,
+        });
+        failed.or(resting)
     }
 }

@@ -144,18 +144,14 @@ impl Partition {
     /// Whether an error of the tables may pass. One that no waiting mends is handed back.
     fn bear(&self, error: LakeError, what: &'static str) -> Result<(), CompactorError> {
         add(&self.progress.retries, 1);
-        match &error {
-            // A key that is missing can be restored; until then nothing is written, least of all in clear.
-            LakeError::Key(_) | LakeError::File(_) => {
-                tracing::error!(place = self.place(), %error, what, "a key cannot be had, waiting for it");
-                Ok(())
-            }
-            _ if error.kind() == ErrorKind::Retry => {
-                warn!(place = self.place(), %error, what, "trying again");
-                Ok(())
-            }
-            _ => Err(CompactorError::Lake { place: self.place(), source: error }),
+        if !error.can_be_waited_out() {
+            return Err(CompactorError::Lake { place: self.place(), source: error });
         }
+        match error.is_of_a_key() {
+            true => tracing::error!(place = self.place(), %error, what, "a key cannot be had, waiting for it"),
+            false => warn!(place = self.place(), %error, what, "trying again"),
+        }
+        Ok(())
     }
 
     fn stream_error(&self, source: StreamError) -> CompactorError {

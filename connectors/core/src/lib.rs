@@ -15,4 +15,4 @@ pub use backoff::Backoff;
 pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
 pub use link::{IllegalMove, LinkEvent, LinkState};
 pub use outlet::{Closed, Delivery, LinkChange, Outlet, Parcel, outlet};
-pub use sample::{RuleId, Sample};
+pub use sample::{RuleId, Sample, Told};

@@ -6,6 +6,17 @@ use forebay_schemas::{DeviceId, Status, TagName, Timestamp, Value};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RuleId(pub usize);
 
+/// What a sample is to its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Told {
+    /// The device tells it for the first time.
+    #[default]
+    Anew,
+    /// The device says on a new connection that what it told last still holds, by the gateway's clock. It makes a series
+    /// good again that the lost link made bad, and is nothing to any other.
+    Again,
+}
+
 /// One value as the device gave it. The gateway adds the site, its own clock, the unit and the steps of the rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -23,4 +34,6 @@ pub struct Sample {
     pub unit: Option<String>,
     /// How far to trust it.
     pub status: Status,
+    /// Whether the device has told it before.
+    pub told: Told,
 }

@@ -1,12 +1,13 @@
 //! What is known of each monitored item, and how notifications become samples.
 //!
 //! Kept here: after a reconnect a server tells each item's last value again; the first notification of an item on a new
-//! subscription is dropped if it is, to the source time, the value and the status, the last one delivered. An item that
+//! subscription only says that the value still holds ([`Told::Again`]) if it is, to the source time, the value and the
+//! status, the last one delivered. An item that
 //! stays bad is told again once a minute, because the server will not. No I/O.
 
 use std::time::Duration;
 
-use forebay_connectors::Sample;
+use forebay_connectors::{Sample, Told};
 use forebay_schemas::{Quality, Status};
 use opcua::types::{DataValue, MonitoredItemNotification, NodeId, StatusCode};
 use tokio::time::Instant;
@@ -105,6 +106,8 @@ impl Items {
         let first = item.state != State::Running;
         item.state = State::Running;
         if first && item.last.as_ref().is_some_and(|last| value::is_repeat(last, &data)) {
+            let again = |sample| Sample { event_time: None, told: Told::Again, ..sample };
+            samples.extend(value::samples(&item.tag.target, &data).into_iter().map(again));
             return;
         }
         let new = value::samples(&item.tag.target, &data);

@@ -29,7 +29,7 @@ fn notify(items: &mut Items, ticks: i64, status: StatusCode, now: Instant) -> Ve
 }
 
 #[test]
-fn only_the_first_notification_of_a_new_subscription_can_be_a_repeat() {
+fn only_the_first_notification_of_a_new_subscription_can_be_told_again() {
     let (mut items, now) = (items(), Instant::now());
     let node = NodeId::from_str("i=1").unwrap();
     assert!(items.created(1, &node, StatusCode::Good, now).is_none());
@@ -38,8 +38,11 @@ fn only_the_first_notification_of_a_new_subscription_can_be_a_repeat() {
     items.forget_subscription();
     assert_eq!(items.missing().count(), 1);
     assert!(items.created(1, &node, StatusCode::Good, now).is_none());
-    assert_eq!(notify(&mut items, 1, StatusCode::Good, now).len(), 0);
-    assert_eq!(notify(&mut items, 1, StatusCode::Good, now).len(), 1);
+    let told = |samples: Vec<Sample>| {
+        samples.into_iter().map(|sample| (sample.told, sample.event_time.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(notify(&mut items, 1, StatusCode::Good, now)), [(Told::Again, false)]);
+    assert_eq!(told(notify(&mut items, 1, StatusCode::Good, now)), [(Told::Anew, true)]);
     items.forget_subscription();
     assert_eq!(notify(&mut items, 2, StatusCode::Good, now).len(), 1, "a new source time is a new value");
 }

@@ -3,7 +3,7 @@
 //! Kept here: integers stay exact, Float widens to f64 exactly, a bad status never carries a value, and what cannot be
 //! taken over becomes a bad sample that says so. It deliberately scales nothing and knows no units.
 
-use forebay_connectors::{RuleId, Sample};
+use forebay_connectors::{RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, Quality, Status, TagName, Timestamp, Value};
 use opcua::types::{Array, DataValue, DateTime, StatusCode, SubStatusCode, Variant};
 
@@ -31,7 +31,16 @@ impl Target {
     }
 
     fn sample(&self, tag: TagName, time: Option<Timestamp>, value: Option<Value>, status: Status) -> Sample {
-        Sample { rule: self.rule, device: self.device.clone(), tag, event_time: time, value, unit: None, status }
+        Sample {
+            rule: self.rule,
+            device: self.device.clone(),
+            tag,
+            event_time: time,
+            value,
+            unit: None,
+            status,
+            told: Told::Anew,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use forebay_connectors::{Declared, LinkChange, Parcel, RuleId, Sample};
+use forebay_connectors::{Declared, LinkChange, Parcel, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
 
 use crate::{Deadband, Filter, Pipeline, Rule, SourceStatus};
@@ -20,6 +20,7 @@ fn sample(tag: &str, value: impl Into<Option<Value>>) -> Sample {
         value: value.into(),
         unit: None,
         status: Status::GOOD,
+        told: Told::Anew,
     }
 }
 
@@ -132,6 +133,21 @@ fn a_lost_link_makes_every_series_bad_at_once_and_each_minute() {
     assert_eq!(pipeline.take(Parcel::Link(LinkChange { device: None, down: None }), at(62)), []);
     assert_eq!((pipeline.tick(at(200)), status.down()), (Vec::new(), None));
     assert!(one(&mut pipeline, sample("flow", Value::I64(2)), at(201)).is_some());
+}
+
+#[test]
+fn what_a_device_tells_again_makes_a_bad_series_good_and_is_nothing_to_a_good_one() {
+    let rule = Rule { deadband: Some(Deadband::Absolute(1.0)), ..Rule::default() };
+    let (mut pipeline, status) = pipeline(rule, Filter::default());
+    let again = || Sample { told: Told::Again, ..sample("flow", Value::I64(1)) };
+    one(&mut pipeline, sample("flow", Value::I64(1)), at(0)).unwrap();
+    assert_eq!(one(&mut pipeline, again(), at(1)), None, "it is good");
+    assert_eq!(status.unchanged(), 1);
+    pipeline.take(Parcel::Link(LinkChange { device: None, down: Some("gone".into()) }), at(2));
+    pipeline.take(Parcel::Link(LinkChange { device: None, down: None }), at(3));
+    let reading = one(&mut pipeline, again(), at(4)).unwrap();
+    assert_eq!((reading.value, reading.status, reading.event_time), (Some(Value::I64(1)), Status::GOOD, at(4)));
+    assert_eq!(one(&mut pipeline, again(), at(5)), None, "it is good again");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use forebay_connectors::{Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Sample};
+use forebay_connectors::{Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, GatewayId, Lane, LaneId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
 use forebay_stream::{
     Entry, LogReader as _, LogWriter, Offset, StreamError,
@@ -57,6 +57,7 @@ impl Connector for Counter {
                 value,
                 unit: None,
                 status: Status::GOOD,
+                told: Told::Anew,
             };
             if outlet.deliver(vec![sample]).await.is_err() {
                 break;
@@ -212,6 +213,7 @@ impl Connector for Seven {
             value: Some(Value::U64(number)),
             unit: None,
             status: Status::GOOD,
+            told: Told::Anew,
         };
         outlet.deliver((1..=7).map(sample).collect()).await.ok();
         stop.cancelled().await;

@@ -38,7 +38,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Runs jobs. One process at a time does so for a database; a lock beside it sees to that.
 pub struct Scheduler {
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
     lake: Arc<LakeWriter>,
     store: Store,
     clock: Clock,
@@ -65,7 +65,12 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`SchedulerError::Held`] when another process runs these jobs.
-    pub async fn open(jobs: Jobs, lake: Arc<LakeWriter>, path: &Path, clock: Clock) -> Result<Self, SchedulerError> {
+    pub async fn open(
+        jobs: Arc<Jobs>,
+        lake: Arc<LakeWriter>,
+        path: &Path,
+        clock: Clock,
+    ) -> Result<Self, SchedulerError> {
         let lock = lock(path)?;
         let store = Store::open(path).await?;
         let scheduler = Self { jobs, lake, store, clock, looked_at: AtomicU64::new(0), _lock: lock };

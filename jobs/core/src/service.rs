@@ -58,7 +58,7 @@ pub struct JobStatus {
 /// # Errors
 /// What a person has to mend; what may pass is tried again.
 pub async fn run(
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
     lake: Arc<LakeWriter>,
     path: &Path,
     clock: Clock,
@@ -186,7 +186,7 @@ pub async fn list(jobs: &Jobs, path: &Path, clock: &Clock) -> Result<Vec<JobStat
 /// # Errors
 /// When there is no such job or no window, or when the run has not ended within its attempts and time-outs.
 pub async fn run_now(
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
     lake: Arc<LakeWriter>,
     path: &Path,
     clock: Clock,

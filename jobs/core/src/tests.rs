@@ -148,8 +148,8 @@ impl Plant {
         self.folder.path().join("jobs.sqlite")
     }
 
-    fn jobs(&self, text: &str) -> Jobs {
-        read(text, &self.log).unwrap_or_else(|errors| panic!("{errors}"))
+    fn jobs(&self, text: &str) -> Arc<Jobs> {
+        Arc::new(read(text, &self.log).unwrap_or_else(|errors| panic!("{errors}")))
     }
 
     /// The scheduler as a start of the program opens it.

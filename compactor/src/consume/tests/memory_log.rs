@@ -1,5 +1,7 @@
 //! A stream in memory: a boundary that is simulated, so that it can misbehave.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use async_trait::async_trait;
 use forebay_stream::{Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError};
 use tokio::sync::mpsc;
@@ -13,15 +15,21 @@ pub(super) struct MemoryLog {
     partition: u32,
     records: Vec<Entry>,
     at_end: Option<Failure>,
+    /// How many of its readers fail.
+    failures: AtomicU32,
 }
 
 impl MemoryLog {
     pub(super) fn new(partition: u32, records: Vec<Entry>) -> Self {
-        Self { partition, records, at_end: None }
+        Self { partition, records, at_end: None, failures: AtomicU32::new(0) }
     }
 
     pub(super) fn failing(partition: u32, records: Vec<Entry>, at_end: Failure) -> Self {
-        Self { partition, records, at_end: Some(at_end) }
+        Self::failing_times(u32::MAX, partition, records, at_end)
+    }
+
+    pub(super) fn failing_times(failures: u32, partition: u32, records: Vec<Entry>, at_end: Failure) -> Self {
+        Self { partition, records, at_end: Some(at_end), failures: AtomicU32::new(failures) }
     }
 }
 
@@ -36,7 +44,9 @@ impl LogSource for MemoryLog {
     }
 
     async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
-        Ok(Box::new(MemoryReader { records: self.records.clone(), at: from.0, at_end: self.at_end }))
+        let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let at_end = self.at_end.filter(|_| left.is_ok());
+        Ok(Box::new(MemoryReader { records: self.records.clone(), at: from.0, at_end }))
     }
 }
 

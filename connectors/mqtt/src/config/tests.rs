@@ -164,6 +164,7 @@ fn a_rule_decodes_as_it_is_written() {
             value: Some(forebay_schemas::Value::F64(4.5)),
             unit: None,
             status: forebay_schemas::Status::GOOD,
+            told: forebay_connectors::Told::Anew,
         };
         assert_eq!(mqtt.rules().samples(message), [sample], "{keys}");
     }

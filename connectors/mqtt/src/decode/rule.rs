@@ -1,6 +1,6 @@
 //! One `[[connector.tag]]`: which part of a payload is the value, the time, the quality, and of which series.
 
-use forebay_connectors::{Declared, RuleId, Sample};
+use forebay_connectors::{Declared, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, Quality, Status, TagName, Timestamp, Value};
 use serde_json::Value as Json;
 use serde_json_path::{JsonPath, LocatedNode};
@@ -139,7 +139,16 @@ impl Rule {
                 ));
             }
         };
-        Ok(Sample { rule: self.id, device: self.device(series)?, tag, event_time: time, value, unit: None, status })
+        Ok(Sample {
+            rule: self.id,
+            device: self.device(series)?,
+            tag,
+            event_time: time,
+            value,
+            unit: None,
+            status,
+            told: Told::Anew,
+        })
     }
 
     /// The sample of a fault.
@@ -148,7 +157,7 @@ impl Rule {
         let tag = self.tag(series).ok().flatten().or_else(|| TagName::new(series.topic).ok());
         let tag = tag.unwrap_or_else(|| series.fallback.tag.clone());
         let status = Status::bad(None, reason);
-        Sample { rule: self.id, device, tag, event_time: None, value, unit: None, status }
+        Sample { rule: self.id, device, tag, event_time: None, value, unit: None, status, told: Told::Anew }
     }
 
     fn device(&self, series: &Captures<'_>) -> Result<DeviceId, Fault> {

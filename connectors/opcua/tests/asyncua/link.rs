@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{PATIENCE, Peer, Rig};
-use forebay_connectors::Sample;
+use forebay_connectors::{Sample, Told};
 use forebay_schemas::Value;
 use serde_json::{Value as Json, json};
 use tokio::{
@@ -30,8 +30,14 @@ fn write(name: &str, n: i64) -> Json {
     json!([name, "Int64", n, 0, BASE_US + n])
 }
 
+/// What was told anew.
 fn values(samples: &[Sample], tag: &str) -> Vec<Value> {
-    samples.iter().filter(|sample| sample.tag.as_str() == tag).map(|sample| sample.value.clone().unwrap()).collect()
+    told(samples, tag, Told::Anew)
+}
+
+fn told(samples: &[Sample], tag: &str, told: Told) -> Vec<Value> {
+    let of = samples.iter().filter(|sample| sample.tag.as_str() == tag && sample.told == told);
+    of.map(|sample| sample.value.clone().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -53,16 +59,17 @@ async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
     let b = json!({"id": "B", "type": "Int64", "value": 5, "us": BASE_US + 5});
     peer.again(json!([a, b])).await;
     rig.up(from).await;
-    assert_eq!(values(&rig.samples(1, from).await, "b"), [Value::I64(5)]);
+    let back = rig.samples(2, from).await;
+    assert_eq!((told(&back, "a", Told::Again), values(&back, "b")), (vec![Value::I64(1)], vec![Value::I64(5)]));
     peer.tell(json!({"write": [write("A", 6)]})).await;
-    rig.samples(2, from).await;
+    rig.samples(3, from).await;
     let all = rig.stop().await;
     assert_eq!(values(&all, "a"), [Value::I64(0), Value::I64(1), Value::I64(6)]);
     assert_eq!(values(&all, "b"), [Value::I64(0), Value::I64(1), Value::I64(5)]);
 }
 
 #[tokio::test]
-async fn values_that_a_server_tells_again_after_a_cut_are_dropped() {
+async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
     let mut peer = Peer::start(options()).await;
     // Between connector and server stands a relay that can cut the connection while the server goes on.
     let relay = Relay::start(peer.port).await;
@@ -78,7 +85,9 @@ async fn values_that_a_server_tells_again_after_a_cut_are_dropped() {
         rig.down(from).await;
         rig.up(from).await;
         peer.tell(json!({"write": [write("B", n + 1)]})).await;
-        let samples = rig.samples(1, from).await;
+        let samples = rig.samples(3, from).await;
+        let again = |tag| told(&samples, tag, Told::Again);
+        assert_eq!((again("a"), again("b")), (vec![Value::I64(n)], vec![Value::I64(n)]), "round {round}");
         assert_eq!((values(&samples, "a"), values(&samples, "b")), (vec![], vec![Value::I64(n + 1)]), "round {round}");
     }
     let all = rig.stop().await;
