@@ -70,14 +70,19 @@ impl Config {
         Some(Self { spool: spool?, sources, stream, lake: lake?, keys, jobs: jobs?, telemetry, gateway })
     }
 
+    /// Where the spools of all lanes lie.
+    pub(crate) fn spools_path(&self) -> PathBuf {
+        self.gateway.data_dir.join("spool")
+    }
+
     /// Where a lane's spool lies.
     pub(crate) fn spool_path(&self, lane: Lane) -> PathBuf {
-        self.gateway.data_dir.join("spool").join(lane.to_string())
+        self.spools_path().join(lane.to_string())
     }
 
     /// Where it is noted in which partition of Kafka each of a lane's epochs goes.
     pub(crate) fn places_path(&self, lane: Lane) -> PathBuf {
-        self.gateway.data_dir.join("spool").join(format!("{lane}.places"))
+        self.spools_path().join(format!("{lane}.places"))
     }
 
     /// Where the scheduler keeps its runs.

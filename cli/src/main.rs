@@ -102,6 +102,19 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         eprintln!("{errors}");
         return ExitCode::from(BAD_CONFIGURATION);
     }
-    eprintln!("forebay: {error:#}");
+    eprintln!("forebay: {}", told_once(error));
     ExitCode::FAILURE
+}
+
+/// The chain of causes, without those that the one before has told already: DataFusion's messages hold their sources'.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    let mut last = told.clone();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !last.contains(&cause) {
+            told = format!("{told}: {cause}");
+            last = cause;
+        }
+    }
+    told
 }

@@ -1,6 +1,9 @@
 //! What a process can be.
 
+use std::path::Path;
+
 use clap::ValueEnum;
+use forebay_config::{ConfigErrors, Problem};
 
 use crate::config::Config;
 
@@ -25,7 +28,10 @@ impl Role {
     }
 
     /// Every role that the file configures. Where the spool is the stream, whoever has connectors must also compact.
-    pub(crate) fn configured(config: &Config) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// A file that configures none is no configuration of a gateway.
+    pub(crate) fn configured(config: &Config, file: &Path) -> Result<Vec<Self>, ConfigErrors> {
         let mut roles = Vec::new();
         if !config.sources.is_empty() {
             roles.push(Self::Edge);
@@ -36,6 +42,13 @@ impl Role {
         if !config.jobs.is_empty() {
             roles.push(Self::Jobs);
         }
-        roles
+        if roles.is_empty() {
+            let message = "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run".to_owned();
+            return Err(ConfigErrors {
+                file: file.to_owned(),
+                problems: vec![Problem { line: 1, column: 1, message }],
+            });
+        }
+        Ok(roles)
     }
 }

@@ -20,6 +20,7 @@ use crate::{clock::random, config::Config};
 pub(crate) struct Store {
     location: Location,
     keys: PathBuf,
+    spools: PathBuf,
     sealed: Sealed,
 }
 
@@ -30,16 +31,21 @@ impl Store {
             ProfileChoice::None => Sealed::None,
         };
         let location = location(&config.lake, &config.gateway.data_dir)?;
-        Ok(Self { location, keys: config.keys.clone(), sealed })
+        Ok(Self { location, keys: config.keys.clone(), spools: config.spools_path(), sealed })
     }
 
     pub(crate) fn keys(&self) -> &Path {
         &self.keys
     }
 
-    /// Whether a local lake is there, which only its own keyring opens.
-    pub(crate) fn has_local_lake(&self) -> bool {
-        matches!(&self.location, Location::Folder(folder) if folder.exists())
+    /// What lies here sealed under a keyring, if anything does: no other keyring opens it.
+    pub(crate) fn sealed_already(&self) -> Option<&Path> {
+        let local = match &self.location {
+            Location::Folder(folder) => Some(folder.as_path()),
+            Location::S3(_) => None,
+        };
+        let lake = local.filter(|folder| TABLES.iter().any(|table| folder.join(table.name).exists()));
+        lake.or_else(|| Some(self.spools.as_path()).filter(|folder| folder.exists()))
     }
 
     pub(crate) fn create_keyring(&self) -> anyhow::Result<FileKeyring> {
@@ -50,15 +56,22 @@ impl Store {
         Ok(Arc::new(FileKeyring::open(&self.keys, random())?))
     }
 
-    /// The keyring, made where there is neither one nor a local lake that needs it. For a lake in a bucket it must be
+    /// The keyring, made where there is neither one nor anything that is sealed already. For a lake in a bucket it must be
     /// there: another gateway may have made it.
     pub(crate) fn keyring_for_writing(&self) -> anyhow::Result<Arc<FileKeyring>> {
-        let fresh = matches!(&self.location, Location::Folder(folder) if !folder.exists());
-        if !self.keys.exists() && fresh {
-            return Ok(Arc::new(self.create_keyring()?));
+        let keys = self.keys.display();
+        if self.keys.exists() {
+            return self.open_keyring();
         }
-        self.open_keyring()
-            .context("the keyring cannot be opened: `forebay keys init` makes one, or bring a copy of the lake's")
+        if let Some(sealed) = self.sealed_already() {
+            bail!("{}", lost_keyring(sealed, &self.keys));
+        }
+        if let Location::S3(_) = &self.location {
+            bail!("no keyring at {keys}: bring a copy of the lake's, or make its first one with `forebay keys init`");
+        }
+        let keyring = self.create_keyring()?;
+        tracing::warn!(%keys, "made a keyring: keep a copy of it away from this machine, without it nobody reads the lake");
+        Ok(Arc::new(keyring))
     }
 
     /// The lake open for writing, made where it is missing.
@@ -86,6 +99,15 @@ impl Store {
         }
         Ok(Reader { tables, keeper: StateKeeper::of(&keyring)?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
     }
+}
+
+/// Why no keyring is made beside what another one has sealed.
+pub(crate) fn lost_keyring(sealed: &Path, keys: &Path) -> String {
+    format!(
+        "{} is sealed, and its keyring is not at {}: mount it or bring back a copy, for no other keyring opens it",
+        sealed.display(),
+        keys.display()
+    )
 }
 
 fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location> {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     ops::Range,
     path::{Path, PathBuf},
@@ -13,6 +13,9 @@ use toml::de::{DeTable, Error};
 
 use crate::{ConfigErrors, Problem, Table};
 
+/// A shorter text is no secret and stands in many a word: it is veiled only where a message quotes it alone.
+const VEILED_ANYWHERE_CHARS: usize = 4;
+
 /// Where `${VAR}` gets its values: the process's environment, or a test's.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -22,6 +25,8 @@ pub struct Document<'a> {
     text: &'a str,
     environment: Environment<'a>,
     problems: RefCell<BTreeSet<(usize, Problem)>>,
+    /// What came from outside, and the `${…}` in whose place it stands.
+    replaced: RefCell<BTreeMap<String, String>>,
 }
 
 impl ConfigErrors {
@@ -34,7 +39,7 @@ impl ConfigErrors {
 impl<'a> Document<'a> {
     /// The document of a file's text.
     pub fn new(file: &Path, text: &'a str, environment: Environment<'a>) -> Self {
-        Self { file: file.to_owned(), text, environment, problems: RefCell::default() }
+        Self { file: file.to_owned(), text, environment, problems: RefCell::default(), replaced: RefCell::default() }
     }
 
     /// Reads settings out of the file's root table; what `settings` does not ask for is an error.
@@ -55,7 +60,8 @@ impl<'a> Document<'a> {
         } else {
             None
         };
-        let problems: Vec<Problem> = self.problems.take().into_iter().map(|(_, problem)| problem).collect();
+        let problems = self.problems.take().into_iter();
+        let problems: Vec<Problem> = problems.map(|(_, problem)| self.veiled(problem)).collect();
         match read {
             Some(settings) if problems.is_empty() => Ok(settings),
             _ => Err(ConfigErrors { file: self.file.clone(), problems }),
@@ -64,10 +70,7 @@ impl<'a> Document<'a> {
 
     /// The folder that relative paths in the file start from.
     pub(crate) fn folder(&self) -> &Path {
-        match self.file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        }
+        self.file.parent().unwrap_or(Path::new(""))
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
@@ -77,6 +80,29 @@ impl<'a> Document<'a> {
     pub(crate) fn file_text(&self, path: &str) -> Result<String, String> {
         let path = self.folder().join(path);
         fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    }
+
+    /// Notes that a value came from outside: no error shows it, for any key may hold a secret, also by mistake.
+    pub(crate) fn replaced(&self, value: &str, by: &str) {
+        self.replaced.borrow_mut().insert(value.to_owned(), format!("${{{by}}}"));
+    }
+
+    /// The problem with `${…}` where its message shows what was put in its place.
+    fn veiled(&self, problem: Problem) -> Problem {
+        let Problem { line, column, mut message } = problem;
+        let replaced = self.replaced.borrow();
+        // The longest first: one may hold another.
+        let mut values: Vec<(&String, &String)> = replaced.iter().filter(|(value, _)| !value.is_empty()).collect();
+        values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        for (value, shown) in values {
+            let quoted = format!("{value:?}");
+            if value.chars().count() < VEILED_ANYWHERE_CHARS {
+                message = message.replace(&quoted, &format!("\"{shown}\""));
+            } else {
+                message = message.replace(&quoted[1..quoted.len() - 1], shown).replace(value.as_str(), shown);
+            }
+        }
+        Problem { line, column, message }
     }
 
     /// Notes a problem at these bytes of the text.

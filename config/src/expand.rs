@@ -76,14 +76,19 @@ fn expand(document: &Document<'_>, text: &str) -> Result<String, String> {
 fn replacement(document: &Document<'_>, inside: &str) -> Result<String, String> {
     if let Some(path) = inside.strip_prefix("file:") {
         let content = document.file_text(path)?;
-        return Ok(content.strip_suffix('\n').unwrap_or(&content).to_owned());
+        let content = content.strip_suffix('\n').unwrap_or(&content);
+        document.replaced(content, inside);
+        return Ok(content.to_owned());
     }
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
     };
     match (document.variable(name).filter(|value| !value.is_empty() || default.is_none()), default) {
-        (Some(value), _) => Ok(value),
+        (Some(value), _) => {
+            document.replaced(&value, inside);
+            Ok(value)
+        }
         (None, Some(default)) => Ok(default.to_owned()),
         (None, None) => {
             Err(format!("the environment variable {name} is not set: set it, or write ${{{name}:-default}}"))

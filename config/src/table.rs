@@ -1,6 +1,10 @@
 //! One TOML table that is being read key by key.
 
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use toml::{
     Spanned,
@@ -57,7 +61,12 @@ impl<'d> Table<'d> {
     /// A path; a relative one starts from the file's own folder.
     pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         let path: PathBuf = self.optional(key)?;
-        Some(self.document.folder().join(path))
+        Some(self.beside(path))
+    }
+
+    /// A path that the file does not name, such as a default: a relative one starts from the file's own folder too.
+    pub fn beside(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.document.folder().join(path)
     }
 
     /// A key whose value is one of these words.

@@ -61,6 +61,56 @@ pump.toml:8:1: pump.colour: unknown key; known here: every, hosts, mode, name, r
     assert_eq!(errors.to_string(), expected);
 }
 
+/// A password in the wrong key, or a wrong one in the right key: the error says where it came from.
+#[test]
+fn no_error_shows_what_came_from_outside() {
+    const SECRET: &str = "hunter2 \"quoted\" ü";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
+    let file = folder.path().join("pump.toml");
+    let environment = |name: &str| match name {
+        "SECRET" => Some(SECRET.to_owned()),
+        "NO" => Some("no".to_owned()),
+        _ => None,
+    };
+    for (text, expected) in [
+        ("every = \"${SECRET}\"", "or \"1h30m\" is expected, found \"${SECRET}\""),
+        ("every = \"${file:secret}\"", "found \"${file:secret}\""),
+        ("mode = \"x${SECRET}y\"", "\"x${SECRET}y\" is none of \"fast\""),
+        ("retries = \"${NO}\"", "a whole number from 0 to 65535 is expected, found \"${NO}\""),
+        ("retries = \"${NOTHING:-seven}\"", "is expected, found \"seven\""),
+        ("name = \"${SECRET}\"", "name: ${SECRET} is taken"),
+    ] {
+        let text = format!("[pump]\n{text}");
+        let errors = Document::new(&file, &text, &environment).read(|root| {
+            let mut table = root.table("pump")?;
+            table.optional::<Duration>("every");
+            table.optional::<u16>("retries");
+            table.choice("mode", &[("fast", 1)]);
+            // As a crate words its own problems.
+            if let Some(name) = table.optional::<String>("name") {
+                table.problem("name", format!("{name} is taken"));
+            }
+            Some(())
+        });
+        let errors = errors.unwrap_err().to_string();
+        assert!(errors.contains(expected) && !errors.contains("hunter2"), "{text}: {errors}");
+    }
+}
+
+#[test]
+fn paths_start_from_the_files_own_folder() {
+    for (file, own, default) in [
+        ("etc/pump.toml", "etc/ca.pem", "etc/pki"),
+        ("pump.toml", "ca.pem", "pki"),
+        ("/etc/forebay/pump.toml", "/etc/forebay/ca.pem", "/etc/forebay/pki"),
+    ] {
+        let document = Document::new(Path::new(file), "ca = \"ca.pem\"\nkey = \"/key.pem\"", &|_| None);
+        let read = document.read(|root| Some((root.path("ca")?, root.path("key")?, root.beside("pki"))));
+        assert_eq!(read, Ok((own.into(), "/key.pem".into(), default.into())), "{file}");
+    }
+}
+
 #[test]
 fn broken_syntax_names_its_place() {
     let errors = read("[pump]\nname = \"p1\"\nevery = \n").unwrap_err();

@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Subcommand;
 
-use crate::{config::Config, place::Place, store::Store};
+use crate::{
+    config::Config,
+    place::Place,
+    store::{Store, lost_keyring},
+};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -17,11 +21,10 @@ pub(crate) fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     let store = Store::of(&Config::load(place)?)?;
     match verb {
         Verb::Init => {
-            if store.has_local_lake() && !store.keys().exists() {
-                bail!(
-                    "there is a lake already, and no other keyring opens it: bring back a copy of its own to {}",
-                    store.keys().display()
-                );
+            if let Some(sealed) = store.sealed_already()
+                && !store.keys().exists()
+            {
+                bail!("{}", lost_keyring(sealed, store.keys()));
             }
             store.create_keyring()?;
             eprintln!("made a keyring in {}: keep a copy of it away from this machine", store.keys().display());

@@ -19,12 +19,9 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
         bail!("there is no configuration at {}: `forebay init` writes one, -c names one", place.root.display());
     };
     let config = Config::load(place)?;
-    let mut roles = if args.role.is_empty() { Role::configured(&config) } else { args.role };
+    let mut roles = if args.role.is_empty() { Role::configured(&config, file)? } else { args.role };
     roles.sort();
     roles.dedup();
-    if roles.is_empty() {
-        bail!("{} configures no [[connector]], no [stream] and no [[job]]: there is nothing to run", file.display());
-    }
     let (id, site) = (config.gateway.id.clone(), config.gateway.site.clone());
     let settings = config.telemetry.clone();
     let wanted = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| settings.log.clone());

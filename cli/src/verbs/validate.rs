@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::{config::Config, place::Place};
+use crate::{config::Config, place::Place, role::Role};
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let Some(file) = &place.config else {
@@ -15,6 +15,11 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         let declared = source.connector.declared().len();
         println!("connector {:?}: {} tag rules, {declared} series known beforehand", source.name, source.rules.len());
     }
-    println!("ok {}: {} connectors", file.display(), config.sources.len());
+    for job in config.jobs.iter() {
+        println!("job {:?}: {}, {}", job.spec.name.as_str(), job.spec.kind, job.spec.trigger);
+    }
+    let roles = Role::configured(&config, file)?;
+    let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    println!("ok {}: {} connectors, roles {}", file.display(), config.sources.len(), roles.join(", "));
     Ok(ExitCode::SUCCESS)
 }

@@ -116,6 +116,12 @@ impl Running {
         child.wait().unwrap();
     }
 
+    /// Whether it still runs.
+    #[allow(dead_code, reason = "some tests ask it")]
+    pub fn is_up(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
     /// SIGTERM; it has to end by itself with 0.
     pub fn stop(mut self) {
         let mut child = self.child.take().unwrap();

@@ -3,7 +3,11 @@
 //! Kept here: traffic is unencrypted only towards this machine or where `security = "None"` is written. Keys common to
 //! all protocols are the gateway's.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use forebay_config::{Secret, Table};
 use forebay_connectors::RuleId;
@@ -202,14 +206,12 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Both of a pair, or neither. The outer none is a noted problem.
-fn pair<T: forebay_config::FromValue, U: forebay_config::FromValue>(
+fn pair<T, U>(
     connector: &mut Table<'_>,
-    first: &'static str,
-    second: &'static str,
+    (first, one): (&'static str, Option<T>),
+    (second, two): (&'static str, Option<U>),
 ) -> Option<Option<(T, U)>> {
-    let (has_first, has_second) = (connector.has(first), connector.has(second));
-    let (one, two) = (connector.optional(first), connector.optional(second));
-    match (has_first, has_second) {
+    match (connector.has(first), connector.has(second)) {
         (false, false) => Some(None),
         (true, true) => Some(Some((one?, two?))),
         (true, false) => {
@@ -224,8 +226,9 @@ fn pair<T: forebay_config::FromValue, U: forebay_config::FromValue>(
 }
 
 fn identity(connector: &mut Table<'_>) -> Option<Identity> {
-    let password = pair::<String, Secret>(connector, "user", "password");
-    let certificate = pair::<PathBuf, PathBuf>(connector, "user_cert_file", "user_key_file");
+    let (user, password) = (connector.optional::<String>("user"), connector.optional::<Secret>("password"));
+    let password = pair(connector, ("user", user), ("password", password));
+    let certificate = files(connector, "user_cert_file", "user_key_file");
     match (password?, certificate?) {
         (Some(_), Some(_)) => {
             connector.problem("user_cert_file", "a session has one identity: remove user and password, or the files");
@@ -237,14 +240,21 @@ fn identity(connector: &mut Table<'_>) -> Option<Identity> {
     }
 }
 
+/// Two files that go together.
+fn files(connector: &mut Table<'_>, first: &'static str, second: &'static str) -> Option<Option<(PathBuf, PathBuf)>> {
+    let (one, two) = (connector.path(first), connector.path(second));
+    pair(connector, (first, one), (second, two))
+}
+
 fn pki(connector: &mut Table<'_>, name: &str) -> Option<PkiSettings> {
-    let dir = connector.optional("pki_dir").unwrap_or_else(|| PathBuf::from("pki/opcua").join(path_segment(name)));
-    let own = pair(connector, "cert_file", "key_file");
+    let default_dir = connector.beside(Path::new("pki/opcua").join(path_segment(name)));
+    let dir = connector.path("pki_dir").unwrap_or(default_dir);
+    let own = files(connector, "cert_file", "key_file");
     let default_uri = format!("urn:forebay:{}", path_segment(name));
     let application_uri = connector.or("application_uri", default_uri);
     let pinned = connector.has("trust");
     let trust_word = connector.choice("trust", &[("pinned", ())]);
-    let file = connector.optional::<PathBuf>("server_cert_file");
+    let file = connector.path("server_cert_file");
     let any = connector.or("trust_any", false);
     let file_is_given = connector.has("server_cert_file");
     if any && (file_is_given || pinned) {

@@ -8,8 +8,12 @@ const TAG: &str = "[[connector.tag]]\nname = \"force\"\nnode = \"ns=2;s=Press.Fo
 
 /// Reads as the gateway does: one table, its tags, then whatever nobody asked for.
 fn read(connector: &str, tags: &str) -> Result<Settings, String> {
+    read_in("f.toml", connector, tags)
+}
+
+fn read_in(file: &str, connector: &str, tags: &str) -> Result<Settings, String> {
     let text = format!("[[connector]]\nname = \"press\"\ndevice = \"press-3\"\n{connector}\n{tags}");
-    let document = Document::new(Path::new("f.toml"), &text, &|_| None);
+    let document = Document::new(Path::new(file), &text, &|_| None);
     let read = document.read(|root| {
         let mut table = root.tables("connector").remove(0);
         let mut tags = table.tables("tag");
@@ -50,6 +54,21 @@ fn everything_can_be_set() {
     assert_eq!(settings.tags[0].target.device.as_str(), "other");
     assert_eq!(settings.tags[0].sampling, Duration::from_millis(100));
     assert!(!format!("{settings:?}").contains("\"p\""), "the password is not shown");
+}
+
+#[test]
+fn files_lie_beside_the_configuration() {
+    let url = "url = \"opc.tcp://localhost\"";
+    let pki = read_in("etc/f.toml", url, TAG).unwrap().pki;
+    assert_eq!(pki.dir, Path::new("etc/pki/opcua/press"));
+    let keys = "pki_dir = \"pki\"\ncert_file = \"c.der\"\nkey_file = \"/k.pem\"\nserver_cert_file = \"s.der\"\n\
+                user_cert_file = \"u.der\"\nuser_key_file = \"u.pem\"";
+    let settings = read_in("etc/f.toml", &format!("{url}\n{keys}"), TAG).unwrap();
+    assert_eq!(settings.pki.dir, Path::new("etc/pki"));
+    assert_eq!(settings.pki.own, Some(("etc/c.der".into(), "/k.pem".into())));
+    assert_eq!(settings.pki.trust, Trust::File("etc/s.der".into()));
+    let Identity::Certificate { cert_file, key_file } = settings.identity else { panic!("{:?}", settings.identity) };
+    assert_eq!((cert_file, key_file), ("etc/u.der".into(), "etc/u.pem".into()));
 }
 
 #[test]

@@ -159,7 +159,8 @@ impl UnderWay {
 /// # Errors
 /// When the database cannot be read.
 pub async fn list(jobs: &Jobs, path: &Path, clock: &Clock) -> Result<Vec<JobStatus>, SchedulerError> {
-    let store = Store::open(path).await?;
+    // Before the first run there is no database, and reading makes none.
+    let store = if path.exists() { Some(Store::open(path).await?) } else { None };
     let now = clock();
     let mut statuses = Vec::new();
     for ScheduledJob { spec, .. } in jobs.iter() {
@@ -167,7 +168,10 @@ pub async fn list(jobs: &Jobs, path: &Path, clock: &Clock) -> Result<Vec<JobStat
             Trigger::Cron(schedule) => schedule.next_after(now),
             Trigger::WindowClosed => None,
         };
-        let runs = store.newest(&spec.name, LISTED_RUNS).await?;
+        let runs = match &store {
+            Some(store) => store.newest(&spec.name, LISTED_RUNS).await?,
+            None => Vec::new(),
+        };
         statuses.push(JobStatus {
             name: spec.name.clone(),
             kind: spec.kind,

@@ -58,7 +58,7 @@ impl JobKind for SqlKind {
 }
 
 fn query(table: &mut Table<'_>) -> Option<String> {
-    let (inline, file): (Option<String>, Option<PathBuf>) = (table.optional("query"), table.optional("query_file"));
+    let (inline, file): (Option<String>, Option<PathBuf>) = (table.optional("query"), table.path("query_file"));
     let (key, query) = match (inline, file) {
         (Some(_), Some(_)) => {
             table.problem("query_file", "a job has a query or a query_file, not both");
@@ -68,8 +68,7 @@ fn query(table: &mut Table<'_>) -> Option<String> {
         (None, Some(path)) => match std::fs::read_to_string(&path) {
             Ok(query) => ("query_file", query),
             Err(error) => {
-                let hint = "query = \"${file:…}\" starts from the configuration's folder";
-                table.problem("query_file", format!("cannot read {}: {error}; {hint}", path.display()));
+                table.problem("query_file", format!("cannot read {}: {error}", path.display()));
                 return None;
             }
         },

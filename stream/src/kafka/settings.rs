@@ -286,8 +286,8 @@ fn topic(table: &mut Table<'_>) -> String {
 }
 
 fn tls(mut table: Table<'_>) -> Option<Tls> {
-    let ca_file = table.optional("ca_file");
-    let (certificate, key) = (table.optional("cert_file"), table.optional("key_file"));
+    let ca_file = table.path("ca_file");
+    let (certificate, key) = (table.path("cert_file"), table.path("key_file"));
     let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
@@ -328,7 +328,7 @@ mod tests {
 
     fn read(text: &str) -> Result<KafkaSettings, String> {
         let nothing = |_: &str| None;
-        let document = Document::new(Path::new("forebay.toml"), text, &nothing);
+        let document = Document::new(Path::new("/etc/forebay/forebay.toml"), text, &nothing);
         let read = document.read(|root| {
             let mut table = root.table("stream")?;
             let settings = KafkaSettings::read(&mut table);
@@ -351,7 +351,7 @@ mod tests {
     fn a_full_table_is_read_and_hides_its_password() {
         let text = "[stream]\nbrokers = [\"k:9092\", \"[::1]:9093\"]\ntopic = \"plant\"\npartitions = 8\ngroup = \"g\"\n\
             gap_wait = \"5s\"\ncompression = \"lz4\"\nmax_record = \"64KiB\"\nqueue = \"1MiB\"\nmetadata_refresh = \"2s\"\n\
-            [stream.tls]\nca_file = \"ca.pem\"\ncert_file = \"c.pem\"\nkey_file = \"k.pem\"\n\
+            [stream.tls]\nca_file = \"ca.pem\"\ncert_file = \"c.pem\"\nkey_file = \"/keys/k.pem\"\n\
             [stream.sasl]\nmechanism = \"SCRAM-SHA-512\"\nuser = \"gw\"\npassword = \"hunter2\"\n";
         let settings = read(text).unwrap();
         let config = settings.client();
@@ -360,8 +360,8 @@ mod tests {
             ("bootstrap.servers", "k:9092,[::1]:9093"),
             ("sasl.mechanism", "SCRAM-SHA-512"),
             ("sasl.password", "hunter2"),
-            ("ssl.ca.location", "ca.pem"),
-            ("ssl.key.location", "k.pem"),
+            ("ssl.ca.location", "/etc/forebay/ca.pem"),
+            ("ssl.key.location", "/keys/k.pem"),
         ] {
             assert_eq!(config.get(key), Some(value), "{key}");
         }

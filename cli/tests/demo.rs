@@ -1,0 +1,139 @@
+//! `forebay demo` in its three scenarios, as a new user runs it: what it shows follows from what the plant does.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+#![expect(unreachable_pub, reason = "the site is a module of this test alone")]
+
+#[allow(dead_code, reason = "each test needs a part of it")]
+mod site;
+
+use std::{
+    fs::{self, File},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use site::{Site, text, until};
+
+/// How long readings are taken; the plant's recordings are replayed within it, whatever it is.
+const LENGTH: &str = "40s";
+/// Start, history, readings and the rest of a run; generous, since three run at once on few cores.
+const RUN_MAX: Duration = Duration::from_secs(240);
+
+/// A demo in a folder of its own, given as a place with the demo's own configuration.
+struct Demo {
+    site: Site,
+    child: Child,
+}
+
+impl Demo {
+    fn start(scenario: &str, length: &str) -> Self {
+        Self::start_in(Site::new(), scenario, length)
+    }
+
+    fn start_in(site: Site, scenario: &str, length: &str) -> Self {
+        let file = |name| File::create(site.path(name)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_forebay"))
+            .arg("--data-dir")
+            .arg(site.folder.path())
+            .args(["demo", "--scenario", scenario, "--for", length])
+            .env("NO_COLOR", "1")
+            .stdout(file("demo.out"))
+            .stderr(file("demo.err"))
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { site, child }
+    }
+
+    /// Its site once it has ended with 0, and what it printed.
+    fn ended(mut self) -> (Site, String) {
+        let mut status = None;
+        let ended = until(RUN_MAX, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        if ended.is_err() {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
+        let read = |name| fs::read_to_string(self.site.path(name)).unwrap();
+        let (out, err) = (read("demo.out"), read("demo.err"));
+        assert_eq!(status.and_then(|status| status.code()), Some(0), "{out}\n{err}");
+        (self.site, out)
+    }
+}
+
+fn float(site: &Site, sql: &str) -> f64 {
+    let rows = site.rows(sql);
+    rows.first().and_then(|row| row.parse().ok()).unwrap_or_else(|| panic!("{sql} answers {rows:?}"))
+}
+
+/// Mean of the newest forecast.
+fn forecast(site: &Site) -> f64 {
+    float(site, "select avg(value) from predictions where issued_at = (select max(issued_at) from predictions)")
+}
+
+/// Seconds from the pump's first reading to what is warned of first.
+fn warned_after(site: &Site) -> f64 {
+    let first = "select cast(min(event_time) as bigint) from readings where device like 'pump-%'";
+    let warned = "select cast(min(first_seen) as bigint) from alerts";
+    (float(site, warned) - float(site, first)) / 1e6
+}
+
+#[test]
+fn forecast_and_warning_follow_from_what_the_plant_does() {
+    let [recorded, healthy, perturbed] =
+        ["recorded", "healthy", "perturbed"].map(|s| Demo::start(s, LENGTH)).map(Demo::ended);
+    for ((site, out), warns) in [(&recorded, true), (&healthy, false), (&perturbed, true)] {
+        assert_eq!(site.number("select count(*) from alerts") > 0, warns, "{out}");
+        assert_eq!(out.contains("Failure warnings:"), warns, "{out}");
+        assert_eq!(out.contains("No failure warning."), !warns, "{out}");
+        assert!(out.contains("The newest forecast of the feeder's load"), "{out}");
+        for device in ["pump-", "press-", "feeder-287"] {
+            let of = format!("select count(*) from readings where device like '{device}%' and quality = 0");
+            assert!(site.number(&of) > 20, "{device} was hardly heard: {out}");
+        }
+        assert!(site.number("select count(*) from windows where site = 'demo'") > 2, "{out}");
+        assert_eq!(site.verify().0, 0, "{}", site.verify().1);
+    }
+    let [recorded, healthy, perturbed] = [recorded.0, healthy.0, perturbed.0];
+    // Demand is higher by 30 % in the last days, and nowhere else.
+    let [base, same, higher] = [&recorded, &healthy, &perturbed].map(forecast);
+    assert!(higher > 1.15 * base, "{higher} MW are forecast for a higher demand, {base} for the recorded one");
+    assert!((same - base).abs() < 0.1 * base, "{same} MW are forecast beside a healthy pump, {base} beside the other");
+    // The failure comes after two fifths instead of four fifths.
+    let [late, soon] = [&recorded, &perturbed].map(warned_after);
+    assert!(soon < late - 5.0, "warned after {soon} s of the sooner failure, after {late} s of the recorded one");
+
+    // The folder can be used again, and what was there stays.
+    let counts =
+        |site: &Site| ["readings", "predictions"].map(|table| site.number(&format!("select count(*) from {table}")));
+    let before = counts(&healthy);
+    let (again, out) = Demo::start_in(healthy, "healthy", "15s").ended();
+    let after = counts(&again);
+    assert!(after[0] > before[0] && after[1] > before[1], "{before:?}, then {after:?}: {out}");
+    assert_eq!(again.number("select count(*) from alerts"), 0, "{out}");
+    assert_eq!(again.verify().0, 0, "{}", again.verify().1);
+}
+
+#[test]
+fn a_demo_keeps_off_other_folders_and_says_what_it_cannot_do() {
+    let site = Site::new();
+    site.configure("[gateway]\nid = \"mine\"\n");
+    let demo = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let ran = command.arg("--data-dir").arg(site.folder.path()).arg("demo").args(args).output().unwrap();
+        (ran.status.code(), text(&ran.stderr))
+    };
+    for (args, code, says) in [
+        (&[][..], 1, "is not the demo's: give --data-dir a folder of its own"),
+        (&["--for", "0s"], 1, "a second is the least"),
+        (&["--for", "soon"], 2, "a duration such as"),
+        (&["--scenario", "rainy"], 2, "healthy"),
+    ] {
+        let (found, said) = demo(args);
+        assert_eq!(found, Some(code), "{args:?}: {said}");
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
+    assert_eq!(fs::read_to_string(site.config()).unwrap(), "[gateway]\nid = \"mine\"\n");
+}
