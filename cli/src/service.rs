@@ -194,10 +194,10 @@ impl Service {
                 Ok(forebay_compactor::run(to, group, consume, clock(), progress, stop).await?)
             })
         });
-        let kept = lake.clone();
+        let (kept, policy) = (lake.clone(), settings.maintain);
         self.add("housekeeping", |stop| {
             Box::pin(async move {
-                run_housekeeping(kept, clock(), stop).await;
+                run_housekeeping(kept, policy, clock(), stop).await;
                 Ok(())
             })
         });
