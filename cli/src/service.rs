@@ -210,9 +210,10 @@ impl Service {
                 Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
             })
         });
-        self.add_on_lake("housekeeping", behind, lake, |lake, stop| {
+        let policy = settings.maintain;
+        self.add_on_lake("housekeeping", behind, lake, move |lake, stop| {
             Box::pin(async move {
-                run_housekeeping(lake, clock(), stop).await;
+                run_housekeeping(lake, policy, clock(), stop).await;
                 Ok(())
             })
         });

@@ -15,8 +15,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// Merges and maintains until the stop; a merge under way is dropped then, which loses nothing.
-pub async fn run_housekeeping(lake: Arc<LakeWriter>, clock: Clock, stop: CancellationToken) {
-    let policy = MaintainPolicy::default();
+pub async fn run_housekeeping(lake: Arc<LakeWriter>, policy: MaintainPolicy, clock: Clock, stop: CancellationToken) {
     let work = async {
         loop {
             tokio::time::sleep(EVERY).await;

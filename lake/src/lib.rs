@@ -32,7 +32,7 @@ pub use error::LakeError;
 pub use file_stats::FileStats;
 pub use lake_writer::{LakeWriter, Sealed, Transaction};
 pub use local_store::SyncedLocalStore;
-pub use maintain::{MaintainPolicy, Maintained, maintain};
+pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
 pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
 pub use rows::{PartitionRows, partition_rows};
 pub use s3::{S3Credentials, S3Link, S3Settings};

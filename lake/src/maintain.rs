@@ -4,11 +4,12 @@
 //! files. What is due is told by the table itself: the last checkpoint, and the transaction of the last vacuum.
 
 mod log;
+mod retention;
 mod vacuum;
 
 use std::time::Duration;
 
-use forebay_schemas::{Timestamp, table::Table};
+use forebay_schemas::Timestamp;
 
 use crate::{LakeError, LakeTable, LakeWriter};
 
@@ -17,20 +18,31 @@ use crate::{LakeError, LakeTable, LakeWriter};
 pub struct MaintainPolicy {
     /// A checkpoint is due after as many commits.
     pub checkpoint_every: u64,
-    /// How long entries of the log are kept once a checkpoint holds what they say; at least 1 day.
+    /// How long entries of the log are kept once a checkpoint holds what they say; at least [`RETENTION_MIN`].
     pub log_retention: Duration,
-    /// How long deleted and never committed files are kept; at least 1 day. Readers of an old version, and attempts
-    /// under way, must be done within this time.
+    /// How long deleted and never committed files are kept; at least [`RETENTION_MIN`]. Readers of an old version, and
+    /// attempts under way, must be done within this time.
     pub file_retention: Duration,
-    /// A vacuum is due after this time.
-    pub vacuum_every: Duration,
 }
+
+/// The shortest retention: a merge under way must not lose its files again and again.
+pub const RETENTION_MIN: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// So many vacuums are due within the retention of files: what is needless stays at most a seventh longer.
+const VACUUMS: u32 = 7;
+
 impl Default for MaintainPolicy {
     fn default() -> Self {
-        Self { checkpoint_every: 100, log_retention: 30 * DAY, file_retention: 7 * DAY, vacuum_every: DAY }
+        Self { checkpoint_every: 100, log_retention: 30 * DAY, file_retention: 7 * DAY }
+    }
+}
+
+impl MaintainPolicy {
+    /// A vacuum is due after this time.
+    fn vacuum_every(&self) -> Duration {
+        self.file_retention / VACUUMS
     }
 }
 
@@ -72,10 +84,11 @@ impl LakeTable {
         now: Timestamp,
         done: &mut Maintained,
     ) -> Result<(), LakeError> {
+        self.tell_retention(policy).await?;
         let checkpointed = self.checkpoint_if_due(policy.checkpoint_every).await;
         if matches!(checkpointed, Ok(true)) {
             done.checkpoints += 1;
-            let retention = ms(policy.log_retention.max(DAY));
+            let retention = ms(policy.log_retention.max(RETENTION_MIN));
             done.log_files_deleted += self.clean_log(now.micros() / 1000 - retention).await?;
         }
         let vacuumed = self.vacuum_if_due(lake, policy, now).await?;
@@ -87,12 +100,6 @@ impl LakeTable {
 
 fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
-}
-
-/// Whether a table has states of streams in its store.
-fn has_states(table: &Table) -> bool {
-    // Only `readings` is written by streams; the other tables' transactions have no object (E5, E9).
-    table.name == forebay_schemas::table::READINGS.name
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Running other programs so that a failure names the command.
 
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, bail};
 
@@ -26,4 +29,12 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("{shown}: {status}");
     }
     Ok(())
+}
+
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => dir.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
+    }
 }

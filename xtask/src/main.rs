@@ -1,12 +1,13 @@
-//! The project's chores: `cargo xtask check` and `cargo xtask test`.
+//! The project's chores: `cargo xtask check`, `cargo xtask test` and `cargo xtask soak`.
 //!
-//! Both run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
+//! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
 mod check;
 mod command;
 #[cfg(test)]
 mod direction;
 mod peers;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -28,11 +29,14 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// The binary at work against foreign peers, and whether what it holds stays the same.
+    Soak(soak::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().chore {
         Chore::Check => check::run(),
         Chore::Test { args } => test::run(&args),
+        Chore::Soak(args) => soak::run(&args),
     }
 }

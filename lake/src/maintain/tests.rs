@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, time::SystemTime};
 
+use forebay_schemas::table::{READINGS, TABLES};
 use object_store::{ObjectStoreExt as _, path::Path};
 
 use super::*;
@@ -191,4 +192,81 @@ async fn a_clock_that_runs_ahead_deletes_nothing_young() {
     let cut_off = bench.readings().snapshot().await.unwrap().state_of(VACUUM_APP_ID).await.unwrap().unwrap();
     assert!(cut_off < now.micros() / 1000, "{cut_off}");
     bench.readings().store().head(&orphan).await.unwrap();
+}
+
+#[tokio::test]
+async fn old_states_go_from_every_table() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let present = present(&bench);
+    let old = present - Duration::from_secs(10 * 24 * 3600);
+    let state = |number: i64| format!("_forebay/state/s/{number:020}");
+    for table in bench.writer.tables() {
+        for (from_state, to_state) in [(None, 1), (Some(1), 2)] {
+            let path = Path::parse(state(to_state)).unwrap();
+            table.store().put(&path, b"a state".to_vec().into()).await.unwrap();
+            age(&bench.folder.path().join("lake").join(table.schema().name).join(state(to_state)), old);
+            let id = bench.writer.id().unwrap();
+            let attempt = Attempt { id, app_id: "s".into(), from_state, to_state, adds: Vec::new() };
+            table.commit(&attempt).await.unwrap();
+        }
+    }
+    let done = maintain(&bench.writer, &MaintainPolicy::default(), timestamp(present)).await;
+    assert_eq!((done.failed, done.files_deleted), (0, TABLES.len() as u64));
+    for table in bench.writer.tables() {
+        let folder = bench.folder.path().join("lake").join(table.schema().name);
+        let there = [1, 2].map(|number| folder.join(state(number)).exists());
+        assert_eq!(there, [false, true], "{}", table.schema().name);
+    }
+}
+
+/// A gateway's small disk may ask for less than a month of log entries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shorter_retention_is_kept_and_told_to_other_engines() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let present = present(&bench);
+    let (now, old) = (timestamp(present), present - Duration::from_secs(600));
+    let told = async || {
+        let snapshot = reopened(&bench).await.snapshot().await.unwrap();
+        let all = snapshot.state.metadata().configuration().clone();
+        let of = |name: &str| all.get(name).cloned().unwrap_or_default();
+        let retentions = (of("delta.logRetentionDuration"), of("delta.deletedFileRetentionDuration"));
+        (retentions, of("forebay.formatVersion"), format!("{:?}", snapshot.state.protocol()), snapshot.version())
+    };
+    let ((log, files), format, protocol, created) = told().await;
+    assert_eq!((log.as_str(), files.as_str()), ("interval 30 days", "interval 7 days"));
+    let vacuumed = created + 1;
+    maintain(&bench.writer, &MaintainPolicy::default(), now).await;
+    assert_eq!(told().await.3, vacuumed, "what the table was created with is not told again");
+
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let policy = MaintainPolicy { checkpoint_every: 3, log_retention: minutes(5), file_retention: minutes(7) };
+    for n in 0..4 {
+        ingest(&bench, n, timestamp(old)).await;
+    }
+    let merging = MergePolicy { min_files: 2, ..MergePolicy::settled_before(now) };
+    let spec = plan(&READINGS, &bench.readings().snapshot().await.unwrap().files(), &merging);
+    let outcome = merge(&bench.writer, &spec[0], timestamp(old)).await.unwrap();
+    assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{outcome:?}");
+    for file in files(&bench) {
+        age(&file, old);
+    }
+    let done = maintain(&bench.writer, &policy, now).await;
+    assert_eq!((done.failed, done.checkpoints), (0, 1), "{done:?}");
+    assert!(done.files_deleted >= 4, "the four files that were merged ten minutes ago: {done:?}");
+    let (retentions, format_after, protocol_after, version) = told().await;
+    assert_eq!(retentions, ("interval 300 seconds".into(), "interval 420 seconds".into()));
+    assert_eq!((format_after, protocol_after), (format, protocol));
+
+    // A later checkpoint makes the entries of ten minutes ago needless.
+    for file in files(&bench).iter().filter(|file| file.to_str().unwrap().contains("_delta_log")) {
+        age(file, old);
+    }
+    for n in 4..8 {
+        ingest(&bench, n, now).await;
+    }
+    let done = maintain(&bench.writer, &policy, now).await;
+    assert_eq!((done.failed, done.checkpoints), (0, 1), "{done:?}");
+    assert!(done.log_files_deleted >= 5, "{done:?}");
+    assert_eq!(told().await.3, version + 4, "told once");
+    assert_eq!(reopened(&bench).await.snapshot().await.unwrap().files().len(), 5);
 }

@@ -12,7 +12,7 @@ use forebay_schemas::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectMeta, ObjectStoreExt as _, PutPayload, path::Path};
 
-use super::{DAY, MaintainPolicy, has_states, ms};
+use super::{MaintainPolicy, RETENTION_MIN, ms};
 use crate::{
     LakeError, LakeTable, LakeWriter, Snapshot,
     commit::{Change, Purpose, VACUUM_APP_ID},
@@ -36,11 +36,11 @@ impl LakeTable {
         policy: &MaintainPolicy,
         now: Timestamp,
     ) -> Result<Option<u64>, LakeError> {
-        let retention_ms = ms(policy.file_retention.max(DAY));
+        let retention_ms = ms(policy.file_retention.max(RETENTION_MIN));
         let now_ms = now.micros() / 1000;
         let last = self.snapshot().await?.state_of(VACUUM_APP_ID).await?;
         // One from the future is due to a clock that was wrong then.
-        let every = ms(policy.vacuum_every);
+        let every = ms(policy.vacuum_every());
         if last.is_some_and(|last| last <= now_ms && now_ms - retention_ms < last.saturating_add(every)) {
             return Ok(None);
         }
@@ -88,10 +88,7 @@ impl LakeTable {
                 continue;
             }
             let needless = match state_object(&object) {
-                Some((app_id, number)) if has_states(self.schema()) => {
-                    number < self.current_state(snapshot, app_id, &mut states).await?
-                }
-                Some(_) => false,
+                Some((app_id, number)) => number < self.current_state(snapshot, app_id, &mut states).await?,
                 None => is_needless(&object, &keep),
             };
             if needless {

@@ -1,0 +1,118 @@
+//! `cargo xtask soak`: `forebay run` against foreign peers for an hour, and whether what it holds stays the same.
+//!
+//! Everything that comes round in days at a real site comes round in minutes here: windows, jobs, segments of the spool,
+//! checkpoints, merges, vacuums, lost links. What is measured is written once a minute, and judged at the end: see
+//! [`series`] for what may grow and by how much. It measures neither speed nor what a kill does to the data.
+
+mod pace;
+mod peer;
+mod plant;
+mod process;
+mod sample;
+mod series;
+mod site;
+mod table_log;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+use self::{
+    pace::{Watch, sleep},
+    plant::Plant,
+    sample::{Probe, Sample},
+    site::Site,
+};
+use crate::{
+    command::{cargo, run as run_command, target_dir},
+    peers,
+};
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often a line is written.
+const LINE: Duration = Duration::from_secs(60);
+/// How long the binary may take until it reads its devices.
+const START_MAX: Duration = Duration::from_secs(120);
+/// The shortest run that says anything: a few windows.
+const SHORTEST: Duration = Duration::from_secs(60);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How long, such as 3m or 1h; what takes longer to come round than a quarter of it is not judged.
+    #[arg(long = "for", value_name = "D", default_value = "1h", value_parser = pace::duration)]
+    length: Duration,
+    /// Builds and runs the release profile.
+    #[arg(long)]
+    release: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    ensure!(args.length >= SHORTEST, "--for: at least {} s are expected", SHORTEST.as_secs());
+    let target = target_dir();
+    let python = peers::python(&target)?;
+    let folder = target.join("soak").join(std::process::id().to_string());
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let binary = built_aside(&target, &folder, args.release)?;
+    let flat = soak(&folder, &binary, &python, args.length)
+        .with_context(|| format!("everything is left in {}", folder.display()))?;
+    if !flat {
+        bail!("not flat: see the table; everything is left in {}", folder.display());
+    }
+    fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
+}
+
+/// The binary of this checkout, where the next build does not replace it.
+fn built_aside(target: &Path, folder: &Path, release: bool) -> anyhow::Result<PathBuf> {
+    let build: &[&str] = match release {
+        true => &["build", "--locked", "--release"],
+        // As the tests build it: other features would build the analytic engine once more.
+        false => &["test", "--locked", "--workspace", "--test", "edge", "--no-run"],
+    };
+    run_command(cargo().args(build))?;
+    let built = target.join(if release { "release" } else { "debug" }).join("forebay");
+    let aside = folder.join("forebay");
+    fs::copy(&built, &aside).with_context(|| format!("copy {}", built.display()))?;
+    Ok(aside)
+}
+
+/// Answers whether every series that could be judged is flat.
+fn soak(folder: &Path, binary: &Path, python: &Path, length: Duration) -> anyhow::Result<bool> {
+    let rhythm = site::Rhythm::of(length);
+    let mut plant = Plant::start(folder, python)?;
+    let site = Site::new(folder, binary, &rhythm, plant.ports())?;
+    let mut gateway = site.run()?;
+    let mut probe = Probe::new(&site, gateway.id());
+    let watch = Watch::start();
+    while probe.metric("forebay_received_total", "connector=\"cells\"") == 0.0 {
+        gateway.check()?;
+        ensure!(watch.passed() < START_MAX, "the gateway has not subscribed within {} s", START_MAX.as_secs());
+        plant.probe()?;
+    }
+    plant.work(length)?;
+    println!("{} at {} for {}", binary.display(), site.folder().display(), pace::shown(length));
+    let watch = Watch::start();
+    let (mut samples, mut next_line) = (Vec::<Sample>::new(), LINE);
+    while watch.passed() < length {
+        sleep(LOOK);
+        gateway.check()?;
+        plant.check()?;
+        let sample = probe.sample(watch.passed())?;
+        if sample.at >= next_line {
+            println!("{}", sample.line());
+            next_line += LINE;
+        }
+        samples.push(sample);
+    }
+    let sent = plant.stop()?;
+    site.until_committed(sent)?;
+    gateway.stop()?;
+    site.check_readings(sent)?;
+    let table = series::judge(&samples, &rhythm);
+    println!("\n{table}");
+    Ok(table.is_flat())
+}
