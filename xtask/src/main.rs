@@ -1,7 +1,8 @@
-//! The project's chores: `cargo xtask check` and `cargo xtask test`.
+//! The project's chores: `cargo xtask check`, `cargo xtask test` and `cargo xtask bench`.
 //!
-//! Both run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
+//! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
+mod bench;
 mod check;
 mod command;
 #[cfg(test)]
@@ -20,6 +21,12 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// What a reading costs from Kafka into the lake: see benches/README.md.
+    Bench {
+        /// Arguments for the bench, such as `--format json` or `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Format, lints, documentation and dependency rules.
     Check,
     /// Everything that can be tested: fetches the foreign peers into the target folder, then runs all tests.
@@ -32,6 +39,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().chore {
+        Chore::Bench { args } => bench::run(&args),
         Chore::Check => check::run(),
         Chore::Test { args } => test::run(&args),
     }

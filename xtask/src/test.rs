@@ -1,9 +1,7 @@
 //! `cargo xtask test`: peers first, then every test of the workspace.
 
-use std::path::{Path, PathBuf};
-
 use crate::{
-    command::{cargo, run as run_command},
+    command::{cargo, run as run_command, target_dir},
     peers,
 };
 
@@ -16,11 +14,4 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         test.arg("--workspace");
     }
     run_command(test.args(args).env("FOREBAY_TEST_PYTHON", python).env("FOREBAY_TEST_KAFKA", kafka))
-}
-
-fn target_dir() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => dir.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
-    }
 }
