@@ -37,7 +37,7 @@ pub(crate) fn measure(topic: &Topic) -> anyhow::Result<Cost> {
         match consumer.poll(ANSWER_MAX).context("kafka sends nothing")? {
             Ok(message) => {
                 let headers = message.headers().context("a record without headers")?;
-                let is_batch = headers.iter().any(|header| header.value == Some(b"readings"));
+                let is_batch = headers.iter().any(|header| header.value == Some(&b"readings"[..]));
                 if is_batch {
                     let batch = ReadingBatch::decode(message.payload().unwrap_or_default())?;
                     readings += black_box(batch).readings.len() as u64;

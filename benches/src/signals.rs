@@ -84,7 +84,7 @@ impl Plant {
             Point::Measured(signal) => {
                 let noise = (chance % 9) as f64 - 4.0;
                 let exact = stretched(&signal.values, second + number * 7_919);
-                (Value::F64((exact * STEPS + noise).round() / STEPS), Some(signal.unit.to_owned()))
+                (Value::F64((exact * STEPS + noise).round() / STEPS), Some(signal.unit.into()))
             }
             Point::Counter => (Value::U64(second * 2 + number), None),
         };

@@ -133,7 +133,7 @@ pub(crate) async fn run(size: Size) -> anyhow::Result<Figures> {
             cpu: ratio(|lake| lake.merged.cpu_nanos_per_reading),
             bytes: ratio(|lake| lake.bytes_per_reading_after_merge),
         },
-        spool: [|run: &Spooled| run.alone.clone(), |run| run.together.clone()]
+        spool: [|run: &Spooled| run.alone.clone(), |run: &Spooled| run.together.clone()]
             .map(|of| SpoolFigures::of(&spooled.iter().map(of).collect::<Vec<_>>()))
             .into(),
         lakes,
