@@ -13,7 +13,7 @@ mod time;
 use std::{io, path::PathBuf};
 
 use csv::ByteRecord;
-use forebay_lake::{EpochMark, LakeError, LakeWriter, StreamState};
+use forebay_lake::{EpochMark, GatheredRows, LakeError, LakeWriter, StreamState};
 use forebay_schemas::{
     DeviceId, Epoch, ErrorKind, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
     Timestamp, table::READINGS, wire::ReadingBatch,
@@ -286,7 +286,9 @@ impl Run<'_> {
                 quarantined: 0,
             }],
         );
-        let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, batches: &[batch] };
+        let mut rows = GatheredRows::default();
+        rows.push(batch);
+        let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, rows: &rows.finish()? };
         self.state = Some(commit(self.lake, step, now).await?);
         (self.mark, self.committed_row) = (mark, next_row);
         Ok(count)

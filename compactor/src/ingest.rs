@@ -1,8 +1,8 @@
-//! From batches of readings to one commit: files first, then the state object, then the log entry that makes both count.
+//! From rows to one commit: files first, then the state object, then the log entry that makes both count.
 
 use forebay_config::{Failpoint, failpoint};
-use forebay_lake::{Attempt, LakeError, LakeWriter, StreamState, partition_rows, readings_partition};
-use forebay_schemas::{Timestamp, table::READINGS, wire::ReadingBatch};
+use forebay_lake::{Attempt, LakeError, LakeWriter, PartitionRows, StreamState, readings_partition};
+use forebay_schemas::{Timestamp, table::READINGS};
 
 /// One step of a stream, to be committed at once.
 pub struct Step<'a> {
@@ -13,7 +13,7 @@ pub struct Step<'a> {
     /// The state after it.
     pub state: &'a StreamState,
     /// The readings that lead from the one to the other.
-    pub batches: &'a [ReadingBatch],
+    pub rows: &'a [PartitionRows],
 }
 
 /// Commits a step and answers the number of the state that now counts.
@@ -23,9 +23,9 @@ pub struct Step<'a> {
 pub async fn commit(lake: &LakeWriter, step: Step<'_>, now: Timestamp) -> Result<i64, LakeError> {
     let readings = lake.table(&READINGS)?;
     let mut adds = Vec::new();
-    for partition in partition_rows(step.batches)? {
-        let folder = readings_partition(&partition);
-        adds.push(lake.put(readings, partition.rows, &folder, Some(&partition.site), now).await?);
+    for partition in step.rows {
+        let folder = readings_partition(partition);
+        adds.push(lake.put(readings, partition.rows.clone(), &folder, Some(&partition.site), now).await?);
     }
     failpoint(Failpoint::AfterFileWrite);
     let to_state = lake.keeper().store(readings, step.app_id, step.from_state, step.state, lake.random()).await?;

@@ -1,6 +1,6 @@
 //! What happens to the samples of one `[[connector.tag]]`, as configured.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use forebay_config::{Expanded, FromValue, Table};
 
@@ -20,7 +20,7 @@ pub enum Deadband {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// UCUM code; the source's own unit if none.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     /// value = raw × scale + offset.
     pub scale: f64,
     /// See `scale`.
@@ -56,7 +56,7 @@ impl Rule {
     /// Reads the keys that the tags of every protocol have; wrong ones are noted in the table.
     pub fn read(table: &mut Table<'_>) -> Self {
         let rule = Self {
-            unit: table.optional("unit"),
+            unit: table.optional::<String>("unit").map(Arc::from),
             scale: table.or("scale", 1.0),
             offset: table.or("offset", 0.0),
             keep: range(table, "keep"),

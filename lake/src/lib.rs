@@ -34,7 +34,7 @@ pub use lake_writer::{LakeWriter, Sealed, Transaction};
 pub use local_store::SyncedLocalStore;
 pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
 pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
-pub use rows::{PartitionRows, partition_rows};
+pub use rows::{GatheredRows, PartitionRows, partition_rows};
 pub use s3::{S3Credentials, S3Link, S3Settings};
 pub use scan::session;
 pub use schema::file_schema;

@@ -1,6 +1,17 @@
 //! Readings as rows of the `readings` table: a batch for each site and UTC day, sorted by device, tag, event time.
+//!
+//! Readings are taken as they come and lie by series from then on. Within a series they come nearly sorted, so that their
+//! order costs next to nothing; and what readings share (names, unit, status, lane) is kept once and not for each.
 
-use std::{collections::BTreeMap, sync::Arc};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    sync::Arc,
+};
 
 use arrow::{
     array::{
@@ -9,7 +20,7 @@ use arrow::{
     },
     error::ArrowError,
 };
-use forebay_schemas::{Reading, SiteId, Value, table::READINGS, wire::ReadingBatch};
+use forebay_schemas::{LaneId, Reading, Series, SiteId, Status, Timestamp, Value, table::READINGS, wire::ReadingBatch};
 
 use crate::schema::file_schema;
 
@@ -24,40 +35,140 @@ pub struct PartitionRows {
     pub rows: RecordBatch,
 }
 
-type Numbered<'a> = (&'a ReadingBatch, u64, &'a Reading);
+/// Readings that are to become rows.
+#[derive(Debug, Default)]
+pub struct GatheredRows {
+    series: HashMap<Series, Vec<Day>>,
+    lanes: Shared<LaneId>,
+    kinds: Shared<Kind>,
+}
 
 /// Sorts readings into partitions and rows.
 ///
 /// # Errors
-/// Only when a column grows beyond what Arrow can address (2 GiB of text in one partition).
+/// As [`GatheredRows::finish`].
 pub fn partition_rows(batches: &[ReadingBatch]) -> Result<Vec<PartitionRows>, ArrowError> {
-    let mut partitions: BTreeMap<(&SiteId, i32), Vec<Numbered<'_>>> = BTreeMap::new();
-    for batch in batches {
-        for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
-            let key = (&reading.series.site, reading.event_time.day());
-            partitions.entry(key).or_default().push((batch, seq, reading));
+    let mut gathered = GatheredRows::default();
+    batches.iter().for_each(|batch| gathered.push(batch.clone()));
+    gathered.finish()
+}
+
+/// A series' readings of one UTC day, in the order in which they came.
+#[derive(Debug)]
+struct Day {
+    day: i32,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    event_time: Timestamp,
+    observed_micros: i64,
+    epoch: u64,
+    seq: u64,
+    value: Option<Value>,
+    lane: u32,
+    kind: u32,
+}
+
+/// What most readings of a series have alike.
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
+struct Kind {
+    unit: Option<Arc<str>>,
+    status: Status,
+}
+
+/// Values that many rows share, each with its number.
+#[derive(Debug)]
+struct Shared<T> {
+    numbers: HashMap<Arc<T>, u32>,
+    values: Vec<Arc<T>>,
+}
+
+impl GatheredRows {
+    /// Takes a batch. Doubles are the caller's business.
+    pub fn push(&mut self, batch: ReadingBatch) {
+        let ReadingBatch { lane, epoch, first_seq, readings } = batch;
+        let lane = self.lanes.number(lane, None);
+        for (seq, reading) in (first_seq.0..).zip(readings) {
+            let Reading { series, event_time, observed_time, value, unit, status } = reading;
+            let days = match self.series.get_mut(&series) {
+                Some(days) => days,
+                None => self.series.entry(series).or_default(),
+            };
+            let day = of_day(days, event_time.day());
+            let last = day.rows.last().map(|row| row.kind);
+            let kind = self.kinds.number(Kind { unit, status }, last);
+            let (observed_micros, epoch) = (observed_time.micros(), epoch.0);
+            day.rows.push(Row { event_time, observed_micros, epoch, seq, value, lane, kind });
         }
     }
-    partitions
-        .into_iter()
-        .map(|((site, day), mut readings)| {
-            readings.sort_by(|(a_batch, a_seq, a), (b_batch, b_seq, b)| {
-                (&a.series, a.event_time, a_batch.epoch, a_seq).cmp(&(&b.series, b.event_time, b_batch.epoch, b_seq))
-            });
-            Ok(PartitionRows { site: site.clone(), day, rows: rows(&readings)? })
-        })
-        .collect()
-}
 
-fn rows(readings: &[Numbered<'_>]) -> Result<RecordBatch, ArrowError> {
-    let mut columns = Columns::default();
-    for (batch, seq, reading) in readings {
-        columns.push(batch, *seq, reading);
+    /// The rows, by partition.
+    ///
+    /// # Errors
+    /// Only when a column grows beyond what Arrow can address (2 GiB of text in one partition).
+    pub fn finish(self) -> Result<Vec<PartitionRows>, ArrowError> {
+        let Self { series, lanes, kinds } = self;
+        let mut partitions: BTreeMap<(SiteId, i32), Vec<(Series, Vec<Row>)>> = BTreeMap::new();
+        for (series, days) in series {
+            for Day { day, mut rows } in days {
+                let order = |row: &Row| (row.event_time, row.epoch, row.seq);
+                if !rows.is_sorted_by_key(order) {
+                    rows.sort_by_key(order);
+                }
+                partitions.entry((series.site.clone(), day)).or_default().push((series.clone(), rows));
+            }
+        }
+        let rows = |mut runs: Vec<(Series, Vec<Row>)>| {
+            runs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let mut columns = Columns::with_capacity(runs.iter().map(|(_, rows)| rows.len()).sum());
+            for (series, rows) in runs {
+                rows.iter().for_each(|row| columns.push(&series, row, lanes.get(row.lane), kinds.get(row.kind)));
+            }
+            RecordBatch::try_new(file_schema(&READINGS), columns.finish())
+        };
+        let partitions = partitions.into_iter();
+        partitions.map(|((site, day), runs)| Ok(PartitionRows { site, day, rows: rows(runs)? })).collect()
     }
-    RecordBatch::try_new(file_schema(&READINGS), columns.finish())
 }
 
-#[derive(Default)]
+/// The rows of a day; most readings are of the latest one.
+fn of_day(days: &mut Vec<Day>, day: i32) -> &mut Day {
+    let found = days.iter().rposition(|of| of.day == day);
+    let place = found.unwrap_or_else(|| {
+        days.push(Day { day, rows: Vec::new() });
+        days.len() - 1
+    });
+    &mut days[place]
+}
+
+impl<T: Eq + Hash> Shared<T> {
+    /// The number of a value; quick if it is the one that is guessed.
+    fn number(&mut self, value: T, guess: Option<u32>) -> u32 {
+        if let Some(guess) = guess.filter(|guess| *self.get(*guess) == value) {
+            return guess;
+        }
+        if let Some(number) = self.numbers.get(&value) {
+            return *number;
+        }
+        let (number, value) = (self.values.len() as u32, Arc::new(value));
+        self.values.push(value.clone());
+        self.numbers.insert(value, number);
+        number
+    }
+
+    fn get(&self, number: u32) -> &T {
+        &self.values[number as usize]
+    }
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::new(), values: Vec::new() }
+    }
+}
+
 struct Columns {
     device: StringBuilder,
     tag: StringBuilder,
@@ -79,21 +190,45 @@ struct Columns {
 }
 
 impl Columns {
-    fn push(&mut self, batch: &ReadingBatch, seq: u64, reading: &Reading) {
-        self.device.append_value(reading.series.device.as_str());
-        self.tag.append_value(reading.series.tag.as_str());
-        self.event_time.append_value(reading.event_time.micros());
-        self.observed_time.append_value(reading.observed_time.micros());
-        self.push_value(reading.value.as_ref());
-        self.unit.append_option(reading.unit.as_deref());
-        self.quality.append_value(reading.status.quality.code().into());
-        self.quality_code.append_option(reading.status.code);
-        self.quality_reason.append_option(reading.status.reason.as_deref());
-        self.gateway.append_value(batch.lane.gateway.as_str());
+    /// Texts grow as they come: only the lengths of columns are known.
+    fn with_capacity(rows: usize) -> Self {
+        let text = || StringBuilder::with_capacity(rows, 0);
+        Self {
+            device: text(),
+            tag: text(),
+            event_time: TimestampMicrosecondBuilder::with_capacity(rows),
+            observed_time: TimestampMicrosecondBuilder::with_capacity(rows),
+            value: Float64Builder::with_capacity(rows),
+            value_int: Int64Builder::with_capacity(rows),
+            value_text: text(),
+            value_bytes: BinaryBuilder::with_capacity(rows, 0),
+            value_type: text(),
+            unit: text(),
+            quality: Int16Builder::with_capacity(rows),
+            quality_code: Int64Builder::with_capacity(rows),
+            quality_reason: text(),
+            gateway: text(),
+            lane: Int32Builder::with_capacity(rows),
+            epoch: Int64Builder::with_capacity(rows),
+            seq: Int64Builder::with_capacity(rows),
+        }
+    }
+
+    fn push(&mut self, series: &Series, row: &Row, lane: &LaneId, Kind { unit, status }: &Kind) {
+        self.device.append_value(series.device.as_str());
+        self.tag.append_value(series.tag.as_str());
+        self.event_time.append_value(row.event_time.micros());
+        self.observed_time.append_value(row.observed_micros);
+        self.push_value(row.value.as_ref());
+        self.unit.append_option(unit.as_deref());
+        self.quality.append_value(status.quality.code().into());
+        self.quality_code.append_option(status.code);
+        self.quality_reason.append_option(status.reason.as_deref());
+        self.gateway.append_value(lane.gateway.as_str());
         // Identity is compared, never computed with: the bits are kept where a number exceeds the column's range.
-        self.lane.append_value(batch.lane.lane.0.cast_signed());
-        self.epoch.append_value(batch.epoch.0.cast_signed());
-        self.seq.append_value(seq.cast_signed());
+        self.lane.append_value(lane.lane.0.cast_signed());
+        self.epoch.append_value(row.epoch.cast_signed());
+        self.seq.append_value(row.seq.cast_signed());
     }
 
     fn push_value(&mut self, value: Option<&Value>) {
@@ -104,9 +239,9 @@ impl Columns {
             Some(Value::I64(v)) => int = Some(*v),
             Some(Value::U64(v)) => match i64::try_from(*v) {
                 Ok(v) => int = Some(v),
-                Err(_) => text = Some(v.to_string()),
+                Err(_) => text = Some(Cow::Owned(v.to_string())),
             },
-            Some(Value::Text(v)) => text = Some(v.clone()),
+            Some(Value::Text(v)) => text = Some(Cow::Borrowed(v.as_str())),
             Some(Value::Bytes(v)) => bytes = Some(v),
             Some(Value::F64(_) | Value::Bool(_)) | None => {}
         }

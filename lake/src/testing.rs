@@ -228,7 +228,7 @@ pub(crate) fn batch(first_seq: u64, count: u64, start: i64) -> ReadingBatch {
         event_time: at(start + i as i64 * 1_000_000),
         observed_time: at(start + i as i64 * 1_000_000),
         value: Some(Value::F64((first_seq + i) as f64 / 2.0)),
-        unit: Some("Cel".to_owned()),
+        unit: Some("Cel".into()),
         status: Status { quality: Quality::Good, code: None, reason: None },
     };
     ReadingBatch {

@@ -1,5 +1,7 @@
 //! One observation of one series.
 
+use std::sync::Arc;
+
 use crate::{DeviceId, SiteId, Status, TagName, Timestamp, Value};
 
 /// What is observed.
@@ -24,8 +26,8 @@ pub struct Reading {
     pub observed_time: Timestamp,
     /// What was measured; none when the source gave none.
     pub value: Option<Value>,
-    /// UCUM code of the value's unit.
-    pub unit: Option<String>,
+    /// UCUM code of the value's unit; readings share it.
+    pub unit: Option<Arc<str>>,
     /// How far to trust it.
     pub status: Status,
 }

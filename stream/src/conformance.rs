@@ -49,7 +49,7 @@ pub fn readings(from: u64, count: u64) -> Result<Vec<Reading>, InvalidName> {
         event_time: Timestamp::from_nanos(number as i64),
         observed_time: Timestamp::from_nanos(number as i64 + 1),
         value: Some(Value::U64(number)),
-        unit: Some("m3/h".to_owned()),
+        unit: Some("m3/h".into()),
         status: Status::GOOD,
     };
     Ok((from..from + count).map(reading).collect())

@@ -21,6 +21,14 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => dir.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
+    }
+}
+
 /// Runs to the end; an exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = format!("{command:?}");

@@ -41,6 +41,17 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "forebay-telemetry",
         ],
     ),
+    (
+        "forebay-benches",
+        &[
+            "forebay-schemas",
+            "forebay-config",
+            "forebay-stream",
+            "forebay-lake",
+            "forebay-compactor",
+            "forebay-simulated",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

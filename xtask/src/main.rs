@@ -1,7 +1,8 @@
-//! The project's chores: `cargo xtask check`, `cargo xtask test` and `cargo xtask soak`.
+//! The project's chores: `cargo xtask check`, `test`, `bench` and `soak`.
 //!
 //! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
+mod bench;
 mod check;
 mod command;
 #[cfg(test)]
@@ -21,6 +22,12 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// What a reading costs from Kafka into the lake: see benches/README.md.
+    Bench {
+        /// Arguments for the bench, such as `--format json` or `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Format, lints, documentation and dependency rules.
     Check,
     /// Everything that can be tested: fetches the foreign peers into the target folder, then runs all tests.
@@ -35,6 +42,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().chore {
+        Chore::Bench { args } => bench::run(&args),
         Chore::Check => check::run(),
         Chore::Test { args } => test::run(&args),
         Chore::Soak(args) => soak::run(&args),

@@ -9,8 +9,8 @@ mod commit;
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_lake::{LakeError, LakeWriter, StreamState};
-use forebay_schemas::{Clock, ErrorKind, table::READINGS, wire::ReadingBatch};
+use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
+use forebay_schemas::{Clock, ErrorKind, table::READINGS};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -162,7 +162,7 @@ impl Partition {
 /// What waits for the next commit.
 #[derive(Default)]
 struct Gathered {
-    batches: Vec<ReadingBatch>,
+    rows: GatheredRows,
     quarantine: Vec<Quarantined>,
     readings: u64,
     bytes: usize,
@@ -316,7 +316,7 @@ impl Run<'_> {
 impl Gathered {
     fn push(&mut self, taken: Taken, bytes: usize, commit_interval: Duration) {
         self.readings += taken.batches.iter().map(|batch| batch.readings.len() as u64).sum::<u64>();
-        self.batches.extend(taken.batches);
+        taken.batches.into_iter().for_each(|batch| self.rows.push(batch));
         self.quarantine.extend(taken.quarantine);
         self.bytes += bytes;
         self.due.get_or_insert_with(|| Instant::now() + commit_interval);

@@ -26,17 +26,23 @@ impl Times {
     }
 
     pub(super) fn heard(&mut self, readings: &[Reading]) {
-        for reading in readings {
-            let (event, observed) = (reading.event_time.micros(), reading.observed_time.micros());
-            if !self.sites.contains_key(&reading.series.site) {
-                self.sites.insert(reading.series.site.clone(), BTreeMap::new());
+        let of_one_device =
+            |a: &Reading, b: &Reading| (&a.series.site, &a.series.device) == (&b.series.site, &b.series.device);
+        for run in readings.chunk_by(of_one_device) {
+            let event = run.iter().map(|reading| reading.event_time.micros()).max();
+            let observed = run.iter().map(|reading| reading.observed_time.micros()).max();
+            let (Some(Reading { series, .. }), Some(event), Some(observed)) = (run.first(), event, observed) else {
+                continue;
+            };
+            if !self.sites.contains_key(&series.site) {
+                self.sites.insert(series.site.clone(), BTreeMap::new());
             }
-            let Some(devices) = self.sites.get_mut(&reading.series.site) else { continue };
-            match devices.get_mut(&reading.series.device) {
+            let Some(devices) = self.sites.get_mut(&series.site) else { continue };
+            match devices.get_mut(&series.device) {
                 Some(times) => {
                     (times.event, times.observed) = (times.event.max(event), times.observed.max(observed));
                 }
-                None => drop(devices.insert(reading.series.device.clone(), DeviceTimes { event, observed })),
+                None => drop(devices.insert(series.device.clone(), DeviceTimes { event, observed })),
             }
         }
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use forebay_lake::{
     DeviceTimes, EpochMark, Lake, Sealed, SiteTimes,
     keys::{FileKeyring, Random},
-    session,
+    partition_rows, session,
 };
 use forebay_schemas::{
     DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, Status, TagName, wire::ReadingBatch,
@@ -98,7 +98,8 @@ impl Bench {
         let mark = EpochMark { gateway: "gw".into(), lane: 0, epoch: 7, mark: self.seq, closed: false, quarantined: 0 };
         let devices: Vec<_> = readings.iter().map(|(device, second, _)| (*device, *second, *second)).collect();
         let state = StreamState { sites: vec![site(&devices, None)], ..StreamState::new(self.seq, vec![mark]) };
-        let step = Step { app_id: "a", from_state: self.state, state: &state, batches: &[batch] };
+        let step =
+            Step { app_id: "a", from_state: self.state, state: &state, rows: &partition_rows(&[batch]).unwrap() };
         self.state = Some(commit(&self.lake, step, at(0)).await.unwrap());
     }
 

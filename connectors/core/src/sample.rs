@@ -1,5 +1,7 @@
 //! What a connector hands over.
 
+use std::sync::Arc;
+
 use forebay_schemas::{DeviceId, Status, TagName, Timestamp, Value};
 
 /// Place of a `[[connector.tag]]` in its connector's configuration, from 0: names the steps for a sample.
@@ -31,7 +33,7 @@ pub struct Sample {
     /// The raw value; none where there is none to be had.
     pub value: Option<Value>,
     /// The unit as the device tells it (UCUM); one in the rule goes before it.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     /// How far to trust it.
     pub status: Status,
     /// Whether the device has told it before.

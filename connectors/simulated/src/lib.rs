@@ -22,6 +22,7 @@ pub use demand::demand_history;
 pub use error::PlantError;
 pub use mqtt::{FEEDER, LOAD};
 pub use plant::{Plant, Served};
+pub use recording::{Signal, signals};
 pub use scenario::{Pace, Scenario};
 
 /// Directives for a filter of `tracing`: what the servers' libraries would otherwise say about every connection.

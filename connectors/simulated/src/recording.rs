@@ -34,6 +34,31 @@ pub(crate) const FEEDER_287: Recording = recording!("openstef/feeder_287.csv.gz"
 /// A week of the same.
 pub(crate) const HAL: Recording = recording!("openstef/HAL.csv.gz");
 
+/// A recorded signal, for whoever needs real values at length.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    /// What it tells of its machine.
+    pub name: &'static str,
+    /// UCUM code.
+    pub unit: &'static str,
+    /// The values, in order; never none.
+    pub values: Vec<f64>,
+}
+
+/// A signal of each kind that was recorded.
+///
+/// # Errors
+/// The shipped data is damaged.
+pub fn signals() -> Result<[Signal; 4], PlantError> {
+    let signal = |name, unit, of: Recording| of.values().map(|values| Signal { name, unit, values });
+    Ok([
+        signal("temperature", "Cel", MACHINE_HEALTHY)?,
+        signal("ambient", "Cel", AMBIENT)?,
+        signal("utilisation", "%", CPU)?,
+        signal("load", "MW", FEEDER_287)?,
+    ])
+}
+
 impl Recording {
     /// The values, in order; never none.
     pub(crate) fn values(self) -> Result<Vec<f64>, PlantError> {

@@ -19,6 +19,9 @@ use crate::keys::{KeyDecrypter, KeyError};
 /// First and last bytes of a Parquet file with an encrypted footer.
 const SEALED: &[u8] = b"PARE";
 
+/// Rows of one batch of a file that is read whole.
+const BATCH_ROWS: usize = 32 * 1024;
+
 /// Options with which parquet opens our files: page index required, keys from the decrypter if the table is encrypted.
 ///
 /// They do not refuse a clear file, nor do they tell of a missing column key: see [`check_sealed`], [`check_keys`].
@@ -68,7 +71,7 @@ pub fn read_file(bytes: Bytes, decrypter: Option<&Arc<KeyDecrypter>>) -> Result<
         check_keys(opened.metadata(), decrypter)?;
     }
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
         .map_err(key_or_read)?;
     reader.map(|batch| batch.map_err(arrow_read)).collect()
 }

@@ -2,16 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+mod moto;
 mod proxy;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use forebay_lake::{
     Attempt, EpochMark, Lake, LakeError, LakeWriter, Location, MaintainPolicy, MergeOutcome, MergePolicy,
@@ -23,52 +17,14 @@ use forebay_schemas::{
     DeviceId, Epoch, ErrorKind, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
     Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
+use moto::{BUCKET, Moto};
 use object_store::{ObjectStoreExt as _, PutMode};
 use proxy::{Fault, Proxy};
 use ring::rand::SystemRandom;
 use serde_json::json;
 
-const BUCKET: &str = "plant";
-
 /// 2024-05-01T00:00:00Z, in µs.
 const DAY_START: i64 = 1_714_521_600_000_000;
-
-/// moto's server in a process of its own, which ends with the test.
-struct Store {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Store {
-    fn start(options: &[&str]) -> Self {
-        let python = std::env::var_os("FOREBAY_TEST_PYTHON")
-            .unwrap_or_else(|| panic!("FOREBAY_TEST_PYTHON names no Python with moto[server]: run `cargo xtask test`"));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/s3/server.py");
-        let mut process = Command::new(python)
-            .arg(script)
-            .arg(BUCKET)
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("start Python");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port: u16 = line.trim().parse().unwrap_or_else(|_| panic!("moto's server gave no port: is it installed?"));
-        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)) }
-    }
-
-    fn url(&self) -> url::Url {
-        format!("http://{}", self.address).parse().unwrap()
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
 
 fn settings(endpoint: url::Url) -> S3Settings {
     let url = format!("s3://{BUCKET}/north/lake 1").parse().unwrap();
@@ -179,7 +135,7 @@ async fn count(lake: &LakeWriter, what: &str) -> String {
 }
 
 /// What PyArrow sees of the table, without any code of ours.
-fn oracle(store: &Store, bench: &Bench) -> serde_json::Value {
+fn oracle(store: &Moto, bench: &Bench) -> serde_json::Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle.py");
     let output = Command::new(std::env::var_os("FOREBAY_TEST_PYTHON").unwrap())
         .arg(script)
@@ -195,7 +151,7 @@ fn oracle(store: &Store, bench: &Bench) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lake_lives_in_a_bucket() {
-    let store = Store::start(&[]);
+    let store = Moto::start(&[]);
     let (bench, settings) = (Bench::new(), settings(store.url()));
     let lake = bench.writer(&settings).await;
     let app_id = lake.keeper().app_id("import", 0);
@@ -229,7 +185,7 @@ async fn a_lake_lives_in_a_bucket() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_race_and_each_row_lands_once() {
     const STEPS: u64 = 4;
-    let store = Store::start(&[]);
+    let store = Moto::start(&[]);
     let (bench, settings) = (Bench::new(), settings(store.url()));
     // Both create the tables at once.
     let (first, second) = tokio::join!(bench.writer(&settings), bench.writer(&settings));
@@ -250,7 +206,7 @@ async fn writers_race_and_each_row_lands_once() {
 
 #[tokio::test]
 async fn what_must_be_created_once_is() {
-    let store = Store::start(&[]);
+    let store = Moto::start(&[]);
     let (bench, settings) = (Bench::new(), settings(store.url()));
     let lake = bench.writer(&settings).await;
     let objects = lake.table(&READINGS).unwrap().store();
@@ -265,7 +221,7 @@ async fn what_must_be_created_once_is() {
 /// The first entry of a table's log, over a bad link: it is made once, and the table can be used.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_is_created_once() {
-    let store = Store::start(&[]);
+    let store = Moto::start(&[]);
     let proxy = Proxy::to(store.address);
     let cases = [(Fault::Refused, 1), (Fault::DoneAnd500, 1), (Fault::DoneAnd500, 3), (Fault::DoneAndCut, 1)];
     for (n, (fault, times)) in cases.into_iter().chain([(Fault::DoneAndSilent, 1)]).enumerate() {
@@ -283,7 +239,7 @@ async fn a_table_is_created_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_fails_loses_and_doubles_nothing() {
     const PUTS: usize = 6;
-    let store = Store::start(&[]);
+    let store = Moto::start(&[]);
     let proxy = Proxy::to(store.address);
     let (bench, settings) = (Bench::new(), settings(proxy.url()));
     let lake = bench.writer(&settings).await;
@@ -318,7 +274,7 @@ async fn an_upload_that_fails_loses_and_doubles_nothing() {
 /// The same at a merge: the new file and its log entry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merge_over_a_bad_link_loses_and_doubles_nothing() {
-    let store = Store::start(&[]);
+    let store = Moto::start(&[]);
     let proxy = Proxy::to(store.address);
     let (bench, settings) = (Bench::new(), settings(proxy.url()));
     let lake = bench.writer(&settings).await;
@@ -345,7 +301,7 @@ async fn a_merge_over_a_bad_link_loses_and_doubles_nothing() {
 
 #[tokio::test]
 async fn a_wrong_setting_is_told() {
-    let store = Store::start(&["--check-credentials"]);
+    let store = Moto::start(&["--check-credentials"]);
     let good = settings(store.url());
     let check = async |settings: S3Settings, kind: ErrorKind, parts: &[&str]| {
         let error = Lake::s3(&settings).await.unwrap_err();
@@ -359,7 +315,7 @@ async fn a_wrong_setting_is_told() {
     let endpoint = format!("http://{}", store.address);
     check(good.clone(), ErrorKind::Reject, &["access key forebay", "InvalidAccessKeyId", &endpoint]).await;
 
-    let store = Store::start(&[]);
+    let store = Moto::start(&[]);
     let endpoint = format!("http://{}", store.address);
     let missing = S3Settings { bucket: "elsewhere".into(), ..settings(store.url()) };
     check(missing, ErrorKind::Reject, &["no bucket elsewhere", &endpoint]).await;

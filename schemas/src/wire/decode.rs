@@ -1,5 +1,7 @@
 //! Bytes to batch. Every count is checked before it is believed.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 
 use super::{BATCH_READINGS_MAX, DecodeError, ReadingBatch, WIRE_VERSION, proto};
@@ -11,13 +13,18 @@ pub(super) fn decode(bytes: &[u8]) -> Result<ReadingBatch, DecodeError> {
     let wire = proto::ReadingBatch::decode(bytes)?;
     check_head(&wire)?;
     let mut slots: Vec<Option<Reading>> = vec![None; wire.count as usize];
+    let mut before = None;
     for block in wire.blocks {
-        place_block(block, wire.observed_base, &mut slots)?;
+        let series = read_series(&block, before.as_ref())?;
+        place_block(block, &series, wire.observed_base, &mut slots)?;
+        before = Some(series);
     }
     let count = wire.count;
-    let readings = (0_u64..)
-        .zip(slots)
-        .map(|(position, slot)| slot.ok_or(DecodeError::Position { position, fault: "unclaimed", count }))
+    // In the place of the slots: `enumerate`, unlike `zip`, lets `collect` keep their memory.
+    let readings = slots
+        .into_iter()
+        .enumerate()
+        .map(|(place, slot)| slot.ok_or(DecodeError::Position { position: place as u64, fault: "unclaimed", count }))
         .collect::<Result<Vec<_>, _>>()?;
     let lane = LaneId { gateway: GatewayId::new(&wire.gateway)?, lane: Lane(wire.lane) };
     Ok(ReadingBatch { lane, epoch: Epoch(wire.epoch), first_seq: Seq(wire.first_seq), readings })
@@ -50,8 +57,20 @@ fn check_head(wire: &proto::ReadingBatch) -> Result<(), DecodeError> {
     Ok(())
 }
 
+/// The block's series, which shares the names that are those of the block before.
+fn read_series(block: &proto::SeriesBlock, before: Option<&Series>) -> Result<Series, DecodeError> {
+    let site = before.map(|before| &before.site).filter(|site| site.as_str() == block.site);
+    let device = before.map(|before| &before.device).filter(|device| device.as_str() == block.device);
+    Ok(Series {
+        site: site.cloned().map_or_else(|| SiteId::new(&block.site), Ok)?,
+        device: device.cloned().map_or_else(|| DeviceId::new(&block.device), Ok)?,
+        tag: TagName::new(&block.tag)?,
+    })
+}
+
 fn place_block(
     block: proto::SeriesBlock,
+    series: &Series,
     observed_base: i64,
     slots: &mut [Option<Reading>],
 ) -> Result<(), DecodeError> {
@@ -66,12 +85,7 @@ fn place_block(
         length("status_index", block.status_index.len())?;
     }
     let statuses = block.statuses.iter().map(read_status).collect::<Result<Vec<_>, _>>()?;
-    let series = Series {
-        site: SiteId::new(&block.site)?,
-        device: DeviceId::new(&block.device)?,
-        tag: TagName::new(&block.tag)?,
-    };
-    let unit = Some(block.unit.clone()).filter(|unit| !unit.is_empty());
+    let unit = (!block.unit.is_empty()).then(|| Arc::<str>::from(block.unit.as_str()));
     let values = read_values(&block, expected)?;
     let (mut position, mut event, mut observed) = (0_u64, 0_i64, observed_base);
     for (i, value) in values.into_iter().enumerate() {

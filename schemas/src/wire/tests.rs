@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -23,7 +25,7 @@ fn sample() -> ReadingBatch {
         event_time: at(ms),
         observed_time: at(ms + 5),
         value,
-        unit: unit.map(str::to_owned),
+        unit: unit.map(Arc::from),
         status,
     };
     batch(
@@ -109,7 +111,7 @@ fn any_value() -> impl Strategy<Value = Option<Value>> {
 fn any_reading() -> impl Strategy<Value = Reading> {
     let status = (0_u32..3, any::<Option<i64>>(), proptest::option::of(".{0,4}"))
         .prop_map(|(q, code, reason)| Status { quality: Quality::try_from(q).unwrap(), code, reason });
-    let unit = prop_oneof![Just(None), Just(Some("Cel".to_owned())), Just(Some("bar".to_owned()))];
+    let unit = prop_oneof![Just(None), Just(Some(Arc::from("Cel"))), Just(Some(Arc::from("bar")))];
     ("[ab]", "[xy]", any::<i64>(), any::<i64>(), any_value(), unit, status).prop_map(
         |(device, tag, event, observed, value, unit, status)| Reading {
             series: series(&device, &tag),

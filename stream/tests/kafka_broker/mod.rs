@@ -154,6 +154,19 @@ impl Broker {
         self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
     }
 
+    /// What the records of a topic take on the broker's disk.
+    #[allow(dead_code, reason = "the benches ask")]
+    pub(crate) fn stored_bytes(&self, topic: &str) -> u64 {
+        let entries = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let is_partition = |folder: &PathBuf| {
+            let name = folder.file_name().unwrap().to_string_lossy();
+            name.rsplit_once('-').is_some_and(|(of, _)| of == topic)
+        };
+        let files = entries(&self.dir.path().join("data")).filter(is_partition).flat_map(|folder| entries(&folder));
+        let logs = files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
+        logs.map(|log| fs::metadata(log).unwrap().len()).sum()
+    }
+
     fn java(&self, class: &str) -> Command {
         let jars = jars();
         let mut java = Command::new("java");

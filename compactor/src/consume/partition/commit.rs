@@ -1,12 +1,12 @@
 //! One commit of a partition, tried until it succeeds: quarantine and opened gaps first, then the readings with their
 //! state, then closed gaps, then the stream is told (E9).
 
-use forebay_lake::{Gap, LakeError, StreamState};
+use forebay_lake::{Gap, LakeError, PartitionRows, StreamState};
 use forebay_stream::Offset;
-use tokio::time::Instant;
+use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{debug, warn};
 
-use super::{CompactorError, Gathered, Pause, Run};
+use super::{CompactorError, Pause, Quarantined, Run};
 use crate::{
     consume::{
         contiguity::opened_gaps,
@@ -28,15 +28,20 @@ pub(super) enum Committed {
 impl Run<'_> {
     /// Commits what was gathered.
     pub(super) async fn commit(&mut self) -> Result<Committed, CompactorError> {
-        let gathered = std::mem::take(&mut self.gathered);
+        let mut gathered = std::mem::take(&mut self.gathered);
         let after = self.contiguity.state(&self.state);
-        if gathered.batches.is_empty() && gathered.quarantine.is_empty() && is_same(&after, &self.state) {
+        if gathered.readings == 0 && gathered.quarantine.is_empty() && is_same(&after, &self.state) {
             return Ok(Committed::Yes);
         }
         let begun = Instant::now();
+        let rows = std::mem::take(&mut gathered.rows);
+        let sorting = spawn_blocking(move || rows.finish());
+        // A panic while sorting is a broken invariant: it goes on in this task.
+        let rows = sorting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let rows = rows.map_err(|error| CompactorError::Lake { place: self.at.place(), source: error.into() })?;
         let mut pause = Pause::new(&self.at.stop);
         let number = loop {
-            match self.try_commit(&gathered, &after).await {
+            match self.try_commit(&gathered.quarantine, &rows, &after).await {
                 Ok(number) => break number,
                 Err(LakeError::Fenced { .. }) => return Ok(Committed::Fenced),
                 Err(error) => self.bear_unless_stopped(error, "cannot commit", &mut pause).await?,
@@ -59,14 +64,19 @@ impl Run<'_> {
         Ok(told)
     }
 
-    async fn try_commit(&mut self, gathered: &Gathered, after: &StreamState) -> Result<i64, LakeError> {
+    async fn try_commit(
+        &mut self,
+        quarantine: &[Quarantined],
+        rows: &[PartitionRows],
+        after: &StreamState,
+    ) -> Result<i64, LakeError> {
         let lake = &self.at.lake;
         let now = (self.at.clock)();
         let place = self.at.place();
         let origin = Origin { app_id: self.app_id, source: &place, base: self.number };
-        side::quarantine(lake, origin, &gathered.quarantine, now).await?;
+        side::quarantine(lake, origin, quarantine, now).await?;
         side::gaps(lake, origin, &opened_gaps(&self.state, after), now).await?;
-        let step = Step { app_id: self.app_id, from_state: self.number, state: after, batches: &gathered.batches };
+        let step = Step { app_id: self.app_id, from_state: self.number, state: after, rows };
         commit(lake, step, now).await
     }
 

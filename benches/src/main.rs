@@ -1,0 +1,81 @@
+//! `cargo xtask bench`: what a reading costs from Kafka into the lake, beside the limits of what it is made of.
+//!
+//! Every measurement runs in a process of its own, which is this program again: so CPU time and memory are those of the
+//! measured part alone. It starts its own Kafka and its own S3 store on loopback, bounded in count and time; what it
+//! measures and how is told in README.md. It judges nothing: there is no threshold here.
+
+mod consume;
+mod encode;
+mod ingest;
+// What the suites of `stream` and `lake` run against, too: what it cannot set up ends it.
+#[path = "../../stream/tests/kafka_broker/mod.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the tests' own rig")]
+mod kafka_broker;
+mod meter;
+#[path = "../../lake/tests/s3/moto.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the tests' own rig")]
+mod moto;
+mod report;
+mod signals;
+mod spool;
+mod suite;
+mod task;
+mod topic;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::{suite::Size, task::Task};
+
+#[derive(Parser)]
+#[command(name = "forebay-bench", about = "What Forebay costs, beside what it cannot cost less than")]
+struct Args {
+    #[command(subcommand)]
+    measure: Option<Measure>,
+    /// How the results are written to standard output.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Readings of each measurement.
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(100_000..=6_000_000))]
+    readings: u64,
+    /// How often each is measured; medians are told.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    rounds: u8,
+}
+
+#[derive(Subcommand)]
+enum Measure {
+    /// One measurement, as this program asks it of itself.
+    #[command(hide = true)]
+    Measure {
+        /// What, as JSON.
+        task: String,
+    },
+}
+
+/// How the results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("FOREBAY_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(Measure::Measure { task }) = args.measure {
+        let task: Task = serde_json::from_str(&task)?;
+        println!("{}", runtime.block_on(task.measure())?);
+        return Ok(());
+    }
+    let figures = runtime.block_on(suite::run(Size { readings: args.readings, rounds: args.rounds }))?;
+    match args.format {
+        Format::Table => print!("{}", report::table(&figures)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
+    }
+    Ok(())
+}

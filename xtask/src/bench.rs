@@ -1,0 +1,19 @@
+//! `cargo xtask bench`: peers first, then the bench, which prints its figures on standard output.
+//!
+//! Built together with the binary `forebay`: alone, cargo would choose other features of the analytic engine and build it
+//! once more.
+
+use std::process::Command;
+
+use crate::{
+    command::{cargo, run as run_command, target_dir},
+    peers,
+};
+
+pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
+    let python = peers::python(&target_dir())?;
+    let kafka = peers::kafka(&target_dir())?;
+    run_command(cargo().args(["build", "--release", "--locked", "-p", "forebay", "-p", "forebay-benches"]))?;
+    let mut bench = Command::new(target_dir().join("release/forebay-bench"));
+    run_command(bench.args(args).env("FOREBAY_TEST_PYTHON", python).env("FOREBAY_TEST_KAFKA", kafka))
+}
