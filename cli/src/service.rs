@@ -194,10 +194,10 @@ impl Service {
                 Ok(forebay_compactor::run(to, group, consume, clock(), progress, stop).await?)
             })
         });
-        let kept = lake.clone();
+        let (kept, merge) = (lake.clone(), settings.merge);
         self.add("housekeeping", |stop| {
             Box::pin(async move {
-                run_housekeeping(kept, clock(), stop).await;
+                run_housekeeping(kept, merge, clock(), stop).await;
                 Ok(())
             })
         });

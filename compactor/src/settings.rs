@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_config::{Secret, Table};
 
-use crate::{ConsumeSettings, MAX_SKEW, WindowSettings};
+use crate::{ConsumeSettings, MAX_SKEW, MergeSettings, WindowSettings};
 
 /// Bounds of a window's length.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
@@ -21,6 +21,8 @@ pub struct LakeSettings {
     pub commit_interval: Duration,
     /// How far ahead of its gateway's clock a device's may be.
     pub max_skew: Duration,
+    /// When small files are merged.
+    pub merge: MergeSettings,
     /// Whether files are encrypted.
     pub profile: ProfileChoice,
     /// What an `s3://` url needs; none where `[lake.s3]` is missing.
@@ -59,6 +61,7 @@ impl Default for LakeSettings {
             windows: WindowSettings::default(),
             commit_interval: ConsumeSettings::default().commit_interval,
             max_skew: MAX_SKEW,
+            merge: MergeSettings::default(),
             profile: ProfileChoice::default(),
             s3: None,
         }
@@ -83,13 +86,17 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
     };
     let commit_interval = positive(table, "commit_interval", default.commit_interval)?;
     let max_skew = table.or("max_skew", default.max_skew);
+    let merge = MergeSettings {
+        every: positive(table, "merge_every", default.merge.every)?,
+        settled: table.or("merge_settled", default.merge.settled),
+    };
     let profile = profile(table)?;
     let s3 = table.table("s3").map(s3_settings);
     if s3.is_some() && !url.as_deref().is_some_and(|url| url.starts_with("s3://")) {
         table.problem("s3", "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
         return None;
     }
-    Some(LakeSettings { url, windows, commit_interval, max_skew, profile, s3 })
+    Some(LakeSettings { url, windows, commit_interval, max_skew, merge, profile, s3 })
 }
 
 /// The length of windows: short ones would cost more than they hold, long ones never close.
@@ -164,7 +171,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "[lake]\nurl = \"s3://b/p\"\nwindow = \"10m\"\nlateness = \"0s\"\nidle_timeout = \"1m\"\n\
-                    commit_interval = \"1s\"\nmax_skew = \"1h\"\nprofile = \"none\"\n[lake.s3]\n\
+                    commit_interval = \"1s\"\nmax_skew = \"1h\"\nmerge_every = \"5m\"\nmerge_settled = \"0s\"\nprofile = \"none\"\n[lake.s3]\n\
                     endpoint = \"http://127.0.0.1:9\"\nregion = \"r\"\naccess_key_id = \"a\"\n\
                     secret_access_key = \"b\"\nallow_http = true\n";
         let settings = read(text).unwrap();
@@ -172,6 +179,8 @@ mod tests {
         assert_eq!((s3.allow_http, s3.secret_access_key.unwrap().expose()), (true, "b"));
         assert_eq!(settings.windows.window, Duration::from_secs(600));
         assert_eq!(settings.consume().max_skew, Duration::from_secs(3_600));
+        let merge = MergeSettings { every: Duration::from_secs(300), settled: Duration::ZERO };
+        assert_eq!(settings.merge, merge);
         assert_eq!((settings.profile, settings.url.as_deref()), (ProfileChoice::None, Some("s3://b/p")));
     }
 
@@ -184,6 +193,7 @@ mod tests {
             ),
             ("window = \"0s\"", "f.toml:2:10: lake.window: a length from \"1s\" to \"31d\" is expected"),
             ("commit_interval = \"0s\"", "lake.commit_interval: more than nothing is expected"),
+            ("merge_every = \"0s\"", "lake.merge_every: more than nothing is expected"),
             ("windw = \"1h\"", "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?"),
             ("[lake.s3]\nregion = \"r\"", "is for a url such as"),
             ("url = \"s3://b\"\n[lake.s3]\naccess_key_id = \"a\"", "go together"),
