@@ -210,10 +210,10 @@ impl Service {
                 Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
             })
         });
-        let policy = settings.maintain;
+        let (merging, policy) = (settings.merge, settings.maintain);
         self.add_on_lake("housekeeping", behind, lake, move |lake, stop| {
             Box::pin(async move {
-                run_housekeeping(lake, policy, clock(), stop).await;
+                run_housekeeping(lake, merging, policy, clock(), stop).await;
                 Ok(())
             })
         });

@@ -1,8 +1,8 @@
 //! From foreign devices into the lake, the spool as the stream: `forebay run` as a user runs it.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-#![expect(unreachable_pub, reason = "the site is a module of this test alone")]
 
+#[allow(dead_code, unused_imports, reason = "the site serves other tests too")]
 mod site;
 
 use std::time::Duration;
@@ -12,6 +12,9 @@ use site::{Broker, Link, Peer, Site, until};
 const MODBUS: &str = "connectors/modbus/tests/peer.py";
 const OPCUA: &str = "connectors/opcua/tests/peer.py";
 const MQTT: &str = "connectors/mqtt/tests/peer.py";
+
+/// Nothing is dropped however long the gateway is away.
+const MOSQUITTO: &str = "allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100";
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// What the Modbus peer holds, each value for three reads.
@@ -51,7 +54,7 @@ fn until_subscribed(site: &Site, publisher: &mut Peer) {
 #[test]
 fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seconds() {
     let site = Site::new();
-    let broker = Broker::start(&site.path("mosquitto"));
+    let broker = Broker::start(MOSQUITTO);
     let modbus = Peer::start(MODBUS, &modbus_options(0));
     let folder = site.path("opcua");
     std::fs::create_dir_all(&folder).unwrap();
@@ -122,7 +125,7 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     const NUMBERS: i64 = 2000;
     const KILLS: i64 = 6;
     let site = Site::new();
-    let broker = Broker::start(&site.path("mosquitto"));
+    let broker = Broker::start(MOSQUITTO);
     site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
     let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
     let mut running = site.run(&[]);
@@ -189,7 +192,7 @@ fn devices_are_read_while_the_lake_is_out_of_reach_from_the_first_start() {
 #[test]
 fn a_second_gateway_in_one_folder_is_refused_and_names_the_first() {
     let site = Site::new();
-    let broker = Broker::start(&site.path("mosquitto"));
+    let broker = Broker::start(MOSQUITTO);
     site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
     let running = site.run(&[]);
     until(MINUTE, || site.path("data/run-compactor.lock").exists()).unwrap();

@@ -9,18 +9,34 @@ use forebay_schemas::{Clock, Timestamp, table::TABLES};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How often files and logs are looked at.
-const EVERY: Duration = Duration::from_secs(60);
-/// A file younger than this may soon have company.
-const SETTLED: Duration = Duration::from_secs(60);
+/// When small files are merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MergeSettings {
+    /// How often files and logs are looked at.
+    pub every: Duration,
+    /// A file younger than this may soon have company, and waits.
+    pub settled: Duration,
+}
+
+impl Default for MergeSettings {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(60), settled: Duration::from_secs(60) }
+    }
+}
 
 /// Merges and maintains until the stop; a merge under way is dropped then, which loses nothing.
-pub async fn run_housekeeping(lake: Arc<LakeWriter>, policy: MaintainPolicy, clock: Clock, stop: CancellationToken) {
+pub async fn run_housekeeping(
+    lake: Arc<LakeWriter>,
+    merging: MergeSettings,
+    policy: MaintainPolicy,
+    clock: Clock,
+    stop: CancellationToken,
+) {
     let work = async {
         loop {
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(merging.every).await;
             let now = clock();
-            if let Err(error) = merge_small_files(&lake, now).await {
+            if let Err(error) = merge_small_files(&lake, merging.settled, now).await {
                 warn!(%error, "merging failed, will be tried again");
             }
             maintain(&lake, &policy, now).await;
@@ -32,12 +48,9 @@ pub async fn run_housekeeping(lake: Arc<LakeWriter>, policy: MaintainPolicy, clo
     }
 }
 
-/// Merges what is worth it in every table.
-///
-/// # Errors
-/// When a table cannot be read; a merge that fails is logged.
-pub async fn merge_small_files(lake: &LakeWriter, now: Timestamp) -> Result<(), LakeError> {
-    let settled = now.nanos().saturating_sub(i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX));
+/// Merges what is worth it in every table. Only a table that cannot be read is an error; a merge that fails is logged.
+async fn merge_small_files(lake: &LakeWriter, settled: Duration, now: Timestamp) -> Result<(), LakeError> {
+    let settled = now.nanos().saturating_sub(i64::try_from(settled.as_nanos()).unwrap_or(i64::MAX));
     let policy = MergePolicy::settled_before(Timestamp::from_nanos(settled));
     for table in TABLES {
         let snapshot = lake.table(table)?.snapshot().await?;

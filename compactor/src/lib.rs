@@ -14,7 +14,7 @@ mod windows;
 
 pub use consume::{CompactorError, ConsumeSettings, Progress, run};
 pub use event_time::MAX_SKEW;
-pub use housekeeping::{merge_small_files, run_housekeeping};
+pub use housekeeping::{MergeSettings, run_housekeeping};
 pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};
 pub use ingest::{Step, commit};
 pub use settings::{LakeSettings, ProfileChoice, S3Settings, lake_settings};

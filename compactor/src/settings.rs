@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_config::{Secret, Table};
 use forebay_lake::{MaintainPolicy, RETENTION_MIN};
 
-use crate::{ConsumeSettings, MAX_SKEW, WindowSettings};
+use crate::{ConsumeSettings, MAX_SKEW, MergeSettings, WindowSettings};
 
 /// Bounds of a window's length.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ pub struct LakeSettings {
     pub max_skew: Duration,
     /// How long log entries and needless files are kept.
     pub maintain: MaintainPolicy,
+    /// When small files are merged.
+    pub merge: MergeSettings,
     /// Whether files are encrypted.
     pub profile: ProfileChoice,
     /// What an `s3://` url needs; none where `[lake.s3]` is missing.
@@ -63,6 +65,7 @@ impl Default for LakeSettings {
             commit_interval: ConsumeSettings::default().commit_interval,
             max_skew: MAX_SKEW,
             maintain: MaintainPolicy::default(),
+            merge: MergeSettings::default(),
             profile: ProfileChoice::default(),
             s3: None,
         }
@@ -92,13 +95,17 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
         file_retention: retention(table, "file_retention", default.maintain.file_retention)?,
         ..default.maintain
     };
+    let merge = MergeSettings {
+        every: positive(table, "merge_every", default.merge.every)?,
+        settled: table.or("merge_settled", default.merge.settled),
+    };
     let profile = profile(table)?;
     let s3 = table.table("s3").map(s3_settings);
     if s3.is_some() && !url.as_deref().is_some_and(|url| url.starts_with("s3://")) {
         table.problem("s3", "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
         return None;
     }
-    Some(LakeSettings { url, windows, commit_interval, max_skew, maintain, profile, s3 })
+    Some(LakeSettings { url, windows, commit_interval, max_skew, merge, maintain, profile, s3 })
 }
 
 /// The length of windows: short ones would cost more than they hold, long ones never close.
@@ -184,7 +191,8 @@ mod tests {
     fn every_key_is_read() {
         let text = "[lake]\nurl = \"s3://b/p\"\nwindow = \"10m\"\nlateness = \"0s\"\nidle_timeout = \"1m\"\n\
                     commit_interval = \"1s\"\nmax_skew = \"1h\"\nlog_retention = \"5m\"\n\
-                    file_retention = \"1d\"\nprofile = \"none\"\n[lake.s3]\n\
+                    file_retention = \"1d\"\nmerge_every = \"5m\"\nmerge_settled = \"0s\"\n\
+                    profile = \"none\"\n[lake.s3]\n\
                     endpoint = \"http://127.0.0.1:9\"\nregion = \"r\"\naccess_key_id = \"a\"\n\
                     secret_access_key = \"b\"\nallow_http = true\n";
         let settings = read(text).unwrap();
@@ -194,6 +202,8 @@ mod tests {
         assert_eq!(settings.consume().max_skew, Duration::from_secs(3_600));
         let kept = (settings.maintain.log_retention, settings.maintain.file_retention);
         assert_eq!(kept, (Duration::from_secs(300), Duration::from_secs(86_400)));
+        let merge = MergeSettings { every: Duration::from_secs(300), settled: Duration::ZERO };
+        assert_eq!(settings.merge, merge);
         assert_eq!((settings.profile, settings.url.as_deref()), (ProfileChoice::None, Some("s3://b/p")));
     }
 
@@ -207,6 +217,7 @@ mod tests {
             ("window = \"0s\"", "f.toml:2:10: lake.window: a length from \"1s\" to \"31d\" is expected"),
             ("commit_interval = \"0s\"", "lake.commit_interval: more than nothing is expected"),
             ("file_retention = \"59s\"", "f.toml:2:18: lake.file_retention: at least \"1m\" is expected"),
+            ("merge_every = \"0s\"", "lake.merge_every: more than nothing is expected"),
             ("windw = \"1h\"", "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?"),
             ("[lake.s3]\nregion = \"r\"", "is for a url such as"),
             ("url = \"s3://b\"\n[lake.s3]\naccess_key_id = \"a\"", "go together"),

@@ -1,61 +1,70 @@
 //! A site under test: a folder, the binary, and foreign peers that end with it.
 
+#[allow(dead_code, reason = "the MQTT connector's tests have it do more")]
+#[path = "../../../connectors/mqtt/tests/broker/support/broker.rs"]
+mod broker;
+mod link;
+mod peer;
+
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
+
+pub(crate) use broker::{Broker, password_file};
+pub(crate) use link::Link;
+pub(crate) use peer::Peer;
 
 /// How often a test looks again.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A folder with a configuration.
-pub struct Site {
-    pub folder: tempfile::TempDir,
+pub(crate) struct Site {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Site {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Bytes of all files in a folder; 0 while it is not there.
-    pub fn bytes(&self, folder: &str) -> u64 {
+    pub(crate) fn bytes(&self, folder: &str) -> u64 {
         bytes_in(&self.path(folder))
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("forebay.toml")
     }
 
-    pub fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         fs::write(self.config(), text).unwrap();
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
         command.arg("-c").arg(self.config()).args(args).env("NO_COLOR", "1");
         command
     }
 
-    pub fn forebay(&self, args: &[&str]) -> Output {
+    pub(crate) fn forebay(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     /// Starts `forebay run`; its log goes to a file that is shown when something fails.
-    pub fn run(&self, args: &[&str]) -> Running {
+    pub(crate) fn run(&self, args: &[&str]) -> Running {
+        self.run_with(args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
         let log = self.path("run.log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = self.command(&["run"]);
@@ -63,70 +72,82 @@ impl Site {
             .args(args)
             .stderr(file)
             .stdout(Stdio::null())
-            .env("FOREBAY_LOG", "warn,forebay=info")
+            .env("FOREBAY_LOG", "warn,forebay=info,forebay_compactor=debug")
+            .envs(environment.iter().copied())
             .spawn()
             .unwrap();
         Running { child: Some(child), log }
     }
 
+    /// What `forebay run` has said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("run.log")).unwrap_or_default()
+    }
+
     /// The rows of a query as CSV without the header; none while the lake is not there yet.
-    pub fn rows(&self, sql: &str) -> Vec<String> {
+    pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
         let answered = self.forebay(&["query", sql, "--format", "csv"]);
         text(&answered.stdout).lines().skip(1).map(str::to_owned).collect()
     }
 
-    pub fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         self.rows(sql).first().and_then(|row| row.parse().ok()).unwrap_or(0)
     }
 
     /// Exit code and last line.
-    pub fn verify(&self) -> (i32, String) {
+    pub(crate) fn verify(&self) -> (i32, String) {
         let verified = self.forebay(&["verify"]);
         let out = text(&verified.stdout);
         (verified.status.code().unwrap(), out.lines().last().unwrap_or_default().to_owned())
     }
 
     /// Waits until a query answers at least so much.
-    pub fn until(&self, sql: &str, least: i64, within: Duration) {
-        let log = self.path("run.log");
+    pub(crate) fn until(&self, sql: &str, least: i64, within: Duration) {
         let mut last = 0;
         until(within, || {
             last = self.number(sql);
             last >= least
         })
         .unwrap_or_else(|()| {
-            panic!(
-                "{sql} answers {last} instead of {least} after {within:?}; {}",
-                fs::read_to_string(log).unwrap_or_default()
-            )
+            panic!("{sql} answers {last} instead of {least} after {within:?}; {}", self.log());
         });
     }
 }
 
 /// `forebay run` at work; killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Option<Child>,
     log: PathBuf,
 }
 
 impl Running {
-    pub fn kill(mut self) {
-        let mut child = self.child.take().unwrap();
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Whether it ends by itself in this time.
+    pub(crate) fn ended_within(&mut self, within: Duration) -> bool {
+        let child = self.child.as_mut().unwrap();
+        until(within, || child.try_wait().unwrap().is_some()).is_ok()
+    }
+
+    pub(crate) fn kill(mut self) {
+        let child = self.child.as_mut().unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "it has ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();
+        self.child = None;
     }
 
     /// Whether it still runs.
-    #[allow(dead_code, reason = "some tests ask it")]
-    pub fn is_up(&mut self) -> bool {
+    pub(crate) fn is_up(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     /// SIGTERM; it has to end by itself with 0.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let mut child = self.child.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        signal("TERM", child.id());
         let mut status = None;
         let ended = until(Duration::from_secs(60), || {
             status = child.try_wait().unwrap();
@@ -145,144 +166,16 @@ impl Drop for Running {
             child.kill().ok();
             child.wait().ok();
         }
-    }
-}
-
-/// A foreign peer in Python: its first line is its port; it ends with its standard input.
-pub struct Peer {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-    pub first_line: String,
-}
-
-impl Peer {
-    /// `script` is a path from the workspace's root.
-    pub fn start(script: &str, options: &str) -> Self {
-        let python = std::env::var_os("FOREBAY_TEST_PYTHON")
-            .expect("FOREBAY_TEST_PYTHON names a Python with the foreign peers: run `cargo xtask test`");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(script);
-        let mut command = Command::new(python);
-        command.arg(script).arg(options).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut peer = Self { child, input, output, first_line: String::new() };
-        peer.first_line = peer.line();
-        assert!(!peer.first_line.is_empty(), "{options}: the peer ended before it was up");
-        peer
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    }
-
-    /// Sends one command and waits for its answer.
-    pub fn ask(&mut self, command: &str) -> String {
-        let input = self.input.as_mut().unwrap();
-        writeln!(input, "{command}").unwrap();
-        input.flush().unwrap();
-        self.line()
-    }
-
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.input = None;
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// mosquitto on loopback, with persistence in a folder.
-pub struct Broker {
-    child: Child,
-    pub port: u16,
-}
-
-impl Broker {
-    pub fn start(folder: &Path) -> Self {
-        fs::create_dir_all(folder).unwrap();
-        // mosquitto cannot say which port it was given: another process may be faster, then it is tried again.
-        for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let config = folder.join("mosquitto.conf");
-            let text = format!(
-                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
-                 max_queued_messages 0\nmax_inflight_messages 100\nlog_type error\n",
-                folder.display()
+        if thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!(
+                "the last lines of {}:\n{}",
+                self.log.display(),
+                lines[lines.len().saturating_sub(30)..].join("\n")
             );
-            fs::write(&config, text).unwrap();
-            let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
-            let mut child = Command::new(program)
-                .arg("-c")
-                .arg(&config)
-                .spawn()
-                .expect("the tests need mosquitto (Debian: mosquitto)");
-            let up = until(Duration::from_secs(10), || {
-                TcpStream::connect(("127.0.0.1", port)).is_ok() || child.try_wait().unwrap().is_some()
-            });
-            if up.is_ok() && child.try_wait().unwrap().is_none() {
-                return Self { child, port };
-            }
-            child.kill().ok();
-            child.wait().ok();
         }
-        panic!("mosquitto does not start");
     }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// A way to a server on loopback that refuses everybody until it is up. It ends with the test's process.
-pub struct Link {
-    pub port: u16,
-    is_up: Arc<AtomicBool>,
-}
-
-impl Link {
-    pub fn down_to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let is_up = Arc::new(AtomicBool::new(false));
-        let seen = is_up.clone();
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if seen.load(Ordering::SeqCst)
-                    && let Ok(server) = TcpStream::connect(("127.0.0.1", server))
-                {
-                    pass_on(&client, &server);
-                    pass_on(&server, &client);
-                }
-            }
-        });
-        Self { port, is_up }
-    }
-
-    pub fn up(&self) {
-        self.is_up.store(true, Ordering::SeqCst);
-    }
-}
-
-/// Carries bytes one way until either side ends.
-fn pass_on(from: &TcpStream, to: &TcpStream) {
-    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-    thread::spawn(move || {
-        // What ends a connection is the other side's to see.
-        std::io::copy(&mut from, &mut to).ok();
-        to.shutdown(std::net::Shutdown::Write).ok();
-    });
 }
 
 fn bytes_in(folder: &Path) -> u64 {
@@ -298,18 +191,39 @@ fn bytes_in(folder: &Path) -> u64 {
 }
 
 /// Looks until it is so.
-#[expect(clippy::disallowed_methods, reason = "the test waits for other processes")]
-pub fn until(within: Duration, mut is_so: impl FnMut() -> bool) -> Result<(), ()> {
-    let end = Instant::now() + within;
+pub(crate) fn until(within: Duration, mut is_so: impl FnMut() -> bool) -> Result<(), ()> {
+    let end = now() + within;
     while !is_so() {
-        if Instant::now() > end {
+        if now() > end {
             return Err(());
         }
-        thread::sleep(LOOK);
+        pause(LOOK);
     }
     Ok(())
 }
 
-pub fn text(bytes: &[u8]) -> String {
+#[expect(clippy::disallowed_methods, reason = "the test waits for other processes")]
+pub(crate) fn pause(length: Duration) {
+    thread::sleep(length);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test waits for other processes")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Sends a signal to a process that a test has started.
+pub(crate) fn signal(name: &str, pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    let number = match name {
+        "TERM" => rustix::process::Signal::TERM,
+        "STOP" => rustix::process::Signal::STOP,
+        "CONT" => rustix::process::Signal::CONT,
+        other => panic!("no test sends {other}"),
+    };
+    rustix::process::kill_process(pid, number).unwrap();
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

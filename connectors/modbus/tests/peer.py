@@ -5,7 +5,8 @@ Argument: JSON with `port` (0: any; the port is the first line printed) and `uni
    "values": [{"register": "holding", "address": 0, "type": "f32", "order": "CDAB", "value": 1.5}, ...],
    "silent": false,        never answers
    "exception": 0,         answers every request with this code
-   "held": [addresses]}    holding registers that step through HELD, each step lasting three reads
+   "held": [addresses],    holding registers that step through HELD, each step lasting three reads
+   "log": path}            a line for each such read: the value, and when it was served in microseconds
 Ends when its standard input is closed.
 """
 
@@ -13,6 +14,7 @@ import asyncio
 import json
 import struct
 import sys
+import time
 
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
@@ -71,6 +73,7 @@ def bits(values, register):
 
 def action(unit):
     reads = {}
+    log = open(unit["log"], "a", buffering=1) if "log" in unit else None
 
     async def act(function, start, address, count, registers, values):
         if unit.get("silent"):
@@ -82,6 +85,8 @@ def action(unit):
                 step = reads.get(held, 0) // 3
                 reads[held] = reads.get(held, 0) + 1
                 registers[held - start] = HELD[min(step, len(HELD) - 1)]
+                if log:
+                    log.write(f"{registers[held - start]} {time.time_ns() // 1000}\n")
         return None
 
     return act

@@ -1,6 +1,13 @@
-"""A publisher that is not ours: paho-mqtt. Commands come on stdin, one JSON object a line; each is answered by "done"."""
+"""A publisher that is not ours: paho-mqtt. Commands come on stdin, one JSON object a line; each is answered by "done".
+
+A command publishes to "topic" the "payloads", or {"v": n} for each n from "first" to "last", with a pause of "every_ms" between.
+With "spread": k, "{n}" in the topic is the payload's place modulo k.
+With "log" (a path) in the only argument, each payload stands there on a line of its own once its PUBACK has come.
+"""
 import json
+import queue
 import sys
+import time
 
 import paho.mqtt.client as paho
 
@@ -17,6 +24,23 @@ if "ca" in options:
 client.max_inflight_messages_set(100)
 client.max_queued_messages_set(0)
 client.reconnect_delay_set(1, 1)
+
+# The payload of each packet that awaits its PUBACK, and packets that have it but are not in the log yet.
+unanswered, acknowledged = {}, queue.SimpleQueue()
+log = open(options["log"], "a", buffering=1) if "log" in options else None
+
+
+def on_publish(client, userdata, packet, reason, properties):
+    if log and not reason.is_failure:
+        acknowledged.put(packet)
+
+
+def write_log():
+    while not acknowledged.empty():
+        log.write(f"{unanswered.pop(acknowledged.get())}\n")
+
+
+client.on_publish = on_publish
 client.connect("127.0.0.1", options["port"], keepalive=30)
 client.loop_start()
 print("ready", flush=True)
@@ -29,11 +53,22 @@ for line in sys.stdin:
         payloads = ["x" * command["bytes"]] if "bytes" in command else []
     if "first" in command:
         payloads = [json.dumps({"v": n}) for n in range(command["first"], command["last"] + 1)]
-    sent = [client.publish(command["topic"], p, qos=qos, retain=command.get("retain", False)) for p in payloads]
+    sent = []
+    for place, payload in enumerate(payloads):
+        topic = command["topic"]
+        if "spread" in command:
+            topic = topic.replace("{n}", str(place % command["spread"]))
+        one = client.publish(topic, payload, qos=qos, retain=command.get("retain", False))
+        if log:
+            unanswered[one.mid] = payload
+        sent.append(one)
+        time.sleep(command.get("every_ms", 0) / 1000)
+        write_log()
     for one in sent:
         one.wait_for_publish(60)
         if not one.is_published():
             sys.exit("the broker took no message within 60 s")
+        write_log()
     print("done", flush=True)
 
 client.disconnect()

@@ -74,8 +74,8 @@ impl KafkaGroup {
         let cluster = Cluster::connect(Arc::new(settings)).await?;
         let settings = &cluster.settings;
         let (to, changes) = mpsc::channel(CHANGES_MAX);
-        let mut config = settings.client();
-        config.set("group.id", &settings.group).set("partition.assignment.strategy", "cooperative-sticky");
+        let mut config = settings.member();
+        config.set("partition.assignment.strategy", "cooperative-sticky");
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
         config.set("allow.auto.create.topics", "false").set("queued.max.messages.kbytes", "1024");
         let context = Member { changes: to, leases: Mutex::default() };

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use forebay_schemas::Epoch;
+use forebay_schemas::{Epoch, LaneId};
 
 use super::course::Known;
 use crate::StreamError;
@@ -98,9 +98,12 @@ impl Known for Places {
     }
 }
 
-/// The partition for an epoch that opens: from the lane's key, so that lanes spread and an operator can tell where they are.
-pub(super) fn choose(key: &str, partitions: u32) -> u32 {
-    crc32c::crc32c(key.as_bytes()) % partitions.max(1)
+/// The partition for an epoch that opens. A gateway's lanes go to neighbouring partitions, so that no partition gets two
+/// while another has none; where the first goes follows from the gateway's name.
+pub(super) fn choose(lane: &LaneId, partitions: u32) -> u32 {
+    let partitions = partitions.max(1);
+    let first = crc32c::crc32c(lane.gateway.as_str().as_bytes()) % partitions;
+    ((u64::from(first) + u64::from(lane.lane.0)) % u64::from(partitions)) as u32
 }
 
 fn render(topic: &str, epochs: &BTreeMap<Epoch, (u32, State)>) -> String {
@@ -163,7 +166,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), StreamError> {
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::ErrorKind;
+    use forebay_schemas::{ErrorKind, GatewayId, Lane};
 
     use super::*;
 
@@ -206,8 +209,22 @@ mod tests {
     }
 
     #[test]
-    fn lanes_spread_over_partitions() {
-        let chosen: std::collections::BTreeSet<u32> = (0..32).map(|lane| choose(&format!("gw/{lane}"), 4)).collect();
+    fn the_lanes_of_a_gateway_spread_evenly() {
+        for (lanes, partitions) in [(8, 4), (4, 4), (8, 3), (3, 8), (1, 1)] {
+            let mut taken = vec![0; partitions as usize];
+            for lane in 0..lanes {
+                let lane = LaneId { gateway: GatewayId::new("g1").unwrap(), lane: Lane(lane) };
+                taken[choose(&lane, partitions) as usize] += 1;
+            }
+            let (least, most) = (taken.iter().min().unwrap(), taken.iter().max().unwrap());
+            assert!(most - least <= 1, "{lanes} lanes: {taken:?}");
+        }
+    }
+
+    #[test]
+    fn gateways_of_one_lane_spread() {
+        let of = |n| LaneId { gateway: GatewayId::new(&format!("gw-{n}")).unwrap(), lane: Lane(0) };
+        let chosen: std::collections::BTreeSet<u32> = (0..32).map(|n| choose(&of(n), 4)).collect();
         assert_eq!(chosen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
     }
 }

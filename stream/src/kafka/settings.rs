@@ -13,6 +13,11 @@ const TOPIC: &str = "forebay.readings";
 const GROUP: &str = "forebay";
 const GAP_WAIT: Duration = Duration::from_secs(30);
 const METADATA_REFRESH: Duration = Duration::from_secs(30);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
+/// Below this a broker refuses us unless its `group.min.session.timeout.ms` is changed; above, the client library does.
+const SESSION_TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(300);
+/// A member says at least so often that it lives, and thrice within its session.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 const MAX_RECORD: u64 = 1 << 20;
 const QUEUE: u64 = 16 << 20;
 /// Below this no single reading is sure to fit; above it the broker's own memory is at stake.
@@ -40,6 +45,8 @@ pub struct KafkaSettings {
     pub queue: u64,
     /// How soon new partitions and moved leaders are seen.
     pub metadata_refresh: Duration,
+    /// After how long a silence of a compactor its partitions go to the others.
+    pub session_timeout: Duration,
     /// Encryption; none: in clear.
     pub tls: Option<Tls>,
     /// Who we are; none: nobody, or who our certificate says.
@@ -105,6 +112,7 @@ impl KafkaSettings {
             max_record: MAX_RECORD,
             queue: QUEUE,
             metadata_refresh: METADATA_REFRESH,
+            session_timeout: SESSION_TIMEOUT,
             tls: None,
             sasl: None,
         }
@@ -124,6 +132,7 @@ impl KafkaSettings {
             max_record: table.or("max_record", Bytes(MAX_RECORD)).0,
             queue: table.or("queue", Bytes(QUEUE)).0,
             metadata_refresh: table.or("metadata_refresh", METADATA_REFRESH),
+            session_timeout: table.or("session_timeout", SESSION_TIMEOUT),
             brokers: brokers?,
             tls: tls.flatten_none()?,
             sasl: sasl.flatten_none()?,
@@ -147,6 +156,9 @@ impl KafkaSettings {
         }
         if self.metadata_refresh < Duration::from_secs(1) {
             table.problem("metadata_refresh", "1s or more is expected");
+        }
+        if !SESSION_TIMEOUT_RANGE.contains(&self.session_timeout) {
+            table.problem("session_timeout", "a time from \"6s\" to \"5m\" is expected");
         }
     }
 
@@ -182,6 +194,16 @@ impl KafkaSettings {
             config.set("sasl.mechanism", sasl.mechanism.as_str());
             config.set("sasl.username", &sasl.user).set("sasl.password", sasl.password.expose());
         }
+        config
+    }
+
+    /// What a member of the consumer group is made with.
+    pub(super) fn member(&self) -> ClientConfig {
+        let mut config = self.client();
+        let heartbeat = HEARTBEAT_MAX.min(self.session_timeout / 3);
+        config.set("group.id", &self.group);
+        config.set("session.timeout.ms", self.session_timeout.as_millis().to_string());
+        config.set("heartbeat.interval.ms", heartbeat.as_millis().to_string());
         config
     }
 
@@ -351,11 +373,15 @@ mod tests {
     fn a_full_table_is_read_and_hides_its_password() {
         let text = "[stream]\nbrokers = [\"k:9092\", \"[::1]:9093\"]\ntopic = \"plant\"\npartitions = 8\ngroup = \"g\"\n\
             gap_wait = \"5s\"\ncompression = \"lz4\"\nmax_record = \"64KiB\"\nqueue = \"1MiB\"\nmetadata_refresh = \"2s\"\n\
-            [stream.tls]\nca_file = \"ca.pem\"\ncert_file = \"c.pem\"\nkey_file = \"/keys/k.pem\"\n\
+             session_timeout = \"6s\"\n\
+             [stream.tls]\nca_file = \"ca.pem\"\ncert_file = \"c.pem\"\nkey_file = \"/keys/k.pem\"\n\
             [stream.sasl]\nmechanism = \"SCRAM-SHA-512\"\nuser = \"gw\"\npassword = \"hunter2\"\n";
         let settings = read(text).unwrap();
-        let config = settings.client();
+        let config = settings.member();
         for (key, value) in [
+            ("group.id", "g"),
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "2000"),
             ("security.protocol", "SASL_SSL"),
             ("bootstrap.servers", "k:9092,[::1]:9093"),
             ("sasl.mechanism", "SCRAM-SHA-512"),
@@ -381,6 +407,7 @@ mod tests {
             ("brokers = [\"k:1\"]\nmax_record = \"1KiB\"", "a size from \"4KiB\" to \"64MiB\""),
             ("brokers = [\"k:1\"]\nqueue = \"1KiB\"", "at least max_record is expected"),
             ("brokers = [\"k:1\"]\npartitions = 0", "1 or more is expected"),
+            ("brokers = [\"k:1\"]\nsession_timeout = \"5s\"", "a time from \"6s\" to \"5m\" is expected"),
             ("brokers = [\"k:1\"]\ncompression = \"zst\"", "did you mean \"zstd\"?"),
             ("brokers = [\"k:1\"]\n[stream.tls]\ncert_file = \"c\"", "key_file is missing"),
             ("brokers = [\"k:1\"]\n[stream.tls]\nkey_file = \"c\"", "cert_file is missing"),

@@ -2,6 +2,8 @@
 //!
 //! It dies with the test process: a shell stands between, which kills the broker once its own input ends.
 
+pub(crate) mod certificates;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -41,7 +43,7 @@ impl Broker {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let [clear, controller, secure] = free_ports();
-        certificates(dir.path());
+        keystore(dir.path());
         let properties = properties(dir.path(), clear, controller, secure);
         fs::write(dir.path().join("server.properties"), properties).unwrap();
         fs::write(dir.path().join("log4j2.properties"), LOGGING).unwrap();
@@ -109,6 +111,11 @@ impl Broker {
         format!("127.0.0.1:{}", self.clear)
     }
 
+    /// Where it is reached over TLS, by [`USER`] with [`PASSWORD`], and the file of the authority that signed for it.
+    pub(crate) fn secure_address(&self) -> (String, PathBuf) {
+        (format!("localhost:{}", self.secure), self.dir.path().join("ca.pem"))
+    }
+
     /// Settings in clear.
     pub(crate) fn settings(&self, topic: &str) -> KafkaSettings {
         let mut settings = KafkaSettings::new(vec![self.address()]);
@@ -120,9 +127,10 @@ impl Broker {
 
     /// Settings with TLS and a user.
     pub(crate) fn secure_settings(&self, topic: &str, mechanism: Mechanism, password: &str) -> KafkaSettings {
+        let (address, ca_file) = self.secure_address();
         KafkaSettings {
-            brokers: vec![format!("localhost:{}", self.secure)],
-            tls: Some(Tls { ca_file: Some(self.dir.path().join("ca.pem")), identity: None }),
+            brokers: vec![address],
+            tls: Some(Tls { ca_file: Some(ca_file), identity: None }),
             sasl: Some(Sasl { mechanism, user: USER.to_owned(), password: forebay_config::Secret::new(password) }),
             ..self.settings(topic)
         }
@@ -206,18 +214,11 @@ fn free_ports() -> [u16; 3] {
     bound.map(|listener| listener.local_addr().unwrap().port())
 }
 
-fn certificates(dir: &Path) {
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, "forebay test");
-    let key = rcgen::KeyPair::generate().unwrap();
-    let ca = params.self_signed(&key).unwrap();
-    let issuer = rcgen::Issuer::new(params, key);
-    let server_key = rcgen::KeyPair::generate().unwrap();
-    let server = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let server = server.signed_by(&server_key, &issuer).unwrap();
-    fs::write(dir.join("ca.pem"), ca.pem()).unwrap();
-    fs::write(dir.join("server.pem"), format!("{}{}", server_key.serialize_pem(), server.pem())).unwrap();
+/// What TLS needs, and the server's key and certificate in one file, as Kafka wants them.
+fn keystore(dir: &Path) {
+    certificates::certificates(dir);
+    let [key, certificate] = ["server.key", "server.pem"].map(|name| fs::read_to_string(dir.join(name)).unwrap());
+    fs::write(dir.join("keystore.pem"), key + &certificate).unwrap();
 }
 
 fn properties(dir: &Path, clear: u16, controller: u16, secure: u16) -> String {
@@ -233,7 +234,7 @@ fn properties(dir: &Path, clear: u16, controller: u16, secure: u16) -> String {
         sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
         listener.name.secure.ssl.keystore.type=PEM\nlistener.name.secure.ssl.keystore.location={}\n",
         dir.join("data").display(),
-        dir.join("server.pem").display(),
+        dir.join("keystore.pem").display(),
     );
     for (mechanism, jaas) in [("plain", &*plain), ("scram-sha-256", scram), ("scram-sha-512", scram)] {
         writeln!(text, "listener.name.secure.{mechanism}.sasl.jaas.config={jaas}").unwrap();

@@ -1,6 +1,9 @@
 //! The connector end to end: against mosquitto with paho-mqtt as the publisher, and against brokers that misbehave.
 
 #[cfg(test)]
+#[path = "../../../../stream/tests/kafka_broker/certificates.rs"]
+mod certificates;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod security;

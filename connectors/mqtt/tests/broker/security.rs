@@ -1,48 +1,21 @@
 //! TLS, passwords and hostile brokers.
 
-use std::{fs, process::Command};
-
-use crate::support::{Broker, Gateway, Peer};
+use crate::{
+    certificates::certificates,
+    support::{Broker, Gateway, Peer, password_file},
+};
 use forebay_schemas::Value;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     task::JoinHandle,
 };
 
-/// Writes an authority, a server certificate for localhost and a client certificate into a folder.
-fn certificates(folder: &std::path::Path) {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    // OpenSSL takes a certificate whose issuer and subject have one name for self-signed.
-    authority.distinguished_name.push(DnType::CommonName, "authority");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
-    for (name, names) in
-        [("server", vec!["localhost".to_owned(), "127.0.0.1".to_owned()]), ("client", vec!["edge".to_owned()])]
-    {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-}
-
-fn passwords(folder: &std::path::Path) {
-    let written = Command::new("mosquitto_passwd")
-        .args(["-b", "-c"])
-        .arg(folder.join("passwords"))
-        .args(["edge", "geheim"])
-        .output();
-    assert!(written.expect("mosquitto_passwd is needed: apt-get install mosquitto").status.success());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_with_certificates_and_a_password() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());
-    passwords(folder.path());
+    password_file(folder.path());
     let broker = Broker::start_in(
         folder,
         "cafile {folder}/ca.pem\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n\
@@ -86,7 +59,7 @@ async fn tls_with_certificates_and_a_password() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_named_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
-    passwords(folder.path());
+    password_file(folder.path());
     let broker = Broker::start_in(folder, "allow_anonymous false\npassword_file {folder}/passwords");
     for version in [4, 5] {
         let wrong = format!("version = {version}\nuser = \"edge\"\npassword = \"falsch\"");

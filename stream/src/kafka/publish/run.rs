@@ -281,7 +281,7 @@ async fn choose_place(publisher: &mut Publisher, epoch: Epoch, partitions: u32) 
         warn!(lane = publisher.key, %epoch, partition = before, partitions,
             "the topic has lost this epoch's partition, choosing another");
     }
-    let partition = choose(&publisher.key, partitions);
+    let partition = choose(&publisher.lane, partitions);
     let forgotten = publisher.forgotten;
     with_places(publisher, move |places| places.choose(epoch, partition, forgotten)).await?;
     Ok(partition)

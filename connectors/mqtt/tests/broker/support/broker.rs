@@ -1,7 +1,7 @@
 use std::{
     fs,
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -106,4 +106,14 @@ impl Drop for Broker {
             eprintln!("mosquitto's last lines:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
         }
     }
+}
+
+/// Writes the file `passwords` of mosquitto: the user "edge" with "geheim".
+pub(crate) fn password_file(folder: &Path) {
+    let written = Command::new("mosquitto_passwd")
+        .args(["-b", "-c"])
+        .arg(folder.join("passwords"))
+        .args(["edge", "geheim"])
+        .output();
+    assert!(written.expect("mosquitto_passwd is needed: apt-get install mosquitto").status.success());
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use broker::Broker;
+pub(crate) use broker::{Broker, password_file};
 pub(crate) use gateway::{Gateway, Receipts};
 pub(crate) use peer::Peer;
 pub(crate) use proxy::Proxy;

@@ -1,0 +1,16 @@
+//! A whole plant: foreign devices, an edge, Apache Kafka, two compactors, an S3 store, and PyArrow as the judge.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+
+#[path = "chain/end_to_end.rs"]
+mod end_to_end;
+#[allow(dead_code, reason = "the stream's own tests have it do more")]
+#[path = "../../stream/tests/kafka_broker/mod.rs"]
+mod kafka_broker;
+#[allow(dead_code, reason = "the kill test uses the rest")]
+#[path = "chain/rig.rs"]
+mod rig;
+#[path = "chain/row.rs"]
+mod row;
+#[allow(dead_code, reason = "the site serves other tests too")]
+mod site;

@@ -1,0 +1,197 @@
+//! What stands around the gateway: Kafka, a bucket, and a folder for each process of ours.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use serde_json::Value as Json;
+use tokio::runtime::Runtime;
+
+use crate::{
+    kafka_broker::{self, PASSWORD, USER},
+    site::{Peer, Running, Site, text, until},
+};
+
+pub(crate) const TOPIC: &str = "plant.readings";
+pub(crate) const PARTITIONS: u32 = 4;
+/// Enough that each partition has one.
+const LANES: u32 = 8;
+const BUCKET: &str = "plant";
+const LAKE: &str = "north/lake";
+const S3_USER: (&str, &str) = ("forebay", "geheim");
+/// Longer than anything takes on a machine that does much else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How Kafka is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// In clear.
+    Clear,
+    /// Over TLS, with a user and a password.
+    Secure,
+}
+
+/// Plants are heavy: one at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// One gateway and two compactors, each with a data folder; one keyring, one topic, one lake for all.
+pub(crate) struct Plant {
+    pub(crate) kafka: Kafka,
+    store: Peer,
+    pub(crate) edge: Site,
+    pub(crate) compactors: [Site; 2],
+    _one: MutexGuard<'static, ()>,
+}
+
+/// Apache Kafka with the plant's topic.
+pub(crate) struct Kafka {
+    runtime: Runtime,
+    broker: kafka_broker::Broker,
+}
+
+impl Kafka {
+    fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let broker = runtime.block_on(async {
+            let broker = kafka_broker::Broker::started().await;
+            broker.create(TOPIC, PARTITIONS, &[]).await;
+            broker
+        });
+        Self { runtime, broker }
+    }
+
+    /// Killed as by a power cut, and up again.
+    pub(crate) fn restart(&mut self) {
+        self.broker.kill();
+        self.broker.start();
+        self.runtime.block_on(self.broker.up());
+    }
+
+    pub(crate) fn grow(&self, partitions: u32) {
+        self.runtime.block_on(self.broker.grow(TOPIC, partitions as usize));
+    }
+}
+
+impl Plant {
+    /// Starts Kafka and the store; `stream`, `lake` and `connectors` are more lines of the configuration.
+    pub(crate) fn start(link: Link, stream: &str, lake: &str, connectors: &str) -> Self {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let plant = Self {
+            kafka: Kafka::start(),
+            store: Peer::start("lake/tests/s3/server.py", BUCKET),
+            edge: Site::new(),
+            compactors: [Site::new(), Site::new()],
+            _one: one,
+        };
+        let common = format!("{}{stream}\n{}", plant.stream(link), plant.keys_and_lake(lake));
+        let head = |id: &str, lanes: u32| {
+            format!("[gateway]\nid = \"{id}\"\nsite = \"werk\"\ndata_dir = \"data\"\nlanes = {lanes}\n")
+        };
+        plant.edge.configure(&format!("{}{common}{connectors}", head("g1", LANES)));
+        for (site, id) in plant.compactors.iter().zip(["c1", "c2"]) {
+            site.configure(&format!("{}{common}", head(id, 1)));
+        }
+        let made = plant.edge.forebay(&["keys", "init"]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        plant
+    }
+
+    fn stream(&self, link: Link) -> String {
+        let broker = &self.kafka.broker;
+        let (address, security) = match link {
+            Link::Clear => (broker.address(), String::new()),
+            Link::Secure => {
+                let (address, ca_file) = broker.secure_address();
+                let security = format!(
+                    "[stream.tls]\nca_file = {ca_file:?}\n\
+                     [stream.sasl]\nmechanism = \"SCRAM-SHA-512\"\nuser = \"{USER}\"\npassword = \"{PASSWORD}\"\n"
+                );
+                (address, security)
+            }
+        };
+        format!("{security}[stream]\nkind = \"kafka\"\nbrokers = [\"{address}\"]\ntopic = \"{TOPIC}\"\n")
+    }
+
+    fn keys_and_lake(&self, lake: &str) -> String {
+        let (id, secret) = S3_USER;
+        format!(
+            "[keys]\npath = {:?}\n[lake]\nurl = \"s3://{BUCKET}/{LAKE}\"\n{lake}\n\
+             [lake.s3]\nendpoint = \"{}\"\naccess_key_id = \"{id}\"\nsecret_access_key = \"{secret}\"\nallow_http = true\n",
+            self.keys(),
+            self.endpoint()
+        )
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.store.first_line)
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.edge.path("keys")
+    }
+
+    pub(crate) fn run_edge(&self) -> Running {
+        self.edge.run(&["--role", "edge"])
+    }
+
+    pub(crate) fn run_compactor(&self, of: usize) -> Running {
+        self.compactors[of].run(&["--role", "compactor"])
+    }
+
+    /// Waits until each compactor reads a part of the partitions.
+    pub(crate) fn until_shared(&self) {
+        let shared = || self.compactors.iter().all(|site| site.log().contains("consuming"));
+        until(PATIENCE, shared).expect("both compactors get partitions");
+    }
+
+    /// How many partitions hold a record.
+    pub(crate) fn partitions_in_use(&self, of: u32) -> usize {
+        let address = self.kafka.broker.address();
+        let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+        let used = |partition: &u32| {
+            let marks = consumer.fetch_watermarks(TOPIC, partition.cast_signed(), PATIENCE).unwrap();
+            marks.1 > marks.0
+        };
+        (0..of).filter(used).count()
+    }
+
+    /// What PyArrow and the Delta log say of `readings`, without any code of ours.
+    pub(crate) fn oracle(&self, more: &[&str]) -> Json {
+        serde_json::from_str(&self.python("oracle.py", more)).unwrap()
+    }
+
+    /// Does to `readings` what nobody should, or undoes it; answers the path of the file concerned.
+    pub(crate) fn tamper(&self, deed: &str, kept: &Path) -> String {
+        self.python("tamper.py", &[deed, kept.to_str().unwrap()]).trim().to_owned()
+    }
+
+    fn python(&self, script: &str, more: &[&str]) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("lake/tests");
+        let output = Command::new(std::env::var_os("FOREBAY_TEST_PYTHON").unwrap())
+            .arg(folder.join(script))
+            .arg(format!("s3://{BUCKET}/{LAKE}/readings"))
+            .arg(self.keys().join("keyring.json"))
+            .args(more)
+            .args(["--s3-endpoint", &self.endpoint()])
+            .envs([("AWS_ACCESS_KEY_ID", S3_USER.0), ("AWS_SECRET_ACCESS_KEY", S3_USER.1)])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+}
+
+/// How many readings a compactor has committed, as its log has it.
+pub(crate) fn committed(site: &Site) -> u64 {
+    let log = site.log();
+    let commits = log.lines().filter(|line| line.contains(" committed "));
+    let readings = commits.filter_map(|line| line.split("readings=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+    readings.sum()
+}
