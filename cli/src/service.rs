@@ -157,7 +157,9 @@ impl Service {
                 .iter()
                 .map(|(id, spool)| (id.lane, Arc::new(spool.writer()) as Arc<dyn LogWriter>))
                 .collect();
-            let edge = Edge::new(Run { site: gateway.site, lanes: gateway.lanes, writers, clock: clock() }, sources);
+            let receipts = self.lanes.iter().map(|(id, spool)| (id.lane, spool.opened().receipts.clone())).collect();
+            let run = Run { site: gateway.site, lanes: gateway.lanes, writers, receipts, clock: clock() };
+            let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
             self.add("edge", |stop| Box::pin(async move { Ok(edge.run(stop).await?) }));
             if let Some(kafka) = &stream {

@@ -47,6 +47,11 @@ impl Site {
 
     /// Starts `forebay run`; its log goes to a file that is shown when something fails.
     pub fn run(&self, args: &[&str]) -> Running {
+        self.run_with(args, &[])
+    }
+
+    /// As [`Site::run`], with further variables in its environment.
+    pub fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Running {
         let log = self.path("run.log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = self.command(&["run"]);
@@ -55,6 +60,7 @@ impl Site {
             .stderr(file)
             .stdout(Stdio::null())
             .env("FOREBAY_LOG", "warn,forebay=info")
+            .envs(variables.iter().copied())
             .spawn()
             .unwrap();
         Running { child: Some(child), log }
@@ -105,6 +111,21 @@ impl Running {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Waits for it to die by itself, as at a failpoint.
+    pub fn dies(mut self) {
+        let mut child = self.child.take().unwrap();
+        let mut status = None;
+        let ended = until(Duration::from_secs(60), || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        if ended.is_err() {
+            child.kill().unwrap();
+            panic!("it lives on: {}", fs::read_to_string(&self.log).unwrap());
+        }
+        assert_eq!(status.unwrap().code(), None, "ended by a signal: {}", fs::read_to_string(&self.log).unwrap());
     }
 
     /// SIGTERM; it has to end by itself with 0.

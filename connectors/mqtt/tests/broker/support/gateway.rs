@@ -75,14 +75,16 @@ impl Gateway {
         let taker = tokio::spawn(async move {
             while let Some(Delivery { parcel, receipt }) = deliveries.recv().await {
                 match parcel {
-                    Parcel::Samples(samples) => {
+                    Parcel::Messages { messages, .. } => {
                         if answering.wait_for(|receipts| *receipts == Receipts::Given).await.is_err() {
                             return;
                         }
+                        let samples: Vec<_> = messages.into_iter().flat_map(|message| message.samples).collect();
                         let mut seen = taken.lock().unwrap();
                         seen.largest = seen.largest.max(samples.len());
                         seen.samples.extend(samples);
                     }
+                    Parcel::Samples(_) => panic!("what comes from a broker comes as messages"),
                     Parcel::Link(change) => taken.lock().unwrap().links.push(change.down),
                 }
                 receipt.send(()).unwrap_or(());
