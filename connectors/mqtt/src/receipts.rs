@@ -157,7 +157,9 @@ impl Receipts {
 
     fn end(&mut self, packet: PacketId) {
         let ended: Vec<Receipt> = self.of(packet).map(|(receipt, _)| *receipt).collect();
-        ended.iter().for_each(|receipt| drop(self.open.remove(receipt)));
+        for receipt in &ended {
+            self.open.remove(receipt);
+        }
         self.ended.extend(ended);
     }
 

@@ -277,7 +277,9 @@ impl Store {
     /// Ends receipts in the mark alone.
     pub(super) fn end_receipts(&mut self, ended: &[OpenReceipt]) -> Result<(), StreamError> {
         let mut left = self.mark.receipts.clone();
-        ended.iter().for_each(|ended| drop(left.remove(ended)));
+        for ended in ended {
+            left.remove(ended);
+        }
         if left.len() == self.mark.receipts.len() {
             return Ok(());
         }
