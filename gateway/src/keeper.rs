@@ -4,9 +4,10 @@
 //! spools are not written together: so each lane's record names all lanes that have a part. A receipt that a restart finds
 //! in some of them only is one of a part: when its message comes again, the lanes that lack it get theirs.
 //!
-//! Invariants: a lane gets a part once; a receipt that ended is told to every lane that has it. It does no I/O.
+//! Invariants: a lane gets a part once; a receipt that ended is told to every lane that has it, and never after its token was
+//! opened anew. It does no I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_connectors::{Extent, Restored, SessionId, Token};
 use forebay_schemas::{Lane, Reading};
@@ -44,7 +45,7 @@ pub(crate) struct Keeper {
     lanes: Lanes,
     open: BTreeMap<Token, Kept>,
     /// Ended, and the lane not told yet.
-    ended: BTreeMap<Lane, Vec<OpenReceipt>>,
+    ended: BTreeMap<Lane, BTreeSet<OpenReceipt>>,
 }
 
 impl Keeper {
@@ -132,6 +133,10 @@ impl Keeper {
         self.end(vec![token.clone()]);
         let spread = parts.iter().map(|(lane, _)| *lane).collect();
         let receipt = self.stored(&token, spread);
+        // What is open in a lane and opened anew stays open there.
+        for (_, ended) in self.ended.iter_mut().filter(|(lane, _)| spread.has(**lane)) {
+            receipt.as_ref().map(|receipt| ended.remove(receipt));
+        }
         self.open.insert(token, Kept { spread, missing: LaneSet::default() });
         receipt
     }
@@ -139,24 +144,23 @@ impl Keeper {
     /// Takes up to `max` of the ended receipts that a lane has not been told of.
     pub(crate) fn take_ended(&mut self, lane: Lane, max: usize) -> Vec<OpenReceipt> {
         let Some(ended) = self.ended.get_mut(&lane) else { return Vec::new() };
-        ended.drain(..max.min(ended.len())).collect()
+        std::iter::from_fn(|| ended.pop_first()).take(max).collect()
     }
 
     /// All of them, by lane.
     pub(crate) fn take_all_ended(&mut self) -> BTreeMap<Lane, Vec<OpenReceipt>> {
-        let mut ended = std::mem::take(&mut self.ended);
-        ended.retain(|_, receipts| !receipts.is_empty());
-        ended
+        let ended = std::mem::take(&mut self.ended).into_iter().filter(|(_, receipts)| !receipts.is_empty());
+        ended.map(|(lane, receipts)| (lane, receipts.into_iter().collect())).collect()
     }
 
     /// Ended receipts that could not be told.
-    pub(crate) fn put_back(&mut self, lane: Lane, mut ended: Vec<OpenReceipt>) {
-        self.ended.entry(lane).or_default().append(&mut ended);
+    pub(crate) fn put_back(&mut self, lane: Lane, ended: Vec<OpenReceipt>) {
+        self.ended.entry(lane).or_default().extend(ended);
     }
 
     fn end_in(&mut self, receipt: &OpenReceipt, lanes: LaneSet) {
         for lane in (0..u64::BITS).map(Lane).filter(|lane| lanes.has(*lane)) {
-            self.ended.entry(lane).or_default().push(receipt.clone());
+            self.ended.entry(lane).or_default().insert(receipt.clone());
         }
     }
 

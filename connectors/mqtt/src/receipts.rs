@@ -48,6 +48,7 @@ pub struct Receipts {
     ended: Vec<Receipt>,
     pings_sent: u64,
     pings_answered: u64,
+    pubacks_since_ping: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +104,7 @@ impl Receipts {
 
     /// A new connection to the same session: no PUBACK of an earlier one is proven by its pings.
     pub fn connected_again(&mut self) {
-        (self.pings_sent, self.pings_answered) = (0, 0);
+        (self.pings_sent, self.pings_answered, self.pubacks_since_ping) = (0, 0, 0);
         for open in self.open.values_mut() {
             open.acknowledged_after = None;
         }
@@ -165,6 +166,7 @@ impl Receipts {
 
     /// A PUBACK goes out on the present connection.
     pub fn acknowledged(&mut self, packet: PacketId) {
+        self.pubacks_since_ping += 1;
         let pings = self.pings_sent;
         self.of(packet).for_each(|(_, open)| open.acknowledged_after = Some(pings));
     }
@@ -172,6 +174,12 @@ impl Receipts {
     /// A PINGREQ goes out on the present connection, behind every PUBACK told of before.
     pub fn ping_sent(&mut self) {
         self.pings_sent += 1;
+        self.pubacks_since_ping = 0;
+    }
+
+    /// PUBACKs of the present connection that no ping sent so far can prove.
+    pub fn pubacks_since_ping(&self) -> usize {
+        self.pubacks_since_ping
     }
 
     /// A PINGRESP came on the present connection. One that answers no ping proves nothing.
@@ -232,7 +240,9 @@ mod tests {
         let mut receipts = stored(&[1]);
         receipts.ping_answered();
         assert_eq!(receipts.open().count(), 1, "an answer to no ping proves nothing");
+        assert_eq!(receipts.pubacks_since_ping(), 1);
         receipts.ping_sent();
+        assert_eq!(receipts.pubacks_since_ping(), 0);
         receipts.stored(receipt(2, "x"));
         receipts.acknowledged(PacketId(2));
         receipts.stored(receipt(3, "x"));
