@@ -128,24 +128,28 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
     let mut running = site.run(&[]);
     until_subscribed(&site, &mut publisher);
-    publisher.ask(r#"{"topic": "site/c-7/cell/volts", "first": 1, "last": 1}"#);
+    let mut sent = 0;
+    let mut publish = |count: i64| {
+        let (first, last) = (sent + 1, sent + count);
+        let said = publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
+        assert_eq!(said, "done", "the broker has them all");
+        sent = last;
+    };
+    publish(1);
     let distinct = "select count(distinct value_int) from readings where device = 'c-7' and quality = 0";
     site.until(distinct, 1, MINUTE);
     for kill in 0..KILLS {
-        let (first, last) = (2 + kill * NUMBERS / KILLS, 1 + (kill + 1) * NUMBERS / KILLS);
-        let publishing =
-            publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
-        assert_eq!(publishing, "done", "the broker has them all");
+        publish(NUMBERS / KILLS);
+        // More appends follow until the failpoint is reached.
         if kill % 2 == 1 {
-            running.dies()
+            running.dies(|| publish(1))
         } else {
             running.kill()
         }
-        let appends = (kill / 2 % 3).to_string();
-        let failpoint = [("FOREBAY_FAILPOINT", "after_sync"), ("FOREBAY_FAILPOINT_AFTER", &appends)];
+        let appends = (kill / 2).to_string();
+        let failpoint = [("FOREBAY_FAILPOINT", "after_sync"), ("FOREBAY_FAILPOINT_AFTER", &*appends)];
         running = site.run_with(&[], if kill % 2 == 0 { &failpoint } else { &[] });
     }
-    let sent = 1 + (1..=KILLS).map(|kill| kill * NUMBERS / KILLS - (kill - 1) * NUMBERS / KILLS).sum::<i64>();
     site.until(distinct, sent, MINUTE);
     running.stop();
     let counted = site.number("select count(*) from readings where device = 'c-7' and quality = 0");

@@ -113,11 +113,12 @@ impl Running {
         child.wait().unwrap();
     }
 
-    /// Waits for it to die by itself, as at a failpoint.
-    pub fn dies(mut self) {
+    /// Waits for it to die by itself, as at a failpoint, and does `more` for it meanwhile.
+    pub fn dies(mut self, mut more: impl FnMut()) {
         let mut child = self.child.take().unwrap();
         let mut status = None;
         let ended = until(Duration::from_secs(60), || {
+            more();
             status = child.try_wait().unwrap();
             status.is_some()
         });
