@@ -353,8 +353,10 @@ fn a_message_stays_in_one_append_unless_it_is_too_large_for_any() {
         let receipt = OpenReceipt { owner: [1; 16], token: vec![number as u8] };
         Lot { readings: vec![taken(number, &["fan"]).readings.remove(0); count], receipt: Some(receipt) }
     };
-    let shape = |piece: &crate::lot::Piece| (piece.readings().len(), piece.receipts().len());
-    let table: [(&[usize], &[(usize, usize)]); 5] = [
+    // Readings and receipts of a piece.
+    type Shape = (usize, usize);
+    let shape = |piece: &crate::lot::Piece| -> Shape { (piece.readings().len(), piece.receipts().len()) };
+    let table: [(&[usize], &[Shape]); 5] = [
         (&[2, 2], &[(4, 2)]),
         (&[3, 3, 1], &[(3, 1), (4, 2)]),
         (&[1, 9, 1], &[(1, 1), (4, 0), (4, 0), (2, 2)]),
