@@ -158,7 +158,9 @@ impl Service {
                 .iter()
                 .map(|(id, spool)| (id.lane, Arc::new(spool.writer()) as Arc<dyn LogWriter>))
                 .collect();
-            let edge = Edge::new(Run { site: gateway.site, lanes: gateway.lanes, writers, clock: clock() }, sources);
+            let receipts = self.lanes.iter().map(|(id, spool)| (id.lane, spool.opened().receipts.clone())).collect();
+            let run = Run { site: gateway.site, lanes: gateway.lanes, writers, receipts, clock: clock() };
+            let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
             let mut edge = Some(edge);
             self.add("edge", OnFailure::AnewIfPassing, move |stop| {

@@ -123,32 +123,44 @@ fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seco
 #[test]
 fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     const NUMBERS: i64 = 2000;
-    const KILLS: i64 = 6;
+    /// Every second one is a death between the spool's sync and the PUBACK, after that many appends.
+    const KILLS: i64 = 8;
     let site = Site::new();
     let broker = Broker::start(MOSQUITTO);
     site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
     let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
     let mut running = site.run(&[]);
     until_subscribed(&site, &mut publisher);
-    publisher.ask(r#"{"topic": "site/c-7/cell/volts", "first": 1, "last": 1}"#);
+    let mut sent = 0;
+    let mut publish = |count: i64| {
+        let (first, last) = (sent + 1, sent + count);
+        let said = publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
+        assert_eq!(said, "done", "the broker has them all");
+        sent = last;
+    };
+    publish(1);
     let distinct = "select count(distinct value_int) from readings where device = 'c-7' and quality = 0";
     site.until(distinct, 1, MINUTE);
     for kill in 0..KILLS {
-        let (first, last) = (2 + kill * NUMBERS / KILLS, 1 + (kill + 1) * NUMBERS / KILLS);
-        let publishing =
-            publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
-        assert_eq!(publishing, "done", "the broker has them all");
-        running.kill();
-        running = site.run(&[]);
+        publish(NUMBERS / KILLS);
+        // More appends follow until the failpoint is reached.
+        if kill % 2 == 1 {
+            running.dies(|| publish(1))
+        } else {
+            running.kill()
+        }
+        let appends = (kill / 2).to_string();
+        let failpoint = [("FOREBAY_FAILPOINT", "after_sync"), ("FOREBAY_FAILPOINT_AFTER", &*appends)];
+        running = site.run_with(&[], if kill % 2 == 0 { &failpoint } else { &[] });
     }
-    let sent = 1 + (1..=KILLS).map(|kill| kill * NUMBERS / KILLS - (kill - 1) * NUMBERS / KILLS).sum::<i64>();
     site.until(distinct, sent, MINUTE);
     running.stop();
     let counted = site.number("select count(*) from readings where device = 'c-7' and quality = 0");
-    // A kill between the sync and its PUBACK makes the broker send again; until receipts are kept in the spool (E1), that
-    // reading is doubled. Nothing is ever lost.
-    assert_eq!(site.number(distinct), sent);
-    assert!(counted >= sent, "{counted} rows for {sent} numbers");
+    // A death between the sync and its PUBACK makes the broker send again what is in the spool (E1).
+    assert_eq!((site.number(distinct), counted), (sent, sent));
+    let log = std::fs::read_to_string(site.path("run.log")).unwrap();
+    let repeats = log.matches("messages that came again were durable").count() as i64;
+    assert!(repeats >= KILLS / 2, "{repeats} redeliveries after {} deaths before the PUBACK", KILLS / 2);
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
 }

@@ -3,12 +3,16 @@
 //! Each connector has its own bounded queue and its own pump, so that a slow one does not hold up the others; what waits in a
 //! queue is appended together, and the spool groups the appends of all pumps into one sync.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_config::{Failpoint, failpoint};
-use forebay_connectors::{Connector, Delivery, Outlet, outlet};
-use forebay_schemas::{Clock, ErrorKind, Lane, Reading, SiteId};
-use forebay_stream::{LogWriter, StreamError};
+use forebay_connectors::{Connector, Delivery, Message, Outlet, Parcel, SessionId, outlet};
+use forebay_schemas::{Clock, ErrorKind, Lane, SiteId, Timestamp};
+use forebay_stream::{LogWriter, OpenReceipt, ReceiptChanges, StreamError};
 use tokio::{
     select,
     sync::mpsc,
@@ -18,13 +22,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus};
+use crate::{
+    EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus,
+    keeper::{Keeper, Taken},
+    lot::{Lot, pieces},
+};
 
 /// Parcels that may wait between a connector and its pump.
 const WAITING_MAX: usize = 256;
 /// Readings that one append may hold.
 const APPEND_READINGS_MAX: usize = 16_384;
-/// How often series behind a lost link are looked at.
+/// Ended receipts that go with one append; the rest goes with the next.
+const APPEND_ENDED_MAX: usize = 1024;
+/// How often series behind a lost link are looked at, and for how long an ended receipt waits for an append to go with.
 const TICK: Duration = Duration::from_secs(1);
 /// How long connectors may take to say good-bye.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -39,6 +49,8 @@ pub struct Run {
     pub lanes: Lanes,
     /// One writer for each lane.
     pub writers: BTreeMap<Lane, Arc<dyn LogWriter>>,
+    /// The receipts that each lane's opening found.
+    pub receipts: BTreeMap<Lane, Vec<OpenReceipt>>,
     /// The gateway's clock.
     pub clock: Clock,
 }
@@ -73,6 +85,7 @@ impl Edge {
     /// # Errors
     /// The first connector or spool that cannot go on; the rest is stopped then.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
+        self.end_foreign_receipts().await?;
         let mut connectors = JoinSet::new();
         let mut pumps = JoinSet::new();
         let stopping = stop.child_token();
@@ -80,8 +93,10 @@ impl Edge {
             let Source { name, connector, rules, filter } = source;
             let declared = connector.declared();
             let pipeline = Pipeline::new(self.run.site.clone(), rules, filter, declared, status.clone());
+            let (keeper, restored) = Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
             let (outlet, deliveries) = outlet(WAITING_MAX);
-            let pump = Pump { run: self.run.clone(), pipeline, status, deliveries, held: Vec::new() };
+            let outlet = outlet.with_restored(restored);
+            let pump = Pump { run: self.run.clone(), pipeline, keeper, status, deliveries, held: Vec::new() };
             pumps.spawn(pump.run());
             connectors.spawn(run_connector(name, connector, outlet, stopping.clone()));
         }
@@ -96,6 +111,43 @@ impl Edge {
         // Every outlet is gone now, so the pumps end by themselves; one that waits for room in a full spool is cut off.
         let pumps = finish(&mut pumps, "had readings that the spool took no more").await;
         first.or(connectors).or(pumps).map_or(Ok(()), Err)
+    }
+
+    /// Nobody would ever end the receipts of a session that no connector has any more.
+    async fn end_foreign_receipts(&self) -> Result<(), GatewayError> {
+        let sessions: BTreeSet<SessionId> =
+            self.sources.iter().filter_map(|(source, _)| source.connector.session()).collect();
+        for (lane, receipts) in &self.run.receipts {
+            let is_foreign = |receipt: &&OpenReceipt| !sessions.contains(&SessionId(receipt.owner));
+            let foreign: Vec<_> = receipts.iter().filter(is_foreign).cloned().collect();
+            if !foreign.is_empty() {
+                info!(%lane, receipts = foreign.len(), "receipts of sessions that no connector has any more are ended");
+                self.run.end_receipts(*lane, foreign).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    fn writer(&self, lane: Lane) -> Result<&dyn LogWriter, StreamError> {
+        self.writers.get(&lane).map(|writer| &**writer).ok_or(StreamError::Closed)
+    }
+
+    /// Ends receipts without readings; answers those that it could not end in passing.
+    async fn end_receipts(&self, lane: Lane, ended: Vec<OpenReceipt>) -> Result<Vec<OpenReceipt>, GatewayError> {
+        let result = match self.writer(lane) {
+            Ok(writer) => writer.end_receipts(ended.clone()).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                warn!(%lane, %error, "could not record that receipts have ended, trying again");
+                Ok(ended)
+            }
+            Err(source) => Err(GatewayError::Spool { lane: lane.0, source }),
+        }
     }
 }
 
@@ -153,6 +205,7 @@ async fn ended_badly(tasks: &mut JoinSet<Result<(), GatewayError>>) -> GatewayEr
 struct Pump {
     run: Arc<Run>,
     pipeline: Pipeline,
+    keeper: Keeper,
     status: Arc<SourceStatus>,
     deliveries: mpsc::Receiver<Delivery>,
     /// Whom to answer once what follows from their parcels is durable.
@@ -169,13 +222,16 @@ impl Pump {
                 delivery = self.deliveries.recv() => Some(delivery),
                 _ = ticks.tick() => None,
             };
-            let readings = match delivery {
+            let taken = match delivery {
                 Some(Some(delivery)) => self.gather(delivery),
-                Some(None) => return Ok(()),
-                None => self.pipeline.tick((self.run.clock)()),
+                Some(None) => return self.record_ended().await,
+                None => {
+                    self.record_ended().await?;
+                    let readings = self.pipeline.tick((self.run.clock)());
+                    vec![Taken { readings, token: None }]
+                }
             };
-            self.append(readings).await?;
-            failpoint(Failpoint::AfterSync);
+            self.append(taken).await?;
             for receipt in self.held.drain(..) {
                 // A connector that no longer waits has lost its connection: its device sends again.
                 receipt.send(()).ok();
@@ -184,49 +240,90 @@ impl Pump {
     }
 
     /// The readings of a parcel and of those that wait behind it.
-    fn gather(&mut self, first: Delivery) -> Vec<Reading> {
+    fn gather(&mut self, first: Delivery) -> Vec<Taken> {
         let now = (self.run.clock)();
-        let mut readings = Vec::new();
+        let (mut taken, mut count) = (Vec::new(), 0);
         let mut next = Some(first);
         while let Some(Delivery { parcel, receipt }) = next {
-            readings.extend(self.pipeline.take(parcel, now));
+            let before = taken.len();
+            self.take(parcel, now, &mut taken);
+            count += taken[before..].iter().map(|taken| taken.readings.len()).sum::<usize>();
             self.held.push(receipt);
-            next = if readings.len() < APPEND_READINGS_MAX { self.deliveries.try_recv().ok() } else { None };
+            next = if count < APPEND_READINGS_MAX { self.deliveries.try_recv().ok() } else { None };
         }
-        readings
+        taken
     }
 
-    async fn append(&self, readings: Vec<Reading>) -> Result<(), GatewayError> {
-        for (lane, readings) in self.run.lanes.split(readings) {
-            let count = readings.len();
-            self.append_to(lane, readings).await.map_err(|source| GatewayError::Spool { lane: lane.0, source })?;
+    fn take(&mut self, parcel: Parcel, now: Timestamp, taken: &mut Vec<Taken>) {
+        match parcel {
+            Parcel::Samples(samples) => {
+                taken.push(Taken { readings: self.pipeline.samples(samples, now), token: None });
+            }
+            Parcel::Messages { ended, messages } => {
+                self.keeper.end(ended);
+                taken.extend(messages.into_iter().map(|Message { samples, token }| {
+                    let readings = self.pipeline.samples(samples, now);
+                    Taken { readings, token }
+                }));
+            }
+            Parcel::Link(change) => taken.push(Taken { readings: self.pipeline.link(change, now), token: None }),
+        }
+    }
+
+    async fn append(&mut self, taken: Vec<Taken>) -> Result<(), GatewayError> {
+        let lots = self.keeper.spread(taken);
+        let appends = !lots.is_empty();
+        for (lane, lots) in lots {
+            let count: usize = lots.iter().map(|lot| lot.readings.len()).sum();
+            self.append_to(lane, lots).await.map_err(|source| GatewayError::Spool { lane: lane.0, source })?;
             self.status.note_spooled(count);
+        }
+        if appends {
+            failpoint(Failpoint::AfterSync);
         }
         Ok(())
     }
 
-    async fn append_to(&self, lane: Lane, mut readings: Vec<Reading>) -> Result<(), StreamError> {
-        let writer = self.run.writers.get(&lane).ok_or(StreamError::Closed)?;
-        while !readings.is_empty() {
-            let rest = readings.split_off(readings.len().min(APPEND_READINGS_MAX));
-            let mut pieces = vec![readings];
-            while let Some(piece) = pieces.pop() {
-                match writer.append(piece.clone()).await {
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::Retry => {
-                        warn!(%lane, %error, "append failed, trying again");
-                        sleep(RETRY).await;
-                        pieces.push(piece);
-                    }
-                    Err(StreamError::TooLarge { .. }) if piece.len() > 1 => {
-                        let mut head = piece;
-                        let tail = head.split_off(head.len() / 2);
-                        pieces.extend([tail, head]);
-                    }
-                    Err(error) => return Err(error),
+    async fn append_to(&mut self, lane: Lane, lots: Vec<Lot>) -> Result<(), StreamError> {
+        let run = self.run.clone();
+        let writer = run.writer(lane)?;
+        let mut pieces: VecDeque<_> = pieces(lots, APPEND_READINGS_MAX).into();
+        let mut ended_max = APPEND_ENDED_MAX;
+        while let Some(piece) = pieces.pop_front() {
+            let ended = self.keeper.take_ended(lane, ended_max);
+            let receipts = ReceiptChanges { ended: ended.clone(), opened: piece.receipts() };
+            let Err(error) = writer.append_with(piece.readings(), receipts).await else { continue };
+            let had_ended = !ended.is_empty();
+            self.keeper.put_back(lane, ended);
+            match error {
+                error if error.kind() == ErrorKind::Retry => {
+                    warn!(%lane, %error, "append failed, trying again");
+                    sleep(RETRY).await;
+                    pieces.push_front(piece);
                 }
+                error @ StreamError::TooLarge { .. } => match piece.halves() {
+                    Ok([head, tail]) => {
+                        pieces.push_front(tail);
+                        pieces.push_front(head);
+                    }
+                    // What is too large may be the ended receipts.
+                    Err(single) if had_ended => {
+                        ended_max = 0;
+                        pieces.push_front(single);
+                    }
+                    Err(_) => return Err(error),
+                },
+                error => return Err(error),
             }
-            readings = rest;
+        }
+        Ok(())
+    }
+
+    /// Records the ended receipts that no append took along.
+    async fn record_ended(&mut self) -> Result<(), GatewayError> {
+        for (lane, ended) in self.keeper.take_all_ended() {
+            let left = self.run.end_receipts(lane, ended).await?;
+            self.keeper.put_back(lane, left);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! The edge runtime: connectors in, normalised readings into the spool.
 //!
-//! Invariants kept here: a connector hears of a receipt only when the readings that follow from its parcel are synced (E1); a
-//! device stays in its lane; whatever a step leaves out is counted. It knows no protocol: the binary brings those.
+//! Invariants kept here: a connector hears of a receipt only when the readings that follow from its parcel are synced (E1), and
+//! the message's receipt with them; a device stays in its lane; whatever a step leaves out is counted. It knows no protocol: the binary brings those.
 
 mod edge;
 mod error;
 mod filter;
+mod keeper;
 mod lanes;
+mod lot;
 mod pipeline;
 mod rule;
 mod series;

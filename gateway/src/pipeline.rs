@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use forebay_connectors::{Declared, LinkChange, Parcel, RuleId, Sample, Told};
+use forebay_connectors::{Declared, LinkChange, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
@@ -54,14 +54,16 @@ impl Pipeline {
         Self { site, rules, filter, series, down: BTreeMap::new(), status }
     }
 
-    /// The readings that follow from a parcel.
-    pub fn take(&mut self, parcel: Parcel, now: Timestamp) -> Vec<Reading> {
-        match parcel {
-            Parcel::Samples(samples) => {
-                self.status.note_received(samples.len(), now);
-                samples.into_iter().filter_map(|sample| self.sample(sample, now)).collect()
-            }
-            Parcel::Link(LinkChange { device, down: Some(reason) }) => {
+    /// The readings that follow from samples.
+    pub fn samples(&mut self, samples: Vec<Sample>, now: Timestamp) -> Vec<Reading> {
+        self.status.note_received(samples.len(), now);
+        samples.into_iter().filter_map(|sample| self.sample(sample, now)).collect()
+    }
+
+    /// The readings that follow from a link that came or went.
+    pub fn link(&mut self, change: LinkChange, now: Timestamp) -> Vec<Reading> {
+        match change {
+            LinkChange { device, down: Some(reason) } => {
                 self.status.note_link(Some(&reason));
                 self.down.insert(device.clone(), reason.clone());
                 // A device behind a link that is down already has that reason: two would take turns for ever.
@@ -70,7 +72,7 @@ impl Pipeline {
                 }
                 self.all_bad(device.as_ref(), &reason, now)
             }
-            Parcel::Link(LinkChange { device, down: None }) => {
+            LinkChange { device, down: None } => {
                 if device.is_none() {
                     self.down.clear();
                 } else {

@@ -11,7 +11,7 @@ use forebay_schemas::{
 };
 
 pub use self::source::{SourceSubject, check_source};
-use crate::{Entry, LastSeq, LogReader, LogWriter, Offset, Record, StreamError};
+use crate::{Entry, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, ReceiptChanges, Record, StreamError};
 
 /// A log under test.
 #[async_trait]
@@ -35,6 +35,7 @@ pub async fn check<S: Subject>(mut empty: impl FnMut() -> S) -> Result<(), Strea
     ends_epochs_and_begins_higher_ones(empty()).await?;
     forgets_for_ever(empty()).await?;
     waits_for_new_records(empty()).await?;
+    shows_no_receipts(empty()).await?;
     refuses_what_it_must(empty()).await
 }
 
@@ -161,6 +162,22 @@ async fn waits_for_new_records(mut subject: impl Subject) -> Result<(), StreamEr
     receipt?;
     assert_eq!(taken(&[record?]), some(1, 1));
     writer.close().await
+}
+
+async fn shows_no_receipts(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    let receipt = |number: u8| OpenReceipt { owner: [7; 16], token: vec![number; 20] };
+    for number in 1..=3 {
+        let receipts = ReceiptChanges { ended: vec![receipt(number - 1)], opened: vec![receipt(number)] };
+        writer.append_with(some(u64::from(number), 1), receipts).await?;
+    }
+    writer.end_receipts(vec![receipt(3), receipt(9)]).await?;
+    let records = drain(&mut *subject.reader(Offset(0)).await?).await?;
+    assert_eq!((records.len(), taken(&records)), (3, some(1, 3)));
+    writer.close().await?;
+    let late = writer.end_receipts(vec![receipt(3)]).await;
+    assert_eq!(late.map_err(|error| error.kind()), Err(ErrorKind::Fatal));
+    Ok(())
 }
 
 async fn refuses_what_it_must(mut subject: impl Subject) -> Result<(), StreamError> {

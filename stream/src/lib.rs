@@ -16,5 +16,7 @@ mod log;
 mod partition;
 
 pub use error::StreamError;
-pub use log::{Damage, Entry, GapWhy, LastSeq, LogReader, LogWriter, Offset, Receipt, Record};
+pub use log::{
+    Damage, Entry, GapWhy, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, Receipt, ReceiptChanges, Record,
+};
 pub use partition::{Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader, SpoolSource};

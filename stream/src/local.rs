@@ -13,6 +13,7 @@ mod key;
 mod limits;
 mod mark;
 mod reader;
+mod receipts;
 mod record;
 mod recover;
 mod scan;
@@ -50,7 +51,7 @@ pub use self::{
     recover::TornTail,
     writer::SpoolWriter,
 };
-use crate::{Offset, StreamError};
+use crate::{Offset, OpenReceipt, StreamError};
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
@@ -79,6 +80,8 @@ pub struct Opened {
     pub spool: [u8; 16],
     /// What a crash left unfinished.
     pub torn: Option<TornTail>,
+    /// The receipts that are open (E1).
+    pub receipts: Vec<OpenReceipt>,
 }
 
 /// An open spool. Dropping it stops its writer as a crash would; close it through a writer instead.
@@ -147,12 +150,14 @@ fn open(options: Options, medium: Box<dyn Medium>) -> Result<(Store, Opened), St
     let recovered = recover::recover(&dir, &key, &*random)?;
     let after = recovered.mark.epoch.0.checked_add(1).ok_or(StreamError::Exhausted("the lane"))?;
     let epoch = Epoch(after.max(u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0)));
-    let opened = Opened { epoch, spool: recovered.mark.spool, torn: recovered.torn };
+    let receipts = recovered.mark.receipts.iter().cloned().collect();
+    let opened = Opened { epoch, spool: recovered.mark.spool, torn: recovered.torn, receipts };
     let store = Store::begin(Parts { dir, key, random, limits, lane }, recovered, epoch)?;
     log_opened(&path, &opened);
     Ok((store, opened))
 }
 
 fn log_opened(path: &Path, opened: &Opened) {
-    info!(path = %path.display(), epoch = %opened.epoch, torn = ?opened.torn, "opened the spool");
+    let receipts = opened.receipts.len();
+    info!(path = %path.display(), epoch = %opened.epoch, torn = ?opened.torn, receipts, "opened the spool");
 }

@@ -31,6 +31,32 @@ pub struct Receipt {
     pub last_seq: Seq,
 }
 
+/// A message that is durable and that its device may send again (E1). The log knows neither owners nor messages.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpenReceipt {
+    /// Whose it is: a digest of a session's identity.
+    pub owner: [u8; 16],
+    /// What tells the message from its owner's others; at most 65,535 bytes.
+    pub token: Vec<u8>,
+}
+
+/// Receipts that end and open with an append; first those that end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReceiptChanges {
+    /// Receipts whose messages cannot come again. One that is not open is none; it must have been opened by an earlier
+    /// append that was answered.
+    pub ended: Vec<OpenReceipt>,
+    /// Receipts of the messages that the readings come from.
+    pub opened: Vec<OpenReceipt>,
+}
+
+impl ReceiptChanges {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.opened.is_empty()
+    }
+}
+
 /// One place of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -113,7 +139,22 @@ pub trait LogWriter: Send + Sync {
     ///
     /// # Errors
     /// `Reject` for an append that no log could hold; `Retry` if it was not written; `Fatal` once the log is closed.
-    async fn append(&self, readings: Vec<Reading>) -> Result<Receipt, StreamError>;
+    async fn append(&self, readings: Vec<Reading>) -> Result<Receipt, StreamError> {
+        self.append_with(readings, ReceiptChanges::default()).await
+    }
+
+    /// As [`LogWriter::append`]; the changes of receipts become durable with the readings, or not at all. The next opening
+    /// knows what is open then. Readers do not see them.
+    ///
+    /// # Errors
+    /// As [`LogWriter::append`].
+    async fn append_with(&self, readings: Vec<Reading>, receipts: ReceiptChanges) -> Result<Receipt, StreamError>;
+
+    /// Durably ends receipts without readings; does nothing where none of them is open. Overtakes appends that wait.
+    ///
+    /// # Errors
+    /// `Retry` if they may still be open; `Fatal` once the log is closed.
+    async fn end_receipts(&self, ended: Vec<OpenReceipt>) -> Result<(), StreamError>;
 
     /// Ends the epoch with its end record and releases the log. Appends that still wait for room fail.
     ///

@@ -144,6 +144,22 @@ impl Running {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
+    /// Waits for it to die by itself, as at a failpoint, and does `more` for it meanwhile.
+    pub(crate) fn dies(mut self, mut more: impl FnMut()) {
+        let mut child = self.child.take().unwrap();
+        let mut status = None;
+        let ended = until(Duration::from_secs(60), || {
+            more();
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        if ended.is_err() {
+            child.kill().unwrap();
+            panic!("it lives on: {}", fs::read_to_string(&self.log).unwrap());
+        }
+        assert_eq!(status.unwrap().code(), None, "ended by a signal: {}", fs::read_to_string(&self.log).unwrap());
+    }
+
     /// SIGTERM; it has to end by itself with 0.
     pub(crate) fn stop(mut self) {
         let mut child = self.child.take().unwrap();

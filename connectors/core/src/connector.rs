@@ -8,7 +8,7 @@ use forebay_schemas::{Clock, DeviceId, ErrorKind, GatewayId, TagName};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Outlet, RuleId};
+use crate::{Outlet, RuleId, SessionId};
 
 /// Numbers drawn evenly from 0 to 1, for back-off.
 pub type Uniform = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -58,6 +58,12 @@ impl ConnectorError {
 pub trait Connector: Send + Sync {
     /// The series known from configuration alone; those of subscribed wildcards are not among them.
     fn declared(&self) -> Vec<Declared>;
+
+    /// The session that sends again what was not acknowledged; none where nothing is sent again. The gateway keeps the
+    /// receipts of its messages over a restart: see [`Outlet::deliver_messages`] and [`Outlet::restored`].
+    fn session(&self) -> Option<SessionId> {
+        None
+    }
 
     /// Runs until `stop` is cancelled or the outlet is closed: connects, reads, hands over, and reconnects with back-off.
     ///

@@ -9,10 +9,12 @@ mod backoff;
 mod connector;
 mod link;
 mod outlet;
+mod receipt;
 mod sample;
 
 pub use backoff::Backoff;
 pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
 pub use link::{IllegalMove, LinkEvent, LinkState};
-pub use outlet::{Closed, Delivery, LinkChange, Outlet, Parcel, outlet};
+pub use outlet::{Closed, Delivery, LinkChange, Message, Outlet, Parcel, outlet};
+pub use receipt::{Extent, Restored, SessionId, Token};
 pub use sample::{RuleId, Sample, Told};

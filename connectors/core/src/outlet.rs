@@ -1,10 +1,12 @@
 //! The way from a connector into the gateway, bounded and answered.
 
+use std::sync::Arc;
+
 use forebay_schemas::DeviceId;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Sample;
+use crate::{Restored, Sample, Token};
 
 /// The gateway has stopped: nothing more is taken, and nothing may be acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -20,11 +22,27 @@ pub struct LinkChange {
     pub down: Option<String>,
 }
 
+/// Samples that become durable together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// What it says, in order.
+    pub samples: Vec<Sample>,
+    /// Under which receipt; none where the device will not send it again.
+    pub token: Option<Token>,
+}
+
 /// What a connector hands over.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parcel {
     /// Samples, in order.
     Samples(Vec<Sample>),
+    /// Messages of the connector's session, and receipts of it that have ended.
+    Messages {
+        /// Receipts whose messages cannot come again; ended before those of `messages` open.
+        ended: Vec<Token>,
+        /// The messages, in order.
+        messages: Vec<Message>,
+    },
     /// A link that came or went.
     Link(LinkChange),
 }
@@ -42,15 +60,27 @@ pub struct Delivery {
 #[derive(Debug, Clone)]
 pub struct Outlet {
     deliveries: mpsc::Sender<Delivery>,
+    restored: Arc<[Restored]>,
 }
 
 /// An outlet and the gateway's end of it; at most `waiting_max` parcels wait in between.
 pub fn outlet(waiting_max: usize) -> (Outlet, mpsc::Receiver<Delivery>) {
     let (deliveries, taken) = mpsc::channel(waiting_max);
-    (Outlet { deliveries }, taken)
+    (Outlet { deliveries, restored: Arc::default() }, taken)
 }
 
 impl Outlet {
+    /// The outlet, with what earlier processes left of the connector's session.
+    #[must_use]
+    pub fn with_restored(self, restored: Vec<Restored>) -> Self {
+        Self { restored: restored.into(), ..self }
+    }
+
+    /// The receipts of the connector's session that were open when the last process ended.
+    pub fn restored(&self) -> &[Restored] {
+        &self.restored
+    }
+
     /// Hands samples over and returns once they are durable. Waits while the gateway has no room: back-pressure.
     ///
     /// If the future is dropped, the samples may be kept or not.
@@ -59,6 +89,18 @@ impl Outlet {
     /// [`Closed`]: the samples may not have been kept, and must not be acknowledged.
     pub async fn deliver(&self, samples: Vec<Sample>) -> Result<(), Closed> {
         self.hand_over(Parcel::Samples(samples)).await
+    }
+
+    /// Hands messages over and returns once they are durable, each with its receipt: after a crash a message is there with
+    /// its receipt ([`Outlet::restored`]), or neither is. One that gives no readings has no receipt.
+    ///
+    /// `ended` names receipts of earlier deliveries whose messages cannot come again. They are recorded with readings that
+    /// follow, or within about a second; a crash before that restores them.
+    ///
+    /// # Errors
+    /// [`Closed`] as for [`Outlet::deliver`].
+    pub async fn deliver_messages(&self, ended: Vec<Token>, messages: Vec<Message>) -> Result<(), Closed> {
+        self.hand_over(Parcel::Messages { ended, messages }).await
     }
 
     /// Tells that a link came or went. A link that went makes every series behind it bad; one that came says nothing of

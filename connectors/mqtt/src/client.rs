@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use forebay_config::Secret;
+use forebay_connectors::SessionId;
+use ring::digest::{Context, SHA256};
 use rumqttc::tokio_rustls::TlsConnector;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -60,6 +62,22 @@ impl Settings {
     /// How long the broker may be silent after a ping.
     pub(crate) fn silence_max(&self) -> Duration {
         self.keep_alive.mul_f64(0.15)
+    }
+
+    /// The session at the broker, the same after a restart; none that outlives its connection. Stable between versions:
+    /// receipts are kept under it.
+    pub(crate) fn session_id(&self) -> Option<SessionId> {
+        if self.session == Session::Clean {
+            return None;
+        }
+        let mut digest = Context::new(&SHA256);
+        for part in [b"mqtt session", self.host.as_bytes(), &self.port.to_be_bytes(), self.client_id.as_bytes()] {
+            digest.update(&(part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest.finish().as_ref()[..16]);
+        Some(SessionId(first))
     }
 
     pub(crate) fn hello(&self) -> Hello<'_> {

@@ -1,6 +1,6 @@
 //! One connection to the broker, from CONNECT to its end.
 //!
-//! The broker is pinged at fixed times, also while nothing may be read because the gateway has no room. A broker that
+//! The broker is pinged at fixed times, also while nothing may be read because the gateway has no room, and after many PUBACKs. A broker that
 //! sends nothing at all after a ping is given up. PUBACKs go out in the order in which their messages came.
 
 use std::{io, time::Duration};
@@ -27,6 +27,8 @@ use crate::{
 const PUBLISH_HEAD_BYTES_MAX: usize = 192 * 1024;
 /// Bytes read at a time.
 const READ_BYTES: usize = 16 * 1024;
+/// The broker is pinged at the latest after so many PUBACKs: what they acknowledged is kept until they are proven.
+const PUBACKS_UNPROVEN_MAX: usize = 512;
 /// How long receipts are awaited after a stop.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How long the last packets may take.
@@ -247,19 +249,16 @@ impl<'c, 'r> Connection<'c, 'r> {
                     let written = self.settings.version.puback(packet, &mut self.wire.out);
                     written.map_err(|error| error.to_string())?;
                 }
+                if self.intake.receipts.pubacks_since_ping() >= PUBACKS_UNPROVEN_MAX {
+                    self.ping();
+                }
             }
             Event::Sent(sent) => sent.map_err(|error| lost(&error))?,
             Event::Read(arrived) => {
                 arrived.map_err(|error| lost(&error))?;
                 self.silent_at = None;
             }
-            Event::PingDue => {
-                self.wire.out.extend_from_slice(&PINGREQ);
-                self.intake.receipts.ping_sent();
-                let now = Instant::now();
-                self.next_ping = now + self.ping_every;
-                self.silent_at.get_or_insert(now + self.settings.silence_max());
-            }
+            Event::PingDue => self.ping(),
             Event::Silent => {
                 let millis = self.settings.silence_max().as_millis();
                 return Err(format!("the broker answers no ping, it was silent for {millis} ms"));
@@ -268,6 +267,14 @@ impl<'c, 'r> Connection<'c, 'r> {
             Event::Stop | Event::Drained | Event::Delivered(Err(Closed)) => {}
         }
         Ok(())
+    }
+
+    fn ping(&mut self) {
+        self.wire.out.extend_from_slice(&PINGREQ);
+        self.intake.receipts.ping_sent();
+        let now = Instant::now();
+        self.next_ping = now + self.ping_every;
+        self.silent_at.get_or_insert(now + self.settings.silence_max());
     }
 
     /// Takes what has arrived, as far as there is room.

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Backoff, Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, Uniform,
+    Backoff, Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, SessionId, Uniform,
 };
 use std::time::Duration;
 use tokio::{
@@ -143,6 +143,10 @@ async fn idle(intake: &mut Intake<'_>) -> Closed {
 impl Connector for Mqtt {
     fn declared(&self) -> Vec<Declared> {
         self.rules.declared()
+    }
+
+    fn session(&self) -> Option<SessionId> {
+        self.settings.session_id()
     }
 
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {

@@ -10,9 +10,9 @@
 
 use std::{collections::VecDeque, future::Future, pin::Pin, time::Duration};
 
-use forebay_connectors::{Closed, LinkChange, Outlet};
+use forebay_connectors::{Closed, LinkChange, Message, Outlet, Token};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
     client::Session,
@@ -61,6 +61,8 @@ struct Delivery {
     owed: Vec<Owed>,
     messages: usize,
     bytes: usize,
+    /// Messages that were durable already.
+    repeats: usize,
 }
 
 /// Messages and changes of the link on their way to the gateway.
@@ -90,6 +92,7 @@ struct Unmatched {
 
 impl<'r> Intake<'r> {
     pub(crate) fn new(outlet: Outlet, rules: &'r Rules, session: Session, in_flight_max: u16) -> Self {
+        let receipts = Receipts::restored(outlet.restored());
         Self {
             outlet,
             rules,
@@ -102,7 +105,7 @@ impl<'r> Intake<'r> {
             bytes: 0,
             live: None,
             last: Origin::default(),
-            receipts: Receipts::default(),
+            receipts,
             unmatched: Unmatched::default(),
         }
     }
@@ -119,7 +122,8 @@ impl<'r> Intake<'r> {
 
     /// Whether anything is still to be delivered.
     pub(crate) fn is_busy(&self) -> bool {
-        self.under_way.is_some() || !self.changes.is_empty() || self.waiting.iter().any(|w| self.may_go(w))
+        let ended = self.session != Session::Clean && self.receipts.has_ended();
+        ended || self.under_way.is_some() || !self.changes.is_empty() || self.waiting.iter().any(|w| self.may_go(w))
     }
 
     /// A connection is up; `session_present` as the broker says.
@@ -196,11 +200,12 @@ impl<'r> Intake<'r> {
         let outlet = self.outlet.clone();
         if let Some(change) = self.changes.pop_front() {
             let done = Box::pin(async move { outlet.link(change).await });
-            return Some(Delivery { done, owed: Vec::new(), messages: 0, bytes: 0 });
+            return Some(Delivery { done, owed: Vec::new(), messages: 0, bytes: 0, repeats: 0 });
         }
-        let (mut samples, mut owed, mut messages, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
+        let (mut taken, mut owed) = (Vec::new(), Vec::new());
+        let (mut messages, mut bytes, mut samples_taken, mut repeats) = (0, 0, 0, 0);
         let mut held = VecDeque::new();
-        while messages < BATCH_MESSAGES_MAX && samples.len() < BATCH_SAMPLES_MAX && bytes < BATCH_BYTES_MAX {
+        while messages < BATCH_MESSAGES_MAX && samples_taken < BATCH_SAMPLES_MAX && bytes < BATCH_BYTES_MAX {
             let Some(waiting) = self.waiting.pop_front() else { break };
             if !self.may_go(&waiting) {
                 held.push_back(waiting);
@@ -210,21 +215,33 @@ impl<'r> Intake<'r> {
             bytes += waiting.message.payload.len();
             let (arrival, debt) = self.assess(&waiting);
             owed.extend(debt);
-            if arrival == Arrival::New {
-                samples.append(&mut self.samples(&waiting.message));
+            if arrival == Arrival::Repeat {
+                repeats += 1;
+                continue;
             }
+            let samples = self.samples(&waiting.message);
+            samples_taken += samples.len();
+            let token = debt.filter(|_| waiting.repeatable).map(|owed| owed.receipt.token());
+            taken.extend((!samples.is_empty()).then_some(Message { samples, token }));
         }
         held.append(&mut self.waiting);
         self.waiting = held;
-        if messages == 0 {
+        let ended = self.ended();
+        if messages == 0 && ended.is_empty() {
             return None;
         }
-        let done: Pin<Box<dyn Future<Output = _> + Send>> = if samples.is_empty() {
+        let done: Pin<Box<dyn Future<Output = _> + Send>> = if taken.is_empty() && ended.is_empty() {
             Box::pin(std::future::ready(Ok(())))
         } else {
-            Box::pin(async move { outlet.deliver(samples).await })
+            Box::pin(async move { outlet.deliver_messages(ended, taken).await })
         };
-        Some(Delivery { done, owed, messages, bytes })
+        Some(Delivery { done, owed, messages, bytes, repeats })
+    }
+
+    /// What the gateway need not keep any more; it keeps nothing of a session that ends with its connection.
+    fn ended(&mut self) -> Vec<Token> {
+        let ended = self.receipts.take_ended();
+        if self.session == Session::Clean { Vec::new() } else { ended.into_iter().map(Receipt::token).collect() }
     }
 
     /// Whether a message is durable already, and the PUBACK that it asks for. Asked in the order of arrival and never
@@ -252,9 +269,16 @@ impl<'r> Intake<'r> {
     fn settle(&mut self, delivery: Delivery) -> Vec<PacketId> {
         self.messages -= delivery.messages;
         self.bytes -= delivery.bytes;
+        if delivery.repeats > 0 {
+            info!(
+                messages = delivery.repeats,
+                "messages that came again were durable: acknowledged and not stored again"
+            );
+        }
         let mut acknowledged = Vec::with_capacity(delivery.owed.len());
         for Owed { receipt, origin } in delivery.owed {
             if origin.session != self.last.session {
+                self.receipts.stored_in_vain(receipt);
                 continue;
             }
             self.receipts.stored(receipt);

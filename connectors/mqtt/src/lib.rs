@@ -4,10 +4,11 @@
 //!   message (E1). Messages are handed over in the order of their arrival, many at a time.
 //! - The session is persistent: the broker keeps what comes while the gateway is away and sends it afterwards.
 //! - A message that was made durable but whose PUBACK may be lost has an open receipt ([`Receipts`]): its repetition is
-//!   acknowledged and not handed over again. Receipts live in memory: after a restart between the spool's sync and the
-//!   PUBACK the broker's repetition is handed over a second time, until the spool keeps the receipts too.
+//!   acknowledged and not handed over again. The gateway keeps the receipts beside the readings, so that this holds
+//!   over a crash too. The session they belong to is named by host, port and client id.
 //! - What no receiver can see: a message that is equal to the one before it under the same packet id, got lost on its way
-//!   while that one's PUBACK was not yet proven, and comes again with DUP, is taken for that one. It cannot happen
+//!   while that one's PUBACK was not yet proven, and comes again with DUP, is taken for that one. After a crash this holds
+//!   until the packet id is used again, also where the proof came within a second before the crash. It cannot happen
 //!   where the payload carries a time, nor with a broker that counts its packet ids up.
 //! - A payload that cannot be decoded is handed over as a reading of bad quality that carries the payload's bytes. A
 //!   message whose topic no rule matches is counted, warned of and acknowledged.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use forebay_connectors::{Declared, LinkChange, Parcel, RuleId, Sample, Told};
+use forebay_connectors::{Declared, LinkChange, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
 
 use crate::{Deadband, Filter, Pipeline, Rule, SourceStatus};
@@ -36,7 +36,7 @@ fn pipeline(rule: Rule, filter: Filter) -> (Pipeline, Arc<SourceStatus>) {
 }
 
 fn one(pipeline: &mut Pipeline, sample: Sample, now: Timestamp) -> Option<Reading> {
-    let readings = pipeline.take(Parcel::Samples(vec![sample]), now);
+    let readings = pipeline.samples(vec![sample], now);
     assert!(readings.len() <= 1, "{readings:?}");
     readings.into_iter().next()
 }
@@ -118,8 +118,8 @@ fn filters_and_names() {
 fn a_lost_link_makes_every_series_bad_at_once_and_each_minute() {
     let (mut pipeline, status) = pipeline(Rule::default(), Filter::default());
     one(&mut pipeline, sample("extra", Value::I64(1)), at(0)).unwrap();
-    let lost = || Parcel::Link(LinkChange { device: None, down: Some("connection refused".into()) });
-    let readings = pipeline.take(lost(), at(1));
+    let lost = || LinkChange { device: None, down: Some("connection refused".into()) };
+    let readings = pipeline.link(lost(), at(1));
     let tags: Vec<&str> = readings.iter().map(|reading| reading.series.tag.as_str()).collect();
     assert_eq!(tags, ["extra", "flow", "heat"]);
     for reading in &readings {
@@ -127,10 +127,10 @@ fn a_lost_link_makes_every_series_bad_at_once_and_each_minute() {
         assert_eq!(reading.status.reason.as_deref(), Some("link lost: connection refused"));
     }
     assert_eq!(status.down().as_deref(), Some("connection refused"));
-    assert_eq!(pipeline.take(lost(), at(2)), [], "said already");
+    assert_eq!(pipeline.link(lost(), at(2)), [], "said already");
     assert_eq!(pipeline.tick(at(30)), []);
     assert_eq!(pipeline.tick(at(61)).len(), 3);
-    assert_eq!(pipeline.take(Parcel::Link(LinkChange { device: None, down: None }), at(62)), []);
+    assert_eq!(pipeline.link(LinkChange { device: None, down: None }, at(62)), []);
     assert_eq!((pipeline.tick(at(200)), status.down()), (Vec::new(), None));
     assert!(one(&mut pipeline, sample("flow", Value::I64(2)), at(201)).is_some());
 }
@@ -143,8 +143,8 @@ fn what_a_device_tells_again_makes_a_bad_series_good_and_is_nothing_to_a_good_on
     one(&mut pipeline, sample("flow", Value::I64(1)), at(0)).unwrap();
     assert_eq!(one(&mut pipeline, again(), at(1)), None, "it is good");
     assert_eq!(status.unchanged(), 1);
-    pipeline.take(Parcel::Link(LinkChange { device: None, down: Some("gone".into()) }), at(2));
-    pipeline.take(Parcel::Link(LinkChange { device: None, down: None }), at(3));
+    pipeline.link(LinkChange { device: None, down: Some("gone".into()) }, at(2));
+    pipeline.link(LinkChange { device: None, down: None }, at(3));
     let reading = one(&mut pipeline, again(), at(4)).unwrap();
     assert_eq!((reading.value, reading.status, reading.event_time), (Some(Value::I64(1)), Status::GOOD, at(4)));
     assert_eq!(one(&mut pipeline, again(), at(5)), None, "it is good again");
@@ -155,9 +155,9 @@ fn a_lost_device_leaves_its_neighbours_alone() {
     let (mut pipeline, _) = pipeline(Rule::default(), Filter::default());
     let mut other = sample("flow", Value::I64(1));
     other.device = DeviceId::new("fan").unwrap();
-    pipeline.take(Parcel::Samples(vec![other]), at(0));
+    pipeline.samples(vec![other], at(0));
     let device = Some(DeviceId::new("fan").unwrap());
-    let readings = pipeline.take(Parcel::Link(LinkChange { device, down: Some("no answer".into()) }), at(1));
+    let readings = pipeline.link(LinkChange { device, down: Some("no answer".into()) }, at(1));
     assert_eq!(readings.len(), 1);
     assert_eq!(readings[0].series.device.as_str(), "fan");
 }
@@ -167,11 +167,11 @@ fn a_device_behind_a_lost_link_has_one_reason() {
     let (mut pipeline, _) = pipeline(Rule::default(), Filter::default());
     let down = |device: Option<&str>, reason: &str| {
         let device = device.map(|device| DeviceId::new(device).unwrap());
-        Parcel::Link(LinkChange { device, down: Some(reason.into()) })
+        LinkChange { device, down: Some(reason.into()) }
     };
-    assert_eq!(pipeline.take(down(Some("pump"), "no answer"), at(0)).len(), 2);
-    assert_eq!(pipeline.take(down(None, "connection refused"), at(1)).len(), 2, "another reason");
-    assert_eq!(pipeline.take(down(Some("pump"), "no answer"), at(2)), []);
+    assert_eq!(pipeline.link(down(Some("pump"), "no answer"), at(0)).len(), 2);
+    assert_eq!(pipeline.link(down(None, "connection refused"), at(1)).len(), 2, "another reason");
+    assert_eq!(pipeline.link(down(Some("pump"), "no answer"), at(2)), []);
     for second in 3..60 {
         assert_eq!(pipeline.tick(at(second)), [], "second {second}");
     }

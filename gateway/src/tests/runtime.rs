@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use forebay_connectors::{Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, GatewayId, Lane, LaneId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
 use forebay_stream::{
-    Entry, LogReader as _, LogWriter, Offset, StreamError,
+    Entry, LogReader as _, LogWriter, Offset, OpenReceipt, ReceiptChanges, StreamError,
     local::{Limits, OnFull, Options, Spool, SpoolKey},
 };
 use ring::rand::SystemRandom;
@@ -73,7 +73,7 @@ impl Connector for Counter {
     }
 }
 
-async fn open(folder: &tempfile::TempDir, lane: u32) -> Spool {
+pub(super) async fn open(folder: &tempfile::TempDir, lane: u32) -> Spool {
     let options = Options {
         path: folder.path().join(lane.to_string()),
         lane: LaneId { gateway: GatewayId::new("g").unwrap(), lane: Lane(lane) },
@@ -94,7 +94,7 @@ fn source(device: &'static str, acknowledged: &Arc<AtomicU64>, ends: End) -> Sou
     }
 }
 
-async fn read(spool: &Spool) -> Vec<Reading> {
+pub(super) async fn read(spool: &Spool) -> Vec<Reading> {
     let mut reader = spool.reader(Offset(0));
     let mut readings = Vec::new();
     while let Some(record) = reader.try_next().await.unwrap() {
@@ -105,13 +105,14 @@ async fn read(spool: &Spool) -> Vec<Reading> {
     readings
 }
 
-fn run(lanes: u32, spools: &[&Spool]) -> Run {
+pub(super) fn run(lanes: u32, spools: &[&Spool]) -> Run {
     let writers =
         spools.iter().zip(0..).map(|(spool, lane)| (Lane(lane), Arc::new(spool.writer()) as Arc<dyn LogWriter>));
     Run {
         site: SiteId::new("s").unwrap(),
         lanes: Lanes(NonZeroU32::new(lanes).unwrap()),
         writers: writers.collect(),
+        receipts: spools.iter().zip(0..).map(|(spool, lane)| (Lane(lane), spool.opened().receipts.clone())).collect(),
         clock: Arc::new(|| Timestamp::from_nanos(1_700_000_001_000_000_000)),
     }
 }
@@ -178,7 +179,11 @@ struct Moody {
 
 #[async_trait]
 impl LogWriter for Moody {
-    async fn append(&self, readings: Vec<Reading>) -> Result<forebay_stream::Receipt, StreamError> {
+    async fn append_with(
+        &self,
+        readings: Vec<Reading>,
+        receipts: ReceiptChanges,
+    ) -> Result<forebay_stream::Receipt, StreamError> {
         if self.calls.fetch_add(1, Ordering::SeqCst) < 1 {
             let source = Arc::new(std::io::Error::other("flaky disk"));
             return Err(StreamError::Io { op: "write", path: "x".into(), source });
@@ -186,7 +191,11 @@ impl LogWriter for Moody {
         if readings.len() > 2 {
             return Err(StreamError::TooLarge { found: readings.len() as u64, max: 2, unit: "readings" });
         }
-        self.inner.append(readings).await
+        self.inner.append_with(readings, receipts).await
+    }
+
+    async fn end_receipts(&self, ended: Vec<OpenReceipt>) -> Result<(), StreamError> {
+        self.inner.end_receipts(ended).await
     }
 
     async fn close(&self) -> Result<(), StreamError> {

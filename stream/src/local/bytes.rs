@@ -11,6 +11,13 @@ impl Fields<'_> {
         Some(*head)
     }
 
+    /// The next `count` bytes; `None` if fewer are left.
+    pub(super) fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        let (head, tail) = self.0.split_at_checked(count)?;
+        self.0 = tail;
+        Some(head.to_vec())
+    }
+
     /// The next byte.
     pub(super) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)

@@ -13,7 +13,7 @@ pub(super) fn stand_in(segment: &Segment, mark: &Mark, key: &SpoolKey) -> Result
             return Ok(kept);
         }
     };
-    while let Step::Record(record) = scan.step()? {
+    while let Step::Record(record, _) = scan.step()? {
         if record.next > mark.forgotten {
             keep(&mut kept, record);
         }

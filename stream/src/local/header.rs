@@ -14,8 +14,9 @@ use super::{
 };
 use crate::StreamError;
 
-/// The version that this release writes, and the newest that it reads.
-pub(super) const FORMAT_VERSION: u16 = 1;
+/// The version that this release writes, and the newest that it reads. Version 2 may hold records of kind `Receipted`, which a
+/// reader of version 1 would take for damage; all else is as in version 1.
+pub(super) const FORMAT_VERSION: u16 = 2;
 /// Bytes of a header of this version.
 pub(super) const HEADER_BYTES: usize = 104;
 /// What the segments' keys are derived for.

@@ -1,7 +1,8 @@
-//! The mark: what is known of the places that have no segment any more.
+//! The mark: what is known of the places that have no segment any more, and the receipts open at a place of the log.
 //!
-//! Layout, little-endian: magic 8 · version 2 · header length 2 · spool id 16 · salt 32 · CRC-32C 4 · sealed: epoch 8 · forgotten 8,
-//! then per kept record six numbers of 8: offset, next, kind and three of the kind. Replaced as a whole.
+//! Layout, little-endian: magic 8 · version 2 · header length 2 · spool id 16 · salt 32 · CRC-32C 4 · sealed: epoch 8 · forgotten 8 ·
+//! place of the receipts 8 · list of receipts (see `receipts`), then per kept record six numbers of 8: offset, next, kind and
+//! three of the kind. Version 1 has no receipts and no place of theirs. Replaced as a whole.
 
 use std::fs;
 
@@ -13,13 +14,14 @@ use super::{
     dir::{Dir, Reserve},
     header::{BadHeader, SpoolId, checked},
     key::{FileKey, SALT_BYTES, SpoolKey, random},
+    receipts::{self, Open},
 };
 use crate::{Damage, Entry, LastSeq, Offset, Record, StreamError};
 
 /// Its file.
 pub(super) const MARK_NAME: &str = "mark";
 /// The version that this release writes, and the newest that it reads.
-pub(super) const MARK_VERSION: u16 = 1;
+pub(super) const MARK_VERSION: u16 = 2;
 /// What the mark's key is derived for.
 const KEY_PURPOSE: &[u8] = b"forebay spool mark 1";
 const MAGIC: &[u8; 8] = b"fbspmrk\n";
@@ -37,6 +39,9 @@ pub(super) struct Mark {
     pub(super) forgotten: Offset,
     /// What stands in the places of dropped segments.
     pub(super) kept: Vec<Record>,
+    /// The receipts open before `receipts_at`; records from there on change them.
+    pub(super) receipts: Open,
+    pub(super) receipts_at: Offset,
 }
 
 /// The mark as it was found.
@@ -53,9 +58,15 @@ impl Mark {
     }
 
     /// Puts the mark in place, synced.
-    pub(super) fn write(&self, dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> Result<(), StreamError> {
+    pub(super) fn write(
+        &self,
+        dir: &Dir,
+        key: &SpoolKey,
+        source: &dyn SecureRandom,
+        reserve: Reserve,
+    ) -> Result<(), StreamError> {
         let bytes = self.encode(key, random(source)?)?;
-        dir.put(MARK_NAME, &bytes, Reserve::Use).map(drop)
+        dir.put(MARK_NAME, &bytes, reserve).map(drop)
     }
 
     /// The mark in the directory.
@@ -79,6 +90,9 @@ impl Mark {
         let mut put = |number: u64| content.extend_from_slice(&number.to_le_bytes());
         put(self.epoch.0);
         put(self.forgotten.0);
+        put(self.receipts_at.0);
+        receipts::encode(self.receipts.iter(), &mut content)?;
+        let mut put = |number: u64| content.extend_from_slice(&number.to_le_bytes());
         for record in &self.kept {
             let Some((kind, numbers)) = numbers(&record.entry) else { continue };
             [record.offset.0, record.next.0, kind].into_iter().chain(numbers).for_each(&mut put);
@@ -95,19 +109,25 @@ impl Mark {
         let salt = fields.array().ok_or(BadHeader::Damaged)?;
         let file_key = FileKey::derive(key, &salt, KEY_PURPOSE).map_err(|_| BadHeader::Damaged)?;
         let content = file_key.open(NONCE, header, &bytes[header.len()..]).ok_or(BadHeader::WrongKey)?;
-        Self::content(spool, &content).ok_or(BadHeader::Damaged)
+        let version = u16::from_le_bytes([bytes[8], bytes[9]]);
+        Self::content(version, spool, &content).ok_or(BadHeader::Damaged)
     }
 
-    fn content(spool: SpoolId, content: &[u8]) -> Option<Self> {
+    fn content(version: u16, spool: SpoolId, content: &[u8]) -> Option<Self> {
         let mut fields = Fields(content);
         let (epoch, forgotten) = (Epoch(fields.u64()?), Offset(fields.u64()?));
+        // Beside a mark of version 1 no record has receipts: the mark of an opening precedes its first append.
+        let (receipts_at, receipts) = match version {
+            1 => (Offset(u64::MAX), Open::new()),
+            _ => (Offset(fields.u64()?), receipts::decode(&mut fields)?.into_iter().collect()),
+        };
         let mut kept = Vec::new();
         while !fields.0.is_empty() {
             let (offset, next) = (Offset(fields.u64()?), Offset(fields.u64()?));
             let entry = entry(fields.u64()?, [fields.u64()?, fields.u64()?, fields.u64()?])?;
             kept.push(Record { offset, next, entry });
         }
-        Some(Self { spool, epoch, forgotten, kept })
+        Some(Self { spool, epoch, forgotten, kept, receipts, receipts_at })
     }
 }
 

@@ -125,10 +125,10 @@ impl ScanFrom {
         let start = scan.position();
         while ahead.records.len() < AHEAD_MAX && scan.position() - start < AHEAD_BYTES_MAX || ahead.records.is_empty() {
             match scan.step() {
-                Ok(Step::Record(record)) if record.next > at => {
+                Ok(Step::Record(record, _)) if record.next > at => {
                     ahead.records.push_back(Record { offset: record.offset.max(at), ..record })
                 }
-                Ok(Step::Record(_)) => {}
+                Ok(Step::Record(..)) => {}
                 Ok(Step::End | Step::Torn { .. }) => break,
                 Err(error) => {
                     ahead.failed = Some(error);

@@ -24,6 +24,8 @@ pub(super) const FRAME_OVERHEAD: usize = FRAME_HEAD_BYTES + TAG_BYTES;
 pub(super) enum Kind {
     Batch = 1,
     EpochEnd = 2,
+    /// A batch, and before it the receipts that ended and opened with it.
+    Receipted = 3,
 }
 
 /// A record that was opened.
@@ -78,6 +80,7 @@ impl Cipher {
         let kind = match fields.u8()? {
             1 => Kind::Batch,
             2 => Kind::EpochEnd,
+            3 => Kind::Receipted,
             _ => return None,
         };
         let content = self.key.open(nonce(index), &self.aad(index, kind), &bytes[FRAME_HEAD_BYTES..end])?;

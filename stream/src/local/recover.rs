@@ -1,7 +1,8 @@
 //! What an opening finds in the directory.
 //!
 //! Invariants: nothing is changed before the key and all versions are known to be right; only a torn tail of the last segment
-//! is cut off, and it is reported; every epoch without an end record gets one, and damage that hides its end is said.
+//! is cut off, and it is reported; every epoch without an end record gets one, and damage that hides its end is said; the
+//! receipts that are open are those of the mark, changed by the records since (E1).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +18,7 @@ use super::{
     header::{BadHeader, FORMAT_VERSION, Header, SpoolId},
     key::{SpoolKey, random},
     mark::{FoundMark, MARK_NAME, MARK_VERSION, Mark},
+    receipts::{Open, apply},
     record::FRAME_OVERHEAD,
     scan::{Cut, Extent, Scan, Step},
     segment::{Segment, belongs},
@@ -63,11 +65,19 @@ pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> R
         FoundMark::Good(mark) => mark,
         FoundMark::None | FoundMark::Bad(_) => without_mark(&found, &headers, random(source)?),
     };
-    let mut stock = Stock { key, spool: mark.spool, tails: BTreeMap::new(), torn: None };
+    let mut stock = Stock {
+        key,
+        spool: mark.spool,
+        tails: BTreeMap::new(),
+        torn: None,
+        receipts: std::mem::take(&mut mark.receipts),
+        receipts_at: mark.receipts_at,
+    };
     let segments = stock.segments(dir, &found, &headers, if mark_lost { Epoch(0) } else { mark.epoch })?;
     if !mark_lost && mark.epoch.0 > 0 {
         stock.tails.entry(mark.epoch).or_insert(Tail { unknown: true, ..Tail::default() });
     }
+    mark.receipts = stock.receipts;
     let newest = stock.tails.keys().next_back().copied();
     mark.epoch = mark.epoch.max(newest.unwrap_or(Epoch(0)));
     let floor = mark.floor();
@@ -129,7 +139,14 @@ fn without_mark(found: &[Found], headers: &[Result<Header, BadHeader>], fresh: S
     if lost.is_some() {
         warn!(%first, "the spool's mark is lost: what lay before its first segment may be forgotten or dropped");
     }
-    Mark { spool, epoch: Epoch(0), forgotten: Offset(0), kept: lost.into_iter().collect() }
+    Mark {
+        spool,
+        epoch: Epoch(0),
+        forgotten: Offset(0),
+        kept: lost.into_iter().collect(),
+        receipts: Open::new(),
+        receipts_at: Offset(0),
+    }
 }
 
 struct Stock<'a> {
@@ -137,11 +154,15 @@ struct Stock<'a> {
     spool: SpoolId,
     tails: BTreeMap<Epoch, Tail>,
     torn: Option<TornTail>,
+    receipts: Open,
+    /// Records from here on change the receipts.
+    receipts_at: Offset,
 }
 
 impl Stock<'_> {
-    /// Finds where segments and epochs end. Only what may hold an end not known otherwise is read: an epoch's first
-    /// and last segments from `from` on, and the last segment of all.
+    /// Finds where segments and epochs end, and which receipts are open. Only what may hold something not known otherwise is
+    /// read: an epoch's first and last segments from `from` on, segments that go beyond the mark's receipts (mostly the
+    /// last alone, since each new segment comes with a new mark), and the last segment of all.
     fn segments(
         &mut self,
         dir: &Dir,
@@ -157,7 +178,7 @@ impl Stock<'_> {
             let edge = epochs[at]
                 .is_none_or(|epoch| epoch >= from && (seen.insert(epoch) || !epochs[at + 1..].contains(&Some(epoch))));
             let next = match next {
-                Some(next) if !edge => next,
+                Some(next) if !edge && next <= self.receipts_at.0 => next,
                 next => self.read(dir, segment, next)?,
             };
             let bytes = self.torn.map_or(segment.bytes, |torn| torn.at);
@@ -185,7 +206,12 @@ impl Stock<'_> {
                     self.tails.entry(epoch).or_default().unknown |= cut == Cut::Unsound;
                     return Ok(scan.offset());
                 }
-                Step::Record(record) => self.take(epoch, record.entry),
+                Step::Record(record, receipts) => {
+                    if record.offset >= self.receipts_at {
+                        apply(&mut self.receipts, &receipts);
+                    }
+                    self.take(epoch, record.entry);
+                }
             }
         }
     }

@@ -11,9 +11,10 @@ use tracing::warn;
 use super::{
     header::{BadHeader, HEADER_BYTES, Header},
     key::SpoolKey,
+    receipts::decode_changes,
     record::{Cipher, FRAME_HEAD_BYTES, FRAME_OVERHEAD, Kind, Opened, decode_end, index_at},
 };
-use crate::{Damage, Entry, Offset, Record, StreamError};
+use crate::{Damage, Entry, Offset, ReceiptChanges, Record, StreamError};
 
 /// Where a segment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub(super) struct Extent {
 
 /// What a scan comes upon.
 pub(super) enum Step {
-    Record(Record),
+    /// A record, and the receipts that ended and opened with it.
+    Record(Record, ReceiptChanges),
     End,
     /// Only in a segment whose end is not known: no sound record from byte `at` on.
     Torn {
@@ -96,16 +98,21 @@ impl Scan {
         let (from, offset) = (self.pos, self.offset());
         self.pos += opened.length as u64;
         self.index += 1;
-        let entry = match opened.kind {
-            Kind::Batch => match ReadingBatch::decode(&opened.content) {
-                Ok(batch) => Some(Entry::Batch(batch)),
-                Err(source) if source.kind() == ErrorKind::Fatal => return Err(StreamError::Record { offset, source }),
-                Err(_) => None,
+        let (receipts, entry) = match opened.kind {
+            Kind::Batch => (ReceiptChanges::default(), batch(offset, &opened.content)?),
+            Kind::Receipted => match decode_changes(&opened.content) {
+                Some((receipts, content)) => (receipts, batch(offset, content)?),
+                None => (ReceiptChanges::default(), None),
             },
-            Kind::EpochEnd => decode_end(&opened.content).map(|(epoch, last)| Entry::EpochEnd { epoch, last }),
+            Kind::EpochEnd => {
+                let end = decode_end(&opened.content).map(|(epoch, last)| Entry::EpochEnd { epoch, last });
+                (ReceiptChanges::default(), end)
+            }
         };
         Ok(match entry {
-            Some(entry) => Step::Record(Record { offset: Offset(offset), next: Offset(self.offset()), entry }),
+            Some(entry) => {
+                Step::Record(Record { offset: Offset(offset), next: Offset(self.offset()), entry }, receipts)
+            }
             None => self.damaged(offset, from, Damage::Record),
         })
     }
@@ -159,7 +166,8 @@ impl Scan {
 
     fn damaged(&self, offset: u64, from: u64, why: Damage) -> Step {
         let entry = Entry::Damaged { segment: Offset(self.header.first), bytes: from..self.pos, why };
-        Step::Record(Record { offset: Offset(offset), next: Offset(self.offset()), entry })
+        let record = Record { offset: Offset(offset), next: Offset(self.offset()), entry };
+        Step::Record(record, ReceiptChanges::default())
     }
 
     /// Records may be missing altogether as well as damaged, when the segment's end is known.
@@ -169,6 +177,15 @@ impl Scan {
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<(), StreamError> {
         self.file.read_exact_at(buffer, at).map_err(StreamError::io("read", &*self.path))
+    }
+}
+
+/// The batch in `content`; `None` if it is none.
+fn batch(offset: u64, content: &[u8]) -> Result<Option<Entry>, StreamError> {
+    match ReadingBatch::decode(content) {
+        Ok(batch) => Ok(Some(Entry::Batch(batch))),
+        Err(source) if source.kind() == ErrorKind::Fatal => Err(StreamError::Record { offset, source }),
+        Err(_) => Ok(None),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a receipt goes out after the sync of its records (E1); nothing is written to or synced in a segment after a
 //! failed write or sync there (its later syncs would lie): it is cut back and a new one begun, at the offset and seq
-//! that the failed one would have had; segments never hold more than `bytes_max`, but for the header and end records of an opening.
+//! that the failed one would have had; segments never hold more than `bytes_max`, but for the header and end records of an opening;
+//! no segment goes before a mark that holds its receipts.
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
@@ -21,11 +22,12 @@ use super::{
     key::{SpoolKey, random},
     limits::{Limits, OnFull},
     mark::Mark,
+    receipts::{apply, encode_changes},
     record::{Cipher, FRAME_OVERHEAD, Kind, encode_end},
     recover::Recovered,
     segment::{Segment, View},
 };
-use crate::{LastSeq, Offset, Receipt, StreamError};
+use crate::{LastSeq, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError};
 
 /// Kept free for the end record.
 const END_BYTES: u64 = (FRAME_OVERHEAD + 17) as u64;
@@ -35,6 +37,7 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Readings that wait to be written, and who waits for them.
 pub(super) struct Append {
     pub(super) readings: Vec<Reading>,
+    pub(super) receipts: ReceiptChanges,
     pub(super) reply: oneshot::Sender<Result<Receipt, StreamError>>,
 }
 
@@ -77,6 +80,13 @@ struct Active {
     failed: bool,
 }
 
+/// An append as a record.
+struct Encoded {
+    kind: Kind,
+    content: Vec<u8>,
+    receipt: Receipt,
+}
+
 enum Stop {
     Drained,
     Roll,
@@ -110,7 +120,7 @@ impl Store {
             }
             store.write(&frames, ends.len() as u64)?;
         }
-        store.write_mark()?;
+        store.write_mark(Reserve::Use)?;
         store.parts.dir.restore_reserve();
         store.publish();
         Ok(store)
@@ -158,6 +168,7 @@ impl Store {
             if let Some((_, receipt)) = stage.taken.last() {
                 self.next_seq = receipt.last_seq.checked_add(1).ok_or(StreamError::Exhausted("the epoch"))?;
             }
+            stage.taken.iter().for_each(|(append, _)| apply(&mut self.mark.receipts, &append.receipts));
             self.publish();
             stage.taken.into_iter().for_each(|(append, receipt)| answer(append, Ok(receipt)));
             return Ok(None);
@@ -175,7 +186,7 @@ impl Store {
         let mut seq = self.next_seq;
         let (held, limits) = (self.bytes(), self.parts.limits);
         while let Some(mut append) = pending.pop_front() {
-            let (content, receipt) = match self.encode(&mut append, seq) {
+            let Encoded { kind, content, receipt } = match self.encode(&mut append, seq) {
                 Ok(encoded) => encoded,
                 Err(error) => {
                     answer(append, Err(error));
@@ -192,7 +203,7 @@ impl Store {
                 (false, false) if stage.frames.len() >= GROUP_BYTES_MAX => Stop::Roll,
                 (false, false) => {
                     let index = self.active.index() + stage.taken.len() as u64;
-                    self.active.cipher.seal(index, Kind::Batch, &content, &mut stage.frames)?;
+                    self.active.cipher.seal(index, kind, &content, &mut stage.frames)?;
                     seq = receipt.last_seq.checked_add(1).ok_or(StreamError::Exhausted("the epoch"))?;
                     stage.taken.push((append, receipt));
                     continue;
@@ -204,21 +215,28 @@ impl Store {
         Ok(stage)
     }
 
-    fn encode(&self, append: &mut Append, first_seq: Seq) -> Result<(Vec<u8>, Receipt), StreamError> {
+    fn encode(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
         let count = append.readings.len() as u64;
         if count > BATCH_READINGS_MAX as u64 {
             return Err(StreamError::TooLarge { found: count, max: BATCH_READINGS_MAX as u64, unit: "readings" });
         }
         let readings = std::mem::take(&mut append.readings);
         let batch = ReadingBatch { lane: self.parts.lane.clone(), epoch: self.mark.epoch, first_seq, readings };
-        let (content, last_seq) = (batch.encode(), batch.last_seq());
+        append.receipts.ended.retain(|ended| self.mark.receipts.contains(ended));
+        let (mut content, mut kind) = (Vec::new(), Kind::Batch);
+        if !append.receipts.is_empty() {
+            encode_changes(&append.receipts, &mut content)?;
+            kind = Kind::Receipted;
+        }
+        content.append(&mut batch.encode());
+        let last_seq = batch.last_seq();
         append.readings = batch.readings;
         let max = self.parts.limits.segment_bytes - (HEADER_BYTES + FRAME_OVERHEAD) as u64 - END_BYTES;
         if content.len() as u64 > max {
             return Err(StreamError::TooLarge { found: content.len() as u64, max, unit: "bytes" });
         }
         let last_seq = last_seq.ok_or(StreamError::Empty)?;
-        Ok((content, Receipt { epoch: self.mark.epoch, first_seq, last_seq }))
+        Ok(Encoded { kind, content, receipt: Receipt { epoch: self.mark.epoch, first_seq, last_seq } })
     }
 
     /// Writes and syncs; after a failure the segment is cut back and done with.
@@ -249,7 +267,29 @@ impl Store {
         }
         self.generation = generation;
         self.publish();
+        // So that the next opening finds the open receipts without reading older segments; it reads them if this fails.
+        if let Err(error) = self.write_mark(Reserve::Keep) {
+            warn!(%error, "could not write the spool's mark with a new segment, the next opening takes longer");
+        }
         Ok(())
+    }
+
+    /// Ends receipts in the mark alone.
+    pub(super) fn end_receipts(&mut self, ended: &[OpenReceipt]) -> Result<(), StreamError> {
+        let mut left = self.mark.receipts.clone();
+        for ended in ended {
+            left.remove(ended);
+        }
+        if left.len() == self.mark.receipts.len() {
+            return Ok(());
+        }
+        let old = std::mem::replace(&mut self.mark.receipts, left);
+        let written = self.write_mark(Reserve::Use);
+        if written.is_err() {
+            self.mark.receipts = old;
+        }
+        self.parts.dir.restore_reserve();
+        written
     }
 
     /// Forgets everything below `up_to`: first in the mark, then in the directory.
@@ -259,7 +299,7 @@ impl Store {
             let old = (self.mark.forgotten, self.mark.kept.clone());
             self.mark.forgotten = up_to;
             self.mark.kept.retain(|record| record.next > up_to);
-            if let Err(error) = self.write_mark() {
+            if let Err(error) = self.write_mark(Reserve::Use) {
                 (self.mark.forgotten, self.mark.kept) = old;
                 return Err(error);
             }
@@ -279,7 +319,7 @@ impl Store {
         let kept = stand_in(oldest, &self.mark, &self.parts.key)?;
         warn!(segment = oldest.first, bytes = oldest.bytes, "the spool is full, dropped its oldest segment");
         let old = std::mem::replace(&mut self.mark.kept, kept);
-        if let Err(error) = self.write_mark() {
+        if let Err(error) = self.write_mark(Reserve::Use) {
             self.mark.kept = old;
             return Err(error);
         }
@@ -312,8 +352,10 @@ impl Store {
         Ok(())
     }
 
-    fn write_mark(&self) -> Result<(), StreamError> {
-        self.mark.write(&self.parts.dir, &self.parts.key, &*self.parts.random)
+    /// Writes the mark with the receipts as they are now: of everything synced.
+    fn write_mark(&mut self, reserve: Reserve) -> Result<(), StreamError> {
+        self.mark.receipts_at = Offset(self.active.segment.next);
+        self.mark.write(&self.parts.dir, &self.parts.key, &*self.parts.random, reserve)
     }
 
     fn bytes(&self) -> u64 {

@@ -3,6 +3,7 @@
 mod codec;
 mod damage;
 mod faults;
+mod receipts;
 mod room;
 
 use std::{fs, path::Path, sync::Arc};

@@ -1,7 +1,7 @@
 //! The task that owns the store, and the handle that appends to it.
 //!
 //! Invariants: appends that wait share one sync; at most `WAITING_MAX` of them wait in the channel and `GROUP_MAX` in the
-//! task; forgetting and closing overtake them, so that a full spool can be emptied. The task stops by `close`, or is
+//! task; forgetting, ending receipts and closing overtake them, so that a full spool can be emptied. The task stops by `close`, or is
 //! aborted when the spool is dropped.
 
 use std::{collections::VecDeque, time::Duration};
@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::store::{Append, Outcome, Store};
-use crate::{LogWriter, Offset, Receipt, StreamError};
+use crate::{LogWriter, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError};
 
 /// Appends that may wait in the channel.
 pub(super) const WAITING_MAX: usize = 64;
@@ -28,6 +28,7 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// What overtakes appends.
 pub(super) enum Control {
     Forget(Offset, oneshot::Sender<Result<(), StreamError>>),
+    EndReceipts(Vec<OpenReceipt>, oneshot::Sender<Result<(), StreamError>>),
     Close(oneshot::Sender<Result<(), StreamError>>),
 }
 
@@ -50,11 +51,15 @@ pub struct SpoolWriter {
 
 #[async_trait]
 impl LogWriter for SpoolWriter {
-    async fn append(&self, readings: Vec<Reading>) -> Result<Receipt, StreamError> {
+    async fn append_with(&self, readings: Vec<Reading>, receipts: ReceiptChanges) -> Result<Receipt, StreamError> {
         if readings.is_empty() {
             return Err(StreamError::Empty);
         }
-        ask(&self.appends, |reply| Append { readings, reply }).await
+        ask(&self.appends, |reply| Append { readings, receipts, reply }).await
+    }
+
+    async fn end_receipts(&self, ended: Vec<OpenReceipt>) -> Result<(), StreamError> {
+        ask(&self.control, |reply| Control::EndReceipts(ended, reply)).await
     }
 
     async fn close(&self) -> Result<(), StreamError> {
@@ -102,6 +107,12 @@ pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, m
             Event::Control(Some(Control::Close(reply))) => return close(store, reply).await,
             Event::Control(Some(Control::Forget(up_to, reply))) => {
                 let Some((back, result)) = off_reactor(store, move |store| store.forget(up_to)).await else { return };
+                store = back;
+                drop(reply.send(result));
+            }
+            Event::Control(Some(Control::EndReceipts(ended, reply))) => {
+                let work = move |store: &mut Store| store.end_receipts(&ended);
+                let Some((back, result)) = off_reactor(store, work).await else { return };
                 store = back;
                 drop(reply.send(result));
             }

@@ -89,7 +89,7 @@ impl Rig {
     pub(crate) async fn samples(&mut self) -> Vec<Sample> {
         self.until(PATIENCE, |parcel| match parcel {
             Parcel::Samples(samples) => Some(samples),
-            Parcel::Link(_) => None,
+            Parcel::Link(_) | Parcel::Messages { .. } => None,
         })
         .await
     }
@@ -97,7 +97,7 @@ impl Rig {
     /// The next change of a link.
     pub(crate) async fn link(&mut self, within: Duration) -> LinkChange {
         self.until(within, |parcel| match parcel {
-            Parcel::Samples(_) => None,
+            Parcel::Samples(_) | Parcel::Messages { .. } => None,
             Parcel::Link(change) => Some(change),
         })
         .await
@@ -110,7 +110,7 @@ impl Rig {
                 .into_iter()
                 .find(|sample| sample.tag.as_str() == tag && sample.status.quality == Quality::Good)
                 .and_then(|sample| sample.value),
-            Parcel::Link(_) => None,
+            Parcel::Link(_) | Parcel::Messages { .. } => None,
         })
         .await
     }

@@ -193,6 +193,7 @@ async fn check(name: &'static str, reason: Option<&str>, deed: impl Fn(Asked) ->
                     good_since = 0;
                 }
             },
+            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
             Parcel::Samples(samples) => {
                 for sample in samples {
                     let address: u16 = sample.tag.as_str().parse().unwrap();
@@ -327,6 +328,7 @@ async fn a_reply_to_the_last_request_is_not_taken_for_the_next() {
     rig.until(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => downs += u32::from(change.down.is_some()),
+            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
             Parcel::Samples(samples) => {
                 for sample in samples {
                     let address: u16 = sample.tag.as_str().parse().unwrap();
@@ -375,6 +377,7 @@ async fn three_downs(port: u16) {
     rig.until(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => downs += u32::from(change.down.is_some()),
+            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
             Parcel::Samples(samples) => {
                 for sample in samples.into_iter().filter(|sample| sample.value.is_some()) {
                     let address: u16 = sample.tag.as_str().parse().unwrap();

@@ -3,7 +3,7 @@
 mod simulation;
 
 use bytes::Bytes;
-use forebay_connectors::{Delivery as Parcels, Parcel, outlet};
+use forebay_connectors::{Delivery as Parcels, Extent, Parcel, Restored, outlet};
 use forebay_schemas::{DeviceId, TagName, Value};
 use serde_json_path::JsonPath;
 use tokio::sync::mpsc::Receiver;
@@ -37,9 +37,17 @@ fn message(packet: u16, number: u64, dup: bool) -> Publish {
     }
 }
 
+fn messages(parcels: &Parcels) -> (&[Token], &[Message]) {
+    match &parcels.parcel {
+        Parcel::Messages { ended, messages } => (ended, messages),
+        other => panic!("messages are expected, found {other:?}"),
+    }
+}
+
 fn numbers(parcels: &Parcels) -> Vec<i64> {
-    let Parcel::Samples(samples) = &parcels.parcel else { panic!("samples are expected, found {:?}", parcels.parcel) };
-    samples.iter().map(|sample| if let Some(Value::I64(n)) = sample.value { n } else { -1 }).collect()
+    let (_, messages) = messages(parcels);
+    let samples = messages.iter().flat_map(|message| &message.samples);
+    samples.map(|sample| if let Some(Value::I64(n)) = sample.value { n } else { -1 }).collect()
 }
 
 const KEPT: Session = Session::Kept { expiry_seconds: 60 };
@@ -138,7 +146,12 @@ async fn a_clean_session_repeats_nothing_and_all_is_delivered() {
     intake.arrived(message(1, 10, false));
     intake.disconnected();
     intake.forget_repeatable();
-    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![10], vec![]));
+    let parcels = receive(&mut intake, &mut gateway).await;
+    assert_eq!((numbers(&parcels), messages(&parcels).1[0].token.clone()), (vec![10], None));
+    parcels.receipt.send(()).unwrap();
+    assert_eq!(intake.deliver().await, Ok(vec![]));
+    intake.connected(false);
+    assert!(!intake.is_busy(), "nothing is kept of its receipts");
 }
 
 #[tokio::test]
@@ -150,6 +163,76 @@ async fn messages_without_a_rule_are_acknowledged() {
     intake.arrived(Publish { topic: "no/such/rule".into(), ..message(1, 10, false) });
     assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
     assert!(gateway.try_recv().is_err() && intake.unmatched.count == 1);
+}
+
+/// As the intake names the message to the gateway.
+fn token(packet: u16, number: u64) -> Token {
+    Receipt { packet: PacketId(packet), fingerprint: Fingerprint::of("d/t", number.to_string().as_bytes()) }.token()
+}
+
+#[tokio::test]
+async fn messages_that_may_come_again_carry_their_receipt_and_its_end_is_told() {
+    let (outlet, mut gateway) = outlet(4);
+    let rules = rules();
+    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    intake.connected(false);
+    intake.arrived(message(7, 10, false));
+    intake.arrived(message(0, 20, false));
+    let parcels = receive(&mut intake, &mut gateway).await;
+    let (ended, taken) = messages(&parcels);
+    let tokens: Vec<_> = taken.iter().map(|message| message.token.clone()).collect();
+    assert_eq!((ended, tokens), (&[][..], vec![Some(token(7, 10)), None]));
+    parcels.receipt.send(()).unwrap();
+    intake.deliver().await.unwrap();
+    assert!(!intake.is_busy());
+    intake.receipts.ping_sent();
+    intake.receipts.ping_answered();
+    assert!(intake.is_busy(), "the gateway has to be told");
+    let parcels = receive(&mut intake, &mut gateway).await;
+    assert_eq!(messages(&parcels), (&[token(7, 10)][..], &[][..]));
+    parcels.receipt.send(()).unwrap();
+    assert_eq!(intake.deliver().await, Ok(vec![]));
+    assert!(!intake.is_busy());
+}
+
+#[tokio::test]
+async fn a_message_stored_for_a_session_that_is_gone_leaves_no_receipt() {
+    let (outlet, mut gateway) = outlet(4);
+    let rules = rules();
+    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    intake.connected(false);
+    intake.arrived(message(7, 10, false));
+    let parcels = receive(&mut intake, &mut gateway).await;
+    intake.disconnected();
+    intake.connected(false);
+    intake.arrived(message(7, 10, false));
+    parcels.receipt.send(()).unwrap();
+    assert_eq!(intake.deliver().await, Ok(vec![]), "its session is gone");
+    let parcels = receive(&mut intake, &mut gateway).await;
+    let (ended, taken) = messages(&parcels);
+    assert_eq!((ended, taken[0].token.clone()), (&[token(7, 10)][..], Some(token(7, 10))), "ended, then opened anew");
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_stored_is_acknowledged_and_not_delivered() {
+    let (outlet, mut gateway) = outlet(4);
+    let rules = rules();
+    let kept = |packet, number, extent| Restored { token: token(packet, number), extent };
+    let outlet = outlet.with_restored(vec![kept(1, 10, Extent::Whole), kept(2, 20, Extent::Part)]);
+    let mut intake = Intake::new(outlet.clone(), &rules, KEPT, 100);
+    intake.connected(true);
+    intake.arrived(message(1, 10, true));
+    intake.arrived(message(2, 20, true));
+    let parcels = receive(&mut intake, &mut gateway).await;
+    let (ended, taken) = messages(&parcels);
+    assert_eq!((numbers(&parcels), ended, taken[0].token.clone()), (vec![20], &[][..], Some(token(2, 20))));
+    parcels.receipt.send(()).unwrap();
+    assert_eq!(intake.deliver().await, Ok(vec![PacketId(1), PacketId(2)]));
+    // Without a session at the broker nothing of it comes again.
+    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    intake.connected(false);
+    let parcels = receive(&mut intake, &mut gateway).await;
+    assert_eq!(messages(&parcels), (&[token(1, 10), token(2, 20)][..], &[][..]));
 }
 
 #[tokio::test]

@@ -125,6 +125,22 @@ async fn five_thousand_numbers_come_once_and_in_order_over_a_restart_of_the_brok
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pubacks_are_proven_long_before_the_keep_alive() {
+    let broker = Broker::start(PERSISTENT);
+    for version in [4, 5] {
+        let keys = format!("version = {version}\nclient_id = \"m{version}\"\nkeep_alive = \"1h\"");
+        let gateway = Gateway::start(broker.port, &keys);
+        gateway.up().await;
+        let mut peer = Peer::connect(broker.port, version, "");
+        peer.count("site/d/cell/t", 1, 1500);
+        gateway.has(1500).await;
+        until("the ends of proven receipts", || (gateway.ended() >= 512).then_some(())).await;
+        assert!(broker.log().contains(&format!("Received PINGREQ from m{version}")));
+        gateway.stop().await;
+    }
+}
+
 fn first_difference(numbers: &[i64]) -> (usize, Vec<i64>) {
     let at = numbers.iter().enumerate().position(|(i, n)| *n != i as i64 + 1).unwrap_or(numbers.len());
     (at, numbers[at.saturating_sub(3)..(at + 5).min(numbers.len())].to_vec())

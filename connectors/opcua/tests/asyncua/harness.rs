@@ -233,7 +233,7 @@ impl Rig {
 pub(crate) fn samples_of(parcels: &[(Instant, Parcel)]) -> Vec<Sample> {
     let samples = parcels.iter().flat_map(|(_, parcel)| match parcel {
         Parcel::Samples(samples) => samples.as_slice(),
-        Parcel::Link(_) => &[],
+        Parcel::Link(_) | Parcel::Messages { .. } => &[],
     });
     samples.cloned().collect()
 }

@@ -4,11 +4,12 @@ use forebay_schemas::{Epoch, Seq};
 use proptest::prelude::*;
 
 use crate::{
-    Damage, Entry, LastSeq, Offset, Record,
+    Damage, Entry, LastSeq, Offset, OpenReceipt, ReceiptChanges, Record,
     local::{
         header::{BadHeader, Header},
-        key::SpoolKey,
+        key::{FileKey, SpoolKey},
         mark::Mark,
+        receipts::{decode_changes, encode_changes},
         record::{Cipher, FRAME_OVERHEAD, Kind, decode_end, encode_end},
     },
 };
@@ -26,12 +27,86 @@ fn cipher(first: u64) -> Cipher {
     Cipher::new(header.encode(&key()).unwrap().1, &header)
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.trim().chars().collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
+}
+
+pub(super) const HEADER_V1: &str = include_str!("../../../golden/segment_header.v1.hex");
+
 #[test]
 fn the_header_is_laid_out_as_written_down() {
     let (bytes, _) = header(3).encode(&key()).unwrap();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, include_str!("../../../golden/segment_header.v1.hex").trim());
-    assert_eq!(Header::decode(&bytes, &key()).map(|(header, _)| header), Ok(header(3)));
+    assert_eq!(hex(&bytes), include_str!("../../../golden/segment_header.v2.hex").trim());
+    for bytes in [bytes, unhex(HEADER_V1)] {
+        assert_eq!(Header::decode(&bytes, &key()).map(|(header, _)| header), Ok(header(3)));
+    }
+}
+
+fn receipt(owner: u8, token: &[u8]) -> OpenReceipt {
+    OpenReceipt { owner: [owner; 16], token: token.to_vec() }
+}
+
+fn changes() -> ReceiptChanges {
+    let (ended, opened) = (vec![receipt(1, b"a")], vec![receipt(1, b""), receipt(1, b"bc"), receipt(2, b"d")]);
+    ReceiptChanges { ended, opened }
+}
+
+#[test]
+fn receipts_are_laid_out_as_written_down() {
+    let mut content = Vec::new();
+    encode_changes(&changes(), &mut content).unwrap();
+    content.extend_from_slice(b"batch");
+    let mut frame = Vec::new();
+    cipher(3).seal(4, Kind::Receipted, &content, &mut frame).unwrap();
+    assert_eq!(hex(&frame), include_str!("../../../golden/receipted_record.v2.hex").trim());
+    let opened = cipher(3).open(&frame).unwrap();
+    assert_eq!(opened.kind, Kind::Receipted);
+    assert_eq!(decode_changes(&opened.content), Some((changes(), &b"batch"[..])));
+    for length in 0..content.len() - b"batch".len() {
+        assert_eq!(decode_changes(&content[..length]), None, "length {length}");
+    }
+}
+
+fn small_mark() -> Mark {
+    let receipts = changes().opened.into_iter().collect();
+    let entry = Entry::Dropped { epoch: Epoch(1), first_seq: Seq(2), last_seq: Seq(3) };
+    let kept = vec![Record { offset: Offset(1), next: Offset(4), entry }];
+    Mark { spool: [1; 16], epoch: Epoch(2), forgotten: Offset(1), kept, receipts, receipts_at: Offset(6) }
+}
+
+#[test]
+fn the_mark_is_laid_out_as_written_down() {
+    let bytes = small_mark().encode(&key(), [3; 32]).unwrap();
+    assert_eq!(hex(&bytes), include_str!("../../../golden/mark.v2.hex").trim());
+}
+
+/// The mark of the release that had no receipts.
+pub(super) fn mark_v1(mark: &Mark) -> Vec<u8> {
+    let mut out = b"fbspmrk\n\x01\x00\x40\x00".to_vec();
+    out.extend_from_slice(&mark.spool);
+    out.extend_from_slice(&[3; 32]);
+    out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+    let mut numbers = vec![mark.epoch.0, mark.forgotten.0];
+    for Record { offset, next, entry } in &mark.kept {
+        let Entry::Dropped { epoch, first_seq, last_seq } = entry else { panic!("{entry:?}") };
+        numbers.extend([offset.0, next.0, 0, epoch.0, first_seq.0, last_seq.0]);
+    }
+    let content: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+    let file_key = FileKey::derive(&key(), &[3; 32], b"forebay spool mark 1").unwrap();
+    let aad = out.clone();
+    file_key.seal([0; 12], &aad, &content, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn a_mark_of_the_last_release_has_no_receipts() {
+    let before = Mark { receipts: Default::default(), receipts_at: Offset(u64::MAX), ..small_mark() };
+    assert_eq!(Mark::decode(&mark_v1(&before), &key()), Ok(before));
 }
 
 #[test]
@@ -46,9 +121,9 @@ fn headers_tell_newer_wrong_and_damaged_apart() {
         assert_eq!(verdict(&good[..at], &key()), BadHeader::Damaged, "length {at}");
     }
     let mut newer = good[..good.len() - 4].to_vec();
-    newer[8] = 2;
+    newer[8] = 3;
     newer.extend_from_slice(&crc32c::crc32c(&newer).to_le_bytes());
-    assert_eq!(verdict(&newer, &key()), BadHeader::Newer(2));
+    assert_eq!(verdict(&newer, &key()), BadHeader::Newer(3));
 }
 
 #[test]
@@ -61,7 +136,7 @@ fn marks_keep_what_they_hold() {
         record(3, Entry::EpochEnd { epoch: Epoch(1), last: LastSeq::Unknown { at_least: Some(Seq(4)) } }),
     ];
     kept.extend([Damage::Record, Damage::Header, Damage::Missing, Damage::MarkLost].map(|why| record(4, damaged(why))));
-    let mark = Mark { spool: [1; 16], epoch: Epoch(2), forgotten: Offset(1), kept };
+    let mark = Mark { kept, ..small_mark() };
     let bytes = mark.encode(&key(), [3; 32]).unwrap();
     assert_eq!(Mark::decode(&bytes, &key()), Ok(mark));
     for at in 0..bytes.len() {
@@ -90,6 +165,30 @@ proptest! {
         let at = flip.index(frame.len());
         frame[at] ^= 1_u8 << bit;
         prop_assert!(cipher(first).open(&frame).is_none(), "bit {} of byte {}", bit, at);
+    }
+
+    #[test]
+    fn receipts_come_back(
+        ended in proptest::collection::btree_set((0_u8..3, proptest::collection::vec(any::<u8>(), 0..30)), 0..20),
+        opened in proptest::collection::btree_set((0_u8..3, proptest::collection::vec(any::<u8>(), 0..30)), 0..20),
+        batch in proptest::collection::vec(any::<u8>(), 0..50),
+    ) {
+        let list = |set: std::collections::BTreeSet<(u8, Vec<u8>)>| {
+            set.into_iter().map(|(owner, token)| receipt(owner, &token)).collect::<Vec<_>>()
+        };
+        let changes = ReceiptChanges { ended: list(ended), opened: list(opened) };
+        let mut content = Vec::new();
+        encode_changes(&changes, &mut content).unwrap();
+        content.extend_from_slice(&batch);
+        prop_assert_eq!(decode_changes(&content), Some((changes, &batch[..])));
+    }
+
+    #[test]
+    fn any_bytes_are_receipts_or_refused(content in proptest::collection::vec(any::<u8>(), 0..100)) {
+        if let Some((changes, rest)) = decode_changes(&content) {
+            prop_assert!(rest.len() <= content.len());
+            prop_assert!(changes.opened.len() * 2 <= content.len());
+        }
     }
 
     #[test]

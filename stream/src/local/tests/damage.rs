@@ -95,7 +95,7 @@ async fn every_flipped_byte_of_the_last_segment_is_reported() {
     }
 }
 
-fn flip(path: &Path, at: usize) {
+pub(super) fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 0x55;
     fs::write(path, bytes).unwrap();
@@ -176,11 +176,11 @@ async fn a_newer_segment_is_refused() {
     let (dir, ..) = three_batches().await;
     let path = segments(dir.path()).remove(0);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let checksum = crc32c::crc32c(&bytes[..HEADER_BYTES - 4]);
     bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let error = Spool::open(options(dir.path(), roomy())).await.unwrap_err();
     assert_eq!(error.kind(), forebay_schemas::ErrorKind::Fatal);
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(error.to_string().contains("version 3"), "{error}");
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::*;
-use crate::local::dir::OsMedium;
+use crate::{OpenReceipt, ReceiptChanges, local::dir::OsMedium};
 
 #[derive(Default)]
 struct Faults {
@@ -112,6 +112,27 @@ async fn remains_of_a_failed_write_are_never_read() {
         .unwrap();
     let found = all(&spool).await;
     assert_eq!(all(&open(crashed.path()).await).await[..found.len()], found);
+}
+
+#[tokio::test]
+async fn a_failed_write_opens_no_receipt_and_a_failed_mark_ends_none() {
+    let dir = TempDir::new().unwrap();
+    let (spool, faults) = faulty(dir.path()).await;
+    let receipt = |number: u8| OpenReceipt { owner: [1; 16], token: vec![number] };
+    let opening = |number| ReceiptChanges { ended: Vec::new(), opened: vec![receipt(number)] };
+    let open_now = || async { open(image(dir.path()).path()).await.opened().receipts.clone() };
+    let writer = spool.writer();
+    writer.append_with(readings(1, 1).unwrap(), opening(1)).await.unwrap();
+    faults.bad_syncs.store(1, SeqCst);
+    writer.append_with(readings(2, 1).unwrap(), opening(2)).await.unwrap_err();
+    writer.append_with(readings(2, 1).unwrap(), opening(3)).await.unwrap();
+    assert_eq!(open_now().await, [receipt(1), receipt(3)]);
+    faults.bad_syncs.store(1, SeqCst);
+    let error = writer.end_receipts(vec![receipt(1)]).await.unwrap_err();
+    assert_eq!(error.kind(), forebay_schemas::ErrorKind::Retry);
+    assert_eq!(open_now().await, [receipt(1), receipt(3)]);
+    writer.end_receipts(vec![receipt(1)]).await.unwrap();
+    assert_eq!(open_now().await, [receipt(3)]);
 }
 
 #[tokio::test(start_paused = true)]

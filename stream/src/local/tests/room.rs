@@ -10,7 +10,7 @@ fn tight(on_full: OnFull) -> Limits {
     Limits::new(BYTES_MAX, 1024, on_full).unwrap()
 }
 
-fn used(dir: &Path) -> u64 {
+pub(super) fn used(dir: &Path) -> u64 {
     segments(dir).iter().map(|path| fs::metadata(path).unwrap().len()).sum()
 }
 

@@ -1,5 +1,7 @@
 //! Every message once and in order, whatever the link and the gateway do: the intake between a model of a broker, which
-//! uses three packet ids again and again, and a gateway that answers late.
+//! uses three packet ids again and again, and a gateway that answers late, keeps receipts, and is killed.
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
@@ -17,6 +19,14 @@ enum Step {
     Break,
     Cut,
     Reconnect,
+    Kill(Killed),
+}
+
+/// When the process is killed: what is under way may be in the spool or not, and never in part.
+#[derive(Debug, Clone, Copy)]
+enum Killed {
+    BeforeSync,
+    AfterSync,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +37,13 @@ enum Link {
 }
 
 struct World<'r> {
+    rules: &'r Rules,
     intake: Intake<'r>,
     gateway: Receiver<Parcels>,
     unanswered: Option<Parcels>,
     stored: Vec<i64>,
+    /// The open receipts beside what is stored.
+    kept: BTreeSet<Token>,
     link: Link,
     in_flight: VecDeque<(u16, u64)>,
     queued: VecDeque<u64>,
@@ -38,6 +51,27 @@ struct World<'r> {
 }
 
 impl World<'_> {
+    fn store(&mut self, parcels: &Parcels) {
+        let (ended, messages) = messages(parcels);
+        for token in ended {
+            self.kept.remove(token);
+        }
+        self.kept.extend(messages.iter().filter_map(|message| message.token.clone()));
+        self.stored.extend(numbers(parcels));
+    }
+
+    /// Kills the process and starts it again; the link is down then.
+    fn restart(&mut self, killed: Killed) {
+        if let (Some(parcels), Killed::AfterSync) = (self.unanswered.take(), killed) {
+            self.store(&parcels);
+        }
+        let (outlet, gateway) = outlet(4);
+        let restored = self.kept.iter().map(|token| Restored { token: token.clone(), extent: Extent::Whole });
+        self.intake = Intake::new(outlet.with_restored(restored.collect()), self.rules, KEPT, 100);
+        self.gateway = gateway;
+        self.link = Link::Down;
+    }
+
     async fn step(&mut self, step: Step) {
         match (step, self.link) {
             (Step::Publish, _) => {
@@ -47,7 +81,7 @@ impl World<'_> {
             (Step::Poll, _) => self.poll().await,
             (Step::Answer, _) => {
                 if let Some(parcels) = self.unanswered.take() {
-                    self.stored.extend(numbers(&parcels));
+                    self.store(&parcels);
                     parcels.receipt.send(()).unwrap();
                 }
                 self.poll().await;
@@ -57,6 +91,7 @@ impl World<'_> {
                 self.intake.receipts.ping_answered();
             }
             (Step::Ping, Link::Broken) => self.intake.receipts.ping_sent(),
+            (Step::Kill(killed), _) => self.restart(killed),
             (Step::Break, Link::Up) => self.link = Link::Broken,
             (Step::Cut, Link::Up | Link::Broken) => {
                 self.link = Link::Down;
@@ -126,7 +161,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Ping),
         1 => Just(Step::Break),
         1 => Just(Step::Cut),
-        2 => Just(Step::Reconnect),
+        3 => Just(Step::Reconnect),
+        1 => Just(Step::Kill(Killed::BeforeSync)),
+        1 => Just(Step::Kill(Killed::AfterSync)),
     ];
     prop::collection::vec(step, 0..120)
 }
@@ -143,7 +180,9 @@ proptest! {
             let mut intake = Intake::new(outlet, &rules, KEPT, 100);
             intake.connected(false);
             let (unanswered, stored, in_flight, queued) = (None, Vec::new(), VecDeque::new(), VecDeque::new());
-            let mut world = World { intake, gateway, unanswered, stored, link: Link::Up, in_flight, queued, published: 0 };
+            let (rules, kept, link, published) = (&rules, BTreeSet::new(), Link::Up, 0);
+            let mut world =
+                World { rules, intake, gateway, unanswered, stored, kept, link, in_flight, queued, published };
             for step in steps {
                 world.step(step).await;
             }

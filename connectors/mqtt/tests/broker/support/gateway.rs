@@ -25,6 +25,8 @@ struct Seen {
     samples: Vec<Sample>,
     links: Vec<Option<String>>,
     largest: usize,
+    /// Receipts that the gateway need not keep any more.
+    ended: usize,
 }
 
 /// A connector at work, and the gateway behind it.
@@ -75,14 +77,17 @@ impl Gateway {
         let taker = tokio::spawn(async move {
             while let Some(Delivery { parcel, receipt }) = deliveries.recv().await {
                 match parcel {
-                    Parcel::Samples(samples) => {
+                    Parcel::Messages { ended, messages } => {
                         if answering.wait_for(|receipts| *receipts == Receipts::Given).await.is_err() {
                             return;
                         }
+                        let samples: Vec<_> = messages.into_iter().flat_map(|message| message.samples).collect();
                         let mut seen = taken.lock().unwrap();
                         seen.largest = seen.largest.max(samples.len());
                         seen.samples.extend(samples);
+                        seen.ended += ended.len();
                     }
+                    Parcel::Samples(_) => panic!("what comes from a broker comes as messages"),
                     Parcel::Link(change) => taken.lock().unwrap().links.push(change.down),
                 }
                 receipt.send(()).unwrap_or(());
@@ -103,6 +108,11 @@ impl Gateway {
     pub(crate) fn numbers(&self) -> Vec<i64> {
         let number = |sample: &Sample| if let Some(Value::I64(n)) = sample.value { Some(n) } else { None };
         self.seen.lock().unwrap().samples.iter().filter_map(number).collect()
+    }
+
+    /// Receipts that have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.seen.lock().unwrap().ended
     }
 
     /// Samples in the largest delivery.

@@ -23,7 +23,8 @@ struct State {
     cut: std::sync::Mutex<CancellationToken>,
 }
 
-/// Stands between connector and broker, counts PUBACKs, loses them when told to, and cuts.
+/// Stands between connector and broker, counts PUBACKs, loses them when told to, and cuts. What is sent behind a lost PUBACK is
+/// lost too, as on a broken link: a ping must not get through.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     state: Arc<State>,
@@ -83,6 +84,7 @@ async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<u64
 
 /// Packet by packet, until the client closes.
 async fn up(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &State) -> io::Result<()> {
+    let mut broken = false;
     while let Ok(first) = from.read_u8().await {
         let mut packet = vec![first];
         let (mut length, mut shift) = (0, 0);
@@ -102,7 +104,8 @@ async fn up(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &State) ->
         if is_puback {
             state.pubacks.fetch_add(1, Ordering::SeqCst);
         }
-        if !(is_puback && state.lose_pubacks.load(Ordering::SeqCst)) {
+        broken |= is_puback && state.lose_pubacks.load(Ordering::SeqCst);
+        if !broken {
             to.write_all(&packet).await?;
         }
     }

@@ -1,0 +1,82 @@
+//! Receipts as they are stored (E1): in the record of their readings, and in the mark.
+//!
+//! Layout of a list, little-endian: owners 4 · for each owner: owner 16 · receipts 4 · for each receipt: length 2 · token.
+//! A record of kind `Receipted` begins with two lists, the ended and the opened; its batch follows. The receipts open at
+//! a place of the log are those of the mark, changed by every record from the mark's place on.
+//! docs/adr/0005-receipts-in-records-and-mark.md says why.
+
+use std::collections::BTreeSet;
+
+use super::bytes::Fields;
+use crate::{OpenReceipt, ReceiptChanges, StreamError};
+
+/// What is open at one place of the log.
+pub(super) type Open = BTreeSet<OpenReceipt>;
+
+/// Ends and opens.
+pub(super) fn apply(open: &mut Open, changes: &ReceiptChanges) {
+    for ended in &changes.ended {
+        open.remove(ended);
+    }
+    open.extend(changes.opened.iter().cloned());
+}
+
+/// Appends the two lists of a record.
+pub(super) fn encode_changes(changes: &ReceiptChanges, out: &mut Vec<u8>) -> Result<(), StreamError> {
+    for list in [&changes.ended, &changes.opened] {
+        let list: BTreeSet<&OpenReceipt> = list.iter().collect();
+        encode(list.into_iter(), out)?;
+    }
+    Ok(())
+}
+
+/// The lists at the start of a record's content, and the bytes of its batch; `None` if they are none.
+pub(super) fn decode_changes(content: &[u8]) -> Option<(ReceiptChanges, &[u8])> {
+    let mut fields = Fields(content);
+    let ended = decode(&mut fields)?;
+    let opened = decode(&mut fields)?;
+    Some((ReceiptChanges { ended, opened }, fields.0))
+}
+
+/// Appends a list. `receipts` ascend.
+pub(super) fn encode<'a>(
+    receipts: impl Iterator<Item = &'a OpenReceipt>,
+    out: &mut Vec<u8>,
+) -> Result<(), StreamError> {
+    let receipts: Vec<&OpenReceipt> = receipts.collect();
+    let owners: Vec<_> = receipts.chunk_by(|one, other| one.owner == other.owner).collect();
+    put_count(owners.len(), out)?;
+    for receipts in owners {
+        out.extend(receipts.iter().take(1).flat_map(|first| first.owner));
+        put_count(receipts.len(), out)?;
+        for OpenReceipt { token, .. } in receipts {
+            let too_long = |_| StreamError::TooLarge {
+                found: token.len() as u64,
+                max: u64::from(u16::MAX),
+                unit: "bytes of a receipt",
+            };
+            out.extend_from_slice(&u16::try_from(token.len()).map_err(too_long)?.to_le_bytes());
+            out.extend_from_slice(token);
+        }
+    }
+    Ok(())
+}
+
+/// The list at the start of `fields`; `None` if it is none.
+pub(super) fn decode(fields: &mut Fields<'_>) -> Option<Vec<OpenReceipt>> {
+    let mut receipts = Vec::new();
+    for _ in 0..fields.u32()? {
+        let owner = fields.array()?;
+        for _ in 0..fields.u32()? {
+            let length = usize::from(fields.u16()?);
+            receipts.push(OpenReceipt { owner, token: fields.bytes(length)? });
+        }
+    }
+    Some(receipts)
+}
+
+fn put_count(count: usize, out: &mut Vec<u8>) -> Result<(), StreamError> {
+    let too_many = |_| StreamError::TooLarge { found: count as u64, max: u64::from(u32::MAX), unit: "receipts" };
+    out.extend_from_slice(&u32::try_from(count).map_err(too_many)?.to_le_bytes());
+    Ok(())
+}
