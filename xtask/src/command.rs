@@ -38,11 +38,3 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-/// Where cargo builds.
-pub(crate) fn target_dir() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => dir.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
-    }
-}
