@@ -43,7 +43,7 @@ fn python(script: &str) -> Command {
 
 fn configured(profile: &str) -> (Site, Broker) {
     let site = Site::new();
-    let broker = Broker::start(&site.path("mosquitto"));
+    let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0");
     site.configure(&format!(
         "[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"{DATA}\"\n\
          [lake]\ncommit_interval = \"200ms\"\nwindow = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"1s\"\n\
