@@ -2,9 +2,8 @@
 //! without its key.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-#![expect(unreachable_pub, reason = "the site is a module of this test alone")]
 
-#[allow(dead_code, reason = "each test needs a part of it")]
+#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 mod site;
 
 use std::{
@@ -43,7 +42,7 @@ fn python(script: &str) -> Command {
 
 fn configured(profile: &str) -> (Site, Broker) {
     let site = Site::new();
-    let broker = Broker::start(&site.path("mosquitto"));
+    let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0");
     site.configure(&format!(
         "[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"{DATA}\"\n\
          [lake]\ncommit_interval = \"200ms\"\nwindow = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"1s\"\n\

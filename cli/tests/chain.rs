@@ -12,5 +12,5 @@ mod kafka_broker;
 mod rig;
 #[path = "chain/row.rs"]
 mod row;
-#[allow(dead_code, reason = "the site serves other tests too")]
+#[allow(dead_code, unused_imports, reason = "the site serves other tests too")]
 mod site;

@@ -169,7 +169,7 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
 fn devices_are_read_while_the_lake_is_out_of_reach_from_the_first_start() {
     const NUMBERS: i64 = 100;
     let site = Site::new();
-    let broker = Broker::start(&site.path("mosquitto"));
+    let broker = Broker::start(MOSQUITTO);
     let store = Peer::start("lake/tests/s3/server.py", "plant");
     let link = Link::down_to(store.first_line.parse().unwrap());
     site.configure(&format!(

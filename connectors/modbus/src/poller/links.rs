@@ -17,14 +17,14 @@ pub(super) struct Links<'c> {
     outlet: Outlet,
     pub(super) backoff: Backoff,
     server: LinkState,
-    server_told: Told,
+    server_told: LinkTold,
     /// As `settings.units`.
     units: Vec<UnitLink>,
 }
 
 /// What the gateway was told last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum LinkTold {
     Nothing,
     Up,
     Down,
@@ -33,20 +33,20 @@ enum Told {
 #[derive(Debug, Clone)]
 struct UnitLink {
     state: LinkState,
-    told: Told,
+    told: LinkTold,
     /// When a unit that is down is asked again.
     rests_until: Option<Instant>,
 }
 
 impl<'c> Links<'c> {
     pub(super) fn new(settings: &'c Settings, outlet: Outlet) -> Self {
-        let unit = UnitLink { state: LinkState::Idle, told: Told::Nothing, rests_until: None };
+        let unit = UnitLink { state: LinkState::Idle, told: LinkTold::Nothing, rests_until: None };
         Self {
             settings,
             outlet,
             backoff: Backoff::default(),
             server: LinkState::Idle,
-            server_told: Told::Nothing,
+            server_told: LinkTold::Nothing,
             units: vec![unit; settings.units.len()],
         }
     }
@@ -60,9 +60,9 @@ impl<'c> Links<'c> {
     /// The server has answered.
     pub(super) async fn established(&mut self) -> Result<(), End> {
         self.server = self.server.clone().next(LinkEvent::Established)?;
-        if self.server_told != Told::Up {
+        if self.server_told != LinkTold::Up {
             self.outlet.link(LinkChange { device: None, down: None }).await?;
-            self.server_told = Told::Up;
+            self.server_told = LinkTold::Up;
         }
         Ok(())
     }
@@ -74,9 +74,9 @@ impl<'c> Links<'c> {
             // What is known of units is as old as the link; what was told of them still stands.
             (unit.state, unit.rests_until) = (LinkState::Idle, None);
         }
-        if self.server_told != Told::Down {
+        if self.server_told != LinkTold::Down {
             self.outlet.link(LinkChange { device: None, down: Some(reason.to_owned()) }).await?;
-            self.server_told = Told::Down;
+            self.server_told = LinkTold::Down;
         }
         Ok(self.server.failures())
     }
@@ -102,12 +102,12 @@ impl<'c> Links<'c> {
         }
         link.state = settled(&link.state, LinkEvent::Established)?;
         link.rests_until = None;
-        if link.told == Told::Down {
+        if link.told == LinkTold::Down {
             tracing::info!(server = %self.settings.server, unit = %configured.id, "unit answers again");
             for device in &configured.devices {
                 self.outlet.link(LinkChange { device: Some(device.clone()), down: None }).await?;
             }
-            link.told = Told::Up;
+            link.told = LinkTold::Up;
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl<'c> Links<'c> {
         let was_down = matches!(link.state, LinkState::Down { .. });
         link.state = settled(&link.state, LinkEvent::Lost(reason.to_owned()))?;
         link.rests_until = Some(Instant::now() + self.backoff.wait(link.state.failures(), uniform));
-        link.told = Told::Down;
+        link.told = LinkTold::Down;
         if !was_down {
             tracing::warn!(server = %self.settings.server, unit = %configured.id, reason, "unit is down, trying again");
             for device in &configured.devices {
