@@ -68,7 +68,7 @@ const TABLE: &[(Bad, Follows)] = &[
     (Bad::Frame("modbus-short"), Follows::BadReading("the reply to holding 0..=0 carries 0 values, 1 are due")),
     (Bad::Frame("opcua-http"), Follows::BadReading("chunk of 825110831 bytes: at most 65535 are agreed")),
     (Bad::Frame("opcua-huge"), Follows::BadReading("chunk of 4294967295 bytes: at most 65535 are agreed")),
-    (Bad::Frame("mqtt-http"), Follows::BadReading("answers CONNECT with something else than CONNACK: is this an MQTT port?")),
+    (Bad::Frame("mqtt-http"), Follows::BadReading("answers CONNECT with another packet than CONNACK: is this an MQTT port?")),
     (Bad::Frame("mqtt-endless"), Follows::BadReading("length is malformed: is this an MQTT port?")),
 
     (Bad::Payload(b"{\"v\": "), Follows::BadReading("the payload is not JSON: EOF while parsing")),

@@ -25,7 +25,7 @@ use crate::{
 
 /// The packet type of CONNACK (MQTT 5.0, section 2.1.2).
 const CONNACK: u8 = 2;
-const NO_CONNACK: &str = "the broker answers CONNECT with something else than CONNACK: is this an MQTT port?";
+const NO_CONNACK: &str = "the broker answers CONNECT with another packet than CONNACK: is this an MQTT port?";
 /// Bytes of a PUBLISH besides its payload: a topic of up to 64 KiB, and properties.
 const PUBLISH_HEAD_BYTES_MAX: usize = 192 * 1024;
 /// Bytes read at a time.
