@@ -4,7 +4,7 @@
 //! device with tags on several units has no link of its own: the tags of a unit that is down are told of one by one, as
 //! bad samples at each attempt.
 
-use forebay_connectors::{Backoff, LinkChange, LinkEvent, LinkState, Outlet, RuleId, Sample, Told};
+use forebay_connectors::{Backoff, LinkChange, LinkEvent, LinkState, Outlet, RuleId, Sample};
 use forebay_schemas::Status;
 use tokio::time::Instant;
 
@@ -152,6 +152,6 @@ pub(super) fn bad(place: usize, tag: &Tag, status: Status) -> Sample {
         value: None,
         unit: None,
         status,
-        told: Told::Anew,
+        told: forebay_connectors::Told::Anew,
     }
 }
