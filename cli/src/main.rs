@@ -81,7 +81,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let place = Place::find(args.config, args.data_dir.clone())?;
     // These two say themselves what is logged.
     if !matches!(args.verb, Verb::Run(_) | Verb::Demo(_)) {
-        log::start("");
+        log::start(&format!(",{}", registry::QUIET));
     }
     match args.verb {
         Verb::Demo(demo) => verbs::demo::run(args.data_dir, demo).await,
@@ -106,14 +106,16 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The chain of causes, without those that the one before has told already: DataFusion's messages hold their sources'.
+/// The chain of causes, each by its first line, for behind it may be a backtrace; without those that the one before has told
+/// already: DataFusion's messages hold their sources'.
 fn told_once(error: &anyhow::Error) -> String {
     let mut told = error.to_string();
     let mut last = told.clone();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !last.contains(&cause) {
+        let cause = cause.lines().next().unwrap_or_default();
+        if !last.contains(cause) {
             told = format!("{told}: {cause}");
-            last = cause;
+            last = cause.to_owned();
         }
     }
     told

@@ -28,7 +28,7 @@ pub enum LakeError {
     #[error("object store: {0}")]
     Store(#[from] object_store::Error),
     /// The Delta log could not be read or written.
-    #[error("table {table}: {source}")]
+    #[error("table {table}: {}", delta_told(source))]
     Delta {
         /// The table.
         table: &'static str,
@@ -150,4 +150,14 @@ impl LakeError {
     pub fn is_of_a_key(&self) -> bool {
         matches!(self, Self::Key(_) | Self::File(_))
     }
+}
+
+/// What the Delta library says, without the backtrace that it may carry, and the way out where there is one.
+fn delta_told(source: &deltalake_core::DeltaTableError) -> String {
+    let text = source.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    if first.contains("Json error") {
+        return format!("{first}: an entry in its _delta_log is damaged: bring it back from a copy of the lake");
+    }
+    first.to_owned()
 }

@@ -14,9 +14,11 @@ use uuid::Uuid;
 use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
     file_stats::{FileStats, TagSeal},
-    keys::{FileKeyring, KeyDecrypter, KeyEncrypter, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name},
+    keys::{
+        FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name,
+    },
     parquet_file::{FileLayout, Profile, write_file},
-    writer::data_path,
+    writer::{data_path, is_sealed, keks},
 };
 
 /// Whether the tables' files are sealed.
@@ -54,7 +56,7 @@ impl LakeWriter {
     /// Opens every table, creating those that are missing.
     ///
     /// # Errors
-    /// As [`Lake::table`], and when the keyring lacks its secrets.
+    /// As [`Lake::table`]; when the keyring lacks its secrets, and [`KeyError::WrongKey`] when the lake is another's.
     pub async fn open(
         lake: &Lake,
         keyring: Arc<FileKeyring>,
@@ -69,7 +71,25 @@ impl LakeWriter {
         let provider: Arc<dyn KeyProvider> = keyring.clone();
         let encrypter = KeyEncrypter::new(provider, random.clone());
         let tag_seal = TagSeal::new(|name| keyring.derived(name))?;
-        Ok(Self { tables, keeper, keyring, encrypter, tag_seal, sealed, random })
+        let writer = Self { tables, keeper, keyring, encrypter, tag_seal, sealed, random };
+        writer.check_keyring().await?;
+        Ok(writer)
+    }
+
+    /// Files of two keyrings in one lake could not be read together by anyone: a file of each table is asked whether this
+    /// keyring opens it. One whose master key is not here at all tells nothing: it may have been destroyed on purpose.
+    async fn check_keyring(&self) -> Result<(), LakeError> {
+        let decrypter = self.decrypter();
+        for table in self.tables.values() {
+            let files = table.snapshot().await?.files();
+            let Some(add) = files.iter().find(|add| is_sealed(add)) else { continue };
+            for kek in keks(table.schema(), add)? {
+                if let Err(error @ KeyError::WrongKey { .. }) = decrypter.prepare(std::slice::from_ref(&kek)).await {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All tables.

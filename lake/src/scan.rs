@@ -57,6 +57,29 @@ pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Res
     Ok(context)
 }
 
+/// What the scans of a query have read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScanCost {
+    /// Data files that were opened.
+    pub files: usize,
+    /// Bytes of their columns that were fetched.
+    pub bytes: usize,
+}
+
+impl ScanCost {
+    /// Of a plan that has been run to its end.
+    pub fn of(plan: &dyn ExecutionPlan) -> Self {
+        let own = plan.metrics();
+        let sum = |name| own.as_ref().and_then(|own| own.sum_by_name(name)).map_or(0, |sum| sum.as_usize());
+        let mut cost = Self { files: sum("files_opened"), bytes: sum("bytes_scanned") };
+        for child in plan.children() {
+            let Self { files, bytes } = Self::of(child.as_ref());
+            cost = Self { files: cost.files + files, bytes: cost.bytes + bytes };
+        }
+        cost
+    }
+}
+
 fn store_url(table: &Table) -> ObjectStoreUrl {
     // A table's name is a constant of lower-case letters: always a valid host.
     ObjectStoreUrl::parse(format!("forebay://{}", table.name)).unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
@@ -147,10 +170,11 @@ impl TableProvider for DeltaScan {
         let schema = TableSchema::builder(file_schema(self.table))
             .with_table_partition_cols(arrow_fields(self.table.partition_columns()))
             .build();
+        let readers = CheckedFactory::new(self.table.name, self.store.clone(), self.decrypter.clone());
         let source = ParquetSource::new(schema)
             .with_pushdown_filters(true)
             .with_enable_page_index(true)
-            .with_parquet_file_reader_factory(Arc::new(CheckedFactory::new(self.store.clone(), self.decrypter.clone())))
+            .with_parquet_file_reader_factory(Arc::new(readers))
             .with_encryption_factory(Arc::new(Decryption(self.decrypter.clone())));
         let lanes = session.config().target_partitions().max(1);
         let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); lanes.min(kept.len().max(1))];

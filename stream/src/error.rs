@@ -21,7 +21,7 @@ pub enum StreamError {
         source: Arc<io::Error>,
     },
     /// Sealed with another key; nothing was changed.
-    #[error("{path} was sealed with another key")]
+    #[error("{path} was sealed with another key: bring back the keyring that the spool was made with")]
     WrongKey {
         /// The file.
         path: PathBuf,

@@ -2,10 +2,11 @@
 
 use std::{io, process::ExitCode};
 
+use anyhow::anyhow;
 use arrow::{array::RecordBatch, csv, datatypes::SchemaRef, json, util::pretty};
 use clap::ValueEnum;
-use datafusion::execution::context::SQLOptions;
-use futures::TryStreamExt as _;
+use datafusion::{error::DataFusionError, execution::context::SQLOptions, physical_plan::collect};
+use forebay_lake::ScanCost;
 use parquet::arrow::ArrowWriter;
 
 use crate::{config::Config, place::Place, store::Store};
@@ -17,6 +18,9 @@ pub(crate) struct Args {
     /// How to print the rows.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Say on stderr how many data files were opened and how much was read of them; EXPLAIN ANALYZE says more.
+    #[arg(long)]
+    stats: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -35,11 +39,24 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let reader = Store::of(&Config::load(place)?)?.reader().await?;
     let context = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
     let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let rows = context.sql_with_options(&args.sql, reading_only).await?;
+    let rows = context.sql_with_options(&args.sql, reading_only).await.map_err(planning)?;
     let schema: SchemaRef = rows.schema().inner().clone();
-    let batches: Vec<RecordBatch> = rows.execute_stream().await?.try_collect().await?;
+    let plan = rows.create_physical_plan().await?;
+    let batches: Vec<RecordBatch> = collect(plan.clone(), context.task_ctx()).await?;
     print(args.format, schema, &batches)?;
+    if args.stats {
+        let ScanCost { files, bytes } = ScanCost::of(plan.as_ref());
+        eprintln!("{files} data files opened, {bytes} bytes of their columns read");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// DataFusion's own message shows the parser's as a debugger would, beside the parser's own.
+fn planning(error: DataFusionError) -> anyhow::Error {
+    match error.find_root() {
+        DataFusionError::SQL(parser, _) => anyhow!("{parser}"),
+        _ => error.into(),
+    }
 }
 
 fn print(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {

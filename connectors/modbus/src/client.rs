@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     exception::Exception,
     plan::{Read, Register},
-    transport::{Ended, Transport},
+    transport::{Seen, Transport},
     unit::UnitId,
 };
 
@@ -53,6 +53,9 @@ pub(crate) enum Fault {
     /// Nothing whole has come in time.
     #[error("no answer from unit {0} within {1:?}")]
     Silent(UnitId, Duration),
+    /// Something has come, and no reply was in it.
+    #[error("what came from unit {0} within {1:?} is no whole Modbus reply: is this a Modbus TCP port?")]
+    Noise(UnitId, Duration),
     /// There is no connection.
     #[error("{0}")]
     Closed(String),
@@ -67,7 +70,7 @@ pub(crate) enum Fault {
 /// One connection.
 pub(crate) struct Client {
     context: Context,
-    ended: Ended,
+    seen: Seen,
     limit: Duration,
     stop: CancellationToken,
     /// Whether it has ever answered.
@@ -84,8 +87,8 @@ impl Client {
             Some(Ok(dialled)) => dialled.and_then(|stream| stream.set_nodelay(true).map(|()| stream)),
         };
         let stream = stream.map_err(|error| Fault::Closed(format!("cannot connect to {server}: {error}")))?;
-        let (transport, ended) = Transport::new(stream);
-        Ok(Self { context: tcp::attach(transport), ended, limit, stop: stop.clone(), has_answered: false })
+        let (transport, seen) = Transport::new(stream);
+        Ok(Self { context: tcp::attach(transport), seen, limit, stop: stop.clone(), has_answered: false })
     }
 
     /// Asks one unit.
@@ -97,9 +100,11 @@ impl Client {
             Register::Input => Request::ReadInputRegisters(read.first, read.count),
         };
         self.context.set_slave(Slave(unit.0));
+        self.seen.asked();
         let call = timeout(self.limit, self.context.call(request));
         let data = match self.stop.run_until_cancelled(call).await {
             None => return Err(Fault::Stopped),
+            Some(Err(_)) if self.seen.has_heard() => return Err(Fault::Noise(unit, self.limit)),
             Some(Err(_)) => return Err(Fault::Silent(unit, self.limit)),
             Some(Ok(Ok(Ok(response)))) => checked(response, read)?,
             Some(Ok(Ok(Err(code)))) => {
@@ -128,7 +133,7 @@ impl Client {
             Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
                 Fault::Garbled(format!("the reply is not one to function {request}"))
             }
-            Error::Transport(_) if self.ended.is_set() => Fault::Closed("the server closed the connection".into()),
+            Error::Transport(_) if self.seen.has_ended() => Fault::Closed("the server closed the connection".into()),
             Error::Transport(error) => match error.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                     Fault::Garbled(format!("the reply is malformed: {error}"))

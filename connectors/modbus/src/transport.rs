@@ -1,7 +1,8 @@
-//! A TCP stream that remembers whether its peer has closed it.
+//! A TCP stream that remembers whether its peer has closed it, and whether anything has come.
 //!
-//! tokio-modbus answers the end of a stream with whatever the thread's last system error happened to be; this tells it
-//! from a real error. Nothing else is done to the bytes.
+//! tokio-modbus answers the end of a stream with whatever the thread's last system error happened to be, and it waits for
+//! more behind bytes that are no reply; this tells those from a real error and from silence. Nothing else is done to the
+//! bytes.
 
 use std::{
     fmt, io,
@@ -18,26 +19,43 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Whether the peer has closed the stream.
+/// What has been seen of the peer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ended(Arc<AtomicBool>);
+pub(crate) struct Seen(Arc<Flags>);
 
-impl Ended {
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+#[derive(Debug, Default)]
+struct Flags {
+    ended: AtomicBool,
+    heard: AtomicBool,
+}
+
+impl Seen {
+    /// Whether the peer has closed the stream.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Relaxed)
+    }
+
+    /// A request goes out: what came before is none of its reply.
+    pub(crate) fn asked(&self) {
+        self.0.heard.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether any byte has come since the last request.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.0.heard.load(Ordering::Relaxed)
     }
 }
 
 /// The stream.
 pub(crate) struct Transport {
     stream: TcpStream,
-    ended: Ended,
+    seen: Seen,
 }
 
 impl Transport {
-    pub(crate) fn new(stream: TcpStream) -> (Self, Ended) {
-        let ended = Ended::default();
-        (Self { stream, ended: ended.clone() }, ended)
+    pub(crate) fn new(stream: TcpStream) -> (Self, Seen) {
+        let seen = Seen::default();
+        (Self { stream, seen: seen.clone() }, seen)
     }
 }
 
@@ -51,8 +69,9 @@ impl AsyncRead for Transport {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (filled, room) = (buf.filled().len(), buf.remaining());
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if matches!(polled, Poll::Ready(Ok(()))) && room > 0 && buf.filled().len() == filled {
-            self.ended.0.store(true, Ordering::Relaxed);
+        if matches!(polled, Poll::Ready(Ok(()))) && room > 0 {
+            let flag = if buf.filled().len() == filled { &self.seen.0.ended } else { &self.seen.0.heard };
+            flag.store(true, Ordering::Relaxed);
         }
         polled
     }

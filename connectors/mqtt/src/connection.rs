@@ -23,6 +23,9 @@ use crate::{
     receipts::PacketId,
 };
 
+/// The packet type of CONNACK (MQTT 5.0, section 2.1.2).
+const CONNACK: u8 = 2;
+const NO_CONNACK: &str = "the broker answers CONNECT with another packet than CONNACK: is this an MQTT port?";
 /// Bytes of a PUBLISH besides its payload: a topic of up to 64 KiB, and properties.
 const PUBLISH_HEAD_BYTES_MAX: usize = 192 * 1024;
 /// Bytes read at a time.
@@ -147,7 +150,11 @@ impl<'c, 'r> Connection<'c, 'r> {
         let connack = loop {
             match self.next_packet()? {
                 Some(Incoming::ConnAck(connack)) => break connack,
-                Some(_) => return Err("the broker answers CONNECT with another packet than CONNACK".to_owned()),
+                Some(_) => return Err(NO_CONNACK.to_owned()),
+                // Another server's text may look like the beginning of a packet that never ends.
+                None if self.framer.arrived.first().is_some_and(|first| first >> 4 != CONNACK) => {
+                    return Err(NO_CONNACK.to_owned());
+                }
                 None => read(&mut self.reader, &mut self.framer).await.map_err(|error| lost(&error)).map(drop)?,
             }
         };

@@ -51,6 +51,8 @@ for line in sys.stdin:
     payloads = command.get("payloads")
     if payloads is None:
         payloads = ["x" * command["bytes"]] if "bytes" in command else []
+    if "hex" in command:
+        payloads = [bytes.fromhex(text) for text in command["hex"]]
     if "first" in command:
         payloads = [json.dumps({"v": n}) for n in range(command["first"], command["last"] + 1)]
     sent = []

@@ -69,7 +69,10 @@ pub enum KeyError {
         keyring: String,
     },
     /// A wrapped key does not open: another key, or damaged bytes.
-    #[error("a key wrapped under {under} does not open: it was wrapped under another key, or is damaged")]
+    #[error(
+        "a key wrapped under {under} does not open: it was wrapped under another key, or is damaged; is this the keyring \
+         that the lake was made with?"
+    )]
     WrongKey {
         /// The wrapping key's id.
         under: String,

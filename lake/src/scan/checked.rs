@@ -1,7 +1,8 @@
 //! Reading a sealed file through DataFusion only if it is sealed and all its keys are there.
 //!
 //! Given decryption keys, parquet still opens a clear file, so someone with the store but without keys could slip one
-//! in; and it forgets that a column's key could not be had. Both are refused here, before a row is read.
+//! in; and it forgets that a column's key could not be had. Both are refused here, before a row is read. Whatever is wrong
+//! with a file is told with its table and its path.
 
 use std::{ops::Range, sync::Arc};
 
@@ -23,6 +24,7 @@ use parquet::{
 };
 
 use crate::{
+    LakeError,
     keys::KeyDecrypter,
     parquet_file::{FileError, check_keys},
 };
@@ -30,13 +32,14 @@ use crate::{
 /// Makes readers that check what they open.
 #[derive(Debug)]
 pub(super) struct CheckedFactory {
+    table: &'static str,
     inner: DefaultParquetFileReaderFactory,
     decrypter: Arc<KeyDecrypter>,
 }
 
 impl CheckedFactory {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, decrypter: Arc<KeyDecrypter>) -> Self {
-        Self { inner: DefaultParquetFileReaderFactory::new(store), decrypter }
+    pub(super) fn new(table: &'static str, store: Arc<dyn ObjectStore>, decrypter: Arc<KeyDecrypter>) -> Self {
+        Self { table, inner: DefaultParquetFileReaderFactory::new(store), decrypter }
     }
 }
 
@@ -52,16 +55,23 @@ impl ParquetFileReaderFactory for CheckedFactory {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let must_be_sealed = file.extension::<MustBeSealed>().is_some();
+        let must_be_sealed = file.extension::<MustBeSealed>().copied();
+        let path = file.object_meta.location.to_string();
         let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
-        Ok(match must_be_sealed {
-            true => Box::new(CheckedReader { inner, decrypter: self.decrypter.clone() }),
-            false => inner,
-        })
+        Ok(Box::new(CheckedReader {
+            table: self.table,
+            path,
+            must_be_sealed,
+            inner,
+            decrypter: self.decrypter.clone(),
+        }))
     }
 }
 
 struct CheckedReader {
+    table: &'static str,
+    path: String,
+    must_be_sealed: Option<MustBeSealed>,
     inner: Box<dyn AsyncFileReader + Send>,
     decrypter: Arc<KeyDecrypter>,
 }
@@ -80,13 +90,28 @@ impl AsyncFileReader for CheckedReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         Box::pin(async move {
-            let metadata = self.inner.get_metadata(options).await?;
+            self.metadata(options).await.map_err(|error| {
+                let why = format!("{error}; `forebay verify` tells whether it is the file that was committed");
+                let (table, path) = (self.table, self.path.clone());
+                ParquetError::External(Box::new(LakeError::Damaged { table, path, why }))
+            })
+        })
+    }
+}
+
+impl CheckedReader {
+    async fn metadata(
+        &mut self,
+        options: Option<&ArrowReaderOptions>,
+    ) -> parquet::errors::Result<Arc<ParquetMetaData>> {
+        let metadata = self.inner.get_metadata(options).await?;
+        if let Some(MustBeSealed) = self.must_be_sealed {
             let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
             if columns.any(|column| column.crypto_metadata().is_none()) {
                 return Err(ParquetError::External(Box::new(FileError::NotSealed)));
             }
             check_keys(&metadata, &self.decrypter).map_err(|error| ParquetError::External(Box::new(error)))?;
-            Ok(metadata)
-        })
+        }
+        Ok(metadata)
     }
 }

@@ -228,12 +228,13 @@ async fn no_broken_reply_reaches_a_tag() {
     let foreign = Some("the reply belongs to another request");
     let malformed = Some("the reply is malformed");
     let silent = Some("no answer from unit 1 within 500ms");
+    let noise = Some("what came from unit 1 within 500ms is no whole Modbus reply: is this a Modbus TCP port?");
     tasks.spawn(check("fewer registers", Some("carries 0 values, 1 are due"), |asked| Deed::Send(asked.reply_of(0))));
     tasks.spawn(check("more registers", Some("carries 2 values, 1 are due"), |asked| Deed::Send(asked.reply_of(2))));
     tasks.spawn(check("byte count too high", malformed, |asked| changed(asked, |bytes| bytes[8] = 4)));
     tasks.spawn(check("byte count too low", malformed, |asked| changed(asked, |bytes| bytes[8] = 0)));
     tasks.spawn(check("odd byte count", malformed, |asked| changed(asked, |bytes| bytes[8] = 1)));
-    tasks.spawn(check("length beyond the frame", silent, |asked| changed(asked, |bytes| bytes[4] = 0xff)));
+    tasks.spawn(check("length beyond the frame", noise, |asked| changed(asked, |bytes| bytes[4] = 0xff)));
     tasks.spawn(check("length short of the frame", malformed, |asked| changed(asked, |bytes| bytes[5] -= 1)));
     tasks.spawn(check("no length", malformed, |asked| changed(asked, |bytes| bytes[5] = 0)));
     tasks.spawn(check("no body", malformed, |asked| Deed::Send(asked.frame(&[]))));
@@ -246,11 +247,11 @@ async fn no_broken_reply_reaches_a_tag() {
         Deed::Send(asked.frame(&[0x84, 2]))
     }));
     tasks.spawn(check("exception without a code", malformed, |asked| Deed::Send(asked.frame(&[0x83]))));
-    tasks.spawn(check("another protocol, of no end", silent, |_| {
+    tasks.spawn(check("another protocol, of no end", noise, |_| {
         Deed::Send(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())
     }));
-    tasks.spawn(check("half a reply, then silence", silent, |asked| Deed::Send(asked.honest()[..9].to_vec())));
-    tasks.spawn(check("slow drip", silent, |asked| Deed::Drip(asked.honest(), Duration::from_millis(100))));
+    tasks.spawn(check("half a reply, then silence", noise, |asked| Deed::Send(asked.honest()[..9].to_vec())));
+    tasks.spawn(check("slow drip", noise, |asked| Deed::Drip(asked.honest(), Duration::from_millis(100))));
     tasks.spawn(check("late", silent, |asked| Deed::Later(asked.honest(), Duration::from_millis(700))));
     tasks.spawn(check("nothing", silent, |_| Deed::Nothing));
     tasks.spawn(check("closed", Some("the server closed the connection"), |_| Deed::Close(Vec::new())));

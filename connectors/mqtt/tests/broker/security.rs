@@ -101,7 +101,7 @@ async fn scripted(replies: &'static [&'static [u8]]) -> (u16, JoinHandle<()>) {
 async fn a_broker_that_misbehaves_is_named_and_left() {
     const CONNACK: &[u8] = &[0x20, 3, 0, 0, 0];
     let table: [(&'static [&'static [u8]], &str); 9] = [
-        (&[b"HTTP/1.1 400 Bad Request\r\n\r\n                                                                        "], "packet"),
+        (&[b"HTTP/1.1 400 Bad Request\r\n\r\n"], "another packet than CONNACK: is this an MQTT port?"),
         (&[&[0x20, 0xff, 0xff, 0xff, 0xff, 0x7f]], "length is malformed"),
         (&[&[0x20, 3, 0, 0x86, 0]], "bad user name or password (code 134)"),
         (&[&[0x20, 2, 0, 1]], "set version = 4"),

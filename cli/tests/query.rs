@@ -1,0 +1,136 @@
+//! Recorded data through `import` and `query`: the answers are what the files hold, and an hour costs an hour's files.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+#![expect(unreachable_pub, reason = "the site is a module of this test alone")]
+
+#[allow(dead_code, reason = "each test needs a part of it")]
+mod site;
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+};
+
+use flate2::read::GzDecoder;
+use site::{Site, text};
+
+/// Recordings: the file, the device that it is imported as, its column of times.
+const RECORDINGS: [(&str, &str, &str); 3] = [
+    ("jobs/predictive_maintenance/tests/data/machine_temperature_system_failure.csv.gz", "machine", "timestamp"),
+    ("jobs/predictive_maintenance/tests/data/ambient_temperature_system_failure.csv.gz", "office", "timestamp"),
+    ("jobs/grid/tests/data/feeder_287.csv.gz", "feeder-287", "index"),
+];
+
+const COUNTS: &str = "select device, tag, count(*), avg(value) from readings group by 1,2";
+
+/// A file of the workspace, read where it lies.
+fn recording(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(file)
+}
+
+fn with_recordings() -> Site {
+    let site = Site::new();
+    site.configure("[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"data\"\n");
+    for (file, device, time) in RECORDINGS {
+        let file = recording(file);
+        let imported = site.forebay(&["import", file.to_str().unwrap(), "--device", device, "--time", time]);
+        assert!(imported.status.success(), "{}", text(&imported.stderr));
+    }
+    site
+}
+
+/// By device and tag, how many values a recording holds and their sum: each cell but the time's.
+fn counted(file: &str, device: &str) -> BTreeMap<(String, String), (u64, f64)> {
+    let lines = BufReader::new(GzDecoder::new(File::open(recording(file)).unwrap())).lines().map(Result::unwrap);
+    let mut rows = lines.map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let header = rows.next().unwrap();
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        for (tag, cell) in header.iter().zip(&row).skip(1).filter(|(_, cell)| !cell.is_empty()) {
+            let (count, sum) = counts.entry((device.to_owned(), tag.clone())).or_insert((0, 0.0));
+            *count += 1;
+            *sum += cell.parse::<f64>().unwrap();
+        }
+    }
+    counts
+}
+
+#[test]
+fn counts_and_means_are_those_of_the_imported_files() {
+    let site = with_recordings();
+    let mut expected = BTreeMap::new();
+    for (file, device, _) in RECORDINGS {
+        expected.append(&mut counted(file, device));
+    }
+    assert!(expected.len() >= 3 && expected.values().all(|(count, _)| *count > 5_000), "{expected:?}");
+    let rows = site.rows(COUNTS);
+    assert_eq!(rows.len(), expected.len(), "{rows:?}");
+    for row in rows {
+        let cells: Vec<&str> = row.split(',').collect();
+        let [device, tag, count, mean] = cells[..] else { panic!("{row}") };
+        let (expected_count, sum) = expected[&(device.to_owned(), tag.to_owned())];
+        assert_eq!(count.parse(), Ok(expected_count), "{row}");
+        let (mean, expected_mean) = (mean.parse::<f64>().unwrap(), sum / expected_count as f64);
+        // Sums in another order differ in their last bits.
+        assert!((mean - expected_mean).abs() <= 1e-12 * expected_mean.abs(), "{row}: {expected_mean}");
+    }
+}
+
+/// Data files by the day of their folder.
+fn files_by_date(site: &Site) -> BTreeMap<String, Vec<PathBuf>> {
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let mut folders = vec![site.path("data/lake/readings")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let date = path.parent().and_then(|parent| parent.file_name()?.to_str()?.strip_prefix("date="));
+            match date {
+                Some(date) => found.entry(date.to_owned()).or_default().push(path.clone()),
+                None if path.is_dir() && !path.ends_with("_delta_log") => folders.push(path),
+                None => {}
+            }
+        }
+    }
+    found
+}
+
+/// The answer as CSV, and what it cost: files and bytes.
+fn costly(site: &Site, sql: &str) -> (String, usize, u64) {
+    let asked = site.forebay(&["query", "--stats", "--format", "csv", sql]);
+    let said = text(&asked.stderr);
+    assert!(asked.status.success(), "{said}");
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let [files, "data", "files", "opened,", bytes, "bytes", ..] = words[..] else { panic!("{said}") };
+    (text(&asked.stdout), files.parse().unwrap(), bytes.parse().unwrap())
+}
+
+#[test]
+fn a_query_for_one_hour_opens_only_the_files_that_it_needs() {
+    let site = with_recordings();
+    let files = files_by_date(&site);
+    let total: usize = files.values().map(Vec::len).sum();
+    assert!(total > 150, "the recordings last for months: {total} files");
+
+    let hour = "select count(*), avg(value) from readings \
+                where event_time >= '2014-01-15T10:00:00Z' and event_time < '2014-01-15T11:00:00Z' and device = 'machine'";
+    let day = &files["2014-01-15"];
+    let day_bytes: u64 = day.iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    let (answer, opened, bytes) = costly(&site, hour);
+    // Every five minutes.
+    assert!(answer.lines().nth(1).unwrap().starts_with("12,"), "{answer}");
+    assert!((1..=day.len()).contains(&opened), "{opened} files opened of the day's {}", day.len());
+    assert!((1..=day_bytes).contains(&bytes), "{bytes} bytes read of the day's {day_bytes}");
+
+    let (_, all_opened, all_bytes) = costly(&site, COUNTS);
+    // A file that is read by two cores is opened by each.
+    assert!(all_opened >= total, "{all_opened} files opened of {total}");
+    assert!(all_bytes > 50 * bytes, "{all_bytes} bytes for everything, {bytes} for an hour");
+
+    // The files of no other day are needed, whatever is in them.
+    for file in files.iter().filter(|(date, _)| *date != "2014-01-15").flat_map(|(_, files)| files) {
+        fs::write(file, "not to be opened").unwrap();
+    }
+    assert_eq!(costly(&site, hour), (answer, opened, bytes));
+    assert!(!site.forebay(&["query", COUNTS]).status.success());
+}
