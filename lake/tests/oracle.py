@@ -82,9 +82,13 @@ def active_files(files, table):
     return version, active
 
 
+def path_of(table, add):
+    """A path in the log is URI-encoded."""
+    return f"{table}/{urllib.parse.unquote(add['path'])}"
+
+
 def rows_of(files, table, add, keyring, columns):
-    # A path in the log is URI-encoded.
-    path = f"{table}/{urllib.parse.unquote(add['path'])}"
+    path = path_of(table, add)
     factory = pe.CryptoFactory(lambda config: keyring)
     keys = factory.file_decryption_properties(pe.KmsConnectionConfig())
     data = io.BytesIO(read(files, path))
@@ -97,13 +101,17 @@ def rows_of(files, table, add, keyring, columns):
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser()
+def add_place_options(parser):
     parser.add_argument("table")
     parser.add_argument("keyring")
-    parser.add_argument("--values")
     parser.add_argument("--s3-endpoint")
     parser.add_argument("--s3-region", default="us-east-1")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    add_place_options(parser)
+    parser.add_argument("--values")
     arguments = parser.parse_args()
 
     files, table = open_place(arguments)
