@@ -70,12 +70,13 @@ impl Task {
 
     /// Has another process do it.
     pub(crate) async fn ask<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        let task = serde_json::to_string(self)?;
         let mut asked = Command::new(std::env::current_exe()?);
-        asked.arg("measure").arg(serde_json::to_string(self)?).stderr(Stdio::inherit()).kill_on_drop(true);
+        asked.arg("measure").arg(&task).stderr(Stdio::inherit()).kill_on_drop(true);
         let answered = timeout(MEASURE_MAX, asked.output()).await;
-        let output = answered.with_context(|| format!("no answer within {MEASURE_MAX:?}: {self:?}"))??;
+        let output = answered.with_context(|| format!("no answer within {MEASURE_MAX:?}: {task}"))??;
         if !output.status.success() {
-            bail!("{self:?} failed: {}", output.status);
+            bail!("{task} failed: {}", output.status);
         }
         serde_json::from_slice(&output.stdout).context("what a measurement answers")
     }
