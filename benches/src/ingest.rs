@@ -90,7 +90,7 @@ fn location(place: &Place) -> anyhow::Result<Location> {
     Ok(match place {
         Place::Folder(folder) => Location::Folder(folder.clone()),
         Place::Bucket { endpoint, name, folder } => Location::S3(Box::new(S3Settings {
-            endpoint: Some(endpoint.clone()),
+            endpoint: Some(endpoint.parse()?),
             credentials: Some(S3Credentials::new("forebay", "bench")),
             allow_http: true,
             ..S3Settings::from_url(&format!("s3://{name}/{folder}").parse()?)?

@@ -157,9 +157,11 @@ impl Rig {
         let folder = self.fresh()?;
         let unique = folder.path().file_name().unwrap_or_default().to_string_lossy();
         let place = |name: &str| match lake {
-            "s3" => {
-                Place::Bucket { endpoint: self.moto.url(), name: BUCKET.to_owned(), folder: format!("{unique}/{name}") }
-            }
+            "s3" => Place::Bucket {
+                endpoint: self.moto.url().into(),
+                name: BUCKET.to_owned(),
+                folder: format!("{unique}/{name}"),
+            },
             _ => Place::Folder(folder.path().join(name)),
         };
         let task = Task::Ingest {

@@ -5,7 +5,6 @@ use std::{path::PathBuf, process::Stdio, time::Duration};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{process::Command, time::timeout};
-use url::Url;
 
 use crate::{consume, encode, ingest, spool};
 
@@ -24,7 +23,7 @@ pub(crate) struct Topic {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Place {
     Folder(PathBuf),
-    Bucket { endpoint: Url, name: String, folder: String },
+    Bucket { endpoint: String, name: String, folder: String },
 }
 
 /// Whether its files are sealed.
