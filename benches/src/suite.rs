@@ -155,11 +155,12 @@ impl Rig {
 
     async fn ingest(&self, lake: &str, profile: Profile) -> anyhow::Result<Ingested> {
         let folder = self.fresh()?;
+        let unique = folder.path().file_name().unwrap_or_default().to_string_lossy();
         let place = |name: &str| match lake {
             "s3" => Place::Bucket {
-                endpoint: self.moto.url(),
+                endpoint: self.moto.url().into(),
                 name: BUCKET.to_owned(),
-                folder: format!("{}/{name}", folder.path().display()),
+                folder: format!("{unique}/{name}"),
             },
             _ => Place::Folder(folder.path().join(name)),
         };

@@ -5,7 +5,6 @@ use std::{path::PathBuf, process::Stdio, time::Duration};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{process::Command, time::timeout};
-use url::Url;
 
 use crate::{consume, encode, ingest, spool};
 
@@ -24,7 +23,7 @@ pub(crate) struct Topic {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Place {
     Folder(PathBuf),
-    Bucket { endpoint: Url, name: String, folder: String },
+    Bucket { endpoint: String, name: String, folder: String },
 }
 
 /// Whether its files are sealed.
@@ -70,12 +69,13 @@ impl Task {
 
     /// Has another process do it.
     pub(crate) async fn ask<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        let task = serde_json::to_string(self)?;
         let mut asked = Command::new(std::env::current_exe()?);
-        asked.arg("measure").arg(serde_json::to_string(self)?).stderr(Stdio::inherit()).kill_on_drop(true);
+        asked.arg("measure").arg(&task).stderr(Stdio::inherit()).kill_on_drop(true);
         let answered = timeout(MEASURE_MAX, asked.output()).await;
-        let output = answered.with_context(|| format!("no answer within {MEASURE_MAX:?}: {self:?}"))??;
+        let output = answered.with_context(|| format!("no answer within {MEASURE_MAX:?}: {task}"))??;
         if !output.status.success() {
-            bail!("{self:?} failed: {}", output.status);
+            bail!("{task} failed: {}", output.status);
         }
         serde_json::from_slice(&output.stdout).context("what a measurement answers")
     }

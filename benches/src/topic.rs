@@ -49,8 +49,9 @@ impl LogReader for Log {
             }
             None => return Err(StreamError::Closed),
         };
-        let offset = std::mem::replace(&mut self.next, Offset(self.next.0 + 1));
-        Ok(Record { offset, next: self.next, entry })
+        let (offset, next) = (self.next, Offset(self.next.0 + 1));
+        self.next = next;
+        Ok(Record { offset, next, entry })
     }
 
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {

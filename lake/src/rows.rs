@@ -60,6 +60,9 @@ struct Day {
     rows: Vec<Row>,
 }
 
+/// A series and its rows.
+type Run = (Series, Vec<Row>);
+
 #[derive(Debug)]
 struct Row {
     event_time: Timestamp,
@@ -110,7 +113,7 @@ impl GatheredRows {
     /// Only when a column grows beyond what Arrow can address (2 GiB of text in one partition).
     pub fn finish(self) -> Result<Vec<PartitionRows>, ArrowError> {
         let Self { series, lanes, kinds } = self;
-        let mut partitions: BTreeMap<(SiteId, i32), Vec<(Series, Vec<Row>)>> = BTreeMap::new();
+        let mut partitions: BTreeMap<(SiteId, i32), Vec<Run>> = BTreeMap::new();
         for (series, days) in series {
             for Day { day, mut rows } in days {
                 let order = |row: &Row| (row.event_time, row.epoch, row.seq);
@@ -120,7 +123,7 @@ impl GatheredRows {
                 partitions.entry((series.site.clone(), day)).or_default().push((series.clone(), rows));
             }
         }
-        let rows = |mut runs: Vec<(Series, Vec<Row>)>| {
+        let rows = |mut runs: Vec<Run>| {
             runs.sort_by(|(a, _), (b, _)| a.cmp(b));
             let mut columns = Columns::with_capacity(runs.iter().map(|(_, rows)| rows.len()).sum());
             for (series, rows) in runs {
