@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
 #![expect(unreachable_pub, reason = "the site is a module of this test alone")]
 
-#[allow(dead_code, reason = "each test needs a part of it")]
+#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 mod site;
 
 use std::{
@@ -272,7 +272,7 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let site = Site::new();
-        let broker = Broker::start(&site.path("mosquitto"));
+        let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0");
         site.configure(&format!("{}{}{}", head("200ms"), mqtt_connector(broker.port, "site"), hostile_connectors()));
         let running = site.run(&[]);
         let publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));

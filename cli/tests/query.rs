@@ -1,9 +1,8 @@
 //! Recorded data through `import` and `query`: the answers are what the files hold, and an hour costs an hour's files.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-#![expect(unreachable_pub, reason = "the site is a module of this test alone")]
 
-#[allow(dead_code, reason = "each test needs a part of it")]
+#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 mod site;
 
 use std::{

@@ -232,8 +232,8 @@ async fn a_shorter_retention_is_kept_and_told_to_other_engines() {
         let retentions = (of("delta.logRetentionDuration"), of("delta.deletedFileRetentionDuration"));
         (retentions, of("forebay.formatVersion"), format!("{:?}", snapshot.state.protocol()), snapshot.version())
     };
-    let ((log, files), format, protocol, created) = told().await;
-    assert_eq!((log.as_str(), files.as_str()), ("interval 30 days", "interval 7 days"));
+    let ((log_kept, files_kept), format, protocol, created) = told().await;
+    assert_eq!((log_kept.as_str(), files_kept.as_str()), ("interval 30 days", "interval 7 days"));
     let vacuumed = created + 1;
     maintain(&bench.writer, &MaintainPolicy::default(), now).await;
     assert_eq!(told().await.3, vacuumed, "what the table was created with is not told again");
