@@ -2,7 +2,6 @@
 //! at work meanwhile, and after each row another device's next number must arrive in its lake.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-#![expect(unreachable_pub, reason = "the site is a module of this test alone")]
 
 #[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 mod site;
