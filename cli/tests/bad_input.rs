@@ -119,7 +119,9 @@ fn cut_a_data_file(data: &Path) {
 fn fill_a_data_file_with_garbage(data: &Path) {
     let file = some_data_file(data);
     let bytes = fs::metadata(&file).unwrap().len() as usize;
-    fs::write(file, [b"PAR1", vec![b'x'; bytes - 8].as_slice(), b"PAR1"].concat()).unwrap();
+    let footer_length = 100_u32.to_le_bytes();
+    let garbage = vec![b'x'; bytes - 12];
+    fs::write(file, [b"PAR1", garbage.as_slice(), &footer_length, b"PAR1"].concat()).unwrap();
 }
 
 fn remove_a_data_file(data: &Path) {

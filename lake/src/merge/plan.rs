@@ -16,7 +16,7 @@ const CLASS_BITS: u32 = 3;
 /// When files are worth merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MergePolicy {
-    /// Fewest files of a merge; at least 2.
+    /// Fewest files of a merge, at least 2; fewer are merged only into a file of the full size.
     pub min_files: usize,
     /// Most bytes of all files of one merge together; a file of half of this is left alone.
     pub target_bytes: u64,
@@ -47,7 +47,7 @@ pub fn plan(table: &'static Table, files: &[Add], policy: &MergePolicy) -> Vec<M
         let names = table.partition_columns().iter().map(|column| column.name);
         let partition: Vec<_> = names.zip(partition).collect();
         for group in groups(members, policy) {
-            if group.len() >= min_files {
+            if group.len() >= min_files || makes_a_whole_file(&group, policy) {
                 let files = group.into_iter().cloned().collect();
                 specs.push(MergeSpec { table, partition: partition.clone(), files });
             }
@@ -61,6 +61,13 @@ fn is_small(add: &Add, policy: &MergePolicy) -> bool {
         && add.size.unsigned_abs() < policy.target_bytes / 2
         && row_count(add).is_some_and(|rows| rows < policy.rows_max.div_ceil(2))
         && add.modification_time < policy.settled_before.micros() / 1000
+}
+
+/// Whether the merged file would be one that is left alone, so that waiting for more files gains nothing.
+fn makes_a_whole_file(group: &[&Add], policy: &MergePolicy) -> bool {
+    let bytes: u64 = group.iter().map(|add| add.size.unsigned_abs()).sum();
+    let rows: u64 = group.iter().filter_map(|add| row_count(add)).sum();
+    group.len() > 1 && (bytes >= policy.target_bytes / 2 || rows >= policy.rows_max.div_ceil(2))
 }
 
 /// `None` for a file whose partition has no value, which our writer does not make.
@@ -143,6 +150,15 @@ mod tests {
         check(&files, policy(2, 10_000, 25), &[&["f0", "f1"], &["f2", "f3"], &["f4", "f5"]]);
         check(&files, policy(2, 200, 1_000), &[]);
         check(&files, policy(2, 10_000, 20), &[]);
+    }
+
+    /// Under load a commit holds many rows, and so few files make a whole one that the fewest would never come together.
+    #[test]
+    fn few_files_that_make_a_whole_one_are_merged() {
+        let files: Vec<Add> = (0..4).map(|i| add(&format!("f{i}"), "2024-05-01", 100, 390, i)).collect();
+        check(&files, policy(8, 10_000, 2_000), &[&["f0", "f1", "f2", "f3"]]);
+        check(&files[..2], policy(8, 10_000, 2_000), &[]);
+        check(&files[..2], policy(8, 400, 100_000), &[&["f0", "f1"]]);
     }
 
     #[test]

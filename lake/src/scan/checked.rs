@@ -4,7 +4,7 @@
 //! in; and it forgets that a column's key could not be had. Both are refused here, before a row is read. Whatever is wrong
 //! with a file is told with its table and its path.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use datafusion::{
@@ -15,7 +15,7 @@ use datafusion::{
     },
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::BoxFuture};
 use object_store::ObjectStore;
 use parquet::{
     arrow::{arrow_reader::ArrowReaderOptions, async_reader::AsyncFileReader},
@@ -90,7 +90,9 @@ impl AsyncFileReader for CheckedReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         Box::pin(async move {
-            self.metadata(options).await.map_err(|error| {
+            // On some garbage parquet 59 does not return an error but panics (docs/FACTS.md): that is the file's fault too.
+            let read = AssertUnwindSafe(self.metadata(options)).catch_unwind().await;
+            read.unwrap_or_else(|_| Err(ParquetError::General("its footer is no footer".into()))).map_err(|error| {
                 let why = format!("{error}; `forebay verify` tells whether it is the file that was committed");
                 let (table, path) = (self.table, self.path.clone());
                 ParquetError::External(Box::new(LakeError::Damaged { table, path, why }))

@@ -76,3 +76,18 @@ async fn without_the_tags_key_the_day_decides() {
     let error = query.collect().await.unwrap_err().to_string();
     assert!(error.contains("forebay.table.v1") || error.contains("key"), "{error}");
 }
+
+#[tokio::test]
+async fn a_footer_that_claims_more_than_its_file_is_told_as_damage() {
+    let bench = day_of_hours(Sealed::Columns).await;
+    let files = bench.readings().snapshot().await.unwrap().files();
+    for add in &files {
+        let path = bench.folder.path().join("lake/readings").join(&add.path);
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        std::fs::write(&path, [vec![b'x'; bytes as usize - 4], b"PAR1".to_vec()].concat()).unwrap();
+    }
+    let context = crate::session(std::slice::from_ref(bench.readings()), &bench.writer.decrypter()).await.unwrap();
+    let query = context.sql("select count(value) from readings").await.unwrap();
+    let error = query.collect().await.unwrap_err().to_string();
+    assert!(error.contains("table readings: file site=") && error.contains("`forebay verify` tells"), "{error}");
+}
