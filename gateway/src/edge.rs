@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 use crate::{
     EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus,
     keeper::{Keeper, Taken},
-    lot::{Lot, pieces},
+    lot::{Lot, Piece, pieces},
 };
 
 /// Parcels that may wait between a connector and its pump.
@@ -201,6 +201,15 @@ async fn ended_badly(tasks: &mut JoinSet<Result<(), GatewayError>>) -> GatewayEr
     std::future::pending().await
 }
 
+/// A reading whose value no record can hold gives way to a bad one that says so: one value must not stop all devices.
+fn without_value(single: Piece, error: StreamError) -> Result<Piece, StreamError> {
+    let reason = format!("value not kept: {error}: raise spool.max_bytes, or have the device send less");
+    let Some(bad) = single.without_values(&reason) else { return Err(error) };
+    let series = bad.readings().first().map(|reading| format!("{}/{}", reading.series.device, reading.series.tag));
+    error!(series, %error, "a value is too large for the spool, a bad reading stands in its place");
+    Ok(bad)
+}
+
 /// One connector's way into the lanes.
 struct Pump {
     run: Arc<Run>,
@@ -311,7 +320,7 @@ impl Pump {
                         ended_max = 0;
                         pieces.push_front(single);
                     }
-                    Err(_) => return Err(error),
+                    Err(single) => pieces.push_front(without_value(single, error)?),
                 },
                 error => return Err(error),
             }

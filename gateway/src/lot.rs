@@ -1,6 +1,6 @@
 //! How readings go into appends: what came in one message stays in one record, with its receipt (E1).
 
-use forebay_schemas::Reading;
+use forebay_schemas::{Reading, Status};
 use forebay_stream::OpenReceipt;
 
 /// Readings of one lane that become durable together.
@@ -30,6 +30,17 @@ impl Piece {
 
     pub(crate) fn receipts(&self) -> Vec<OpenReceipt> {
         self.0.iter().filter_map(|lot| lot.receipt.clone()).collect()
+    }
+
+    /// Bad readings in the place of these; `None` if none of them has a value to give up.
+    pub(crate) fn without_values(mut self, reason: &str) -> Option<Self> {
+        let mut readings = self.0.iter_mut().flat_map(|lot| &mut lot.readings).peekable();
+        readings.peek()?;
+        for reading in readings {
+            reading.value.take()?;
+            reading.status = Status::bad(reading.status.code, reason);
+        }
+        Some(self)
     }
 
     /// Two smaller pieces, cut between lots where there are several; `None` for a single reading.

@@ -203,28 +203,38 @@ impl LogWriter for Moody {
     }
 }
 
-/// Hands over seven samples at once.
-struct Seven;
+/// Hands over these values at once.
+struct AtOnce(Vec<Value>);
+
+/// A source of these values.
+fn at_once(values: Vec<Value>) -> Source {
+    Source {
+        name: "at once".into(),
+        connector: Box::new(AtOnce(values)),
+        rules: vec![Rule::default()],
+        filter: Filter::default(),
+    }
+}
 
 #[async_trait]
-impl Connector for Seven {
+impl Connector for AtOnce {
     fn declared(&self) -> Vec<Declared> {
         Vec::new()
     }
 
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
         let Declared { rule, device, tag } = declared("d");
-        let sample = |number| Sample {
+        let sample = |value: &Value| Sample {
             rule,
             device: device.clone(),
             tag: tag.clone(),
             event_time: None,
-            value: Some(Value::U64(number)),
+            value: Some(value.clone()),
             unit: None,
             status: Status::GOOD,
             told: Told::Anew,
         };
-        outlet.deliver((1..=7).map(sample).collect()).await.ok();
+        outlet.deliver(self.0.iter().map(sample).collect()).await.ok();
         stop.cancelled().await;
         Ok(())
     }
@@ -236,13 +246,7 @@ async fn a_spool_that_fails_in_passing_or_takes_little_at_once_loses_nothing() {
     let spool = open(&folder, 0).await;
     let mut run = run(1, &[&spool]);
     run.writers.insert(Lane(0), Arc::new(Moody { inner: Arc::new(spool.writer()), calls: AtomicU64::new(0) }));
-    let source = Source {
-        name: "seven".into(),
-        connector: Box::new(Seven),
-        rules: vec![Rule::default()],
-        filter: Filter::default(),
-    };
-    let edge = Edge::new(run, vec![source]);
+    let edge = Edge::new(run, vec![at_once((1..=7).map(Value::U64).collect())]);
     let (status, stop) = (edge.status(), CancellationToken::new());
     let running = tokio::spawn(edge.run(stop.clone()));
     until(&status, 7).await;
@@ -250,4 +254,25 @@ async fn a_spool_that_fails_in_passing_or_takes_little_at_once_loses_nothing() {
     timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
     let numbers: Vec<_> = read(&spool).await.into_iter().map(|reading| reading.value.unwrap()).collect();
     assert_eq!(numbers, (1..=7).map(Value::U64).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_no_record_can_hold_gives_way_to_a_bad_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder, 0).await;
+    let huge = Value::Text("x".repeat(2 << 20));
+    let edge = Edge::new(run(1, &[&spool]), vec![at_once(vec![Value::U64(1), huge, Value::U64(3)])]);
+    let (status, stop) = (edge.status(), CancellationToken::new());
+    let running = tokio::spawn(edge.run(stop.clone()));
+    until(&status, 3).await;
+    stop.cancel();
+    timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+    let readings = read(&spool).await;
+    let values: Vec<_> = readings.iter().map(|reading| reading.value.clone()).collect();
+    assert_eq!(values, [Some(Value::U64(1)), None, Some(Value::U64(3))]);
+    let reason = readings[1].status.reason.clone().unwrap();
+    assert!(
+        reason.starts_with("value not kept: an append of 2097") && reason.contains("raise spool.max_bytes"),
+        "{reason}"
+    );
 }
