@@ -8,6 +8,7 @@ mod config;
 mod lock;
 mod log;
 mod metrics;
+mod notify;
 mod place;
 mod registry;
 mod role;

@@ -7,15 +7,26 @@ use std::sync::{
 
 use forebay_compactor::Progress;
 use forebay_gateway::{EdgeStatus, SourceStatus};
+use forebay_schemas::Clock;
 use forebay_telemetry::{Metric, Sample, Telemetry, names};
 
-use crate::service::Watch;
+use crate::service::{LaneWatch, Watch};
 
 type OfSource = fn(&SourceStatus) -> u64;
 type OfProgress = fn(&Progress) -> &AtomicU64;
 
 /// Hands every counter to telemetry.
-pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
+pub(crate) fn register(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
+    of_edge(telemetry, watch);
+    of_compactor(telemetry, watch, clock);
+    let jobs = watch.jobs.clone();
+    telemetry.counter(&names::JOB_RUNS, move || {
+        let labels = |job: String, state: &str| vec![("job", job), ("state", state.to_owned())];
+        jobs.finished().into_iter().map(|(job, state, runs)| (runs, labels(job.to_string(), state))).collect()
+    });
+}
+
+fn of_edge(telemetry: &Telemetry, watch: &Watch) {
     let edge: [(&Metric, OfSource); 4] = [
         (&names::RECEIVED, SourceStatus::received),
         (&names::SPOOLED, SourceStatus::spooled),
@@ -30,6 +41,15 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
     telemetry.gauge(&names::LINK_UP, move || {
         by_connector(&status, |source| if source.down().is_none() { 1.0 } else { 0.0 })
     });
+    let lanes = watch.lanes.clone();
+    telemetry.gauge(&names::LAG, move || by_lane(&lanes, |lane| Some(lane.spool.waiting() as f64)));
+    let lanes = watch.lanes.clone();
+    telemetry.counter(&names::PUBLISHED, move || {
+        by_lane(&lanes, |lane| Some(lane.published.as_ref()?.load(Ordering::Relaxed)))
+    });
+}
+
+fn of_compactor(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
     let lake: [(&Metric, OfProgress); 6] = [
         (&names::COMMITTED, |progress| &progress.committed),
         (&names::QUARANTINED, |progress| &progress.quarantined),
@@ -53,6 +73,18 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
     telemetry.gauge(&names::COMMIT_SECONDS, move || {
         vec![(progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0, Vec::new())]
     });
+    let windows = watch.windows.clone();
+    telemetry.gauge(&names::WATERMARK_DELAY, move || {
+        let now = clock().micros();
+        let delay = |micros: i64| now.saturating_sub(micros) as f64 / 1e6;
+        let sites = windows.watermarks().into_iter();
+        sites.map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)])).collect()
+    });
+}
+
+fn by_lane<T>(lanes: &[LaneWatch], read: impl Fn(&LaneWatch) -> Option<T>) -> Vec<Sample<T>> {
+    let sample = |lane: &LaneWatch| Some((read(lane)?, vec![("lane", lane.lane.to_string())]));
+    lanes.iter().filter_map(sample).collect()
 }
 
 fn by_connector<T>(status: &EdgeStatus, read: impl Fn(&SourceStatus) -> T) -> Vec<Sample<T>> {

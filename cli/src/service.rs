@@ -14,8 +14,9 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use forebay_compactor::{LakeSettings, Progress, run_housekeeping, run_windows};
+use forebay_compactor::{LakeSettings, Progress, WindowProgress, run_housekeeping, run_windows};
 use forebay_gateway::{Edge, EdgeStatus, Run};
+use forebay_jobs::JobProgress;
 use forebay_lake::LakeWriter;
 use forebay_schemas::{Lane, LaneId, Timestamp};
 use forebay_stream::{
@@ -57,6 +58,20 @@ pub(crate) struct Watch {
     pub(crate) edge: EdgeStatus,
     /// The compactor's counters; zero without it.
     pub(crate) progress: Arc<Progress>,
+    /// How far the sites' watermarks have come; none without the compactor.
+    pub(crate) windows: Arc<WindowProgress>,
+    /// Finished runs; none without the jobs.
+    pub(crate) jobs: Arc<JobProgress>,
+    /// The lanes; none without the edge.
+    pub(crate) lanes: Vec<LaneWatch>,
+}
+
+/// One lane's spool, and how many of its readings Kafka has acknowledged; none where there is no Kafka.
+#[derive(Clone)]
+pub(crate) struct LaneWatch {
+    pub(crate) lane: Lane,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) published: Option<Arc<AtomicU64>>,
 }
 
 /// The roles, open and ready to run.
@@ -167,24 +182,24 @@ impl Service {
                 let edge = edge.take()?;
                 Some(Box::pin(async move { Ok(edge.run(stop).await?) }))
             });
-            if let Some(kafka) = &stream {
-                for ((id, spool), path) in self.lanes.clone().into_iter().zip(places) {
-                    let kafka = kafka.clone();
-                    self.add("publisher", behind, move |stop| {
-                        let (kafka, spool, id, path) = (kafka.clone(), spool.clone(), id.clone(), path.clone());
-                        Some(Box::pin(publish_lane(kafka, spool, id, path, stop)))
-                    });
-                }
+            for ((id, spool), path) in self.lanes.clone().into_iter().zip(places) {
+                let published = stream.as_ref().map(|_| Arc::new(AtomicU64::new(0)));
+                self.watch.lanes.push(LaneWatch { lane: id.lane, spool: spool.clone(), published: published.clone() });
+                let Some((kafka, published)) = stream.clone().zip(published) else { continue };
+                self.add("publisher", behind, move |stop| {
+                    let (kafka, spool, id, path) = (kafka.clone(), spool.clone(), id.clone(), path.clone());
+                    Some(Box::pin(publish_lane(kafka, spool, id, path, published.clone(), stop)))
+                });
             }
         }
         if roles.contains(&Role::Compactor) {
             self.add_compactor(behind, &settings, stream, &lake);
         }
         if roles.contains(&Role::Jobs) {
-            let jobs = Arc::new(jobs);
+            let (jobs, progress) = (Arc::new(jobs), self.watch.jobs.clone());
             self.add_on_lake(SCHEDULER, behind, &lake, move |lake, stop| {
-                let (jobs, path) = (jobs.clone(), jobs_path.clone());
-                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &path, clock(), stop).await?) })
+                let (jobs, path, progress) = (jobs.clone(), jobs_path.clone(), progress.clone());
+                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &path, clock(), progress, stop).await?) })
             });
         }
     }
@@ -219,9 +234,10 @@ impl Service {
                 Ok(())
             })
         });
-        let windows = settings.windows;
+        let (windows, progress) = (settings.windows, self.watch.windows.clone());
         self.add_on_lake("windows", behind, lake, move |lake, stop| {
-            Box::pin(async move { Ok(run_windows(lake, windows, clock(), stop).await?) })
+            let progress = progress.clone();
+            Box::pin(async move { Ok(run_windows(lake, windows, clock(), progress, stop).await?) })
         });
     }
 
@@ -282,10 +298,11 @@ async fn publish_lane(
     spool: Arc<Spool>,
     lane: LaneId,
     places: PathBuf,
+    published: Arc<AtomicU64>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let log = Box::new(move |from: Offset| Box::new(spool.reader(from)) as Box<dyn LogReader>);
-    Ok(publish(settings, log, lane, places, stop).await?)
+    Ok(publish(settings, log, lane, places, published, stop).await?)
 }
 
 async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {

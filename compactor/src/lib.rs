@@ -18,4 +18,4 @@ pub use housekeeping::{MergeSettings, run_housekeeping};
 pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};
 pub use ingest::{Step, commit};
 pub use settings::{LakeSettings, ProfileChoice, S3Settings, lake_settings};
-pub use windows::{WindowSettings, close_windows, run_windows};
+pub use windows::{WindowProgress, WindowSettings, close_windows, run_windows};

@@ -12,7 +12,7 @@ mod watermark;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -84,6 +84,25 @@ struct WindowsState {
     days: Days,
 }
 
+/// How far the sites' watermarks have come, for telemetry to read.
+#[derive(Debug, Default)]
+pub struct WindowProgress {
+    watermarks: Mutex<Watermarks>,
+}
+
+impl WindowProgress {
+    /// By site, as of the last look; none before the first.
+    pub fn watermarks(&self) -> Vec<(String, Timestamp)> {
+        let watermarks = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = |micros: i64| Timestamp::from_nanos(micros.saturating_mul(1000));
+        watermarks.iter().map(|(site, micros)| (site.clone(), time(*micros))).collect()
+    }
+
+    fn note(&self, watermarks: &Watermarks) {
+        *self.watermarks.lock().unwrap_or_else(PoisonError::into_inner) = watermarks.clone();
+    }
+}
+
 /// Closes the windows of every site that live streams feed, until the stop; then once more.
 ///
 /// # Errors
@@ -92,6 +111,7 @@ pub async fn run_windows(
     lake: Arc<LakeWriter>,
     settings: WindowSettings,
     clock: Clock,
+    progress: Arc<WindowProgress>,
     stop: CancellationToken,
 ) -> Result<(), CompactorError> {
     let every = (settings.window / 4).clamp(PASS_MIN, PASS_MAX);
@@ -102,7 +122,7 @@ pub async fn run_windows(
             () = stop.cancelled() => true,
             () = tokio::time::sleep(every) => false,
         };
-        if let Err(error) = pass(&lake, &settings, clock(), &mut looked).await {
+        if let Err(error) = pass(&lake, &settings, clock(), &progress, &mut looked).await {
             match &error {
                 CompactorError::Lake { source, .. } if source.is_of_a_key() => {
                     error!(%error, "a key cannot be had, windows stay open until it is there");
@@ -126,7 +146,7 @@ pub async fn close_windows(
     settings: &WindowSettings,
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
-    pass(lake, settings, now, &mut Looked::new()).await
+    pass(lake, settings, now, &WindowProgress::default(), &mut Looked::new()).await
 }
 
 /// By site, up to which window and when it was looked at last.
@@ -137,11 +157,14 @@ async fn pass(
     lake: &LakeWriter,
     settings: &WindowSettings,
     now: Timestamp,
+    progress: &WindowProgress,
     looked: &mut Looked,
 ) -> Result<u64, CompactorError> {
     let states = states(lake).await?;
+    let watermarks = watermarks(&states, settings, now);
+    progress.note(&watermarks);
     let mut written = 0;
-    for (site, watermark) in watermarks(&states, settings, now) {
+    for (site, watermark) in watermarks {
         let over = settings.over(watermark);
         let is_due = looked
             .get(&site)

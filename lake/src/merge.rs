@@ -123,7 +123,8 @@ fn check_rows(table: &Table, add: &Add, found: u64) -> Result<(), LakeError> {
     }
 }
 
-fn remove(add: &Add, now: Timestamp) -> Remove {
+/// The action that takes a file away whose rows are elsewhere now.
+pub(crate) fn remove(add: &Add, now: Timestamp) -> Remove {
     Remove {
         path: add.path.clone(),
         data_change: false,

@@ -132,6 +132,12 @@ impl Spool {
         self.view.borrow().end()
     }
 
+    /// How many records are in it that have not been forgotten.
+    pub fn waiting(&self) -> u64 {
+        let view = self.view.borrow();
+        view.end().0.saturating_sub(view.forgotten.0)
+    }
+
     /// A reader from an offset on; from the oldest record if that is forgotten.
     pub fn reader(&self, from: Offset) -> SpoolReader {
         SpoolReader::new(self.view.clone(), self.writer.control.clone(), self.id, self.key.clone(), from)

@@ -52,8 +52,11 @@ pub const COMMIT_SECONDS: Metric =
 /// By site.
 pub const WATERMARK_DELAY: Metric =
     Metric { name: "forebay.watermark.delay", unit: "s", help: "How far the watermark is behind the clock" };
-/// Of this process.
-pub const LAG: Metric =
-    Metric { name: "forebay.lag", unit: "", help: "Readings that are spooled or published and not yet committed" };
-/// By job and state.
+/// By lane.
+pub const LAG: Metric = Metric {
+    name: "forebay.lag",
+    unit: "",
+    help: "Records in the spool that wait for a commit, or for Kafka's acknowledgement where there is a Kafka",
+};
+/// By job and final state.
 pub const JOB_RUNS: Metric = Metric { name: "forebay.job.runs", unit: "", help: "Finished runs of jobs" };

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
+use forebay_lake::keys::{FileKeyring, site_key_name};
+use forebay_schemas::SiteId;
 
 use crate::{
     config::Config,
@@ -14,21 +16,41 @@ use crate::{
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Make a keyring. Keep a copy away from this machine: without it the lake cannot be read by anyone.
-    Init,
+    Init {
+        /// Makes this site's key as well, for a place where the keyring is read-only; adds it to a keyring that is there.
+        #[arg(long, value_name = "S")]
+        site: Vec<String>,
+    },
 }
 
 pub(crate) fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     let store = Store::of(&Config::load(place)?)?;
     match verb {
-        Verb::Init => {
+        Verb::Init { site } => {
+            let sites: Vec<SiteId> = site
+                .into_iter()
+                .map(|name| SiteId::new(&name).with_context(|| format!("{name:?} is no name of a site")))
+                .collect::<Result<_, _>>()?;
+            if !sites.is_empty() && store.keys().exists() {
+                let keyring = store.keyring_for_writing()?;
+                return add_sites(&keyring, &sites);
+            }
             if let Some(sealed) = store.sealed_already()
                 && !store.keys().exists()
             {
                 bail!("{}", lost_keyring(sealed, store.keys()));
             }
-            store.create_keyring()?;
+            let keyring = store.create_keyring()?;
             eprintln!("made a keyring in {}: keep a copy of it away from this machine", store.keys().display());
-            Ok(ExitCode::SUCCESS)
+            add_sites(&keyring, &sites)
         }
     }
+}
+
+fn add_sites(keyring: &FileKeyring, sites: &[SiteId]) -> anyhow::Result<ExitCode> {
+    for site in sites {
+        let key = keyring.ensure(&site_key_name(site))?;
+        eprintln!("site {site}: {key}");
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,10 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::bail;
 use forebay_telemetry::Telemetry;
 
-use crate::{config::Config, metrics, place::Place, registry, role::Role, service::Service, signals::stop_on_signal};
+use crate::{
+    clock::clock, config::Config, metrics, notify, place::Place, registry, role::Role, service::Service,
+    signals::stop_on_signal,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,10 +32,11 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::start(&settings, id.as_str(), site.as_str(), Some(&filter))?;
     let stop = stop_on_signal()?;
     let service = Service::open(config, &roles).await?;
-    metrics::register(&telemetry, &service.watch());
+    metrics::register(&telemetry, &service.watch(), clock());
     let _page = telemetry.scrape(&settings, stop.clone()).await?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     tracing::info!(gateway = %id, %site, roles = names.join(","), "running");
+    notify::ready();
     let ended = service.run(stop, Duration::ZERO).await;
     tokio::task::spawn_blocking(move || telemetry.stop()).await?;
     ended.map(|()| ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,8 +19,8 @@ use forebay_lake::LakeWriter;
 use forebay_schemas::{Clock, ErrorKind, Timestamp, table::WINDOWS};
 
 use crate::{
-    Fire, JobError, JobName, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError, Trigger,
-    Window,
+    Fire, JobError, JobName, JobProgress, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError,
+    Trigger, Window,
     clock::plus,
     fire::Cause,
     outbox::Outbox,
@@ -33,6 +33,9 @@ use crate::{
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// How often runs that ended long ago are forgotten, µs.
+const PRUNE_EVERY: i64 = 86_400_000_000;
+
 /// Longest time that writing the results of one run may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -44,6 +47,9 @@ pub struct Scheduler {
     clock: Clock,
     /// The version of `windows` that was looked at last, from 1; 0 before the first look.
     looked_at: AtomicU64,
+    /// When runs that ended long ago are forgotten next, µs since 1970 UTC.
+    prune_at: AtomicI64,
+    progress: Arc<JobProgress>,
     _lock: File,
 }
 
@@ -73,9 +79,24 @@ impl Scheduler {
     ) -> Result<Self, SchedulerError> {
         let lock = lock(path)?;
         let store = Store::open(path).await?;
-        let scheduler = Self { jobs, lake, store, clock, looked_at: AtomicU64::new(0), _lock: lock };
+        let scheduler = Self {
+            jobs,
+            lake,
+            store,
+            clock,
+            looked_at: AtomicU64::new(0),
+            prune_at: AtomicI64::new(i64::MIN),
+            progress: Arc::default(),
+            _lock: lock,
+        };
         scheduler.recover().await?;
         Ok(scheduler)
+    }
+
+    /// Counts the runs that end here.
+    pub(crate) fn counting(self, progress: Arc<JobProgress>) -> Self {
+        progress.begin(&self.jobs);
+        Self { progress, ..self }
     }
 
     /// The jobs that it runs.
@@ -102,7 +123,7 @@ impl Scheduler {
         for run in self.store.running().await? {
             self.crashed(&run).await?;
         }
-        self.store.prune(now).await
+        Ok(())
     }
 
     /// A run whose attempt ended without a word.
@@ -137,6 +158,10 @@ impl Scheduler {
     /// Queues a run for each fire that is due and has none. Answers how many.
     pub(crate) async fn enqueue_due(&self) -> Result<usize, SchedulerError> {
         let now = self.now();
+        if now.micros() >= self.prune_at.load(Ordering::Relaxed) {
+            self.store.prune(now).await?;
+            self.prune_at.store(now.micros().saturating_add(PRUNE_EVERY), Ordering::Relaxed);
+        }
         let windows = self.windows().await?;
         let mut queued = 0;
         // In the order of `after`, so that a job never finds those before it without a run for its own fire.
@@ -390,7 +415,11 @@ impl Scheduler {
         let now = self.now();
         let recording = self.outbox(&run.job).record(run.number, &run.id(), run.as_finished(now), now).await;
         match recording {
-            Ok(()) => self.store.set_recorded(run).await.map(|()| true),
+            Ok(()) => {
+                self.store.set_recorded(run).await?;
+                self.progress.ended(&run.job, run.state);
+                Ok(true)
+            }
             Err(error) if error.kind() == ErrorKind::Retry => {
                 tracing::warn!(job = %run.job, run = %run.id(), %error, "finished run not recorded yet");
                 Ok(false)

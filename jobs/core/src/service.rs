@@ -14,7 +14,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Fire, JobName, Jobs, RunSummary, ScheduledJob, Scheduler, SchedulerError, Trigger,
+    Fire, JobName, JobProgress, Jobs, RunSummary, ScheduledJob, Scheduler, SchedulerError, Trigger,
     store::{Run, Store},
     windows::{closed_since, to_catch_up},
 };
@@ -62,9 +62,10 @@ pub async fn run(
     lake: Arc<LakeWriter>,
     path: &Path,
     clock: Clock,
+    progress: Arc<JobProgress>,
     stop: CancellationToken,
 ) -> Result<(), SchedulerError> {
-    let scheduler = Arc::new(Scheduler::open(jobs, lake, path, clock).await?);
+    let scheduler = Arc::new(Scheduler::open(jobs, lake, path, clock).await?.counting(progress));
     let mut under_way = UnderWay { scheduler, tasks: JoinSet::new(), runs: HashMap::new() };
     let mut failure = None;
     while !stop.is_cancelled() && failure.is_none() {

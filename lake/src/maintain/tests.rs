@@ -8,7 +8,8 @@ use object_store::{ObjectStoreExt as _, path::Path};
 use super::*;
 use crate::{
     Attempt, Lake, MergeOutcome, MergePolicy, Sealed,
-    commit::VACUUM_APP_ID,
+    commit::{Change, Purpose, VACUUM_APP_ID},
+    lake_writer::Transaction,
     merge, plan,
     testing::{Bench, DAY_START, at, batch},
 };
@@ -217,6 +218,44 @@ async fn old_states_go_from_every_table() {
         let there = [1, 2].map(|number| folder.join(state(number)).exists());
         assert_eq!(there, [false, true], "{}", table.schema().name);
     }
+}
+
+/// What a running program keeps of a table in memory grows with the table's files, not with its commits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_leave_nothing_in_memory() {
+    const COMMITS: u64 = 600;
+    let bench = Bench::new(Sealed::None).await;
+    let (table, now) = (bench.readings(), timestamp(present(&bench)));
+    let bytes = |snapshot: &crate::Snapshot| serde_json::to_vec(&snapshot.state).unwrap().len();
+    ingest(&bench, 0, now).await;
+    let snapshot = table.snapshot().await.unwrap();
+    let path = snapshot.files().remove(0).path;
+    // Of each half.
+    let mut most = [0, 0];
+    // Each commit has the file of the one before under another name.
+    for n in 1..COMMITS {
+        let snapshot = table.snapshot().await.unwrap();
+        let before = snapshot.files().remove(0);
+        let add = crate::Add { path: format!("{}-{n}", path), ..before.clone() };
+        let change = Change {
+            id: bench.writer.id().unwrap(),
+            purpose: Purpose::Rewrite,
+            transactions: vec![Transaction {
+                app_id: "again".into(),
+                from_state: (n > 1).then_some(n.cast_signed() - 1),
+                to_state: n.cast_signed(),
+            }],
+            adds: vec![add],
+            removes: vec![crate::merge::remove(&before, now)],
+        };
+        table.commit_change(&change).await.unwrap();
+        let half = &mut most[usize::from(n > COMMITS / 2)];
+        *half = bytes(&table.snapshot().await.unwrap()).max(*half);
+    }
+    assert!(most[1] <= most[0] + most[0] / 10, "bytes kept of one file grow with the commits: {most:?}");
+    let last = table.snapshot().await.unwrap();
+    assert_eq!((last.version(), last.files().len()), (COMMITS, 1));
+    assert_eq!(last.state_of("again").await.unwrap(), Some(COMMITS.cast_signed() - 1));
 }
 
 /// A gateway's small disk may ask for less than a month of log entries.

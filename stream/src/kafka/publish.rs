@@ -8,7 +8,11 @@
 
 mod run;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use forebay_schemas::{Epoch, ErrorKind, LaneId};
 use tokio::{select, task::spawn_blocking, time::sleep};
@@ -36,7 +40,7 @@ pub type LogFactory = Box<dyn Fn(Offset) -> Box<dyn LogReader> + Send + Sync>;
 /// Publishes a lane's log until `stop`, or until the log is closed and everything in it is acknowledged; then waits for what
 /// is under way for at most 5 s. `places` is a file of this lane alone, on the same disk as its spool. To be stopped before
 /// the spool is closed, so that the spool can still forget. Dropping the future loses nothing either: what is not
-/// forgotten is sent again.
+/// forgotten is sent again. `published` counts the readings that Kafka has acknowledged.
 ///
 /// # Errors
 /// `Fatal` if Kafka refuses us before it has ever acknowledged anything, the settings do not work, or the log holds a record of a
@@ -46,6 +50,7 @@ pub async fn publish(
     log: LogFactory,
     lane: LaneId,
     places: PathBuf,
+    published: Arc<AtomicU64>,
     stop: CancellationToken,
 ) -> Result<(), StreamError> {
     let topic = settings.topic.clone();
@@ -66,6 +71,7 @@ pub async fn publish(
         passed: Passed::default(),
         forgotten: None,
         acknowledged: false,
+        published,
         stop,
     };
     publisher.publish().await
@@ -86,6 +92,7 @@ struct Publisher {
     forgotten: Option<Epoch>,
     /// Whether Kafka has ever taken a record: a refusal after that may be a passing one.
     acknowledged: bool,
+    published: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 

@@ -31,6 +31,14 @@ pub(super) enum Outgoing {
 }
 
 impl Outgoing {
+    /// How many readings it carries.
+    pub(super) fn readings(&self) -> u64 {
+        match self {
+            Self::Readings(batch) => batch.readings.len() as u64,
+            Self::End(_) | Self::Gap(_) => 0,
+        }
+    }
+
     pub(super) fn epoch(&self) -> forebay_schemas::Epoch {
         match self {
             Self::Readings(batch) => batch.epoch,

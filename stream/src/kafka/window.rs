@@ -17,6 +17,7 @@ pub(super) const RECORDS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) bytes: u64,
+    pub(super) readings: u64,
     /// The epoch that it ends.
     pub(super) ends: Option<Epoch>,
     /// For the last record of an entry of the spool: where to go on after it.
@@ -28,6 +29,17 @@ pub(super) struct Sent {
 pub(super) struct Passed {
     pub(super) next: Offset,
     pub(super) course: Course,
+}
+
+/// What acknowledgements of the oldest records allow.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Readings in the records that are under way no more.
+    pub(super) readings: u64,
+    /// The epochs that they ended.
+    pub(super) ended: Vec<Epoch>,
+    /// How far they passed.
+    pub(super) passed: Option<Passed>,
 }
 
 /// Records under way, oldest first.
@@ -64,20 +76,21 @@ impl Window {
         self.under_way.push_back((sent, false));
     }
 
-    /// Notes an acknowledgement. What the acknowledged head allows: the epochs that it ended, and how far it passed.
-    pub(super) fn acknowledged(&mut self, number: usize) -> (Vec<Epoch>, Option<Passed>) {
+    /// Notes an acknowledgement, and answers what the acknowledged head allows.
+    pub(super) fn acknowledged(&mut self, number: usize) -> Head {
         if let Some((_, acknowledged)) = self.under_way.get_mut(number.wrapping_sub(self.first)) {
             *acknowledged = true;
         }
-        let (mut ended, mut passed) = (Vec::new(), None);
+        let mut head = Head::default();
         while let Some((sent, true)) = self.under_way.front() {
-            ended.extend(sent.ends);
-            passed = sent.passed.or(passed);
+            head.readings += sent.readings;
+            head.ended.extend(sent.ends);
+            head.passed = sent.passed.or(head.passed);
             self.bytes -= sent.bytes;
             self.under_way.pop_front();
             self.first = self.first.wrapping_add(1);
         }
-        (ended, passed)
+        head
     }
 }
 
@@ -87,7 +100,7 @@ mod tests {
 
     fn sent(bytes: u64, next: Option<u64>) -> Sent {
         let passed = next.map(|next| Passed { next: Offset(next), course: Course::default() });
-        Sent { bytes, ends: next.map(Epoch), passed }
+        Sent { bytes, readings: 7, ends: next.map(Epoch), passed }
     }
 
     #[test]
@@ -96,11 +109,12 @@ mod tests {
         for record in [sent(10, None), sent(10, Some(1)), sent(10, Some(2)), sent(10, Some(3))] {
             window.sent(record);
         }
-        let passed = |(_, passed): (Vec<Epoch>, Option<Passed>)| passed.map(|passed| passed.next.0);
+        let passed = |head: Head| head.passed.map(|passed| passed.next.0);
         assert_eq!(passed(window.acknowledged(1)), None, "the first half is not there yet");
         assert_eq!(passed(window.acknowledged(3)), None);
-        let (ended, head) = window.acknowledged(0);
-        assert_eq!((ended, head.map(|head| head.next.0)), (vec![Epoch(1)], Some(1)));
+        let head = window.acknowledged(0);
+        assert_eq!((head.readings, &head.ended), (14, &vec![Epoch(1)]), "the first two records");
+        assert_eq!(passed(head), Some(1));
         assert_eq!(passed(window.acknowledged(2)), Some(3));
         assert!(window.is_empty());
         assert_eq!(window.next_number(), 4);

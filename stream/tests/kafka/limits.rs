@@ -44,7 +44,8 @@ async fn through(settings: KafkaSettings, lane: LaneId, entries: Vec<Entry>) -> 
     let script = Script { entries, at: 0 };
     let log =
         Box::new(move |from: Offset| Box::new(Script { at: from.0 as usize, ..script.clone() }) as Box<dyn LogReader>);
-    let published = publish(settings.clone(), log, lane, dir.path().join("places"), CancellationToken::new());
+    let published =
+        publish(settings.clone(), log, lane, dir.path().join("places"), Arc::default(), CancellationToken::new());
     timeout(WITHIN, published).await.unwrap().unwrap();
     let (group, sources) = join(settings, 1).await;
     let all = drain(&*sources[&0], Offset(0)).await;

@@ -205,6 +205,13 @@ async fn a_missing_topic_is_waited_for() {
     broker.create(&topic, 2, &[]).await;
     let (group, sources) = joining.await.unwrap();
     read_until(&sources, &[(lane, epoch, 5)]).await;
+    let acknowledged = async {
+        while publishing.published() < 5 || spool.waiting() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WITHIN, acknowledged).await.expect("what is there is acknowledged and forgotten");
+    assert_eq!(publishing.published(), 5);
     publishing.stop().await.unwrap();
     group.leave().await;
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -78,16 +78,22 @@ pub(crate) async fn spool_with(path: &Path, lane: LaneId, limits: Limits) -> Arc
 /// A publisher in a task.
 pub(crate) struct Publishing {
     stop: CancellationToken,
+    published: Arc<AtomicU64>,
     task: JoinHandle<Result<(), StreamError>>,
 }
 
 impl Publishing {
     pub(crate) fn start(settings: KafkaSettings, spool: &Arc<Spool>, lane: LaneId, places: PathBuf) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, published) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let spool = spool.clone();
         let log: LogFactory = Box::new(move |from| Box::new(spool.reader(from)) as Box<dyn LogReader>);
-        let task = tokio::spawn(publish(settings, log, lane, places, stop.clone()));
-        Self { stop, task }
+        let task = tokio::spawn(publish(settings, log, lane, places, published.clone(), stop.clone()));
+        Self { stop, published, task }
+    }
+
+    /// Readings that Kafka has acknowledged.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// As a graceful end does.

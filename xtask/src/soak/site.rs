@@ -219,6 +219,7 @@ after = ["means"]
 devices = ["boiler-*", "press-*"]
 short = "{short}"
 baseline = "{baseline}"
+points_min = 100
 "#
     )
 }

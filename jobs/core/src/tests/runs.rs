@@ -22,6 +22,22 @@ async fn a_time_fires_once_and_of_missed_times_only_the_latest() {
     assert_eq!(plant.count("job_runs").await, (2, 2));
 }
 
+/// A service may be at work for years.
+#[tokio::test]
+async fn runs_of_long_ago_are_forgotten_without_a_restart() {
+    let plant = Plant::new().await;
+    let scheduler = plant.start(DAILY).await;
+    for day in 0..3 {
+        plant.set(hour(day * 24 + 6));
+        assert_eq!(scheduler.step().await.unwrap(), 1);
+    }
+    assert_eq!(plant.runs(DAILY, "day").await.len(), 3);
+    plant.set(hour(401 * 24 + 7));
+    assert_eq!(scheduler.step().await.unwrap(), 1, "the latest of the times that were missed");
+    let kept: Vec<String> = plant.runs(DAILY, "day").await.iter().map(|run| run.fire_key.to_string()).collect();
+    assert_eq!(kept, ["2027-02-06T06:00:00Z", "2026-01-03T06:00:00Z"]);
+}
+
 #[tokio::test]
 async fn a_failed_attempt_is_made_again_after_a_wait_and_then_given_up() {
     let text = "job = [{ name = \"day\", kind = \"test\", schedule = \"0 6 * * *\", deed = \"fail\", retries = 2 }]";

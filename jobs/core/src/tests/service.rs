@@ -13,8 +13,9 @@ async fn the_service_runs_what_is_due_survives_a_panic_and_stops() {
     plant.log.failures_left.store(1, Ordering::SeqCst);
     let stop = CancellationToken::new();
     let (lake, path, clock) = (plant.lake.writer.clone(), plant.database(), plant.clock());
-    let (jobs, stopped) = (plant.jobs(HOURLY), stop.clone());
-    let service = tokio::spawn(async move { run(jobs, lake, &path, clock, stopped).await });
+    let (jobs, progress, stopped) = (plant.jobs(HOURLY), Arc::new(JobProgress::default()), stop.clone());
+    let counted = progress.clone();
+    let service = tokio::spawn(async move { run(jobs, lake, &path, clock, counted, stopped).await });
     let done = tokio::time::timeout(PATIENCE, async {
         let mut now = 0;
         while plant.count("job_runs").await.0 == 0 {
@@ -34,6 +35,8 @@ async fn the_service_runs_what_is_due_survives_a_panic_and_stops() {
         service.await.unwrap().unwrap();
     });
     done.await.expect("the service runs its job and stops");
+    let finished: Vec<_> = progress.finished().into_iter().map(|(_, state, runs)| (state, runs)).collect();
+    assert_eq!(finished, [("failed", 0), ("succeeded", 2), ("timed_out", 0)], "a panic with a retry left ends no run");
     let attempts = plant.log.of("h");
     assert_eq!((attempts.len(), &attempts[0]), (3, &attempts[1]), "a panic, its second attempt, and the run by hand");
     assert_eq!(plant.count("scores").await, (2, 2));

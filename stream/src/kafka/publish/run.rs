@@ -1,6 +1,6 @@
 //! The life of one producer: read, send, take answers, let the spool forget.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
 
 use forebay_schemas::{Epoch, wire::EpochEnd};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,7 +20,7 @@ use crate::{
         producer::{Answer, NotTaken, Producer},
         record::Outgoing,
         split::{Fitted, fit},
-        window::{Passed, Sent, Window},
+        window::{Head, Passed, Sent, Window},
     },
 };
 
@@ -198,7 +198,7 @@ impl Run {
                 Outgoing::End(EpochEnd { epoch, .. }) => Some(*epoch),
                 Outgoing::Readings(_) | Outgoing::Gap(_) => None,
             };
-            self.window.sent(Sent { bytes, ends, passed: *passed });
+            self.window.sent(Sent { bytes, readings: record.outgoing.readings(), ends, passed: *passed });
             self.waiting.pop_front();
         }
         Ok(None)
@@ -210,7 +210,8 @@ impl Run {
             return Some(self.failed(publisher, KafkaError::MessageProduction(code)));
         }
         publisher.acknowledged = true;
-        let (ended, passed) = self.window.acknowledged(number);
+        let Head { readings, ended, passed } = self.window.acknowledged(number);
+        publisher.published.fetch_add(readings, Ordering::Relaxed);
         if let Some(passed) = passed {
             publisher.passed = passed;
             match &mut self.due {

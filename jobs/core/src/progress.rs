@@ -1,0 +1,39 @@
+//! How many runs have ended, and how, for telemetry to read.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{JobName, Jobs, RunState};
+
+/// Counts since the process began.
+#[derive(Debug, Default)]
+pub struct JobProgress {
+    finished: Mutex<BTreeMap<(JobName, &'static str), u64>>,
+}
+
+impl JobProgress {
+    /// The runs that ended, by job and final state; of every job from the start, so that its first failure is a rise.
+    pub fn finished(&self) -> Vec<(JobName, &'static str, u64)> {
+        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.iter().map(|((job, state), count)| (job.clone(), *state, *count)).collect()
+    }
+
+    pub(crate) fn begin(&self, jobs: &Jobs) {
+        for job in jobs.iter() {
+            for state in RunState::ALL.into_iter().filter(|state| state.is_final()) {
+                self.add(&job.spec.name, state, 0);
+            }
+        }
+    }
+
+    pub(crate) fn ended(&self, job: &JobName, state: RunState) {
+        self.add(job, state, 1);
+    }
+
+    fn add(&self, job: &JobName, state: RunState, count: u64) {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        *finished.entry((job.clone(), state.name())).or_default() += count;
+    }
+}
