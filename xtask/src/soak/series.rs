@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn what_grows_is_told_from_what_swings() {
-        let cases: [(&str, fn(f64) -> f64, Verdict); 6] = [
+        type Shape = fn(f64) -> f64;
+        let cases: [(&str, Shape, Verdict); 6] = [
             ("as it was", |_| 200.0, Verdict::Flat),
             ("a saw", |hours| 200.0 + (hours * 30.0).fract() * 100.0, Verdict::Flat),
             ("only at first", |hours| 200.0 + 500.0 * (hours * 5.0).min(1.0), Verdict::Flat),
