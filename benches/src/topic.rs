@@ -23,7 +23,7 @@ pub(crate) async fn fill(settings: &KafkaSettings, readings: u64, places: &Path)
         let log = Box::new(move |from: Offset| {
             Box::new(Log { plant: plant.clone(), next: from, readings }) as Box<dyn LogReader>
         });
-        publishers.spawn(publish(settings.clone(), log, lane, places, CancellationToken::new()));
+        publishers.spawn(publish(settings.clone(), log, lane, places, Arc::default(), CancellationToken::new()));
     }
     for published in publishers.join_all().await {
         published?;

@@ -1,8 +1,11 @@
 //! Which counter of the product is which metric.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use forebay_compactor::Progress;
@@ -64,10 +67,12 @@ fn of_compactor(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
     }
     let failures = watch.failures.clone();
     telemetry.counter(&names::PART_FAILURES, move || {
-        failures
-            .iter()
-            .map(|(part, count)| (count.load(Ordering::Relaxed), vec![("part", (*part).to_owned())]))
-            .collect()
+        // Each lane has a publisher of its own, and all of them one name.
+        let mut by_part: BTreeMap<&str, u64> = BTreeMap::new();
+        for (part, count) in &failures {
+            *by_part.entry(part).or_default() += count.load(Ordering::Relaxed);
+        }
+        by_part.into_iter().map(|(part, count)| (count, vec![("part", part.to_owned())])).collect()
     });
     let progress: Arc<Progress> = watch.progress.clone();
     telemetry.gauge(&names::COMMIT_SECONDS, move || {

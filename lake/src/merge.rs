@@ -123,8 +123,7 @@ fn check_rows(table: &Table, add: &Add, found: u64) -> Result<(), LakeError> {
     }
 }
 
-/// The action that takes a file away whose rows are elsewhere now.
-pub(crate) fn remove(add: &Add, now: Timestamp) -> Remove {
+fn remove(add: &Add, now: Timestamp) -> Remove {
     Remove {
         path: add.path.clone(),
         data_change: false,

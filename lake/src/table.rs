@@ -137,8 +137,8 @@ impl LakeTable {
     pub async fn snapshot(&self) -> Result<Snapshot, LakeError> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let onward = match newest {
-            Some(newest) if !newest.is_worn() => newest.onward().await.ok(),
-            _ => None,
+            Some(newest) => newest.onward().await.ok(),
+            None => None,
         };
         let snapshot = match onward {
             Some(snapshot) => snapshot,
@@ -148,11 +148,6 @@ impl LakeTable {
         snapshot.check_format()?;
         self.keep(&snapshot);
         Ok(snapshot)
-    }
-
-    /// Reads the log from its checkpoint on next time.
-    pub(crate) fn read_anew(&self) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Goes on from this version next time.

@@ -27,8 +27,6 @@ impl LakeTable {
         let mut table = DeltaTable::new(self.log.clone());
         table.state = Some(snapshot.state);
         create_checkpoint(&table, None).await.map_err(|e| self.delta_error(e))?;
-        // Never cheaper than now.
-        self.read_anew();
         Ok(true)
     }
 

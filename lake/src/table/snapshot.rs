@@ -1,8 +1,7 @@
 //! One version of a table: its files, and the states of its streams.
 //!
 //! A snapshot is brought up to date from the one before it: compactors commit every few seconds, and reading the log
-//! from its last checkpoint each time would cost a request for every entry since. The library keeps a batch in memory for
-//! each entry that was read onward, so now and then it is read anew all the same.
+//! from its last checkpoint each time would cost a request for every entry since.
 
 use std::{
     collections::BTreeMap,
@@ -23,10 +22,6 @@ use crate::{LakeError, lake_writer::Transaction, log_entry::LogEntry, schema::de
 /// Most log entries that are read onward for their transactions; beyond that they are looked up when asked for.
 const ONWARD_MAX: u64 = 32;
 
-/// After so many versions a snapshot is read anew. Without that, a gateway that commits every ten seconds would keep some
-/// 200 MB more each day, and each commit would take longer than the one before.
-const ANEW_AFTER: Version = 256;
-
 /// States by application id; `None` for one that has not committed yet.
 type States = BTreeMap<String, Option<i64>>;
 
@@ -36,8 +31,6 @@ pub struct Snapshot {
     pub(crate) state: DeltaTableState,
     log: LogStoreRef,
     table: &'static Table,
-    /// The version that was read last from the log's checkpoint on.
-    read_anew: Version,
     /// Those that were looked up so far, as of this version.
     states: Arc<Mutex<States>>,
 }
@@ -46,12 +39,7 @@ impl Snapshot {
     /// Reads the newest version from the last checkpoint on.
     pub(super) async fn load(table: &'static Table, log: LogStoreRef) -> Result<Self, LakeError> {
         let state = DeltaTableState::try_new(log.as_ref(), None).await.map_err(|e| delta_error(table, e))?;
-        Ok(Self { read_anew: state.version(), state, log, table, states: Arc::default() })
-    }
-
-    /// Whether it has been brought up to date so often that it should be read anew.
-    pub(super) fn is_worn(&self) -> bool {
-        self.version().saturating_sub(self.read_anew) >= ANEW_AFTER
+        Ok(Self { state, log, table, states: Arc::default() })
     }
 
     /// The newest version, from this one on.
