@@ -10,6 +10,7 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use flate2::read::GzDecoder;
@@ -132,4 +133,16 @@ fn a_query_for_one_hour_opens_only_the_files_that_it_needs() {
     }
     assert_eq!(costly(&site, hour), (answer, opened, bytes));
     assert!(!site.forebay(&["query", COUNTS]).status.success());
+}
+
+#[test]
+fn whoever_has_seen_enough_of_a_query_may_go() {
+    let site = with_recordings();
+    for format in ["table", "csv", "json"] {
+        let mut query = site.command(&["query", "select * from readings", "--format", format]);
+        let mut child = query.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{format}: {}", site::text(&ended.stderr));
+    }
 }

@@ -9,10 +9,13 @@ use forebay_schemas::{Clock, Timestamp, table::TABLES};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+/// How often logs and needless files are looked at.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+
 /// When small files are merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MergeSettings {
-    /// How often files and logs are looked at.
+    /// How often files are looked at.
     pub every: Duration,
     /// A file younger than this may soon have company, and waits.
     pub settled: Duration,
@@ -32,19 +35,24 @@ pub async fn run_housekeeping(
     clock: Clock,
     stop: CancellationToken,
 ) {
-    let work = async {
+    let merges = async {
         loop {
             tokio::time::sleep(merging.every).await;
-            let now = clock();
-            if let Err(error) = merge_small_files(&lake, merging.settled, now).await {
+            if let Err(error) = merge_small_files(&lake, merging.settled, clock()).await {
                 warn!(%error, "merging failed, will be tried again");
             }
-            maintain(&lake, &policy, now).await;
+        }
+    };
+    let maintenance = async {
+        loop {
+            tokio::time::sleep(MAINTAIN_EVERY).await;
+            maintain(&lake, &policy, clock()).await;
         }
     };
     tokio::select! {
         () = stop.cancelled() => {}
-        () = work => {}
+        () = merges => {}
+        () = maintenance => {}
     }
 }
 

@@ -83,29 +83,32 @@ impl LakeSettings {
 pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
     let default = LakeSettings::default();
     let url: Option<String> = table.optional("url");
-    let windows = WindowSettings {
-        window: window(table, default.windows.window)?,
-        lateness: table.or("lateness", default.windows.lateness),
-        idle_timeout: positive(table, "idle_timeout", default.windows.idle_timeout)?,
-    };
-    let commit_interval = positive(table, "commit_interval", default.commit_interval)?;
+    // Every key is asked for before any is missed: what nobody asked for is told as unknown.
+    let window = window(table, default.windows.window);
+    let lateness = table.or("lateness", default.windows.lateness);
+    let idle_timeout = positive(table, "idle_timeout", default.windows.idle_timeout);
+    let commit_interval = positive(table, "commit_interval", default.commit_interval);
     let max_skew = table.or("max_skew", default.max_skew);
-    let maintain = MaintainPolicy {
-        log_retention: retention(table, "log_retention", default.maintain.log_retention)?,
-        file_retention: retention(table, "file_retention", default.maintain.file_retention)?,
-        ..default.maintain
-    };
-    let merge = MergeSettings {
-        every: positive(table, "merge_every", default.merge.every)?,
-        settled: table.or("merge_settled", default.merge.settled),
-    };
-    let profile = profile(table)?;
+    let log_retention = retention(table, "log_retention", default.maintain.log_retention);
+    let file_retention = retention(table, "file_retention", default.maintain.file_retention);
+    let merge_every = positive(table, "merge_every", default.merge.every);
+    let settled = table.or("merge_settled", default.merge.settled);
+    let profile = profile(table);
     let s3 = table.table("s3").map(s3_settings);
     if s3.is_some() && !url.as_deref().is_some_and(|url| url.starts_with("s3://")) {
         table.problem("s3", "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
         return None;
     }
-    Some(LakeSettings { url, windows, commit_interval, max_skew, merge, maintain, profile, s3 })
+    Some(LakeSettings {
+        url,
+        windows: WindowSettings { window: window?, lateness, idle_timeout: idle_timeout? },
+        commit_interval: commit_interval?,
+        max_skew,
+        merge: MergeSettings { every: merge_every?, settled },
+        maintain: MaintainPolicy { log_retention: log_retention?, file_retention: file_retention?, ..default.maintain },
+        profile: profile?,
+        s3,
+    })
 }
 
 /// The length of windows: short ones would cost more than they hold, long ones never close.
@@ -205,6 +208,17 @@ mod tests {
         let merge = MergeSettings { every: Duration::from_secs(300), settled: Duration::ZERO };
         assert_eq!(settings.merge, merge);
         assert_eq!((settings.profile, settings.url.as_deref()), (ProfileChoice::None, Some("s3://b/p")));
+    }
+
+    #[test]
+    fn one_wrong_key_makes_no_other_unknown() {
+        let wrong = "window = \"0s\"\nidle_timeout = \"0s\"\ncommit_interval = \"0s\"\nlog_retention = \"1s\"\n\
+                     file_retention = \"1s\"\nmerge_every = \"0s\"\nmerge_settled = \"1m\"\nprofile = \"columns\"\n";
+        let errors = read(&format!("[lake]\n{wrong}")).unwrap_err().to_string();
+        assert!(!errors.contains("unknown"), "{errors}");
+        for line in 2..=7 {
+            assert!(errors.contains(&format!("f.toml:{line}:")), "line {line} is not in {errors}");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ struct Kept {
     spread: LaneSet,
     /// Those that a crash left without.
     missing: LaneSet,
+    /// How many lanes there were when it was stored.
+    of: u32,
 }
 
 /// One connector's open receipts.
@@ -89,11 +91,12 @@ impl Keeper {
         let (of, rest) = receipt.token.split_first_chunk::<4>()?;
         let spread = LaneSet(u64::from_le_bytes(*rest.first_chunk()?));
         let missing = spread.without(in_lanes);
-        if !missing.is_empty() && u32::from_le_bytes(*of) != self.lanes.0.get() {
+        let of = u32::from_le_bytes(*of);
+        if !missing.is_empty() && of != self.lanes.0.get() {
             warn!("the number of lanes was changed while a message was under way: a part of it may be stored twice");
             return None;
         }
-        Some(Kept { spread, missing })
+        Some(Kept { spread, missing, of })
     }
 
     /// Receipts that have ended.
@@ -101,7 +104,7 @@ impl Keeper {
         for token in tokens {
             // A message that gave no readings has no receipt.
             let Some(kept) = self.open.remove(&token) else { continue };
-            let Some(receipt) = self.stored(&token, kept.spread) else { continue };
+            let Some(receipt) = self.stored(&token, kept.spread, kept.of) else { continue };
             self.end_in(&receipt, kept.spread.without(kept.missing));
         }
     }
@@ -122,22 +125,23 @@ impl Keeper {
     /// The receipt of a message that is being stored; of one that is there in part only the rest is left.
     fn open(&mut self, token: Token, parts: &mut Vec<(Lane, Vec<Reading>)>) -> Option<OpenReceipt> {
         if let Some(kept) = self.open.get_mut(&token).filter(|kept| !kept.missing.is_empty()) {
-            let Kept { spread, missing } = *kept;
+            let Kept { spread, missing, of } = *kept;
             parts.retain(|(lane, _)| missing.has(*lane));
             kept.missing = missing.without(parts.iter().map(|(lane, _)| *lane).collect());
-            return self.stored(&token, spread);
+            return self.stored(&token, spread, of);
         }
         if self.session.is_none() || parts.is_empty() {
             return None;
         }
         self.end(vec![token.clone()]);
         let spread = parts.iter().map(|(lane, _)| *lane).collect();
-        let receipt = self.stored(&token, spread);
+        let of = self.lanes.0.get();
+        let receipt = self.stored(&token, spread, of);
         // What is open in a lane and opened anew stays open there.
         for (_, ended) in self.ended.iter_mut().filter(|(lane, _)| spread.has(**lane)) {
             receipt.as_ref().map(|receipt| ended.remove(receipt));
         }
-        self.open.insert(token, Kept { spread, missing: LaneSet::default() });
+        self.open.insert(token, Kept { spread, missing: LaneSet::default(), of });
         receipt
     }
 
@@ -165,9 +169,8 @@ impl Keeper {
     }
 
     /// As the spool has it: number of lanes 4 · the lanes that have a part 8 · the connector's token; little-endian.
-    fn stored(&self, token: &Token, spread: LaneSet) -> Option<OpenReceipt> {
-        let of = self.lanes.0.get().to_le_bytes();
-        let token = [&of[..], &spread.0.to_le_bytes(), &token.0].concat();
+    fn stored(&self, token: &Token, spread: LaneSet, of: u32) -> Option<OpenReceipt> {
+        let token = [&of.to_le_bytes()[..], &spread.0.to_le_bytes(), &token.0].concat();
         self.session.map(|SessionId(owner)| OpenReceipt { owner, token })
     }
 }

@@ -84,7 +84,8 @@ impl LakeTable {
         now: Timestamp,
         done: &mut Maintained,
     ) -> Result<(), LakeError> {
-        self.tell_retention(policy).await?;
+        // What cannot be told must not keep the log from being cleaned.
+        let told = self.tell_retention(policy).await;
         let checkpointed = self.checkpoint_if_due(policy.checkpoint_every).await;
         if matches!(checkpointed, Ok(true)) {
             done.checkpoints += 1;
@@ -94,7 +95,7 @@ impl LakeTable {
         let vacuumed = self.vacuum_if_due(lake, policy, now).await?;
         done.vacuums += u64::from(vacuumed.is_some());
         done.files_deleted += vacuumed.unwrap_or_default();
-        checkpointed.map(|_| ())
+        checkpointed.and(told)
     }
 }
 

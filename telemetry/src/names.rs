@@ -40,7 +40,7 @@ pub const DUPLICATES: Metric =
 pub const GAPS: Metric = Metric { name: "forebay.gaps", unit: "", help: "Holes that were recorded" };
 /// Of this process.
 pub const PARTITIONS_FAILED: Metric =
-    Metric { name: "forebay.partitions.failed", unit: "", help: "Partitions that are consumed no more after an error" };
+    Metric { name: "forebay.partitions.failed", unit: "", help: "Times that a partition stopped with an error" };
 /// By part of the process: edge, publisher, compactor, housekeeping, windows, scheduler.
 pub const PART_FAILURES: Metric =
     Metric { name: "forebay.part.failures", unit: "", help: "Times that a part of the process failed" };

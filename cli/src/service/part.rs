@@ -144,7 +144,6 @@ mod tests {
         Err(LakeError::Location { location: "x".into(), why: "wrong".into() }.into())
     }
 
-    #[expect(clippy::panic, reason = "a part that panics is what is tested")]
     fn panics() -> anyhow::Result<()> {
         panic!("a defect")
     }

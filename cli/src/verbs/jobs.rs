@@ -33,6 +33,8 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Run { name } => {
+            // Nothing is made for a job that is not there.
+            config.jobs.named(&name)?;
             let lake = Arc::new(Store::of(&config)?.writer().await?);
             let runs = forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), &name).await?;
             runs.iter().for_each(print_run);

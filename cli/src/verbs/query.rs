@@ -1,6 +1,9 @@
 //! `forebay query "SQL"`: one statement, reading only.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::anyhow;
 use arrow::{array::RecordBatch, csv, datatypes::SchemaRef, json, util::pretty};
@@ -43,7 +46,7 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let schema: SchemaRef = rows.schema().inner().clone();
     let plan = rows.create_physical_plan().await?;
     let batches: Vec<RecordBatch> = collect(plan.clone(), context.task_ctx()).await?;
-    print(args.format, schema, &batches)?;
+    print(&rendered(args.format, schema, &batches)?)?;
     if args.stats {
         let ScanCost { files, bytes } = ScanCost::of(plan.as_ref());
         eprintln!("{files} data files opened, {bytes} bytes of their columns read");
@@ -59,15 +62,24 @@ fn planning(error: DataFusionError) -> anyhow::Error {
     }
 }
 
-fn print(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
-    let out = io::stdout();
+/// Whoever has seen enough closes the pipe (`| head`), which is no failure.
+fn print(rows: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(rows).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+fn rendered(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<Vec<u8>> {
+    let mut out = Vec::new();
     match format {
         Format::Table if batches.is_empty() => {
-            println!("{}", pretty::pretty_format_batches(&[RecordBatch::new_empty(schema)])?);
+            writeln!(out, "{}", pretty::pretty_format_batches(&[RecordBatch::new_empty(schema)])?)?;
         }
-        Format::Table => println!("{}", pretty::pretty_format_batches(batches)?),
+        Format::Table => writeln!(out, "{}", pretty::pretty_format_batches(batches)?)?,
         Format::Json => {
-            let mut writer = json::LineDelimitedWriter::new(out);
+            let mut writer = json::LineDelimitedWriter::new(&mut out);
             writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
             writer.finish()?;
         }
@@ -75,7 +87,7 @@ fn print(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyhow::
             const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
             let builder = csv::WriterBuilder::new().with_header(true);
             let mut writer =
-                builder.with_timestamp_tz_format(TIME.into()).with_timestamp_format(TIME.into()).build(out);
+                builder.with_timestamp_tz_format(TIME.into()).with_timestamp_format(TIME.into()).build(&mut out);
             if batches.is_empty() {
                 writer.write(&RecordBatch::new_empty(schema))?;
             }
@@ -84,12 +96,12 @@ fn print(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyhow::
             }
         }
         Format::Parquet => {
-            let mut writer = ArrowWriter::try_new(out, schema, None)?;
+            let mut writer = ArrowWriter::try_new(&mut out, schema, None)?;
             for batch in batches {
                 writer.write(batch)?;
             }
             writer.close()?;
         }
     }
-    Ok(())
+    Ok(out)
 }

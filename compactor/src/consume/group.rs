@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, partition::Partition, progress::add};
 
@@ -68,7 +68,8 @@ struct Assigned {
     place: String,
     source: Arc<dyn LogSource>,
     at: At,
-    /// How often it failed since it was assigned.
+    begun: Instant,
+    /// How often it failed in a row.
     failures: u32,
 }
 
@@ -104,7 +105,12 @@ impl Tasks {
                     self.drain().await;
                     return Err(CompactorError::Stream { place: "stream".into(), source });
                 }
-                Event::Ended(ended) => self.ended(ended)?,
+                Event::Ended(ended) => {
+                    if let Err(error) = self.ended(ended) {
+                        self.drain().await;
+                        return Err(error);
+                    }
+                }
                 Event::Again(number) => self.work(number),
                 Event::Stop => return self.drain().await.map_or(Ok(()), Err),
             }
@@ -145,7 +151,7 @@ impl Tasks {
         };
         let (number, place) = (source.partition(), partition.place());
         let at = At::Work(self.running.spawn(async move { partition.consume().await }));
-        self.partitions.insert(number, Assigned { place, source, at, failures });
+        self.partitions.insert(number, Assigned { place, source, at, begun: Instant::now(), failures });
         add(&self.progress.partitions, 1);
     }
 
@@ -174,7 +180,11 @@ impl Tasks {
         let is_it = |assigned: &Assigned| matches!(&assigned.at, At::Work(task) if task.id() == id);
         let number = self.partitions.iter().find(|(_, assigned)| is_it(assigned)).map(|(number, _)| *number);
         let Some((number, mut assigned)) = number.and_then(|number| self.partitions.remove_entry(&number)) else {
-            return outcome;
+            // It was taken away meanwhile: whoever has it now meets the same error.
+            if let Err(error) = outcome {
+                warn!(%error, "a partition that was taken away had stopped");
+            }
+            return Ok(());
         };
         self.works_no_more();
         let Err(error) = outcome else {
@@ -184,6 +194,9 @@ impl Tasks {
         add(&self.progress.failed, 1);
         if self.stop.is_cancelled() || !self.partitions.values().any(|other| matches!(other.at, At::Work(_))) {
             return Err(error);
+        }
+        if assigned.begun.elapsed() > AGAIN_MAX {
+            assigned.failures = 0;
         }
         let wait = AGAIN_MIN.saturating_mul(1 << assigned.failures.min(30)).min(AGAIN_MAX);
         error!(%error, wait_ms = wait.as_millis(), "a partition has stopped, it is tried again");

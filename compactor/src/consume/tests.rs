@@ -391,9 +391,10 @@ async fn a_newer_wire_version_stops_its_partition_alone() {
     assert!(error.to_string().contains("memory, partition 0"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Fatal);
 
+    let before = bench.progress.failed.load(Ordering::SeqCst);
     let group = MemoryGroup::new(vec![GroupEvent::Assigned(newer)]);
-    let error = bench.run_until(Box::new(group), |_| true).await;
-    assert!(error.is_err() || bench.progress.failed.load(Ordering::SeqCst) >= 1, "the only partition fails: run ends");
+    let error = bench.run_until(Box::new(group), |progress| progress.failed.load(Ordering::SeqCst) > before).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Fatal, "the only partition fails: run ends");
     assert_eq!(bench.seqs().await.len(), 8, "nothing is quarantined, nothing is lost");
     assert!(bench.rows("select why from quarantine").await.is_empty());
 }

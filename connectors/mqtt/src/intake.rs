@@ -54,6 +54,8 @@ struct Waiting {
 struct Owed {
     receipt: Receipt,
     origin: Origin,
+    /// The gateway keeps its receipt.
+    is_kept: bool,
 }
 
 struct Delivery {
@@ -250,7 +252,7 @@ impl<'r> Intake<'r> {
         let message = &waiting.message;
         let Some(packet) = message.packet else { return (Arrival::New, None) };
         let receipt = Receipt { packet, fingerprint: Fingerprint::of(&message.topic, &message.payload) };
-        let owed = Owed { receipt, origin: waiting.origin };
+        let owed = Owed { receipt, origin: waiting.origin, is_kept: waiting.repeatable };
         if waiting.origin.session != self.last.session {
             return (Arrival::New, Some(owed));
         }
@@ -276,9 +278,12 @@ impl<'r> Intake<'r> {
             );
         }
         let mut acknowledged = Vec::with_capacity(delivery.owed.len());
-        for Owed { receipt, origin } in delivery.owed {
+        for Owed { receipt, origin, is_kept } in delivery.owed {
             if origin.session != self.last.session {
-                self.receipts.stored_in_vain(receipt);
+                // One without a token is not kept, and its namesake of the new session may be.
+                if is_kept {
+                    self.receipts.stored_in_vain(receipt);
+                }
                 continue;
             }
             self.receipts.stored(receipt);

@@ -344,8 +344,11 @@ fn a_part_stored_under_another_number_of_lanes_cannot_be_completed() {
     let four = Lanes(NonZeroU32::new(4).unwrap());
     let (mut keeper, restored) = Keeper::restore(Some(SESSION), four, &found);
     assert_eq!((restored, keeper.take_all_ended()), (Vec::new(), found));
-    let both = [(Lane(0), receipts.clone()), (Lane(1), receipts)].into();
-    assert_eq!(Keeper::restore(Some(SESSION), four, &both).1, [whole(1)], "a whole one is whole");
+    let both: BTreeMap<_, _> = [(Lane(0), receipts.clone()), (Lane(1), receipts)].into();
+    let (mut keeper, restored) = Keeper::restore(Some(SESSION), four, &both);
+    assert_eq!(restored, [whole(1)], "a whole one is whole");
+    keeper.end(vec![token(1)]);
+    assert_eq!(keeper.take_all_ended(), both, "its end is told as it was stored");
 }
 
 #[test]

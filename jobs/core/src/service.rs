@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use forebay_config::nearest;
 use forebay_lake::LakeWriter;
 use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tokio::task::{Id, JoinSet};
@@ -197,10 +196,7 @@ pub async fn run_now(
     clock: Clock,
     name: &str,
 ) -> Result<Vec<RunSummary>, SchedulerError> {
-    let Some(job) = jobs.find(name) else {
-        let near = nearest(name, jobs.iter().map(|job| job.spec.name.as_str()));
-        return Err(SchedulerError::UnknownJob { name: name.to_owned(), near });
-    };
+    let job = jobs.named(name)?;
     let (spec, now) = (job.spec.clone(), clock());
     let fires: Vec<Fire> = match spec.trigger {
         Trigger::Cron(_) => vec![Fire::manual(now, None)],

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use forebay_config::{Table, nearest};
 
-use crate::{Job, JobKind, Schedule, ScheduleError};
+use crate::{Job, JobKind, Schedule, ScheduleError, SchedulerError};
 
 /// Longest name of a job, in bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -111,6 +111,17 @@ impl Jobs {
     /// The job of this name.
     pub fn find(&self, name: &str) -> Option<&ScheduledJob> {
         self.0.iter().find(|job| job.spec.name.as_str() == name)
+    }
+
+    /// The job called so.
+    ///
+    /// # Errors
+    /// [`SchedulerError::UnknownJob`], with the nearest name.
+    pub fn named(&self, name: &str) -> Result<&ScheduledJob, SchedulerError> {
+        self.find(name).ok_or_else(|| {
+            let near = nearest(name, self.iter().map(|job| job.spec.name.as_str()));
+            SchedulerError::UnknownJob { name: name.to_owned(), near }
+        })
     }
 
     /// How many there are.

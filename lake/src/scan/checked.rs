@@ -25,7 +25,7 @@ use parquet::{
 
 use crate::{
     LakeError,
-    keys::KeyDecrypter,
+    keys::{KeyDecrypter, KeyError},
     parquet_file::{FileError, check_keys},
 };
 
@@ -92,7 +92,11 @@ impl AsyncFileReader for CheckedReader {
         Box::pin(async move {
             // On some garbage parquet 59 does not return an error but panics (docs/FACTS.md): that is the file's fault too.
             let read = AssertUnwindSafe(self.metadata(options)).catch_unwind().await;
-            read.unwrap_or_else(|_| Err(ParquetError::General("its footer is no footer".into()))).map_err(|error| {
+            let read = read.unwrap_or_else(|_| Err(ParquetError::General("its footer is no footer".into())));
+            read.map_err(|error| {
+                if !is_the_files_fault(&error) {
+                    return error;
+                }
                 let why = format!("{error}; `forebay verify` tells whether it is the file that was committed");
                 let (table, path) = (self.table, self.path.clone());
                 ParquetError::External(Box::new(LakeError::Damaged { table, path, why }))
@@ -116,4 +120,20 @@ impl CheckedReader {
         }
         Ok(metadata)
     }
+}
+
+/// A link that is down or a key that is missing says nothing of the file.
+fn is_the_files_fault(error: &ParquetError) -> bool {
+    let ParquetError::External(source) = error else { return true };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
+    while let Some(at) = cause {
+        if let Some(error) = at.downcast_ref::<object_store::Error>() {
+            return matches!(error, object_store::Error::NotFound { .. });
+        }
+        if at.is::<KeyError>() || matches!(at.downcast_ref(), Some(FileError::Key(_))) {
+            return false;
+        }
+        cause = at.source();
+    }
+    true
 }

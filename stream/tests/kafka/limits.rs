@@ -1,5 +1,7 @@
 //! What a log may hold besides whole batches: damage, gaps, records that the broker finds too large.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use forebay_schemas::{Epoch, LaneId, Seq, Value, wire::ReadingBatch};
 use forebay_stream::{
