@@ -16,9 +16,10 @@ use crate::{LakeError, LakeTable, LakeWriter};
 /// When to do what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaintainPolicy {
-    /// A checkpoint is due after as many commits.
+    /// A checkpoint is due after as many commits, or after `log_retention`.
     pub checkpoint_every: u64,
-    /// How long entries of the log are kept once a checkpoint holds what they say; at least [`RETENTION_MIN`].
+    /// How long entries of the log are kept once a checkpoint holds what they say, and how old a checkpoint may get that
+    /// lacks entries: a log holds at most about twice this time. At least [`RETENTION_MIN`].
     pub log_retention: Duration,
     /// How long deleted and never committed files are kept; at least [`RETENTION_MIN`]. Readers of an old version, and
     /// attempts under way, must be done within this time.
@@ -86,10 +87,10 @@ impl LakeTable {
     ) -> Result<(), LakeError> {
         // What cannot be told must not keep the log from being cleaned.
         let told = self.tell_retention(policy).await;
-        let checkpointed = self.checkpoint_if_due(policy.checkpoint_every).await;
+        let retention = ms(policy.log_retention.max(RETENTION_MIN));
+        let checkpointed = self.checkpoint_if_due(policy.checkpoint_every, retention, now).await;
         if matches!(checkpointed, Ok(true)) {
             done.checkpoints += 1;
-            let retention = ms(policy.log_retention.max(RETENTION_MIN));
             done.log_files_deleted += self.clean_log(now.micros() / 1000 - retention).await?;
         }
         let vacuumed = self.vacuum_if_due(lake, policy, now).await?;

@@ -100,6 +100,35 @@ async fn a_checkpoint_keeps_what_the_log_said() {
     assert_eq!(reopened(&bench).await.snapshot().await.unwrap().files().len(), 12);
 }
 
+/// A table of few commits would keep its log for months.
+#[tokio::test]
+async fn a_log_with_few_entries_is_cleaned_by_its_age() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let present = present(&bench);
+    let policy = MaintainPolicy { log_retention: Duration::from_secs(300), ..MaintainPolicy::default() };
+    let later = |seconds: u64| timestamp(present + Duration::from_secs(seconds));
+    let vacuumed = maintain(&bench.writer, &policy, later(1)).await;
+    assert_eq!((vacuumed.checkpoints, vacuumed.failed), (0, 0), "the table is young");
+    ingest(&bench, 0, later(1)).await;
+    // Every table has its vacuum's entry.
+    let tables = TABLES.len() as u64;
+    let done = maintain(&bench.writer, &policy, later(400)).await;
+    assert_eq!((done.checkpoints, done.failed), (tables, 0));
+    let again = maintain(&bench.writer, &policy, timestamp(present)).await;
+    assert_eq!(again.checkpoints, 0, "the checkpoint is young");
+
+    // The checkpoint and what it holds grow old; one entry comes after it.
+    let old = present - Duration::from_secs(400);
+    for file in files(&bench).iter().filter(|path| path.parent().is_some_and(|folder| folder.ends_with("_delta_log"))) {
+        age(file, old);
+    }
+    ingest(&bench, 1, timestamp(present)).await;
+    let done = maintain(&bench.writer, &policy, timestamp(present)).await;
+    assert_eq!((done.checkpoints, done.failed), (1, 0), "nothing has come to the other tables");
+    assert!(done.log_files_deleted >= 3, "{done:?}");
+    assert_eq!(reopened(&bench).await.snapshot().await.unwrap().files().len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vacuum_deletes_only_what_is_old_and_needless() {
     let bench = Bench::new(Sealed::Columns).await;

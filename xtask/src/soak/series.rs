@@ -13,8 +13,6 @@ const MIB: f64 = 1024.0 * 1024.0;
 const HOUR_SECONDS: f64 = 3600.0;
 /// How often the gateway looks after its files.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// Commits between two checkpoints of a table's log.
-const CHECKPOINT_EVERY: u32 = 100;
 /// Windows until jobs and merges have had all that they take.
 const WINDOWS: u32 = 8;
 
@@ -39,7 +37,8 @@ impl Settles {
     fn after(self, rhythm: &Rhythm) -> Duration {
         match self {
             Self::WithWindows => rhythm.window * WINDOWS,
-            Self::WithRetention => rhythm.retention + HOUSEKEEPING * 2 + rhythm.commit * CHECKPOINT_EVERY,
+            // A log holds up to two retentions.
+            Self::WithRetention => rhythm.retention * 2 + HOUSEKEEPING * 2,
         }
     }
 }
