@@ -7,15 +7,20 @@
 use std::{collections::HashSet, fmt};
 
 use arrow::{
-    array::{AsArray as _, RecordBatch, StringArray},
+    array::{AsArray as _, RecordBatch},
     compute::{max, min},
     datatypes::TimestampMicrosecondType,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use forebay_schemas::table::Table;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{KEY_BYTES, KeyError, Random, SecretKey, random_bytes};
+use crate::{
+    Add,
+    keys::{KEY_BYTES, KeyError, Random, SecretKey, random_bytes},
+    writer::{is_sealed, tag},
+};
 
 /// Tag of an Add action: [`FileStats`], sealed or in clear.
 pub(crate) const STATS_TAG: &str = "forebay.stats";
@@ -40,34 +45,49 @@ pub struct FileStats {
     pub last_event_time: Option<i64>,
 }
 
-/// How many names there are; equal ones mostly stand together.
-fn count_distinct(names: &StringArray) -> usize {
-    let (mut known, mut before) = (HashSet::new(), None);
-    for name in names.iter().flatten() {
-        if before.replace(name) != Some(name) {
-            known.insert(name);
+/// What the rows of a file that is being written hold, batch by batch.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    rows: u64,
+    devices: HashSet<String>,
+    /// First and last event time.
+    times: Option<(i64, i64)>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, rows: &RecordBatch) {
+        self.rows += rows.num_rows() as u64;
+        if let Some(names) = rows.column_by_name("device").and_then(|column| column.as_string_opt::<i32>()) {
+            // Equal ones mostly stand together.
+            let mut before = None;
+            for name in names.iter().flatten() {
+                if before.replace(name) != Some(name) && !self.devices.contains(name) {
+                    self.devices.insert(name.to_owned());
+                }
+            }
+        }
+        let times = rows.column_by_name("event_time");
+        if let Some(times) = times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>()) {
+            let here = min(times).zip(max(times));
+            self.times = match (self.times, here) {
+                (Some((first, last)), Some((earliest, latest))) => Some((first.min(earliest), last.max(latest))),
+                (known, here) => known.or(here),
+            };
         }
     }
-    known.len()
+
+    pub(crate) fn stats(&self) -> FileStats {
+        FileStats {
+            format: FORMAT,
+            rows: self.rows,
+            devices: self.devices.len() as u64,
+            first_event_time: self.times.map(|(first, _)| first),
+            last_event_time: self.times.map(|(_, last)| last),
+        }
+    }
 }
 
 impl FileStats {
-    /// Of rows that are about to be written.
-    pub fn of(rows: &RecordBatch) -> Self {
-        let times = rows
-            .column_by_name("event_time")
-            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>().cloned());
-        let devices =
-            rows.column_by_name("device").and_then(|column| column.as_string_opt::<i32>()).map_or(0, count_distinct);
-        Self {
-            format: FORMAT,
-            rows: rows.num_rows() as u64,
-            devices: devices as u64,
-            first_event_time: times.as_ref().and_then(min),
-            last_event_time: times.as_ref().and_then(max),
-        }
-    }
-
     /// As a tag in clear.
     pub(crate) fn in_clear(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -119,6 +139,17 @@ impl TagSeal {
         let plain = self.0.open_in_place(nonce, aad(table, path), sealed).ok()?;
         (*format == FORMAT).then(|| FileStats::from_clear(std::str::from_utf8(plain).ok()?)).flatten()
     }
+}
+
+/// First and last event time of a file's rows, µs since 1970 UTC, as the file's tag has them.
+pub(crate) fn event_times(table: &Table, add: &Add, seal: Option<&TagSeal>) -> Option<(i64, i64)> {
+    let text = tag(add, STATS_TAG)?;
+    // A sealed file's tag counts only if it is sealed: whoever can write it knew the key.
+    let stats = match is_sealed(add) {
+        true => seal?.open(table.name, &add.path, text)?,
+        false => FileStats::from_clear(text)?,
+    };
+    stats.first_event_time.zip(stats.last_event_time)
 }
 
 fn aad(table: &str, path: &str) -> Aad<String> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use deltalake_core::kernel::Version;
 use forebay_schemas::{
     SiteId, Timestamp,
@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
-    file_stats::{FileStats, TagSeal},
+    file_stats::{FileStats, TagSeal, Tally, event_times},
     keys::{
         FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name,
     },
-    parquet_file::{FileLayout, Profile, write_file},
+    parquet_file::{EncodedFile, FileError, FileLayout, Profile, write_batches},
     writer::{data_path, is_sealed, keks},
 };
 
@@ -39,6 +39,12 @@ pub struct Transaction {
     pub from_state: Option<i64>,
     /// The state after the commit; above `from_state`.
     pub to_state: i64,
+}
+
+/// A file before it is stored, and what its rows are.
+pub(crate) struct Encoded {
+    pub(crate) file: EncodedFile,
+    stats: FileStats,
 }
 
 /// A lake open for writing. All its tables exist.
@@ -135,11 +141,40 @@ impl LakeWriter {
         site: Option<&SiteId>,
         now: Timestamp,
     ) -> Result<Add, LakeError> {
-        let sealing = self.profile(site)?.seal(&self.encrypter).await?;
-        let stats = FileStats::of(&rows);
-        let encoding = spawn_blocking(move || write_file(&rows, sealing, &FileLayout::default()));
+        let schema = rows.schema();
+        let file = self.encode(schema, site, std::iter::once(Ok::<_, LakeError>(rows))).await?;
+        self.put_encoded(table, file, partition, now).await
+    }
+
+    /// Seals rows, a batch at a time, into the bytes of a file.
+    pub(crate) async fn encode<E>(
+        &self,
+        schema: SchemaRef,
+        site: Option<&SiteId>,
+        batches: impl Iterator<Item = Result<RecordBatch, E>> + Send + 'static,
+    ) -> Result<Encoded, E>
+    where
+        E: From<FileError> + From<LakeError> + Send + 'static,
+    {
+        let sealing = self.profile(site)?.seal(&self.encrypter).await.map_err(LakeError::from)?;
+        let encoding = spawn_blocking(move || {
+            let mut tally = Tally::default();
+            let counted = batches.inspect(|rows| rows.iter().for_each(|rows| tally.add(rows)));
+            let file = write_batches(&schema, counted, sealing, &FileLayout::default())?;
+            Ok(Encoded { file, stats: tally.stats() })
+        });
         // A panic while encoding is a broken invariant: it goes on in the caller's thread.
-        let file = encoding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        encoding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    /// Puts a file into a table's store and answers its Add action, which counts once it is committed.
+    pub(crate) async fn put_encoded(
+        &self,
+        table: &LakeTable,
+        Encoded { file, stats }: Encoded,
+        partition: &[(&'static str, String)],
+        now: Timestamp,
+    ) -> Result<Add, LakeError> {
         let path = data_path(partition, self.id()?);
         let stats_tag = match (self.sealed, &self.tag_seal) {
             (Sealed::None, _) => Some(stats.in_clear()),
@@ -164,6 +199,12 @@ impl LakeWriter {
         let adds = vec![self.put(table, rows, &[], None, now).await?];
         let Transaction { app_id, from_state, to_state } = transaction;
         table.commit(&Attempt { id: self.id()?, app_id, from_state, to_state, adds }).await
+    }
+
+    /// First and last event time of a file's rows, µs since 1970 UTC, as its commit says; `None` where it says nothing that
+    /// counts.
+    pub fn event_times(&self, table: &Table, add: &Add) -> Option<(i64, i64)> {
+        event_times(table, add, self.tag_seal.as_ref())
     }
 
     /// A random id (RFC 9562, version 4).

@@ -3,11 +3,13 @@
 //! Invariants: a merged file holds exactly the rows of those it replaces, which must be the ones that were committed;
 //! the exchange is one commit without a data change; merges, erasures and rotations of one partition exclude each
 //! other by its rewrite transaction, and a removed file was still active (E8). Ingest goes on meanwhile: an append and
-//! a rewrite have nothing in common. What a merge that failed leaves behind is removed by a later vacuum.
+//! a rewrite have nothing in common. What a merge that failed leaves behind is removed by a later vacuum. In memory are the
+//! files' bytes, old and new, and a few of their rows.
 
+mod merged;
 mod plan;
-mod sort;
 
+use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::{Remove, Version};
 use forebay_config::{Failpoint, failpoint};
 use forebay_schemas::{SiteId, Timestamp, table::Table};
@@ -16,8 +18,10 @@ use crate::{
     Add, LakeError, LakeWriter,
     commit::{Change, Purpose},
     lake_writer::Transaction,
-    writer::row_count,
+    schema::file_schema,
+    writer::{StoredFile, row_count},
 };
+use merged::{Batches, Merged, Stopped, sorted};
 
 pub use plan::{MergePolicy, plan};
 
@@ -44,7 +48,7 @@ pub enum MergeOutcome {
         /// How many bytes the new file has.
         bytes: u64,
     },
-    /// Nothing has changed: someone else was faster, or the rows do not fit into one file.
+    /// Nothing has changed: someone else was faster.
     Abandoned {
         /// Why.
         why: String,
@@ -61,22 +65,31 @@ pub async fn merge(lake: &LakeWriter, spec: &MergeSpec, now: Timestamp) -> Resul
     let app_id = rewrite_app_id(lake, spec);
     let from_state = table.snapshot().await?.state_of(&app_id).await?;
 
-    let (mut batches, decrypter) = (Vec::new(), lake.decrypter());
+    let decrypter = lake.decrypter();
+    let mut sources = Vec::with_capacity(spec.files.len());
     for add in &spec.files {
-        let rows = table.read(add, &decrypter).await?;
-        check_rows(spec.table, add, rows.iter().map(|batch| batch.num_rows() as u64).sum())?;
-        batches.extend(rows);
+        sources.push(Source::InOrder(table.fetch(add, &decrypter).await?));
     }
-    let sorting = tokio::task::spawn_blocking(move || sort::sorted(&batches));
-    // A panic while sorting is a broken invariant: it goes on in the caller's thread.
-    let sorted = sorting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-    let Some(rows) = sorted else {
-        return Ok(MergeOutcome::Abandoned { why: "a column's texts exceed what one file may hold".into() });
+    let (schema, site) = (file_schema(spec.table), site_of(spec)?);
+    let encoded = loop {
+        let rows = Merged::of(schema.clone(), sources.clone());
+        match lake.encode(schema.clone(), site.as_ref(), rows).await {
+            Ok(encoded) => break encoded,
+            Err(Stopped::OutOfOrder { source }) => {
+                let found = sources.remove(source).out_of_order();
+                sources.insert(source, found);
+            }
+            Err(Stopped::Failed(error)) => return Err(error),
+        }
     };
-    let count = rows.num_rows() as u64;
+    let count = encoded.file.rows;
+    let committed = spec.files.iter().map(row_count).sum::<Option<u64>>();
+    if let Some(committed) = committed.filter(|committed| *committed != count) {
+        let why = format!("files of one partition hold {count} rows, and {committed} as the log has it");
+        return Err(LakeError::Foreign { table: spec.table.name, why });
+    }
 
-    let site = site_of(spec)?;
-    let added = Add { data_change: false, ..lake.put(table, rows, &spec.partition, site.as_ref(), now).await? };
+    let added = Add { data_change: false, ..lake.put_encoded(table, encoded, &spec.partition, now).await? };
     let bytes = added.size.unsigned_abs();
     let to_state = from_state.map_or(1, |n| n + 1);
     let change = Change {
@@ -112,14 +125,30 @@ fn site_of(spec: &MergeSpec) -> Result<Option<SiteId>, LakeError> {
     SiteId::new(site.as_str()).map(Some).map_err(wrong)
 }
 
-fn check_rows(table: &Table, add: &Add, found: u64) -> Result<(), LakeError> {
-    match row_count(add) {
-        Some(count) if count != found => Err(LakeError::Damaged {
-            table: table.name,
-            path: add.path.clone(),
-            why: format!("it has {found} rows instead of {count}"),
-        }),
-        _ => Ok(()),
+/// A file to be merged.
+#[derive(Clone)]
+enum Source {
+    /// A run of sorted rows, as its writer should have left it.
+    InOrder(StoredFile),
+    /// Rows that were found not to be.
+    OutOfOrder(StoredFile),
+}
+
+impl Source {
+    fn batches(self, schema: &SchemaRef, rows: usize) -> Result<Batches, LakeError> {
+        match self {
+            Self::InOrder(file) => Ok(Box::new(file.open(rows)?)),
+            Self::OutOfOrder(file) => {
+                let whole: Vec<_> = file.open(rows)?.collect::<Result<_, _>>()?;
+                Ok(Box::new(std::iter::once(Ok(sorted(schema, &whole)?))))
+            }
+        }
+    }
+
+    fn out_of_order(self) -> Self {
+        match self {
+            Self::InOrder(file) | Self::OutOfOrder(file) => Self::OutOfOrder(file),
+        }
     }
 }
 

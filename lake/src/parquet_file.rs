@@ -8,7 +8,7 @@ mod encodings;
 mod profile;
 mod read;
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use bytes::Bytes;
 use forebay_schemas::ErrorKind;
 use parquet::{
@@ -31,7 +31,7 @@ use crate::{
 
 pub use encodings::DoubleEncoding;
 pub use profile::{Profile, Sealing, UniformKey};
-pub use read::{check_keys, check_sealed, open_options, read_file};
+pub use read::{check_keys, check_sealed, open_file, open_options, read_file};
 
 /// How a file is laid out; the defaults suit readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +107,29 @@ impl FileError {
 /// # Errors
 /// [`FileError::Key`], [`FileError::Write`], [`FileError::Unkeyed`]; nothing is given out then.
 pub fn write_file(rows: &RecordBatch, sealing: Sealing, layout: &FileLayout) -> Result<EncodedFile, FileError> {
-    let schema = ArrowSchemaConverter::new().convert(&rows.schema()).map_err(FileError::Write)?;
+    write_batches(&rows.schema(), std::iter::once(Ok(rows.clone())), sealing, layout)
+}
+
+/// As [`write_file`], a batch at a time: no more is held than a row group's pages and the file that grows. The first batch
+/// is the sample by which encodings are chosen.
+///
+/// # Errors
+/// As [`write_file`], and the first of the batches'.
+pub fn write_batches<E: From<FileError>>(
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, E>>,
+    sealing: Sealing,
+    layout: &FileLayout,
+) -> Result<EncodedFile, E> {
+    let mut batches = batches.peekable();
+    let sample = match batches.peek() {
+        Some(Ok(first)) => first.clone(),
+        _ => RecordBatch::new_empty(schema.clone()),
+    };
+    let columns = ArrowSchemaConverter::new().convert(schema).map_err(FileError::Write)?;
     let mut properties = base_properties(layout)?.set_max_row_group_row_count(Some(layout.row_group_rows_max));
-    properties = encodings::choose(properties, rows, layout)?;
-    let sealed = sealing.keys_for(&schema)?;
+    properties = encodings::choose(properties, &sample, layout)?;
+    let sealed = sealing.keys_for(&columns)?;
     let mut keks = Vec::new();
     let is_sealed = sealed.is_some();
     if let Some(sealed) = sealed {
@@ -118,19 +137,21 @@ pub fn write_file(rows: &RecordBatch, sealing: Sealing, layout: &FileLayout) -> 
         keks = sealed.keks;
     }
 
-    let mut bytes = Vec::new();
-    let metadata = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties.build()))
-        .and_then(|mut writer| {
-            writer.write(rows)?;
-            writer.close()
-        })
-        .map_err(FileError::Write)?;
+    let (mut bytes, mut rows) = (Vec::new(), 0);
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties.build())).map_err(FileError::Write)?;
+    for batch in batches {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch).map_err(FileError::Write)?;
+    }
+    let metadata = writer.close().map_err(FileError::Write)?;
     let bytes = Bytes::from(bytes);
     if is_sealed {
         check_sealed(&bytes)?;
-        check_all_keyed(&metadata, &schema)?;
+        check_all_keyed(&metadata, &columns)?;
     }
-    Ok(EncodedFile { rows: rows.num_rows() as u64, sha256: sha256_hex(&bytes), bytes, keks })
+    Ok(EncodedFile { rows, sha256: sha256_hex(&bytes), bytes, keks })
 }
 
 /// SHA-256 in lower-case hexadecimal.

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use chrono::{Datelike as _, NaiveDate};
 use deltalake_core::kernel::Add;
 use forebay_schemas::{Timestamp, table::Table};
@@ -12,7 +13,7 @@ use crate::{
     LakeError,
     file_stats::STATS_TAG,
     keys::{KeyDecrypter, WrappedKek},
-    parquet_file::{EncodedFile, read_file, sha256_hex},
+    parquet_file::{EncodedFile, FileError, open_file, sha256_hex},
     rows::PartitionRows,
     table::LakeTable,
 };
@@ -86,11 +87,11 @@ impl LakeTable {
         })
     }
 
-    /// All rows of a file, which must be the one that was committed.
+    /// A file's bytes, which must be those that were committed; the keys that open them are fetched.
     ///
     /// # Errors
     /// [`LakeError::Damaged`] when it is not, or is not there; the store's and the keys' errors.
-    pub(crate) async fn read(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<Vec<RecordBatch>, LakeError> {
+    pub(crate) async fn fetch(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<StoredFile, LakeError> {
         let damaged = |why: String| LakeError::Damaged { table: self.schema().name, path: add.path.clone(), why };
         let location = Path::parse(&add.path).map_err(object_store::Error::from)?;
         let bytes = match self.store().get(&location).await {
@@ -103,10 +104,34 @@ impl LakeTable {
         }
         let keks = keks(self.schema(), add)?;
         decrypter.prepare(&keks).await?;
-        let decrypter = (!keks.is_empty()).then(|| decrypter.clone());
-        let reading = tokio::task::spawn_blocking(move || read_file(bytes, decrypter.as_ref()));
-        // A panic while decoding is a broken invariant: it goes on in the caller's thread.
-        Ok(reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+        Ok(StoredFile { bytes, decrypter: (!keks.is_empty()).then(|| decrypter.clone()) })
+    }
+
+    /// All rows of a file.
+    ///
+    /// # Errors
+    /// As [`LakeTable::fetch`].
+    #[cfg(test)]
+    pub(crate) async fn read(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<Vec<RecordBatch>, LakeError> {
+        let StoredFile { bytes, decrypter } = self.fetch(add, decrypter).await?;
+        Ok(crate::parquet_file::read_file(bytes, decrypter.as_ref())?)
+    }
+}
+
+/// The bytes of a file that was committed, and what opens them.
+#[derive(Clone)]
+pub(crate) struct StoredFile {
+    bytes: Bytes,
+    decrypter: Option<Arc<KeyDecrypter>>,
+}
+
+impl StoredFile {
+    /// Its rows, so many at a time. CPU-bound: keep it off the reactor.
+    pub(crate) fn open(
+        &self,
+        batch_rows: usize,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
+        open_file(self.bytes.clone(), self.decrypter.as_ref(), batch_rows)
     }
 }
 

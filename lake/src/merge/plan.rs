@@ -18,18 +18,20 @@ const CLASS_BITS: u32 = 3;
 pub struct MergePolicy {
     /// Fewest files of a merge, at least 2; fewer are merged only into a file of the full size.
     pub min_files: usize,
-    /// Most bytes of all files of one merge together; a file of half of this is left alone.
+    /// Most files of a merge: rows of each are decoded at once.
+    pub files_max: usize,
+    /// Most bytes of all files of one merge together, which are held in memory; a file of half of this is left alone.
     pub target_bytes: u64,
-    /// Most rows of one merge: about 300 bytes of memory each.
+    /// Most rows of one merge; a file of half of this is left alone.
     pub rows_max: u64,
     /// Only files that were written before: later ones may soon have company.
     pub settled_before: Timestamp,
 }
 
 impl MergePolicy {
-    /// 8 files, 128 MiB, 2 million rows.
+    /// 8 to 32 files, 128 MiB, 2 million rows.
     pub fn settled_before(settled_before: Timestamp) -> Self {
-        Self { min_files: 8, target_bytes: 128 << 20, rows_max: 2_000_000, settled_before }
+        Self { min_files: 8, files_max: 32, target_bytes: 128 << 20, rows_max: 2_000_000, settled_before }
     }
 }
 
@@ -83,10 +85,11 @@ fn size_class(add: &Add) -> u32 {
 fn groups<'a>(members: Vec<&'a Add>, policy: &MergePolicy) -> Vec<Vec<&'a Add>> {
     let mut groups: Vec<Vec<&Add>> = Vec::new();
     let (mut bytes, mut rows) = (0, 0);
+    let files_max = policy.files_max.max(policy.min_files);
     for add in members {
         let (more_bytes, more_rows) = (add.size.unsigned_abs(), row_count(add).unwrap_or_default());
         let fits = bytes + more_bytes <= policy.target_bytes && rows + more_rows <= policy.rows_max;
-        match groups.last_mut().filter(|_| fits) {
+        match groups.last_mut().filter(|group| fits && group.len() < files_max) {
             Some(group) => {
                 group.push(add);
                 (bytes, rows) = (bytes + more_bytes, rows + more_rows);
@@ -120,7 +123,7 @@ mod tests {
 
     fn policy(min_files: usize, target_bytes: u64, rows_max: u64) -> MergePolicy {
         let settled_before = Timestamp::from_micros(1_000_000).unwrap();
-        MergePolicy { min_files, target_bytes, rows_max, settled_before }
+        MergePolicy { min_files, files_max: 5, target_bytes, rows_max, settled_before }
     }
 
     #[track_caller]
@@ -150,6 +153,8 @@ mod tests {
         check(&files, policy(2, 10_000, 25), &[&["f0", "f1"], &["f2", "f3"], &["f4", "f5"]]);
         check(&files, policy(2, 200, 1_000), &[]);
         check(&files, policy(2, 10_000, 20), &[]);
+        // More files than may be open at once.
+        check(&files, policy(2, 10_000, 1_000), &[&["f0", "f1", "f2", "f3", "f4"]]);
     }
 
     /// Under load a commit holds many rows, and so few files make a whole one that the fewest would never come together.

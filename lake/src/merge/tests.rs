@@ -78,6 +78,27 @@ async fn a_merge_changes_files_and_no_row() {
     }
 }
 
+/// As jobs write their results: in whatever order a query answers.
+#[tokio::test]
+async fn rows_that_their_writer_has_not_sorted_are_sorted() {
+    let bench = bench_with(2).await;
+    let rows = crate::partition_rows(&[batch(9 * ROWS + 1, ROWS, DAY_START)]).unwrap().remove(0);
+    let backwards = arrow::array::UInt32Array::from_iter_values((0..ROWS as u32).rev());
+    let shuffled = arrow::compute::take_record_batch(&rows.rows, &backwards).unwrap();
+    let partition = crate::readings_partition(&rows);
+    let add = bench.writer.put(bench.readings(), shuffled, &partition, Some(&rows.site), at(DAY_START)).await.unwrap();
+    let (id, app_id) = (bench.writer.id().unwrap(), "jobs".into());
+    let attempt = crate::Attempt { id, app_id, from_state: None, to_state: 1, adds: vec![add] };
+    bench.readings().commit(&attempt).await.unwrap();
+
+    let before = bench.checksum().await;
+    let outcome = merge_now(&bench, &planned(&bench).await[0]).await.unwrap();
+    assert!(matches!(outcome, MergeOutcome::Merged { rows: 150, .. }), "{outcome:?}");
+    assert_eq!(bench.checksum().await, before);
+    let files = bench.readings().snapshot().await.unwrap().files();
+    assert_sorted(&bench.readings().read(&files[0], &bench.writer.decrypter()).await.unwrap());
+}
+
 #[tokio::test]
 async fn of_two_merges_of_the_same_files_one_lands() {
     let bench = bench_with(4).await;

@@ -61,8 +61,20 @@ pub fn check_keys(metadata: &ParquetMetaData, decrypter: &KeyDecrypter) -> Resul
 /// All rows of a file. With a decrypter the file must be sealed, without one it must be clear.
 ///
 /// # Errors
-/// [`FileError::NotSealed`], [`FileError::Key`] when a key was not prepared, [`FileError::Read`] for damaged bytes.
+/// As [`open_file`], and [`FileError::Read`] for damaged bytes.
 pub fn read_file(bytes: Bytes, decrypter: Option<&Arc<KeyDecrypter>>) -> Result<Vec<RecordBatch>, FileError> {
+    open_file(bytes, decrypter, BATCH_ROWS)?.collect()
+}
+
+/// The rows of a file, as many at a time. With a decrypter the file must be sealed, without one it must be clear.
+///
+/// # Errors
+/// [`FileError::NotSealed`], [`FileError::Key`] when a key was not prepared, [`FileError::Read`] for damaged bytes.
+pub fn open_file(
+    bytes: Bytes,
+    decrypter: Option<&Arc<KeyDecrypter>>,
+    batch_rows: usize,
+) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
     if let Some(decrypter) = decrypter {
         check_sealed(&bytes)?;
         // Without the page index, which cannot be read when a key is missing: the missing key is the better message.
@@ -71,9 +83,9 @@ pub fn read_file(bytes: Bytes, decrypter: Option<&Arc<KeyDecrypter>>) -> Result<
         check_keys(opened.metadata(), decrypter)?;
     }
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
-        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+        .and_then(|builder| builder.with_batch_size(batch_rows).build())
         .map_err(key_or_read)?;
-    reader.map(|batch| batch.map_err(arrow_read)).collect()
+    Ok(reader.map(|batch| batch.map_err(arrow_read)))
 }
 
 fn key_or_read(error: ParquetError) -> FileError {

@@ -17,10 +17,7 @@ use deltalake_core::kernel::Add;
 use forebay_schemas::table::Table;
 
 use super::partition_values;
-use crate::{
-    file_stats::{FileStats, STATS_TAG, TagSeal},
-    writer::{is_sealed, tag},
-};
+use crate::file_stats::{TagSeal, event_times};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -60,17 +57,6 @@ const EVENT_TIME: &str = "event_time";
 
 fn keep_marked<T>(all: Vec<T>, marks: &[bool]) -> Vec<T> {
     all.into_iter().zip(marks).filter_map(|(item, keep)| keep.then_some(item)).collect()
-}
-
-/// First and last event time, µs since 1970 UTC, as the file's tag has them.
-fn event_times(table: &Table, add: &Add, seal: Option<&TagSeal>) -> Option<(i64, i64)> {
-    let text = tag(add, STATS_TAG)?;
-    // A sealed file's tag counts only if it is sealed: whoever can write it knew the key.
-    let stats = match is_sealed(add) {
-        true => seal?.open(table.name, &add.path, text)?,
-        false => FileStats::from_clear(text)?,
-    };
-    stats.first_event_time.zip(stats.last_event_time)
 }
 
 /// What is known of each file without opening it.

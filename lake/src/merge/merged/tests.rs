@@ -1,0 +1,104 @@
+//! Runs that follow one another, overlap and interleave, longer than what is decoded at once; and rows out of order.
+
+use arrow::{
+    array::{ArrayRef, Int64Array},
+    datatypes::{DataType, Field, Schema},
+};
+
+use super::*;
+
+type Rows<'a> = Vec<(&'a str, i64, i64)>;
+
+/// Rows of device, time and seq.
+fn batch(rows: &[(&str, i64, i64)]) -> RecordBatch {
+    let field = |name: &str, of: &DataType| Field::new(name, of.clone(), false);
+    let schema = Schema::new(vec![
+        field("device", &DataType::Utf8),
+        field("event_time", &DataType::Int64),
+        field("seq", &DataType::Int64),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2))),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+}
+
+/// The files' rows, so many at a time; each batch that comes out.
+fn merged(files: &[Rows<'_>], rows: usize) -> Result<Vec<RecordBatch>, Stopped> {
+    let schema = batch(&[]).schema();
+    let mut merged = Merged::of(schema, Vec::new());
+    for (number, file) in files.iter().enumerate() {
+        let batches: Vec<_> = file.chunks(rows).map(|rows| Ok(batch(rows))).collect();
+        merged.runs.push(Run { batches: Box::new(batches.into_iter()), last: None, current: None });
+        merged.advance(number)?;
+    }
+    merged.collect()
+}
+
+#[track_caller]
+fn check(files: &[Rows<'_>]) {
+    let mut expected: Rows<'_> = files.iter().flatten().copied().collect();
+    expected.sort();
+    for rows in [1, 7, 100, 8_192] {
+        let found = merged(files, rows).unwrap();
+        let whole = concat_batches(&batch(&[]).schema(), &found).unwrap();
+        assert_eq!(whole, batch(&expected), "{rows} rows at a time");
+        assert!(
+            found.iter().all(|batch| batch.num_rows() < ROWS + 8_192),
+            "no more than what was asked for and a stretch"
+        );
+    }
+}
+
+fn series(device: &str, times: Range<i64>) -> Rows<'_> {
+    times.map(|time| (device, time, time * 10)).collect()
+}
+
+#[test]
+fn rows_are_in_order_whatever_files_they_come_from() {
+    let all = |parts: &[Rows<'static>]| parts.concat();
+    check(&[all(&[series("a", 0..50), series("b", 0..50)]), all(&[series("a", 50..90), series("b", 50..99)])]);
+    // The later file first, and files that overlap.
+    check(&[series("a", 60..90), series("a", 0..60)]);
+    check(&[series("a", 0..60), series("a", 30..90), series("b", 0..3)]);
+    let every_other = |from: i64| (0..40).map(|n| ("a", n * 2 + from, n)).collect();
+    check(&[every_other(0), every_other(1)]);
+    check(&[Vec::new(), series("a", 0..1)]);
+    check(&[series("a", 0..20_000), series("a", 9_000..30_000), series("b", 0..9)]);
+    assert!(merged(&[], 7).unwrap().is_empty());
+}
+
+#[test]
+fn equal_rows_come_in_the_order_of_their_files() {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("device", DataType::Utf8, false),
+        Field::new("file", DataType::Int64, false),
+    ]));
+    let run = |file: i64| -> Batches {
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(StringArray::from(vec!["a", "a"])), Arc::new(Int64Array::from(vec![file, file]))];
+        Box::new(std::iter::once(Ok(RecordBatch::try_new(schema.clone(), columns).unwrap())))
+    };
+    let mut merged = Merged::of(schema.clone(), Vec::new());
+    for number in 0..3 {
+        merged.runs.push(Run { batches: run(number as i64), last: None, current: None });
+        merged.advance(number).unwrap();
+    }
+    let found = merged.next().unwrap().unwrap();
+    assert_eq!(found.column(1).as_primitive::<Int64Type>().values(), &[0, 0, 1, 1, 2, 2]);
+}
+
+#[test]
+fn rows_out_of_order_are_found_and_can_be_sorted() {
+    let unsorted = vec![("b", 3, 1), ("a", 2, 1), ("b", 1, 1), ("a", 1, 2), ("a", 1, 1)];
+    for rows in [1, 2, 100] {
+        let outcome = merged(&[series("a", 0..9), unsorted.clone()], rows);
+        assert!(matches!(outcome, Err(Stopped::OutOfOrder { source: 1 })), "{rows} rows at a time: {outcome:?}");
+    }
+    let mut expected = unsorted.clone();
+    expected.sort();
+    let halves = [batch(&unsorted[..2]), batch(&unsorted[2..])];
+    assert_eq!(sorted(&halves[0].schema(), &halves).unwrap(), batch(&expected));
+}
