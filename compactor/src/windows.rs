@@ -2,12 +2,14 @@
 //!
 //! Invariants: one transaction per site and pass, fenced as in E6, so that neither a restart nor a second process closes a
 //! window twice; a window is closed again, with a higher revision, when readings came late, at most once per `lateness`.
-//! A window without readings has no row. What a window holds is counted in the table, never remembered.
+//! A window without readings has no row. What a window holds is counted in the table, never remembered: what is remembered
+//! is which files were counted.
 
 mod count;
 mod table_rows;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod watermark;
 
 use std::{
@@ -28,6 +30,7 @@ use tracing::{error, info, warn};
 use crate::CompactorError;
 use count::{Counts, Days, Known};
 use table_rows::WindowRow;
+use touched::{Files, hull, touched};
 use watermark::watermarks;
 
 /// A device belongs to a site's completeness if it sent something within so many windows.
@@ -149,8 +152,20 @@ pub async fn close_windows(
     pass(lake, settings, now, &WindowProgress::default(), &mut Looked::new()).await
 }
 
-/// By site, up to which window and when it was looked at last.
-type Looked = BTreeMap<String, (i64, Timestamp)>;
+/// By site, the last look at it.
+type Looked = BTreeMap<String, Look>;
+
+/// What was seen of a site's readings.
+#[derive(Debug)]
+struct Look {
+    at: Timestamp,
+    /// The end of the last window that was over.
+    over: i64,
+    /// What the table had then.
+    files: Files,
+    /// Windows that are to be closed again, but not yet: the first one's start, the last one's end.
+    later: Option<(i64, i64)>,
+}
 
 /// One pass. A site is counted only when another window is over, or to see what came late.
 async fn pass(
@@ -166,12 +181,16 @@ async fn pass(
     let mut written = 0;
     for (site, watermark) in watermarks {
         let over = settings.over(watermark);
-        let is_due = looked
-            .get(&site)
-            .is_none_or(|(up_to, at)| *up_to != over || now.micros() - at.micros() >= micros(settings.lateness));
+        let last = looked.get(&site);
+        let is_due =
+            last.is_none_or(|look| look.over != over || now.micros() - look.at.micros() >= micros(settings.lateness));
         if is_due {
-            written += close_site(lake, settings, &site, watermark, now).await?;
-            looked.insert(site, (over, now));
+            let (rows, look) = close_site(lake, settings, &site, watermark, now, last).await?;
+            written += rows;
+            match look {
+                Some(look) => drop(looked.insert(site, look)),
+                None => drop(looked.remove(&site)),
+            }
         }
     }
     Ok(written)
@@ -188,7 +207,8 @@ pub(crate) async fn close_imported(
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
     let live = watermarks(&states(lake).await?, settings, now).get(site.as_str()).copied();
-    close_site(lake, settings, site.as_str(), live.unwrap_or(i64::MAX), now).await
+    let (written, _) = close_site(lake, settings, site.as_str(), live.unwrap_or(i64::MAX), now, None).await?;
+    Ok(written)
 }
 
 async fn states(lake: &LakeWriter) -> Result<Vec<StreamState>, CompactorError> {
@@ -202,30 +222,30 @@ fn wrong(source: LakeError) -> CompactorError {
 }
 
 /// Writes the rows of windows that are over and have none, or hold another number of readings than their last row says.
+/// Answers how many, and what was seen; nothing where another process was faster.
 async fn close_site(
     lake: &LakeWriter,
     settings: &WindowSettings,
     site: &str,
     watermark: i64,
     now: Timestamp,
-) -> Result<u64, CompactorError> {
+    last: Option<&Look>,
+) -> Result<(u64, Option<Look>), CompactorError> {
     let app_id = lake.keeper().app_id(&format!("windows/{site}"), 0);
     let (from_state, before) = load(lake, &app_id).await?;
     let version = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?;
-    let days = count::days(&version, site);
+    let adds = version.files();
+    let days = count::days(&adds, site);
     let window = settings.window_micros();
     let over = settings.over(watermark);
-    let wanted = wanted_days(&days, &before, over);
-    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(0) };
-    let (from, to) = (count::day_start(*first), count::day_start(*last + 1));
-    let from = from.div_euclid(window).saturating_mul(window);
-    let counts = count::counts(
-        lake,
-        site,
-        (from.saturating_sub(WINDOWS_SEEN.saturating_mul(window)), to.saturating_add(window)),
-        window,
-    )
-    .await?;
+    let mut look = Look { at: now, over, files: touched::files(lake, &adds, site), later: None };
+    let Some((first, end)) = to_count(&wanted_days(&days, &before, over), last, &look) else {
+        return Ok((0, Some(look)));
+    };
+    let from = first.div_euclid(window).saturating_mul(window);
+    let to = end.saturating_add(window - 1).div_euclid(window).saturating_mul(window);
+    let lately = from.saturating_sub(WINDOWS_SEEN.saturating_mul(window));
+    let counts = count::counts(lake, site, (lately, to), window).await?;
     let known = count::known(lake, site, from).await?;
     let mut after = WindowsState { days: days.clone(), ..before };
     let mut rows = Vec::new();
@@ -233,14 +253,18 @@ async fn close_site(
         match what_to_do(&counts, *start, known.get(start), settings, now) {
             Todo::Nothing => {}
             // The day is looked at again when the lateness is over.
-            Todo::Later => drop(after.days.insert(count::day_of(*start), 0)),
+            Todo::Later => {
+                let this = (*start, start.saturating_add(window));
+                look.later = Some(look.later.map_or(this, |others| hull(others, this)));
+                after.days.insert(count::day_of(*start), 0);
+            }
             Todo::Close { revision } => {
                 rows.push(WindowRow { start: *start, revision, ..WindowRow::of(&counts, *start, window) });
             }
         }
     }
     if rows.is_empty() {
-        return Ok(0);
+        return Ok((0, Some(look)));
     }
     // Days whose windows are not all over yet are looked at again.
     after.days.retain(|day, _| count::day_start(*day + 1).saturating_add(window) <= over);
@@ -253,10 +277,22 @@ async fn close_site(
     match lake.append(&WINDOWS, batch, transaction, now).await {
         Ok(_) => info!(site, windows = written, "windows closed"),
         // Another process closed them.
-        Err(LakeError::Fenced { .. }) => return Ok(0),
+        Err(LakeError::Fenced { .. }) => return Ok((0, None)),
         Err(source) => return Err(wrong(source)),
     }
-    Ok(written)
+    Ok((written, Some(look)))
+}
+
+/// From which event time to which windows are to be counted: after a start, all of the days; then, what has changed since
+/// the last look, what it left for later, and what has come to be over.
+fn to_count(days: &BTreeSet<i32>, last: Option<&Look>, look: &Look) -> Option<(i64, i64)> {
+    let Some(last) = last else {
+        return Some((count::day_start(*days.first()?), count::day_start(*days.last()? + 1)));
+    };
+    let touched =
+        touched(&last.files, &look.files, days, look.over).map(|(first, last)| (first, last.saturating_add(1)));
+    let passed = (last.over < look.over).then_some((last.over, look.over));
+    [touched, last.later, passed].into_iter().flatten().reduce(hull)
 }
 
 async fn load(lake: &LakeWriter, app_id: &str) -> Result<(Option<i64>, WindowsState), CompactorError> {

@@ -6,7 +6,7 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::Int64Type,
 };
-use forebay_lake::{LakeWriter, Snapshot, session};
+use forebay_lake::{Add, LakeWriter, session};
 use forebay_schemas::{
     Timestamp,
     table::{READINGS, Table, WINDOWS},
@@ -15,7 +15,7 @@ use forebay_schemas::{
 use super::wrong;
 use crate::CompactorError;
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
+pub(super) const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Readings of each UTC day, counted from 1970-01-01.
 pub(super) type Days = BTreeMap<i32, i64>;
@@ -48,19 +48,21 @@ pub(super) fn day_start(day: i32) -> i64 {
     i64::from(day) * MICROS_PER_DAY
 }
 
+/// The site and the day of a file of `readings`.
+pub(super) fn place_of(add: &Add) -> Option<(&str, i32)> {
+    let value = |column: &str| add.partition_values.get(column)?.as_deref();
+    let day = value("date")?.parse::<jiff::civil::Date>().ok()?;
+    let since = day.since(jiff::civil::Date::new(1970, 1, 1).unwrap_or_default()).map_or(0, |span| span.get_days());
+    Some((value("site")?, since))
+}
+
 /// How many readings of a site the files of each day hold: the log knows, no file is opened.
-pub(super) fn days(readings: &Snapshot, site: &str) -> Days {
+pub(super) fn days(readings: &[Add], site: &str) -> Days {
     let mut days = Days::new();
-    for add in readings.files() {
-        let value = |column: &str| add.partition_values.get(column).cloned().flatten();
+    for add in readings {
+        let Some((_, day)) = place_of(add).filter(|(of, _)| *of == site) else { continue };
         let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
-        let rows = rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
-        let Some(day) = value("date").and_then(|date| date.parse::<jiff::civil::Date>().ok()) else { continue };
-        if value("site").as_deref() == Some(site) {
-            let since =
-                day.since(jiff::civil::Date::new(1970, 1, 1).unwrap_or_default()).map_or(0, |span| span.get_days());
-            *days.entry(since).or_default() += rows;
-        }
+        *days.entry(day).or_default() += rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
     }
     days
 }

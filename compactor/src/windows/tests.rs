@@ -61,6 +61,8 @@ struct Bench {
     lake: LakeWriter,
     state: Option<i64>,
     seq: u64,
+    /// What a process that goes on remembers; one that is begun anew for each look remembers nothing.
+    looked: Option<Looked>,
 }
 
 impl Bench {
@@ -70,7 +72,7 @@ impl Bench {
         let keyring = Arc::new(FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap());
         let lake = Lake::local(&folder.path().join("lake")).unwrap();
         let lake = LakeWriter::open(&lake, keyring, Sealed::Columns, random).await.unwrap();
-        Self { _folder: folder, lake, state: None, seq: 0 }
+        Self { _folder: folder, lake, state: None, seq: 0, looked: None }
     }
 
     /// Commits readings, as (device, second, status), with a state that says they came live.
@@ -103,8 +105,11 @@ impl Bench {
         self.state = Some(commit(&self.lake, step, at(0)).await.unwrap());
     }
 
-    async fn close(&self, seconds: i64) -> u64 {
-        close_windows(&self.lake, &settings(), at(seconds)).await.unwrap()
+    async fn close(&mut self, seconds: i64) -> u64 {
+        let Some(looked) = &mut self.looked else {
+            return close_windows(&self.lake, &settings(), at(seconds)).await.unwrap();
+        };
+        pass(&self.lake, &settings(), at(seconds), &WindowProgress::default(), looked).await.unwrap()
     }
 
     async fn rows(&self) -> Vec<String> {
@@ -123,8 +128,13 @@ impl Bench {
 
 #[tokio::test]
 async fn windows_close_once_and_again_for_what_came_late() {
+    for looked in [None, Some(Looked::new())] {
+        close_and_close_again(Bench { looked, ..Bench::new().await }).await;
+    }
+}
+
+async fn close_and_close_again(mut bench: Bench) {
     let good = Status::GOOD;
-    let mut bench = Bench::new().await;
     bench.commit(&[("a", 10, good.clone()), ("b", 20, good.clone()), ("b", 59, Status::bad(None, "x"))]).await;
     assert_eq!(bench.close(60).await, 0, "the watermark has not passed the window");
     bench.commit(&[("a", 70, good.clone()), ("a", 119, good.clone()), ("a", 125, good.clone())]).await;
@@ -140,6 +150,42 @@ async fn windows_close_once_and_again_for_what_came_late() {
     assert_eq!(bench.close(170).await, 0);
     assert_eq!(bench.close(500).await, 1, "without a live device the clock closes the rest");
     assert_eq!(bench.rows().await.last().unwrap(), "120 180 1 2 1 50.0");
+}
+
+#[test]
+fn only_what_has_changed_is_counted_again() {
+    let (day, minute) = (count::day_of(at(0).micros()), 60);
+    let files = |files: &[(&str, i64, i64)]| -> Files {
+        let times =
+            |(path, first, last): &(&str, i64, i64)| ((*path).to_owned(), (at(*first).micros(), at(*last).micros()));
+        files.iter().map(times).collect()
+    };
+    let look = |minutes: i64, of: &[(&str, i64, i64)], later: Option<(i64, i64)>| Look {
+        at: at(0),
+        over: at(minutes * minute).micros(),
+        files: files(of),
+        later: later.map(|(from, to)| (at(from).micros(), at(to).micros())),
+    };
+    let check = |last: Option<&Look>, now: &Look, expected: Option<(i64, i64)>, why: &str| {
+        let expected = expected.map(|(from, to)| (at(from).micros(), at(to).micros()));
+        assert_eq!(to_count(&BTreeSet::from([day]), last, now), expected, "{why}");
+    };
+    let [a, b] = [("a", 0, 59), ("b", 55, 119)];
+    let first = look(1, &[a], None);
+    // 22:00 is the beginning of the hour.
+    check(None, &first, Some((-22 * 3_600, 2 * 3_600)), "after a start, the whole day");
+    check(Some(&first), &look(1, &[a], None), None, "nothing has changed");
+    check(Some(&first), &look(2, &[a], None), Some((60, 120)), "a window that has come to be over");
+    let tail = at(119).micros() + 1 - at(0).micros();
+    let found = to_count(&BTreeSet::from([day]), Some(&first), &look(1, &[a, b], None));
+    assert_eq!(found, Some((at(55).micros(), at(0).micros() + tail)), "a file that has come");
+    check(Some(&look(2, &[a, b], Some((0, 60)))), &look(2, &[a, b], None), Some((0, 60)), "what was left for later");
+    check(Some(&first), &look(1, &[a, ("c", 70, 80)], None), None, "a file of a window that is not over");
+    assert_eq!(
+        to_count(&BTreeSet::new(), Some(&first), &look(1, &[a, b], None)),
+        None,
+        "a day that was counted elsewhere"
+    );
 }
 
 #[tokio::test]
