@@ -1,4 +1,4 @@
-//! Places where a test can have the process die, as a power cut would: the kill test sets `FOREBAY_FAILPOINT`.
+//! Places where a test can have the process killed (SIGKILL): the kill test sets `FOREBAY_FAILPOINT`.
 //!
 //! Off unless the variable holds one of these names:
 //! - `after_sync`: readings are synced in the spool, their device has not been acknowledged (E1);
@@ -12,6 +12,8 @@ use std::sync::{
     LazyLock,
     atomic::{AtomicU64, Ordering},
 };
+
+use rustix::process::{Signal, getpid, kill_process};
 
 /// A place where the process can be made to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ static PASSAGES_LEFT: LazyLock<AtomicU64> = LazyLock::new(|| {
     AtomicU64::new(after.unwrap_or(0))
 });
 
-/// Ends the process at once if the environment says so here: no destructor runs, nothing is flushed.
+/// Kills the process if the environment says so here: no destructor runs, nothing is flushed.
 pub fn failpoint(here: Failpoint) {
     if CHOSEN.as_deref() != Some(here.name()) {
         return;
@@ -52,6 +54,9 @@ pub fn failpoint(here: Failpoint) {
     let passage = PASSAGES_LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
     if passage.is_err() {
         tracing::error!(failpoint = here.name(), "dying here as FOREBAY_FAILPOINT says");
+        let killed = kill_process(getpid(), Signal::KILL);
+        // Not reached where the kernel lets a process kill itself.
+        tracing::error!(?killed, "still alive");
         std::process::abort();
     }
 }

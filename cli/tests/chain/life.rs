@@ -1,13 +1,14 @@
 //! The lives and deaths of a process of ours: started again and again, each time with another end before it.
 
 use std::{
+    os::unix::process::ExitStatusExt as _,
     sync::Mutex,
     time::{Duration, Instant},
 };
 
 use crate::{
     chance::Chance,
-    site::{Running, Site, now, pause},
+    site::{Running, SIGKILL, Site, now, pause},
 };
 
 /// A failpoint that is not passed in this time is tried again in another life.
@@ -94,8 +95,9 @@ impl Mortal<'_> {
         let passages = chance.below(self.passages_max + 1).to_string();
         let environment = [("FOREBAY_FAILPOINT", failpoint), ("FOREBAY_FAILPOINT_AFTER", &passages)];
         let mut running = self.born(&environment);
-        let reached = running.ended_within(FAILPOINT_WITHIN);
-        if reached {
+        let status = running.ended_within(FAILPOINT_WITHIN);
+        if let Some(status) = status {
+            assert_eq!(status.signal(), Some(SIGKILL), "the {} died of something else", self.role);
             let (log, said) = (self.site.log(), format!("failpoint=\"{failpoint}\""));
             assert!(
                 log.lines().rev().take(5).any(|line| line.contains(&said)),
@@ -107,6 +109,6 @@ impl Mortal<'_> {
             running.kill();
             deaths.note(self.role, End::Anywhere);
         }
-        reached
+        status.is_some()
     }
 }

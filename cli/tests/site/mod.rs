@@ -8,8 +8,9 @@ mod peer;
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +19,8 @@ pub(crate) use broker::{Broker, password_file};
 pub(crate) use link::Link;
 pub(crate) use peer::Peer;
 
+/// By which signal a failpoint ends a process.
+pub(crate) const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 /// How often a test looks again.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -125,10 +128,15 @@ impl Running {
         self.child.as_ref().unwrap().id()
     }
 
-    /// Whether it ends by itself in this time.
-    pub(crate) fn ended_within(&mut self, within: Duration) -> bool {
+    /// How it ended, if it does by itself in this time.
+    pub(crate) fn ended_within(&mut self, within: Duration) -> Option<ExitStatus> {
         let child = self.child.as_mut().unwrap();
-        until(within, || child.try_wait().unwrap().is_some()).is_ok()
+        let mut status = None;
+        let _ = until(within, || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        status
     }
 
     pub(crate) fn kill(mut self) {
@@ -157,7 +165,7 @@ impl Running {
             child.kill().unwrap();
             panic!("it lives on: {}", fs::read_to_string(&self.log).unwrap());
         }
-        assert_eq!(status.unwrap().code(), None, "ended by a signal: {}", fs::read_to_string(&self.log).unwrap());
+        assert_eq!(status.unwrap().signal(), Some(SIGKILL), "{}", fs::read_to_string(&self.log).unwrap());
     }
 
     /// SIGTERM; it has to end by itself with 0.
