@@ -9,6 +9,7 @@ mod lock;
 mod log;
 mod metrics;
 mod notify;
+mod owner;
 mod place;
 mod registry;
 mod role;

@@ -36,6 +36,7 @@ use crate::{
     clock::{clock, now, random},
     config::Config,
     lock::RoleLock,
+    owner,
     role::Role,
     store::Store,
 };
@@ -306,6 +307,7 @@ async fn publish_lane(
 }
 
 async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
+    owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let keyring = store.keyring_for_writing()?;
     let secret = keyring.derive_secret(SPOOL_SECRET)?;
     let key: [u8; 32] = secret.expose().try_into().context("a derived secret has 32 bytes")?;

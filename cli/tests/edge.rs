@@ -215,6 +215,27 @@ fn a_second_gateway_in_one_folder_is_refused_and_names_the_first() {
 }
 
 #[test]
+fn a_folder_keeps_the_id_of_its_gateway() {
+    let site = Site::new();
+    let broker = Broker::start(MOSQUITTO);
+    let configuration = format!("{}{}", head("werk"), mqtt_connector(broker.port));
+    site.configure(&configuration);
+    let running = site.run(&[]);
+    until(MINUTE, || site.path("data/gateway.id").exists()).unwrap();
+    running.stop();
+    site.configure(&configuration.replace("id = \"g1\"", "id = \"g2\""));
+    for verb in ["validate", "run"] {
+        let refused = site.forebay(&[verb]);
+        let said = site::text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(78), "{verb}: {said}");
+        for part in ["forebay.toml:1:", "belongs to gateway \"g1\"", "id is \"g2\"", "set id back"] {
+            assert!(said.contains(part), "{verb}: {part} is not in {said}");
+        }
+    }
+    assert_eq!(site.rows("select count(*) from gaps"), ["0"], "with the id set back the lake can be read again");
+}
+
+#[test]
 fn bad_configuration_exits_78_and_names_every_place() {
     let site = Site::new();
     site.configure(
