@@ -36,7 +36,7 @@ pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
 pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
 pub use rows::{GatheredRows, PartitionRows, partition_rows};
 pub use s3::{S3Credentials, S3Link, S3Settings};
-pub use scan::{ScanCost, session};
+pub use scan::{ScanCost, empty_session, session};
 pub use schema::file_schema;
 pub use state::{
     DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StateKeeper, StreamState,

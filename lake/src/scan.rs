@@ -14,6 +14,7 @@ use datafusion::{
     common::{DataFusionError, Result, ScalarValue, config::EncryptionFactoryOptions},
     datasource::{
         TableType,
+        empty::EmptyTable,
         listing::PartitionedFile,
         object_store::ObjectStoreUrl,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
@@ -45,16 +46,39 @@ use checked::{CheckedFactory, MustBeSealed};
 /// # Errors
 /// When a table cannot be read.
 pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Result<SessionContext, LakeError> {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
+    let context = new_session();
     for table in tables {
         let url = store_url(table.schema());
         context.register_object_store(url.as_ref(), table.store().clone());
         let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone())?;
-        context
-            .register_table(table.schema().name, Arc::new(provider))
-            .map_err(|error| LakeError::Foreign { table: table.schema().name, why: error.to_string() })?;
+        register(&context, table.schema(), Arc::new(provider))?;
     }
     Ok(context)
+}
+
+/// The same without rows, and without a lake: for planning a query before there is one.
+///
+/// # Errors
+/// When two tables have one name.
+pub fn empty_session(tables: &[&'static Table]) -> Result<SessionContext, LakeError> {
+    let context = new_session();
+    for table in tables {
+        register(&context, table, Arc::new(EmptyTable::new(table_schema(table))))?;
+    }
+    Ok(context)
+}
+
+fn new_session() -> SessionContext {
+    SessionContext::new_with_config(SessionConfig::new().with_information_schema(true))
+}
+
+fn register(context: &SessionContext, table: &Table, provider: Arc<dyn TableProvider>) -> Result<(), LakeError> {
+    let registered = context.register_table(table.name, provider);
+    registered.map(drop).map_err(|error| LakeError::Foreign { table: table.name, why: error.to_string() })
+}
+
+fn table_schema(table: &Table) -> SchemaRef {
+    Arc::new(Schema::new(arrow_fields(table.columns)))
 }
 
 /// What the scans of a query have read.
@@ -99,7 +123,7 @@ struct DeltaScan {
 impl DeltaScan {
     fn new(table: &LakeTable, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>) -> std::result::Result<Self, KeyError> {
         let (store, table) = (table.store().clone(), table.schema());
-        let schema = Arc::new(Schema::new(arrow_fields(table.columns)));
+        let schema = table_schema(table);
         let tag_seal = TagSeal::new(|name| decrypter.derived(name))?;
         Ok(Self { table, schema, files: snapshot.files(), store, decrypter, tag_seal })
     }

@@ -39,13 +39,21 @@ enum Edge {
 
 /// The tables that jobs see, and the column that the cutoff is held against. Later revisions of a window and results of
 /// jobs that ran before this one are seen: they are about the time before the cutoff.
-const VISIBLE: [(&Table, &str, Edge); 5] = [
+const VISIBLE: [(&'static Table, &str, Edge); 5] = [
     (&READINGS, "event_time", Edge::Before),
     (&WINDOWS, "window_end", Edge::UpTo),
     (&SCORES, "event_time", Edge::UpTo),
     (&PREDICTIONS, "issued_at", Edge::UpTo),
     (&ALERTS, "first_seen", Edge::UpTo),
 ];
+
+/// A session over the tables that jobs see, without rows: for planning a query before it runs.
+///
+/// # Errors
+/// None that a configuration could cause.
+pub fn empty_session() -> Result<SessionContext, JobError> {
+    Ok(forebay_lake::empty_session(&VISIBLE.map(|(table, ..)| table))?)
+}
 
 impl RunContext {
     /// The job's name.

@@ -25,7 +25,7 @@ mod windows;
 
 pub use alerts::{Condition, Lifecycle, Verdict};
 pub use buckets::{Bucket, SeriesKey, SeriesPattern};
-pub use context::RunContext;
+pub use context::{RunContext, empty_session};
 pub use cron::{Schedule, ScheduleError};
 pub use error::SchedulerError;
 pub use fire::{Fire, FireKey, Window};

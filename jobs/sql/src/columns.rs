@@ -24,8 +24,19 @@ pub(crate) struct Rows {
     names: Vec<&'static str>,
 }
 
-/// Checks a query's columns against a table's, and reads its rows.
+/// Reads a query's rows, whose columns must fit a table's.
 pub(crate) async fn select(query: DataFrame, table: &'static Table, rows_max: usize) -> Result<Rows, JobError> {
+    let (columns, names) = fit(&query, table)?;
+    let batches = query.select(columns)?.limit(0, Some(rows_max + 1))?.collect().await?;
+    let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if count > rows_max {
+        return Err(JobError::reject(format!("the query gives more than {rows_max} rows: aggregate or limit them")));
+    }
+    Ok(Rows { table, batches, names })
+}
+
+/// A query's columns as a table has them, and their names.
+pub(crate) fn fit(query: &DataFrame, table: &'static Table) -> Result<(Vec<Expr>, Vec<&'static str>), JobError> {
     let found: Vec<(String, DataType)> =
         query.schema().fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
     let wanted: Vec<&'static Column> =
@@ -52,12 +63,7 @@ pub(crate) async fn select(query: DataFrame, table: &'static Table, rows_max: us
             }
         }
     }
-    let batches = query.select(columns)?.limit(0, Some(rows_max + 1))?.collect().await?;
-    let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if count > rows_max {
-        return Err(JobError::reject(format!("the query gives more than {rows_max} rows: aggregate or limit them")));
-    }
-    Ok(Rows { table, batches, names })
+    Ok((columns, names))
 }
 
 /// The column in the one type in which it is read, if its own type says the same.

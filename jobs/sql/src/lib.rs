@@ -9,12 +9,19 @@
 mod columns;
 mod parameters;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use async_trait::async_trait;
-use datafusion::{execution::context::SQLOptions, sql::parser::DFParser};
+use datafusion::{
+    dataframe::DataFrame, execution::context::SQLOptions, prelude::SessionContext, sql::parser::DFParser,
+};
 use forebay_config::Table;
 use forebay_jobs::{Job, JobError, JobKind, Outcome, Results, RunContext};
+use forebay_schemas::table::{PREDICTIONS, SCORES};
 
 use parameters::Parameters;
 
@@ -26,6 +33,15 @@ const ROWS_MAX: usize = 1_000_000;
 enum Into {
     Scores,
     Predictions,
+}
+
+impl Into {
+    fn table(self) -> &'static forebay_schemas::table::Table {
+        match self {
+            Self::Scores => &SCORES,
+            Self::Predictions => &PREDICTIONS,
+        }
+    }
 }
 
 /// A query and where its rows go.
@@ -45,7 +61,6 @@ impl JobKind for SqlKind {
     }
 
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
-        let query = query(table);
         let into = match table.has("into") {
             true => table.choice("into", &[("scores", Into::Scores), ("predictions", Into::Predictions)]),
             false => {
@@ -53,11 +68,12 @@ impl JobKind for SqlKind {
                 None
             }
         };
+        let query = query(table, into);
         Some(Box::new(SqlJob { query: query?, into: into? }))
     }
 }
 
-fn query(table: &mut Table<'_>) -> Option<String> {
+fn query(table: &mut Table<'_>, into: Option<Into>) -> Option<String> {
     let (inline, file): (Option<String>, Option<PathBuf>) = (table.optional("query"), table.path("query_file"));
     let (key, query) = match (inline, file) {
         (Some(_), Some(_)) => {
@@ -78,7 +94,7 @@ fn query(table: &mut Table<'_>) -> Option<String> {
             return None;
         }
     };
-    match check(&query) {
+    match check(&query, into) {
         Ok(()) => Some(query),
         Err(why) => {
             table.problem(key, why);
@@ -87,13 +103,30 @@ fn query(table: &mut Table<'_>) -> Option<String> {
     }
 }
 
-/// One statement that can be parsed.
-fn check(query: &str) -> Result<(), String> {
-    let statements = DFParser::parse_sql(&Parameters::example().fill(query)?).map_err(|error| error.to_string())?;
-    match statements.len() {
-        1 => Ok(()),
-        count => Err(format!("{count} statements, one SELECT is expected")),
+/// One statement that can be parsed and planned over the lake's tables, and gives the columns that are needed.
+fn check(query: &str, into: Option<Into>) -> Result<(), String> {
+    let query = Parameters::example().fill(query)?;
+    let statements = DFParser::parse_sql(&query).map_err(|error| error.to_string())?;
+    if statements.len() != 1 {
+        return Err(format!("{} statements, one SELECT is expected", statements.len()));
     }
+    let session = forebay_jobs::empty_session().map_err(|error| error.to_string())?;
+    // Tables in memory are there at once, so that planning over them never waits.
+    let planned = match pin!(planned(&session, &query)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(planned) => planned.map_err(|error| error.to_string())?,
+        Poll::Pending => return Ok(()),
+    };
+    match into {
+        Some(into) => columns::fit(&planned, into.table()).map(drop).map_err(|error| error.to_string()),
+        None => Ok(()),
+    }
+}
+
+async fn planned(session: &SessionContext, query: &str) -> Result<DataFrame, JobError> {
+    let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let planned = session.sql_with_options(query, reading_only).await;
+    // A query that cannot be planned today cannot be planned tomorrow.
+    planned.map_err(|error| JobError::reject(format!("the query does not fit the lake: {error}")))
 }
 
 #[async_trait]
@@ -101,20 +134,10 @@ impl Job for SqlJob {
     async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
         let query = Parameters::of(context).fill(&self.query).map_err(JobError::reject)?;
         let session = context.session().await?;
-        let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        // A query that cannot be planned today cannot be planned tomorrow.
-        let planned = session.sql_with_options(&query, reading_only).await;
-        let rows = planned.map_err(|error| JobError::reject(format!("the query does not fit the lake: {error}")))?;
+        let rows = columns::select(planned(&session, &query).await?, self.into.table(), ROWS_MAX).await?;
         let results = match self.into {
-            Into::Scores => {
-                let scores = columns::scores(columns::select(rows, &forebay_schemas::table::SCORES, ROWS_MAX).await?)?;
-                Results { scores, ..Results::default() }
-            }
-            Into::Predictions => {
-                let table = &forebay_schemas::table::PREDICTIONS;
-                let predictions = columns::predictions(columns::select(rows, table, ROWS_MAX).await?)?;
-                Results { predictions, ..Results::default() }
-            }
+            Into::Scores => Results { scores: columns::scores(rows)?, ..Results::default() },
+            Into::Predictions => Results { predictions: columns::predictions(rows)?, ..Results::default() },
         };
         Ok(Outcome { results, note: None })
     }

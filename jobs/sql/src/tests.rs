@@ -86,9 +86,17 @@ async fn what_does_not_fit_is_refused_and_named() {
 }
 
 #[test]
-fn a_query_is_parsed_when_it_is_configured() {
+fn a_query_is_planned_when_it_is_configured() {
+    let columns = "site, device, {window_end} AS event_time, value AS score, 1 AS limit";
+    let scores = |query: &str| format!("query = \"SELECT {query}\"\ninto = \"scores\"");
+    let fits = scores(&format!("{columns}, value > 1 AS anomalous FROM readings WHERE site = {{site}}"));
+    let lacks = scores(&format!("{columns} FROM readings"));
+    let typo = scores(&format!("{columns}, vaule > 1 AS anomalous FROM readings"));
     for (keys, message) in [
-        ("query = \"SELECT 1\"\ninto = \"scores\"", None),
+        (fits.as_str(), None),
+        (&lacks, Some("job.query: the query has no column \"anomalous\", which scores needs (true or false)")),
+        (&typo, Some("job.query: the query does not fit the lake: Schema error: No field named vaule")),
+        ("query = \"DROP TABLE readings\"\ninto = \"scores\"", Some("the query does not fit the lake")),
         ("query = \"SELEC 1\"\ninto = \"scores\"", Some("1:9: job.query: ")),
         ("query = \"SELECT 1; SELECT 2\"\ninto = \"scores\"", Some("job.query: 2 statements, one SELECT is expected")),
         (
