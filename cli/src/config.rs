@@ -1,10 +1,12 @@
 //! The whole of `forebay.toml`: each part read by the crate whose settings it holds.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context as _;
 use forebay_compactor::{LakeSettings, lake_settings};
-use forebay_config::{Document, Table};
+use forebay_config::{ConfigErrors, Document, Problem, Table};
 use forebay_gateway::{GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
 use forebay_jobs::Jobs;
 use forebay_schemas::{GatewayId, Lane};
@@ -12,7 +14,7 @@ use forebay_stream::kafka::KafkaSettings;
 use forebay_telemetry::{TelemetrySettings, telemetry};
 
 use crate::{
-    clock,
+    clock, owner,
     place::{CONFIG_FILE, Place},
     registry,
 };
@@ -38,7 +40,8 @@ impl Config {
     pub(crate) fn load(place: &Place) -> anyhow::Result<Self> {
         let (file, text) = match &place.config {
             Some(file) => {
-                let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+                let text =
+                    fs::read_to_string(file).map_err(|error| unusable(file, format!("cannot be read: {error}")))?;
                 (file.clone(), text)
             }
             None => (place.root.join(CONFIG_FILE), String::new()),
@@ -66,6 +69,17 @@ impl Config {
         let sources = connectors(root, &registry::CONNECTORS, &clock::context(id));
         let jobs = forebay_jobs::configure(root, &registry::JOBS);
         let gateway = gateway?;
+        if let Some(owner) = owner::of(&gateway.data_dir).filter(|owner| owner != gateway.id.as_str()) {
+            let (folder, id) = (gateway.data_dir.display(), &gateway.id);
+            root.problem(
+                "gateway",
+                format!(
+                    "the data folder {folder} belongs to gateway {owner:?} and holds its readings, while id is {:?}: set id back, \
+                     or give the other gateway a data_dir of its own",
+                    id.as_str()
+                ),
+            );
+        }
         let keys = keys.unwrap_or_else(|| gateway.data_dir.join("keys"));
         Some(Self { spool: spool?, sources, stream, lake: lake?, keys, jobs: jobs?, telemetry, gateway })
     }
@@ -89,6 +103,12 @@ impl Config {
     pub(crate) fn jobs_path(&self) -> PathBuf {
         self.gateway.data_dir.join("jobs.sqlite")
     }
+}
+
+/// What is wrong with a file as a whole.
+pub(crate) fn unusable(file: &Path, message: impl Into<String>) -> ConfigErrors {
+    let problem = Problem { line: 1, column: 1, message: message.into() };
+    ConfigErrors { file: file.to_owned(), problems: vec![problem] }
 }
 
 /// `[stream]`; none where it is absent, and where it is wrong, which is noted.

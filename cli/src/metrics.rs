@@ -30,9 +30,10 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
 }
 
 fn of_edge(telemetry: &Telemetry, watch: &Watch) {
-    let edge: [(&Metric, OfSource); 4] = [
+    let edge: [(&Metric, OfSource); 5] = [
         (&names::RECEIVED, SourceStatus::received),
         (&names::SPOOLED, SourceStatus::spooled),
+        (&names::BAD, SourceStatus::bad),
         (&names::FILTERED, SourceStatus::filtered),
         (&names::UNCHANGED, SourceStatus::unchanged),
     ];

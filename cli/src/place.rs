@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use forebay_config::ConfigErrors;
+
+use crate::config::unusable;
 
 /// The name of a configuration file in a data folder.
 pub(crate) const CONFIG_FILE: &str = "forebay.toml";
@@ -27,6 +30,13 @@ impl Place {
             (None, None) if Path::new(CONFIG_FILE).exists() => Ok(Self::of_file(PathBuf::from(CONFIG_FILE))),
             (None, None) => Ok(Self::of_folder(PathBuf::from(DATA_DIR))),
         }
+    }
+
+    /// The configuration, which must be there.
+    pub(crate) fn file(&self) -> Result<&Path, ConfigErrors> {
+        let missing =
+            || unusable(&self.root.join(CONFIG_FILE), "is not there: `forebay init` writes one, -c names one");
+        self.config.as_deref().ok_or_else(missing)
     }
 
     fn of_file(file: PathBuf) -> Self {

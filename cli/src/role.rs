@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use forebay_config::{ConfigErrors, Problem};
+use forebay_config::ConfigErrors;
 
-use crate::config::Config;
+use crate::config::{Config, unusable};
 
 /// One part of the product; each runs once per data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -43,11 +43,10 @@ impl Role {
             roles.push(Self::Jobs);
         }
         if roles.is_empty() {
-            let message = "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run".to_owned();
-            return Err(ConfigErrors {
-                file: file.to_owned(),
-                problems: vec![Problem { line: 1, column: 1, message }],
-            });
+            return Err(unusable(
+                file,
+                "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run",
+            ));
         }
         Ok(roles)
     }

@@ -117,9 +117,6 @@ fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location
     }
     match url.strip_prefix("file://") {
         Some(folder) => Ok(Location::Folder(PathBuf::from(folder))),
-        None if url.contains("://") => {
-            bail!("lake.url {url:?}: \"s3://bucket/prefix\", \"file:///folder\" or a folder is expected")
-        }
         None => Ok(Location::Folder(data_dir.join(url))),
     }
 }

@@ -60,6 +60,9 @@ const TABLE: &[(Bad, Follows)] = &[
     (Bad::Configuration("[gatway]\nid = \"g\""), Follows::Exit(&["run"], 78, &["forebay.toml:1:2: gatway: unknown key; did you mean \"gateway\"?"])),
     (Bad::Configuration("[lake]\nwindow = \"fast\""), Follows::Exit(&["validate"], 78, &["forebay.toml:2:10: lake.window: a duration such as \"10s\"", "found \"fast\""])),
     (Bad::Configuration("[[connector]]\nkind = \"modbuss\""), Follows::Exit(&["run"], 78, &["2:8: connector.kind: \"modbuss\" is none of", "did you mean \"modbus\"?", "name is missing"])),
+    (Bad::Configuration(TWO_TAGS), Follows::Exit(&["validate"], 78, &["forebay.toml:11:8: connector.tag.name: there are two tags \"heat\" of device \"d\""])),
+    (Bad::Configuration(BAD_JOB), Follows::Exit(&["validate"], 78, &["forebay.toml:5:9: job.query: the query does not fit the lake: ", "vaule"])),
+    (Bad::Configuration("[lake]\nurl = \"gs://b\""), Follows::Exit(&["validate"], 78, &["forebay.toml:2:7: lake.url: \"s3://bucket/prefix\""])),
     (Bad::Configuration(""), Follows::Exit(&["run"], 78, &["no [[connector]], no [stream] and no [[job]]", "there is nothing to run"])),
 
     (Bad::Frame("modbus-http"), Follows::BadReading("is no whole Modbus reply: is this a Modbus TCP port?")),
@@ -102,6 +105,27 @@ const TABLE: &[(Bad, Follows)] = &[
     (Bad::Lake(a_newer_keyring), Follows::Exit(QUERY, 1, &["newer than 1: run a release that knows it"])),
 ];
 
+const TWO_TAGS: &str = r#"[[connector]]
+name = "a"
+kind = "modbus"
+device = "d"
+url = "tcp://127.0.0.1:502"
+[[connector.tag]]
+name = "heat"
+register = "holding"
+address = 0
+[[connector.tag]]
+name = "heat"
+register = "holding"
+address = 1
+"#;
+const BAD_JOB: &str = r#"[[job]]
+name = "j"
+kind = "sql"
+on = "window_closed"
+query = "select vaule from readings"
+into = "scores"
+"#;
 const KEYRING: &str = "keys/keyring.json";
 const IMPORT: &[&str] = &["import", "more.csv", "--device", "pump", "--time", "time"];
 

@@ -134,6 +134,32 @@ fn a_file_that_configures_nothing_is_no_configuration_of_a_gateway() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_read_is_a_bad_one() {
+    let site = Site::new();
+    let refuses = |what: &str| {
+        for args in [&["validate"][..], &["run"], &["query", "select 1"]] {
+            let (code, said) = said(&site.forebay(args));
+            assert_eq!(code, Some(78), "{args:?}: {said}");
+            assert!(said.contains("forebay.toml:1:1: cannot be read: ") && said.contains(what), "{args:?}: {said}");
+        }
+    };
+    refuses("No such file");
+    fs::write(site.config(), b"[gateway]\nid = \"g\xff\"\n").unwrap();
+    refuses("UTF-8");
+    fs::remove_file(site.config()).unwrap();
+    fs::create_dir(site.config()).unwrap();
+    refuses("directory");
+
+    for verb in ["validate", "run"] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let ran = command.current_dir(site.folder.path()).args(["--data-dir", "nowhere", verb]).output().unwrap();
+        let (code, said) = said(&ran);
+        assert_eq!(code, Some(78), "{verb}: {said}");
+        assert!(said.contains("nowhere/forebay.toml:1:1: is not there: `forebay init` writes one"), "{verb}: {said}");
+    }
+}
+
+#[test]
 fn a_query_error_is_told_once() {
     let site = Site::new();
     site.configure("[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"data\"\n");

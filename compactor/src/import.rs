@@ -10,13 +10,13 @@ mod source;
 mod spec;
 mod time;
 
-use std::{io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use csv::ByteRecord;
 use forebay_lake::{EpochMark, GatheredRows, LakeError, LakeWriter, StreamState};
 use forebay_schemas::{
     DeviceId, Epoch, ErrorKind, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, table::READINGS, wire::ReadingBatch,
+    Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use thiserror::Error;
 
@@ -38,7 +38,7 @@ const IMPORT_LANE: Lane = Lane(i32::MAX as u32);
 const CHUNK_READINGS: usize = 500_000;
 
 /// What an import did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportOutcome {
     /// Rows of the file.
     pub rows: u64,
@@ -50,6 +50,24 @@ pub struct ImportOutcome {
     pub windows: u64,
     /// Rows that could not be read.
     pub quarantined: u64,
+    /// The first of those, counted from 1 without the header, and what is wrong with it.
+    pub first_bad: Option<(u64, String)>,
+    /// By tag, how many values are text, and the first one.
+    pub texts: BTreeMap<String, (u64, String)>,
+}
+
+impl ImportOutcome {
+    fn note_texts(&mut self, readings: &[Reading]) {
+        for reading in readings {
+            if let Some(Value::Text(text)) = &reading.value {
+                let tag = reading.series.tag.as_str();
+                match self.texts.get_mut(tag) {
+                    Some((count, _)) => *count += 1,
+                    None => drop(self.texts.insert(tag.to_owned(), (1, text.clone()))),
+                }
+            }
+        }
+    }
 }
 
 /// Why an import failed.
@@ -228,19 +246,22 @@ struct Run<'a> {
 impl Run<'_> {
     async fn take(&mut self, rows: &Rows<'_>) -> Result<ImportOutcome, ImportError> {
         let read = |source| ImportError::Read { file: rows.spec.file.clone(), source };
-        let mut outcome = ImportOutcome { rows: 0, readings: self.mark, committed: 0, windows: 0, quarantined: 0 };
-        let mut first_bad = None;
+        let mut outcome = ImportOutcome { readings: self.mark, ..ImportOutcome::default() };
         let mut records = source::records(rows.spec)?;
         let mut record = ByteRecord::new();
         while records.read_byte_record(&mut record).map_err(read)? {
             let row = outcome.rows;
             outcome.rows += 1;
             match rows.readings(&record) {
-                Ok(readings) if row >= self.committed_row => self.chunk.extend(readings),
-                Ok(_) => {}
+                Ok(readings) => {
+                    outcome.note_texts(&readings);
+                    if row >= self.committed_row {
+                        self.chunk.extend(readings);
+                    }
+                }
                 Err(why) => {
                     outcome.quarantined += 1;
-                    first_bad.get_or_insert_with(|| why.clone());
+                    outcome.first_bad.get_or_insert_with(|| (row + 1, why.clone()));
                     if row >= self.committed_row {
                         self.bad.push(BadRow {
                             row,
@@ -256,8 +277,9 @@ impl Run<'_> {
         }
         outcome.committed += self.commit(outcome.rows, rows.now).await?;
         outcome.readings += outcome.committed;
-        match first_bad {
-            Some(why) if outcome.quarantined == outcome.rows => {
+        match &outcome.first_bad {
+            Some((_, why)) if outcome.quarantined == outcome.rows => {
+                let why = why.clone();
                 Err(ImportError::AllBad { file: rows.spec.file.clone(), rows: outcome.rows, why })
             }
             _ => Ok(outcome),

@@ -83,6 +83,9 @@ impl LakeSettings {
 pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
     let default = LakeSettings::default();
     let url: Option<String> = table.optional("url");
+    if url.as_deref().is_some_and(|url| !is_place(url)) {
+        table.problem("url", "\"s3://bucket/prefix\", \"file:///folder\" or a folder is expected");
+    }
     // Every key is asked for before any is missed: what nobody asked for is told as unknown.
     let window = window(table, default.windows.window);
     let lateness = table.or("lateness", default.windows.lateness);
@@ -109,6 +112,16 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
         profile: profile?,
         s3,
     })
+}
+
+/// Whether a lake can lie there. What is no URL is a folder.
+fn is_place(url: &str) -> bool {
+    let bucket = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    match url.split_once(':') {
+        Some(("s3", rest)) => rest.strip_prefix("//").is_some_and(bucket),
+        Some(("file", rest)) => rest.starts_with("///"),
+        _ => !url.contains("://"),
+    }
 }
 
 /// The length of windows: short ones would cost more than they hold, long ones never close.
@@ -161,6 +174,13 @@ fn s3_settings(mut table: Table<'_>) -> S3Settings {
         secret_access_key: table.optional("secret_access_key"),
         allow_http: table.or("allow_http", false),
     };
+    let is_http = |endpoint: &str| {
+        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        host.is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
+    };
+    if settings.endpoint.as_deref().is_some_and(|endpoint| !is_http(endpoint)) {
+        table.problem("endpoint", "a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\" is expected");
+    }
     if settings.access_key_id.is_some() != settings.secret_access_key.is_some() {
         table.problem("access_key_id", "access_key_id and secret_access_key go together: set both or neither");
     }
@@ -234,6 +254,13 @@ mod tests {
             ("merge_every = \"0s\"", "lake.merge_every: more than nothing is expected"),
             ("windw = \"1h\"", "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?"),
             ("[lake.s3]\nregion = \"r\"", "is for a url such as"),
+            (
+                "url = \"s3:/b\"",
+                "f.toml:2:7: lake.url: \"s3://bucket/prefix\", \"file:///folder\" or a folder is expected",
+            ),
+            ("url = \"gs://b/p\"", "lake.url: \"s3://bucket/prefix\""),
+            ("url = \"file://folder\"", "lake.url: \"s3://bucket/prefix\""),
+            ("url = \"s3://b\"\n[lake.s3]\nendpoint = \"minio:9000\"", "lake.s3.endpoint: a URL such as"),
             ("url = \"s3://b\"\n[lake.s3]\naccess_key_id = \"a\"", "go together"),
         ] {
             let errors = read(&format!("[lake]\n{text}")).unwrap_err().to_string();

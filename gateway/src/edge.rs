@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus,
+    complaints::Complaint,
     keeper::{Keeper, Taken},
     lot::{Lot, Piece, pieces},
 };
@@ -96,7 +97,9 @@ impl Edge {
             let (keeper, restored) = Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
             let (outlet, deliveries) = outlet(WAITING_MAX);
             let outlet = outlet.with_restored(restored);
-            let pump = Pump { run: self.run.clone(), pipeline, keeper, status, deliveries, held: Vec::new() };
+            let run = self.run.clone();
+            let (held, delivers) = (Vec::new(), false);
+            let pump = Pump { name: name.clone(), run, pipeline, keeper, status, deliveries, held, delivers };
             pumps.spawn(pump.run());
             connectors.spawn(run_connector(name, connector, outlet, stopping.clone()));
         }
@@ -212,6 +215,7 @@ fn without_value(single: Piece, error: StreamError) -> Result<Piece, StreamError
 
 /// One connector's way into the lanes.
 struct Pump {
+    name: String,
     run: Arc<Run>,
     pipeline: Pipeline,
     keeper: Keeper,
@@ -219,6 +223,8 @@ struct Pump {
     deliveries: mpsc::Receiver<Delivery>,
     /// Whom to answer once what follows from their parcels is durable.
     held: Vec<tokio::sync::oneshot::Sender<()>>,
+    /// Whether values have come since the start.
+    delivers: bool,
 }
 
 impl Pump {
@@ -241,10 +247,17 @@ impl Pump {
                 }
             };
             self.append(taken).await?;
+            self.tell_of_bad();
             for receipt in self.held.drain(..) {
                 // A connector that no longer waits has lost its connection: its device sends again.
                 receipt.send(()).ok();
             }
+        }
+    }
+
+    fn tell_of_bad(&mut self) {
+        if let Some(Complaint { series, reason, others }) = self.pipeline.complaint((self.run.clock)()) {
+            warn!(connector = self.name, series, reason, others, "a bad reading, without a value");
         }
     }
 
@@ -284,8 +297,17 @@ impl Pump {
         let appends = !lots.is_empty();
         for (lane, lots) in lots {
             let count: usize = lots.iter().map(|lot| lot.readings.len()).sum();
+            let has_value = lots.iter().flat_map(|lot| &lot.readings).any(|reading| reading.value.is_some());
             self.append_to(lane, lots).await.map_err(|source| GatewayError::Spool { lane: lane.0, source })?;
             self.status.note_spooled(count);
+            if has_value && !self.delivers {
+                self.delivers = true;
+                info!(
+                    connector = self.name,
+                    readings = count,
+                    "the first values since the start are safe in the spool"
+                );
+            }
         }
         if appends {
             failpoint(Failpoint::AfterSync);

@@ -3,6 +3,7 @@
 //! Invariants kept here: a connector hears of a receipt only when the readings that follow from its parcel are synced (E1), and
 //! the message's receipt with them; a device stays in its lane; whatever a step leaves out is counted. It knows no protocol: the binary brings those.
 
+mod complaints;
 mod edge;
 mod error;
 mod filter;

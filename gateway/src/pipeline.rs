@@ -10,6 +10,7 @@ use forebay_connectors::{Declared, LinkChange, RuleId, Sample, Told};
 use forebay_schemas::{DeviceId, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
+    complaints::{Complaint, Complaints},
     filter::Filter,
     rule::Rule,
     series::SeriesState,
@@ -29,6 +30,7 @@ pub struct Pipeline {
     /// Why links are down: of one device, or of all.
     down: BTreeMap<Option<DeviceId>, String>,
     status: Arc<SourceStatus>,
+    complaints: Complaints,
 }
 
 #[derive(Default)]
@@ -51,13 +53,18 @@ impl Pipeline {
             ((device, tag), Known { rule, state: SeriesState::default() })
         };
         let series = declared.into_iter().filter(|d| filter.takes(&d.device, &d.tag)).map(known).collect();
-        Self { site, rules, filter, series, down: BTreeMap::new(), status }
+        Self { site, rules, filter, series, down: BTreeMap::new(), status, complaints: Complaints::default() }
     }
 
     /// The readings that follow from samples.
     pub fn samples(&mut self, samples: Vec<Sample>, now: Timestamp) -> Vec<Reading> {
         self.status.note_received(samples.len(), now);
         samples.into_iter().filter_map(|sample| self.sample(sample, now)).collect()
+    }
+
+    /// What is to be told of samples that had no value.
+    pub(crate) fn complaint(&mut self, now: Timestamp) -> Option<Complaint> {
+        self.complaints.take(now)
     }
 
     /// The readings that follow from a link that came or went.
@@ -111,6 +118,9 @@ impl Pipeline {
                 return None;
             }
         };
+        if self.complaints.note(&reading) {
+            self.status.note_bad();
+        }
         if !self.series.contains_key(&key) && self.series.len() >= SERIES_MAX {
             return Some(reading);
         }

@@ -14,6 +14,7 @@ use forebay_schemas::Timestamp;
 #[derive(Debug, Default)]
 pub struct SourceStatus {
     received: AtomicU64,
+    bad: AtomicU64,
     filtered: AtomicU64,
     unchanged: AtomicU64,
     spooled: AtomicU64,
@@ -25,6 +26,11 @@ impl SourceStatus {
     /// Samples that came from the device.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// Samples without a value, as the device or its payload has it; not those of a lost link.
+    pub fn bad(&self) -> u64 {
+        self.bad.load(Ordering::Relaxed)
     }
 
     /// Samples that a filter left out.
@@ -55,6 +61,10 @@ impl SourceStatus {
     pub(crate) fn note_received(&self, count: usize, now: Timestamp) {
         self.received.fetch_add(count as u64, Ordering::Relaxed);
         self.last_nanos.store(now.nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_bad(&self) {
+        self.bad.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn note_filtered(&self) {

@@ -24,6 +24,9 @@ pub const FILTERED: Metric =
 pub const UNCHANGED: Metric =
     Metric { name: "forebay.unchanged", unit: "", help: "Samples within their dead-band, or bad as before" };
 /// By connector.
+pub const BAD: Metric =
+    Metric { name: "forebay.bad", unit: "", help: "Samples without a value, as the device or its payload has it" };
+/// By connector.
 pub const LINK_UP: Metric =
     Metric { name: "forebay.link.up", unit: "", help: "1 while a connector's link is up, else 0" };
 /// By lane.

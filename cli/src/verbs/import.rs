@@ -9,6 +9,9 @@ use jiff::tz::TimeZone;
 
 use crate::{clock::now, config::Config, place::Place, store::Store};
 
+/// How much is shown of a text value.
+const EXAMPLE_CHARS: usize = 40;
+
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("device_source").required(true))]
 pub(crate) struct Args {
@@ -73,6 +76,15 @@ impl Args {
     }
 }
 
+/// As much of a text as a line has room for.
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(EXAMPLE_CHARS).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
     let spec = args.spec(&config.gateway.site)?;
@@ -86,5 +98,13 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
         outcome.committed,
         outcome.quarantined
     );
+    for (tag, (count, example)) in &outcome.texts {
+        eprintln!("{tag}: {count} of its values are text, such as {:?}", shortened(example));
+    }
+    if let Some((row, why)) = outcome.first_bad {
+        eprintln!(
+            "row {row} is the first in quarantine: {why}; `forebay query \"select * from quarantine\"` shows all"
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }

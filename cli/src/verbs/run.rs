@@ -2,7 +2,6 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::bail;
 use forebay_telemetry::Telemetry;
 
 use crate::{
@@ -18,9 +17,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
-    let Some(file) = &place.config else {
-        bail!("there is no configuration at {}: `forebay init` writes one, -c names one", place.root.display());
-    };
+    let file = place.file()?;
     let config = Config::load(place)?;
     let mut roles = if args.role.is_empty() { Role::configured(&config, file)? } else { args.role };
     roles.sort();

@@ -2,14 +2,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
-
 use crate::{config::Config, place::Place, role::Role};
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let Some(file) = &place.config else {
-        bail!("there is no configuration at {}: `forebay init` writes one", place.root.display());
-    };
+    let file = place.file()?;
     let config = Config::load(place)?;
     for source in &config.sources {
         let declared = source.connector.declared().len();

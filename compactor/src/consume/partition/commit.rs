@@ -1,12 +1,14 @@
 //! One commit of a partition, tried until it succeeds: quarantine and opened gaps first, then the readings with their
 //! state, then closed gaps, then the stream is told (E9).
 
-use forebay_lake::{Gap, LakeError, PartitionRows, StreamState};
+use std::sync::atomic::Ordering::Relaxed;
+
+use forebay_lake::{Gap, LakeError, PartitionRows, SEQ_UNKNOWN, StreamState};
 use forebay_stream::Offset;
 use tokio::{task::spawn_blocking, time::Instant};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use super::{CompactorError, Pause, Quarantined, Run};
+use super::{CompactorError, Gathered, Pause, Quarantined, Run};
 use crate::{
     consume::{
         contiguity::opened_gaps,
@@ -47,13 +49,14 @@ impl Run<'_> {
                 Err(error) => self.bear_unless_stopped(error, "cannot commit", &mut pause).await?,
             }
         };
+        self.tell_of(&gathered, &after);
         let progress = &self.at.progress;
         add(&progress.committed, gathered.readings);
         add(&progress.quarantined, gathered.quarantine.len() as u64);
         add(&progress.gaps, opened_gaps(&self.state, &after).len() as u64);
         add(&progress.commits, 1);
         let millis = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-        progress.last_commit_millis.store(millis, std::sync::atomic::Ordering::Relaxed);
+        progress.last_commit_millis.store(millis, Relaxed);
         debug!(place = self.at.place(), number, readings = gathered.readings, millis, "committed");
         (self.number, self.state) = (Some(number), after);
         let told = self.tell_ended_gaps().await?;
@@ -62,6 +65,30 @@ impl Run<'_> {
             warn!(place = self.at.place(), %error, "the stream was not told of a commit, which loses nothing");
         }
         Ok(told)
+    }
+
+    /// What somebody who watches the log has to know of a commit: the first one, and what is missing.
+    fn tell_of(&self, gathered: &Gathered, after: &StreamState) {
+        let place = self.at.place();
+        if self.at.progress.commits.load(Relaxed) == 0 {
+            info!(place, readings = gathered.readings, "the first readings since the start are in the lake");
+        }
+        if let Some(Quarantined { why, .. }) = gathered.quarantine.first() {
+            let rows = gathered.quarantine.len();
+            warn!(
+                place,
+                rows,
+                first = why,
+                "put into quarantine: `forebay query \"select * from quarantine\"` shows it"
+            );
+        }
+        for Gap { gateway, lane, epoch, first, last, why, .. } in opened_gaps(&self.state, after) {
+            let last = (*last != SEQ_UNKNOWN).then_some(*last);
+            warn!(
+                place,
+                gateway, lane, epoch, first, last, why, "readings are missing: they stand in the table `gaps`"
+            );
+        }
     }
 
     async fn try_commit(

@@ -1,0 +1,89 @@
+//! What is told of readings without a value: one by name and reason, the others of the next minute as a number, so that a
+//! device that sends rubbish does not fill the log.
+
+use std::time::Duration;
+
+use forebay_schemas::{Quality, Reading, Timestamp};
+
+/// How long others are only counted.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// One line of the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// Device and tag.
+    pub(crate) series: String,
+    pub(crate) reason: String,
+    /// How many more there were since the last line.
+    pub(crate) others: u64,
+}
+
+/// One connector's.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints {
+    told: Option<Timestamp>,
+    first: Option<(String, String)>,
+    others: u64,
+}
+
+impl Complaints {
+    /// Answers whether the reading is bad.
+    pub(crate) fn note(&mut self, reading: &Reading) -> bool {
+        let is_bad = reading.status.quality == Quality::Bad && reading.value.is_none();
+        match &self.first {
+            Some(_) if is_bad => self.others += 1,
+            None if is_bad => {
+                let series = format!("{}/{}", reading.series.device, reading.series.tag);
+                self.first = Some((series, reading.status.reason.clone().unwrap_or_default()));
+            }
+            _ => {}
+        }
+        is_bad
+    }
+
+    /// What is to be told now.
+    pub(crate) fn take(&mut self, now: Timestamp) -> Option<Complaint> {
+        let waits = self.told.is_some_and(|told| now.nanos().abs_diff(told.nanos()) < QUIET.as_nanos() as u64);
+        if waits {
+            return None;
+        }
+        let (series, reason) = self.first.take()?;
+        self.told = Some(now);
+        Some(Complaint { series, reason, others: std::mem::take(&mut self.others) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName, Value};
+
+    use super::*;
+
+    fn reading(tag: &str, value: Option<Value>, status: Status) -> Reading {
+        let series = Series {
+            site: SiteId::new("s").unwrap(),
+            device: DeviceId::new("pump").unwrap(),
+            tag: TagName::new(tag).unwrap(),
+        };
+        let at = Timestamp::from_nanos(0);
+        Reading { series, event_time: at, observed_time: at, value, unit: None, status }
+    }
+
+    #[test]
+    fn the_first_is_named_and_the_others_are_counted() {
+        let at = |seconds: i64| Timestamp::from_nanos(seconds * 1_000_000_000);
+        let bad = |tag: &str, why: &str| reading(tag, None, Status::bad(None, why));
+        let complaint = |series: &str, reason: &str, others| {
+            Some(Complaint { series: series.to_owned(), reason: reason.to_owned(), others })
+        };
+        let mut complaints = Complaints::default();
+        assert!(!complaints.note(&reading("heat", Some(Value::F64(1.0)), Status::GOOD)));
+        assert_eq!(complaints.take(at(100)), None);
+        assert!(complaints.note(&bad("heat", "not JSON")));
+        assert_eq!(complaints.take(at(100)), complaint("pump/heat", "not JSON", 0));
+        assert!(complaints.note(&bad("flow", "empty")) && complaints.note(&bad("heat", "not JSON")));
+        assert_eq!(complaints.take(at(159)), None, "quiet for a minute");
+        assert_eq!(complaints.take(at(160)), complaint("pump/flow", "empty", 1));
+        assert_eq!(complaints.take(at(999)), None);
+    }
+}
