@@ -27,6 +27,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{suite::Size, task::Task};
 
+/// As the binary `forebay` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "forebay-bench", about = "What Forebay costs, beside what it cannot cost less than")]
 struct Args {

@@ -25,9 +25,13 @@ use forebay_config::ConfigErrors;
 
 use place::Place;
 
+/// The system's allocator kept what merges and commits gave back, in an arena a thread: docs/adr/0007 has what was seen.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads for work that blocks. Under a steady load the pool never shrinks from its highest peak: without a bound an
-/// hour's soak saw it grow from 10 threads to 40, each with an arena of the allocator's. Work that blocks may wait for other
-/// work that blocks (a table's log is read so), hence no fewer.
+/// hour's soak saw it grow from 10 threads to 40. Work that blocks may wait for other work that blocks (a table's log is read
+/// so), hence no fewer.
 const BLOCKING_MAX: usize = 64;
 
 /// A configuration that cannot be used (sysexits.h, EX_CONFIG).
