@@ -69,17 +69,15 @@ impl Config {
         let sources = connectors(root, &registry::CONNECTORS, &clock::context(id));
         let jobs = forebay_jobs::configure(root, &registry::JOBS);
         let gateway = gateway?;
-        if let Some(owner) = owner::of(&gateway.data_dir).filter(|owner| owner != gateway.id.as_str()) {
-            let (folder, id) = (gateway.data_dir.display(), &gateway.id);
-            root.problem(
-                "gateway",
-                format!(
-                    "the data folder {folder} belongs to gateway {owner:?} and holds its readings, while id is {:?}: set id back, \
-                     or give the other gateway a data_dir of its own",
-                    id.as_str()
-                ),
-            );
-        }
+        let gateway = match (owner::of(&gateway.data_dir), &place.config) {
+            // Without a configuration the folder itself says whose it is.
+            (Some(owner), None) => GatewaySettings { id: GatewayId::new(&*owner).unwrap_or(gateway.id), ..gateway },
+            (Some(owner), Some(_)) if owner != gateway.id.as_str() => {
+                root.problem("gateway", of_another(&gateway, &owner));
+                gateway
+            }
+            _ => gateway,
+        };
         let keys = keys.unwrap_or_else(|| gateway.data_dir.join("keys"));
         Some(Self { spool: spool?, sources, stream, lake: lake?, keys, jobs: jobs?, telemetry, gateway })
     }
@@ -109,6 +107,15 @@ impl Config {
 pub(crate) fn unusable(file: &Path, message: impl Into<String>) -> ConfigErrors {
     let problem = Problem { line: 1, column: 1, message: message.into() };
     ConfigErrors { file: file.to_owned(), problems: vec![problem] }
+}
+
+/// Why a gateway must not start in a data folder.
+fn of_another(gateway: &GatewaySettings, owner: &str) -> String {
+    let (folder, id) = (gateway.data_dir.display(), gateway.id.as_str());
+    format!(
+        "the data folder {folder} belongs to gateway {owner:?}, while id is {id:?}: set id back, or give the other gateway a \
+         data_dir of its own"
+    )
 }
 
 /// `[stream]`; none where it is absent, and where it is wrong, which is noted.

@@ -307,11 +307,11 @@ async fn publish_lane(
 }
 
 async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
-    owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let keyring = store.keyring_for_writing()?;
     let secret = keyring.derive_secret(SPOOL_SECRET)?;
     let key: [u8; 32] = secret.expose().try_into().context("a derived secret has 32 bytes")?;
     let opened: Timestamp = now()?;
+    owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let mut lanes = Vec::new();
     for lane in 0..config.gateway.lanes.0.get() {
         let id = LaneId { gateway: config.gateway.id.clone(), lane: Lane(lane) };

@@ -60,7 +60,7 @@ const TABLE: &[(Bad, Follows)] = &[
     (Bad::Configuration("[gatway]\nid = \"g\""), Follows::Exit(&["run"], 78, &["forebay.toml:1:2: gatway: unknown key; did you mean \"gateway\"?"])),
     (Bad::Configuration("[lake]\nwindow = \"fast\""), Follows::Exit(&["validate"], 78, &["forebay.toml:2:10: lake.window: a duration such as \"10s\"", "found \"fast\""])),
     (Bad::Configuration("[[connector]]\nkind = \"modbuss\""), Follows::Exit(&["run"], 78, &["2:8: connector.kind: \"modbuss\" is none of", "did you mean \"modbus\"?", "name is missing"])),
-    (Bad::Configuration(TWO_TAGS), Follows::Exit(&["validate"], 78, &["forebay.toml:12:8: connector.tag.name: there are two tags \"heat\" of device \"d\""])),
+    (Bad::Configuration(TWO_TAGS), Follows::Exit(&["validate"], 78, &["forebay.toml:12:8: connector.tag.name: heat of device d is the name of tag 1 too"])),
     (Bad::Configuration(BAD_JOB), Follows::Exit(&["validate"], 78, &["forebay.toml:5:9: job.query: the query does not fit the lake: ", "vaule"])),
     (Bad::Configuration("[lake]\nurl = \"gs://b\""), Follows::Exit(&["validate"], 78, &["forebay.toml:2:7: lake.url: \"s3://bucket/prefix\""])),
     (Bad::Configuration(""), Follows::Exit(&["run"], 78, &["no [[connector]], no [stream] and no [[job]]", "there is nothing to run"])),

@@ -238,7 +238,8 @@ async fn close_site(
     let days = count::days(&adds, site);
     let window = settings.window_micros();
     let over = settings.over(watermark);
-    let mut look = Look { at: now, over, files: touched::files(lake, &adds, site), later: None };
+    let mut look =
+        Look { at: now, over, files: touched::files(lake, &adds, site, last.map(|look| &look.files)), later: None };
     let Some((first, end)) = to_count(&wanted_days(&days, &before, over), last, &look) else {
         return Ok((0, Some(look)));
     };

@@ -1,4 +1,4 @@
-//! What is told of readings without a value: one by name and reason, the others of the next minute as a number, so that a
+//! What is told of bad readings: one by name and reason, the others of the next minute as a number, so that a
 //! device that sends rubbish does not fill the log.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct Complaints {
 impl Complaints {
     /// Answers whether the reading is bad.
     pub(crate) fn note(&mut self, reading: &Reading) -> bool {
-        let is_bad = reading.status.quality == Quality::Bad && reading.value.is_none();
+        let is_bad = reading.status.quality == Quality::Bad;
         match &self.first {
             Some(_) if is_bad => self.others += 1,
             None if is_bad => {
@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn the_first_is_named_and_the_others_are_counted() {
         let at = |seconds: i64| Timestamp::from_nanos(seconds * 1_000_000_000);
-        let bad = |tag: &str, why: &str| reading(tag, None, Status::bad(None, why));
+        // A payload that cannot be read is kept as the value.
+        let bad = |tag: &str, why: &str| reading(tag, Some(Value::Bytes(vec![0xff])), Status::bad(None, why));
         let complaint = |series: &str, reason: &str, others| {
             Some(Complaint { series: series.to_owned(), reason: reason.to_owned(), others })
         };

@@ -11,7 +11,7 @@ use std::{
 
 use forebay_config::{Failpoint, failpoint};
 use forebay_connectors::{Connector, Delivery, Message, Outlet, Parcel, SessionId, outlet};
-use forebay_schemas::{Clock, ErrorKind, Lane, SiteId, Timestamp};
+use forebay_schemas::{Clock, ErrorKind, Lane, Quality, Reading, SiteId, Timestamp};
 use forebay_stream::{LogWriter, OpenReceipt, ReceiptChanges, StreamError};
 use tokio::{
     select,
@@ -257,7 +257,7 @@ impl Pump {
 
     fn tell_of_bad(&mut self) {
         if let Some(Complaint { series, reason, others }) = self.pipeline.complaint((self.run.clock)()) {
-            warn!(connector = self.name, series, reason, others, "a bad reading, without a value");
+            warn!(connector = self.name, series, reason, others, "a bad reading");
         }
     }
 
@@ -297,7 +297,8 @@ impl Pump {
         let appends = !lots.is_empty();
         for (lane, lots) in lots {
             let count: usize = lots.iter().map(|lot| lot.readings.len()).sum();
-            let has_value = lots.iter().flat_map(|lot| &lot.readings).any(|reading| reading.value.is_some());
+            let of_use = |reading: &Reading| reading.value.is_some() && reading.status.quality != Quality::Bad;
+            let has_value = lots.iter().flat_map(|lot| &lot.readings).any(of_use);
             self.append_to(lane, lots).await.map_err(|source| GatewayError::Spool { lane: lane.0, source })?;
             self.status.note_spooled(count);
             if has_value && !self.delivers {

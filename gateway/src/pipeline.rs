@@ -62,7 +62,7 @@ impl Pipeline {
         samples.into_iter().filter_map(|sample| self.sample(sample, now)).collect()
     }
 
-    /// What is to be told of samples that had no value.
+    /// What is to be told of bad samples.
     pub(crate) fn complaint(&mut self, now: Timestamp) -> Option<Complaint> {
         self.complaints.take(now)
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use forebay_config::{Bytes, Table};
-use forebay_connectors::{Connector, ConnectorKind, Context, Declared};
+use forebay_connectors::{Connector, ConnectorKind, Context};
 use forebay_schemas::{GatewayId, SiteId};
 use forebay_stream::local::{Limits, OnFull};
 
@@ -130,13 +130,10 @@ pub fn connectors(root: &mut Table<'_>, kinds: &[&dyn ConnectorKind], context: &
         }
         let filter = filter(&mut table);
         let mut tags = table.tables("tag");
-        let rules: Vec<Rule> = tags.iter_mut().map(Rule::read).collect();
+        let rules = tags.iter_mut().map(Rule::read).collect();
         // Without a kind nobody knows which of the other keys are right.
         let Some(kind) = kind else { continue };
         let connector = kinds[kind].configure(&mut table, &mut tags, context);
-        if let Some(connector) = &connector {
-            note_doubles(connector.declared(), &rules, &tags);
-        }
         tags.into_iter().for_each(Table::finish);
         table.finish();
         if let (Some(name), Some(connector), Some(filter)) = (name, connector, filter) {
@@ -144,21 +141,6 @@ pub fn connectors(root: &mut Table<'_>, kinds: &[&dyn ConnectorKind], context: &
         }
     }
     sources
-}
-
-/// Two tags of one name would be one series, in which the values of both take turns.
-fn note_doubles(declared: Vec<Declared>, rules: &[Rule], tags: &[Table<'_>]) {
-    let mut known = BTreeSet::new();
-    for Declared { rule, device, tag } in declared {
-        let renamed = rules.get(rule.0).and_then(|rule| rule.rename.as_deref());
-        let name = renamed.map_or_else(|| tag.as_str().to_owned(), |to| to.replace("{tag}", tag.as_str()));
-        let double = format!("there are two tags {name:?} of device {:?}: give each its own name", device.as_str());
-        if !known.insert((device, name))
-            && let Some(table) = tags.get(rule.0)
-        {
-            table.problem("name", double);
-        }
-    }
 }
 
 fn filter(table: &mut Table<'_>) -> Option<Filter> {

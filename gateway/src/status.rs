@@ -28,7 +28,7 @@ impl SourceStatus {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Samples without a value, as the device or its payload has it; not those of a lost link.
+    /// Samples that the device calls bad or whose payload cannot be read; not those of a lost link.
     pub fn bad(&self) -> u64 {
         self.bad.load(Ordering::Relaxed)
     }

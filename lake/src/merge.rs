@@ -4,7 +4,7 @@
 //! the exchange is one commit without a data change; merges, erasures and rotations of one partition exclude each
 //! other by its rewrite transaction, and a removed file was still active (E8). Ingest goes on meanwhile: an append and
 //! a rewrite have nothing in common. What a merge that failed leaves behind is removed by a later vacuum. In memory are the
-//! files' bytes, old and new, and a few of their rows.
+//! files' bytes, old and new, and a few of their rows; all rows, where a job has written them in an order of its own.
 
 mod merged;
 mod plan;
@@ -75,10 +75,8 @@ pub async fn merge(lake: &LakeWriter, spec: &MergeSpec, now: Timestamp) -> Resul
         let rows = Merged::of(schema.clone(), sources.clone());
         match lake.encode(schema.clone(), site.as_ref(), rows).await {
             Ok(encoded) => break encoded,
-            Err(Stopped::OutOfOrder { source }) => {
-                let found = sources.remove(source).out_of_order();
-                sources.insert(source, found);
-            }
+            // What one file's writer has not sorted, those of the others have not either.
+            Err(Stopped::OutOfOrder) => sources = sources.into_iter().map(Source::out_of_order).collect(),
             Err(Stopped::Failed(error)) => return Err(error),
         }
     };

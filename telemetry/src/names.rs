@@ -25,7 +25,7 @@ pub const UNCHANGED: Metric =
     Metric { name: "forebay.unchanged", unit: "", help: "Samples within their dead-band, or bad as before" };
 /// By connector.
 pub const BAD: Metric =
-    Metric { name: "forebay.bad", unit: "", help: "Samples without a value, as the device or its payload has it" };
+    Metric { name: "forebay.bad", unit: "", help: "Samples that the device calls bad or whose payload cannot be read" };
 /// By connector.
 pub const LINK_UP: Metric =
     Metric { name: "forebay.link.up", unit: "", help: "1 while a connector's link is up, else 0" };

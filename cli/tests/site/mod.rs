@@ -132,10 +132,11 @@ impl Running {
     pub(crate) fn ended_within(&mut self, within: Duration) -> Option<ExitStatus> {
         let child = self.child.as_mut().unwrap();
         let mut status = None;
-        let _ = until(within, || {
+        until(within, || {
             status = child.try_wait().unwrap();
             status.is_some()
-        });
+        })
+        .ok();
         status
     }
 

@@ -87,6 +87,8 @@ impl Partition {
                 reader,
                 gathered,
                 tick_due: Instant::now(),
+                quarantine_told: None,
+                gap_told: None,
             };
             match run.go().await? {
                 Ended::Done => return Ok(()),
@@ -183,6 +185,9 @@ struct Run<'a> {
     reader: Box<dyn PartitionReader>,
     gathered: Gathered,
     tick_due: Instant,
+    /// When quarantined rows and gaps were told of last.
+    quarantine_told: Option<Instant>,
+    gap_told: Option<Instant>,
 }
 
 impl Run<'_> {

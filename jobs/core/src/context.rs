@@ -39,7 +39,7 @@ enum Edge {
 
 /// The tables that jobs see, and the column that the cutoff is held against. Later revisions of a window and results of
 /// jobs that ran before this one are seen: they are about the time before the cutoff.
-const VISIBLE: [(&'static Table, &str, Edge); 5] = [
+const VISIBLE: [(&Table, &str, Edge); 5] = [
     (&READINGS, "event_time", Edge::Before),
     (&WINDOWS, "window_end", Edge::UpTo),
     (&SCORES, "event_time", Edge::UpTo),

@@ -40,10 +40,7 @@ const STRETCH_ROWS_MIN: usize = 16;
 #[derive(Debug)]
 pub(super) enum Stopped {
     /// A file's rows are not sorted, although that was claimed.
-    OutOfOrder {
-        /// Which file.
-        source: usize,
-    },
+    OutOfOrder,
     /// Anything else.
     Failed(LakeError),
 }
@@ -102,7 +99,7 @@ impl Merged {
             let keys = Arc::new(Keys::of(&batch)?);
             let follows = run.last.as_ref().is_none_or(|last| last.compare(last.rows - 1, &keys, 0).is_le());
             if !follows || !keys.are_sorted() {
-                return Err(Stopped::OutOfOrder { source: number });
+                return Err(Stopped::OutOfOrder);
             }
             run.last = Some(keys.clone());
             run.current = Some(Current { batch, gathered_as: None });

@@ -82,6 +82,8 @@ impl Site {
     pub(super) fn run(&self) -> anyhow::Result<Gateway> {
         let log = fs::File::create(self.log())?;
         let mut command = self.command(&["run"]);
+        // As the units and images in deploy/ set it.
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Ok(Gateway { process: Process::spawn("forebay run", command)?, log: self.log() })
     }

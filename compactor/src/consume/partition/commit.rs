@@ -1,7 +1,7 @@
 //! One commit of a partition, tried until it succeeds: quarantine and opened gaps first, then the readings with their
 //! state, then closed gaps, then the stream is told (E9).
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use forebay_lake::{Gap, LakeError, PartitionRows, SEQ_UNKNOWN, StreamState};
 use forebay_stream::Offset;
@@ -17,6 +17,9 @@ use crate::{
     },
     ingest::{Step, commit},
 };
+
+/// For how long a fault that was told is not told again.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Whether what was to be committed is in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +70,18 @@ impl Run<'_> {
         Ok(told)
     }
 
-    /// What somebody who watches the log has to know of a commit: the first one, and what is missing.
-    fn tell_of(&self, gathered: &Gathered, after: &StreamState) {
+    /// What somebody who watches the log has to know of a commit: the first one, and what is missing. Of faults no more than
+    /// a line a minute each.
+    fn tell_of(&mut self, gathered: &Gathered, after: &StreamState) {
         let place = self.at.place();
-        if self.at.progress.commits.load(Relaxed) == 0 {
+        if gathered.readings > 0 && self.at.progress.committed.load(Relaxed) == 0 {
             info!(place, readings = gathered.readings, "the first readings since the start are in the lake");
         }
-        if let Some(Quarantined { why, .. }) = gathered.quarantine.first() {
+        let now = Instant::now();
+        if let Some(Quarantined { why, .. }) = gathered.quarantine.first()
+            && self.quarantine_told.is_none_or(|told| now - told >= QUIET)
+        {
+            self.quarantine_told = Some(now);
             let rows = gathered.quarantine.len();
             warn!(
                 place,
@@ -82,11 +90,18 @@ impl Run<'_> {
                 "put into quarantine: `forebay query \"select * from quarantine\"` shows it"
             );
         }
-        for Gap { gateway, lane, epoch, first, last, why, .. } in opened_gaps(&self.state, after) {
-            let last = (*last != SEQ_UNKNOWN).then_some(*last);
+        let opened = opened_gaps(&self.state, after);
+        // What is left of a gap when some of its readings have come is no news.
+        let news: Vec<&Gap> =
+            opened.into_iter().filter(|gap| !self.state.gaps.iter().any(|old| holds(old, gap))).collect();
+        if let Some(Gap { gateway, lane, epoch, first, last, why, .. }) = news.first()
+            && self.gap_told.is_none_or(|told| now - told >= QUIET)
+        {
+            self.gap_told = Some(now);
+            let (gaps, last) = (news.len(), (*last != SEQ_UNKNOWN).then_some(*last));
             warn!(
                 place,
-                gateway, lane, epoch, first, last, why, "readings are missing: they stand in the table `gaps`"
+                gaps, gateway, lane, epoch, first, last, why, "readings are missing: they stand in the table `gaps`"
             );
         }
     }
@@ -138,6 +153,15 @@ impl Run<'_> {
         pause.wait().await;
         Ok(())
     }
+}
+
+/// Whether one gap lies within another.
+fn holds(outer: &Gap, inner: &Gap) -> bool {
+    let lane = |gap: &Gap| (gap.lane, gap.epoch);
+    outer.gateway == inner.gateway
+        && lane(outer) == lane(inner)
+        && outer.first <= inner.first
+        && inner.last <= outer.last
 }
 
 /// Whether two states say the same, but for what was told already.
