@@ -83,7 +83,7 @@ impl Site {
         let log = fs::File::create(self.log())?;
         let mut command = self.command(&["run"]);
         // As the units and images in deploy/ set it.
-        command.env("MIMALLOC_PURGE_DELAY", "0");
+        command.env("MIMALLOC_ALLOW_THP", "0").env("MIMALLOC_PURGE_DELAY", "0");
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Ok(Gateway { process: Process::spawn("forebay run", command)?, log: self.log() })
     }
