@@ -71,7 +71,7 @@ impl Config {
         let gateway = gateway?;
         let gateway = match (owner::of(&gateway.data_dir), &place.config) {
             // Without a configuration the folder itself says whose it is.
-            (Some(owner), None) => GatewaySettings { id: GatewayId::new(&*owner).unwrap_or(gateway.id), ..gateway },
+            (Some(owner), None) => GatewaySettings { id: GatewayId::new(&owner).unwrap_or(gateway.id), ..gateway },
             (Some(owner), Some(_)) if owner != gateway.id.as_str() => {
                 root.problem("gateway", of_another(&gateway, &owner));
                 gateway
