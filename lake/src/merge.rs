@@ -9,7 +9,6 @@
 mod merged;
 mod plan;
 
-use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::{Remove, Version};
 use forebay_config::{Failpoint, failpoint};
 use forebay_schemas::{SiteId, Timestamp, table::Table};
@@ -19,9 +18,8 @@ use crate::{
     commit::{Change, Purpose},
     lake_writer::Transaction,
     schema::file_schema,
-    writer::{StoredFile, row_count},
 };
-use merged::{Batches, Merged, Stopped, sorted};
+use merged::{Merged, Order, Stopped};
 
 pub use plan::{MergePolicy, plan};
 
@@ -66,26 +64,22 @@ pub async fn merge(lake: &LakeWriter, spec: &MergeSpec, now: Timestamp) -> Resul
     let from_state = table.snapshot().await?.state_of(&app_id).await?;
 
     let decrypter = lake.decrypter();
-    let mut sources = Vec::with_capacity(spec.files.len());
+    let mut files = Vec::with_capacity(spec.files.len());
     for add in &spec.files {
-        sources.push(Source::InOrder(table.fetch(add, &decrypter).await?));
+        files.push(table.fetch(add, &decrypter).await?);
     }
     let (schema, site) = (file_schema(spec.table), site_of(spec)?);
-    let encoded = loop {
-        let rows = Merged::of(schema.clone(), sources.clone());
-        match lake.encode(schema.clone(), site.as_ref(), rows).await {
-            Ok(encoded) => break encoded,
-            // What one file's writer has not sorted, those of the others have not either.
-            Err(Stopped::OutOfOrder) => sources = sources.into_iter().map(Source::out_of_order).collect(),
-            Err(Stopped::Failed(error)) => return Err(error),
-        }
+    let encode = |order| lake.encode(schema.clone(), site.as_ref(), Merged::of(schema.clone(), files.clone(), order));
+    let encoded = match encode(Order::AsWritten).await {
+        // What one file's writer has not sorted, those of the others have not either.
+        Err(Stopped::OutOfOrder) => encode(Order::Made).await,
+        encoded => encoded,
     };
+    let encoded = encoded.map_err(|stopped| match stopped {
+        Stopped::Failed(error) => error,
+        Stopped::OutOfOrder => LakeError::Foreign { table: spec.table.name, why: "its rows have no order".into() },
+    })?;
     let count = encoded.file.rows;
-    let committed = spec.files.iter().map(row_count).sum::<Option<u64>>();
-    if let Some(committed) = committed.filter(|committed| *committed != count) {
-        let why = format!("files of one partition hold {count} rows, and {committed} as the log has it");
-        return Err(LakeError::Foreign { table: spec.table.name, why });
-    }
 
     let added = Add { data_change: false, ..lake.put_encoded(table, encoded, &spec.partition, now).await? };
     let bytes = added.size.unsigned_abs();
@@ -121,33 +115,6 @@ fn site_of(spec: &MergeSpec) -> Result<Option<SiteId>, LakeError> {
         why: format!("a partition's site is no site: {error}"),
     };
     SiteId::new(site.as_str()).map(Some).map_err(wrong)
-}
-
-/// A file to be merged.
-#[derive(Clone)]
-enum Source {
-    /// A run of sorted rows, as its writer should have left it.
-    InOrder(StoredFile),
-    /// Rows that were found not to be.
-    OutOfOrder(StoredFile),
-}
-
-impl Source {
-    fn batches(self, schema: &SchemaRef, rows: usize) -> Result<Batches, LakeError> {
-        match self {
-            Self::InOrder(file) => Ok(Box::new(file.open(rows)?)),
-            Self::OutOfOrder(file) => {
-                let whole: Vec<_> = file.open(rows)?.collect::<Result<_, _>>()?;
-                Ok(Box::new(std::iter::once(Ok(sorted(schema, &whole)?))))
-            }
-        }
-    }
-
-    fn out_of_order(self) -> Self {
-        match self {
-            Self::InOrder(file) | Self::OutOfOrder(file) => Self::OutOfOrder(file),
-        }
-    }
 }
 
 fn remove(add: &Add, now: Timestamp) -> Remove {

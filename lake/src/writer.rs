@@ -13,7 +13,7 @@ use crate::{
     LakeError,
     file_stats::STATS_TAG,
     keys::{KeyDecrypter, WrappedKek},
-    parquet_file::{EncodedFile, FileError, open_file, sha256_hex},
+    parquet_file::{EncodedFile, open_file, sha256_hex},
     rows::PartitionRows,
     table::LakeTable,
 };
@@ -104,7 +104,8 @@ impl LakeTable {
         }
         let keks = keks(self.schema(), add)?;
         decrypter.prepare(&keks).await?;
-        Ok(StoredFile { bytes, decrypter: (!keks.is_empty()).then(|| decrypter.clone()) })
+        let decrypter = (!keks.is_empty()).then(|| decrypter.clone());
+        Ok(StoredFile { table: self.schema().name, path: add.path.clone(), rows: row_count(add), bytes, decrypter })
     }
 
     /// All rows of a file.
@@ -113,25 +114,39 @@ impl LakeTable {
     /// As [`LakeTable::fetch`].
     #[cfg(test)]
     pub(crate) async fn read(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<Vec<RecordBatch>, LakeError> {
-        let StoredFile { bytes, decrypter } = self.fetch(add, decrypter).await?;
-        Ok(crate::parquet_file::read_file(bytes, decrypter.as_ref())?)
+        self.fetch(add, decrypter).await?.open(8_192)?.collect()
     }
 }
 
-/// The bytes of a file that was committed, and what opens them.
+/// The bytes of a file that was committed, what opens them, and what the log says of it.
 #[derive(Clone)]
 pub(crate) struct StoredFile {
+    table: &'static str,
+    path: String,
+    rows: Option<u64>,
     bytes: Bytes,
     decrypter: Option<Arc<KeyDecrypter>>,
 }
 
 impl StoredFile {
-    /// Its rows, so many at a time. CPU-bound: keep it off the reactor.
+    /// Its rows, so many at a time; behind them an error, if there are not as many as were committed. CPU-bound: keep it off
+    /// the reactor.
     pub(crate) fn open(
-        &self,
+        self,
         batch_rows: usize,
-    ) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
-        open_file(self.bytes.clone(), self.decrypter.as_ref(), batch_rows)
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send, LakeError> {
+        let Self { table, path, rows: mut committed, bytes, decrypter } = self;
+        let mut batches = open_file(bytes, decrypter.as_ref(), batch_rows)?;
+        let mut found = 0;
+        Ok(std::iter::from_fn(move || {
+            let Some(batch) = batches.next() else {
+                let committed = committed.take().filter(|committed| *committed != found)?;
+                let why = format!("it has {found} rows instead of {committed}");
+                return Some(Err(LakeError::Damaged { table, path: path.clone(), why }));
+            };
+            found += batch.as_ref().map_or(0, |rows| rows.num_rows() as u64);
+            Some(batch.map_err(LakeError::from))
+        }))
     }
 }
 

@@ -19,8 +19,7 @@ use arrow::{
     error::ArrowError,
 };
 
-use super::Source;
-use crate::{LakeError, parquet_file::FileError};
+use crate::{LakeError, parquet_file::FileError, writer::StoredFile};
 
 /// What tells series apart, in the order of a file.
 const SERIES_COLUMNS: [&str; 2] = ["device", "tag"];
@@ -63,25 +62,41 @@ impl From<ArrowError> for Stopped {
     }
 }
 
+/// How the rows of each file come to be in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As their writer should have left them.
+    AsWritten,
+    /// Each file is read whole and sorted.
+    Made,
+}
+
 /// All rows of the files, in order. After an error nothing more comes that could be used.
 pub(super) struct Merged {
     schema: SchemaRef,
-    unopened: Vec<Source>,
+    unopened: Vec<StoredFile>,
+    order: Order,
     runs: Vec<Run>,
     heads: BinaryHeap<Reverse<Head>>,
     gathered: Gathered,
 }
 
 impl Merged {
-    pub(super) fn of(schema: SchemaRef, sources: Vec<Source>) -> Self {
-        Self { schema, unopened: sources, runs: Vec::new(), heads: BinaryHeap::new(), gathered: Gathered::default() }
+    pub(super) fn of(schema: SchemaRef, files: Vec<StoredFile>, order: Order) -> Self {
+        let (runs, heads, gathered) = (Vec::new(), BinaryHeap::new(), Gathered::default());
+        Self { schema, unopened: files, order, runs, heads, gathered }
     }
 
     fn open(&mut self) -> Result<(), Stopped> {
-        let sources = std::mem::take(&mut self.unopened);
-        let rows = (ROWS_OPEN / sources.len().max(1)).clamp(ROWS_OPEN_MIN, ROWS_OPEN_MAX);
-        for (number, source) in sources.into_iter().enumerate() {
-            self.runs.push(Run { batches: source.batches(&self.schema, rows)?, last: None, current: None });
+        let files = std::mem::take(&mut self.unopened);
+        let rows = (ROWS_OPEN / files.len().max(1)).clamp(ROWS_OPEN_MIN, ROWS_OPEN_MAX);
+        for (number, file) in files.into_iter().enumerate() {
+            let mut batches: Batches = Box::new(file.open(rows)?);
+            if self.order == Order::Made {
+                let whole: Vec<_> = batches.collect::<Result<_, _>>()?;
+                batches = Box::new(std::iter::once(Ok(sorted(&self.schema, &whole)?)));
+            }
+            self.runs.push(Run { batches, last: None, current: None });
             self.advance(number)?;
         }
         Ok(())
@@ -151,7 +166,7 @@ impl Iterator for Merged {
 }
 
 /// The batches of one file.
-pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, FileError>> + Send>;
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, LakeError>> + Send>;
 
 struct Run {
     batches: Batches,
@@ -292,7 +307,7 @@ impl Gathered {
 }
 
 /// The rows of a whole file, sorted.
-pub(super) fn sorted(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+fn sorted(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let whole = concat_batches(schema, batches)?;
     let keys = Keys::of(&whole)?;
     let mut order: Vec<u32> = (0..u32::try_from(keys.rows).unwrap_or(u32::MAX)).collect();

@@ -78,6 +78,25 @@ async fn a_merge_changes_files_and_no_row() {
     }
 }
 
+async fn add_file(bench: &Bench, add: Add) {
+    let (id, app_id) = (bench.writer.id().unwrap(), "jobs".into());
+    let attempt = crate::Attempt { id, app_id, from_state: None, to_state: 1, adds: vec![add] };
+    bench.readings().commit(&attempt).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_has_not_its_rows_is_named() {
+    let bench = bench_with(2).await;
+    let rows = crate::partition_rows(&[batch(9 * ROWS + 1, ROWS, DAY_START)]).unwrap().remove(0);
+    let (partition, readings) = (crate::readings_partition(&rows), bench.readings());
+    let add = bench.writer.put(readings, rows.rows.clone(), &partition, Some(&rows.site), at(DAY_START)).await.unwrap();
+    let wrong = Add { stats: Some(format!("{{\"numRecords\":{}}}", ROWS + 1)), ..add.clone() };
+    add_file(&bench, wrong).await;
+    let error = merge_now(&bench, &planned(&bench).await[0]).await.unwrap_err();
+    assert!(matches!(&error, LakeError::Damaged { path, .. } if *path == add.path), "{error}");
+    assert!(error.to_string().contains(&format!("it has {ROWS} rows instead of {}", ROWS + 1)), "{error}");
+}
+
 /// As jobs write their results: in whatever order a query answers.
 #[tokio::test]
 async fn rows_that_their_writer_has_not_sorted_are_sorted() {
@@ -87,9 +106,7 @@ async fn rows_that_their_writer_has_not_sorted_are_sorted() {
     let shuffled = arrow::compute::take_record_batch(&rows.rows, &backwards).unwrap();
     let partition = crate::readings_partition(&rows);
     let add = bench.writer.put(bench.readings(), shuffled, &partition, Some(&rows.site), at(DAY_START)).await.unwrap();
-    let (id, app_id) = (bench.writer.id().unwrap(), "jobs".into());
-    let attempt = crate::Attempt { id, app_id, from_state: None, to_state: 1, adds: vec![add] };
-    bench.readings().commit(&attempt).await.unwrap();
+    add_file(&bench, add).await;
 
     let before = bench.checksum().await;
     let outcome = merge_now(&bench, &planned(&bench).await[0]).await.unwrap();

@@ -28,7 +28,7 @@ fn batch(rows: &[(&str, i64, i64)]) -> RecordBatch {
 /// The files' rows, so many at a time; each batch that comes out.
 fn merged(files: &[Rows<'_>], rows: usize) -> Result<Vec<RecordBatch>, Stopped> {
     let schema = batch(&[]).schema();
-    let mut merged = Merged::of(schema, Vec::new());
+    let mut merged = Merged::of(schema, Vec::new(), Order::AsWritten);
     for (number, file) in files.iter().enumerate() {
         let batches: Vec<_> = file.chunks(rows).map(|rows| Ok(batch(rows))).collect();
         merged.runs.push(Run { batches: Box::new(batches.into_iter()), last: None, current: None });
@@ -81,7 +81,7 @@ fn equal_rows_come_in_the_order_of_their_files() {
             vec![Arc::new(StringArray::from(vec!["a", "a"])), Arc::new(Int64Array::from(vec![file, file]))];
         Box::new(std::iter::once(Ok(RecordBatch::try_new(schema.clone(), columns).unwrap())))
     };
-    let mut merged = Merged::of(schema.clone(), Vec::new());
+    let mut merged = Merged::of(schema.clone(), Vec::new(), Order::AsWritten);
     for number in 0..3 {
         merged.runs.push(Run { batches: run(number as i64), last: None, current: None });
         merged.advance(number).unwrap();
