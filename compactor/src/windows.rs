@@ -235,11 +235,12 @@ async fn close_site(
     let (from_state, before) = load(lake, &app_id).await?;
     let version = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?;
     let adds = version.files();
-    let days = count::days(&adds, site);
+    let of_site = count::files_of(&adds, site);
+    let days = count::days(&of_site);
     let window = settings.window_micros();
     let over = settings.over(watermark);
-    let mut look =
-        Look { at: now, over, files: touched::files(lake, &adds, site, last.map(|look| &look.files)), later: None };
+    let files = touched::times(lake, &of_site, last.map(|look| &look.files));
+    let mut look = Look { at: now, over, files, later: None };
     let Some((first, end)) = to_count(&wanted_days(&days, &before, over), last, &look) else {
         return Ok((0, Some(look)));
     };

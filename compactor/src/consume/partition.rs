@@ -23,7 +23,7 @@ use super::{
     progress::add,
     size::batch_bytes,
 };
-use commit::Committed;
+use commit::{Committed, Told};
 
 /// How often waits are looked at, at most and at least.
 const TICK_MIN: Duration = Duration::from_millis(10);
@@ -87,8 +87,8 @@ impl Partition {
                 reader,
                 gathered,
                 tick_due: Instant::now(),
-                quarantine_told: None,
-                gap_told: None,
+                quarantine_told: Told::default(),
+                gap_told: Told::default(),
             };
             match run.go().await? {
                 Ended::Done => return Ok(()),
@@ -185,9 +185,8 @@ struct Run<'a> {
     reader: Box<dyn PartitionReader>,
     gathered: Gathered,
     tick_due: Instant,
-    /// When quarantined rows and gaps were told of last.
-    quarantine_told: Option<Instant>,
-    gap_told: Option<Instant>,
+    quarantine_told: Told,
+    gap_told: Told,
 }
 
 impl Run<'_> {

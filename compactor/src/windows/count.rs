@@ -48,21 +48,21 @@ pub(super) fn day_start(day: i32) -> i64 {
     i64::from(day) * MICROS_PER_DAY
 }
 
-/// The site and the day of a file of `readings`.
-pub(super) fn place_of(add: &Add) -> Option<(&str, i32)> {
-    let value = |column: &str| add.partition_values.get(column)?.as_deref();
-    let day = value("date")?.parse::<jiff::civil::Date>().ok()?;
-    let since = day.since(jiff::civil::Date::new(1970, 1, 1).unwrap_or_default()).map_or(0, |span| span.get_days());
-    Some((value("site")?, since))
+/// The files of `readings` that a site has, each with its day.
+pub(super) fn files_of<'a>(readings: &'a [Add], site: &str) -> Vec<(&'a Add, i32)> {
+    const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
+    let value = |add: &'a Add, column: &str| add.partition_values.get(column)?.as_deref();
+    let of_site = readings.iter().filter(|add| value(add, "site") == Some(site));
+    let day = |add: &'a Add| Some(value(add, "date")?.parse::<jiff::civil::Date>().ok()?.since(EPOCH).ok()?.get_days());
+    of_site.filter_map(|add| Some((add, day(add)?))).collect()
 }
 
-/// How many readings of a site the files of each day hold: the log knows, no file is opened.
-pub(super) fn days(readings: &[Add], site: &str) -> Days {
+/// How many readings the files of each day hold: the log knows, no file is opened.
+pub(super) fn days(files: &[(&Add, i32)]) -> Days {
     let mut days = Days::new();
-    for add in readings {
-        let Some((_, day)) = place_of(add).filter(|(of, _)| *of == site) else { continue };
+    for (add, day) in files {
         let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
-        *days.entry(day).or_default() += rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
+        *days.entry(*day).or_default() += rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
     }
     days
 }

@@ -8,20 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use forebay_lake::{Add, LakeWriter};
 use forebay_schemas::table::READINGS;
 
-use super::count::{MICROS_PER_DAY, day_of, day_start, place_of};
+use super::count::{MICROS_PER_DAY, day_of, day_start};
 
 /// First and last event time of each file of a site, µs since 1970 UTC, by its path.
 pub(super) type Files = BTreeMap<String, (i64, i64)>;
 
-/// A site's files; what is known of some is not read again. One that does not say which times it holds may hold its whole day.
-pub(super) fn files(lake: &LakeWriter, adds: &[Add], site: &str, known: Option<&Files>) -> Files {
-    let of_site = adds.iter().filter_map(|add| place_of(add).filter(|(of, _)| *of == site).map(|(_, day)| (add, day)));
+/// The times of a site's files; what is known of some is not read again. One that does not say which times it holds may hold
+/// its whole day.
+pub(super) fn times(lake: &LakeWriter, files: &[(&Add, i32)], known: Option<&Files>) -> Files {
     let whole = |day: i32| (day_start(day), day_start(day) + MICROS_PER_DAY - 1);
     let times = |add: &Add, day: i32| {
         let known = known.and_then(|known| known.get(&add.path)).copied();
         known.or_else(|| lake.event_times(&READINGS, add)).unwrap_or(whole(day))
     };
-    of_site.map(|(add, day)| (add.path.clone(), times(add, day))).collect()
+    files.iter().map(|(add, day)| (add.path.clone(), times(add, *day))).collect()
 }
 
 /// From the first to the last event time before `over` of files that are new or gone and lie on one of the days.

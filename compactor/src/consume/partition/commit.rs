@@ -21,6 +21,22 @@ use crate::{
 /// For how long a fault that was told is not told again.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// When a fault was told of last.
+#[derive(Debug, Default)]
+pub(super) struct Told(Option<Instant>);
+
+impl Told {
+    /// Whether it may be told again; then it counts as told.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.0.is_none_or(|told| now - told >= QUIET);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
+}
+
 /// Whether what was to be committed is in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Committed {
@@ -52,11 +68,12 @@ impl Run<'_> {
                 Err(error) => self.bear_unless_stopped(error, "cannot commit", &mut pause).await?,
             }
         };
-        self.tell_of(&gathered, &after);
+        let opened = opened_gaps(&self.state, &after);
+        self.tell_of(&gathered, &opened);
         let progress = &self.at.progress;
         add(&progress.committed, gathered.readings);
         add(&progress.quarantined, gathered.quarantine.len() as u64);
-        add(&progress.gaps, opened_gaps(&self.state, &after).len() as u64);
+        add(&progress.gaps, opened.len() as u64);
         add(&progress.commits, 1);
         let millis = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         progress.last_commit_millis.store(millis, Relaxed);
@@ -72,16 +89,14 @@ impl Run<'_> {
 
     /// What somebody who watches the log has to know of a commit: the first one, and what is missing. Of faults no more than
     /// a line a minute each.
-    fn tell_of(&mut self, gathered: &Gathered, after: &StreamState) {
+    fn tell_of(&mut self, gathered: &Gathered, opened: &[&Gap]) {
         let place = self.at.place();
         if gathered.readings > 0 && self.at.progress.committed.load(Relaxed) == 0 {
             info!(place, readings = gathered.readings, "the first readings since the start are in the lake");
         }
-        let now = Instant::now();
         if let Some(Quarantined { why, .. }) = gathered.quarantine.first()
-            && self.quarantine_told.is_none_or(|told| now - told >= QUIET)
+            && self.quarantine_told.is_due()
         {
-            self.quarantine_told = Some(now);
             let rows = gathered.quarantine.len();
             warn!(
                 place,
@@ -90,14 +105,12 @@ impl Run<'_> {
                 "put into quarantine: `forebay query \"select * from quarantine\"` shows it"
             );
         }
-        let opened = opened_gaps(&self.state, after);
         // What is left of a gap when some of its readings have come is no news.
         let news: Vec<&Gap> =
-            opened.into_iter().filter(|gap| !self.state.gaps.iter().any(|old| holds(old, gap))).collect();
+            opened.iter().copied().filter(|gap| !self.state.gaps.iter().any(|old| holds(old, gap))).collect();
         if let Some(Gap { gateway, lane, epoch, first, last, why, .. }) = news.first()
-            && self.gap_told.is_none_or(|told| now - told >= QUIET)
+            && self.gap_told.is_due()
         {
-            self.gap_told = Some(now);
             let (gaps, last) = (news.len(), (*last != SEQ_UNKNOWN).then_some(*last));
             warn!(
                 place,
