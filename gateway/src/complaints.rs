@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use forebay_schemas::{Quality, Reading, Timestamp};
+use forebay_schemas::{Quality, Reading, Status, Timestamp};
+
+use crate::series::elapsed;
 
 /// How long others are only counted.
 const QUIET: Duration = Duration::from_secs(60);
@@ -13,7 +15,7 @@ const QUIET: Duration = Duration::from_secs(60);
 pub(crate) struct Complaint {
     /// Device and tag.
     pub(crate) series: String,
-    pub(crate) reason: String,
+    pub(crate) status: Status,
     /// How many more there were since the last line.
     pub(crate) others: u64,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Complaint {
 #[derive(Debug, Default)]
 pub(crate) struct Complaints {
     told: Option<Timestamp>,
-    first: Option<(String, String)>,
+    first: Option<(String, Status)>,
     others: u64,
 }
 
@@ -34,7 +36,7 @@ impl Complaints {
             Some(_) if is_bad => self.others += 1,
             None if is_bad => {
                 let series = format!("{}/{}", reading.series.device, reading.series.tag);
-                self.first = Some((series, reading.status.reason.clone().unwrap_or_default()));
+                self.first = Some((series, reading.status.clone()));
             }
             _ => {}
         }
@@ -43,19 +45,18 @@ impl Complaints {
 
     /// What is to be told now.
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<Complaint> {
-        let waits = self.told.is_some_and(|told| now.nanos().abs_diff(told.nanos()) < QUIET.as_nanos() as u64);
-        if waits {
+        if self.told.is_some_and(|told| elapsed(told, now) < QUIET) {
             return None;
         }
-        let (series, reason) = self.first.take()?;
+        let (series, status) = self.first.take()?;
         self.told = Some(now);
-        Some(Complaint { series, reason, others: std::mem::take(&mut self.others) })
+        Some(Complaint { series, status, others: std::mem::take(&mut self.others) })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName, Value};
+    use forebay_schemas::{DeviceId, Series, SiteId, TagName, Value};
 
     use super::*;
 
@@ -75,7 +76,7 @@ mod tests {
         // A payload that cannot be read is kept as the value.
         let bad = |tag: &str, why: &str| reading(tag, Some(Value::Bytes(vec![0xff])), Status::bad(None, why));
         let complaint = |series: &str, reason: &str, others| {
-            Some(Complaint { series: series.to_owned(), reason: reason.to_owned(), others })
+            Some(Complaint { series: series.to_owned(), status: Status::bad(None, reason), others })
         };
         let mut complaints = Complaints::default();
         assert!(!complaints.note(&reading("heat", Some(Value::F64(1.0)), Status::GOOD)));

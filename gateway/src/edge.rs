@@ -256,8 +256,8 @@ impl Pump {
     }
 
     fn tell_of_bad(&mut self) {
-        if let Some(Complaint { series, reason, others }) = self.pipeline.complaint((self.run.clock)()) {
-            warn!(connector = self.name, series, reason, others, "a bad reading");
+        if let Some(Complaint { series, status, others }) = self.pipeline.complaint((self.run.clock)()) {
+            warn!(connector = self.name, series, code = status.code, reason = status.reason, others, "a bad reading");
         }
     }
 
@@ -298,10 +298,10 @@ impl Pump {
         for (lane, lots) in lots {
             let count: usize = lots.iter().map(|lot| lot.readings.len()).sum();
             let of_use = |reading: &Reading| reading.value.is_some() && reading.status.quality != Quality::Bad;
-            let has_value = lots.iter().flat_map(|lot| &lot.readings).any(of_use);
+            let is_first = !self.delivers && lots.iter().flat_map(|lot| &lot.readings).any(of_use);
             self.append_to(lane, lots).await.map_err(|source| GatewayError::Spool { lane: lane.0, source })?;
             self.status.note_spooled(count);
-            if has_value && !self.delivers {
+            if is_first {
                 self.delivers = true;
                 info!(
                     connector = self.name,

@@ -90,6 +90,6 @@ fn moved(before: f64, after: f64, deadband: Deadband) -> bool {
 }
 
 /// The time between; for ever where the clock was set back, so that nothing stays silent until it has caught up.
-fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
+pub(crate) fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     u64::try_from(to.nanos().saturating_sub(from.nanos())).map_or(Duration::MAX, Duration::from_nanos)
 }
