@@ -109,10 +109,17 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
         |site: &Site| ["readings", "predictions"].map(|table| site.number(&format!("select count(*) from {table}")));
     let before = counts(&healthy);
     let (again, out) = Demo::start_in(healthy, "healthy", "15s").ended();
+    assert!(
+        out.contains(&format!(" {} of them new;", again.number("select count(*) from readings") - before[0])),
+        "{out}"
+    );
     let after = counts(&again);
     assert!(after[0] > before[0] && after[1] > before[1], "{before:?}, then {after:?}: {out}");
     assert_eq!(again.number("select count(*) from alerts"), 0, "{out}");
     assert_eq!(again.verify().0, 0, "{}", again.verify().1);
+    // An earlier run's warnings are not this one's, although its alerts are resolved only now.
+    let (_, out) = Demo::start_in(recorded, "healthy", "15s").ended();
+    assert!(out.contains("No failure warning."), "{out}");
 }
 
 #[test]

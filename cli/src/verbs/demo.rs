@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::clock,
+    clock::{clock, now},
     config::Config,
     log,
     place::Place,
@@ -92,7 +92,8 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let store = Store::of(&config)?;
     let history = folder.import_history(&config, &store, scenario).await?;
     eprintln!("Imported {history} readings of a feeder's last four weeks.");
-    let before = Outcome::read(&store).await?;
+    let started = now()?;
+    let before = Outcome::read(&store, started).await?;
     let service = Service::open(config, &[Role::Edge, Role::Compactor, Role::Jobs]).await?;
     let watch = service.watch();
     let stopped = CancellationToken::new();
@@ -105,18 +106,18 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     running.await??;
     plant.stop().await;
     watched?;
-    let outcome = Outcome::read(&store).await?;
-    outcome.print(&before, folder.path()).await?;
+    let outcome = Outcome::read(&store, started).await?;
+    let new = outcome.readings - before.readings;
+    outcome.print(new + i64::try_from(history)?, folder.path()).await?;
     if stop.is_cancelled() {
         return Ok(ExitCode::SUCCESS);
     }
-    if outcome.readings <= before.readings || outcome.predictions <= before.predictions {
+    if new == 0 || outcome.predictions <= before.predictions {
         bail!("the demo ended without readings or a forecast: run it again with FOREBAY_LOG=info");
     }
-    let warnings = outcome.alerts - before.alerts;
     match args.scenario {
-        Story::Healthy if warnings > 0 => bail!("the pump is well, and yet there are warnings"),
-        Story::Recorded | Story::Perturbed if warnings == 0 => {
+        Story::Healthy if outcome.warnings > 0 => bail!("the pump is well, and yet there are warnings"),
+        Story::Recorded | Story::Perturbed if outcome.warnings == 0 => {
             bail!("the pump failed and nothing warned of it: was --for shorter than 30s?")
         }
         _ => Ok(ExitCode::SUCCESS),

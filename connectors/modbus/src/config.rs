@@ -130,13 +130,19 @@ fn read_tag(table: &mut Table<'_>, defaults: &Defaults, has_device: bool) -> Opt
     if (has_kind && kind.is_none()) || (has_order && order.is_none()) {
         return None;
     }
-    let layout = read_layout(table, register?, kind, order)?;
+    let layout = read_layout(table, register, kind, order)?;
     let address = address?;
     fits(table, address, &layout, &defaults.limits)?;
     Some(Tag { device: device?, name: name?, unit: unit?, register: register?, address, layout, every: every? })
 }
 
-fn read_layout(table: &Table<'_>, register: Register, kind: Option<String>, order: Option<String>) -> Option<Layout> {
+/// Without a register, as it is wrong itself, only what holds for all of them is looked at.
+fn read_layout(
+    table: &Table<'_>,
+    register: Option<Register>,
+    kind: Option<String>,
+    order: Option<String>,
+) -> Option<Layout> {
     let wrong = |key: &str, message: String| {
         table.problem(key, message);
         None
@@ -144,21 +150,11 @@ fn read_layout(table: &Table<'_>, register: Register, kind: Option<String>, orde
     let kind = match kind.as_deref().map(ValueKind::parse) {
         Some(Ok(kind)) => kind,
         Some(Err(message)) => return wrong("type", message),
-        None if register.is_bits() => ValueKind::Bool,
+        None if register?.is_bits() => ValueKind::Bool,
         None => return wrong("type", "is missing: a type such as \"u16\", \"f32\" or \"bit:0\" is expected".into()),
     };
-    match (register.is_bits(), kind) {
-        (true, ValueKind::Bool) => {}
-        (true, other) => {
-            let (found, name) = (other.name(), register.name());
-            return wrong("type", format!("{found:?} does not fit one bit: a {name} is always \"bool\""));
-        }
-        (false, ValueKind::Bool) => {
-            let message =
-                "a register has 16 bits: \"bit:0\" (lowest) to \"bit:15\" is expected, or register = \"coil\"";
-            return wrong("type", message.into());
-        }
-        (false, _) => {}
+    if let Some(message) = register.and_then(|register| unfit(register, kind)) {
+        return wrong("type", message);
     }
     let bytes = kind.ordered_bytes();
     match order {
@@ -168,6 +164,21 @@ fn read_layout(table: &Table<'_>, register: Register, kind: Option<String>, orde
             Err(message) => wrong("order", message),
         },
         None => Some(Layout { kind, order: Order::big_endian(bytes) }),
+    }
+}
+
+/// Why a type is none of this register's.
+fn unfit(register: Register, kind: ValueKind) -> Option<String> {
+    match (register.is_bits(), kind) {
+        (true, ValueKind::Bool) => None,
+        (true, other) => {
+            let (found, name) = (other.name(), register.name());
+            Some(format!("{found:?} does not fit one bit: a {name} is always \"bool\""))
+        }
+        (false, ValueKind::Bool) => Some(
+            "a register has 16 bits: \"bit:0\" (lowest) to \"bit:15\" is expected, or register = \"coil\"".to_owned(),
+        ),
+        (false, _) => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use arrow::{array::AsArray as _, datatypes::Int64Type, util::pretty::pretty_format_batches};
 use datafusion::prelude::SessionContext;
+use forebay_schemas::Timestamp;
 
 use crate::store::Store;
 
@@ -12,40 +13,43 @@ pub(super) struct Outcome {
     session: SessionContext,
     pub(super) readings: i64,
     pub(super) predictions: i64,
-    pub(super) alerts: i64,
+    /// Alerts of what has been seen since this run's start; the folder may hold those of earlier runs.
+    pub(super) warnings: i64,
+    since: String,
 }
 
 const DEVICES: &str = "select device, tag, count(*) as readings, round(avg(value), 2) as mean, \
     round(max(value), 2) as highest from readings group by device, tag order by device, tag";
 const FORECAST: &str = "select device, target_time, round(value, 2) as forecast, round(lo, 2) as lo, round(hi, 2) as hi \
     from predictions where issued_at = (select max(issued_at) from predictions) order by target_time limit 4";
-const WARNINGS: &str = "select device, tag, severity, first_seen, reason from alerts \
-    where changed_at = (select max(changed_at) from alerts) order by device limit 4";
 
 impl Outcome {
-    pub(super) async fn read(store: &Store) -> anyhow::Result<Self> {
+    pub(super) async fn read(store: &Store, started: Timestamp) -> anyhow::Result<Self> {
         let reader = store.reader().await?;
         let session = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
+        let since = format!("alerts where state = 'open' and cast(last_seen as bigint) >= {}", started.micros());
         Ok(Self {
             readings: count(&session, "readings").await?,
             predictions: count(&session, "predictions").await?,
-            alerts: count(&session, "alerts").await?,
+            warnings: count(&session, &since).await?,
             session,
+            since,
         })
     }
 
-    /// Prints what came of the demo, and what to try next.
-    pub(super) async fn print(&self, before: &Self, folder: &Path) -> anyhow::Result<()> {
+    /// Prints what came of the demo, and what to try next. `new` readings are this run's.
+    pub(super) async fn print(&self, new: i64, folder: &Path) -> anyhow::Result<()> {
         let windows = count(&self.session, "windows").await?;
-        println!(
-            "{} readings are in the lake, {} of them new; {windows} windows are closed.",
-            self.readings,
-            self.readings - before.readings
-        );
+        println!("{} readings are in the lake, {new} of them new; {windows} windows are closed.", self.readings);
         self.table("Readings, exactly once, encrypted at rest:", DEVICES).await?;
         self.table("The newest forecast of the feeder's load (90 % interval):", FORECAST).await?;
-        if self.alerts > 0 {
-            self.table("Failure warnings:", WARNINGS).await?;
+        if self.warnings > 0 {
+            let since = &self.since;
+            let newest = format!(
+                "select device, tag, severity, first_seen, reason from {since} \
+                and changed_at = (select max(changed_at) from {since}) order by device limit 4"
+            );
+            self.table("Failure warnings:", &newest).await?;
         } else {
             println!("\nNo failure warning.");
         }

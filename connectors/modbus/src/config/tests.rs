@@ -139,6 +139,22 @@ fn wrong_tags_are_told_with_what_is_right() {
 }
 
 #[test]
+fn a_wrong_register_does_not_hide_what_else_is_wrong() {
+    for (keys, parts) in [
+        ("register = \"holdin\"; address = 1; type = \"f23\"", ["\"holding\"", "\"f23\" is no type"]),
+        ("address = 65535; type = \"f32\"", ["register: is missing", "its last address is 65534"]),
+        ("register = \"coils\"; address = 1; type = \"u16\"; order = \"BC\"", ["\"coil\"", "\"AB\" (big-endian)"]),
+    ] {
+        let error = tag(keys).unwrap_err();
+        assert!(parts.iter().all(|part| error.contains(part)), "{keys} gave:\n{error}");
+        assert_eq!(error.lines().count(), parts.len(), "{keys} gave:\n{error}");
+    }
+    // Without a type no more than the register can be judged.
+    let error = tag("register = \"coils\"; address = 1").unwrap_err();
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
 fn wrong_connectors_are_told_in_one_pass() {
     let error = read(
         "[[connector]]\nurl = \"udp://plc\"\nunit_id = \"one\"\nevery = \"0s\"\ntimeout = \"2m\"\nmax_registers = 126\nmax_coils = 0\n\
