@@ -99,6 +99,7 @@ impl LakeTable {
 
     /// As [`LakeTable::commit`]; [`LakeError::Inactive`] when a file to be removed is no longer active.
     pub(crate) async fn commit_change(&self, change: &Change) -> Result<Version, LakeError> {
+        let _turn = self.turn.lock().await;
         let mut pause = PAUSE_FIRST;
         let mut snapshot = self.snapshot().await?;
         let search_from = snapshot.version().saturating_sub(LOOK_BACK);
@@ -113,6 +114,13 @@ impl LakeTable {
                     return Ok(committed.version());
                 }
                 Err(error) => {
+                    let onward = self.snapshot().await?;
+                    if onward.version() > snapshot.version() {
+                        // Somebody has committed, be it this very change: the store works, so there is nothing to wait for.
+                        tracing::debug!(table = self.table.name, %error, "another commit came first, going on from it");
+                        snapshot = onward;
+                        continue;
+                    }
                     tracing::warn!(table = self.table.name, %error, "commit not confirmed, reading the log onward");
                     tokio::time::sleep(pause).await;
                     pause = PAUSE_MAX.min(pause * 2);

@@ -88,16 +88,30 @@ enum Existing {
     Replace,
 }
 
-fn temporary(folder: &FsPath, number: u64) -> PathBuf {
-    folder.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()))
+/// A file of nobody else's. Another store may have this folder too, in a container where its process has the same id:
+/// whoever wrote to its temporary file would write into what it commits.
+fn create_temporary(folder: &FsPath, numbers: &AtomicU64) -> io::Result<(PathBuf, fs::File)> {
+    loop {
+        let number = numbers.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
+        match fs::File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (path, file)),
+        }
+    }
 }
 
-fn put_synced(root: &FsPath, target: &FsPath, number: u64, payload: &PutPayload, existing: Existing) -> io::Result<()> {
+fn put_synced(
+    root: &FsPath,
+    target: &FsPath,
+    numbers: &AtomicU64,
+    payload: &PutPayload,
+    existing: Existing,
+) -> io::Result<()> {
     let folder = target.parent().unwrap_or(root);
     create_folders_synced(root, folder)?;
-    let temporary = temporary(folder, number);
+    let (temporary, mut file) = create_temporary(folder, numbers)?;
     let written = (|| {
-        let mut file = fs::File::create(&temporary)?;
         for part in payload {
             file.write_all(part)?;
         }
@@ -130,9 +144,9 @@ impl ObjectStore for SyncedLocalStore {
         };
         let target = self.inner.path_to_filesystem(location)?;
         let (root, written_to) = (self.root.clone(), target.clone());
-        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        let numbers = self.temporaries.clone();
         let written =
-            tokio::task::spawn_blocking(move || put_synced(&root, &written_to, number, &payload, existing)).await?;
+            tokio::task::spawn_blocking(move || put_synced(&root, &written_to, &numbers, &payload, existing)).await?;
         match written {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
@@ -145,8 +159,8 @@ impl ObjectStore for SyncedLocalStore {
     /// Ours put files whole; the Delta library writes a checkpoint above 10 MiB in parts.
     async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let target = self.inner.path_to_filesystem(location)?;
-        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(upload::SyncedUpload::begin(self.root.clone(), target, number).await?))
+        let numbers = self.temporaries.clone();
+        Ok(Box::new(upload::SyncedUpload::begin(self.root.clone(), target, numbers).await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -189,8 +203,22 @@ mod tests {
     async fn of_many_that_create_one_name_one_wins() {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SyncedLocalStore::open(folder.path()).unwrap());
+        one_wins(folder.path(), &(0..8).map(|_| store.clone()).collect::<Vec<_>>()).await;
+    }
+
+    /// As the processes of two containers on one volume, which may have the same id.
+    #[tokio::test]
+    async fn stores_that_know_nothing_of_each_other_do_not_write_into_each_others_files() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let open = |_| Arc::new(SyncedLocalStore::open(folder.path()).unwrap());
+            one_wins(folder.path(), &(0..8).map(open).collect::<Vec<_>>()).await;
+        }
+    }
+
+    async fn one_wins(folder: &FsPath, stores: &[Arc<SyncedLocalStore>]) {
         let at = Path::from("a/b/00000000000000000000.json");
-        let puts = (0..8_u8).map(|n| {
+        let puts = stores.iter().zip(0_u8..).map(|(store, n)| {
             let (store, at) = (store.clone(), at.clone());
             tokio::spawn(async move { (n, store.put_opts(&at, vec![n].into(), PutMode::Create.into()).await) })
         });
@@ -201,9 +229,9 @@ mod tests {
                 (_, Err(error)) => assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}"),
             }
         }
-        let bytes = store.get(&at).await.unwrap().bytes().await.unwrap();
+        let bytes = stores[0].get(&at).await.unwrap().bytes().await.unwrap();
         assert_eq!(bytes.as_ref(), [winner.unwrap()]);
-        let left: Vec<_> = fs::read_dir(folder.path().join("a/b")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(folder.join("a/b")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["00000000000000000000.json"], "temporary files are gone");
     }
 

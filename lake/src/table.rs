@@ -100,7 +100,7 @@ impl Lake {
             .join(&format!("{}/", table.name))
             .map_err(|error| LakeError::Location { location: self.url.to_string(), why: error.to_string() })?;
         let log = default_logstore(store.clone(), self.of_url.clone(), &url, &StorageConfig::default());
-        let opened = LakeTable { table, store, log, newest: Arc::default() };
+        let opened = LakeTable { table, store, log, newest: Arc::default(), turn: Arc::default() };
         if !opened.exists().await? {
             opened.create().await?;
         }
@@ -117,6 +117,9 @@ pub struct LakeTable {
     pub(crate) log: LogStoreRef,
     /// The newest version that was read here, from which the next is read onward.
     newest: Arc<Mutex<Option<Snapshot>>>,
+    /// Whose turn it is to commit. Writers of one process would only get in each other's way, and under load one of many
+    /// could lose again and again.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl LakeTable {

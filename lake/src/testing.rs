@@ -43,6 +43,7 @@ pub(crate) enum Fault {
 pub(crate) struct WatchedStore {
     inner: SyncedLocalStore,
     gets: Mutex<Vec<String>>,
+    puts: Mutex<Vec<String>>,
     fault: Mutex<Option<(String, usize, Fault)>>,
     hung: Arc<Notify>,
 }
@@ -50,7 +51,7 @@ pub(crate) struct WatchedStore {
 impl WatchedStore {
     pub(crate) fn local(folder: &FsPath) -> Self {
         let inner = SyncedLocalStore::open(folder).unwrap();
-        Self { inner, gets: Mutex::default(), fault: Mutex::default(), hung: Arc::default() }
+        Self { inner, gets: Mutex::default(), puts: Mutex::default(), fault: Mutex::default(), hung: Arc::default() }
     }
 
     /// Told when a put hangs.
@@ -61,6 +62,11 @@ impl WatchedStore {
     /// Of the puts whose path contains `part`, the one after `skip` others fails.
     pub(crate) fn fail_put(&self, part: &str, skip: usize, fault: Fault) {
         *self.fault.lock().unwrap() = Some((part.to_owned(), skip, fault));
+    }
+
+    /// How often something was put whose path contains `part`, whether it was stored or not.
+    pub(crate) fn puts_of(&self, part: &str) -> usize {
+        self.puts.lock().unwrap().iter().filter(|path| path.contains(part)).count()
     }
 
     /// The data files that were read since the last call, each once.
@@ -102,6 +108,7 @@ impl fmt::Display for WatchedStore {
 impl ObjectStore for WatchedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let fault = self.fault_of(location);
+        self.puts.lock().unwrap().push(location.to_string());
         if !matches!(fault, Some(Fault::Before)) {
             let put = self.inner.put_opts(location, payload, options).await?;
             match fault {

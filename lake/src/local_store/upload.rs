@@ -1,12 +1,17 @@
 //! A file that comes in parts: written beside its name, synced, then renamed.
 
-use std::{fs, io, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use async_trait::async_trait;
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use tokio::task::spawn_blocking;
 
-use super::{create_folders_synced, generic, sync_folder, temporary};
+use super::{create_folders_synced, create_temporary, generic, sync_folder};
 
 /// An upload under way. Dropped without an end it leaves its temporary file, which a vacuum deletes.
 #[derive(Debug)]
@@ -19,15 +24,13 @@ pub(super) struct SyncedUpload {
 }
 
 impl SyncedUpload {
-    pub(super) async fn begin(root: PathBuf, target: PathBuf, number: u64) -> Result<Self> {
+    pub(super) async fn begin(root: PathBuf, target: PathBuf, numbers: Arc<AtomicU64>) -> Result<Self> {
         let folder = target.parent().unwrap_or(&root).to_owned();
-        let temporary = temporary(&folder, number);
-        let path = temporary.clone();
         let created = spawn_blocking(move || {
             create_folders_synced(&root, &folder)?;
-            fs::File::create(&path)
+            create_temporary(&folder, &numbers)
         });
-        let file = created.await?.map_err(|source| generic(&target, source))?;
+        let (temporary, file) = created.await?.map_err(|source| generic(&target, source))?;
         Ok(Self { target, temporary, file: Arc::new(file), offset: 0 })
     }
 }
