@@ -9,6 +9,7 @@ mod lock;
 mod log;
 mod metrics;
 mod notify;
+mod out;
 mod owner;
 mod place;
 mod registry;
@@ -105,7 +106,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Verify => verbs::verify::run(&place).await,
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
         Verb::Keys(verb) => verbs::keys::run(&place, verb),
-        Verb::Completions(args) => Ok(verbs::completions::run(&args, Args::command())),
+        Verb::Completions(args) => verbs::completions::run(&args, Args::command()),
     }
 }
 

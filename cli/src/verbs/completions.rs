@@ -1,9 +1,11 @@
 //! `forebay completions SHELL`.
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Command;
 use clap_complete::Shell;
+
+use crate::out;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -12,8 +14,10 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args, mut command: Command) -> ExitCode {
+pub(crate) fn run(args: &Args, mut command: Command) -> anyhow::Result<ExitCode> {
     let name = command.get_name().to_owned();
-    clap_complete::generate(args.shell, &mut command, name, &mut io::stdout());
-    ExitCode::SUCCESS
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, name, &mut script);
+    out::print(script)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,8 @@ const EXAMPLE_CHARS: usize = 40;
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("device_source").required(true))]
 pub(crate) struct Args {
-    /// CSV with a header, also compressed with gzip (.csv.gz).
+    /// CSV with a header, also compressed with gzip (.csv.gz). The same bytes again, with the same options, site and gateway,
+    /// add nothing; a file that has changed or grown is another one, and all of its rows come in.
     file: PathBuf,
     /// The device of all rows.
     #[arg(long, value_name = "D", group = "device_source")]

@@ -7,6 +7,7 @@ use forebay_jobs::{JobStatus, RunState, RunSummary};
 use crate::{
     clock::{clock, rfc3339},
     config::Config,
+    out,
     place::Place,
     store::Store,
 };
@@ -28,7 +29,7 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::List => {
             for job in forebay_jobs::list(&config.jobs, &path, &clock()).await? {
-                print(&job);
+                out::print(job_lines(&job))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -37,20 +38,22 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
             config.jobs.named(&name)?;
             let lake = Arc::new(Store::of(&config)?.writer().await?);
             let runs = forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), &name).await?;
-            runs.iter().for_each(print_run);
+            out::print(run_lines(&runs))?;
             let failed = runs.iter().any(|run| run.state != RunState::Succeeded);
             Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     }
 }
 
-fn print(job: &JobStatus) {
+fn job_lines(job: &JobStatus) -> String {
     let next = job.next.map_or_else(|| "-".to_owned(), rfc3339);
-    println!("{}  {}  {}  next {next}", job.name, job.kind, job.trigger);
-    job.runs.iter().for_each(print_run);
+    format!("{}  {}  {}  next {next}\n{}", job.name, job.kind, job.trigger, run_lines(&job.runs))
 }
 
-fn print_run(run: &RunSummary) {
-    let note = run.message.as_deref().unwrap_or_default();
-    println!("  {}  {}  {} attempts  {note}", run.fire_key, run.state, run.attempts);
+fn run_lines(runs: &[RunSummary]) -> String {
+    let line = |run: &RunSummary| {
+        let note = run.message.as_deref().unwrap_or_default();
+        format!("  {}  {}  {} attempts  {note}\n", run.fire_key, run.state, run.attempts)
+    };
+    runs.iter().map(line).collect()
 }

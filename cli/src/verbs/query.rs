@@ -1,9 +1,6 @@
 //! `forebay query "SQL"`: one statement, reading only.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::anyhow;
 use arrow::{array::RecordBatch, csv, datatypes::SchemaRef, json, util::pretty};
@@ -12,7 +9,7 @@ use datafusion::{error::DataFusionError, execution::context::SQLOptions, physica
 use forebay_lake::ScanCost;
 use parquet::arrow::ArrowWriter;
 
-use crate::{config::Config, place::Place, store::Store};
+use crate::{config::Config, out, place::Place, store::Store};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -46,7 +43,7 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let schema: SchemaRef = rows.schema().inner().clone();
     let plan = rows.create_physical_plan().await?;
     let batches: Vec<RecordBatch> = collect(plan.clone(), context.task_ctx()).await?;
-    print(&rendered(args.format, schema, &batches)?)?;
+    out::print(rendered(args.format, schema, &batches)?)?;
     if args.stats {
         let ScanCost { files, bytes } = ScanCost::of(plan.as_ref());
         eprintln!("{files} data files opened, {bytes} bytes of their columns read");
@@ -59,15 +56,6 @@ fn planning(error: DataFusionError) -> anyhow::Error {
     match error.find_root() {
         DataFusionError::SQL(parser, _) => anyhow!("{parser}"),
         _ => error.into(),
-    }
-}
-
-/// Whoever has seen enough closes the pipe (`| head`), which is no failure.
-fn print(rows: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(rows).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::{config::Config, place::Place, store::Store};
+use crate::{config::Config, out, place::Place, store::Store};
 
 /// What `verify` exits with when it found a fault.
 const FAULT: u8 = 3;
@@ -13,6 +13,6 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
     for fault in &report.faults {
         eprintln!("forebay: {fault}");
     }
-    println!("{report}");
+    out::print(format!("{report}\n"))?;
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAULT) })
 }

@@ -6,7 +6,7 @@ use arrow::{array::AsArray as _, datatypes::Int64Type, util::pretty::pretty_form
 use datafusion::prelude::SessionContext;
 use forebay_schemas::Timestamp;
 
-use crate::store::Store;
+use crate::{out, store::Store};
 
 /// Counts, and the means to ask for more.
 pub(super) struct Outcome {
@@ -40,7 +40,8 @@ impl Outcome {
     /// Prints what came of the demo, and what to try next. `new` readings are this run's.
     pub(super) async fn print(&self, new: i64, folder: &Path) -> anyhow::Result<()> {
         let windows = count(&self.session, "windows").await?;
-        println!("{} readings are in the lake, {new} of them new; {windows} windows are closed.", self.readings);
+        let readings = self.readings;
+        out::print(format!("{readings} readings are in the lake, {new} of them new; {windows} windows are closed.\n"))?;
         self.table("Readings, exactly once, encrypted at rest:", DEVICES).await?;
         self.table("The newest forecast of the feeder's load (90 % interval):", FORECAST).await?;
         if self.warnings > 0 {
@@ -51,21 +52,24 @@ impl Outcome {
             );
             self.table("Failure warnings:", &newest).await?;
         } else {
-            println!("\nNo failure warning.");
+            out::print("\nNo failure warning.\n")?;
         }
         let dir = folder.display();
-        println!("\nTry next:");
-        println!("  forebay query --data-dir {dir} \"select * from windows order by window_end desc limit 5\"");
-        println!("  forebay verify --data-dir {dir}        # each reading once, each file as it was committed");
-        println!("  forebay demo --scenario healthy        # nothing to warn of; or --scenario perturbed");
-        println!("  forebay init                           # a configuration for your own devices");
-        Ok(())
+        let next = format!(
+            "
+Try next:
+  forebay query --data-dir {dir} \"select * from windows order by window_end desc limit 5\"
+  forebay verify --data-dir {dir}        # each reading once, each file as it was committed
+  forebay demo --scenario healthy        # nothing to warn of; or --scenario perturbed
+  forebay init                           # a configuration for your own devices
+"
+        );
+        Ok(out::print(next)?)
     }
 
     async fn table(&self, title: &str, sql: &str) -> anyhow::Result<()> {
         let rows = self.session.sql(sql).await?.collect().await?;
-        println!("\n{title}\n{}", pretty_format_batches(&rows)?);
-        Ok(())
+        Ok(out::print(format!("\n{title}\n{}\n", pretty_format_batches(&rows)?))?)
     }
 }
 
