@@ -71,7 +71,7 @@ fn built_aside(target: &Path, folder: &Path, release: bool) -> anyhow::Result<Pa
     let build: &[&str] = match release {
         true => &["build", "--locked", "--release"],
         // As the tests build it: other features would build the analytic engine once more.
-        false => &["test", "--locked", "--workspace", "--test", "edge", "--no-run"],
+        false => &["test", "--locked", "--workspace", "--test", "e2e", "--no-run"],
     };
     run_command(cargo().args(build))?;
     let built = target.join(if release { "release" } else { "debug" }).join("forebay");

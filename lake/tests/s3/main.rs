@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod moto;
+#[allow(dead_code, reason = "end-to-end tests have it do more")]
 mod proxy;
 
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
@@ -180,6 +181,21 @@ async fn a_lake_lives_in_a_bucket() {
     assert_eq!(seen["epochs"], json!([["gw", 0, 1, 60, 1, 60]]));
     assert!(report.faults.is_empty(), "{report:?}");
     assert_eq!((report.readings, report.files), (60, 1));
+
+    // A file less one row, sealed and recorded as it should be: only the marks know.
+    let snapshot = table.snapshot().await.unwrap();
+    let rows = partition_rows(&[batch(1, 1, 60)]).unwrap().remove(0);
+    let fewer = rows.rows.slice(0, 59);
+    let folder = readings_partition(&rows);
+    let add = json!({"add": lake.put(table, fewer, &folder, Some(&rows.site), at(DAY_START)).await.unwrap()});
+    let replaced = json!({"add": snapshot.files()[0]});
+    let remove = json!({"remove": {"path": replaced["add"]["path"], "deletionTimestamp": 0, "dataChange": true}});
+    let name = format!("_delta_log/{:020}.json", snapshot.version() + 1);
+    table.store().put(&name.into(), format!("{remove}\n{add}\n").into()).await.unwrap();
+    let report = forebay_lake::verify(table, lake.keeper(), &lake.decrypter()).await.unwrap();
+    assert_eq!(report.to_string(), "FAULT readings=59 files=1 gaps=0 doubled=0 missing=1");
+    let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults, ["gw/0/1: 1 readings are missing, the first is seq 60"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -250,7 +266,9 @@ async fn an_upload_that_fails_loses_and_doubles_nothing() {
         (Fault::DoneAnd500, 1),
         (Fault::DoneAnd500, 3),
         (Fault::DoneAndCut, 1),
+        (Fault::DoneAndCut, 3),
         (Fault::DoneAndSilent, 1),
+        (Fault::DoneAndSilent, 3),
     ] {
         let mut hit = Vec::new();
         for nth in 0..PUTS {
@@ -266,7 +284,8 @@ async fn an_upload_that_fails_loses_and_doubles_nothing() {
         }
         for part in ["part-", "_forebay/state", "_delta_log"] {
             let hits = hit.iter().filter(|path| path.contains(part)).count();
-            assert!(hits >= 2 * times.min(2), "{fault:?}: {part} was hit {hits} times: {hit:?}");
+            // In both steps at least; a request that got no answer may not be tried again by itself.
+            assert!(hits >= 2, "{fault:?}: {part} was hit {hits} times: {hit:?}");
         }
     }
 }

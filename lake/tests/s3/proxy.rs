@@ -27,6 +27,8 @@ pub(crate) enum Fault {
 /// Which PUT fails, and how often in a row.
 #[derive(Debug)]
 struct Plan {
+    /// What its path contains: each of these.
+    of: Vec<String>,
     skip: usize,
     times: usize,
     fault: Fault,
@@ -65,7 +67,18 @@ impl Proxy {
 
     /// The PUT after `skip` others fails, `times` in a row.
     pub(crate) fn fail_put(&self, skip: usize, times: usize, fault: Fault) {
-        *self.plan.lock().unwrap() = Some(Plan { skip, times, fault, hit: Vec::new() });
+        *self.plan.lock().unwrap() = Some(Plan { of: Vec::new(), skip, times, fault, hit: Vec::new() });
+    }
+
+    /// The next PUT fails whose path contains all of these.
+    pub(crate) fn fail_put_of(&self, of: &[&str], fault: Fault) {
+        let of = of.iter().map(|part| (*part).to_owned()).collect();
+        *self.plan.lock().unwrap() = Some(Plan { of, skip: 0, times: 1, fault, hit: Vec::new() });
+    }
+
+    /// Whether all that was to fail has failed.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.plan.lock().unwrap().as_ref().is_none_or(|plan| plan.times == 0)
     }
 
     /// No more faults; the paths that had one.
@@ -123,7 +136,7 @@ fn serve(client: TcpStream, store: SocketAddr, plan: &Mutex<Option<Plan>>) -> io
 
 fn next_fault(path: &str, plan: &Mutex<Option<Plan>>) -> Option<Fault> {
     let mut plan = plan.lock().unwrap();
-    let plan = plan.as_mut().filter(|plan| plan.times > 0)?;
+    let plan = plan.as_mut().filter(|plan| plan.times > 0 && plan.of.iter().all(|part| path.contains(part)))?;
     if plan.skip > 0 {
         plan.skip -= 1;
         return None;

@@ -1,11 +1,6 @@
 //! What `deploy/` holds is true: its configurations are valid, its exit codes are ours, and every metric that its dashboard and
 //! its alerts name is on the page of a gateway at work.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-
-#[allow(dead_code, unused_imports, reason = "the site serves other tests too")]
-mod site;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -16,8 +11,8 @@ use std::{
     time::Duration,
 };
 
+use crate::site::{Broker, Peer, Site, text, until};
 use forebay_telemetry::names;
-use site::{Broker, Peer, Site, text, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

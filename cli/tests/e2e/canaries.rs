@@ -1,11 +1,6 @@
 //! What lies on disk after readings went through the running binary, the spool as the stream: nothing in clear, nothing
 //! without its key.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-
-#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
-mod site;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use forebay_schemas::table::READINGS;
-use site::{Broker, Peer, Running, Site, text, until};
+use crate::site::{Broker, Peer, Running, Site, text, until};
+use forebay_schemas::table::{READINGS, TABLES};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MQTT: &str = "connectors/mqtt/tests/peer.py";
@@ -26,6 +21,12 @@ const TAG: &str = "canary-tag-93aa";
 const TEXT: &str = "canary-text-c07e";
 const UNIT: &str = "canary-unit-1d64";
 const CANARIES: [&str; 4] = [DEVICE, TAG, TEXT, UNIT];
+
+/// Commits soon after what was published.
+const SOON: &str = "commit_interval = \"200ms\"";
+/// That, and within a minute or two merged files and a checkpoint of the log.
+const EVERYTHING: &str =
+    "commit_interval = \"200ms\"\nmerge_every = \"1s\"\nmerge_settled = \"0s\"\nlog_retention = \"1m\"";
 
 const TEXTS: &str = "select count(distinct value_text) from readings";
 
@@ -40,13 +41,13 @@ fn python(script: &str) -> Command {
     command
 }
 
-fn configured(profile: &str) -> (Site, Broker) {
+/// With more lines for `[lake]`.
+fn configured(profile: &str, lake: &str) -> (Site, Broker) {
     let site = Site::new();
     let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0");
     site.configure(&format!(
         "[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"{DATA}\"\n\
-         [lake]\ncommit_interval = \"200ms\"\nwindow = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"1s\"\n\
-         profile = \"{profile}\"\n\
+         [lake]\nwindow = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"1s\"\nprofile = \"{profile}\"\n{lake}\n\
          [[connector]]\nname = \"cells\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\nversion = 5\n\
          client_id = \"forebay-test\"\ntopics = [\"site/#\"]\n\
          [[connector.tag]]\ntopic = \"site/{{device}}/cell/{{tag}}\"\nvalue = \"$.v\"\nunit = \"{UNIT}\"\n",
@@ -79,7 +80,7 @@ fn until_subscribed(publisher: &mut Peer, mut has_come: impl FnMut() -> bool) {
 
 /// Each find as (word, how, file), and how many streams were decompressed.
 fn finds(site: &Site) -> (Vec<(String, String, PathBuf)>, u64) {
-    let looked = python("cli/tests/canaries.py").arg(site.path(DATA)).args(CANARIES).output().unwrap();
+    let looked = python("cli/tests/e2e/canaries.py").arg(site.path(DATA)).args(CANARIES).output().unwrap();
     assert!(looked.status.success(), "{}", text(&looked.stderr));
     let out = text(&looked.stdout);
     let mut lines: Vec<&str> = out.lines().collect();
@@ -105,22 +106,39 @@ fn data_files(site: &Site) -> Vec<PathBuf> {
     files.into_iter().filter(|file| data(file) && file.extension().is_some_and(|e| e == "parquet")).collect()
 }
 
+/// Without what was removed in between.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    files(folder).into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+    files(folder).into_iter().filter_map(|file| fs::read(&file).ok().map(|bytes| (file, bytes))).collect()
 }
 
-/// A site through whose binary the canaries went until they were committed, windows closed and small files merged.
-fn with_canaries(profile: &str) -> (Site, Broker) {
-    let (site, broker) = configured(profile);
+/// Entries of a table's log that have an action of this kind.
+fn entries_with(site: &Site, table: &str, action: &str) -> usize {
+    let log = contents(&site.path("data/lake").join(table).join("_delta_log"));
+    log.values().filter(|entry| text(entry).contains(&format!("{{\"{action}\":"))).count()
+}
+
+fn entries_that_add(site: &Site) -> usize {
+    TABLES.iter().map(|table| entries_with(site, table.name, "add")).sum()
+}
+
+/// A site through whose binary the canaries went until they were committed and windows closed.
+fn with_canaries(profile: &str, lake: &str) -> (Site, Broker) {
+    let (site, broker) = configured(profile, lake);
     let running = site.run(&[]);
     let mut publisher = publisher(&broker);
     until_subscribed(&mut publisher, || site.number("select count(*) from readings") > 0);
-    for round in 0..4_u32 {
-        publish(&mut publisher, round * 100..(round + 1) * 100);
-        site.until(TEXTS, i64::from(round + 1) * 100, MINUTE);
+    // Each round is a file at least, and eight are merged.
+    for round in 0..10_u32 {
+        publish(&mut publisher, round * 40..(round + 1) * 40);
+        site.until(TEXTS, i64::from(round + 1) * 40, MINUTE);
     }
     site.until("select count(*) from windows", 1, MINUTE);
-    assert!(!files(&site.path("data/spool")).is_empty(), "the spool is what is to be searched");
+    if lake == EVERYTHING {
+        until(MINUTE, || entries_with(&site, "readings", "remove") > 0).expect("small files are merged");
+        let log = site.path("data/lake/readings/_delta_log");
+        let is_checkpoint = |path: &PathBuf| path.to_string_lossy().ends_with(".checkpoint.parquet");
+        until(3 * MINUTE, || files(&log).iter().any(is_checkpoint)).expect("the log has a checkpoint");
+    }
     running.stop();
     assert_eq!(site.verify().0, 0, "{}", site.verify().1);
     (site, broker)
@@ -132,7 +150,7 @@ fn read_with(keyring: &Path, file: &Path) -> Output {
 
 #[test]
 fn canaries_lie_nowhere_in_clear_and_open_only_with_the_keyring() {
-    let (site, _broker) = with_canaries("columns");
+    let (site, _broker) = with_canaries("columns", EVERYTHING);
     let (found, _) = finds(&site);
     assert!(found.is_empty(), "in clear: {found:?}");
     assert!(!files(&site.path("data/lake/readings/_forebay")).is_empty(), "state objects are among what was searched");
@@ -169,7 +187,7 @@ fn canaries_lie_nowhere_in_clear_and_open_only_with_the_keyring() {
 /// Shows that the search finds what is there: in bytes, in decompressed pages, in tables. The spool is sealed all the same.
 #[test]
 fn the_control_run_without_encryption_is_found_by_the_same_search() {
-    let (site, _broker) = with_canaries("none");
+    let (site, _broker) = with_canaries("none", EVERYTHING);
     let (found, streams) = finds(&site);
     assert!(streams > 0, "nothing could be decompressed");
     for canary in CANARIES {
@@ -187,13 +205,41 @@ fn the_control_run_without_encryption_is_found_by_the_same_search() {
     }
 }
 
+/// Bytes of the spool that are not zero: segments are as long as they may get from the beginning.
+fn spooled(site: &Site) -> usize {
+    contents(&site.path("data/spool")).values().flatten().filter(|byte| **byte != 0).count()
+}
+
+/// What so many texts take at least.
+fn texts_bytes(count: usize) -> usize {
+    count * TEXT.len()
+}
+
+/// The spool is sealed whatever the lake's profile is.
+#[test]
+fn what_waits_in_the_spool_is_sealed_too() {
+    let (site, broker) = configured("none", "commit_interval = \"1h\"");
+    let running = site.run(&[]);
+    let mut publisher = publisher(&broker);
+    until(MINUTE, || log_has(&site, "consuming")).expect("it runs");
+    let empty = spooled(&site);
+    until_subscribed(&mut publisher, || spooled(&site) > empty);
+    let before = spooled(&site);
+    publish(&mut publisher, 0..200);
+    until(MINUTE, || spooled(&site) > before + texts_bytes(200)).expect("all texts are in the spool");
+    running.kill();
+    let (found, _) = finds(&site);
+    assert!(found.is_empty(), "in clear: {found:?}");
+    assert_eq!(data_files(&site), Vec::<PathBuf>::new(), "nothing was committed: all was in the spool");
+}
+
 fn log_has(site: &Site, part: &str) -> bool {
     fs::read_to_string(site.path("run.log")).unwrap_or_default().contains(part)
 }
 
 /// A gateway at work whose first readings need a key that cannot be had: the keyring went away after the start.
 fn deprived() -> (Site, Broker, Peer, Running) {
-    let (site, broker) = configured("columns");
+    let (site, broker) = configured("columns", SOON);
     let running = site.run(&[]);
     let mut publisher = publisher(&broker);
     until(MINUTE, || log_has(&site, "consuming")).expect("it runs");
@@ -205,15 +251,15 @@ fn deprived() -> (Site, Broker, Peer, Running) {
 #[test]
 fn a_missing_key_stops_commits_until_it_is_back_and_nothing_is_written_clear() {
     let (site, _broker, mut publisher, mut running) = deprived();
+    let (before, committed) = (spooled(&site), entries_that_add(&site));
     publish(&mut publisher, 0..200);
+    until(MINUTE, || spooled(&site) > before + texts_bytes(200)).expect("the spool keeps what waits for the key");
     // Windows and housekeeping go by meanwhile.
     until(MINUTE, || fs::read_to_string(site.path("run.log")).unwrap().matches("a key cannot be had").count() > 3)
         .unwrap();
-    let spooled =
-        || files(&site.path("data/spool")).iter().map(|f| fs::metadata(f).map_or(0, |m| m.len())).sum::<u64>();
-    assert!(spooled() > 0);
     assert!(running.is_up(), "{}", fs::read_to_string(site.path("run.log")).unwrap());
     assert_eq!(data_files(&site), Vec::<PathBuf>::new(), "something was written although its key is missing");
+    assert_eq!(entries_that_add(&site), committed, "something was committed although a key is missing");
     let (found, _) = finds(&site);
     assert!(found.is_empty(), "in clear: {found:?}");
 
@@ -228,7 +274,7 @@ fn a_missing_key_stops_commits_until_it_is_back_and_nothing_is_written_clear() {
 
 #[test]
 fn a_start_without_the_keyring_writes_nothing() {
-    let (site, broker) = with_canaries("columns");
+    let (site, broker) = with_canaries("columns", SOON);
     let (keys, away) = (site.path("data/keys"), site.path("keys-away"));
     fs::rename(&keys, &away).unwrap();
     let (lake, spool) = (contents(&site.path("data/lake")), contents(&site.path("data/spool")));

@@ -3,21 +3,20 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
 };
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
-use crate::{
-    kafka_broker::{self, PASSWORD, USER},
-    site::{Peer, Running, Site, text, until},
-};
+use super::kafka_broker::{self, PASSWORD, USER};
+use crate::site::{Alone, Peer, Running, Site, text, until};
 
 pub(crate) const TOPIC: &str = "plant.readings";
 pub(crate) const PARTITIONS: u32 = 4;
@@ -38,16 +37,13 @@ pub(crate) enum Link {
     Secure,
 }
 
-/// Plants are heavy: one at a time.
-static ONE: Mutex<()> = Mutex::new(());
-
 /// One gateway and two compactors, each with a data folder; one keyring, one topic, one lake for all.
 pub(crate) struct Plant {
     pub(crate) kafka: Kafka,
     store: Peer,
     pub(crate) edge: Site,
     pub(crate) compactors: [Site; 2],
-    _one: MutexGuard<'static, ()>,
+    _alone: Alone,
 }
 
 /// Apache Kafka with the plant's topic.
@@ -82,13 +78,13 @@ impl Kafka {
 impl Plant {
     /// Starts Kafka and the store; `stream`, `lake` and `connectors` are more lines of the configuration.
     pub(crate) fn start(link: Link, stream: &str, lake: &str, connectors: &str) -> Self {
-        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = Alone::at_last();
         let plant = Self {
             kafka: Kafka::start(),
             store: Peer::start("lake/tests/s3/server.py", BUCKET),
             edge: Site::new(),
             compactors: [Site::new(), Site::new()],
-            _one: one,
+            _alone: alone,
         };
         let common = format!("{}{stream}\n{}", plant.stream(link), plant.keys_and_lake(lake));
         let head = |id: &str, lanes: u32| {
@@ -149,6 +145,16 @@ impl Plant {
     pub(crate) fn until_shared(&self) {
         let shared = || self.compactors.iter().all(|site| site.log().contains("consuming"));
         until(PATIENCE, shared).expect("both compactors get partitions");
+    }
+
+    /// Puts a record into a partition that says of itself that it holds readings; answers its offset.
+    pub(crate) fn produce(&self, partition: i32, payload: &[u8]) -> i64 {
+        let address = self.kafka.broker.address();
+        let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+        let kind = OwnedHeaders::new().insert(Header { key: "forebay-record", value: Some("readings") });
+        let record = FutureRecord::<(), _>::to(TOPIC).partition(partition).payload(payload).headers(kind);
+        let sent = self.kafka.runtime.block_on(producer.send(record, PATIENCE));
+        sent.map_err(|(error, _)| error).unwrap().offset
     }
 
     /// How many partitions hold a record.

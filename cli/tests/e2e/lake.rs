@@ -1,7 +1,5 @@
 //! The lake from outside: `forebay` as a user runs it, against files as they lie on disk.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot set up ends it")]
-
 use std::{
     fmt::Write as _,
     fs,

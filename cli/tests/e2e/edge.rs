@@ -1,13 +1,13 @@
 //! From foreign devices into the lake, the spool as the stream: `forebay run` as a user runs it.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-
-#[allow(dead_code, unused_imports, reason = "the site serves other tests too")]
-mod site;
+mod bad_store;
+#[allow(dead_code, reason = "the lake's own tests have it do more")]
+#[path = "../../../lake/tests/s3/proxy.rs"]
+mod proxy;
 
 use std::time::Duration;
 
-use site::{Broker, Link, Peer, Site, until};
+use crate::site::{self, Broker, Link, Peer, Site, until};
 
 const MODBUS: &str = "connectors/modbus/tests/peer.py";
 const OPCUA: &str = "connectors/opcua/tests/peer.py";

@@ -12,12 +12,12 @@ use std::{
 
 use serde_json::json;
 
-use crate::{
+use super::{
     chance::Chance,
     life::{Deaths, End, Mortal},
     rig::{Kafka, Link, PARTITIONS, PATIENCE, Plant},
-    site::{Broker, Peer, Running, Site, now, pause, signal, until},
 };
+use crate::site::{Broker, Peer, Running, Site, now, pause, signal, text, until};
 
 const KILLS: usize = 30;
 const CLIENT: &str = "forebay-kills";
@@ -165,7 +165,7 @@ fn check_verify_finds(plant: &Plant) {
     let site = &plant.edge;
     let check = |code: i32, word: &str| {
         let verified = site.forebay(&["verify"]);
-        let (out, said) = (crate::site::text(&verified.stdout), crate::site::text(&verified.stderr));
+        let (out, said) = (text(&verified.stdout), text(&verified.stderr));
         assert_eq!(verified.status.code(), Some(code), "{out}{said}");
         assert!(said.contains(word), "{said}");
         out
@@ -184,10 +184,11 @@ fn check_verify_finds(plant: &Plant) {
 
 #[test]
 fn whatever_is_killed_each_acknowledged_number_is_in_the_lake_once() {
-    let begun = now();
     let mut chance = Chance::new();
     let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100");
     let mut plant = Plant::start(Link::Clear, STREAM, LAKE, &connector(broker.port));
+    // From here on: before, it waited for other plants to end.
+    let begun = now();
     let (deaths, stop) = (Deaths::new(), AtomicBool::new(false));
     let log = plant.edge.path("acknowledged");
     let options = json!({"port": broker.port, "version": 5, "log": log}).to_string();

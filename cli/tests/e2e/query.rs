@@ -1,20 +1,15 @@
 //! Recorded data through `import` and `query`: the answers are what the files hold, and an hour costs an hour's files.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-
-#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
-mod site;
-
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::Stdio,
 };
 
+use crate::site::{Site, text};
 use flate2::read::GzDecoder;
-use site::{Site, text};
 
 /// Recordings: the file, the device that it is imported as, its column of times.
 const RECORDINGS: [(&str, &str, &str); 3] = [
@@ -136,6 +131,38 @@ fn a_query_for_one_hour_opens_only_the_files_that_it_needs() {
 }
 
 #[test]
+fn of_a_day_with_a_file_an_hour_a_query_for_one_hour_opens_one() {
+    const A_DAY: &str = "2026-05-01";
+    let site = Site::new();
+    site.configure("[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"data\"\n");
+    let csv = site.path("hour.csv");
+    let (mut seen, mut by_hour) = (BTreeSet::new(), Vec::new());
+    for hour in 0..24 {
+        let row = |minute| format!("{A_DAY}T{hour:02}:{minute:02}:00Z,{}\n", hour * 60 + minute);
+        fs::write(&csv, format!("time,load\n{}", (0..60).map(row).collect::<String>())).unwrap();
+        let imported = site.forebay(&["import", csv.to_str().unwrap(), "--device", "feeder", "--time", "time"]);
+        assert!(imported.status.success(), "{}", text(&imported.stderr));
+        by_hour.extend(files_by_date(&site)[A_DAY].iter().filter(|file| seen.insert((*file).clone())).cloned());
+    }
+    assert_eq!(by_hour.len(), 24, "each import wrote one file");
+    let hour = format!(
+        "select count(*), min(value), max(value) from readings \
+         where event_time >= '{A_DAY}T10:00:00Z' and event_time < '{A_DAY}T11:00:00Z'"
+    );
+    let (answer, opened, bytes) = costly(&site, &hour);
+    assert_eq!(answer.lines().nth(1), Some("60,600.0,659.0"), "{answer}");
+    let file_bytes = fs::metadata(&by_hour[10]).unwrap().len();
+    assert_eq!(opened, 1);
+    assert!((1..=file_bytes).contains(&bytes), "{bytes} bytes read of the file's {file_bytes}");
+
+    for (_, file) in by_hour.iter().enumerate().filter(|(hour, _)| *hour != 10) {
+        fs::write(file, "not to be opened").unwrap();
+    }
+    assert_eq!(costly(&site, &hour), (answer, opened, bytes));
+    assert!(!site.forebay(&["query", COUNTS]).status.success());
+}
+
+#[test]
 fn whoever_has_seen_enough_of_a_query_may_go() {
     let site = with_recordings();
     for format in ["table", "csv", "json"] {
@@ -143,6 +170,26 @@ fn whoever_has_seen_enough_of_a_query_may_go() {
         let mut child = query.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let ended = child.wait_with_output().unwrap();
-        assert!(ended.status.success(), "{format}: {}", site::text(&ended.stderr));
+        assert!(ended.status.success(), "{format}: {}", text(&ended.stderr));
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_reads_or_takes_is_no_crash() {
+    let site = with_recordings();
+    site.configure(
+        "[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"data\"\n[[job]]\nname = \"j\"\nkind = \"sql\"\n\
+         on = \"window_closed\"\ninto = \"scores\"\nquery = \"select site, device, {window_end} as event_time, \
+         0.1 as limit, 0.0 as score, false as anomalous from readings\"\n",
+    );
+    for verb in [&["verify"][..], &["jobs", "list"], &["validate"], &["completions", "bash"], &["query", COUNTS]] {
+        let mut child = site.command(verb).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{verb:?}: {}", text(&ended.stderr));
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ended = site.command(verb).stdout(full).output().unwrap();
+        let said = text(&ended.stderr);
+        assert!(ended.status.code() == Some(1) && said.contains("No space left"), "{verb:?}: {said}");
     }
 }

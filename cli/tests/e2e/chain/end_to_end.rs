@@ -8,11 +8,11 @@ use std::{
 
 use serde_json::json;
 
-use crate::{
-    rig::{Link, PARTITIONS, PATIENCE, Plant, committed},
+use super::{
+    rig::{Link, PARTITIONS, PATIENCE, Plant, TOPIC, committed},
     row::Row,
-    site::{Broker, Peer, Running, Site, password_file, until},
 };
+use crate::site::{Broker, Peer, Running, Site, password_file, until};
 
 /// 2026-01-01T00:00:00Z in µs: where source times begin.
 const BASE: i64 = 1_767_225_600_000_000;
@@ -38,7 +38,7 @@ struct Devices {
 impl Devices {
     fn start() -> Self {
         let place = tempfile::tempdir().unwrap();
-        crate::kafka_broker::certificates::certificates(place.path());
+        super::kafka_broker::certificates::certificates(place.path());
         password_file(place.path());
         let broker = Broker::start_in(
             place,
@@ -241,6 +241,47 @@ fn check_goes_on(site: &Site, publisher: &mut Peer, value: i64) {
     site.until(&format!("{} and tag = 'volts' and value_int = {value}", count("c-2")), 1, PATIENCE);
 }
 
+/// What the press writes after all else comes through.
+fn check_press_goes_on(site: &Site, opcua: &mut Peer, value: i64) {
+    let write = json!({"write": [["Force", "Int64", value, 0, BASE + value, null]]});
+    assert_eq!(opcua.ask(&write.to_string()), "\"ok\"");
+    site.until(&format!("{} and value_int = {value} and quality = 0", count("press-3")), 1, PATIENCE);
+}
+
+/// The boiler is read and its values come through, after this time too.
+fn check_boiler_goes_on(site: &Site, after: i64) {
+    let good = format!("{} and quality = 0 and cast(observed_time as bigint) > {after}", count("boiler-1"));
+    site.until(&good, 1, PATIENCE);
+}
+
+/// Without its broker both tags of a cell are bad soon, and the other devices go on; with it all is as before.
+fn check_without_broker(site: &Site, devices: &mut Devices, publisher: &mut Peer) {
+    for tag in ["volts", "state"] {
+        publish(publisher, "c-1", tag, &[("901".to_owned(), BASE + 901)]);
+    }
+    site.until(&format!("{} and value_int = 901", count("c-1")), 2, PATIENCE);
+    let subscriptions = |broker: &Broker| broker.log().matches("Sending SUBACK to forebay-test").count();
+    let before = subscriptions(&devices.broker);
+    let stopped_at = wall_micros();
+    devices.broker.stop();
+    check_bad_soon(site, "c-1", 2, stopped_at);
+    check_press_goes_on(site, &mut devices.opcua, 902);
+    check_boiler_goes_on(site, wall_micros());
+    assert!(devices.broker.run(), "the broker is up again");
+    until(PATIENCE, || subscriptions(&devices.broker) > before).expect("the connector subscribes again");
+    check_goes_on(site, publisher, 903);
+}
+
+/// A record that nobody can read goes to quarantine, with its place in the topic.
+fn check_rubbish_is_kept(site: &Site, plant: &Plant) {
+    let at = plant.produce(1, b"\xff\xff rubbish");
+    let kept = format!(
+        "select count(*) from quarantine where why = 'not a protobuf message' and \"offset\" = {at} \
+         and source like 'kafka/%/{TOPIC}, partition 1' and encode(raw, 'hex') = 'ffff2072756262697368'"
+    );
+    site.until(&kept, 1, PATIENCE);
+}
+
 #[test]
 fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     let mut devices = Devices::start();
@@ -279,14 +320,14 @@ fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
                            (select min(epoch) from readings)";
     lake.until(&in_second_epoch.replace("DEVICE", "boiler-1"), 1, PATIENCE);
     lake.until(&in_second_epoch.replace("DEVICE", "press-3"), 2, PATIENCE);
+    check_without_broker(lake, &mut devices, &mut publisher);
+    check_rubbish_is_kept(lake, &plant);
     let Devices { mut opcua, modbus, broker: _broker, folder: _folder } = devices;
     let killed_at = wall_micros();
     modbus.kill();
     check_bad_soon(lake, "boiler-1", 1, killed_at);
     check_goes_on(lake, &mut publisher, 1001);
-    let write = json!({"write": [["Force", "Int64", 1001, 0, BASE + 1001, null]]});
-    opcua.ask(&write.to_string());
-    lake.until(&format!("{} and value_int = 1001 and quality = 0", count("press-3")), 1, PATIENCE);
+    check_press_goes_on(lake, &mut opcua, 1001);
     let killed_at = wall_micros();
     opcua.kill();
     check_bad_soon(lake, "press-3", 2, killed_at);

@@ -1,11 +1,6 @@
 //! Bad input of every kind, one table: what comes in, and the text, the exit code or the row that must follow. A gateway is
 //! at work meanwhile, and after each row another device's next number must arrive in its lake.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-
-#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
-mod site;
-
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -16,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use site::{Broker, Peer, Running, Site, text, until};
+use crate::site::{Broker, Peer, Running, Site, text, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MQTT: &str = "connectors/mqtt/tests/peer.py";
@@ -33,7 +28,9 @@ enum Bad {
     Payload(&'static [u8]),
     /// An MQTT payload of so many letters.
     Long(usize),
-    /// Done to a lake and its keys, at rest.
+    /// Done to a data file of the lake that the gateway at work writes to; undone after the row.
+    DataFile(fn(&Path)),
+    /// Done to a lake and its keys, at rest: without keys or log nothing could be seen to go on.
     Lake(fn(&Path)),
     /// Done to a spool that holds readings which are in no lake yet.
     Spool(fn(&Path)),
@@ -52,6 +49,10 @@ enum Follows {
 }
 
 const QUERY: &[&str] = &["query", "select count(value) from readings"];
+/// Of a gateway with one lane.
+const SPOOL: &str = "data/spool/0";
+/// Numbers that wait in a spool.
+const NUMBERS: i64 = 40;
 const NEXT_ENTRY: &str = "lake/readings/_delta_log/00000000000000000099.json";
 
 #[rustfmt::skip]
@@ -87,12 +88,16 @@ const TABLE: &[(Bad, Follows)] = &[
     (Bad::Payload(b"{\"v\": 1, \"ts\": \"2199-12-31T23:59:59Z\"}"), Follows::Quarantined("its event time is before the year 2000 or too far ahead")),
 
     (Bad::Spool(damage_a_record), Follows::Gap("damaged")),
+    (Bad::Spool(a_newer_segment), Follows::Exit(&["run"], 1, &[".seg has format version 3, newer than 2", "update this program"])),
+    (Bad::Spool(sealed_by_another_keyring), Follows::Exit(&["run"], 1, &[".seg was sealed with another key: bring back the keyring that the spool was made with"])),
 
-    (Bad::Lake(cut_a_data_file), Follows::Exit(QUERY, 1, &["table readings: file site=werk/date=2026-05-01/", "`forebay verify` tells whether"])),
-    (Bad::Lake(cut_a_data_file), Follows::Exit(&["verify"], 3, &[".parquet"])),
-    (Bad::Lake(fill_a_data_file_with_garbage), Follows::Exit(QUERY, 1, &["table readings: file site=werk/date=2026-05-01/", "`forebay verify` tells whether"])),
-    (Bad::Lake(fill_a_data_file_with_garbage), Follows::Exit(&["verify"], 3, &[".parquet"])),
-    (Bad::Lake(remove_a_data_file), Follows::Exit(QUERY, 1, &["table readings: file site=werk/date=2026-05-01/", "not found"])),
+    (Bad::DataFile(cut), Follows::Exit(QUERY, 1, &["table readings: file site=werk/date=2024-05-01/", "`forebay verify` tells whether"])),
+    (Bad::DataFile(cut), Follows::Exit(&["verify"], 3, &["file site=werk/date=2024-05-01/", "its SHA-256 is not the one that was committed"])),
+    (Bad::DataFile(fill_with_garbage), Follows::Exit(QUERY, 1, &["table readings: file site=werk/date=2024-05-01/", "`forebay verify` tells whether"])),
+    (Bad::DataFile(fill_with_garbage), Follows::Exit(&["verify"], 3, &["file site=werk/date=2024-05-01/", "its SHA-256 is not the one that was committed"])),
+    (Bad::DataFile(remove), Follows::Exit(QUERY, 1, &["table readings: file site=werk/date=2024-05-01/", "not found"])),
+    (Bad::DataFile(remove), Follows::Exit(&["verify"], 3, &["file site=werk/date=2024-05-01/", "is missing"])),
+    (Bad::Lake(break_the_log), Follows::Exit(&["verify"], 1, &["an entry in its _delta_log is damaged"])),
     (Bad::Lake(break_the_log), Follows::Exit(QUERY, 1, &["forebay: table readings: ", "an entry in its _delta_log is damaged: bring it back from a copy of the lake"])),
     (Bad::Lake(break_the_log), Follows::Exit(IMPORT, 1, &["forebay: table readings: ", "an entry in its _delta_log is damaged"])),
 
@@ -131,27 +136,20 @@ into = "scores"
 const KEYRING: &str = "keys/keyring.json";
 const IMPORT: &[&str] = &["import", "more.csv", "--device", "pump", "--time", "time"];
 
-fn some_data_file(data: &Path) -> PathBuf {
-    let files = files(&data.join("lake/readings"));
-    files.into_iter().find(|f| f.extension().is_some_and(|e| e == "parquet")).expect("the lake has a data file")
-}
-
-fn cut_a_data_file(data: &Path) {
-    let file = some_data_file(data);
-    let whole = fs::read(&file).unwrap();
+fn cut(file: &Path) {
+    let whole = fs::read(file).unwrap();
     fs::write(file, &whole[..whole.len() / 2]).unwrap();
 }
 
-fn fill_a_data_file_with_garbage(data: &Path) {
-    let file = some_data_file(data);
-    let bytes = fs::metadata(&file).unwrap().len() as usize;
+fn fill_with_garbage(file: &Path) {
+    let bytes = fs::metadata(file).unwrap().len() as usize;
     let footer_length = 100_u32.to_le_bytes();
     let garbage = vec![b'x'; bytes - 12];
     fs::write(file, [b"PAR1", garbage.as_slice(), &footer_length, b"PAR1"].concat()).unwrap();
 }
 
-fn remove_a_data_file(data: &Path) {
-    fs::remove_file(some_data_file(data)).unwrap();
+fn remove(file: &Path) {
+    fs::remove_file(file).unwrap();
 }
 
 /// The next entry of the log, so that every reader meets it.
@@ -191,6 +189,22 @@ fn damage_a_record(spool: &Path) {
     let mut bytes = fs::read(&fullest).unwrap();
     bytes[written(&fullest) / 2] ^= 1;
     fs::write(fullest, bytes).unwrap();
+}
+
+/// As a later release might write it: its header is whole.
+fn a_newer_segment(spool: &Path) {
+    let segment = files(spool).into_iter().find(|f| f.extension().is_some_and(|e| e == "seg")).unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    // Magic, version and length of the header stay where they are for ever, and the checksum ends it.
+    bytes[8] = 3;
+    let header = usize::from(u16::from_le_bytes([bytes[10], bytes[11]]));
+    let checksum = crc32c::crc32c(&bytes[..header - 4]);
+    bytes[header - 4..header].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(segment, bytes).unwrap();
+}
+
+fn sealed_by_another_keyring(spool: &Path) {
+    another_keyring(spool.ancestors().nth(2).unwrap());
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -301,15 +315,16 @@ impl Bed {
         let site = Site::new();
         let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0");
         site.configure(&format!("{}{}{}", head("200ms"), mqtt_connector(broker.port, "site"), hostile_connectors()));
-        let running = site.run(&[]);
-        let publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
         let at_rest = Site::new();
         at_rest.configure(&head("1s"));
-        let csv = at_rest.path("pump.csv");
-        fs::write(&csv, "time,rpm\n2026-05-01T10:00:00Z,1500\n2026-05-01T10:00:01Z,1501\n").unwrap();
-        let csv = csv.to_str().unwrap().to_owned();
-        let imported = at_rest.forebay(&["import", &csv, "--device", "pump", "--time", "time"]);
-        assert!(imported.status.success(), "{}", text(&imported.stderr));
+        for site in [&site, &at_rest] {
+            let csv = site.path("pump.csv");
+            fs::write(&csv, "time,rpm\n2024-05-01T10:00:00Z,1500\n2024-05-01T10:00:01Z,1501\n").unwrap();
+            let imported = site.forebay(&["import", csv.to_str().unwrap(), "--device", "pump", "--time", "time"]);
+            assert!(imported.status.success(), "{}", text(&imported.stderr));
+        }
+        let running = site.run(&[]);
+        let publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
         let mut bed = Self { site, running, broker, publisher, at_rest, next: 1 };
         bed.until_the_good_device_is_heard();
         bed
@@ -320,7 +335,10 @@ impl Bed {
     fn until_the_good_device_is_heard(&mut self) {
         let n = self.next;
         self.next += 1;
-        let sql = format!("select count(*) from readings where device = 'good' and value_int = {n} and quality = 0");
+        let sql = format!(
+            "select count(*) from readings where device = 'good' and value_int = {n} and quality = 0 \
+             and event_time > '2025-01-01T00:00:00Z'"
+        );
         let command = format!(r#"{{"topic": "site/plain/good/v", "first": {n}, "last": {n}}}"#);
         let arrived = until(MINUTE, || {
             assert_eq!(self.publisher.ask(&command), "done");
@@ -341,10 +359,20 @@ impl Bed {
                 site.configure(text);
                 refused(&row, &site, args, *code, says);
             }
+            (Bad::DataFile(spoil), Follows::Exit(args, code, says)) => {
+                let imported = |file: &PathBuf| file.to_string_lossy().contains("date=2024-05-01");
+                let file = files(&self.site.path("data/lake/readings")).into_iter().find(imported).unwrap();
+                let whole = fs::read(&file).unwrap();
+                spoil(&file);
+                refused(&row, &self.site, args, *code, says);
+                // While it lies there.
+                self.until_the_good_device_is_heard();
+                fs::write(file, whole).unwrap();
+            }
             (Bad::Lake(spoil), Follows::Exit(args, code, says)) => {
                 let site = Site::new();
                 copy(self.at_rest.folder.path(), site.folder.path());
-                fs::write(site.path("more.csv"), "time,rpm\n2026-05-02T10:00:00Z,1502\n").unwrap();
+                fs::write(site.path("more.csv"), "time,rpm\n2024-05-02T10:00:00Z,1502\n").unwrap();
                 spoil(&site.path("data"));
                 refused(&row, &site, args, *code, says);
             }
@@ -364,6 +392,11 @@ impl Bed {
                 self.site.until(&sql, before + 1, MINUTE);
             }
             (Bad::Spool(spoil), Follows::Gap(why)) => self.spoiled_spool(*spoil, why),
+            (Bad::Spool(spoil), Follows::Exit(args, code, says)) => {
+                let site = self.with_a_full_spool();
+                spoil(&site.path(SPOOL));
+                refused(&row, &site, args, *code, says);
+            }
             _ => panic!("{row}: this cannot follow from that"),
         }
     }
@@ -390,36 +423,41 @@ impl Bed {
         assert_eq!(kept.join("\n").trim_matches('"'), hex, "{row}: the payload's bytes");
     }
 
-    /// Readings wait in a spool of their own gateway; it is killed, they are spoiled, it starts again.
-    fn spoiled_spool(&mut self, spoil: fn(&Path), why: &str) {
-        const NUMBERS: i64 = 40;
+    /// Numbers as a device of another gateway, each a record of its own.
+    fn publish_numbers(&mut self, first: i64, last: i64) {
+        let one = |n| format!(r#"{{"topic": "spooled/plain/d/v", "first": {n}, "last": {n}}}"#);
+        (first..=last).for_each(|n| assert_eq!(self.publisher.ask(&one(n)), "done"));
+    }
+
+    /// A gateway that was killed while readings waited in its spool: the numbers from 1 on.
+    fn with_a_full_spool(&mut self) -> Site {
         let site = Site::new();
-        let connector = mqtt_connector(self.broker.port, "spooled");
-        site.configure(&format!("{}{connector}", head("1h")));
+        site.configure(&format!("{}{}", head("1h"), mqtt_connector(self.broker.port, "spooled")));
         let running = site.run(&[]);
-        let mut publish = |first: i64, last: i64| {
-            let one = |n| format!(r#"{{"topic": "spooled/plain/d/v", "first": {n}, "last": {n}}}"#);
-            (first..=last).for_each(|n| assert_eq!(self.publisher.ask(&one(n)), "done"));
-        };
-        // Each number is a record of its own, and synced when the broker has its PUBACK; the first ones may come too early.
-        let spool = site.path("data/spool/0");
+        // Each number is synced when the broker has its PUBACK; the first ones may come too early.
+        let spool = site.path(SPOOL);
         let bytes =
             || files(&spool).iter().map(|f| fs::read(f).unwrap().iter().filter(|b| **b != 0).count()).sum::<usize>();
         until(MINUTE, || spool.exists()).unwrap();
         let empty = bytes();
         until(MINUTE, || {
-            publish(0, 0);
+            self.publish_numbers(0, 0);
             bytes() > empty + 100
         })
         .expect("the connector subscribes");
-        publish(1, NUMBERS);
+        self.publish_numbers(1, NUMBERS);
         let written = bytes();
-        publish(NUMBERS + 1, NUMBERS + 1);
+        self.publish_numbers(NUMBERS + 1, NUMBERS + 1);
         until(MINUTE, || bytes() > written).expect("the last number is in the spool");
         running.kill();
-        spoil(&spool);
+        site.configure(&format!("{}{}", head("200ms"), mqtt_connector(self.broker.port, "spooled")));
+        site
+    }
 
-        site.configure(&format!("{}{connector}", head("200ms")));
+    /// Waiting readings are spoiled, and the gateway starts again.
+    fn spoiled_spool(&mut self, spoil: fn(&Path), why: &str) {
+        let site = self.with_a_full_spool();
+        spoil(&site.path(SPOOL));
         let running = site.run(&[]);
         site.until(&format!("select count(*) from gaps where why like '%{why}%'"), 1, MINUTE);
         let lost = site.number("select sum(last_seq - first_seq + 1) from gaps where state = 'open'");
@@ -427,7 +465,7 @@ impl Bed {
         let there = format!("select count(distinct value_int) from readings where value_int between 1 and {NUMBERS}");
         site.until(&there, NUMBERS - lost, MINUTE);
         site.until("select count(*) from readings where value_int = 1", 1, MINUTE);
-        publish(1000, 1000);
+        self.publish_numbers(1000, 1000);
         site.until("select count(*) from readings where value_int = 1000", 1, MINUTE);
         running.stop();
         let (code, line) = site.verify();

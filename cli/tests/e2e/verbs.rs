@@ -1,13 +1,8 @@
 //! What the verbs say and refuse: keyrings, configurations, jobs.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-
-#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
-mod site;
-
 use std::{fs, process::Output, time::Duration};
 
-use site::{Site, text, until};
+use crate::site::{Site, text, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

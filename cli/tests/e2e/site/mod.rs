@@ -1,7 +1,7 @@
 //! A site under test: a folder, the binary, and foreign peers that end with it.
 
 #[allow(dead_code, reason = "the MQTT connector's tests have it do more")]
-#[path = "../../../connectors/mqtt/tests/broker/support/broker.rs"]
+#[path = "../../../../connectors/mqtt/tests/broker/support/broker.rs"]
 mod broker;
 mod link;
 mod peer;
@@ -11,6 +11,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +24,19 @@ pub(crate) use peer::Peer;
 pub(crate) const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 /// How often a test looks again.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Held by a test that keeps the whole machine busy: there is one at a time.
+pub(crate) struct Alone {
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Alone {
+    /// Waits for its turn.
+    pub(crate) fn at_last() -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        Self { _one: ONE.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
 
 /// A folder with a configuration.
 pub(crate) struct Site {

@@ -6,10 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    chance::Chance,
-    site::{Running, SIGKILL, Site, now, pause},
-};
+use super::chance::Chance;
+use crate::site::{Running, SIGKILL, Site, now, pause};
 
 /// A failpoint that is not passed in this time is tried again in another life.
 const FAILPOINT_WITHIN: Duration = Duration::from_secs(45);

@@ -1,17 +1,12 @@
 //! `forebay demo` in its three scenarios, as a new user runs it: what it shows follows from what the plant does.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
-
-#[allow(dead_code, unused_imports, reason = "each test needs a part of it")]
-mod site;
-
 use std::{
     fs::{self, File},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use site::{Site, text, until};
+use crate::site::{Alone, Site, text, until};
 
 /// How long readings are taken; the plant's recordings are replayed within it, whatever it is.
 const LENGTH: &str = "40s";
@@ -22,6 +17,8 @@ const RUN_MAX: Duration = Duration::from_secs(240);
 struct Demo {
     site: Site,
     child: Child,
+    /// In s since 1970.
+    started: f64,
 }
 
 impl Demo {
@@ -41,11 +38,11 @@ impl Demo {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        Self { site, child }
+        Self { site, child, started: wall_seconds() }
     }
 
     /// Its site once it has ended with 0, and what it printed.
-    fn ended(mut self) -> (Site, String) {
+    fn ended(mut self) -> (Site, String, f64) {
         let mut status = None;
         let ended = until(RUN_MAX, || {
             status = self.child.try_wait().unwrap();
@@ -58,8 +55,18 @@ impl Demo {
         let read = |name| fs::read_to_string(self.site.path(name)).unwrap();
         let (out, err) = (read("demo.out"), read("demo.err"));
         assert_eq!(status.and_then(|status| status.code()), Some(0), "{out}\n{err}");
-        (self.site, out)
+        (self.site, out, self.started)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what the demo has written when is compared with this machine's clock")]
+fn wall_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// Seconds from a demo's start to the first of a table's rows, by its column of this machine's time.
+fn shown_after(site: &Site, started: f64, at: &str, from: &str) -> f64 {
+    float(site, &format!("select cast(min({at}) as bigint) from {from}")) / 1e6 - started
 }
 
 fn float(site: &Site, sql: &str) -> f64 {
@@ -81,9 +88,10 @@ fn warned_after(site: &Site) -> f64 {
 
 #[test]
 fn forecast_and_warning_follow_from_what_the_plant_does() {
+    let _alone = Alone::at_last();
     let [recorded, healthy, perturbed] =
         ["recorded", "healthy", "perturbed"].map(|s| Demo::start(s, LENGTH)).map(Demo::ended);
-    for ((site, out), warns) in [(&recorded, true), (&healthy, false), (&perturbed, true)] {
+    for ((site, out, started), warns) in [(&recorded, true), (&healthy, false), (&perturbed, true)] {
         assert_eq!(site.number("select count(*) from alerts") > 0, warns, "{out}");
         assert_eq!(out.contains("Failure warnings:"), warns, "{out}");
         assert_eq!(out.contains("No failure warning."), !warns, "{out}");
@@ -94,6 +102,17 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
         }
         assert!(site.number("select count(*) from windows where site = 'demo'") > 2, "{out}");
         assert_eq!(site.verify().0, 0, "{}", site.verify().1);
+        // Whoever warns of nothing must have looked.
+        let scores = site.number("select count(*) from scores where device like 'pump-%' and score is not null");
+        assert!(scores >= 3, "the pump was judged {scores} times: {out}");
+        let window = format!("windows where cast(window_start as bigint) >= {started}e6");
+        let forecast = "job_runs where job = 'feeder-forecast' and state = 'succeeded' and rows_written > 0";
+        let mut shown = vec![("closed_at", window.as_str()), ("finished_at", forecast)];
+        shown.extend(warns.then_some(("changed_at", "alerts")));
+        for (at, from) in shown {
+            let seconds = shown_after(site, *started, at, from);
+            assert!(seconds < 60.0, "{seconds} s to the first of {from}: {out}");
+        }
     }
     let [recorded, healthy, perturbed] = [recorded.0, healthy.0, perturbed.0];
     // Demand is higher by 30 % in the last days, and nowhere else.
@@ -108,7 +127,7 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
     let counts =
         |site: &Site| ["readings", "predictions"].map(|table| site.number(&format!("select count(*) from {table}")));
     let before = counts(&healthy);
-    let (again, out) = Demo::start_in(healthy, "healthy", "15s").ended();
+    let (again, out, _) = Demo::start_in(healthy, "healthy", "15s").ended();
     assert!(
         out.contains(&format!(" {} of them new;", again.number("select count(*) from readings") - before[0])),
         "{out}"
@@ -118,7 +137,7 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
     assert_eq!(again.number("select count(*) from alerts"), 0, "{out}");
     assert_eq!(again.verify().0, 0, "{}", again.verify().1);
     // An earlier run's warnings are not this one's, although its alerts are resolved only now.
-    let (_, out) = Demo::start_in(recorded, "healthy", "15s").ended();
+    let (_, out, _) = Demo::start_in(recorded, "healthy", "15s").ended();
     assert!(out.contains("No failure warning."), "{out}");
 }
 

@@ -1,0 +1,14 @@
+//! Every test that runs the `forebay` binary, against peers that are not ours.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+
+mod bad_input;
+mod canaries;
+mod chain;
+mod demo;
+mod deploy;
+mod edge;
+mod lake;
+mod query;
+mod site;
+mod verbs;
