@@ -143,7 +143,10 @@ fn a_wrong_register_does_not_hide_what_else_is_wrong() {
     for (keys, parts) in [
         ("register = \"holdin\"; address = 1; type = \"f23\"", ["\"holding\"", "\"f23\" is no type"]),
         ("address = 65535; type = \"f32\"", ["register: is missing", "its last address is 65534"]),
-        ("register = \"coils\"; address = 1; type = \"u16\"; order = \"BC\"", ["\"coil\"", "\"AB\" (big-endian)"]),
+        (
+            "register = \"coils\"; address = 1; type = \"u16\"; order = \"BC\"",
+            ["\"coil\"", "must name each of the 2 bytes AB once"],
+        ),
     ] {
         let error = tag(keys).unwrap_err();
         assert!(parts.iter().all(|part| error.contains(part)), "{keys} gave:\n{error}");
