@@ -122,7 +122,9 @@ fn put_synced(
             Existing::Replace => fs::rename(&temporary, target),
         }
     })();
-    if temporary.exists() {
+    // Once renamed, the name may be another's.
+    let is_renamed = written.is_ok() && matches!(existing, Existing::Replace);
+    if !is_renamed && temporary.exists() {
         fs::remove_file(&temporary)?;
     }
     written?;

@@ -93,7 +93,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let history = folder.import_history(&config, &store, scenario).await?;
     eprintln!("Imported {history} readings of a feeder's last four weeks.");
     let started = now()?;
-    let before = Outcome::read(&store, started).await?;
+    let before = Outcome::read(&store).await?;
     let service = Service::open(config, &[Role::Edge, Role::Compactor, Role::Jobs]).await?;
     let watch = service.watch();
     let stopped = CancellationToken::new();
@@ -106,9 +106,10 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     running.await??;
     plant.stop().await;
     watched?;
-    let outcome = Outcome::read(&store, started).await?;
+    let outcome = Outcome::read(&store).await?;
     let new = outcome.readings - before.readings;
-    outcome.print(new + i64::try_from(history)?, folder.path()).await?;
+    let warnings = outcome.warnings(started).await?;
+    outcome.print(new + i64::try_from(history)?, &warnings, folder.path()).await?;
     if stop.is_cancelled() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -116,8 +117,8 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
         bail!("the demo ended without readings or a forecast: run it again with FOREBAY_LOG=info");
     }
     match args.scenario {
-        Story::Healthy if outcome.warnings > 0 => bail!("the pump is well, and yet there are warnings"),
-        Story::Recorded | Story::Perturbed if outcome.warnings == 0 => {
+        Story::Healthy if !warnings.is_empty() => bail!("the pump is well, and yet there are warnings"),
+        Story::Recorded | Story::Perturbed if warnings.is_empty() => {
             bail!("the pump failed and nothing warned of it: was --for shorter than 30s?")
         }
         _ => Ok(ExitCode::SUCCESS),

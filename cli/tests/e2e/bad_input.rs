@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::site::{Broker, Peer, Running, Site, text, until};
+use crate::site::{Broker, Peer, Running, Site, files, text, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MQTT: &str = "connectors/mqtt/tests/peer.py";
@@ -205,11 +205,6 @@ fn a_newer_segment(spool: &Path) {
 
 fn sealed_by_another_keyring(spool: &Path) {
     another_keyring(spool.ancestors().nth(2).unwrap());
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -435,20 +430,17 @@ impl Bed {
         site.configure(&format!("{}{}", head("1h"), mqtt_connector(self.broker.port, "spooled")));
         let running = site.run(&[]);
         // Each number is synced when the broker has its PUBACK; the first ones may come too early.
-        let spool = site.path(SPOOL);
-        let bytes =
-            || files(&spool).iter().map(|f| fs::read(f).unwrap().iter().filter(|b| **b != 0).count()).sum::<usize>();
-        until(MINUTE, || spool.exists()).unwrap();
-        let empty = bytes();
+        until(MINUTE, || site.path(SPOOL).exists()).unwrap();
+        let empty = site.spooled();
         until(MINUTE, || {
             self.publish_numbers(0, 0);
-            bytes() > empty + 100
+            site.spooled() > empty + 100
         })
         .expect("the connector subscribes");
         self.publish_numbers(1, NUMBERS);
-        let written = bytes();
+        let written = site.spooled();
         self.publish_numbers(NUMBERS + 1, NUMBERS + 1);
-        until(MINUTE, || bytes() > written).expect("the last number is in the spool");
+        until(MINUTE, || site.spooled() > written).expect("the last number is in the spool");
         running.kill();
         site.configure(&format!("{}{}", head("200ms"), mqtt_connector(self.broker.port, "spooled")));
         site

@@ -5,12 +5,13 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
     time::Duration,
 };
 
-use crate::site::{Broker, Peer, Running, Site, text, until};
 use forebay_schemas::table::{READINGS, TABLES};
+
+use crate::site::{Broker, Peer, Running, Site, files, python, text, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MQTT: &str = "connectors/mqtt/tests/peer.py";
@@ -32,14 +33,6 @@ const TEXTS: &str = "select count(distinct value_text) from readings";
 
 /// Where a site keeps what must not be readable: all but its log and its configuration.
 const DATA: &str = "data";
-
-fn python(script: &str) -> Command {
-    let python = std::env::var_os("FOREBAY_TEST_PYTHON")
-        .expect("FOREBAY_TEST_PYTHON names a Python with PyArrow: run `cargo xtask test`");
-    let mut command = Command::new(python);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(script));
-    command
-}
 
 /// With more lines for `[lake]`.
 fn configured(profile: &str, lake: &str) -> (Site, Broker) {
@@ -92,12 +85,6 @@ fn finds(site: &Site) -> (Vec<(String, String, PathBuf)>, u64) {
         (parts[0].to_owned(), parts[1].to_owned(), PathBuf::from(parts[2]))
     };
     (lines.iter().map(find).collect(), streams.parse().unwrap())
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 fn data_files(site: &Site) -> Vec<PathBuf> {
@@ -205,11 +192,6 @@ fn the_control_run_without_encryption_is_found_by_the_same_search() {
     }
 }
 
-/// Bytes of the spool that are not zero: segments are as long as they may get from the beginning.
-fn spooled(site: &Site) -> usize {
-    contents(&site.path("data/spool")).values().flatten().filter(|byte| **byte != 0).count()
-}
-
 /// What so many texts take at least.
 fn texts_bytes(count: usize) -> usize {
     count * TEXT.len()
@@ -222,11 +204,11 @@ fn what_waits_in_the_spool_is_sealed_too() {
     let running = site.run(&[]);
     let mut publisher = publisher(&broker);
     until(MINUTE, || log_has(&site, "consuming")).expect("it runs");
-    let empty = spooled(&site);
-    until_subscribed(&mut publisher, || spooled(&site) > empty);
-    let before = spooled(&site);
+    let empty = site.spooled();
+    until_subscribed(&mut publisher, || site.spooled() > empty);
+    let before = site.spooled();
     publish(&mut publisher, 0..200);
-    until(MINUTE, || spooled(&site) > before + texts_bytes(200)).expect("all texts are in the spool");
+    until(MINUTE, || site.spooled() > before + texts_bytes(200)).expect("all texts are in the spool");
     running.kill();
     let (found, _) = finds(&site);
     assert!(found.is_empty(), "in clear: {found:?}");
@@ -251,9 +233,9 @@ fn deprived() -> (Site, Broker, Peer, Running) {
 #[test]
 fn a_missing_key_stops_commits_until_it_is_back_and_nothing_is_written_clear() {
     let (site, _broker, mut publisher, mut running) = deprived();
-    let (before, committed) = (spooled(&site), entries_that_add(&site));
+    let (before, committed) = (site.spooled(), entries_that_add(&site));
     publish(&mut publisher, 0..200);
-    until(MINUTE, || spooled(&site) > before + texts_bytes(200)).expect("the spool keeps what waits for the key");
+    until(MINUTE, || site.spooled() > before + texts_bytes(200)).expect("the spool keeps what waits for the key");
     // Windows and housekeeping go by meanwhile.
     until(MINUTE, || fs::read_to_string(site.path("run.log")).unwrap().matches("a key cannot be had").count() > 3)
         .unwrap();

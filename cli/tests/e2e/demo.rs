@@ -3,10 +3,10 @@
 use std::{
     fs::{self, File},
     process::{Child, Command, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use crate::site::{Alone, Site, text, until};
+use crate::site::{Alone, Site, text, until, wall_micros};
 
 /// How long readings are taken; the plant's recordings are replayed within it, whatever it is.
 const LENGTH: &str = "40s";
@@ -17,8 +17,8 @@ const RUN_MAX: Duration = Duration::from_secs(240);
 struct Demo {
     site: Site,
     child: Child,
-    /// In s since 1970.
-    started: f64,
+    /// In µs since 1970.
+    started: i64,
 }
 
 impl Demo {
@@ -38,11 +38,11 @@ impl Demo {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        Self { site, child, started: wall_seconds() }
+        Self { site, child, started: wall_micros() }
     }
 
     /// Its site once it has ended with 0, and what it printed.
-    fn ended(mut self) -> (Site, String, f64) {
+    fn ended(mut self) -> (Site, String, i64) {
         let mut status = None;
         let ended = until(RUN_MAX, || {
             status = self.child.try_wait().unwrap();
@@ -59,14 +59,9 @@ impl Demo {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what the demo has written when is compared with this machine's clock")]
-fn wall_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
-}
-
 /// Seconds from a demo's start to the first of a table's rows, by its column of this machine's time.
-fn shown_after(site: &Site, started: f64, at: &str, from: &str) -> f64 {
-    float(site, &format!("select cast(min({at}) as bigint) from {from}")) / 1e6 - started
+fn shown_after(site: &Site, started: i64, at: &str, from: &str) -> f64 {
+    (float(site, &format!("select cast(min({at}) as bigint) from {from}")) - started as f64) / 1e6
 }
 
 fn float(site: &Site, sql: &str) -> f64 {
@@ -105,7 +100,7 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
         // Whoever warns of nothing must have looked.
         let scores = site.number("select count(*) from scores where device like 'pump-%' and score is not null");
         assert!(scores >= 3, "the pump was judged {scores} times: {out}");
-        let window = format!("windows where cast(window_start as bigint) >= {started}e6");
+        let window = format!("windows where cast(window_start as bigint) >= {started}");
         let forecast = "job_runs where job = 'feeder-forecast' and state = 'succeeded' and rows_written > 0";
         let mut shown = vec![("closed_at", window.as_str()), ("finished_at", forecast)];
         shown.extend(warns.then_some(("changed_at", "alerts")));

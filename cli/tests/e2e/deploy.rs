@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-use crate::site::{Broker, Peer, Site, text, until};
 use forebay_telemetry::names;
+
+use crate::site::{Broker, Peer, Site, text, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

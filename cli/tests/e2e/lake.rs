@@ -3,9 +3,11 @@
 use std::{
     fmt::Write as _,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
+
+use crate::site::{files, text};
 
 const CSV: &str = "\
 time,pump,temp \"C\",state
@@ -78,15 +80,6 @@ impl Site {
         let files = files(&self.data().join("lake/readings"));
         files.into_iter().filter(|file| file.extension().is_some_and(|e| e == "parquet")).collect()
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 #[test]

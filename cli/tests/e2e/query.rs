@@ -8,8 +8,9 @@ use std::{
     process::Stdio,
 };
 
-use crate::site::{Site, text};
 use flate2::read::GzDecoder;
+
+use crate::site::{Site, text};
 
 /// Recordings: the file, the device that it is imported as, its column of times.
 const RECORDINGS: [(&str, &str, &str); 3] = [

@@ -7,6 +7,7 @@ With "log" (a path) in the only argument, each payload stands there on a line of
 import json
 import queue
 import sys
+import threading
 import time
 
 import paho.mqtt.client as paho
@@ -35,12 +36,25 @@ def on_publish(client, userdata, packet, reason, properties):
         acknowledged.put(packet)
 
 
+# What is handed to the client without a link is sent later, but cannot be waited for.
+linked = threading.Event()
+
+
+def on_connect(client, userdata, flags, reason, properties):
+    if not reason.is_failure:
+        linked.set()
+
+
+def on_disconnect(client, userdata, flags, reason, properties):
+    linked.clear()
+
+
 def write_log():
     while not acknowledged.empty():
         log.write(f"{unanswered.pop(acknowledged.get())}\n")
 
 
-client.on_publish = on_publish
+client.on_publish, client.on_connect, client.on_disconnect = on_publish, on_connect, on_disconnect
 client.connect("127.0.0.1", options["port"], keepalive=30)
 client.loop_start()
 print("ready", flush=True)
@@ -60,6 +74,8 @@ for line in sys.stdin:
         topic = command["topic"]
         if "spread" in command:
             topic = topic.replace("{n}", str(place % command["spread"]))
+        if not linked.wait(60):
+            sys.exit("the broker took no connection within 60 s")
         one = client.publish(topic, payload, qos=qos, retain=command.get("retain", False))
         if log:
             unanswered[one.mid] = payload

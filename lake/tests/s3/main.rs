@@ -282,10 +282,11 @@ async fn an_upload_that_fails_loses_and_doubles_nothing() {
             let found = count(&lake, &format!("epoch = {epoch}")).await;
             assert_eq!(found, "|10|10|55.0|", "{fault:?} {times} times from put {nth} on");
         }
+        // A request that got no answer is not tried again by itself.
+        let tries = if fault == Fault::DoneAndSilent { 1 } else { times.min(2) };
         for part in ["part-", "_forebay/state", "_delta_log"] {
             let hits = hit.iter().filter(|path| path.contains(part)).count();
-            // In both steps at least; a request that got no answer may not be tried again by itself.
-            assert!(hits >= 2, "{fault:?}: {part} was hit {hits} times: {hit:?}");
+            assert!(hits >= 2 * tries, "{fault:?}: {part} was hit {hits} times: {hit:?}");
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use arrow::{array::AsArray as _, datatypes::Int64Type, util::pretty::pretty_format_batches};
+use arrow::{
+    array::{AsArray as _, RecordBatch},
+    datatypes::Int64Type,
+    util::pretty::pretty_format_batches,
+};
 use datafusion::prelude::SessionContext;
 use forebay_schemas::Timestamp;
 
@@ -13,9 +17,6 @@ pub(super) struct Outcome {
     session: SessionContext,
     pub(super) readings: i64,
     pub(super) predictions: i64,
-    /// Alerts of what has been seen since this run's start; the folder may hold those of earlier runs.
-    pub(super) warnings: i64,
-    since: String,
 }
 
 const DEVICES: &str = "select device, tag, count(*) as readings, round(avg(value), 2) as mean, \
@@ -24,35 +25,39 @@ const FORECAST: &str = "select device, target_time, round(value, 2) as forecast,
     from predictions where issued_at = (select max(issued_at) from predictions) order by target_time limit 4";
 
 impl Outcome {
-    pub(super) async fn read(store: &Store, started: Timestamp) -> anyhow::Result<Self> {
+    pub(super) async fn read(store: &Store) -> anyhow::Result<Self> {
         let reader = store.reader().await?;
         let session = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
-        let since = format!("alerts where state = 'open' and cast(last_seen as bigint) >= {}", started.micros());
         Ok(Self {
             readings: count(&session, "readings").await?,
             predictions: count(&session, "predictions").await?,
-            warnings: count(&session, &since).await?,
             session,
-            since,
         })
     }
 
-    /// Prints what came of the demo, and what to try next. `new` readings are this run's.
-    pub(super) async fn print(&self, new: i64, folder: &Path) -> anyhow::Result<()> {
+    /// The newest alerts of what has been seen since a run's start: the folder may hold those of earlier runs.
+    pub(super) async fn warnings(&self, started: Timestamp) -> anyhow::Result<Vec<RecordBatch>> {
+        let since = format!("alerts where state = 'open' and cast(last_seen as bigint) >= {}", started.micros());
+        let newest = format!(
+            "select device, tag, severity, first_seen, reason from {since} \
+            and changed_at = (select max(changed_at) from {since}) order by device limit 4"
+        );
+        let mut rows = self.session.sql(&newest).await?.collect().await?;
+        rows.retain(|batch| batch.num_rows() > 0);
+        Ok(rows)
+    }
+
+    /// Prints what came of the demo, and what to try next. `new` readings and `warnings` are this run's.
+    pub(super) async fn print(&self, new: i64, warnings: &[RecordBatch], folder: &Path) -> anyhow::Result<()> {
         let windows = count(&self.session, "windows").await?;
         let readings = self.readings;
         out::print(format!("{readings} readings are in the lake, {new} of them new; {windows} windows are closed.\n"))?;
-        self.table("Readings, exactly once, encrypted at rest:", DEVICES).await?;
-        self.table("The newest forecast of the feeder's load (90 % interval):", FORECAST).await?;
-        if self.warnings > 0 {
-            let since = &self.since;
-            let newest = format!(
-                "select device, tag, severity, first_seen, reason from {since} \
-                and changed_at = (select max(changed_at) from {since}) order by device limit 4"
-            );
-            self.table("Failure warnings:", &newest).await?;
-        } else {
-            out::print("\nNo failure warning.\n")?;
+        let (devices, forecast) = (self.session.sql(DEVICES).await?, self.session.sql(FORECAST).await?);
+        table("Readings, exactly once, encrypted at rest:", &devices.collect().await?)?;
+        table("The newest forecast of the feeder's load (90 % interval):", &forecast.collect().await?)?;
+        match warnings {
+            [] => out::print("\nNo failure warning.\n")?,
+            warnings => table("Failure warnings:", warnings)?,
         }
         let dir = folder.display();
         let next = format!(
@@ -66,11 +71,10 @@ Try next:
         );
         Ok(out::print(next)?)
     }
+}
 
-    async fn table(&self, title: &str, sql: &str) -> anyhow::Result<()> {
-        let rows = self.session.sql(sql).await?.collect().await?;
-        Ok(out::print(format!("\n{title}\n{}\n", pretty_format_batches(&rows)?))?)
-    }
+fn table(title: &str, rows: &[RecordBatch]) -> anyhow::Result<()> {
+    Ok(out::print(format!("\n{title}\n{}\n", pretty_format_batches(rows)?))?)
 }
 
 async fn count(session: &SessionContext, table: &str) -> anyhow::Result<i64> {

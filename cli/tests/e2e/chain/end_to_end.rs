@@ -1,10 +1,6 @@
 //! Three foreign devices into a lake in a bucket, over Kafka: what they served is what the table holds, whoever reads it.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, fs};
 
 use serde_json::json;
 
@@ -12,7 +8,7 @@ use super::{
     rig::{Link, PARTITIONS, PATIENCE, Plant, TOPIC, committed},
     row::Row,
 };
-use crate::site::{Broker, Peer, Running, Site, password_file, until};
+use crate::site::{Broker, Peer, Running, Site, password_file, until, wall_micros};
 
 /// 2026-01-01T00:00:00Z in µs: where source times begin.
 const BASE: i64 = 1_767_225_600_000_000;
@@ -217,11 +213,6 @@ fn check_aggregates(site: &Site, expected: &BTreeMap<(String, String), Vec<Row>>
 
 fn count(device: &str) -> String {
     format!("select count(*) from readings where device = '{device}'")
-}
-
-#[expect(clippy::disallowed_methods, reason = "what the devices' clocks say is compared with this machine's")]
-fn wall_micros() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
 }
 
 /// Each of the tags gets a bad reading without a value within five seconds.

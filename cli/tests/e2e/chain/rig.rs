@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
 use super::kafka_broker::{self, PASSWORD, USER};
-use crate::site::{Alone, Peer, Running, Site, text, until};
+use crate::site::{Alone, Peer, Running, S3_USER, Site, asked_of_bucket, text, until};
 
 pub(crate) const TOPIC: &str = "plant.readings";
 pub(crate) const PARTITIONS: u32 = 4;
@@ -24,7 +23,6 @@ pub(crate) const PARTITIONS: u32 = 4;
 const LANES: u32 = 8;
 const BUCKET: &str = "plant";
 const LAKE: &str = "north/lake";
-const S3_USER: (&str, &str) = ("forebay", "geheim");
 /// Longer than anything takes on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -170,27 +168,17 @@ impl Plant {
 
     /// What PyArrow and the Delta log say of `readings`, without any code of ours.
     pub(crate) fn oracle(&self, more: &[&str]) -> Json {
-        serde_json::from_str(&self.python("oracle.py", more)).unwrap()
+        serde_json::from_str(&self.asked("lake/tests/oracle.py", more)).unwrap()
     }
 
     /// Does to `readings` what nobody should, or undoes it; answers the path of the file concerned.
     pub(crate) fn tamper(&self, deed: &str, kept: &Path) -> String {
-        self.python("tamper.py", &[deed, kept.to_str().unwrap()]).trim().to_owned()
+        self.asked("lake/tests/tamper.py", &[deed, kept.to_str().unwrap()]).trim().to_owned()
     }
 
-    fn python(&self, script: &str, more: &[&str]) -> String {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("lake/tests");
-        let output = Command::new(std::env::var_os("FOREBAY_TEST_PYTHON").unwrap())
-            .arg(folder.join(script))
-            .arg(format!("s3://{BUCKET}/{LAKE}/readings"))
-            .arg(self.keys().join("keyring.json"))
-            .args(more)
-            .args(["--s3-endpoint", &self.endpoint()])
-            .envs([("AWS_ACCESS_KEY_ID", S3_USER.0), ("AWS_SECRET_ACCESS_KEY", S3_USER.1)])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout)
+    fn asked(&self, script: &str, more: &[&str]) -> String {
+        let (table, keyring) = (format!("s3://{BUCKET}/{LAKE}/readings"), self.keys().join("keyring.json"));
+        asked_of_bucket(script, &table, &keyring, more, &self.endpoint())
     }
 }
 

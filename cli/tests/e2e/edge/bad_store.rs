@@ -1,7 +1,5 @@
 //! The whole gateway over a link to its store that fails at each kind of upload in turn: nothing is lost, nothing doubled.
 
-use std::{path::Path, process::Command};
-
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -9,7 +7,7 @@ use super::{
     proxy::{Fault, Proxy},
     until_subscribed,
 };
-use crate::site::{Broker, Peer, Site, text, until};
+use crate::site::{Broker, Peer, S3_USER, Site, asked_of_bucket, until};
 
 /// Tables that the compactor commits to, and what it uploads for a commit: a file, its state, an entry of the log.
 const TABLES: [&str; 3] = ["readings", "quarantine", "windows"];
@@ -26,21 +24,6 @@ fn publish(publisher: &mut Peer, number: i64) {
     assert_eq!(publisher.ask(&command.to_string()), "done");
 }
 
-/// How often each number is in `readings`, as PyArrow sees the store.
-fn oracle(site: &Site, endpoint: &str) -> Json {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("lake/tests/oracle.py");
-    let output = Command::new(std::env::var_os("FOREBAY_TEST_PYTHON").unwrap())
-        .arg(script)
-        .arg("s3://plant/lake/readings")
-        .arg(site.path("data/keys/keyring.json"))
-        .args(["--values", "value_int", "--s3-endpoint", endpoint])
-        .envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 #[test]
 fn whichever_upload_fails_and_however_each_row_is_there_once() {
     let site = Site::new();
@@ -49,10 +32,12 @@ fn whichever_upload_fails_and_however_each_row_is_there_once() {
     let proxy = Proxy::to(([127, 0, 0, 1], store.first_line.parse().unwrap()).into());
     site.configure(&format!(
         "{}window = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"1s\"\nurl = \"s3://plant/lake\"\n\
-         [lake.s3]\nendpoint = \"{}\"\nallow_http = true\naccess_key_id = \"k\"\nsecret_access_key = \"s\"\n\
+         [lake.s3]\nendpoint = \"{}\"\nallow_http = true\naccess_key_id = \"{}\"\nsecret_access_key = \"{}\"\n\
          {}[[connector.tag]]\ntopic = \"site/{{device}}/cell/timed/{{tag}}\"\nvalue = \"$.v\"\ntime = \"$.ts\"\n",
         head("werk"),
         proxy.url(),
+        S3_USER.0,
+        S3_USER.1,
         mqtt_connector(broker.port)
     ));
     assert!(site.forebay(&["keys", "init"]).status.success());
@@ -86,7 +71,10 @@ fn whichever_upload_fails_and_however_each_row_is_there_once() {
     assert_eq!(once(doubled), "", "a window is told twice");
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
-    let seen = oracle(&site, &format!("http://127.0.0.1:{}", store.first_line));
+    let (table, keyring) = ("s3://plant/lake/readings", site.path("data/keys/keyring.json"));
+    let (endpoint, values) = (format!("http://127.0.0.1:{}", store.first_line), ["--values", "value_int"]);
+    let seen = asked_of_bucket("lake/tests/oracle.py", table, &keyring, &values, &endpoint);
+    let seen: Json = serde_json::from_str(&seen).unwrap();
     assert_eq!(seen["count"], seen["distinct"], "{seen}");
     for number in 1..=sent {
         assert_eq!(seen["values"][number.to_string()], json!(1), "number {number}");

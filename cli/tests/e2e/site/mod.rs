@@ -5,6 +5,7 @@
 mod broker;
 mod link;
 mod peer;
+mod python;
 
 use std::{
     fs,
@@ -13,12 +14,13 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 pub(crate) use broker::{Broker, password_file};
 pub(crate) use link::Link;
 pub(crate) use peer::Peer;
+pub(crate) use python::{S3_USER, asked_of_bucket, python};
 
 /// By which signal a failpoint ends a process.
 pub(crate) const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
@@ -55,6 +57,12 @@ impl Site {
     /// Bytes of all files in a folder; 0 while it is not there.
     pub(crate) fn bytes(&self, folder: &str) -> u64 {
         bytes_in(&self.path(folder))
+    }
+
+    /// Bytes of the spool that are not zero: segments are as long as they may get from the beginning.
+    pub(crate) fn spooled(&self) -> usize {
+        let bytes = files(&self.path("data/spool")).into_iter().filter_map(|file| fs::read(file).ok());
+        bytes.flatten().filter(|byte| *byte != 0).count()
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -217,6 +225,13 @@ impl Drop for Running {
     }
 }
 
+/// All files below a folder; none if it is not there.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -249,6 +264,12 @@ pub(crate) fn pause(length: Duration) {
 #[expect(clippy::disallowed_methods, reason = "the test waits for other processes")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// µs since 1970 by this machine's clock.
+#[expect(clippy::disallowed_methods, reason = "what others have dated is compared with this machine's clock")]
+pub(crate) fn wall_micros() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
 }
 
 /// Sends a signal to a process that a test has started.

@@ -2,9 +2,10 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
 };
+
+use super::python;
 
 /// A foreign peer in Python: its first line is its port; it ends with its standard input.
 pub(crate) struct Peer {
@@ -17,11 +18,8 @@ pub(crate) struct Peer {
 impl Peer {
     /// `script` is a path from the workspace's root.
     pub(crate) fn start(script: &str, options: &str) -> Self {
-        let python = std::env::var_os("FOREBAY_TEST_PYTHON")
-            .expect("FOREBAY_TEST_PYTHON names a Python with the foreign peers: run `cargo xtask test`");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(script);
-        let mut command = Command::new(python);
-        command.arg(script).arg(options).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = python(script);
+        command.arg(options).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
