@@ -7,7 +7,9 @@ use std::{sync::Arc, time::Duration};
 use forebay_lake::{LakeError, LakeWriter, MaintainPolicy, MergeOutcome, MergePolicy, maintain, merge, plan};
 use forebay_schemas::{Clock, Timestamp, table::TABLES};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{field::Empty, info, info_span, warn};
+
+use crate::traced::traced;
 
 /// How often logs and needless files are looked at.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
@@ -63,7 +65,9 @@ async fn merge_small_files(lake: &LakeWriter, settled: Duration, now: Timestamp)
     for table in TABLES {
         let snapshot = lake.table(table)?.snapshot().await?;
         for spec in plan(table, &snapshot.files(), &policy) {
-            match merge(lake, &spec, now).await {
+            let files = spec.files.len().cast_signed();
+            let span = info_span!("merge", table = table.name, files, otel.status_description = Empty);
+            match traced(span, merge(lake, &spec, now)).await {
                 Ok(MergeOutcome::Merged { rows, bytes, .. }) => {
                     info!(table = table.name, files = spec.files.len(), rows, bytes, "merged small files");
                 }

@@ -10,6 +10,7 @@ mod housekeeping;
 mod import;
 mod ingest;
 mod settings;
+mod traced;
 mod windows;
 
 pub use consume::{CompactorError, ConsumeSettings, Progress, run};

@@ -25,9 +25,9 @@ use forebay_schemas::{
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, field::Empty, info, info_span, warn};
 
-use crate::CompactorError;
+use crate::{CompactorError, traced::traced};
 use count::{Counts, Days, Known};
 use table_rows::WindowRow;
 use touched::{Files, hull, touched};
@@ -185,7 +185,8 @@ async fn pass(
         let is_due =
             last.is_none_or(|look| look.over != over || now.micros() - look.at.micros() >= micros(settings.lateness));
         if is_due {
-            let (rows, look) = close_site(lake, settings, &site, watermark, now, last).await?;
+            let span = info_span!("close_windows", site, otel.status_description = Empty);
+            let (rows, look) = traced(span, close_site(lake, settings, &site, watermark, now, last)).await?;
             written += rows;
             match look {
                 Some(look) => drop(looked.insert(site, look)),

@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, error_span, info, warn};
 
 use crate::{
     EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus,
@@ -101,7 +101,9 @@ impl Edge {
             let (held, delivers) = (Vec::new(), false);
             let pump = Pump { name: name.clone(), run, pipeline, keeper, status, deliveries, held, delivers };
             pumps.spawn(pump.run());
-            connectors.spawn(run_connector(name, connector, outlet, stopping.clone()));
+            // Every line that the connector or its library logs names it.
+            let span = error_span!("edge", connector = name);
+            connectors.spawn(run_connector(name, connector, outlet, stopping.clone()).instrument(span));
         }
         let first = select! {
             () = stop.cancelled() => None,
@@ -186,7 +188,7 @@ async fn run_connector(
     outlet: Outlet,
     stop: CancellationToken,
 ) -> Result<(), GatewayError> {
-    info!(connector = name, "connector starts");
+    info!("connector starts");
     match connector.run(outlet, stop.clone()).await {
         Ok(()) if stop.is_cancelled() => Ok(()),
         Ok(()) => Err(GatewayError::Task { name, what: "stopped by itself" }),

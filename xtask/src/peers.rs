@@ -23,6 +23,7 @@ pymodbus==3.16.1
 asyncua==2.1.0
 moto[server]==5.2.5
 paho-mqtt==2.2.0
+opentelemetry-proto==1.45.2
 ";
 
 /// A Python with [`REQUIREMENTS`].

@@ -108,22 +108,59 @@ fn value(page: &str, name: &str, labels: &[&str]) -> Option<f64> {
     found?.rsplit(' ').next()?.parse().ok()
 }
 
+/// What a collector has been sent of a kind.
+fn come(collector: &mut Peer, kind: &str) -> Vec<serde_json::Value> {
+    let mut come: serde_json::Value = serde_json::from_str(&collector.ask("all")).unwrap();
+    serde_json::from_value(come[kind].take()).unwrap()
+}
+
+/// Whether a span of each name is there, and of no other.
+fn are_all(spans: &[serde_json::Value]) -> bool {
+    let names: BTreeSet<&str> = spans.iter().map(|span| span["name"].as_str().unwrap()).collect();
+    names == BTreeSet::from(names::SPANS)
+}
+
+fn check_traces(collector: &mut Peer) {
+    let spans = come(collector, "spans");
+    assert!(are_all(&spans), "{spans:?}");
+    assert!(spans.iter().all(|span| span["gateway"] == "g1"), "{spans:?}");
+    let of = |name: &'static str| spans.iter().filter(move |span| span["name"] == name);
+    let is = |span: &serde_json::Value, key: &str, least: i64| span["attributes"][key].as_i64().unwrap() >= least;
+    assert!(of("commit").any(|commit| is(commit, "readings", 5) && commit["error"].is_null()), "{spans:?}");
+    assert!(of("merge").all(|merge| is(merge, "files", 2)), "{spans:?}");
+    assert!(of("close_windows").all(|closing| closing["attributes"]["site"] == "works"), "{spans:?}");
+    for job in of("job") {
+        let error = job["error"].as_str().unwrap_or_default();
+        let is_broken = job["attributes"]["job"] == "broken";
+        assert!(is(job, "run_attempt", 1) && error.contains("Divide by zero") == is_broken, "{job}");
+    }
+    let lines = come(collector, "logs");
+    let linked = lines.iter().find(|line| line["body"] == "connected to the broker");
+    assert_eq!(linked.expect("a line")["attributes"]["connector"], "cells", "{lines:?}");
+}
+
 #[test]
 fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
     let site = Site::new();
     let broker = Broker::start("allow_anonymous true");
+    let mut collector = Peer::start("cli/tests/e2e/collector.py", "");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let query = "SELECT site, device, {window_end} AS event_time, avg(value) AS score, 1e9 AS limit, false AS anomalous \
                  FROM readings WHERE site = {site} AND event_time >= {window_start} GROUP BY site, device";
     site.configure(&format!(
         "[gateway]\nid = \"g1\"\nsite = \"works\"\ndata_dir = \"data\"\n\
          [lake]\ncommit_interval = \"300ms\"\nwindow = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"1s\"\n\
-         [telemetry]\nprometheus_listen = \"127.0.0.1:{port}\"\n\
+         merge_every = \"1s\"\nmerge_settled = \"0s\"\n\
+         [telemetry]\nprometheus_listen = \"127.0.0.1:{port}\"\notlp_endpoint = \"http://127.0.0.1:{}\"\n\
          [[connector]]\nname = \"cells\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\nversion = 5\n\
          client_id = \"forebay-test\"\ntopics = [\"site/+/cell/#\"]\n\
          [[connector.tag]]\ntopic = \"site/{{device}}/cell/{{tag}}\"\nvalue = \"$.v\"\n\
-         [[job]]\nname = \"means\"\nkind = \"sql\"\non = \"window_closed\"\ninto = \"scores\"\nquery = \"{query}\"\n",
-        broker.port
+         [[job]]\nname = \"means\"\nkind = \"sql\"\non = \"window_closed\"\ninto = \"scores\"\nquery = \"{query}\"\n\
+         [[job]]\nname = \"broken\"\nkind = \"sql\"\non = \"window_closed\"\ninto = \"scores\"\nretries = 0\n\
+         query = \"{}\"\n",
+        collector.first_line,
+        broker.port,
+        query.replace("avg(value)", "1.0 * (1 / (count(*) - count(*)))")
     ));
     let told = site.path("notify");
     let systemd = UnixDatagram::bind(&told).unwrap();
@@ -141,8 +178,9 @@ fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
         last = page(port);
         value(&last, "forebay_job_runs_total", &["job=\"means\"", "state=\"succeeded\""])
             .is_some_and(|runs| runs >= 1.0)
+            && are_all(&come(&mut collector, "spans"))
     });
-    assert!(ran.is_ok(), "no job has run: {last}");
+    assert!(ran.is_ok(), "no job has run, or nothing was merged: {last}");
     for (metric, labels) in [
         ("forebay_received_total", "connector=\"cells\""),
         ("forebay_committed_total", "otel_scope_name"),
@@ -156,6 +194,7 @@ fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
     assert!((0.0..10_000.0).contains(&waiting), "{waiting} records wait in the spool");
     assert_eq!(value(&last, "forebay_job_runs_total", &["job=\"means\"", "state=\"failed\""]), Some(0.0));
     running.stop();
+    check_traces(&mut collector);
 
     let mut shown = metrics_in(&last);
     // Only where there is a Kafka.

@@ -26,6 +26,7 @@ use opcua::{
     },
 };
 use tokio::{task::JoinSet, time};
+use tracing::Instrument as _;
 
 use crate::{
     endpoint,
@@ -287,7 +288,7 @@ async fn connect(
     );
     let events = within(step, settings.timeout, channel.connect_no_retry(&connector)).await?;
     let mut carrier = JoinSet::new();
-    carrier.spawn(wire::carry(events));
+    carrier.spawn(wire::carry(events).in_current_span());
     Ok((Arc::new(channel), Carrier(carrier)))
 }
 

@@ -17,6 +17,7 @@ use std::{
 
 use forebay_lake::LakeWriter;
 use forebay_schemas::{Clock, ErrorKind, Timestamp, table::WINDOWS};
+use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
     Fire, JobError, JobName, JobProgress, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError,
@@ -357,6 +358,19 @@ impl Scheduler {
     /// Makes one attempt of a claimed run, and writes what it found.
     pub(crate) async fn attempt(&self, run: Run) -> Result<(), SchedulerError> {
         let Some(job) = self.jobs.find(run.job.as_str()) else { return Ok(()) };
+        // The Delta library records an `attempt` of its own in whatever span is current.
+        let run_attempt = i64::from(run.attempt);
+        let (name, run_id) = (run.job.as_str(), run.id());
+        let span = info_span!("job", job = name, run_id, run_attempt, otel.status_description = Empty);
+        let (event, trace) = self.try_run(job, &run).instrument(span.clone()).await;
+        if event != RunEvent::Done {
+            span.record("otel.status_description", trace.message.as_deref());
+        }
+        self.settle(&run, event, trace).await
+    }
+
+    /// Runs a job and writes what it found; answers what became of it.
+    async fn try_run(&self, job: &ScheduledJob, run: &Run) -> (RunEvent, Trace) {
         let context = RunContext {
             lake: self.lake.clone(),
             job: run.job.clone(),
@@ -366,12 +380,12 @@ impl Scheduler {
             now: run.started.unwrap_or_else(|| self.now()),
         };
         let retries = job.spec.retries;
-        let (event, trace) = match tokio::time::timeout(job.spec.timeout, job.job.run(&context)).await {
+        match tokio::time::timeout(job.spec.timeout, job.job.run(&context)).await {
             Err(_) => {
                 let message = format!("took longer than its timeout of {:?}", job.spec.timeout);
                 (RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)), failed(message))
             }
-            Ok(Err(error)) => erred(&run, retries, &error),
+            Ok(Err(error)) => erred(run, retries, &error),
             Ok(Ok(outcome)) => {
                 let outbox = self.outbox(&run.job);
                 let id = run.id();
@@ -380,15 +394,14 @@ impl Scheduler {
                     Ok(Ok(rows)) => {
                         (RunEvent::Done, Trace { rows: Some(rows), message: outcome.note, ..Trace::default() })
                     }
-                    Ok(Err(error)) => erred(&run, retries, &JobError::from(error)),
+                    Ok(Err(error)) => erred(run, retries, &JobError::from(error)),
                     Err(_) => {
                         let message = format!("writing the results took longer than {WRITE_TIMEOUT:?}");
                         (RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)), failed(message))
                     }
                 }
             }
-        };
-        self.settle(&run, event, trace).await
+        }
     }
 
     async fn settle(&self, run: &Run, event: RunEvent, trace: Trace) -> Result<(), SchedulerError> {

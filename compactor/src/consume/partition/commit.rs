@@ -6,7 +6,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use forebay_lake::{Gap, LakeError, PartitionRows, SEQ_UNKNOWN, StreamState};
 use forebay_stream::Offset;
 use tokio::{task::spawn_blocking, time::Instant};
-use tracing::{debug, info, warn};
+use tracing::{debug, field::Empty, info, info_span, warn};
 
 use super::{CompactorError, Gathered, Pause, Quarantined, Run};
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         side::{self, Origin},
     },
     ingest::{Step, commit},
+    traced::traced,
 };
 
 /// For how long a fault that was told is not told again.
@@ -49,11 +50,21 @@ pub(super) enum Committed {
 impl Run<'_> {
     /// Commits what was gathered.
     pub(super) async fn commit(&mut self) -> Result<Committed, CompactorError> {
-        let mut gathered = std::mem::take(&mut self.gathered);
+        let gathered = std::mem::take(&mut self.gathered);
         let after = self.contiguity.state(&self.state);
         if gathered.readings == 0 && gathered.quarantine.is_empty() && is_same(&after, &self.state) {
             return Ok(Committed::Yes);
         }
+        let (place, readings) = (self.at.place(), gathered.readings.cast_signed());
+        let span = info_span!("commit", place, readings, otel.status_description = Empty);
+        traced(span, self.commit_gathered(gathered, after)).await
+    }
+
+    async fn commit_gathered(
+        &mut self,
+        mut gathered: Gathered,
+        after: StreamState,
+    ) -> Result<Committed, CompactorError> {
         let begun = Instant::now();
         let rows = std::mem::take(&mut gathered.rows);
         let sorting = spawn_blocking(move || rows.finish());
