@@ -13,11 +13,7 @@ use forebay_schemas::{GatewayId, Lane};
 use forebay_stream::kafka::KafkaSettings;
 use forebay_telemetry::{TelemetrySettings, telemetry};
 
-use crate::{
-    clock, owner,
-    place::{CONFIG_FILE, Place},
-    registry,
-};
+use crate::{clock, owner, place::Place, registry};
 
 /// Everything that the file says, or the defaults where there is none.
 pub(crate) struct Config {
@@ -44,7 +40,7 @@ impl Config {
                     fs::read_to_string(file).map_err(|error| unusable(file, format!("cannot be read: {error}")))?;
                 (file.clone(), text)
             }
-            None => (place.root.join(CONFIG_FILE), String::new()),
+            None => (place.expected.clone(), String::new()),
         };
         let environment = |name: &str| env::var(name).ok();
         Ok(Document::new(&file, &text, &environment).read(|root| Self::read(root, place))?)

@@ -16,6 +16,8 @@ const DATA_DIR: &str = "forebay-data";
 pub(crate) struct Place {
     /// The configuration file, if there is one.
     pub(crate) config: Option<PathBuf>,
+    /// Where it would be looked for, where there is none.
+    pub(crate) expected: PathBuf,
     /// Where data lies unless the configuration says otherwise.
     pub(crate) root: PathBuf,
 }
@@ -27,25 +29,29 @@ impl Place {
             (Some(_), Some(_)) => bail!("-c and --data-dir are two ways to say where things are: give one"),
             (Some(file), None) => Ok(Self::of_file(file)),
             (None, Some(root)) => Ok(Self::of_folder(root)),
-            (None, None) if Path::new(CONFIG_FILE).exists() => Ok(Self::of_file(PathBuf::from(CONFIG_FILE))),
-            (None, None) => Ok(Self::of_folder(PathBuf::from(DATA_DIR))),
+            (None, None) => {
+                let here = PathBuf::from(CONFIG_FILE);
+                match here.exists() {
+                    true => Ok(Self::of_file(here)),
+                    false => Ok(Self { expected: here, ..Self::of_folder(PathBuf::from(DATA_DIR)) }),
+                }
+            }
         }
     }
 
     /// The configuration, which must be there.
     pub(crate) fn file(&self) -> Result<&Path, ConfigErrors> {
-        let missing =
-            || unusable(&self.root.join(CONFIG_FILE), "is not there: `forebay init` writes one, -c names one");
+        let missing = || unusable(&self.expected, "is not there: `forebay init` writes one, -c names one");
         self.config.as_deref().ok_or_else(missing)
     }
 
     fn of_file(file: PathBuf) -> Self {
-        Self { root: folder_of(&file).join(DATA_DIR), config: Some(file) }
+        Self { root: folder_of(&file).join(DATA_DIR), expected: file.clone(), config: Some(file) }
     }
 
     fn of_folder(root: PathBuf) -> Self {
         let file = root.join(CONFIG_FILE);
-        Self { config: file.exists().then_some(file), root }
+        Self { config: file.exists().then(|| file.clone()), expected: file, root }
     }
 }
 

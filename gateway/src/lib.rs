@@ -14,6 +14,7 @@ mod pipeline;
 mod rule;
 mod series;
 mod settings;
+mod shared;
 mod status;
 mod steps;
 #[cfg(test)]
@@ -26,4 +27,5 @@ pub use lanes::Lanes;
 pub use pipeline::Pipeline;
 pub use rule::{Deadband, Rule};
 pub use settings::{EdgeSettings, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
+pub use shared::shared_series;
 pub use status::{EdgeStatus, SourceStatus};

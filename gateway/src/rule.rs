@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use forebay_config::{Expanded, FromValue, Table};
+use forebay_schemas::TagName;
 
 /// The longest that an unchanged tag stays silent behind a dead-band.
 const MAX_SILENCE: Duration = Duration::from_secs(600);
@@ -69,6 +70,12 @@ impl Rule {
             table.problem("scale", "a scale of 0 would make every value the offset");
         }
         rule
+    }
+
+    /// What a tag is called in readings.
+    pub(crate) fn named(&self, tag: TagName) -> TagName {
+        let renamed = self.rename.as_ref().map(|to| to.replace("{tag}", tag.as_str()));
+        renamed.and_then(|name| TagName::new(&name).ok()).unwrap_or(tag)
     }
 
     /// Whether values pass as they are, with their own type.

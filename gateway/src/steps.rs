@@ -1,7 +1,7 @@
 //! From a sample to a reading: pure, one series at a time.
 
 use forebay_connectors::Sample;
-use forebay_schemas::{Quality, Reading, Series, SiteId, TagName, Timestamp, Value};
+use forebay_schemas::{Quality, Reading, Series, SiteId, Timestamp, Value};
 
 use crate::rule::Rule;
 
@@ -31,9 +31,8 @@ pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -
             status.reason.get_or_insert_with(|| format!("{scaled} clamped to {bound}"));
         }
     }
-    let tag = rule.rename.as_ref().and_then(|to| TagName::new(&to.replace("{tag}", tag.as_str())).ok()).unwrap_or(tag);
     Stepped::Reading(Reading {
-        series: Series { site: site.clone(), device, tag },
+        series: Series { site: site.clone(), device, tag: rule.named(tag) },
         event_time: event_time.unwrap_or(now),
         observed_time: now,
         value,

@@ -1,36 +1,37 @@
 //! `forebay init`: a configuration to start from.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, io::Write as _, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
-use crate::place::{CONFIG_FILE, Place};
+use crate::{clock::random, place::Place};
 
 /// What a new configuration says; a test keeps it valid.
 const TEMPLATE: &str = include_str!("../../templates/forebay.toml");
+/// The gateway's id in the template.
+const ID: &str = "gateway-1";
 
 pub(crate) fn run(place: &Place, data_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let file = match (data_dir, &place.config) {
-        (Some(folder), _) => {
-            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-            folder.join(CONFIG_FILE)
-        }
-        (None, Some(file)) => file.clone(),
-        (None, None) => PathBuf::from(CONFIG_FILE),
-    };
+    if let Some(folder) = data_dir {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let file = place.config.as_ref().unwrap_or(&place.expected);
     if file.exists() {
         bail!("{} is there already, and an existing file is never overwritten", file.display());
     }
-    let mut created = fs::File::create_new(&file).with_context(|| format!("cannot create {}", file.display()))?;
-    created.write_all(TEMPLATE.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+    let text = TEMPLATE.replace(ID, &new_id()?);
+    let mut created = fs::File::create_new(file).with_context(|| format!("cannot create {}", file.display()))?;
+    created.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
     eprintln!(
         "wrote {0}: change the connectors to yours, then `forebay validate -c {0}` and `forebay run -c {0}`",
         file.display()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Two gateways with one id would pass for one another, at a broker and in a topic: each file begins with its own.
+fn new_id() -> anyhow::Result<String> {
+    let mut bytes = [0; 4];
+    random().fill(&mut bytes).map_err(|_| anyhow!("this machine gives no random numbers"))?;
+    Ok(format!("gateway-{:06x}", u32::from_le_bytes(bytes) >> 8))
 }

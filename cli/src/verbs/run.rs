@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use forebay_gateway::shared_series;
 use forebay_telemetry::Telemetry;
 
 use crate::{
@@ -27,6 +28,9 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let wanted = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| settings.log.clone());
     let filter = format!("{wanted},{}", registry::QUIET);
     let telemetry = Telemetry::start(&settings, id.as_str(), site.as_str(), Some(&filter))?;
+    for shared in shared_series(&config.sources) {
+        tracing::warn!("{shared}");
+    }
     let stop = stop_on_signal()?;
     let service = Service::open(config, &roles).await?;
     metrics::register(&telemetry, &service.watch(), clock());
@@ -35,6 +39,9 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     tracing::info!(gateway = %id, %site, roles = names.join(","), "running");
     notify::ready();
     let ended = service.run(stop, Duration::ZERO).await;
+    if ended.is_ok() {
+        tracing::info!("stopped");
+    }
     tokio::task::spawn_blocking(move || telemetry.stop()).await?;
     ended.map(|()| ExitCode::SUCCESS)
 }

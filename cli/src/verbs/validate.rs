@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use forebay_gateway::shared_series;
+
 use crate::{config::Config, out, place::Place, role::Role};
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
@@ -12,6 +14,9 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         let declared = source.connector.declared().len();
         let (name, rules) = (&source.name, source.rules.len());
         writeln!(told, "connector {name:?}: {rules} tag rules, {declared} series known beforehand")?;
+    }
+    for shared in shared_series(&config.sources) {
+        writeln!(told, "warning: {shared}")?;
     }
     for job in config.jobs.iter() {
         writeln!(told, "job {:?}: {}, {}", job.spec.name.as_str(), job.spec.kind, job.spec.trigger)?;

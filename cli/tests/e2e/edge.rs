@@ -5,7 +5,7 @@ mod bad_store;
 #[path = "../../../lake/tests/s3/proxy.rs"]
 mod proxy;
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use crate::site::{self, Broker, Link, Peer, Site, until};
 
@@ -250,8 +250,13 @@ fn bad_configuration_exits_78_and_names_every_place() {
             assert!(said.contains(part), "{verb}: {part} is not in {said}");
         }
     }
-    let fresh = Site::new();
-    assert!(fresh.forebay(&["init"]).status.success());
+    let [fresh, other] = [Site::new(), Site::new()];
+    let ids = [&fresh, &other].map(|site| {
+        assert!(site.forebay(&["init"]).status.success());
+        let text = fs::read_to_string(site.config()).unwrap();
+        text.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
+    });
+    assert_ne!(ids[0], ids[1], "two gateways must not pass for one another");
     let valid = fresh.forebay(&["validate"]);
     assert!(valid.status.success(), "{}", site::text(&valid.stderr));
     assert_eq!(fresh.forebay(&["init"]).status.code(), Some(1), "an existing file is never overwritten");

@@ -229,10 +229,14 @@ fn bad_input_is_named() {
     fs::write(site.csv(), "when,a\nx,1\ny,2\n").unwrap();
     let csv = site.csv();
     let csv = csv.to_str().unwrap();
+    let semicolons = site.folder.path().join("semicolons.csv");
+    fs::write(&semicolons, "when;a\nx;1\n").unwrap();
+    let semicolons = semicolons.to_str().unwrap();
     let cases: &[(&[&str], i32, &str)] = &[
         (&["query", "select 1"], 1, "there is no lake at"),
         (&["import", csv, "--device", "d", "--time", "when"], 1, "none of the 2 rows of"),
         (&["import", csv, "--device", "d", "--time", "at"], 1, "has no column \"at\"; it has: when, a"),
+        (&["import", semicolons, "--device", "d", "--time", "when"], 1, "--separator \";\" reads it as more than one"),
         (&["import", csv, "--time", "when"], 2, "--device"),
         (&["import", "absent.csv", "--device", "d", "--time", "t"], 1, "cannot read absent.csv"),
         (&["import", csv, "--device", "d", "--time", "when", "--time-zone", "Mars/Base"], 1, "Mars/Base"),

@@ -152,6 +152,12 @@ fn a_configuration_that_cannot_be_read_is_a_bad_one() {
         assert_eq!(code, Some(78), "{verb}: {said}");
         assert!(said.contains("nowhere/forebay.toml:1:1: is not there: `forebay init` writes one"), "{verb}: {said}");
     }
+    let elsewhere = Site::new();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_forebay"));
+    let ran = command.current_dir(elsewhere.folder.path()).arg("run").output().unwrap();
+    let (code, said) = said(&ran);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.starts_with("forebay.toml:1:1: is not there: `forebay init` writes one"), "{said}");
 }
 
 #[test]

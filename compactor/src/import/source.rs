@@ -81,13 +81,24 @@ pub(super) fn survey(spec: &ImportSpec) -> Result<Survey, ImportError> {
     Ok(Survey { layout, digest: bytes.context.finish().as_ref().to_vec() })
 }
 
+/// The names of columns, and what separates them if it is not what was said.
+fn listed(names: &[String]) -> String {
+    match names {
+        [only] => match [";", "\t", "|", ","].into_iter().find(|separator| only.contains(separator)) {
+            Some(separator) => format!("{only}: --separator {separator:?} reads it as more than one"),
+            None => only.clone(),
+        },
+        _ => names.join(", "),
+    }
+}
+
 fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError> {
     let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
     let find = |column: &str| {
         names.iter().position(|name| name == column).ok_or_else(|| ImportError::Column {
             column: column.to_owned(),
             file: spec.file.clone(),
-            columns: names.join(", "),
+            columns: listed(&names),
         })
     };
     let time = find(&spec.time_column)?;

@@ -15,7 +15,10 @@ pub(super) fn parse(text: &str, format: &TimeFormat, zone: &TimeZone) -> Result<
         }
         TimeFormat::Iso => match text.parse::<jiff::Timestamp>() {
             Ok(instant) => nanos(instant).ok_or_else(|| fail(&"outside the years 1677 to 2262")),
-            Err(_) => local(text.parse::<civil::DateTime>(), zone).map_err(|e| fail(&e)),
+            Err(_) => local(text.parse::<civil::DateTime>(), zone).map_err(|e| match text.parse::<f64>() {
+                Ok(_) => fail(&"a number where RFC 3339 is expected: --time-format s, ms, us or ns reads it"),
+                Err(_) => fail(&e),
+            }),
         },
         TimeFormat::Strptime(format) => {
             let broken_down = jiff::fmt::strtime::parse(format, text).map_err(|e| fail(&e))?;
@@ -74,6 +77,8 @@ mod tests {
         check("1388631845123", "ms", "UTC", Ok("2014-01-02T03:04:05.123Z"));
         check("02/01/2014 03:04", "%d/%m/%Y %H:%M", "UTC", Ok("2014-01-02T03:04:00Z"));
         check("02/01/2014 03:04 +0100", "%d/%m/%Y %H:%M %z", "UTC", Ok("2014-01-02T02:04:00Z"));
+        check("20140102", "", "UTC", Ok("2014-01-02T00:00:00Z"));
+        check("1388631845", "", "UTC", Err("a number where RFC 3339 is expected: --time-format s, ms, us or ns"));
         check("yesterday", "", "UTC", Err("time \"yesterday\""));
         check("", "", "UTC", Err("time \"\""));
         check("9223372036854775807", "s", "UTC", Err("not a number in range"));

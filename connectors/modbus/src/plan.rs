@@ -26,6 +26,18 @@ impl Register {
         matches!(self, Self::Coil | Self::Discrete)
     }
 
+    /// The address of what manuals call by a Modicon number: the table's digit, then five digits in all, from 1.
+    pub(crate) fn offset_of_number(self, number: u16) -> Option<u16> {
+        let first = match self {
+            Self::Holding => 40_001,
+            Self::Input => 30_001,
+            Self::Discrete => 10_001,
+            // Their numbers have no digit of their own.
+            Self::Coil => return None,
+        };
+        number.checked_sub(first).filter(|offset| *offset < 9_999)
+    }
+
     /// Its name in the configuration.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -2,18 +2,19 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use forebay_config::{Document, Table};
-use forebay_connectors::{Connector, ConnectorError, ConnectorKind, Context, Declared, Outlet};
-use forebay_schemas::{GatewayId, Timestamp};
+use forebay_connectors::{Connector, ConnectorError, ConnectorKind, Context, Declared, Outlet, RuleId};
+use forebay_schemas::{DeviceId, GatewayId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Deadband, connectors, gateway, spool};
+use crate::{Deadband, connectors, gateway, shared_series, spool};
 
-struct Silent;
+/// With the series of its tags, if it names a device.
+struct Silent(Vec<Declared>);
 
 #[async_trait]
 impl Connector for Silent {
     fn declared(&self) -> Vec<Declared> {
-        Vec::new()
+        self.0.clone()
     }
 
     async fn run(&self, _: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
@@ -31,8 +32,13 @@ impl ConnectorKind for SilentKind {
 
     fn configure(&self, connector: &mut Table<'_>, tags: &mut [Table<'_>], _: &Context) -> Option<Box<dyn Connector>> {
         let depth: Option<u16> = connector.required("depth");
-        tags.iter_mut().for_each(|tag| drop(tag.required::<String>("name")));
-        depth.map(|_| Box::new(Silent) as Box<dyn Connector>)
+        let device: Option<DeviceId> = connector.optional("device");
+        let declare = |(place, tag): (usize, &mut Table<'_>)| {
+            let tag = tag.required("name");
+            Some(Declared { rule: RuleId(place), device: device.clone()?, tag: tag? })
+        };
+        let declared = tags.iter_mut().enumerate().filter_map(declare).collect();
+        depth.map(|_| Box::new(Silent(declared)) as Box<dyn Connector>)
     }
 }
 
@@ -134,4 +140,24 @@ name = "b"
     for (line, (place, text)) in lines.iter().zip(expected) {
         assert!(line.starts_with(place) && line.contains(text), "{line:?} is not {place} {text}");
     }
+}
+
+#[test]
+fn series_of_two_connectors_are_told_by_their_final_names() {
+    let connector = |name: &str, more: &str, tags: &[&str]| {
+        let tags = tags.iter().map(|tag| format!("[[connector.tag]]\n{tag}\n")).collect::<String>();
+        format!("[[connector]]\nname = \"{name}\"\nkind = \"silent\"\ndepth = 1\ndevice = \"d\"\n{more}\n{tags}")
+    };
+    let first = connector("a", "", &["name = \"t\"", "name = \"u\"", "name = \"x\""]);
+    let shared = |second: &str| {
+        let text = format!("{first}{second}");
+        let document = Document::new(Path::new("f.toml"), &text, &|_| None);
+        shared_series(&document.read(|root| Some(connectors(root, &[&SilentKind], &context()))).unwrap())
+    };
+    let exclude = "exclude = [\"d/x\"]";
+    let tags = ["name = \"t\"\nrename = \"v\"", "name = \"w\"", "name = \"x\""];
+    assert!(shared(&connector("b", exclude, &tags)).is_empty());
+    let tags = ["name = \"v\"\nrename = \"t\"", "name = \"u\"", "name = \"u\"", "name = \"x\""];
+    let expected = "connectors \"a\" and \"b\" share 2 series, such as d/t: nobody can tell their readings apart";
+    assert_eq!(shared(&connector("b", exclude, &tags)), [expected]);
 }

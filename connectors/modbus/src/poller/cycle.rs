@@ -110,7 +110,7 @@ impl Poller<'_> {
                         queue.push_front(before);
                         continue;
                     }
-                    samples.extend(each(&self.settings.tags, &read, |_, _| refused(exception)));
+                    samples.extend(each(&self.settings.tags, &read, |tag, _| refused(tag, exception)));
                     None
                 }
                 Err(trouble) => Some(trouble),
@@ -138,8 +138,14 @@ fn each<'s>(
     })
 }
 
-fn refused(exception: Exception) -> Decoded {
-    Decoded { value: None, status: Status::bad(Some(i64::from(exception.0)), exception.to_string()) }
+fn refused(tag: &Tag, exception: Exception) -> Decoded {
+    let mut reason = exception.to_string();
+    if exception.is_of_the_range()
+        && let Some(address) = tag.register.offset_of_number(tag.address)
+    {
+        reason += &format!("; addresses count from 0: what manuals number {} has the address {address}", tag.address);
+    }
+    Decoded { value: None, status: Status::bad(Some(i64::from(exception.0)), reason) }
 }
 
 /// The value of a point in the reply to its read.

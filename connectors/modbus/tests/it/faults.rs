@@ -6,7 +6,7 @@ use crate::harness::{Peer, Rig, head, served, tag, unit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_address_leaves_its_neighbours_good() {
-    // Addresses 11 and 31 to 34 do not exist.
+    // Addresses 11, 31 to 34 and 40011 do not exist.
     let addresses = (0..=20).filter(|address| *address != 11).chain([30, 35]);
     let values: Vec<String> =
         addresses.map(|address| served("holding", address, "u16", "", &format!("{}", address * 3))).collect();
@@ -16,9 +16,13 @@ async fn a_wrong_address_leaves_its_neighbours_good() {
         let keys = format!("register = \"holding\"; address = {address}; type = \"u16\"");
         text.push_str(&tag(&address.to_string(), &keys));
     }
+    text.push_str(&tag("number", "register = \"holding\"; address = 40011; type = \"u16\""));
     let mut rig = Rig::start(&text);
     for _ in 0..3 {
-        let samples = rig.samples().await;
+        let mut samples = rig.samples().await;
+        let number = samples.pop().unwrap();
+        let hint = "illegal data address (2); addresses count from 0: what manuals number 40011 has the address 10";
+        assert_eq!((number.tag.as_str(), number.status.reason.as_deref()), ("number", Some(hint)));
         assert_eq!(samples.len(), 23, "one delivery holds the whole poll");
         for sample in samples {
             let address: u64 = sample.tag.as_str().parse().unwrap();
