@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, error, error_span, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus,
@@ -101,9 +101,7 @@ impl Edge {
             let (held, delivers) = (Vec::new(), false);
             let pump = Pump { name: name.clone(), run, pipeline, keeper, status, deliveries, held, delivers };
             pumps.spawn(pump.run());
-            // Every line that the connector or its library logs names it.
-            let span = error_span!("edge", connector = name);
-            connectors.spawn(run_connector(name, connector, outlet, stopping.clone()).instrument(span));
+            connectors.spawn(run_connector(name, connector, outlet, stopping.clone()));
         }
         let first = select! {
             () = stop.cancelled() => None,
@@ -188,7 +186,7 @@ async fn run_connector(
     outlet: Outlet,
     stop: CancellationToken,
 ) -> Result<(), GatewayError> {
-    info!("connector starts");
+    info!(connector = name, "connector starts");
     match connector.run(outlet, stop.clone()).await {
         Ok(()) if stop.is_cancelled() => Ok(()),
         Ok(()) => Err(GatewayError::Task { name, what: "stopped by itself" }),

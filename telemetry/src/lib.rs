@@ -15,16 +15,9 @@ use opentelemetry::{
     KeyValue,
     metrics::{Meter, MeterProvider as _},
 };
-use opentelemetry_appender_tracing::layer::{OpenTelemetryTracingBridge, TracingSpanAttributes};
 use opentelemetry_sdk::{Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider};
 use tokio_util::sync::CancellationToken;
-use tracing::{Level, Metadata};
-use tracing_subscriber::{
-    EnvFilter, Layer as _,
-    filter::{LevelFilter, filter_fn},
-    layer::SubscriberExt as _,
-    util::SubscriberInitExt as _,
-};
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use error::TelemetryError;
 pub use names::Metric;
@@ -87,16 +80,14 @@ impl Telemetry {
         };
         let spans = tracers.as_ref().map(|tracers| {
             use opentelemetry::trace::TracerProvider as _;
-            let ours = filter_fn(is_of_a_trace).with_max_level_hint(LevelFilter::INFO);
-            tracing_opentelemetry::layer().with_tracer(tracers.tracer("forebay")).with_filter(ours)
+            tracing_opentelemetry::layer().with_tracer(tracers.tracer("forebay"))
         });
-        let records = loggers.as_ref().map(|loggers| {
-            let named = TracingSpanAttributes::allowlist(["connector"]);
-            OpenTelemetryTracingBridge::builder(loggers).with_tracing_span_attributes(named).build()
-        });
+        let records = loggers.as_ref().map(opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge::new);
         tracing_subscriber::registry()
-            .with(lines.and_then(records).with_filter(filter))
+            .with(filter)
+            .with(lines)
             .with(spans)
+            .with(records)
             .try_init()
             .map_err(|error| TelemetryError::Start { what: "logging", why: error.to_string() })?;
         let meters = meters.build();
@@ -156,9 +147,4 @@ impl Telemetry {
 
 fn key_values(labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {
     labels.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect()
-}
-
-/// Traces are of our own work, whatever is logged.
-fn is_of_a_trace(of: &Metadata<'_>) -> bool {
-    of.target().starts_with("forebay") && *of.level() <= Level::INFO && of.name() != names::EDGE
 }

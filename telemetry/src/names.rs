@@ -4,8 +4,6 @@
 /// Every span; the crates that make them know nothing of this one, and write the name out. Their numbers are signed: the
 /// exporter writes unsigned ones as text.
 pub const SPANS: [&str; 4] = ["commit", "merge", "close_windows", "job"];
-/// Names the connector in the log lines of its task. As old as the process, it is exported as no span.
-pub const EDGE: &str = "edge";
 
 /// One metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -135,8 +135,7 @@ fn check_traces(collector: &mut Peer) {
         assert!(is(job, "run_attempt", 1) && error.contains("Divide by zero") == is_broken, "{job}");
     }
     let lines = come(collector, "logs");
-    let linked = lines.iter().find(|line| line["body"] == "connected to the broker");
-    assert_eq!(linked.expect("a line")["attributes"]["connector"], "cells", "{lines:?}");
+    assert!(lines.iter().any(|line| line["body"] == "connected to the broker"), "{lines:?}");
 }
 
 #[test]

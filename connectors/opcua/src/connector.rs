@@ -70,6 +70,7 @@ impl Opcua {
         outlet: &Outlet,
         stop: &CancellationToken,
     ) -> Result<String, Over> {
+        let name = &self.settings.name;
         let opened = tokio::select! {
             opened = Session::open(&self.settings, pki) => opened,
             () = stop.cancelled() => return Err(Over::Stopped),
@@ -94,14 +95,14 @@ impl Opcua {
             }
         };
         link.moved(LinkEvent::Established)?;
-        info!(endpoint = %endpoint.endpoint_url, "linked to the server");
+        info!(connector = %name, endpoint = %endpoint.endpoint_url, "linked to the server");
         let told = link.tell(outlet, None).await;
         let ended = if told.is_ok() { pump.run(&mut carrier, stop).await } else { Ended::Closed };
         let subscription = pump.subscription();
         drop(pump);
         match ended {
             Ended::Lost(reason) => {
-                warn!(reason, "the link is lost");
+                warn!(connector = %name, reason, "the link is lost");
                 // Told at once; a server that still listens is told after.
                 link.tell(outlet, Some(reason.clone())).await?;
                 session.close(carrier, Some(subscription)).await;
@@ -119,7 +120,7 @@ impl Opcua {
     }
 
     fn refused(&self, error: OpcuaError) -> Result<String, Over> {
-        warn!(%error, kind = ?error.kind(), "cannot link to the server, trying again");
+        warn!(connector = %self.settings.name, %error, kind = ?error.kind(), "cannot link to the server, trying again");
         Ok(error.to_string())
     }
 }

@@ -25,7 +25,7 @@ use tokio::{
     time::{self, Instant, Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, warn};
+use tracing::warn;
 
 use crate::{
     error::OpcuaError,
@@ -155,7 +155,7 @@ impl<'a> Pump<'a> {
         tokio::select! {
             drained = self.drain() => if drained.is_err() { Ended::Closed } else { ended },
             () = given_up(stop) => {
-                warn!("stopped before the gateway had taken all notifications");
+                warn!(connector = self.settings.name, "stopped before the gateway had taken all notifications");
                 ended
             }
         }
@@ -167,7 +167,7 @@ impl<'a> Pump<'a> {
             if let Ok(Ok(answer)) = last
                 && let Err(error) = self.published(Ok(answer))
             {
-                warn!(%error, "the last notifications are not usable");
+                warn!(connector = self.settings.name, %error, "the last notifications are not usable");
                 return;
             }
         }
@@ -232,7 +232,7 @@ impl<'a> Pump<'a> {
                 self.heard_at = Instant::now();
             }
             let acknowledged = std::mem::take(&mut self.acknowledged);
-            self.publishes.spawn(self.session.clone().publish(acknowledged, limit).in_current_span());
+            self.publishes.spawn(self.session.clone().publish(acknowledged, limit));
         }
     }
 
@@ -269,8 +269,7 @@ impl<'a> Pump<'a> {
             && self.republishes.is_empty()
         {
             let (session, id) = (self.session.clone(), self.granted.id);
-            let republish = async move { (sequence, session.republish(id, sequence).await) };
-            self.republishes.spawn(republish.in_current_span());
+            self.republishes.spawn(async move { (sequence, session.republish(id, sequence).await) });
         }
         Ok(())
     }
@@ -375,11 +374,10 @@ impl<'a> Pump<'a> {
         }
         if self.probes.is_empty() {
             let session = self.session.clone();
-            let probe = async move {
+            self.probes.spawn(async move {
                 let found = session.read(&[VariableId::Server_ServerStatus_State], PROBE_LIMIT).await?;
                 Ok(found.into_iter().next().and_then(|data| data.value))
-            };
-            self.probes.spawn(probe.in_current_span());
+            });
         }
         Ok(())
     }

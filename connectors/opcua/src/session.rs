@@ -26,7 +26,6 @@ use opcua::{
     },
 };
 use tokio::{task::JoinSet, time};
-use tracing::Instrument as _;
 
 use crate::{
     endpoint,
@@ -288,7 +287,7 @@ async fn connect(
     );
     let events = within(step, settings.timeout, channel.connect_no_retry(&connector)).await?;
     let mut carrier = JoinSet::new();
-    carrier.spawn(wire::carry(events).in_current_span());
+    carrier.spawn(wire::carry(events));
     Ok((Arc::new(channel), Carrier(carrier)))
 }
 

@@ -186,6 +186,6 @@ impl Plant {
 pub(crate) fn committed(site: &Site) -> u64 {
     let log = site.log();
     let commits = log.lines().filter(|line| line.contains(" committed "));
-    let readings = commits.filter_map(|line| line.split("readings=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+    let readings = commits.filter_map(|line| line.rsplit("readings=").next()?.split(' ').next()?.parse::<u64>().ok());
     readings.sum()
 }
