@@ -69,7 +69,7 @@ async fn merge_small_files(lake: &LakeWriter, settled: Duration, now: Timestamp)
             let span = info_span!("merge", table = table.name, files, otel.status_description = Empty);
             match traced(span, merge(lake, &spec, now)).await {
                 Ok(MergeOutcome::Merged { rows, bytes, .. }) => {
-                    info!(table = table.name, files = spec.files.len(), rows, bytes, "merged small files");
+                    info!(table = table.name, files, rows, bytes, "merged small files");
                 }
                 Ok(MergeOutcome::Abandoned { why }) => info!(table = table.name, why, "a merge was given up"),
                 // One bad file must not keep all others small.

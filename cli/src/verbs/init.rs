@@ -2,7 +2,8 @@
 
 use std::{fs, io::Write as _, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
+use forebay_lake::keys::random_bytes;
 
 use crate::{clock::random, place::Place};
 
@@ -31,7 +32,6 @@ pub(crate) fn run(place: &Place, data_dir: Option<&Path>) -> anyhow::Result<Exit
 
 /// Two gateways with one id would pass for one another, at a broker and in a topic: each file begins with its own.
 fn new_id() -> anyhow::Result<String> {
-    let mut bytes = [0; 4];
-    random().fill(&mut bytes).map_err(|_| anyhow!("this machine gives no random numbers"))?;
-    Ok(format!("gateway-{:06x}", u32::from_le_bytes(bytes) >> 8))
+    let [a, b, c] = random_bytes(&random())?;
+    Ok(format!("gateway-{a:02x}{b:02x}{c:02x}"))
 }

@@ -1,7 +1,7 @@
 """A receiver of OTLP over HTTP that speaks OpenTelemetry's own messages. Its first line is its port.
 
 A line on stdin is answered by all that has come, as JSON:
-{"spans": [{"name", "gateway", "error", "attributes"}], "logs": [{"body", "gateway", "attributes"}]}
+{"spans": [{"name", "gateway", "error", "attributes"}], "logs": [{"body"}]}
 """
 import json
 import sys
@@ -36,11 +36,8 @@ def take_spans(body):
 
 def take_logs(body):
     for part in ExportLogsServiceRequest.FromString(body).resource_logs:
-        gateway = attributes(part.resource)["service.instance.id"]
         for record in (record for scope in part.scope_logs for record in scope.log_records):
-            come["logs"].append(
-                {"body": plain(record.body), "gateway": gateway, "attributes": attributes(record)}
-            )
+            come["logs"].append({"body": plain(record.body)})
 
 
 class Receiver(BaseHTTPRequestHandler):
