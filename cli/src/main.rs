@@ -19,7 +19,7 @@ mod signals;
 mod store;
 mod verbs;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use forebay_config::ConfigErrors;
@@ -30,10 +30,13 @@ use place::Place;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Threads for work that blocks. Under a steady load the pool never shrinks from its highest peak: without a bound an
-/// hour's soak saw it grow from 10 threads to 40. Work that blocks may wait for other work that blocks (a table's log is read
-/// so), hence no fewer.
+/// Threads for work that blocks. Such work may wait for other work that blocks (a table's log is read so), hence no fewer.
 const BLOCKING_MAX: usize = 64;
+
+/// How long one of them waits for work. Idle threads are woken in turn, so under a steady load all threads of a burst live on
+/// while each gets some within this time, and with each the memory that its heap keeps. Tokio's own ten seconds kept the pool
+/// at its peak for good (docs/adr/0007).
+const BLOCKING_IDLE: Duration = Duration::from_millis(100);
 
 /// A configuration that cannot be used (sysexits.h, EX_CONFIG).
 const BAD_CONFIGURATION: u8 = 78;
@@ -80,7 +83,8 @@ enum Verb {
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING_MAX).build() {
+    builder.enable_all().max_blocking_threads(BLOCKING_MAX).thread_keep_alive(BLOCKING_IDLE);
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };

@@ -15,8 +15,8 @@ const HOUR_SECONDS: f64 = 3600.0;
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Windows until jobs and merges have had all that they take.
 const WINDOWS: u32 = 8;
-/// The pool for work that blocks has at most 64 (`cli/src/main.rs`) and never shrinks from its highest peak, which may come
-/// late; the others are the runtime's workers, librdkafka's and the exporter's.
+/// The pool for work that blocks has at most 64 (`cli/src/main.rs`), as many as the load of the machine makes of them; the
+/// others are the runtime's workers, librdkafka's and the exporter's.
 const THREADS_MAX: f64 = 64.0 + 12.0;
 
 /// What is judged.
