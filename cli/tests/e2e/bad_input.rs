@@ -337,7 +337,7 @@ impl Bed {
         let command = format!(r#"{{"topic": "site/plain/good/v", "first": {n}, "last": {n}}}"#);
         let arrived = until(MINUTE, || {
             assert_eq!(self.publisher.ask(&command), "done");
-            self.site.number(&sql) > 0
+            self.site.number_yet(&sql) > 0
         });
         assert!(arrived.is_ok() && self.running.is_up(), "number {n}: {}", self.log());
     }

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use forebay_schemas::table::{READINGS, TABLES};
+use forebay_schemas::{
+    DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    table::{READINGS, TABLES},
+    wire::ReadingBatch,
+};
 
 use crate::site::{Broker, Peer, Running, Site, files, python, text, until};
 
@@ -113,7 +117,7 @@ fn with_canaries(profile: &str, lake: &str) -> (Site, Broker) {
     let (site, broker) = configured(profile, lake);
     let running = site.run(&[]);
     let mut publisher = publisher(&broker);
-    until_subscribed(&mut publisher, || site.number("select count(*) from readings") > 0);
+    until_subscribed(&mut publisher, || site.number_yet("select count(*) from readings") > 0);
     // Each round is a file at least, and eight are merged.
     for round in 0..10_u32 {
         publish(&mut publisher, round * 40..(round + 1) * 40);
@@ -213,6 +217,24 @@ fn what_waits_in_the_spool_is_sealed_too() {
     let (found, _) = finds(&site);
     assert!(found.is_empty(), "in clear: {found:?}");
     assert_eq!(data_files(&site), Vec::<PathBuf>::new(), "nothing was committed: all was in the spool");
+    // The search would find what a record holds before it is sealed.
+    fs::write(site.path("data/spool/unsealed"), unsealed()).unwrap();
+    let found: Vec<String> = finds(&site).0.into_iter().map(|(canary, _, _)| canary).collect();
+    assert_eq!(found, CANARIES);
+}
+
+/// A record of the spool, in clear.
+fn unsealed() -> Vec<u8> {
+    let at = Timestamp::from_nanos(1);
+    let series = Series {
+        site: SiteId::new("werk").unwrap(),
+        device: DeviceId::new(DEVICE).unwrap(),
+        tag: TagName::new(TAG).unwrap(),
+    };
+    let (value, unit) = (Some(Value::Text(TEXT.into())), Some(UNIT.into()));
+    let reading = Reading { series, event_time: at, observed_time: at, value, unit, status: Status::GOOD };
+    let lane = LaneId { gateway: GatewayId::new("g1").unwrap(), lane: Lane(0) };
+    ReadingBatch { lane, epoch: Epoch(1), first_seq: Seq(1), readings: vec![reading] }.encode()
 }
 
 fn log_has(site: &Site, part: &str) -> bool {
@@ -275,6 +297,6 @@ fn a_start_without_the_keyring_writes_nothing() {
     let running = site.run(&[]);
     let before = site.number("select count(*) from readings");
     let mut publisher = publisher(&broker);
-    until_subscribed(&mut publisher, || site.number("select count(*) from readings") > before);
+    until_subscribed(&mut publisher, || site.number_yet("select count(*) from readings") > before);
     running.stop();
 }

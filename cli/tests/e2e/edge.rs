@@ -46,7 +46,7 @@ fn mqtt_connector(port: u16) -> String {
 fn until_subscribed(site: &Site, publisher: &mut Peer) {
     let probed = || {
         publisher.ask(r#"{"topic": "site/probe/cell/volts", "first": 0, "last": 0}"#);
-        site.number("select count(*) from readings where device = 'probe'") > 0
+        site.number_yet("select count(*) from readings where device = 'probe'") > 0
     };
     until(MINUTE, probed).expect("the connector subscribes");
 }
@@ -191,7 +191,8 @@ fn devices_are_read_while_the_lake_is_out_of_reach_from_the_first_start() {
     })
     .expect("the connector subscribes and the spool keeps what it sends");
     publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {NUMBERS}}}"#));
-    assert_eq!(site.number("select count(*) from readings"), 0, "the link to the store is down");
+    let asked = site.forebay(&["query", "select count(*) from readings"]);
+    assert_eq!(asked.status.code(), Some(1), "the link to the store is down");
     link.up();
     let sql = "select value_int from readings where device = 'c-7' and quality = 0 order by seq";
     site.until("select count(*) from readings where device = 'c-7' and quality = 0", NUMBERS, MINUTE);

@@ -15,9 +15,6 @@ const HOUR_SECONDS: f64 = 3600.0;
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Windows until jobs and merges have had all that they take.
 const WINDOWS: u32 = 8;
-/// The pool for work that blocks has at most 64 (`cli/src/main.rs`), as many as the load of the machine makes of them; the
-/// others are the runtime's workers, librdkafka's and the exporter's.
-const THREADS_MAX: f64 = 64.0 + 12.0;
 
 /// What is judged.
 enum Measure {
@@ -54,14 +51,12 @@ struct Series {
     share: f64,
     /// and by this.
     more: f64,
-    /// Up to here it may rise in any case: a limit that the service itself keeps.
-    limit: f64,
     /// One of its units for display: MiB for bytes.
     unit: (&'static str, f64),
 }
 
 const fn level(name: &'static str, read: fn(&Sample) -> f64, settles: Settles, share: f64, more: f64) -> Series {
-    Series { name, measure: Measure::Level(read), settles, share, more, limit: 0.0, unit: ("", 1.0) }
+    Series { name, measure: Measure::Level(read), settles, share, more, unit: ("", 1.0) }
 }
 
 const fn bytes(name: &'static str, read: fn(&Sample) -> f64, settles: Settles, share: f64, mebibytes: f64) -> Series {
@@ -77,7 +72,7 @@ const fn rate(name: &'static str, read: fn(&Sample) -> f64, share: f64, more: f6
 const ALL: &[Series] = &[
     bytes("resident memory", |s| s.resident_bytes, Settles::WithWindows, 0.08, 8.0),
     bytes("peak of memory", |s| s.peak_bytes, Settles::WithWindows, 0.15, 16.0),
-    Series { limit: THREADS_MAX, ..level("threads", |s| s.threads, Settles::WithWindows, 0.0, 6.0) },
+    level("threads", |s| s.threads, Settles::WithWindows, 0.0, 12.0),
     level("open files", |s| s.open_files, Settles::WithWindows, 0.1, 8.0),
     level("spool: files", |s| s.spool.count, Settles::WithWindows, 0.2, 4.0),
     bytes("spool: bytes", |s| s.spool.bytes, Settles::WithWindows, 0.2, 0.5),
@@ -166,7 +161,7 @@ pub(super) fn judge(samples: &[Sample], rhythm: &Rhythm) -> Table {
             figure(&series.measure, &within)
         };
         let (second, last) = (quarter(1), quarter(3));
-        let bound = (second * (1.0 + series.share) + series.more).max(series.limit);
+        let bound = second * (1.0 + series.share) + series.more;
         let settled = series.settles.after(rhythm);
         let verdict = match () {
             () if settled > length / 4 => Verdict::TooShort(settled * 4),
@@ -250,10 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn threads_may_rise_to_the_limit_of_their_pool_and_no_further() {
-        for (at_the_end, expected) in [(68.0, Verdict::Flat), (100.0, Verdict::Grows)] {
+    fn threads_of_a_burst_that_stay_are_told() {
+        for (at_the_end, expected) in [(15.0, Verdict::Flat), (67.0, Verdict::Grows)] {
             let samples =
-                hour(|hours| Sample { threads: if hours < 0.5 { 40.0 } else { at_the_end }, ..Sample::default() });
+                hour(|hours| Sample { threads: if hours < 0.5 { 6.0 } else { at_the_end }, ..Sample::default() });
             assert_eq!(verdict(&samples, HOUR, "threads"), expected, "{at_the_end}");
         }
     }

@@ -1,6 +1,6 @@
 //! Three foreign devices into a lake in a bucket, over Kafka: what they served is what the table holds, whoever reads it.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::json;
 
@@ -50,12 +50,7 @@ impl Devices {
                       {"id": "Torque", "type": "Double", "value": 0.0, "us": before}],
         });
         let opcua = Peer::start("connectors/opcua/tests/peer.py", &options.to_string());
-        // The first tag is read to see whether a link is up: the register that counts its reads comes second.
-        let options = json!({"port": 0, "units": [{"id": 1, "held": [100], "log": folder.path().join("served"), "values": [
-            {"register": "holding", "address": 0, "type": "u16", "value": 42},
-            {"register": "holding", "address": 100, "type": "u16", "value": 0},
-        ]}]});
-        let modbus = Peer::start("connectors/modbus/tests/peer.py", &options.to_string());
+        let modbus = boiler(0, &folder.path().join("served"));
         Self { broker, opcua, modbus, folder }
     }
 
@@ -98,6 +93,16 @@ impl Devices {
         };
         log.lines().map(read).collect()
     }
+}
+
+/// A Modbus server; what it serves is written to a file. The first tag is read to see whether a link is up: the register that
+/// counts its reads comes second.
+fn boiler(port: u16, log: &Path) -> Peer {
+    let options = json!({"port": port, "units": [{"id": 1, "held": [100], "log": log, "values": [
+        {"register": "holding", "address": 0, "type": "u16", "value": 42},
+        {"register": "holding", "address": 100, "type": "u16", "value": 0},
+    ]}]});
+    Peer::start("connectors/modbus/tests/peer.py", &options.to_string())
 }
 
 /// One tag whose type changes with nearly every message: as written in the payload, and as it has to be stored.
@@ -245,17 +250,22 @@ fn check_boiler_goes_on(site: &Site, after: i64) {
     site.until(&good, 1, PATIENCE);
 }
 
-/// Without its broker both tags of a cell are bad soon, and the other devices go on; with it all is as before.
+/// Without its broker all tags of all cells are bad soon, and the other devices go on; with it all is as before.
 fn check_without_broker(site: &Site, devices: &mut Devices, publisher: &mut Peer) {
-    for tag in ["volts", "state"] {
-        publish(publisher, "c-1", tag, &[("901".to_owned(), BASE + 901)]);
+    let cells: Vec<String> = (1..=CELLS).map(|cell| format!("c-{cell}")).collect();
+    let heard = [("901".to_owned(), BASE + 901)];
+    publish(publisher, "c-1", "state", &heard);
+    for cell in &cells {
+        publish(publisher, cell, "volts", &heard);
     }
-    site.until(&format!("{} and value_int = 901", count("c-1")), 2, PATIENCE);
+    site.until("select count(*) from readings where device like 'c-%' and value_int = 901", CELLS + 1, PATIENCE);
     let subscriptions = |broker: &Broker| broker.log().matches("Sending SUBACK to forebay-test").count();
     let before = subscriptions(&devices.broker);
     let stopped_at = wall_micros();
     devices.broker.stop();
-    check_bad_soon(site, "c-1", 2, stopped_at);
+    for cell in &cells {
+        check_bad_soon(site, cell, if cell == "c-1" { 2 } else { 1 }, stopped_at);
+    }
     check_press_goes_on(site, &mut devices.opcua, 902);
     check_boiler_goes_on(site, wall_micros());
     assert!(devices.broker.run(), "the broker is up again");
@@ -313,16 +323,20 @@ fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     lake.until(&in_second_epoch.replace("DEVICE", "press-3"), 2, PATIENCE);
     check_without_broker(lake, &mut devices, &mut publisher);
     check_rubbish_is_kept(lake, &plant);
-    let Devices { mut opcua, modbus, broker: _broker, folder: _folder } = devices;
+    let Devices { mut opcua, modbus, broker: _broker, folder } = devices;
+    let port = modbus.first_line.parse().unwrap();
     let killed_at = wall_micros();
     modbus.kill();
     check_bad_soon(lake, "boiler-1", 1, killed_at);
     check_goes_on(lake, &mut publisher, 1001);
     check_press_goes_on(lake, &mut opcua, 1001);
+    let _boiler = boiler(port, &folder.path().join("served-again"));
+    check_boiler_goes_on(lake, killed_at);
     let killed_at = wall_micros();
     opcua.kill();
     check_bad_soon(lake, "press-3", 2, killed_at);
     check_goes_on(lake, &mut publisher, 1002);
+    check_boiler_goes_on(lake, wall_micros());
     edge.stop();
     compactors.into_iter().for_each(Running::stop);
 

@@ -109,14 +109,29 @@ impl Site {
         fs::read_to_string(self.path("run.log")).unwrap_or_default()
     }
 
-    /// The rows of a query as CSV without the header; none while the lake is not there yet.
-    pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
+    /// The rows of a query as CSV without the header, or what it says when it fails.
+    fn answer(&self, sql: &str) -> Result<Vec<String>, String> {
         let answered = self.forebay(&["query", sql, "--format", "csv"]);
-        text(&answered.stdout).lines().skip(1).map(str::to_owned).collect()
+        match answered.status.success() {
+            true => Ok(text(&answered.stdout).lines().skip(1).map(str::to_owned).collect()),
+            false => Err(text(&answered.stderr)),
+        }
     }
 
+    /// The rows of a query, which has to succeed.
+    pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
+        self.answer(sql).unwrap_or_else(|said| panic!("{sql}: {said}; {}", self.log()))
+    }
+
+    /// The one number that a query answers, which has to succeed.
     pub(crate) fn number(&self, sql: &str) -> i64 {
-        self.rows(sql).first().and_then(|row| row.parse().ok()).unwrap_or(0)
+        let rows = self.rows(sql);
+        rows.concat().parse().unwrap_or_else(|_| panic!("{sql} answers {rows:?}"))
+    }
+
+    /// The same, for who asks again: 0 while there is no lake, or none can be reached.
+    pub(crate) fn number_yet(&self, sql: &str) -> i64 {
+        self.answer(sql).ok().and_then(|rows| rows.concat().parse().ok()).unwrap_or(0)
     }
 
     /// Exit code and last line.
@@ -130,7 +145,7 @@ impl Site {
     pub(crate) fn until(&self, sql: &str, least: i64, within: Duration) {
         let mut last = 0;
         until(within, || {
-            last = self.number(sql);
+            last = self.number_yet(sql);
             last >= least
         })
         .unwrap_or_else(|()| {
