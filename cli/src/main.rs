@@ -33,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Threads for work that blocks. Such work may wait for other work that blocks (a table's log is read so), hence no fewer.
 const BLOCKING_MAX: usize = 64;
 
-/// How long one of them waits for work. Idle threads are woken in turn, so under a steady load all threads of a burst live on
+/// How long one of them waits for work. Linux wakes idle threads in turn, so under a steady load all threads of a burst live on
 /// while each gets some within this time, and with each the memory that its heap keeps. Tokio's own ten seconds kept the pool
 /// at its peak for good (docs/adr/0007).
 const BLOCKING_IDLE: Duration = Duration::from_millis(100);

@@ -217,7 +217,7 @@ fn what_waits_in_the_spool_is_sealed_too() {
     let (found, _) = finds(&site);
     assert!(found.is_empty(), "in clear: {found:?}");
     assert_eq!(data_files(&site), Vec::<PathBuf>::new(), "nothing was committed: all was in the spool");
-    // The search would find what a record holds before it is sealed.
+    // The search would find what a record holds if it were not sealed: nothing else is done to it.
     fs::write(site.path("data/spool/unsealed"), unsealed()).unwrap();
     let found: Vec<String> = finds(&site).0.into_iter().map(|(canary, _, _)| canary).collect();
     assert_eq!(found, CANARIES);

@@ -192,7 +192,8 @@ fn devices_are_read_while_the_lake_is_out_of_reach_from_the_first_start() {
     .expect("the connector subscribes and the spool keeps what it sends");
     publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {NUMBERS}}}"#));
     let asked = site.forebay(&["query", "select count(*) from readings"]);
-    assert_eq!(asked.status.code(), Some(1), "the link to the store is down");
+    let said = site::text(&asked.stderr);
+    assert!(asked.status.code() == Some(1) && said.contains("cannot reach the object store"), "{said}");
     link.up();
     let sql = "select value_int from readings where device = 'c-7' and quality = 0 order by seq";
     site.until("select count(*) from readings where device = 'c-7' and quality = 0", NUMBERS, MINUTE);

@@ -16,6 +16,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Windows until jobs and merges have had all that they take.
 const WINDOWS: u32 = 8;
 
+/// Above any burst of the pool for work that blocks, whose idle threads end at once (`cli/src/main.rs`); below that pool when
+/// it is full (64).
+const THREADS_MAX: f64 = 32.0;
+
 /// What is judged.
 enum Measure {
     /// The number itself.
@@ -49,14 +53,16 @@ struct Series {
     settles: Settles,
     /// The figure may rise by this share of itself,
     share: f64,
-    /// and by this.
+    /// and by this;
     more: f64,
+    /// but to no more than this in any case.
+    most: f64,
     /// One of its units for display: MiB for bytes.
     unit: (&'static str, f64),
 }
 
 const fn level(name: &'static str, read: fn(&Sample) -> f64, settles: Settles, share: f64, more: f64) -> Series {
-    Series { name, measure: Measure::Level(read), settles, share, more, unit: ("", 1.0) }
+    Series { name, measure: Measure::Level(read), settles, share, more, most: f64::INFINITY, unit: ("", 1.0) }
 }
 
 const fn bytes(name: &'static str, read: fn(&Sample) -> f64, settles: Settles, share: f64, mebibytes: f64) -> Series {
@@ -72,7 +78,7 @@ const fn rate(name: &'static str, read: fn(&Sample) -> f64, share: f64, more: f6
 const ALL: &[Series] = &[
     bytes("resident memory", |s| s.resident_bytes, Settles::WithWindows, 0.08, 8.0),
     bytes("peak of memory", |s| s.peak_bytes, Settles::WithWindows, 0.15, 16.0),
-    level("threads", |s| s.threads, Settles::WithWindows, 0.0, 12.0),
+    Series { most: THREADS_MAX, ..level("threads", |s| s.threads, Settles::WithWindows, 0.0, 12.0) },
     level("open files", |s| s.open_files, Settles::WithWindows, 0.1, 8.0),
     level("spool: files", |s| s.spool.count, Settles::WithWindows, 0.2, 4.0),
     bytes("spool: bytes", |s| s.spool.bytes, Settles::WithWindows, 0.2, 0.5),
@@ -161,7 +167,7 @@ pub(super) fn judge(samples: &[Sample], rhythm: &Rhythm) -> Table {
             figure(&series.measure, &within)
         };
         let (second, last) = (quarter(1), quarter(3));
-        let bound = second * (1.0 + series.share) + series.more;
+        let bound = (second * (1.0 + series.share) + series.more).min(series.most);
         let settled = series.settles.after(rhythm);
         let verdict = match () {
             () if settled > length / 4 => Verdict::TooShort(settled * 4),
@@ -246,10 +252,15 @@ mod tests {
 
     #[test]
     fn threads_of_a_burst_that_stay_are_told() {
-        for (at_the_end, expected) in [(15.0, Verdict::Flat), (67.0, Verdict::Grows)] {
-            let samples =
-                hour(|hours| Sample { threads: if hours < 0.5 { 6.0 } else { at_the_end }, ..Sample::default() });
-            assert_eq!(verdict(&samples, HOUR, "threads"), expected, "{at_the_end}");
+        let cases = [
+            (6.0, 18.0, Verdict::Flat),
+            (6.0, 19.0, Verdict::Grows),
+            (67.0, 67.0, Verdict::Grows),
+            (40.0, 32.0, Verdict::Flat),
+        ];
+        for (first, last, expected) in cases {
+            let samples = hour(|hours| Sample { threads: if hours < 0.5 { first } else { last }, ..Sample::default() });
+            assert_eq!(verdict(&samples, HOUR, "threads"), expected, "{first}, then {last}");
         }
     }
 

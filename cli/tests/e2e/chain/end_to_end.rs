@@ -331,7 +331,7 @@ fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     check_goes_on(lake, &mut publisher, 1001);
     check_press_goes_on(lake, &mut opcua, 1001);
     let _boiler = boiler(port, &folder.path().join("served-again"));
-    check_boiler_goes_on(lake, killed_at);
+    check_boiler_goes_on(lake, wall_micros());
     let killed_at = wall_micros();
     opcua.kill();
     check_bad_soon(lake, "press-3", 2, killed_at);

@@ -131,7 +131,7 @@ impl Site {
 
     /// The same, for who asks again: 0 while there is no lake, or none can be reached.
     pub(crate) fn number_yet(&self, sql: &str) -> i64 {
-        self.answer(sql).ok().and_then(|rows| rows.concat().parse().ok()).unwrap_or(0)
+        number_in(&self.answer(sql)).unwrap_or(0)
     }
 
     /// Exit code and last line.
@@ -143,13 +143,13 @@ impl Site {
 
     /// Waits until a query answers at least so much.
     pub(crate) fn until(&self, sql: &str, least: i64, within: Duration) {
-        let mut last = 0;
+        let mut last = Ok(Vec::new());
         until(within, || {
-            last = self.number_yet(sql);
-            last >= least
+            last = self.answer(sql);
+            number_in(&last).is_some_and(|number| number >= least)
         })
         .unwrap_or_else(|()| {
-            panic!("{sql} answers {last} instead of {least} after {within:?}; {}", self.log());
+            panic!("{sql} answers {last:?} instead of {least} after {within:?}; {}", self.log());
         });
     }
 }
@@ -238,6 +238,11 @@ impl Drop for Running {
             );
         }
     }
+}
+
+/// The one number of an answer.
+fn number_in(answer: &Result<Vec<String>, String>) -> Option<i64> {
+    answer.as_ref().ok()?.concat().parse().ok()
 }
 
 /// All files below a folder; none if it is not there.
