@@ -101,6 +101,18 @@ pub enum ImportError {
         /// The columns that it has.
         columns: String,
     },
+    /// A header in another encoding.
+    #[error(
+        "the name of column {column} in the header of {} is not UTF-8: convert the file, such as by \
+         `iconv -f LATIN1 -t UTF-8`",
+        file.display()
+    )]
+    Encoding {
+        /// The file.
+        file: PathBuf,
+        /// Which of its columns, the first is 1.
+        column: usize,
+    },
     /// Nothing but the time and the device.
     #[error("{} has no column beside the time's and the device's", file.display())]
     NoTags {

@@ -91,7 +91,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let config = Config::load(&place)?;
     let store = Store::of(&config)?;
     let history = folder.import_history(&config, &store, scenario).await?;
-    eprintln!("Imported {history} readings of a feeder's last four weeks.");
+    eprintln!("Imported {history} readings of a feeder's last four weeks that were not there yet.");
     let started = now()?;
     let before = Outcome::read(&store).await?;
     let service = Service::open(config, &[Role::Edge, Role::Compactor, Role::Jobs]).await?;

@@ -13,7 +13,8 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     for source in &config.sources {
         let declared = source.connector.declared().len();
         let (name, rules) = (&source.name, source.rules.len());
-        writeln!(told, "connector {name:?}: {rules} tag rules, {declared} series known beforehand")?;
+        let others = if declared < rules { ", the others once they are heard" } else { "" };
+        writeln!(told, "connector {name:?}: {rules} tag rules, {declared} series known beforehand{others}")?;
     }
     for shared in shared_series(&config.sources) {
         writeln!(told, "warning: {shared}")?;

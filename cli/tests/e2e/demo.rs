@@ -132,8 +132,12 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
     assert_eq!(again.number("select count(*) from alerts"), 0, "{out}");
     assert_eq!(again.verify().0, 0, "{}", again.verify().1);
     // An earlier run's warnings are not this one's, although its alerts are resolved only now.
-    let (_, out, _) = Demo::start_in(recorded, "healthy", "15s").ended();
+    let (other, out, started) = Demo::start_in(perturbed, "healthy", "15s").ended();
     assert!(out.contains("No failure warning."), "{out}");
+    // Of the other past only the last days are another.
+    let past = format!("readings where device = 'feeder-287' and cast(event_time as bigint) < {started}");
+    let distinct = format!("select count(*) from (select distinct event_time, value from {past})");
+    assert_eq!(other.number(&format!("select count(*) from {past}")), other.number(&distinct), "imported twice");
 }
 
 #[test]

@@ -232,8 +232,12 @@ fn bad_input_is_named() {
     let semicolons = site.folder.path().join("semicolons.csv");
     fs::write(&semicolons, "when;a\nx;1\n").unwrap();
     let semicolons = semicolons.to_str().unwrap();
+    let latin = site.folder.path().join("latin1.csv");
+    fs::write(&latin, b"when,Temp \xb0C\n2025-01-01T00:00:00Z,1\n").unwrap();
+    let latin = latin.to_str().unwrap();
     let cases: &[(&[&str], i32, &str)] = &[
         (&["query", "select 1"], 1, "there is no lake at"),
+        (&["import", latin, "--device", "d", "--time", "when"], 1, "the name of column 2 in the header of"),
         (&["import", csv, "--device", "d", "--time", "when"], 1, "none of the 2 rows of"),
         (&["import", csv, "--device", "d", "--time", "at"], 1, "has no column \"at\"; it has: when, a"),
         (&["import", semicolons, "--device", "d", "--time", "when"], 1, "--separator \";\" reads it as more than one"),

@@ -93,7 +93,11 @@ fn listed(names: &[String]) -> String {
 }
 
 fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError> {
-    let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+    let names = header.iter().enumerate().map(|(at, name)| match std::str::from_utf8(name) {
+        Ok(name) => Ok(name.trim().to_owned()),
+        Err(_) => Err(ImportError::Encoding { file: spec.file.clone(), column: at + 1 }),
+    });
+    let names = names.collect::<Result<Vec<String>, _>>()?;
     let find = |column: &str| {
         names.iter().position(|name| name == column).ok_or_else(|| ImportError::Column {
             column: column.to_owned(),

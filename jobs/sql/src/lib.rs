@@ -94,7 +94,7 @@ fn query(table: &mut Table<'_>, into: Option<Into>) -> Option<String> {
             return None;
         }
     };
-    match check(&query, into) {
+    match check(&query, into, !table.has("schedule")) {
         Ok(()) => Some(query),
         Err(why) => {
             table.problem(key, why);
@@ -104,8 +104,8 @@ fn query(table: &mut Table<'_>, into: Option<Into>) -> Option<String> {
 }
 
 /// One statement that can be parsed and planned over the lake's tables, and gives the columns that are needed.
-fn check(query: &str, into: Option<Into>) -> Result<(), String> {
-    let query = Parameters::example().fill(query)?;
+fn check(query: &str, into: Option<Into>, has_window: bool) -> Result<(), String> {
+    let query = Parameters::example(has_window).fill(query)?;
     let statements = DFParser::parse_sql(&query).map_err(|error| error.to_string())?;
     if statements.len() != 1 {
         return Err(format!("{} statements, one SELECT is expected", statements.len()));

@@ -22,10 +22,11 @@ impl Parameters {
         }
     }
 
-    /// For checking a query before it has run.
-    pub(crate) fn example() -> Self {
+    /// For checking a query before it has run, over a window or by the clock.
+    pub(crate) fn example(has_window: bool) -> Self {
         let at = timestamp(Timestamp::from_nanos(0));
-        Self { window_start: Some(at.clone()), window_end: Some(at.clone()), site: Some(text("site")), now: at }
+        let window = has_window.then(|| at.clone());
+        Self { window_start: window.clone(), window_end: window, site: Some(text("site")), now: at }
     }
 
     /// The query with its parameters filled in.
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn parameters_are_literals_that_nothing_escapes_from() {
-        let parameters = Parameters { site: Some(text("o'{now}")), window_end: None, ..Parameters::example() };
+        let parameters = Parameters { site: Some(text("o'{now}")), window_end: None, ..Parameters::example(true) };
         let filled = parameters.fill("SELECT {site}, {now}, '{other}' WHERE t < {window_start}");
         let at = "TIMESTAMP '1970-01-01T00:00:00.000000Z'";
         assert_eq!(filled, Ok(format!("SELECT 'o''{{now}}', {at}, '{{other}}' WHERE t < {at}")));

@@ -103,6 +103,10 @@ fn a_query_is_planned_when_it_is_configured() {
             "query = \"SELECT 1\"\ninto = \"score\"",
             Some("job.into: \"score\" is none of \"scores\", \"predictions\"; did you mean \"scores\"?"),
         ),
+        (
+            &format!("{fits}\nschedule = \"0 6 * * *\""),
+            Some("job.query: the query asks for {window_end}, and only on = \"window_closed\" gives a run a window"),
+        ),
         ("query = \"SELECT 1\"", Some("into is missing")),
         ("into = \"scores\"", Some("query is missing")),
         ("query_file = \"nowhere.sql\"\ninto = \"scores\"", Some("cannot read nowhere.sql")),

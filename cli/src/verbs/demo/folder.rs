@@ -13,6 +13,7 @@ use forebay_schemas::DeviceId;
 use forebay_simulated::{FEEDER, LOAD, Plant, Scenario, configuration, demand_history};
 use jiff::tz::TimeZone;
 
+use super::outcome;
 use crate::{
     clock::{now, rfc3339},
     config::Config,
@@ -65,16 +66,23 @@ impl Folder {
         self.path.join(CONFIG_FILE)
     }
 
-    /// Imports the feeder's past, as `forebay import` would; a past that is there already is not imported again.
+    /// Imports the feeder's past, as `forebay import` would, but what an earlier demo has brought.
     pub(super) async fn import_history(
         &self,
         config: &Config,
         store: &Store,
         scenario: Scenario,
     ) -> anyhow::Result<u64> {
+        let lake = store.writer().await?;
+        let there = outcome::numbers(store, FEEDER, LOAD).await?;
+        let mut history = demand_history(scenario, now()?)?;
+        history.retain(|(time, load)| !there.contains(&(time.micros(), load.to_bits())));
+        if history.is_empty() {
+            return Ok(0);
+        }
         let file = self.path.join("feeder-history.csv");
         let mut text = format!("time,{LOAD}\n");
-        for (time, load) in demand_history(scenario, now()?)? {
+        for (time, load) in history {
             writeln!(text, "{},{load}", rfc3339(time))?;
         }
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -88,7 +96,6 @@ impl Folder {
             tags: None,
             file,
         };
-        let lake = store.writer().await?;
         Ok(import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?.committed)
     }
 }

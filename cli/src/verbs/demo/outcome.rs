@@ -1,10 +1,10 @@
 //! What the lake holds after the demo, asked for as anyone would.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use arrow::{
     array::{AsArray as _, RecordBatch},
-    datatypes::Int64Type,
+    datatypes::{Float64Type, Int64Type},
     util::pretty::pretty_format_batches,
 };
 use datafusion::prelude::SessionContext;
@@ -23,6 +23,23 @@ const DEVICES: &str = "select device, tag, count(*) as readings, round(avg(value
     round(max(value), 2) as highest from readings group by device, tag order by device, tag";
 const FORECAST: &str = "select device, target_time, round(value, 2) as forecast, round(lo, 2) as lo, round(hi, 2) as hi \
     from predictions where issued_at = (select max(issued_at) from predictions) order by target_time limit 4";
+
+/// The good numbers of a tag that are in the lake: µs since 1970, and the value's bits.
+pub(super) async fn numbers(store: &Store, device: &str, tag: &str) -> anyhow::Result<HashSet<(i64, u64)>> {
+    let reader = store.reader().await?;
+    let session = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
+    let sql = format!(
+        "select cast(event_time as bigint), value from readings \
+         where device = '{device}' and tag = '{tag}' and value is not null"
+    );
+    let mut numbers = HashSet::new();
+    for batch in session.sql(&sql).await?.collect().await? {
+        let times = batch.column(0).as_primitive::<Int64Type>().values().iter();
+        let values = batch.column(1).as_primitive::<Float64Type>().values().iter();
+        numbers.extend(times.zip(values).map(|(at, value)| (*at, value.to_bits())));
+    }
+    Ok(numbers)
+}
 
 impl Outcome {
     pub(super) async fn read(store: &Store) -> anyhow::Result<Self> {
