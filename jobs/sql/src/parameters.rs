@@ -22,11 +22,12 @@ impl Parameters {
         }
     }
 
-    /// For checking a query before it has run, over a window or by the clock.
+    /// For checking a query before it has run, over a window of a site or by the clock.
     pub(crate) fn example(has_window: bool) -> Self {
         let at = timestamp(Timestamp::from_nanos(0));
         let window = has_window.then(|| at.clone());
-        Self { window_start: window.clone(), window_end: window, site: Some(text("site")), now: at }
+        let site = has_window.then(|| text("site"));
+        Self { window_start: window.clone(), window_end: window, site, now: at }
     }
 
     /// The query with its parameters filled in.

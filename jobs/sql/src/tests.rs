@@ -107,6 +107,10 @@ fn a_query_is_planned_when_it_is_configured() {
             &format!("{fits}\nschedule = \"0 6 * * *\""),
             Some("job.query: the query asks for {window_end}, and only on = \"window_closed\" gives a run a window"),
         ),
+        (
+            &format!("{}\nschedule = \"0 6 * * *\"", fits.replace("{window_end}", "{now}")),
+            Some("job.query: the query asks for {site}, and only on = \"window_closed\" gives a run a window"),
+        ),
         ("query = \"SELECT 1\"", Some("into is missing")),
         ("into = \"scores\"", Some("query is missing")),
         ("query_file = \"nowhere.sql\"\ninto = \"scores\"", Some("cannot read nowhere.sql")),

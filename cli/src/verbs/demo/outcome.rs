@@ -24,16 +24,19 @@ const DEVICES: &str = "select device, tag, count(*) as readings, round(avg(value
 const FORECAST: &str = "select device, target_time, round(value, 2) as forecast, round(lo, 2) as lo, round(hi, 2) as hi \
     from predictions where issued_at = (select max(issued_at) from predictions) order by target_time limit 4";
 
-/// The good numbers of a tag that are in the lake: µs since 1970, and the value's bits.
-pub(super) async fn numbers(store: &Store, device: &str, tag: &str) -> anyhow::Result<HashSet<(i64, u64)>> {
+async fn session(store: &Store) -> anyhow::Result<SessionContext> {
     let reader = store.reader().await?;
-    let session = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
+    Ok(forebay_lake::session(&reader.tables, &reader.decrypter).await?)
+}
+
+/// The numbers of a tag that are in the lake: µs since 1970, and the value's bits.
+pub(super) async fn numbers(store: &Store, device: &str, tag: &str) -> anyhow::Result<HashSet<(i64, u64)>> {
     let sql = format!(
         "select cast(event_time as bigint), value from readings \
          where device = '{device}' and tag = '{tag}' and value is not null"
     );
     let mut numbers = HashSet::new();
-    for batch in session.sql(&sql).await?.collect().await? {
+    for batch in session(store).await?.sql(&sql).await?.collect().await? {
         let times = batch.column(0).as_primitive::<Int64Type>().values().iter();
         let values = batch.column(1).as_primitive::<Float64Type>().values().iter();
         numbers.extend(times.zip(values).map(|(at, value)| (*at, value.to_bits())));
@@ -43,8 +46,7 @@ pub(super) async fn numbers(store: &Store, device: &str, tag: &str) -> anyhow::R
 
 impl Outcome {
     pub(super) async fn read(store: &Store) -> anyhow::Result<Self> {
-        let reader = store.reader().await?;
-        let session = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
+        let session = session(store).await?;
         Ok(Self {
             readings: count(&session, "readings").await?,
             predictions: count(&session, "predictions").await?,
