@@ -90,17 +90,30 @@ impl Site {
 
     /// The same with more in its environment.
     pub(crate) fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
+        let mut command = self.command(&["run"]);
+        command.args(args).envs(environment.iter().copied());
+        self.started(command)
+    }
+
+    /// Starts `forebay run` under a clock that is set otherwise, such as "+1d" or "@2020-01-01 00:00:00" (faketime(1)).
+    pub(crate) fn run_at(&self, clock: &str, args: &[&str]) -> Running {
+        // It replaces itself by what it runs: signals reach the gateway.
+        let mut command = Command::new("faketime");
+        let real = self.command(&["run"]);
+        command.args(["-f", clock]).arg(real.get_program()).args(real.get_args()).args(args);
+        command.env("NO_COLOR", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.started(command)
+    }
+
+    fn started(&self, mut command: Command) -> Running {
         let log = self.path("run.log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = self.command(&["run"]);
         let child = command
-            .args(args)
             .stderr(file)
             .stdout(Stdio::null())
             .env("FOREBAY_LOG", "warn,forebay=info,forebay_compactor=debug")
-            .envs(environment.iter().copied())
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Running { child: Some(child), log }
     }
 
