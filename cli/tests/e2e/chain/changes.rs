@@ -148,6 +148,9 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
     story.plant.edge.until(distinct, i64::try_from(story.last).unwrap(), PATIENCE);
     alive.into_iter().for_each(Running::stop);
     compactor.stop();
+    for copy in &copies {
+        assert!(copy.log().contains("2020-01-01T"), "the copies' clocks are not set: is faketime installed?");
+    }
 
     let acknowledged = acknowledged(&fs::read_to_string(story.plant.edge.path("acknowledged")).unwrap());
     assert_eq!(acknowledged, (1..=story.last).collect(), "every number was taken by the broker");

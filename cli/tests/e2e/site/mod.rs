@@ -24,6 +24,8 @@ pub(crate) use python::{S3_USER, asked_of_bucket, python};
 
 /// By which signal a failpoint ends a process.
 pub(crate) const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
+/// Debian's libfaketime; `$LIB` is ld.so(8)'s.
+const FAKETIME: &str = "/usr/$LIB/faketime/libfaketime.so.1";
 /// How often a test looks again.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -97,12 +99,9 @@ impl Site {
 
     /// Starts `forebay run` under a clock that is set otherwise, such as "+1d" or "@2020-01-01 00:00:00" (faketime(1)).
     pub(crate) fn run_at(&self, clock: &str, args: &[&str]) -> Running {
-        // It replaces itself by what it runs: signals reach the gateway.
-        let mut command = Command::new("faketime");
-        let real = self.command(&["run"]);
-        command.args(["-f", clock]).arg(real.get_program()).args(real.get_args()).args(args);
-        command.env("NO_COLOR", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        self.started(command)
+        // The library and not the program, which stays between a test's signals and the gateway.
+        let faked = [("LD_PRELOAD", FAKETIME), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        self.run_with(args, &faked)
     }
 
     fn started(&self, mut command: Command) -> Running {
