@@ -346,8 +346,9 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
 
 /// A reading as a batch of its own, to be quarantined.
 fn alone(batch: &ReadingBatch, seq: u64, reading: &Reading, why: &str) -> Quarantined {
-    let ReadingBatch { lane, epoch, .. } = batch;
-    let one = ReadingBatch { lane: lane.clone(), epoch: *epoch, first_seq: Seq(seq), readings: vec![reading.clone()] };
+    let ReadingBatch { lane, epoch, nonce, .. } = batch;
+    let readings = vec![reading.clone()];
+    let one = ReadingBatch { lane: lane.clone(), epoch: *epoch, nonce: *nonce, first_seq: Seq(seq), readings };
     let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
     Quarantined {
         key: format!("reading {lane}/{seq}"),

@@ -377,6 +377,7 @@ fn slice(batch: &ReadingBatch, seqs: RangeInclusive<u64>) -> Option<ReadingBatch
     (!readings.is_empty()).then(|| ReadingBatch {
         lane: batch.lane.clone(),
         epoch: batch.epoch,
+        nonce: batch.nonce,
         first_seq: Seq(first),
         readings,
     })

@@ -18,7 +18,8 @@ use forebay_lake::{
     session, verify,
 };
 use forebay_schemas::{
-    Clock, DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    Clock, DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, Value,
     table::{GAPS, QUARANTINE, READINGS},
     wire::{DecodeError, ReadingBatch},
 };
@@ -176,6 +177,7 @@ fn batch(epoch: u64, first: u64, last: u64) -> Entry {
     Entry::Batch(ReadingBatch {
         lane: lane(),
         epoch: Epoch(epoch),
+        nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first),
         readings: readings(first, last),
     })

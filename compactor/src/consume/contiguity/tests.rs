@@ -1,4 +1,4 @@
-use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName, Value};
+use forebay_schemas::{DeviceId, EpochNonce, Series, SiteId, Status, TagName, Value};
 use forebay_stream::{Damage, LastSeq, Record};
 use proptest::prelude::*;
 
@@ -36,6 +36,7 @@ fn batch(epoch: u64, first: u64, last: u64) -> Entry {
     Entry::Batch(ReadingBatch {
         lane: lane(),
         epoch: Epoch(epoch),
+        nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first),
         readings: (first..=last).map(reading).collect(),
     })
@@ -301,8 +302,13 @@ fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
 #[test]
 fn numbers_at_the_end_of_all_numbers_stop_nothing() {
     for mut p in [Partition::spool(), Partition::kafka()] {
-        let one =
-            || ReadingBatch { lane: lane(), epoch: Epoch(7), first_seq: Seq(u64::MAX), readings: vec![reading(1)] };
+        let one = || ReadingBatch {
+            lane: lane(),
+            epoch: Epoch(7),
+            nonce: EpochNonce::UNKNOWN,
+            first_seq: Seq(u64::MAX),
+            readings: vec![reading(1)],
+        };
         p.take(0, Entry::Batch(one())).take(1, end(7, u64::MAX)).take(2, dropped(7, 1, u64::MAX - 1));
         p.take(3, Entry::Batch(ReadingBatch { first_seq: Seq(SEQ_UNKNOWN - 1), ..one() }));
         p.take(4, batch(u64::MAX, 1, 2)).take(5, batch(7, 1, 2)).take(6, batch(u64::MAX, 3, 3)).take(7, end(7, 3));
