@@ -12,6 +12,7 @@ mod header;
 mod key;
 mod limits;
 mod mark;
+mod medium;
 mod reader;
 mod receipts;
 mod record;
@@ -38,10 +39,10 @@ use tokio::{
 use tracing::info;
 
 use self::{
-    dir::{Dir, Medium, OsMedium},
-    header::SpoolId,
+    dir::Dir,
     key::random,
-    segment::View,
+    medium::{Medium, OsMedium},
+    segment::{SealedFile, View},
     store::{Parts, Store},
     writer::{Control, WAITING_MAX, run},
 };
@@ -90,8 +91,8 @@ pub struct Opened {
 /// An open spool. Dropping it stops its writer as a crash would; close it through a writer instead.
 pub struct Spool {
     opened: Opened,
-    id: SpoolId,
     key: SpoolKey,
+    medium: Arc<dyn Medium>,
     writer: SpoolWriter,
     view: watch::Receiver<View>,
     _tasks: JoinSet<()>,
@@ -104,11 +105,12 @@ impl Spool {
     /// `Fatal`: held by another process, sealed with another key, or of a later release; nothing is changed then. `Retry`: the
     /// file system refused.
     pub async fn open(options: Options) -> Result<Self, StreamError> {
-        Self::open_on(options, Box::new(OsMedium)).await
+        Self::open_on(options, Arc::new(OsMedium)).await
     }
 
-    async fn open_on(options: Options, medium: Box<dyn Medium>) -> Result<Self, StreamError> {
+    async fn open_on(options: Options, medium: Arc<dyn Medium>) -> Result<Self, StreamError> {
         let key = options.key.clone();
+        let reading = medium.clone();
         let opening = spawn_blocking(move || open(options, medium));
         let (store, opened) = opening.await.map_err(|_| StreamError::Closed)??;
         let view = store.view();
@@ -117,7 +119,7 @@ impl Spool {
         let mut tasks = JoinSet::new();
         tasks.spawn(run(store, appended, controlled));
         let writer = SpoolWriter { appends, control };
-        Ok(Self { id: opened.spool, opened, key, writer, view, _tasks: tasks })
+        Ok(Self { opened, key, medium: reading, writer, view, _tasks: tasks })
     }
 
     /// What the opening found and began.
@@ -130,11 +132,6 @@ impl Spool {
         self.writer.clone()
     }
 
-    /// The offset that the next record will get.
-    pub(crate) fn end(&self) -> Offset {
-        self.view.borrow().end()
-    }
-
     /// How many records are in it that have not been forgotten.
     pub fn waiting(&self) -> u64 {
         let view = self.view.borrow();
@@ -143,7 +140,8 @@ impl Spool {
 
     /// A reader from an offset on; from the oldest record if that is forgotten.
     pub fn reader(&self, from: Offset) -> SpoolReader {
-        SpoolReader::new(self.view.clone(), self.writer.control.clone(), self.id, self.key.clone(), from)
+        let file = SealedFile { spool: self.opened.spool, key: self.key.clone(), medium: self.medium.clone() };
+        SpoolReader::new(self.view.clone(), self.writer.control.clone(), file, from)
     }
 }
 
@@ -153,7 +151,7 @@ impl fmt::Debug for Spool {
     }
 }
 
-fn open(options: Options, medium: Box<dyn Medium>) -> Result<(Store, Opened), StreamError> {
+fn open(options: Options, medium: Arc<dyn Medium>) -> Result<(Store, Opened), StreamError> {
     let Options { path, lane, key, limits, now, random } = options;
     let dir = Dir::open(&path, medium)?;
     let recovered = recover::recover(&dir, &key, &*random)?;

@@ -50,7 +50,8 @@ pub trait LogSource: Send + Sync {
     /// Which of its partitions.
     fn partition(&self) -> u32;
 
-    /// A reader from an offset on. An offset past the end starts at the oldest record, and the marks deduplicate (E5). Where
+    /// A reader from an offset on. An offset past the end starts at the oldest record, and the marks deduplicate (E5); a spool
+    /// always starts there. Where
     /// the stream has deleted what was there, the reader first gets one damaged place over those offsets; whoever reads
     /// again from the start gets it for what it had taken before, too.
     ///
@@ -111,9 +112,10 @@ impl LogSource for SpoolSource {
         self.lane.lane.0
     }
 
-    async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
-        let from = if from > self.spool.end() { Offset::default() } else { from };
-        Ok(Box::new(LaneReader { reader: self.spool.reader(from), lane: self.lane.clone() }))
+    /// From its oldest record, wherever the caller has been: an offset may be of another life of this spool, of an image that was
+    /// restored or of a copy that writes into the same lake. What was taken before is short, and the marks deduplicate it.
+    async fn open(&self, _from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
+        Ok(Box::new(LaneReader { reader: self.spool.reader(Offset::default()), lane: self.lane.clone() }))
     }
 }
 

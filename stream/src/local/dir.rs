@@ -7,7 +7,6 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,32 +14,12 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
+use super::medium::Medium;
 use crate::StreamError;
 
 const RESERVE_BYTES: usize = 64 * 1024;
 const RESERVE_NAME: &str = "reserve";
 const TEMPORARY: &str = "tmp";
-
-/// Writing and syncing: the boundary at which disks fail, and at which tests let them.
-pub(super) trait Medium: Send + Sync {
-    /// Writes all bytes at `at`.
-    fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()>;
-    /// Makes them durable.
-    fn sync(&self, file: &File) -> io::Result<()>;
-}
-
-/// The operating system's files.
-pub(super) struct OsMedium;
-
-impl Medium for OsMedium {
-    fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-        file.write_all_at(bytes, at)
-    }
-
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_data()
-    }
-}
 
 /// Whether a write may use up the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,19 +40,21 @@ pub(super) struct Found {
 pub(super) struct Dir {
     path: PathBuf,
     handle: File,
-    pub(super) medium: Box<dyn Medium>,
+    pub(super) medium: Arc<dyn Medium>,
     /// Held for as long as the directory is used; the system lets go of it with the process.
     _lock: File,
 }
 
 impl Dir {
     /// Creates the directory if need be, and locks it.
-    pub(super) fn open(path: &Path, medium: Box<dyn Medium>) -> Result<Self, StreamError> {
+    pub(super) fn open(path: &Path, medium: Arc<dyn Medium>) -> Result<Self, StreamError> {
         fs::create_dir_all(path).map_err(StreamError::io("create", path))?;
         let lock = lock(path)?;
         let handle = File::open(path).map_err(StreamError::io("open", path))?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(StreamError::io("sync", parent))?;
+            File::open(parent)
+                .and_then(|parent| medium.sync_folder(&parent))
+                .map_err(StreamError::io("sync", parent))?;
         }
         Ok(Self { path: path.to_owned(), handle, medium, _lock: lock })
     }
@@ -160,7 +141,7 @@ impl Dir {
     }
 
     fn sync(&self) -> Result<(), StreamError> {
-        self.handle.sync_all().map_err(StreamError::io("sync", &*self.path))
+        self.medium.sync_folder(&self.handle).map_err(StreamError::io("sync", &*self.path))
     }
 }
 

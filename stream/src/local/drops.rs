@@ -1,12 +1,16 @@
 //! What stands in the place of a segment that is given up for room.
 
-use super::{key::SpoolKey, mark::Mark, scan::Step, segment::Segment};
+use super::{
+    mark::Mark,
+    scan::Step,
+    segment::{SealedFile, Segment},
+};
 use crate::{Entry, Record, StreamError};
 
 /// The mark's kept records with those of `segment` after them: its readings as ranges, everything else as it is.
-pub(super) fn stand_in(segment: &Segment, mark: &Mark, key: &SpoolKey) -> Result<Vec<Record>, StreamError> {
+pub(super) fn stand_in(segment: &Segment, mark: &Mark, sealed: &SealedFile) -> Result<Vec<Record>, StreamError> {
     let mut kept = mark.kept.clone();
-    let mut scan = match segment.scan(&mark.spool, key)? {
+    let mut scan = match segment.scan(sealed)? {
         Ok(scan) => scan,
         Err(unreadable) => {
             kept.push(unreadable);

@@ -9,10 +9,8 @@ use tokio::{
 };
 
 use super::{
-    header::SpoolId,
-    key::SpoolKey,
     scan::{Scan, Step},
-    segment::{Segment, View},
+    segment::{SealedFile, Segment, View},
     writer::{Control, ask},
 };
 use crate::{Damage, Entry, LogReader, Offset, Record, StreamError};
@@ -25,8 +23,7 @@ const AHEAD_BYTES_MAX: u64 = 1 << 20;
 pub struct SpoolReader {
     view: watch::Receiver<View>,
     control: mpsc::Sender<Control>,
-    spool: SpoolId,
-    key: SpoolKey,
+    sealed: SealedFile,
     /// Where to read on when `ready` is used up.
     at: Offset,
     ready: VecDeque<Record>,
@@ -45,11 +42,10 @@ impl SpoolReader {
     pub(super) fn new(
         view: watch::Receiver<View>,
         control: mpsc::Sender<Control>,
-        spool: SpoolId,
-        key: SpoolKey,
+        sealed: SealedFile,
         from: Offset,
     ) -> Self {
-        Self { view, control, spool, key, at: from, ready: VecDeque::new(), open: None }
+        Self { view, control, sealed, at: from, ready: VecDeque::new(), open: None }
     }
 
     /// Reads ahead; leaves nothing ready at the end.
@@ -66,6 +62,12 @@ impl SpoolReader {
                 same.filter(|segment| segment.first == scan.header.first && scan.offset() == self.at.0)
             {
                 return self.read(generation, ScanFrom::Grown(scan, segment.clone())).await;
+            }
+            let active = &view.active;
+            if active.generation == generation && active.first == scan.header.first && scan.offset() == active.next {
+                // All of it is read: what is appended next is read from here on, and nothing before it again.
+                self.open = Some((generation, scan));
+                return Ok(());
             }
         }
         if let Some(kept) = view.kept.iter().find(|kept| kept.next > self.at) {
@@ -88,8 +90,8 @@ impl SpoolReader {
     }
 
     async fn read(&mut self, generation: u64, from: ScanFrom) -> Result<(), StreamError> {
-        let (spool, key, at) = (self.spool, self.key.clone(), self.at);
-        let ahead = spawn_blocking(move || from.read(&spool, &key, at)).await.map_err(|_| StreamError::Closed)??;
+        let (sealed, at) = (self.sealed.clone(), self.at);
+        let ahead = spawn_blocking(move || from.read(&sealed, at)).await.map_err(|_| StreamError::Closed)??;
         self.open = ahead.scan.map(|scan| (generation, scan));
         ahead.records.into_iter().for_each(|record| self.push(record));
         match ahead.failed {
@@ -106,7 +108,7 @@ enum ScanFrom {
 }
 
 impl ScanFrom {
-    fn read(self, spool: &SpoolId, key: &SpoolKey, at: Offset) -> Result<Ahead, StreamError> {
+    fn read(self, sealed: &SealedFile, at: Offset) -> Result<Ahead, StreamError> {
         let mut ahead = Ahead { scan: None, records: VecDeque::new(), failed: None };
         let mut scan = match self {
             Self::Open(scan) => scan,
@@ -114,7 +116,7 @@ impl ScanFrom {
                 (scan.extent.bytes, scan.extent.next) = (segment.bytes, Some(segment.next));
                 scan
             }
-            Self::Closed(segment) => match segment.scan(spool, key)? {
+            Self::Closed(segment) => match segment.scan(sealed)? {
                 Ok(scan) => scan,
                 Err(unreadable) => {
                     ahead.records.push_back(Record { offset: at, ..unreadable });

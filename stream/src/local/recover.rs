@@ -57,7 +57,7 @@ struct Tail {
 pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> Result<Recovered, StreamError> {
     let found = dir.segments()?;
     let mark = Mark::read(dir, key)?;
-    let headers = found.iter().map(|segment| header(segment, key)).collect::<Result<Vec<_>, _>>()?;
+    let headers = found.iter().map(|segment| header(dir, segment, key)).collect::<Result<Vec<_>, _>>()?;
     refuse(dir, &mark, &found, &headers)?;
     dir.clean()?;
     let mark_lost = matches!(mark, FoundMark::Bad(_)) || (matches!(mark, FoundMark::None) && !found.is_empty());
@@ -94,8 +94,8 @@ pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> R
     Ok(Recovered { mark, segments, next, ends: ends.collect(), torn: stock.torn })
 }
 
-fn header(found: &Found, key: &SpoolKey) -> Result<Result<Header, BadHeader>, StreamError> {
-    let scan = Scan::open(&found.path, key, Extent { bytes: found.bytes, next: None })?;
+fn header(dir: &Dir, found: &Found, key: &SpoolKey) -> Result<Result<Header, BadHeader>, StreamError> {
+    let scan = Scan::open(&found.path, key, dir.medium.clone(), Extent { bytes: found.bytes, next: None })?;
     Ok(scan
         .map(|scan| scan.header)
         .and_then(|header| if header.first == found.first { Ok(header) } else { Err(BadHeader::Damaged) }))
@@ -189,7 +189,7 @@ impl Stock<'_> {
 
     /// Reads a segment to its end and returns its next offset.
     fn read(&mut self, dir: &Dir, found: &Found, next: Option<u64>) -> Result<u64, StreamError> {
-        let scan = Scan::open(&found.path, self.key, Extent { bytes: found.bytes, next })?;
+        let scan = Scan::open(&found.path, self.key, dir.medium.clone(), Extent { bytes: found.bytes, next })?;
         let Ok(mut scan) = belongs(scan, &self.spool, found.first) else {
             warn!(path = %found.path.display(), "a segment's header is damaged: its records are lost");
             self.tails.values_mut().for_each(|tail| tail.unknown = true);

@@ -1,9 +1,9 @@
 //! Reading one segment's records in order.
 //!
 //! Invariants: a record is yielded only if its seal holds at its own place; whatever lies between two sound records is
-//! yielded as damage. Bytes past the segment's last place are remains of failed writes and are ignored.
+//! yielded as damage, an unreadable sector too. Bytes past the segment's last place are remains of failed writes and are ignored.
 
-use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use forebay_schemas::{ErrorKind, wire::ReadingBatch};
 use tracing::warn;
@@ -11,6 +11,7 @@ use tracing::warn;
 use super::{
     header::{BadHeader, HEADER_BYTES, Header},
     key::SpoolKey,
+    medium::{Medium, read_around},
     receipts::decode_changes,
     record::{Cipher, FRAME_HEAD_BYTES, FRAME_OVERHEAD, Kind, Opened, decode_end, index_at},
 };
@@ -50,6 +51,7 @@ pub(super) enum Cut {
 pub(super) struct Scan {
     path: Arc<Path>,
     file: File,
+    medium: Arc<dyn Medium>,
     pub(super) header: Header,
     cipher: Cipher,
     pos: u64,
@@ -62,14 +64,15 @@ impl Scan {
     pub(super) fn open(
         path: &Arc<Path>,
         key: &SpoolKey,
+        medium: Arc<dyn Medium>,
         extent: Extent,
     ) -> Result<Result<Self, BadHeader>, StreamError> {
         let file = File::open(path).map_err(StreamError::io("open", &**path))?;
         let mut bytes = vec![0; HEADER_BYTES.min(usize::try_from(extent.bytes).unwrap_or(HEADER_BYTES))];
-        file.read_exact_at(&mut bytes, 0).map_err(StreamError::io("read", &**path))?;
+        read_around(&*medium, path, &file, &mut bytes, 0).map_err(StreamError::io("read", &**path))?;
         Ok(Header::decode(&bytes, key).map(|(header, file_key)| {
             let cipher = Cipher::new(file_key, &header);
-            Self { path: path.clone(), file, header, cipher, pos: HEADER_BYTES as u64, index: 0, extent }
+            Self { path: path.clone(), file, medium, header, cipher, pos: HEADER_BYTES as u64, index: 0, extent }
         }))
     }
 
@@ -176,7 +179,8 @@ impl Scan {
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<(), StreamError> {
-        self.file.read_exact_at(buffer, at).map_err(StreamError::io("read", &*self.path))
+        let read = read_around(&*self.medium, &self.path, &self.file, buffer, at);
+        read.map_err(StreamError::io("read", &*self.path))
     }
 }
 

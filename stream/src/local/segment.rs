@@ -5,9 +5,18 @@ use std::{path::Path, sync::Arc};
 use super::{
     header::{BadHeader, SpoolId},
     key::SpoolKey,
+    medium::Medium,
     scan::{Extent, Scan},
 };
 use crate::{Damage, Entry, Offset, Record, StreamError};
+
+/// How the segments of a spool are read.
+#[derive(Clone)]
+pub(super) struct SealedFile {
+    pub(super) spool: SpoolId,
+    pub(super) key: SpoolKey,
+    pub(super) medium: Arc<dyn Medium>,
+}
 
 /// A segment's synced part.
 #[derive(Debug, Clone)]
@@ -23,10 +32,10 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Its records, or the one record that says that it cannot be read.
-    pub(super) fn scan(&self, spool: &SpoolId, key: &SpoolKey) -> Result<Result<Scan, Record>, StreamError> {
+    pub(super) fn scan(&self, sealed: &SealedFile) -> Result<Result<Scan, Record>, StreamError> {
         let extent = Extent { bytes: self.bytes, next: Some(self.next) };
-        let found = Scan::open(&self.path, key, extent)?;
-        Ok(belongs(found, spool, self.first).map_err(|_| self.unreadable()))
+        let found = Scan::open(&self.path, &sealed.key, sealed.medium.clone(), extent)?;
+        Ok(belongs(found, &sealed.spool, self.first).map_err(|_| self.unreadable()))
     }
 
     /// The record that stands for all of it.

@@ -25,7 +25,7 @@ use super::{
     receipts::{apply, encode_changes},
     record::{Cipher, FRAME_OVERHEAD, Kind, encode_end},
     recover::Recovered,
-    segment::{Segment, View},
+    segment::{SealedFile, Segment, View},
 };
 use crate::{LastSeq, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError};
 
@@ -321,7 +321,8 @@ impl Store {
         let Some(oldest) = self.closed.first().filter(|_| self.parts.limits.on_full == OnFull::DropOldest) else {
             return Ok(false);
         };
-        let kept = stand_in(oldest, &self.mark, &self.parts.key)?;
+        let (spool, medium) = (self.mark.spool, self.parts.dir.medium.clone());
+        let kept = stand_in(oldest, &self.mark, &SealedFile { spool, key: self.parts.key.clone(), medium })?;
         warn!(segment = oldest.first, bytes = oldest.bytes, "the spool is full, dropped its oldest segment");
         let old = std::mem::replace(&mut self.mark.kept, kept);
         if let Err(error) = self.write_mark(Reserve::Use) {

@@ -13,7 +13,7 @@ use forebay_schemas::{Epoch, EpochNonce, GatewayId, Lane, LaneId, Seq, Timestamp
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 
-use super::{Limits, OnFull, Options, Spool, SpoolKey, dir::Medium};
+use super::{Limits, OnFull, Options, Spool, SpoolKey, medium::Medium};
 use crate::{
     Entry, LastSeq, LogReader, LogSource, LogWriter, Offset, Record, SpoolSource, StreamError,
     conformance::{self, SourceSubject, Subject, drain, readings},
@@ -46,7 +46,7 @@ async fn open(path: &Path) -> Spool {
     Spool::open(options(path, roomy())).await.unwrap()
 }
 
-async fn open_on(path: &Path, limits: Limits, medium: Box<dyn Medium>) -> Spool {
+async fn open_on(path: &Path, limits: Limits, medium: Arc<dyn Medium>) -> Spool {
     Spool::open_on(options(path, limits), medium).await.unwrap()
 }
 
@@ -114,6 +114,10 @@ impl SourceSubject for Partition {
     async fn source(&mut self) -> Result<Arc<dyn LogSource>, StreamError> {
         let spool = self.0.spool.take().ok_or(StreamError::Closed)?;
         Ok(Arc::new(SpoolSource::new(Arc::new(spool), lane())))
+    }
+
+    fn believes_offsets(&self) -> bool {
+        false
     }
 }
 

@@ -24,6 +24,10 @@ struct Through {
 
 #[async_trait]
 impl SourceSubject for Through {
+    fn believes_offsets(&self) -> bool {
+        true
+    }
+
     async fn open(&mut self) -> Result<Box<dyn LogWriter>, StreamError> {
         if let Some((spool, publishing)) = self.open.take() {
             publishing.stop().await?;

@@ -3,16 +3,19 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::unix::fs::MetadataExt,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
 };
 
+use rustix::io::Errno;
+
 use super::*;
-use crate::{OpenReceipt, ReceiptChanges, local::dir::OsMedium};
+use crate::{OpenReceipt, ReceiptChanges, local::medium::OsMedium};
 
 #[derive(Default)]
 struct Faults {
@@ -21,6 +24,11 @@ struct Faults {
     /// Syncs to come that fail.
     bad_syncs: AtomicUsize,
     syncs: AtomicUsize,
+    /// Syncs of the directory to come that fail.
+    bad_folder_syncs: AtomicUsize,
+    /// Inodes, and where their bytes cannot be read.
+    bad_sectors: Mutex<Vec<(u64, Range<u64>)>>,
+    bytes_read: AtomicU64,
     /// Kept open, so that no other file gets their inode numbers.
     failed: Mutex<Vec<File>>,
     gate: Mutex<Option<mpsc::Receiver<()>>>,
@@ -46,6 +54,24 @@ impl Faulty {
 }
 
 impl Medium for Faulty {
+    fn read(&self, file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let inode = file.metadata()?.ino();
+        let end = at + buffer.len() as u64;
+        let bad = self.0.bad_sectors.lock().unwrap();
+        if bad.iter().any(|(of, sector)| *of == inode && at < sector.end && sector.start < end) {
+            return Err(Errno::IO.into());
+        }
+        self.0.bytes_read.fetch_add(buffer.len() as u64, SeqCst);
+        OsMedium.read(file, buffer, at)
+    }
+
+    fn sync_folder(&self, folder: &File) -> io::Result<()> {
+        if strike(&self.0.bad_folder_syncs) {
+            return Err(io::Error::other("bad disk"));
+        }
+        OsMedium.sync_folder(folder)
+    }
+
     fn write(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         self.assert_trusted(file);
         if strike(&self.0.no_space) {
@@ -71,7 +97,124 @@ impl Medium for Faulty {
 
 async fn faulty(dir: &Path) -> (Spool, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    (open_on(dir, roomy(), Box::new(Faulty(faults.clone()))).await, faults)
+    (open_on(dir, roomy(), Arc::new(Faulty(faults.clone()))).await, faults)
+}
+
+/// The cost of a reading must not grow with the segment that it lies in: a gateway with large segments runs for years.
+#[tokio::test]
+async fn a_reader_that_follows_reads_each_byte_once() {
+    const RECORDS: u64 = 200;
+    let dir = TempDir::new().unwrap();
+    let (spool, faults) = faulty(dir.path()).await;
+    let mut reader = spool.reader(Offset(0));
+    faults.bytes_read.store(0, SeqCst);
+    for number in 1..=RECORDS {
+        append(&spool, number, 1).await;
+        assert!(reader.try_next().await.unwrap().is_some());
+        assert_eq!(reader.try_next().await.unwrap(), None, "the reader is at the end each time");
+    }
+    let written: u64 = segments(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    let read = faults.bytes_read.load(SeqCst);
+    assert!(read < 2 * written, "{read} bytes were read of {written}");
+}
+
+fn large(number: u64) -> Vec<forebay_schemas::Reading> {
+    let mut one = readings(number, 1).unwrap();
+    one[0].value = Some(forebay_schemas::Value::Text("x".repeat(3 * 4096)));
+    one
+}
+
+/// Flash dies so: the system answers EIO for some pages of a file. The gateway must start, the rest must come, and the loss be named.
+#[tokio::test]
+async fn an_unreadable_sector_is_damage_and_stops_neither_opening_nor_reading() {
+    const PAGE: u64 = 4096;
+    let dir = TempDir::new().unwrap();
+    let (spool, faults) = faulty(dir.path()).await;
+    let mut ends = Vec::new();
+    for number in 1..=3 {
+        spool.writer().append(large(number)).await.unwrap();
+        ends.push(fs::metadata(&segments(dir.path())[0]).unwrap().len());
+    }
+    let written = all(&spool).await;
+    // In the middle of the second record, in the last record, in the header: while running, and at the next opening.
+    let middle = ends[0] / PAGE * PAGE + PAGE;
+    let cases =
+        [("second", middle, 1, true), ("last", ends[1] / PAGE * PAGE + PAGE, 2, false), ("header", 0, 0, false)];
+    for (name, at, hit, is_waiting) in cases {
+        let sector = at..at + PAGE;
+        let running = fs::metadata(&segments(dir.path())[0]).unwrap().ino();
+        *faults.bad_sectors.lock().unwrap() = vec![(running, sector.clone())];
+        let found = all(&spool).await;
+        let survivors: Vec<_> = match name {
+            "header" => Vec::new(),
+            _ => written.iter().enumerate().filter(|(index, _)| *index != hit).map(|(_, record)| record).collect(),
+        };
+        assert_eq!(batches(&found), survivors, "{name}, while running");
+        assert!(found.iter().any(|record| matches!(record.entry, Entry::Damaged { .. })), "{name}: {found:?}");
+
+        let copy = image(dir.path());
+        let path = segments(copy.path()).remove(0);
+        let again = Arc::new(Faults::default());
+        *again.bad_sectors.lock().unwrap() = vec![(fs::metadata(&path).unwrap().ino(), sector)];
+        let spool = open_on(copy.path(), roomy(), Arc::new(Faulty(again))).await;
+        append(&spool, 9, 1).await;
+        let found = all(&spool).await;
+        let sound = batches(&found);
+        assert_eq!(sound[..sound.len() - 1], survivors, "{name}, at the next opening");
+        let damaged = found.iter().any(|record| matches!(record.entry, Entry::Damaged { .. }));
+        assert!(damaged || spool.opened().torn.is_some(), "{name}: {found:?}");
+        let end = found.iter().find_map(|record| match record.entry {
+            Entry::EpochEnd { last, .. } => Some(last),
+            _ => None,
+        });
+        let expected = is_waiting.then_some(LastSeq::Known(Some(Seq(3))));
+        assert!(end == expected || matches!(end, Some(LastSeq::Unknown { .. })) && !is_waiting, "{name}: {end:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_cannot_be_read_is_a_lost_mark() {
+    let (dir, _) = {
+        let dir = TempDir::new().unwrap();
+        let (spool, faults) = faulty(dir.path()).await;
+        append(&spool, 1, 2).await;
+        (image(dir.path()), faults)
+    };
+    let faults = Arc::new(Faults::default());
+    let mark = fs::metadata(dir.path().join("mark")).unwrap().ino();
+    *faults.bad_sectors.lock().unwrap() = vec![(mark, 0..4096)];
+    let spool = open_on(dir.path(), roomy(), Arc::new(Faulty(faults))).await;
+    assert_eq!(batches(&all(&spool).await).len(), 1, "what its segment holds is there");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_for_another_reason_is_tried_again() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    append(&spool, 1, 1).await;
+    let path = segments(dir.path()).remove(0);
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    let error = drain(&mut spool.reader(Offset(0))).await.unwrap_err();
+    assert!(error.to_string().contains("open"), "{error}");
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(all(&spool).await.len(), 1);
+}
+
+/// A segment whose name a power cut may take is not yet there (E1).
+#[tokio::test]
+async fn a_directory_that_cannot_be_synced_gives_no_receipt() {
+    let dir = TempDir::new().unwrap();
+    let (spool, faults) = faulty(dir.path()).await;
+    append(&spool, 1, 1).await;
+    // A sync that fails makes the next append begin a segment, whose name needs the directory's sync.
+    faults.bad_syncs.store(1, SeqCst);
+    spool.writer().append(readings(2, 1).unwrap()).await.unwrap_err();
+    faults.bad_folder_syncs.store(1, SeqCst);
+    let error = spool.writer().append(readings(2, 1).unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), forebay_schemas::ErrorKind::Retry);
+    assert_eq!(append(&spool, 2, 1).await.first_seq, Seq(2));
+    assert_eq!(batches(&all(&spool).await).len(), 2);
 }
 
 #[tokio::test]
