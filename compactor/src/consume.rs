@@ -6,9 +6,11 @@
 
 mod budget;
 mod contiguity;
+mod elsewhere;
 mod epoch;
 mod group;
 mod holes;
+mod moment;
 mod partition;
 mod progress;
 mod side;
