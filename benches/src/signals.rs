@@ -4,8 +4,8 @@
 //! steps of the sensor's resolution, so that no stretch repeats another. The same call gives the same readings.
 
 use forebay_schemas::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
-    wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, Value, wire::ReadingBatch,
 };
 use forebay_simulated::{Signal, signals};
 
@@ -68,6 +68,7 @@ impl Plant {
         (!places.is_empty()).then(|| ReadingBatch {
             lane: self.lane.clone(),
             epoch: Epoch(1),
+            nonce: EpochNonce::UNKNOWN,
             first_seq: Seq(first + 1),
             readings: places.map(|place| self.reading(place)).collect(),
         })

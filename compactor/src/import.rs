@@ -15,8 +15,8 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 use csv::ByteRecord;
 use forebay_lake::{EpochMark, GatheredRows, LakeError, LakeWriter, StreamState};
 use forebay_schemas::{
-    DeviceId, Epoch, ErrorKind, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, Value, table::READINGS, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, ErrorKind, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Series, SiteId, Status,
+    TagName, Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use thiserror::Error;
 
@@ -306,8 +306,13 @@ impl Run<'_> {
         }
         quarantine::commit(self.lake, &self.app_id, self.epoch, &bad, next_row, now).await?;
         let count = readings.len() as u64;
-        let batch =
-            ReadingBatch { lane: self.lane.clone(), epoch: self.epoch, first_seq: Seq(self.mark + 1), readings };
+        let batch = ReadingBatch {
+            lane: self.lane.clone(),
+            epoch: self.epoch,
+            nonce: EpochNonce::UNKNOWN,
+            first_seq: Seq(self.mark + 1),
+            readings,
+        };
         let mark = self.mark + count;
         let state = StreamState::new(
             next_row,

@@ -91,7 +91,7 @@ struct Shared<T> {
 impl GatheredRows {
     /// Takes a batch. Doubles are the caller's business.
     pub fn push(&mut self, batch: ReadingBatch) {
-        let ReadingBatch { lane, epoch, first_seq, readings } = batch;
+        let ReadingBatch { lane, epoch, first_seq, readings, .. } = batch;
         let lane = self.lanes.number(lane, None);
         for (seq, reading) in (first_seq.0..).zip(readings) {
             let Reading { series, event_time, observed_time, value, unit, status } = reading;

@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_schemas::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
-    table::READINGS, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use futures::stream::BoxStream;
 use object_store::{
@@ -241,6 +241,7 @@ pub(crate) fn batch(first_seq: u64, count: u64, start: i64) -> ReadingBatch {
     ReadingBatch {
         lane: LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) },
         epoch: Epoch(1),
+        nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first_seq),
         readings: (0..count).map(reading).collect(),
     }

@@ -9,8 +9,8 @@ use forebay_lake::{
     maintain, merge, partition_rows, plan, readings_partition,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
-    table::READINGS, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use ring::rand::SystemRandom;
 use serde_json::{Value as Json, json};
@@ -38,6 +38,7 @@ fn batch(epoch: u64, first_seq: u64, count: u64) -> ReadingBatch {
     ReadingBatch {
         lane: LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) },
         epoch: Epoch(epoch),
+        nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first_seq),
         readings: (0..count).map(reading).collect(),
     }

@@ -15,6 +15,16 @@ pub struct Lane(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
+/// Random number of one opening of a spool, beside the epoch that it began: two copies of one data folder that happen to
+/// choose the same epoch are told apart by it (E3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EpochNonce(pub u64);
+
+impl EpochNonce {
+    /// Of records that name none.
+    pub const UNKNOWN: EpochNonce = EpochNonce(0);
+}
+
 /// Place of a reading within its epoch, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
@@ -59,6 +69,12 @@ macro_rules! display_number {
     )*};
 }
 display_number!(Lane, Epoch, Seq);
+
+impl fmt::Display for EpochNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 impl fmt::Display for ReadingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,7 @@ mod value;
 pub mod wire;
 
 pub use error::ErrorKind;
-pub use identity::{Epoch, Lane, LaneId, ReadingId, Seq};
+pub use identity::{Epoch, EpochNonce, Lane, LaneId, ReadingId, Seq};
 pub use name::{DeviceId, GatewayId, InvalidName, SiteId, TagName, path_segment};
 pub use quality::{Quality, Status, UnknownQuality};
 pub use reading::{Reading, Series};

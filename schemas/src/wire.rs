@@ -14,7 +14,7 @@ mod tests;
 use thiserror::Error;
 
 pub use self::control::{EpochEnd, Gap, GapWhy, LastSeq};
-use crate::{Epoch, ErrorKind, InvalidName, LaneId, Reading, Seq, UnknownQuality};
+use crate::{Epoch, EpochNonce, ErrorKind, InvalidName, LaneId, Reading, Seq, UnknownQuality};
 
 #[expect(unreachable_pub, reason = "generated from proto/forebay/v1/reading.proto, documented there")]
 mod proto {
@@ -34,6 +34,8 @@ pub struct ReadingBatch {
     pub lane: LaneId,
     /// In which opening of the spool.
     pub epoch: Epoch,
+    /// Which opening that was, among copies of one spool.
+    pub nonce: EpochNonce,
     /// Number of the first; the others follow without a hole.
     pub first_seq: Seq,
     /// The readings, in the order of their seqs.

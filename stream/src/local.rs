@@ -40,6 +40,7 @@ use tracing::info;
 use self::{
     dir::{Dir, Medium, OsMedium},
     header::SpoolId,
+    key::random,
     segment::View,
     store::{Parts, Store},
     writer::{Control, WAITING_MAX, run},
@@ -54,6 +55,8 @@ pub use self::{
 use crate::{Offset, OpenReceipt, StreamError};
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
+/// An epoch is up to so far past the last one where the clock does not tell.
+const EPOCH_CHANCE: u32 = 1 << 20;
 
 /// How to open a spool.
 pub struct Options {
@@ -154,13 +157,20 @@ fn open(options: Options, medium: Box<dyn Medium>) -> Result<(Store, Opened), St
     let Options { path, lane, key, limits, now, random } = options;
     let dir = Dir::open(&path, medium)?;
     let recovered = recover::recover(&dir, &key, &*random)?;
-    let after = recovered.mark.epoch.0.checked_add(1).ok_or(StreamError::Exhausted("the lane"))?;
-    let epoch = Epoch(after.max(u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0)));
+    let epoch = next_epoch(recovered.mark.epoch, now, &*random)?;
     let receipts = recovered.mark.receipts.iter().cloned().collect();
     let opened = Opened { epoch, spool: recovered.mark.spool, torn: recovered.torn, receipts };
     let store = Store::begin(Parts { dir, key, random, limits, lane }, recovered, epoch)?;
     log_opened(&path, &opened);
     Ok((store, opened))
+}
+
+/// The epoch after `last` (E3): the clock in ms where that is well past it. Where it is not, as in two copies of an image that
+/// wake up without a clock, chance keeps their epochs apart.
+fn next_epoch(last: Epoch, now: Timestamp, source: &dyn SecureRandom) -> Result<Epoch, StreamError> {
+    let chance = u64::from(u32::from_le_bytes(random(source)?) % EPOCH_CHANCE);
+    let after = last.0.checked_add(1 + chance).ok_or(StreamError::Exhausted("the lane"))?;
+    Ok(Epoch(after.max(u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0))))
 }
 
 fn log_opened(path: &Path, opened: &Opened) {

@@ -3,7 +3,9 @@
 //! Everything that comes round in days at a real site comes round in minutes here: windows, jobs, segments of the spool,
 //! checkpoints, merges, vacuums, lost links. What is measured is written once a minute, and judged at the end: see
 //! [`series`] for what may grow and by how much. It measures neither speed nor what a kill does to the data.
+//! `--load day` squeezes a day of a site with 200 tags into 72 minutes, and judges what a reading costs as well.
 
+mod load;
 mod pace;
 mod peer;
 mod plant;
@@ -22,6 +24,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use self::{
+    load::Load,
     pace::{Watch, sleep},
     plant::Plant,
     sample::{Probe, Sample},
@@ -43,22 +46,27 @@ const SHORTEST: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long, such as 3m or 1h; what takes longer to come round than a quarter of it is not judged.
-    #[arg(long = "for", value_name = "D", default_value = "1h", value_parser = pace::duration)]
-    length: Duration,
+    /// How long, such as 3m or 1h; what takes longer to come round than a quarter of it is not judged. An hour, or the whole
+    /// of a squeezed day.
+    #[arg(long = "for", value_name = "D", value_parser = pace::duration)]
+    length: Option<Duration>,
+    /// What the devices send.
+    #[arg(long, value_enum, default_value_t)]
+    load: Load,
     /// Builds and runs the release profile.
     #[arg(long)]
     release: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    ensure!(args.length >= SHORTEST, "--for: at least {} s are expected", SHORTEST.as_secs());
+    let length = args.length.unwrap_or_else(|| args.load.whole());
+    ensure!(length >= SHORTEST, "--for: at least {} s are expected", SHORTEST.as_secs());
     let target = target_dir();
     let python = peers::python(&target)?;
     let folder = target.join("soak").join(std::process::id().to_string());
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let binary = built_aside(&target, &folder, args.release)?;
-    let flat = soak(&folder, &binary, &python, args.length)
+    let flat = soak(&folder, &binary, &python, args.load, length)
         .with_context(|| format!("everything is left in {}", folder.display()))?;
     if !flat {
         bail!("not flat: see the table; everything is left in {}", folder.display());
@@ -81,10 +89,10 @@ fn built_aside(target: &Path, folder: &Path, release: bool) -> anyhow::Result<Pa
 }
 
 /// Answers whether every series that could be judged is flat.
-fn soak(folder: &Path, binary: &Path, python: &Path, length: Duration) -> anyhow::Result<bool> {
-    let rhythm = site::Rhythm::of(length);
-    let mut plant = Plant::start(folder, python)?;
-    let site = Site::new(folder, binary, &rhythm, plant.ports())?;
+fn soak(folder: &Path, binary: &Path, python: &Path, load: Load, length: Duration) -> anyhow::Result<bool> {
+    let rhythm = load.rhythm(length);
+    let mut plant = Plant::start(folder, python, load)?;
+    let site = Site::new(folder, binary, &rhythm, load, plant.ports())?;
     let mut gateway = site.run()?;
     let mut probe = Probe::new(&site, gateway.id());
     let watch = Watch::start();
@@ -112,7 +120,7 @@ fn soak(folder: &Path, binary: &Path, python: &Path, length: Duration) -> anyhow
     site.until_committed(sent)?;
     gateway.stop()?;
     site.check_readings(sent)?;
-    let table = series::judge(&samples, &rhythm);
+    let table = series::judge(&samples, &rhythm, load);
     println!("\n{table}");
     Ok(table.is_flat())
 }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use forebay_schemas::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName, Timestamp,
+    Value,
     table::{READINGS, TABLES},
     wire::ReadingBatch,
 };
@@ -234,7 +235,8 @@ fn unsealed() -> Vec<u8> {
     let (value, unit) = (Some(Value::Text(TEXT.into())), Some(UNIT.into()));
     let reading = Reading { series, event_time: at, observed_time: at, value, unit, status: Status::GOOD };
     let lane = LaneId { gateway: GatewayId::new("g1").unwrap(), lane: Lane(0) };
-    ReadingBatch { lane, epoch: Epoch(1), first_seq: Seq(1), readings: vec![reading] }.encode()
+    ReadingBatch { lane, epoch: Epoch(1), nonce: EpochNonce::UNKNOWN, first_seq: Seq(1), readings: vec![reading] }
+        .encode()
 }
 
 fn log_has(site: &Site, part: &str) -> bool {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use forebay_lake::{SEQ_UNKNOWN, StreamState, TakenOver};
-use forebay_schemas::{Epoch, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, wire::ReadingBatch};
+use forebay_schemas::{Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, wire::ReadingBatch};
 use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
 use super::{
@@ -351,11 +351,13 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
 
 /// A reading as a batch of its own, to be quarantined.
 fn alone(batch: &ReadingBatch, seq: u64, reading: &Reading, why: &str) -> Quarantined {
-    let ReadingBatch { lane, epoch, .. } = batch;
+    let ReadingBatch { lane, epoch, nonce, .. } = batch;
     let one = ReadingBatch { first_seq: Seq(seq), readings: vec![reading.clone()], ..batch.clone() };
     let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
+    // Two openings of a spool may have given out the same number.
+    let opening = if *nonce == EpochNonce::UNKNOWN { String::new() } else { format!(" of {:016x}", nonce.0) };
     Quarantined {
-        key: format!("reading {lane}/{seq}"),
+        key: format!("reading {lane}/{seq}{opening}"),
         why: why.to_owned(),
         lane: Some(lane),
         at: seq,

@@ -5,7 +5,7 @@
 use std::{cmp::Reverse, collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use forebay_lake::{EpochMark, SEQ_UNKNOWN};
-use forebay_schemas::{Seq, Timestamp, wire::ReadingBatch};
+use forebay_schemas::{EpochNonce, Seq, Timestamp, wire::ReadingBatch};
 use forebay_stream::{LastSeq, Offset};
 
 use super::{
@@ -13,6 +13,12 @@ use super::{
     moment::Moment,
     size::batch_bytes,
 };
+
+/// So many other openings of one epoch are told apart over restarts.
+const OTHER_OPENINGS_MAX: usize = 16;
+
+const ANOTHER_OPENING: &str = "another opening of this gateway's spool has numbered other readings alike: a restored or copied \
+                               data folder";
 
 /// What taking a record gave, and what it needs to know.
 #[derive(Debug)]
@@ -125,6 +131,10 @@ pub(super) struct EpochProgress {
     pub(super) mark: u64,
     pub(super) closed: bool,
     pub(super) quarantined: u64,
+    /// What the opening that began the epoch drew; 0 if it is not known.
+    pub(super) nonce: u64,
+    /// What other openings drew, and up to which seq their readings are in quarantine.
+    pub(super) other_openings: BTreeMap<u64, u64>,
     pub(super) holes: Holes,
     pub(super) held: BTreeMap<u64, Held>,
     /// The lowest seq behind a jump that was not held for want of room.
@@ -138,13 +148,42 @@ pub(super) struct EpochProgress {
 impl EpochProgress {
     /// As a state has it, its gaps aside.
     pub(super) fn of(mark: &EpochMark) -> Self {
-        Self { mark: mark.mark, closed: mark.closed, quarantined: mark.quarantined, ..Self::default() }
+        Self {
+            mark: mark.mark,
+            closed: mark.closed,
+            quarantined: mark.quarantined,
+            nonce: mark.nonce,
+            other_openings: mark.other_openings.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a batch's opening is the epoch's. The first that is known is; a batch that names none is believed.
+    fn is_own(&mut self, nonce: EpochNonce) -> bool {
+        if self.nonce == EpochNonce::UNKNOWN.0 {
+            self.nonce = nonce.0;
+        }
+        nonce == EpochNonce::UNKNOWN || nonce.0 == self.nonce
+    }
+
+    /// Readings that another opening numbered alike: another copy of the data folder. Each is quarantined once.
+    fn of_another_opening(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+        let (first, last) = seqs.into_inner();
+        let mark = self.other_openings.get(&batch.nonce.0).copied().unwrap_or(0);
+        if mark > 0 || self.other_openings.len() < OTHER_OPENINGS_MAX {
+            self.other_openings.insert(batch.nonce.0, mark.max(last));
+        }
+        taking.duplicates += mark.min(last).saturating_add(1).saturating_sub(first);
+        taking.refused.extend(slice(batch, first.max(mark + 1)..=last).map(|batch| (batch, ANOTHER_OPENING)));
     }
 
     /// Takes what is new of a batch that is not empty.
     pub(super) fn batch(&mut self, batch: ReadingBatch, offset: Offset, taking: &mut Taking) {
         let Some(last) = batch.last_seq() else { return };
         let (first, last) = (batch.first_seq.0, last.0);
+        if !self.is_own(batch.nonce) {
+            return self.of_another_opening(&batch, first..=last, taking);
+        }
         self.below(&batch, first..=last.min(self.mark), taking);
         if last <= self.mark {
             return;
@@ -369,7 +408,8 @@ impl EpochProgress {
     /// Goes on from what another stream took of this epoch, if that is more; answers whether it is.
     pub(super) fn take_over(&mut self, other: Self, taking: &mut Taking) -> bool {
         let knowledge = |epoch: &Self| (epoch.mark, epoch.closed, Reverse(epoch.holes.seqs_up_to(epoch.mark)));
-        if knowledge(&other) <= knowledge(self) {
+        let is_anothers = self.nonce != 0 && other.nonce != 0 && self.nonce != other.nonce;
+        if is_anothers || knowledge(&other) <= knowledge(self) {
             return false;
         }
         let held = std::mem::take(&mut self.held);
@@ -422,6 +462,7 @@ fn slice(batch: &ReadingBatch, seqs: RangeInclusive<u64>) -> Option<ReadingBatch
     (!readings.is_empty()).then(|| ReadingBatch {
         lane: batch.lane.clone(),
         epoch: batch.epoch,
+        nonce: batch.nonce,
         first_seq: Seq(first),
         readings,
     })

@@ -19,7 +19,8 @@ use forebay_lake::{
     session, verify,
 };
 use forebay_schemas::{
-    Clock, DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    Clock, DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, Value,
     table::{GAPS, QUARANTINE, READINGS},
     wire::{DecodeError, ReadingBatch},
 };
@@ -180,10 +181,17 @@ fn readings(from: u64, to: u64) -> Vec<Reading> {
     (from..=to).map(|number| reading("plant", number)).collect()
 }
 
+const NONCE: EpochNonce = EpochNonce(0xA);
+
 fn batch(epoch: u64, first: u64, last: u64) -> Entry {
+    batch_of(NONCE, epoch, first, last)
+}
+
+fn batch_of(nonce: EpochNonce, epoch: u64, first: u64, last: u64) -> Entry {
     Entry::Batch(ReadingBatch {
         lane: lane(),
         epoch: Epoch(epoch),
+        nonce,
         first_seq: Seq(first),
         readings: readings(first, last),
     })

@@ -6,7 +6,7 @@ use forebay_lake::{
     partition_rows, session,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Reading, Seq, Series, Status, TagName, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, Status, TagName, wire::ReadingBatch,
 };
 use ring::rand::SystemRandom;
 
@@ -98,6 +98,7 @@ impl Bench {
         let batch = ReadingBatch {
             lane,
             epoch: Epoch(7),
+            nonce: EpochNonce::UNKNOWN,
             first_seq: Seq(self.seq + 1),
             readings: readings.iter().map(reading).collect(),
         };

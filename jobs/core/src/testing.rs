@@ -15,7 +15,8 @@ use forebay_lake::{
     partition_rows, readings_partition,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, Value,
     table::{READINGS, TABLES, WINDOWS},
     wire::ReadingBatch,
 };
@@ -73,6 +74,7 @@ impl TestLake {
         let batch = ReadingBatch {
             lane: LaneId { gateway: GatewayId::new("test").expect("a name"), lane: Lane(0) },
             epoch: Epoch(from_state.unwrap_or(0).unsigned_abs() + 1),
+            nonce: EpochNonce::UNKNOWN,
             first_seq: Seq::FIRST,
             readings,
         };

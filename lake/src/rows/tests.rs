@@ -2,7 +2,7 @@ use arrow::{
     array::AsArray as _,
     datatypes::{Float64Type, Int16Type, Int64Type, TimestampMicrosecondType},
 };
-use forebay_schemas::{DeviceId, Epoch, GatewayId, Lane, Quality, Seq, TagName};
+use forebay_schemas::{DeviceId, Epoch, EpochNonce, GatewayId, Lane, Quality, Seq, TagName};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn reading(site: &str, device: &str, tag: &str, nanos: i64, value: Option<Value>
 
 fn batch(gateway: &str, epoch: u64, first_seq: u64, readings: Vec<Reading>) -> ReadingBatch {
     let lane = LaneId { gateway: GatewayId::new(gateway).unwrap(), lane: Lane(7) };
-    ReadingBatch { lane, epoch: Epoch(epoch), first_seq: Seq(first_seq), readings }
+    ReadingBatch { lane, epoch: Epoch(epoch), nonce: EpochNonce::UNKNOWN, first_seq: Seq(first_seq), readings }
 }
 
 fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {

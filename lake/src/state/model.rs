@@ -79,6 +79,12 @@ pub struct EpochMark {
     /// How many readings up to the mark went to quarantine.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub quarantined: u64,
+    /// What the opening of the spool that began the epoch drew; 0 if not known (E3).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nonce: u64,
+    /// What other openings drew that gave out readings under this epoch, and up to which seq these are in quarantine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_openings: BTreeMap<u64, u64>,
 }
 
 /// Seqs of one epoch that did not come.

@@ -25,6 +25,8 @@ fn full() -> StreamState {
         mark,
         closed,
         quarantined,
+        nonce: epoch + 100,
+        other_openings: (quarantined > 0).then_some((9, 4)).into_iter().collect(),
     };
     StreamState {
         gaps: vec![gap(3, 4, "dropped", GapState::Open), gap(101, SEQ_UNKNOWN, "unfinished", GapState::Final)],

@@ -15,8 +15,8 @@ use forebay_lake::{
     maintain, merge, partition_rows, plan, readings_partition, session,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, ErrorKind, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, Value, table::READINGS, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, ErrorKind, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status,
+    TagName, Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use moto::{BUCKET, Moto};
 use object_store::{ObjectStoreExt as _, PutMode};
@@ -85,6 +85,7 @@ fn batch(epoch: u64, first_seq: u64, count: u64) -> ReadingBatch {
     ReadingBatch {
         lane: LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) },
         epoch: Epoch(epoch),
+        nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first_seq),
         readings: (0..count).map(reading).collect(),
     }

@@ -6,7 +6,8 @@ use prost::Message as _;
 
 use super::{BATCH_READINGS_MAX, DecodeError, ReadingBatch, WIRE_VERSION, proto};
 use crate::{
-    DeviceId, Epoch, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
+    Timestamp, Value,
 };
 
 pub(super) fn decode(bytes: &[u8]) -> Result<ReadingBatch, DecodeError> {
@@ -27,7 +28,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<ReadingBatch, DecodeError> {
         .map(|(place, slot)| slot.ok_or(DecodeError::Position { position: place as u64, fault: "unclaimed", count }))
         .collect::<Result<Vec<_>, _>>()?;
     let lane = LaneId { gateway: GatewayId::new(&wire.gateway)?, lane: Lane(wire.lane) };
-    Ok(ReadingBatch { lane, epoch: Epoch(wire.epoch), first_seq: Seq(wire.first_seq), readings })
+    let (epoch, nonce) = (Epoch(wire.epoch), EpochNonce(wire.nonce));
+    Ok(ReadingBatch { lane, epoch, nonce, first_seq: Seq(wire.first_seq), readings })
 }
 
 /// Every record's first check.

@@ -32,6 +32,7 @@ pub(super) fn encode(batch: &ReadingBatch) -> Vec<u8> {
         count: batch.readings.len() as u32,
         observed_base,
         blocks: blocks.into_iter().map(Block::finish).collect(),
+        nonce: batch.nonce.0,
     }
     .encode_to_vec()
 }

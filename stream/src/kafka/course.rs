@@ -122,7 +122,7 @@ fn before(next: Option<Seq>) -> Option<Seq> {
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{GatewayId, Lane, wire::ReadingBatch};
+    use forebay_schemas::{EpochNonce, GatewayId, Lane, wire::ReadingBatch};
 
     use super::*;
     use crate::{Damage, Offset, conformance::readings};
@@ -148,7 +148,13 @@ mod tests {
 
     fn batch(epoch: u64, first: u64, count: u64) -> Entry {
         let readings = readings(first, count).unwrap();
-        Entry::Batch(ReadingBatch { lane: lane(), epoch: Epoch(epoch), first_seq: Seq(first), readings })
+        Entry::Batch(ReadingBatch {
+            lane: lane(),
+            epoch: Epoch(epoch),
+            nonce: EpochNonce::UNKNOWN,
+            first_seq: Seq(first),
+            readings,
+        })
     }
 
     fn end(epoch: u64, last: LastSeq) -> Entry {

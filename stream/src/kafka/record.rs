@@ -172,7 +172,7 @@ pub(super) fn named(last: LastSeq) -> Option<Seq> {
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{Epoch, GatewayId, Lane, wire::GapWhy};
+    use forebay_schemas::{Epoch, EpochNonce, GatewayId, Lane, wire::GapWhy};
 
     use super::*;
     use crate::conformance::readings;
@@ -187,6 +187,7 @@ mod tests {
             Outgoing::Readings(ReadingBatch {
                 lane: lane.clone(),
                 epoch,
+                nonce: EpochNonce::UNKNOWN,
                 first_seq,
                 readings: readings(1, 3).unwrap(),
             }),

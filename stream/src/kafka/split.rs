@@ -37,11 +37,11 @@ pub(super) fn fit(outgoing: Outgoing, limit: u64) -> Vec<Fitted> {
 
 fn halves(mut batch: ReadingBatch) -> Result<(ReadingBatch, ReadingBatch), Gap> {
     let middle = batch.readings.len() / 2;
-    let (lane, epoch) = (batch.lane.clone(), batch.epoch);
+    let (lane, epoch, nonce) = (batch.lane.clone(), batch.epoch, batch.nonce);
     match batch.first_seq.checked_add(middle as u64) {
         Some(first_seq) if middle > 0 => {
             let readings = batch.readings.split_off(middle);
-            Ok((batch, ReadingBatch { lane, epoch, first_seq, readings }))
+            Ok((batch, ReadingBatch { lane, epoch, nonce, first_seq, readings }))
         }
         _ => {
             let last_seq = batch.last_seq().unwrap_or(batch.first_seq);
@@ -52,14 +52,20 @@ fn halves(mut batch: ReadingBatch) -> Result<(ReadingBatch, ReadingBatch), Gap> 
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{Epoch, GatewayId, Lane, LaneId, Seq, Value};
+    use forebay_schemas::{Epoch, EpochNonce, GatewayId, Lane, LaneId, Seq, Value};
 
     use super::*;
     use crate::conformance::readings;
 
     fn batch(count: u64) -> ReadingBatch {
         let lane = LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) };
-        ReadingBatch { lane, epoch: Epoch(1), first_seq: Seq(11), readings: readings(1, count).unwrap() }
+        ReadingBatch {
+            lane,
+            epoch: Epoch(1),
+            nonce: EpochNonce(5),
+            first_seq: Seq(11),
+            readings: readings(1, count).unwrap(),
+        }
     }
 
     #[test]

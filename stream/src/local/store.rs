@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use forebay_schemas::{
-    Epoch, LaneId, Reading, Seq,
+    Epoch, EpochNonce, LaneId, Reading, Seq,
     wire::{BATCH_READINGS_MAX, ReadingBatch},
 };
 use ring::rand::SecureRandom;
@@ -65,6 +65,8 @@ pub(super) struct Parts {
 pub(super) struct Store {
     parts: Parts,
     mark: Mark,
+    /// This opening's.
+    nonce: EpochNonce,
     next_seq: Seq,
     closed: Vec<Segment>,
     active: Active,
@@ -112,7 +114,9 @@ impl Store {
             active: active.segment.clone(),
         };
         let (view, _) = watch::channel(view);
-        let mut store = Self { parts, mark, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view };
+        let nonce = EpochNonce(u64::from_le_bytes(random(&*parts.random)?));
+        let mut store =
+            Self { parts, mark, nonce, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view };
         if !ends.is_empty() {
             let mut frames = Vec::new();
             for (index, (epoch, last)) in (0..).zip(&ends) {
@@ -221,7 +225,8 @@ impl Store {
             return Err(StreamError::TooLarge { found: count, max: BATCH_READINGS_MAX as u64, unit: "readings" });
         }
         let readings = std::mem::take(&mut append.readings);
-        let batch = ReadingBatch { lane: self.parts.lane.clone(), epoch: self.mark.epoch, first_seq, readings };
+        let (lane, epoch) = (self.parts.lane.clone(), self.mark.epoch);
+        let batch = ReadingBatch { lane, epoch, nonce: self.nonce, first_seq, readings };
         append.receipts.ended.retain(|ended| self.mark.receipts.contains(ended));
         let (mut content, mut kind) = (Vec::new(), Kind::Batch);
         if !append.receipts.is_empty() {

@@ -9,7 +9,7 @@ mod room;
 use std::{fs, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use forebay_schemas::{Epoch, GatewayId, Lane, LaneId, Seq, Timestamp};
+use forebay_schemas::{Epoch, EpochNonce, GatewayId, Lane, LaneId, Seq, Timestamp};
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 
@@ -18,6 +18,9 @@ use crate::{
     Entry, LastSeq, LogReader, LogSource, LogWriter, Offset, Record, SpoolSource, StreamError,
     conformance::{self, SourceSubject, Subject, drain, readings},
 };
+
+/// The clock of every opening here, in ms: past all that chance adds to the number of a new spool's first epoch.
+const FIRST_EPOCH: Epoch = Epoch(5_000_000);
 
 fn lane() -> LaneId {
     LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) }
@@ -28,7 +31,7 @@ fn roomy() -> Limits {
 }
 
 fn options(path: &Path, limits: Limits) -> Options {
-    let now = Timestamp::from_nanos(5_000_000);
+    let now = Timestamp::from_nanos(FIRST_EPOCH.0 as i64 * 1_000_000);
     Options {
         path: path.to_owned(),
         lane: lane(),
@@ -124,35 +127,67 @@ async fn the_spool_conforms_as_a_partition() {
 async fn a_crash_keeps_all_receipts_and_begins_a_new_epoch() {
     let dir = TempDir::new().unwrap();
     let spool = open(dir.path()).await;
-    assert_eq!(spool.opened().epoch, Epoch(5), "the clock in milliseconds");
+    assert_eq!(spool.opened().epoch, FIRST_EPOCH, "the clock in milliseconds");
     append(&spool, 1, 3).await;
     append(&spool, 4, 1).await;
     let before = all(&spool).await;
     let crashed = image(dir.path());
     let spool = open(crashed.path()).await;
-    assert_eq!(spool.opened().epoch, Epoch(6), "the last epoch and one");
+    let second = spool.opened().epoch;
+    assert!(second > FIRST_EPOCH && second.0 <= FIRST_EPOCH.0 + 1 + (1 << 20), "past the last epoch, by chance");
     assert_eq!(spool.opened().torn, None);
     append(&spool, 1, 1).await;
     let after = all(&spool).await;
     assert_eq!(after[..2], before);
-    assert_eq!(after[2].entry, Entry::EpochEnd { epoch: Epoch(5), last: LastSeq::Known(Some(Seq(4))) });
+    assert_eq!(after[2].entry, Entry::EpochEnd { epoch: FIRST_EPOCH, last: LastSeq::Known(Some(Seq(4))) });
     assert_eq!(after[2].offset, Offset(2));
     // Crash after crash: each epoch has one end record, the empty ones too.
     let crashed = image(crashed.path());
-    let third = image(open_and_keep(crashed.path()).await.path());
-    let ends: Vec<_> = all(&open(third.path()).await)
+    let (third, kept) = open_and_keep(crashed.path()).await;
+    let ends: Vec<_> = all(&open(kept.path()).await)
         .await
         .into_iter()
         .filter(|record| matches!(record.entry, Entry::EpochEnd { .. }))
         .collect();
     let ends: Vec<_> = ends.into_iter().map(|record| record.entry).collect();
-    let end = |epoch, last| Entry::EpochEnd { epoch: Epoch(epoch), last: LastSeq::Known(last) };
-    assert_eq!(ends, [end(5, Some(Seq(4))), end(6, Some(Seq(1))), end(7, None)]);
+    let end = |epoch, last| Entry::EpochEnd { epoch, last: LastSeq::Known(last) };
+    assert_eq!(ends, [end(FIRST_EPOCH, Some(Seq(4))), end(second, Some(Seq(1))), end(third, None)]);
 }
 
-async fn open_and_keep(path: &Path) -> TempDir {
-    let _spool = open(path).await;
-    image(path)
+/// The epoch of an opening, and the directory as a crash right after it leaves it.
+async fn open_and_keep(path: &Path) -> (Epoch, TempDir) {
+    let spool = open(path).await;
+    (spool.opened().epoch, image(path))
+}
+
+/// Two machines that were given one image, and whose clocks stand behind it (E3).
+#[tokio::test]
+async fn two_copies_of_an_image_number_their_readings_apart() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    append(&spool, 1, 1).await;
+    let copies = [image(dir.path()), image(dir.path())];
+    let mut written = Vec::new();
+    for copy in &copies {
+        let behind = Options { now: Timestamp::from_nanos(0), ..options(copy.path(), roomy()) };
+        let spool = Spool::open(behind).await.unwrap();
+        append(&spool, 1, 1).await;
+        append(&spool, 2, 1).await;
+        let records = all(&spool).await;
+        let identity = |record: &Record| match &record.entry {
+            Entry::Batch(batch) => Some((batch.epoch, batch.nonce)),
+            _ => None,
+        };
+        let last: Vec<_> = records.iter().filter_map(identity).collect();
+        assert_eq!(last[1], last[2], "one opening has one nonce");
+        assert!(last[1].0 > FIRST_EPOCH, "epochs ascend");
+        assert!(last.iter().all(|(_, nonce)| *nonce != EpochNonce::UNKNOWN));
+        written.extend([last[0], last[1]]);
+    }
+    assert_eq!(written[0], written[2], "what the image held is the same");
+    // Once in a million both draw the same epoch; then their nonces differ.
+    assert_ne!(written[1], written[3]);
+    assert_ne!(written[1].1, written[3].1);
 }
 
 #[tokio::test]

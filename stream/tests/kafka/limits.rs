@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use forebay_schemas::{Epoch, LaneId, Seq, Value, wire::ReadingBatch};
+use forebay_schemas::{Epoch, EpochNonce, LaneId, Seq, Value, wire::ReadingBatch};
 use forebay_stream::{
     Damage, Delivered, Entry, GapWhy, LastSeq, LogReader, Offset, Record, StreamError,
     conformance::readings,
@@ -59,6 +59,7 @@ fn batch(lane: &LaneId, epoch: u64, first: u64, count: u64) -> ReadingBatch {
     ReadingBatch {
         lane: lane.clone(),
         epoch: Epoch(epoch),
+        nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first),
         readings: readings(first, count).unwrap(),
     }

@@ -1,6 +1,6 @@
 //! The devices of a soak: a steady and bounded rate of about a hundred readings a second, and links that get lost.
 //!
-//! MQTT: five devices send ten numbers a second each, every number once. OPC UA: ten values a second. Modbus: nine registers,
+//! MQTT: as the load says, every number once. OPC UA: ten values a second. Modbus: nine registers,
 //! five times a second. The two device servers are killed and started again now and then.
 
 use std::{
@@ -17,6 +17,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 
 use super::{
+    load::{Load, Publishing},
     pace::{Watch, micros_now, sleep},
     peer::{Broker, Peer},
 };
@@ -27,7 +28,6 @@ const MQTT: &str = "connectors/mqtt/tests/peer.py";
 
 /// The registers that the gateway reads.
 pub(super) const REGISTERS: u64 = 9;
-const MQTT_DEVICES: u64 = 5;
 const NUMBERS_A_SECOND: u64 = 10;
 const SECOND: Duration = Duration::from_secs(1);
 /// How often a device server is lost in a run, and for how long at least and at most.
@@ -49,13 +49,14 @@ pub(super) struct Ports {
 pub(super) struct Plant {
     broker: Broker,
     publisher: Option<Peer>,
+    publishing: Publishing,
     servers: Vec<Server>,
     stop: Arc<AtomicBool>,
     at_work: Vec<(&'static str, JoinHandle<anyhow::Result<u64>>)>,
 }
 
 impl Plant {
-    pub(super) fn start(folder: &Path, python: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(folder: &Path, python: &Path, load: Load) -> anyhow::Result<Self> {
         let broker = Broker::start(&folder.join("mosquitto"))?;
         let publisher = Peer::start(python, MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port))?;
         let certificates = folder.join("opcua");
@@ -65,7 +66,8 @@ impl Plant {
             Server::start(python, ServerKind::OpcUa, &certificates)?,
         ];
         let publisher = Some(publisher);
-        Ok(Self { broker, publisher, servers, stop: Arc::default(), at_work: Vec::new() })
+        let publishing = load.publishing();
+        Ok(Self { broker, publisher, publishing, servers, stop: Arc::default(), at_work: Vec::new() })
     }
 
     pub(super) fn ports(&self) -> Ports {
@@ -84,8 +86,8 @@ impl Plant {
     /// Begins to send, each device in its own thread.
     pub(super) fn work(&mut self, length: Duration) -> anyhow::Result<()> {
         let publisher = self.publisher.take().context("the devices are at work already")?;
-        let stop = self.stop.clone();
-        self.at_work.push(("the publisher", thread::spawn(move || publish(publisher, &stop))));
+        let (stop, publishing) = (self.stop.clone(), self.publishing);
+        self.at_work.push(("the publisher", thread::spawn(move || publish(publisher, publishing, &stop))));
         let outage_every = (length / OUTAGES).max(OUTAGE_EVERY_MIN);
         for server in self.servers.drain(..) {
             let stop = self.stop.clone();
@@ -128,16 +130,15 @@ fn outcome(name: &str, device: JoinHandle<anyhow::Result<u64>>) -> anyhow::Resul
 }
 
 /// Sends numbers, each once, until told to stop; answers how many.
-fn publish(mut publisher: Peer, stop: &AtomicBool) -> anyhow::Result<u64> {
+fn publish(mut publisher: Peer, publishing: Publishing, stop: &AtomicBool) -> anyhow::Result<u64> {
+    let Publishing { devices, numbers_a_second } = publishing;
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         let watch = Watch::start();
-        for device in 1..=MQTT_DEVICES {
-            let (first, last) = (sent + 1, sent + NUMBERS_A_SECOND);
-            publisher
-                .ask(&format!(r#"{{"topic": "site/c-{device}/cell/volts", "first": {first}, "last": {last}}}"#))?;
-            sent = last;
-        }
+        let (first, last) = (sent + 1, sent + numbers_a_second);
+        let topic = r#""topic": "site/c-{n}/cell/volts""#;
+        publisher.ask(&format!(r#"{{{topic}, "spread": {devices}, "first": {first}, "last": {last}}}"#))?;
+        sent = last;
         sleep(SECOND.saturating_sub(watch.passed()));
     }
     Ok(sent)

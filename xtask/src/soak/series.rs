@@ -7,7 +7,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{sample::Sample, site::Rhythm};
+use super::{load::Load, sample::Sample, site::Rhythm};
 
 const MIB: f64 = 1024.0 * 1024.0;
 const HOUR_SECONDS: f64 = 3600.0;
@@ -26,6 +26,8 @@ enum Measure {
     Level(fn(&Sample) -> f64),
     /// How much a count rises in a minute.
     Rate(fn(&Sample) -> f64),
+    /// How much a count rises for each reading that is committed.
+    Cost(fn(&Sample) -> f64),
 }
 
 /// When a series has seen everything that comes round.
@@ -103,6 +105,13 @@ const TOLD: &[Series] = &[
     rate("seconds of processor", |s| s.cpu_seconds, 0.0, 0.0),
 ];
 
+/// What a reading costs: judged where the load is steady enough, and told elsewhere.
+const COST: Series = Series {
+    measure: Measure::Cost(|s| s.cpu_seconds),
+    unit: ("µs", 1e-6),
+    ..level("processor a reading", |_| 0.0, Settles::WithWindows, 0.1, 0.0)
+};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Flat,
@@ -158,7 +167,7 @@ impl fmt::Display for Table {
 }
 
 /// Judges a run by what was seen in it.
-pub(super) fn judge(samples: &[Sample], rhythm: &Rhythm) -> Table {
+pub(super) fn judge(samples: &[Sample], rhythm: &Rhythm, load: Load) -> Table {
     let length = samples.last().map_or(Duration::ZERO, |sample| sample.at);
     let row = |series: &Series| {
         let quarter = |n: u32| {
@@ -177,12 +186,18 @@ pub(super) fn judge(samples: &[Sample], rhythm: &Rhythm) -> Table {
         let warm: Vec<&Sample> = samples.iter().filter(|sample| sample.at > length / 4).collect();
         let an_hour = match series.measure {
             Measure::Level(read) => slope(&warm, read) * HOUR_SECONDS,
-            Measure::Rate(_) => (last - second) / (length.as_secs_f64() / 2.0).max(1.0) * HOUR_SECONDS,
+            Measure::Rate(_) | Measure::Cost(_) => {
+                (last - second) / (length.as_secs_f64() / 2.0).max(1.0) * HOUR_SECONDS
+            }
         };
         Row { name: series.name, unit: series.unit, second, last, an_hour, bound, verdict }
     };
-    let told = TOLD.iter().map(|series| Row { verdict: Verdict::Told, ..row(series) });
-    Table(ALL.iter().map(row).chain(told).collect())
+    let told = |series: &Series| Row { verdict: Verdict::Told, ..row(series) };
+    let cost = match load {
+        Load::Plant => told(&COST),
+        Load::Day => row(&COST),
+    };
+    Table(ALL.iter().map(row).chain(TOLD.iter().map(told)).chain([cost]).collect())
 }
 
 fn figure(measure: &Measure, samples: &[&Sample]) -> f64 {
@@ -191,6 +206,12 @@ fn figure(measure: &Measure, samples: &[&Sample]) -> f64 {
         Measure::Rate(read) => match (samples.first(), samples.last()) {
             (Some(first), Some(last)) if last.at > first.at => {
                 (read(last) - read(first)) / (last.at - first.at).as_secs_f64() * 60.0
+            }
+            _ => 0.0,
+        },
+        Measure::Cost(read) => match (samples.first(), samples.last()) {
+            (Some(first), Some(last)) if last.committed > first.committed => {
+                (read(last) - read(first)) / (last.committed - first.committed)
             }
             _ => 0.0,
         },
@@ -229,7 +250,7 @@ mod tests {
     }
 
     fn verdict(samples: &[Sample], length: Duration, name: &str) -> Verdict {
-        let table = judge(samples, &Rhythm::of(length));
+        let table = judge(samples, &Rhythm::of(length), Load::Day);
         table.0.iter().find(|row| row.name == name).map_or(Verdict::Told, |row| row.verdict)
     }
 
@@ -274,7 +295,19 @@ mod tests {
         });
         assert_eq!(verdict(&samples, HOUR, "lines of its own log"), Verdict::Grows);
         assert_eq!(verdict(&samples, HOUR, "bytes a reading"), Verdict::Flat);
-        assert!(!judge(&samples, &Rhythm::of(HOUR)).is_flat());
+        assert!(!judge(&samples, &Rhythm::of(HOUR), Load::Plant).is_flat());
+    }
+
+    #[test]
+    fn what_a_reading_costs_may_rise_by_a_tenth() {
+        for (rise, expected) in [(0.0, Verdict::Flat), (0.05, Verdict::Flat), (0.5, Verdict::Grows)] {
+            let samples = hour(|hours| Sample {
+                committed: 1e6 * hours,
+                cpu_seconds: 100.0 * (hours + rise * hours * hours),
+                ..Sample::default()
+            });
+            assert_eq!(verdict(&samples, HOUR, "processor a reading"), expected, "{rise}");
+        }
     }
 
     #[test]
@@ -289,7 +322,7 @@ mod tests {
             .collect();
         assert!(matches!(verdict(&samples, length, "states: files"), Verdict::TooShort(_)));
         assert_eq!(verdict(&samples, length, "open files"), Verdict::Flat);
-        assert!(judge(&samples, &Rhythm::of(length)).is_flat());
+        assert!(judge(&samples, &Rhythm::of(length), Load::Plant).is_flat());
     }
 
     #[test]

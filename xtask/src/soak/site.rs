@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use super::{
+    load::Load,
     pace::{Watch, sleep},
     peer::free_port,
     plant::{Ports, REGISTERS},
@@ -49,9 +50,9 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(folder: &Path, binary: &Path, rhythm: &Rhythm, ports: Ports) -> anyhow::Result<Self> {
+    pub(super) fn new(folder: &Path, binary: &Path, rhythm: &Rhythm, load: Load, ports: Ports) -> anyhow::Result<Self> {
         let page = free_port()?;
-        fs::write(folder.join("forebay.toml"), configuration(rhythm, ports, page))?;
+        fs::write(folder.join("forebay.toml"), configuration(rhythm, load, ports, page))?;
         Ok(Self { folder: folder.to_owned(), binary: binary.to_owned(), page })
     }
 
@@ -144,13 +145,14 @@ impl Gateway {
 }
 
 /// Every part that a gateway without a Kafka has.
-fn configuration(rhythm: &Rhythm, ports: Ports, page: u16) -> String {
+fn configuration(rhythm: &Rhythm, load: Load, ports: Ports, page: u16) -> String {
     let Ports { mqtt, modbus, opcua } = ports;
     let millis = |time: Duration| format!("{}ms", time.as_millis());
     let Rhythm { window, commit, retention } = *rhythm;
     let (lateness, idle) = (millis(window / 6), millis(window / 2));
     let (short, baseline) = (millis(window * 2), millis(window * 8));
     let (window, commit, retention) = (millis(window), millis(commit), millis(retention));
+    let spool = load.spool();
     let registers: String = (0..REGISTERS)
         .map(|n| {
             format!("[[connector.tag]]\nname = \"r{n}\"\nregister = \"holding\"\naddress = {n}\ntype = \"u16\"\nunit = \"Cel\"\n")
@@ -162,9 +164,7 @@ id = "soak"
 site = "works"
 data_dir = "data"
 
-[spool]
-max_bytes = "4MiB"
-
+{spool}
 [lake]
 window = "{window}"
 lateness = "{lateness}"

@@ -132,13 +132,13 @@ fn committed_of(site: &Site, partition: u32) -> usize {
 }
 
 /// The numbers whose PUBACK has come.
-fn acknowledged(log: &str) -> BTreeSet<u64> {
+pub(super) fn acknowledged(log: &str) -> BTreeSet<u64> {
     let number = |line: &str| line.strip_prefix("{\"v\": ")?.strip_suffix('}')?.parse().ok();
     log.lines().map(|line| number(line).unwrap_or_else(|| panic!("the log says {line}"))).collect()
 }
 
 /// Every acknowledged number is there once, nothing else is, and no identity comes twice.
-fn check_oracle(plant: &Plant, acknowledged: &BTreeSet<u64>) {
+pub(super) fn check_oracle(plant: &Plant, acknowledged: &BTreeSet<u64>) {
     let seen = plant.oracle(&["--values", "value_int"]);
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
     for (value, count) in seen["values"].as_object().unwrap() {

@@ -1,6 +1,7 @@
 //! What stands around the gateway: Kafka, a bucket, and a folder for each process of ours.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -44,6 +45,11 @@ pub(crate) struct Plant {
     _alone: Alone,
 }
 
+/// The head of a configuration: which gateway it is, and how many lanes it has.
+pub(crate) fn head(id: &str, lanes: u32) -> String {
+    format!("[gateway]\nid = \"{id}\"\nsite = \"werk\"\ndata_dir = \"data\"\nlanes = {lanes}\n")
+}
+
 /// Apache Kafka with the plant's topic.
 pub(crate) struct Kafka {
     runtime: Runtime,
@@ -84,10 +90,7 @@ impl Plant {
             compactors: [Site::new(), Site::new()],
             _alone: alone,
         };
-        let common = format!("{}{stream}\n{}", plant.stream(link), plant.keys_and_lake(lake));
-        let head = |id: &str, lanes: u32| {
-            format!("[gateway]\nid = \"{id}\"\nsite = \"werk\"\ndata_dir = \"data\"\nlanes = {lanes}\n")
-        };
+        let common = format!("{}{stream}\n{}", plant.stream(link), plant.keys_and_lake(lake, &plant.endpoint()));
         plant.edge.configure(&format!("{}{common}{connectors}", head("g1", LANES)));
         for (site, id) in plant.compactors.iter().zip(["c1", "c2"]) {
             site.configure(&format!("{}{common}", head(id, 1)));
@@ -97,7 +100,7 @@ impl Plant {
         plant
     }
 
-    fn stream(&self, link: Link) -> String {
+    pub(crate) fn stream(&self, link: Link) -> String {
         let broker = &self.kafka.broker;
         let (address, security) = match link {
             Link::Clear => (broker.address(), String::new()),
@@ -113,18 +116,23 @@ impl Plant {
         format!("{security}[stream]\nkind = \"kafka\"\nbrokers = [\"{address}\"]\ntopic = \"{TOPIC}\"\n")
     }
 
-    fn keys_and_lake(&self, lake: &str) -> String {
+    /// The lake's tables of the configuration, the store being reached at `endpoint`.
+    pub(crate) fn keys_and_lake(&self, lake: &str, endpoint: &str) -> String {
         let (id, secret) = S3_USER;
         format!(
             "[keys]\npath = {:?}\n[lake]\nurl = \"s3://{BUCKET}/{LAKE}\"\n{lake}\n\
-             [lake.s3]\nendpoint = \"{}\"\naccess_key_id = \"{id}\"\nsecret_access_key = \"{secret}\"\nallow_http = true\n",
-            self.keys(),
-            self.endpoint()
+             [lake.s3]\nendpoint = \"{endpoint}\"\naccess_key_id = \"{id}\"\nsecret_access_key = \"{secret}\"\nallow_http = true\n",
+            self.keys()
         )
     }
 
     fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.store.first_line)
+        format!("http://{}", self.store_address())
+    }
+
+    /// Where the store listens.
+    pub(crate) fn store_address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.store.first_line.parse().unwrap()).into()
     }
 
     fn keys(&self) -> PathBuf {

@@ -24,6 +24,8 @@ pub(crate) use python::{S3_USER, asked_of_bucket, python};
 
 /// By which signal a failpoint ends a process.
 pub(crate) const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
+/// Debian's libfaketime; `$LIB` is ld.so(8)'s.
+const FAKETIME: &str = "/usr/$LIB/faketime/libfaketime.so.1";
 /// How often a test looks again.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -90,17 +92,27 @@ impl Site {
 
     /// The same with more in its environment.
     pub(crate) fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
+        let mut command = self.command(&["run"]);
+        command.args(args).envs(environment.iter().copied());
+        self.started(command)
+    }
+
+    /// Starts `forebay run` under a clock that is set otherwise, such as "+1d" or "@2020-01-01 00:00:00" (faketime(1)).
+    pub(crate) fn run_at(&self, clock: &str, args: &[&str]) -> Running {
+        // The library and not the program, which stays between a test's signals and the gateway.
+        let faked = [("LD_PRELOAD", FAKETIME), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        self.run_with(args, &faked)
+    }
+
+    fn started(&self, mut command: Command) -> Running {
         let log = self.path("run.log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = self.command(&["run"]);
         let child = command
-            .args(args)
             .stderr(file)
             .stdout(Stdio::null())
             .env("FOREBAY_LOG", "warn,forebay=info,forebay_compactor=debug")
-            .envs(environment.iter().copied())
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Running { child: Some(child), log }
     }
 

@@ -28,6 +28,8 @@ impl Contiguity {
                     mark: epoch.mark,
                     closed: epoch.closed,
                     quarantined: epoch.quarantined,
+                    nonce: epoch.nonce,
+                    other_openings: epoch.other_openings.clone(),
                 });
                 state.gaps.extend(epoch.holes.iter().map(|(first, hole)| Gap {
                     gateway: gateway.clone(),

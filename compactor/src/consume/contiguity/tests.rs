@@ -1,4 +1,4 @@
-use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName, Timestamp, Value};
+use forebay_schemas::{DeviceId, EpochNonce, Series, SiteId, Status, TagName, Timestamp, Value};
 use forebay_stream::{Damage, LastSeq, Record};
 use proptest::prelude::*;
 
@@ -41,10 +41,17 @@ fn reading(seq: u64) -> Reading {
     }
 }
 
+const NONCE: EpochNonce = EpochNonce(0xA);
+
 fn batch(epoch: u64, first: u64, last: u64) -> Entry {
+    batch_of(NONCE, epoch, first, last)
+}
+
+fn batch_of(nonce: EpochNonce, epoch: u64, first: u64, last: u64) -> Entry {
     Entry::Batch(ReadingBatch {
         lane: lane(),
         epoch: Epoch(epoch),
+        nonce,
         first_seq: Seq(first),
         readings: (first..=last).map(reading).collect(),
     })
@@ -204,6 +211,22 @@ fn a_tail_that_is_lost_becomes_a_gap_after_one_wait() {
     assert_eq!((p.gaps(), p.seqs_of(8)), (vec!["7 3-5 missing open".into()], vec![1]));
     assert!(p.commit().epochs[0].closed && p.state.next_offset == 3 && !p.contiguity.is_waiting());
     assert_eq!((61..=1_000).find_map(|seconds| p.tick(seconds)), None, "the log is not read again and again");
+}
+
+#[test]
+fn what_another_opening_numbered_alike_is_quarantined() {
+    let mut p = Partition::open();
+    let copy = EpochNonce(0xB);
+    p.take(0, batch(7, 1, 3)).take(1, batch_of(copy, 7, 1, 2)).take(2, batch_of(EpochNonce::UNKNOWN, 7, 3, 4));
+    p.take(3, batch_of(copy, 7, 3, 5)).take(4, batch(7, 5, 5));
+    assert_eq!((p.seqs_of(7), p.duplicates), (upto(5), 1));
+    assert_eq!(p.quarantine.iter().map(|row| row.at).collect::<Vec<_>>(), upto(5));
+    assert!(p.quarantine.iter().all(|row| row.why.contains("copied data folder")), "{:?}", p.quarantine);
+    assert_eq!(ReadingBatch::decode(&p.quarantine[0].raw).unwrap().nonce, copy);
+    assert_eq!((p.commit().epochs[0].quarantined, p.gaps()), (0, vec![]), "the epoch itself lacks nothing");
+    // Read again after a restart, each stays where it is.
+    p.restart().take(0, batch(7, 1, 3)).take(3, batch_of(copy, 7, 3, 6)).take(6, batch(7, 6, 6));
+    assert_eq!((p.seqs_of(7), p.quarantine.len()), (upto(6), 6));
 }
 
 #[test]
@@ -436,9 +459,14 @@ fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
 
 #[test]
 fn numbers_at_the_end_of_all_numbers_stop_nothing() {
-    for mut p in [Partition::open(), Partition::open()] {
-        let one =
-            || ReadingBatch { lane: lane(), epoch: Epoch(7), first_seq: Seq(u64::MAX), readings: vec![reading(1)] };
+    for mut p in [Partition::open()] {
+        let one = || ReadingBatch {
+            lane: lane(),
+            epoch: Epoch(7),
+            nonce: EpochNonce::UNKNOWN,
+            first_seq: Seq(u64::MAX),
+            readings: vec![reading(1)],
+        };
         p.take(0, Entry::Batch(one())).take(1, end(7, u64::MAX)).take(2, dropped(7, 1, u64::MAX - 1));
         p.take(3, Entry::Batch(ReadingBatch { first_seq: Seq(SEQ_UNKNOWN - 1), ..one() }));
         p.take(4, batch(u64::MAX, 1, 2)).take(5, batch(7, 1, 2)).take(6, batch(u64::MAX, 3, 3)).take(7, end(7, 3));

@@ -107,6 +107,22 @@ async fn a_gap_of_the_old_stream_is_filled_by_the_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_of_a_gateway_lose_nothing() {
+    let bench = Bench::new().await;
+    let copy = |first, last| batch_of(EpochNonce(0xB), 7, first, last);
+    bench.take(MemoryLog::new(0, vec![batch(7, 1, 4), copy(1, 3), batch(7, 5, 9), copy(4, 9), end(7, 9)])).await;
+    bench.check(upto(7, 9), 0).await;
+    let quarantined = "select count(*), count(distinct \"offset\"), max(why) from quarantine";
+    let why =
+        "another opening of this gateway's spool has numbered other readings alike: a restored or copied data folder";
+    assert_eq!(bench.rows(quarantined).await, [format!("9 9 {why}")]);
+    // Nor where each copy publishes to a stream of its own.
+    bench.take(MemoryLog::named("kafka/c/other", vec![copy(1, 9), copy(10, 12)])).await;
+    bench.check(upto(7, 9), 0).await;
+    assert_eq!(bench.rows(quarantined).await, [format!("12 12 {why}")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn copies_of_a_spool_on_one_lake_forget_only_what_they_read() {
     let bench = Bench::new().await;
     let log = |epoch| (1..=9).map(move |seq| batch(epoch, seq, seq)).collect::<Vec<_>>();

@@ -199,6 +199,7 @@ async fn a_spool_of_the_last_release_opens() {
     let batch = forebay_schemas::wire::ReadingBatch {
         lane: lane(),
         epoch: header.epoch,
+        nonce: forebay_schemas::EpochNonce::UNKNOWN,
         first_seq: header.first_seq,
         readings: readings(9, 2).unwrap(),
     };

@@ -77,7 +77,7 @@ async fn dropping_the_oldest_leaves_exact_ranges() {
     }
     let found = all(&spool).await;
     let Entry::Dropped { epoch, first_seq, last_seq } = found[0].entry else { panic!("{:?}", found[0]) };
-    assert_eq!((epoch, first_seq), (Epoch(5), Seq(1)));
+    assert_eq!((epoch, first_seq), (FIRST_EPOCH, Seq(1)));
     let mut next = last_seq.0 + 1;
     for record in &found[1..] {
         let Entry::Batch(batch) = &record.entry else { panic!("{record:?}") };
