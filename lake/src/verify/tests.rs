@@ -1,5 +1,5 @@
 use super::*;
-use crate::state::{EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN};
+use crate::state::{EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, StreamState};
 
 fn state(mark: u64, quarantined: u64, gaps: &[(u64, u64)]) -> StreamState {
     let epoch = EpochMark { gateway: "gw".into(), epoch: 7, mark, quarantined, ..EpochMark::default() };
