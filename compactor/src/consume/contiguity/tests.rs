@@ -4,7 +4,7 @@ use forebay_schemas::{DeviceId, EpochNonce, Series, SiteId, Status, TagName, Tim
 use forebay_stream::{Damage, LastSeq, Record};
 use proptest::prelude::*;
 
-use forebay_lake::{DeviceTimes, Gap, GapState};
+use forebay_lake::{Gap, GapState};
 
 use super::*;
 

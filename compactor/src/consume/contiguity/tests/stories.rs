@@ -1,5 +1,7 @@
 //! Stories that broke a promise: lost tails, copies of a gateway, damage, clocks that are set, crash loops.
 
+use forebay_lake::DeviceTimes;
+
 use super::*;
 
 #[test]
