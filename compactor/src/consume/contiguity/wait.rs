@@ -110,7 +110,7 @@ impl LaneProgress {
     /// Forgets epochs that are done: closed and without open gaps. The latest stay, and those that wait for something, however
     /// many come after them (E5).
     fn forget(&mut self) {
-        let latest = self.epochs.keys().rev().take(EPOCHS_KEPT).last().copied();
+        let latest = self.epochs.keys().rev().nth(EPOCHS_KEPT - 1).copied();
         let Some(latest) = latest else { return };
         let is_done = |epoch: &EpochProgress| epoch.closed && !epoch.holes.any_open();
         let done: Vec<u64> =
