@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use forebay_compactor::{LakeSettings, Progress, WindowProgress, run_housekeeping, run_windows};
+use forebay_compactor::{LakeSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows};
 use forebay_gateway::{Edge, EdgeStatus, Run};
 use forebay_jobs::JobProgress;
 use forebay_lake::LakeWriter;
@@ -213,9 +213,7 @@ impl Service {
         lake: &LakeDoor,
     ) {
         let mut consume = settings.consume();
-        if let Some(kafka) = &stream {
-            consume.gap_wait = kafka.gap_wait;
-        }
+        consume.gap_wait = stream.as_ref().map_or(SPOOL_GAP_WAIT, |kafka| kafka.gap_wait);
         let (progress, lanes) = (self.watch.progress.clone(), self.lanes.clone());
         self.add_on_lake("compactor", behind, lake, move |lake, stop| {
             let group = group(stream.clone(), &lanes);

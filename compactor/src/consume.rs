@@ -6,9 +6,11 @@
 
 mod budget;
 mod contiguity;
+mod elsewhere;
 mod epoch;
 mod group;
 mod holes;
+mod moment;
 mod partition;
 mod progress;
 mod side;
@@ -29,6 +31,9 @@ use crate::event_time::MAX_SKEW;
 
 pub use group::run;
 pub use progress::Progress;
+
+/// How long a jump in a spool waits: its one writer writes in order, so that another look is all that can help.
+pub const SPOOL_GAP_WAIT: Duration = Duration::from_secs(2);
 
 /// How streams are consumed.
 #[derive(Debug, Clone, PartialEq, Eq)]

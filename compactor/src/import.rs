@@ -321,8 +321,7 @@ impl Run<'_> {
                 lane: self.lane.lane.0,
                 epoch: self.epoch.0,
                 mark,
-                closed: false,
-                quarantined: 0,
+                ..EpochMark::default()
             }],
         );
         let mut rows = GatheredRows::default();

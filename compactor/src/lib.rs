@@ -13,7 +13,7 @@ mod settings;
 mod traced;
 mod windows;
 
-pub use consume::{CompactorError, ConsumeSettings, Progress, run};
+pub use consume::{CompactorError, ConsumeSettings, Progress, SPOOL_GAP_WAIT, run};
 pub use event_time::MAX_SKEW;
 pub use housekeeping::{MergeSettings, run_housekeeping};
 pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};

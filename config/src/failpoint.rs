@@ -2,7 +2,9 @@
 //!
 //! Off unless the variable holds one of these names:
 //! - `after_sync`: readings are synced in the spool, their device has not been acknowledged (E1);
+//! - `after_quarantine`: `quarantine` and `gaps` hold what belongs to a commit of `readings` that is not there yet (E9);
 //! - `after_file_write`: data files are in the store, the commit that makes them count is not;
+//! - `after_state`: the state object is in the store, too;
 //! - `after_commit`: `readings` holds the commit, nobody has been told of it;
 //! - `in_merge`: between the files of a merge and its commit.
 //!
@@ -20,8 +22,12 @@ use rustix::process::{Signal, getpid, kill_process};
 pub enum Failpoint {
     /// Readings are synced in the spool, their device has not been acknowledged.
     AfterSync,
+    /// `quarantine` and `gaps` are written, the readings that belong to them are not.
+    AfterQuarantine,
     /// Data files are in the store, the commit that makes them count is not.
     AfterFileWrite,
+    /// The state object is in the store, the commit that makes it count is not.
+    AfterState,
     /// `readings` holds the commit, nobody has been told of it.
     AfterCommit,
     /// Between the files of a merge and its commit.
@@ -33,6 +39,8 @@ impl Failpoint {
     pub fn name(self) -> &'static str {
         match self {
             Self::AfterSync => "after_sync",
+            Self::AfterQuarantine => "after_quarantine",
+            Self::AfterState => "after_state",
             Self::AfterFileWrite => "after_file_write",
             Self::AfterCommit => "after_commit",
             Self::InMerge => "in_merge",

@@ -146,6 +146,11 @@ impl LakeError {
         self.is_of_a_key() || self.kind() == ErrorKind::Retry
     }
 
+    /// Whether an object is not in the store.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(object_store::Error::NotFound { .. }))
+    }
+
     /// Whether a person has to restore a key.
     pub fn is_of_a_key(&self) -> bool {
         matches!(self, Self::Key(_) | Self::File(_))

@@ -40,6 +40,7 @@ pub use scan::{ScanCost, empty_session, session};
 pub use schema::file_schema;
 pub use state::{
     DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StateKeeper, StreamState,
+    TakenOver, reconcile, taken_elsewhere,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
 pub use verify::{Fault, Report, verify};

@@ -2,13 +2,16 @@
 //!
 //! Each is created once under `_forebay/state/<app id>/<number>`, sealed, and never changed; the application
 //! transaction in the Delta log names the number that counts. Objects that no commit names are leftovers of
-//! attempts that did not land; their numbers are skipped.
+//! attempts that did not land.
 
 mod model;
+mod reconcile;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use forebay_schemas::table::TABLE_FORMAT_VERSION;
+use futures::StreamExt as _;
 use object_store::{ObjectStoreExt as _, PutMode, path::Path};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -23,11 +26,23 @@ use crate::{
     table::{LakeTable, Snapshot},
 };
 
-pub use model::{DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState};
+pub use model::{
+    DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState, TakenOver,
+};
+pub use reconcile::{reconcile, taken_elsewhere};
 
 /// Secrets of the keyring that never rotate: they name streams and seal state objects.
 const IDENTITY_SECRET: &str = "forebay.identity";
 const STATE_SECRET: &str = "forebay.state";
+
+/// Numbers ascend by a random step of 20 bits: enough for 10^13 commits, and no two attempts draw the same.
+const NUMBER_STEP_MAX: u32 = (1 << 20) - 1;
+
+/// The field of a state that says so.
+const TIMES_APART: &str = "times_apart";
+
+/// How many states are read at a time.
+const LOADS_MAX: usize = 16;
 
 /// First bytes of every state object.
 const MAGIC: &[u8; 4] = b"FBST";
@@ -67,10 +82,12 @@ impl StateKeeper {
         u64::from_be_bytes(first) >> 1
     }
 
-    /// Stores a state under the first free number above `after`, and answers the number.
+    /// Stores a state under a number above `after` that nobody has used, and answers the number.
+    ///
+    /// The number is drawn, so that a state is put once however many attempts before it have left theirs behind.
     ///
     /// # Errors
-    /// When the store fails. A number that was taken meanwhile is skipped.
+    /// When the store fails, and when the numbers are used up.
     pub async fn store<S: Serialize + Sync>(
         &self,
         table: &LakeTable,
@@ -79,21 +96,24 @@ impl StateKeeper {
         state: &S,
         random: &Random,
     ) -> Result<i64, LakeError> {
-        let mut number = after.map_or(1, |n| n + 1);
         loop {
+            let step = i64::from(u32::from_le_bytes(random_bytes::<4>(random)?) & NUMBER_STEP_MAX);
+            let number = after.unwrap_or(0).checked_add(1 + step).ok_or_else(|| LakeError::State {
+                path: path_of(app_id, i64::MAX).to_string(),
+                why: "the numbers of its stream are used up".into(),
+            })?;
             let path = path_of(app_id, number);
             let sealed = self.seal(&path, state, random)?;
             match table.store().put_opts(&path, sealed.into(), PutMode::Create.into()).await {
                 Ok(_) => return Ok(number),
-                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                    number += 1
-                }
+                // One number in a million: draw again.
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Reads the state with this number.
+    /// Reads the state with this number, with the times of its devices where they lie apart.
     ///
     /// # Errors
     /// [`LakeError::State`] when it is missing, damaged, of a later release or sealed with another keyring.
@@ -104,7 +124,16 @@ impl StateKeeper {
         number: i64,
     ) -> Result<S, LakeError> {
         let path = path_of(app_id, number);
-        let mut bytes = table.store().get(&path).await?.bytes().await?.to_vec();
+        let mut state: serde_json::Value = self.open(table, &path).await?;
+        if state.get(TIMES_APART).is_some_and(|apart| apart == &serde_json::Value::Bool(true)) {
+            self.add_times(table, app_id, &mut state).await;
+        }
+        serde_json::from_value(state).map_err(|e| LakeError::State { path: path.to_string(), why: e.to_string() })
+    }
+
+    /// Reads a sealed object.
+    async fn open<S: DeserializeOwned>(&self, table: &LakeTable, path: &Path) -> Result<S, LakeError> {
+        let mut bytes = table.store().get(path).await?.bytes().await?.to_vec();
         let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
         let sealed = bytes
             .split_at_mut_checked(MAGIC.len())
@@ -133,15 +162,53 @@ impl StateKeeper {
         table: &LakeTable,
         snapshot: &Snapshot,
     ) -> Result<Vec<S>, LakeError> {
-        let folder = Path::from_iter(["_forebay", "state"]);
-        let found = table.store().list_with_delimiter(Some(&folder)).await?;
         let mut states = Vec::new();
-        for app_id in found.common_prefixes.iter().filter_map(|folder| folder.filename()) {
-            if let Some(number) = snapshot.state_of(app_id).await? {
-                states.push(self.load(table, app_id, number).await?);
-            }
+        for (app_id, number) in self.numbers(table, snapshot).await? {
+            states.push(self.load(table, &app_id, number).await?);
         }
         Ok(states)
+    }
+
+    /// By stream's app id, the number of the state that counts in a snapshot of a table.
+    ///
+    /// # Errors
+    /// When the log or the store cannot be read.
+    pub async fn numbers(&self, table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, LakeError> {
+        let folder = Path::from_iter(["_forebay", "state"]);
+        let found = table.store().list_with_delimiter(Some(&folder)).await?;
+        let mut numbers = Vec::new();
+        for app_id in found.common_prefixes.iter().filter_map(|folder| folder.filename()) {
+            if let Some(number) = snapshot.state_of(app_id).await? {
+                numbers.push((app_id.to_owned(), number));
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// The states with these numbers, several at a time; each may be unreadable on its own.
+    pub async fn load_each<S: DeserializeOwned>(
+        &self,
+        table: &LakeTable,
+        numbers: Vec<(String, i64)>,
+    ) -> Vec<(String, i64, Result<S, LakeError>)> {
+        let loads = numbers.into_iter().map(|(app_id, number)| async move {
+            let state = self.load(table, &app_id, number).await;
+            (app_id, number, state)
+        });
+        futures::stream::iter(loads).buffer_unordered(LOADS_MAX).collect().await
+    }
+
+    /// As [`StateKeeper::states`], of streams that took readings; each epoch in the one state that knows most of it.
+    ///
+    /// # Errors
+    /// As [`StateKeeper::states`].
+    pub async fn stream_states(&self, table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<StreamState>, LakeError> {
+        let mut states = Vec::new();
+        for (app_id, _, state) in self.load_each(table, self.numbers(table, snapshot).await?).await {
+            states.push((app_id, state?));
+        }
+        reconcile(&mut states);
+        Ok(states.into_iter().map(|(_, state)| state).collect())
     }
 
     fn seal<S: Serialize>(&self, path: &Path, state: &S, random: &Random) -> Result<Vec<u8>, LakeError> {

@@ -24,7 +24,6 @@ use crate::{
     Add, LakeError, StateKeeper,
     keys::KeyDecrypter,
     parquet_file,
-    state::StreamState,
     table::LakeTable,
     writer::{SHA256_TAG, keks, tag},
 };
@@ -151,7 +150,7 @@ pub async fn verify(
         }
     }
     let mut accounts = Accounts::default();
-    keeper.states::<StreamState>(table, &snapshot).await?.into_iter().for_each(|state| accounts.add(state));
+    keeper.stream_states(table, &snapshot).await?.into_iter().for_each(|state| accounts.add(state));
     compare(seqs, accounts, &mut report);
     Ok(report)
 }

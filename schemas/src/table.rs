@@ -121,7 +121,8 @@ pub const GAPS: Table = Table {
         required("lane", Int),
         required("epoch", Long),
         required("first_seq", Long),
-        required("last_seq", Long),
+        // Null where nobody knows how far it reaches.
+        optional("last_seq", Long),
         optional("site", String),
         optional("device", String),
         optional("from_time", Timestamp),

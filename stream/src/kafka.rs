@@ -9,6 +9,7 @@ mod cluster;
 mod course;
 mod group;
 mod places;
+mod policy;
 mod producer;
 mod publish;
 mod record;

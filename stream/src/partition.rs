@@ -81,10 +81,6 @@ pub trait PartitionReader: Send {
     /// # Errors
     /// `Retry` if it may not have been noted; nothing is lost by that.
     async fn committed(&self, up_to: Offset) -> Result<(), StreamError>;
-
-    /// Whether a jump in an epoch's seqs may still be filled by what comes later in the partition. Never in a spool,
-    /// which is written in order by one writer.
-    fn may_fill_jumps(&self) -> bool;
 }
 
 /// A spool as a partition.
@@ -137,10 +133,6 @@ impl PartitionReader for LaneReader {
 
     async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {
         self.reader.forget(up_to).await
-    }
-
-    fn may_fill_jumps(&self) -> bool {
-        false
     }
 }
 

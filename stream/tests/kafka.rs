@@ -12,6 +12,8 @@ mod conforms;
 mod group;
 #[path = "kafka/limits.rs"]
 mod limits;
+#[path = "kafka/policy.rs"]
+mod policy;
 #[path = "kafka/publishing.rs"]
 mod publishing;
 #[path = "kafka/secure.rs"]

@@ -4,7 +4,9 @@
 //! out is a duplicate, held behind a jump, in quarantine, or a gap. The state can be taken at any time: held records lie
 //! behind its next offset, so that they are read again after a restart.
 
+mod lost;
 mod render;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -14,13 +16,14 @@ use std::{
     time::Duration,
 };
 
-use forebay_lake::{SEQ_UNKNOWN, StreamState};
-use forebay_schemas::{Epoch, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Timestamp, wire::ReadingBatch};
+use forebay_lake::{SEQ_UNKNOWN, StreamState, TakenOver};
+use forebay_schemas::{Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, wire::ReadingBatch};
 use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
 use super::{
-    epoch::{EpochProgress, Jumps, Taking},
+    epoch::{EpochProgress, Taking},
     holes::{Cause, Hole},
+    moment::Moment,
     times::Times,
 };
 use crate::event_time;
@@ -30,8 +33,8 @@ pub(super) use render::opened_gaps;
 /// What does not change while a partition is consumed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
-    /// How long a jump waits before it becomes a gap; none where nothing can fill it.
-    pub(super) gap_wait: Option<Duration>,
+    /// How long a jump waits before it becomes a gap.
+    pub(super) gap_wait: Duration,
     /// Bytes of readings that may be held behind jumps.
     pub(super) held_bytes_max: usize,
     /// How far ahead of its gateway's clock a device's may be.
@@ -69,6 +72,12 @@ struct LaneProgress {
     damaged: bool,
 }
 
+impl LaneProgress {
+    fn cause(&self) -> Cause {
+        if self.damaged { Cause::Damaged } else { Cause::Missing }
+    }
+}
+
 /// What is left of a lane's epochs that were forgotten.
 #[derive(Debug, Clone, Copy)]
 struct Done {
@@ -86,6 +95,10 @@ pub(super) struct Contiguity {
     times: Times,
     /// Offsets whose records are in quarantine.
     quarantined: BTreeSet<u64>,
+    /// Lost offsets that stand in quarantine, the latest ones.
+    lost: BTreeSet<(u64, u64)>,
+    /// Lanes that went on from the marks of other streams.
+    taken_over: BTreeSet<TakenOver>,
     /// Where the reader stands.
     position: Offset,
     /// Everything below was taken or is held.
@@ -94,6 +107,8 @@ pub(super) struct Contiguity {
     seen: Offset,
     /// Where the reader was opened, until its first record.
     opened: Option<Offset>,
+    /// Up to where the stream was read since this was made.
+    read: Option<Offset>,
     held_bytes: usize,
     overflow: Option<Offset>,
     freed: bool,
@@ -104,31 +119,21 @@ impl Contiguity {
     ///
     /// # Errors
     /// A gateway's name in the state that is none.
-    pub(super) fn new(state: &StreamState, rules: Rules, now: Timestamp) -> Result<Self, InvalidName> {
-        let mut lanes: BTreeMap<LaneId, LaneProgress> = BTreeMap::new();
-        for mark in &state.epochs {
-            let epoch = EpochProgress::of(mark);
-            lanes.entry(lane_id(&mark.gateway, mark.lane)?).or_default().epochs.insert(mark.epoch, epoch);
-        }
-        for gap in &state.gaps {
-            let hole = Hole { last: gap.last, why: gap.why.clone(), opened_at: gap.opened_at, state: gap.state };
-            let lane = lanes.entry(lane_id(&gap.gateway, gap.lane)?).or_default();
-            lane.epochs.entry(gap.epoch).or_default().holes.restore(gap.first, hole);
-        }
-        for lane in &state.forgotten {
-            lanes.entry(lane_id(&lane.gateway, lane.lane)?).or_default().forgotten =
-                Some(Done { epoch: lane.epoch, readings: lane.readings, gaps: lane.gaps });
-        }
+    pub(super) fn new(state: &StreamState, rules: Rules, now: Moment) -> Result<Self, InvalidName> {
+        let lanes = lanes_of(state)?;
         let next = Offset(state.next_offset);
         let mut found = Self {
             rules,
             lanes,
-            times: Times::new(&state.sites),
+            times: Times::new(&state.sites, now.micros()),
             quarantined: state.quarantined.iter().copied().collect(),
+            lost: state.lost.iter().copied().collect(),
+            taken_over: state.taken_over.iter().cloned().collect(),
             position: next,
             high: next,
             seen: next,
             opened: None,
+            read: None,
             held_bytes: 0,
             overflow: None,
             freed: false,
@@ -138,18 +143,13 @@ impl Contiguity {
     }
 
     /// Epochs without an end record wait anew after a restart.
-    fn resume_waits(&mut self, now: Timestamp) {
-        let jumps = self.jumps();
+    fn resume_waits(&mut self, now: Moment) {
         for lane in self.lanes.values_mut() {
             let newest = lane.epochs.last_key_value().map(|(epoch, _)| *epoch);
             for (_, epoch) in lane.epochs.iter_mut().filter(|(number, _)| Some(**number) != newest) {
-                epoch.supersede(&mut Taking::new(jumps, Cause::Missing, now, 0));
+                epoch.supersede(&mut Taking::new(Cause::Missing, now, 0));
             }
         }
-    }
-
-    fn jumps(&self) -> Jumps {
-        if self.rules.gap_wait.is_some() { Jumps::Wait } else { Jumps::AreGaps }
     }
 
     /// Where the reader stands.
@@ -164,6 +164,12 @@ impl Contiguity {
         held.map_or(self.high, |held| held.min(self.high))
     }
 
+    /// Everything below was committed with the state of now, and read by this run: the stream may forget it. An offset of
+    /// another life of the stream, which a state may have, is none of it.
+    pub(super) fn may_be_forgotten(&self) -> Option<Offset> {
+        self.read.map(|read| read.min(self.next_offset()))
+    }
+
     /// A reader has been opened here.
     pub(super) fn opened(&mut self, from: Offset) {
         self.position = from;
@@ -171,7 +177,7 @@ impl Contiguity {
     }
 
     /// Takes a record.
-    pub(super) fn take(&mut self, delivered: Delivered, now: Timestamp) -> Taken {
+    pub(super) fn take(&mut self, delivered: Delivered, now: Moment) -> Taken {
         let Delivered { lane, record } = delivered;
         if self.opened.take().is_some_and(|from| record.offset < from) {
             // The log is shorter than the state says: a restored one. Its offsets mean other records now (E5).
@@ -189,6 +195,7 @@ impl Contiguity {
                 let why = "its seqs are larger than the tables can hold";
                 self.quarantine(record.offset, known, raw, why.into(), &mut taken);
             }
+            (Entry::Damaged { why, .. }, lane) => self.damaged(lane, record.offset..record.next, why, &mut taken),
             (Entry::Batch(batch), _) => self.batch(batch, record.offset, known, now, &mut taken),
             (Entry::Undecodable { bytes, why }, _) => self.quarantine(record.offset, known, bytes, why, &mut taken),
             (Entry::EpochEnd { epoch, last }, Some(lane)) => {
@@ -206,8 +213,6 @@ impl Contiguity {
                     at.told(first_seq.0, last_seq.0, why.into(), record.offset, taking);
                 });
             }
-            (Entry::Damaged { .. }, Some(lane)) => self.lanes.entry(lane).or_default().damaged = true,
-            (Entry::Damaged { .. }, None) => self.lanes.values_mut().for_each(|lane| lane.damaged = true),
             (entry @ (Entry::EpochEnd { .. } | Entry::Dropped { .. } | Entry::Gap { .. }), None) => {
                 let bytes = format!("{entry:?}").into_bytes();
                 self.quarantine(record.offset, known, bytes, "the record names no lane".into(), &mut taken);
@@ -216,10 +221,11 @@ impl Contiguity {
         self.position = record.next;
         self.high = self.high.max(record.next);
         self.seen = self.seen.max(record.next);
+        self.read = self.read.max(Some(record.next));
         taken
     }
 
-    fn batch(&mut self, batch: ReadingBatch, offset: Offset, known: bool, now: Timestamp, taken: &mut Taken) {
+    fn batch(&mut self, batch: ReadingBatch, offset: Offset, known: bool, now: Moment, taken: &mut Taken) {
         let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.readings.len() as u64);
         let forgotten = self.lanes.get(&lane).and_then(|lane| lane.forgotten).is_some_and(|done| epoch.0 <= done.epoch);
         let marked = self.lanes.get(&lane).is_some_and(|lane| lane.epochs.contains_key(&epoch.0));
@@ -249,18 +255,16 @@ impl Contiguity {
         &mut self,
         id: &LaneId,
         number: Epoch,
-        now: Timestamp,
+        now: Moment,
         taken: &mut Taken,
         act: impl FnOnce(&mut EpochProgress, &mut Taking),
     ) {
-        let jumps = self.jumps();
         let room = self.rules.held_bytes_max.saturating_sub(self.held_bytes);
-        let lane = self.lanes.entry(id.clone()).or_default();
+        let lane = self.lane(id);
         if lane.forgotten.is_some_and(|done| number.0 <= done.epoch) && !lane.epochs.contains_key(&number.0) {
             return;
         }
-        let cause = if lane.damaged { Cause::Damaged } else { Cause::Missing };
-        let mut taking = Taking::new(jumps, cause, now, room);
+        let mut taking = Taking::new(lane.cause(), now, room);
         let begins = !lane.epochs.contains_key(&number.0);
         let at = lane.epochs.entry(number.0).or_default();
         let gaps_before = at.holes.count();
@@ -283,6 +287,7 @@ impl Contiguity {
     /// Turns what epochs gave into what is to be committed and quarantined.
     fn absorb(&mut self, taking: Taking, taken: &mut Taken) {
         taken.duplicates += taking.duplicates;
+        let now_micros = taking.now.micros();
         for (batch, why) in taking.refused {
             // Not counted at the epoch: these seqs are behind its mark or in a gap that stays.
             for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
@@ -290,7 +295,7 @@ impl Contiguity {
             }
         }
         for batch in taking.taken {
-            self.keep_plausible(batch, taken);
+            self.keep_plausible(batch, now_micros, taken);
         }
         self.overflow = match (self.overflow, taking.overflow) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -301,12 +306,12 @@ impl Contiguity {
     }
 
     /// Readings whose event time no device can mean go to quarantine one by one; the rest stays together.
-    fn keep_plausible(&mut self, batch: ReadingBatch, taken: &mut Taken) {
+    fn keep_plausible(&mut self, batch: ReadingBatch, now_micros: i64, taken: &mut Taken) {
         let plausible = |reading: &Reading| {
             event_time::is_plausible(reading.event_time, reading.observed_time, self.rules.max_skew)
         };
         if batch.readings.iter().all(plausible) {
-            self.times.heard(&batch.readings);
+            self.times.heard(&batch.readings, now_micros);
             taken.batches.push(batch);
             return;
         }
@@ -330,7 +335,7 @@ impl Contiguity {
         if let Some(at) = self.lanes.get_mut(&batch.lane).and_then(|lane| lane.epochs.get_mut(&batch.epoch.0)) {
             at.quarantined += refused;
         }
-        taken.batches.iter().for_each(|batch| self.times.heard(&batch.readings));
+        taken.batches.iter().for_each(|batch| self.times.heard(&batch.readings, now_micros));
     }
 }
 
@@ -347,16 +352,36 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
 /// A reading as a batch of its own, to be quarantined.
 fn alone(batch: &ReadingBatch, seq: u64, reading: &Reading, why: &str) -> Quarantined {
     let ReadingBatch { lane, epoch, nonce, .. } = batch;
-    let readings = vec![reading.clone()];
-    let one = ReadingBatch { lane: lane.clone(), epoch: *epoch, nonce: *nonce, first_seq: Seq(seq), readings };
+    let one = ReadingBatch { first_seq: Seq(seq), readings: vec![reading.clone()], ..batch.clone() };
     let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
+    // Two openings of a spool may have given out the same number.
+    let opening = if *nonce == EpochNonce::UNKNOWN { String::new() } else { format!(" of {:016x}", nonce.0) };
     Quarantined {
-        key: format!("reading {lane}/{seq}"),
+        key: format!("reading {lane}/{seq}{opening}"),
         why: why.to_owned(),
         lane: Some(lane),
         at: seq,
         raw: one.encode(),
     }
+}
+
+/// What a state says of each lane.
+fn lanes_of(state: &StreamState) -> Result<BTreeMap<LaneId, LaneProgress>, InvalidName> {
+    let mut lanes: BTreeMap<LaneId, LaneProgress> = BTreeMap::new();
+    for mark in &state.epochs {
+        let epoch = EpochProgress::of(mark);
+        lanes.entry(lane_id(&mark.gateway, mark.lane)?).or_default().epochs.insert(mark.epoch, epoch);
+    }
+    for gap in &state.gaps {
+        let hole = Hole::new(gap.last, gap.why.clone(), gap.opened_at, gap.state);
+        let lane = lanes.entry(lane_id(&gap.gateway, gap.lane)?).or_default();
+        lane.epochs.entry(gap.epoch).or_default().holes.restore(gap.first, hole);
+    }
+    for lane in &state.forgotten {
+        lanes.entry(lane_id(&lane.gateway, lane.lane)?).or_default().forgotten =
+            Some(Done { epoch: lane.epoch, readings: lane.readings, gaps: lane.gaps });
+    }
+    Ok(lanes)
 }
 
 fn lane_id(gateway: &str, lane: u32) -> Result<LaneId, InvalidName> {

@@ -2,31 +2,28 @@
 //!
 //! Pure. Every seq up to the mark was given out once, stands in a gap, or went to quarantine; what is held lies behind it.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{cmp::Reverse, collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use forebay_lake::{EpochMark, SEQ_UNKNOWN};
-use forebay_schemas::{Seq, Timestamp, wire::ReadingBatch};
+use forebay_schemas::{EpochNonce, Seq, Timestamp, wire::ReadingBatch};
 use forebay_stream::{LastSeq, Offset};
 
 use super::{
     holes::{Cause, Holes},
+    moment::Moment,
     size::batch_bytes,
 };
 
-/// What becomes of a jump in an epoch's seqs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Jumps {
-    /// It is a gap at once: nothing in the partition can fill it any more.
-    AreGaps,
-    /// It waits: what is missing may still come.
-    Wait,
-}
+/// So many other openings of one epoch are told apart over restarts.
+const OTHER_OPENINGS_MAX: usize = 16;
+
+const ANOTHER_OPENING: &str = "another opening of this gateway's spool has numbered other readings alike: a restored or copied \
+                               data folder";
 
 /// What taking a record gave, and what it needs to know.
 #[derive(Debug)]
 pub(super) struct Taking {
-    pub(super) jumps: Jumps,
-    pub(super) now: Timestamp,
+    pub(super) now: Moment,
     /// Why the next jump is there.
     pub(super) cause: Cause,
     /// Bytes that may still be held.
@@ -46,9 +43,8 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn new(jumps: Jumps, cause: Cause, now: Timestamp, room: usize) -> Self {
+    pub(super) fn new(cause: Cause, now: Moment, room: usize) -> Self {
         Self {
-            jumps,
             now,
             cause,
             room,
@@ -68,7 +64,11 @@ pub(super) struct Held {
     pub(super) offset: Offset,
     pub(super) what: HeldWhat,
     pub(super) bytes: usize,
-    since: Timestamp,
+    /// When it was first read, by the clock: for people, and for the watermark.
+    pub(super) read_at: Timestamp,
+    since: Duration,
+    /// Why what is before it is missing.
+    cause: Cause,
 }
 
 #[derive(Debug)]
@@ -83,7 +83,8 @@ pub(super) enum HeldWhat {
 struct HeldEnd {
     end: End,
     offset: Offset,
-    since: Timestamp,
+    since: Duration,
+    cause: Cause,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,12 +101,29 @@ enum More {
     None,
 }
 
-/// An epoch's wait for what is missing.
+impl End {
+    /// What two end records say together: a last seq that is certain counts, then the higher one.
+    fn with(self, other: Self) -> Self {
+        let rank = |end: &Self| (end.more == More::None, end.last);
+        if rank(&other) > rank(&self) { other } else { self }
+    }
+}
+
+/// What stops an epoch's mark: a record or an end behind a jump.
+#[derive(Debug, Clone, Copy)]
+struct Obstacle {
+    /// The seq behind the jump.
+    first: u64,
+    since: Duration,
+    cause: Cause,
+}
+
+/// An epoch's wait for what is missing, in running time: no clock that is set makes it shorter or longer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
-    pub(super) since: Timestamp,
+    pub(super) since: Duration,
     /// The partition is being read again, since when and up to where.
-    pub(super) reread: Option<(Timestamp, Offset)>,
+    pub(super) reread: Option<(Duration, Offset)>,
 }
 
 #[derive(Debug, Default)]
@@ -113,26 +131,59 @@ pub(super) struct EpochProgress {
     pub(super) mark: u64,
     pub(super) closed: bool,
     pub(super) quarantined: u64,
+    /// What the opening that began the epoch drew; 0 if it is not known.
+    pub(super) nonce: u64,
+    /// What other openings drew, and up to which seq their readings are in quarantine.
+    pub(super) other_openings: BTreeMap<u64, u64>,
     pub(super) holes: Holes,
     pub(super) held: BTreeMap<u64, Held>,
     /// The lowest seq behind a jump that was not held for want of room.
     unheld: Option<u64>,
     end: Option<HeldEnd>,
-    /// A later epoch of the lane has begun.
-    pub(super) superseded: bool,
+    /// A later epoch of the lane has begun; why this one's end is missing.
+    superseded: Option<Cause>,
     pub(super) waiting: Option<Waiting>,
 }
 
 impl EpochProgress {
     /// As a state has it, its gaps aside.
     pub(super) fn of(mark: &EpochMark) -> Self {
-        Self { mark: mark.mark, closed: mark.closed, quarantined: mark.quarantined, ..Self::default() }
+        Self {
+            mark: mark.mark,
+            closed: mark.closed,
+            quarantined: mark.quarantined,
+            nonce: mark.nonce,
+            other_openings: mark.other_openings.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a batch's opening is the epoch's. The first that is known is; a batch that names none is believed.
+    fn is_own(&mut self, nonce: EpochNonce) -> bool {
+        if self.nonce == EpochNonce::UNKNOWN.0 {
+            self.nonce = nonce.0;
+        }
+        nonce == EpochNonce::UNKNOWN || nonce.0 == self.nonce
+    }
+
+    /// Readings that another opening numbered alike: another copy of the data folder. Each is quarantined once.
+    fn of_another_opening(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+        let (first, last) = seqs.into_inner();
+        let mark = self.other_openings.get(&batch.nonce.0).copied().unwrap_or(0);
+        if mark > 0 || self.other_openings.len() < OTHER_OPENINGS_MAX {
+            self.other_openings.insert(batch.nonce.0, mark.max(last));
+        }
+        taking.duplicates += mark.min(last).saturating_add(1).saturating_sub(first);
+        taking.refused.extend(slice(batch, first.max(mark + 1)..=last).map(|batch| (batch, ANOTHER_OPENING)));
     }
 
     /// Takes what is new of a batch that is not empty.
     pub(super) fn batch(&mut self, batch: ReadingBatch, offset: Offset, taking: &mut Taking) {
         let Some(last) = batch.last_seq() else { return };
         let (first, last) = (batch.first_seq.0, last.0);
+        if !self.is_own(batch.nonce) {
+            return self.of_another_opening(&batch, first..=last, taking);
+        }
         self.below(&batch, first..=last.min(self.mark), taking);
         if last <= self.mark {
             return;
@@ -147,10 +198,6 @@ impl EpochProgress {
             } else {
                 taking.taken.extend(slice(&batch, start..=last));
             }
-        } else if taking.jumps == Jumps::AreGaps {
-            self.holes.open(self.mark + 1..=start - 1, taking.cause, taking.now.micros());
-            taking.taken.push(batch);
-            self.mark = last;
         } else {
             let bytes = batch_bytes(&batch);
             self.hold(first, HeldWhat::Batch(batch), bytes, offset, taking);
@@ -201,10 +248,9 @@ impl EpochProgress {
             return;
         }
         let start = first.max(self.mark + 1);
-        if start > self.mark + 1 && taking.jumps == Jumps::Wait {
+        if start > self.mark + 1 {
             return self.hold(start, HeldWhat::Told(last, cause), size_of::<Held>(), offset, taking);
         }
-        self.holes.open(self.mark + 1..=start - 1, taking.cause, taking.now.micros());
         self.holes.open(start..=last, cause, taking.now.micros());
         self.mark = last;
         self.settle(taking);
@@ -219,9 +265,15 @@ impl EpochProgress {
         if self.closed {
             return self.end_is_known_now(end);
         }
-        if end.last > self.mark && taking.jumps == Jumps::Wait {
-            self.end = Some(HeldEnd { end, offset, since: taking.now });
-            self.wait(taking.now);
+        if end.last > self.mark {
+            let new = HeldEnd { end, offset, since: taking.now.up, cause: taking.cause };
+            // Read again, it has waited since it was first read.
+            self.end = Some(self.end.map_or(new, |held| HeldEnd {
+                end: held.end.with(end),
+                offset: held.offset.min(offset),
+                ..held
+            }));
+            self.wait(taking.now.up);
             return;
         }
         self.close(end, taking);
@@ -242,13 +294,11 @@ impl EpochProgress {
         }
     }
 
+    /// Ends at the mark, or nobody knows where.
     fn close(&mut self, end: End, taking: &mut Taking) {
-        if end.last > self.mark {
-            self.holes.open(self.mark + 1..=end.last, taking.cause, taking.now.micros());
-            self.mark = end.last;
-        }
         if end.more == More::Unknown {
-            self.holes.open(self.mark + 1..=SEQ_UNKNOWN, Cause::Unfinished, taking.now.micros());
+            let why = self.superseded.unwrap_or(Cause::Unfinished);
+            self.holes.open(self.mark + 1..=SEQ_UNKNOWN, why, taking.now.micros());
         }
         self.closed = true;
     }
@@ -258,29 +308,29 @@ impl EpochProgress {
         if self.closed {
             return;
         }
-        self.superseded = true;
-        match taking.jumps {
-            Jumps::AreGaps => self.close(End { last: self.mark, more: More::Unknown }, taking),
-            Jumps::Wait => self.wait(taking.now),
-        }
+        let why = if taking.cause == Cause::Damaged { Cause::Damaged } else { Cause::Unfinished };
+        self.superseded.get_or_insert(why);
+        self.wait(taking.now.up);
     }
 
-    fn wait(&mut self, now: Timestamp) {
+    fn wait(&mut self, now: Duration) {
         self.waiting.get_or_insert(Waiting { since: now, reread: None });
     }
 
     fn hold(&mut self, first: u64, what: HeldWhat, bytes: usize, offset: Offset, taking: &mut Taking) {
-        self.wait(taking.now);
-        let since = taking.now;
+        let Moment { up: since, clock: read_at } = taking.now;
+        let cause = taking.cause;
+        self.wait(since);
         if let Some(held) = self.held.get_mut(&first) {
             // The same record read again, or sent again: the longer one counts.
             if last_of(&what, first) > last_of(&held.what, first) && bytes <= taking.room + held.bytes {
                 taking.held_bytes += bytes.cast_signed() - held.bytes.cast_signed();
-                *held = Held { offset: held.offset.min(offset), what, bytes, since: held.since };
+                held.offset = held.offset.min(offset);
+                (held.what, held.bytes) = (what, bytes);
             }
         } else if bytes <= taking.room {
             taking.held_bytes += bytes.cast_signed();
-            self.held.insert(first, Held { offset, what, bytes, since });
+            self.held.insert(first, Held { offset, what, bytes, read_at, since, cause });
         } else {
             self.unheld = Some(self.unheld.map_or(first, |unheld| unheld.min(first)));
             taking.overflow = Some(taking.overflow.map_or(offset, |overflow| overflow.min(offset)));
@@ -314,40 +364,75 @@ impl EpochProgress {
             self.end = None;
             self.close(held.end, taking);
         }
-        match self.next_obstacle() {
-            Some((_, since)) if self.waiting.is_none() => self.waiting = Some(Waiting { since, reread: None }),
+        match self.next_obstacle(taking.cause) {
+            Some(Obstacle { since, .. }) if self.waiting.is_none() => {
+                self.waiting = Some(Waiting { since, reread: None });
+            }
             Some(_) => {}
-            None if self.superseded && !self.closed => {
+            None if self.superseded.is_some() && !self.closed => {
                 // It still makes progress: its end gets its full time again.
-                self.waiting = Some(Waiting { since: taking.now, reread: None });
+                self.waiting = Some(Waiting { since: taking.now.up, reread: None });
             }
             None => self.waiting = None,
         }
     }
 
-    /// The seq behind the first jump, and since when it waits.
-    fn next_obstacle(&self) -> Option<(u64, Timestamp)> {
-        let held = self.held.first_key_value().map(|(first, held)| (*first, held.since));
-        let unheld = self.unheld.zip(self.waiting.map(|waiting| waiting.since));
-        let end = self.end.map(|held| (held.end.last + 1, held.since));
-        [held, unheld, end].into_iter().flatten().min_by_key(|(first, _)| *first)
+    /// What is behind the first jump; `cause` is that of what found no room.
+    fn next_obstacle(&self, cause: Cause) -> Option<Obstacle> {
+        let held = self.held.first_key_value();
+        let held = held.map(|(first, held)| Obstacle { first: *first, since: held.since, cause: held.cause });
+        let unheld = self.unheld.zip(self.waiting);
+        let unheld = unheld.map(|(first, waiting)| Obstacle { first, since: waiting.since, cause });
+        let end = self.end.map(|held| Obstacle { first: held.end.last + 1, since: held.since, cause: held.cause });
+        [held, unheld, end].into_iter().flatten().min_by_key(|obstacle| obstacle.first)
     }
 
     /// What has waited since before the partition was read again is missing: jumps become gaps.
-    pub(super) fn give_up(&mut self, reread_since: Timestamp, taking: &mut Taking) {
-        while let Some((first, _)) = self.next_obstacle().filter(|(_, since)| *since <= reread_since) {
-            self.holes.open(self.mark + 1..=first - 1, taking.cause, taking.now.micros());
+    pub(super) fn give_up(&mut self, reread_since: Duration, taking: &mut Taking) {
+        let next = |epoch: &Self, cause| epoch.next_obstacle(cause).filter(|next| next.since <= reread_since);
+        while let Some(Obstacle { first, cause, .. }) = next(self, taking.cause) {
+            self.holes.open(self.mark + 1..=first - 1, cause, taking.now.micros());
             self.mark = first - 1;
             self.settle(taking);
         }
-        match self.next_obstacle() {
-            Some((_, since)) => self.waiting = Some(Waiting { since, reread: None }),
-            None if self.superseded && !self.closed => {
+        match self.next_obstacle(taking.cause) {
+            Some(Obstacle { since, .. }) => self.waiting = Some(Waiting { since, reread: None }),
+            None if self.superseded.is_some() && !self.closed => {
                 self.close(End { last: self.mark, more: More::Unknown }, taking);
                 self.waiting = None;
             }
             None => self.waiting = None,
         }
+    }
+
+    /// Goes on from what another stream took of this epoch, if that is more; answers whether it is.
+    pub(super) fn take_over(&mut self, other: Self, taking: &mut Taking) -> bool {
+        let knowledge = |epoch: &Self| (epoch.mark, epoch.closed, Reverse(epoch.holes.seqs_up_to(epoch.mark)));
+        let is_anothers = self.nonce != 0 && other.nonce != 0 && self.nonce != other.nonce;
+        if is_anothers || knowledge(&other) <= knowledge(self) {
+            return false;
+        }
+        let held = std::mem::take(&mut self.held);
+        let (end, unheld) = (self.end.take(), self.unheld.take());
+        *self = Self { superseded: self.superseded, unheld, ..other };
+        for (first, held) in held {
+            taking.freed = true;
+            taking.held_bytes -= held.bytes.cast_signed();
+            match held.what {
+                HeldWhat::Batch(batch) => self.batch(batch, held.offset, taking),
+                HeldWhat::Told(last, cause) => self.told(first, last, cause, held.offset, taking),
+            }
+        }
+        if let Some(HeldEnd { end, offset, .. }) = end {
+            let seq = (end.last > 0).then_some(Seq(end.last));
+            let last = match end.more {
+                More::None => LastSeq::Known(seq),
+                More::Unknown => LastSeq::Unknown { at_least: seq },
+            };
+            self.ended(last, offset, taking);
+        }
+        self.settle(taking);
+        true
     }
 
     /// The lowest offset of what is held.

@@ -15,7 +15,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, partition::Partition, progress::add};
+use super::{
+    CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, elsewhere::Elsewhere, partition::Partition,
+    progress::add,
+};
 
 /// How long a partition that failed waits for its next try, doubling.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
@@ -42,6 +45,7 @@ pub async fn run(
         clock,
         progress,
         budget,
+        elsewhere: Elsewhere::default(),
         stop: stop.child_token(),
         running: JoinSet::new(),
         partitions: BTreeMap::new(),
@@ -57,6 +61,7 @@ struct Tasks {
     clock: Clock,
     progress: Arc<Progress>,
     budget: MemoryBudget,
+    elsewhere: Elsewhere,
     stop: CancellationToken,
     running: JoinSet<Outcome>,
     /// What is ours, by its number.
@@ -147,6 +152,8 @@ impl Tasks {
             clock: self.clock.clone(),
             progress: self.progress.clone(),
             budget: self.budget.clone(),
+            elsewhere: self.elsewhere.clone(),
+            begun: Instant::now(),
             stop: self.stop.clone(),
         };
         let (number, place) = (source.partition(), partition.place());

@@ -1,6 +1,6 @@
 //! The known gaps of one epoch: ranges of seqs, apart from each other.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use forebay_lake::{GapState, SEQ_UNKNOWN};
 use forebay_schemas::wire::GapWhy;
@@ -55,6 +55,14 @@ pub(super) struct Hole {
     pub(super) opened_at: i64,
     /// Open or final.
     pub(super) state: GapState,
+    /// Since when, in running time, the clock says that it is old enough to become final.
+    old_since: Option<Duration>,
+}
+
+impl Hole {
+    pub(super) fn new(last: u64, why: String, opened_at: i64, state: GapState) -> Self {
+        Self { last, why, opened_at, state, old_since: None }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +80,7 @@ impl Holes {
     /// Notes that these did not come; nothing where there are none.
     pub(super) fn open(&mut self, seqs: RangeInclusive<u64>, why: Cause, now_micros: i64) {
         if !seqs.is_empty() {
-            let hole = Hole { last: *seqs.end(), why: why.word().into(), opened_at: now_micros, state: GapState::Open };
+            let hole = Hole::new(*seqs.end(), why.word().into(), now_micros, GapState::Open);
             self.0.insert(*seqs.start(), hole);
         }
     }
@@ -108,10 +116,14 @@ impl Holes {
         self.overlapping(seqs, GapState::Final).map(clip).collect()
     }
 
-    /// Gaps opened at `until_micros` or earlier become final.
-    pub(super) fn finish(&mut self, until_micros: i64) {
-        for hole in self.0.values_mut().filter(|hole| hole.opened_at <= until_micros) {
-            hole.state = GapState::Final;
+    /// Gaps opened at `old_micros` or earlier become final once they have been so old for `believed`; `up` is the running time.
+    pub(super) fn finish(&mut self, old_micros: i64, up: Duration, believed: Duration) {
+        for hole in self.0.values_mut().filter(|hole| hole.state == GapState::Open) {
+            if hole.opened_at > old_micros {
+                hole.old_since = None;
+            } else if up.saturating_sub(*hole.old_since.get_or_insert(up)) >= believed {
+                hole.state = GapState::Final;
+            }
         }
     }
 
@@ -163,9 +175,13 @@ mod tests {
     fn a_final_gap_takes_nothing() {
         let mut holes = Holes::default();
         holes.open(3..=10, Cause::Dropped, 100);
-        holes.finish(99);
+        let seconds = Duration::from_secs;
+        holes.finish(99, seconds(0), seconds(0));
         assert!(holes.any_open());
-        holes.finish(100);
+        holes.finish(100, seconds(5), seconds(10));
+        holes.finish(100, seconds(14), seconds(10));
+        assert!(holes.any_open());
+        holes.finish(100, seconds(15), seconds(10));
         assert!(!holes.any_open());
         assert_eq!(holes.fill(&(1..=4)), []);
         assert_eq!(holes.given_up(&(1..=4)), [3..=4]);

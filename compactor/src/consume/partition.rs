@@ -6,24 +6,28 @@
 //! succeeds.
 
 mod commit;
+mod device_times;
 
 use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
-use forebay_schemas::{Clock, ErrorKind, table::READINGS};
+use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     CompactorError, ConsumeSettings, Progress,
     budget::{MemoryBudget, Share},
     contiguity::{Contiguity, Quarantined, Rules, Taken},
+    elsewhere::Elsewhere,
+    moment::Moment,
     progress::add,
     size::batch_bytes,
 };
-use commit::{Committed, Told};
+use commit::{Committed, Told, is_same_gap};
+use device_times::WrittenTimes;
 
 /// How often waits are looked at, at most and at least.
 const TICK_MIN: Duration = Duration::from_millis(10);
@@ -41,6 +45,10 @@ pub(super) struct Partition {
     pub(super) clock: Clock,
     pub(super) progress: Arc<Progress>,
     pub(super) budget: MemoryBudget,
+    /// What other streams took.
+    pub(super) elsewhere: Elsewhere,
+    /// When the task began.
+    pub(super) begun: Instant,
     pub(super) stop: CancellationToken,
 }
 
@@ -74,7 +82,7 @@ impl Partition {
             let from = Offset(state.next_offset);
             let Some(reader) = self.open(from).await? else { return Ok(()) };
             info!(place = self.place(), %from, "consuming");
-            let mut contiguity = Contiguity::new(&state, self.rules(&*reader), (self.clock)())
+            let mut contiguity = Contiguity::new(&state, self.rules(), self.moment())
                 .map_err(|source| CompactorError::State { place: self.place(), source })?;
             contiguity.opened(from);
             let gathered = Gathered::default();
@@ -89,6 +97,7 @@ impl Partition {
                 tick_due: Instant::now(),
                 quarantine_told: Told::default(),
                 gap_told: Told::default(),
+                times: WrittenTimes::default(),
             };
             match run.go().await? {
                 Ended::Done => return Ok(()),
@@ -97,9 +106,13 @@ impl Partition {
         }
     }
 
-    fn rules(&self, reader: &dyn PartitionReader) -> Rules {
+    fn moment(&self) -> Moment {
+        Moment { clock: (self.clock)(), up: self.begun.elapsed() }
+    }
+
+    fn rules(&self) -> Rules {
         Rules {
-            gap_wait: reader.may_fill_jumps().then_some(self.settings.gap_wait),
+            gap_wait: self.settings.gap_wait,
             held_bytes_max: self.settings.held_bytes_max,
             max_skew: self.settings.max_skew,
         }
@@ -122,10 +135,13 @@ impl Partition {
 
     async fn try_load(&self, app_id: &str) -> Result<(Option<i64>, StreamState), LakeError> {
         let readings = self.lake.table(&READINGS)?;
-        match readings.snapshot().await?.state_of(app_id).await? {
-            Some(number) => Ok((Some(number), self.lake.keeper().load(readings, app_id, number).await?)),
-            None => Ok((None, StreamState::new(0, Vec::new()))),
-        }
+        let number = readings.snapshot().await?.state_of(app_id).await?;
+        let mut state = match number {
+            Some(number) => self.lake.keeper().load(readings, app_id, number).await?,
+            None => StreamState::new(0, Vec::new()),
+        };
+        state.stream = self.source.stream().to_owned();
+        Ok((number, state))
     }
 
     /// A reader; none if asked to stop before it could be had.
@@ -187,6 +203,7 @@ struct Run<'a> {
     tick_due: Instant,
     quarantine_told: Told,
     gap_told: Told,
+    times: WrittenTimes,
 }
 
 impl Run<'_> {
@@ -244,7 +261,38 @@ impl Run<'_> {
             _ => 0,
         };
         add(&self.at.progress.received, received);
-        let taken = self.contiguity.take(delivered, (self.at.clock)());
+        if let Some(lane) = self.contiguity.asks_elsewhere(&delivered)
+            && let Committed::Fenced = self.take_over(&lane).await?
+        {
+            return Ok(Committed::Fenced);
+        }
+        let taken = self.contiguity.take(delivered, self.at.moment());
+        self.gather(taken).await
+    }
+
+    /// Goes on from what other streams took of a lane.
+    async fn take_over(&mut self, lane: &LaneId) -> Result<Committed, CompactorError> {
+        let mut pause = Pause::new(&self.at.stop);
+        let elsewhere = loop {
+            match self.at.elsewhere.of_lane(&self.at.lake, self.app_id, self.at.source.stream(), lane).await {
+                Ok(found) => break found,
+                Err(error) => {
+                    self.bear_unless_stopped(error, "cannot read what other streams took", &mut pause).await?;
+                }
+            }
+        };
+        if elsewhere.taken_over.is_empty() {
+            return Ok(Committed::Yes);
+        }
+        let place = self.at.place();
+        info!(place, gateway = %lane.gateway, lane = %lane.lane, "going on from what other streams took of this lane");
+        let taken = self.contiguity.take_over(&elsewhere, self.at.moment());
+        let (known, taken) = taken.map_err(|source| CompactorError::State { place, source })?;
+        for gap in known {
+            if !self.state.gaps.iter().any(|other| is_same_gap(other, &gap)) {
+                self.state.gaps.push(gap);
+            }
+        }
         self.gather(taken).await
     }
 
@@ -272,7 +320,19 @@ impl Run<'_> {
     /// Lets time pass: jumps become gaps, or the partition is read again.
     async fn tick(&mut self) -> Result<Committed, CompactorError> {
         self.tick_due = Instant::now() + (self.at.settings.gap_wait / 4).clamp(TICK_MIN, TICK_MAX);
-        let ticked = self.contiguity.tick((self.at.clock)());
+        if self.contiguity.is_rereading() {
+            match self.reader.try_next().await {
+                Ok(Some(delivered)) => {
+                    if let Committed::Fenced = self.take(delivered).await? {
+                        return Ok(Committed::Fenced);
+                    }
+                }
+                Ok(None) => self.contiguity.at_end(),
+                // The next read meets it again.
+                Err(error) => debug!(place = self.at.place(), %error, "the end of the stream could not be looked up"),
+            }
+        }
+        let ticked = self.contiguity.tick(self.at.moment());
         if let Some(taken) = ticked.given_up
             && let Committed::Fenced = self.gather(taken).await?
         {

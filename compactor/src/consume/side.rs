@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
-use forebay_lake::{Gap, GapState, LakeError, LakeWriter, SideState, Transaction, file_schema};
+use forebay_lake::{Gap, GapState, LakeError, LakeWriter, SEQ_UNKNOWN, SideState, Transaction, file_schema};
 use forebay_schemas::{
     Timestamp,
     table::{GAPS, QUARANTINE, TABLE_FORMAT_VERSION, Table},
@@ -83,7 +83,8 @@ async fn append(
         if written.base > origin.base {
             return Err(fenced(written.base));
         }
-        let wanted: BTreeSet<String> = keys.difference(&written.keys).cloned().collect();
+        let is_new = |key: &&String| !written.keys.contains(*key) && !written.before.contains(*key);
+        let wanted: BTreeSet<String> = keys.iter().filter(is_new).cloned().collect();
         if wanted.is_empty() {
             return Ok(());
         }
@@ -108,11 +109,17 @@ async fn written(
     table: &'static Table,
     origin: Origin<'_>,
 ) -> Result<(Option<i64>, SideState), LakeError> {
-    let nothing = SideState { format: TABLE_FORMAT_VERSION, base: origin.base, keys: BTreeSet::new() };
+    let nothing =
+        SideState { format: TABLE_FORMAT_VERSION, base: origin.base, keys: BTreeSet::new(), before: BTreeSet::new() };
     let at = lake.table(table)?;
     let Some(number) = at.snapshot().await?.state_of(origin.app_id).await? else { return Ok((None, nothing)) };
     let found: SideState = lake.keeper().load(at, origin.app_id, number).await?;
-    Ok((Some(number), if found.base < origin.base { nothing } else { found }))
+    if found.base >= origin.base {
+        return Ok((Some(number), found));
+    }
+    // A gap is told once, whatever is committed in between. An offset may come to mean another record.
+    let before = if table.name == GAPS.name { found.keys } else { BTreeSet::new() };
+    Ok((Some(number), SideState { before, ..nothing }))
 }
 
 fn times(times: impl Iterator<Item = i64>) -> ArrayRef {
@@ -145,7 +152,10 @@ fn gap_rows(gaps: &[&Gap], now: Timestamp) -> Result<RecordBatch, LakeError> {
         Arc::new(Int32Array::from_iter_values(gaps.iter().map(|gap| gap.lane.cast_signed()))),
         long(|gap| gap.epoch),
         long(|gap| gap.first),
-        long(|gap| gap.last),
+        // The end that is known: a place that nobody knows is none.
+        Arc::new(Int64Array::from_iter(
+            gaps.iter().map(|gap| (gap.last != SEQ_UNKNOWN).then_some(gap.last.cast_signed())),
+        )),
         unknown("site")?,
         unknown("device")?,
         unknown("from_time")?,

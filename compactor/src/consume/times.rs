@@ -8,24 +8,39 @@ use forebay_schemas::{DeviceId, Reading, SiteId};
 /// Devices that were not heard for so long before the last one of their site that was, leave the state: they hold no watermark anyway.
 const DEVICE_KEPT_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
+/// What is behind a jump, µs since 1970 UTC.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeldTimes {
+    /// The lowest event time.
+    pub(super) event: i64,
+    /// Since when it is held, and until when that counts.
+    pub(super) since: i64,
+    pub(super) until: i64,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Times {
     sites: BTreeMap<SiteId, BTreeMap<DeviceId, DeviceTimes>>,
 }
 
 impl Times {
-    pub(super) fn new(sites: &[SiteTimes]) -> Self {
+    /// From a state. Its times are believed only up to now: a clock that was ahead once says nothing about a device.
+    pub(super) fn new(sites: &[SiteTimes], now: i64) -> Self {
         let mut found = Self::default();
         for site in sites {
             // Names that are none cannot come from a reading; they are not worth an error.
             let Ok(name) = SiteId::new(&site.site) else { continue };
-            let devices = site.devices.iter().filter_map(|(device, times)| Some((DeviceId::new(device).ok()?, *times)));
+            let believed =
+                |times: &DeviceTimes| DeviceTimes { event: times.event.min(now), observed: times.observed.min(now) };
+            let devices =
+                site.devices.iter().filter_map(|(device, times)| Some((DeviceId::new(device).ok()?, believed(times))));
             found.sites.insert(name, devices.collect());
         }
         found
     }
 
-    pub(super) fn heard(&mut self, readings: &[Reading]) {
+    /// Readings have been taken at `now`, µs since 1970 UTC; the times of a gateway that is ahead are believed up to it.
+    pub(super) fn heard(&mut self, readings: &[Reading], now: i64) {
         let of_one_device =
             |a: &Reading, b: &Reading| (&a.series.site, &a.series.device) == (&b.series.site, &b.series.device);
         for run in readings.chunk_by(of_one_device) {
@@ -34,6 +49,7 @@ impl Times {
             let (Some(Reading { series, .. }), Some(event), Some(observed)) = (run.first(), event, observed) else {
                 continue;
             };
+            let (event, observed) = (event.min(now), observed.min(now));
             if !self.sites.contains_key(&series.site) {
                 self.sites.insert(series.site.clone(), BTreeMap::new());
             }
@@ -47,7 +63,7 @@ impl Times {
         }
     }
 
-    pub(super) fn render(&self, mut held: BTreeMap<String, i64>) -> Vec<SiteTimes> {
+    pub(super) fn render(&self, mut held: BTreeMap<String, HeldTimes>) -> Vec<SiteTimes> {
         let mut sites = Vec::new();
         for (site, devices) in &self.sites {
             let newest = devices.values().map(|times| times.observed).max();
@@ -57,16 +73,17 @@ impl Times {
                 kept.map(|(device, times)| (device.as_str().to_owned(), *times)).collect();
             let held = held.remove(site.as_str());
             if !devices.is_empty() || held.is_some() {
-                sites.push(SiteTimes { site: site.as_str().to_owned(), held, devices });
+                sites.push(site_times(site.as_str().to_owned(), held, devices));
             }
         }
         // Sites of which nothing but what is held has come yet.
-        sites.extend(held.into_iter().map(|(site, time)| SiteTimes {
-            site,
-            held: Some(time),
-            devices: BTreeMap::new(),
-        }));
+        sites.extend(held.into_iter().map(|(site, held)| site_times(site, Some(held), BTreeMap::new())));
         sites.sort_by(|a, b| a.site.cmp(&b.site));
         sites
     }
+}
+
+fn site_times(site: String, held: Option<HeldTimes>, devices: BTreeMap<String, DeviceTimes>) -> SiteTimes {
+    let held_from_until = held.map(|held| (held.since, held.until));
+    SiteTimes { site, held: held.map(|held| held.event), held_from_until, devices }
 }

@@ -32,7 +32,12 @@ fn site(devices: &[(&str, i64, i64)], held: Option<i64>) -> SiteTimes {
     let devices = devices.iter().map(|(device, event, observed)| {
         ((*device).to_owned(), DeviceTimes { event: at(*event).micros(), observed: at(*observed).micros() })
     });
-    SiteTimes { site: "plant".into(), held: held.map(|held| at(held).micros()), devices: devices.collect() }
+    SiteTimes {
+        site: "plant".into(),
+        held: held.map(|held| at(held).micros()),
+        devices: devices.collect(),
+        ..SiteTimes::default()
+    }
 }
 
 fn state(site: SiteTimes) -> StreamState {
@@ -98,7 +103,7 @@ impl Bench {
             readings: readings.iter().map(reading).collect(),
         };
         self.seq += readings.len() as u64;
-        let mark = EpochMark { gateway: "gw".into(), lane: 0, epoch: 7, mark: self.seq, closed: false, quarantined: 0 };
+        let mark = EpochMark { gateway: "gw".into(), epoch: 7, mark: self.seq, ..EpochMark::default() };
         let devices: Vec<_> = readings.iter().map(|(device, second, _)| (*device, *second, *second)).collect();
         let state = StreamState { sites: vec![site(&devices, None)], ..StreamState::new(self.seq, vec![mark]) };
         let step =

@@ -15,7 +15,7 @@ pub(super) fn watermarks(states: &[StreamState], settings: &WindowSettings, now:
     let mut bounds: BTreeMap<String, Option<i64>> = BTreeMap::new();
     for site in states.iter().flat_map(|state| &state.sites) {
         let bound = bounds.entry(site.site.clone()).or_default();
-        *bound = [*bound, of_devices(site, settings, now), site.held].into_iter().flatten().min();
+        *bound = [*bound, of_devices(site, settings, now), site.held_at(now.micros())].into_iter().flatten().min();
     }
     // Without a device that counts, the clock counts.
     let idle = now.micros().saturating_sub(micros(settings.lateness));

@@ -17,6 +17,9 @@ pub const SEQ_UNKNOWN: u64 = i64::MAX as u64;
 pub struct StreamState {
     /// Version of this object's layout: [`TABLE_FORMAT_VERSION`].
     pub format: u32,
+    /// The stream's id; empty for an import, which has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stream: String,
     /// The lowest offset not yet taken.
     pub next_offset: u64,
     /// Per gateway, lane and epoch, what was taken.
@@ -33,13 +36,34 @@ pub struct StreamState {
     /// Offsets from `next_offset` on whose records are in quarantine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<u64>,
+    /// Offsets that are lost (first, and the one behind the last) and stand in `quarantine`: the latest ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<(u64, u64)>,
+    /// Lanes that went on from the marks of other streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_over: Vec<TakenOver>,
     /// How far event times have come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<SiteTimes>,
+    /// The times of devices lie in an object of their own, because there are many: [`crate::StateKeeper::store_times`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub times_apart: bool,
+}
+
+/// A lane that went on from the marks of another stream: where both know an epoch, the one that knows more of it counts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakenOver {
+    /// The gateway.
+    pub gateway: String,
+    /// Its lane.
+    pub lane: u32,
+    /// The other stream and partition, as [`crate::StateKeeper::app_id`] names them.
+    pub from: String,
 }
 
 /// What has been taken of one epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochMark {
     /// The gateway.
@@ -55,6 +79,12 @@ pub struct EpochMark {
     /// How many readings up to the mark went to quarantine.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub quarantined: u64,
+    /// What the opening of the spool that began the epoch drew; 0 if not known (E3).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nonce: u64,
+    /// What other openings drew that gave out readings under this epoch, and up to which seq these are in quarantine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_openings: BTreeMap<u64, u64>,
 }
 
 /// Seqs of one epoch that did not come.
@@ -120,7 +150,7 @@ pub struct Forgotten {
 }
 
 /// How far the event times of a site have come in this partition (E11).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SiteTimes {
     /// The site.
@@ -128,6 +158,9 @@ pub struct SiteTimes {
     /// The lowest event time behind a jump, µs since 1970 UTC: the watermark may not pass it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<i64>,
+    /// Since when it is held, and until when that counts, µs since 1970 UTC: a stream that is no more gives nothing free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_from_until: Option<(i64, i64)>,
     /// Its devices that were heard lately.
     pub devices: BTreeMap<String, DeviceTimes>,
 }
@@ -154,18 +187,30 @@ impl From<DeviceTimes> for (i64, i64) {
     }
 }
 
+impl SiteTimes {
+    /// The lowest event time behind a jump, if that still counts at `now`, µs since 1970 UTC. Neither a stream that is no more nor
+    /// one look at a clock that was ahead holds a site for ever.
+    pub fn held_at(&self, now: i64) -> Option<i64> {
+        self.held.filter(|_| self.held_from_until.is_none_or(|(from, until)| from <= now && now < until))
+    }
+}
+
 impl StreamState {
     /// A state in the layout of this release, without gaps.
     pub fn new(next_offset: u64, epochs: Vec<EpochMark>) -> Self {
         Self {
             format: TABLE_FORMAT_VERSION,
+            stream: String::new(),
             next_offset,
             epochs,
             gaps: Vec::new(),
             ended_gaps: Vec::new(),
             forgotten: Vec::new(),
             quarantined: Vec::new(),
+            lost: Vec::new(),
+            taken_over: Vec::new(),
             sites: Vec::new(),
+            times_apart: false,
         }
     }
 }
@@ -180,6 +225,10 @@ pub struct SideState {
     pub base: Option<i64>,
     /// What they tell, one key a row.
     pub keys: BTreeSet<String>,
+    /// What was written under the state before that wrote something: a commit that was killed may have left it, and others come
+    /// before its next try.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub before: BTreeSet<String>,
 }
 
 fn is_zero(number: &u64) -> bool {

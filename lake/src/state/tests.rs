@@ -25,21 +25,28 @@ fn full() -> StreamState {
         mark,
         closed,
         quarantined,
+        nonce: epoch + 100,
+        other_openings: (quarantined > 0).then_some((9, 4)).into_iter().collect(),
     };
     StreamState {
         gaps: vec![gap(3, 4, "dropped", GapState::Open), gap(101, SEQ_UNKNOWN, "unfinished", GapState::Final)],
         ended_gaps: vec![gap(3, 9, "dropped", GapState::Closed)],
         forgotten: vec![Forgotten { gateway: "gw".into(), lane: 0, epoch: 6, readings: 1_000, gaps: 1 }],
+        stream: "kafka/cluster/topic".into(),
         quarantined: vec![44],
+        lost: vec![(40, 42)],
+        taken_over: vec![TakenOver { gateway: "gw".into(), lane: 0, from: "ab12".into() }],
         sites: vec![SiteTimes {
             site: "plant 1".into(),
             held: Some(1_700_000_000_000_001),
+            held_from_until: Some((1_700_000_000_000_004, 1_700_000_000_000_005)),
             devices: [(
                 "pump".to_owned(),
                 DeviceTimes { event: 1_700_000_000_000_002, observed: 1_700_000_000_000_003 },
             )]
             .into(),
         }],
+        times_apart: true,
         ..StreamState::new(42, vec![mark(7, 100, true, 2), mark(8, 5, false, 0)])
     }
 }
@@ -66,7 +73,10 @@ async fn a_state_is_sealed_numbered_and_never_changed() {
     let app_id = keeper.app_id("spool/gw/1", 0);
     let first = keeper.store(&table, &app_id, None, &full(), &random).await.unwrap();
     let second = keeper.store(&table, &app_id, None, &StreamState::new(1, Vec::new()), &random).await.unwrap();
-    assert_eq!((first, second), (1, 2), "a number that is taken is skipped");
+    assert_ne!(first, second, "no attempt meets another's");
+    let next = keeper.store(&table, &app_id, Some(second), &StreamState::new(2, Vec::new()), &random).await.unwrap();
+    assert!(first > 0 && next > second);
+    keeper.store_times(&table, &app_id, full().sites, &random).await.unwrap();
     assert_eq!(keeper.load::<StreamState>(&table, &app_id, first).await.unwrap(), full());
 
     let path = folder.path().join("readings/_forebay/state").join(&app_id).join(format!("{first:020}"));
@@ -87,4 +97,32 @@ async fn a_state_of_a_later_release_is_refused() {
     let number = keeper.store(&table, "a", None, &later, &random).await.unwrap();
     let error = keeper.load::<StreamState>(&table, "a", number).await.unwrap_err();
     assert!(matches!(&error, LakeError::State { why, .. } if why.contains("later release")), "{error}");
+}
+
+#[test]
+fn a_held_time_counts_for_as_long_as_its_jump_may_wait() {
+    let site = full().sites[0].clone();
+    let (event, (from, until)) = (site.held, site.held_from_until.unwrap());
+    let counts = [from - 1, from, until - 1, until].map(|now| site.held_at(now).is_some());
+    assert_eq!((counts, site.held_at(from)), ([false, true, true, false], event));
+}
+
+#[tokio::test]
+async fn the_times_of_many_devices_lie_apart_and_may_be_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+    let (keeper, random): (_, Random) = (keeper(), Arc::new(SystemRandom::new()));
+    let mut bare = full();
+    bare.sites[0].devices.clear();
+    let number = keeper.store(&table, "a", None, &bare, &random).await.unwrap();
+    assert_eq!(keeper.load::<StreamState>(&table, "a", number).await.unwrap(), bare, "missing, they count as silent");
+    for newer in [1, 2] {
+        let mut sites = full().sites;
+        sites[0].devices.insert("pump".into(), DeviceTimes { event: newer, observed: newer });
+        keeper.store_times(&table, "a", sites, &random).await.unwrap();
+        let found = keeper.load::<StreamState>(&table, "a", number).await.unwrap();
+        assert_eq!((found.sites[0].devices["pump"].event, found.sites[0].held), (newer, bare.sites[0].held));
+    }
+    let files = std::fs::read_dir(folder.path().join("readings/_forebay/times")).unwrap().count();
+    assert_eq!(files, 1, "it is overwritten");
 }

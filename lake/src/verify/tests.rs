@@ -1,8 +1,8 @@
 use super::*;
-use crate::state::{EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN};
+use crate::state::{EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, StreamState};
 
 fn state(mark: u64, quarantined: u64, gaps: &[(u64, u64)]) -> StreamState {
-    let epoch = EpochMark { gateway: "gw".into(), lane: 0, epoch: 7, mark, closed: false, quarantined };
+    let epoch = EpochMark { gateway: "gw".into(), epoch: 7, mark, quarantined, ..EpochMark::default() };
     let gap = |(first, last): &(u64, u64)| Gap {
         gateway: "gw".into(),
         lane: 0,

@@ -109,8 +109,7 @@ async fn step(lake: &LakeWriter, app_id: &str, batch: &ReadingBatch) -> Result<(
         adds.push(lake.put(table, rows.rows, &folder, Some(&rows.site), at(DAY_START)).await?);
     }
     let mark = batch.last_seq().unwrap().0;
-    let epochs =
-        vec![EpochMark { gateway: "gw".into(), lane: 0, epoch: batch.epoch.0, mark, closed: false, quarantined: 0 }];
+    let epochs = vec![EpochMark { gateway: "gw".into(), epoch: batch.epoch.0, mark, ..EpochMark::default() }];
     let state = StreamState::new(mark, epochs);
     let to_state = lake.keeper().store(table, app_id, from_state, &state, lake.random()).await?;
     table.commit(&Attempt { id: lake.id()?, app_id: app_id.to_owned(), from_state, to_state, adds }).await?;

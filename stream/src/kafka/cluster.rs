@@ -17,10 +17,10 @@ use rdkafka::{
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{debug, info, warn};
 
-use super::settings::KafkaSettings;
+use super::{policy::CLEANUP_POLICY, settings::KafkaSettings};
 use crate::StreamError;
 
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// A first answer is waited for in short turns, so that a refusal is seen soon.
 const CONTACT_TURN: Duration = Duration::from_millis(500);
 const TURNS_BETWEEN_WARNINGS: u32 = 20;
@@ -97,7 +97,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Waits until Kafka answers for the first time. Drop it to give up.
+    /// Waits until Kafka answers for the first time, and refuses a topic that does not keep readings. Drop it to give up.
     pub(super) async fn connect(settings: Arc<KafkaSettings>) -> Result<Self, StreamError> {
         settings.check_files()?;
         let mut config = settings.client();
@@ -111,7 +111,9 @@ impl Cluster {
             match id {
                 Ok(Some(id)) => {
                     info!(cluster = id, brokers = settings.brokers_shown(), "connected to kafka");
-                    return Ok(Self { settings, id: id.into(), client });
+                    let cluster = Self { settings, id: id.into(), client };
+                    cluster.refuse_compacted().await?;
+                    return Ok(cluster);
                 }
                 Ok(None) if turn % TURNS_BETWEEN_WARNINGS == 0 => {
                     warn!(brokers = settings.brokers_shown(), "kafka does not answer, trying again");
@@ -158,6 +160,8 @@ impl Cluster {
         let admin: AdminClient<DefaultClientContext> = settings.client().create().map_err(KafkaSettings::refused)?;
         // -1 replicas: as many as the broker makes by default.
         let topic = NewTopic::new(&settings.topic, i32::from(partitions), TopicReplication::Fixed(-1));
+        // The broker's default may be another.
+        let topic = topic.set(CLEANUP_POLICY, "delete");
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
         let created = admin.create_topics([&topic], &options).await.map_err(|source| self.error("create", source))?;
         match created.into_iter().next() {

@@ -282,10 +282,6 @@ impl PartitionReader for KafkaReader {
         }
         Ok(())
     }
-
-    fn may_fill_jumps(&self) -> bool {
-        true
-    }
 }
 
 impl Drop for KafkaReader {

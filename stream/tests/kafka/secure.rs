@@ -27,7 +27,7 @@ async fn every_mechanism_works_over_tls() {
 }
 
 /// Both ends are told, at once and in words that say what to mend.
-async fn check_refused(settings: KafkaSettings, expected: &str) {
+pub(crate) async fn check_refused(settings: KafkaSettings, expected: &str) {
     let (dir, lane) = (TempDir::new().unwrap(), lane("gw", 0));
     let spool = spool(&dir.path().join("spool"), lane.clone()).await;
     let publishing = Publishing::start(settings.clone(), &spool, lane, dir.path().join("places"));

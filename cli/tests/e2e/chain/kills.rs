@@ -32,12 +32,17 @@ const GROWN: u32 = 8;
 const STREAM: &str = "session_timeout = \"6s\"\nmetadata_refresh = \"1s\"";
 const LAKE: &str = "commit_interval = \"500ms\"\nmerge_every = \"2s\"\nmerge_settled = \"1s\"\nwindow = \"1m\"";
 
-/// Ends of one round: half of all.
+/// Ends of one round: a good part of all.
 const EDGE: [End; 5] = [End::Anywhere, End::Anywhere, End::Anywhere, End::At("after_sync"), End::At("after_sync")];
-const FIRST: [End; 5] =
-    [End::Anywhere, End::Anywhere, End::At("after_file_write"), End::At("after_commit"), End::At("in_merge")];
+const FIRST: [End; 5] = [
+    End::Anywhere,
+    End::At("after_quarantine"),
+    End::At("after_file_write"),
+    End::At("after_commit"),
+    End::At("in_merge"),
+];
 const SECOND: [End; 5] =
-    [End::Anywhere, End::Anywhere, End::At("after_commit"), End::At("after_file_write"), End::At("in_merge")];
+    [End::Anywhere, End::At("after_state"), End::At("after_commit"), End::At("after_file_write"), End::At("in_merge")];
 
 fn connector(port: u16) -> String {
     format!(

@@ -6,7 +6,7 @@ use forebay_lake::{EpochMark, Forgotten, Gap, GapState, StreamState};
 use forebay_schemas::LaneId;
 
 use super::Contiguity;
-use crate::consume::epoch::HeldWhat;
+use crate::consume::{epoch::HeldWhat, times::HeldTimes};
 
 /// What tells a gap from others.
 type GapKey<'a> = (&'a str, u32, u64, u64, u64);
@@ -16,6 +16,8 @@ impl Contiguity {
     pub(in crate::consume) fn state(&self, before: &StreamState) -> StreamState {
         let next_offset = self.next_offset().0;
         let mut state = StreamState::new(next_offset, Vec::new());
+        state.stream.clone_from(&before.stream);
+        state.times_apart = before.times_apart;
         for (LaneId { gateway, lane }, progress) in &self.lanes {
             let (gateway, lane) = (gateway.as_str().to_owned(), lane.0);
             for (number, epoch) in &progress.epochs {
@@ -26,6 +28,8 @@ impl Contiguity {
                     mark: epoch.mark,
                     closed: epoch.closed,
                     quarantined: epoch.quarantined,
+                    nonce: epoch.nonce,
+                    other_openings: epoch.other_openings.clone(),
                 });
                 state.gaps.extend(epoch.holes.iter().map(|(first, hole)| Gap {
                     gateway: gateway.clone(),
@@ -48,25 +52,30 @@ impl Contiguity {
         }
         state.ended_gaps = ended(before, &state);
         state.quarantined = self.quarantined.range(next_offset..).copied().collect();
-        state.sites = self.times.render(self.held_times());
+        state.lost = self.lost.iter().copied().collect();
+        state.taken_over = self.taken_over.iter().cloned().collect();
+        state.sites = self.times.render(self.held());
         state
     }
 
-    /// Per site the lowest event time behind a jump, µs since 1970 UTC.
-    fn held_times(&self) -> BTreeMap<String, i64> {
-        let mut lowest: BTreeMap<String, i64> = BTreeMap::new();
+    /// Per site what is behind a jump.
+    fn held(&self) -> BTreeMap<String, HeldTimes> {
+        let mut sites: BTreeMap<String, HeldTimes> = BTreeMap::new();
+        let counts = i64::try_from(self.rules.gap_wait.as_micros()).unwrap_or(i64::MAX).saturating_mul(2);
         let held = self.lanes.values().flat_map(|lane| lane.epochs.values()).flat_map(|epoch| epoch.held.values());
         for held in held {
             let HeldWhat::Batch(batch) = &held.what else { continue };
+            let since = held.read_at.micros();
             for reading in &batch.readings {
                 let event = reading.event_time.micros();
-                lowest
-                    .entry(reading.series.site.as_str().to_owned())
-                    .and_modify(|l| *l = (*l).min(event))
-                    .or_insert(event);
+                let new = HeldTimes { event, since, until: since.saturating_add(counts) };
+                let site = sites.entry(reading.series.site.as_str().to_owned()).or_insert(new);
+                site.event = site.event.min(event);
+                site.since = site.since.min(since);
+                site.until = site.until.max(new.until);
             }
         }
-        lowest
+        sites
     }
 }
 

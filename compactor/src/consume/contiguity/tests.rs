@@ -1,4 +1,6 @@
-use forebay_schemas::{DeviceId, EpochNonce, Series, SiteId, Status, TagName, Value};
+mod stories;
+
+use forebay_schemas::{DeviceId, EpochNonce, Series, SiteId, Status, TagName, Timestamp, Value};
 use forebay_stream::{Damage, LastSeq, Record};
 use proptest::prelude::*;
 
@@ -13,6 +15,15 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_nanos(T0 + seconds * 1_000_000_000)
 }
 
+fn moment(seconds: i64) -> Moment {
+    Moment { clock: at(seconds), up: Duration::from_secs(seconds as u64) }
+}
+
+/// When a reading was taken: all of them before the tests begin.
+fn event(seq: u64) -> Timestamp {
+    at(seq as i64 - 1_000)
+}
+
 fn lane() -> LaneId {
     lane_id("gw", 0).unwrap()
 }
@@ -24,19 +35,25 @@ fn reading(seq: u64) -> Reading {
             device: DeviceId::new("pump").unwrap(),
             tag: TagName::new("flow").unwrap(),
         },
-        event_time: at(seq as i64),
-        observed_time: at(seq as i64),
+        event_time: event(seq.min(999)),
+        observed_time: event(seq.min(999)),
         value: Some(Value::U64(seq)),
         unit: None,
         status: Status::GOOD,
     }
 }
 
+const NONCE: EpochNonce = EpochNonce(0xA);
+
 fn batch(epoch: u64, first: u64, last: u64) -> Entry {
+    batch_of(NONCE, epoch, first, last)
+}
+
+fn batch_of(nonce: EpochNonce, epoch: u64, first: u64, last: u64) -> Entry {
     Entry::Batch(ReadingBatch {
         lane: lane(),
         epoch: Epoch(epoch),
-        nonce: EpochNonce::UNKNOWN,
+        nonce,
         first_seq: Seq(first),
         readings: (first..=last).map(reading).collect(),
     })
@@ -46,12 +63,16 @@ fn end(epoch: u64, last: u64) -> Entry {
     Entry::EpochEnd { epoch: Epoch(epoch), last: LastSeq::Known((last > 0).then_some(Seq(last))) }
 }
 
+fn damaged(why: Damage) -> Entry {
+    Entry::Damaged { segment: Offset(0), bytes: 0..0, why }
+}
+
 fn dropped(epoch: u64, first: u64, last: u64) -> Entry {
     Entry::Dropped { epoch: Epoch(epoch), first_seq: Seq(first), last_seq: Seq(last) }
 }
 
-fn rules(gap_wait: Option<Duration>) -> Rules {
-    Rules { gap_wait, held_bytes_max: 1 << 20, max_skew: Duration::from_secs(86_400) }
+fn rules() -> Rules {
+    Rules { gap_wait: WAIT, held_bytes_max: 1 << 20, max_skew: Duration::from_secs(86_400) }
 }
 
 /// A partition under test, fed by hand.
@@ -61,21 +82,20 @@ struct Partition {
     seqs: Vec<(u64, u64)>,
     duplicates: u64,
     quarantine: Vec<Quarantined>,
+    /// What the log holds.
+    log: BTreeMap<u64, Entry>,
 }
 
 impl Partition {
     fn new(rules: Rules) -> Self {
         let state = StreamState::new(0, Vec::new());
-        let contiguity = Contiguity::new(&state, rules, at(0)).unwrap();
-        Self { contiguity, state, seqs: Vec::new(), duplicates: 0, quarantine: Vec::new() }
+        let contiguity = Contiguity::new(&state, rules, moment(0)).unwrap();
+        let (seqs, quarantine, log) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { contiguity, state, seqs, duplicates: 0, quarantine, log }
     }
 
-    fn spool() -> Self {
-        Self::new(rules(None))
-    }
-
-    fn kafka() -> Self {
-        Self::new(rules(Some(WAIT)))
+    fn open() -> Self {
+        Self::new(rules())
     }
 
     fn take(&mut self, offset: u64, entry: Entry) -> &mut Self {
@@ -83,9 +103,26 @@ impl Partition {
     }
 
     fn take_at(&mut self, offset: u64, entry: Entry, seconds: i64) -> &mut Self {
-        let record = Record { offset: Offset(offset), next: Offset(offset + 1), entry };
-        let taken = self.contiguity.take(Delivered { lane: Some(lane()), record }, at(seconds));
+        self.take_range(offset..offset + 1, entry, moment(seconds))
+    }
+
+    fn take_range(&mut self, offsets: std::ops::Range<u64>, entry: Entry, now: Moment) -> &mut Self {
+        self.log.insert(offsets.start, entry.clone());
+        let record = Record { offset: Offset(offsets.start), next: Offset(offsets.end), entry };
+        let taken = self.contiguity.take(Delivered { lane: Some(lane()), record }, now);
         self.absorb(taken);
+        self
+    }
+
+    /// Lets a jump wait from `seconds` on, and reads the log once more.
+    fn wait_out(&mut self, seconds: i64) -> &mut Self {
+        let due = seconds + WAIT.as_secs() as i64;
+        assert_eq!(self.tick(due), Some(0), "a jump that waited has the log read again");
+        self.contiguity.opened(Offset(0));
+        for (offset, entry) in self.log.clone() {
+            self.take_at(offset, entry, due);
+        }
+        assert_eq!(self.tick(due), None, "once");
         self
     }
 
@@ -98,7 +135,11 @@ impl Partition {
     }
 
     fn tick(&mut self, seconds: i64) -> Option<u64> {
-        let ticked = self.contiguity.tick(at(seconds));
+        self.tick_at(moment(seconds))
+    }
+
+    fn tick_at(&mut self, now: Moment) -> Option<u64> {
+        let ticked = self.contiguity.tick(now);
         if let Some(taken) = ticked.given_up {
             self.absorb(taken);
         }
@@ -110,7 +151,7 @@ impl Partition {
         let state = self.commit();
         let text = serde_json::to_string(&state).unwrap();
         let state = serde_json::from_str(&text).unwrap();
-        self.contiguity = Contiguity::new(&state, self.contiguity.rules, at(0)).unwrap();
+        self.contiguity = Contiguity::new(&state, self.contiguity.rules, moment(0)).unwrap();
         self.contiguity.opened(Offset(state.next_offset));
         self
     }
@@ -142,7 +183,7 @@ fn upto(last: u64) -> Vec<u64> {
 
 #[test]
 fn what_was_taken_is_not_taken_again() {
-    let mut p = Partition::spool();
+    let mut p = Partition::open();
     p.take(0, batch(7, 1, 3)).take(1, batch(7, 2, 5)).take(2, batch(7, 1, 5)).take(3, batch(7, 6, 6));
     assert_eq!((p.seqs_of(7), p.duplicates), (upto(6), 7));
     assert_eq!(p.commit().next_offset, 4);
@@ -152,20 +193,22 @@ fn what_was_taken_is_not_taken_again() {
 }
 
 #[test]
-fn in_a_spool_a_jump_is_a_gap_at_once() {
-    let mut p = Partition::spool();
+fn jumps_say_why_they_are_there() {
+    let mut p = Partition::open();
     p.take(0, batch(7, 1, 3)).take(1, dropped(7, 2, 6)).take(2, batch(7, 9, 10)).take(3, end(7, 12));
+    assert_eq!(p.gaps(), ["7 4-6 dropped open"]);
+    p.wait_out(0);
     assert_eq!(p.gaps(), ["7 4-6 dropped open", "7 7-8 missing open", "7 11-12 missing open"]);
     assert_eq!(p.seqs_of(7), [1, 2, 3, 9, 10]);
-    let damaged = Entry::Damaged { segment: Offset(4), bytes: 0..9, why: Damage::Record };
-    p.take(4, batch(8, 1, 1)).take(5, damaged).take(6, batch(8, 4, 4)).take(7, batch(9, 1, 1));
-    assert_eq!(p.gaps()[3..], ["8 2-3 damaged open", "8 5-? unfinished open"]);
+    p.take(4, batch(8, 1, 1)).take(5, damaged(Damage::Record)).take(6, batch(8, 4, 4)).take(7, batch(9, 1, 1));
+    p.wait_out(100);
+    assert_eq!(p.gaps()[3..], ["8 2-3 damaged open", "8 5-? damaged open"]);
 }
 
 #[test]
 fn a_gap_takes_what_comes_late_and_tells_of_it() {
-    let mut p = Partition::spool();
-    p.take(0, batch(7, 10, 12));
+    let mut p = Partition::open();
+    p.take(0, batch(7, 10, 12)).wait_out(0);
     let before = p.commit();
     p.take(1, batch(7, 4, 6));
     assert_eq!(p.gaps(), ["7 1-3 missing open", "7 7-9 missing open"]);
@@ -178,10 +221,10 @@ fn a_gap_takes_what_comes_late_and_tells_of_it() {
 
 #[test]
 fn a_jump_waits_and_is_filled() {
-    let mut p = Partition::kafka();
+    let mut p = Partition::open();
     p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6)).take(2, end(7, 6));
     assert_eq!(p.seqs_of(7), upto(2));
-    assert_eq!((p.commit().next_offset, p.state.sites[0].held), (1, Some(at(5).micros())));
+    assert_eq!((p.commit().next_offset, p.state.sites[0].held), (1, Some(event(5).micros())));
     assert_eq!(p.tick(59), None);
     p.take(3, batch(7, 3, 4));
     assert_eq!((p.seqs_of(7), p.gaps()), (upto(6), vec![]));
@@ -191,7 +234,7 @@ fn a_jump_waits_and_is_filled() {
 
 #[test]
 fn a_jump_becomes_a_gap_only_after_the_partition_was_read_again() {
-    let mut p = Partition::kafka();
+    let mut p = Partition::open();
     p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6));
     assert_eq!(p.tick(60), Some(0));
     p.contiguity.opened(Offset(0));
@@ -205,7 +248,7 @@ fn a_jump_becomes_a_gap_only_after_the_partition_was_read_again() {
 
 #[test]
 fn without_its_end_record_an_epoch_is_pending_then_a_gap() {
-    let mut p = Partition::kafka();
+    let mut p = Partition::open();
     p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1));
     assert_eq!((p.seqs_of(8), p.gaps()), (vec![1], vec![]), "the successor need not wait");
     p.take_at(2, batch(7, 3, 3), 50);
@@ -223,7 +266,7 @@ fn without_its_end_record_an_epoch_is_pending_then_a_gap() {
 
 #[test]
 fn what_finds_no_room_is_read_again() {
-    let mut p = Partition::new(Rules { held_bytes_max: 1, ..rules(Some(WAIT)) });
+    let mut p = Partition::new(Rules { held_bytes_max: 1, ..rules() });
     p.take(0, batch(7, 1, 1)).take(1, batch(7, 4, 4)).take(2, batch(7, 3, 3)).take(3, batch(7, 2, 2));
     assert_eq!((p.seqs_of(7), p.commit().next_offset), (upto(2), 1));
     assert_eq!(p.tick(1), Some(1));
@@ -236,15 +279,17 @@ fn what_finds_no_room_is_read_again() {
 }
 
 #[test]
-fn gaps_become_final_and_epochs_are_forgotten_in_order() {
-    let mut p = Partition::spool();
-    p.take(0, batch(1, 3, 4)).take(1, end(1, 4));
+fn gaps_become_final_and_epochs_are_forgotten() {
+    let mut p = Partition::open();
+    p.take(0, batch(1, 3, 4)).take(1, end(1, 4)).wait_out(0);
     for epoch in 2..=8 {
         p.take(epoch, batch(epoch, 1, 2)).take(epoch, end(epoch, 2));
     }
-    p.tick(90 * 86_400 - 1);
-    assert_eq!((p.gaps(), p.commit().epochs.len()), (vec!["1 1-2 missing open".into()], 8));
-    p.tick(90 * 86_400);
+    let old = 60 + 90 * 86_400;
+    p.tick(old - 1);
+    p.tick(old);
+    assert_eq!((p.gaps(), p.commit().epochs.len()), (vec!["1 1-2 missing open".into()], 5));
+    p.tick(old + 3_600);
     let state = p.commit();
     assert_eq!((state.ended_gaps[0].state, state.ended_gaps[0].first), (GapState::Final, 1));
     assert_eq!((state.epochs.len(), state.epochs[0].epoch), (4, 5));
@@ -260,7 +305,7 @@ fn gaps_become_final_and_epochs_are_forgotten_in_order() {
 #[test]
 fn a_record_is_quarantined_once() {
     let rubbish = || Entry::Undecodable { bytes: vec![1, 2], why: "not a protobuf message".into() };
-    let mut p = Partition::kafka();
+    let mut p = Partition::open();
     p.take(0, batch(7, 5, 5)).take(1, rubbish());
     assert_eq!((p.commit().next_offset, p.state.quarantined.clone()), (0, vec![1]));
     p.restart().take(0, batch(7, 5, 5)).take(1, rubbish()).take(2, batch(7, 1, 4));
@@ -273,19 +318,19 @@ fn event_times_that_cannot_be_are_quarantined_and_accounted_for() {
     let Entry::Batch(mut mixed) = batch(7, 1, 5) else { unreachable!() };
     mixed.readings[1].event_time = Timestamp::from_nanos(0);
     mixed.readings[4].event_time = at(5 + 86_401);
-    let mut p = Partition::spool();
+    let mut p = Partition::open();
     p.take(0, Entry::Batch(mixed.clone())).take(1, Entry::Batch(mixed));
     assert_eq!((p.seqs_of(7), p.duplicates), (vec![1, 3, 4], 5));
     assert_eq!(p.quarantine.iter().map(|q| q.at).collect::<Vec<_>>(), [2, 5]);
     assert_eq!((p.commit().epochs[0].quarantined, p.state.epochs[0].mark), (2, 5));
     let raw = ReadingBatch::decode(&p.quarantine[0].raw).unwrap();
     assert_eq!((raw.first_seq, raw.readings.len(), raw.readings[0].event_time.nanos()), (Seq(2), 1, 0));
-    assert_eq!(p.state.sites[0].devices["pump"].event, at(4).micros(), "rubbish moves no watermark");
+    assert_eq!(p.state.sites[0].devices["pump"].event, event(4).micros(), "rubbish moves no watermark");
 }
 
 #[test]
 fn readings_behind_the_end_are_refused() {
-    let mut p = Partition::spool();
+    let mut p = Partition::open();
     p.take(0, batch(7, 1, 2)).take(1, end(7, 2)).take(2, batch(7, 2, 3));
     assert_eq!((p.seqs_of(7), p.duplicates, p.quarantine.len()), (upto(2), 1, 1));
     assert!(p.quarantine[0].why.contains("behind the end"));
@@ -293,7 +338,7 @@ fn readings_behind_the_end_are_refused() {
 
 #[test]
 fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
-    let mut p = Partition::spool();
+    let mut p = Partition::open();
     p.take(0, batch(7, 1, 2)).take(900, batch(7, 3, 4)).restart();
     p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1));
     assert_eq!((p.seqs_of(7), p.seqs_of(8), p.commit().next_offset), (upto(4), vec![1], 2));
@@ -301,7 +346,7 @@ fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
 
 #[test]
 fn numbers_at_the_end_of_all_numbers_stop_nothing() {
-    for mut p in [Partition::spool(), Partition::kafka()] {
+    for mut p in [Partition::open()] {
         let one = || ReadingBatch {
             lane: lane(),
             epoch: Epoch(7),
@@ -321,7 +366,7 @@ fn numbers_at_the_end_of_all_numbers_stop_nothing() {
 
 #[test]
 fn an_end_or_a_loss_of_nothing_is_no_gap() {
-    let mut p = Partition::spool();
+    let mut p = Partition::open();
     p.take(0, end(7, 0)).take(1, dropped(8, 3, 2)).take(2, batch(8, 1, 1)).take(3, end(8, 1)).take(4, end(8, 1));
     assert_eq!((p.gaps(), p.seqs_of(8)), (vec![], vec![1]));
 }
@@ -338,13 +383,12 @@ proptest! {
         mut sent in deliveries(30),
         restarts in proptest::collection::vec(0..80_usize, 0..4),
         held_bytes_max in prop_oneof![Just(1_usize), Just(2_000), Just(1 << 20)],
-        waits in any::<bool>(),
     ) {
         // In the end everything has been sent once more, in order.
         sent.extend([7, 8].into_iter().flat_map(|e| (1..=30).step_by(7).map(move |f: u64| (e, f, (f + 6).min(30)))));
         let mut log: Vec<Entry> = sent.iter().map(|(e, first, last)| batch(*e, *first, *last)).collect();
         log.extend([end(7, 30), end(8, 30)]);
-        let mut p = Partition::new(Rules { held_bytes_max, ..rules(waits.then_some(WAIT)) });
+        let mut p = Partition::new(Rules { held_bytes_max, ..rules() });
         let mut from = 0;
         let mut seconds = 0;
         // A rewind happens only where progress was made; many more rounds than that would be a defect.

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use forebay_schemas::Timestamp;
 use forebay_stream::Offset;
 
-use super::{Contiguity, Done, LaneProgress, Taken};
-use crate::consume::{
-    epoch::{Jumps, Taking},
-    holes::Cause,
-};
+use super::{Contiguity, Done, EpochProgress, LaneProgress, Taken};
+use crate::consume::{epoch::Taking, moment::Moment};
 
 /// Gaps that are older become final (E4).
 const GAP_FINAL_AFTER: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// A clock that says so is believed once it has said so for this long: one that was ahead is put right sooner.
+const CLOCK_BELIEVED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Epochs of a lane that stay although they are done: a publisher that begins anew may send them again.
 const EPOCHS_KEPT: usize = 4;
@@ -34,15 +33,13 @@ impl Contiguity {
     }
 
     /// Lets time pass.
-    pub(in crate::consume) fn tick(&mut self, now: Timestamp) -> Ticked {
+    pub(in crate::consume) fn tick(&mut self, now: Moment) -> Ticked {
         let mut ticked = Ticked::default();
         self.end_gaps(now);
         self.forget();
-        if let Some(gap_wait) = self.rules.gap_wait {
-            ticked.given_up = self.give_up(now);
-            if self.reread_is_due(gap_wait, now) {
-                ticked.read_from = Some(Offset(0));
-            }
+        ticked.given_up = self.give_up(now);
+        if self.reread_is_due(now) {
+            ticked.read_from = Some(Offset(0));
         }
         if let Some(overflow) = self.overflow.filter(|_| self.freed && ticked.read_from.is_none()) {
             // There is room again for what was left out.
@@ -53,14 +50,25 @@ impl Contiguity {
         ticked
     }
 
+    /// Whether the partition is being read again because of a jump.
+    pub(in crate::consume) fn is_rereading(&self) -> bool {
+        let waits = self.lanes.values().flat_map(|lane| lane.epochs.values()).filter_map(|epoch| epoch.waiting);
+        waits.filter_map(|waiting| waiting.reread).any(|(_, up_to)| self.position < up_to)
+    }
+
+    /// The reader has come to the end of what there is: what was there before and is no more cannot be read again.
+    pub(in crate::consume) fn at_end(&mut self) {
+        self.position = self.position.max(self.seen);
+    }
+
     /// Jumps that are due have the partition read once more.
-    fn reread_is_due(&mut self, gap_wait: Duration, now: Timestamp) -> bool {
+    fn reread_is_due(&mut self, now: Moment) -> bool {
         let mut due = false;
         let epochs = self.lanes.values_mut().flat_map(|lane| lane.epochs.values_mut());
         for waiting in epochs.filter_map(|epoch| epoch.waiting.as_mut()) {
-            let waited = now.nanos().saturating_sub(waiting.since.nanos());
-            if waiting.reread.is_none() && i128::from(waited) >= gap_wait.as_nanos().cast_signed() {
-                waiting.reread = Some((now, self.seen));
+            let waited = now.up.saturating_sub(waiting.since);
+            if waiting.reread.is_none() && waited >= self.rules.gap_wait {
+                waiting.reread = Some((now.up, self.seen));
                 due = true;
             }
         }
@@ -68,14 +76,14 @@ impl Contiguity {
     }
 
     /// Jumps behind which the partition has been read once more are gaps.
-    fn give_up(&mut self, now: Timestamp) -> Option<Taken> {
+    fn give_up(&mut self, now: Moment) -> Option<Taken> {
         let mut given = Vec::new();
         for lane in self.lanes.values_mut() {
-            let cause = if lane.damaged { Cause::Damaged } else { Cause::Missing };
+            let cause = lane.cause();
             for epoch in lane.epochs.values_mut() {
                 let reread = epoch.waiting.and_then(|waiting| waiting.reread);
                 let Some((since, _)) = reread.filter(|(_, up_to)| self.position >= *up_to) else { continue };
-                let mut taking = Taking::new(Jumps::Wait, cause, now, 0);
+                let mut taking = Taking::new(cause, now, 0);
                 epoch.give_up(since, &mut taking);
                 given.push(taking);
             }
@@ -87,9 +95,10 @@ impl Contiguity {
         taken
     }
 
-    fn end_gaps(&mut self, now: Timestamp) {
-        let until = now.micros().saturating_sub(GAP_FINAL_AFTER.as_micros() as i64);
-        self.lanes.values_mut().flat_map(|lane| lane.epochs.values_mut()).for_each(|epoch| epoch.holes.finish(until));
+    fn end_gaps(&mut self, now: Moment) {
+        let old = now.micros().saturating_sub(GAP_FINAL_AFTER.as_micros() as i64);
+        let epochs = self.lanes.values_mut().flat_map(|lane| lane.epochs.values_mut());
+        epochs.for_each(|epoch| epoch.holes.finish(old, now.up, CLOCK_BELIEVED_AFTER));
     }
 
     fn forget(&mut self) {
@@ -98,13 +107,16 @@ impl Contiguity {
 }
 
 impl LaneProgress {
-    /// Forgets epochs that are done, the oldest first (E3, E5).
+    /// Forgets epochs that are done: closed and without open gaps. The latest stay, and those that wait for something, however
+    /// many come after them (E5).
     fn forget(&mut self) {
-        while self.epochs.len() > EPOCHS_KEPT {
-            let Some(oldest) = self.epochs.first_entry().filter(|e| e.get().closed && !e.get().holes.any_open()) else {
-                return;
-            };
-            let (number, epoch) = oldest.remove_entry();
+        let latest = self.epochs.keys().rev().nth(EPOCHS_KEPT - 1).copied();
+        let Some(latest) = latest else { return };
+        let is_done = |epoch: &EpochProgress| epoch.closed && !epoch.holes.any_open();
+        let done: Vec<u64> =
+            self.epochs.range(..latest).filter(|(_, epoch)| is_done(epoch)).map(|(number, _)| *number).collect();
+        for number in done {
+            let Some(epoch) = self.epochs.remove(&number) else { continue };
             let absent = epoch.holes.seqs_up_to(epoch.mark) + epoch.quarantined;
             let before = self.forgotten.unwrap_or(Done { epoch: 0, readings: 0, gaps: 0 });
             self.forgotten = Some(Done {

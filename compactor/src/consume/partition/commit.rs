@@ -3,8 +3,8 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
+use forebay_config::{Failpoint, failpoint};
 use forebay_lake::{Gap, LakeError, PartitionRows, SEQ_UNKNOWN, StreamState};
-use forebay_stream::Offset;
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{debug, field::Empty, info, info_span, warn};
 
@@ -15,7 +15,7 @@ use crate::{
         progress::add,
         side::{self, Origin},
     },
-    ingest::{Step, commit},
+    ingest::{Step, Upload},
     traced::traced,
 };
 
@@ -36,6 +36,14 @@ impl Told {
         }
         is_due
     }
+}
+
+/// What of a commit is there already, for its next try.
+#[derive(Default)]
+struct Begun {
+    /// The state as it is stored.
+    stored: Option<StreamState>,
+    upload: Upload,
 }
 
 /// Whether what was to be committed is in the table.
@@ -72,8 +80,12 @@ impl Run<'_> {
         let rows = sorting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let rows = rows.map_err(|error| CompactorError::Lake { place: self.at.place(), source: error.into() })?;
         let mut pause = Pause::new(&self.at.stop);
+        if gathered.readings > 0 {
+            self.times.moved();
+        }
+        let mut begun_commit = Begun::default();
         let number = loop {
-            match self.try_commit(&gathered.quarantine, &rows, &after).await {
+            match self.try_commit(&gathered.quarantine, &rows, &after, &mut begun_commit).await {
                 Ok(number) => break number,
                 Err(LakeError::Fenced { .. }) => return Ok(Committed::Fenced),
                 Err(error) => self.bear_unless_stopped(error, "cannot commit", &mut pause).await?,
@@ -91,8 +103,9 @@ impl Run<'_> {
         debug!(place = self.at.place(), number, readings = gathered.readings, millis, "committed");
         (self.number, self.state) = (Some(number), after);
         let told = self.tell_ended_gaps().await?;
-        let next = Offset(self.state.next_offset);
-        if let Err(error) = self.reader.committed(next).await {
+        if let Some(up_to) = self.contiguity.may_be_forgotten()
+            && let Err(error) = self.reader.committed(up_to).await
+        {
             warn!(place = self.at.place(), %error, "the stream was not told of a commit, which loses nothing");
         }
         Ok(told)
@@ -135,15 +148,23 @@ impl Run<'_> {
         quarantine: &[Quarantined],
         rows: &[PartitionRows],
         after: &StreamState,
+        begun: &mut Begun,
     ) -> Result<i64, LakeError> {
-        let lake = &self.at.lake;
-        let now = (self.at.clock)();
-        let place = self.at.place();
+        let at = self.at;
+        let lake = &at.lake;
+        let now = (at.clock)();
+        let place = at.place();
         let origin = Origin { app_id: self.app_id, source: &place, base: self.number };
         side::quarantine(lake, origin, quarantine, now).await?;
         side::gaps(lake, origin, &opened_gaps(&self.state, after), now).await?;
-        let step = Step { app_id: self.app_id, from_state: self.number, state: after, rows };
-        commit(lake, step, now).await
+        failpoint(Failpoint::AfterQuarantine);
+        let stored = match begun.stored.take() {
+            Some(stored) => stored,
+            None => self.stored(after).await?,
+        };
+        let state = begun.stored.insert(stored);
+        let step = Step { app_id: self.app_id, from_state: self.number, state, rows };
+        begun.upload.commit(lake, step, now).await
     }
 
     /// Tells the `gaps` table which gaps the state's commit ended.
@@ -164,7 +185,7 @@ impl Run<'_> {
 
     /// Waits before the next try; once the stop has come, the error counts: what was not committed is read again at the
     /// next start.
-    async fn bear_unless_stopped(
+    pub(super) async fn bear_unless_stopped(
         &mut self,
         error: LakeError,
         what: &'static str,
@@ -179,6 +200,11 @@ impl Run<'_> {
     }
 }
 
+/// Whether two are the same gap, whatever has become of it.
+pub(super) fn is_same_gap(one: &Gap, other: &Gap) -> bool {
+    holds(one, other) && holds(other, one)
+}
+
 /// Whether one gap lies within another.
 fn holds(outer: &Gap, inner: &Gap) -> bool {
     let lane = |gap: &Gap| (gap.lane, gap.epoch);
@@ -188,8 +214,13 @@ fn holds(outer: &Gap, inner: &Gap) -> bool {
         && inner.last <= outer.last
 }
 
-/// Whether two states say the same, but for what was told already.
+/// Whether two states say the same, but for what was told already, and since when something is held: a restart alone commits
+/// nothing.
 fn is_same(a: &StreamState, b: &StreamState) -> bool {
-    let bare = |state: &StreamState| StreamState { ended_gaps: Vec::new(), ..state.clone() };
+    let bare = |state: &StreamState| {
+        let mut bare = StreamState { ended_gaps: Vec::new(), ..state.clone() };
+        bare.sites.iter_mut().for_each(|site| site.held_from_until = None);
+        bare
+    };
     bare(a) == bare(b)
 }

@@ -1,6 +1,9 @@
 //! A stream in memory: a boundary that is simulated, so that it can misbehave.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
 
 use async_trait::async_trait;
 use forebay_stream::{Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError};
@@ -17,11 +20,28 @@ pub(super) struct MemoryLog {
     at_end: Option<Failure>,
     /// How many of its readers fail.
     failures: AtomicU32,
+    stream: &'static str,
+    /// Everything below is forgotten, as in a spool, whose readers begin at its oldest record; none in a log that keeps all.
+    forgotten: Option<Arc<AtomicU64>>,
 }
 
 impl MemoryLog {
     pub(super) fn new(partition: u32, records: Vec<Entry>) -> Self {
-        Self { partition, records, at_end: None, failures: AtomicU32::new(0) }
+        let failures = AtomicU32::new(0);
+        Self { partition, records, at_end: None, failures, stream: "memory", forgotten: None }
+    }
+
+    pub(super) fn named(stream: &'static str, records: Vec<Entry>) -> Self {
+        Self { stream, ..Self::new(0, records) }
+    }
+
+    pub(super) fn spool(stream: &'static str, records: Vec<Entry>) -> Self {
+        Self { forgotten: Some(Arc::default()), ..Self::named(stream, records) }
+    }
+
+    /// Up to where it has forgotten.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten.as_ref().map_or(0, |forgotten| forgotten.load(Ordering::SeqCst))
     }
 
     pub(super) fn failing(partition: u32, records: Vec<Entry>, at_end: Failure) -> Self {
@@ -29,14 +49,14 @@ impl MemoryLog {
     }
 
     pub(super) fn failing_times(failures: u32, partition: u32, records: Vec<Entry>, at_end: Failure) -> Self {
-        Self { partition, records, at_end: Some(at_end), failures: AtomicU32::new(failures) }
+        Self { at_end: Some(at_end), failures: AtomicU32::new(failures), ..Self::new(partition, records) }
     }
 }
 
 #[async_trait]
 impl LogSource for MemoryLog {
     fn stream(&self) -> &str {
-        "memory"
+        self.stream
     }
 
     fn partition(&self) -> u32 {
@@ -46,7 +66,9 @@ impl LogSource for MemoryLog {
     async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
         let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         let at_end = self.at_end.filter(|_| left.is_ok());
-        Ok(Box::new(MemoryReader { records: self.records.clone(), at: from.0, at_end }))
+        let at = self.forgotten.as_ref().map_or(from.0, |_| self.forgotten());
+        let forgotten = self.forgotten.clone();
+        Ok(Box::new(MemoryReader { records: self.records.clone(), at, at_end, forgotten }))
     }
 }
 
@@ -54,6 +76,7 @@ struct MemoryReader {
     records: Vec<Entry>,
     at: u64,
     at_end: Option<Failure>,
+    forgotten: Option<Arc<AtomicU64>>,
 }
 
 #[async_trait]
@@ -74,12 +97,11 @@ impl PartitionReader for MemoryReader {
         Ok(Some(Delivered { lane: Some(lane()), record }))
     }
 
-    async fn committed(&self, _: Offset) -> Result<(), StreamError> {
+    async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {
+        if let Some(forgotten) = &self.forgotten {
+            forgotten.fetch_max(up_to.0, Ordering::SeqCst);
+        }
         Ok(())
-    }
-
-    fn may_fill_jumps(&self) -> bool {
-        true
     }
 }
 

@@ -1,0 +1,120 @@
+//! Stories that broke a promise: lost tails, copies of a gateway, damage, clocks that are set, crash loops.
+
+use forebay_lake::DeviceTimes;
+
+use super::*;
+
+#[test]
+fn a_tail_that_is_lost_becomes_a_gap_after_one_wait() {
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 2)).take(1, end(7, 5)).take(2, batch(8, 1, 1));
+    p.wait_out(0);
+    assert_eq!((p.gaps(), p.seqs_of(8)), (vec!["7 3-5 missing open".into()], vec![1]));
+    assert!(p.commit().epochs[0].closed && p.state.next_offset == 3 && !p.contiguity.is_waiting());
+    assert_eq!((61..=1_000).find_map(|seconds| p.tick(seconds)), None, "the log is not read again and again");
+}
+
+#[test]
+fn what_another_opening_numbered_alike_is_quarantined() {
+    let mut p = Partition::open();
+    let copy = EpochNonce(0xB);
+    p.take(0, batch(7, 1, 3)).take(1, batch_of(copy, 7, 1, 2)).take(2, batch_of(EpochNonce::UNKNOWN, 7, 3, 4));
+    p.take(3, batch_of(copy, 7, 3, 5)).take(4, batch(7, 5, 5));
+    assert_eq!((p.seqs_of(7), p.duplicates), (upto(5), 1));
+    assert_eq!(p.quarantine.iter().map(|row| row.at).collect::<Vec<_>>(), upto(5));
+    assert!(p.quarantine.iter().all(|row| row.why.contains("copied data folder")), "{:?}", p.quarantine);
+    assert_eq!(ReadingBatch::decode(&p.quarantine[0].raw).unwrap().nonce, copy);
+    assert_eq!((p.commit().epochs[0].quarantined, p.gaps()), (0, vec![]), "the epoch itself lacks nothing");
+    // Read again after a restart, each stays where it is.
+    p.restart().take(0, batch(7, 1, 3)).take(3, batch_of(copy, 7, 3, 6)).take(6, batch(7, 6, 6));
+    assert_eq!((p.seqs_of(7), p.quarantine.len()), (upto(6), 6));
+}
+
+#[test]
+fn each_lost_place_leaves_a_row_that_names_it() {
+    let mut p = Partition::open();
+    // Whole epochs may lie in it: no later record shows that.
+    p.take(0, batch(7, 1, 2)).take(1, end(7, 2)).take_range(2..9, damaged(Damage::Missing), moment(0));
+    p.take(9, batch(9, 1, 1)).take(10, damaged(Damage::Record));
+    let rows = |p: &Partition| p.quarantine.iter().map(|row| (row.at, row.why.clone())).collect::<Vec<_>>();
+    let gone = "offsets 2..9 of the stream are gone: they were deleted before they were read";
+    assert_eq!(rows(&p)[0], (2, gone.into()));
+    assert!(rows(&p)[1].1.starts_with("offsets 10..11 of the stream are damaged"), "{:?}", rows(&p));
+    // A restored spool begins lower and meets the same places again.
+    p.restart().take(0, batch(7, 1, 2)).take_range(2..9, damaged(Damage::Missing), moment(0));
+    assert_eq!((rows(&p).len(), p.gaps()), (2, vec![]));
+}
+
+#[test]
+fn what_was_read_before_it_was_deleted_is_not_lost() {
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6)).take(2, batch(8, 1, 1));
+    p.tick(60);
+    p.contiguity.opened(Offset(0));
+    // The head of the topic is deleted when it is read again: what is missing cannot have been there.
+    p.take_range(0..1, damaged(Damage::Missing), moment(60)).take(1, batch(7, 5, 6)).take(2, batch(8, 1, 1));
+    p.tick(61);
+    assert_eq!((p.gaps()[0].as_str(), p.quarantine.len()), ("7 3-4 missing open", 0));
+}
+
+#[test]
+fn a_clock_that_is_set_changes_no_wait() {
+    let year = 365 * 86_400;
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 1)).take(1, batch(7, 3, 3));
+    let back = |up: u64| Moment { clock: at(-year), up: Duration::from_secs(up) };
+    assert_eq!((p.tick_at(back(59)), p.tick_at(back(60))), (None, Some(0)));
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 1)).take(1, batch(7, 3, 3));
+    assert_eq!(p.tick_at(Moment { clock: at(year), up: Duration::from_secs(59) }), None);
+}
+
+#[test]
+fn one_look_at_a_clock_that_is_ahead_makes_no_gap_final() {
+    let mut p = Partition::open();
+    p.take(0, batch(7, 3, 3)).take(1, end(7, 3)).wait_out(0);
+    let ahead = |minutes: u64| Moment { clock: at(100 * 86_400), up: Duration::from_secs(minutes * 60) };
+    p.tick_at(ahead(10));
+    p.tick_at(ahead(40));
+    p.tick(45 * 60);
+    p.tick_at(ahead(100));
+    assert_eq!(p.gaps(), ["7 1-2 missing open"], "the clock was put right in between");
+    p.take(2, batch(7, 1, 2));
+    assert_eq!((p.seqs_of(7), p.gaps()), (upto(3), vec![]));
+}
+
+#[test]
+fn a_gateway_that_is_ahead_hides_no_other_device() {
+    let year = 365 * 86_400;
+    let Entry::Batch(mut ahead) = batch(7, 2, 2) else { unreachable!() };
+    ahead.readings[0].series.device = DeviceId::new("ahead").unwrap();
+    (ahead.readings[0].event_time, ahead.readings[0].observed_time) = (at(year), at(year));
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 1)).take(1, Entry::Batch(ahead));
+    let devices = p.commit().sites[0].devices.clone();
+    assert_eq!((devices["pump"].event, devices["ahead"].event), (event(1).micros(), at(0).micros()));
+    assert_eq!(devices["ahead"].observed, at(0).micros());
+    // A state that a clock ahead has left is believed only up to now.
+    p.state.sites[0]
+        .devices
+        .insert("ahead".into(), DeviceTimes { event: at(year).micros(), observed: at(year).micros() });
+    p.contiguity = Contiguity::new(&p.state, rules(), moment(5)).unwrap();
+    assert_eq!(p.commit().sites[0].devices["ahead"], DeviceTimes { event: at(5).micros(), observed: at(5).micros() });
+    assert!(p.state.sites[0].devices.contains_key("pump"));
+}
+
+#[test]
+fn openings_behind_an_open_gap_do_not_grow_the_state() {
+    let mut p = Partition::open();
+    p.take(0, batch(1, 2, 2)).take(1, end(1, 2)).wait_out(0);
+    for epoch in 2..=1_000 {
+        p.take(epoch, batch(epoch, 1, 1)).take(epoch, end(epoch, 1));
+        p.tick(60);
+    }
+    let state = p.commit();
+    assert_eq!((state.epochs.len(), state.epochs[0].epoch, state.forgotten[0].readings), (5, 1, 995));
+    p.restart().take(1_001, batch(1, 1, 1));
+    assert_eq!((p.seqs_of(1), p.gaps()), (upto(2), vec![]));
+    p.tick(61);
+    assert_eq!((p.commit().epochs.len(), p.state.forgotten[0].readings), (4, 997));
+}
