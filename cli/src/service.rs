@@ -3,6 +3,7 @@
 //! What lies behind the spool may fail and is begun anew (`part`); the lake is opened while devices are read (`lake_door`).
 
 mod lake_door;
+mod lanes;
 mod part;
 
 use std::{
@@ -30,7 +31,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     clock::{clock, now, random},
@@ -311,8 +312,9 @@ async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneI
     let opened: Timestamp = now()?;
     owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let mut lanes = Vec::new();
-    for lane in 0..config.gateway.lanes.0.get() {
-        let id = LaneId { gateway: config.gateway.id.clone(), lane: Lane(lane) };
+    let configured = config.gateway.lanes.0;
+    for lane in lanes::to_open(configured, &config.spools_path())? {
+        let id = LaneId { gateway: config.gateway.id.clone(), lane };
         let options = Options {
             path: config.spool_path(id.lane),
             lane: id.clone(),
@@ -321,7 +323,11 @@ async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneI
             now: opened,
             random: random(),
         };
-        lanes.push((id, Arc::new(Spool::open(options).await?)));
+        let spool = Spool::open(options).await?;
+        if lane.0 >= configured.get() && spool.waiting() > 1 {
+            warn!(%lane, records = spool.waiting(), "a lane is no longer configured, draining its spool");
+        }
+        lanes.push((id, Arc::new(spool)));
     }
     Ok(lanes)
 }
