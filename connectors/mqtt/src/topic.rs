@@ -109,6 +109,7 @@ enum Level {
 /// A topic template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
+    text: String,
     levels: Vec<Level>,
 }
 
@@ -122,7 +123,7 @@ pub(crate) struct Captured<'t> {
 impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, TopicError> {
         let levels = text.split('/').map(level).collect::<Result<Vec<_>, _>>()?;
-        let template = Self { levels };
+        let template = Self { text: text.to_owned(), levels };
         check_filter(&template.filter())?;
         for (what, name) in [(Placeholder::Device, "device"), (Placeholder::Tag, "tag")] {
             if template.count(what) > 1 {
@@ -130,6 +131,11 @@ impl Template {
             }
         }
         Ok(template)
+    }
+
+    /// As it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The filter that matches the same topics or more.
