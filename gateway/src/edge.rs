@@ -102,7 +102,7 @@ impl Edge {
             let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
             let (keeper, restored) = Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
             let (outlet, deliveries) = outlet(WAITING_MAX);
-            let outlet = outlet.with_restored(restored).with_skipped(status.skips());
+            let outlet = outlet.with_restored(restored).with_skipped(status.skips()).with_known(pipeline.brought());
             let run = self.run.clone();
             let (held, delivers) = (Vec::new(), false);
             let pump = Pump { name: name.clone(), run, pipeline, memory, keeper, status, deliveries, held, delivers };

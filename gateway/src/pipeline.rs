@@ -108,6 +108,14 @@ impl Pipeline {
         self.series.iter().filter_map(kept).collect()
     }
 
+    /// The series that only messages bring.
+    pub(crate) fn brought(&self) -> Vec<Declared> {
+        let brought = self.series.iter().filter(|(_, known)| !known.is_declared);
+        brought
+            .map(|((device, tag), known)| Declared { rule: known.rule, device: device.clone(), tag: tag.clone() })
+            .collect()
+    }
+
     /// What has changed of that since it was asked last.
     pub(crate) fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)

@@ -9,7 +9,7 @@ use forebay_schemas::DeviceId;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Restored, Sample, Token};
+use crate::{Declared, Restored, Sample, Token};
 
 /// The gateway has stopped: nothing more is taken, and nothing may be acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -65,12 +65,13 @@ pub struct Outlet {
     deliveries: mpsc::Sender<Delivery>,
     restored: Arc<[Restored]>,
     skipped: Arc<AtomicU64>,
+    known: Arc<[Declared]>,
 }
 
 /// An outlet and the gateway's end of it; at most `waiting_max` parcels wait in between.
 pub fn outlet(waiting_max: usize) -> (Outlet, mpsc::Receiver<Delivery>) {
     let (deliveries, taken) = mpsc::channel(waiting_max);
-    (Outlet { deliveries, restored: Arc::default(), skipped: Arc::default() }, taken)
+    (Outlet { deliveries, restored: Arc::default(), skipped: Arc::default(), known: Arc::default() }, taken)
 }
 
 impl Outlet {
@@ -78,6 +79,17 @@ impl Outlet {
     #[must_use]
     pub fn with_restored(self, restored: Vec<Restored>) -> Self {
         Self { restored: restored.into(), ..self }
+    }
+
+    /// The outlet, with the series that messages brought to earlier processes.
+    #[must_use]
+    pub fn with_known(self, known: Vec<Declared>) -> Self {
+        Self { known: known.into(), ..self }
+    }
+
+    /// The series that messages brought to earlier processes, by rules that still bring them.
+    pub fn known(&self) -> &[Declared] {
+        &self.known
     }
 
     /// The outlet, which counts skipped polls there.

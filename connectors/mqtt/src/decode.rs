@@ -17,7 +17,7 @@ use crate::topic::overlap;
 
 pub(crate) use convert::TYPES;
 pub(crate) use fanout::Fanout;
-use fanout::Scope;
+use fanout::{Place, Scope};
 pub(crate) use names::Segments;
 use rule::{Captures, Content, Outcome};
 pub(crate) use rule::{Format, Rule, TimePath};
@@ -83,7 +83,11 @@ impl Rules {
             // Once for all of a message's samples.
             let mut payload = || kept.take().map(|()| self.kept(message));
             let made: Vec<_> = decoded.into_iter().map(|outcome| made(rule, &series, outcome, &mut payload)).collect();
-            let spread = fanout.spread(rule.id, message.topic, &made);
+            let spread = rule.place(&series).map(|(device, tag)| {
+                let (tag, is_only) = (tag.as_ref(), rule.template.is_one_topic());
+                fanout.spread(Place { rule: rule.id, topic: message.topic, device: &device, tag, is_only }, &made)
+            });
+            let spread = spread.unwrap_or_default();
             samples.extend(made.into_iter().map(|(_, sample)| sample).chain(spread));
         }
         samples

@@ -89,7 +89,6 @@ pub(crate) struct Intake<'r> {
     last: Origin,
     pub(crate) receipts: Receipts,
     unmatched: Unmatched,
-    /// Of the life of this process.
     fanout: Fanout,
 }
 
@@ -102,6 +101,7 @@ struct Unmatched {
 impl<'r> Intake<'r> {
     pub(crate) fn new(outlet: Outlet, rules: &'r Rules, session: Session, in_flight_max: u16) -> Self {
         let receipts = Receipts::restored(outlet.restored());
+        let fanout = Fanout::recalled(outlet.known());
         Self {
             outlet,
             rules,
@@ -116,7 +116,7 @@ impl<'r> Intake<'r> {
             last: Origin::default(),
             receipts,
             unmatched: Unmatched::default(),
-            fanout: Fanout::default(),
+            fanout,
         }
     }
 

@@ -138,6 +138,11 @@ impl Template {
         &self.text
     }
 
+    /// Whether the names that it takes out of a topic tell which topic it is.
+    pub(crate) fn is_one_topic(&self) -> bool {
+        !self.levels.iter().any(|level| matches!(level, Level::One | Level::Rest))
+    }
+
     /// The filter that matches the same topics or more.
     pub(crate) fn filter(&self) -> String {
         let levels: Vec<&str> = self

@@ -1,10 +1,13 @@
 //! Which series each rule made of a topic's payloads, so that all of them turn bad with a payload, or a part of one, that
 //! cannot be read. It is bounded: what comes beyond is not remembered.
+//!
+//! Of an earlier process the series are known and not their topics: a topic takes those of its rule and device whose names
+//! begin with its tag, or all of them where the rule fits one topic a device.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use forebay_connectors::{RuleId, Sample};
-use forebay_schemas::{Quality, TagName, Value};
+use forebay_connectors::{Declared, RuleId, Sample};
+use forebay_schemas::{DeviceId, Quality, TagName, Value};
 
 /// Series that are remembered.
 const SERIES_MAX: usize = 100_000;
@@ -14,6 +17,19 @@ const SERIES_MAX: usize = 100_000;
 pub(crate) struct Fanout {
     tags: BTreeMap<(RuleId, String), BTreeSet<TagName>>,
     series: usize,
+    /// Of an earlier process, by rule and device.
+    recalled: BTreeMap<(RuleId, DeviceId), BTreeSet<TagName>>,
+}
+
+/// What a rule makes of a topic.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub(super) rule: RuleId,
+    pub(super) topic: &'p str,
+    pub(super) device: &'p DeviceId,
+    pub(super) tag: Option<&'p TagName>,
+    /// No other topic is of that rule and device.
+    pub(super) is_only: bool,
 }
 
 /// How much of a payload a bad sample speaks for.
@@ -30,9 +46,35 @@ pub(super) enum Scope {
 }
 
 impl Fanout {
+    /// With the series that an earlier process knew.
+    pub(crate) fn recalled(known: &[Declared]) -> Self {
+        let mut fanout = Self::default();
+        for Declared { rule, device, tag } in known.iter().take(SERIES_MAX).cloned() {
+            fanout.recalled.entry((rule, device)).or_default().insert(tag);
+        }
+        fanout
+    }
+
+    /// Takes what an earlier process made of the topic.
+    fn recall(&mut self, at: Place<'_>) {
+        if self.recalled.is_empty() {
+            return;
+        }
+        let Some(recalled) = self.recalled.get_mut(&(at.rule, at.device.clone())) else { return };
+        let is_of_topic = |tag: &TagName| at.tag.map_or(at.is_only, |whole| is_within(tag, whole));
+        let (taken, left) = std::mem::take(recalled).into_iter().partition(is_of_topic);
+        let taken: BTreeSet<TagName> = taken;
+        *recalled = left;
+        if !taken.is_empty() {
+            self.series += taken.len();
+            self.tags.entry((at.rule, at.topic.to_owned())).or_default().extend(taken);
+        }
+    }
+
     /// Bad samples for the tags that went with those that are bad; remembers those that fields named.
-    pub(super) fn spread(&mut self, rule: RuleId, topic: &str, samples: &[(Scope, Sample)]) -> Vec<Sample> {
-        let place = (rule, topic.to_owned());
+    pub(super) fn spread(&mut self, at: Place<'_>, samples: &[(Scope, Sample)]) -> Vec<Sample> {
+        self.recall(at);
+        let place = (at.rule, at.topic.to_owned());
         let mut spread = Vec::new();
         if let Some(known) = self.tags.get(&place) {
             let mut told: BTreeSet<&TagName> = samples.iter().map(|(_, sample)| &sample.tag).collect();

@@ -168,6 +168,11 @@ impl Rule {
         Sample { rule: self.id, device, tag, event_time: None, value, unit: None, status, told: Told::Anew }
     }
 
+    /// Device and tag of what the rule makes of a topic, before any name of the payload; none where a name is not valid.
+    pub(super) fn place(&self, series: &Captures<'_>) -> Option<(DeviceId, Option<TagName>)> {
+        Some((self.device(series).ok()?, self.tag(series).ok()?))
+    }
+
     fn device(&self, series: &Captures<'_>) -> Result<DeviceId, Fault> {
         match (series.captured.device, &self.device) {
             (Some(name), _) => DeviceId::new(name).map_err(|error| Fault(format!("in the topic: {error}"))),

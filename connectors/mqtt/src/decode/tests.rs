@@ -212,6 +212,29 @@ fn a_payload_that_cannot_be_read_makes_every_series_of_its_topic_bad() {
 }
 
 #[test]
+fn what_an_earlier_process_made_of_a_topic_turns_bad_with_it() {
+    let known = |rule, tag: &str| {
+        let (device, tag) = (DeviceId::new("d").unwrap(), TagName::new(tag).unwrap());
+        forebay_connectors::Declared { rule: RuleId(rule), device, tag }
+    };
+    let all = [known(0, "x.a"), known(0, "x.b.c"), known(0, "xy.a"), known(0, "y.a"), known(1, "x.d")];
+    let reason = "Bad: the payload is not JSON: expected value at line 1 column 1";
+    let table: [(&str, &str, &[&str]); 3] = [
+        ("s/t/{tag}", "s/t/x", &["x=bytes(4)", "x.a=none", "x.b.c=none"]),
+        // Its fields are the tags, and it is the only topic of the device.
+        ("s/t", "s/t", &["s/t=bytes(4)", "x.a=none", "x.b.c=none", "xy.a=none", "y.a=none"]),
+        ("s/+", "s/t", &["s/t=bytes(4)"]),
+    ];
+    for (template, topic, expected) in table {
+        let rules = rules(Format::Json, vec![rule(template, "$")]);
+        let message = Incoming { topic, payload: b"oops", payload_bytes: 4 };
+        let samples = rules.samples(message, &mut Fanout::recalled(&all));
+        let expected: Vec<_> = expected.iter().map(|of| format!("d/{of} {reason}")).collect();
+        assert_eq!(samples.iter().map(line).collect::<Vec<_>>(), expected, "{template}");
+    }
+}
+
+#[test]
 fn values_that_a_path_leaves_open_are_series_of_their_own() {
     let rules = rules(Format::Json, vec![rule("s/{tag}", "$.data.*.value")]);
     let table: [(&str, &[&str]); 2] = [
