@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,6 +23,11 @@ type OfProgress = fn(&Progress) -> &AtomicU64;
 pub(crate) fn register(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
     of_edge(telemetry, watch);
     of_compactor(telemetry, watch, clock);
+    let data_dir = watch.data_dir.clone();
+    telemetry.gauge(&names::DATA_FREE, move || {
+        let free = data_dir.as_ref().and_then(|folder| free_bytes(folder)).map(|bytes| (bytes as f64, Vec::new()));
+        free.into_iter().collect()
+    });
     let jobs = watch.jobs.clone();
     telemetry.counter(&names::JOB_RUNS, move || {
         let labels = |job: String, state: &str| vec![("job", job), ("state", state.to_owned())];
@@ -30,12 +36,14 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
 }
 
 fn of_edge(telemetry: &Telemetry, watch: &Watch) {
-    let edge: [(&Metric, OfSource); 5] = [
+    let edge: [(&Metric, OfSource); 7] = [
         (&names::RECEIVED, SourceStatus::received),
         (&names::SPOOLED, SourceStatus::spooled),
         (&names::BAD, SourceStatus::bad),
         (&names::FILTERED, SourceStatus::filtered),
         (&names::UNCHANGED, SourceStatus::unchanged),
+        (&names::SKIPPED, SourceStatus::skipped),
+        (&names::BLOCKED, |source| source.blocked_millis() / 1000),
     ];
     for (metric, read) in edge {
         let status = watch.edge.clone();
@@ -86,6 +94,12 @@ fn of_compactor(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
         let sites = windows.watermarks().into_iter();
         sites.map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)])).collect()
     });
+}
+
+/// Room on a folder's disk for those who are not root; none where it cannot be asked.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
 }
 
 fn by_lane<T>(lanes: &[LaneWatch], read: impl Fn(&LaneWatch) -> Option<T>) -> Vec<Sample<T>> {

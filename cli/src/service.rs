@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use forebay_compactor::{LakeSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows};
-use forebay_gateway::{Edge, EdgeStatus, Run};
+use forebay_gateway::{Edge, EdgeStatus, Run, SeriesFolder};
 use forebay_jobs::JobProgress;
 use forebay_lake::LakeWriter;
 use forebay_schemas::{Lane, LaneId, Timestamp};
@@ -46,6 +46,8 @@ use part::{OnFailure, Part, Task};
 
 /// Secret of the keyring under which spools are sealed.
 const SPOOL_SECRET: &str = "forebay.spool";
+/// Secret of the keyring under which it is sealed what series said last.
+const SERIES_SECRET: &str = "forebay.series";
 /// The part that comes last.
 const SCHEDULER: &str = "scheduler";
 /// How long a part may take to stop, on top of what it allows itself.
@@ -54,6 +56,8 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// What can be watched while it runs.
 #[derive(Clone, Default)]
 pub(crate) struct Watch {
+    /// The data folder; none before the service is open.
+    pub(crate) data_dir: Option<PathBuf>,
     /// How often each part has failed.
     pub(crate) failures: Vec<(&'static str, Arc<AtomicU64>)>,
     /// The connectors' counters; empty without the edge.
@@ -80,6 +84,7 @@ pub(crate) struct LaneWatch {
 pub(crate) struct Service {
     parts: Vec<Part>,
     lanes: Vec<(LaneId, Arc<Spool>)>,
+    series: Option<SeriesFolder>,
     watch: Watch,
     _locks: Vec<RoleLock>,
 }
@@ -101,9 +106,12 @@ impl Service {
             locks.push(RoleLock::take(&config.gateway.data_dir, role.name())?);
         }
         let store = Store::of(&config)?;
-        let mut service = Self { parts: Vec::new(), lanes: Vec::new(), watch: Watch::default(), _locks: locks };
+        let (parts, lanes) = (Vec::new(), Vec::new());
+        let watch = Watch { data_dir: Some(config.gateway.data_dir.clone()), ..Watch::default() };
+        let mut service = Self { parts, lanes, series: None, watch, _locks: locks };
         if has(Role::Edge) {
             service.lanes = open_lanes(&config, &store).await?;
+            service.series = Some(series_folder(&config, &store)?);
         }
         service.compose(config, roles, LakeDoor::new(Arc::new(store)));
         Ok(service)
@@ -176,7 +184,8 @@ impl Service {
                 .map(|(id, spool)| (id.lane, Arc::new(spool.writer()) as Arc<dyn LogWriter>))
                 .collect();
             let receipts = self.lanes.iter().map(|(id, spool)| (id.lane, spool.opened().receipts.clone())).collect();
-            let run = Run { site: gateway.site, lanes: gateway.lanes, writers, receipts, clock: clock() };
+            let series = self.series.take();
+            let run = Run { site: gateway.site, lanes: gateway.lanes, writers, receipts, series, clock: clock() };
             let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
             let mut edge = Some(edge);
@@ -303,6 +312,12 @@ async fn publish_lane(
 ) -> anyhow::Result<()> {
     let log = Box::new(move |from: Offset| Box::new(spool.reader(from)) as Box<dyn LogReader>);
     Ok(publish(settings, log, lane, places, published, stop).await?)
+}
+
+fn series_folder(config: &Config, store: &Store) -> anyhow::Result<SeriesFolder> {
+    let secret = store.keyring_for_writing()?.derive_secret(SERIES_SECRET)?;
+    let key: [u8; 32] = secret.expose().try_into().context("a derived secret has 32 bytes")?;
+    Ok(SeriesFolder { path: config.gateway.data_dir.join("series"), key, random: random() })
 }
 
 async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {

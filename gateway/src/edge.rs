@@ -10,7 +10,7 @@ use std::{
 };
 
 use forebay_config::{Failpoint, failpoint};
-use forebay_connectors::{Connector, Delivery, Message, Outlet, Parcel, SessionId, outlet};
+use forebay_connectors::{Connector, Declared, Delivery, Message, Outlet, Parcel, RuleId, SessionId, outlet};
 use forebay_schemas::{Clock, ErrorKind, Lane, Quality, Reading, SiteId, Timestamp};
 use forebay_stream::{LogWriter, OpenReceipt, ReceiptChanges, StreamError};
 use tokio::{
@@ -23,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    EdgeStatus, GatewayError, Lanes, Pipeline, Source, SourceStatus,
+    EdgeStatus, GatewayError, Lanes, Pipeline, SeriesFolder, Source, SourceStatus,
     complaints::Complaint,
     keeper::{Keeper, Taken},
     lot::{Lot, Piece, pieces},
+    memory::Memory,
 };
 
 /// Parcels that may wait between a connector and its pump.
@@ -52,6 +53,8 @@ pub struct Run {
     pub writers: BTreeMap<Lane, Arc<dyn LogWriter>>,
     /// The receipts that each lane's opening found.
     pub receipts: BTreeMap<Lane, Vec<OpenReceipt>>,
+    /// Where it is kept what each series said last; none keeps it for the life of the process alone.
+    pub series: Option<SeriesFolder>,
     /// The gateway's clock.
     pub clock: Clock,
 }
@@ -93,13 +96,16 @@ impl Edge {
         for (source, status) in self.sources {
             let Source { name, connector, rules, filter } = source;
             let declared = connector.declared();
-            let pipeline = Pipeline::new(self.run.site.clone(), rules, filter, declared, status.clone());
+            let brings = (0..rules.len()).map(RuleId).map(|rule| brings(&*connector, &declared, rule)).collect();
+            let mut pipeline = Pipeline::new(self.run.site.clone(), rules, filter, declared, status.clone());
+            let file = self.run.series.as_ref().and_then(|folder| folder.file(&name));
+            let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
             let (keeper, restored) = Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
             let (outlet, deliveries) = outlet(WAITING_MAX);
-            let outlet = outlet.with_restored(restored);
+            let outlet = outlet.with_restored(restored).with_skipped(status.skips()).with_known(pipeline.brought());
             let run = self.run.clone();
             let (held, delivers) = (Vec::new(), false);
-            let pump = Pump { name: name.clone(), run, pipeline, keeper, status, deliveries, held, delivers };
+            let pump = Pump { name: name.clone(), run, pipeline, memory, keeper, status, deliveries, held, delivers };
             pumps.spawn(pump.run());
             connectors.spawn(run_connector(name, connector, outlet, stopping.clone()));
         }
@@ -204,6 +210,13 @@ async fn ended_badly(tasks: &mut JoinSet<Result<(), GatewayError>>) -> GatewayEr
     std::future::pending().await
 }
 
+/// What a rule brings, in words that last.
+fn brings(connector: &dyn Connector, declared: &[Declared], rule: RuleId) -> String {
+    let declared = || declared.iter().find(|declared| declared.rule == rule);
+    let by_name = || declared().map(|Declared { device, tag, .. }| format!("{device}/{tag}"));
+    connector.brings(rule).or_else(by_name).unwrap_or_else(|| format!("rule {}", rule.0))
+}
+
 /// A reading whose value no record can hold gives way to a bad one that says so: one value must not stop all devices.
 fn without_value(single: Piece, error: StreamError) -> Result<Piece, StreamError> {
     let reason = format!("value not kept: {error}: raise spool.max_bytes, or have the device send less");
@@ -218,6 +231,7 @@ struct Pump {
     name: String,
     run: Arc<Run>,
     pipeline: Pipeline,
+    memory: Memory,
     keeper: Keeper,
     status: Arc<SourceStatus>,
     deliveries: mpsc::Receiver<Delivery>,
@@ -239,8 +253,13 @@ impl Pump {
             };
             let taken = match delivery {
                 Some(Some(delivery)) => self.gather(delivery),
-                Some(None) => return self.record_ended().await,
+                Some(None) => {
+                    self.memory.keep(&mut self.pipeline, (self.run.clock)()).await;
+                    return self.record_ended().await;
+                }
                 None => {
+                    // What the steps remember is durable by now.
+                    self.memory.keep_if_due(&mut self.pipeline, (self.run.clock)()).await;
                     self.record_ended().await?;
                     let readings = self.pipeline.tick((self.run.clock)());
                     vec![Taken { readings, token: None }]
@@ -324,7 +343,14 @@ impl Pump {
         while let Some(piece) = pieces.pop_front() {
             let ended = self.keeper.take_ended(lane, ended_max);
             let receipts = ReceiptChanges { ended: ended.clone(), opened: piece.receipts() };
-            let Err(error) = writer.append_with(piece.readings(), receipts).await else { continue };
+            let mut append = writer.append_with(piece.readings(), receipts);
+            let appended = loop {
+                select! {
+                    appended = &mut append => break appended,
+                    () = sleep(TICK) => self.status.note_blocked(TICK),
+                }
+            };
+            let Err(error) = appended else { continue };
             let had_ended = !ended.is_empty();
             self.keeper.put_back(lane, ended);
             match error {

@@ -2,16 +2,21 @@
 //!
 //! Invariants: readings leave in the order of the samples; a lost link makes every known series behind it bad at once and
 //! again each minute until it sends; what a device only tells again makes a bad series good and is nothing to any other;
+//! what a device says anew because it was asked is sent unless the series said just that last, in this process or an earlier one;
 //! what is left out is counted by reason.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use forebay_connectors::{Declared, LinkChange, RuleId, Sample, Told};
-use forebay_schemas::{DeviceId, Reading, SiteId, Status, TagName, Timestamp};
+use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
     complaints::{Complaint, Complaints},
     filter::Filter,
+    kept::KeptSeries,
     rule::Rule,
     series::SeriesState,
     status::SourceStatus,
@@ -26,17 +31,35 @@ pub struct Pipeline {
     site: SiteId,
     rules: Vec<Rule>,
     filter: Filter,
-    series: BTreeMap<(DeviceId, TagName), Known>,
+    series: BTreeMap<Key, Known>,
     /// Why links are down: of one device, or of all.
     down: BTreeMap<Option<DeviceId>, String>,
     status: Arc<SourceStatus>,
     complaints: Complaints,
+    news: News,
 }
+
+type Key = (DeviceId, TagName);
 
 #[derive(Default)]
 struct Known {
     rule: RuleId,
     state: SeriesState,
+    /// Known from configuration alone.
+    is_declared: bool,
+    /// Whether it was said what holds now: it may be said again to the next process.
+    is_current: bool,
+}
+
+/// What has changed of what outlives the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum News {
+    #[default]
+    Nothing,
+    /// What series say.
+    Words,
+    /// Which series there are.
+    Series,
 }
 
 impl Pipeline {
@@ -50,16 +73,93 @@ impl Pipeline {
     ) -> Self {
         let known = |declared: Declared| {
             let Declared { rule, device, tag } = declared;
-            ((device, tag), Known { rule, state: SeriesState::default() })
+            ((device, tag), Known { rule, is_declared: true, ..Known::default() })
         };
         let series = declared.into_iter().filter(|d| filter.takes(&d.device, &d.tag)).map(known).collect();
-        Self { site, rules, filter, series, down: BTreeMap::new(), status, complaints: Complaints::default() }
+        let (complaints, news) = (Complaints::default(), News::default());
+        Self { site, rules, filter, series, down: BTreeMap::new(), status, complaints, news }
     }
 
-    /// The readings that follow from samples.
+    /// Takes over what an earlier process left. `brings` says of each rule what it brings: what no rule brings any more is
+    /// forgotten.
+    pub(crate) fn restore(&mut self, kept: Vec<KeptSeries>, brings: &[String]) {
+        for KeptSeries { brings: brought_by, device, tag, kept } in kept.into_iter().take(SERIES_MAX) {
+            let rule = brings.iter().position(|brings| *brings == brought_by).map(RuleId);
+            let Some(rule) = rule.filter(|_| self.filter.takes(&device, &tag)) else {
+                self.news = News::Series;
+                continue;
+            };
+            let known = self.series.entry((device, tag)).or_default();
+            if !known.is_declared {
+                known.rule = rule;
+            }
+            known.state = SeriesState::restored(kept);
+            known.is_current = kept.said.is_some();
+        }
+    }
+
+    /// What is to outlive the process: series that configuration does not name, and what a device may say again.
+    pub(crate) fn kept(&self, brings: &[String]) -> Vec<KeptSeries> {
+        let kept = |((device, tag), known): (&Key, &Known)| {
+            let is_kept = !known.is_declared || known.is_current || known.state.is_timed();
+            let brings = brings.get(known.rule.0).filter(|_| is_kept)?.clone();
+            Some(KeptSeries { brings, device: device.clone(), tag: tag.clone(), kept: known.state.kept() })
+        };
+        self.series.iter().filter_map(kept).collect()
+    }
+
+    /// The series that only messages bring.
+    pub(crate) fn brought(&self) -> Vec<Declared> {
+        let brought = self.series.iter().filter(|(_, known)| !known.is_declared);
+        brought
+            .map(|((device, tag), known)| Declared { rule: known.rule, device: device.clone(), tag: tag.clone() })
+            .collect()
+    }
+
+    /// What has changed of that since it was asked last.
+    pub(crate) fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The readings that follow from the samples of one message, or of several that are all new.
     pub fn samples(&mut self, samples: Vec<Sample>, now: Timestamp) -> Vec<Reading> {
         self.status.note_received(samples.len(), now);
-        samples.into_iter().filter_map(|sample| self.sample(sample, now)).collect()
+        let repeated = self.repeated(&samples, now);
+        let mut readings = Vec::with_capacity(samples.len());
+        for (place, sample) in samples.into_iter().enumerate() {
+            if repeated.contains(&place) {
+                self.status.note_unchanged();
+            } else {
+                self.sample(sample, now, &mut readings);
+            }
+        }
+        readings
+    }
+
+    /// Places of samples that say what holds now, of a series that says more after them in the same message and whose last
+    /// words are known: then all of them are.
+    fn repeated(&self, samples: &[Sample], now: Timestamp) -> BTreeSet<usize> {
+        let mut places: BTreeMap<(&DeviceId, &TagName), Vec<usize>> = BTreeMap::new();
+        for (place, sample) in samples.iter().enumerate().filter(|(_, sample)| sample.told == Told::Current) {
+            places.entry((&sample.device, &sample.tag)).or_default().push(place);
+        }
+        let mut repeated = BTreeSet::new();
+        for mut places in places.into_values().filter(|places| places.len() > 1) {
+            let Some(last) = places.pop() else { continue };
+            let Sample { device, tag, event_time, .. } = &samples[last];
+            let Some(known) = self.series.get(&(device.clone(), tag.clone())) else { continue };
+            let Stepped::Reading(reading) = self.step(samples[last].clone(), now) else { continue };
+            if known.state.has_said(*event_time, &reading) {
+                repeated.extend(places);
+            }
+        }
+        repeated
+    }
+
+    fn step(&self, sample: Sample, now: Timestamp) -> Stepped {
+        let default = Rule::default();
+        let rule = self.rules.get(sample.rule.0).unwrap_or(&default);
+        step(sample, rule, &self.site, now)
     }
 
     /// What is to be told of bad samples.
@@ -98,39 +198,62 @@ impl Pipeline {
         down.iter().flat_map(|(device, reason)| self.all_bad(device.as_ref(), reason, now)).collect()
     }
 
-    fn sample(&mut self, sample: Sample, now: Timestamp) -> Option<Reading> {
+    fn sample(&mut self, sample: Sample, now: Timestamp, readings: &mut Vec<Reading>) {
         if !self.filter.takes(&sample.device, &sample.tag) {
-            self.status.note_filtered();
-            return None;
+            return self.status.note_filtered();
         }
-        let default = Rule::default();
-        let rule = self.rules.get(sample.rule.0).unwrap_or(&default);
         let (id, key) = (sample.rule, (sample.device.clone(), sample.tag.clone()));
+        let (own_time, told) = (sample.event_time, sample.told);
         let sent_is_bad = self.series.get(&key).is_none_or(|known| known.state.is_bad());
-        if sample.told == Told::Again && !sent_is_bad {
-            self.status.note_unchanged();
-            return None;
+        if told == Told::Again && !sent_is_bad {
+            return self.status.note_unchanged();
         }
-        let reading = match step(sample, rule, &self.site, now) {
-            Stepped::Reading(reading) => reading,
-            Stepped::OutOfRange => {
-                self.status.note_filtered();
-                return None;
-            }
+        let Stepped::Reading(mut reading) = self.step(sample, now) else {
+            return self.status.note_filtered();
         };
+        let is_known = |Known { state, .. }: &Known| {
+            // The first words to this process, under a time of the device's own, may be the last ones to the process before.
+            let is_first = told == Told::Anew && own_time.is_some() && state.is_recalled();
+            (told == Told::Current || is_first) && state.has_said(own_time, &reading)
+        };
+        let is_repeat = self.series.get(&key).is_some_and(is_known);
+        if is_repeat && !sent_is_bad {
+            return self.status.note_unchanged();
+        }
         if self.complaints.note(&reading) {
             self.status.note_bad();
         }
-        if !self.series.contains_key(&key) && self.series.len() >= SERIES_MAX {
-            return Some(reading);
+        let is_new = !self.series.contains_key(&key);
+        if is_new && self.series.len() >= SERIES_MAX {
+            return readings.push(reading);
         }
         let known = self.series.entry(key).or_default();
-        known.rule = id;
-        if known.state.is_news(&reading, rule) {
-            return Some(reading);
+        (known.rule, known.is_current) = (id, known.is_current || told == Told::Current);
+        if is_repeat {
+            // It is stored already; that it holds again is so by the gateway's clock.
+            reading.event_time = now;
+        } else if told != Told::Again {
+            known.state.hear(own_time, &reading);
         }
-        self.status.note_unchanged();
-        None
+        let is_kept = !known.is_declared || known.is_current || own_time.is_some();
+        if is_kept {
+            self.news = self.news.max(if is_new { News::Series } else { News::Words });
+        }
+        // The row that made the series bad would stay its last by event time, for ever where the value does not change (D11).
+        let is_value = reading.value.is_some() && reading.status.quality != Quality::Bad;
+        let is_older = known.state.bad_at().is_some_and(|bad| reading.event_time <= bad);
+        let holds_again = told == Told::Current && is_value && is_older;
+        let default = Rule::default();
+        let rule = self.rules.get(id.0).unwrap_or(&default);
+        if !known.state.is_news(&reading, rule) {
+            return self.status.note_unchanged();
+        }
+        readings.push(reading.clone());
+        if holds_again {
+            reading.event_time = now;
+            known.state.send(&reading);
+            readings.push(reading);
+        }
     }
 
     /// A bad reading for each series behind a link, unless it has said just that lately.
@@ -154,6 +277,8 @@ impl Pipeline {
             };
             let Stepped::Reading(reading) = step(sample, rule, &self.site, now) else { continue };
             if known.state.is_news(&reading, rule) || known.state.is_due(now) {
+                let is_kept = !known.is_declared || known.is_current || known.state.is_timed();
+                self.news = self.news.max(if is_kept { News::Words } else { News::Nothing });
                 readings.push(reading);
             }
         }

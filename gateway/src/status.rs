@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use forebay_schemas::Timestamp;
@@ -18,6 +19,8 @@ pub struct SourceStatus {
     filtered: AtomicU64,
     unchanged: AtomicU64,
     spooled: AtomicU64,
+    skipped: Arc<AtomicU64>,
+    blocked_millis: AtomicU64,
     last_nanos: AtomicI64,
     down: Mutex<Option<String>>,
 }
@@ -46,6 +49,16 @@ impl SourceStatus {
     /// Readings that are synced in the spool.
     pub fn spooled(&self) -> u64 {
         self.spooled.load(Ordering::Relaxed)
+    }
+
+    /// Polls that were due and not made.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// How long readings have waited for a spool that had no room, in ms.
+    pub fn blocked_millis(&self) -> u64 {
+        self.blocked_millis.load(Ordering::Relaxed)
     }
 
     /// When samples came last.
@@ -77,6 +90,16 @@ impl SourceStatus {
 
     pub(crate) fn note_spooled(&self, count: usize) {
         self.spooled.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Where the connector counts skipped polls.
+    pub(crate) fn skips(&self) -> Arc<AtomicU64> {
+        self.skipped.clone()
+    }
+
+    pub(crate) fn note_blocked(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.blocked_millis.fetch_add(millis, Ordering::Relaxed);
     }
 
     pub(crate) fn note_link(&self, down: Option<&str>) {

@@ -1,7 +1,7 @@
-//! From a sample to a reading: pure, one series at a time.
+//! From a sample to a reading: pure, one series at a time. What scaling makes infinite or no number is bad and has no value.
 
 use forebay_connectors::Sample;
-use forebay_schemas::{Quality, Reading, Series, SiteId, Timestamp, Value};
+use forebay_schemas::{Quality, Reading, Series, SiteId, Status, Timestamp, Value};
 
 use crate::rule::Rule;
 
@@ -19,16 +19,18 @@ pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -
     let Sample { rule: _, told: _, device, tag, event_time, mut value, unit, mut status } = sample;
     if let Some(raw) = value.as_ref().and_then(Value::as_f64) {
         let scaled = raw * rule.scale + rule.offset;
-        if rule.keep.is_some_and(|(low, high)| !(low..=high).contains(&scaled)) {
+        if let Some(reason) = not_finite(scaled) {
+            // No good value (D4), and none that sums and averages could take.
+            value = None;
+            status = Status::bad(status.code.or(Some(raw.to_bits().cast_signed())), reason);
+        } else if rule.keep.is_some_and(|(low, high)| !(low..=high).contains(&scaled)) {
             return Stepped::OutOfRange;
-        }
-        if rule.is_scaled() {
-            value = Some(Value::F64(scaled));
-        }
-        if let Some(bound) = rule.clamp.and_then(|bounds| beyond(scaled, bounds)) {
+        } else if let Some(bound) = rule.clamp.and_then(|bounds| beyond(scaled, bounds)) {
             value = Some(Value::F64(bound));
             status.quality = status.quality.max(Quality::Uncertain);
             status.reason.get_or_insert_with(|| format!("{scaled} clamped to {bound}"));
+        } else if rule.is_scaled() {
+            value = Some(Value::F64(scaled));
         }
     }
     Stepped::Reading(Reading {
@@ -39,6 +41,15 @@ pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -
         unit: rule.unit.clone().or(unit),
         status,
     })
+}
+
+/// What a value is that is no number to count with; its raw bits are the reading's code.
+fn not_finite(value: f64) -> Option<&'static str> {
+    match value {
+        value if value.is_nan() => Some("not a number"),
+        value if value.is_infinite() => Some("infinite"),
+        _ => None,
+    }
 }
 
 /// The bound that a value is beyond.

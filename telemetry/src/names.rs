@@ -31,6 +31,21 @@ pub const UNCHANGED: Metric =
 pub const BAD: Metric =
     Metric { name: "forebay.bad", unit: "", help: "Samples that the device calls bad or whose payload cannot be read" };
 /// By connector.
+pub const SKIPPED: Metric = Metric {
+    name: "forebay.polls.skipped",
+    unit: "",
+    help: "Polls that were due and not made: the device, the link or the spool was slower than their period",
+};
+/// By connector.
+pub const BLOCKED: Metric = Metric {
+    name: "forebay.spool.blocked",
+    unit: "s",
+    help: "How long readings have waited for a spool or a disk without room",
+};
+/// Of this process.
+pub const DATA_FREE: Metric =
+    Metric { name: "forebay.data.free", unit: "By", help: "Room that is left on the disk of the data folder" };
+/// By connector.
 pub const LINK_UP: Metric =
     Metric { name: "forebay.link.up", unit: "", help: "1 while a connector's link is up, else 0" };
 /// By lane.

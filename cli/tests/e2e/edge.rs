@@ -4,6 +4,7 @@ mod bad_store;
 #[allow(dead_code, reason = "the lake's own tests have it do more")]
 #[path = "../../../lake/tests/s3/proxy.rs"]
 pub(crate) mod proxy;
+mod retained;
 
 use std::{fs, time::Duration};
 

@@ -181,7 +181,9 @@ impl<'c> Poller<'c> {
             None => Ok(()),
         };
         let now = Instant::now();
-        self.skipped = self.skipped.saturating_add(self.schedule.take(place, now));
+        let skipped = self.schedule.take(place, now);
+        self.links.note_skipped(skipped);
+        self.skipped = self.skipped.saturating_add(skipped);
         let quiet = self.skips_told.is_some_and(|told| now.duration_since(told) < SKIPS_TOLD_EVERY);
         if self.skipped > 0 && !quiet {
             tracing::warn!(

@@ -296,7 +296,7 @@ impl<'c, 'r> Connection<'c, 'r> {
                     );
                 }
                 Some(Incoming::Publish(publish)) => self.intake.arrived(publish),
-                Some(Incoming::PingResp) => self.intake.receipts.ping_answered(),
+                Some(Incoming::PingResp) => self.intake.ping_answered(),
                 Some(Incoming::SubAck(suback)) => self.subscribed(&suback)?,
                 Some(Incoming::Disconnect(reason)) => return Err(reason),
                 Some(Incoming::ConnAck(_)) => return Err("the broker sent a second CONNACK".to_owned()),

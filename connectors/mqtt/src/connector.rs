@@ -4,7 +4,8 @@
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Backoff, Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, SessionId, Uniform,
+    Backoff, Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, RuleId, SessionId,
+    Uniform,
 };
 use std::time::Duration;
 use tokio::{
@@ -143,6 +144,10 @@ async fn idle(intake: &mut Intake<'_>) -> Closed {
 impl Connector for Mqtt {
     fn declared(&self) -> Vec<Declared> {
         self.rules.declared()
+    }
+
+    fn brings(&self, rule: RuleId) -> Option<String> {
+        self.rules.brings(rule, &self.settings.topics)
     }
 
     fn session(&self) -> Option<SessionId> {

@@ -1,15 +1,24 @@
 //! Messages to samples, by the rules of the configuration.
 //!
-//! Every rule that matches a topic gives at least one sample. What cannot be decoded gives a sample of bad quality that
+//! A value is named by the topic, by the names that the value's path leaves open, and by the fields of an object. Every rule that matches a topic gives at least one sample. What cannot be decoded gives a sample of bad quality that
 //! names the fault; the first of a message carries the payload's bytes, so that nothing is lost and nothing kept twice.
 
+mod convert;
+mod fanout;
+mod names;
 mod rule;
 #[cfg(test)]
 mod tests;
 
-use forebay_connectors::{Declared, Sample};
+use forebay_connectors::{Declared, RuleId, Sample};
 use forebay_schemas::{DeviceId, Status, TagName, Timestamp, Value};
 
+use crate::topic::overlap;
+
+pub(crate) use convert::TYPES;
+pub(crate) use fanout::Fanout;
+use fanout::{Place, Scope};
+pub(crate) use names::Segments;
 use rule::{Captures, Content, Outcome};
 pub(crate) use rule::{Format, Rule, TimePath};
 
@@ -48,6 +57,8 @@ struct Decoded {
     time: Option<Timestamp>,
     value: Option<Value>,
     status: Status,
+    /// It cannot be read, and the payload is kept in its place.
+    is_faulty: bool,
 }
 
 /// A payload, or part of it, that cannot be decoded.
@@ -55,11 +66,12 @@ struct Decoded {
 struct Fault(String);
 
 impl Rules {
-    /// The samples of a message; none where no rule matches its topic.
-    pub(crate) fn samples(&self, message: Incoming<'_>) -> Vec<Sample> {
+    /// The samples of a message; none where no rule matches its topic. With what cannot be read, every series that the rule
+    /// made of the topic before turns bad.
+    pub(crate) fn samples(&self, message: Incoming<'_>, fanout: &mut Fanout) -> Vec<Sample> {
         let mut samples = Vec::new();
         let mut content = None;
-        let mut payload_kept = false;
+        let mut kept = Some(());
         for rule in &self.rules {
             let Some(captured) = rule.template.captures(message.topic) else { continue };
             let content = content.get_or_insert_with(|| self.content(message));
@@ -68,16 +80,28 @@ impl Rules {
                 Ok(content) => rule.decode(content),
                 Err(fault) => vec![Err(fault.clone())],
             };
-            for outcome in decoded {
-                let sample = rule.sample(&series, outcome).unwrap_or_else(|Fault(reason)| {
-                    let value = (!payload_kept).then(|| self.kept(message));
-                    payload_kept = true;
-                    rule.bad_sample(&series, value, reason)
-                });
-                samples.push(sample);
-            }
+            // Once for all of a message's samples.
+            let mut payload = || kept.take().map(|()| self.kept(message));
+            let made: Vec<_> = decoded.into_iter().map(|outcome| made(rule, &series, outcome, &mut payload)).collect();
+            let spread = rule.place(&series).map(|(device, tag)| {
+                let (tag, is_only) = (tag.as_ref(), rule.template.is_one_topic());
+                fanout.spread(Place { rule: rule.id, topic: message.topic, device: &device, tag, is_only }, &made)
+            });
+            let spread = spread.unwrap_or_default();
+            samples.extend(made.into_iter().map(|(_, sample)| sample).chain(spread));
         }
         samples
+    }
+
+    /// What a rule brings, in words that last as long as it brings the same; `topics` are subscribed to.
+    pub(crate) fn brings(&self, rule: RuleId, topics: &[String]) -> Option<String> {
+        let rule = self.rules.get(rule.0)?;
+        let filter = rule.template.filter();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).filter(|topic| overlap(topic, &filter)).collect();
+        let Rule { template, device, tag, value, .. } = rule;
+        let name = |name: Option<&str>| name.unwrap_or("-").to_owned();
+        let (device, tag) = (name(device.as_ref().map(DeviceId::as_str)), name(tag.as_ref().map(TagName::as_str)));
+        Some(format!("{} {device} {tag} {value} of {}", template.text(), topics.join(" ")))
     }
 
     /// The series that are known before any message.
@@ -96,6 +120,34 @@ impl Rules {
     fn kept(&self, message: Incoming<'_>) -> Value {
         let length = message.payload.len().min(self.payload_bytes_max);
         Value::Bytes(message.payload[..length].to_vec())
+    }
+}
+
+/// The sample of an outcome, and how much of the payload it speaks for where it is bad.
+fn made(
+    rule: &Rule,
+    series: &Captures<'_>,
+    outcome: Outcome,
+    payload: &mut impl FnMut() -> Option<Value>,
+) -> (Scope, Sample) {
+    let scope = match &outcome {
+        Ok(decoded) if decoded.field.is_some() => Scope::Field,
+        Ok(_) => Scope::Value,
+        Err(_) => Scope::Topic,
+    };
+    let is_faulty = matches!(&outcome, Ok(decoded) if decoded.is_faulty);
+    match rule.sample(series, outcome) {
+        Ok(mut sample) => {
+            if is_faulty {
+                sample.value = payload();
+            }
+            (scope, sample)
+        }
+        Err(Fault(reason)) => {
+            // A field without a valid name says nothing of its neighbours.
+            let scope = if scope == Scope::Field { Scope::Alone } else { Scope::Topic };
+            (scope, rule.bad_sample(series, payload(), reason))
+        }
     }
 }
 

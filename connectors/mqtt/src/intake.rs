@@ -8,15 +8,20 @@
 //!
 //! It does no I/O but the outlet's, and no back-off.
 
-use std::{collections::VecDeque, future::Future, pin::Pin, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    future::Future,
+    pin::Pin,
+    time::Duration,
+};
 
-use forebay_connectors::{Closed, LinkChange, Message, Outlet, Token};
+use forebay_connectors::{Closed, LinkChange, Message, Outlet, Token, Told};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
     client::Session,
-    decode::{Incoming, Rules},
+    decode::{Fanout, Incoming, Rules},
     packet::Publish,
     receipts::{Arrival, Fingerprint, PacketId, Receipt, Receipts},
 };
@@ -84,6 +89,7 @@ pub(crate) struct Intake<'r> {
     last: Origin,
     pub(crate) receipts: Receipts,
     unmatched: Unmatched,
+    fanout: Fanout,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +101,7 @@ struct Unmatched {
 impl<'r> Intake<'r> {
     pub(crate) fn new(outlet: Outlet, rules: &'r Rules, session: Session, in_flight_max: u16) -> Self {
         let receipts = Receipts::restored(outlet.restored());
+        let fanout = Fanout::recalled(outlet.known());
         Self {
             outlet,
             rules,
@@ -109,6 +116,7 @@ impl<'r> Intake<'r> {
             last: Origin::default(),
             receipts,
             unmatched: Unmatched::default(),
+            fanout,
         }
     }
 
@@ -194,6 +202,14 @@ impl<'r> Intake<'r> {
         Ok(self.under_way.take().map(|delivery| self.settle(delivery)).unwrap_or_default())
     }
 
+    /// A PINGRESP of the live connection. What waits came before it and is judged after it: a receipt whose repetition may be
+    /// among that stays open until the next one.
+    pub(crate) fn ping_answered(&mut self) {
+        let waiting = self.waiting.iter().filter(|waiting| waiting.message.dup);
+        let come_again: BTreeSet<PacketId> = waiting.filter_map(|waiting| waiting.message.packet).collect();
+        self.receipts.ping_answered(&come_again);
+    }
+
     fn may_go(&self, waiting: &Waiting) -> bool {
         self.live.is_some() || !waiting.repeatable
     }
@@ -212,6 +228,12 @@ impl<'r> Intake<'r> {
             if !self.may_go(&waiting) {
                 held.push_back(waiting);
                 continue;
+            }
+            // Only once the first is durable can one that comes again under its packet id be told from it.
+            if waiting.message.packet.is_some_and(|packet| owed.iter().any(|owed: &Owed| owed.receipt.packet == packet))
+            {
+                self.waiting.push_front(waiting);
+                break;
             }
             messages += 1;
             bytes += waiting.message.payload.len();
@@ -248,6 +270,9 @@ impl<'r> Intake<'r> {
 
     /// Whether a message is durable already, and the PUBACK that it asks for. Asked in the order of arrival and never
     /// while a delivery is under way, so that every receipt of an earlier message is there.
+    ///
+    /// A repetition on the connection that had the PUBACK asks for none: that one arrives, or the connection ends. A second
+    /// one could be taken for that of the packet id's next message.
     fn assess(&mut self, waiting: &Waiting) -> (Arrival, Option<Owed>) {
         let message = &waiting.message;
         let Some(packet) = message.packet else { return (Arrival::New, None) };
@@ -256,12 +281,19 @@ impl<'r> Intake<'r> {
         if waiting.origin.session != self.last.session {
             return (Arrival::New, Some(owed));
         }
-        (self.receipts.arrived(receipt, message.dup), Some(owed))
+        match self.receipts.arrived(receipt, message.dup) {
+            Arrival::Repeat if self.receipts.is_acknowledged(receipt) => (Arrival::Repeat, None),
+            arrival => (arrival, Some(owed)),
+        }
     }
 
     fn samples(&mut self, message: &Publish) -> Vec<forebay_connectors::Sample> {
-        let Publish { topic, payload, payload_bytes, .. } = message;
-        let samples = self.rules.samples(Incoming { topic, payload, payload_bytes: *payload_bytes });
+        let Publish { topic, payload, payload_bytes, retain, .. } = message;
+        let incoming = Incoming { topic, payload, payload_bytes: *payload_bytes };
+        let mut samples = self.rules.samples(incoming, &mut self.fanout);
+        if *retain {
+            samples.iter_mut().for_each(|sample| sample.told = Told::Current);
+        }
         if samples.is_empty() {
             self.unmatched.tell(topic);
         }

@@ -68,6 +68,8 @@ pub(crate) struct SubAck {
 pub(crate) struct Publish {
     pub(crate) dup: bool,
     pub(crate) qos: u8,
+    /// It was published before this subscription, and says what holds now.
+    pub(crate) retain: bool,
     pub(crate) topic: String,
     /// None with QoS 0.
     pub(crate) packet: Option<PacketId>,
@@ -135,7 +137,7 @@ impl Version {
 
     fn publish(self, frame: &Frame) -> Option<Publish> {
         let mut body = frame.body();
-        let (dup, qos) = (frame.flags() & 8 != 0, (frame.flags() >> 1) & 3);
+        let (dup, qos, retain) = (frame.flags() & 8 != 0, (frame.flags() >> 1) & 3, frame.flags() & 1 != 0);
         let topic_bytes = usize::from(body.try_get_u16().ok()?);
         if qos == 3 || body.len() < topic_bytes {
             return None;
@@ -151,6 +153,7 @@ impl Version {
             return (cut_bytes > 0).then(|| Publish {
                 dup,
                 qos,
+                retain,
                 topic,
                 packet,
                 payload: Bytes::new(),
@@ -160,7 +163,7 @@ impl Version {
         let payload_bytes = body.len() + cut_bytes;
         // A short payload must not keep the buffer alive into which it was read.
         let payload = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body };
-        Some(Publish { dup, qos, topic, packet, payload, payload_bytes })
+        Some(Publish { dup, qos, retain, topic, packet, payload, payload_bytes })
     }
 
     fn skip_properties(self, body: &mut Bytes) -> Option<()> {
@@ -311,12 +314,14 @@ mod tests {
     #[test]
     fn a_publish_is_read_whatever_its_properties_are() {
         // Properties with an unknown identifier (0x7f): skipped, as their length is known.
+        // DUP, QoS 1, retained.
         let v5 = [0x3b, 10, 0, 1, b'a', 0, 9, 2, 0x7f, 0x7f, b'4', b'2'];
         let v311 = [0x32, 7, 0, 1, b'a', 0, 9, b'4', b'2'];
         for (version, bytes, dup) in [(Version::V5, &v5[..], true), (Version::V311, &v311[..], false)] {
             let expected = Publish {
                 dup,
                 qos: 1,
+                retain: dup,
                 topic: "a".into(),
                 packet: Some(PacketId(9)),
                 payload: Bytes::from_static(b"42"),

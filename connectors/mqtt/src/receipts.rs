@@ -9,7 +9,7 @@
 //! ([`Receipts::take_ended`]). A message of which a crash left only a part durable has a receipt too: it is new when it
 //! comes again, and the gateway takes what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_connectors::{Extent, Restored, Token};
 use ring::digest::{Context, SHA256};
@@ -182,8 +182,14 @@ impl Receipts {
         self.pubacks_since_ping
     }
 
-    /// A PINGRESP came on the present connection. One that answers no ping proves nothing.
-    pub fn ping_answered(&mut self) {
+    /// Whether a message has an open receipt and its PUBACK went out on the present connection.
+    pub fn is_acknowledged(&self, receipt: Receipt) -> bool {
+        self.open.get(&receipt).is_some_and(|open| open.acknowledged_after.is_some())
+    }
+
+    /// A PINGRESP came on the present connection. One that answers no ping proves nothing. Receipts under the packet ids of
+    /// `come_again` stay open: repetitions that came before the PINGRESP are still to be judged by them.
+    pub fn ping_answered(&mut self, come_again: &BTreeSet<PacketId>) {
         if self.pings_answered == self.pings_sent {
             return;
         }
@@ -191,7 +197,8 @@ impl Receipts {
         let answered = self.pings_answered;
         let (open, ended) = (&mut self.open, &mut self.ended);
         open.retain(|receipt, open| {
-            let stays = open.acknowledged_after.is_none_or(|pings| pings >= answered);
+            let is_proven = open.acknowledged_after.is_some_and(|pings| pings < answered);
+            let stays = !is_proven || come_again.contains(&receipt.packet);
             if !stays {
                 ended.push(*receipt);
             }

@@ -4,7 +4,11 @@
 //! Digits beyond the nanosecond are cut towards the past.
 
 use forebay_schemas::Timestamp;
-use jiff::{fmt::strtime, tz::TimeZone};
+use jiff::{
+    civil::DateTime,
+    fmt::strtime,
+    tz::{AmbiguousOffset, TimeZone},
+};
 use thiserror::Error;
 
 /// The unit of a time that is a number since 1970-01-01 UTC.
@@ -19,12 +23,12 @@ pub(crate) enum TimeUnit {
 /// How a rule's times are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TimeForm {
-    /// RFC 3339.
-    Text,
+    /// RFC 3339; with a zone, texts without an offset too.
+    Text { zone: Option<TimeZone> },
     /// Numbers, or texts that are numbers; other texts are RFC 3339.
     Unit(TimeUnit),
-    /// Texts in a format of strptime; without an offset they are UTC.
-    Format(String),
+    /// Texts in a format of strptime; without an offset they are of the zone.
+    Format { format: String, zone: TimeZone },
 }
 
 /// Why a text or number is no time.
@@ -36,6 +40,8 @@ pub(crate) enum TimeError {
     Text(String),
     #[error("the time {text:?} does not have the format {format:?}")]
     Format { text: String, format: String },
+    #[error("the time {text:?} did not exist in {zone}: the clock was set forward over it")]
+    Skipped { text: String, zone: String },
     #[error("the time {0} is no number")]
     Number(String),
     #[error("the time {0} is not in the years 1677 to 2262")]
@@ -68,22 +74,25 @@ impl TimeForm {
     /// The time that a text tells.
     pub(crate) fn text(&self, text: &str) -> Result<Timestamp, TimeError> {
         match self {
-            Self::Text => rfc3339(text),
+            Self::Text { zone } => match zone {
+                Some(zone) => local(text, zone),
+                None => rfc3339(text),
+            },
             Self::Unit(unit) => match decimal(text, *unit) {
                 Err(TimeError::Number(_)) => rfc3339(text),
                 read => read,
             },
-            Self::Format(format) => formatted(text, format),
+            Self::Format { format, zone } => formatted(text, format, zone),
         }
     }
 
     /// The time that a number tells, given as its digits.
     pub(crate) fn number(&self, digits: &str) -> Result<Timestamp, TimeError> {
         match self {
-            Self::Text => Err(TimeError::NoUnit(shown(digits))),
+            Self::Text { .. } => Err(TimeError::NoUnit(shown(digits))),
             Self::Unit(unit) => decimal(digits, *unit),
             // A format such as %s or %Y%m%d fits numbers too.
-            Self::Format(format) => formatted(digits, format),
+            Self::Format { format, zone } => formatted(digits, format, zone),
         }
     }
 }
@@ -99,17 +108,36 @@ fn rfc3339(text: &str) -> Result<Timestamp, TimeError> {
     in_range(time, text)
 }
 
-fn formatted(text: &str, format: &str) -> Result<Timestamp, TimeError> {
-    let read = || {
-        let parts = strtime::parse(format, text)?;
-        match parts.to_timestamp() {
-            Ok(time) => Ok(time),
-            Err(_) if parts.offset().is_none() => parts.to_datetime()?.to_zoned(TimeZone::UTC).map(|z| z.timestamp()),
-            Err(error) => Err(error),
-        }
-    };
-    let time = read().map_err(|_: jiff::Error| TimeError::Format { text: shown(text), format: format.to_owned() })?;
-    in_range(time, text)
+/// RFC 3339, or the same without an offset in a zone.
+fn local(text: &str, zone: &TimeZone) -> Result<Timestamp, TimeError> {
+    let trimmed = text.trim();
+    if let Ok(time) = trimmed.parse::<jiff::Timestamp>() {
+        return in_range(time, text);
+    }
+    let civil: DateTime = trimmed.parse().map_err(|_| TimeError::Text(shown(text)))?;
+    of_zone(civil, zone, text)
+}
+
+fn formatted(text: &str, format: &str, zone: &TimeZone) -> Result<Timestamp, TimeError> {
+    let wrong = |_: jiff::Error| TimeError::Format { text: shown(text), format: format.to_owned() };
+    let parts = strtime::parse(format, text).map_err(wrong)?;
+    match parts.to_timestamp() {
+        Ok(time) => in_range(time, text),
+        Err(_) if parts.offset().is_none() => of_zone(parts.to_datetime().map_err(wrong)?, zone, text),
+        Err(error) => Err(wrong(error)),
+    }
+}
+
+/// The instant of a zone's clock. The hour that comes twice in autumn is taken for the first, that of summer time; a time that
+/// the clock jumps over in spring is none.
+fn of_zone(civil: DateTime, zone: &TimeZone, text: &str) -> Result<Timestamp, TimeError> {
+    let ambiguous = zone.to_ambiguous_zoned(civil);
+    if matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. }) {
+        let zone = zone.iana_name().unwrap_or("its zone").to_owned();
+        return Err(TimeError::Skipped { text: shown(text), zone });
+    }
+    let instant = ambiguous.earlier().map_err(|_| TimeError::Range(shown(text)))?;
+    in_range(instant.timestamp(), text)
 }
 
 fn in_range(time: jiff::Timestamp, text: &str) -> Result<Timestamp, TimeError> {
@@ -188,15 +216,15 @@ mod tests {
 
     #[test]
     fn texts_are_rfc_3339_or_of_the_format() {
-        let format = |format: &str| TimeForm::Format(format.to_owned());
+        let format = |format: &str| TimeForm::Format { format: format.to_owned(), zone: TimeZone::UTC };
         let table = [
-            (TimeForm::Text, "1970-01-01T00:00:01Z", Some(1_000_000_000)),
-            (TimeForm::Text, "1970-01-01T01:00:00.000000001+01:00", Some(1)),
-            (TimeForm::Text, "1970-01-01 00:00:01Z", Some(1_000_000_000)),
-            (TimeForm::Text, "1970-01-01T00:00:01", None),
-            (TimeForm::Text, "1", None),
-            (TimeForm::Text, "9999-01-01T00:00:00Z", None),
-            (TimeForm::Text, "", None),
+            (TimeForm::Text { zone: None }, "1970-01-01T00:00:01Z", Some(1_000_000_000)),
+            (TimeForm::Text { zone: None }, "1970-01-01T01:00:00.000000001+01:00", Some(1)),
+            (TimeForm::Text { zone: None }, "1970-01-01 00:00:01Z", Some(1_000_000_000)),
+            (TimeForm::Text { zone: None }, "1970-01-01T00:00:01", None),
+            (TimeForm::Text { zone: None }, "1", None),
+            (TimeForm::Text { zone: None }, "9999-01-01T00:00:00Z", None),
+            (TimeForm::Text { zone: None }, "", None),
             (TimeForm::Unit(TimeUnit::Seconds), "1.5", Some(1_500_000_000)),
             (TimeForm::Unit(TimeUnit::Seconds), "1970-01-01T00:00:01Z", Some(1_000_000_000)),
             (format("%d.%m.%Y %H:%M:%S"), "01.01.1970 00:00:02", Some(2_000_000_000)),
@@ -206,8 +234,32 @@ mod tests {
         for (form, text, expected) in table {
             assert_eq!(nanos(form.text(text)), expected, "{text:?} as {form:?}");
         }
-        assert!(nanos(TimeForm::Text.number("1")).is_none(), "a number without a unit is no time");
+        assert!(nanos(TimeForm::Text { zone: None }.number("1")).is_none(), "a number without a unit is no time");
         assert_eq!((check_format("%Y-%m-%d").is_ok(), check_format("%Ö").is_ok()), (true, false));
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_of_the_zone() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let text = TimeForm::Text { zone: Some(zone.clone()) };
+        let format = TimeForm::Format { format: "%d.%m.%Y %H:%M".into(), zone };
+        // 2025-10-26T00:30:00Z is 02:30 in summer time, which comes again an hour later in winter time.
+        let fold = Some(1_761_438_600_000_000_000);
+        let table = [
+            (&text, "2025-07-01T12:00:00", Some(1_751_364_000_000_000_000)),
+            (&text, "2025-07-01T12:00:00Z", Some(1_751_371_200_000_000_000)),
+            (&format, "01.01.2025 12:00", Some(1_735_729_200_000_000_000)),
+            (&text, "2025-10-26 02:30", fold),
+            (&format, "26.10.2025 02:30", fold),
+            (&format, "30.03.2025 02:30", None),
+        ];
+        for (form, text, expected) in table {
+            assert_eq!(nanos(form.text(text)), expected, "{text:?}");
+        }
+        let skipped = format.text("30.03.2025 02:30").unwrap_err().to_string();
+        let expected =
+            "the time \"30.03.2025 02:30\" did not exist in Europe/Berlin: the clock was set forward over it";
+        assert_eq!(skipped, expected);
     }
 
     proptest! {
@@ -221,7 +273,11 @@ mod tests {
 
         #[test]
         fn any_text_is_a_time_or_an_error(text in ".{0,60}") {
-            for form in [TimeForm::Text, TimeForm::Unit(TimeUnit::Millis), TimeForm::Format("%Y-%j".into())] {
+            for form in [
+                TimeForm::Text { zone: Some(TimeZone::UTC) },
+                TimeForm::Unit(TimeUnit::Millis),
+                TimeForm::Format { format: "%Y-%j".into(), zone: TimeZone::UTC },
+            ] {
                 let (a, b) = (form.text(&text), form.number(&text));
                 prop_assert!(a.is_ok() || a.unwrap_err().to_string().len() < 600);
                 prop_assert!(b.is_ok() || b.unwrap_err().to_string().len() < 600);

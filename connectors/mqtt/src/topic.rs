@@ -109,6 +109,7 @@ enum Level {
 /// A topic template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
+    text: String,
     levels: Vec<Level>,
 }
 
@@ -122,7 +123,7 @@ pub(crate) struct Captured<'t> {
 impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, TopicError> {
         let levels = text.split('/').map(level).collect::<Result<Vec<_>, _>>()?;
-        let template = Self { levels };
+        let template = Self { text: text.to_owned(), levels };
         check_filter(&template.filter())?;
         for (what, name) in [(Placeholder::Device, "device"), (Placeholder::Tag, "tag")] {
             if template.count(what) > 1 {
@@ -130,6 +131,16 @@ impl Template {
             }
         }
         Ok(template)
+    }
+
+    /// As it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the names that it takes out of a topic tell which topic it is.
+    pub(crate) fn is_one_topic(&self) -> bool {
+        !self.levels.iter().any(|level| matches!(level, Level::One | Level::Rest))
     }
 
     /// The filter that matches the same topics or more.

@@ -2,7 +2,7 @@
 //!
 //! Kept here: after a reconnect a server tells each item's last value again; the first notification of an item on a new
 //! subscription only says that the value still holds ([`Told::Again`]) if it is, to the source time, the value and the
-//! status, the last one delivered. An item that
+//! status, the last one delivered; else it is [`Told::Current`]. An item that
 //! stays bad is told again once a minute, because the server will not. No I/O.
 
 use std::time::Duration;
@@ -110,7 +110,11 @@ impl Items {
             samples.extend(value::samples(&item.tag.target, &data).into_iter().map(again));
             return;
         }
-        let new = value::samples(&item.tag.target, &data);
+        let mut new = value::samples(&item.tag.target, &data);
+        if first {
+            // The server's present value: an earlier process may have had it.
+            new.iter_mut().for_each(|sample| sample.told = Told::Current);
+        }
         if data.status.is_some_and(|status| status.overflow()) && !item.warned_of_overflow {
             item.warned_of_overflow = true;
             warn!(tag = %item.tag.target.tag, "the server's queue overflowed, values are lost: raise queue_size");

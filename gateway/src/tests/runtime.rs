@@ -113,6 +113,7 @@ pub(super) fn run(lanes: u32, spools: &[&Spool]) -> Run {
         lanes: Lanes(NonZeroU32::new(lanes).unwrap()),
         writers: writers.collect(),
         receipts: spools.iter().zip(0..).map(|(spool, lane)| (Lane(lane), spool.opened().receipts.clone())).collect(),
+        series: None,
         clock: Arc::new(|| Timestamp::from_nanos(1_700_000_001_000_000_000)),
     }
 }
@@ -254,6 +255,50 @@ async fn a_spool_that_fails_in_passing_or_takes_little_at_once_loses_nothing() {
     timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
     let numbers: Vec<_> = read(&spool).await.into_iter().map(|reading| reading.value.unwrap()).collect();
     assert_eq!(numbers, (1..=7).map(Value::U64).collect::<Vec<_>>());
+}
+
+/// Says what holds now, as a broker does at each start.
+struct Retained;
+
+#[async_trait]
+impl Connector for Retained {
+    fn declared(&self) -> Vec<Declared> {
+        Vec::new()
+    }
+
+    async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
+        let Declared { rule, device, tag } = declared("d");
+        let (value, status) = (Some(Value::I64(5)), Status::GOOD);
+        let sample = Sample { rule, device, tag, event_time: None, value, unit: None, status, told: Told::Current };
+        outlet.deliver(vec![sample]).await.ok();
+        stop.cancelled().await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retained_message_is_one_reading_over_three_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder, 0).await;
+    for _ in 0..3 {
+        let mut run = run(1, &[&spool]);
+        let (path, random) = (folder.path().join("series"), Arc::new(SystemRandom::new()));
+        run.series = Some(crate::SeriesFolder { path, key: [3; 32], random });
+        let (rules, filter) = (vec![Rule::default()], Filter::default());
+        let edge = Edge::new(run, vec![Source { name: "mqtt".into(), connector: Box::new(Retained), rules, filter }]);
+        let (status, stop) = (edge.status(), CancellationToken::new());
+        let running = tokio::spawn(edge.run(stop.clone()));
+        let received = async {
+            while status.sources().any(|(_, source)| source.received() == 0) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), received).await.unwrap();
+        stop.cancel();
+        timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+    }
+    let values: Vec<_> = read(&spool).await.into_iter().map(|reading| reading.value).collect();
+    assert_eq!(values, [Some(Value::I64(5))]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

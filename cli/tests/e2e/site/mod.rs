@@ -310,6 +310,7 @@ pub(crate) fn signal(name: &str, pid: u32) {
     let number = match name {
         "TERM" => rustix::process::Signal::TERM,
         "STOP" => rustix::process::Signal::STOP,
+        "HUP" => rustix::process::Signal::HUP,
         "CONT" => rustix::process::Signal::CONT,
         other => panic!("no test sends {other}"),
     };

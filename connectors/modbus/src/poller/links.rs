@@ -51,6 +51,11 @@ impl<'c> Links<'c> {
         }
     }
 
+    /// Counts polls that were due and not made.
+    pub(super) fn note_skipped(&self, polls: u64) {
+        self.outlet.note_skipped(polls);
+    }
+
     /// An attempt to reach the server begins.
     pub(super) fn trying(&mut self) -> Result<(), End> {
         self.server = self.server.clone().next(LinkEvent::Try)?;

@@ -3,10 +3,11 @@
 use forebay_config::Table;
 use forebay_connectors::RuleId;
 use forebay_schemas::{DeviceId, TagName};
+use jiff::tz::TimeZone;
 use serde_json_path::JsonPath;
 
 use crate::{
-    decode::{Format, Rule, TimePath},
+    decode::{Format, Rule, Segments, TYPES, TimePath},
     time::{self, TimeForm, TimeUnit},
     topic::{self, Template},
 };
@@ -44,6 +45,7 @@ fn rule(
     let name = tag.optional::<TagName>("name");
     let device = tag.optional::<DeviceId>("device");
     let value = path(tag, "value");
+    let value_type = if tag.has("type") { Some(tag.choice("type", &TYPES)) } else { None };
     let quality = path(tag, "quality");
     let time = time_path(tag);
     if format == Some(Format::Raw) {
@@ -87,8 +89,13 @@ fn rule(
     }
     let device = device.or_else(|| connector_device.cloned());
     let (value, quality, time) = (value?, quality?, time?);
+    let value_type = match value_type {
+        Some(chosen) => Some(chosen?),
+        None => None,
+    };
     let value = value.unwrap_or_default();
-    good.then_some(Rule { id, template, device, tag: name, value, time, quality })
+    let names = Segments::of(&value.to_string());
+    good.then_some(Rule { id, template, device, tag: name, value, names, value_type, time, quality })
 }
 
 /// A JSONPath; the outer none where it is wrong, the inner where it is missing.
@@ -110,27 +117,48 @@ fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
     let format = tag.optional::<String>("time_format");
     let has_unit = tag.has("time_unit");
     let unit = if has_unit { Some(tag.choice("time_unit", &UNITS)?) } else { None };
+    let zone = zone(tag)?;
     let path = path?;
-    for (key, there) in [("time_format", format.is_some()), ("time_unit", has_unit)] {
+    for (key, there) in [("time_format", format.is_some()), ("time_unit", has_unit), ("time_zone", zone.is_some())] {
         if there && path.is_none() {
             tag.problem(key, "time is missing, a JSONPath such as \"$.ts\"");
             return None;
         }
+    }
+    if let Some(format) = &format
+        && let Err(error) = time::check_format(format)
+    {
+        tag.problem("time_format", format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"));
+        return None;
     }
     let form = match (format, unit) {
         (Some(_), Some(_)) => {
             tag.problem("time_format", "time_unit is there too: leave out one of the two");
             return None;
         }
-        (Some(format), None) => {
-            if let Err(error) = time::check_format(&format) {
-                tag.problem("time_format", format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"));
+        (Some(format), None) => TimeForm::Format { format, zone: zone.unwrap_or(TimeZone::UTC) },
+        (None, Some(unit)) => {
+            if zone.is_some() {
+                tag.problem("time_zone", "a number counts from 1970 in UTC: leave out time_zone or time_unit");
                 return None;
             }
-            TimeForm::Format(format)
+            TimeForm::Unit(unit)
         }
-        (None, Some(unit)) => TimeForm::Unit(unit),
-        (None, None) => TimeForm::Text,
+        (None, None) => TimeForm::Text { zone },
     };
     Some(path.map(|path| TimePath { path, form }))
+}
+
+/// The zone of times that name none; the outer none where it is wrong.
+fn zone(tag: &mut Table<'_>) -> Option<Option<TimeZone>> {
+    let Some(name) = tag.optional::<String>("time_zone") else {
+        return if tag.has("time_zone") { None } else { Some(None) };
+    };
+    match TimeZone::get(&name) {
+        Ok(zone) => Some(Some(zone)),
+        Err(_) => {
+            tag.problem("time_zone", format!("{name:?} is no time zone such as \"Europe/Berlin\" or \"UTC\""));
+            None
+        }
+    }
 }

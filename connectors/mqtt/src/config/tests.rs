@@ -105,6 +105,10 @@ fn every_wrong_rule_says_what_is_expected() {
         ("topic = \"{device}/{tag}\"\ntime_unit = \"s\"", "time is missing"),
         ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"s\"\ntime_format = \"%s\"", "leave out one"),
         ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_format = \"%!\"", "is no format such as"),
+        ("topic = \"{device}/{tag}\"\ntype = \"float\"", "\"float\" is none of \"f64\", \"i64\""),
+        ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_zone = \"Berlin\"", "\"Berlin\" is no time zone such as"),
+        ("topic = \"{device}/{tag}\"\ntime_zone = \"UTC\"", "time is missing"),
+        ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"s\"\ntime_zone = \"UTC\"", "leave out time_zone"),
     ];
     for (rule, expected) in table {
         let error = read("url = \"mqtt://x\"", &format!("[[connector.tag]]\n{rule}")).expect_err(rule);
@@ -145,6 +149,7 @@ fn a_rule_decodes_as_it_is_written() {
         ("time_unit = \"us\"", "1", 1000),
         ("time_unit = \"ns\"", "9007199254740993", 9_007_199_254_740_993),
         ("", "\"1970-01-01T00:00:00.000000007Z\"", 7),
+        ("time_zone = \"Europe/Berlin\"\ntype = \"f64\"", "\"1970-01-01T01:00:00\"", 0),
         ("time_format = \"%d/%m/%Y %H:%M:%S%.f\"", "\"02/01/1970 00:00:00.5\"", 86_400_500_000_000),
     ];
     for (keys, time, nanos) in table {
@@ -166,6 +171,6 @@ fn a_rule_decodes_as_it_is_written() {
             status: forebay_schemas::Status::GOOD,
             told: forebay_connectors::Told::Anew,
         };
-        assert_eq!(mqtt.rules().samples(message), [sample], "{keys}");
+        assert_eq!(mqtt.rules().samples(message, &mut crate::decode::Fanout::default()), [sample], "{keys}");
     }
 }

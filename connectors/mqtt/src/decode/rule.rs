@@ -1,11 +1,11 @@
 //! One `[[connector.tag]]`: which part of a payload is the value, the time, the quality, and of which series.
 
 use forebay_connectors::{Declared, RuleId, Sample, Told};
-use forebay_schemas::{DeviceId, Quality, Status, TagName, Timestamp, Value};
+use forebay_schemas::{DeviceId, Quality, Status, TagName, Timestamp, Value, ValueType};
 use serde_json::Value as Json;
 use serde_json_path::{JsonPath, LocatedNode};
 
-use super::{Decoded, Fallback, Fault, Outcomes};
+use super::{Decoded, Fallback, Fault, Outcomes, Segments, convert::convert};
 use crate::{
     json::{Document, Step, steps},
     time::{TimeForm, shown},
@@ -33,6 +33,10 @@ pub(crate) struct Rule {
     /// The tag where the topic does not name it.
     pub(crate) tag: Option<TagName>,
     pub(crate) value: JsonPath,
+    /// Which names of the payload follow the tag.
+    pub(crate) names: Segments,
+    /// Values are made this type; none takes them as they are.
+    pub(crate) value_type: Option<ValueType>,
     pub(crate) time: Option<TimePath>,
     pub(crate) quality: Option<JsonPath>,
 }
@@ -50,7 +54,7 @@ pub(super) type Outcome = Result<Decoded, Fault>;
 #[derive(Debug)]
 pub(super) enum Content<'p> {
     Json(Document<'p>),
-    Raw(Value),
+    Raw(&'p str),
 }
 
 /// What names the series of a message's samples.
@@ -66,7 +70,7 @@ impl<'p> Content<'p> {
         match format {
             Format::Json => Document::parse(payload).map(Self::Json).map_err(Fault),
             Format::Raw => std::str::from_utf8(payload)
-                .map(|text| Self::Raw(raw(text)))
+                .map(Self::Raw)
                 .map_err(|error| Fault(format!("the payload is not UTF-8: {error}"))),
         }
     }
@@ -84,8 +88,9 @@ impl Rule {
     /// What the rule makes of a payload; never empty.
     pub(super) fn decode(&self, content: &Content<'_>) -> Outcomes {
         match content {
-            Content::Raw(value) => {
-                vec![Ok(Decoded { field: None, time: None, value: Some(value.clone()), status: Status::GOOD })]
+            Content::Raw(text) => {
+                let (value, status) = typed(raw(text), text, self.value_type, Status::GOOD);
+                vec![Ok(Decoded { field: None, time: None, value, status, is_faulty: false })]
             }
             Content::Json(document) => self.select(document).unwrap_or_else(|fault| vec![Err(fault)]),
         }
@@ -118,8 +123,11 @@ impl Rule {
             match time {
                 Err(fault) => outcomes.push(Err(fault)),
                 Ok(time) => {
-                    let mut reader = Reader { document, others: &others, time, status, outcomes: &mut outcomes };
-                    reader.value(value.node(), &mut steps(value.location()), &mut Vec::new());
+                    let (value_type, outcomes) = (self.value_type, &mut outcomes);
+                    let mut reader = Reader { document, others: &others, value_type, time, status, outcomes };
+                    let mut place = steps(value.location());
+                    let mut names = self.names.names(&place);
+                    reader.value(value.node(), &mut place, &mut names);
                 }
             }
         }
@@ -128,7 +136,7 @@ impl Rule {
 
     /// The sample of what was decoded; a fault where its series has no valid name.
     pub(super) fn sample(&self, series: &Captures<'_>, decoded: Outcome) -> Result<Sample, Fault> {
-        let Decoded { field, time, value, status } = decoded?;
+        let Decoded { field, time, value, status, is_faulty: _ } = decoded?;
         let tag = match (self.tag(series)?, field) {
             (Some(tag), None) => tag,
             (Some(tag), Some(field)) => tag_name(&format!("{tag}.{field}"))?,
@@ -158,6 +166,11 @@ impl Rule {
         let tag = tag.unwrap_or_else(|| series.fallback.tag.clone());
         let status = Status::bad(None, reason);
         Sample { rule: self.id, device, tag, event_time: None, value, unit: None, status, told: Told::Anew }
+    }
+
+    /// Device and tag of what the rule makes of a topic, before any name of the payload; none where a name is not valid.
+    pub(super) fn place(&self, series: &Captures<'_>) -> Option<(DeviceId, Option<TagName>)> {
+        Some((self.device(series).ok()?, self.tag(series).ok()?))
     }
 
     fn device(&self, series: &Captures<'_>) -> Result<DeviceId, Fault> {
@@ -245,6 +258,7 @@ struct Reader<'r, 'p> {
     document: &'r Document<'p>,
     /// Nodes that are times or qualities and therefore no fields.
     others: &'r [*const Json],
+    value_type: Option<ValueType>,
     time: Option<Timestamp>,
     status: Status,
     outcomes: &'r mut Outcomes,
@@ -272,23 +286,36 @@ impl Reader<'_, '_> {
     }
 
     fn scalar(&mut self, json: &Json, place: &[Step], names: &[String]) {
+        let field = (!names.is_empty()).then(|| names.join("."));
+        let time = self.time;
         let (value, status) = match json {
             Json::Null => (None, Status::bad(None, "null value")),
-            Json::Bool(truth) => (Some(Value::Bool(*truth)), self.status.clone()),
-            Json::String(text) => (Some(Value::Text(text.clone())), self.status.clone()),
-            Json::Number(number) => self.number(number, place),
+            Json::Bool(truth) => self.typed(Value::Bool(*truth), "", self.status.clone()),
+            Json::String(text) => self.typed(Value::Text(text.clone()), text, self.status.clone()),
+            Json::Number(number) => {
+                let written = self.document.digits(number, place);
+                let (value, status) = self.number(number, &written);
+                value.map_or((None, status.clone()), |value| self.typed(value, &written, status))
+            }
             Json::Array(_) | Json::Object(_) => {
-                let what =
-                    if names.is_empty() { "value".to_owned() } else { format!("field {}", shown(&names.join("."))) };
+                let what = field.as_deref().map_or("value".to_owned(), |field| format!("field {}", shown(field)));
                 let reason = format!("the {what} is {}: select its items with a path such as $.v[*]", kind(json));
-                return self.outcomes.push(Err(Fault(reason)));
+                return self.outcomes.push(match field {
+                    None => Err(Fault(reason)),
+                    field => {
+                        Ok(Decoded { field, time, value: None, status: Status::bad(None, reason), is_faulty: true })
+                    }
+                });
             }
         };
-        let field = (!names.is_empty()).then(|| names.join("."));
-        self.outcomes.push(Ok(Decoded { field, time: self.time, value, status }));
+        self.outcomes.push(Ok(Decoded { field, time, value, status, is_faulty: false }));
     }
 
-    fn number(&self, number: &serde_json::Number, place: &[Step]) -> (Option<Value>, Status) {
+    fn typed(&self, value: Value, written: &str, status: Status) -> (Option<Value>, Status) {
+        typed(value, written, self.value_type, status)
+    }
+
+    fn number(&self, number: &serde_json::Number, digits: &str) -> (Option<Value>, Status) {
         if let Some(integer) = number.as_i64() {
             return (Some(Value::I64(integer)), self.status.clone());
         }
@@ -296,18 +323,32 @@ impl Reader<'_, '_> {
             return (Some(Value::U64(integer)), self.status.clone());
         }
         // serde_json may miss a double's last bit: the digits are read again, to the nearest double.
-        let digits = self.document.digits(number, place);
         let double = digits.parse::<f64>().ok().or_else(|| number.as_f64());
         let value = double.map(Value::F64);
         if double.is_none_or(|double| double.abs() < BEYOND_64_BITS) {
             return (value, self.status.clone());
         }
         let long_integer = digits.chars().all(|c| c.is_ascii_digit() || c == '-');
-        if long_integer && self.status == Status::GOOD {
-            let reason = format!("the integer {} has more than 64 bits and is rounded", shown(&digits));
+        if long_integer && self.status == Status::GOOD && self.value_type != Some(ValueType::Text) {
+            let reason = format!("the integer {} has more than 64 bits and is rounded", shown(digits));
             return (value, Status { quality: Quality::Uncertain, code: None, reason: Some(reason) });
         }
         (value, self.status.clone())
+    }
+}
+
+/// The value as the type that the rule asks for; bad where it is none, or a text that no text column takes.
+fn typed(value: Value, written: &str, to: Option<ValueType>, status: Status) -> (Option<Value>, Status) {
+    let value = match to.map_or(Ok(value.clone()), |to| convert(value, written, to)) {
+        Ok(value) => value,
+        Err(reason) => return (None, Status::bad(None, reason)),
+    };
+    match value {
+        Value::Text(text) if text.contains('\0') => {
+            let reason = "the text holds the character U+0000 and is kept as bytes";
+            (Some(Value::Bytes(text.into_bytes())), Status::bad(None, reason))
+        }
+        value => (Some(value), status),
     }
 }
 

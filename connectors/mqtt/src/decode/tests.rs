@@ -18,6 +18,8 @@ fn rule(topic: &str, value: &str) -> Rule {
         device: Some(DeviceId::new("d").unwrap()),
         tag: None,
         value: JsonPath::parse(value).unwrap(),
+        names: Segments::of(value),
+        value_type: None,
         time: None,
         quality: None,
     }
@@ -29,7 +31,7 @@ fn rules(format: Format, rules: Vec<Rule>) -> Rules {
 }
 
 fn samples(rules: &Rules, topic: &str, payload: &[u8]) -> Vec<Sample> {
-    rules.samples(Incoming { topic, payload, payload_bytes: payload.len() })
+    rules.samples(Incoming { topic, payload, payload_bytes: payload.len() }, &mut Fanout::default())
 }
 
 /// A sample in one line: `device/tag@nanos=value quality: reason`.
@@ -83,7 +85,7 @@ fn json_values_keep_their_exact_types() {
         (
             r#"{"v":{"a":[],"b":2}}"#,
             &[
-                "d/t=bytes(20) Bad: the field a is an array: select its items with a path such as $.v[*]",
+                "d/t.a=bytes(20) Bad: the field a is an array: select its items with a path such as $.v[*]",
                 "d/t.b=I64(2)",
             ],
         ),
@@ -146,7 +148,7 @@ fn times_are_read_where_a_rule_asks_for_them() {
             &["d/t=bytes(14) Bad: the time 5 is a number: set time_unit to \"s\", \"ms\", \"us\" or \"ns\""],
         ),
     ];
-    check(&with_time(TimeForm::Text), &texts);
+    check(&with_time(TimeForm::Text { zone: None }), &texts);
 }
 
 #[test]
@@ -183,6 +185,85 @@ fn several_values_have_one_time_or_each_its_own() {
         ),
     ];
     check(&rules, &table);
+}
+
+#[test]
+fn a_payload_that_cannot_be_read_makes_every_series_of_its_topic_bad() {
+    let rules = rules(Format::Json, vec![rule("s/t/{tag}", "$")]);
+    let mut fanout = Fanout::default();
+    let mut lines = |topic: &str, payload: &str| {
+        let message = Incoming { topic, payload: payload.as_bytes(), payload_bytes: payload.len() };
+        rules.samples(message, &mut fanout).iter().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("s/t/x", r#"{"a":1,"b":{"c":2,"d":3}}"#), ["d/x.a=I64(1)", "d/x.b.c=I64(2)", "d/x.b.d=I64(3)"]);
+    assert_eq!(lines("s/t/y", r#"{"a":1}"#), ["d/y.a=I64(1)"]);
+    let reason = "Bad: the payload is not JSON: expected value at line 1 column 1";
+    let expected = ["x=bytes(4)", "x.a=none", "x.b.c=none", "x.b.d=none"].map(|of| format!("d/{of} {reason}"));
+    assert_eq!(lines("s/t/x", "oops"), expected, "all of this topic, none of another");
+    let reason = "Bad: null value";
+    assert_eq!(
+        lines("s/t/x", r#"{"a":5,"b":null}"#)[1..],
+        ["b", "b.c", "b.d"].map(|of| format!("d/x.{of}=none {reason}"))
+    );
+    let array = lines("s/t/x", r#"{"b":[]}"#);
+    assert_eq!(array.len(), 3, "{array:?}");
+    assert!(array[0].starts_with("d/x.b=bytes(8) Bad") && array[2].starts_with("d/x.b.d=none Bad"), "{array:?}");
+    assert_eq!(lines("s/t/x", r#"{"a":6}"#), ["d/x.a=I64(6)"], "a field that is not sent says nothing");
+}
+
+#[test]
+fn what_an_earlier_process_made_of_a_topic_turns_bad_with_it() {
+    let known = |rule, tag: &str| {
+        let (device, tag) = (DeviceId::new("d").unwrap(), TagName::new(tag).unwrap());
+        forebay_connectors::Declared { rule: RuleId(rule), device, tag }
+    };
+    let all = [known(0, "x.a"), known(0, "x.b.c"), known(0, "xy.a"), known(0, "y.a"), known(1, "x.d")];
+    let reason = "Bad: the payload is not JSON: expected value at line 1 column 1";
+    let table: [(&str, &str, &[&str]); 3] = [
+        ("s/t/{tag}", "s/t/x", &["x=bytes(4)", "x.a=none", "x.b.c=none"]),
+        // Its fields are the tags, and it is the only topic of the device.
+        ("s/t", "s/t", &["s/t=bytes(4)", "x.a=none", "x.b.c=none", "xy.a=none", "y.a=none"]),
+        ("s/+", "s/t", &["s/t=bytes(4)"]),
+    ];
+    for (template, topic, expected) in table {
+        let rules = rules(Format::Json, vec![rule(template, "$")]);
+        let message = Incoming { topic, payload: b"oops", payload_bytes: 4 };
+        let samples = rules.samples(message, &mut Fanout::recalled(&all));
+        let expected: Vec<_> = expected.iter().map(|of| format!("d/{of} {reason}")).collect();
+        assert_eq!(samples.iter().map(line).collect::<Vec<_>>(), expected, "{template}");
+    }
+}
+
+#[test]
+fn values_that_a_path_leaves_open_are_series_of_their_own() {
+    let rules = rules(Format::Json, vec![rule("s/{tag}", "$.data.*.value")]);
+    let table: [(&str, &[&str]); 2] = [
+        (r#"{"data":{"p":{"value":1},"q":{"value":2}}}"#, &["d/t.p=I64(1)", "d/t.q=I64(2)"]),
+        (r#"{"data":{"p":{"value":3}}}"#, &["d/t.p=I64(3)"]),
+    ];
+    check(&rules, &table);
+}
+
+#[test]
+fn a_type_makes_numbers_of_texts_or_says_why_not() {
+    let number = Rule { value_type: Some(forebay_schemas::ValueType::F64), ..rule("s/{tag}", "$.v") };
+    let json = rules(Format::Json, vec![number]);
+    let table: [(&str, &[&str]); 4] = [
+        (r#"{"v":"48.5"}"#, &["d/t=F64(48.5)"]),
+        (r#"{"v":21}"#, &["d/t=F64(21.0)"]),
+        (r#"{"v":"21,5"}"#, &["d/t=none Bad: \"21,5\" is no f64, as type asks for"]),
+        (r#"{"v":{"a":"1","b":"x"}}"#, &["d/t.a=F64(1.0)", "d/t.b=none Bad: \"x\" is no f64, as type asks for"]),
+    ];
+    check(&json, &table);
+    let text = Rule { value_type: Some(forebay_schemas::ValueType::Text), ..rule("s/{tag}", "$") };
+    check(&rules(Format::Raw, vec![text]), &[("42", &["d/t=Text(\"42\")"])]);
+}
+
+#[test]
+fn a_text_with_a_nul_is_kept_as_bytes() {
+    let reason = "d/t=bytes(3) Bad: the text holds the character U+0000 and is kept as bytes";
+    check(&rules(Format::Json, vec![rule("s/{tag}", "$.v")]), &[(r#"{"v":"a\u0000b"}"#, &[reason])]);
+    check(&rules(Format::Raw, vec![rule("s/{tag}", "$")]), &[("a\0b", &[reason])]);
 }
 
 #[test]

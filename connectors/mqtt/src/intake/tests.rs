@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::*;
 use crate::{
-    decode::{Fallback, Format, Rule},
+    decode::{Fallback, Format, Rule, Segments},
     topic::Template,
 };
 
@@ -21,6 +21,8 @@ fn rules() -> Rules {
         device: None,
         tag: None,
         value: JsonPath::parse("$").unwrap(),
+        names: Segments::of("$"),
+        value_type: None,
         time: None,
         quality: None,
     };
@@ -32,8 +34,8 @@ fn message(packet: u16, number: u64, dup: bool) -> Publish {
     let payload = Bytes::from(number.to_string());
     let (payload_bytes, topic) = (payload.len(), "d/t".to_owned());
     match packet {
-        0 => Publish { dup, qos: 0, topic, packet: None, payload, payload_bytes },
-        id => Publish { dup, qos: 1, topic, packet: Some(PacketId(id)), payload, payload_bytes },
+        0 => Publish { dup, qos: 0, retain: false, topic, packet: None, payload, payload_bytes },
+        id => Publish { dup, qos: 1, retain: false, topic, packet: Some(PacketId(id)), payload, payload_bytes },
     }
 }
 
@@ -112,6 +114,40 @@ async fn a_repetition_of_a_durable_message_is_acknowledged_and_not_delivered() {
 }
 
 #[tokio::test]
+async fn a_message_that_comes_again_on_its_connection_is_stored_and_acknowledged_once() {
+    let (outlet, mut gateway) = outlet(4);
+    let rules = rules();
+    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    intake.connected(false);
+    intake.arrived(message(1, 10, false));
+    let under_way = receive(&mut intake, &mut gateway).await;
+    for dup in [false, true, true] {
+        intake.arrived(message(2, 20, dup));
+    }
+    under_way.receipt.send(()).unwrap();
+    assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
+    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![20], vec![2]));
+    assert_eq!(intake.deliver().await, Ok(vec![]), "a second PUBACK could be taken for that of the id's next message");
+    assert!(gateway.try_recv().is_err() && !intake.is_busy());
+}
+
+#[tokio::test]
+async fn a_ping_does_not_end_the_receipt_of_a_repetition_that_waits() {
+    let (outlet, mut gateway) = outlet(4);
+    let rules = rules();
+    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    intake.connected(false);
+    intake.arrived(message(1, 10, false));
+    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![10], vec![1]));
+    intake.receipts.ping_sent();
+    // The broker sent it again before it had the PUBACK, and answers the ping behind it.
+    intake.arrived(message(1, 10, true));
+    intake.ping_answered();
+    start(&mut intake).await;
+    assert!(gateway.try_recv().is_err() && !intake.is_busy(), "it is durable");
+}
+
+#[tokio::test]
 async fn messages_of_a_lost_connection_wait_until_the_session_is_known() {
     for (session_present, expected) in [(true, vec![0]), (false, vec![0, 10])] {
         let (outlet, mut gateway) = outlet(4);
@@ -155,6 +191,19 @@ async fn a_clean_session_repeats_nothing_and_all_is_delivered() {
 }
 
 #[tokio::test]
+async fn a_retained_message_says_what_holds_now() {
+    let (outlet, mut gateway) = outlet(4);
+    let rules = rules();
+    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    intake.connected(false);
+    intake.arrived(Publish { retain: true, ..message(1, 10, false) });
+    intake.arrived(message(2, 20, false));
+    let parcels = receive(&mut intake, &mut gateway).await;
+    let told: Vec<_> = messages(&parcels).1.iter().map(|message| message.samples[0].told).collect();
+    assert_eq!(told, [Told::Current, Told::Anew]);
+}
+
+#[tokio::test]
 async fn messages_without_a_rule_are_acknowledged() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
@@ -186,7 +235,7 @@ async fn messages_that_may_come_again_carry_their_receipt_and_its_end_is_told() 
     intake.deliver().await.unwrap();
     assert!(!intake.is_busy());
     intake.receipts.ping_sent();
-    intake.receipts.ping_answered();
+    intake.ping_answered();
     assert!(intake.is_busy(), "the gateway has to be told");
     let parcels = receive(&mut intake, &mut gateway).await;
     assert_eq!(messages(&parcels), (&[token(7, 10)][..], &[][..]));

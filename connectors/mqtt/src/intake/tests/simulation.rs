@@ -15,6 +15,10 @@ enum Step {
     Poll,
     Answer,
     Ping,
+    /// The broker takes the PUBACKs that are on their way.
+    Hear,
+    /// The broker sends again what it has no PUBACK of, on the connection that it sent it by: some do so after a while.
+    Resend,
     /// From now on nothing gets through, in neither direction, though nobody knows yet.
     Break,
     Cut,
@@ -46,6 +50,8 @@ struct World<'r> {
     kept: BTreeSet<Token>,
     link: Link,
     in_flight: VecDeque<(u16, u64)>,
+    /// PUBACKs on their way to the broker.
+    pubacks: VecDeque<u16>,
     queued: VecDeque<u64>,
     published: u64,
 }
@@ -70,6 +76,7 @@ impl World<'_> {
         self.intake = Intake::new(outlet.with_restored(restored.collect()), self.rules, KEPT, 100);
         self.gateway = gateway;
         self.link = Link::Down;
+        self.pubacks.clear();
     }
 
     async fn step(&mut self, step: Step) {
@@ -88,13 +95,21 @@ impl World<'_> {
             }
             (Step::Ping, Link::Up) => {
                 self.intake.receipts.ping_sent();
-                self.intake.receipts.ping_answered();
+                self.hear();
+                self.intake.ping_answered();
+            }
+            (Step::Hear, Link::Up) => self.hear(),
+            (Step::Resend, Link::Up) => {
+                for (packet, number) in self.in_flight.clone() {
+                    self.intake.arrived(message(packet, number, true));
+                }
             }
             (Step::Ping, Link::Broken) => self.intake.receipts.ping_sent(),
             (Step::Kill(killed), _) => self.restart(killed),
             (Step::Break, Link::Up) => self.link = Link::Broken,
             (Step::Cut, Link::Up | Link::Broken) => {
                 self.link = Link::Down;
+                self.pubacks.clear();
                 self.intake.disconnected();
             }
             (Step::Reconnect, Link::Down) => {
@@ -121,11 +136,19 @@ impl World<'_> {
         }
         for PacketId(packet) in acknowledged {
             assert_ne!(self.link, Link::Down, "acknowledged on no connection");
-            let owed = self.in_flight.iter().position(|(id, _)| *id == packet);
             if self.link == Link::Up {
-                let (_, number) = self.in_flight.remove(owed.expect("acknowledged twice")).unwrap();
-                assert!(self.stored.contains(&(number as i64)), "{number} is acknowledged and not durable");
+                self.pubacks.push_back(packet);
             }
+        }
+    }
+
+    fn hear(&mut self) {
+        for packet in std::mem::take(&mut self.pubacks) {
+            let owed = self.in_flight.iter().position(|(id, _)| *id == packet);
+            let (_, number) = self.in_flight.remove(owed.expect("acknowledged twice")).unwrap();
+            assert!(self.stored.contains(&(number as i64)), "{number} is acknowledged and not durable");
+            // Its id is free: the next message may have it at once, before the next PUBACK is heard.
+            self.send();
         }
     }
 
@@ -147,6 +170,7 @@ impl World<'_> {
         self.step(Step::Reconnect).await;
         for _ in 0..10 * (self.published + 1) {
             self.step(Step::Answer).await;
+            self.step(Step::Hear).await;
         }
         assert!(self.in_flight.is_empty() && self.queued.is_empty() && !self.intake.is_busy());
         assert_eq!((self.intake.messages, self.intake.bytes), (0, 0));
@@ -159,6 +183,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Poll),
         4 => Just(Step::Answer),
         2 => Just(Step::Ping),
+        3 => Just(Step::Hear),
+        2 => Just(Step::Resend),
         1 => Just(Step::Break),
         1 => Just(Step::Cut),
         3 => Just(Step::Reconnect),
@@ -181,8 +207,9 @@ proptest! {
             intake.connected(false);
             let (unanswered, stored, in_flight, queued) = (None, Vec::new(), VecDeque::new(), VecDeque::new());
             let (rules, kept, link, published) = (&rules, BTreeSet::new(), Link::Up, 0);
+            let pubacks = VecDeque::new();
             let mut world =
-                World { rules, intake, gateway, unanswered, stored, kept, link, in_flight, queued, published };
+                World { rules, intake, gateway, unanswered, stored, kept, link, in_flight, pubacks, queued, published };
             for step in steps {
                 world.step(step).await;
             }

@@ -1,0 +1,295 @@
+//! What outlives the process of a connector's series: which they are, what each said last, and which are bad.
+//!
+//! One file for each connector, sealed as a whole (names and what was said are nobody's business), replaced as a whole and
+//! synced before it counts. It may be lost or old: then a reading that was stored is stored once more, and a series is known
+//! again once it speaks; nothing is left out because of it. A file that cannot be read is put aside by the next one.
+//!
+//! Format, version 1, little-endian: magic 8 · version 4 · nonce 12 · sealed (AES-256-GCM over magic, version and the
+//! connector's name): rules 4, each a text; series 4, each rule 4 · device · tag · flags 1 (1 said, 2 said has a time, 4 bad) ·
+//! time of what was said 8 · its digest 16 · time since when it is bad 8. A text is its length 4 and its bytes; what a
+//! flag denies is left out.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use forebay_schemas::{DeviceId, TagName, Timestamp, path_segment};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    rand::SecureRandom,
+};
+use thiserror::Error;
+
+use crate::series::Kept;
+
+const MAGIC: &[u8; 8] = b"FBSERIES";
+const VERSION: u32 = 1;
+const HEAD_BYTES: usize = MAGIC.len() + 4;
+const SAID: u8 = 1;
+const SAID_HAS_TIME: u8 = 2;
+const BAD: u8 = 4;
+
+/// Where what outlives the process is kept, and the key that seals it.
+#[derive(Clone)]
+pub struct SeriesFolder {
+    /// The folder; made at the first use.
+    pub path: PathBuf,
+    /// Seals every file in it.
+    pub key: [u8; 32],
+    /// For nonces.
+    pub random: Arc<dyn SecureRandom + Send + Sync>,
+}
+
+/// One series of a connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptSeries {
+    /// What brings it, in words that last.
+    pub(crate) brings: String,
+    pub(crate) device: DeviceId,
+    pub(crate) tag: TagName,
+    pub(crate) kept: Kept,
+}
+
+/// Why a file cannot be read or written.
+#[derive(Debug, Error)]
+pub(crate) enum KeptError {
+    #[error("cannot {op} {path}")]
+    Io { op: &'static str, path: PathBuf, source: io::Error },
+    #[error("{path} has version {found}, newer than {VERSION}, the newest this release reads")]
+    Newer { path: PathBuf, found: u32 },
+    #[error("{path} is damaged, or sealed by another key")]
+    Damaged { path: PathBuf },
+    #[error("no randomness for {path}")]
+    Random { path: PathBuf },
+}
+
+/// One connector's file.
+#[derive(Clone)]
+pub(crate) struct SeriesFile {
+    path: PathBuf,
+    connector: String,
+    key: Arc<LessSafeKey>,
+    random: Arc<dyn SecureRandom + Send + Sync>,
+}
+
+impl SeriesFolder {
+    /// The file of a connector; none where the key is none.
+    pub(crate) fn file(&self, connector: &str) -> Option<SeriesFile> {
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &self.key).ok()?);
+        let path = self.path.join(path_segment(connector));
+        Some(SeriesFile { path, connector: connector.to_owned(), key: Arc::new(key), random: self.random.clone() })
+    }
+}
+
+impl SeriesFile {
+    /// What the last process left; nothing where there is no file.
+    pub(crate) fn load(&self) -> Result<Vec<KeptSeries>, KeptError> {
+        let mut bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(KeptError::Io { op: "read", path: self.path.clone(), source }),
+        };
+        let damaged = || KeptError::Damaged { path: self.path.clone() };
+        if bytes.get(..MAGIC.len()) != Some(&MAGIC[..]) {
+            return Err(damaged());
+        }
+        let version = Fields(&bytes[MAGIC.len()..]).number().ok_or_else(damaged)?;
+        if version > VERSION {
+            return Err(KeptError::Newer { path: self.path.clone(), found: version });
+        }
+        if version != VERSION {
+            return Err(damaged());
+        }
+        let nonce =
+            bytes.get(HEAD_BYTES..HEAD_BYTES + NONCE_LEN).and_then(|n| n.try_into().ok()).ok_or_else(damaged)?;
+        let sealed = &mut bytes[HEAD_BYTES + NONCE_LEN..];
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let content = self.key.open_in_place(nonce, Aad::from(self.label()), sealed).map_err(|_| damaged())?;
+        decode(content).ok_or_else(damaged)
+    }
+
+    /// Replaces the file; answers its length. Blocks until it is durable.
+    pub(crate) fn save(&self, series: &[KeptSeries]) -> Result<usize, KeptError> {
+        let random = || KeptError::Random { path: self.path.clone() };
+        let mut nonce = [0; NONCE_LEN];
+        self.random.fill(&mut nonce).map_err(|_| random())?;
+        let mut sealed = encode(series);
+        let counted = Nonce::assume_unique_for_key(nonce);
+        self.key.seal_in_place_append_tag(counted, Aad::from(self.label()), &mut sealed).map_err(|_| random())?;
+        let bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &nonce, &sealed].concat();
+        replace(&self.path, &bytes).map_err(|(op, source)| KeptError::Io { op, path: self.path.clone(), source })?;
+        Ok(bytes.len())
+    }
+
+    fn label(&self) -> Vec<u8> {
+        [&MAGIC[..], &VERSION.to_le_bytes(), self.connector.as_bytes()].concat()
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| ("create the folder of", error))?;
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary).map_err(|error| ("create", error))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| ("write", error))?;
+    fs::rename(&temporary, path).map_err(|error| ("replace", error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| ("sync the folder of", error))
+}
+
+fn encode(series: &[KeptSeries]) -> Vec<u8> {
+    let mut places: BTreeMap<&str, u32> = BTreeMap::new();
+    for one in series {
+        let next = places.len() as u32;
+        places.entry(&one.brings).or_insert(next);
+    }
+    let mut rules: Vec<(&str, u32)> = places.iter().map(|(brings, place)| (*brings, *place)).collect();
+    rules.sort_by_key(|(_, place)| *place);
+    let mut out = Vec::new();
+    out.extend((rules.len() as u32).to_le_bytes());
+    rules.iter().for_each(|(brings, _)| text(&mut out, brings));
+    out.extend((series.len() as u32).to_le_bytes());
+    for KeptSeries { brings, device, tag, kept } in series {
+        out.extend(places.get(brings.as_str()).copied().unwrap_or_default().to_le_bytes());
+        text(&mut out, device.as_str());
+        text(&mut out, tag.as_str());
+        let said = kept.said.map_or(0, |(time, _)| SAID | time.map_or(0, |_| SAID_HAS_TIME));
+        out.push(said | kept.bad.map_or(0, |_| BAD));
+        if let Some((time, digest)) = kept.said {
+            time.iter().for_each(|time| out.extend(time.nanos().to_le_bytes()));
+            out.extend(digest);
+        }
+        kept.bad.iter().for_each(|bad| out.extend(bad.nanos().to_le_bytes()));
+    }
+    out
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u32).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+fn decode(bytes: &[u8]) -> Option<Vec<KeptSeries>> {
+    let mut fields = Fields(bytes);
+    let rules = fields.number()?;
+    let rules: Vec<String> = (0..rules).map(|_| fields.text()).collect::<Option<_>>()?;
+    let count = fields.number()?;
+    let series = (0..count).map(|_| fields.series(&rules)).collect::<Option<_>>()?;
+    fields.0.is_empty().then_some(series)
+}
+
+/// What is left to be read.
+struct Fields<'b>(&'b [u8]);
+
+impl Fields<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        self.array().map(|bytes| Timestamp::from_nanos(i64::from_le_bytes(bytes)))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = self.number()? as usize;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).ok()
+    }
+
+    fn series(&mut self, rules: &[String]) -> Option<KeptSeries> {
+        let brings = rules.get(self.number()? as usize)?.clone();
+        let device = DeviceId::new(&self.text()?).ok()?;
+        let tag = TagName::new(&self.text()?).ok()?;
+        let [flags] = self.array::<1>()?;
+        let said = if flags & SAID != 0 {
+            let time = if flags & SAID_HAS_TIME != 0 { Some(self.time()?) } else { None };
+            Some((time, self.array()?))
+        } else {
+            None
+        };
+        let bad = if flags & BAD != 0 { Some(self.time()?) } else { None };
+        Some(KeptSeries { brings, device, tag, kept: Kept { said, bad } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::rand::SystemRandom;
+
+    use super::*;
+
+    fn folder(path: &Path, key: u8) -> SeriesFolder {
+        SeriesFolder { path: path.join("series"), key: [key; 32], random: Arc::new(SystemRandom::new()) }
+    }
+
+    fn series() -> Vec<KeptSeries> {
+        let at = Timestamp::from_nanos;
+        let kept = [
+            Kept { said: Some((Some(at(-1)), [7; 16])), bad: None },
+            Kept { said: Some((None, [8; 16])), bad: Some(at(3)) },
+            Kept { said: None, bad: None },
+        ];
+        let one = |(i, kept): (usize, Kept)| KeptSeries {
+            brings: format!("rule {}", i % 2),
+            device: DeviceId::new(&format!("gerät-{i}")).unwrap(),
+            tag: TagName::new("canary").unwrap(),
+            kept,
+        };
+        kept.into_iter().enumerate().map(one).collect()
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_nothing_of_it_is_legible() {
+        let place = tempfile::tempdir().unwrap();
+        let file = folder(place.path(), 1).file("a/b").unwrap();
+        assert_eq!(file.load().unwrap(), []);
+        file.save(&series()[..1]).unwrap();
+        file.save(&series()).unwrap();
+        assert_eq!(file.load().unwrap(), series());
+        let bytes = fs::read(&file.path).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"canary"));
+        assert_eq!(fs::read_dir(place.path().join("series")).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_file_of_another_key_connector_or_version_and_a_damaged_one_are_told() {
+        let place = tempfile::tempdir().unwrap();
+        let file = folder(place.path(), 1).file("a").unwrap();
+        file.save(&series()).unwrap();
+        let load = |folder: SeriesFolder| folder.file("a").unwrap().load().unwrap_err().to_string();
+        assert!(load(folder(place.path(), 2)).ends_with("is damaged, or sealed by another key"));
+        let good = fs::read(&file.path).unwrap();
+        fs::write(place.path().join("series/b"), &good).unwrap();
+        assert!(folder(place.path(), 1).file("b").unwrap().load().is_err(), "another connector's");
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::write(&file.path, &bad).unwrap();
+            assert!(file.load().is_err(), "byte {at}");
+            fs::write(&file.path, &good[..at]).unwrap();
+            assert!(file.load().is_err(), "cut at {at}");
+        }
+        let mut newer = good;
+        newer[8] = 2;
+        fs::write(&file.path, &newer).unwrap();
+        assert!(load(folder(place.path(), 1)).ends_with("has version 2, newer than 1, the newest this release reads"));
+    }
+
+    /// A change of these bytes is a change of a stored format.
+    #[test]
+    fn version_1_keeps_its_bytes() {
+        let hex: String = encode(&series()).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, include_str!("../golden/series.v1.hex").trim());
+        assert_eq!(decode(&encode(&series())).unwrap(), series());
+    }
+}
