@@ -56,10 +56,10 @@ fn a_realistic_file_gives_few_requests() {
     let plan: Vec<String> =
         settings.groups.iter().flat_map(|group| group.reads.iter().map(|read| line(group, read))).collect();
     let expected = [
-        "unit 3 every 1s: holding 5..=5 for 16 tags",
+        "unit 3 every 1s: holding 5 for 16 tags",
         "unit 3 every 1s: input 100..=123 for 12 tags",
         "unit 3 every 1s: coil 0..=64 for 2 tags",
-        "unit 3 every 1s: discrete 17..=17 for 1 tags",
+        "unit 3 every 1s: discrete 17 for 1 tags",
         "unit 3 every 60s: holding 800..=833 for 4 tags",
         "unit 3 every 3600s: holding 8..=15 for 1 tags",
         "unit 9 every 1s: input 0..=1 for 1 tags",
