@@ -29,6 +29,37 @@ impl Order {
         ))
     }
 
+    /// The order of these letters for values of 2, 4 or 8 bytes, as many as there are, or what is wrong with it.
+    pub(crate) fn parse_any(text: &str) -> Result<Self, String> {
+        match text.len() {
+            bytes @ (2 | 4 | 8) => Self::parse(text, bytes),
+            _ => Err(format!("{text:?}: 2, 4 or 8 letters are expected, such as \"CDAB\" for the low word first")),
+        }
+    }
+
+    /// The same for values of so many bytes: words in the same direction, bytes of a word likewise. None where this order
+    /// is no such pattern and has another length.
+    pub(crate) fn for_bytes(&self, bytes: usize) -> Option<Self> {
+        if bytes == self.0.len() {
+            return Some(self.clone());
+        }
+        let patterns = [(false, false), (true, false), (false, true), (true, true)];
+        let alike = |(low_first, swapped): &(bool, bool)| Self::of_words(self.0.len(), *low_first, *swapped) == *self;
+        patterns.into_iter().find(alike).map(|(low_first, swapped)| Self::of_words(bytes, low_first, swapped))
+    }
+
+    fn of_words(bytes: usize, low_first: bool, swapped: bool) -> Self {
+        let Self(mut places) = Self::big_endian(bytes);
+        if low_first {
+            places.reverse();
+        }
+        // Reversed as a whole, the bytes within each word are swapped already.
+        if low_first != swapped {
+            places.chunks_exact_mut(2).for_each(|word| word.swap(0, 1));
+        }
+        Self(places)
+    }
+
     /// The number whose bytes came in this order.
     pub(crate) fn number(&self, wire: &[u8]) -> u64 {
         let mut bytes = [0; 8];
