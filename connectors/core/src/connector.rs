@@ -59,6 +59,13 @@ pub trait Connector: Send + Sync {
     /// The series known from configuration alone; those of subscribed wildcards are not among them.
     fn declared(&self) -> Vec<Declared>;
 
+    /// What a rule brings, in words that are the same over restarts as long as it brings the same series: under them the
+    /// gateway keeps which series it brought. None where [`Connector::declared`] says enough.
+    fn brings(&self, rule: RuleId) -> Option<String> {
+        let _ = rule;
+        None
+    }
+
     /// The session that sends again what was not acknowledged; none where nothing is sent again. The gateway keeps the
     /// receipts of its messages over a restart: see [`Outlet::deliver_messages`] and [`Outlet::restored`].
     fn session(&self) -> Option<SessionId> {

@@ -1,6 +1,9 @@
 //! The way from a connector into the gateway, bounded and answered.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use forebay_schemas::DeviceId;
 use thiserror::Error;
@@ -61,12 +64,13 @@ pub struct Delivery {
 pub struct Outlet {
     deliveries: mpsc::Sender<Delivery>,
     restored: Arc<[Restored]>,
+    skipped: Arc<AtomicU64>,
 }
 
 /// An outlet and the gateway's end of it; at most `waiting_max` parcels wait in between.
 pub fn outlet(waiting_max: usize) -> (Outlet, mpsc::Receiver<Delivery>) {
     let (deliveries, taken) = mpsc::channel(waiting_max);
-    (Outlet { deliveries, restored: Arc::default() }, taken)
+    (Outlet { deliveries, restored: Arc::default(), skipped: Arc::default() }, taken)
 }
 
 impl Outlet {
@@ -74,6 +78,17 @@ impl Outlet {
     #[must_use]
     pub fn with_restored(self, restored: Vec<Restored>) -> Self {
         Self { restored: restored.into(), ..self }
+    }
+
+    /// The outlet, which counts skipped polls there.
+    #[must_use]
+    pub fn with_skipped(self, skipped: Arc<AtomicU64>) -> Self {
+        Self { skipped, ..self }
+    }
+
+    /// Counts polls that were due and not made, because the device, the link or the gateway was slower than their period.
+    pub fn note_skipped(&self, polls: u64) {
+        self.skipped.fetch_add(polls, Ordering::Relaxed);
     }
 
     /// The receipts of the connector's session that were open when the last process ended.

@@ -17,6 +17,10 @@ pub enum Told {
     /// The device says on a new connection that what it told last still holds, by the gateway's clock. It makes a series
     /// good again that the lost link made bad, and is nothing to any other.
     Again,
+    /// The device or its broker says what holds now because it was asked anew: a retained message, the first value of a
+    /// subscription. It may have been told before, by an earlier process too: where it equals what the series said last it is
+    /// taken as [`Told::Again`], else as [`Told::Anew`].
+    Current,
 }
 
 /// One value as the device gave it. The gateway adds the site, its own clock, the unit and the steps of the rule.
