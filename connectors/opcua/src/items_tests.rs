@@ -11,7 +11,7 @@ fn items() -> Items {
     let settings = Document::new(Path::new("f.toml"), text, &|_| None).read(|root| {
         let mut connector = root.tables("c").remove(0);
         let mut tags = connector.tables("tag");
-        Settings::read(&mut connector, &mut tags)
+        Settings::read(&mut connector, &mut tags, Path::new("data"))
     });
     Items::new(&settings.unwrap())
 }
