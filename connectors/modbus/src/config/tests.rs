@@ -249,7 +249,7 @@ fn a_tag_without_an_order_has_that_of_its_connector() {
         ("DCBA", "string:4", "BA"),
         ("BA", "u32", "BADC"),
         ("GHEFCDAB", "u32", "CDAB"),
-        ("BACD", "u32", "BACD"),
+        ("EFABGHCD", "u64", "EFABGHCD"),
     ];
     for (connector, kind, expected) in cases {
         let found = order(connector, &format!("register = \"holding\"; type = \"{kind}\"")).unwrap();
@@ -259,8 +259,9 @@ fn a_tag_without_an_order_has_that_of_its_connector() {
     assert_eq!(own, Order::big_endian(4));
     order("CDAB", "register = \"coil\"").unwrap();
     let wrong = [
-        ("BACD", "i64", "the connector's order \"BACD\" says nothing of the 8 bytes of i64"),
-        ("BACD", "u16", "give this tag an order of its own"),
+        ("EFABGHCD", "f32", "the connector's order \"EFABGHCD\" says nothing of the 4 bytes of f32"),
+        ("EFABGHCD", "u16", "give this tag an order of its own"),
+        ("BACD", "u32", "\"BACD\" is no order of registers"),
         ("ABCE", "u32", "\"ABCE\" must name each of the 4 bytes ABCD once"),
         ("ABC", "u32", "2, 4 or 8 letters are expected, such as \"CDAB\""),
     ];
@@ -270,4 +271,6 @@ fn a_tag_without_an_order_has_that_of_its_connector() {
     }
     let error = tag("register = \"holding\"; address = 0; type = \"u16\"; order = \"BACD\"").unwrap_err();
     assert!(error.contains("must name each of the 2 bytes AB once"), "{error}");
+    let error = tag("register = \"holding\"; address = 0; type = \"u32\"; order = \"BACD\"").unwrap_err();
+    assert!(error.contains("\"BACD\" is no order of registers, whose two bytes stay together"), "{error}");
 }

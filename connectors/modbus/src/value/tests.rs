@@ -104,7 +104,19 @@ fn wrong_types_and_orders_are_told_with_right_ones() {
         let error = ValueKind::parse(text).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
-    for (text, bytes) in [("AB", 4), ("ABCC", 4), ("abcd", 4), ("ABCDE", 4), ("", 2), ("ÄB", 2), ("ABCDEFGI", 8)] {
+    for (text, bytes) in [
+        ("AB", 4),
+        ("ABCC", 4),
+        ("abcd", 4),
+        ("ABCDE", 4),
+        ("", 2),
+        ("ÄB", 2),
+        ("ABCDEFGI", 8),
+        ("BACD", 4),
+        ("BCAD", 4),
+        ("ACBD", 4),
+        ("BADCEFGH", 8),
+    ] {
         let error = Order::parse(text, bytes).unwrap_err();
         let example = error.split('"').nth(3).unwrap();
         assert!(Order::parse(example, bytes).is_ok(), "the example in {error} is wrong too");
@@ -114,11 +126,13 @@ fn wrong_types_and_orders_are_told_with_right_ones() {
     }
 }
 
-/// A permutation of so many letters.
+/// Registers of so many bytes in any order, the bytes of each swapped or not.
 fn letters(bytes: usize) -> impl Strategy<Value = String> {
-    Just(('A'..='H').take(bytes).collect::<Vec<char>>())
-        .prop_shuffle()
-        .prop_map(|letters| letters.into_iter().collect())
+    let words: Vec<&str> = ["AB", "CD", "EF", "GH"].into_iter().take(bytes / 2).collect();
+    (Just(words).prop_shuffle(), any::<bool>()).prop_map(|(words, swapped)| {
+        let word = |word: &str| if swapped { word.chars().rev().collect() } else { word.to_owned() };
+        words.into_iter().map(word).collect::<String>()
+    })
 }
 
 /// f64 to binary16, for values that are binary16 exactly.
