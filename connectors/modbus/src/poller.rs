@@ -241,7 +241,10 @@ impl<'c> Poller<'c> {
                 Err(Fault::Closed(reason)) if had_answered => {
                     tracing::debug!(server = %settings.server, reason, "connecting anew");
                 }
-                Err(fault @ (Fault::Silent(..) | Fault::Noise(..))) => return Err(Trouble::Silent(fault.to_string())),
+                // Some devices hang up where others are silent.
+                Err(fault @ (Fault::Silent(..) | Fault::Noise(..) | Fault::Closed(_))) => {
+                    return Err(Trouble::Silent(fault.to_string()));
+                }
                 Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
                 Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
             }

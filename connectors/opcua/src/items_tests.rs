@@ -96,7 +96,7 @@ fn a_handle_that_nobody_gave_out_is_ignored() {
 fn the_first_value_after_a_connect_or_a_bad_reading_by_the_gateways_clock_says_what_holds_now() {
     let (mut items, now) = (items(), Instant::now());
     let node = NodeId::from_str("i=1").unwrap();
-    let mut told = |items: &mut Items, at: i64| {
+    let told = |items: &mut Items, at: i64| {
         let samples = notify(items, second(at), StatusCode::Good, now);
         samples.into_iter().map(|sample| (sample.told, sample.event_time)).collect::<Vec<_>>()
     };

@@ -113,7 +113,7 @@ impl Reads {
 
     /// Remembers how the device took them; answers how many more parts there are now.
     pub(super) fn keep(&mut self, mut known: Vec<Known>, now: Instant) -> usize {
-        known.sort_by(|a, b| (a.planned, a.read.first, a.read.count).cmp(&(b.planned, b.read.first, b.read.count)));
+        known.sort_by_key(|known| (known.planned, known.read.first, known.read.count));
         for (place, at) in self.split_at.iter_mut().enumerate() {
             if known.iter().filter(|known| known.planned == place).count() > 1 {
                 at.get_or_insert(now);

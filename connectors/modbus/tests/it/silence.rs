@@ -66,12 +66,14 @@ fn polled(port: u16, addresses: &[u16]) -> String {
     text
 }
 
-/// Polls a server on which some registers are silent until a tag has so many good samples.
-async fn poll_with_silent(silent: &'static [u16], addresses: &[u16], until: (&str, u32)) -> (Came, Vec<Asked>) {
-    let server = Server::start(|_, asked| {
-        if silent.iter().any(|address| touches(asked, *address)) { Deed::Nothing } else { Deed::Send(asked.honest()) }
-    })
-    .await;
+/// Polls a server on which a register is silent until a tag has so many good samples.
+async fn poll_with_silent(silent: u16, addresses: &[u16], until: (&str, u32)) -> (Came, Vec<Asked>) {
+    poll_with(silent, || Deed::Nothing, addresses, until).await
+}
+
+async fn poll_with(silent: u16, deed: fn() -> Deed, addresses: &[u16], until: (&str, u32)) -> (Came, Vec<Asked>) {
+    let conduct = move |_, asked: Asked| if touches(asked, silent) { deed() } else { Deed::Send(asked.honest()) };
+    let server = Server::start(conduct).await;
     let mut rig = Rig::start(&polled(server.port, addresses));
     let mut came = Came::default();
     rig.until(PATIENCE, |parcel| {
@@ -87,7 +89,7 @@ async fn poll_with_silent(silent: &'static [u16], addresses: &[u16], until: (&st
 async fn one_silent_register_starves_no_other_and_is_named() {
     // It stands first, last, and between the others.
     for addresses in [[10, 105, 300], [105, 10, 300], [10, 300, 105]] {
-        let (came, asked) = poll_with_silent(&[105], &addresses, ("300", 10)).await;
+        let (came, asked) = poll_with_silent(105, &addresses, ("300", 10)).await;
         assert_eq!((came.downs.as_slice(), came.good("105"), came.bad("10"), came.bad("300")), (&[][..], 0, 0, 0));
         assert!(came.good("10") >= 9 && came.bad("105") >= 9, "{came:?}");
         let reason = came.reasons.get("105").unwrap();
@@ -98,8 +100,15 @@ async fn one_silent_register_starves_no_other_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_register_on_which_the_device_hangs_up_starves_no_other() {
+    let (came, _) = poll_with(105, || Deed::Close(Vec::new()), &[10, 105, 300], ("300", 10)).await;
+    assert_eq!((came.downs.as_slice(), came.good("105"), came.bad("10"), came.bad("300")), (&[][..], 0, 0, 0));
+    assert!(came.good("10") >= 9 && came.bad("105") >= 9, "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_hole_that_is_read_over_is_found_and_remembered() {
-    let (came, asked) = poll_with_silent(&[502], &[500, 504], ("504", 10)).await;
+    let (came, asked) = poll_with_silent(502, &[500, 504], ("504", 10)).await;
     assert_eq!((came.downs.as_slice(), came.bad.len()), (&[][..], 0));
     assert!(came.good("500") >= 9, "{came:?}");
     assert_eq!(asked.iter().filter(|asked| touches(**asked, 502)).count(), 2);
@@ -108,7 +117,7 @@ async fn a_silent_hole_that_is_read_over_is_found_and_remembered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_register_among_many_is_halved_out() {
     let addresses: Vec<u16> = (0..60).collect();
-    let (came, _) = poll_with_silent(&[37], &addresses, ("36", 10)).await;
+    let (came, _) = poll_with_silent(37, &addresses, ("36", 10)).await;
     assert_eq!(came.downs, []);
     for address in addresses.iter().filter(|address| **address != 37) {
         assert!(came.good(&address.to_string()) >= 9, "{address}: {came:?}");
