@@ -1,6 +1,6 @@
 //! Where time and chance come into the program.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use forebay_connectors::{Context, Uniform};
@@ -28,9 +28,9 @@ pub(crate) fn random() -> Random {
     Arc::new(SystemRandom::new())
 }
 
-/// What connectors are lent.
-pub(crate) fn context(gateway: GatewayId) -> Context {
-    Context { gateway, clock: clock(), uniform: uniform() }
+/// What connectors are lent; what they write lies in the data folder.
+pub(crate) fn context(gateway: GatewayId, data_dir: PathBuf) -> Context {
+    Context { gateway, data_dir, clock: clock(), uniform: uniform() }
 }
 
 fn uniform() -> Uniform {

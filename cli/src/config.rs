@@ -62,7 +62,8 @@ impl Config {
         let keys = keys(root);
         let telemetry = telemetry(root);
         let id = gateway.as_ref().map_or_else(|| GatewayId::new("unknown").ok(), |gateway| Some(gateway.id.clone()))?;
-        let sources = connectors(root, &registry::CONNECTORS, &clock::context(id));
+        let data_dir = gateway.as_ref().map_or_else(|| place.root.clone(), |gateway| gateway.data_dir.clone());
+        let sources = connectors(root, &registry::CONNECTORS, &clock::context(id, data_dir));
         let jobs = forebay_jobs::configure(root, &registry::JOBS);
         let gateway = gateway?;
         let gateway = match (owner::of(&gateway.data_dir), &place.config) {

@@ -10,14 +10,16 @@ use std::{
 };
 
 use forebay_config::{Failpoint, failpoint};
-use forebay_connectors::{Connector, Declared, Delivery, Message, Outlet, Parcel, RuleId, SessionId, outlet};
+use forebay_connectors::{
+    Backoff, Connector, Declared, Delivery, LinkChange, Message, Outlet, Parcel, RuleId, SessionId, outlet,
+};
 use forebay_schemas::{Clock, ErrorKind, Lane, Quality, Reading, SiteId, Timestamp};
 use forebay_stream::{LogWriter, OpenReceipt, ReceiptChanges, StreamError};
 use tokio::{
     select,
     sync::mpsc,
     task::{JoinError, JoinSet},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -40,6 +42,8 @@ const APPEND_ENDED_MAX: usize = 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// How long connectors may take to say good-bye.
 const STOP_MAX: Duration = Duration::from_secs(10);
+/// A connector that fails sooner than this after its start waits longer each time.
+const START_BRIEF: Duration = Duration::from_secs(60);
 /// Pause after an append that failed in passing.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -87,7 +91,7 @@ impl Edge {
     /// acknowledged. The lanes are left open.
     ///
     /// # Errors
-    /// The first connector or spool that cannot go on; the rest is stopped then.
+    /// The first spool that cannot go on; the rest is stopped then. A connector that cannot go on is started again alone.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
         self.end_foreign_receipts().await?;
         let mut connectors = JoinSet::new();
@@ -186,6 +190,8 @@ fn failure(ended: Result<Result<(), GatewayError>, JoinError>) -> Option<Gateway
     }
 }
 
+/// Runs a connector for as long as the gateway runs. One that cannot go on stops alone: its series are bad with the reason, and
+/// it is started again with back-off.
 async fn run_connector(
     name: String,
     connector: Box<dyn Connector>,
@@ -193,11 +199,34 @@ async fn run_connector(
     stop: CancellationToken,
 ) -> Result<(), GatewayError> {
     info!(connector = name, "connector starts");
-    match connector.run(outlet, stop.clone()).await {
-        Ok(()) if stop.is_cancelled() => Ok(()),
-        Ok(()) => Err(GatewayError::Task { name, what: "stopped by itself" }),
-        Err(source) => Err(GatewayError::Connector { name, source }),
+    let mut failures = 0_u32;
+    loop {
+        let began = Instant::now();
+        let (name, of) = (name.clone(), outlet.clone());
+        let error = match connector.run(of, stop.clone()).await {
+            Ok(()) if stop.is_cancelled() => return Ok(()),
+            Ok(()) => GatewayError::Task { name, what: "stopped by itself" },
+            Err(source) => GatewayError::Connector { name, source },
+        };
+        failures = if began.elapsed() < START_BRIEF { failures.saturating_add(1) } else { 1 };
+        // Every connector of the gateway is in another state: chance would spread nothing.
+        let wait = Backoff::default().wait(failures, 1.0);
+        let reason = with_sources(&error);
+        error!(reason, failures, ?wait, "connector failed, starting it again");
+        let down = LinkChange { device: None, down: Some(reason) };
+        if outlet.link(down).await.is_err() {
+            return Err(error);
+        }
+        if stop.run_until_cancelled(sleep(wait)).await.is_none() {
+            return Ok(());
+        }
     }
+}
+
+/// An error with what it comes from, in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The first task that ends with an error; waits for ever without one.

@@ -1,6 +1,6 @@
 //! The trait of a connector, and how one is made from its configuration.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use forebay_config::Table;
@@ -18,6 +18,8 @@ pub type Uniform = Arc<dyn Fn() -> f64 + Send + Sync>;
 pub struct Context {
     /// Whose connectors they are: two gateways must not pass for one another.
     pub gateway: GatewayId,
+    /// The data folder: what a connector writes by itself belongs into it. It may not be there yet.
+    pub data_dir: PathBuf,
     /// The clock.
     pub clock: Clock,
     /// Chance.
@@ -77,8 +79,11 @@ pub trait Connector: Send + Sync {
     /// Within 5 s of a server's or device's end it tells of the lost link. After `stop` it takes no more from its device,
     /// awaits the receipts under way, acknowledges them, and says good-bye as its protocol has it.
     ///
+    /// Whatever passes or can be mended from outside (a server, a certificate, a folder) it tells as a lost link with the
+    /// reason, and tries again.
+    ///
     /// # Errors
-    /// Only what a person has to mend.
+    /// Only a broken invariant.
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError>;
 }
 

@@ -8,6 +8,7 @@
 mod backoff;
 mod connector;
 mod link;
+mod number;
 mod outlet;
 mod receipt;
 mod sample;
@@ -15,6 +16,7 @@ mod sample;
 pub use backoff::Backoff;
 pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
 pub use link::{IllegalMove, LinkEvent, LinkState};
+pub use number::finite;
 pub use outlet::{Closed, Delivery, LinkChange, Message, Outlet, Parcel, outlet};
 pub use receipt::{Extent, Restored, SessionId, Token};
 pub use sample::{RuleId, Sample, Told};

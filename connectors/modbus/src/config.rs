@@ -19,7 +19,7 @@ const URL_EXAMPLE: &str = "\"tcp://10.0.0.5:502\"";
 const PORT_DEFAULT: u16 = 502;
 const EVERY_DEFAULT: Duration = Duration::from_secs(1);
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
-const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(2);
+pub(crate) const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(2);
 const MILLIS_10: Duration = Duration::from_millis(10);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -60,6 +60,8 @@ struct Defaults {
     unit: UnitId,
     every: Duration,
     limits: Limits,
+    /// As it is written, and as it is meant.
+    order: Option<(String, Order)>,
 }
 
 impl Settings {
@@ -73,6 +75,7 @@ impl Settings {
         let pause = duration(connector, "pause", Duration::ZERO, Duration::ZERO..=MINUTE);
         let unit = within(connector, "unit_id", 1, 0..=u8::MAX);
         let every = duration(connector, "every", EVERY_DEFAULT, MILLIS_10..=DAY);
+        let order = order(connector);
         let gap_max = within(connector, "max_gap", 8, 0..=125);
         let registers_max = within(connector, "max_registers", 125, 1..=125);
         let coils_max = within(connector, "max_coils", 2000, 1..=2000);
@@ -89,6 +92,7 @@ impl Settings {
             unit: UnitId(unit.unwrap_or(1)),
             every: every.unwrap_or(EVERY_DEFAULT),
             limits,
+            order: order.clone().flatten(),
         };
         if tags.is_empty() {
             connector.problem("tag", "there is nothing to read: add one [[connector.tag]] or more");
@@ -98,10 +102,25 @@ impl Settings {
         if (has_device && device.is_none()) || tags.is_empty() || !unique {
             return None;
         }
-        let _valid = (gap_max?, registers_max?, coils_max?, unit?, every?);
+        let _valid = (gap_max?, registers_max?, coils_max?, unit?, every?, order?);
         let tags = read.into_iter().collect::<Option<Vec<Tag>>>()?;
         let (groups, units) = (groups(&tags, &limits), units(&tags));
         Some(Self { server: server?, timeout: timeout?, heartbeat: heartbeat?, pause: pause?, tags, groups, units })
+    }
+}
+
+/// The order of tags that name none. The outer none is a noted problem.
+fn order(connector: &mut Table<'_>) -> Option<Option<(String, Order)>> {
+    if !connector.has("order") {
+        return Some(None);
+    }
+    let text: String = connector.optional("order")?;
+    match Order::parse_any(&text) {
+        Ok(order) => Some(Some((text, order))),
+        Err(message) => {
+            connector.problem("order", message);
+            None
+        }
     }
 }
 
@@ -130,7 +149,7 @@ fn read_tag(table: &mut Table<'_>, defaults: &Defaults, has_device: bool) -> Opt
     if (has_kind && kind.is_none()) || (has_order && order.is_none()) {
         return None;
     }
-    let layout = read_layout(table, register, kind, order)?;
+    let layout = read_layout(table, register, kind, order, defaults)?;
     let address = address?;
     fits(table, address, &layout, &defaults.limits)?;
     Some(Tag { device: device?, name: name?, unit: unit?, register: register?, address, layout, every: every? })
@@ -142,6 +161,7 @@ fn read_layout(
     register: Option<Register>,
     kind: Option<String>,
     order: Option<String>,
+    defaults: &Defaults,
 ) -> Option<Layout> {
     let wrong = |key: &str, message: String| {
         table.problem(key, message);
@@ -163,8 +183,22 @@ fn read_layout(
             Ok(order) => Some(Layout { kind, order }),
             Err(message) => wrong("order", message),
         },
-        None => Some(Layout { kind, order: Order::big_endian(bytes) }),
+        None if bytes == 0 => Some(Layout { kind, order: Order::big_endian(0) }),
+        None => match &defaults.order {
+            None => Some(Layout { kind, order: Order::big_endian(bytes) }),
+            Some((text, inherited)) => match inherited.for_bytes(bytes) {
+                Some(order) => Some(Layout { kind, order }),
+                None => wrong("type", unsaid(text, kind)),
+            },
+        },
     }
+}
+
+fn unsaid(order: &str, kind: ValueKind) -> String {
+    let (name, bytes) = (kind.name(), kind.ordered_bytes());
+    format!(
+        "the connector's order {order:?} says nothing of the {bytes} bytes of {name}: give this tag an order of its own"
+    )
 }
 
 /// Why a type is none of this register's.

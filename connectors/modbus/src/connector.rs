@@ -10,11 +10,11 @@ use crate::{config::Settings, poller::Poller};
 /// Modbus TCP.
 ///
 /// Keys of the connector: `url`, `device`, `unit_id` (default 1), `every` ("1s"), `timeout` ("1s"), `heartbeat` ("2s"), `pause`
-/// ("0s"), `max_gap` (8 registers), `max_registers` (125), `max_coils` (2000). Keys of a tag: `name`, `register`,
+/// ("0s"), `max_gap` (8 registers), `max_registers` (125), `max_coils` (2000), `order` (for tags without one). Keys of a tag: `name`, `register`,
 /// `address`, `type`, `order`, and its own `unit_id`, `device`, `every`.
 ///
-/// After connecting, and every `heartbeat` where its polls are rarer, a unit's first tag is read as a sign of life and the
-/// value dropped: a register that is cleared by reading should not stand first.
+/// After connecting, every `heartbeat` where its polls are rarer, and after a lost reply, one of a unit's tags (the first, if
+/// it answers) is read as a sign of life and the value dropped: a register that is cleared by reading should not stand first.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModbusKind;
 

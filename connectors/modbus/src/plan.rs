@@ -1,7 +1,7 @@
 //! Which requests read a set of tags: few, each within the limits, no value split over two.
 //!
-//! Pure. A plan may turn out wrong only when the device refuses an address; then [`Read::split`] halves the read, so that
-//! a wrong address ends up on its own after about log₂ of the number of tags.
+//! Pure. A plan may turn out wrong only when the device refuses an address or is silent on it; then [`Read::split`] halves
+//! the read, so that a wrong address ends up on its own after about log₂ of the number of tags.
 
 use std::{fmt, time::Duration};
 
@@ -94,8 +94,11 @@ pub(crate) struct Read {
 
 impl fmt::Display for Read {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let last = u32::from(self.first) + u32::from(self.count) - 1;
-        write!(f, "{} {}..={last}", self.register.name(), self.first)
+        write!(f, "{} {}", self.register.name(), self.first)?;
+        match self.end() - 1 {
+            last if last > u32::from(self.first) => write!(f, "..={last}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -107,6 +110,16 @@ impl Read {
         let end = points.iter().map(Point::end).max().unwrap_or(0);
         let count = u16::try_from(end.saturating_sub(u32::from(first))).unwrap_or(u16::MAX);
         Self { register, first, count, points }
+    }
+
+    /// The address behind it; up to 65536.
+    fn end(&self) -> u32 {
+        u32::from(self.first) + u32::from(self.count)
+    }
+
+    /// Whether the two have an address in common.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.register == other.register && u32::from(self.first) < other.end() && u32::from(other.first) < self.end()
     }
 
     /// Two reads of the same points, cut where the most addresses lie unused, else nearest to the middle; none where all

@@ -1,13 +1,12 @@
 //! The life of one connector: connects, polls on schedule, hands over, tells of lost links, tries again.
 //!
-//! Who is to blame for silence? A gateway answers for several units. When one of them is silent, another one that was up
-//! is asked over a fresh connection: if it answers, the silent unit is down alone; if not, the whole link is.
-//!
 //! Everything happens in one future, one request at a time; only waits for the network and the clock are given up when
 //! the connector is stopped, a delivery never.
 
 mod cycle;
+mod life;
 mod links;
+mod reads;
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use forebay_connectors::{Closed, ConnectorError, IllegalMove, LinkEvent, LinkSta
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::{cycle::Reads, links::Links};
+use self::{life::Signs, links::Links, reads::Reads};
 use crate::{
     client::{Client, Data, Fault},
     config::Settings,
@@ -24,11 +23,8 @@ use crate::{
     schedule::Schedule,
 };
 
-/// Units that are asked for a sign of life before a server is taken for dead.
-const PROBED_MAX: usize = 3;
-
-/// A link that is lost sooner counts on as one that never came up: a server that answers the first request only would else
-/// make the link flap without any back-off.
+/// A link that is lost sooner, and before any poll was done, counts on as one that never came up: a server that answers the
+/// first request only would else make the link flap without any back-off.
 const BRIEF: Duration = Duration::from_secs(10);
 
 /// Skipped polls are told of no more often.
@@ -56,6 +52,16 @@ enum Trouble {
     End(End),
 }
 
+impl Trouble {
+    /// The same where it is known that others answer.
+    fn of_the_unit(self) -> Self {
+        match self {
+            Self::Silent(reason) => Self::Unit(reason),
+            other => other,
+        }
+    }
+}
+
 /// What is done when a slot of the schedule is due.
 #[derive(Debug, Clone, Copy)]
 enum Slot {
@@ -77,9 +83,15 @@ pub(crate) struct Poller<'c> {
     slots: Vec<Slot>,
     /// As `slots`.
     schedule: Schedule,
+    /// As `settings.units`.
+    signs: Vec<Signs>,
     /// The unit that is asked first after the next connecting.
     probe_next: usize,
-    /// Links in a row that were lost within `BRIEF`.
+    /// When the server last answered.
+    heard: Option<Instant>,
+    /// Whether a poll was done over the link as it is.
+    is_useful: bool,
+    /// Links in a row that were lost within `BRIEF` and of no use.
     brief: u32,
     skipped: u64,
     skips_told: Option<Instant>,
@@ -107,7 +119,10 @@ impl<'c> Poller<'c> {
             reads: settings.groups.iter().map(|group| Reads::new(&group.reads)).collect(),
             slots: slots.into_iter().map(|(slot, _)| slot).collect(),
             schedule,
+            signs: settings.units.iter().map(|unit| Signs::new(&unit.signs)).collect(),
             probe_next: 0,
+            heard: None,
+            is_useful: false,
             brief: 0,
             skipped: 0,
             skips_told: None,
@@ -131,7 +146,8 @@ impl<'c> Poller<'c> {
                         Err(End::Fatal(error)) => return Err(error),
                         Err(_) => break,
                     };
-                    self.brief = if began.elapsed() < BRIEF { self.brief.saturating_add(1) } else { 0 };
+                    let is_brief = began.elapsed() < BRIEF && !self.is_useful;
+                    self.brief = if is_brief { self.brief.saturating_add(1) } else { 0 };
                     let failures = failures.max(self.brief);
                     let wait = self.links.backoff.wait(failures, (self.uniform)());
                     tracing::warn!(%server, failures, ?wait, reason, "link is down, trying again");
@@ -149,15 +165,18 @@ impl<'c> Poller<'c> {
 
     /// From connecting to the end of the link.
     async fn session(&mut self) -> End {
+        self.is_useful = false;
         let ended = async {
+            let lost_at = self.heard;
             let probed = self.establish().await?;
             self.links.established().await?;
             if let Some(unit) = probed {
                 self.links.unit_answers(unit).await?;
             }
             tracing::info!(server = %self.settings.server, "link is up");
-            for reads in &mut self.reads {
-                reads.restart();
+            // After a while out of sight it may be another device, or mended.
+            if lost_at.is_none_or(|at| at.elapsed() >= BRIEF) {
+                self.reads.iter_mut().for_each(Reads::restart);
             }
             self.schedule.restart(Instant::now());
             loop {
@@ -196,61 +215,6 @@ impl<'c> Poller<'c> {
         done
     }
 
-    /// A connection over which a unit has answered; the unit, unless it was a gateway that answered for it.
-    async fn establish(&mut self) -> Result<Option<usize>, End> {
-        self.links.trying()?;
-        let settings = self.settings;
-        let mut reason = String::new();
-        for _ in 0..PROBED_MAX.min(settings.units.len()) {
-            let unit = self.probe_next % settings.units.len();
-            let Some(configured) = settings.units.get(unit) else { break };
-            match self.ask(unit, &configured.probe).await {
-                Ok(Err(exception)) if exception.is_of_the_gateway() => return Ok(None),
-                Ok(_) => return Ok(Some(unit)),
-                Err(Trouble::End(end)) => return Err(end),
-                Err(Trouble::Silent(why) | Trouble::Unit(why)) => reason = why,
-            }
-            self.probe_next = unit + 1;
-        }
-        Err(End::Lost(reason))
-    }
-
-    /// Asks a unit that is not polled often enough to tell its end in time.
-    async fn probe(&mut self, unit: usize) -> Result<(), End> {
-        let settings = self.settings;
-        let Some(configured) = settings.units.get(unit) else { return Ok(()) };
-        if self.links.rests(unit, Instant::now()) {
-            return Ok(());
-        }
-        let troubled = match self.ask(unit, &configured.probe).await {
-            Ok(Err(exception)) if exception.is_of_the_gateway() => Trouble::Unit(exception.to_string()),
-            Ok(_) => return self.links.unit_answers(unit).await,
-            Err(trouble) => trouble,
-        };
-        self.blame(unit, troubled).await
-    }
-
-    /// Finds out who is down, and tells.
-    async fn blame(&mut self, unit: usize, trouble: Trouble) -> Result<(), End> {
-        let settings = self.settings;
-        let reason = match trouble {
-            Trouble::End(end) => return Err(end),
-            Trouble::Unit(reason) => reason,
-            Trouble::Silent(reason) => {
-                let witness = self.links.another_up(unit).and_then(|place| Some((place, settings.units.get(place)?)));
-                let Some((place, witness)) = witness else { return Err(End::Lost(reason)) };
-                match self.ask(place, &witness.probe).await {
-                    Ok(_) => reason,
-                    Err(Trouble::End(end)) => return Err(end),
-                    Err(Trouble::Silent(why) | Trouble::Unit(why)) => {
-                        return Err(End::Lost(format!("{reason}, {why}")));
-                    }
-                }
-            }
-        };
-        self.links.unit_fails(unit, &reason, (self.uniform)()).await
-    }
-
     /// One request; its answer or exception. A connection that the server has closed since its last answer is replaced
     /// once: many devices close idle connections.
     async fn ask(&mut self, unit: usize, read: &Read) -> Result<Result<Data, Exception>, Trouble> {
@@ -269,17 +233,20 @@ impl<'c> Poller<'c> {
             let had_answered = client.has_answered;
             match client.read(configured.id, read).await {
                 Ok(data) => {
-                    self.client = Some(client);
+                    (self.client, self.heard) = (Some(client), Some(Instant::now()));
                     return Ok(Ok(data));
                 }
                 Err(Fault::Exception(exception)) => {
-                    self.client = Some(client);
+                    (self.client, self.heard) = (Some(client), Some(Instant::now()));
                     return Ok(Err(exception));
                 }
                 Err(Fault::Closed(reason)) if had_answered => {
                     tracing::debug!(server = %settings.server, reason, "connecting anew");
                 }
-                Err(fault @ (Fault::Silent(..) | Fault::Noise(..))) => return Err(Trouble::Silent(fault.to_string())),
+                // Some devices hang up where others are silent.
+                Err(fault @ (Fault::Silent(..) | Fault::Noise(..) | Fault::Closed(_))) => {
+                    return Err(Trouble::Silent(fault.to_string()));
+                }
                 Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
                 Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
             }

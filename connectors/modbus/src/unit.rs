@@ -1,6 +1,9 @@
 //! Units: the devices that one server answers for, told apart by the unit identifier.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use forebay_schemas::DeviceId;
 
@@ -23,8 +26,8 @@ impl fmt::Display for UnitId {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Unit {
     pub(crate) id: UnitId,
-    /// The smallest read that tells whether it answers.
-    pub(crate) probe: Read,
+    /// The smallest reads that tell whether it answers, one for each place of a tag, in the order of the configuration.
+    pub(crate) signs: Vec<Read>,
     /// Devices all of whose tags are on this unit: their link is the unit's.
     pub(crate) devices: Vec<DeviceId>,
     /// Tags of devices that have tags on other units too: they are told of one by one.
@@ -35,17 +38,22 @@ pub(crate) struct Unit {
 pub(crate) fn units(tags: &[Tag]) -> Vec<Unit> {
     let mut homes: BTreeMap<&DeviceId, Vec<UnitId>> = BTreeMap::new();
     let mut units: BTreeMap<UnitId, Unit> = BTreeMap::new();
+    let mut places = BTreeSet::new();
     for (place, tag) in tags.iter().enumerate() {
         let home = homes.entry(&tag.device).or_default();
         if !home.contains(&tag.unit) {
             home.push(tag.unit);
         }
-        units.entry(tag.unit).or_insert_with(|| Unit {
+        let unit = units.entry(tag.unit).or_insert_with(|| Unit {
             id: tag.unit,
-            probe: Read::of(tag.register, vec![Point::of(place, tag)]),
+            signs: Vec::new(),
             devices: Vec::new(),
             shared: Vec::new(),
         });
+        let sign = Read::of(tag.register, vec![Point::of(place, tag)]);
+        if places.insert((tag.unit, tag.register, sign.first, sign.count)) {
+            unit.signs.push(sign);
+        }
     }
     for (device, homes) in &homes {
         if let [only] = homes.as_slice()

@@ -1,10 +1,12 @@
 //! Types of values, the order of their bytes, and how registers become a value.
 //!
-//! Pure. Numbers keep their kind: unsigned integers and decimal digits (BCD) become U64, signed ones I64, floats F64 (a NaN
-//! stays one), bits Bool. What is no value of its type (a nibble above nine) is bad and says why.
+//! Pure. Numbers keep their kind: unsigned integers and decimal digits (BCD) become U64, signed ones I64, floats F64, bits
+//! Bool. What is no value of its type (a NaN, an infinity, a nibble above nine) is bad and says why. A text ends at its first
+//! NUL.
 
 mod order;
 
+use forebay_connectors::finite;
 use forebay_schemas::{Quality, Status, Value};
 
 pub(crate) use order::Order;
@@ -133,6 +135,13 @@ impl Decoded {
         Self { value: None, status: Status::bad(None, reason) }
     }
 
+    fn float(value: f64, raw: u64) -> Self {
+        match finite(value, raw) {
+            Ok(value) => Self::good(value),
+            Err(status) => Self { value: None, status },
+        }
+    }
+
     /// A coil or discrete input.
     pub(crate) fn bit(bit: bool) -> Self {
         Self::good(Value::Bool(bit))
@@ -160,9 +169,9 @@ impl Layout {
             ValueKind::I32 => Value::I64(i64::from(raw as i32)),
             ValueKind::I64 => Value::I64(raw as i64),
             ValueKind::U16 | ValueKind::U32 | ValueKind::U64 => Value::U64(raw),
-            ValueKind::F16 => Value::F64(f16(raw as u16)),
-            ValueKind::F32 => Value::F64(f64::from(f32::from_bits(raw as u32))),
-            ValueKind::F64 => Value::F64(f64::from_bits(raw)),
+            ValueKind::F16 => return Decoded::float(f16(raw as u16), raw),
+            ValueKind::F32 => return Decoded::float(f64::from(f32::from_bits(raw as u32)), raw),
+            ValueKind::F64 => return Decoded::float(f64::from_bits(raw), raw),
             ValueKind::Bcd16 | ValueKind::Bcd32 => return decimal(raw, self.kind),
             ValueKind::Text(_) => return Decoded::bad("a text is no number"),
         })
@@ -196,14 +205,14 @@ fn decimal(raw: u64, kind: ValueKind) -> Decoded {
     Decoded::good(Value::U64(value))
 }
 
-/// Without the zeros and blanks that pad it; bytes that are no UTF-8 are kept as they are.
+/// Up to its first NUL: what lies behind one is left over from a longer text. Without the blanks that pad it; bytes that are
+/// no UTF-8 are kept as they are.
 fn text(mut bytes: Vec<u8>, len: usize) -> Decoded {
-    bytes.truncate(len);
-    let padding = bytes.iter().rev().take_while(|byte| matches!(byte, 0 | b' ')).count();
+    let end = bytes.iter().take(len).position(|byte| *byte == 0).unwrap_or(len);
+    bytes.truncate(end);
     match String::from_utf8(bytes) {
         Ok(mut text) => {
-            // Padding is ASCII, so its start is a border between characters.
-            text.truncate(text.len() - padding);
+            text.truncate(text.trim_end_matches(' ').len());
             Decoded::good(Value::Text(text))
         }
         Err(error) => {

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use forebay_connectors::{
     Backoff, Closed, Connector, ConnectorError, Context, Declared, LinkChange, LinkEvent, LinkState, Outlet,
 };
-use forebay_schemas::ErrorKind;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -42,15 +41,20 @@ impl Opcua {
     }
 
     async fn keep_linked(&self, outlet: &Outlet, stop: &CancellationToken) -> Result<(), Over> {
-        let pki = tokio::select! {
-            pki = session::prepare_pki(&self.settings, self.context.clock.clone()) => pki.map_err(fatal)?,
-            () = stop.cancelled() => return Err(Over::Stopped),
-        };
+        let clock = &self.context.clock;
         let mut items = Items::new(&self.settings);
         let mut link = Link { state: LinkState::Idle, told: None };
         loop {
             link.moved(LinkEvent::Try)?;
-            let reason = self.link_once(&mut link, pki.clone(), &mut items, outlet, stop).await?;
+            let prepared = tokio::select! {
+                prepared = session::prepare_pki(&self.settings, clock.clone()) => prepared,
+                () = stop.cancelled() => return Err(Over::Stopped),
+            };
+            let reason = match prepared {
+                Ok(pki) => self.link_once(&mut link, pki, &mut items, outlet, stop).await?,
+                // A person has to mend it, and may do so while the other connectors go on.
+                Err(error) => self.refused(error)?,
+            };
             link.moved(LinkEvent::Lost(reason.clone()))?;
             link.tell(outlet, Some(reason)).await?;
             let wait = Backoff::default().wait(link.state.failures(), (self.context.uniform)());
@@ -146,14 +150,6 @@ impl Link {
         }
         Ok(())
     }
-}
-
-fn fatal(error: OpcuaError) -> Over {
-    let what = match error.kind() {
-        ErrorKind::Fatal => "the connector's certificates are not usable".to_owned(),
-        _ => "the connector cannot start".to_owned(),
-    };
-    Over::Failed(ConnectorError { what: format!("{what}: {error}"), source: None })
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ fn settings(keys: &str) -> Settings {
     let read = document.read(|root| {
         let mut connector = root.tables("c").remove(0);
         let mut tags = connector.tables("tag");
-        Settings::read(&mut connector, &mut tags)
+        Settings::read(&mut connector, &mut tags, Path::new("data"))
     });
     read.unwrap_or_else(|errors| panic!("{errors}"))
 }

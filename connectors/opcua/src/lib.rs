@@ -36,7 +36,7 @@ impl ConnectorKind for OpcuaKind {
         tags: &mut [Table<'_>],
         context: &Context,
     ) -> Option<Box<dyn Connector>> {
-        let settings = settings::Settings::read(connector, tags)?;
+        let settings = settings::Settings::read(connector, tags, &context.data_dir)?;
         Some(Box::new(connector::Opcua::new(settings, context.clone())))
     }
 }

@@ -397,7 +397,7 @@ impl<'a> Pump<'a> {
             }
         }
         let now = Instant::now();
-        let lost = nowhere.iter().filter_map(|(handle, uri)| self.items.without_namespace(*handle, uri, now));
+        let lost = nowhere.iter().flat_map(|(handle, uri)| self.items.without_namespace(*handle, uri, now));
         let mut bad: Vec<Sample> = lost.collect();
         for chunk in requests.chunks(self.items_per_call) {
             let statuses = self.session.monitor(self.granted.id, chunk.to_vec()).await?;

@@ -94,13 +94,13 @@ pub(crate) struct Tag {
 
 impl Settings {
     /// Reads a connector's tables, notes every problem in them, and answers none if there was one.
-    pub(crate) fn read(connector: &mut Table<'_>, tags: &mut [Table<'_>]) -> Option<Self> {
+    pub(crate) fn read(connector: &mut Table<'_>, tags: &mut [Table<'_>], data_dir: &Path) -> Option<Self> {
         let name = connector.required::<String>("name");
         let device = connector.required::<DeviceId>("device");
         let url = url(connector);
         let security = security(connector, url.as_ref());
         let identity = identity(connector);
-        let pki = pki(connector, name.as_deref().unwrap_or_default());
+        let pki = pki(connector, name.as_deref().unwrap_or_default(), data_dir);
         let publishing_interval = interval(connector, "publishing_interval", PUBLISHING_INTERVAL);
         let sampling = connector.optional("sampling");
         let queue_size = connector.or("queue_size", QUEUE_SIZE);
@@ -246,9 +246,9 @@ fn files(connector: &mut Table<'_>, first: &'static str, second: &'static str) -
     pair(connector, (first, one), (second, two))
 }
 
-fn pki(connector: &mut Table<'_>, name: &str) -> Option<PkiSettings> {
-    let default_dir = connector.beside(Path::new("pki/opcua").join(path_segment(name)));
-    let dir = connector.path("pki_dir").unwrap_or(default_dir);
+fn pki(connector: &mut Table<'_>, name: &str, data_dir: &Path) -> Option<PkiSettings> {
+    // What is written belongs into the data folder: a service may not write beside its configuration.
+    let dir = connector.path("pki_dir").unwrap_or_else(|| data_dir.join("pki/opcua").join(path_segment(name)));
     let own = files(connector, "cert_file", "key_file");
     let default_uri = format!("urn:forebay:{}", path_segment(name));
     let application_uri = connector.or("application_uri", default_uri);

@@ -17,7 +17,7 @@ fn read_in(file: &str, connector: &str, tags: &str) -> Result<Settings, String> 
     let read = document.read(|root| {
         let mut table = root.tables("connector").remove(0);
         let mut tags = table.tables("tag");
-        let settings = Settings::read(&mut table, &mut tags);
+        let settings = Settings::read(&mut table, &mut tags, Path::new("data"));
         tags.into_iter().for_each(Table::finish);
         table.finish();
         settings
@@ -31,7 +31,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!((settings.policy, settings.mode), (SecurityPolicy::None, MessageSecurityMode::None));
     assert_eq!((settings.host(), settings.port()), ("127.0.0.1", 4841));
     assert_eq!((settings.publishing_interval, settings.queue_size), (PUBLISHING_INTERVAL, 100));
-    assert_eq!(settings.pki.dir, Path::new("pki/opcua/press"));
+    assert_eq!(settings.pki.dir, Path::new("data/pki/opcua/press"));
     assert_eq!(settings.pki.application_uri, "urn:forebay:press");
     assert_eq!(settings.pki.trust, Trust::Pinned);
     assert!(matches!(settings.identity, Identity::Anonymous));
@@ -57,10 +57,10 @@ fn everything_can_be_set() {
 }
 
 #[test]
-fn files_lie_beside_the_configuration() {
+fn named_files_lie_beside_the_configuration_and_what_is_written_in_the_data_folder() {
     let url = "url = \"opc.tcp://localhost\"";
     let pki = read_in("etc/f.toml", url, TAG).unwrap().pki;
-    assert_eq!(pki.dir, Path::new("etc/pki/opcua/press"));
+    assert_eq!(pki.dir, Path::new("data/pki/opcua/press"));
     let keys = "pki_dir = \"pki\"\ncert_file = \"c.der\"\nkey_file = \"/k.pem\"\nserver_cert_file = \"s.der\"\n\
                 user_cert_file = \"u.der\"\nuser_key_file = \"u.pem\"";
     let settings = read_in("etc/f.toml", &format!("{url}\n{keys}"), TAG).unwrap();

@@ -19,7 +19,7 @@ use ring::rand::SystemRandom;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Edge, EdgeStatus, Filter, GatewayError, Lanes, Rule, Run, Source};
+use crate::{Edge, EdgeStatus, Filter, Lanes, Rule, Run, Source};
 
 /// Counts up until stopped, one parcel after the receipt of the one before; then loses its link.
 struct Counter {
@@ -46,6 +46,7 @@ impl Connector for Counter {
 
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
         let Declared { rule, device, tag } = declared(self.device);
+        outlet.link(LinkChange { device: None, down: None }).await.ok();
         while !stop.is_cancelled() {
             let number = self.acknowledged.load(Ordering::SeqCst) + 1;
             let value = Some(Value::U64(number));
@@ -160,16 +161,26 @@ async fn what_was_acknowledged_is_in_the_spool_in_order_each_device_in_its_lane(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connector_that_cannot_go_on_stops_the_edge_and_is_named() {
+async fn a_connector_that_cannot_go_on_stops_alone_is_bad_by_name_and_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(&folder, 0).await;
     let (good, bad) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let sources = vec![source("good", &good, End::WhenStopped), source("bad", &bad, End::WithError)];
     let edge = Edge::new(run(1, &[&spool]), sources);
-    let ended = timeout(Duration::from_secs(20), edge.run(CancellationToken::new())).await.unwrap();
-    assert!(matches!(ended, Err(GatewayError::Connector { name, .. }) if name == "bad"));
-    let counted = read(&spool).await.iter().filter(|reading| reading.series.device.as_str() == "good").count() as u64;
-    assert!(counted > good.load(Ordering::SeqCst), "acknowledged, and the link's end");
+    let (status, stop) = (edge.status(), CancellationToken::new());
+    let running = tokio::spawn(edge.run(stop.clone()));
+    until(&status, 10).await;
+    stop.cancel();
+    timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+    let readings = read(&spool).await;
+    let of = readings.iter().filter(|reading| reading.series.device.as_str() == "bad");
+    let numbers: Vec<_> = of.clone().map(|reading| reading.value.clone()).take(6).collect();
+    let number = |number| Some(Value::U64(number));
+    assert_eq!(numbers, [number(1), number(2), number(3), None, number(4), number(5)]);
+    let lost = of.clone().find(|reading| reading.value.is_none()).unwrap();
+    let reason = lost.status.reason.clone().unwrap();
+    assert!(reason.contains("connector \"bad\": the certificate is gone"), "{reason}");
+    assert!(good.load(Ordering::SeqCst) >= 10, "the other goes on");
 }
 
 /// Fails in passing twice for each append, and cannot hold more than two readings.

@@ -45,6 +45,7 @@ impl ConnectorKind for SilentKind {
 fn context() -> Context {
     Context {
         gateway: GatewayId::new("g1").unwrap(),
+        data_dir: "data".into(),
         clock: Arc::new(|| Timestamp::from_nanos(0)),
         uniform: Arc::new(|| 0.5),
     }

@@ -56,10 +56,10 @@ fn a_realistic_file_gives_few_requests() {
     let plan: Vec<String> =
         settings.groups.iter().flat_map(|group| group.reads.iter().map(|read| line(group, read))).collect();
     let expected = [
-        "unit 3 every 1s: holding 5..=5 for 16 tags",
+        "unit 3 every 1s: holding 5 for 16 tags",
         "unit 3 every 1s: input 100..=123 for 12 tags",
         "unit 3 every 1s: coil 0..=64 for 2 tags",
-        "unit 3 every 1s: discrete 17..=17 for 1 tags",
+        "unit 3 every 1s: discrete 17 for 1 tags",
         "unit 3 every 60s: holding 800..=833 for 4 tags",
         "unit 3 every 3600s: holding 8..=15 for 1 tags",
         "unit 9 every 1s: input 0..=1 for 1 tags",
@@ -229,4 +229,48 @@ fn many_tags_and_devices_are_planned_at_once() {
     assert_eq!((settings.tags.len(), settings.units.len(), settings.groups.len()), (20_000, 200, 200));
     // A hundred values over 299 registers each: three requests.
     assert!(settings.groups.iter().all(|group| group.reads.len() == 3));
+}
+
+#[test]
+fn a_tag_without_an_order_has_that_of_its_connector() {
+    let order = |order: &str, keys: &str| {
+        let tag = format!("[[connector.tag]]\nname = \"t\"\naddress = 0\n{}", keys.replace("; ", "\n"));
+        let read = read(&format!("{HEAD}order = \"{order}\"\n{tag}"));
+        read.map(|settings| settings.tags[0].layout.order.clone()).map_err(|errors| errors.to_string())
+    };
+    let cases = [
+        ("CDAB", "u16", "AB"),
+        ("CDAB", "f32", "CDAB"),
+        ("CDAB", "i64", "GHEFCDAB"),
+        ("CDAB", "string:4", "AB"),
+        ("BADC", "u16", "BA"),
+        ("BADC", "f64", "BADCFEHG"),
+        ("DCBA", "u64", "HGFEDCBA"),
+        ("DCBA", "string:4", "BA"),
+        ("BA", "u32", "BADC"),
+        ("GHEFCDAB", "u32", "CDAB"),
+        ("EFABGHCD", "u64", "EFABGHCD"),
+    ];
+    for (connector, kind, expected) in cases {
+        let found = order(connector, &format!("register = \"holding\"; type = \"{kind}\"")).unwrap();
+        assert_eq!(found, Order::parse(expected, expected.len()).unwrap(), "{connector} {kind}");
+    }
+    let own = order("CDAB", "register = \"input\"; type = \"u32\"; order = \"ABCD\"").unwrap();
+    assert_eq!(own, Order::big_endian(4));
+    order("CDAB", "register = \"coil\"").unwrap();
+    let wrong = [
+        ("EFABGHCD", "f32", "the connector's order \"EFABGHCD\" says nothing of the 4 bytes of f32"),
+        ("EFABGHCD", "u16", "give this tag an order of its own"),
+        ("BACD", "u32", "\"BACD\" is no order of registers"),
+        ("ABCE", "u32", "\"ABCE\" must name each of the 4 bytes ABCD once"),
+        ("ABC", "u32", "2, 4 or 8 letters are expected, such as \"CDAB\""),
+    ];
+    for (connector, kind, part) in wrong {
+        let error = order(connector, &format!("register = \"holding\"; type = \"{kind}\"")).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+    let error = tag("register = \"holding\"; address = 0; type = \"u16\"; order = \"BACD\"").unwrap_err();
+    assert!(error.contains("must name each of the 2 bytes AB once"), "{error}");
+    let error = tag("register = \"holding\"; address = 0; type = \"u32\"; order = \"BACD\"").unwrap_err();
+    assert!(error.contains("\"BACD\" is no order of registers, whose two bytes stay together"), "{error}");
 }

@@ -1,15 +1,16 @@
-//! One poll of one group: all its reads, one delivery.
+//! One poll of one group: its reads that are due, one delivery.
 //!
-//! A read whose range is refused is halved at once and stays so, until the link is set up anew or `SPLIT_KEPT` has
-//! passed: the refusal may have been a passing one, and many small reads are dear.
+//! A read that is lost is asked once more; one that stays silent while its unit answers makes its own tags bad and keeps
+//! no other read from its turn. Silence is dear: a poll waits for few of them, and what it then left out goes first in the
+//! next one.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use forebay_connectors::Sample;
 use forebay_schemas::Status;
 use tokio::time::Instant;
 
-use super::{End, Poller, Trouble, links::bad};
+use super::{End, Poller, Trouble, links::bad, reads::Known};
 use crate::{
     client::Data,
     config::Tag,
@@ -18,42 +19,29 @@ use crate::{
     value::Decoded,
 };
 
-/// How long a split is kept.
-const SPLIT_KEPT: Duration = Duration::from_secs(600);
+/// Silences in a poll after which no further read is asked in it.
+const SILENCES_MAX: u32 = 3;
 
-/// The reads of a group: as planned, and as the device takes them.
-#[derive(Debug, Clone)]
-pub(super) struct Reads {
-    planned: Vec<Read>,
-    current: Vec<Read>,
-    split_at: Option<Instant>,
+/// A poll under way.
+#[derive(Debug)]
+struct Cycle {
+    /// To be asked yet.
+    queue: VecDeque<Known>,
+    /// Done with in this poll, one way or the other.
+    kept: Vec<Known>,
+    samples: Vec<Sample>,
+    silences: u32,
+    /// Whether any read was answered.
+    answered: bool,
 }
 
-impl Reads {
-    pub(super) fn new(planned: &[Read]) -> Self {
-        Self { planned: planned.to_vec(), current: planned.to_vec(), split_at: None }
-    }
-
-    /// Forgets all splits.
-    pub(super) fn restart(&mut self) {
-        if self.split_at.take().is_some() {
-            self.current.clone_from(&self.planned);
-        }
-    }
-
-    /// The reads of the next poll.
-    fn begin(&mut self, now: Instant) -> VecDeque<Read> {
-        if self.split_at.is_some_and(|at| now.duration_since(at) >= SPLIT_KEPT) {
-            self.restart();
-        }
-        self.current.iter().cloned().collect()
-    }
-
-    /// Remembers what the device takes.
-    fn split(&mut self, reads: Vec<Read>, now: Instant) {
-        self.current = reads;
-        self.split_at.get_or_insert(now);
-    }
+/// What came of a read.
+#[derive(Debug)]
+enum Reply {
+    Data(Data),
+    Refused(Exception),
+    /// Nothing, although the unit answers.
+    Nothing,
 }
 
 impl Poller<'_> {
@@ -66,62 +54,118 @@ impl Poller<'_> {
         if self.links.rests(unit, now) {
             return Ok(());
         }
-        let Some(queue) = self.reads.get_mut(place).map(|reads| reads.begin(now)) else { return Ok(()) };
-        let planned = queue.len();
-        let (mut samples, mut kept) = (Vec::new(), Vec::new());
-        let done = self.read_all(unit, queue, &mut samples, &mut kept).await;
-        if kept.len() > planned
-            && let Some(reads) = self.reads.get_mut(place)
-        {
-            tracing::info!(server = %settings.server, unit = %group.unit, reads = kept.len(), "reads were split");
-            reads.split(kept, now);
+        let Some((queue, resting)) = self.reads.get_mut(place).map(|reads| reads.begin(now)) else { return Ok(()) };
+        let samples = resting.iter().flat_map(|known| self.silent(unit, known)).collect();
+        let mut cycle = Cycle { queue, kept: resting, samples, silences: 0, answered: false };
+        if cycle.queue.is_empty() {
+            // Nothing is asked: the unit's end would pass unseen.
+            self.links.deliver(cycle.samples).await?;
+            return self.probe(unit).await;
         }
-        if done.is_ok() || !samples.is_empty() {
+        let done = self.read_all(unit, &mut cycle).await;
+        cycle.kept.extend(cycle.queue);
+        if let Some(reads) = self.reads.get_mut(place)
+            && reads.keep(cycle.kept, Instant::now()) > 0
+        {
+            tracing::info!(server = %settings.server, unit = %group.unit, "reads were split");
+        }
+        if done.is_ok() || cycle.answered {
             self.links.unit_answers(unit).await?;
         }
-        self.links.deliver(samples).await?;
+        self.links.deliver(cycle.samples).await?;
+        self.is_useful |= done.is_ok() && cycle.answered;
         match done {
             Ok(()) => Ok(()),
             Err(trouble) => self.blame(unit, trouble).await,
         }
     }
 
-    /// Reads until done or in trouble; `kept` is then the reads to go on with.
-    async fn read_all(
-        &mut self,
-        unit: usize,
-        mut queue: VecDeque<Read>,
-        samples: &mut Vec<Sample>,
-        kept: &mut Vec<Read>,
-    ) -> Result<(), Trouble> {
-        while let Some(read) = queue.pop_front() {
-            let asked = self.ask(unit, &read).await;
-            let trouble = match asked {
-                Ok(Ok(data)) => {
-                    samples.extend(each(&self.settings.tags, &read, |tag, point| decoded(tag, &read, point, &data)));
-                    None
+    /// Reads until done or in trouble; what is left in the queue was not asked.
+    async fn read_all(&mut self, unit: usize, cycle: &mut Cycle) -> Result<(), Trouble> {
+        let settings = self.settings;
+        while cycle.silences < SILENCES_MAX
+            && let Some(mut known) = cycle.queue.pop_front()
+        {
+            let reply = match self.read_one(unit, &known, cycle).await {
+                Ok(reply) => reply,
+                Err(trouble) => {
+                    cycle.kept.push(known);
+                    return Err(trouble);
                 }
-                Ok(Err(exception)) if exception.is_of_the_gateway() => Some(Trouble::Unit(exception.to_string())),
-                Ok(Err(exception)) => {
+            };
+            if matches!(reply, Reply::Nothing) {
+                known.fails(Instant::now());
+                let halves = if known.is_silent() { known.split() } else { None };
+                if let Some(halves) = halves {
+                    cycle.queue.extend(halves);
+                    continue;
+                }
+                if known.is_newly_silent() {
+                    let server = &settings.server;
+                    tracing::warn!(%server, read = %known.read, "unit answers but not this read, trying it now and then");
+                }
+                cycle.samples.extend(self.silent(unit, &known));
+                cycle.kept.push(known);
+                continue;
+            }
+            cycle.answered = true;
+            if known.answers() {
+                tracing::info!(server = %settings.server, read = %known.read, "silent read is answered again");
+            }
+            let read = &known.read;
+            match reply {
+                Reply::Data(data) => {
+                    cycle.samples.extend(each(&settings.tags, read, |tag, point| decoded(tag, read, point, &data)));
+                }
+                Reply::Refused(exception) => {
                     if exception.is_of_the_range()
-                        && let Some((before, behind)) = read.split()
+                        && let Some([before, behind]) = known.split()
                     {
-                        queue.push_front(behind);
-                        queue.push_front(before);
+                        cycle.queue.push_front(behind);
+                        cycle.queue.push_front(before);
                         continue;
                     }
-                    samples.extend(each(&self.settings.tags, &read, |tag, _| refused(tag, exception)));
-                    None
+                    cycle.samples.extend(each(&settings.tags, read, |tag, _| refused(tag, exception)));
                 }
-                Err(trouble) => Some(trouble),
-            };
-            kept.push(read);
-            if let Some(trouble) = trouble {
-                kept.extend(queue);
-                return Err(trouble);
+                Reply::Nothing => {}
             }
+            cycle.kept.push(known);
         }
         Ok(())
+    }
+
+    /// Asks once, or twice where the first reply is lost and the unit shows that it lives.
+    async fn read_one(&mut self, unit: usize, known: &Known, cycle: &mut Cycle) -> Result<Reply, Trouble> {
+        let attempts = if known.is_doubted() { 1 } else { 2 };
+        for attempt in 1..=attempts {
+            match self.ask(unit, &known.read).await {
+                Ok(Ok(data)) => return Ok(Reply::Data(data)),
+                Ok(Err(exception)) if exception.is_of_the_gateway() => {
+                    return Err(Trouble::Unit(exception.to_string()));
+                }
+                Ok(Err(exception)) => return Ok(Reply::Refused(exception)),
+                Err(Trouble::Silent(reason)) => {
+                    cycle.silences += 1;
+                    // Of a read in doubt no answer was expected, and the reads before it have shown life.
+                    if attempt == 1 && !(known.is_doubted() && cycle.answered) {
+                        self.sign_of_life(unit, Some(&known.read), reason).await?;
+                    }
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(Reply::Nothing)
+    }
+
+    /// A bad sample for each tag of a read that its unit does not answer.
+    fn silent(&self, unit: usize, known: &Known) -> Vec<Sample> {
+        let (read, timeout) = (&known.read, self.settings.timeout);
+        let unit = self.settings.units.get(unit).map_or_else(String::new, |unit| unit.id.to_string());
+        let mut reason = format!("no answer to {read} within {timeout:?}, although unit {unit} answers other reads");
+        if known.is_silent() {
+            reason += ": the device may not have it; it is tried again within 10 minutes";
+        }
+        each(&self.settings.tags, read, |_, _| Decoded::bad(reason.clone())).collect()
     }
 }
 
@@ -156,27 +200,4 @@ fn decoded(tag: &Tag, read: &Read, point: &Point, data: &Data) -> Decoded {
         Data::Bits(bits) => bits.get(from).map(|bit| Decoded::bit(*bit)),
     };
     found.unwrap_or_else(|| Decoded::bad("the reply does not reach to this tag"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Register;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_split_is_kept_for_a_while_or_until_the_link_is_new() {
-        let points = [0, 1, 2, 3].map(|first| Point { tag: usize::from(first), first, count: 1 });
-        let whole = Read::of(Register::Holding, points.to_vec());
-        let (before, behind) = whole.split().unwrap();
-        let halves = vec![before, behind];
-        let mut reads = Reads::new(std::slice::from_ref(&whole));
-        let start = Instant::now();
-        assert_eq!(reads.begin(start), std::slice::from_ref(&whole));
-        reads.split(halves.clone(), start);
-        assert_eq!(reads.begin(start + SPLIT_KEPT / 2), halves);
-        assert_eq!(reads.begin(start + SPLIT_KEPT), std::slice::from_ref(&whole));
-        reads.split(halves, start + SPLIT_KEPT);
-        reads.restart();
-        assert_eq!(reads.begin(start + SPLIT_KEPT), [whole]);
-    }
 }

@@ -1,166 +1,16 @@
 //! Servers that break the protocol. Register A of this server holds 7·A + 1, so that a value that reaches the wrong tag is
 //! seen; whatever the server does, no such value may arrive, the loss must be told of, and an honest server found again.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use forebay_connectors::{LinkChange, Parcel};
 use forebay_schemas::{Quality, Value};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-    time::{Instant, sleep},
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::{
+    harness::{PATIENCE, Rig, TOLD_WITHIN, head, tag},
+    server::{Asked, Deed, Server, honest_value},
 };
-
-use crate::harness::{PATIENCE, Rig, TOLD_WITHIN, head, tag};
-
-/// A read as it came.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    /// Number of the connection, from 0.
-    connection: usize,
-    transaction: u16,
-    unit: u8,
-    function: u8,
-    first: u16,
-    count: u16,
-}
-
-impl Asked {
-    fn parse(connection: usize, frame: [u8; 12]) -> Self {
-        let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
-        Self { connection, transaction: word(0), unit: frame[6], function: frame[7], first: word(8), count: word(10) }
-    }
-
-    /// A frame with this body behind the header.
-    fn frame(&self, body: &[u8]) -> Vec<u8> {
-        let len = u16::try_from(body.len() + 1).unwrap();
-        let mut frame = Vec::new();
-        frame.extend(self.transaction.to_be_bytes());
-        frame.extend([0, 0]);
-        frame.extend(len.to_be_bytes());
-        frame.push(self.unit);
-        frame.extend(body);
-        frame
-    }
-
-    fn words(&self, count: u16) -> Vec<u8> {
-        (0..count).flat_map(|offset| honest_value(self.first + offset).to_be_bytes()).collect()
-    }
-
-    fn honest(&self) -> Vec<u8> {
-        self.reply_of(self.count)
-    }
-
-    fn reply_of(&self, count: u16) -> Vec<u8> {
-        let words = self.words(count);
-        let mut body = vec![self.function, u8::try_from(words.len()).unwrap()];
-        body.extend(words);
-        self.frame(&body)
-    }
-
-    fn exception(&self, code: u8) -> Vec<u8> {
-        self.frame(&[self.function | 0x80, code])
-    }
-}
-
-fn honest_value(address: u16) -> u16 {
-    address.wrapping_mul(7).wrapping_add(1)
-}
-
-/// What a server does with a request.
-#[derive(Debug)]
-enum Deed {
-    Send(Vec<u8>),
-    /// A byte at a time.
-    Drip(Vec<u8>, Duration),
-    /// Late, on the same connection, whatever came meanwhile.
-    Later(Vec<u8>, Duration),
-    Nothing,
-    Close(Vec<u8>),
-    Reset,
-}
-
-type Conduct = Arc<dyn Fn(usize, Asked) -> Deed + Send + Sync>;
-
-/// Serves until dropped; requests are numbered from 0 over all connections.
-struct Server {
-    port: u16,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    _tasks: JoinSet<()>,
-}
-
-impl Server {
-    async fn start(conduct: impl Fn(usize, Asked) -> Deed + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (conduct, asked): (Conduct, _) = (Arc::new(conduct), Arc::new(Mutex::new(Vec::new())));
-        let log = asked.clone();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            let served = Arc::new(AtomicUsize::new(0));
-            let mut number = 0;
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(number, stream, conduct.clone(), served.clone(), log.clone()));
-                number += 1;
-            }
-        });
-        Self { port, asked, _tasks: tasks }
-    }
-
-    fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-/// Write errors are the client's right: it may have gone.
-async fn serve(
-    number: usize,
-    mut stream: TcpStream,
-    conduct: Conduct,
-    served: Arc<AtomicUsize>,
-    log: Arc<Mutex<Vec<Asked>>>,
-) {
-    let mut frame = [0; 12];
-    while stream.read_exact(&mut frame).await.is_ok() {
-        let asked = Asked::parse(number, frame);
-        log.lock().unwrap().push(asked);
-        let written = match conduct(served.fetch_add(1, Ordering::SeqCst), asked) {
-            Deed::Send(bytes) => stream.write_all(&bytes).await,
-            Deed::Drip(bytes, every) => {
-                let mut written = Ok(());
-                for byte in bytes {
-                    sleep(every).await;
-                    written = stream.write_all(&[byte]).await;
-                }
-                written
-            }
-            Deed::Later(bytes, after) => {
-                sleep(after).await;
-                stream.write_all(&bytes).await
-            }
-            Deed::Nothing => Ok(()),
-            Deed::Close(bytes) => {
-                let _gone = stream.write_all(&bytes).await;
-                return;
-            }
-            Deed::Reset => {
-                stream.set_zero_linger().unwrap();
-                return;
-            }
-        };
-        if written.is_err() {
-            return;
-        }
-    }
-}
 
 /// Two tags far apart, so that a poll takes two requests of the same form.
 fn two_tags(port: u16) -> String {
@@ -177,8 +27,17 @@ fn two_tags(port: u16) -> String {
 /// Runs against a server that is honest at first, then does a deed to three requests in a row, then is honest again.
 /// `reason` is part of what is told; none where the deed is healed without a word.
 async fn check(name: &'static str, reason: Option<&str>, deed: impl Fn(Asked) -> Deed + Send + Sync + 'static) {
+    check_times(3, name, reason, deed).await;
+}
+
+async fn check_times(
+    times: usize,
+    name: &'static str,
+    reason: Option<&str>,
+    deed: impl Fn(Asked) -> Deed + Send + Sync + 'static,
+) {
     let server = Server::start(move |number, asked| match number {
-        5..8 => deed(asked),
+        number if (5..5 + times).contains(&number) => deed(asked),
         _ => Deed::Send(asked.honest()),
     })
     .await;
@@ -254,11 +113,12 @@ async fn no_broken_reply_reaches_a_tag() {
     tasks.spawn(check("slow drip", noise, |asked| Deed::Drip(asked.honest(), Duration::from_millis(100))));
     tasks.spawn(check("late", silent, |asked| Deed::Later(asked.honest(), Duration::from_millis(700))));
     tasks.spawn(check("nothing", silent, |_| Deed::Nothing));
-    tasks.spawn(check("closed", Some("the server closed the connection"), |_| Deed::Close(Vec::new())));
-    tasks.spawn(check("closed midway", Some("the server closed the connection"), |asked| {
+    // The first of them is healed by a new connection.
+    tasks.spawn(check_times(4, "closed", Some("the server closed the connection"), |_| Deed::Close(Vec::new())));
+    tasks.spawn(check_times(4, "closed midway", Some("the server closed the connection"), |asked| {
         Deed::Close(asked.honest()[..10].to_vec())
     }));
-    tasks.spawn(check("reset", Some("the connection broke"), |_| Deed::Reset));
+    tasks.spawn(check_times(4, "reset", Some("the connection broke"), |_| Deed::Reset));
     tasks.spawn(check("closed after each reply", None, |asked| Deed::Close(asked.honest())));
     tasks.spawn(check("each reply twice", None, |asked| Deed::Send([asked.honest(), asked.honest()].concat())));
     while let Some(done) = tasks.join_next().await {

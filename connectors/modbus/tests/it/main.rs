@@ -6,4 +6,6 @@ mod faults;
 mod harness;
 mod hostile;
 mod links;
+mod server;
+mod silence;
 mod types;

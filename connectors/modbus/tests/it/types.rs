@@ -1,13 +1,13 @@
 //! Every type in several orders, encoded by Python's struct and served by pymodbus.
 
 use forebay_connectors::RuleId;
-use forebay_schemas::{Quality, Value};
+use forebay_schemas::{Quality, Status, Value};
 
 use crate::harness::{Peer, Rig, head, served, tag, unit};
 
 const TWO: &[&str] = &["AB", "BA"];
-const FOUR: &[&str] = &["ABCD", "CDAB", "BADC", "DCBA", "BCAD"];
-const EIGHT: &[&str] = &["ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA", "CAHBEDFG"];
+const FOUR: &[&str] = &["ABCD", "CDAB", "BADC", "DCBA"];
+const EIGHT: &[&str] = &["ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA", "EFABGHCD"];
 
 /// Type, orders, the value in JSON, and as it must arrive.
 fn cases() -> Vec<(&'static str, &'static [&'static str], &'static str, Value)> {
@@ -22,11 +22,8 @@ fn cases() -> Vec<(&'static str, &'static [&'static str], &'static str, Value)> 
         ("u64", EIGHT, "18446744073709551614", Value::U64(u64::MAX - 1)),
         ("f16", TWO, "-0.333251953125", Value::F64(-0.333_251_953_125)),
         ("f16", TWO, "6.103515625e-05", Value::F64(6.103_515_625e-5)),
-        ("f16", TWO, "\"-inf\"", Value::F64(f64::NEG_INFINITY)),
         ("f32", FOUR, "123.4", Value::F64(f64::from(123.4_f32))),
-        ("f32", FOUR, "\"nan\"", Value::F64(f64::NAN)),
         ("f64", EIGHT, "2.718281828459045", Value::F64(std::f64::consts::E)),
-        ("f64", EIGHT, "\"nan\"", Value::F64(f64::NAN)),
         ("bcd16", TWO, "1234", Value::U64(1234)),
         ("bcd32", FOUR, "87654321", Value::U64(87_654_321)),
         ("bit:0", TWO, "true", Value::Bool(true)),
@@ -35,10 +32,6 @@ fn cases() -> Vec<(&'static str, &'static [&'static str], &'static str, Value)> 
         ("string:5", TWO, "\"Pumpe\"", text("Pumpe")),
         ("string:10", TWO, "\"Öl 3 \"", text("Öl 3")),
     ]
-}
-
-fn is_same(left: &Value, right: &Value) -> bool {
-    matches!((left, right), (Value::F64(l), Value::F64(r)) if l.is_nan() && r.is_nan()) || left == right
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,8 +70,7 @@ async fn every_type_arrives_in_every_order_from_every_table() {
         for (place, (sample, expected)) in samples.iter().zip(&expected).enumerate() {
             assert_eq!((sample.rule, sample.status.quality), (RuleId(place), Quality::Good), "{sample:?}");
             assert_eq!((sample.device.as_str(), sample.event_time), ("plc", None));
-            let value = sample.value.as_ref().unwrap();
-            assert!(is_same(value, expected), "round {round}: {} is {value:?}, not {expected:?}", sample.tag);
+            assert_eq!(sample.value.as_ref(), Some(expected), "round {round}: {}", sample.tag);
         }
     }
     rig.end().await;
@@ -90,23 +82,29 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
         served("holding", 0, "hex", "", "\"12a4\""),
         served("holding", 1, "hex", "", "\"41ff4200\""),
         served("holding", 3, "u16", "", "5"),
+        served("holding", 10, "f32", "", "\"nan\""),
+        served("holding", 12, "f64", "", "\"-inf\""),
     ];
     let peer = Peer::start(0, &[unit(1, "", &values)]).await;
     let tags = [
         tag("digits", "register = \"holding\"; address = 0; type = \"bcd16\""),
         tag("label", "register = \"holding\"; address = 1; type = \"string:4\""),
         tag("level", "register = \"holding\"; address = 3; type = \"u16\""),
+        tag("flow", "register = \"holding\"; address = 10; type = \"f32\""),
+        tag("heat", "register = \"holding\"; address = 12; type = \"f64\""),
     ];
     let mut rig = Rig::start(&format!("{}{}", head(peer.port, "timeout = \"5s\""), tags.concat()));
     let samples = rig.samples().await;
-    let [digits, label, level] = samples.as_slice() else { panic!("{samples:?}") };
+    let [digits, label, level, flow, heat] = samples.as_slice() else { panic!("{samples:?}") };
     assert_eq!((digits.value.as_ref(), digits.status.quality), (None, Quality::Bad));
     assert_eq!(digits.status.reason.as_deref(), Some("0x12a4 is no bcd16: a is no decimal digit"));
     assert_eq!(
         (label.value.clone(), label.status.quality),
-        (Some(Value::Bytes(b"A\xffB\0".to_vec())), Quality::Uncertain)
+        (Some(Value::Bytes(b"A\xffB".to_vec())), Quality::Uncertain)
     );
     assert_eq!(level.value, Some(Value::U64(5)));
+    assert_eq!((flow.value.as_ref(), &flow.status), (None, &Status::bad(Some(0x7FC0_0000), "not a number")));
+    assert_eq!((heat.value.as_ref(), &heat.status), (None, &Status::bad(Some(0xFFF0 << 48), "infinite")));
     rig.end().await;
 }
 

@@ -15,6 +15,7 @@ fn read(connector: &str, tags: &str) -> Result<Settings, String> {
 fn configured(connector: &str, tags: &str) -> Result<Mqtt, String> {
     let context = Context {
         gateway: GatewayId::new("g1").unwrap(),
+        data_dir: "data".into(),
         clock: Arc::new(|| Timestamp::from_nanos(0)),
         uniform: Arc::new(|| 0.5),
     };

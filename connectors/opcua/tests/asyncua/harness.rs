@@ -107,6 +107,7 @@ pub(crate) fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_co
     }
     let context = Context {
         gateway: GatewayId::new("g1").unwrap(),
+        data_dir: "data".into(),
         clock: Arc::new(|| Timestamp::from_nanos(1_795_000_000_000_000_000)),
         uniform: Arc::new(|| 0.0),
     };
@@ -221,12 +222,6 @@ impl Rig {
         while timeout(PATIENCE, self.tasks.join_next()).await.expect("the outlet is not closed").is_some() {}
         let parcels = self.got.parcels.lock().unwrap();
         samples_of(&parcels)
-    }
-
-    /// Waits for the end of a connector that cannot go on.
-    pub(crate) async fn failure(mut self) -> String {
-        let ended = timeout(PATIENCE, self.running.join_next()).await.expect("the connector goes on");
-        ended.unwrap().unwrap().unwrap_err().to_string()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::harness::{PATIENCE, Peer, Rig};
 use forebay_connectors::{Sample, Told};
-use forebay_schemas::Value;
+use forebay_schemas::{Timestamp, Value};
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -30,13 +30,17 @@ fn write(name: &str, n: i64) -> Json {
     json!([name, "Int64", n, 0, BASE_US + n])
 }
 
-/// What was told anew.
+/// What was not told again.
 fn values(samples: &[Sample], tag: &str) -> Vec<Value> {
-    told(samples, tag, Told::Anew)
+    of(samples, tag, |told| told != Told::Again)
 }
 
-fn told(samples: &[Sample], tag: &str, told: Told) -> Vec<Value> {
-    let of = samples.iter().filter(|sample| sample.tag.as_str() == tag && sample.told == told);
+fn again(samples: &[Sample], tag: &str) -> Vec<Value> {
+    of(samples, tag, |told| told == Told::Again)
+}
+
+fn of(samples: &[Sample], tag: &str, told: impl Fn(Told) -> bool) -> Vec<Value> {
+    let of = samples.iter().filter(|sample| sample.tag.as_str() == tag && told(sample.told));
     of.map(|sample| sample.value.clone().unwrap()).collect()
 }
 
@@ -60,12 +64,26 @@ async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
     peer.again(json!([a, b])).await;
     rig.up(from).await;
     let back = rig.samples(2, from).await;
-    assert_eq!((told(&back, "a", Told::Again), values(&back, "b")), (vec![Value::I64(1)], vec![Value::I64(5)]));
+    assert_eq!((again(&back, "a"), values(&back, "b")), (vec![Value::I64(1)], vec![Value::I64(5)]));
     peer.tell(json!({"write": [write("A", 6)]})).await;
     rig.samples(3, from).await;
     let all = rig.stop().await;
     assert_eq!(values(&all, "a"), [Value::I64(0), Value::I64(1), Value::I64(6)]);
     assert_eq!(values(&all, "b"), [Value::I64(0), Value::I64(1), Value::I64(5)]);
+}
+
+#[tokio::test]
+async fn a_value_from_before_the_start_says_what_holds_once_the_server_can_be_reached() {
+    let mut peer = Peer::start(options()).await;
+    peer.kill().await;
+    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &TAGS[..1]);
+    rig.down(0).await;
+    let from = rig.count();
+    peer.again(json!([{"id": "A", "type": "Int64", "value": 7, "us": BASE_US}])).await;
+    rig.up(from).await;
+    let back = rig.samples(1, from).await;
+    assert_eq!((back[0].told, back[0].event_time), (Told::Current, Timestamp::from_micros(BASE_US)));
+    assert_eq!(rig.stop().await.len(), 1);
 }
 
 #[tokio::test]
@@ -88,7 +106,7 @@ async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
         // Whether the server still tells B's last value depends on whether it has the subscription before the write.
         rig.until("what A was, and what B has become", from, |parcels| {
             let samples = crate::harness::samples_of(parcels);
-            let is_told = told(&samples, "a", Told::Again) == [Value::I64(n)] && values(&samples, "a").is_empty();
+            let is_told = again(&samples, "a") == [Value::I64(n)] && values(&samples, "a").is_empty();
             (is_told && values(&samples, "b") == [Value::I64(n + 1)]).then_some(())
         })
         .await;

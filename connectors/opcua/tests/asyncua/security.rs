@@ -154,7 +154,7 @@ async fn what_a_server_does_not_offer_is_named_with_what_it_does() {
 }
 
 #[tokio::test]
-async fn unusable_files_of_our_own_stop_the_connector() {
+async fn unusable_files_of_our_own_are_a_lost_link_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let own = |cert: &str, key: &str, more: &str| {
         let (cert, key) = (folder.path().join(cert), folder.path().join(key));
@@ -164,11 +164,27 @@ async fn unusable_files_of_our_own_stop_the_connector() {
             folder.path().join("pki")
         )
     };
-    let why = Rig::start(&own("none.der", "none.pem", ""), FORCE).failure().await;
+    let why = refused(&own("none.der", "none.pem", "")).await;
     assert!(why.contains("none.pem"), "{why}");
     fs::write(folder.path().join("broken.pem"), "-----BEGIN PRIVATE KEY-----\nxx\n").unwrap();
-    let why = Rig::start(&own("none.der", "broken.pem", ""), FORCE).failure().await;
+    let why = refused(&own("none.der", "broken.pem", "")).await;
     assert!(why.contains("broken.pem") && why.contains("PKCS #8"), "{why}");
+}
+
+/// A folder that cannot be made, as a file stands in its place: the connector goes on trying, and starts when it is mended.
+#[tokio::test]
+async fn a_pki_folder_that_cannot_be_written_is_told_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::start(options(folder.path(), &POLICIES)).await;
+    fs::write(folder.path().join("pki"), "in the way").unwrap();
+    let more = format!("security = \"Basic256Sha256\"\nserver_cert_file = {:?}", folder.path().join("server_cert.der"));
+    let rig = Rig::start(&keys(&peer, folder.path(), &more), FORCE);
+    let (_, why) = rig.down(0).await;
+    assert!(why.contains(folder.path().join("pki").to_str().unwrap()), "{why}");
+    fs::remove_file(folder.path().join("pki")).unwrap();
+    rig.up(0).await;
+    assert_eq!(rig.samples(1, 0).await[0].value, Some(Value::F64(12.5)));
+    rig.stop().await;
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ pub(crate) struct Gateway {
 pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
     let context = Context {
         gateway: GatewayId::new("g1").unwrap(),
+        data_dir: "data".into(),
         clock: Arc::new(|| Timestamp::from_nanos(0)),
         uniform: Arc::new(|| 0.0),
     };

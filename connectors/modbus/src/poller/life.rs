@@ -1,0 +1,148 @@
+//! Who is to blame for silence?
+//!
+//! One lost reply is nobody's: the unit is asked for a sign of life over a fresh connection, by a read that does not share
+//! the registers of the one that was lost, where there is such a one. If it is silent too, another unit that was up is
+//! asked: if that one answers, the silent unit is down alone; if not, the whole link is. A server of a single unit is asked
+//! once more instead, as far as its end is still told in time.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{End, Poller, Trouble};
+use crate::{config::HEARTBEAT_DEFAULT, plan::Read};
+
+/// Silences after which a server that was just connected to is taken for dead.
+const PROBED_MAX: usize = 3;
+
+/// Within this time of its last answer a server's end is to be told, if it is asked often enough.
+const TOLD_WITHIN: Duration = Duration::from_millis(4500);
+
+/// The reads that may serve as a unit's sign of life: what answered last comes first, what was silent last comes last.
+#[derive(Debug, Clone)]
+pub(super) struct Signs(VecDeque<Read>);
+
+impl Signs {
+    pub(super) fn new(reads: &[Read]) -> Self {
+        Self(reads.iter().cloned().collect())
+    }
+
+    /// Takes out the best one that lies outside of a read, or else the best.
+    fn take(&mut self, outside: Option<&Read>) -> Option<Read> {
+        let is_outside = |sign: &Read| !outside.is_some_and(|read| read.overlaps(sign));
+        let place = self.0.iter().position(is_outside).unwrap_or(0);
+        self.0.remove(place)
+    }
+}
+
+impl Poller<'_> {
+    /// A connection over which a unit has answered; the unit, unless it was a gateway that answered for it.
+    pub(super) async fn establish(&mut self) -> Result<Option<usize>, End> {
+        self.links.trying()?;
+        let mut reason = String::new();
+        for _ in 0..PROBED_MAX {
+            let unit = self.probe_next % self.settings.units.len().max(1);
+            match self.ask_sign(unit, None).await {
+                Ok(()) => return Ok(Some(unit)),
+                Err(Trouble::Unit(_)) => return Ok(None),
+                Err(Trouble::End(end)) => return Err(end),
+                Err(Trouble::Silent(why)) => reason = why,
+            }
+            self.probe_next = unit + 1;
+        }
+        Err(End::Lost(reason))
+    }
+
+    /// Asks a unit that is not polled often enough to tell its end in time.
+    pub(super) async fn probe(&mut self, unit: usize) -> Result<(), End> {
+        if self.links.rests(unit, Instant::now()) {
+            return Ok(());
+        }
+        let trouble = match self.ask_sign(unit, None).await {
+            Ok(()) => return self.links.unit_answers(unit).await,
+            Err(Trouble::Silent(reason)) => match self.sign_of_life(unit, None, reason).await {
+                Ok(()) => return self.links.unit_answers(unit).await,
+                Err(trouble) => trouble,
+            },
+            Err(trouble) => trouble,
+        };
+        self.blame(unit, trouble).await
+    }
+
+    /// Tells who is down.
+    pub(super) async fn blame(&mut self, unit: usize, trouble: Trouble) -> Result<(), End> {
+        match trouble {
+            Trouble::End(end) => Err(end),
+            Trouble::Unit(reason) | Trouble::Silent(reason) => {
+                self.links.unit_fails(unit, &reason, (self.uniform)()).await
+            }
+        }
+    }
+
+    /// After a read was silent: whether its unit lives. Else who does not.
+    pub(super) async fn sign_of_life(
+        &mut self,
+        unit: usize,
+        lost: Option<&Read>,
+        reason: String,
+    ) -> Result<(), Trouble> {
+        let witness = self.links.another_up(unit);
+        if let Some(witness) = witness
+            && !self.has_time_for(2)
+        {
+            self.ask_witness(witness, &reason).await?;
+            return self.ask_sign(unit, lost).await.map_err(Trouble::of_the_unit);
+        }
+        match self.ask_sign(unit, lost).await {
+            Err(Trouble::Silent(_)) => {}
+            other => return other,
+        }
+        match witness {
+            Some(witness) => {
+                self.ask_witness(witness, &reason).await?;
+                Err(Trouble::Unit(reason))
+            }
+            None if self.has_time_for(1) => match self.ask_sign(unit, lost).await {
+                Err(Trouble::Silent(_)) => Err(Trouble::End(End::Lost(reason))),
+                other => other,
+            },
+            None => Err(Trouble::End(End::Lost(reason))),
+        }
+    }
+
+    /// Asks a unit that was up while another is silent; the link is lost where it is silent as well.
+    async fn ask_witness(&mut self, witness: usize, reason: &str) -> Result<(), Trouble> {
+        match self.ask_sign(witness, None).await {
+            Ok(()) => Ok(()),
+            Err(Trouble::Unit(why) | Trouble::Silent(why)) => Err(Trouble::End(End::Lost(format!("{reason}, {why}")))),
+            Err(end) => Err(end),
+        }
+    }
+
+    /// Asks a unit for anything: an exception is an answer too, unless a gateway gives it in the unit's place.
+    async fn ask_sign(&mut self, unit: usize, outside: Option<&Read>) -> Result<(), Trouble> {
+        let Some(sign) = self.signs.get_mut(unit).and_then(|signs| signs.take(outside)) else {
+            return Err(Trouble::Unit("nothing is read from this unit".into()));
+        };
+        let asked = self.ask(unit, &sign).await;
+        let answer = match asked {
+            Ok(Err(exception)) if exception.is_of_the_gateway() => Err(Trouble::Unit(exception.to_string())),
+            Ok(_) => Ok(()),
+            Err(trouble) => Err(trouble),
+        };
+        if let Some(Signs(reads)) = self.signs.get_mut(unit) {
+            match &answer {
+                Err(Trouble::Silent(_)) => reads.push_back(sign),
+                _ => reads.push_front(sign),
+            }
+        }
+        answer
+    }
+
+    /// Whether so many more time-outs leave time to tell of a lost link; always where the configuration asks so rarely that it
+    /// is told of later anyway.
+    fn has_time_for(&self, timeouts: u32) -> bool {
+        let spent = self.heard.map_or(Duration::ZERO, |heard| heard.elapsed());
+        self.settings.heartbeat > HEARTBEAT_DEFAULT || spent + self.settings.timeout * timeouts <= TOLD_WITHIN
+    }
+}
