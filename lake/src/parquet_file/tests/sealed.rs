@@ -144,7 +144,8 @@ async fn no_tampered_byte_changes_what_is_read() {
                 }
             }
         }
-        assert!(refused * 100 > places.len() * 94, "{refused} of {} refused", places.len());
+        // The framing is as long in a small file as in a large one.
+        assert!(refused + 150 > places.len(), "{refused} of {} refused", places.len());
     }
 }
 
