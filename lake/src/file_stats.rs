@@ -137,8 +137,16 @@ struct PublicStats {
     min_values: Option<PublicBound>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_values: Option<PublicBound>,
+    /// Without it Spark skips nothing by the bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    null_count: Option<PublicCount>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tight_bounds: Option<bool>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PublicCount {
+    event_time: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,8 +170,9 @@ impl FileStats {
         let last = self.last_event_time.and_then(|last| text((day_of(last) + 1) * MICROS_PER_DAY - 1));
         let bounds = first.zip(last);
         let tight_bounds = bounds.is_some().then_some(false);
+        let null_count = bounds.is_some().then_some(PublicCount { event_time: 0 });
         let (min_values, max_values) = bounds.unzip();
-        let stats = PublicStats { num_records: self.rows, min_values, max_values, tight_bounds };
+        let stats = PublicStats { num_records: self.rows, min_values, max_values, null_count, tight_bounds };
         serde_json::to_string(&stats).unwrap_or_default()
     }
 
@@ -315,7 +324,7 @@ mod tests {
         let text = stats.for_everyone();
         assert_eq!(
             text,
-            r#"{"numRecords":3,"minValues":{"event_time":"2024-05-01T00:00:00.000000Z"},"maxValues":{"event_time":"2024-05-02T23:59:59.999999Z"},"tightBounds":false}"#
+            r#"{"numRecords":3,"minValues":{"event_time":"2024-05-01T00:00:00.000000Z"},"maxValues":{"event_time":"2024-05-02T23:59:59.999999Z"},"nullCount":{"event_time":0},"tightBounds":false}"#
         );
         let add = Add { stats: Some(text), ..Add::default() };
         let midnight = noon - MICROS_PER_DAY / 2;
