@@ -150,7 +150,7 @@ async fn merge_all(lake: &LakeWriter) -> anyhow::Result<()> {
     let now = now()?;
     let hour_on = Timestamp::from_nanos(now.nanos() + 3_600_000_000_000);
     let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(hour_on) };
-    for spec in plan(&READINGS, &files, &policy) {
+    for spec in plan(lake, &READINGS, &files, &policy) {
         match merge(lake, &spec, now).await? {
             MergeOutcome::Merged { .. } => {}
             MergeOutcome::Abandoned { why } => bail!("a merge was given up: {why}"),

@@ -64,7 +64,7 @@ async fn merge_small_files(lake: &LakeWriter, settled: Duration, now: Timestamp)
     let policy = MergePolicy::settled_before(Timestamp::from_nanos(settled));
     for table in TABLES {
         let snapshot = lake.table(table)?.snapshot().await?;
-        for spec in plan(table, &snapshot.files(), &policy) {
+        for spec in plan(lake, table, &snapshot.files(), &policy) {
             let files = spec.files.len().cast_signed();
             let span = info_span!("merge", table = table.name, files, otel.status_description = Empty);
             match traced(span, merge(lake, &spec, now)).await {

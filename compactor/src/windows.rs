@@ -237,7 +237,7 @@ async fn close_site(
     let version = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?;
     let adds = version.files();
     let of_site = count::files_of(&adds, site);
-    let days = count::days(&of_site);
+    let days = count::days(lake, &of_site);
     let window = settings.window_micros();
     let over = settings.over(watermark);
     let files = touched::times(lake, &of_site, last.map(|look| &look.files));

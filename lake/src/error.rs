@@ -46,6 +46,17 @@ pub enum LakeError {
         /// As this release knows it.
         known: u32,
     },
+    /// Laid out in other folders than this release's: by site and date, as releases before it did.
+    #[error(
+        "table {table} has an old layout, partitioned by {found}, which this release does not open: set up a new lake and \
+         fill it by `forebay import` or by reading the stream from its start"
+    )]
+    OldLayout {
+        /// The table.
+        table: &'static str,
+        /// Its partition columns.
+        found: String,
+    },
     /// A Delta table, but not one of Forebay's, or one with other columns.
     #[error("table {table} is not Forebay's: {why}")]
     Foreign {
@@ -132,7 +143,7 @@ impl LakeError {
             Self::Unreachable { .. } | Self::Store(_) | Self::Delta { .. } | Self::Contended { .. } => ErrorKind::Retry,
             // Not the same attempt, but one that is planned anew.
             Self::Inactive { .. } | Self::Vacuumed { .. } => ErrorKind::Retry,
-            Self::Location { .. } | Self::Foreign { .. } | Self::Arrow(_) => ErrorKind::Reject,
+            Self::Location { .. } | Self::Foreign { .. } | Self::OldLayout { .. } | Self::Arrow(_) => ErrorKind::Reject,
             Self::NewerFormat { .. } | Self::Changed { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
             Self::State { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Key(error) => error.kind(),

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
-    file_stats::{FileStats, TagSeal, Tally, event_times},
+    file_stats::{FileStats, MICROS_PER_DAY, TagSeal, Tally, event_times, span, stats_of},
     keys::{
         FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name,
     },
@@ -141,26 +141,33 @@ impl LakeWriter {
         site: Option<&SiteId>,
         now: Timestamp,
     ) -> Result<Add, LakeError> {
-        let schema = rows.schema();
-        let file = self.encode(schema, site, std::iter::once(Ok::<_, LakeError>(rows))).await?;
+        // What holds more than a day has no company to wait for: it stays.
+        let layout = if span(&rows) > MICROS_PER_DAY { FileLayout::MEASURED } else { FileLayout::QUICK };
+        let (schema, sampled) = (rows.schema(), rows.clone());
+        let sample = move || Ok::<_, LakeError>(sampled);
+        let file = self.encode(schema, site, &layout, sample, std::iter::once(Ok(rows))).await?;
         self.put_encoded(table, file, partition, now).await
     }
 
-    /// Seals rows, a batch at a time, into the bytes of a file.
+    /// Seals rows, a batch at a time, into the bytes of a file; encodings are chosen by the sample.
     pub(crate) async fn encode<E>(
         &self,
         schema: SchemaRef,
         site: Option<&SiteId>,
+        layout: &FileLayout,
+        sample: impl FnOnce() -> Result<RecordBatch, E> + Send + 'static,
         batches: impl Iterator<Item = Result<RecordBatch, E>> + Send + 'static,
     ) -> Result<Encoded, E>
     where
         E: From<FileError> + From<LakeError> + Send + 'static,
     {
         let sealing = self.profile(site)?.seal(&self.encrypter).await.map_err(LakeError::from)?;
+        let layout = *layout;
         let encoding = spawn_blocking(move || {
+            let sample = sample()?;
             let mut tally = Tally::default();
             let counted = batches.inspect(|rows| rows.iter().for_each(|rows| tally.add(rows)));
-            let file = write_batches(&schema, counted, sealing, &FileLayout::default())?;
+            let file = write_batches(&schema, &sample, counted, sealing, &layout)?;
             Ok(Encoded { file, stats: tally.stats() })
         });
         // A panic while encoding is a broken invariant: it goes on in the caller's thread.
@@ -181,7 +188,7 @@ impl LakeWriter {
             (Sealed::Columns, Some(seal)) => Some(seal.seal(table.schema().name, &path, &stats, &self.random)?),
             (Sealed::Columns, None) => None,
         };
-        table.put_file(file, path, partition, stats_tag, now).await
+        table.put_file(file, path, partition, (&stats, stats_tag), now).await
     }
 
     /// Appends rows to a table without partitions, in one commit.
@@ -201,8 +208,13 @@ impl LakeWriter {
         table.commit(&Attempt { id: self.id()?, app_id, from_state, to_state, adds }).await
     }
 
-    /// First and last event time of a file's rows, µs since 1970 UTC, as its commit says; `None` where it says nothing that
-    /// counts.
+    /// What a file holds, as the sealed tag of its commit says; `None` where there is none that opens.
+    pub fn stats(&self, table: &Table, add: &Add) -> Option<FileStats> {
+        stats_of(table, add, self.tag_seal.as_ref())
+    }
+
+    /// First and last event time of a file's rows, µs since 1970 UTC, as its commit says; without a sealed tag that opens,
+    /// the bounds of their days. `None` where it says nothing.
     pub fn event_times(&self, table: &Table, add: &Add) -> Option<(i64, i64)> {
         event_times(table, add, self.tag_seal.as_ref())
     }

@@ -23,6 +23,7 @@ mod state;
 mod table;
 #[cfg(test)]
 mod testing;
+mod time_block;
 mod verify;
 mod writer;
 

@@ -31,6 +31,7 @@ use crate::{
 
 pub use encodings::DoubleEncoding;
 pub use profile::{Profile, Sealing, UniformKey};
+pub(crate) use read::open_part;
 pub use read::{check_keys, check_sealed, open_file, open_options, read_file};
 
 /// How a file is laid out; the defaults suit readings.
@@ -44,9 +45,17 @@ pub struct FileLayout {
     pub doubles: DoubleEncoding,
 }
 
+impl FileLayout {
+    /// For files that stay: encodings are worth measuring.
+    pub const MEASURED: Self = Self { doubles: DoubleEncoding::Measured, ..Self::QUICK };
+
+    /// For files that a merge will soon take in.
+    pub const QUICK: Self = Self { row_group_rows_max: 128 * 1024, zstd_level: 3, doubles: DoubleEncoding::Plain };
+}
+
 impl Default for FileLayout {
     fn default() -> Self {
-        Self { row_group_rows_max: 128 * 1024, zstd_level: 3, doubles: DoubleEncoding::Plain }
+        Self::QUICK
     }
 }
 
@@ -107,28 +116,24 @@ impl FileError {
 /// # Errors
 /// [`FileError::Key`], [`FileError::Write`], [`FileError::Unkeyed`]; nothing is given out then.
 pub fn write_file(rows: &RecordBatch, sealing: Sealing, layout: &FileLayout) -> Result<EncodedFile, FileError> {
-    write_batches(&rows.schema(), std::iter::once(Ok(rows.clone())), sealing, layout)
+    write_batches(&rows.schema(), rows, std::iter::once(Ok(rows.clone())), sealing, layout)
 }
 
-/// As [`write_file`], a batch at a time: no more is held than a row group's pages and the file that grows. The first batch
-/// is the sample by which encodings are chosen.
+/// As [`write_file`], a batch at a time: no more is held than a row group's pages and the file that grows. Encodings are
+/// chosen by the sample, which has the file's columns, or none: then they are not measured.
 ///
 /// # Errors
 /// As [`write_file`], and the first of the batches'.
 pub fn write_batches<E: From<FileError>>(
     schema: &SchemaRef,
+    sample: &RecordBatch,
     batches: impl Iterator<Item = Result<RecordBatch, E>>,
     sealing: Sealing,
     layout: &FileLayout,
 ) -> Result<EncodedFile, E> {
-    let mut batches = batches.peekable();
-    let sample = match batches.peek() {
-        Some(Ok(first)) => first.clone(),
-        _ => RecordBatch::new_empty(schema.clone()),
-    };
     let columns = ArrowSchemaConverter::new().convert(schema).map_err(FileError::Write)?;
     let mut properties = base_properties(layout)?.set_max_row_group_row_count(Some(layout.row_group_rows_max));
-    properties = encodings::choose(properties, &sample, layout)?;
+    properties = encodings::choose(properties, schema, sample, layout)?;
     let sealed = sealing.keys_for(&columns)?;
     let mut keks = Vec::new();
     let is_sealed = sealed.is_some();
@@ -164,7 +169,7 @@ fn base_properties(layout: &FileLayout) -> Result<parquet::file::properties::Wri
     Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(zstd))
         .set_bloom_filter_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::Page))
+        .set_statistics_enabled(EnabledStatistics::None))
 }
 
 /// What parquet says that it wrote: every chunk of every column under a key.

@@ -1,4 +1,8 @@
-//! Readings as rows of the `readings` table: a batch for each site and UTC day, sorted by device, tag, event time.
+//! Readings as rows of the `readings` table: a few batches for each site, each sorted by device, tag, event time.
+//!
+//! The readings of a site are cut by event time into the finest blocks of which they touch no more than [`FILES_MAX`], where
+//! these are days at most, or get many rows each: a commit of the present hour makes one file, one with late readings a few
+//! more, and an import of years one file or a few large ones.
 //!
 //! Readings are taken as they come and lie by series from then on. Within a series they come nearly sorted, so that their
 //! order costs next to nothing; and what readings share (names, unit, status, lane) is kept once and not for each.
@@ -8,7 +12,7 @@ mod tests;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::Hash,
     sync::Arc,
 };
@@ -22,15 +26,22 @@ use arrow::{
 };
 use forebay_schemas::{LaneId, Reading, Series, SiteId, Status, Timestamp, Value, table::READINGS, wire::ReadingBatch};
 
-use crate::schema::file_schema;
+use crate::{
+    schema::file_schema,
+    time_block::{ALL_TIME, DAYS, TimeBlock},
+};
 
-/// The rows of one partition of `readings`.
+/// Into how many files the readings of a site are cut at most.
+const FILES_MAX: usize = 4;
+
+/// Blocks longer than a day are worth a file of their own if each gets so many rows on the average.
+const LONG_BLOCK_ROWS_MIN: usize = 64 * 1024;
+
+/// The rows of one file of `readings`.
 #[derive(Debug, Clone)]
 pub struct PartitionRows {
     /// The site.
     pub site: SiteId,
-    /// UTC day of the event times, counted from 1970-01-01.
-    pub day: i32,
     /// The rows: the columns that stand in files.
     pub rows: RecordBatch,
 }
@@ -38,12 +49,12 @@ pub struct PartitionRows {
 /// Readings that are to become rows.
 #[derive(Debug, Default)]
 pub struct GatheredRows {
-    series: HashMap<Series, Vec<Day>>,
+    series: HashMap<Series, Vec<Row>>,
     lanes: Shared<LaneId>,
     kinds: Shared<Kind>,
 }
 
-/// Sorts readings into partitions and rows.
+/// Sorts readings into files and rows.
 ///
 /// # Errors
 /// As [`GatheredRows::finish`].
@@ -51,13 +62,6 @@ pub fn partition_rows(batches: &[ReadingBatch]) -> Result<Vec<PartitionRows>, Ar
     let mut gathered = GatheredRows::default();
     batches.iter().for_each(|batch| gathered.push(batch.clone()));
     gathered.finish()
-}
-
-/// A series' readings of one UTC day, in the order in which they came.
-#[derive(Debug)]
-struct Day {
-    day: i32,
-    rows: Vec<Row>,
 }
 
 /// A series and its rows.
@@ -95,33 +99,30 @@ impl GatheredRows {
         let lane = self.lanes.number(lane, None);
         for (seq, reading) in (first_seq.0..).zip(readings) {
             let Reading { series, event_time, observed_time, value, unit, status } = reading;
-            let days = match self.series.get_mut(&series) {
-                Some(days) => days,
+            let rows = match self.series.get_mut(&series) {
+                Some(rows) => rows,
                 None => self.series.entry(series).or_default(),
             };
-            let day = of_day(days, event_time.day());
-            let last = day.rows.last().map(|row| row.kind);
+            let last = rows.last().map(|row| row.kind);
             let kind = self.kinds.number(Kind { unit, status }, last);
             let (observed_micros, epoch) = (observed_time.micros(), epoch.0);
-            day.rows.push(Row { event_time, observed_micros, epoch, seq, value, lane, kind });
+            rows.push(Row { event_time, observed_micros, epoch, seq, value, lane, kind });
         }
     }
 
-    /// The rows, by partition.
+    /// The rows, by site and time.
     ///
     /// # Errors
-    /// Only when a column grows beyond what Arrow can address (2 GiB of text in one partition).
+    /// Only when a column grows beyond what Arrow can address (2 GiB of text in one file).
     pub fn finish(self) -> Result<Vec<PartitionRows>, ArrowError> {
         let Self { series, lanes, kinds } = self;
-        let mut partitions: BTreeMap<(SiteId, i32), Vec<Run>> = BTreeMap::new();
-        for (series, days) in series {
-            for Day { day, mut rows } in days {
-                let order = |row: &Row| (row.event_time, row.epoch, row.seq);
-                if !rows.is_sorted_by_key(order) {
-                    rows.sort_by_key(order);
-                }
-                partitions.entry((series.site.clone(), day)).or_default().push((series.clone(), rows));
+        let mut sites: BTreeMap<SiteId, Vec<Run>> = BTreeMap::new();
+        for (series, mut rows) in series {
+            let order = |row: &Row| (row.event_time, row.epoch, row.seq);
+            if !rows.is_sorted_by_key(order) {
+                rows.sort_by_key(order);
             }
+            sites.entry(series.site.clone()).or_default().push((series, rows));
         }
         let rows = |mut runs: Vec<Run>| {
             runs.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -131,19 +132,50 @@ impl GatheredRows {
             }
             RecordBatch::try_new(file_schema(&READINGS), columns.finish())
         };
-        let partitions = partitions.into_iter();
-        partitions.map(|((site, day), runs)| Ok(PartitionRows { site, day, rows: rows(runs)? })).collect()
+        let files =
+            sites.into_iter().flat_map(|(site, runs)| cut(runs).into_iter().map(move |runs| (site.clone(), runs)));
+        files.map(|(site, runs)| Ok(PartitionRows { site, rows: rows(runs)? })).collect()
     }
 }
 
-/// The rows of a day; most readings are of the latest one.
-fn of_day(days: &mut Vec<Day>, day: i32) -> &mut Day {
-    let found = days.iter().rposition(|of| of.day == day);
-    let place = found.unwrap_or_else(|| {
-        days.push(Day { day, rows: Vec::new() });
-        days.len() - 1
-    });
-    &mut days[place]
+/// The runs of a site, cut by time into those of each file.
+fn cut(runs: Vec<Run>) -> Vec<Vec<Run>> {
+    let total: usize = runs.iter().map(|(_, rows)| rows.len()).sum();
+    let is_fit = |level: &usize| {
+        let blocks = blocks_at(*level, &runs);
+        blocks <= FILES_MAX && (*level <= DAYS || total >= blocks * LONG_BLOCK_ROWS_MIN)
+    };
+    let level = (0..ALL_TIME).find(is_fit).unwrap_or(ALL_TIME);
+    let block = |row: &Row| TimeBlock::at(level, row.event_time.micros());
+    let mut files: BTreeMap<TimeBlock, Vec<Run>> = BTreeMap::new();
+    for (series, mut rows) in runs {
+        // From the end, so that a run which lies in one block, as most do, is moved and not copied.
+        while let Some(last) = rows.last().map(block) {
+            let of_last = match rows.partition_point(|row| block(row) < last) {
+                0 => std::mem::take(&mut rows),
+                before => rows.split_off(before),
+            };
+            files.entry(last).or_default().push((series.clone(), of_last));
+        }
+    }
+    files.into_values().collect()
+}
+
+/// How many blocks of a level sorted runs touch; one more than [`FILES_MAX`] where there are more.
+fn blocks_at(level: usize, runs: &[Run]) -> usize {
+    let mut blocks = BTreeSet::new();
+    for (_, rows) in runs {
+        let mut rest = rows.as_slice();
+        while let Some(first) = rest.first() {
+            let block = TimeBlock::at(level, first.event_time.micros());
+            blocks.insert(block);
+            if blocks.len() > FILES_MAX {
+                return blocks.len();
+            }
+            rest = &rest[rest.partition_point(|row| TimeBlock::at(level, row.event_time.micros()) <= block)..];
+        }
+    }
+    blocks.len()
 }
 
 impl<T: Eq + Hash> Shared<T> {

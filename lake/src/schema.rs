@@ -16,7 +16,6 @@ fn arrow_type(column_type: ColumnType) -> DataType {
         ColumnType::Double => DataType::Float64,
         ColumnType::Bool => DataType::Boolean,
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        ColumnType::Date => DataType::Date32,
     }
 }
 
@@ -30,7 +29,6 @@ fn delta_type(column_type: ColumnType) -> DeltaType {
         ColumnType::Double => DeltaType::DOUBLE,
         ColumnType::Bool => DeltaType::BOOLEAN,
         ColumnType::Timestamp => DeltaType::TIMESTAMP,
-        ColumnType::Date => DeltaType::DATE,
     }
 }
 

@@ -1,6 +1,8 @@
 //! One Delta table of the lake: created once, opened with its format checked, read as snapshots.
 
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::Path,

@@ -4,16 +4,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use chrono::{Datelike as _, NaiveDate};
 use deltalake_core::kernel::Add;
 use forebay_schemas::{Timestamp, table::Table};
 use object_store::{ObjectStoreExt as _, path::Path};
 
 use crate::{
     LakeError,
-    file_stats::STATS_TAG,
+    file_stats::{FileStats, STATS_TAG},
     keys::{KeyDecrypter, WrappedKek},
-    parquet_file::{EncodedFile, open_file, sha256_hex},
+    parquet_file::{EncodedFile, open_file, open_part, sha256_hex},
     rows::PartitionRows,
     table::LakeTable,
 };
@@ -29,16 +28,7 @@ const DATA_SUFFIX: &str = ".parquet";
 
 /// The partition of `readings` in which rows lie: folder names and values.
 pub fn readings_partition(rows: &PartitionRows) -> Vec<(&'static str, String)> {
-    vec![("site", rows.site.as_str().to_owned()), ("date", date_text(rows.day))]
-}
-
-/// `day` counts from 1970-01-01; as the Delta protocol writes a date.
-fn date_text(day: i32) -> String {
-    const DAYS_TO_1970: i32 = 719_163;
-    match NaiveDate::from_num_days_from_ce_opt(day.saturating_add(DAYS_TO_1970)) {
-        Some(date) => format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day()),
-        None => day.to_string(),
-    }
+    vec![("site", rows.site.as_str().to_owned())]
 }
 
 /// The path, in its table, of a new data file.
@@ -64,7 +54,7 @@ impl LakeTable {
         file: EncodedFile,
         path: String,
         partition: &[(&'static str, String)],
-        stats_tag: Option<String>,
+        (stats, stats_tag): (&FileStats, Option<String>),
         now: Timestamp,
     ) -> Result<Add, LakeError> {
         let location = Path::parse(&path).map_err(object_store::Error::from)?;
@@ -80,8 +70,7 @@ impl LakeTable {
             size: size as i64,
             modification_time: now.micros() / 1000,
             data_change: true,
-            // Row counts only: minima and maxima of encrypted columns would lie in the log in clear.
-            stats: Some(format!("{{\"numRecords\":{}}}", file.rows)),
+            stats: Some(stats.for_everyone()),
             tags: Some(tags),
             ..Default::default()
         })
@@ -129,6 +118,15 @@ pub(crate) struct StoredFile {
 }
 
 impl StoredFile {
+    /// Rows from the `place`th of so many parts of the file.
+    pub(crate) fn sample(&self, (place, places): (usize, usize), rows: usize) -> Result<Vec<RecordBatch>, LakeError> {
+        let total = usize::try_from(self.rows.unwrap_or_default()).unwrap_or_default();
+        let skip = total.saturating_sub(rows).saturating_mul(place) / places.max(1);
+        let batches =
+            open_part(self.bytes.clone(), self.decrypter.as_ref(), rows, Some(skip..skip.saturating_add(rows)))?;
+        Ok(batches.collect::<Result<_, _>>()?)
+    }
+
     /// Its rows, so many at a time; behind them an error, if there are not as many as were committed. CPU-bound: keep it off
     /// the reactor.
     pub(crate) fn open(
@@ -183,6 +181,6 @@ pub(crate) fn tag<'a>(add: &'a Add, name: &str) -> Option<&'a str> {
 }
 
 fn segment(value: &str) -> String {
-    // The same encoding as names have everywhere; a date holds nothing that it would change.
+    // The same encoding as names have everywhere.
     forebay_schemas::path_segment(value)
 }

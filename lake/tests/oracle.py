@@ -1,6 +1,6 @@
 """Reads a Forebay table without our code: the Delta log by itself, the files with PyArrow and the keyring.
 
-    python oracle.py TABLE KEYRING [--values COLUMN] [--s3-endpoint URL] [--s3-region REGION]
+    python oracle.py TABLE KEYRING [--values COLUMN] [--day DAY] [--s3-endpoint URL] [--s3-region REGION]
 
 TABLE is the table's folder, or s3://bucket/path with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 Prints one JSON object:
@@ -10,6 +10,8 @@ Prints one JSON object:
     count     how many rows
     distinct  how many different (gateway, lane, epoch, seq)
     epochs    for each [gateway, lane, epoch]: how many different seqs, the least and the greatest
+    opened    how many files were opened: with --day those whose statistics in the log may hold a time of that UTC day,
+              of whose rows only those of that day count
     values    with --values: each value of the column as text, and how often it is there
 
 A file that is missing, damaged or has another number of rows than its commit says ends it with exit code 1.
@@ -17,6 +19,7 @@ A file that is missing, damaged or has another number of rows than its commit sa
 
 import argparse
 import collections
+import datetime
 import io
 import json
 import os
@@ -24,6 +27,7 @@ import re
 import sys
 import urllib.parse
 
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
@@ -101,6 +105,22 @@ def rows_of(files, table, add, keyring, columns):
     return rows
 
 
+def may_hold(add, day):
+    """By Delta's own statistics, as Spark and others skip files."""
+    stats = json.loads(add["stats"])
+    # Spark skips by bounds only where it knows how many values are missing.
+    assert stats["tightBounds"] is False and stats["nullCount"] == {"event_time": 0}
+    bound = lambda name: datetime.date.fromisoformat(stats[name]["event_time"][:10])
+    return bound("minValues") <= day <= bound("maxValues")
+
+
+def of_day(rows, day):
+    start = datetime.datetime.combine(day, datetime.time(), datetime.timezone.utc)
+    time = rows["event_time"]
+    within = pc.and_(pc.greater_equal(time, start), pc.less(time, start + datetime.timedelta(days=1)))
+    return rows.filter(within)
+
+
 def add_place_options(parser):
     parser.add_argument("table")
     parser.add_argument("keyring")
@@ -112,15 +132,21 @@ def main():
     parser = argparse.ArgumentParser()
     add_place_options(parser)
     parser.add_argument("--values")
+    parser.add_argument("--day", type=datetime.date.fromisoformat)
     arguments = parser.parse_args()
 
     files, table = open_place(arguments)
     keyring = Keyring(arguments.keyring)
     version, active = active_files(files, table)
     columns = IDENTITY + [c for c in [arguments.values] if c and c not in IDENTITY]
+    if arguments.day:
+        columns.append("event_time")
+    opened = [add for add in active.values() if not arguments.day or may_hold(add, arguments.day)]
     count, seqs, values = 0, collections.defaultdict(set), collections.Counter()
-    for add in active.values():
+    for add in opened:
         rows = rows_of(files, table, add, keyring, columns)
+        if arguments.day:
+            rows = of_day(rows, arguments.day)
         count += rows.num_rows
         for gateway, lane, epoch, seq in zip(*(rows[name].to_pylist() for name in IDENTITY)):
             seqs[gateway, lane, epoch].add(seq)
@@ -129,6 +155,7 @@ def main():
     found = {
         "version": version,
         "files": len(active),
+        "opened": len(opened),
         "count": count,
         "distinct": sum(map(len, seqs.values())),
         "epochs": [[*key, len(of), min(of), max(of)] for key, of in sorted(seqs.items())],

@@ -24,8 +24,6 @@ pub enum ColumnType {
     Bool,
     /// µs since 1970 UTC.
     Timestamp,
-    /// Days since 1970-01-01.
-    Date,
 }
 
 /// One column.
@@ -70,15 +68,14 @@ const fn optional(name: &'static str, column_type: ColumnType) -> Column {
     Column { name, column_type, nullable: true }
 }
 
-use ColumnType::{Binary, Bool, Date, Double, Int, Long, Short, String, Timestamp};
+use ColumnType::{Binary, Bool, Double, Int, Long, Short, String, Timestamp};
 
 /// Every reading, exactly once. Files are sorted by device, tag, event_time.
 pub const READINGS: Table = Table {
     name: "readings",
-    partition_columns: 2,
+    partition_columns: 1,
     columns: &[
         required("site", String),
-        required("date", Date),
         required("device", String),
         required("tag", String),
         required("event_time", Timestamp),

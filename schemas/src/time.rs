@@ -33,7 +33,7 @@ impl Timestamp {
         self.0.div_euclid(NANOS_PER_MICRO)
     }
 
-    /// UTC day, counted from 1970-01-01: the tables' partition `date`.
+    /// UTC day, counted from 1970-01-01.
     pub fn day(self) -> i32 {
         // The years 1677 to 2262 are about ±107,000 days.
         self.micros().div_euclid(MICROS_PER_DAY) as i32

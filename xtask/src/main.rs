@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask check`, `test`, `bench` and `soak`.
+//! The project's chores: `cargo xtask check`, `test`, `bench`, `soak` and `spark`.
 //!
 //! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
@@ -9,6 +9,7 @@ mod command;
 mod direction;
 mod peers;
 mod soak;
+mod spark;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ enum Chore {
     },
     /// The binary at work against foreign peers, and whether what it holds stays the same.
     Soak(soak::Args),
+    /// `readings` of a data folder as Spark sees them: what it counts, and which files it skips.
+    Spark(spark::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -46,5 +49,6 @@ fn main() -> anyhow::Result<()> {
         Chore::Check => check::run(),
         Chore::Test { args } => test::run(&args),
         Chore::Soak(args) => soak::run(&args),
+        Chore::Spark(args) => spark::run(&args),
     }
 }

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::site::{files, text};
+use crate::site::{files, files_of_day, text};
 
 const CSV: &str = "\
 time,pump,temp \"C\",state
@@ -76,9 +76,8 @@ impl Site {
         (verified.status.code().unwrap(), out.lines().last().unwrap_or_default().to_owned())
     }
 
-    fn data_files(&self) -> Vec<PathBuf> {
-        let files = files(&self.data().join("lake/readings"));
-        files.into_iter().filter(|file| file.extension().is_some_and(|e| e == "parquet")).collect()
+    fn files_of_the_first_day(&self) -> Vec<PathBuf> {
+        files_of_day(&self.data().join("lake/readings"), "2024-05-01")
     }
 }
 
@@ -99,14 +98,12 @@ p-1,\"temp \"\"C\"\"\",3,12.833333333333334
     assert!(text(&again.stderr).contains("0 readings committed, 7 were there before"), "{}", text(&again.stderr));
     assert_eq!(site.query(counts), expected);
     assert_eq!(
-        site.query(
-            "select site, date, event_time, value_type, value_text, seq from readings where seq < 4 order by seq"
-        ),
+        site.query("select site, event_time, value_type, value_text, seq from readings where seq < 4 order by seq"),
         "\
-site,date,event_time,value_type,value_text,seq
-plant 1,2024-05-01,2024-05-01T23:59:59.500000Z,f64,,1
-plant 1,2024-05-01,2024-05-01T23:59:59.500000Z,text,canary-text,2
-plant 1,2024-05-02,2024-05-02T00:00:00.000000Z,f64,,3
+site,event_time,value_type,value_text,seq
+plant 1,2024-05-01T23:59:59.500000Z,f64,,1
+plant 1,2024-05-01T23:59:59.500000Z,text,canary-text,2
+plant 1,2024-05-02T00:00:00.000000Z,f64,,3
 "
     );
     assert_eq!(site.query("select \"offset\", count(*) as n from quarantine group by 1"), "offset,n\n3,1\n");
@@ -115,12 +112,11 @@ plant 1,2024-05-02,2024-05-02T00:00:00.000000Z,f64,,3
 #[test]
 fn a_query_leaves_other_days_unopened() {
     let site = Site::with_import();
-    for file in site.data_files() {
-        if file.to_str().unwrap().contains("2024-05-01") {
-            fs::write(file, "PAR1 this is not to be opened PAR1").unwrap();
-        }
+    for file in site.files_of_the_first_day() {
+        fs::write(file, "PAR1 this is not to be opened PAR1").unwrap();
     }
-    assert_eq!(site.query("select count(*) as n from readings where date = '2024-05-02'"), "n\n5\n");
+    let day = "event_time >= '2024-05-02' and event_time < '2024-05-03'";
+    assert_eq!(site.query(&format!("select count(*) as n from readings where {day}")), "n\n5\n");
     let hour = "event_time >= '2024-05-02T00:00:00Z' and event_time < '2024-05-02T01:00:00Z'";
     assert_eq!(site.query(&format!("select count(*) as n from readings where {hour}")), "n\n5\n");
     assert!(!site.forebay(&["query", "select count(value) from readings"]).status.success());
@@ -129,7 +125,7 @@ fn a_query_leaves_other_days_unopened() {
 #[test]
 fn verify_names_what_was_changed() {
     let site = Site::with_import();
-    let file = site.data_files().into_iter().find(|f| f.to_str().unwrap().contains("2024-05-01")).unwrap();
+    let file = site.files_of_the_first_day().remove(0);
     let whole = fs::read(&file).unwrap();
     let mut changed = whole.clone();
     let middle = changed.len() / 2;
@@ -177,12 +173,12 @@ fn a_clear_file_slipped_in_is_refused() {
                    quality, quality_code, quality_reason, gateway, lane, epoch, seq";
     let clear = site.forebay(&[
         "query",
-        &format!("select {columns} from readings where date = '2024-05-01'"),
+        &format!("select {columns} from readings where event_time < '2024-05-02'"),
         "--format",
         "parquet",
     ]);
     assert!(clear.status.success(), "{}", text(&clear.stderr));
-    let file = site.data_files().into_iter().find(|f| f.to_str().unwrap().contains("2024-05-01")).unwrap();
+    let file = site.files_of_the_first_day().remove(0);
     let size = fs::metadata(&file).unwrap().len() as usize;
     fs::write(&file, stretched(&clear.stdout, size)).unwrap();
     let asked = site.forebay(&["query", "select count(value) as n from readings", "--format", "csv"]);

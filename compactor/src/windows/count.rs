@@ -48,21 +48,26 @@ pub(super) fn day_start(day: i32) -> i64 {
     i64::from(day) * MICROS_PER_DAY
 }
 
-/// The files of `readings` that a site has, each with its day.
-pub(super) fn files_of<'a>(readings: &'a [Add], site: &str) -> Vec<(&'a Add, i32)> {
-    const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
+/// The files of `readings` that a site has.
+pub(super) fn files_of<'a>(readings: &'a [Add], site: &str) -> Vec<&'a Add> {
     let value = |add: &'a Add, column: &str| add.partition_values.get(column)?.as_deref();
-    let of_site = readings.iter().filter(|add| value(add, "site") == Some(site));
-    let day = |add: &'a Add| Some(value(add, "date")?.parse::<jiff::civil::Date>().ok()?.since(EPOCH).ok()?.get_days());
-    of_site.filter_map(|add| Some((add, day(add)?))).collect()
+    readings.iter().filter(|add| value(add, "site") == Some(site)).collect()
 }
 
-/// How many readings the files of each day hold: the log knows, no file is opened.
-pub(super) fn days(files: &[(&Add, i32)]) -> Days {
+/// How many readings of each day the files hold: their commits say it, no file is opened. All those of a file that does not
+/// say it count for one day: what matters is that the number changes when the file does.
+pub(super) fn days(lake: &LakeWriter, files: &[&Add]) -> Days {
     let mut days = Days::new();
-    for (add, day) in files {
-        let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
-        *days.entry(*day).or_default() += rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
+    for add in files {
+        match lake.stats(&READINGS, add) {
+            Some(stats) => stats.days().for_each(|(day, rows)| *days.entry(day).or_default() += rows.cast_signed()),
+            None => {
+                let first = lake.event_times(&READINGS, add).map_or(0, |(first, _)| first);
+                let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
+                *days.entry(day_of(first)).or_default() +=
+                    rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
+            }
+        }
     }
     days
 }

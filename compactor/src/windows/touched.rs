@@ -13,24 +13,31 @@ use super::count::{MICROS_PER_DAY, day_of, day_start};
 /// First and last event time of each file of a site, µs since 1970 UTC, by its path.
 pub(super) type Files = BTreeMap<String, (i64, i64)>;
 
-/// The times of a site's files; what is known of some is not read again. One that does not say which times it holds may hold
-/// its whole day.
-pub(super) fn times(lake: &LakeWriter, files: &[(&Add, i32)], known: Option<&Files>) -> Files {
-    let whole = |day: i32| (day_start(day), day_start(day) + MICROS_PER_DAY - 1);
-    let times = |add: &Add, day: i32| {
+/// A file that does not say which times it holds may hold any: µs since 1970 UTC, up to where a day has a number.
+const ANY_TIME: (i64, i64) = (0, i64::MAX / 1_000);
+
+/// The times of a site's files; what is known of some is not read again.
+pub(super) fn times(lake: &LakeWriter, files: &[&Add], known: Option<&Files>) -> Files {
+    let times = |add: &Add| {
         let known = known.and_then(|known| known.get(&add.path)).copied();
-        known.or_else(|| lake.event_times(&READINGS, add)).unwrap_or(whole(day))
+        known.or_else(|| lake.event_times(&READINGS, add)).unwrap_or(ANY_TIME)
     };
-    files.iter().map(|(add, day)| (add.path.clone(), times(add, *day))).collect()
+    files.iter().map(|add| (add.path.clone(), times(add))).collect()
 }
 
-/// From the first to the last event time before `over` of files that are new or gone and lie on one of the days.
+/// From the first to the last event time before `over` of files that are new or gone and hold times of one of the days; of
+/// each file only from the first to the last of these days.
 pub(super) fn touched(before: &Files, now: &Files, days: &BTreeSet<i32>, over: i64) -> Option<(i64, i64)> {
     let new = now.iter().filter(|(path, _)| !before.contains_key(*path));
     let gone = before.iter().filter(|(path, _)| !now.contains_key(*path));
     new.chain(gone)
-        .map(|(_, times)| *times)
-        .filter(|(first, _)| *first < over && days.contains(&day_of(*first)))
+        .filter(|(_, (first, _))| *first < over)
+        .filter_map(|(_, (first, last))| {
+            let mut of_file = days.range(day_of(*first)..=day_of((*last).max(*first)));
+            let begin = *of_file.next()?;
+            let end = of_file.next_back().map_or(begin, |day| *day);
+            Some(((*first).max(day_start(begin)), (*last).min(day_start(end) + MICROS_PER_DAY - 1)))
+        })
         .reduce(hull)
 }
 
@@ -60,5 +67,8 @@ mod tests {
         check(&[("ab", 10, 40), c], &[0, 1], 2 * day, Some((10, 40)));
         check(&[("ab", 10, 40), c], &[1], 2 * day, None);
         check(&[a, b], &[0, 1], 2 * day, Some((day, day + 5)));
+        // Of a file that holds many days, those that have changed.
+        check(&[a, b, c, ("long", 5, 9 * day)], &[2, 4], 9 * day, Some((2 * day, 5 * day - 1)));
+        check(&[a, b, c, ("long", 5, 9 * day)], &[10], 20 * day, None);
     }
 }

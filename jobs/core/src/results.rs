@@ -317,7 +317,7 @@ fn array(table: &Table, column: &Column, cells: &[Cell<'_>]) -> Result<ArrayRef,
             let micros = of!(TimestampMicrosecondArray, Cell::Time(at) => Some(at.micros()));
             Arc::new(micros.with_timezone("UTC"))
         }
-        ColumnType::Binary | ColumnType::Short | ColumnType::Date => return Err(unfit(&Cell::Unknown)),
+        ColumnType::Binary | ColumnType::Short => return Err(unfit(&Cell::Unknown)),
     })
 }
 

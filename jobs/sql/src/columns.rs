@@ -97,9 +97,7 @@ fn what(column: &Column) -> &'static str {
         ColumnType::Double => "a number",
         ColumnType::Bool => "true or false",
         ColumnType::Timestamp => "a timestamp",
-        ColumnType::Binary | ColumnType::Short | ColumnType::Int | ColumnType::Long | ColumnType::Date => {
-            "of another type"
-        }
+        ColumnType::Binary | ColumnType::Short | ColumnType::Int | ColumnType::Long => "of another type",
     }
 }
 

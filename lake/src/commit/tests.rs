@@ -9,9 +9,9 @@ use crate::{
 };
 
 fn attempt(stream: &str, from_state: Option<i64>, to_state: i64, number: u128) -> Attempt {
-    let partition = [("site", "plant"), ("date", "2024-05-01")];
+    let partition = [("site", "plant")];
     let add = Add {
-        path: format!("site=plant/date=2024-05-01/{stream}-{number}.parquet"),
+        path: format!("site=plant/{stream}-{number}.parquet"),
         partition_values: partition.map(|(c, v)| (c.to_owned(), Some(v.to_owned()))).into(),
         size: 1,
         data_change: true,

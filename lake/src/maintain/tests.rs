@@ -140,7 +140,12 @@ async fn a_vacuum_deletes_only_what_is_old_and_needless() {
     // Merged long ago, and merged just now.
     for merged_at in [timestamp(old), now] {
         let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(now) };
-        let spec = plan(bench.readings().schema(), &bench.readings().snapshot().await.unwrap().files(), &policy);
+        let spec = plan(
+            &bench.writer,
+            bench.readings().schema(),
+            &bench.readings().snapshot().await.unwrap().files(),
+            &policy,
+        );
         let outcome = merge(&bench.writer, &spec[0], merged_at).await.unwrap();
         assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{outcome:?}");
         for n in 3..5 {
@@ -273,7 +278,7 @@ async fn a_shorter_retention_is_kept_and_told_to_other_engines() {
         ingest(&bench, n, timestamp(old)).await;
     }
     let merging = MergePolicy { min_files: 2, ..MergePolicy::settled_before(now) };
-    let spec = plan(&READINGS, &bench.readings().snapshot().await.unwrap().files(), &merging);
+    let spec = plan(&bench.writer, &READINGS, &bench.readings().snapshot().await.unwrap().files(), &merging);
     let outcome = merge(&bench.writer, &spec[0], timestamp(old)).await.unwrap();
     assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{outcome:?}");
     for file in files(&bench) {

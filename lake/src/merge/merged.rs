@@ -12,10 +12,10 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray as _, RecordBatch, StringArray},
+    array::{AsArray as _, BooleanArray, RecordBatch, StringArray},
     buffer::ScalarBuffer,
-    compute::{concat_batches, interleave_record_batch, take_record_batch},
-    datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType, UInt32Type},
+    compute::{concat_batches, filter_record_batch, interleave_record_batch, take_record_batch},
+    datatypes::{Int64Type, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type},
     error::ArrowError,
 };
 
@@ -34,6 +34,11 @@ const ROWS_OPEN_MIN: usize = 1024;
 const ROWS_OPEN_MAX: usize = 8 * 1024;
 /// Shorter stretches than this, on the average, are cheaper to move row by row.
 const STRETCH_ROWS_MIN: usize = 16;
+
+/// The sample by which encodings are chosen: from so many files, in so many stretches altogether, of so many rows.
+const SAMPLE_FILES: usize = 8;
+const SAMPLE_SLICES: usize = 8;
+const SAMPLE_ROWS: usize = 1024;
 
 /// Why a merge does not go on.
 #[derive(Debug)]
@@ -304,6 +309,31 @@ impl Gathered {
             stretches.into_iter().flat_map(|(batch, rows)| rows.map(move |row| (batch, row))).collect();
         interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &order)
     }
+}
+
+/// The rows with event times of a range, µs since 1970 UTC.
+pub(super) fn within(rows: &RecordBatch, range: &Range<i64>) -> Result<RecordBatch, Stopped> {
+    let times =
+        rows.column_by_name("event_time").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+    let wrong = || ArrowError::SchemaError("a file that is to be cut has no event times".into());
+    let times = times.ok_or_else(wrong)?.values();
+    let marks: BooleanArray = times.iter().map(|time| Some(range.contains(time))).collect();
+    Ok(filter_record_batch(rows, &marks)?)
+}
+
+/// Some rows from all over what is to be merged: each file gives a few, from another place.
+pub(super) fn sample(files: &[StoredFile]) -> Result<RecordBatch, LakeError> {
+    let (step, mut batches) = (files.len().div_ceil(SAMPLE_FILES), Vec::new());
+    let sampled: Vec<&StoredFile> = files.iter().step_by(step.max(1)).collect();
+    let slices = SAMPLE_SLICES.div_ceil(sampled.len().max(1));
+    let places = slices * sampled.len();
+    for (number, file) in sampled.iter().enumerate() {
+        for slice in 0..slices {
+            batches.extend(file.sample((slice * sampled.len() + number, places), SAMPLE_ROWS)?);
+        }
+    }
+    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 /// The rows of a whole file, sorted.

@@ -1,6 +1,6 @@
 //! Opening what `write_file` made.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::{array::RecordBatch, error::ArrowError};
 use bytes::Bytes;
@@ -22,14 +22,14 @@ const SEALED: &[u8] = b"PARE";
 /// Rows of one batch of a file that is read whole.
 const BATCH_ROWS: usize = 32 * 1024;
 
-/// Options with which parquet opens our files: page index required, keys from the decrypter if the table is encrypted.
+/// Options with which parquet opens our files: page index where there is one, keys from the decrypter if the table is encrypted.
 ///
 /// They do not refuse a clear file, nor do they tell of a missing column key: see [`check_sealed`], [`check_keys`].
 ///
 /// # Errors
 /// None in practice.
 pub fn open_options(decrypter: Option<&Arc<KeyDecrypter>>) -> Result<ArrowReaderOptions, FileError> {
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     Ok(match decrypter {
         Some(decrypter) => options.with_file_decryption_properties(decrypter.properties().map_err(FileError::Read)?),
         None => options,
@@ -75,6 +75,19 @@ pub fn open_file(
     decrypter: Option<&Arc<KeyDecrypter>>,
     batch_rows: usize,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
+    open_part(bytes, decrypter, batch_rows, None)
+}
+
+/// As [`open_file`], only these rows of the file, or those of them that there are.
+///
+/// # Errors
+/// As [`open_file`].
+pub(crate) fn open_part(
+    bytes: Bytes,
+    decrypter: Option<&Arc<KeyDecrypter>>,
+    batch_rows: usize,
+    rows: Option<Range<usize>>,
+) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
     if let Some(decrypter) = decrypter {
         check_sealed(&bytes)?;
         // Without the page index, which cannot be read when a key is missing: the missing key is the better message.
@@ -83,7 +96,13 @@ pub fn open_file(
         check_keys(opened.metadata(), decrypter)?;
     }
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
-        .and_then(|builder| builder.with_batch_size(batch_rows).build())
+        .and_then(|builder| {
+            let builder = builder.with_batch_size(batch_rows);
+            match rows {
+                Some(rows) => builder.with_offset(rows.start).with_limit(rows.len()).build(),
+                None => builder.build(),
+            }
+        })
         .map_err(key_or_read)?;
     Ok(reader.map(|batch| batch.map_err(arrow_read)))
 }

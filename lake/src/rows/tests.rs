@@ -37,22 +37,22 @@ fn longs(rows: &RecordBatch, column: &str) -> Vec<Option<i64>> {
     rows[column].as_primitive::<Int64Type>().iter().collect()
 }
 
-/// Site, day, and for each row device, tag, seconds and seq.
+/// Site, number of the file, and for each row device, tag, seconds and seq.
 fn shown(partitions: &[PartitionRows]) -> Vec<String> {
     let mut lines = Vec::new();
-    for PartitionRows { site, day, rows } in partitions {
+    for (file, PartitionRows { site, rows }) in partitions.iter().enumerate() {
         let times = rows["event_time"].as_primitive::<TimestampMicrosecondType>();
         let (devices, tags, seqs) = (texts(rows, "device"), texts(rows, "tag"), longs(rows, "seq"));
         for row in 0..rows.num_rows() {
             let (device, tag) = (devices[row].as_deref().unwrap(), tags[row].as_deref().unwrap());
-            lines.push(format!("{site} {day} {device} {tag} {} {}", times.value(row) / 1_000_000, seqs[row].unwrap()));
+            lines.push(format!("{site} {file} {device} {tag} {} {}", times.value(row) / 1_000_000, seqs[row].unwrap()));
         }
     }
     lines
 }
 
 #[test]
-fn rows_lie_by_site_day_and_series_in_the_order_of_their_times() {
+fn rows_lie_by_site_block_and_series_in_the_order_of_their_times() {
     let later = batch("g", 1, 4, vec![reading("b", "d", "t", 2 * SECOND, None), reading("a", "e", "t", DAY, None)]);
     let first = vec![
         reading("a", "e", "t", 9 * SECOND, None),
@@ -68,11 +68,36 @@ fn rows_lie_by_site_day_and_series_in_the_order_of_their_times() {
             "a 0 d u 5 2",
             "a 0 e t 3 1",
             "a 0 e t 9 1",
-            "a 0 e t 86399 2",
-            "a 1 e t 86400 5",
-            "b 0 d t 2 4"
+            "a 1 e t 86399 2",
+            "a 2 e t 86400 5",
+            "b 3 d t 2 4"
         ]
     );
+}
+
+/// How many rows each file has of readings at these hours.
+#[track_caller]
+fn check_files(hours: impl IntoIterator<Item = i64>, expected: &[usize]) {
+    let readings = hours.into_iter().map(|hour| reading("a", "d", "t", hour * 3_600 * SECOND, None)).collect();
+    let files = partition_rows(&[batch("g", 1, 1, readings)]).unwrap();
+    assert_eq!(files.iter().map(|file| file.rows.num_rows()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_site_gets_few_files_of_the_finest_blocks_whatever_times_come() {
+    check_files([7, 7, 7], &[3]);
+    // A late reading of another day lies apart from those of the present hour.
+    check_files([7, 100, 100, 101], &[1, 2, 1]);
+    // A day is four times six hours, and four days are four; more of them are not cut for few rows.
+    check_files(0..24, &[6, 6, 6, 6]);
+    check_files(0..96, &[24, 24, 24, 24]);
+    check_files(0..240, &[240]);
+    // Two years by the half hour, and with eight readings an hour.
+    check_files((0..35_088).map(|n| n / 2), &[35_088]);
+    check_files((0..140_000).map(|n| n / 8), &[98_304, 41_696]);
+    // Two sites of one batch have nothing in common.
+    let far = [reading("a", "d", "t", 0, None), reading("b", "d", "t", 900 * DAY, None)];
+    assert_eq!(partition_rows(&[batch("g", 1, 1, far.into())]).unwrap().len(), 2);
 }
 
 #[test]

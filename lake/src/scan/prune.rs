@@ -1,5 +1,5 @@
-//! Which files a query can leave unopened: by site, by date and the event times that a date can hold, and then, of
-//! what is left, by the first and last event time that a file's sealed tag names.
+//! Which files a query can leave unopened: by site and the days of their event times, and then, of what is left, by the
+//! first and last event time that a file's sealed tag names.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -17,9 +17,7 @@ use deltalake_core::kernel::Add;
 use forebay_schemas::table::Table;
 
 use super::partition_values;
-use crate::file_stats::{TagSeal, event_times};
-
-const MICROS_PER_DAY: i64 = 86_400_000_000;
+use crate::file_stats::{TagSeal, day_bounds, event_times};
 
 /// The files that may hold a row which passes all filters.
 pub(super) fn files<'a>(
@@ -41,7 +39,7 @@ pub(super) fn files<'a>(
     let mut known = Known {
         names: table.partition_columns().iter().map(|c| c.name).collect(),
         values: files.iter().map(|add| partition_values(table.partition_columns(), add)).collect::<Result<_>>()?,
-        times: None,
+        times: files.iter().map(day_bounds).collect(),
     };
     let keep = predicate.prune(&known)?;
     let kept = keep_marked(all, &keep);
@@ -49,7 +47,7 @@ pub(super) fn files<'a>(
         return Ok(kept);
     }
     known.values = keep_marked(known.values, &keep);
-    known.times = Some(kept.iter().map(|add| event_times(table, add, seal)).collect());
+    known.times = kept.iter().map(|add| event_times(table, add, seal)).collect();
     Ok(keep_marked(kept, &predicate.prune(&known)?))
 }
 
@@ -63,8 +61,8 @@ fn keep_marked<T>(all: Vec<T>, marks: &[bool]) -> Vec<T> {
 struct Known {
     names: Vec<&'static str>,
     values: Vec<Vec<ScalarValue>>,
-    /// First and last event times, once the tags have been opened.
-    times: Option<Vec<Option<(i64, i64)>>>,
+    /// First and last event times: at first the bounds of their days, then those in the tags.
+    times: Vec<Option<(i64, i64)>>,
 }
 
 /// The two ends of a range.
@@ -76,44 +74,21 @@ enum End {
 
 impl Known {
     fn bound(&self, column: &Column, end: End) -> Option<ArrayRef> {
-        let of_column = |name: &str| self.names.iter().position(|n| *n == name);
-        if let Some(at) = of_column(&column.name) {
+        if let Some(at) = self.names.iter().position(|name| *name == column.name) {
             return ScalarValue::iter_to_array(self.values.iter().map(|v| v[at].clone())).ok();
         }
         if column.name != EVENT_TIME {
             return None;
         }
-        let date = of_column("date");
-        let bounds = self.values.iter().enumerate().map(|(i, values)| {
-            let times = self.times.as_ref().and_then(|times| times[i]);
-            match (times, date) {
-                (Some((first, last)), _) => event_time(Some(match end {
-                    End::Least => first,
-                    End::Greatest => last,
-                })),
-                (None, Some(date)) => day_bound(&values[date], end),
-                (None, None) => event_time(None),
-            }
+        let bounds = self.times.iter().map(|times| {
+            let bound = times.map(|(first, last)| match end {
+                End::Least => first,
+                End::Greatest => last,
+            });
+            ScalarValue::TimestampMicrosecond(bound, Some(Arc::from("UTC")))
         });
         ScalarValue::iter_to_array(bounds).ok()
     }
-}
-
-fn event_time(micros: Option<i64>) -> ScalarValue {
-    ScalarValue::TimestampMicrosecond(micros, Some(Arc::from("UTC")))
-}
-
-/// The first or last µs of a day.
-fn day_bound(date: &ScalarValue, end: End) -> ScalarValue {
-    let start = match date {
-        ScalarValue::Date32(Some(day)) => Some(i64::from(*day) * MICROS_PER_DAY),
-        _ => None,
-    };
-    let bound = start.map(|start| match end {
-        End::Least => start,
-        End::Greatest => start + MICROS_PER_DAY - 1,
-    });
-    event_time(bound)
 }
 
 impl PruningStatistics for Known {

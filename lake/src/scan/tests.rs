@@ -57,6 +57,9 @@ async fn the_log_of_a_sealed_table_names_no_event_time() {
     for entry in std::fs::read_dir(log).unwrap() {
         let text = String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()).into_owned();
         assert!(!text.contains("event_time\":1") && !text.contains(&DAY_START.to_string()), "{text}");
+        // The bounds of the day, which a partition by date would show too, and no hour of it.
+        let hours = (1..24).map(|hour| format!("2024-05-01T{hour:02}:0"));
+        assert!(hours.into_iter().all(|hour| !text.contains(&hour)), "{text}");
     }
 }
 

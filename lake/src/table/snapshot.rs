@@ -101,9 +101,18 @@ impl Snapshot {
             return Err(LakeError::Foreign { table, why: format!("it has no property {FORMAT_PROPERTY}") });
         };
         match found.parse::<u32>() {
-            Ok(version) if version <= TABLE_FORMAT_VERSION => Ok(()),
+            Ok(version) if version <= TABLE_FORMAT_VERSION => self.check_partitions(),
             _ => Err(LakeError::NewerFormat { table, found: found.clone(), known: TABLE_FORMAT_VERSION }),
         }
+    }
+
+    /// Refuses a table that is laid out in folders as this release does not lay it out.
+    fn check_partitions(&self) -> Result<(), LakeError> {
+        let found = self.state.metadata().partition_columns();
+        if found.iter().map(String::as_str).eq(self.table.partition_columns().iter().map(|column| column.name)) {
+            return Ok(());
+        }
+        Err(LakeError::OldLayout { table: self.table.name, found: found.join(", ") })
     }
 
     /// Refuses a table whose format or columns are not those that our files are written for (E6).

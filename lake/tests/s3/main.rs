@@ -164,7 +164,7 @@ async fn a_lake_lives_in_a_bucket() {
     // Merge, checkpoint and vacuum; then another program opens what is there.
     let table = lake.table(&READINGS).unwrap();
     let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(at(DAY_START + 1_000_000)) };
-    let spec = plan(&READINGS, &table.snapshot().await.unwrap().files(), &policy).remove(0);
+    let spec = plan(&lake, &READINGS, &table.snapshot().await.unwrap().files(), &policy).remove(0);
     let outcome = merge(&lake, &spec, at(DAY_START)).await.unwrap();
     assert!(matches!(outcome, MergeOutcome::Merged { rows: 60, .. }), "{outcome:?}");
     let policy = MaintainPolicy { checkpoint_every: 3, ..MaintainPolicy::default() };
@@ -308,7 +308,7 @@ async fn a_merge_over_a_bad_link_loses_and_doubles_nothing() {
                 ingest(&lake, &app_id, &batch(epoch, n * 5 + 1, 5)).await;
             }
             let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(at(DAY_START + 1_000_000)) };
-            let spec = plan(&READINGS, &table.snapshot().await.unwrap().files(), &policy).remove(0);
+            let spec = plan(&lake, &READINGS, &table.snapshot().await.unwrap().files(), &policy).remove(0);
             proxy.fail_put(nth, 1, fault);
             let outcome = merge(&lake, &spec, at(DAY_START)).await.unwrap();
             assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{fault:?} {nth}: {outcome:?}");

@@ -239,7 +239,7 @@ mod tests {
             "spool/0/00000001.log",
             "lake/readings/_delta_log/00000000000000000000.json",
             "lake/readings/_delta_log/00000000000000000100.checkpoint.parquet",
-            "lake/readings/site=a/date=2026-01-01/part-1.parquet",
+            "lake/readings/site=a/part-1.parquet",
             "lake/windows/part-1.parquet",
             "lake/windows/_forebay/state/a/00000000000000000001",
             "lake/windows/_forebay/clock",

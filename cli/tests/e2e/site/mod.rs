@@ -320,3 +320,29 @@ pub(crate) fn signal(name: &str, pid: u32) {
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// The files of a table that its log adds, each with the days of its first and last event time, as everyone can read them
+/// there. Those of a merge are among them, and those that it has replaced.
+pub(crate) fn days_of_files(table: &Path) -> Vec<(PathBuf, String, String)> {
+    let data = files(table);
+    let mut found = Vec::new();
+    for entry in data.iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
+        for line in fs::read_to_string(entry).unwrap().lines() {
+            let action: serde_json::Value = serde_json::from_str(line).unwrap();
+            let Some(path) = action["add"]["path"].as_str() else { continue };
+            let stats: serde_json::Value = serde_json::from_str(action["add"]["stats"].as_str().unwrap()).unwrap();
+            let day = |bound: &str| stats[bound]["event_time"].as_str().unwrap()[..10].to_owned();
+            let name = path.rsplit('/').next().unwrap();
+            let file = data.iter().find(|file| file.ends_with(name)).unwrap_or_else(|| panic!("{path} is missing"));
+            found.push((file.clone(), day("minValues"), day("maxValues")));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The files of a table that may hold event times of a day.
+pub(crate) fn files_of_day(table: &Path, day: &str) -> Vec<PathBuf> {
+    let holds = |(_, first, last): &(PathBuf, String, String)| (first.as_str()..=last.as_str()).contains(&day);
+    days_of_files(table).into_iter().filter(holds).map(|(file, ..)| file).collect()
+}

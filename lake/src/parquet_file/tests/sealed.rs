@@ -144,7 +144,8 @@ async fn no_tampered_byte_changes_what_is_read() {
                 }
             }
         }
-        assert!(refused * 100 > places.len() * 95, "{refused} of {} refused", places.len());
+        // The framing is as long in a small file as in a large one.
+        assert!(refused + 150 > places.len(), "{refused} of {} refused", places.len());
     }
 }
 
@@ -164,11 +165,11 @@ async fn the_sample_decides_how_doubles_are_encoded() {
     fn noisy(i: usize) -> f64 {
         20.0 + f64::from((i as u32).wrapping_mul(2_654_435_761) >> 8) / 1e7
     }
-    // Few distinct values without an order: PLAIN repeats eight bytes at once, split streams repeat none.
+    // Few distinct values without an order: a dictionary's numbers are shorter than what PLAIN repeats.
     fn few(i: usize) -> f64 {
         noisy((i as u32).wrapping_mul(2_246_822_519).rotate_left(13).wrapping_mul(3_266_489_917) as usize % 50).sqrt()
     }
-    for (values, expected) in [(noisy as fn(usize) -> f64, Encoding::BYTE_STREAM_SPLIT), (few, Encoding::PLAIN)] {
+    for (values, expected) in [(noisy as fn(usize) -> f64, Encoding::PLAIN), (few, Encoding::RLE_DICTIONARY)] {
         let array = arrow::array::Float64Array::from_iter_values((0..100_000).map(values));
         let rows =
             RecordBatch::try_from_iter([("value", std::sync::Arc::new(array) as arrow::array::ArrayRef)]).unwrap();
@@ -180,6 +181,8 @@ async fn the_sample_decides_how_doubles_are_encoded() {
             let encodings: Vec<_> = metadata.metadata().row_group(0).column(0).encodings().collect();
             let expected = if doubles == DoubleEncoding::Plain { Encoding::PLAIN } else { expected };
             assert!(encodings.contains(&expected), "{encodings:?}, not {expected}");
+            // Spark 4.1's vectorised reader refuses a file that has it.
+            assert!(!encodings.contains(&Encoding::BYTE_STREAM_SPLIT), "{encodings:?}");
         }
     }
 }
