@@ -155,11 +155,14 @@ fn alone(text: &str, tables: &[&str]) -> String {
     kept
 }
 
-/// The dotted name in a line that begins a table or one of an array of tables.
+/// The dotted name in a line that begins a table or one of an array of tables, also where it is only half typed.
 fn header(line: &str) -> Option<&str> {
     let inner = line.trim_start().strip_prefix('[')?;
     let inner = inner.strip_prefix('[').unwrap_or(inner);
-    let (path, rest) = inner.split_once(']')?;
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let Some((path, rest)) = inner.split_once(']') else {
+        return Some(inner.trim()).filter(|path| !path.is_empty() && path.chars().all(is_name));
+    };
     let rest = rest.strip_prefix(']').unwrap_or(rest).trim_start();
     (rest.is_empty() || rest.starts_with('#')).then_some(path)
 }
