@@ -34,14 +34,7 @@ impl Config {
     ///
     /// Every error in the file comes at once, as one [`forebay_config::ConfigErrors`].
     pub(crate) fn load(place: &Place) -> anyhow::Result<Self> {
-        let (file, text) = match &place.config {
-            Some(file) => {
-                let text =
-                    fs::read_to_string(file).map_err(|error| unusable(file, format!("cannot be read: {error}")))?;
-                (file.clone(), text)
-            }
-            None => (place.expected.clone(), String::new()),
-        };
+        let (file, text) = text_of(place)?;
         let environment = |name: &str| env::var(name).ok();
         Ok(Document::new(&file, &text, &environment).read(|root| Self::read(root, place))?)
     }
@@ -51,14 +44,7 @@ impl Config {
         let gateway = gateway(root, &place.root);
         let spool = spool(root);
         let stream = stream(root);
-        let lake = match root.table("lake") {
-            Some(mut table) => {
-                let settings = lake_settings(&mut table);
-                table.finish();
-                settings
-            }
-            None => Some(LakeSettings::default()),
-        };
+        let lake = lake(root);
         let keys = keys(root);
         let telemetry = telemetry(root);
         let id = gateway.as_ref().map_or_else(|| GatewayId::new("unknown").ok(), |gateway| Some(gateway.id.clone()))?;
@@ -100,6 +86,43 @@ impl Config {
     }
 }
 
+/// What it takes to read a lake: verbs that only read need no more of the file, so that they answer while it is edited.
+pub(crate) struct Reading {
+    /// Folder that everything is relative to.
+    pub(crate) data_dir: PathBuf,
+    pub(crate) lake: LakeSettings,
+    /// Folder of the keyring.
+    pub(crate) keys: PathBuf,
+}
+
+impl Reading {
+    /// Reads `[gateway]`, `[lake]` and `[keys]` of the place's configuration; whatever else is in it may be wrong.
+    pub(crate) fn load(place: &Place) -> anyhow::Result<Self> {
+        let (file, text) = text_of(place)?;
+        let environment = |name: &str| env::var(name).ok();
+        let read = |root: &mut Table<'_>| {
+            let gateway = gateway(root, &place.root);
+            let lake = lake(root);
+            let keys = keys(root);
+            let data_dir = gateway?.data_dir;
+            let keys = keys.unwrap_or_else(|| data_dir.join("keys"));
+            Some(Self { data_dir, lake: lake?, keys })
+        };
+        Ok(Document::new(&file, &text, &environment).read_only(&["gateway", "lake", "keys"], read)?)
+    }
+}
+
+/// The place's configuration file and its text; an empty one where there is none.
+fn text_of(place: &Place) -> Result<(PathBuf, String), ConfigErrors> {
+    match &place.config {
+        Some(file) => {
+            let text = fs::read_to_string(file).map_err(|error| unusable(file, format!("cannot be read: {error}")))?;
+            Ok((file.clone(), text))
+        }
+        None => Ok((place.expected.clone(), String::new())),
+    }
+}
+
 /// What is wrong with a file as a whole.
 pub(crate) fn unusable(file: &Path, message: impl Into<String>) -> ConfigErrors {
     let problem = Problem { line: 1, column: 1, message: message.into() };
@@ -113,6 +136,14 @@ fn of_another(gateway: &GatewaySettings, owner: &str) -> String {
         "the data folder {folder} belongs to gateway {owner:?}, while id is {id:?}: set id back, or give the other gateway a \
          data_dir of its own"
     )
+}
+
+/// `[lake]`; everything in it has a default.
+fn lake(root: &mut Table<'_>) -> Option<LakeSettings> {
+    let Some(mut table) = root.table("lake") else { return Some(LakeSettings::default()) };
+    let settings = lake_settings(&mut table);
+    table.finish();
+    settings
 }
 
 /// `[stream]`; none where it is absent, and where it is wrong, which is noted.

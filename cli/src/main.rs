@@ -65,7 +65,10 @@ enum Verb {
     /// Run what the configuration describes, until SIGINT or SIGTERM.
     Run(verbs::run::Args),
     /// Put a CSV file into the lake, each reading exactly once.
-    Import(verbs::import::Args),
+    Import(Box<verbs::import::Args>),
+    /// What was imported, and taking it back.
+    #[command(subcommand)]
+    Imports(verbs::imports::Verb),
     /// Answer SQL over the lake's tables.
     Query(verbs::query::Args),
     /// Prove that each reading is there once and each file is the one that was committed.
@@ -105,7 +108,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Init => verbs::init::run(&place, args.data_dir.as_deref()),
         Verb::Validate => verbs::validate::run(&place),
         Verb::Run(args) => verbs::run::run(&place, args).await,
-        Verb::Import(args) => verbs::import::run(&place, args).await,
+        Verb::Import(args) => verbs::import::run(&place, *args).await,
+        Verb::Imports(verb) => verbs::imports::run(&place, verb).await,
         Verb::Query(args) => verbs::query::run(&place, args).await,
         Verb::Verify => verbs::verify::run(&place).await,
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,

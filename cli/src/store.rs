@@ -14,7 +14,10 @@ use forebay_lake::{
 use forebay_schemas::table::{READINGS, TABLES};
 use url::Url;
 
-use crate::{clock::random, config::Config};
+use crate::{
+    clock::random,
+    config::{Config, Reading},
+};
 
 /// Where a lake and its keys lie.
 pub(crate) struct Store {
@@ -32,6 +35,11 @@ impl Store {
         };
         let location = location(&config.lake, &config.gateway.data_dir)?;
         Ok(Self { location, keys: config.keys.clone(), spools: config.spools_path(), sealed })
+    }
+
+    /// For verbs that only read.
+    pub(crate) fn for_reading(reading: &Reading) -> anyhow::Result<ReadingStore> {
+        Ok(ReadingStore { location: location(&reading.lake, &reading.data_dir)?, keys: reading.keys.clone() })
     }
 
     pub(crate) fn keys(&self) -> &Path {
@@ -53,7 +61,7 @@ impl Store {
     }
 
     fn open_keyring(&self) -> anyhow::Result<Arc<FileKeyring>> {
-        Ok(Arc::new(FileKeyring::open(&self.keys, random())?))
+        open_keyring(&self.keys)
     }
 
     /// The keyring, made where there is neither one nor anything that is sealed already. For a lake in a bucket it must be
@@ -86,19 +94,40 @@ impl Store {
 
     /// What it takes to read; the lake must be there.
     pub(crate) async fn reader(&self) -> anyhow::Result<Reader> {
-        if let Location::Folder(folder) = &self.location
-            && !folder.is_dir()
-        {
-            bail!("there is no lake at {}: `forebay import` makes one, --data-dir names another", folder.display());
-        }
-        let keyring = self.open_keyring().context("cannot read the lake without its keyring")?;
-        let lake = Lake::open(&self.location).await?;
-        let mut tables = Vec::new();
-        for table in TABLES {
-            tables.push(lake.table(table).await?);
-        }
-        Ok(Reader { tables, keeper: StateKeeper::of(&keyring)?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
+        reader(&self.location, &self.keys).await
     }
+}
+
+/// Where a lake and its keys lie, for who only reads.
+pub(crate) struct ReadingStore {
+    location: Location,
+    keys: PathBuf,
+}
+
+impl ReadingStore {
+    /// As [`Store::reader`].
+    pub(crate) async fn reader(&self) -> anyhow::Result<Reader> {
+        reader(&self.location, &self.keys).await
+    }
+}
+
+fn open_keyring(keys: &Path) -> anyhow::Result<Arc<FileKeyring>> {
+    Ok(Arc::new(FileKeyring::open(keys, random())?))
+}
+
+async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
+    if let Location::Folder(folder) = location
+        && !folder.is_dir()
+    {
+        bail!("there is no lake at {}: `forebay import` makes one, --data-dir names another", folder.display());
+    }
+    let keyring = open_keyring(keys).context("cannot read the lake without its keyring")?;
+    let lake = Lake::open(location).await?;
+    let mut tables = Vec::new();
+    for table in TABLES {
+        tables.push(lake.table(table).await?);
+    }
+    Ok(Reader { tables, keeper: StateKeeper::of(&keyring)?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
 }
 
 /// Why no keyring is made beside what another one has sealed.

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod import;
+pub(crate) mod imports;
 pub(crate) mod init;
 pub(crate) mod jobs;
 pub(crate) mod keys;

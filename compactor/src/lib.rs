@@ -16,7 +16,10 @@ mod windows;
 pub use consume::{CompactorError, ConsumeSettings, Progress, SPOOL_GAP_WAIT, run};
 pub use event_time::MAX_SKEW;
 pub use housekeeping::{MergeSettings, run_housekeeping};
-pub use import::{DeviceSource, ImportError, ImportOutcome, ImportSpec, TimeFormat, import};
+pub use import::{
+    Decimal, DeviceSource, ImportError, ImportOutcome, ImportSpec, OnExisting, TextNote, TimeFormat, UndoError, Undone,
+    import, undo_import,
+};
 pub use ingest::{Step, commit};
 pub use settings::{LakeSettings, ProfileChoice, S3Settings, lake_settings};
 pub use windows::{WindowProgress, WindowSettings, close_windows, run_windows};

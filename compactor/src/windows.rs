@@ -6,6 +6,7 @@
 //! is which files were counted.
 
 mod count;
+mod revise;
 mod table_rows;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,8 @@ use count::{Counts, Days, Known};
 use table_rows::WindowRow;
 use touched::{Files, hull, touched};
 use watermark::watermarks;
+
+pub(crate) use revise::revise;
 
 /// A device belongs to a site's completeness if it sent something within so many windows.
 const WINDOWS_SEEN: i64 = 24;

@@ -68,6 +68,20 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Reads some of the file's tables alone, for who needs no others: whatever else the file holds, even what is no TOML,
+    /// does not count.
+    ///
+    /// # Errors
+    /// As [`Document::read`], of these tables.
+    pub fn read_only<T>(
+        &self,
+        tables: &[&str],
+        settings: impl FnOnce(&mut Table<'_>) -> Option<T>,
+    ) -> Result<T, ConfigErrors> {
+        let alone = alone(self.text, tables);
+        Document::new(&self.file, &alone, self.environment).read(settings)
+    }
+
     /// The folder that relative paths in the file start from.
     pub(crate) fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
@@ -117,4 +131,38 @@ impl<'a> Document<'a> {
     fn syntax(&self, error: &Error) {
         self.problem(error.span().unwrap_or(0..0), error.message());
     }
+}
+
+/// A text in which all lines are blank but those of some tables: problems keep their places.
+fn alone(text: &str, tables: &[&str]) -> String {
+    let is_wanted = |path: &str| {
+        let first = path.split('.').next().unwrap_or_default();
+        tables.contains(&first.trim().trim_matches(['"', '\'']))
+    };
+    let mut table: Option<bool> = None;
+    let mut kept = String::with_capacity(text.len());
+    for line in text.lines() {
+        if let Some(path) = header(line) {
+            table = Some(is_wanted(path));
+        }
+        // In front of the first table stand keys of the root, such as lake.url.
+        let keep = table.unwrap_or_else(|| line.split_once('=').is_some_and(|(key, _)| is_wanted(key)));
+        if keep {
+            kept.push_str(line);
+        }
+        kept.push('\n');
+    }
+    kept
+}
+
+/// The dotted name in a line that begins a table or one of an array of tables, also where it is only half typed.
+fn header(line: &str) -> Option<&str> {
+    let inner = line.trim_start().strip_prefix('[')?;
+    let inner = inner.strip_prefix('[').unwrap_or(inner);
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let Some((path, rest)) = inner.split_once(']') else {
+        return Some(inner.trim()).filter(|path| !path.is_empty() && path.chars().all(is_name));
+    };
+    let rest = rest.strip_prefix(']').unwrap_or(rest).trim_start();
+    (rest.is_empty() || rest.starts_with('#')).then_some(path)
 }

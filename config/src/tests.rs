@@ -147,3 +147,33 @@ fn units_are_exact() {
         assert_eq!(units::size(text), bytes, "{text}");
     }
 }
+
+/// Who only reads the lake must get an answer while somebody edits a connector.
+#[test]
+fn some_tables_are_read_alone_whatever_else_is_wrong() {
+    let read = |text: &str| {
+        Document::new(Path::new("f.toml"), text, &|_: &str| None).read_only(&["lake", "keys"], |root| {
+            let mut lake = root.table("lake")?;
+            let url: Option<String> = lake.optional("url");
+            let region = lake.table("s3").and_then(|mut s3| s3.optional::<String>("region"));
+            lake.finish();
+            Some((url, region))
+        })
+    };
+    let of = |url: &str, region: Option<&str>| Ok((Some(url.to_owned()), region.map(str::to_owned)));
+    for (text, expected) in [
+        ("[lake]\nurl = \"a\"\n", of("a", None)),
+        ("[[connector]]\nname = \n[lake]\nurl = \"a\"\n", of("a", None)),
+        ("[gatway]\nid = 7\n[lake] # here\nurl = \"a\"\n[lake.s3]\nregion = \"r\"\n[job", of("a", Some("r"))),
+        ("lake.url = \"a\"\nnonsense\nother = 1\n[[connector]]\nx", of("a", None)),
+        ("[lake]\nurl = \"a\"\n[[job]]\nquery = '''\nselect [\n", of("a", None)),
+        ("[[job]]\ntopics = [\n  [\"lake\"],\n", Err(())),
+    ] {
+        assert_eq!(read(text).map_err(drop), expected, "{text}");
+    }
+    // What is wrong in these tables is told with its place in the whole file.
+    let said = read("[[connector]]\nname = \n\n[lake]\nurl = 7\n").unwrap_err().to_string();
+    assert!(said.contains("f.toml:5:7: lake.url"), "{said}");
+    let said = read("[[connector]]\n[lake]\nurl = \"a\"\nulr = 1\n").unwrap_err().to_string();
+    assert!(said.contains("f.toml:4:1: lake.ulr: unknown key"), "{said}");
+}

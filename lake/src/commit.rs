@@ -64,6 +64,8 @@ pub(crate) enum Purpose {
     Append,
     /// The same rows in other files.
     Rewrite,
+    /// Fewer rows, some of them in other files.
+    Erase,
     /// The announcement that files will be deleted.
     Vacuum { retention_ms: i64 },
 }
@@ -205,6 +207,7 @@ impl LakeTable {
                 predicate: None,
                 target_size: change.adds.iter().map(|add| add.size).max().unwrap_or_default(),
             },
+            Purpose::Erase => DeltaOperation::Delete { predicate: None },
             Purpose::Vacuum { retention_ms } => DeltaOperation::VacuumStart {
                 retention_check_enabled: true,
                 specified_retention_millis: Some(retention_ms),

@@ -5,9 +5,11 @@
 //! commit: that is the compactor's.
 
 mod commit;
+mod erase;
 mod error;
 mod file_stats;
 mod hex;
+mod imports;
 pub mod keys;
 mod lake_writer;
 mod local_store;
@@ -29,8 +31,10 @@ mod writer;
 
 pub use commit::Attempt;
 pub use deltalake_core::kernel::Add;
+pub use erase::{EraseSpec, Erased, erase};
 pub use error::LakeError;
 pub use file_stats::FileStats;
+pub use imports::{ImportInfo, Imported, import_info, imported_app_id, imports, note_import};
 pub use lake_writer::{LakeWriter, Sealed, Transaction};
 pub use local_store::SyncedLocalStore;
 pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};

@@ -148,7 +148,7 @@ async fn encode(
 }
 
 /// The transaction that all rewrites of a partition share (E8).
-fn rewrite_app_id(lake: &LakeWriter, spec: &MergeSpec) -> String {
+pub(crate) fn rewrite_app_id(lake: &LakeWriter, spec: &MergeSpec) -> String {
     let partition: Vec<String> = spec.partition.iter().map(|(column, value)| format!("{column}={value}")).collect();
     lake.keeper().app_id(&format!("rewrite\0{}\0{}", spec.table.name, partition.join("\0")), 0)
 }

@@ -101,11 +101,14 @@ pub const QUARANTINE: Table = Table {
     name: "quarantine",
     partition_columns: 0,
     columns: &[
+        // The kind of fault, the same words for all of a kind.
         required("why", String),
         required("source", String),
         required("offset", Long),
         required("raw", Binary),
         required("at", Timestamp),
+        // What is wrong with this one.
+        optional("detail", String),
     ],
 };
 

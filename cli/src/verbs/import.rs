@@ -3,20 +3,22 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
-use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, import};
+use clap::ValueEnum;
+use forebay_compactor::{Decimal, DeviceSource, ImportOutcome, ImportSpec, OnExisting, TimeFormat, import};
 use forebay_schemas::{DeviceId, SiteId};
 use jiff::tz::TimeZone;
 
 use crate::{clock::now, config::Config, place::Place, store::Store};
 
 /// How much is shown of a text value.
-const EXAMPLE_CHARS: usize = 40;
+const EXAMPLE_CHARS: usize = 60;
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("device_source").required(true))]
 pub(crate) struct Args {
-    /// CSV with a header, also compressed with gzip (.csv.gz). The same bytes again, with the same options, site and gateway,
-    /// add nothing; a file that has changed or grown is another one, and all of its rows come in.
+    /// CSV with a header, also compressed with gzip (.csv.gz). The same content again, compressed or not, with the same options
+    /// and site, adds nothing; a file that has changed or grown is another one, see --on-existing. Blanks around a cell do not
+    /// count, and a blank cell is no reading.
     file: PathBuf,
     /// The device of all rows.
     #[arg(long, value_name = "D", group = "device_source")]
@@ -30,7 +32,8 @@ pub(crate) struct Args {
     /// s, ms, us or ns for numbers since 1970 UTC, else strptime's letters; RFC 3339 unless given.
     #[arg(long, value_name = "F")]
     time_format: Option<String>,
-    /// The zone of times that name none, such as Europe/Amsterdam.
+    /// The zone of times that name none, such as Europe/Amsterdam. In the hour that clocks repeat, the order of rows tells which
+    /// pass is meant; a time in the hour that they skip is quarantined.
     #[arg(long, value_name = "Z", default_value = "UTC")]
     time_zone: String,
     /// Between fields.
@@ -42,6 +45,23 @@ pub(crate) struct Args {
     /// The site of all readings; the gateway's unless given.
     #[arg(long, value_name = "S")]
     site: Option<String>,
+    /// What parts a number's fraction: . or , (then a point or a blank parts thousands).
+    #[arg(long, value_name = "CHAR", default_value = ".")]
+    decimal: String,
+    /// Rows below the header that are no readings, such as one of units.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip_rows: u64,
+    /// What becomes of a reading whose series and time are there already from another import.
+    #[arg(long, value_enum, default_value_t = Existing::Keep)]
+    on_existing: Existing,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Existing {
+    /// Both are kept, and said.
+    Keep,
+    /// The one that is there is kept, this one is left out.
+    Skip,
 }
 
 impl Args {
@@ -54,6 +74,11 @@ impl Args {
             [byte] => *byte,
             _ if self.separator == "\\t" => b'\t',
             _ => bail!("--separator {:?}: one ASCII character is expected, or \\t", self.separator),
+        };
+        let decimal = match self.decimal.as_str() {
+            "." => Decimal::Point,
+            "," => Decimal::Comma,
+            other => bail!("--decimal {other:?}: \".\" or \",\" is expected"),
         };
         let device = match (self.device, self.device_column) {
             (Some(device), _) => DeviceSource::Fixed(DeviceId::new(&device).context("--device")?),
@@ -72,6 +97,12 @@ impl Args {
             time_zone,
             separator,
             tags: self.tags,
+            decimal,
+            skip_rows: self.skip_rows,
+            on_existing: match self.on_existing {
+                Existing::Keep => OnExisting::Keep,
+                Existing::Skip => OnExisting::Skip,
+            },
             file: self.file,
         })
     }
@@ -91,21 +122,58 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let spec = args.spec(&config.gateway.site)?;
     let lake = Store::of(&config)?.writer().await?;
     let outcome = import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?;
-    let earlier = outcome.readings - outcome.committed;
+    tell(&spec, &outcome);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was done, and whatever of it somebody should look at.
+fn tell(spec: &ImportSpec, outcome: &ImportOutcome) {
     eprintln!(
-        "{}: {} rows, {} readings committed, {earlier} were there before, {} rows quarantined",
+        "{}: {} rows, {} readings committed, {} were there before, {} rows quarantined",
         spec.file.display(),
         outcome.rows,
         outcome.committed,
+        outcome.readings - outcome.committed,
         outcome.quarantined
     );
-    for (tag, (count, example)) in &outcome.texts {
-        eprintln!("{tag}: {count} of its values are text, such as {:?}", shortened(example));
+    if outcome.existing > 0 {
+        let (existing, id) = (outcome.existing, outcome.id);
+        match spec.on_existing {
+            OnExisting::Keep => eprintln!(
+                "WARNING: {existing} of these readings have a series and time that are there already from another import: both \
+                 are kept and count twice; `forebay imports undo {id}` takes this import back, and --on-existing skip then \
+                 brings only what is new"
+            ),
+            OnExisting::Skip => eprintln!(
+                "{existing} readings were skipped: their series and time are there already from another import"
+            ),
+        }
     }
-    if let Some((row, why)) = outcome.first_bad {
+    if outcome.repeated_by_order + outcome.repeated_undecided > 0 {
+        eprintln!(
+            "{} rows lie in an hour that clocks repeat: the order of rows told which pass is meant; {} more are taken for the \
+             first pass, as their order does not tell",
+            outcome.repeated_by_order, outcome.repeated_undecided
+        );
+    }
+    if let Some((cells, line)) = outcome.broken_over {
+        eprintln!("{cells} quoted cells hold line breaks, the first begins on line {line}: is its quote meant?");
+    }
+    for (tag, note) in &outcome.texts {
+        eprintln!("{tag}: {} of its values are text, such as {:?}", note.count, shortened(&note.example));
+        if let Some(comma) = &note.comma {
+            eprintln!("{tag}: --decimal \",\" reads {:?} as a number", shortened(comma));
+        }
+    }
+    for (tag, (count, why)) in &outcome.no_numbers {
+        eprintln!("{tag}: {count} of its readings are bad, the first as {}", shortened(why));
+    }
+    for (reason, rows) in &outcome.bad {
+        eprintln!("{rows} rows quarantined: {reason}");
+    }
+    if let Some((row, why)) = &outcome.first_bad {
         eprintln!(
             "row {row} is the first in quarantine: {why}; `forebay query \"select * from quarantine\"` shows all"
         );
     }
-    Ok(ExitCode::SUCCESS)
 }

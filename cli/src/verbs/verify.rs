@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use crate::{config::Config, out, place::Place, store::Store};
+use crate::{config::Reading, out, place::Place, store::Store};
 
 /// What `verify` exits with when it found a fault.
 const FAULT: u8 = 3;
 
 pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let reader = Store::of(&Config::load(place)?)?.reader().await?;
+    let reader = Store::for_reading(&Reading::load(place)?)?.reader().await?;
     let report = forebay_lake::verify(reader.readings()?, &reader.keeper, &reader.decrypter).await?;
     for fault in &report.faults {
         eprintln!("forebay: {fault}");

@@ -178,3 +178,58 @@ fn an_answer_that_nobody_reads_or_takes_is_no_crash() {
         assert!(ended.status.code() == Some(1) && said.contains("No space left"), "{verb:?}: {said}");
     }
 }
+
+#[test]
+fn an_import_says_what_it_decided_and_can_be_taken_back_while_the_configuration_is_being_edited() {
+    const GATEWAY: &str = "[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"data\"\n";
+    let site = Site::new();
+    site.configure(GATEWAY);
+    let import = |name: &str, csv: &str, options: &[&str]| {
+        let file = site.path(name);
+        fs::write(&file, csv).unwrap();
+        let args = ["import", file.to_str().unwrap(), "--device", "meter", "--time", "time", "--separator", ";"];
+        let imported = site.forebay(&[&args, options].concat());
+        let said = text(&imported.stderr);
+        assert!(imported.status.success(), "{said}");
+        said
+    };
+    let zone = ["--time-zone", "Europe/Amsterdam", "--skip-rows", "1"];
+    let hour =
+        "time;load;\n;kW;\n2025-10-26 01:30;1;\n2025-10-26 02:00;987,5;\n2025-10-26 02:00;3;\n2025-03-30 02:30;4;\n";
+    let said = import("hour.csv", hour, &zone);
+    for part in [
+        "4 rows, 3 readings committed, 0 were there before, 1 rows quarantined",
+        "2 rows lie in an hour that clocks repeat: the order of rows told which pass is meant; 0 more",
+        "1 rows quarantined: the time does not exist: clocks were put forward",
+        "load: --decimal \",\" reads \"987,5\" as a number",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    let said = import("hour-again.csv", hour, &[&zone[..], &["--decimal", ","]].concat());
+    assert!(said.contains("WARNING: 3 of these readings have a series and time that are there already"), "{said}");
+    let said = import("skipped.csv", &hour.replace(";1;", ";7;"), &[&zone[..], &["--on-existing", "skip"]].concat());
+    assert!(said.contains("0 readings committed") && said.contains("3 readings were skipped"), "{said}");
+
+    // Somebody is half-way through a connector.
+    site.configure(&format!("{GATEWAY}[[connector]]\nname = \n"));
+    let listed = site.forebay(&["imports", "list"]);
+    assert!(listed.status.success(), "{}", text(&listed.stderr));
+    let listed = text(&listed.stdout);
+    let line = listed.lines().find(|line| line.ends_with("/hour.csv")).unwrap_or_else(|| panic!("{listed}"));
+    assert!(line.contains("  werk  3 readings  "), "{line}");
+    assert_eq!(site.rows("select count(*), count(value) from readings"), ["6,5"]);
+    assert_eq!(site.verify().0, 0);
+    let id = line.split("  ").next().unwrap();
+    let undo = ["imports", "undo", id];
+    assert_eq!(site.forebay(&undo).status.code(), Some(78), "who writes needs the whole configuration");
+
+    site.configure(GATEWAY);
+    let undone = site.forebay(&undo);
+    assert!(undone.status.success(), "{}", text(&undone.stderr));
+    assert!(text(&undone.stderr).contains("3 readings have left the lake"), "{}", text(&undone.stderr));
+    assert_eq!(site.rows("select count(*), count(value) from readings"), ["3,3"]);
+    assert_eq!(site.verify().0, 0);
+    let again = site.forebay(&undo);
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("was undone before"), "{}", text(&again.stderr));
+}

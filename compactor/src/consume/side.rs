@@ -134,6 +134,7 @@ fn quarantine_rows(rows: &[&Quarantined], source: &str, now: Timestamp) -> Resul
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.at.cast_signed()))),
         Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.raw))),
         times(rows.iter().map(|_| now.micros())),
+        Arc::new(StringArray::new_null(rows.len())),
     ];
     Ok(RecordBatch::try_new(file_schema(&QUARANTINE), columns)?)
 }

@@ -43,6 +43,26 @@ impl TimeFormat {
     }
 }
 
+/// What separates a number's whole part from its fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decimal {
+    /// `987.5`.
+    #[default]
+    Point,
+    /// `987,5`; a point or a blank then parts thousands: `1.234,5`.
+    Comma,
+}
+
+/// What becomes of a reading whose series and time are there already from another import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExisting {
+    /// Both are kept: an import leaves out nothing that it was given, unless told to.
+    #[default]
+    Keep,
+    /// The one that is there is kept, this one is left out.
+    Skip,
+}
+
 /// One import.
 #[derive(Debug, Clone)]
 pub struct ImportSpec {
@@ -62,12 +82,22 @@ pub struct ImportSpec {
     pub separator: u8,
     /// Only these columns become tags; `None` for all but the time's and the device's.
     pub tags: Option<Vec<String>>,
+    /// How numbers are written.
+    pub decimal: Decimal,
+    /// Rows below the header that are no readings, such as one of units.
+    pub skip_rows: u64,
+    /// What becomes of readings that are there already.
+    pub on_existing: OnExisting,
 }
 
 impl ImportSpec {
-    /// The arguments that decide which readings come of the bytes: with them, part of the import's identity.
+    /// The arguments that decide which readings come of the bytes: with them, part of the import's identity. What becomes of
+    /// readings that are there already is not: the same file adds nothing either way.
     pub(super) fn identity(&self) -> String {
-        let Self { file: _, site, device, time_column, time_format, time_zone, separator, tags } = self;
-        format!("{site:?}\0{device:?}\0{time_column:?}\0{time_format:?}\0{time_zone:?}\0{separator:?}\0{tags:?}")
+        let Self { file: _, on_existing: _, site, device, time_column, time_format, time_zone, .. } = self;
+        let Self { separator, tags, decimal, skip_rows, .. } = self;
+        format!(
+            "{site:?}\0{device:?}\0{time_column:?}\0{time_format:?}\0{time_zone:?}\0{separator:?}\0{tags:?}\0{decimal:?}\0{skip_rows}"
+        )
     }
 }

@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Version of the method; it stands in `model_version` with the season that was chosen.
-const METHOD: &str = "seasonal-naive/1";
+const METHOD: &str = "seasonal-naive/2";
 
 /// Most steps of history that a forecast may ask for: 34 days of minutes.
 const STEPS_MAX: i64 = 50_000;

@@ -3,7 +3,10 @@
 //! The season is chosen by its mean absolute error over the trailing residuals (Hyndman and Athanasopoulos, "Forecasting:
 //! Principles and Practice", 3rd ed., 5.2). The bounds are split-conformal: the ⌈(n+1)·level⌉-th smallest absolute
 //! residual (Lei et al., "Distribution-Free Predictive Inference for Regression", JASA 113, 2018), from residuals near
-//! the same time of the season, so that nights are not bounded by noons. Pure numbers, in steps of equal length, UTC.
+//! the same time of the season, so that nights are not bounded by noons. Outliers are holes (see `outliers`). Pure numbers, in
+//! steps of equal length, UTC.
+
+mod outliers;
 
 use thiserror::Error;
 
@@ -84,7 +87,8 @@ impl SeasonalNaive {
     /// # Errors
     /// [`TooLittle`] where no step can be forecast.
     pub fn forecast(&self, steps: &[Step], now: i64) -> Result<Vec<Forecast>, TooLittle> {
-        let known = Known(&steps[..steps.partition_point(|step| step.index < now)]);
+        let sound = outliers::without(&steps[..steps.partition_point(|step| step.index < now)]);
+        let known = Known(&sound);
         if known.0.is_empty() {
             return Err(TooLittle::Nothing);
         }
@@ -249,6 +253,23 @@ mod tests {
         assert!(forecasts.iter().all(|f| f.value == 49.0), "the last known season for every step");
         // Three seasons of growth lie between the furthest step and what it is taken from.
         assert!(forecasts.iter().all(|f| f.hi == 52.0), "{forecasts:?}");
+    }
+
+    #[test]
+    fn an_outlier_is_neither_forecast_nor_a_bound() {
+        let clean = steps(200, |index| (index % 28) as f64);
+        let method = method(&[4, 28], 8);
+        let expected = method.forecast(&clean, 200).unwrap();
+        for outlier in [1e300, -1e300, 1e6, f64::INFINITY, f64::NAN] {
+            for seasons_before in [1, 2, 3] {
+                let mut history = clean.clone();
+                history[200 - 28 * seasons_before].mean = outlier;
+                let forecasts = method.forecast(&history, 200).unwrap();
+                let values = |forecasts: &[Forecast]| forecasts.iter().map(|f| (f.index, f.value)).collect::<Vec<_>>();
+                assert_eq!(values(&forecasts), values(&expected), "{outlier} {seasons_before} seasons before");
+                assert!(forecasts.iter().all(|f| f.lo == f.value && f.hi == f.value), "{outlier}: {forecasts:?}");
+            }
+        }
     }
 
     #[test]

@@ -50,7 +50,24 @@ async fn a_day_ahead_is_forecast_from_what_came_before_the_cutoff() {
         assert_eq!((prediction.lo, prediction.hi, prediction.level), (Some(i as f64), Some(i as f64), Some(0.9)));
         assert_eq!((prediction.issued_at, prediction.data_cutoff, prediction.tag.as_str()), (due, due, "load"));
     }
-    assert_eq!(predictions[0].model_version, "seasonal-naive/1 season=86400s");
+    assert_eq!(predictions[0].model_version, "seasonal-naive/2 season=86400s");
+}
+
+/// One wrong reading among right ones, a season before the target, is not what tomorrow looks like.
+#[tokio::test]
+async fn an_outlier_a_season_before_the_target_is_not_forecast() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = TestLake::open(folder.path(), Arc::new(SystemRandom::new())).await;
+    let mut readings = load(6 * 96);
+    readings[2 * (5 * 96 + 40)].1 = 1e300;
+    lake.put_readings("feeder", "load", &readings).await;
+    let outcome = configured("tags = [\"load\"]").unwrap().run(&lake.context("ahead", at(6 * 96))).await.unwrap();
+    let predictions = &outcome.results.predictions;
+    assert_eq!(predictions.len(), 96, "{:?}", outcome.note);
+    for (i, prediction) in (0_i64..).zip(predictions) {
+        assert_eq!((prediction.target_time, prediction.value), (at(6 * 96 + i), i as f64));
+        assert_eq!((prediction.lo, prediction.hi), (Some(i as f64), Some(i as f64)), "nor does it widen the bounds");
+    }
 }
 
 #[tokio::test]

@@ -101,6 +101,26 @@ fn replay(name: &str, labels: &[(&str, &str)]) -> Measured {
     }
 }
 
+fn card() -> String {
+    let card = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/models/predictive-maintenance.md");
+    std::fs::read_to_string(card).unwrap()
+}
+
+/// The model card's row of a record.
+fn check_card(record: &str, measured: &Measured) {
+    let Measured { found, labelled, false_warnings, weeks } = measured;
+    let row = format!("| {record} | {weeks:.1} weeks | {found} of {labelled} | {false_warnings} |");
+    let card = card();
+    assert!(card.contains(&row), "the model card says something else than {row:?}");
+}
+
+#[test]
+fn the_model_card_is_filled_in() {
+    let card = card();
+    assert!(!card.contains("@@"), "a placeholder is left");
+    assert!(card.contains("Stuck values"), "what the score cannot see is said");
+}
+
 #[test]
 fn machine_temperature_four_of_four_failures_with_few_false_warnings() {
     let labels = [
@@ -111,6 +131,7 @@ fn machine_temperature_four_of_four_failures_with_few_false_warnings() {
     ];
     let measured = replay("machine_temperature_system_failure.csv.gz", &labels);
     println!("machine temperature: {measured:?}");
+    check_card("machine temperature (settings chosen on it)", &measured);
     assert_eq!((measured.found, measured.labelled), (4, 4), "{measured:?}");
     assert!(measured.false_warnings <= 5, "{measured:?}");
     assert!((11.0..11.5).contains(&measured.weeks), "{measured:?}");
@@ -121,6 +142,7 @@ fn ambient_temperature_one_of_two_failures_with_few_false_warnings() {
     let labels = [("2013-12-15T07:00", "2013-12-30T09:00"), ("2014-03-29T15:00", "2014-04-20T22:00")];
     let measured = replay("ambient_temperature_system_failure.csv.gz", &labels);
     println!("ambient temperature: {measured:?}");
+    check_card("ambient temperature (not looked at before)", &measured);
     assert_eq!((measured.found, measured.labelled), (1, 2), "{measured:?}");
     assert!(measured.false_warnings <= 4, "{measured:?}");
     assert!((46.0..48.0).contains(&measured.weeks), "{measured:?}");

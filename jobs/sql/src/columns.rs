@@ -106,11 +106,20 @@ struct Row<'a> {
     rows: &'a Rows,
     batch: &'a RecordBatch,
     at: usize,
+    /// Rows of the batches before.
+    rows_before: usize,
 }
 
 impl Rows {
     fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        self.batches.iter().flat_map(move |batch| (0..batch.num_rows()).map(move |at| Row { rows: self, batch, at }))
+        let starts = self.batches.iter().scan(0, |start, batch| {
+            let before = *start;
+            *start += batch.num_rows();
+            Some((before, batch))
+        });
+        starts.flat_map(move |(rows_before, batch)| {
+            (0..batch.num_rows()).map(move |at| Row { rows: self, batch, at, rows_before })
+        })
     }
 }
 
@@ -123,10 +132,14 @@ impl Row<'_> {
         self.batch.column(self.column(name)?).as_string_opt::<i32>().map(|values| values.value(self.at))
     }
 
-    fn number(&self, name: &str) -> Option<f64> {
+    fn double(&self, name: &str) -> Option<f64> {
         let values = self.batch.column(self.column(name)?).as_primitive_opt::<Float64Type>()?;
+        Some(values.value(self.at))
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
         // A result that is not a number is no result.
-        Some(values.value(self.at)).filter(|value| value.is_finite())
+        self.double(name).filter(|value| value.is_finite())
     }
 
     fn truth(&self, name: &str) -> Option<bool> {
@@ -140,14 +153,40 @@ impl Row<'_> {
 
     fn needed<T>(&self, name: &str, found: Option<T>) -> Result<T, JobError> {
         found.ok_or_else(|| {
-            let table = self.rows.table.name;
-            JobError::reject(format!("row {} of the query has no {name}, which {table} needs", self.at + 1))
+            let (table, row, of) = (self.rows.table.name, self.number_of_row(), self.of());
+            JobError::reject(match self.double(name) {
+                Some(value) => {
+                    format!("row {row} of the query{of} has {value} as {name}: {table} needs a finite number")
+                }
+                None => format!("row {row} of the query{of} has no {name}, which {table} needs"),
+            })
         })
+    }
+
+    /// Its number in the query, from 1.
+    fn number_of_row(&self) -> usize {
+        self.rows_before + self.at + 1
+    }
+
+    /// Which row it is, by the columns that tell rows of results apart: people know devices, not numbers of rows.
+    fn of(&self) -> String {
+        let texts =
+            ["site", "device", "tag"].into_iter().filter_map(|name| Some(format!("{name} {:?}", self.text(name)?)));
+        let times = ["event_time", "target_time"].into_iter().filter_map(|name| {
+            let micros = self.time(name)?.micros();
+            Some(format!("{name} {}", jiff::Timestamp::from_microsecond(micros).ok()?))
+        });
+        let keys: Vec<String> = texts.chain(times).collect();
+        match keys.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", keys.join(", ")),
+        }
     }
 
     fn name<T>(&self, column: &str, make: impl Fn(&str) -> Result<T, InvalidName>) -> Result<T, JobError> {
         let text = self.needed(column, self.text(column))?;
-        make(text).map_err(|error| JobError::reject(error.to_string()))
+        let (row, of) = (self.number_of_row(), self.of());
+        make(text).map_err(|error| JobError::reject(format!("row {row} of the query{of}: {error}")))
     }
 }
 

@@ -76,13 +76,37 @@ async fn what_does_not_fit_is_refused_and_named() {
         ("DROP TABLE readings".to_owned(), "does not fit the lake"),
         (
             format!("SELECT {columns}, CAST(NULL AS boolean) AS anomalous FROM readings"),
-            "row 1 of the query has no anomalous",
+            "has no anomalous, which scores needs",
         ),
         (SCORE.to_owned(), "asks for {window_end}"),
     ] {
         let error = job(&query, Into::Scores).run(&context).await.unwrap_err();
         assert!(error.to_string().contains(message) && error.kind() == ErrorKind::Reject, "{query}: {error}");
     }
+}
+
+/// A query that meets a number that is none fails: whoever has to find the device must be told which.
+#[tokio::test]
+async fn a_row_that_lacks_something_is_named_by_its_key_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    lake.put_readings("fan", "rpm", &[(at(60), f64::NAN)]).await;
+    let context = lake.window_context("wrong", at(2 * HOUR), Duration::from_secs(7200));
+    let scores = "SELECT site, device, event_time, value AS score, 1 AS limit, true AS anomalous FROM readings
+        ORDER BY device DESC, event_time";
+    let error = job(scores, Into::Scores).run(&context).await.unwrap_err().to_string();
+    let named =
+        "row 121 of the query (site \"plant\", device \"fan\", event_time 2023-11-14T22:01:00Z) has NaN as score";
+    assert!(error.contains(named), "{error}");
+    let predictions = "SELECT site, device, tag, event_time AS issued_at, event_time AS target_time, value,
+        CAST(NULL AS text) AS model_version, event_time AS data_cutoff FROM readings WHERE device = 'fan'";
+    let error = job(predictions, Into::Predictions).run(&context).await.unwrap_err().to_string();
+    for part in ["device \"fan\", tag \"rpm\", target_time 2023-11-14T22:01:00Z", "has NaN as value"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let unnamed = "SELECT site, '' AS device, event_time, 1 AS score, 1 AS limit, true AS anomalous FROM readings";
+    let error = job(unnamed, Into::Scores).run(&context).await.unwrap_err().to_string();
+    assert!(error.starts_with("row 1 of the query (site \"plant\", device \"\", "), "{error}");
 }
 
 #[test]

@@ -311,6 +311,7 @@ async fn a_table_without_partitions_is_merged_too() {
             Arc::new(Int64Array::from(vec![n])),
             Arc::new(BinaryArray::from(vec![b"raw".as_slice()])),
             Arc::new(TimestampMicrosecondArray::from(vec![DAY_START]).with_timezone("UTC")),
+            Arc::new(StringArray::from(vec!["detail"])),
         ];
         let rows = RecordBatch::try_new(crate::file_schema(&QUARANTINE), columns).unwrap();
         let from_state = (n > 0).then_some(n);

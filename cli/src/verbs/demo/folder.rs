@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use forebay_compactor::{DeviceSource, ImportSpec, TimeFormat, import};
+use forebay_compactor::{Decimal, DeviceSource, ImportSpec, OnExisting, TimeFormat, import};
 use forebay_schemas::DeviceId;
 use forebay_simulated::{FEEDER, LOAD, Plant, Scenario, configuration, demand_history};
 use jiff::tz::TimeZone;
@@ -94,6 +94,9 @@ impl Folder {
             time_zone: TimeZone::UTC,
             separator: b',',
             tags: None,
+            decimal: Decimal::default(),
+            skip_rows: 0,
+            on_existing: OnExisting::default(),
             file,
         };
         Ok(import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?.committed)
