@@ -59,10 +59,10 @@ pub struct LakeWriter {
 }
 
 impl LakeWriter {
-    /// Opens every table, creating those that are missing.
+    /// Opens every table, creating those that are missing, once the store has shown that it creates objects once (E7).
     ///
     /// # Errors
-    /// As [`Lake::table`]; when the keyring lacks its secrets, and [`KeyError::WrongKey`] when the lake is another's.
+    /// As [`Lake::table`]; [`LakeError::Unconditional`] for a store that does not; when the keyring lacks its secrets, and [`KeyError::WrongKey`] when the lake is another's.
     pub async fn open(
         lake: &Lake,
         keyring: Arc<FileKeyring>,
@@ -70,6 +70,7 @@ impl LakeWriter {
         random: Random,
     ) -> Result<Self, LakeError> {
         let keeper = StateKeeper::of(&keyring)?;
+        lake.check_creation(random_id(&random)?).await?;
         let mut tables = BTreeMap::new();
         for table in TABLES {
             tables.insert(table.name, lake.table(table).await?);
@@ -212,7 +213,7 @@ impl LakeWriter {
     /// # Errors
     /// When the system gives no randomness.
     pub fn id(&self) -> Result<Uuid, LakeError> {
-        Ok(uuid::Builder::from_random_bytes(random_bytes(&self.random)?).into_uuid())
+        random_id(&self.random)
     }
 
     /// Where a file's columns get their keys. A new site's is durable before it is used.
@@ -227,4 +228,8 @@ impl LakeWriter {
         };
         Ok(Profile::Columns { table, site })
     }
+}
+
+fn random_id(random: &Random) -> Result<Uuid, LakeError> {
+    Ok(uuid::Builder::from_random_bytes(random_bytes(random)?).into_uuid())
 }

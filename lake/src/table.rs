@@ -16,8 +16,14 @@ use deltalake_core::{
 use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 use object_store::{ObjectStore, prefix::PrefixStore};
 use url::Url;
+use uuid::Uuid;
 
-use crate::{LakeError, local_store::SyncedLocalStore, s3::S3Settings, schema::delta_fields};
+use crate::{
+    LakeError,
+    local_store::SyncedLocalStore,
+    s3::{S3Settings, check_creation},
+    schema::delta_fields,
+};
 
 pub use snapshot::Snapshot;
 
@@ -48,6 +54,8 @@ pub struct Lake {
     /// The store that a URL's whole path leads into, as the Delta library wants it.
     of_url: Arc<dyn ObjectStore>,
     url: Url,
+    /// The lake in a bucket and its endpoint, for errors; none for a folder, where a name is taken by a hard link.
+    bucket: Option<String>,
 }
 
 impl Lake {
@@ -78,7 +86,15 @@ impl Lake {
     pub async fn s3(settings: &S3Settings) -> Result<Self, LakeError> {
         let (bucket, prefix, url) = settings.open().await?;
         let root = Arc::new(PrefixStore::new(bucket.clone(), prefix));
-        Ok(Self { root, of_url: bucket, url })
+        Ok(Self { root, of_url: bucket, url, bucket: Some(settings.to_string()) })
+    }
+
+    /// Refuses a store on which two writers would overwrite each other's commits (E7). `id` is random.
+    pub(crate) async fn check_creation(&self, id: Uuid) -> Result<(), LakeError> {
+        match &self.bucket {
+            Some(location) => check_creation(self.root.as_ref(), location, id).await,
+            None => Ok(()),
+        }
     }
 
     /// `root` holds what lies in `folder`.
@@ -86,7 +102,7 @@ impl Lake {
         let location = |why: &str| LakeError::Location { location: folder.display().to_string(), why: why.into() };
         let absolute = folder.canonicalize().map_err(|error| location(&error.to_string()))?;
         let url = Url::from_directory_path(absolute).map_err(|()| location("not an absolute path"))?;
-        Ok(Self { root, of_url: Arc::new(SyncedLocalStore::open(Path::new("/"))?), url })
+        Ok(Self { root, of_url: Arc::new(SyncedLocalStore::open(Path::new("/"))?), url, bucket: None })
     }
 
     /// Opens a table, creating it where it is missing.
