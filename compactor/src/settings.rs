@@ -11,7 +11,8 @@ use crate::{ConsumeSettings, MAX_SKEW, MergeSettings, WindowSettings};
 const WINDOW_MIN: Duration = Duration::from_secs(1);
 const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
 
-/// The shortest retention of the log of a lake in a bucket: far longer than a request is tried again. A create that came so late that
+/// The shortest retention of the log of a lake in a bucket: far longer than a request is tried again. A create that
+/// came so late that
 /// its name had been cleaned away would be a commit that nobody reads (E7).
 const BUCKET_LOG_RETENTION_MIN: Duration = Duration::from_secs(3_600);
 

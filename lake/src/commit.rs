@@ -144,8 +144,10 @@ impl LakeTable {
         landed.ok_or(LakeError::Contended { table: self.table.name, attempts: ATTEMPTS_MAX })
     }
 
-    /// Whether our entry came so late that nobody will read it: others have committed the same version, made a checkpoint above
-    /// it and cleaned the log, and then a create that had been retried for long found the name free again. Then the entry goes.
+    /// Whether our entry came so late that nobody will read it: others have committed the same version, made a
+    /// checkpoint above
+    /// it and cleaned the log, and then a create that had been retried for long found the name free again. Then the
+    /// entry goes.
     async fn is_below_a_checkpoint(&self, version: Version) -> Result<bool, LakeError> {
         let last = last_checkpoint(self.store.as_ref()).await?;
         if last.is_none_or(|(hint, _)| hint.version < version) {

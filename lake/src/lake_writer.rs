@@ -69,7 +69,8 @@ impl LakeWriter {
     /// Opens every table, creating those that are missing, once the store has shown that it creates objects once (E7).
     ///
     /// # Errors
-    /// As [`Lake::table`]; [`LakeError::Unconditional`] for a store that does not; when the keyring lacks its secrets, and [`KeyError::WrongKey`] when the lake is another's.
+    /// As [`Lake::table`]; [`LakeError::Unconditional`] for a store that does not; when the keyring lacks its
+    /// secrets, and [`KeyError::WrongKey`] when the lake is another's.
     pub async fn open(
         lake: &Lake,
         keyring: Arc<FileKeyring>,
@@ -245,7 +246,8 @@ impl LakeWriter {
         random_id(&self.random)
     }
 
-    /// Where a file's columns get their keys. A new site's is durable before it is used, and is made only once: a keyring that
+    /// Where a file's columns get their keys. A new site's is durable before it is used, and is made only once: a
+    /// keyring that
     /// has lost it is refused.
     async fn profile(&self, site: Option<&SiteId>) -> Result<Profile, LakeError> {
         if self.sealed == Sealed::None {

@@ -1,6 +1,7 @@
 //! A local folder as an object store, as durable as the spool (E10).
 //!
-//! A put is: temporary file written and synced, linked or renamed to its name, folder synced (`disk`). `object_store`'s own
+//! A put is: temporary file written and synced, linked or renamed to its name, folder synced (`disk`).
+//! `object_store`'s own
 //! local store never syncs, so a power cut could leave a Delta commit that names files which are not there.
 //! Reading, listing and deleting are left to that store.
 

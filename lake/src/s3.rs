@@ -1,7 +1,8 @@
 //! Where a lake lies in an S3 bucket, and how patient the link to it is.
 //!
 //! Invariants: objects that must be created once (log entries, state objects) are put with `If-None-Match: *`, which
-//! the store must honour: whoever opens a lake for writing asks it (`creation`); every request has a time-out and a bounded number of retries. A retried create may find its
+//! the store must honour: whoever opens a lake for writing asks it (`creation`); every request has a time-out and a
+//! bounded number of retries. A retried create may find its
 //! own first try in place: that is for those who create to tell apart (E7), not decided here.
 
 mod creation;

@@ -75,7 +75,8 @@ impl WatchedStore {
         self.released.notify_one();
     }
 
-    /// How many objects were read whose path contains `part`, since the last call of this or [`WatchedStore::files_read`].
+    /// How many objects were read whose path contains `part`, since the last call of this or
+    /// [`WatchedStore::files_read`].
     pub(crate) fn reads_of(&self, part: &str) -> usize {
         std::mem::take(&mut *self.gets.lock().unwrap()).iter().filter(|path| path.contains(part)).count()
     }

@@ -167,7 +167,8 @@ async fn an_attempt_tried_again_after_it_landed_is_found() {
     assert_eq!(paths(&table).await.len(), 2);
 }
 
-/// A create that is retried for minutes finds its name free again, once others have cleaned the log behind a checkpoint.
+/// A create that is retried for minutes finds its name free again, once others have cleaned the log behind a
+/// checkpoint.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_that_lands_below_a_checkpoint_is_committed_again() {
     let bench = crate::testing::Bench::new(crate::Sealed::Columns).await;
@@ -219,7 +220,8 @@ async fn an_attempt_for_another_format_is_refused() {
     assert!(matches!(error, LakeError::NewerFormat { .. }), "{error}");
 }
 
-/// Who reads or writes, at its start or while it runs: a later release's table is left alone, and the error says why (E13).
+/// Who reads or writes, at its start or while it runs: a later release's table is left alone, and the error says why
+/// (E13).
 #[tokio::test]
 async fn a_newer_table_is_refused_with_a_clear_error() {
     let bench = crate::testing::Bench::new(crate::Sealed::Columns).await;

@@ -79,7 +79,8 @@ impl FileKeyring {
         self.current_id(name).or_else(|_missing| self.change(name, Change::AddIfMissing))
     }
 
-    /// As [`FileKeyring::ensure`], for a lake whose files lie under the keys `in_use`: a key that is among them and not here is not
+    /// As [`FileKeyring::ensure`], for a lake whose files lie under the keys `in_use`: a key that is among them and
+    /// not here is not
     /// made a second time.
     ///
     /// # Errors
@@ -92,7 +93,8 @@ impl FileKeyring {
         self.ensure(name)
     }
 
-    /// Refuses to go on with a name of which the lake has a newer key than this keyring. A name that is not here at all tells
+    /// Refuses to go on with a name of which the lake has a newer key than this keyring. A name that is not here at
+    /// all tells
     /// nothing: its keys may have been destroyed on purpose, or be another gateway's.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! The blocking half of the local store: folders, files and the room for them.
 //!
-//! Invariants: a file is whole and synced before it has its name, and its name is synced before a put succeeds; a folder's name
+//! Invariants: a file is whole and synced before it has its name, and its name is synced before a put succeeds; a
+//! folder's name
 //! counts as durable only once this process has synced it, since whoever made it may have been killed before that. The
-//! files that free room (log entries, checkpoints, the vacuum's clock) may use up a reserve; all others wait until it is there again.
+//! files that free room (log entries, checkpoints, the vacuum's clock) may use up a reserve; all others wait until it
+//! is there again.
 
 use std::{
     collections::HashSet,
@@ -107,7 +109,8 @@ impl Disk {
         self.medium.sync_folder(parent_of(target))
     }
 
-    /// A file of nobody else's beside `target`. Another store may have this folder too, in a container where its process has the
+    /// A file of nobody else's beside `target`. Another store may have this folder too, in a container where its
+    /// process has the
     /// same id: whoever wrote to its temporary file would write into what it commits.
     pub(super) fn create_temporary(&self, target: &FsPath) -> io::Result<(PathBuf, fs::File)> {
         let folder = parent_of(target);
@@ -164,7 +167,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Does a step that needs room for `target`. What frees room may use the reserve; anything else needs it to be there.
+    /// Does a step that needs room for `target`. What frees room may use the reserve; anything else needs it to be
+    /// there.
     pub(super) fn with_room<T>(&self, target: &FsPath, step: impl Fn() -> io::Result<T>) -> io::Result<T> {
         if self.may_use_reserve(target) {
             return match step() {

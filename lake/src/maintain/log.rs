@@ -1,7 +1,9 @@
 //! Checkpoints of the Delta log, and the end of what they make needless.
 //!
-//! Invariants: whoever opens a version within the log's retention finds a checkpoint at or below it and every entry after that;
-//! a checkpoint goes only when a newer one is so old that nobody is still opening the older. A pass lists what came since the
+//! Invariants: whoever opens a version within the log's retention finds a checkpoint at or below it and every entry
+//! after that;
+//! a checkpoint goes only when a newer one is so old that nobody is still opening the older. A pass lists what came
+//! since the
 //! last, not the whole log.
 
 use std::collections::{BTreeMap, HashMap};
@@ -72,7 +74,8 @@ impl LakeTable {
         Ok(is_due)
     }
 
-    /// Writes a checkpoint if whoever opens the table next would have to read many entries: programs that come, commit and go,
+    /// Writes a checkpoint if whoever opens the table next would have to read many entries: programs that come,
+    /// commit and go,
     /// as imports do, have no housekeeping. A failure harms nothing.
     pub(crate) async fn checkpoint_at_open(&self) {
         let checkpointed = async {
@@ -86,7 +89,8 @@ impl LakeTable {
         }
     }
 
-    /// Deletes entries older than `retention_ms` that a checkpoint has made needless, and checkpoints that newer ones have.
+    /// Deletes entries older than `retention_ms` that a checkpoint has made needless, and checkpoints that newer ones
+    /// have.
     pub(super) async fn clean_log(&self, retention_ms: i64, now: Timestamp) -> Result<u64, LakeError> {
         let mut index = self.index.lock().await;
         self.list_onward(&mut index).await?;
@@ -157,7 +161,8 @@ impl LakeTable {
     }
 }
 
-/// The checkpoints that nobody needs: those below `safe`; and those that a newer one, written before `settled_ms`, has replaced,
+/// The checkpoints that nobody needs: those below `safe`; and those that a newer one, written before `settled_ms`,
+/// has replaced,
 /// but for one in each `spacing_ms`.
 fn needless(
     checkpoints: &BTreeMap<Version, Checkpoint>,

@@ -1,6 +1,7 @@
 //! Whether a store creates an object once (E7).
 //!
-//! Some stores that speak S3 ignore `If-None-Match: *`, and some heed it only while no other request is under way: then two
+//! Some stores that speak S3 ignore `If-None-Match: *`, and some heed it only while no other request is under way:
+//! then two
 //! writers overwrite each other's log entries, and whole commits are gone without an error. So a writer asks before it
 //! relies on it: two creates of one name at once, and one more after them. A create whose own answer got lost may be
 //! answered as a loser: the object's content tells who won.
@@ -27,7 +28,8 @@ enum Create {
 /// Refuses a store that does not create objects once. `location` names it.
 ///
 /// # Errors
-/// [`LakeError::Unconditional`] when the store lets two creates of one name through, or does not know conditional creation;
+/// [`LakeError::Unconditional`] when the store lets two creates of one name through, or does not know conditional
+/// creation;
 /// [`LakeError::Location`] when it refuses to store; [`LakeError::Unreachable`] when it does not answer.
 pub(crate) async fn check_creation(store: &dyn ObjectStore, location: &str, id: Uuid) -> Result<(), LakeError> {
     let probe = Path::from_iter([FOLDER, &format!("probe-{id}")]);

@@ -1,6 +1,7 @@
 //! Every application transaction of a version, read at once.
 //!
-//! The Delta library replays the log for each id that is asked for; a table has one for every stream and every import, and
+//! The Delta library replays the log for each id that is asked for; a table has one for every stream and every
+//! import, and
 //! asking for each would read the log as often.
 
 use std::collections::BTreeMap;
@@ -39,7 +40,8 @@ pub(crate) struct CheckpointHint {
     parts: Option<u64>,
 }
 
-/// The newest checkpoint and when it was written, ms since 1970 UTC; `None` for a table that has none. One whose description cannot
+/// The newest checkpoint and when it was written, ms since 1970 UTC; `None` for a table that has none. One whose
+/// description cannot
 /// be read is no harm: version 0 stands for it until the next replaces it.
 pub(crate) async fn last_checkpoint(
     store: &dyn ObjectStore,

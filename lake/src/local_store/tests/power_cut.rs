@@ -141,7 +141,8 @@ async fn folders_that_a_crash_has_left_are_made_durable() {
     assert_eq!(left.as_deref(), Some(b"rows".as_slice()));
 }
 
-/// The entry is linked and visible, but a power cut would take it: a stream that let go of its readings would lose them.
+/// The entry is linked and visible, but a power cut would take it: a stream that let go of its readings would lose
+/// them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_whose_folder_could_not_be_synced_is_not_believed() {
     let drives = Drives::default();
