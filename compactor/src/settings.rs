@@ -11,6 +11,11 @@ use crate::{ConsumeSettings, MAX_SKEW, MergeSettings, WindowSettings};
 const WINDOW_MIN: Duration = Duration::from_secs(1);
 const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
 
+/// The shortest retention of the log of a lake in a bucket: far longer than a request is tried again. A create that
+/// came so late that
+/// its name had been cleaned away would be a commit that nobody reads (E7).
+const BUCKET_LOG_RETENTION_MIN: Duration = Duration::from_secs(3_600);
+
 /// What `[lake]` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeSettings {
@@ -98,7 +103,15 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
     let settled = table.or("merge_settled", default.merge.settled);
     let profile = profile(table);
     let s3 = table.table("s3").map(s3_settings);
-    if s3.is_some() && !url.as_deref().is_some_and(|url| url.starts_with("s3://")) {
+    let is_in_bucket = url.as_deref().is_some_and(|url| url.starts_with("s3://"));
+    if is_in_bucket && log_retention.is_some_and(|found| found < BUCKET_LOG_RETENTION_MIN) {
+        table.problem(
+            "log_retention",
+            "at least \"1h\" is expected for a lake in a bucket: a request may be retried for minutes",
+        );
+        return None;
+    }
+    if s3.is_some() && !is_in_bucket {
         table.problem("s3", "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
         return None;
     }
@@ -213,7 +226,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "[lake]\nurl = \"s3://b/p\"\nwindow = \"10m\"\nlateness = \"0s\"\nidle_timeout = \"1m\"\n\
-                    commit_interval = \"1s\"\nmax_skew = \"1h\"\nlog_retention = \"5m\"\n\
+                    commit_interval = \"1s\"\nmax_skew = \"1h\"\nlog_retention = \"2h\"\n\
                     file_retention = \"1d\"\nmerge_every = \"5m\"\nmerge_settled = \"0s\"\n\
                     profile = \"none\"\n[lake.s3]\n\
                     endpoint = \"http://127.0.0.1:9\"\nregion = \"r\"\naccess_key_id = \"a\"\n\
@@ -224,7 +237,7 @@ mod tests {
         assert_eq!(settings.windows.window, Duration::from_secs(600));
         assert_eq!(settings.consume().max_skew, Duration::from_secs(3_600));
         let kept = (settings.maintain.log_retention, settings.maintain.file_retention);
-        assert_eq!(kept, (Duration::from_secs(300), Duration::from_secs(86_400)));
+        assert_eq!(kept, (Duration::from_secs(7_200), Duration::from_secs(86_400)));
         let merge = MergeSettings { every: Duration::from_secs(300), settled: Duration::ZERO };
         assert_eq!(settings.merge, merge);
         assert_eq!((settings.profile, settings.url.as_deref()), (ProfileChoice::None, Some("s3://b/p")));
@@ -251,6 +264,11 @@ mod tests {
             ("window = \"0s\"", "f.toml:2:10: lake.window: a length from \"1s\" to \"31d\" is expected"),
             ("commit_interval = \"0s\"", "lake.commit_interval: more than nothing is expected"),
             ("file_retention = \"59s\"", "f.toml:2:18: lake.file_retention: at least \"1m\" is expected"),
+            ("log_retention = \"59s\"", "lake.log_retention: at least \"1m\" is expected"),
+            (
+                "url = \"s3://b\"\nlog_retention = \"59m\"",
+                "f.toml:3:17: lake.log_retention: at least \"1h\" is expected for a lake in a bucket",
+            ),
             ("merge_every = \"0s\"", "lake.merge_every: more than nothing is expected"),
             ("windw = \"1h\"", "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?"),
             ("[lake.s3]\nregion = \"r\"", "is for a url such as"),

@@ -23,7 +23,7 @@ use crate::{
     LakeError,
     lake_writer::Transaction,
     log_entry::{COMMIT_ID, LogEntry},
-    table::{LakeTable, Snapshot},
+    table::{LakeTable, Snapshot, last_checkpoint},
 };
 
 /// How often others may come first before the caller hears of it.
@@ -102,6 +102,7 @@ impl LakeTable {
     /// As [`LakeTable::commit`]; [`LakeError::Inactive`] when a file to be removed is no longer active.
     pub(crate) async fn commit_change(&self, change: &Change) -> Result<Version, LakeError> {
         let _turn = self.turn.lock().await;
+        self.for_writing();
         let mut pause = PAUSE_FIRST;
         let mut snapshot = self.snapshot().await?;
         let search_from = snapshot.version().saturating_sub(LOOK_BACK);
@@ -112,10 +113,21 @@ impl LakeTable {
             }
             match self.try_commit(change, &snapshot).await {
                 Ok(committed) => {
+                    if self.is_below_a_checkpoint(committed.version()).await? {
+                        snapshot = self.snapshot().await?;
+                        continue;
+                    }
+                    if let Some(local) = &self.local {
+                        local.committed(committed.version());
+                    }
                     self.keep(&committed);
                     return Ok(committed.version());
                 }
                 Err(error) => {
+                    // Whatever is found now may be visible without being durable (E10).
+                    if let Some(local) = &self.local {
+                        local.doubt();
+                    }
                     let onward = self.snapshot().await?;
                     if onward.version() > snapshot.version() {
                         // Somebody has committed, be it this very change: the store works, so there is nothing to wait for.
@@ -132,6 +144,21 @@ impl LakeTable {
         }
         let landed = self.find_commit(change.id, search_from, snapshot.version()).await?;
         landed.ok_or(LakeError::Contended { table: self.table.name, attempts: ATTEMPTS_MAX })
+    }
+
+    /// Whether our entry came so late that nobody will read it: others have committed the same version, made a
+    /// checkpoint above
+    /// it and cleaned the log, and then a create that had been retried for long found the name free again. Then the
+    /// entry goes.
+    async fn is_below_a_checkpoint(&self, version: Version) -> Result<bool, LakeError> {
+        let last = last_checkpoint(self.store.as_ref()).await?;
+        if last.is_none_or(|(hint, _)| hint.version < version) {
+            return Ok(false);
+        }
+        tracing::warn!(table = self.table.name, version, "a commit came later than its log is kept, committing again");
+        self.store.delete(&Path::from(format!("_delta_log/{version:020}.json"))).await?;
+        self.forget_newest();
+        Ok(true)
     }
 
     /// Why the change must not be built on this snapshot.

@@ -21,6 +21,7 @@ use crate::{
     commit::{Change, Purpose},
     lake_writer::Transaction,
     merge::rewrite_app_id,
+    parquet_file::FileLayout,
     schema::file_schema,
     writer::StoredFile,
 };
@@ -107,13 +108,17 @@ async fn change(
             true => erased.removed += 1,
             false => {
                 erased.rewritten += 1;
+                let schema = file_schema(&READINGS);
+                let (first, empty) = (Kept::of(file.clone(), spec.clone()), RecordBatch::new_empty(schema.clone()));
+                let sample = move || first.into_iter().next().unwrap_or(Ok(empty));
                 let kept = Kept::of(file, spec.clone());
-                let encoded = lake.encode(file_schema(&READINGS), Some(&spec.site), kept).await?;
+                let encoded = lake.encode(schema, Some(&spec.site), &FileLayout::MEASURED, sample, kept).await?;
                 adds.push(lake.put_encoded(table, encoded, &partition, now).await?);
             }
         }
         removes.push(remove(&add, now));
-        let app_id = rewrite_app_id(lake, &MergeSpec { table: &READINGS, partition, files: vec![add] });
+        let app_id =
+            rewrite_app_id(lake, &MergeSpec { table: &READINGS, partition, files: vec![add], cuts: Vec::new() });
         let from_state = snapshot.state_of(&app_id).await?;
         transactions.insert(app_id, from_state);
     }

@@ -24,6 +24,17 @@ pub enum LakeError {
         /// What happened.
         why: String,
     },
+    /// The object store lets two writers create one object, so that one would overwrite the other's commit (E7).
+    #[error(
+        "{location}: this object store does not honour conditional creation (If-None-Match: *): {why}: a second writer \
+         would overwrite commits; use a store, or a version of it, that does"
+    )]
+    Unconditional {
+        /// The lake and the endpoint.
+        location: String,
+        /// What the store did.
+        why: String,
+    },
     /// The object store failed.
     #[error("object store: {0}")]
     Store(#[from] object_store::Error),
@@ -144,7 +155,9 @@ impl LakeError {
             // Not the same attempt, but one that is planned anew.
             Self::Inactive { .. } | Self::Vacuumed { .. } => ErrorKind::Retry,
             Self::Location { .. } | Self::Foreign { .. } | Self::OldLayout { .. } | Self::Arrow(_) => ErrorKind::Reject,
-            Self::NewerFormat { .. } | Self::Changed { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
+            Self::NewerFormat { .. } | Self::Changed { .. } | Self::Fenced { .. } | Self::Unconditional { .. } => {
+                ErrorKind::Fatal
+            }
             Self::State { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Key(error) => error.kind(),
             Self::File(error) => error.kind(),

@@ -62,6 +62,21 @@ impl MasterKeyId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name, where the id is a keyring's; else the whole id.
+    pub(crate) fn name(&self) -> &str {
+        self.parts().map_or(&self.0, |(name, _)| name)
+    }
+
+    /// The version, where the id is a keyring's.
+    pub(crate) fn version(&self) -> Option<u32> {
+        self.parts().map(|(_, version)| version)
+    }
+
+    fn parts(&self) -> Option<(&str, u32)> {
+        let (name, version) = self.0.rsplit_once(".v")?;
+        Some((name, version.parse().ok()?))
+    }
 }
 
 impl fmt::Display for MasterKeyId {

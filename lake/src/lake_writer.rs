@@ -1,6 +1,12 @@
 //! A lake open for writing: every table, the means to seal files, the names of streams.
 
-use std::{collections::BTreeMap, sync::Arc};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use deltalake_core::kernel::Version;
@@ -15,10 +21,11 @@ use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
     file_stats::{FileStats, MICROS_PER_DAY, TagSeal, Tally, event_times, span, stats_of},
     keys::{
-        FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name,
+        FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, MasterKeyId, Random, TABLE_KEY, random_bytes,
+        site_key_name,
     },
     parquet_file::{EncodedFile, FileError, FileLayout, Profile, write_batches},
-    writer::{data_path, is_sealed, keks},
+    writer::{data_path, is_sealed, keks, keks_tag},
 };
 
 /// Whether the tables' files are sealed.
@@ -59,10 +66,11 @@ pub struct LakeWriter {
 }
 
 impl LakeWriter {
-    /// Opens every table, creating those that are missing.
+    /// Opens every table, creating those that are missing, once the store has shown that it creates objects once (E7).
     ///
     /// # Errors
-    /// As [`Lake::table`]; when the keyring lacks its secrets, and [`KeyError::WrongKey`] when the lake is another's.
+    /// As [`Lake::table`]; [`LakeError::Unconditional`] for a store that does not; when the keyring lacks its
+    /// secrets, and [`KeyError::WrongKey`] when the lake is another's.
     pub async fn open(
         lake: &Lake,
         keyring: Arc<FileKeyring>,
@@ -70,21 +78,28 @@ impl LakeWriter {
         random: Random,
     ) -> Result<Self, LakeError> {
         let keeper = StateKeeper::of(&keyring)?;
+        lake.check_creation(random_id(&random)?).await?;
         let mut tables = BTreeMap::new();
         for table in TABLES {
-            tables.insert(table.name, lake.table(table).await?);
+            let table = lake.table(table).await?;
+            table.for_writing();
+            tables.insert(table.schema().name, table);
         }
         let provider: Arc<dyn KeyProvider> = keyring.clone();
         let encrypter = KeyEncrypter::new(provider, random.clone());
         let tag_seal = TagSeal::new(|name| keyring.derived(name))?;
         let writer = Self { tables, keeper, keyring, encrypter, tag_seal, sealed, random };
         writer.check_keyring().await?;
+        for table in writer.tables() {
+            table.checkpoint_at_open().await;
+        }
         Ok(writer)
     }
 
     /// Files of two keyrings in one lake could not be read together by anyone: a file of each table is asked whether this
     /// keyring opens it. One whose master key is not here at all tells nothing: it may have been destroyed on purpose.
     async fn check_keyring(&self) -> Result<(), LakeError> {
+        self.keyring.check_not_older(&self.keys_in_use().await?)?;
         let decrypter = self.decrypter();
         for table in self.tables.values() {
             let files = table.snapshot().await?.files();
@@ -96,6 +111,22 @@ impl LakeWriter {
             }
         }
         Ok(())
+    }
+
+    /// The master keys under which the lake's files lie.
+    async fn keys_in_use(&self) -> Result<BTreeSet<MasterKeyId>, LakeError> {
+        let mut in_use = BTreeSet::new();
+        for table in self.tables.values() {
+            // Files of one writer share their keys.
+            let mut seen = HashSet::new();
+            for add in table.snapshot().await?.files() {
+                if let Some(text) = keks_tag(&add).filter(|text| !seen.contains(*text)) {
+                    in_use.extend(keks(table.schema(), &add)?.into_iter().map(|kek| kek.master));
+                    seen.insert(text.to_owned());
+                }
+            }
+        }
+        Ok(in_use)
     }
 
     /// All tables.
@@ -161,7 +192,7 @@ impl LakeWriter {
     where
         E: From<FileError> + From<LakeError> + Send + 'static,
     {
-        let sealing = self.profile(site)?.seal(&self.encrypter).await.map_err(LakeError::from)?;
+        let sealing = self.profile(site).await?.seal(&self.encrypter).await.map_err(LakeError::from)?;
         let layout = *layout;
         let encoding = spawn_blocking(move || {
             let sample = sample()?;
@@ -224,19 +255,31 @@ impl LakeWriter {
     /// # Errors
     /// When the system gives no randomness.
     pub fn id(&self) -> Result<Uuid, LakeError> {
-        Ok(uuid::Builder::from_random_bytes(random_bytes(&self.random)?).into_uuid())
+        random_id(&self.random)
     }
 
-    /// Where a file's columns get their keys. A new site's is durable before it is used.
-    fn profile(&self, site: Option<&SiteId>) -> Result<Profile, LakeError> {
+    /// Where a file's columns get their keys. A new site's is durable before it is used, and is made only once: a
+    /// keyring that
+    /// has lost it is refused.
+    async fn profile(&self, site: Option<&SiteId>) -> Result<Profile, LakeError> {
         if self.sealed == Sealed::None {
             return Ok(Profile::None);
         }
         let table = self.keyring.current_id(TABLE_KEY)?;
         let site = match site {
-            Some(site) => self.keyring.ensure(&site_key_name(site))?,
+            Some(site) => {
+                let name = site_key_name(site);
+                match self.keyring.current_id(&name) {
+                    Ok(id) => id,
+                    Err(_) => self.keyring.ensure_beside(&name, &self.keys_in_use().await?)?,
+                }
+            }
             None => table.clone(),
         };
         Ok(Profile::Columns { table, site })
     }
+}
+
+fn random_id(random: &Random) -> Result<Uuid, LakeError> {
+    Ok(uuid::Builder::from_random_bytes(random_bytes(random)?).into_uuid())
 }

@@ -1,21 +1,17 @@
 //! A local folder as an object store, as durable as the spool (E10).
 //!
-//! A put is: temporary file written and synced, linked or renamed to its name, folder synced. `object_store`'s own
+//! A put is: temporary file written and synced, linked or renamed to its name, folder synced (`disk`).
+//! `object_store`'s own
 //! local store never syncs, so a power cut could leave a Delta commit that names files which are not there.
 //! Reading, listing and deleting are left to that store.
 
+mod disk;
+mod medium;
+#[cfg(test)]
+mod tests;
 mod upload;
 
-use std::{
-    fmt, fs, io,
-    io::Write as _,
-    ops::Range,
-    path::{Path as FsPath, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fmt, io, ops::Range, path::Path as FsPath, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,110 +21,61 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
 };
 
+use self::disk::Existing;
+pub(crate) use self::{
+    disk::Disk,
+    medium::{Medium, OsMedium},
+};
+
 const NAME: &str = "synced local store";
 
 /// Prefix of files that are being written; a leftover of a crash is never read and may be deleted.
 pub(crate) const TEMPORARY_PREFIX: &str = ".forebay-writing-";
 
 /// A folder whose puts are synced before they are visible.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SyncedLocalStore {
-    root: PathBuf,
-    inner: LocalFileSystem,
-    temporaries: Arc<AtomicU64>,
+    disk: Arc<Disk>,
+    inner: Arc<LocalFileSystem>,
 }
 
 impl SyncedLocalStore {
-    /// Opens a folder, creating it where it is missing.
+    /// Opens a folder, creating it where it is missing. Paths are relative to it.
     ///
     /// # Errors
     /// When the folder cannot be created or is not a folder.
-    pub fn open(root: &FsPath) -> Result<Self> {
-        fs::create_dir_all(root).map_err(|source| generic(root, source))?;
-        let root = root.canonicalize().map_err(|source| generic(root, source))?;
-        let inner = LocalFileSystem::new_with_prefix(&root)?;
-        Ok(Self { root, inner, temporaries: Arc::default() })
+    pub fn open(folder: &FsPath) -> Result<Self> {
+        let disk = Disk::open(folder, Box::new(OsMedium)).map_err(|source| generic(folder, source))?;
+        let inner = LocalFileSystem::new_with_prefix(disk.home())?;
+        Ok(Self { disk: Arc::new(disk), inner: Arc::new(inner) })
+    }
+
+    /// As [`SyncedLocalStore::open`], but paths are absolute, as the Delta library has them in URLs.
+    pub(crate) fn with_absolute_paths(folder: &FsPath, medium: Box<dyn Medium>) -> Result<Self> {
+        let disk = Disk::open(folder, medium).map_err(|source| generic(folder, source))?;
+        Ok(Self { disk: Arc::new(disk), inner: Arc::new(LocalFileSystem::new()) })
+    }
+
+    /// The folder that was opened, absolute and without links.
+    pub(crate) fn folder(&self) -> &FsPath {
+        self.disk.home()
+    }
+
+    /// What does the work.
+    pub(crate) fn disk(&self) -> &Arc<Disk> {
+        &self.disk
     }
 }
 
 impl fmt::Display for SyncedLocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{NAME} at {}", self.root.display())
+        write!(f, "{NAME} at {}", self.folder().display())
     }
 }
 
-fn generic(path: &FsPath, source: io::Error) -> object_store::Error {
+pub(crate) fn generic(path: &FsPath, source: io::Error) -> object_store::Error {
     let source = io::Error::new(source.kind(), format!("{}: {source}", path.display()));
     object_store::Error::Generic { store: NAME, source: Box::new(source) }
-}
-
-/// Creates the folders down to `folder` and syncs each one's parent, so that none is lost with a power cut.
-fn create_folders_synced(root: &FsPath, folder: &FsPath) -> io::Result<()> {
-    if folder == root || folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = folder.parent() {
-        create_folders_synced(root, parent)?;
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => sync_folder(parent)?,
-        }
-    }
-    Ok(())
-}
-
-fn sync_folder(folder: &FsPath) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
-}
-
-/// What becomes of an object that is already there.
-#[derive(Clone, Copy)]
-enum Existing {
-    Keep,
-    Replace,
-}
-
-/// A file of nobody else's. Another store may have this folder too, in a container where its process has the same id:
-/// whoever wrote to its temporary file would write into what it commits.
-fn create_temporary(folder: &FsPath, numbers: &AtomicU64) -> io::Result<(PathBuf, fs::File)> {
-    loop {
-        let number = numbers.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
-        match fs::File::create_new(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            created => return created.map(|file| (path, file)),
-        }
-    }
-}
-
-fn put_synced(
-    root: &FsPath,
-    target: &FsPath,
-    numbers: &AtomicU64,
-    payload: &PutPayload,
-    existing: Existing,
-) -> io::Result<()> {
-    let folder = target.parent().unwrap_or(root);
-    create_folders_synced(root, folder)?;
-    let (temporary, mut file) = create_temporary(folder, numbers)?;
-    let written = (|| {
-        for part in payload {
-            file.write_all(part)?;
-        }
-        file.sync_all()?;
-        match existing {
-            // A hard link fails when the name is taken, atomically; a rename would replace it.
-            Existing::Keep => fs::hard_link(&temporary, target),
-            Existing::Replace => fs::rename(&temporary, target),
-        }
-    })();
-    // Once renamed, the name may be another's.
-    let is_renamed = written.is_ok() && matches!(existing, Existing::Replace);
-    if !is_renamed && temporary.exists() {
-        fs::remove_file(&temporary)?;
-    }
-    written?;
-    sync_folder(folder)
 }
 
 #[async_trait]
@@ -145,10 +92,8 @@ impl ObjectStore for SyncedLocalStore {
             }
         };
         let target = self.inner.path_to_filesystem(location)?;
-        let (root, written_to) = (self.root.clone(), target.clone());
-        let numbers = self.temporaries.clone();
-        let written =
-            tokio::task::spawn_blocking(move || put_synced(&root, &written_to, &numbers, &payload, existing)).await?;
+        let (disk, written_to) = (self.disk.clone(), target.clone());
+        let written = tokio::task::spawn_blocking(move || disk.put(&written_to, &payload, existing)).await?;
         match written {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
@@ -161,8 +106,7 @@ impl ObjectStore for SyncedLocalStore {
     /// Ours put files whole; the Delta library writes a checkpoint above 10 MiB in parts.
     async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let target = self.inner.path_to_filesystem(location)?;
-        let numbers = self.temporaries.clone();
-        Ok(Box::new(upload::SyncedUpload::begin(self.root.clone(), target, numbers).await?))
+        Ok(Box::new(upload::SyncedUpload::begin(self.disk.clone(), target).await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -192,82 +136,5 @@ impl ObjectStore for SyncedLocalStore {
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
         Err(object_store::Error::NotImplemented { operation: "copy".into(), implementer: NAME.into() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use object_store::ObjectStoreExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn of_many_that_create_one_name_one_wins() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SyncedLocalStore::open(folder.path()).unwrap());
-        one_wins(folder.path(), &(0..8).map(|_| store.clone()).collect::<Vec<_>>()).await;
-    }
-
-    /// As the processes of two containers on one volume, which may have the same id.
-    #[tokio::test]
-    async fn stores_that_know_nothing_of_each_other_do_not_write_into_each_others_files() {
-        for _ in 0..20 {
-            let folder = tempfile::tempdir().unwrap();
-            let open = |_| Arc::new(SyncedLocalStore::open(folder.path()).unwrap());
-            one_wins(folder.path(), &(0..8).map(open).collect::<Vec<_>>()).await;
-        }
-    }
-
-    async fn one_wins(folder: &FsPath, stores: &[Arc<SyncedLocalStore>]) {
-        let at = Path::from("a/b/00000000000000000000.json");
-        let puts = stores.iter().zip(0_u8..).map(|(store, n)| {
-            let (store, at) = (store.clone(), at.clone());
-            tokio::spawn(async move { (n, store.put_opts(&at, vec![n].into(), PutMode::Create.into()).await) })
-        });
-        let mut winner = None;
-        for put in puts.collect::<Vec<_>>() {
-            match put.await.unwrap() {
-                (n, Ok(_)) => assert_eq!(winner.replace(n), None, "two writers created one object"),
-                (_, Err(error)) => assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}"),
-            }
-        }
-        let bytes = stores[0].get(&at).await.unwrap().bytes().await.unwrap();
-        assert_eq!(bytes.as_ref(), [winner.unwrap()]);
-        let left: Vec<_> = fs::read_dir(folder.join("a/b")).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["00000000000000000000.json"], "temporary files are gone");
-    }
-
-    #[tokio::test]
-    async fn parts_become_one_object_when_all_are_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SyncedLocalStore::open(folder.path()).unwrap();
-        let at = Path::from("a/b");
-        store.put(&at, b"before".to_vec().into()).await.unwrap();
-        let mut upload = store.put_multipart(&at).await.unwrap();
-        let parts = [b"one ".to_vec(), b"two ".to_vec(), b"three".to_vec()].map(|part| upload.put_part(part.into()));
-        // In another order than they were given.
-        for part in parts.into_iter().rev() {
-            part.await.unwrap();
-        }
-        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap().as_ref(), b"before");
-        upload.complete().await.unwrap();
-        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap().as_ref(), b"one two three");
-
-        let mut upload = store.put_multipart(&at).await.unwrap();
-        upload.put_part(b"never".to_vec().into()).await.unwrap();
-        upload.abort().await.unwrap();
-        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap().as_ref(), b"one two three");
-        let left: Vec<_> = fs::read_dir(folder.path().join("a")).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["b"], "temporary files are gone");
-    }
-
-    #[tokio::test]
-    async fn overwriting_replaces_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SyncedLocalStore::open(folder.path()).unwrap();
-        let at = Path::from("x");
-        store.put(&at, b"longer than the next".to_vec().into()).await.unwrap();
-        store.put(&at, b"short".to_vec().into()).await.unwrap();
-        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap().as_ref(), b"short");
     }
 }

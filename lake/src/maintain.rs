@@ -7,6 +7,8 @@ mod log;
 mod retention;
 mod vacuum;
 
+pub(crate) use log::LogIndex;
+
 use std::time::Duration;
 
 use forebay_schemas::Timestamp;
@@ -87,16 +89,26 @@ impl LakeTable {
     ) -> Result<(), LakeError> {
         // What cannot be told must not keep the log from being cleaned.
         let told = self.tell_retention(policy).await;
-        let retention = ms(policy.log_retention.max(RETENTION_MIN));
-        let checkpointed = self.checkpoint_if_due(policy.checkpoint_every, retention, now).await;
-        if matches!(checkpointed, Ok(true)) {
-            done.checkpoints += 1;
-            done.log_files_deleted += self.clean_log(now.micros() / 1000 - retention).await?;
-        }
+        let logged = self.shorten_log(policy, now, done).await;
+        // On a full disk this makes room for the others: they come again.
         let vacuumed = self.vacuum_if_due(lake, policy, now).await?;
         done.vacuums += u64::from(vacuumed.is_some());
         done.files_deleted += vacuumed.unwrap_or_default();
-        checkpointed.and(told)
+        logged.and(told)
+    }
+
+    async fn shorten_log(
+        &self,
+        policy: &MaintainPolicy,
+        now: Timestamp,
+        done: &mut Maintained,
+    ) -> Result<(), LakeError> {
+        let retention = ms(policy.log_retention.max(RETENTION_MIN));
+        if self.checkpoint_if_due(policy.checkpoint_every, retention, now).await? {
+            done.checkpoints += 1;
+            done.log_files_deleted += self.clean_log(retention, now).await?;
+        }
+        Ok(())
     }
 }
 

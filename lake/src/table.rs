@@ -1,8 +1,10 @@
 //! One Delta table of the lake: created once, opened with its format checked, read as snapshots.
 
+mod local_log;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use std::{
     path::Path,
@@ -18,10 +20,19 @@ use deltalake_core::{
 use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 use object_store::{ObjectStore, prefix::PrefixStore};
 use url::Url;
+use uuid::Uuid;
 
-use crate::{LakeError, local_store::SyncedLocalStore, s3::S3Settings, schema::delta_fields};
+use crate::{
+    LakeError,
+    local_store::{Disk, OsMedium, SyncedLocalStore},
+    maintain::LogIndex,
+    s3::{S3Settings, check_creation},
+    schema::delta_fields,
+};
 
+use local_log::LocalLog;
 pub use snapshot::Snapshot;
+pub(crate) use transactions::{CheckpointHint, last_checkpoint};
 
 /// The table property that carries [`TABLE_FORMAT_VERSION`].
 const FORMAT_PROPERTY: &str = "forebay.formatVersion";
@@ -50,6 +61,10 @@ pub struct Lake {
     /// The store that a URL's whole path leads into, as the Delta library wants it.
     of_url: Arc<dyn ObjectStore>,
     url: Url,
+    /// The lake in a bucket and its endpoint, for errors; none for a folder, where a name is taken by a hard link.
+    bucket: Option<String>,
+    /// The folder that it lies in, if it does not lie in a bucket.
+    disk: Option<Arc<Disk>>,
 }
 
 impl Lake {
@@ -69,7 +84,9 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Location`] or [`LakeError::Store`] when there can be no lake.
     pub fn local(folder: &Path) -> Result<Self, LakeError> {
-        Self::with_root(folder, Arc::new(SyncedLocalStore::open(folder)?))
+        let store = SyncedLocalStore::with_absolute_paths(folder, Box::new(OsMedium))?;
+        let disk = store.disk().clone();
+        Self::on_disk(Arc::new(store), disk)
     }
 
     /// Opens a lake in an S3 bucket, after asking whether the bucket is there.
@@ -80,15 +97,25 @@ impl Lake {
     pub async fn s3(settings: &S3Settings) -> Result<Self, LakeError> {
         let (bucket, prefix, url) = settings.open().await?;
         let root = Arc::new(PrefixStore::new(bucket.clone(), prefix));
-        Ok(Self { root, of_url: bucket, url })
+        Ok(Self { root, of_url: bucket, url, bucket: Some(settings.to_string()), disk: None })
     }
 
-    /// `root` holds what lies in `folder`.
-    pub(crate) fn with_root(folder: &Path, root: Arc<dyn ObjectStore>) -> Result<Self, LakeError> {
+    /// Refuses a store on which two writers would overwrite each other's commits (E7). `id` is random.
+    pub(crate) async fn check_creation(&self, id: Uuid) -> Result<(), LakeError> {
+        match &self.bucket {
+            Some(location) => check_creation(self.root.as_ref(), location, id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// In a disk's folder. `store` takes absolute paths, as URLs have them.
+    pub(crate) fn on_disk(store: Arc<dyn ObjectStore>, disk: Arc<Disk>) -> Result<Self, LakeError> {
+        let folder = disk.home();
         let location = |why: &str| LakeError::Location { location: folder.display().to_string(), why: why.into() };
-        let absolute = folder.canonicalize().map_err(|error| location(&error.to_string()))?;
-        let url = Url::from_directory_path(absolute).map_err(|()| location("not an absolute path"))?;
-        Ok(Self { root, of_url: Arc::new(SyncedLocalStore::open(Path::new("/"))?), url })
+        let url = Url::from_directory_path(folder).map_err(|()| location("not an absolute path"))?;
+        let prefix = object_store::path::Path::from_absolute_path(folder).map_err(|e| location(&e.to_string()))?;
+        let root = Arc::new(PrefixStore::new(store.clone(), prefix));
+        Ok(Self { root, of_url: store, url, bucket: None, disk: Some(disk) })
     }
 
     /// Opens a table, creating it where it is missing.
@@ -102,7 +129,12 @@ impl Lake {
             .join(&format!("{}/", table.name))
             .map_err(|error| LakeError::Location { location: self.url.to_string(), why: error.to_string() })?;
         let log = default_logstore(store.clone(), self.of_url.clone(), &url, &StorageConfig::default());
-        let opened = LakeTable { table, store, log, newest: Arc::default(), turn: Arc::default() };
+        let local = self.disk.as_ref().map(|disk| {
+            let folder = disk.home().join(table.name).join("_delta_log");
+            Arc::new(LocalLog::new(disk.clone(), folder))
+        });
+        let (newest, turn, index) = Default::default();
+        let opened = LakeTable { table, store, log, local, newest, turn, index };
         if !opened.exists().await? {
             opened.create().await?;
         }
@@ -117,11 +149,15 @@ pub struct LakeTable {
     pub(crate) table: &'static Table,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) log: LogStoreRef,
+    /// Of a table in a folder: whether what is read of its log is durable.
+    pub(crate) local: Option<Arc<LocalLog>>,
     /// The newest version that was read here, from which the next is read onward.
     newest: Arc<Mutex<Option<Snapshot>>>,
     /// Whose turn it is to commit. Writers of one process would only get in each other's way, and under load one of many
     /// could lose again and again.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+    /// What is known of the log's files, for cleaning it.
+    pub(crate) index: Arc<tokio::sync::Mutex<LogIndex>>,
 }
 
 impl LakeTable {
@@ -151,8 +187,23 @@ impl LakeTable {
             None => Snapshot::load(self.table, self.log.clone()).await?,
         };
         snapshot.check_format()?;
+        if let Some(local) = &self.local {
+            local.believe(snapshot.version()).await?;
+        }
         self.keep(&snapshot);
         Ok(snapshot)
+    }
+
+    /// From now on what is read of the table is acted on, so it is made durable first (E10).
+    pub(crate) fn for_writing(&self) {
+        if let Some(local) = &self.local {
+            local.for_writing();
+        }
+    }
+
+    /// Reads the next version from the log's last checkpoint on.
+    pub(crate) fn forget_newest(&self) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Goes on from this version next time.

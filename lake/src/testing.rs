@@ -22,8 +22,9 @@ use ring::rand::SystemRandom;
 use tokio::sync::Notify;
 
 use crate::{
-    Attempt, Lake, LakeTable, LakeWriter, Sealed, SyncedLocalStore,
+    Attempt, Lake, LakeError, LakeTable, LakeWriter, Sealed, SyncedLocalStore,
     keys::{FileKeyring, Random},
+    local_store::{Medium, OsMedium},
     partition_rows, readings_partition,
 };
 
@@ -36,6 +37,8 @@ pub(crate) enum Fault {
     AfterSuccess,
     /// It is stored, and no answer ever comes.
     Hang,
+    /// It is stored once [`WatchedStore::let_go`] is called.
+    Held,
 }
 
 /// A store that notes what is asked of it, and fails one put when told to.
@@ -46,12 +49,36 @@ pub(crate) struct WatchedStore {
     puts: Mutex<Vec<String>>,
     fault: Mutex<Option<(String, usize, Fault)>>,
     hung: Arc<Notify>,
+    released: Notify,
 }
 
 impl WatchedStore {
+    /// Paths are absolute.
     pub(crate) fn local(folder: &FsPath) -> Self {
-        let inner = SyncedLocalStore::open(folder).unwrap();
-        Self { inner, gets: Mutex::default(), puts: Mutex::default(), fault: Mutex::default(), hung: Arc::default() }
+        Self::on(folder, Box::new(OsMedium))
+    }
+
+    /// On a disk that may fail.
+    pub(crate) fn on(folder: &FsPath, medium: Box<dyn Medium>) -> Self {
+        let inner = SyncedLocalStore::with_absolute_paths(folder, medium).unwrap();
+        let (gets, puts, fault, hung, released) = Default::default();
+        Self { inner, gets, puts, fault, hung, released }
+    }
+
+    /// A lake on it.
+    pub(crate) fn lake(self: &Arc<Self>) -> Lake {
+        Lake::on_disk(self.clone(), self.inner.disk().clone()).unwrap()
+    }
+
+    /// The put that is held goes on.
+    pub(crate) fn let_go(&self) {
+        self.released.notify_one();
+    }
+
+    /// How many objects were read whose path contains `part`, since the last call of this or
+    /// [`WatchedStore::files_read`].
+    pub(crate) fn reads_of(&self, part: &str) -> usize {
+        std::mem::take(&mut *self.gets.lock().unwrap()).iter().filter(|path| path.contains(part)).count()
     }
 
     /// Told when a put hangs.
@@ -109,10 +136,14 @@ impl ObjectStore for WatchedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let fault = self.fault_of(location);
         self.puts.lock().unwrap().push(location.to_string());
+        if matches!(fault, Some(Fault::Held)) {
+            self.hung.notify_one();
+            self.released.notified().await;
+        }
         if !matches!(fault, Some(Fault::Before)) {
             let put = self.inner.put_opts(location, payload, options).await?;
             match fault {
-                None => return Ok(put),
+                None | Some(Fault::Held) => return Ok(put),
                 Some(Fault::Hang) => {
                     self.hung.notify_one();
                     return std::future::pending().await;
@@ -170,14 +201,24 @@ pub(crate) const SITE: &str = "Werk 1/Süd%";
 
 impl Bench {
     pub(crate) async fn new(sealed: Sealed) -> Self {
+        Self::on(sealed, Box::new(OsMedium)).await
+    }
+
+    /// On a disk that may fail.
+    pub(crate) async fn on(sealed: Sealed, medium: Box<dyn Medium>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random: Random = Arc::new(SystemRandom::new());
         let keyring = Arc::new(FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap());
-        let place = folder.path().join("lake");
-        let store = Arc::new(WatchedStore::local(&place));
-        let lake = Lake::with_root(&place, store.clone()).unwrap();
-        let writer = LakeWriter::open(&lake, keyring, sealed, random).await.unwrap();
+        let store = Arc::new(WatchedStore::on(&folder.path().join("lake"), medium));
+        let writer = LakeWriter::open(&store.lake(), keyring, sealed, random).await.unwrap();
         Self { folder, store, writer }
+    }
+
+    /// As another process opens the same lake, with the keyring that is there now.
+    pub(crate) async fn another(&self) -> Result<LakeWriter, LakeError> {
+        let random: Random = Arc::new(SystemRandom::new());
+        let keyring = Arc::new(FileKeyring::open(&self.folder.path().join("keys"), random.clone())?);
+        LakeWriter::open(&self.store.lake(), keyring, Sealed::Columns, random).await
     }
 
     pub(crate) fn readings(&self) -> &LakeTable {

@@ -170,6 +170,11 @@ pub(crate) fn keks(table: &Table, add: &Add) -> Result<Vec<WrappedKek>, LakeErro
     }
 }
 
+/// The same as text: equal for files of one writer.
+pub(crate) fn keks_tag(add: &Add) -> Option<&str> {
+    tag(add, KEKS_TAG)
+}
+
 /// Whether a file is encrypted, as its commit says.
 pub(crate) fn is_sealed(add: &Add) -> bool {
     tag(add, KEKS_TAG).is_some_and(|keks| keks != "[]")

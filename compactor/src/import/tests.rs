@@ -295,7 +295,7 @@ async fn an_import_is_undone_to_just_before_it_and_may_be_done_again() {
     // Files that hold readings of both.
     let files = bench.lake.table(&READINGS).unwrap().snapshot().await.unwrap().files();
     let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(Timestamp::from_nanos(i64::MAX)) };
-    for spec in plan(&READINGS, &files, &policy) {
+    for spec in plan(&bench.lake, &READINGS, &files, &policy) {
         let merged = merge(&bench.lake, &spec, now()).await.unwrap();
         assert!(matches!(merged, MergeOutcome::Merged { rows: 8, .. }), "{merged:?}");
     }

@@ -34,7 +34,7 @@ async fn a_lost_answer_is_no_second_commit() {
             let folder = tempfile::tempdir().unwrap();
             let store = WatchedStore::local(folder.path());
             store.fail_put("_delta_log/000", nth, fault);
-            let lake = Lake::with_root(folder.path(), Arc::new(store)).unwrap();
+            let lake = Arc::new(store).lake();
             let table = match lake.table(&READINGS).await {
                 Ok(table) => table,
                 Err(error) => {
@@ -68,7 +68,7 @@ async fn streams_that_commit_at_once_all_land_once() {
     const STREAMS: u128 = 8;
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(WatchedStore::local(folder.path()));
-    let table = Lake::with_root(folder.path(), store.clone()).unwrap().table(&READINGS).await.unwrap();
+    let table = store.lake().table(&READINGS).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for stream in 0..STREAMS {
         let table = table.clone();
@@ -165,4 +165,89 @@ async fn an_attempt_tried_again_after_it_landed_is_found() {
     table.commit(&attempt("a", Some(1), 2, 2)).await.unwrap();
     assert_eq!(table.commit(&first).await.unwrap(), version);
     assert_eq!(paths(&table).await.len(), 2);
+}
+
+/// A create that is retried for minutes finds its name free again, once others have cleaned the log behind a
+/// checkpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_that_lands_below_a_checkpoint_is_committed_again() {
+    let bench = crate::testing::Bench::new(crate::Sealed::Columns).await;
+    let table = bench.readings().clone();
+    let late = attempt("late", None, 1, 100);
+    bench.store.fail_put("readings/_delta_log/000", 0, Fault::Held);
+    let hung = bench.store.hung();
+    let committing = tokio::spawn({
+        let (table, late) = (table.clone(), late.clone());
+        async move { table.commit(&late).await }
+    });
+    hung.notified().await;
+
+    let other = bench.another().await.unwrap();
+    let others = other.table(&READINGS).unwrap();
+    for step in 0..3_i64 {
+        others.commit(&attempt("a", (step > 0).then_some(step), step + 1, step as u128)).await.unwrap();
+    }
+    let state = others.snapshot().await.unwrap();
+    let mut checkpointed = deltalake_core::DeltaTable::new(others.log.clone());
+    checkpointed.state = Some(state.state.clone());
+    deltalake_core::checkpoints::create_checkpoint(&checkpointed, None).await.unwrap();
+    let log = bench.folder.path().join("lake/readings/_delta_log");
+    for version in 0..state.version() {
+        std::fs::remove_file(log.join(format!("{version:020}.json"))).unwrap();
+    }
+
+    bench.store.let_go();
+    let version = committing.await.unwrap().unwrap();
+    assert!(version > state.version(), "{version}");
+    let seen = bench.another().await.unwrap();
+    let seen = seen.table(&READINGS).unwrap().snapshot().await.unwrap();
+    assert_eq!(seen.state_of("late").await.unwrap(), Some(1));
+    assert!(seen.paths().contains(&late.adds[0].path), "{:?}", seen.paths());
+    assert_eq!(seen.files().len(), 4);
+}
+
+/// The table's format is part of what an attempt was built for (E6).
+#[tokio::test]
+async fn an_attempt_for_another_format_is_refused() {
+    let bench = crate::testing::Bench::new(crate::Sealed::Columns).await;
+    let table = bench.readings();
+    let known = forebay_schemas::table::TABLE_FORMAT_VERSION;
+    set_format(&bench, "0");
+    let error = table.commit(&attempt("a", None, 1, 1)).await.unwrap_err();
+    assert!(matches!(&error, LakeError::Changed { why, .. } if why.contains("format")), "{error}");
+    set_format(&bench, &(known + 1).to_string());
+    let error = table.commit(&attempt("a", None, 1, 1)).await.unwrap_err();
+    assert!(matches!(error, LakeError::NewerFormat { .. }), "{error}");
+}
+
+/// Who reads or writes, at its start or while it runs: a later release's table is left alone, and the error says why
+/// (E13).
+#[tokio::test]
+async fn a_newer_table_is_refused_with_a_clear_error() {
+    let bench = crate::testing::Bench::new(crate::Sealed::Columns).await;
+    let newer = (forebay_schemas::table::TABLE_FORMAT_VERSION + 1).to_string();
+    set_format(&bench, &newer);
+    let check = |error: LakeError| {
+        assert!(matches!(&error, LakeError::NewerFormat { found, .. } if *found == newer), "{error}");
+        assert_eq!(error.kind(), forebay_schemas::ErrorKind::Fatal);
+        assert!(error.to_string().contains("update this program"), "{error}");
+    };
+    check(bench.store.lake().table(&READINGS).await.map(drop).unwrap_err());
+    check(bench.another().await.map(drop).unwrap_err());
+    check(bench.readings().snapshot().await.map(drop).unwrap_err());
+    let sessions = crate::session(std::slice::from_ref(bench.readings()), &bench.writer.decrypter()).await;
+    check(sessions.map(drop).unwrap_err());
+}
+
+/// Another release sets the format of `readings`.
+fn set_format(bench: &crate::testing::Bench, format: &str) {
+    let log = bench.folder.path().join("lake/readings/_delta_log");
+    let created = std::fs::read_to_string(log.join(format!("{:020}.json", 0))).unwrap();
+    let metadata = created.lines().find(|line| line.contains("\"metaData\"")).unwrap();
+    let mut action: serde_json::Value = serde_json::from_str(metadata).unwrap();
+    action["metaData"]["configuration"]["forebay.formatVersion"] = format.into();
+    let version = std::fs::read_dir(&log)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "json"));
+    std::fs::write(log.join(format!("{:020}.json", version.count())), action.to_string()).unwrap();
 }

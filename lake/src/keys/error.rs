@@ -68,6 +68,17 @@ pub enum KeyError {
         /// Where it was looked for.
         keyring: String,
     },
+    /// The lake has files under a master key that this keyring lost or never had.
+    #[error(
+        "the lake has files under master key {id}, which {} does not have: this keyring is older than the lake, and a second key \
+         of that name would make files that no keyring reads together: restore the newer copy of the keyring", path.display()
+    )]
+    Older {
+        /// The master key.
+        id: MasterKeyId,
+        /// The keyring's file.
+        path: PathBuf,
+    },
     /// A wrapped key does not open: another key, or damaged bytes.
     #[error(
         "a key wrapped under {under} does not open: it was wrapped under another key, or is damaged; is this the keyring \
@@ -125,6 +136,7 @@ impl KeyError {
             | Self::Exposed { .. }
             | Self::Newer { .. }
             | Self::MissingKey { .. }
+            | Self::Older { .. }
             | Self::Unprepared { .. }
             | Self::Randomness => ErrorKind::Fatal,
         }

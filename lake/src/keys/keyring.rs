@@ -7,6 +7,7 @@
 mod file;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::Path,
     sync::{PoisonError, RwLock},
@@ -76,6 +77,46 @@ impl FileKeyring {
     /// As [`FileKeyring::open`], and [`KeyError::Randomness`].
     pub fn ensure(&self, name: &str) -> Result<MasterKeyId, KeyError> {
         self.current_id(name).or_else(|_missing| self.change(name, Change::AddIfMissing))
+    }
+
+    /// As [`FileKeyring::ensure`], for a lake whose files lie under the keys `in_use`: a key that is among them and
+    /// not here is not
+    /// made a second time.
+    ///
+    /// # Errors
+    /// [`KeyError::Older`] for such a key, and as [`FileKeyring::ensure`].
+    pub fn ensure_beside(&self, name: &str, in_use: &BTreeSet<MasterKeyId>) -> Result<MasterKeyId, KeyError> {
+        let newest = in_use.iter().filter(|id| id.name() == name).max_by_key(|id| id.version());
+        if let Some(newest) = newest {
+            self.check_has(newest)?;
+        }
+        self.ensure(name)
+    }
+
+    /// Refuses to go on with a name of which the lake has a newer key than this keyring. A name that is not here at
+    /// all tells
+    /// nothing: its keys may have been destroyed on purpose, or be another gateway's.
+    ///
+    /// # Errors
+    /// [`KeyError::Older`], and as [`FileKeyring::open`].
+    pub fn check_not_older(&self, in_use: &BTreeSet<MasterKeyId>) -> Result<(), KeyError> {
+        for id in in_use {
+            let current = self.current_id(id.name()).ok();
+            if current.is_some_and(|current| current.version() < id.version()) {
+                self.check_has(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file is read again: another process that uses it too may have made the key, before it made a file under it.
+    fn check_has(&self, id: &MasterKeyId) -> Result<(), KeyError> {
+        match self.find(id) {
+            Err(KeyError::MissingKey { .. }) => {
+                Err(KeyError::Older { id: id.clone(), path: self.file.path().to_owned() })
+            }
+            found => found.map(drop),
+        }
     }
 
     /// Makes a new version of a name's key the current one; the old versions stay for reading.

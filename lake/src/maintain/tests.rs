@@ -300,3 +300,96 @@ async fn a_shorter_retention_is_kept_and_told_to_other_engines() {
     assert_eq!(told().await.3, version + 4, "told once");
     assert_eq!(reopened(&bench).await.snapshot().await.unwrap().files().len(), 5);
 }
+
+/// Programs that come, commit and go have no housekeeping, and each would read the log of all before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_of_many_short_writers_reads_no_more_than_twice_the_first() {
+    const WRITERS: u64 = 40;
+    let bench = Bench::new(Sealed::Columns).await;
+    let now = timestamp(present(&bench));
+    let mut reads = Vec::new();
+    for n in 0..WRITERS {
+        bench.store.reads_of("");
+        let writer = bench.another().await.unwrap();
+        let table = writer.table(&READINGS).unwrap();
+        let rows = crate::partition_rows(&[batch(n * ROWS + 1, ROWS, DAY_START)]).unwrap().remove(0);
+        let partition = crate::readings_partition(&rows);
+        let add = writer.put(table, rows.rows.clone(), &partition, Some(&rows.site), now).await.unwrap();
+        let stream = format!("import-{n}");
+        // An import asks whether it, and each before it, has committed.
+        let snapshot = table.snapshot().await.unwrap();
+        for earlier in 0..n {
+            assert_eq!(snapshot.state_of(&format!("import-{earlier}")).await.unwrap(), Some(1));
+        }
+        assert_eq!(snapshot.state_of(&stream).await.unwrap(), None);
+        let attempt =
+            Attempt { id: writer.id().unwrap(), app_id: stream, from_state: None, to_state: 1, adds: vec![add] };
+        table.commit(&attempt).await.unwrap();
+        reads.push(bench.store.reads_of("_delta_log"));
+    }
+    let first = reads[0];
+    let last = reads[reads.len() - 16..].iter().sum::<usize>() / 16;
+    assert!(last <= 2 * first, "{last} reads against {first} of the first: {reads:?}");
+}
+
+/// With many removed files each checkpoint is large; a month of them would outgrow the readings.
+#[tokio::test]
+async fn checkpoints_that_newer_ones_have_replaced_are_deleted() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let present = present(&bench);
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let retention = ms(minutes(8 * 60));
+    let log = folder(&bench).join("_delta_log");
+    let checkpoints = || {
+        let there = files(&bench).into_iter().filter(|path| path.to_string_lossy().contains(".checkpoint."));
+        there.filter(|path| path.starts_with(&log)).count()
+    };
+    let mut most = 0;
+    let mut dated = std::collections::HashSet::new();
+    // A commit and a checkpoint every twenty minutes for half a day; the store's clock goes with ours.
+    for n in 0..36 {
+        let id = bench.writer.id().unwrap();
+        let (from_state, to_state) = ((n > 0).then_some(n), n + 1);
+        let attempt = Attempt { id, app_id: "s".into(), from_state, to_state, adds: Vec::new() };
+        bench.readings().commit(&attempt).await.unwrap();
+        let time = present + minutes(20 * n as u64);
+        assert!(bench.readings().checkpoint_if_due(1, i64::MAX, timestamp(time)).await.unwrap());
+        bench.readings().clean_log(retention, timestamp(time)).await.unwrap();
+        for file in fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()) {
+            if dated.insert(file.clone()) {
+                age(&file, time);
+            }
+        }
+        most = most.max(checkpoints());
+    }
+    // One an hour for the eight hours of retention, those of the last minutes, and one beyond each end.
+    assert!(most <= 13, "{most} checkpoints");
+    let reopened = reopened(&bench).await;
+    assert_eq!(reopened.snapshot().await.unwrap().state_of("s").await.unwrap(), Some(36));
+}
+
+/// A session is open on an old version for longer than its files are kept (E8).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_is_too_old_fails_with_a_clear_error() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let present = present(&bench);
+    let (now, old) = (timestamp(present), present - Duration::from_secs(10 * 24 * 3600));
+    for n in 0..3 {
+        ingest(&bench, n, timestamp(old)).await;
+    }
+    let tables = std::slice::from_ref(bench.readings());
+    let reader = crate::session(tables, &bench.writer.decrypter()).await.unwrap();
+    let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(now) };
+    let spec = plan(&READINGS, &bench.readings().snapshot().await.unwrap().files(), &policy).remove(0);
+    merge(&bench.writer, &spec, timestamp(old)).await.unwrap();
+    for file in files(&bench) {
+        age(&file, old);
+    }
+    let done = maintain(&bench.writer, &MaintainPolicy::default(), now).await;
+    assert_eq!((done.failed, done.files_deleted), (0, 3), "{done:?}");
+    let error = reader.sql("SELECT sum(value) FROM readings").await.unwrap().collect().await.unwrap_err().to_string();
+    for part in ["table readings: file", "part-", "not found"] {
+        assert!(error.contains(part), "{part} is not in: {error}");
+    }
+    assert_eq!(bench.query("SELECT count(*) FROM readings").await, "| 30       |");
+}

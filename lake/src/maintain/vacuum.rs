@@ -40,7 +40,8 @@ impl LakeTable {
         let now_ms = now.micros() / 1000;
         let last = self.snapshot().await?.state_of(VACUUM_APP_ID).await?;
         // One from the future is due to a clock that was wrong then.
-        let every = ms(policy.vacuum_every());
+        let is_short_of_room = self.local.as_ref().is_some_and(|local| local.is_short_of_room());
+        let every = ms(if is_short_of_room { RETENTION_MIN } else { policy.vacuum_every() });
         if last.is_some_and(|last| last <= now_ms && now_ms - retention_ms < last.saturating_add(every)) {
             return Ok(None);
         }

@@ -16,14 +16,20 @@ use deltalake_core::{
 };
 use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 
-use super::FORMAT_PROPERTY;
+use super::{FORMAT_PROPERTY, transactions::transactions};
 use crate::{LakeError, lake_writer::Transaction, log_entry::LogEntry, schema::delta_fields};
 
 /// Most log entries that are read onward for their transactions; beyond that they are looked up when asked for.
 const ONWARD_MAX: u64 = 32;
 
-/// States by application id; `None` for one that has not committed yet.
-type States = BTreeMap<String, Option<i64>>;
+/// States by application id.
+#[derive(Debug, Clone, Default)]
+struct States {
+    /// `None` for one that has not committed yet.
+    known: BTreeMap<String, Option<i64>>,
+    /// Whoever is not known has not committed yet.
+    are_all: bool,
+}
 
 /// One version of a table.
 #[derive(Clone)]
@@ -55,7 +61,7 @@ impl Snapshot {
     /// The version that a commit of ours, built on this one, has made.
     pub(crate) fn after(&self, state: DeltaTableState, transactions: &[Transaction]) -> Self {
         let mut states = self.known();
-        states.extend(transactions.iter().map(|t| (t.app_id.clone(), Some(t.to_state))));
+        states.known.extend(transactions.iter().map(|t| (t.app_id.clone(), Some(t.to_state))));
         Self { state, states: Arc::new(Mutex::new(states)), ..self.clone() }
     }
 
@@ -80,9 +86,14 @@ impl Snapshot {
     /// # Errors
     /// When the log cannot be read.
     pub async fn state_of(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
-        let known = self.states.lock().unwrap_or_else(PoisonError::into_inner).get(app_id).copied();
-        if let Some(known) = known {
+        if let Some(known) = self.known_state(app_id) {
             return Ok(known);
+        }
+        let all = transactions(&self.log, self.version()).await.map_err(|e| delta_error(self.table, e))?;
+        if let Some(all) = all {
+            let known = all.into_iter().map(|(app_id, state)| (app_id, Some(state))).collect();
+            *self.states.lock().unwrap_or_else(PoisonError::into_inner) = States { known, are_all: true };
+            return Ok(self.known_state(app_id).flatten());
         }
         let found = self
             .state
@@ -90,8 +101,13 @@ impl Snapshot {
             .transaction_version(self.log.as_ref(), app_id)
             .await
             .map_err(|e| delta_error(self.table, e))?;
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).insert(app_id.to_owned(), found);
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).known.insert(app_id.to_owned(), found);
         Ok(found)
+    }
+
+    fn known_state(&self, app_id: &str) -> Option<Option<i64>> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.known.get(app_id).copied().or(states.are_all.then_some(None))
     }
 
     /// Refuses a table that is not ours or that a later release has written (E13).
@@ -145,13 +161,13 @@ impl Snapshot {
     /// The known states, brought up to version `to`; none where that cannot be told from the log's entries.
     async fn states_onward(&self, to: Version) -> Result<States, LakeError> {
         if to < self.version() || to - self.version() > ONWARD_MAX {
-            return Ok(States::new());
+            return Ok(States::default());
         }
         let mut states = self.known();
         for version in self.version() + 1..=to {
             let entry = self.log.read_commit_entry(version).await.map_err(|e| delta_error(self.table, e))?;
-            let Some(Ok(entry)) = entry.map(|bytes| LogEntry::parse(&bytes)) else { return Ok(States::new()) };
-            states.extend(entry.transactions.into_iter().map(|(app_id, state)| (app_id, Some(state))));
+            let Some(Ok(entry)) = entry.map(|bytes| LogEntry::parse(&bytes)) else { return Ok(States::default()) };
+            states.known.extend(entry.transactions.into_iter().map(|(app_id, state)| (app_id, Some(state))));
         }
         Ok(states)
     }

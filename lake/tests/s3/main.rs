@@ -20,7 +20,7 @@ use forebay_schemas::{
 };
 use moto::{BUCKET, Moto};
 use object_store::{ObjectStoreExt as _, PutMode};
-use proxy::{Fault, Proxy};
+use proxy::{Creation, Fault, Proxy};
 use ring::rand::SystemRandom;
 use serde_json::json;
 
@@ -232,6 +232,51 @@ async fn what_must_be_created_once_is() {
     assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
     assert_eq!(objects.get(&path).await.unwrap().bytes().await.unwrap().as_ref(), b"first");
     objects.delete(&path).await.unwrap();
+}
+
+/// On such a store one of two writers would overwrite the other's commits, and nobody would hear of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_does_not_create_once_is_refused_by_name() {
+    let store = Moto::start(&[]);
+    let bench = Bench::new();
+    for (creation, why) in [
+        (Creation::Ignored, "both succeeded"),
+        (Creation::Refused("501 Not Implemented"), "501 Not Implemented"),
+        (Creation::Refused("400 Bad Request"), "400 Bad Request"),
+        (Creation::ToldAs("405 Method Not Allowed"), "405 Method Not Allowed"),
+    ] {
+        let proxy = Proxy::with_creation(store.address, creation);
+        let settings = settings(proxy.url());
+        let lake = Lake::s3(&settings).await.expect("who only reads does not ask");
+        let keyring = FileKeyring::open(bench.keys.path(), bench.random.clone()).unwrap();
+        let opened = LakeWriter::open(&lake, Arc::new(keyring), Sealed::Columns, bench.random.clone()).await;
+        let error = opened.err().expect("a writer is refused");
+        assert_eq!(error.kind(), ErrorKind::Fatal, "{creation:?}: {error}");
+        let text = error.to_string();
+        for part in [why, settings.endpoint.as_ref().unwrap().as_str().trim_end_matches('/'), "conditional creation"] {
+            assert!(text.contains(part), "{creation:?}: {part} is not in: {text}");
+        }
+    }
+    // The same store without the proxy is taken.
+    let lake = bench.writer(&settings(store.url())).await;
+    let app_id = lake.keeper().app_id("spool", 0);
+    ingest(&lake, &app_id, &batch(1, 1, 5)).await;
+    assert_eq!(count(&lake, "true").await, "|5|5|15.0|");
+}
+
+/// An answer that got lost makes the winner hear that it lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_link_does_not_get_a_good_store_refused() {
+    let store = Moto::start(&[]);
+    let proxy = Proxy::to(store.address);
+    let (bench, settings) = (Bench::new(), settings(proxy.url()));
+    for fault in [Fault::Refused, Fault::DoneAnd500, Fault::DoneAndCut] {
+        for nth in 0..3 {
+            proxy.fail_put(nth, 1, fault);
+            bench.writer(&settings).await;
+            assert_eq!(proxy.heal().len(), 1, "{fault:?}");
+        }
+    }
 }
 
 /// The first entry of a table's log, over a bad link: it is made once, and the table can be used.

@@ -35,6 +35,17 @@ struct Plan {
     hit: Vec<String>,
 }
 
+/// How the store behind the proxy takes a conditional create.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// The condition does not reach it: everybody succeeds.
+    Ignored,
+    /// It refuses every condition with this status line.
+    Refused(&'static str),
+    /// It heeds the condition, and tells the loser with this status line instead of 412.
+    ToldAs(&'static str),
+}
+
 /// A proxy to one address; it ends when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -44,6 +55,15 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn to(store: SocketAddr) -> Self {
+        Self::start(store, None)
+    }
+
+    /// To a store that is not good enough.
+    pub(crate) fn with_creation(store: SocketAddr, creation: Creation) -> Self {
+        Self::start(store, Some(creation))
+    }
+
+    fn start(store: SocketAddr, creation: Option<Creation>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (plan, over): (Arc<Mutex<Option<Plan>>>, Arc<AtomicBool>) = Default::default();
@@ -55,7 +75,7 @@ impl Proxy {
                 }
                 let (Ok(client), plan) = (client, of_thread.clone()) else { continue };
                 // An error here is a client that went away: that is what is being tried.
-                thread::spawn(move || drop(serve(client, store, &plan)));
+                thread::spawn(move || drop(serve(client, store, &plan, creation)));
             }
         });
         Self { address, plan, over }
@@ -94,10 +114,15 @@ impl Drop for Proxy {
     }
 }
 
-fn serve(client: TcpStream, store: SocketAddr, plan: &Mutex<Option<Plan>>) -> io::Result<()> {
+fn serve(
+    client: TcpStream,
+    store: SocketAddr,
+    plan: &Mutex<Option<Plan>>,
+    creation: Option<Creation>,
+) -> io::Result<()> {
     client.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut reader = BufReader::new(client.try_clone()?);
-    let (mut head, mut length) = (Vec::new(), 0);
+    let (mut head, mut length, mut is_create) = (Vec::new(), 0, false);
     loop {
         let mut line = Vec::new();
         if reader.read_until(b'\n', &mut line)? == 0 {
@@ -110,7 +135,10 @@ fn serve(client: TcpStream, store: SocketAddr, plan: &Mutex<Option<Plan>>) -> io
         if line == b"\r\n" {
             break;
         }
-        if !text.starts_with("connection:") {
+        let is_condition = text.starts_with("if-none-match:");
+        is_create |= is_condition;
+        let is_hidden = is_condition && creation == Some(Creation::Ignored);
+        if !text.starts_with("connection:") && !is_hidden {
             head.push(line);
         }
     }
@@ -122,7 +150,13 @@ fn serve(client: TcpStream, store: SocketAddr, plan: &Mutex<Option<Plan>>) -> io
     if fault == Some(Fault::Refused) {
         return refuse(&mut client);
     }
+    if let (true, Some(Creation::Refused(status))) = (is_create, creation) {
+        return answer_with(&mut client, status);
+    }
     let answer = forward(store, &head, &body)?;
+    if let (true, Some(Creation::ToldAs(status))) = (answer.starts_with(b"HTTP/1.1 412"), creation) {
+        return answer_with(&mut client, status);
+    }
     match fault {
         None => client.write_all(&answer),
         Some(Fault::Refused | Fault::DoneAnd500) => refuse(&mut client),
@@ -147,7 +181,11 @@ fn next_fault(path: &str, plan: &Mutex<Option<Plan>>) -> Option<Fault> {
 }
 
 fn refuse(client: &mut TcpStream) -> io::Result<()> {
-    client.write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    answer_with(client, "500 Internal Server Error")
+}
+
+fn answer_with(client: &mut TcpStream, status: &str) -> io::Result<()> {
+    client.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
 }
 
 fn forward(store: SocketAddr, head: &[Vec<u8>], body: &[u8]) -> io::Result<Vec<u8>> {
