@@ -4,6 +4,7 @@
 //! transaction in the Delta log names the number that counts. Objects that no commit names are leftovers of
 //! attempts that did not land; their numbers are skipped.
 
+mod each;
 mod model;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::{
     table::{LakeTable, Snapshot},
 };
 
+pub use each::FoundState;
 pub use model::{DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState};
 
 /// Secrets of the keyring that never rotate: they name streams and seal state objects.
@@ -104,8 +106,15 @@ impl StateKeeper {
         number: i64,
     ) -> Result<S, LakeError> {
         let path = path_of(app_id, number);
-        let mut bytes = table.store().get(&path).await?.bytes().await?.to_vec();
         let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
+        let found = match table.store().get(&path).await {
+            // Waiting brings it back no more than it does a damaged one.
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(fail("it is missing: bring it back from a copy of the lake"));
+            }
+            found => found?,
+        };
+        let mut bytes = found.bytes().await?.to_vec();
         let sealed = bytes
             .split_at_mut_checked(MAGIC.len())
             .filter(|(magic, _)| *magic == MAGIC)
