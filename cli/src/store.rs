@@ -11,7 +11,7 @@ use forebay_lake::{
     Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Settings, Sealed, StateKeeper,
     keys::{FileKeyring, KeyDecrypter},
 };
-use forebay_schemas::table::{READINGS, TABLES};
+use forebay_schemas::table::TABLES;
 use url::Url;
 
 use crate::{clock::random, config::Config};
@@ -142,11 +142,4 @@ pub(crate) struct Reader {
     pub(crate) tables: Vec<LakeTable>,
     pub(crate) keeper: StateKeeper,
     pub(crate) decrypter: Arc<KeyDecrypter>,
-}
-
-impl Reader {
-    pub(crate) fn readings(&self) -> anyhow::Result<&LakeTable> {
-        let readings = self.tables.iter().find(|table| table.schema().name == READINGS.name);
-        readings.context("the lake has no table of readings")
-    }
 }

@@ -43,5 +43,5 @@ pub use state::{
     StreamState,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
-pub use verify::{Fault, Report, verify};
+pub use verify::{Fault, Report, verify, verify_lake};
 pub use writer::readings_partition;
