@@ -94,6 +94,12 @@ fn of_compactor(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
         let sites = windows.watermarks().into_iter();
         sites.map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)])).collect()
     });
+    let windows = watch.windows.clone();
+    telemetry.counter(&names::WINDOW_FAILURES, move || {
+        windows.failures().into_iter().map(|(site, count)| (count, vec![("site", site)])).collect()
+    });
+    let windows = watch.windows.clone();
+    telemetry.gauge(&names::UNREADABLE_STATES, move || vec![(windows.unreadable_states() as f64, Vec::new())]);
 }
 
 /// Room on a folder's disk for those who are not root; none where it cannot be asked.

@@ -15,7 +15,10 @@ mod watermark;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -90,10 +93,13 @@ struct WindowsState {
     days: Days,
 }
 
-/// How far the sites' watermarks have come, for telemetry to read.
+/// How far the sites' watermarks have come, and what holds them up, for telemetry to read.
 #[derive(Debug, Default)]
 pub struct WindowProgress {
     watermarks: Mutex<Watermarks>,
+    failures: Mutex<BTreeMap<String, u64>>,
+    /// States of streams that could not be read at the last look.
+    unreadable: AtomicU64,
 }
 
 impl WindowProgress {
@@ -104,7 +110,25 @@ impl WindowProgress {
         watermarks.iter().map(|(site, micros)| (site.clone(), time(*micros))).collect()
     }
 
+    /// How often each site's windows could not be closed; zero from the first look at a site on, so that the first failure is a
+    /// rise.
+    pub fn failures(&self) -> Vec<(String, u64)> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().map(|(site, count)| (site.clone(), *count)).collect()
+    }
+
+    /// How many streams' states could not be read at the last look.
+    pub fn unreadable_states(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+
+    fn failed(&self, site: &str, times: u64) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures.entry(site.to_owned()).or_default() += times;
+    }
+
     fn note(&self, watermarks: &Watermarks) {
+        watermarks.keys().for_each(|site| self.failed(site, 0));
         *self.watermarks.lock().unwrap_or_else(PoisonError::into_inner) = watermarks.clone();
     }
 }
@@ -130,9 +154,6 @@ pub async fn run_windows(
         };
         if let Err(error) = pass(&lake, &settings, clock(), &progress, &mut looked).await {
             match &error {
-                CompactorError::Lake { source, .. } if source.is_of_a_key() => {
-                    error!(%error, "a key cannot be had, windows stay open until it is there");
-                }
                 _ if error.kind() == ErrorKind::Retry => warn!(%error, "windows could not be closed, trying again"),
                 _ => return Err(error),
             }
@@ -178,7 +199,7 @@ async fn pass(
     progress: &WindowProgress,
     looked: &mut Looked,
 ) -> Result<u64, CompactorError> {
-    let states = states(lake).await?;
+    let states = states(lake, progress).await?;
     let watermarks = watermarks(&states, settings, now);
     progress.note(&watermarks);
     let mut written = 0;
@@ -187,17 +208,43 @@ async fn pass(
         let last = looked.get(&site);
         let is_due =
             last.is_none_or(|look| look.over != over || now.micros() - look.at.micros() >= micros(settings.lateness));
-        if is_due {
-            let span = info_span!("close_windows", site, otel.status_description = Empty);
-            let (rows, look) = traced(span, close_site(lake, settings, &site, watermark, now, last)).await?;
-            written += rows;
-            match look {
-                Some(look) => drop(looked.insert(site, look)),
-                None => drop(looked.remove(&site)),
+        if !is_due {
+            continue;
+        }
+        let span = info_span!("close_windows", site, otel.status_description = Empty);
+        match traced(span, close_site(lake, settings, &site, watermark, now, last)).await {
+            Ok((rows, look)) => {
+                written += rows;
+                match look {
+                    Some(look) => drop(looked.insert(site, look)),
+                    None => drop(looked.remove(&site)),
+                }
+            }
+            Err(error) => {
+                looked.remove(&site);
+                progress.failed(&site, 1);
+                bear(&site, error)?;
             }
         }
     }
     Ok(written)
+}
+
+/// Whether the other sites' windows can go on. Hands back what concerns them all.
+fn bear(site: &str, error: CompactorError) -> Result<(), CompactorError> {
+    match &error {
+        CompactorError::Lake { source, .. } if source.is_of_a_key() => {
+            error!(site, %error, "a key cannot be had, the site's windows stay open until it is there");
+        }
+        _ => match error.kind() {
+            ErrorKind::Retry => warn!(site, %error, "the site's windows could not be closed, trying again"),
+            ErrorKind::Corrupt | ErrorKind::Reject => {
+                error!(site, %error, "the site's windows cannot be closed: `forebay verify` names what is damaged");
+            }
+            ErrorKind::Fatal => return Err(error),
+        },
+    }
+    Ok(())
 }
 
 /// Closes a site's windows after an import into it has ended: all of them, or those that its live watermark has passed.
@@ -210,15 +257,28 @@ pub(crate) async fn close_imported(
     site: &SiteId,
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
-    let live = watermarks(&states(lake).await?, settings, now).get(site.as_str()).copied();
+    let live = watermarks(&states(lake, &WindowProgress::default()).await?, settings, now).get(site.as_str()).copied();
     let (written, _) = close_site(lake, settings, site.as_str(), live.unwrap_or(i64::MAX), now, None).await?;
     Ok(written)
 }
 
-async fn states(lake: &LakeWriter) -> Result<Vec<StreamState>, CompactorError> {
+/// The states of all streams but those that cannot be read: a stream whose state is lost counts as one that is silent.
+async fn states(lake: &LakeWriter, progress: &WindowProgress) -> Result<Vec<StreamState>, CompactorError> {
     let readings = lake.table(&READINGS).map_err(wrong)?;
     let snapshot = readings.snapshot().await.map_err(wrong)?;
-    lake.keeper().states(readings, &snapshot).await.map_err(wrong)
+    let mut states = Vec::new();
+    let mut unreadable = 0;
+    for found in lake.keeper().states_each(readings, &snapshot).await.map_err(wrong)? {
+        match found.state {
+            Ok(state) => states.push(state),
+            Err(error) => {
+                unreadable += 1;
+                error!(stream = found.app_id, %error, "a stream's state cannot be read, windows close without it");
+            }
+        }
+    }
+    progress.unreadable.store(unreadable, Ordering::Relaxed);
+    Ok(states)
 }
 
 fn wrong(source: LakeError) -> CompactorError {
@@ -304,9 +364,21 @@ fn to_count(days: &BTreeSet<i32>, last: Option<&Look>, look: &Look) -> Option<(i
 async fn load(lake: &LakeWriter, app_id: &str) -> Result<(Option<i64>, WindowsState), CompactorError> {
     let table = lake.table(&WINDOWS).map_err(wrong)?;
     match table.snapshot().await.map_err(wrong)?.state_of(app_id).await.map_err(wrong)? {
-        Some(number) => Ok((Some(number), lake.keeper().load(table, app_id, number).await.map_err(wrong)?)),
-        None => Ok((None, WindowsState { format: TABLE_FORMAT_VERSION, days: Days::new() })),
+        Some(number) => match lake.keeper().load(table, app_id, number).await {
+            Ok(state) => Ok((Some(number), state)),
+            // All that it holds is counted again: what was closed stands in the table.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                warn!(%error, "what was seen of a site's windows is lost, all of its days are counted again");
+                Ok((Some(number), nothing_seen()))
+            }
+            Err(error) => Err(wrong(error)),
+        },
+        None => Ok((None, nothing_seen())),
     }
+}
+
+fn nothing_seen() -> WindowsState {
+    WindowsState { format: TABLE_FORMAT_VERSION, days: Days::new() }
 }
 
 /// The days whose windows may want a row: those that hold other readings than when they were last looked at.

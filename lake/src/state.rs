@@ -4,6 +4,7 @@
 //! transaction in the Delta log names the number that counts. Objects that no commit names are leftovers of
 //! attempts that did not land.
 
+mod each;
 mod model;
 mod reconcile;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::{
     table::{LakeTable, Snapshot},
 };
 
+pub use each::FoundState;
 pub use model::{
     DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState, TakenOver,
 };
@@ -124,7 +126,14 @@ impl StateKeeper {
         number: i64,
     ) -> Result<S, LakeError> {
         let path = path_of(app_id, number);
-        let mut state: serde_json::Value = self.open(table, &path).await?;
+        let mut state: serde_json::Value = match self.open(table, &path).await {
+            // Waiting brings it back no more than it does a damaged one.
+            Err(error) if error.is_not_found() => {
+                let why = "it is missing: bring it back from a copy of the lake".into();
+                return Err(LakeError::State { path: path.to_string(), why });
+            }
+            state => state?,
+        };
         if state.get(TIMES_APART).is_some_and(|apart| apart == &serde_json::Value::Bool(true)) {
             self.add_times(table, app_id, &mut state).await;
         }
@@ -196,19 +205,6 @@ impl StateKeeper {
             (app_id, number, state)
         });
         futures::stream::iter(loads).buffer_unordered(LOADS_MAX).collect().await
-    }
-
-    /// As [`StateKeeper::states`], of streams that took readings; each epoch in the one state that knows most of it.
-    ///
-    /// # Errors
-    /// As [`StateKeeper::states`].
-    pub async fn stream_states(&self, table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<StreamState>, LakeError> {
-        let mut states = Vec::new();
-        for (app_id, _, state) in self.load_each(table, self.numbers(table, snapshot).await?).await {
-            states.push((app_id, state?));
-        }
-        reconcile(&mut states);
-        Ok(states.into_iter().map(|(_, state)| state).collect())
     }
 
     fn seal<S: Serialize>(&self, path: &Path, state: &S, random: &Random) -> Result<Vec<u8>, LakeError> {

@@ -1,10 +1,14 @@
 //! Proof that a table holds each reading once: files against their seals, identities against the marks.
 //!
-//! Every file is read whole. A file must be there, have the SHA-256 that its Add action names, and open with the
+//! Every file is read whole, those of the other tables too. A file must be there, have the SHA-256 that its Add action names, and open with the
 //! keyring; a reading's identity must occur once; and each epoch must hold exactly the seqs up to its mark, but for
-//! those in known gaps and in quarantine. Of forgotten epochs a lane's state knows only how many readings they hold.
+//! those in known gaps and in quarantine, which must have their rows in `gaps` and `quarantine`. Of forgotten epochs a lane's
+//! state knows only how many readings they hold. A file that a vacuum took meanwhile is no fault: the newest version of the
+//! table is read instead. A state that cannot be read is a fault of its own, and the rest is verified.
 
 mod account;
+mod seqs;
+mod side_rows;
 #[cfg(test)]
 mod tests;
 
@@ -18,16 +22,20 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int32Type, Int64Type},
 };
+use forebay_schemas::{ErrorKind, table::READINGS};
 use object_store::{ObjectStoreExt as _, path::Path};
 
 use crate::{
     Add, LakeError, StateKeeper,
     keys::KeyDecrypter,
     parquet_file,
-    table::LakeTable,
+    state::{FoundState, StreamState, reconcile},
+    table::{LakeTable, Snapshot},
     writer::{SHA256_TAG, keks, tag},
 };
 use account::{Accounts, compare};
+use seqs::SeqSet;
+use side_rows::SideRows;
 
 /// (gateway, lane, epoch).
 type EpochKey = (String, u32, u64);
@@ -65,6 +73,20 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
+    /// A stream's state object is missing or damaged: nothing proves what was taken of it.
+    State {
+        /// What is wrong, with its path.
+        why: String,
+    },
+    /// A state says that seqs stand in `gaps` or `quarantine`, and no row there names them.
+    RowsMissing {
+        /// The table.
+        table: &'static str,
+        /// Gateway, lane and epoch.
+        epoch: (String, u32, u64),
+        /// How many rows.
+        count: u64,
+    },
     /// Readings of epochs that are done and forgotten are not there.
     MissingBefore {
         /// Gateway, lane and the last of these epochs.
@@ -86,6 +108,10 @@ impl fmt::Display for Fault {
         match self {
             Self::FileMissing { path } => write!(f, "file {path} is missing"),
             Self::FileDamaged { path, why } => write!(f, "file {path}: {why}"),
+            Self::State { why } => f.write_str(why),
+            Self::RowsMissing { table, epoch: (gateway, lane, epoch), count } => {
+                write!(f, "{gateway}/{lane}/{epoch}: {count} rows are missing in table {table}")
+            }
             Self::Doubled { epoch: (gateway, lane, epoch), first, count } => {
                 write!(
                     f,
@@ -130,29 +156,119 @@ impl fmt::Display for Report {
     }
 }
 
+/// How often a table is read again because a vacuum took files of the version that was being read.
+const READS_MAX: u32 = 5;
+
 /// Reads the whole `readings` table as of now.
 ///
 /// # Errors
-/// When the log, a state object or a key cannot be had; what is wrong with the data is in the report.
+/// When the log, the store or a key cannot be had; what is wrong with the data is in the report.
 pub async fn verify(
     table: &LakeTable,
     keeper: &StateKeeper,
     decrypter: &Arc<KeyDecrypter>,
 ) -> Result<Report, LakeError> {
-    let snapshot = table.snapshot().await?;
+    verify_lake(std::slice::from_ref(table), keeper, decrypter).await
+}
+
+/// Reads whole tables as of now; what `readings` should hold, and what `gaps` and `quarantine` should, is proven where they are
+/// among them.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_lake(
+    tables: &[LakeTable],
+    keeper: &StateKeeper,
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<Report, LakeError> {
     let mut report = Report::default();
-    let mut seqs: BTreeMap<EpochKey, Vec<u64>> = BTreeMap::new();
-    for add in snapshot.files() {
-        report.files += 1;
-        match read_file(table, &add, decrypter).await? {
-            Ok(batches) => batches.iter().for_each(|rows| collect(rows, &mut seqs)),
-            Err(fault) => drop(report.faults.insert(fault)),
-        }
-    }
     let mut accounts = Accounts::default();
-    keeper.stream_states(table, &snapshot).await?.into_iter().for_each(|state| accounts.add(state));
+    let mut seqs = BTreeMap::new();
+    let readings = |table: &&LakeTable| table.schema().name == READINGS.name;
+    for table in tables.iter().filter(readings) {
+        let (states, found) = read_table(table, decrypter, Some(keeper), collect).await?;
+        report.files += found.files;
+        report.faults.extend(found.faults);
+        seqs = found.rows;
+        let mut sound = Vec::new();
+        for found in states {
+            match found.state {
+                Ok(state) => sound.push((found.app_id, state)),
+                Err(error) => drop(report.faults.insert(Fault::State { why: error.to_string() })),
+            }
+        }
+        reconcile(&mut sound);
+        sound.into_iter().for_each(|(_, state)| accounts.add(state));
+    }
+    // After `readings`: what its states rely on was written before them.
+    for table in tables.iter().filter(|table| !readings(table)) {
+        let collect = |rows: &RecordBatch, side: &mut SideRows| side.collect(table, rows);
+        let (_, found) = read_table(table, decrypter, None, collect).await?;
+        report.faults.extend(found.faults);
+        found.rows.check(table, &accounts, &seqs, &mut report);
+    }
     compare(seqs, accounts, &mut report);
     Ok(report)
+}
+
+/// What the files of a table gave.
+#[derive(Default)]
+struct Found<R> {
+    rows: R,
+    files: u64,
+    faults: BTreeSet<Fault>,
+}
+
+/// Reads a table, and with a keeper first the states of its streams, in the newest version of which a vacuum takes no file
+/// meanwhile.
+async fn read_table<R: Default>(
+    table: &LakeTable,
+    decrypter: &Arc<KeyDecrypter>,
+    keeper: Option<&StateKeeper>,
+    collect: impl Fn(&RecordBatch, &mut R),
+) -> Result<(Vec<FoundState<StreamState>>, Found<R>), LakeError> {
+    let mut reads = 0;
+    loop {
+        reads += 1;
+        let snapshot = table.snapshot().await?;
+        let states = match keeper {
+            Some(keeper) => keeper.states_each(table, &snapshot).await?,
+            None => Vec::new(),
+        };
+        if let Some(found) = read_files(table, &snapshot, decrypter, reads == READS_MAX, &collect).await? {
+            return Ok((states, found));
+        }
+        tracing::info!(
+            table = table.schema().name,
+            reads,
+            "a vacuum took a file meanwhile, reading the newest version"
+        );
+    }
+}
+
+/// Reads the files of a version; none when a file is missing that the newest version names no more, unless it is the last try.
+async fn read_files<R: Default>(
+    table: &LakeTable,
+    snapshot: &Snapshot,
+    decrypter: &Arc<KeyDecrypter>,
+    is_last: bool,
+    collect: &impl Fn(&RecordBatch, &mut R),
+) -> Result<Option<Found<R>>, LakeError> {
+    let mut found = Found::default();
+    for add in snapshot.files() {
+        found.files += 1;
+        match read_file(table, &add, decrypter).await? {
+            Ok(batches) => batches.iter().for_each(|rows| collect(rows, &mut found.rows)),
+            Err(Fault::FileMissing { path }) if !is_last && !is_active(table, &path).await? => return Ok(None),
+            Err(fault) => drop(found.faults.insert(fault)),
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Whether the newest version of a table names a file.
+async fn is_active(table: &LakeTable, path: &str) -> Result<bool, LakeError> {
+    Ok(table.snapshot().await?.paths().iter().any(|active| active == path))
 }
 
 async fn read_file(
@@ -176,14 +292,19 @@ async fn read_file(
     }
     let keks = keks(table.schema(), add)?;
     let sealed = !keks.is_empty();
-    decrypter.prepare(&keks).await?;
+    match decrypter.prepare(&keks).await {
+        // The key provider may be back soon; a key that it does not have is lost, and the file with it.
+        Err(error) if error.kind() == ErrorKind::Retry => return Err(error.into()),
+        Err(error) => return damaged(error.to_string()),
+        Ok(()) => {}
+    }
     match parquet_file::read_file(bytes, sealed.then_some(decrypter)) {
         Ok(batches) => Ok(Ok(batches)),
         Err(error) => damaged(error.to_string()),
     }
 }
 
-fn collect(rows: &RecordBatch, seqs: &mut BTreeMap<EpochKey, Vec<u64>>) {
+fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
     let column = |name: &str| rows.column_by_name(name).cloned();
     let (Some(gateway), Some(lane), Some(epoch), Some(seq)) =
         (column("gateway"), column("lane"), column("epoch"), column("seq"))
@@ -193,24 +314,12 @@ fn collect(rows: &RecordBatch, seqs: &mut BTreeMap<EpochKey, Vec<u64>>) {
     let gateway = gateway.as_string::<i32>();
     let (lane, epoch, seq) =
         (lane.as_primitive::<Int32Type>(), epoch.as_primitive::<Int64Type>(), seq.as_primitive::<Int64Type>());
-    let mut last: Option<(EpochKey, Vec<u64>)> = None;
+    let mut of_batch: BTreeMap<(&str, u32, u64), Vec<u64>> = BTreeMap::new();
     for row in 0..rows.num_rows() {
-        let (name, lane, epoch) =
-            (gateway.value(row), lane.value(row).cast_unsigned(), epoch.value(row).cast_unsigned());
-        let same = last.as_ref().is_some_and(|((g, l, e), _)| (g.as_str(), *l, *e) == (name, lane, epoch));
-        if !same {
-            flush(last.take(), seqs);
-            last = Some(((name.to_owned(), lane, epoch), Vec::new()));
-        }
-        if let Some((_, of_epoch)) = &mut last {
-            of_epoch.push(seq.value(row).cast_unsigned());
-        }
+        let key = (gateway.value(row), lane.value(row).cast_unsigned(), epoch.value(row).cast_unsigned());
+        of_batch.entry(key).or_default().push(seq.value(row).cast_unsigned());
     }
-    flush(last, seqs);
-}
-
-fn flush(run: Option<(EpochKey, Vec<u64>)>, seqs: &mut BTreeMap<EpochKey, Vec<u64>>) {
-    if let Some((key, run)) = run {
-        seqs.entry(key).or_default().extend(run);
+    for ((gateway, lane, epoch), seqs) in of_batch {
+        found.entry((gateway.to_owned(), lane, epoch)).or_default().add(seqs);
     }
 }

@@ -74,6 +74,15 @@ pub const COMMIT_SECONDS: Metric =
 /// By site.
 pub const WATERMARK_DELAY: Metric =
     Metric { name: "forebay.watermark.delay", unit: "s", help: "How far the watermark is behind the clock" };
+/// By site.
+pub const WINDOW_FAILURES: Metric =
+    Metric { name: "forebay.window.failures", unit: "", help: "Times that a site's windows could not be closed" };
+/// Of this process.
+pub const UNREADABLE_STATES: Metric = Metric {
+    name: "forebay.states.unreadable",
+    unit: "",
+    help: "Streams whose state in the lake is missing or damaged",
+};
 /// By lane.
 pub const LAG: Metric = Metric {
     name: "forebay.lag",

@@ -9,7 +9,7 @@ const FAULT: u8 = 3;
 
 pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let reader = Store::for_reading(&Reading::load(place)?)?.reader().await?;
-    let report = forebay_lake::verify(reader.readings()?, &reader.keeper, &reader.decrypter).await?;
+    let report = forebay_lake::verify_lake(&reader.tables, &reader.keeper, &reader.decrypter).await?;
     for fault in &report.faults {
         eprintln!("forebay: {fault}");
     }

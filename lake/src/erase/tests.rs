@@ -38,7 +38,7 @@ impl Two {
     async fn merge(&self) {
         let files = self.bench.readings().snapshot().await.unwrap().files();
         let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(at(DAY_START + 60_000_000)) };
-        let spec = plan(&READINGS, &files, &policy).remove(0);
+        let spec = plan(&self.bench.writer, &READINGS, &files, &policy).remove(0);
         let merged = merge(&self.bench.writer, &spec, at(DAY_START + 3_000_000)).await.unwrap();
         assert!(matches!(merged, MergeOutcome::Merged { rows: 65, .. }), "{merged:?}");
     }

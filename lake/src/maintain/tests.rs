@@ -380,7 +380,7 @@ async fn a_reader_that_is_too_old_fails_with_a_clear_error() {
     let tables = std::slice::from_ref(bench.readings());
     let reader = crate::session(tables, &bench.writer.decrypter()).await.unwrap();
     let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(now) };
-    let spec = plan(&READINGS, &bench.readings().snapshot().await.unwrap().files(), &policy).remove(0);
+    let spec = plan(&bench.writer, &READINGS, &bench.readings().snapshot().await.unwrap().files(), &policy).remove(0);
     merge(&bench.writer, &spec, timestamp(old)).await.unwrap();
     for file in files(&bench) {
         age(&file, old);

@@ -126,3 +126,31 @@ async fn the_times_of_many_devices_lie_apart_and_may_be_lost() {
     let files = std::fs::read_dir(folder.path().join("readings/_forebay/times")).unwrap().count();
     assert_eq!(files, 1, "it is overwritten");
 }
+
+/// Trying again for ever would hide that a person has to act.
+#[tokio::test]
+async fn a_missing_state_is_corrupt_and_takes_no_other_stream_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = Lake::local(folder.path()).unwrap().table(&READINGS).await.unwrap();
+    let (keeper, random): (_, Random) = (keeper(), Arc::new(SystemRandom::new()));
+    for app_id in ["gone", "there"] {
+        let to_state = keeper.store(&table, app_id, None, &full(), &random).await.unwrap();
+        let attempt = crate::Attempt {
+            id: uuid::Builder::from_random_bytes(random_bytes(&random).unwrap()).into_uuid(),
+            app_id: app_id.into(),
+            from_state: None,
+            to_state,
+            adds: Vec::new(),
+        };
+        table.commit(&attempt).await.unwrap();
+    }
+    let gone = folder.path().join("readings/_forebay/state/gone");
+    std::fs::read_dir(gone).unwrap().for_each(|file| std::fs::remove_file(file.unwrap().path()).unwrap());
+    let snapshot = table.snapshot().await.unwrap();
+    let found = keeper.states_each::<StreamState>(&table, &snapshot).await.unwrap();
+    let [gone, there] = found.as_slice() else { panic!("{found:?}") };
+    let error = gone.state.as_ref().unwrap_err();
+    assert_eq!((gone.app_id.as_str(), error.kind()), ("gone", forebay_schemas::ErrorKind::Corrupt));
+    assert!(error.to_string().contains("it is missing"), "{error}");
+    assert_eq!((there.app_id.as_str(), there.state.as_ref().unwrap()), ("there", &full()));
+}

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{EpochKey, Fault, Report};
+use super::{EpochKey, Fault, Report, seqs::SeqSet};
 use crate::state::StreamState;
 
 /// What the states of all streams say.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    epochs: BTreeMap<EpochKey, Account>,
+    pub(super) epochs: BTreeMap<EpochKey, Account>,
     /// By gateway and lane.
     lanes: BTreeMap<(String, u32), Done>,
     gaps: u64,
@@ -16,11 +16,11 @@ pub(super) struct Accounts {
 
 /// What was taken of one epoch.
 #[derive(Debug, Default)]
-struct Account {
-    mark: u64,
-    quarantined: u64,
+pub(super) struct Account {
+    pub(super) mark: u64,
+    pub(super) quarantined: u64,
     /// First and last seqs, apart from each other.
-    gaps: Vec<(u64, u64)>,
+    pub(super) gaps: Vec<(u64, u64)>,
 }
 
 /// What was taken of a lane's forgotten epochs.
@@ -59,20 +59,22 @@ impl Account {
         self.mark.saturating_sub(absent).saturating_sub(self.quarantined)
     }
 
-    fn accounts_for(&self, seq: u64) -> bool {
-        seq <= self.mark && !self.gaps.iter().any(|(first, last)| (*first..=*last).contains(&seq))
+    /// How many of the found seqs lie up to the mark and in no gap.
+    fn known(&self, found: &SeqSet) -> u64 {
+        let within = self.gaps.iter().map(|(first, last)| found.len_within(*first, (*last).min(self.mark)));
+        found.len_within(1, self.mark).saturating_sub(within.sum())
     }
 
-    /// The first seq that is in no gap and not among `found`, which are sorted and distinct.
-    fn first_missing(&self, found: &[u64]) -> u64 {
+    /// The first seq that is in no gap and not among those found.
+    fn first_missing(&self, found: &SeqSet) -> u64 {
         let mut seq = 1;
-        let mut found = found.iter().copied().peekable();
+        let mut found = found.ranges().peekable();
         loop {
-            while found.next_if(|next| *next < seq).is_some() {}
-            if found.next_if_eq(&seq).is_some() {
-                seq += 1;
-            } else if let Some((_, last)) = self.gaps.iter().find(|(first, last)| (*first..=*last).contains(&seq)) {
+            while found.next_if(|(_, last)| *last < seq).is_some() {}
+            if let Some((_, last)) = found.next_if(|(first, _)| *first <= seq) {
                 seq = last + 1;
+            } else if let Some((_, last)) = self.gaps.iter().find(|(first, last)| (*first..=*last).contains(&seq)) {
+                seq = last.saturating_add(1);
             } else {
                 return seq;
             }
@@ -80,25 +82,26 @@ impl Account {
     }
 }
 
-pub(super) fn compare(mut seqs: BTreeMap<EpochKey, Vec<u64>>, accounts: Accounts, report: &mut Report) {
+pub(super) fn compare(mut seqs: BTreeMap<EpochKey, SeqSet>, accounts: Accounts, report: &mut Report) {
     report.gaps = accounts.gaps;
     for (epoch, account) in accounts.epochs {
-        let found = distinct(&epoch, seqs.remove(&epoch).unwrap_or_default(), report);
-        let (known, unknown): (Vec<u64>, Vec<u64>) = found.into_iter().partition(|seq| account.accounts_for(*seq));
-        let expected = account.expected();
-        let surplus = (known.len() as u64).saturating_sub(expected) + unknown.len() as u64;
+        let found = seqs.remove(&epoch).unwrap_or_default();
+        count(&epoch, &found, report);
+        let (known, expected) = (account.known(&found), account.expected());
+        let surplus = known.saturating_sub(expected) + (found.len() - known);
         if surplus > 0 {
             report.faults.insert(Fault::Unaccounted { epoch: epoch.clone(), count: surplus });
         }
-        let count = expected.saturating_sub(known.len() as u64);
+        let count = expected.saturating_sub(known);
         if count > 0 {
             report.missing += count;
-            report.faults.insert(Fault::Missing { first: account.first_missing(&known), epoch, count });
+            report.faults.insert(Fault::Missing { first: account.first_missing(&found), epoch, count });
         }
     }
     let mut done: BTreeMap<(String, u32), u64> = BTreeMap::new();
     for (epoch, found) in seqs {
-        let count = distinct(&epoch, found, report).len() as u64;
+        count(&epoch, &found, report);
+        let count = found.len();
         let (gateway, lane, number) = &epoch;
         let lane = (gateway.clone(), *lane);
         match accounts.lanes.get(&lane) {
@@ -120,16 +123,11 @@ pub(super) fn compare(mut seqs: BTreeMap<EpochKey, Vec<u64>>, accounts: Accounts
     }
 }
 
-/// Counts an epoch's readings, names the doubles among them, and leaves each once, sorted.
-fn distinct(epoch: &EpochKey, mut found: Vec<u64>, report: &mut Report) -> Vec<u64> {
-    report.readings += found.len() as u64;
-    found.sort_unstable();
-    let mut doubles = found.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
-    if let Some(first) = doubles.next() {
-        let count = 1 + doubles.count() as u64;
-        report.doubled += count;
-        report.faults.insert(Fault::Doubled { epoch: epoch.clone(), first, count });
+/// Counts an epoch's readings, and names the doubles among them.
+fn count(epoch: &EpochKey, found: &SeqSet, report: &mut Report) {
+    report.readings += found.len() + found.doubled;
+    report.doubled += found.doubled;
+    if let Some(first) = found.first_doubled {
+        report.faults.insert(Fault::Doubled { epoch: epoch.clone(), first, count: found.doubled });
     }
-    found.dedup();
-    found
 }

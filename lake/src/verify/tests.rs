@@ -1,5 +1,14 @@
+use arrow::array::{
+    ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
+};
+use forebay_schemas::table::{GAPS, QUARANTINE};
+
 use super::*;
 use crate::state::{EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, StreamState};
+use crate::{
+    Attempt, MergePolicy, Sealed, Transaction, file_schema, merge, plan,
+    testing::{Bench, DAY_START, at, batch},
+};
 
 fn state(mark: u64, quarantined: u64, gaps: &[(u64, u64)]) -> StreamState {
     let epoch = EpochMark { gateway: "gw".into(), epoch: 7, mark, quarantined, ..EpochMark::default() };
@@ -23,7 +32,11 @@ fn check_all(seqs: &[(u64, &[u64])], states: &[StreamState], line: &str, faults:
     let mut report = Report::default();
     let mut accounts = Accounts::default();
     states.iter().for_each(|state| accounts.add(state.clone()));
-    let seqs = seqs.iter().map(|(epoch, seqs)| (("gw".to_owned(), 0, *epoch), seqs.to_vec()));
+    let seqs = seqs.iter().map(|(epoch, seqs)| {
+        let mut found = SeqSet::default();
+        found.add(seqs.to_vec());
+        (("gw".to_owned(), 0, *epoch), found)
+    });
     compare(seqs.collect(), accounts, &mut report);
     assert_eq!(report.to_string(), line);
     assert_eq!(report.faults.iter().map(Fault::to_string).collect::<Vec<_>>(), faults);
@@ -99,4 +112,87 @@ fn forgotten_epochs_are_counted() {
         "FAULT readings=8 files=0 gaps=1 doubled=0 missing=0",
         &["gw/0/5: 1 readings are accounted for by no state", "gw/0/6: 1 readings are accounted for by no state"],
     );
+}
+
+/// Five readings, whose state says that seqs 6 and 7 are a gap and seq 8 is in quarantine.
+async fn with_gap_and_quarantine() -> (Bench, i64) {
+    let bench = Bench::new(Sealed::Columns).await;
+    let table = bench.readings();
+    bench.ingest("other", &batch(1, 5, DAY_START), at(DAY_START)).await;
+    let mut state = state(8, 1, &[(6, 7)]);
+    state.epochs[0].epoch = 1;
+    state.gaps[0].epoch = 1;
+    let writer = &bench.writer;
+    let to_state = writer.keeper().store(table, "s", None, &state, writer.random()).await.unwrap();
+    let id = writer.id().unwrap();
+    table.commit(&Attempt { id, app_id: "s".into(), from_state: None, to_state, adds: Vec::new() }).await.unwrap();
+    (bench, to_state)
+}
+
+async fn verify_all(bench: &Bench) -> (String, Vec<String>) {
+    let tables: Vec<_> = bench.writer.tables().cloned().collect();
+    let report = verify_lake(&tables, bench.writer.keeper(), &bench.writer.decrypter()).await.unwrap();
+    (report.to_string(), report.faults.iter().map(Fault::to_string).collect())
+}
+
+async fn append(bench: &Bench, table: &'static forebay_schemas::table::Table, columns: Vec<ArrayRef>) {
+    let rows = RecordBatch::try_new(file_schema(table), columns).unwrap();
+    let transaction = Transaction { app_id: "s".into(), from_state: None, to_state: 1 };
+    bench.writer.append(table, rows, transaction, at(DAY_START)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gap_and_a_quarantined_reading_must_have_their_rows() {
+    let (bench, _) = with_gap_and_quarantine().await;
+    let (line, faults) = verify_all(&bench).await;
+    assert_eq!(line, "FAULT readings=5 files=1 gaps=1 doubled=0 missing=0");
+    assert_eq!(faults, ["gw/0/1: 1 rows are missing in table gaps", "gw/0/1: 1 rows are missing in table quarantine"]);
+
+    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+    let long = |number: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![number])) };
+    let time = || -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(vec![DAY_START]).with_timezone("UTC")) };
+    let schema = file_schema(&GAPS);
+    let unknown = |name: &str| new_null_array(schema.field_with_name(name).unwrap().data_type(), 1);
+    let lane: ArrayRef = Arc::new(Int32Array::from(vec![0]));
+    let columns = vec![text("gw"), lane, long(1), long(6), long(7)];
+    let optional = ["site", "device", "from_time", "to_time"].map(unknown);
+    append(&bench, &GAPS, [columns, optional.to_vec(), vec![text("missing"), text("open"), time()]].concat()).await;
+    let raw: ArrayRef = Arc::new(BinaryArray::from(vec![b"x".as_slice()]));
+    append(&bench, &QUARANTINE, vec![text("its time"), text("gw/0/1"), long(8), raw, time()]).await;
+    assert_eq!(verify_all(&bench).await, ("ok readings=5 files=1 gaps=1 doubled=0 missing=0".into(), vec![]));
+}
+
+#[tokio::test]
+async fn a_missing_state_is_a_fault_and_the_rest_is_verified() {
+    let (bench, number) = with_gap_and_quarantine().await;
+    let state = format!("lake/readings/_forebay/state/s/{number:020}");
+    std::fs::remove_file(bench.folder.path().join(state)).unwrap();
+    let (line, faults) = verify_all(&bench).await;
+    assert_eq!(line, "FAULT readings=5 files=1 gaps=0 doubled=0 missing=0");
+    assert!(faults[0].contains("it is missing: bring it back") && faults[1].contains("by no state"), "{faults:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_a_vacuum_took_meanwhile_is_no_fault() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let table = bench.readings();
+    for part in 0..8 {
+        bench.ingest("s", &batch(part * 10 + 1, 10, DAY_START), at(DAY_START)).await;
+    }
+    let before = table.snapshot().await.unwrap();
+    let spec = plan(&bench.writer, table.schema(), &before.files(), &MergePolicy::settled_before(at(i64::MAX / 1_000)))
+        .remove(0);
+    merge(&bench.writer, &spec, at(DAY_START)).await.unwrap();
+    for path in before.paths() {
+        table.store().delete(&Path::parse(&path).unwrap()).await.unwrap();
+    }
+    let decrypter = bench.writer.decrypter();
+    let stale = read_files(table, &before, &decrypter, false, &collect).await.unwrap();
+    assert!(stale.is_none(), "the newest version names these files no more: it is to be read");
+    let (_, found) = read_table(table, &decrypter, None, collect).await.unwrap();
+    assert_eq!((found.faults.len(), found.rows.values().map(SeqSet::len).sum::<u64>()), (0, 80));
+    for path in table.snapshot().await.unwrap().paths() {
+        table.store().delete(&Path::parse(&path).unwrap()).await.unwrap();
+    }
+    assert_eq!(read_table(table, &decrypter, None, collect).await.unwrap().1.faults.len(), 1, "a loss is a fault");
 }
