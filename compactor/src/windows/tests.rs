@@ -223,7 +223,13 @@ async fn commit_beside(lake: &LakeWriter, app_id: &str, of_site: &str, seconds: 
     };
     let lane = LaneId { gateway: GatewayId::new(app_id).unwrap(), lane: Lane(0) };
     let readings = seconds.iter().map(reading).collect();
-    let batch = ReadingBatch { lane, epoch: Epoch(7), first_seq: Seq(1), readings };
+    let batch = ReadingBatch {
+        lane,
+        epoch: Epoch(7),
+        nonce: forebay_schemas::EpochNonce::UNKNOWN,
+        first_seq: Seq(1),
+        readings,
+    };
     let state = StreamState { sites, ..StreamState::new(1, Vec::new()) };
     let step = Step { app_id, from_state: None, state: &state, rows: &partition_rows(&[batch]).unwrap() };
     commit(lake, step, at(0)).await.unwrap();
