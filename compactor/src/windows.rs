@@ -206,8 +206,7 @@ async fn pass(
     for (site, watermark) in watermarks {
         let over = settings.over(watermark);
         let last = looked.get(&site);
-        let is_due =
-            last.is_none_or(|look| look.over != over || now.micros() - look.at.micros() >= micros(settings.lateness));
+        let is_due = last.is_none_or(|look| look.over != over || !is_within(look.at.micros(), now, settings.lateness));
         if !is_due {
             continue;
         }
@@ -247,7 +246,8 @@ fn bear(site: &str, error: CompactorError) -> Result<(), CompactorError> {
     Ok(())
 }
 
-/// Closes a site's windows after an import into it has ended: all of them, or those that its live watermark has passed.
+/// Closes a site's windows after an import into it has ended: those that its live watermark has passed, or the clock where there
+/// is none.
 ///
 /// # Errors
 /// As [`close_windows`].
@@ -258,7 +258,7 @@ pub(crate) async fn close_imported(
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
     let live = watermarks(&states(lake, &WindowProgress::default()).await?, settings, now).get(site.as_str()).copied();
-    let (written, _) = close_site(lake, settings, site.as_str(), live.unwrap_or(i64::MAX), now, None).await?;
+    let (written, _) = close_site(lake, settings, site.as_str(), live.unwrap_or(now.micros()), now, None).await?;
     Ok(written)
 }
 
@@ -400,9 +400,14 @@ fn what_to_do(counts: &Counts, start: i64, known: Option<&Known>, settings: &Win
     match known {
         None => Todo::Close { revision: 1 },
         Some(known) if known.rows == rows => Todo::Nothing,
-        Some(known) if now.micros() - known.closed_at < micros(settings.lateness) => Todo::Later,
+        Some(known) if is_within(known.closed_at, now, settings.lateness) => Todo::Later,
         Some(known) => Todo::Close { revision: known.revision.saturating_add(1) },
     }
+}
+
+/// Whether a time lies less than `duration` back. One that is ahead is not believed: a clock was wrong when it was written.
+fn is_within(time: i64, now: Timestamp, duration: Duration) -> bool {
+    (0..micros(duration)).contains(&now.micros().saturating_sub(time))
 }
 
 /// By site.

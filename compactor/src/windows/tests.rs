@@ -283,3 +283,24 @@ async fn a_lost_state_of_windows_closes_nothing_twice() {
     assert_eq!(bench.close(131).await, 1);
     assert_eq!(bench.rows().await, ["0 60 1 1 1 100.0", "60 120 1 1 1 100.0"]);
 }
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_once_holds_no_revision_back() {
+    const DAY: i64 = 86_400;
+    let mut bench = Bench::new().await;
+    bench.commit(&[("a", 10, Status::GOOD), ("a", 70, Status::GOOD)]).await;
+    assert_eq!(bench.close(DAY).await, 2, "by a clock that is a day ahead");
+    bench.commit(&[("a", 20, Status::GOOD), ("a", 130, Status::GOOD)]).await;
+    assert_eq!(bench.close(131).await, 1);
+    assert_eq!(bench.rows().await, ["0 60 1 1 1 100.0", "0 60 2 2 1 100.0", "60 120 1 1 1 100.0"]);
+}
+
+#[tokio::test]
+async fn an_import_does_not_close_the_window_that_is_running() {
+    let bench = Bench::new().await;
+    commit_beside(&bench.lake, "import", "plant", &[10, 70], Vec::new()).await;
+    let plant = SiteId::new("plant").unwrap();
+    assert_eq!(close_imported(&bench.lake, &settings(), &plant, at(80)).await.unwrap(), 1);
+    assert_eq!(bench.rows().await, ["0 60 1 1 1 100.0"]);
+    assert_eq!(close_imported(&bench.lake, &settings(), &plant, at(120)).await.unwrap(), 1);
+}
