@@ -55,8 +55,7 @@ pub async fn note_import(lake: &LakeWriter, info: &ImportInfo) -> Result<(), Lak
         return Ok(());
     }
     let notes = lake.keeper().app_id(NOTES, 0);
-    let before = info.id.cast_signed().checked_sub(1);
-    lake.keeper().store(table, &notes, before, info, lake.random()).await.map(|_| ())
+    lake.keeper().note(table, &notes, info.id.cast_signed(), info, lake.random()).await
 }
 
 /// What was noted of an import.
@@ -86,10 +85,6 @@ pub async fn imports(table: &LakeTable, keeper: &StateKeeper) -> Result<Vec<Impo
     for object in objects {
         let Some(number) = object.location.filename().and_then(|name| name.parse::<i64>().ok()) else { continue };
         let info: ImportInfo = keeper.load(table, &notes, number).await?;
-        // Two that noted the same import at once have left two notes: the second lies under a number of its own.
-        if info.id != number.cast_unsigned() {
-            continue;
-        }
         let app_id = imported_app_id(keeper, Epoch(info.id));
         let Some(state) = snapshot.state_of(&app_id).await? else { continue };
         let state: StreamState = keeper.load(table, &app_id, state).await?;

@@ -115,6 +115,27 @@ impl StateKeeper {
         }
     }
 
+    /// Puts a state under just this number, which no other state ever has; one that is there already stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn note<S: Serialize + Sync>(
+        &self,
+        table: &LakeTable,
+        app_id: &str,
+        number: i64,
+        state: &S,
+        random: &Random,
+    ) -> Result<(), LakeError> {
+        let path = path_of(app_id, number);
+        let sealed = self.seal(&path, state, random)?;
+        match table.store().put_opts(&path, sealed.into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Reads the state with this number, with the times of its devices where they lie apart.
     ///
     /// # Errors

@@ -245,11 +245,13 @@ fn bad_configuration_exits_78_and_names_every_place() {
     site.configure(
         "[gatway]\nid = \"g\"\n[[connector]]\nname = \"a\"\nkind = \"modbuss\"\n[lake]\nwindow = \"fast\"\n",
     );
-    for verb in ["validate", "run", "verify"] {
+    let all = ["forebay.toml:1:", "did you mean \"gateway\"?", "did you mean \"modbus\"?", "forebay.toml:7:"];
+    // Who only reads the lake is told of what it needs alone.
+    for (verb, parts) in [("validate", &all[..]), ("run", &all[..]), ("verify", &all[3..])] {
         let refused = site.forebay(&[verb]);
         let said = site::text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(78), "{verb}: {said}");
-        for part in ["forebay.toml:1:", "did you mean \"gateway\"?", "did you mean \"modbus\"?", "forebay.toml:7:"] {
+        for part in parts {
             assert!(said.contains(part), "{verb}: {part} is not in {said}");
         }
     }

@@ -158,7 +158,8 @@ async fn a_gap_and_a_quarantined_reading_must_have_their_rows() {
     let optional = ["site", "device", "from_time", "to_time"].map(unknown);
     append(&bench, &GAPS, [columns, optional.to_vec(), vec![text("missing"), text("open"), time()]].concat()).await;
     let raw: ArrayRef = Arc::new(BinaryArray::from(vec![b"x".as_slice()]));
-    append(&bench, &QUARANTINE, vec![text("its time"), text("gw/0/1"), long(8), raw, time()]).await;
+    let detail = new_null_array(&arrow::datatypes::DataType::Utf8, 1);
+    append(&bench, &QUARANTINE, vec![text("its time"), text("gw/0/1"), long(8), raw, time(), detail]).await;
     assert_eq!(verify_all(&bench).await, ("ok readings=5 files=1 gaps=1 doubled=0 missing=0".into(), vec![]));
 }
 

@@ -137,17 +137,16 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
     story.plant.edge.until(windows, closed + 1, PATIENCE);
     running.kill();
 
-    // Two copies of one image wake up long ago, each with devices of its own.
-    let copies = ["a", "b"].map(|name| copied(&story.plant.edge, &story.configuration(name, 1, true)));
-    let compactor = story.plant.edge.run(&["--role", "compactor"]);
-    let alive = copies.each_ref().map(|copy| copy.run_at(LONG_AGO, &["--role", "edge"]));
+    // Two copies of one image wake up long ago, each with devices of its own, and write into one lake. Without Kafka, whose
+    // library waits by a clock that libfaketime spoils.
+    let copies = ["a", "b"].map(|name| copied(&story.plant.edge, &story.configuration(name, 1, false)));
+    let alive = copies.each_ref().map(|copy| copy.run_at(LONG_AGO, both));
     for name in ["a", "b"] {
         story.until_subscribed(name);
         story.publish(name);
     }
     story.plant.edge.until(distinct, i64::try_from(story.last).unwrap(), PATIENCE);
     alive.into_iter().for_each(Running::stop);
-    compactor.stop();
     for copy in &copies {
         assert!(copy.log().contains("2020-01-01T"), "the copies' clocks are not set: is faketime installed?");
     }

@@ -38,14 +38,14 @@ impl Bench {
         assert!(verdict.contains(&format!(" gaps={gaps} doubled=0 missing=0")), "{verdict}");
     }
 
-    fn put_away(&self, path: &str) -> impl FnOnce() {
-        let (at, away) = (self.folder.path().join(path), self.folder.path().join("away"));
-        std::fs::rename(&at, &away).unwrap();
-        std::fs::write(&at, b"in its place").unwrap();
-        move || {
-            std::fs::remove_file(&at).unwrap();
-            std::fs::rename(&away, &at).unwrap();
-        }
+    /// Lays a folder where the next log entry of `readings` is to stand: everything up to it succeeds.
+    fn in_the_way_of_the_next_entry(&self) -> std::path::PathBuf {
+        let log = self.folder.path().join("lake/readings/_delta_log");
+        let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let newest = names.filter_map(|name| name.strip_suffix(".json")?.parse::<u64>().ok()).max().unwrap();
+        let path = log.join(format!("{:020}.json", newest + 1));
+        std::fs::create_dir(&path).unwrap();
+        path
     }
 
     /// Sizes of the files below a folder of the lake.
@@ -168,13 +168,13 @@ async fn a_commit_that_fails_is_tried_again_with_the_same_files() {
     let step = || Step { app_id: "stream", from_state: None, state: &state, rows: &rows };
     let mut upload = Upload::default();
     let now = || (bench.clock)();
-    let put_back = bench.put_away("lake/readings/_delta_log");
+    let in_the_way = bench.in_the_way_of_the_next_entry();
     for _ in 0..3 {
         let failed = upload.commit(&bench.lake, step(), now()).await.unwrap_err();
         assert!(failed.can_be_waited_out(), "{failed}");
         assert_eq!((bench.sizes("readings/site=plant").len(), bench.sizes("readings/_forebay/state").len()), (1, 1));
     }
-    put_back();
+    std::fs::remove_dir(in_the_way).unwrap();
     upload.commit(&bench.lake, step(), now()).await.unwrap();
     assert_eq!((bench.seqs().await.len(), bench.sizes("readings/site=plant").len()), (3, 1));
 }
