@@ -1,9 +1,8 @@
 //! Whether what is read of a local log may be acted on (E10).
 //!
-//! An entry is visible once it is linked, and durable once its folder is synced. Between the two its writer may fail
-//! or be
-//! killed; whoever then found the entry and let a spool forget its readings would lose them with a power cut. So a
-//! writer believes a version only after a sync of its own that came after reading it.
+//! An entry is visible once it is linked, and durable once its folder is synced. Between the two its writer may fail or be
+//! killed; whoever then found the entry and let a spool forget its readings would lose them with a power cut. So a writer
+//! believes a version only after a sync of its own that came after reading it.
 
 use std::{
     path::PathBuf,
