@@ -314,16 +314,19 @@ async fn publish_lane(
     Ok(publish(settings, log, lane, places, published, stop).await?)
 }
 
+/// The key under which a part of the data folder is sealed.
+fn derived_key(store: &Store, secret: &str) -> anyhow::Result<[u8; 32]> {
+    let secret = store.keyring_for_writing()?.derive_secret(secret)?;
+    secret.expose().try_into().context("a derived secret has 32 bytes")
+}
+
 fn series_folder(config: &Config, store: &Store) -> anyhow::Result<SeriesFolder> {
-    let secret = store.keyring_for_writing()?.derive_secret(SERIES_SECRET)?;
-    let key: [u8; 32] = secret.expose().try_into().context("a derived secret has 32 bytes")?;
+    let key = derived_key(store, SERIES_SECRET)?;
     Ok(SeriesFolder { path: config.gateway.data_dir.join("series"), key, random: random() })
 }
 
 async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
-    let keyring = store.keyring_for_writing()?;
-    let secret = keyring.derive_secret(SPOOL_SECRET)?;
-    let key: [u8; 32] = secret.expose().try_into().context("a derived secret has 32 bytes")?;
+    let key = derived_key(store, SPOOL_SECRET)?;
     let opened: Timestamp = now()?;
     owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let mut lanes = Vec::new();

@@ -20,7 +20,7 @@ use crate::{
     Add, LakeError, LakeTable, LakeWriter, MergeSpec, StreamState,
     commit::{Change, Purpose},
     lake_writer::Transaction,
-    merge::rewrite_app_id,
+    merge::{remove, rewrite_app_id},
     parquet_file::FileLayout,
     schema::file_schema,
     writer::StoredFile,
@@ -116,7 +116,7 @@ async fn change(
                 adds.push(lake.put_encoded(table, encoded, &partition, now).await?);
             }
         }
-        removes.push(remove(&add, now));
+        removes.push(Remove { data_change: true, ..remove(&add, now) });
         let app_id =
             rewrite_app_id(lake, &MergeSpec { table: &READINGS, partition, files: vec![add], cuts: Vec::new() });
         let from_state = snapshot.state_of(&app_id).await?;
@@ -209,21 +209,6 @@ fn partition(table: &LakeTable, add: &Add) -> Result<Vec<(&'static str, String)>
         add.partition_values.get(name).cloned().flatten().map(|value| (name, value)).ok_or_else(missing)
     };
     table.schema().partition_columns().iter().map(|column| value(column.name)).collect()
-}
-
-fn remove(add: &Add, now: Timestamp) -> Remove {
-    Remove {
-        path: add.path.clone(),
-        data_change: true,
-        deletion_timestamp: Some(now.micros() / 1000),
-        extended_file_metadata: Some(true),
-        partition_values: Some(add.partition_values.clone()),
-        size: Some(add.size),
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
-    }
 }
 
 #[cfg(test)]

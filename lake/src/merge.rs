@@ -163,7 +163,8 @@ fn site_of(spec: &MergeSpec) -> Result<Option<SiteId>, LakeError> {
     SiteId::new(site.as_str()).map(Some).map_err(wrong)
 }
 
-fn remove(add: &Add, now: Timestamp) -> Remove {
+/// The Remove action of a file whose rows are rewritten and stay.
+pub(crate) fn remove(add: &Add, now: Timestamp) -> Remove {
     Remove {
         path: add.path.clone(),
         data_change: false,

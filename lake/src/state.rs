@@ -104,13 +104,9 @@ impl StateKeeper {
                 path: path_of(app_id, i64::MAX).to_string(),
                 why: "the numbers of its stream are used up".into(),
             })?;
-            let path = path_of(app_id, number);
-            let sealed = self.seal(&path, state, random)?;
-            match table.store().put_opts(&path, sealed.into(), PutMode::Create.into()).await {
-                Ok(_) => return Ok(number),
-                // One number in a million: draw again.
-                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
-                Err(error) => return Err(error.into()),
+            // Taken is one number in a million: draw again.
+            if self.create(table, &path_of(app_id, number), state, random).await? {
+                return Ok(number);
             }
         }
     }
@@ -127,11 +123,21 @@ impl StateKeeper {
         state: &S,
         random: &Random,
     ) -> Result<(), LakeError> {
-        let path = path_of(app_id, number);
-        let sealed = self.seal(&path, state, random)?;
-        match table.store().put_opts(&path, sealed.into(), PutMode::Create.into()).await {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
+        self.create(table, &path_of(app_id, number), state, random).await.map(drop)
+    }
+
+    /// Puts a sealed object where none is yet; answers whether it did.
+    async fn create<S: Serialize + Sync>(
+        &self,
+        table: &LakeTable,
+        path: &Path,
+        state: &S,
+        random: &Random,
+    ) -> Result<bool, LakeError> {
+        let sealed = self.seal(path, state, random)?;
+        match table.store().put_opts(path, sealed.into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
