@@ -44,7 +44,8 @@ TROUBLE = None
 async def forward(processor, result, request, send=UaProcessor.forward_publish_response):
     """Sends the next notification after the one that follows it ("swap"), never ("lose"), or last of all ("hang up")."""
     global HELD, TROUBLE
-    if TROUBLE and result.NotificationMessage.NotificationData:
+    # A subscription of a connection that was cut lives on for a while: trouble is for one that somebody listens to.
+    if TROUBLE and result.NotificationMessage.NotificationData and not processor._transport.is_closing():
         if TROUBLE == "hang up":
             await send(processor, result, request)
             processor._transport.close()
