@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// The binary of this checkout, where the next build does not replace it.
 fn built_aside(target: &Path, folder: &Path, release: bool) -> anyhow::Result<PathBuf> {
     let build: &[&str] = match release {
-        true => &["build", "--locked", "--release"],
+        true => &["build", "--locked", "--release", "-p", "forebay", "-p", "forebay-benches"],
         // As the tests build it: other features would build the analytic engine once more.
         false => &["test", "--locked", "--workspace", "--test", "e2e", "--no-run"],
     };
