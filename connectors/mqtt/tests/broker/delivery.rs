@@ -249,9 +249,9 @@ async fn a_stop_acknowledges_what_is_durable_and_comes_to_an_end() {
         peer.count("site/d/cell/t", 2, 2);
         gateway.receipts(Receipts::Given);
         assert_eq!(gateway.stop().await.len(), 1);
-        assert_eq!(proxy.pubacks(), 1);
         let farewell = || broker.log().contains(&format!("Received DISCONNECT from s{version}"));
         until("mosquitto to see the DISCONNECT", || farewell().then_some(())).await;
+        assert_eq!(proxy.pubacks(), 1);
 
         let gateway = Gateway::start(broker.port, &keys);
         gateway.has(1).await;
