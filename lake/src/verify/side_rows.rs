@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::{
-    array::{AsArray as _, RecordBatch},
+    array::{Array as _, AsArray as _, RecordBatch},
     datatypes::{Int32Type, Int64Type},
 };
 use forebay_schemas::table::{GAPS, QUARANTINE};
 
 use super::{EpochKey, Fault, Report, account::Accounts, seqs::SeqSet};
-use crate::table::LakeTable;
+use crate::{state::SEQ_UNKNOWN, table::LakeTable};
 
 /// What the rows of one of the tables name; nothing for other tables.
 #[derive(Debug, Default)]
@@ -39,7 +39,9 @@ impl SideRows {
         for row in 0..rows.num_rows() {
             let lane = lane.value(row).cast_unsigned();
             let key = (gateway.value(row).to_owned(), lane, epoch.value(row).cast_unsigned());
-            let seqs = (first.value(row).cast_unsigned(), last.value(row).cast_unsigned());
+            // Null stands where nobody knows how far the gap reaches.
+            let last = if last.is_null(row) { SEQ_UNKNOWN } else { last.value(row).cast_unsigned() };
+            let seqs = (first.value(row).cast_unsigned(), last);
             self.gaps.entry(key).or_default().insert(seqs);
         }
     }
