@@ -34,11 +34,11 @@ use crate::{
     writer::{SHA256_TAG, keks, tag},
 };
 use account::{Accounts, compare};
-use seqs::SeqSet;
+pub(crate) use seqs::SeqSet;
 use side_rows::SideRows;
 
 /// (gateway, lane, epoch).
-type EpochKey = (String, u32, u64);
+pub(crate) type EpochKey = (String, u32, u64);
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -305,6 +305,15 @@ async fn read_file(
 }
 
 fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
+    collect_unless(rows, found, |_| false);
+}
+
+/// Adds the seqs of the rows whose epoch is not left out.
+pub(crate) fn collect_unless(
+    rows: &RecordBatch,
+    found: &mut BTreeMap<EpochKey, SeqSet>,
+    is_left_out: impl Fn(&EpochKey) -> bool,
+) {
     let column = |name: &str| rows.column_by_name(name).cloned();
     let (Some(gateway), Some(lane), Some(epoch), Some(seq)) =
         (column("gateway"), column("lane"), column("epoch"), column("seq"))
@@ -320,6 +329,9 @@ fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
         of_batch.entry(key).or_default().push(seq.value(row).cast_unsigned());
     }
     for ((gateway, lane, epoch), seqs) in of_batch {
-        found.entry((gateway.to_owned(), lane, epoch)).or_default().add(seqs);
+        let key = (gateway.to_owned(), lane, epoch);
+        if !is_left_out(&key) {
+            found.entry(key).or_default().add(seqs);
+        }
     }
 }

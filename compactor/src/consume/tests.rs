@@ -2,6 +2,7 @@
 
 mod copies;
 mod memory_log;
+mod repairs;
 mod streams;
 
 use std::{
