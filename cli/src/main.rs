@@ -117,7 +117,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Verify => verbs::verify::run(&place).await,
         Verb::Repair(verb) => verbs::repair::run(&place, verb).await,
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
-        Verb::Keys(verb) => verbs::keys::run(&place, verb),
+        Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),
     }
 }
