@@ -1,5 +1,7 @@
 //! An older state of a stream: what it says beside what the tables hold.
 
+use std::cmp::Reverse;
+
 use forebay_schemas::{ErrorKind, table::READINGS};
 use futures::TryStreamExt as _;
 use object_store::path::Path;
@@ -43,7 +45,7 @@ pub(super) async fn find(
     let objects: Vec<_> = table.store().list(Some(&folder)).try_collect().await?;
     let numbers = objects.iter().filter_map(|object| object.location.filename()?.parse::<i64>().ok());
     let mut numbers: Vec<i64> = numbers.filter(|number| *number != lost).collect();
-    numbers.sort_unstable_by(|one, other| other.cmp(one));
+    numbers.sort_unstable_by_key(|number| Reverse(*number));
     let mut newest = None;
     for number in numbers.into_iter().take(TRIED_MAX) {
         let state = match keeper.load::<StreamState>(table, app_id, number).await {

@@ -1,3 +1,5 @@
+mod planted;
+
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
 };
