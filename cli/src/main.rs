@@ -73,6 +73,9 @@ enum Verb {
     Query(verbs::query::Args),
     /// Prove that each reading is there once and each file is the one that was committed.
     Verify,
+    /// Make again what is lost of the lake and follows from the rest of it.
+    #[command(subcommand)]
+    Repair(verbs::repair::Verb),
     /// Scheduled jobs.
     #[command(subcommand)]
     Jobs(verbs::jobs::Verb),
@@ -112,8 +115,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Imports(verb) => verbs::imports::run(&place, verb).await,
         Verb::Query(args) => verbs::query::run(&place, args).await,
         Verb::Verify => verbs::verify::run(&place).await,
+        Verb::Repair(verb) => verbs::repair::run(&place, verb).await,
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
-        Verb::Keys(verb) => verbs::keys::run(&place, verb),
+        Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),
     }
 }

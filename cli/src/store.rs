@@ -92,6 +92,14 @@ impl Store {
         Ok(LakeWriter::open(&lake, keyring, self.sealed, random()).await?)
     }
 
+    /// The lake, if it may be there: a folder that is not there is none. Nothing is made.
+    pub(crate) async fn lake_there(&self) -> anyhow::Result<Option<Lake>> {
+        match &self.location {
+            Location::Folder(folder) if !folder.is_dir() => Ok(None),
+            location => Ok(Some(Lake::open(location).await?)),
+        }
+    }
+
     /// What it takes to read; the lake must be there.
     pub(crate) async fn reader(&self) -> anyhow::Result<Reader> {
         reader(&self.location, &self.keys).await

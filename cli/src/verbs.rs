@@ -8,6 +8,7 @@ pub(crate) mod init;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod query;
+pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod validate;
 pub(crate) mod verify;

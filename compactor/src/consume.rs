@@ -13,6 +13,7 @@ mod holes;
 mod moment;
 mod partition;
 mod progress;
+mod repair;
 mod side;
 mod size;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::event_time::MAX_SKEW;
 
 pub use group::run;
 pub use progress::Progress;
+pub use repair::{RepairError, RepairMode, Repaired, repair_states};
 
 /// How long a jump in a spool waits: its one writer writes in order, so that another look is all that can help.
 pub const SPOOL_GAP_WAIT: Duration = Duration::from_secs(2);

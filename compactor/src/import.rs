@@ -22,7 +22,9 @@ mod time;
 mod undo;
 
 use csv::ByteRecord;
-use forebay_lake::{EpochMark, GatheredRows, ImportInfo, LakeWriter, StreamState, imported_app_id, note_import};
+use forebay_lake::{
+    EpochMark, GatheredRows, ImportInfo, LakeWriter, ROW_UNKNOWN, StreamState, imported_app_id, note_import,
+};
 use forebay_schemas::{
     Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, SiteId, Timestamp,
     table::{READINGS, TABLE_FORMAT_VERSION},
@@ -67,21 +69,24 @@ pub async fn import(
     let app_id = imported_app_id(lake.keeper(), epoch);
     let readings = lake.table(&READINGS)?;
     let state = readings.snapshot().await?.state_of(&app_id).await?;
-    let (next_row, mark) = match state {
-        Some(number) => {
-            let found: StreamState = lake.keeper().load(readings, &app_id, number).await?;
-            (found.next_offset, found.epochs.first().map_or(0, |epoch| epoch.mark))
-        }
-        None => (0, 0),
+    let found: StreamState = match state {
+        Some(number) => lake.keeper().load(readings, &app_id, number).await?,
+        None => StreamState::new(0, Vec::new()),
     };
-    if state.is_none() {
+    let mark = found.epochs.iter().find(|at| at.epoch == epoch.0).map_or(0, |at| at.mark);
+    let (mut committed_row, mut unplaced) = (found.next_offset, 0);
+    if found.next_offset == ROW_UNKNOWN {
+        let absent: u64 = found.gaps.iter().map(|gap| gap.last - gap.first + 1).sum();
+        (committed_row, unplaced) = (0, mark.saturating_sub(absent));
+    }
+    if state.is_none() || found.next_offset == ROW_UNKNOWN {
         note_import(lake, &info(spec, gateway, epoch, now)).await?;
     }
     let broken_over = survey.broken_over;
     let mut rows = Rows::of(spec, survey, now);
     let lane = LaneId { gateway: gateway.clone(), lane: IMPORT_LANE };
-    let mut run =
-        Run { lake, app_id, lane, epoch, state, committed_row: next_row, mark, chunk: Vec::new(), bad: Vec::new() };
+    let (chunk, bad) = Default::default();
+    let mut run = Run { lake, app_id, lane, epoch, state, committed_row, mark, unplaced, chunk, bad };
     let mut outcome = ImportOutcome { id: epoch.0, readings: mark, broken_over, ..ImportOutcome::default() };
     run.take(&mut rows, &mut outcome).await?;
     outcome.windows = close_imported(lake, windows, &spec.site, now).await.map_err(ImportError::Windows)?;
@@ -112,6 +117,8 @@ struct Run<'a> {
     committed_row: u64,
     /// So are seqs up to this one.
     mark: u64,
+    /// So many readings of the file are in the table of which its state, which was rebuilt, does not say in which rows they stand.
+    unplaced: u64,
     chunk: Vec<Reading>,
     bad: Vec<BadRow>,
 }
@@ -150,6 +157,10 @@ impl Run<'_> {
             }
         }
         self.commit(next_row, rows, outcome).await?;
+        if self.unplaced > 0 {
+            let (file, unplaced) = (spec.file.display(), self.unplaced);
+            tracing::warn!(%file, unplaced, "readings of this import are not found in its file again, nothing was added");
+        }
         outcome.readings += outcome.committed;
         (outcome.repeated_by_order, outcome.repeated_undecided) = (rows.clocks.by_order, rows.clocks.undecided);
         match &outcome.first_bad {
@@ -168,6 +179,9 @@ impl Run<'_> {
             return Ok(());
         }
         quarantine::commit(self.lake, &self.app_id, self.epoch, &bad, next_row, rows.now).await?;
+        if !self.leave_out_own(&mut readings, &rows.spec.site).await? {
+            return Ok(());
+        }
         self.heed_existing(&mut readings, rows.spec, outcome).await?;
         let count = readings.len() as u64;
         let batch = ReadingBatch {
@@ -196,6 +210,18 @@ impl Run<'_> {
         (self.mark, self.committed_row) = (mark, next_row);
         outcome.committed += count;
         Ok(())
+    }
+
+    /// Leaves out what this import has brought before, where its state does not say in which rows that stood: everything up to the
+    /// last such reading. Answers whether that is all of it.
+    async fn leave_out_own(&mut self, readings: &mut Vec<Reading>, site: &SiteId) -> Result<bool, ImportError> {
+        if self.unplaced == 0 {
+            return Ok(true);
+        }
+        let own = existing::find_own(self.lake, site, self.epoch, readings).await.map_err(ImportError::Existing)?;
+        self.unplaced = self.unplaced.saturating_sub(own.len() as u64);
+        readings.drain(..own.last().map_or(0, |last| last + 1));
+        Ok(self.unplaced == 0)
     }
 
     /// Counts the readings that are there already from another import, and leaves them out if they are to be skipped.

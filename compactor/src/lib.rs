@@ -13,7 +13,9 @@ mod settings;
 mod traced;
 mod windows;
 
-pub use consume::{CompactorError, ConsumeSettings, Progress, SPOOL_GAP_WAIT, run};
+pub use consume::{
+    CompactorError, ConsumeSettings, Progress, RepairError, RepairMode, Repaired, SPOOL_GAP_WAIT, repair_states, run,
+};
 pub use event_time::MAX_SKEW;
 pub use housekeeping::{MergeSettings, run_housekeeping};
 pub use import::{

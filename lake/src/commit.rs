@@ -39,6 +39,9 @@ const LOOK_BACK: u64 = 64;
 /// The transaction that tells up to when files that no commit names may have been deleted: ms since 1970 UTC.
 pub(crate) const VACUUM_APP_ID: &str = "forebay.vacuum";
 
+/// How transactions begin that no stream has: vacuums and rewrites. A stream's is a keyed hash.
+pub(crate) const OWN_PREFIX: &str = "forebay.";
+
 /// How far the clock that dated a file may be behind the store's, in ms, before a vacuum is overlooked.
 const CLOCK_SKEW_MS: i64 = 24 * 3600 * 1000;
 

@@ -128,12 +128,22 @@ pub enum LakeError {
         /// How often it was tried.
         attempts: u32,
     },
-    /// A state object that is missing or not readable with this keyring.
+    /// A state object that this release cannot read or make.
     #[error("state object {path}: {why}")]
     State {
         /// Its path.
         path: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// A state object that is missing or damaged: waiting does not bring it back.
+    #[error("state object {path}: {why}: {}", state_way_out(table))]
+    StateLost {
+        /// The table.
+        table: &'static str,
+        /// Its path in the table.
+        path: String,
+        /// What has become of it.
         why: String,
     },
     /// A key.
@@ -158,7 +168,7 @@ impl LakeError {
             Self::NewerFormat { .. } | Self::Changed { .. } | Self::Fenced { .. } | Self::Unconditional { .. } => {
                 ErrorKind::Fatal
             }
-            Self::State { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
+            Self::State { .. } | Self::StateLost { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Key(error) => error.kind(),
             Self::File(error) => error.kind(),
         }
@@ -178,6 +188,16 @@ impl LakeError {
     /// Whether a person has to restore a key.
     pub fn is_of_a_key(&self) -> bool {
         matches!(self, Self::Key(_) | Self::File(_))
+    }
+}
+
+/// How a lost state comes back.
+fn state_way_out(table: &str) -> &'static str {
+    match table {
+        "readings" | "gaps" | "quarantine" => {
+            "`forebay repair state` rebuilds it from the tables, unless a copy of the lake has it"
+        }
+        _ => "bring it back from a copy of the lake",
     }
 }
 

@@ -72,6 +72,14 @@ pub async fn import_info(table: &LakeTable, keeper: &StateKeeper, id: Epoch) -> 
     }
 }
 
+/// The numbers of all imports that were noted.
+pub(crate) async fn import_ids(table: &LakeTable, keeper: &StateKeeper) -> Result<Vec<Epoch>, LakeError> {
+    let folder = Path::from_iter(["_forebay", "state", &keeper.app_id(NOTES, 0)]);
+    let objects: Vec<_> = table.store().list(Some(&folder)).try_collect().await?;
+    let numbers = objects.iter().filter_map(|object| object.location.filename()?.parse().ok());
+    Ok(numbers.map(Epoch).collect())
+}
+
 /// All imports that have committed something, the oldest first.
 ///
 /// # Errors

@@ -3,10 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use deltalake_core::kernel::Version;
@@ -21,11 +18,11 @@ use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
     file_stats::{FileStats, MICROS_PER_DAY, TagSeal, Tally, event_times, span, stats_of},
     keys::{
-        FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, MasterKeyId, Random, TABLE_KEY, random_bytes,
-        site_key_name,
+        FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name,
     },
     parquet_file::{EncodedFile, FileError, FileLayout, Profile, write_batches},
-    writer::{data_path, is_sealed, keks, keks_tag},
+    site_keys::keys_in_use,
+    writer::{data_path, is_sealed, keks},
 };
 
 /// Whether the tables' files are sealed.
@@ -99,7 +96,7 @@ impl LakeWriter {
     /// Files of two keyrings in one lake could not be read together by anyone: a file of each table is asked whether this
     /// keyring opens it. One whose master key is not here at all tells nothing: it may have been destroyed on purpose.
     async fn check_keyring(&self) -> Result<(), LakeError> {
-        self.keyring.check_not_older(&self.keys_in_use().await?)?;
+        self.keyring.check_not_older(&keys_in_use(self.tables.values()).await?)?;
         let decrypter = self.decrypter();
         for table in self.tables.values() {
             let files = table.snapshot().await?.files();
@@ -111,22 +108,6 @@ impl LakeWriter {
             }
         }
         Ok(())
-    }
-
-    /// The master keys under which the lake's files lie.
-    async fn keys_in_use(&self) -> Result<BTreeSet<MasterKeyId>, LakeError> {
-        let mut in_use = BTreeSet::new();
-        for table in self.tables.values() {
-            // Files of one writer share their keys.
-            let mut seen = HashSet::new();
-            for add in table.snapshot().await?.files() {
-                if let Some(text) = keks_tag(&add).filter(|text| !seen.contains(*text)) {
-                    in_use.extend(keks(table.schema(), &add)?.into_iter().map(|kek| kek.master));
-                    seen.insert(text.to_owned());
-                }
-            }
-        }
-        Ok(in_use)
     }
 
     /// All tables.
@@ -271,7 +252,7 @@ impl LakeWriter {
                 let name = site_key_name(site);
                 match self.keyring.current_id(&name) {
                     Ok(id) => id,
-                    Err(_) => self.keyring.ensure_beside(&name, &self.keys_in_use().await?)?,
+                    Err(_) => self.keyring.ensure_beside(&name, &keys_in_use(self.tables.values()).await?)?,
                 }
             }
             None => table.clone(),

@@ -17,10 +17,12 @@ mod log_entry;
 mod maintain;
 mod merge;
 pub mod parquet_file;
+mod rebuild;
 mod rows;
 mod s3;
 mod scan;
 mod schema;
+mod site_keys;
 mod state;
 mod table;
 #[cfg(test)]
@@ -39,10 +41,12 @@ pub use lake_writer::{LakeWriter, Sealed, Transaction};
 pub use local_store::SyncedLocalStore;
 pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
 pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
+pub use rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
 pub use rows::{GatheredRows, PartitionRows, partition_rows};
 pub use s3::{S3Credentials, S3Link, S3Settings};
 pub use scan::{ScanCost, empty_session, session};
 pub use schema::file_schema;
+pub use site_keys::ensure_site_keys;
 pub use state::{
     DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StateKeeper,
     StreamState, TakenOver, reconcile, taken_elsewhere,

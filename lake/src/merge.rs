@@ -17,7 +17,7 @@ use forebay_schemas::{SiteId, Timestamp, table::Table};
 
 use crate::{
     Add, LakeError, LakeWriter,
-    commit::{Change, Purpose},
+    commit::{Change, OWN_PREFIX, Purpose},
     lake_writer::{Encoded, Transaction},
     parquet_file::FileLayout,
     schema::file_schema,
@@ -150,7 +150,9 @@ async fn encode(
 /// The transaction that all rewrites of a partition share (E8).
 pub(crate) fn rewrite_app_id(lake: &LakeWriter, spec: &MergeSpec) -> String {
     let partition: Vec<String> = spec.partition.iter().map(|(column, value)| format!("{column}={value}")).collect();
-    lake.keeper().app_id(&format!("rewrite\0{}\0{}", spec.table.name, partition.join("\0")), 0)
+    let of_partition = lake.keeper().app_id(&format!("rewrite\0{}\0{}", spec.table.name, partition.join("\0")), 0);
+    // It names no stream and has no state object.
+    format!("{OWN_PREFIX}rewrite.{of_partition}")
 }
 
 /// The site whose key the values lie under; `None` in a table without sites in its paths.

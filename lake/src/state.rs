@@ -145,7 +145,8 @@ impl StateKeeper {
     /// Reads the state with this number, with the times of its devices where they lie apart.
     ///
     /// # Errors
-    /// [`LakeError::State`] when it is missing, damaged, of a later release or sealed with another keyring.
+    /// [`LakeError::StateLost`] when it is missing, damaged or sealed with another keyring, [`LakeError::State`] when it is of a
+    /// later release.
     pub async fn load<S: DeserializeOwned>(
         &self,
         table: &LakeTable,
@@ -155,10 +156,7 @@ impl StateKeeper {
         let path = path_of(app_id, number);
         let mut state: serde_json::Value = match self.open(table, &path).await {
             // Waiting brings it back no more than it does a damaged one.
-            Err(error) if error.is_not_found() => {
-                let why = "it is missing: bring it back from a copy of the lake".into();
-                return Err(LakeError::State { path: path.to_string(), why });
-            }
+            Err(error) if error.is_not_found() => return Err(lost(table, &path, "it is missing")),
             state => state?,
         };
         if state.get(TIMES_APART).is_some_and(|apart| apart == &serde_json::Value::Bool(true)) {
@@ -175,13 +173,14 @@ impl StateKeeper {
             .split_at_mut_checked(MAGIC.len())
             .filter(|(magic, _)| *magic == MAGIC)
             .map(|(_, rest)| rest)
-            .ok_or_else(|| fail("it does not begin as one"))?;
-        let (nonce, sealed) = sealed.split_at_mut_checked(NONCE_LEN).ok_or_else(|| fail("it is cut short"))?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| fail("it is cut short"))?;
+            .ok_or_else(|| lost(table, path, "it does not begin as one"))?;
+        let cut_short = || lost(table, path, "it is cut short");
+        let (nonce, sealed) = sealed.split_at_mut_checked(NONCE_LEN).ok_or_else(cut_short)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| cut_short())?;
         let plain = self
             .seal
             .open_in_place(nonce, Aad::from(path.as_ref()), sealed)
-            .map_err(|_| fail("it is damaged, or sealed with another keyring"))?;
+            .map_err(|_| lost(table, path, "it is damaged, or sealed with another keyring"))?;
         let version: Format = serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))?;
         if version.format > TABLE_FORMAT_VERSION {
             return Err(fail("it is of a later release: update this program"));
@@ -205,11 +204,15 @@ impl StateKeeper {
         Ok(states)
     }
 
-    /// By stream's app id, the number of the state that counts in a snapshot of a table.
+    /// By stream's app id, the number of the state that counts in a snapshot of a table, whether the state is there or not.
     ///
     /// # Errors
     /// When the log or the store cannot be read.
     pub async fn numbers(&self, table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, LakeError> {
+        if let Some(streams) = snapshot.streams().await? {
+            return Ok(streams);
+        }
+        // A log of another shape: the streams that have a state here are asked for one by one.
         let folder = Path::from_iter(["_forebay", "state"]);
         let found = table.store().list_with_delimiter(Some(&folder)).await?;
         let mut numbers = Vec::new();
@@ -249,6 +252,10 @@ impl StateKeeper {
 #[derive(Deserialize)]
 struct Format {
     format: u32,
+}
+
+fn lost(table: &LakeTable, path: &Path, why: &str) -> LakeError {
+    LakeError::StateLost { table: table.schema().name, path: path.to_string(), why: why.into() }
 }
 
 fn path_of(app_id: &str, number: i64) -> Path {

@@ -17,7 +17,7 @@ use deltalake_core::{
     logstore::{LogStoreRef, StorageConfig, default_logstore},
     operations::create::CreateBuilder,
 };
-use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
+use forebay_schemas::table::{TABLE_FORMAT_VERSION, TABLES, Table};
 use object_store::{ObjectStore, prefix::PrefixStore};
 use url::Url;
 use uuid::Uuid;
@@ -123,6 +123,28 @@ impl Lake {
     /// # Errors
     /// [`LakeError::NewerFormat`] and [`LakeError::Foreign`] for a table that this release must not touch.
     pub async fn table(&self, table: &'static Table) -> Result<LakeTable, LakeError> {
+        let opened = self.place_of(table)?;
+        if !opened.exists().await? {
+            opened.create().await?;
+        }
+        opened.snapshot().await?;
+        Ok(opened)
+    }
+
+    /// The tables that are there; none is made.
+    pub(crate) async fn tables_there(&self) -> Result<Vec<LakeTable>, LakeError> {
+        let mut there = Vec::new();
+        for table in TABLES {
+            let table = self.place_of(table)?;
+            if table.exists().await? {
+                there.push(table);
+            }
+        }
+        Ok(there)
+    }
+
+    /// A table, whether it is there or not.
+    fn place_of(&self, table: &'static Table) -> Result<LakeTable, LakeError> {
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(self.root.clone(), table.name));
         let url = self
             .url
@@ -134,12 +156,7 @@ impl Lake {
             Arc::new(LocalLog::new(disk.clone(), folder))
         });
         let (newest, turn, index) = Default::default();
-        let opened = LakeTable { table, store, log, local, newest, turn, index };
-        if !opened.exists().await? {
-            opened.create().await?;
-        }
-        opened.snapshot().await?;
-        Ok(opened)
+        Ok(LakeTable { table, store, log, local, newest, turn, index })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Proof that a table holds each reading once: files against their seals, identities against the marks.
 //!
-//! Every file is read whole, those of the other tables too. A file must be there, have the SHA-256 that its Add action names, and open with the
-//! keyring; a reading's identity must occur once; and each epoch must hold exactly the seqs up to its mark, but for
+//! Every file is read whole, those of the other tables too. A file must be there, have the SHA-256 that its Add action names and no other
+//! file's, open with the keyring and hold as many rows as its Add action says; a window's revisions must count up by one; a reading's identity must occur once; and each epoch must hold exactly the seqs up to its mark, but for
 //! those in known gaps and in quarantine, which must have their rows in `gaps` and `quarantine`. Of forgotten epochs a lane's
 //! state knows only how many readings they hold. A file that a vacuum took meanwhile is no fault: the newest version of the
 //! table is read instead. A state that cannot be read is a fault of its own, and the rest is verified.
@@ -11,9 +11,10 @@ mod seqs;
 mod side_rows;
 #[cfg(test)]
 mod tests;
+mod window_rows;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::Arc,
 };
@@ -31,14 +32,14 @@ use crate::{
     parquet_file,
     state::{FoundState, StreamState, reconcile},
     table::{LakeTable, Snapshot},
-    writer::{SHA256_TAG, keks, tag},
+    writer::{SHA256_TAG, is_sealed, keks, row_count, tag},
 };
 use account::{Accounts, compare};
-use seqs::SeqSet;
+pub(crate) use seqs::SeqSet;
 use side_rows::SideRows;
 
 /// (gateway, lane, epoch).
-type EpochKey = (String, u32, u64);
+pub(crate) type EpochKey = (String, u32, u64);
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +88,24 @@ pub enum Fault {
         /// How many rows.
         count: u64,
     },
+    /// Windows that have a revision more than once.
+    WindowsDoubled {
+        /// The site.
+        site: String,
+        /// When the first of them begins, µs since 1970 UTC.
+        first: i64,
+        /// How many windows.
+        count: u64,
+    },
+    /// Windows of which a revision is not there although a later one is.
+    WindowsMissing {
+        /// The site.
+        site: String,
+        /// When the first of them begins, µs since 1970 UTC.
+        first: i64,
+        /// How many windows.
+        count: u64,
+    },
     /// Readings of epochs that are done and forgotten are not there.
     MissingBefore {
         /// Gateway, lane and the last of these epochs.
@@ -111,6 +130,12 @@ impl fmt::Display for Fault {
             Self::State { why } => f.write_str(why),
             Self::RowsMissing { table, epoch: (gateway, lane, epoch), count } => {
                 write!(f, "{gateway}/{lane}/{epoch}: {count} rows are missing in table {table}")
+            }
+            Self::WindowsDoubled { site, first, count } => {
+                write!(f, "site {site}: {count} windows have a row more than once, the first begins at {first} µs")
+            }
+            Self::WindowsMissing { site, first, count } => {
+                write!(f, "site {site}: {count} windows lack an earlier row, the first begins at {first} µs")
             }
             Self::Doubled { epoch: (gateway, lane, epoch), first, count } => {
                 write!(
@@ -255,8 +280,10 @@ async fn read_files<R: Default>(
     collect: &impl Fn(&RecordBatch, &mut R),
 ) -> Result<Option<Found<R>>, LakeError> {
     let mut found = Found::default();
+    let mut seals = HashMap::new();
     for add in snapshot.files() {
         found.files += 1;
+        found.faults.extend(copied(&add, &mut seals));
         match read_file(table, &add, decrypter).await? {
             Ok(batches) => batches.iter().for_each(|rows| collect(rows, &mut found.rows)),
             Err(Fault::FileMissing { path }) if !is_last && !is_active(table, &path).await? => return Ok(None),
@@ -264,6 +291,13 @@ async fn read_files<R: Default>(
         }
     }
     Ok(Some(found))
+}
+
+/// A sealed file's bytes never come twice: what is drawn for each is drawn once.
+fn copied(add: &Add, seals: &mut HashMap<String, String>) -> Option<Fault> {
+    let seal = tag(add, SHA256_TAG).filter(|_| is_sealed(add))?;
+    let other = seals.insert(seal.to_owned(), add.path.clone())?;
+    Some(Fault::FileDamaged { path: add.path.clone(), why: format!("it is a copy of file {other}") })
 }
 
 /// Whether the newest version of a table names a file.
@@ -299,12 +333,27 @@ async fn read_file(
         Ok(()) => {}
     }
     match parquet_file::read_file(bytes, sealed.then_some(decrypter)) {
-        Ok(batches) => Ok(Ok(batches)),
+        Ok(batches) => {
+            let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+            match row_count(add) {
+                Some(committed) if committed != rows => damaged(format!("it has {rows} rows instead of {committed}")),
+                _ => Ok(Ok(batches)),
+            }
+        }
         Err(error) => damaged(error.to_string()),
     }
 }
 
 fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
+    collect_unless(rows, found, |_| false);
+}
+
+/// Adds the seqs of the rows whose epoch is not left out.
+pub(crate) fn collect_unless(
+    rows: &RecordBatch,
+    found: &mut BTreeMap<EpochKey, SeqSet>,
+    is_left_out: impl Fn(&EpochKey) -> bool,
+) {
     let column = |name: &str| rows.column_by_name(name).cloned();
     let (Some(gateway), Some(lane), Some(epoch), Some(seq)) =
         (column("gateway"), column("lane"), column("epoch"), column("seq"))
@@ -320,6 +369,9 @@ fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
         of_batch.entry(key).or_default().push(seq.value(row).cast_unsigned());
     }
     for ((gateway, lane, epoch), seqs) in of_batch {
-        found.entry((gateway.to_owned(), lane, epoch)).or_default().add(seqs);
+        let key = (gateway.to_owned(), lane, epoch);
+        if !is_left_out(&key) {
+            found.entry(key).or_default().add(seqs);
+        }
     }
 }

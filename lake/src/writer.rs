@@ -12,7 +12,7 @@ use crate::{
     LakeError,
     file_stats::{FileStats, STATS_TAG},
     keys::{KeyDecrypter, WrappedKek},
-    parquet_file::{EncodedFile, open_file, open_part, sha256_hex},
+    parquet_file::{EncodedFile, open_columns, open_part, sha256_hex},
     rows::PartitionRows,
     table::LakeTable,
 };
@@ -133,8 +133,17 @@ impl StoredFile {
         self,
         batch_rows: usize,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send, LakeError> {
+        self.open_columns(batch_rows, &[])
+    }
+
+    /// As [`StoredFile::open`], these columns alone; all of them for none.
+    pub(crate) fn open_columns(
+        self,
+        batch_rows: usize,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError> {
         let Self { table, path, rows: mut committed, bytes, decrypter } = self;
-        let mut batches = open_file(bytes, decrypter.as_ref(), batch_rows)?;
+        let mut batches = open_columns(bytes, decrypter.as_ref(), batch_rows, columns)?;
         let mut found = 0;
         Ok(std::iter::from_fn(move || {
             let Some(batch) = batches.next() else {

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use forebay_lake::keys::{FileKeyring, site_key_name};
+use forebay_lake::{
+    ensure_site_keys,
+    keys::{FileKeyring, site_key_name},
+};
 use forebay_schemas::SiteId;
 
 use crate::{
@@ -23,7 +26,7 @@ pub(crate) enum Verb {
     },
 }
 
-pub(crate) fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     let store = Store::of(&Config::load(place)?)?;
     match verb {
         Verb::Init { site } => {
@@ -33,7 +36,7 @@ pub(crate) fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
                 .collect::<Result<_, _>>()?;
             if !sites.is_empty() && store.keys().exists() {
                 let keyring = store.keyring_for_writing()?;
-                return add_sites(&keyring, &sites);
+                return add_sites(&store, &keyring, &sites).await;
             }
             if let Some(sealed) = store.sealed_already()
                 && !store.keys().exists()
@@ -42,14 +45,21 @@ pub(crate) fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
             }
             let keyring = store.create_keyring()?;
             eprintln!("made a keyring in {}: keep a copy of it away from this machine", store.keys().display());
-            add_sites(&keyring, &sites)
+            add_sites(&store, &keyring, &sites).await
         }
     }
 }
 
-fn add_sites(keyring: &FileKeyring, sites: &[SiteId]) -> anyhow::Result<ExitCode> {
-    for site in sites {
-        let key = keyring.ensure(&site_key_name(site))?;
+/// Makes the sites' keys, but for those that the lake knows and a newer copy of the keyring has.
+async fn add_sites(store: &Store, keyring: &FileKeyring, sites: &[SiteId]) -> anyhow::Result<ExitCode> {
+    if sites.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let keys = match store.lake_there().await.context("cannot tell which keys the lake knows already")? {
+        Some(lake) => ensure_site_keys(&lake, keyring, sites).await?,
+        None => sites.iter().map(|site| keyring.ensure(&site_key_name(site))).collect::<Result<_, _>>()?,
+    };
+    for (site, key) in sites.iter().zip(keys) {
         eprintln!("site {site}: {key}");
     }
     Ok(ExitCode::SUCCESS)

@@ -83,6 +83,55 @@ fn a_new_keyring_is_told_of_once() {
 }
 
 #[test]
+fn a_keyring_that_is_older_than_the_lake_is_given_no_second_key() {
+    let site = Site::new();
+    site.configure("[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"data\"\n");
+    assert!(site.forebay(&["keys", "init"]).status.success());
+    let keyring = site.path("data/keys/keyring.json");
+    let older = fs::read(&keyring).unwrap();
+    assert!(import(&site).status.success());
+    fs::write(&keyring, &older).unwrap();
+    let (code, refused) = said(&site.forebay(&["keys", "init", "--site", "werk"]));
+    assert_eq!(code, Some(1), "{refused}");
+    assert!(refused.contains("forebay.site.werk.v1") && refused.contains("restore the newer copy"), "{refused}");
+    assert_eq!(fs::read(&keyring).unwrap(), older);
+    let (code, made) = said(&site.forebay(&["keys", "init", "--site", "another"]));
+    assert_eq!(code, Some(0), "{made}");
+}
+
+#[test]
+fn a_lost_state_is_named_and_rebuilt_and_nothing_comes_twice() {
+    let site = Site::new();
+    site.configure("[gateway]\nid = \"g1\"\nsite = \"werk\"\ndata_dir = \"data\"\n");
+    assert!(import(&site).status.success());
+    fs::remove_dir_all(site.path("data/lake/readings/_forebay")).unwrap();
+    let (code, lost) = said(&site.forebay(&["verify"]));
+    assert_eq!(code, Some(3), "{lost}");
+    assert!(lost.contains("it is missing: `forebay repair state` rebuilds it"), "{lost}");
+    let (code, refused) = said(&import(&site));
+    assert_eq!(code, Some(1), "{refused}");
+    assert!(refused.contains("`forebay repair state`"), "{refused}");
+
+    let repair = |args: &[&str]| {
+        let output = site.forebay(&[&["repair", "state"], args].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let trial = repair(&["--dry-run"]);
+    assert!(trial.0 == Some(0) && trial.1.contains("seqs 1 to 2, 0 gaps"), "{trial:?}");
+    let done = repair(&[]);
+    assert_eq!((done.0, &done.1), (Some(0), &trial.1), "{done:?}");
+    let verdict = || text(&site.forebay(&["verify"]).stdout);
+    assert!(verdict().starts_with("ok readings=2 "), "{}", verdict());
+
+    let id = done.1.strip_prefix("stream ").and_then(|rest| rest.split(':').next()).unwrap().to_owned();
+    let again = repair(&["--stream", &id]);
+    assert!(again.0 == Some(1) && again.2.contains("can be read: nothing is rebuilt"), "{again:?}");
+    assert!(repair(&[]).2.contains("every stream's state can be read"));
+    assert!(import(&site).status.success());
+    assert!(verdict().starts_with("ok readings=2 "), "{}", verdict());
+}
+
+#[test]
 fn no_error_shows_a_secret() {
     const SECRET: &str = "hunter2-in-the-wrong-key";
     let site = Site::new();

@@ -1,6 +1,8 @@
 //! From a stream to the table: the real spool and lake, and a log in memory where it must misbehave.
 
+mod copies;
 mod memory_log;
+mod repairs;
 mod streams;
 
 use std::{
@@ -16,7 +18,7 @@ use std::{
 use forebay_lake::{
     Lake, LakeWriter, Sealed, StreamState,
     keys::{FileKeyring, Random},
-    session, verify,
+    session, verify_lake,
 };
 use forebay_schemas::{
     Clock, DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
@@ -63,15 +65,7 @@ impl Bench {
     }
 
     async fn spool(&self) -> Arc<Spool> {
-        let options = Options {
-            path: self.folder.path().join("spool"),
-            lane: lane(),
-            key: SpoolKey::new([7; 32]),
-            limits: Limits::new(1 << 20, 1 << 14, OnFull::Block).unwrap(),
-            now: Timestamp::from_nanos(T0),
-            random: Arc::new(SystemRandom::new()),
-        };
-        Arc::new(Spool::open(options).await.unwrap())
+        self.spool_in("spool").await
     }
 
     fn partition(&self, source: &Arc<dyn LogSource>, stop: &CancellationToken) -> Partition {
@@ -123,8 +117,8 @@ impl Bench {
     }
 
     async fn verdict(&self) -> String {
-        let readings = self.lake.table(&READINGS).unwrap();
-        let report = verify(readings, self.lake.keeper(), &self.lake.decrypter()).await.unwrap();
+        let tables = [&READINGS, &GAPS, &QUARANTINE].map(|table| self.lake.table(table).unwrap().clone());
+        let report = verify_lake(&tables, self.lake.keeper(), &self.lake.decrypter()).await.unwrap();
         format!("{report} {:?}", report.faults)
     }
 

@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use forebay_lake::{
-    Imported, Lake, MergeOutcome, MergePolicy, Sealed, StreamState, imported_app_id, imports,
+    Imported, Lake, MergeOutcome, MergePolicy, Retells, Sealed, StreamState, imported_app_id, imports,
     keys::{FileKeyring, Random},
     merge, plan, session, verify,
 };
@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use ring::rand::SystemRandom;
 
 use super::*;
+use crate::{RepairMode, repair_states};
 
 /// 2026-01-01T00:00:00Z.
 const NOW: i64 = 1_767_225_600;
@@ -214,6 +215,31 @@ impl Bench {
         import(&spec, &gateway, &self.lake, &windows(), now()).await.unwrap()
     }
 
+    /// As an import that was killed behind a commit of the file's first two rows.
+    async fn killed_after_two_rows(&self, spec: &ImportSpec) {
+        let survey = source::survey(spec).unwrap();
+        let epoch = Epoch(self.lake.keeper().number_of(&[&survey.digest, spec.identity().as_bytes()].concat()));
+        let lane = LaneId { gateway: GatewayId::new("g1").unwrap(), lane: IMPORT_LANE };
+        let mut rows = Rows::of(spec, survey, now());
+        let records = source::records(spec).unwrap().into_byte_records().take(2);
+        let chunk = records.flat_map(|record| rows.readings(&record.unwrap()).unwrap()).collect();
+        let (lake, app_id) = (&self.lake, imported_app_id(self.lake.keeper(), epoch));
+        let (committed_row, mark, unplaced) = Default::default();
+        let bad = Vec::new();
+        let mut run = Run { lake, app_id, lane, epoch, state: None, committed_row, mark, unplaced, chunk, bad };
+        run.commit(2, &rows, &mut ImportOutcome::default()).await.unwrap();
+    }
+
+    /// Loses every state of the lake, and rebuilds them; answers the imports among them.
+    async fn lose_and_repair(&self) -> Vec<Option<Epoch>> {
+        let states = self.folder.path().join("lake/readings/_forebay/state");
+        fs::remove_dir_all(states).unwrap();
+        assert!(self.verify().await.starts_with("FAULT "), "{}", self.verify().await);
+        let repaired = repair_states(&self.lake, None, Retells::WhatIsLeft, RepairMode::Commit, now()).await.unwrap();
+        assert!(self.verify().await.starts_with("ok "), "{}", self.verify().await);
+        repaired.states.into_iter().map(|state| state.import).collect()
+    }
+
     async fn undo(&self, id: u64) -> Result<Undone, UndoError> {
         undo_import(id, &self.lake, &windows(), now()).await
     }
@@ -365,4 +391,45 @@ async fn the_state_of_an_undone_import_is_that_of_one_not_begun() {
     let state: StreamState = bench.lake.keeper().load(table, &app_id, number).await.unwrap();
     assert_eq!((state.next_offset, state.epochs.len()), (0, 0));
     assert_eq!(bench.query(SUM).await, ["0"]);
+}
+
+/// Its offset is a row, which no table tells: the file's readings are counted again, and go on behind those that are there.
+#[tokio::test]
+async fn an_import_whose_state_was_lost_goes_on_from_the_rebuilt_one_and_each_reading_is_there_once() {
+    let bench = Bench::new().await;
+    let text = "time,v,w\n2025-04-01T00:00:00Z,1,2\n2025-04-01T01:00:00Z,4,\nyesterday,8,8\n2025-04-01T02:00:00Z,,16\n";
+    let file = bench.folder.path().join("a.csv");
+    fs::write(&file, text).unwrap();
+    bench.killed_after_two_rows(&spec(file)).await;
+    assert_eq!(bench.query(SUM).await, ["3 7.0"]);
+    let [Some(epoch)] = bench.lose_and_repair().await[..] else { panic!("it is an import's state") };
+    let rest = bench.import("a.csv", text, |_| {}).await;
+    assert_eq!((rest.id, rest.committed, rest.readings, rest.quarantined), (epoch.0, 1, 4, 1));
+    assert_eq!(bench.query(SUM).await, ["4 23.0"]);
+
+    // Nor does one that had ended begin again, whichever of its states is lost.
+    let other = bench.import("b.csv", &hours(3..5, 100), |_| {}).await;
+    assert_eq!(bench.lose_and_repair().await.len(), 2);
+    for _ in 0..2 {
+        let again = bench.import("a.csv", text, |_| {}).await;
+        assert_eq!((again.committed, again.readings, again.quarantined), (0, 4, 1));
+    }
+    assert_eq!(bench.import("b.csv", &hours(3..5, 100), |_| {}).await.committed, 0);
+    assert_eq!(bench.query(SUM).await, ["6 223.0"]);
+    assert_eq!(bench.query("select count(*) from quarantine").await, ["1"]);
+    assert!(bench.verify().await.starts_with("ok readings=6 "), "{}", bench.verify().await);
+    assert_eq!(bench.undo(other.id).await.unwrap().erased.readings, 2, "it is noted again");
+}
+
+/// What an import has left out, because another had brought it, is not added by the same file without the option.
+#[tokio::test]
+async fn an_import_that_skipped_and_whose_state_was_lost_adds_nothing_either() {
+    let bench = Bench::new().await;
+    bench.import("a.csv", &hours(0..3, 1), |_| {}).await;
+    let skip = |spec: &mut ImportSpec| spec.on_existing = OnExisting::Skip;
+    assert_eq!(bench.import("b.csv", &hours(0..5, 1), skip).await.committed, 2);
+    bench.lose_and_repair().await;
+    let again = bench.import("b.csv", &hours(0..5, 1), |_| {}).await;
+    assert_eq!((again.committed, again.readings), (0, 2));
+    assert_eq!(bench.query(SUM).await, ["5 5.0"]);
 }

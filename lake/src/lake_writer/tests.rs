@@ -47,6 +47,26 @@ async fn a_keyring_older_than_the_lake_makes_no_second_key_of_a_name() {
     commit(&writer, "b2", put(&writer, "B").await.unwrap()).await;
 }
 
+/// `forebay keys init --site` asks as a writer does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_made_by_hand_is_no_second_one_either() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let dir = bench.folder.path().join("keys");
+    let backup = fs::read(dir.join("keyring.json")).unwrap();
+    commit(&bench.writer, "b", put(&bench.writer, "B").await.unwrap()).await;
+    fs::write(dir.join("keyring.json"), &backup).unwrap();
+    let keyring = FileKeyring::open(&dir, bench.writer.random().clone()).unwrap();
+    let (lake, sites) = (bench.store.lake(), ["C", "B"].map(|site| SiteId::new(site).unwrap()));
+    let error = crate::ensure_site_keys(&lake, &keyring, &sites[1..]).await.unwrap_err();
+    assert!(
+        matches!(&error, LakeError::Key(KeyError::Older { id, .. }) if id.as_str() == "forebay.site.B.v1"),
+        "{error}"
+    );
+    assert_eq!(fs::read(dir.join("keyring.json")).unwrap(), backup, "no key was made");
+    let keys = crate::ensure_site_keys(&lake, &keyring, &sites[..1]).await.unwrap();
+    assert_eq!(keys[0].as_str(), "forebay.site.C.v1");
+}
+
 /// Another process that uses the same keyring file has made the key meanwhile: that is no older keyring.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_another_process_made_is_found() {

@@ -5,7 +5,10 @@ use std::{ops::Range, sync::Arc};
 use arrow::{array::RecordBatch, error::ArrowError};
 use bytes::Bytes;
 use parquet::{
-    arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    },
     errors::ParquetError,
     file::{
         column_crypto_metadata::ColumnCryptoMetaData,
@@ -78,6 +81,19 @@ pub fn open_file(
     open_part(bytes, decrypter, batch_rows, None)
 }
 
+/// As [`open_file`], these columns alone; all of them for none.
+///
+/// # Errors
+/// As [`open_file`].
+pub(crate) fn open_columns(
+    bytes: Bytes,
+    decrypter: Option<&Arc<KeyDecrypter>>,
+    batch_rows: usize,
+    columns: &[&str],
+) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
+    open(bytes, decrypter, batch_rows, (None, columns))
+}
+
 /// As [`open_file`], only these rows of the file, or those of them that there are.
 ///
 /// # Errors
@@ -88,6 +104,16 @@ pub(crate) fn open_part(
     batch_rows: usize,
     rows: Option<Range<usize>>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
+    open(bytes, decrypter, batch_rows, (rows, &[]))
+}
+
+/// Opens these rows and columns of a file.
+fn open(
+    bytes: Bytes,
+    decrypter: Option<&Arc<KeyDecrypter>>,
+    batch_rows: usize,
+    (rows, columns): (Option<Range<usize>>, &[&str]),
+) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
     if let Some(decrypter) = decrypter {
         check_sealed(&bytes)?;
         // Without the page index, which cannot be read when a key is missing: the missing key is the better message.
@@ -97,7 +123,11 @@ pub(crate) fn open_part(
     }
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
         .and_then(|builder| {
-            let builder = builder.with_batch_size(batch_rows);
+            let columns = match columns {
+                [] => ProjectionMask::all(),
+                columns => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+            };
+            let builder = builder.with_batch_size(batch_rows).with_projection(columns);
             match rows {
                 Some(rows) => builder.with_offset(rows.start).with_limit(rows.len()).build(),
                 None => builder.build(),

@@ -122,6 +122,11 @@ pub enum GapState {
 }
 
 impl GapState {
+    /// As [`GapState::name`] says it; `None` for another word.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Open, Self::Closed, Self::Final].into_iter().find(|state| state.name() == name)
+    }
+
     /// As the `gaps` table has it.
     pub fn name(self) -> &'static str {
         match self {

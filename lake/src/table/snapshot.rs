@@ -17,7 +17,7 @@ use deltalake_core::{
 use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 
 use super::{FORMAT_PROPERTY, transactions::transactions};
-use crate::{LakeError, lake_writer::Transaction, log_entry::LogEntry, schema::delta_fields};
+use crate::{LakeError, commit::OWN_PREFIX, lake_writer::Transaction, log_entry::LogEntry, schema::delta_fields};
 
 /// Most log entries that are read onward for their transactions; beyond that they are looked up when asked for.
 const ONWARD_MAX: u64 = 32;
@@ -89,10 +89,7 @@ impl Snapshot {
         if let Some(known) = self.known_state(app_id) {
             return Ok(known);
         }
-        let all = transactions(&self.log, self.version()).await.map_err(|e| delta_error(self.table, e))?;
-        if let Some(all) = all {
-            let known = all.into_iter().map(|(app_id, state)| (app_id, Some(state))).collect();
-            *self.states.lock().unwrap_or_else(PoisonError::into_inner) = States { known, are_all: true };
+        if self.know_all().await? {
             return Ok(self.known_state(app_id).flatten());
         }
         let found = self
@@ -103,6 +100,27 @@ impl Snapshot {
             .map_err(|e| delta_error(self.table, e))?;
         self.states.lock().unwrap_or_else(PoisonError::into_inner).known.insert(app_id.to_owned(), found);
         Ok(found)
+    }
+
+    /// The state of every stream that has committed, by its app id; `None` where the log has another shape than we write.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(crate) async fn streams(&self) -> Result<Option<Vec<(String, i64)>>, LakeError> {
+        if !self.known().are_all && !self.know_all().await? {
+            return Ok(None);
+        }
+        let all = self.known().known.into_iter().filter(|(app_id, _)| !app_id.starts_with(OWN_PREFIX));
+        Ok(Some(all.filter_map(|(app_id, state)| Some((app_id, state?))).collect()))
+    }
+
+    /// Looks up every state; answers whether that can be done.
+    async fn know_all(&self) -> Result<bool, LakeError> {
+        let all = transactions(&self.log, self.version()).await.map_err(|e| delta_error(self.table, e))?;
+        let Some(all) = all else { return Ok(false) };
+        let known = all.into_iter().map(|(app_id, state)| (app_id, Some(state))).collect();
+        *self.states.lock().unwrap_or_else(PoisonError::into_inner) = States { known, are_all: true };
+        Ok(true)
     }
 
     fn known_state(&self, app_id: &str) -> Option<Option<i64>> {

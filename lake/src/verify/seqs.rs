@@ -31,6 +31,11 @@ enum Chunk {
 }
 
 impl SeqSet {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self { chunks: BTreeMap::new(), doubled: 0, first_doubled: None }
+    }
+
     /// Takes in what one file holds, in any order.
     pub(crate) fn add(&mut self, mut seqs: Vec<u64>) {
         seqs.sort_unstable();

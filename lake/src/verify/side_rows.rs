@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::{
-    array::{AsArray as _, RecordBatch},
+    array::{Array as _, AsArray as _, RecordBatch},
     datatypes::{Int32Type, Int64Type},
 };
-use forebay_schemas::table::{GAPS, QUARANTINE};
+use forebay_schemas::table::{GAPS, QUARANTINE, WINDOWS};
 
-use super::{EpochKey, Fault, Report, account::Accounts, seqs::SeqSet};
-use crate::table::LakeTable;
+use super::{EpochKey, Fault, Report, account::Accounts, seqs::SeqSet, window_rows::WindowRows};
+use crate::{state::SEQ_UNKNOWN, table::LakeTable};
 
 /// What the rows of one of the tables name; nothing for other tables.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub(super) struct SideRows {
     gaps: BTreeMap<EpochKey, BTreeSet<(u64, u64)>>,
     /// Seqs in quarantine, by gateway, lane and epoch as one text.
     quarantined: BTreeMap<String, SeqSet>,
+    windows: WindowRows,
 }
 
 impl SideRows {
@@ -26,6 +27,7 @@ impl SideRows {
         match table.schema().name {
             name if name == GAPS.name => self.collect_gaps(rows),
             name if name == QUARANTINE.name => self.collect_quarantine(rows),
+            name if name == WINDOWS.name => self.windows.collect(rows),
             _ => {}
         }
     }
@@ -39,7 +41,9 @@ impl SideRows {
         for row in 0..rows.num_rows() {
             let lane = lane.value(row).cast_unsigned();
             let key = (gateway.value(row).to_owned(), lane, epoch.value(row).cast_unsigned());
-            let seqs = (first.value(row).cast_unsigned(), last.value(row).cast_unsigned());
+            // Null stands where nobody knows how far the gap reaches.
+            let last = if last.is_null(row) { SEQ_UNKNOWN } else { last.value(row).cast_unsigned() };
+            let seqs = (first.value(row).cast_unsigned(), last);
             self.gaps.entry(key).or_default().insert(seqs);
         }
     }
@@ -62,6 +66,7 @@ impl SideRows {
         readings: &BTreeMap<EpochKey, SeqSet>,
         report: &mut Report,
     ) {
+        self.windows.check(report);
         let table = table.schema().name;
         for (epoch, account) in &accounts.epochs {
             let missing = match table {

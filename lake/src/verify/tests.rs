@@ -1,3 +1,5 @@
+mod planted;
+
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
 };
@@ -118,7 +120,7 @@ fn forgotten_epochs_are_counted() {
 async fn with_gap_and_quarantine() -> (Bench, i64) {
     let bench = Bench::new(Sealed::Columns).await;
     let table = bench.readings();
-    bench.ingest("other", &batch(1, 5, DAY_START), at(DAY_START)).await;
+    bench.ingest("forebay.test", &batch(1, 5, DAY_START), at(DAY_START)).await;
     let mut state = state(8, 1, &[(6, 7)]);
     state.epochs[0].epoch = 1;
     state.gaps[0].epoch = 1;
@@ -166,11 +168,12 @@ async fn a_gap_and_a_quarantined_reading_must_have_their_rows() {
 #[tokio::test]
 async fn a_missing_state_is_a_fault_and_the_rest_is_verified() {
     let (bench, number) = with_gap_and_quarantine().await;
-    let state = format!("lake/readings/_forebay/state/s/{number:020}");
-    std::fs::remove_file(bench.folder.path().join(state)).unwrap();
+    // The folder is gone, too: a bucket has none.
+    std::fs::remove_dir_all(bench.folder.path().join("lake/readings/_forebay")).unwrap();
     let (line, faults) = verify_all(&bench).await;
     assert_eq!(line, "FAULT readings=5 files=1 gaps=0 doubled=0 missing=0");
-    assert!(faults[0].contains("it is missing: bring it back") && faults[1].contains("by no state"), "{faults:?}");
+    let lost = format!("state object _forebay/state/s/{number:020}: it is missing: `forebay repair state`");
+    assert!(faults[0].starts_with(&lost) && faults[1].contains("by no state"), "{faults:?}");
 }
 
 #[tokio::test]

@@ -39,6 +39,11 @@ impl MemoryLog {
         Self { forgotten: Some(Arc::default()), ..Self::named(stream, records) }
     }
 
+    /// As one that was opened before and has forgotten since.
+    pub(super) fn spool_that_forgot(stream: &'static str, records: Vec<Entry>, forgotten: &Arc<AtomicU64>) -> Self {
+        Self { forgotten: Some(forgotten.clone()), ..Self::named(stream, records) }
+    }
+
     /// Up to where it has forgotten.
     pub(super) fn forgotten(&self) -> u64 {
         self.forgotten.as_ref().map_or(0, |forgotten| forgotten.load(Ordering::SeqCst))

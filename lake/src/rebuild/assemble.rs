@@ -1,0 +1,171 @@
+//! From what the tables hold to the states of the lost streams. Pure.
+//!
+//! Whose an epoch is: an import's by its number, otherwise that of the lost stream that knew its lane. Where nobody can tell which
+//! of several it was, each gets it and they say that they share it: the one that goes on with it comes to know most, and counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use forebay_schemas::Timestamp;
+
+use super::{
+    Lost, ROW_UNKNOWN, RebuiltState, Retells,
+    epoch::{Epoch, NO_GAPS, NO_SEQS, Told},
+    found::Found,
+    older::Older,
+};
+use crate::{
+    GapState, StreamState,
+    state::{EpochMark, Forgotten, TakenOver},
+    verify::EpochKey,
+};
+
+/// Epochs of a lane that stay with their marks, as a compactor keeps them.
+const EPOCHS_KEPT: usize = 4;
+
+/// Gateway and lane.
+type LaneKey = (String, u32);
+
+pub(super) fn states(streams: &[Lost], found: &Found, retells: Retells, now: Timestamp) -> Vec<RebuiltState> {
+    let mut rebuilt: Vec<RebuiltState> = streams.iter().map(begin).collect();
+    let mut lanes: BTreeMap<LaneKey, BTreeSet<EpochKey>> = BTreeMap::new();
+    let of_older = streams.iter().filter_map(|lost| lost.older.as_ref()).filter(|older| older.is_held);
+    let older = of_older.flat_map(|older| &older.state.epochs).map(|at| (at.gateway.clone(), at.lane, at.epoch));
+    for key in found.epochs().cloned().chain(older).filter(|key| !found.known.has(key)) {
+        match streams.iter().position(|lost| lost.import.is_some_and(|import| import.0 == key.2)) {
+            Some(at) => of_import(&mut rebuilt[at], &key, found, now),
+            None => drop(lanes.entry((key.0.clone(), key.1)).or_default().insert(key)),
+        }
+    }
+    for (lane, epochs) in lanes {
+        let owners = owners(streams, &lane);
+        for at in &owners {
+            let lane = LaneOf { older: streams[*at].older.as_ref(), found, retells, now, lane: &lane };
+            let untold = lane.put(&epochs, &mut rebuilt[*at].state);
+            if owners.first() == Some(at) {
+                rebuilt[*at].untold.extend(untold);
+            }
+            let others = owners.iter().filter(|other| *other != at).map(|other| TakenOver {
+                gateway: lane.lane.0.clone(),
+                lane: lane.lane.1,
+                from: streams[*other].app_id.clone(),
+            });
+            rebuilt[*at].state.taken_over.extend(others);
+        }
+    }
+    rebuilt
+}
+
+/// A state without epochs.
+fn begin(lost: &Lost) -> RebuiltState {
+    let mut state = StreamState::new(0, Vec::new());
+    match (&lost.older, lost.import) {
+        (_, Some(_)) => {}
+        (None, None) => state.stream = format!("unknown/{}", lost.app_id),
+        (Some(older), None) => {
+            state.stream.clone_from(&older.state.stream);
+            state.taken_over.clone_from(&older.state.taken_over);
+            state.times_apart = older.state.times_apart;
+            state.sites.clone_from(&older.state.sites);
+            for site in &mut state.sites {
+                (site.held, site.held_from_until) = (None, None);
+            }
+            if older.is_held {
+                state.next_offset = older.state.next_offset;
+                state.lost.clone_from(&older.state.lost);
+                state.quarantined.clone_from(&older.quarantined);
+            }
+        }
+    }
+    RebuiltState { app_id: lost.app_id.clone(), lost: lost.number, import: lost.import, state, untold: Vec::new() }
+}
+
+/// The lost streams that a lane may be of, by place.
+fn owners(streams: &[Lost], (gateway, lane): &LaneKey) -> Vec<usize> {
+    let live = || streams.iter().enumerate().filter(|(_, lost)| lost.import.is_none());
+    let knows = |lost: &Lost| lost.older.as_ref().is_some_and(|older| older.state.knows_lane(gateway, *lane));
+    let knowing: Vec<usize> = live().filter(|(_, lost)| knows(lost)).map(|(at, _)| at).collect();
+    if knowing.is_empty() { live().map(|(at, _)| at).collect() } else { knowing }
+}
+
+fn of_import(rebuilt: &mut RebuiltState, key: &EpochKey, found: &Found, now: Timestamp) {
+    let told = of_tables(key, found).told(0, now);
+    rebuilt.state.epochs.push(mark(key, &told));
+    rebuilt.state.gaps.extend(told.gaps);
+    rebuilt.untold.extend(told.untold);
+    rebuilt.state.next_offset = ROW_UNKNOWN;
+}
+
+fn mark((gateway, lane, epoch): &EpochKey, told: &Told) -> EpochMark {
+    let (gateway, lane, epoch) = (gateway.clone(), *lane, *epoch);
+    let Told { mark, quarantined, has_tail: closed, .. } = *told;
+    EpochMark { gateway, lane, epoch, mark, closed, quarantined, ..EpochMark::default() }
+}
+
+fn of_tables<'a>(key: &'a EpochKey, found: &'a Found) -> Epoch<'a> {
+    Epoch {
+        key,
+        readings: found.readings.get(key).unwrap_or(&NO_SEQS),
+        gaps: found.gaps.get(key).unwrap_or(&NO_GAPS),
+        quarantined: found.quarantined.get(&format!("{}/{}/{}", key.0, key.1, key.2)).unwrap_or(&NO_SEQS),
+    }
+}
+
+/// A lane of one of the lost streams.
+struct LaneOf<'a> {
+    older: Option<&'a Older>,
+    found: &'a Found,
+    retells: Retells,
+    now: Timestamp,
+    lane: &'a LaneKey,
+}
+
+impl LaneOf<'_> {
+    /// Puts the lane's epochs into a state; answers the gaps without a row.
+    fn put(&self, epochs: &BTreeSet<EpochKey>, state: &mut StreamState) -> Vec<crate::Gap> {
+        let mut untold = Vec::new();
+        let latest = epochs.iter().rev().nth(EPOCHS_KEPT - 1).map_or(0, |key| key.2);
+        let mut done = self.forgotten().cloned().map(|done| Forgotten { readings: 0, gaps: 0, ..done });
+        for key in epochs {
+            let older = self.older.and_then(|older| older.epoch(key));
+            let reached = older.filter(|_| self.is_held()).map_or(0, |at| at.mark);
+            let told = of_tables(key, self.found).told(reached, self.now);
+            if key.2 < latest && older.is_none() && self.is_done(key, &told) {
+                let (gateway, lane) = self.lane.clone();
+                let done = done.get_or_insert(Forgotten { gateway, lane, epoch: 0, readings: 0, gaps: 0 });
+                done.epoch = done.epoch.max(key.2);
+                done.readings += self.found.readings.get(key).map_or(0, |seqs| seqs.len());
+                done.gaps += told.gaps.len() as u64;
+                continue;
+            }
+            let mut at = mark(key, &told);
+            if let Some(older) = older {
+                // Where an epoch ends stands in the stream, whatever became of the commit.
+                at.closed |= older.closed && older.mark == at.mark;
+                at.nonce = older.nonce;
+                at.other_openings.clone_from(&older.other_openings);
+            }
+            state.epochs.push(at);
+            state.gaps.extend(told.gaps);
+            untold.extend(told.untold);
+        }
+        state.forgotten.extend(done);
+        untold
+    }
+
+    fn is_held(&self) -> bool {
+        self.older.is_some_and(|older| older.is_held)
+    }
+
+    /// What the older state had forgotten of the lane.
+    fn forgotten(&self) -> Option<&Forgotten> {
+        let older = self.older.filter(|older| older.is_held)?;
+        older.state.forgotten.iter().find(|done| (&done.gateway, done.lane) == (&self.lane.0, self.lane.1))
+    }
+
+    /// Whether nothing of an epoch is waited for, and the stream does not tell of it again.
+    fn is_done(&self, key: &EpochKey, told: &Told) -> bool {
+        let was_forgotten = self.forgotten().is_some_and(|done| key.2 <= done.epoch);
+        let is_told_again = self.retells == Retells::Everything && !was_forgotten;
+        !is_told_again && told.gaps.iter().all(|gap| gap.state != GapState::Open)
+    }
+}
