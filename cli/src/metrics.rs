@@ -33,6 +33,10 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
         let labels = |job: String, state: &str| vec![("job", job), ("state", state.to_owned())];
         jobs.finished().into_iter().map(|(job, state, runs)| (runs, labels(job.to_string(), state))).collect()
     });
+    let jobs = watch.jobs.clone();
+    telemetry.counter(&names::JOB_WINDOWS_SKIPPED, move || {
+        jobs.windows_skipped().into_iter().map(|(job, count)| (count, vec![("job", job.to_string())])).collect()
+    });
 }
 
 fn of_edge(telemetry: &Telemetry, watch: &Watch) {

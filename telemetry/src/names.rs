@@ -91,3 +91,9 @@ pub const LAG: Metric = Metric {
 };
 /// By job and final state.
 pub const JOB_RUNS: Metric = Metric { name: "forebay.job.runs", unit: "", help: "Finished runs of jobs" };
+/// By job.
+pub const JOB_WINDOWS_SKIPPED: Metric = Metric {
+    name: "forebay.job.windows.skipped",
+    unit: "",
+    help: "Closed windows that a job was not run over because too many waited for it at once",
+};

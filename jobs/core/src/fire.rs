@@ -2,7 +2,7 @@
 
 use forebay_schemas::{SiteId, Timestamp, path_segment};
 
-use crate::clock::rfc3339;
+use crate::clock::{instant, rfc3339};
 
 /// A closed window of one site.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,25 @@ impl FireKey {
 
     pub(crate) fn stored(text: String) -> Self {
         Self(text)
+    }
+}
+
+/// What a fire key names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// A time of the schedule.
+    Cron(Timestamp),
+    /// A closed window: its site as a path has it, its start and its revision.
+    Window(String, Timestamp, i32),
+}
+
+impl Occasion {
+    /// What a stored key names; `None` for a run that a person asked for.
+    pub(crate) fn of(key: &str) -> Option<Self> {
+        let Some(window) = key.strip_prefix("window/") else { return instant(key).map(Self::Cron) };
+        let mut parts = window.split('/');
+        let (site, start, revision) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self::Window(site.to_owned(), instant(start)?, revision.parse().ok()?))
     }
 }
 

@@ -14,6 +14,7 @@ mod fire;
 mod job;
 mod outbox;
 mod progress;
+mod restore;
 mod results;
 mod scheduler;
 mod service;

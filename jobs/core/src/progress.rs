@@ -1,4 +1,4 @@
-//! How many runs have ended, and how, for telemetry to read.
+//! How many runs have ended, and how, and how many windows got none, for telemetry to read.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +11,7 @@ use crate::{JobName, Jobs, RunState};
 #[derive(Debug, Default)]
 pub struct JobProgress {
     finished: Mutex<BTreeMap<(JobName, &'static str), u64>>,
+    skipped: Mutex<BTreeMap<JobName, u64>>,
 }
 
 impl JobProgress {
@@ -20,8 +21,20 @@ impl JobProgress {
         finished.iter().map(|((job, state), count)| (job.clone(), *state, *count)).collect()
     }
 
+    /// How many closed windows each job was not run over because too many waited for it at once.
+    pub fn windows_skipped(&self) -> Vec<(JobName, u64)> {
+        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.iter().map(|(job, count)| (job.clone(), *count)).collect()
+    }
+
+    pub(crate) fn skipped(&self, job: &JobName, windows: u64) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        *skipped.entry(job.clone()).or_default() += windows;
+    }
+
     pub(crate) fn begin(&self, jobs: &Jobs) {
         for job in jobs.iter() {
+            self.skipped(&job.spec.name, 0);
             for state in RunState::ALL.into_iter().filter(|state| state.is_final()) {
                 self.add(&job.spec.name, state, 0);
             }

@@ -1,41 +1,39 @@
 //! What is due is queued, what is ready is run, and every run ends in one state, whatever is killed in between.
 //!
 //! A job's runs go one after the other, in the order in which they were queued; different jobs run beside each other.
-//! Of the times of a schedule that were missed, only the latest is run.
+
+mod due;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::{File, TryLockError},
     io::{Read as _, Write as _},
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64},
     },
     time::Duration,
 };
 
 use forebay_lake::LakeWriter;
-use forebay_schemas::{Clock, ErrorKind, Timestamp, table::WINDOWS};
+use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
-    Fire, JobError, JobName, JobProgress, Jobs, OnLate, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError,
-    Trigger, Window,
+    JobError, JobName, JobProgress, Jobs, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError, Trigger,
     clock::plus,
     fire::Cause,
     outbox::Outbox,
+    restore::History,
     state::Retry,
-    store::{Enqueued, Run, Store, Trace},
-    windows::{ClosedWindow, closed_since, has_succeeded, to_catch_up},
+    store::{Run, Store, Trace},
+    windows::closed_since,
 };
 
 /// The wait after a first failure; it doubles up to [`WAIT_MAX`].
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// How often runs that ended long ago are forgotten, µs.
-const PRUNE_EVERY: i64 = 86_400_000_000;
 
 /// Longest time that writing the results of one run may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -52,12 +50,6 @@ pub struct Scheduler {
     prune_at: AtomicI64,
     progress: Arc<JobProgress>,
     _lock: File,
-}
-
-/// What a look at `windows` found.
-struct Look {
-    version: u64,
-    closed: Vec<ClosedWindow>,
 }
 
 /// Whether a run may begin.
@@ -114,15 +106,34 @@ impl Scheduler {
     }
 
     async fn recover(&self) -> Result<(), SchedulerError> {
-        let now = self.now();
-        for job in self.jobs.iter() {
-            if self.store.registered(&job.spec.name).await?.is_none() {
-                let floor = self.outbox(&job.spec.name).highest_number().await?;
-                self.store.register(&job.spec.name, now, floor).await?;
-            }
-        }
+        self.register().await?;
         for run in self.store.running().await? {
             self.crashed(&run).await?;
+        }
+        Ok(())
+    }
+
+    /// Registers the jobs that the database does not know, with the past that the lake knows of them.
+    async fn register(&self) -> Result<(), SchedulerError> {
+        let now = self.now();
+        let mut closed = None;
+        for job in self.jobs.iter() {
+            let name = &job.spec.name;
+            if self.store.registered(name).await?.is_some() {
+                continue;
+            }
+            let floor = self.outbox(name).highest_number().await?;
+            let mut past = History::default();
+            if floor > 0 {
+                let closed = match &mut closed {
+                    Some(closed) => closed,
+                    closed => closed.insert(closed_since(&self.lake, None).await?),
+                };
+                past = History::read(&self.lake, name, closed, now).await?;
+                let runs = past.runs.len();
+                tracing::warn!(job = %name, runs, "the lake has runs of a job that the database does not know, recovered");
+            }
+            self.store.register(name, now, floor, &past).await?;
         }
         Ok(())
     }
@@ -153,124 +164,6 @@ impl Scheduler {
                 self.attempt(run).await?;
                 attempts += 1;
             }
-        }
-    }
-
-    /// Queues a run for each fire that is due and has none. Answers how many.
-    pub(crate) async fn enqueue_due(&self) -> Result<usize, SchedulerError> {
-        let now = self.now();
-        if now.micros() >= self.prune_at.load(Ordering::Relaxed) {
-            self.store.prune(now).await?;
-            self.prune_at.store(now.micros().saturating_add(PRUNE_EVERY), Ordering::Relaxed);
-        }
-        let windows = self.windows().await?;
-        let mut queued = 0;
-        // In the order of `after`, so that a job never finds those before it without a run for its own fire.
-        for job in self.jobs.iter() {
-            queued += match &job.spec.trigger {
-                Trigger::Cron(schedule) => match schedule.latest_at(now) {
-                    Some(due) => self.enqueue_cron(job, due, now).await?,
-                    None => 0,
-                },
-                Trigger::WindowClosed => match &windows {
-                    Some(windows) => self.enqueue_windows(job, &windows.closed, now).await?,
-                    None => 0,
-                },
-            };
-        }
-        if let Some(windows) = windows {
-            self.looked_at.store(windows.version, Ordering::Relaxed);
-        }
-        Ok(queued)
-    }
-
-    /// The windows that may have to be queued; `None` where the lake's `windows` is as it was when last looked at.
-    async fn windows(&self) -> Result<Option<Look>, SchedulerError> {
-        let mut cursors = Vec::new();
-        for job in self.jobs.iter().filter(|job| matches!(job.spec.trigger, Trigger::WindowClosed)) {
-            cursors.push(self.store.registered(&job.spec.name).await?.and_then(|known| known.cursor));
-        }
-        // `None`, a job that has not looked yet, sorts before every cursor.
-        let Some(earliest) = cursors.into_iter().min() else { return Ok(None) };
-        let version = self.lake.table(&WINDOWS)?.snapshot().await?.version();
-        // One more than the version, so that 0 is "never".
-        let version = version + 1;
-        if self.looked_at.load(Ordering::Relaxed) == version {
-            return Ok(None);
-        }
-        Ok(Some(Look { version, closed: closed_since(&self.lake, earliest).await? }))
-    }
-
-    async fn enqueue_cron(&self, job: &ScheduledJob, due: Timestamp, now: Timestamp) -> Result<usize, SchedulerError> {
-        let name = &job.spec.name;
-        let Some(known) = self.store.registered(name).await? else { return Ok(0) };
-        // A clock that was set back fires nothing again.
-        let last = self.store.latest(name, Timestamp::from_nanos(i64::MAX)).await?.map(|run| run.fire.due);
-        if due <= last.unwrap_or(known.at) {
-            return Ok(0);
-        }
-        self.enqueue(job, &Fire::cron(due), now).await
-    }
-
-    async fn enqueue_windows(
-        &self,
-        job: &ScheduledJob,
-        windows: &[ClosedWindow],
-        now: Timestamp,
-    ) -> Result<usize, SchedulerError> {
-        let name = &job.spec.name;
-        let Some(known) = self.store.registered(name).await? else { return Ok(0) };
-        let earliest = windows.iter().map(|closed| closed.window.end).min().unwrap_or(now);
-        let seen = self.store.revisions(name, earliest).await?;
-        let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
-        for (site, start) in seen.keys() {
-            let known = newest.entry(site).or_insert(*start);
-            *known = (*known).max(*start);
-        }
-        let fires = |closed: &ClosedWindow| {
-            let Window { site, start, revision, .. } = &closed.window;
-            let reruns = job.spec.on_late == OnLate::Rerun;
-            match seen.get(&(site.as_str().to_owned(), start.micros())) {
-                Some(seen) => reruns && i64::from(*revision) > *seen,
-                // A site's windows close in their order. One without a run that lies before one with a run was left out
-                // when the job was new or far behind; only its being amended makes it new.
-                None => {
-                    // Without any run of its site (a lost database) only the cursor tells what has been looked at.
-                    let is_next = match newest.get(site.as_str()) {
-                        Some(newest) => start.micros() > *newest,
-                        None => known.cursor.is_none_or(|cursor| closed.closed_at > cursor),
-                    };
-                    is_next || (reruns && known.cursor.is_some_and(|cursor| closed.closed_at > cursor))
-                }
-            }
-        };
-        let new = windows.iter().filter(|closed| fires(closed)).cloned().collect();
-        let latest = windows.iter().map(|closed| closed.closed_at).max();
-        let mut queued = 0;
-        for window in to_catch_up(new, known.cursor) {
-            let fire = Fire::window(window);
-            if known.cursor.is_none() && has_succeeded(&self.lake, name, fire.key.as_str()).await? {
-                continue;
-            }
-            queued += self.enqueue(job, &fire, now).await?;
-        }
-        let cursor = latest.unwrap_or(0).max(known.cursor.unwrap_or(0));
-        if known.cursor != Some(cursor) {
-            self.store.set_cursor(name, cursor).await?;
-        }
-        Ok(queued)
-    }
-
-    /// Queues a run that somebody asked for.
-    pub(crate) async fn enqueue(
-        &self,
-        job: &ScheduledJob,
-        fire: &Fire,
-        now: Timestamp,
-    ) -> Result<usize, SchedulerError> {
-        match self.store.enqueue(&job.spec.name, job.spec.kind, fire, now).await? {
-            Enqueued::New(_) => Ok(1),
-            Enqueued::Known => Ok(0),
         }
     }
 
@@ -306,7 +199,9 @@ impl Scheduler {
                 continue;
             }
             let now = self.now();
-            if head.state != RunState::Queued || head.not_before > now {
+            // Nobody waits longer than this: what is to wait longer was noted by a clock that was ahead.
+            let waits = head.not_before > now && head.not_before <= plus(now, WAIT_MAX);
+            if head.state != RunState::Queued || waits {
                 return Ok(None);
             }
             match self.gate(job, &head).await? {

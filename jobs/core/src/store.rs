@@ -3,6 +3,8 @@
 //! A run is queued at most once for a job and fire key, and gets its number then; both are one transaction. States move
 //! by [`RunState::next`] alone, and only from the state that was read.
 
+mod left_out;
+mod register;
 mod rows;
 
 use std::{
@@ -18,16 +20,14 @@ use sqlx::{
 
 use crate::{Fire, JobName, RunEvent, RunState, SchedulerError, fire::Cause, outbox::RunNumber};
 
+pub(crate) use left_out::LeftOut;
 pub(crate) use rows::Run;
 pub use rows::RunSummary;
 
 /// Version of the database's layout.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
-/// Runs that ended longer ago than this are forgotten here; `job_runs` keeps them.
-const KEPT_MICROS: i64 = 400 * 86_400_000_000;
-
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     "CREATE TABLE jobs (name TEXT PRIMARY KEY, registered INTEGER NOT NULL, counter INTEGER NOT NULL, cursor INTEGER) STRICT",
     "CREATE TABLE runs (
         job TEXT NOT NULL, number INTEGER NOT NULL, fire_key TEXT NOT NULL, kind TEXT NOT NULL, cause TEXT NOT NULL,
@@ -36,7 +36,18 @@ const SCHEMA: [&str; 3] = [
         row_count INTEGER, message TEXT, recorded INTEGER NOT NULL,
         PRIMARY KEY (job, number), UNIQUE (job, fire_key)) STRICT",
     "CREATE INDEX runs_by_due ON runs (job, cause, due)",
+    LEFT_OUT_TABLE,
 ];
+
+/// The windows of a site that a job is not run over unless they are amended: those that begin at `until` or earlier and
+/// were closed at `closed` or earlier.
+const LEFT_OUT_TABLE: &str = "CREATE TABLE left_out (
+    job TEXT NOT NULL, site TEXT NOT NULL, until INTEGER NOT NULL, closed INTEGER NOT NULL,
+    PRIMARY KEY (job, site)) STRICT";
+
+/// Format 1 ran over no window before a job's newest one.
+const LEFT_OUT_BY_FORMAT_1: &str = "INSERT INTO left_out
+    SELECT job, site, min(window_start) - 1, max(not_before) FROM runs WHERE cause = 'window' GROUP BY job, site";
 
 /// The database of runs.
 #[derive(Debug, Clone)]
@@ -56,7 +67,8 @@ pub(crate) enum Enqueued {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Registered {
     pub(crate) at: Timestamp,
-    /// The latest `closed_at` of windows that have been looked at; `None` before the first look.
+    /// The latest `closed_at` of windows that have been looked at; `None` before the first look. It only spares reading
+    /// what was closed long before: what a job has run over, its runs tell.
     pub(crate) cursor: Option<i64>,
 }
 
@@ -89,18 +101,18 @@ impl Store {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.failed(e))?;
         let found: i64 =
             sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(|e| self.failed(e))?;
-        match found {
-            0 => {
-                for statement in SCHEMA {
-                    sqlx::query(statement).execute(&mut *transaction).await.map_err(|e| self.failed(e))?;
-                }
-                // A pragma takes no parameters; the text is FORMAT.
-                sqlx::query("PRAGMA user_version = 1").execute(&mut *transaction).await.map_err(|e| self.failed(e))?;
-                transaction.commit().await.map_err(|e| self.failed(e))
-            }
-            FORMAT => Ok(()),
-            found => Err(SchedulerError::NewerFormat { path: self.path.clone(), found, known: FORMAT }),
+        let statements: &[&str] = match found {
+            0 => &SCHEMA,
+            1 => &[LEFT_OUT_TABLE, LEFT_OUT_BY_FORMAT_1],
+            FORMAT => return Ok(()),
+            found => return Err(SchedulerError::NewerFormat { path: self.path.clone(), found, known: FORMAT }),
+        };
+        for statement in statements {
+            sqlx::query(*statement).execute(&mut *transaction).await.map_err(|e| self.failed(e))?;
         }
+        // A pragma takes no parameters; the text is FORMAT.
+        sqlx::query("PRAGMA user_version = 2").execute(&mut *transaction).await.map_err(|e| self.failed(e))?;
+        transaction.commit().await.map_err(|e| self.failed(e))
     }
 
     /// What is known of a job; `None` before it is registered.
@@ -111,18 +123,6 @@ impl Store {
             .await
             .map_err(|e| self.failed(e))?;
         Ok(row.map(|row| Registered { at: crate::clock::from_micros(row.get(0)), cursor: row.get(1) }))
-    }
-
-    /// Registers a job; its runs get numbers above `floor`.
-    pub(crate) async fn register(&self, job: &JobName, now: Timestamp, floor: i64) -> Result<(), SchedulerError> {
-        sqlx::query("INSERT OR IGNORE INTO jobs (name, registered, counter) VALUES (?, ?, ?)")
-            .bind(job.as_str())
-            .bind(now.micros())
-            .bind(floor)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(|e| self.failed(e))
     }
 
     /// Notes up to which `closed_at` windows have been looked at.
@@ -302,19 +302,6 @@ impl Store {
             .await
             .map(drop)
             .map_err(|e| self.failed(e))
-    }
-
-    /// Forgets runs that ended long ago, but not a job's last.
-    pub(crate) async fn prune(&self, now: Timestamp) -> Result<(), SchedulerError> {
-        sqlx::query(
-            "DELETE FROM runs WHERE recorded = 1 AND finished < ?
-             AND number < (SELECT max(number) FROM runs AS newer WHERE newer.job = runs.job)",
-        )
-        .bind(now.micros().saturating_sub(KEPT_MICROS))
-        .execute(&self.pool)
-        .await
-        .map(drop)
-        .map_err(|e| self.failed(e))
     }
 
     async fn one(

@@ -90,21 +90,27 @@ impl TestLake {
 
     /// Closes a window.
     pub async fn close(&self, window: &Window, closed_at: Timestamp) {
-        let micros = |at: Timestamp| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(vec![at.micros()]).with_timezone("UTC"))
+        self.close_all(std::slice::from_ref(window), closed_at).await;
+    }
+
+    /// Closes windows in one commit.
+    pub async fn close_all(&self, windows: &[Window], closed_at: Timestamp) {
+        let micros = |at: &dyn Fn(&Window) -> Timestamp| -> ArrayRef {
+            let times = windows.iter().map(|window| at(window).micros());
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
         };
-        let long = || -> ArrayRef { Arc::new(Int64Array::from(vec![1])) };
+        let long = || -> ArrayRef { Arc::new(Int64Array::from_iter_values(windows.iter().map(|_| 1))) };
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from(vec![window.site.as_str()])),
-            micros(window.start),
-            micros(window.end),
-            Arc::new(Int32Array::from(vec![window.revision])),
-            micros(window.end),
-            micros(closed_at),
+            Arc::new(StringArray::from_iter_values(windows.iter().map(|window| window.site.as_str()))),
+            micros(&|window| window.start),
+            micros(&|window| window.end),
+            Arc::new(Int32Array::from_iter_values(windows.iter().map(|window| window.revision))),
+            micros(&|window| window.end),
+            micros(&|_| closed_at),
             long(),
             long(),
-            Arc::new(Int32Array::from(vec![1])),
-            Arc::new(Float64Array::from(vec![None::<f64>])),
+            Arc::new(Int32Array::from_iter_values(windows.iter().map(|_| 1))),
+            Arc::new(Float64Array::from_iter(windows.iter().map(|_| None::<f64>))),
         ];
         let rows = RecordBatch::try_new(file_schema(&WINDOWS), columns).expect("a row of windows");
         let app_id = self.writer.keeper().app_id("test windows", 0);

@@ -1,6 +1,8 @@
 //! The scheduler over a lake and a database in a folder, with a clock that the test sets.
 
+mod clocks;
 mod configuration;
+mod lost;
 mod results;
 mod runs;
 mod service;

@@ -6,17 +6,11 @@ use arrow::{
     array::AsArray as _,
     datatypes::{DataType, Int32Type, Int64Type},
 };
-use datafusion::{
-    logical_expr::cast,
-    prelude::{col, lit},
-};
+use datafusion::{logical_expr::cast, prelude::col};
 use forebay_lake::LakeWriter;
-use forebay_schemas::{
-    SiteId, Timestamp,
-    table::{JOB_RUNS, WINDOWS},
-};
+use forebay_schemas::{SiteId, Timestamp, table::WINDOWS};
 
-use crate::{JobName, SchedulerError, Window, clock::from_micros, context::time_literal};
+use crate::{SchedulerError, Window, clock::from_micros, context::time_literal, store::LeftOut};
 
 /// Rows are looked at again this long after their `closed_at`, in case two closed out of order; fire keys keep them from
 /// firing twice.
@@ -24,7 +18,7 @@ const OVERLAP_MICROS: i64 = 3_600_000_000;
 
 /// A job takes at most this many windows of a site at one look, the newest: a week of hours. More come at once only when
 /// years are imported, and are for a back-fill.
-const CAUGHT_UP_MAX: usize = 168;
+pub(crate) const CAUGHT_UP_MAX: usize = 168;
 
 /// A closed window, and when it was closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,33 +75,39 @@ pub(crate) async fn closed_since(lake: &LakeWriter, cursor: Option<i64>) -> Resu
     Ok(latest.into_values().collect())
 }
 
-/// What a job should run over, oldest first, of the windows that it has not looked at.
-pub(crate) fn to_catch_up(windows: Vec<ClosedWindow>, cursor: Option<i64>) -> Vec<Window> {
-    // A new job begins with the newest window of each site; what lies before it is for a back-fill.
-    let most = if cursor.is_some() { CAUGHT_UP_MAX } else { 1 };
-    let mut of_site: BTreeMap<SiteId, Vec<Window>> = BTreeMap::new();
-    for ClosedWindow { window, .. } in windows {
-        of_site.entry(window.site.clone()).or_default().push(window);
-    }
-    let mut kept: Vec<Window> = Vec::new();
-    for (site, mut windows) in of_site {
-        windows.sort_by_key(|window| window.start);
-        let left_out = windows.len().saturating_sub(most);
-        if left_out > 0 && cursor.is_some() {
-            tracing::warn!(%site, left_out, "more windows closed at once than are caught up on, older ones are left out");
-        }
-        kept.extend(windows.drain(left_out..));
-    }
-    kept.sort_by(|a, b| (a.start, &a.site).cmp(&(b.start, &b.site)));
-    kept
+/// Windows of a site that a job is not run over, oldest first.
+#[derive(Debug)]
+pub(crate) struct Skipped {
+    pub(crate) site: SiteId,
+    /// The first one's start.
+    pub(crate) from: Timestamp,
+    /// The last one's end.
+    pub(crate) to: Timestamp,
+    pub(crate) count: u64,
+    pub(crate) left_out: LeftOut,
 }
 
-/// Whether the lake holds a successful run of a job for a fire key: asked only when the scheduler's own state is new.
-pub(crate) async fn has_succeeded(lake: &LakeWriter, job: &JobName, fire_key: &str) -> Result<bool, SchedulerError> {
-    let table = lake.table(&JOB_RUNS)?.clone();
-    let session = forebay_lake::session(&[table], &lake.decrypter()).await?;
-    let same =
-        col("job").eq(lit(job.as_str())).and(col("fire_key").eq(lit(fire_key))).and(col("state").eq(lit("succeeded")));
-    let rows = session.table("job_runs").await?.filter(same)?.collect().await?;
-    Ok(rows.iter().any(|batch| batch.num_rows() > 0))
+/// The newest windows of each site, `most` at most and oldest first, and what is left out for a person to back-fill.
+pub(crate) fn newest(windows: Vec<ClosedWindow>, most: usize) -> (Vec<Window>, Vec<Skipped>) {
+    let mut of_site: BTreeMap<SiteId, Vec<ClosedWindow>> = BTreeMap::new();
+    for closed in windows {
+        of_site.entry(closed.window.site.clone()).or_default().push(closed);
+    }
+    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    for (site, mut windows) in of_site {
+        windows.sort_by_key(|closed| closed.window.start);
+        let rest = windows.split_off(windows.len().saturating_sub(most));
+        kept.extend(rest.into_iter().map(|closed| closed.window));
+        let (Some(first), Some(last)) = (windows.first(), windows.last()) else { continue };
+        let closed = windows.iter().map(|closed| closed.closed_at).max().unwrap_or(last.closed_at);
+        skipped.push(Skipped {
+            site,
+            from: first.window.start,
+            to: last.window.end,
+            count: windows.len() as u64,
+            left_out: LeftOut { until: last.window.start.micros(), closed },
+        });
+    }
+    kept.sort_by(|a, b| (a.start, &a.site).cmp(&(b.start, &b.site)));
+    (kept, skipped)
 }

@@ -81,5 +81,5 @@ async fn a_database_of_a_later_release_is_refused() {
     sqlx::query("PRAGMA user_version = 9").execute(&pool).await.unwrap();
     pool.close().await;
     let error = Scheduler::open(plant.jobs(HOURLY), plant.lake.writer.clone(), &plant.database(), plant.clock()).await;
-    assert!(error.map(drop).unwrap_err().to_string().contains("has format 9, newer than 1"));
+    assert!(error.map(drop).unwrap_err().to_string().contains("has format 9, newer than 2"));
 }

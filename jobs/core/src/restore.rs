@@ -1,0 +1,136 @@
+//! The past of a job whose database is lost: what the lake's `job_runs` says was run (E9).
+//!
+//! Its runs are put back as they were, so that none is made twice, the windows that have closed since its first one get
+//! theirs, and a job that comes after it finds them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::{
+    array::{Array as _, ArrayRef, AsArray as _, RecordBatch},
+    datatypes::{DataType, Int64Type},
+};
+use datafusion::{
+    logical_expr::cast,
+    prelude::{col, lit},
+};
+use forebay_lake::LakeWriter;
+use forebay_schemas::{SiteId, Timestamp, table::JOB_RUNS};
+
+use crate::{
+    Fire, FireKey, JobName, RunState, SchedulerError, Window,
+    clock::from_micros,
+    fire::{Cause, Occasion},
+    outbox::RunNumber,
+    store::{LeftOut, Run},
+    windows::ClosedWindow,
+};
+
+/// Most runs of a job that are put back, the newest: more than a year of hours.
+const RUNS_MAX: usize = 10_000;
+
+/// What a job has done.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// Finished and recorded, the newest first.
+    pub(crate) runs: Vec<Run>,
+    /// What lies before its first run over a window of a site.
+    pub(crate) left_out: BTreeMap<SiteId, LeftOut>,
+}
+
+impl History {
+    /// A job's runs by its schedule and over closed windows, as `job_runs` has them; those that people asked for stay there.
+    pub(crate) async fn read(
+        lake: &LakeWriter,
+        job: &JobName,
+        closed: &[ClosedWindow],
+        now: Timestamp,
+    ) -> Result<Self, SchedulerError> {
+        let table = lake.table(&JOB_RUNS)?.clone();
+        let session = forebay_lake::session(&[table], &lake.decrypter()).await?;
+        let text = |name: &str| cast(col(name), DataType::Utf8);
+        let long = |name: &str| cast(col(name), DataType::Int64);
+        let columns = vec![
+            text("run_id"),
+            text("fire_key"),
+            text("kind"),
+            text("state"),
+            text("error"),
+            long("attempt"),
+            long("started_at"),
+            long("finished_at"),
+            long("rows_written"),
+        ];
+        let of_job = session.table("job_runs").await?.filter(col("job").eq(lit(job.as_str())))?;
+        let rows = of_job.select(columns)?.collect().await?;
+        let windows = closed.iter().map(|closed| (of_key(&closed.window), &closed.window)).collect();
+        let mut runs: Vec<Run> = rows.iter().flat_map(|rows| runs_of(job, rows, &windows)).collect();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.number));
+        let mut fires = BTreeSet::new();
+        runs.retain(|run| fires.insert(run.fire.key.clone()));
+        runs.truncate(RUNS_MAX);
+        let left_out = before_the_first(&runs, now);
+        Ok(Self { runs, left_out })
+    }
+}
+
+/// How a fire key names a window.
+fn of_key(window: &Window) -> (String, i64) {
+    (window.site.path_segment(), window.start.micros())
+}
+
+fn runs_of(job: &JobName, rows: &RecordBatch, windows: &BTreeMap<(String, i64), &Window>) -> Vec<Run> {
+    let text = |column: usize, row: usize| text(rows.column(column), row);
+    let long = |column: usize, row: usize| long(rows.column(column), row);
+    let run = |row: usize| {
+        let number = text(0, row)?.strip_prefix(job.as_str())?.strip_prefix('-')?.parse().ok()?;
+        let finished = from_micros(long(7, row)?);
+        Some(Run {
+            job: job.clone(),
+            number: RunNumber(number),
+            kind: text(2, row)?.to_owned(),
+            fire: fire(text(1, row)?, windows)?,
+            state: RunState::from_name(text(3, row)?)?,
+            attempt: u32::try_from(long(5, row)?).ok()?,
+            not_before: finished,
+            started: long(6, row).map(from_micros),
+            finished: Some(finished),
+            rows: long(8, row).map(i64::cast_unsigned),
+            message: text(4, row).map(str::to_owned),
+        })
+    };
+    (0..rows.num_rows()).filter_map(run).collect()
+}
+
+/// The occasion of a run; `None` for what a person asked for, and for windows that are no more.
+fn fire(key: &str, windows: &BTreeMap<(String, i64), &Window>) -> Option<Fire> {
+    match Occasion::of(key)? {
+        Occasion::Cron(due) => {
+            Some(Fire { key: FireKey::stored(key.to_owned()), due, window: None, cause: Cause::Cron })
+        }
+        Occasion::Window(site, start, revision) => {
+            let window = *windows.get(&(site, start.micros()))?;
+            Some(Fire::window(Window { revision, ..window.clone() }))
+        }
+    }
+}
+
+/// A job begins with one window of each site and goes on from there: what lies before was left out.
+fn before_the_first(runs: &[Run], now: Timestamp) -> BTreeMap<SiteId, LeftOut> {
+    let mut left_out: BTreeMap<SiteId, LeftOut> = BTreeMap::new();
+    for window in runs.iter().filter_map(|run| run.fire.window.as_ref()) {
+        let until = window.start.micros().saturating_sub(1);
+        let of_site = left_out.entry(window.site.clone()).or_insert(LeftOut { until, closed: now.micros() });
+        of_site.until = of_site.until.min(until);
+    }
+    left_out
+}
+
+fn text(column: &ArrayRef, row: usize) -> Option<&str> {
+    let texts = column.as_string_opt::<i32>()?;
+    texts.is_valid(row).then(|| texts.value(row))
+}
+
+fn long(column: &ArrayRef, row: usize) -> Option<i64> {
+    let numbers = column.as_primitive_opt::<Int64Type>()?;
+    numbers.is_valid(row).then(|| numbers.value(row))
+}
