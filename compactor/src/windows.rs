@@ -6,23 +6,20 @@
 //! is which files were counted.
 
 mod count;
+mod progress;
 mod revise;
+mod streams;
+mod stretches;
 mod table_rows;
 #[cfg(test)]
 mod tests;
 mod touched;
 mod watermark;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use forebay_lake::{LakeError, LakeWriter, StreamState, Transaction};
+use forebay_config::{Failpoint, failpoint};
+use forebay_lake::{LakeError, LakeWriter, Transaction};
 use forebay_schemas::{
     Clock, ErrorKind, SiteId, Timestamp,
     table::{READINGS, TABLE_FORMAT_VERSION, WINDOWS},
@@ -32,11 +29,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, field::Empty, info, info_span, warn};
 
 use crate::{CompactorError, traced::traced};
-use count::{Counts, Days, Known};
+use count::{Counts, Days, Known, Tables};
+use streams::Streams;
+use stretches::{Stretch, pieces, to_count, wanted_days};
 use table_rows::WindowRow;
-use touched::{Files, hull, touched};
+use touched::Files;
 use watermark::watermarks;
 
+pub use progress::WindowProgress;
 pub(crate) use revise::revise;
 
 /// A device belongs to a site's completeness if it sent something within so many windows.
@@ -93,46 +93,6 @@ struct WindowsState {
     days: Days,
 }
 
-/// How far the sites' watermarks have come, and what holds them up, for telemetry to read.
-#[derive(Debug, Default)]
-pub struct WindowProgress {
-    watermarks: Mutex<Watermarks>,
-    failures: Mutex<BTreeMap<String, u64>>,
-    /// States of streams that could not be read at the last look.
-    unreadable: AtomicU64,
-}
-
-impl WindowProgress {
-    /// By site, as of the last look; none before the first.
-    pub fn watermarks(&self) -> Vec<(String, Timestamp)> {
-        let watermarks = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
-        let time = |micros: i64| Timestamp::from_nanos(micros.saturating_mul(1000));
-        watermarks.iter().map(|(site, micros)| (site.clone(), time(*micros))).collect()
-    }
-
-    /// How often each site's windows could not be closed; zero from the first look at a site on, so that the first failure is a
-    /// rise.
-    pub fn failures(&self) -> Vec<(String, u64)> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.iter().map(|(site, count)| (site.clone(), *count)).collect()
-    }
-
-    /// How many streams' states could not be read at the last look.
-    pub fn unreadable_states(&self) -> u64 {
-        self.unreadable.load(Ordering::Relaxed)
-    }
-
-    fn failed(&self, site: &str, times: u64) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        *failures.entry(site.to_owned()).or_default() += times;
-    }
-
-    fn note(&self, watermarks: &Watermarks) {
-        watermarks.keys().for_each(|site| self.failed(site, 0));
-        *self.watermarks.lock().unwrap_or_else(PoisonError::into_inner) = watermarks.clone();
-    }
-}
-
 /// Closes the windows of every site that live streams feed, until the stop; then once more.
 ///
 /// # Errors
@@ -145,7 +105,7 @@ pub async fn run_windows(
     stop: CancellationToken,
 ) -> Result<(), CompactorError> {
     let every = (settings.window / 4).clamp(PASS_MIN, PASS_MAX);
-    let mut looked = Looked::new();
+    let mut looked = Looked::default();
     loop {
         let stopped = tokio::select! {
             biased;
@@ -173,11 +133,16 @@ pub async fn close_windows(
     settings: &WindowSettings,
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
-    pass(lake, settings, now, &WindowProgress::default(), &mut Looked::new()).await
+    pass(lake, settings, now, &WindowProgress::default(), &mut Looked::default()).await
 }
 
-/// By site, the last look at it.
-type Looked = BTreeMap<String, Look>;
+/// What the last look has seen.
+#[derive(Debug, Default)]
+struct Looked {
+    streams: Streams,
+    /// By site, the last look at it.
+    sites: BTreeMap<String, Look>,
+}
 
 /// What was seen of a site's readings.
 #[derive(Debug)]
@@ -187,8 +152,8 @@ struct Look {
     over: i64,
     /// What the table had then.
     files: Files,
-    /// Windows that are to be closed again, but not yet: the first one's start, the last one's end.
-    later: Option<(i64, i64)>,
+    /// Windows that are to be closed again, but not yet.
+    later: Vec<Stretch>,
 }
 
 /// One pass. A site is counted only when another window is over, or to see what came late.
@@ -199,13 +164,13 @@ async fn pass(
     progress: &WindowProgress,
     looked: &mut Looked,
 ) -> Result<u64, CompactorError> {
-    let states = states(lake, progress).await?;
-    let watermarks = watermarks(&states, settings, now);
-    progress.note(&watermarks);
+    looked.streams.look(lake).await?;
+    let watermarks = watermarks(looked.streams.sites(), settings, now);
+    progress.note(&watermarks, looked.streams.unreadable());
     let mut written = 0;
     for (site, watermark) in watermarks {
         let over = settings.over(watermark);
-        let last = looked.get(&site);
+        let last = looked.sites.get(&site);
         let is_due = last.is_none_or(|look| look.over != over || !is_within(look.at.micros(), now, settings.lateness));
         if !is_due {
             continue;
@@ -215,12 +180,12 @@ async fn pass(
             Ok((rows, look)) => {
                 written += rows;
                 match look {
-                    Some(look) => drop(looked.insert(site, look)),
-                    None => drop(looked.remove(&site)),
+                    Some(look) => drop(looked.sites.insert(site, look)),
+                    None => drop(looked.sites.remove(&site)),
                 }
             }
             Err(error) => {
-                looked.remove(&site);
+                looked.sites.remove(&site);
                 progress.failed(&site, 1);
                 bear(&site, error)?;
             }
@@ -257,28 +222,11 @@ pub(crate) async fn close_imported(
     site: &SiteId,
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
-    let live = watermarks(&states(lake, &WindowProgress::default()).await?, settings, now).get(site.as_str()).copied();
+    let mut streams = Streams::default();
+    streams.look(lake).await?;
+    let live = watermarks(streams.sites(), settings, now).get(site.as_str()).copied();
     let (written, _) = close_site(lake, settings, site.as_str(), live.unwrap_or(now.micros()), now, None).await?;
     Ok(written)
-}
-
-/// The states of all streams but those that cannot be read: a stream whose state is lost counts as one that is silent.
-async fn states(lake: &LakeWriter, progress: &WindowProgress) -> Result<Vec<StreamState>, CompactorError> {
-    let readings = lake.table(&READINGS).map_err(wrong)?;
-    let snapshot = readings.snapshot().await.map_err(wrong)?;
-    let mut states = Vec::new();
-    let mut unreadable = 0;
-    for found in lake.keeper().states_each(readings, &snapshot).await.map_err(wrong)? {
-        match found.state {
-            Ok(state) => states.push(state),
-            Err(error) => {
-                unreadable += 1;
-                error!(stream = found.app_id, %error, "a stream's state cannot be read, windows close without it");
-            }
-        }
-    }
-    progress.unreadable.store(unreadable, Ordering::Relaxed);
-    Ok(states)
 }
 
 fn wrong(source: LakeError) -> CompactorError {
@@ -295,70 +243,107 @@ async fn close_site(
     now: Timestamp,
     last: Option<&Look>,
 ) -> Result<(u64, Option<Look>), CompactorError> {
+    let closing = look_at(lake, settings, site, watermark, now, last).await?;
+    match closing.rows.len() as u64 {
+        0 => Ok((0, Some(closing.look))),
+        written => Ok(write(lake, settings, site, closing).await?.map_or((0, None), |look| (written, Some(look)))),
+    }
+}
+
+/// What a look at a site found, to be written if nobody else has written since.
+#[derive(Debug)]
+struct Closing {
+    app_id: String,
+    from_state: Option<i64>,
+    after: WindowsState,
+    /// The version of `readings` that the rows describe.
+    version: u64,
+    watermark: i64,
+    rows: Vec<WindowRow>,
+    look: Look,
+}
+
+async fn look_at(
+    lake: &LakeWriter,
+    settings: &WindowSettings,
+    site: &str,
+    watermark: i64,
+    now: Timestamp,
+    last: Option<&Look>,
+) -> Result<Closing, CompactorError> {
     let app_id = lake.keeper().app_id(&format!("windows/{site}"), 0);
     let (from_state, before) = load(lake, &app_id).await?;
-    let version = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?;
-    let adds = version.files();
+    let snapshot = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?;
+    let adds = snapshot.files();
     let of_site = count::files_of(&adds, site);
     let days = count::days(lake, &of_site);
     let window = settings.window_micros();
     let over = settings.over(watermark);
     let files = touched::times(lake, &of_site, last.map(|look| &look.files));
-    let mut look = Look { at: now, over, files, later: None };
-    let Some((first, end)) = to_count(&wanted_days(&days, &before, over), last, &look) else {
-        return Ok((0, Some(look)));
-    };
-    let from = first.div_euclid(window).saturating_mul(window);
-    let to = end.saturating_add(window - 1).div_euclid(window).saturating_mul(window);
-    let lately = from.saturating_sub(WINDOWS_SEEN.saturating_mul(window));
-    let counts = count::counts(lake, site, (lately, to), window).await?;
-    let known = count::known(lake, site, from).await?;
-    let mut after = WindowsState { days: days.clone(), ..before };
+    let mut look = Look { at: now, over, files, later: Vec::new() };
+    let pieces = pieces(to_count(&wanted_days(&days, &before, over), last, &look), window, over);
+    let rows = wanted_rows(lake, settings, site, &pieces, &mut look.later, now).await?;
+    let mut after = WindowsState { days, ..before };
+    // The day is looked at again when the lateness is over.
+    after.days.extend(look.later.iter().map(|(start, _)| (count::day_of(*start), 0)));
+    // Days whose windows are not all over yet are looked at again.
+    after.days.retain(|day, _| count::day_start(*day + 1).saturating_add(window) <= over);
+    let watermark = watermark.min(now.micros());
+    Ok(Closing { app_id, from_state, after, version: snapshot.version(), watermark, rows, look })
+}
+
+/// Writes what a look found; `None` where another process has written since.
+async fn write(
+    lake: &LakeWriter,
+    settings: &WindowSettings,
+    site: &str,
+    closing: Closing,
+) -> Result<Option<Look>, CompactorError> {
+    let Closing { app_id, from_state, after, version, watermark, rows, look } = closing;
+    let batch = table_rows::batch(site, &rows, settings.window_micros(), watermark, version, look.at).map_err(wrong)?;
+    let table = lake.table(&WINDOWS).map_err(wrong)?;
+    let to_state = lake.keeper().store(table, &app_id, from_state, &after, lake.random()).await.map_err(wrong)?;
+    failpoint(Failpoint::InWindows);
+    let transaction = Transaction { app_id, from_state, to_state };
+    match lake.append(&WINDOWS, batch, transaction, look.at).await {
+        Ok(_) => info!(site, windows = rows.len(), "windows closed"),
+        // Another process closed them.
+        Err(LakeError::Fenced { .. }) => return Ok(None),
+        Err(source) => return Err(wrong(source)),
+    }
+    Ok(Some(look))
+}
+
+/// The rows that windows of these pieces want; those that are to be closed again, but not yet, are noted in `later`.
+async fn wanted_rows(
+    lake: &LakeWriter,
+    settings: &WindowSettings,
+    site: &str,
+    pieces: &[Stretch],
+    later: &mut Vec<Stretch>,
+    now: Timestamp,
+) -> Result<Vec<WindowRow>, CompactorError> {
     let mut rows = Vec::new();
-    for (start, _) in counts.range(from..to).filter(|(start, _)| start.saturating_add(window) <= over) {
-        match what_to_do(&counts, *start, known.get(start), settings, now) {
-            Todo::Nothing => {}
-            // The day is looked at again when the lateness is over.
-            Todo::Later => {
-                let this = (*start, start.saturating_add(window));
-                look.later = Some(look.later.map_or(this, |others| hull(others, this)));
-                after.days.insert(count::day_of(*start), 0);
-            }
-            Todo::Close { revision } => {
-                rows.push(WindowRow { start: *start, revision, ..WindowRow::of(&counts, *start, window) });
+    if pieces.is_empty() {
+        return Ok(rows);
+    }
+    let window = settings.window_micros();
+    let tables = Tables::open(lake).await?;
+    let known = tables.known(site, pieces).await?;
+    for (from, to) in pieces {
+        let lately = from.saturating_sub(WINDOWS_SEEN.saturating_mul(window));
+        let counts = tables.counts(site, (lately, *to), window).await?;
+        for (start, _) in counts.range(*from..*to) {
+            match what_to_do(&counts, *start, known.get(start), settings, now) {
+                Todo::Nothing => {}
+                Todo::Later => later.push((*start, start.saturating_add(window))),
+                Todo::Close { revision } => {
+                    rows.push(WindowRow { revision, ..WindowRow::of(&counts, *start, window) });
+                }
             }
         }
     }
-    if rows.is_empty() {
-        return Ok((0, Some(look)));
-    }
-    // Days whose windows are not all over yet are looked at again.
-    after.days.retain(|day, _| count::day_start(*day + 1).saturating_add(window) <= over);
-    let written = rows.len() as u64;
-    let batch =
-        table_rows::batch(site, &rows, window, watermark.min(now.micros()), version.version(), now).map_err(wrong)?;
-    let table = lake.table(&WINDOWS).map_err(wrong)?;
-    let to_state = lake.keeper().store(table, &app_id, from_state, &after, lake.random()).await.map_err(wrong)?;
-    let transaction = Transaction { app_id, from_state, to_state };
-    match lake.append(&WINDOWS, batch, transaction, now).await {
-        Ok(_) => info!(site, windows = written, "windows closed"),
-        // Another process closed them.
-        Err(LakeError::Fenced { .. }) => return Ok((0, None)),
-        Err(source) => return Err(wrong(source)),
-    }
-    Ok((written, Some(look)))
-}
-
-/// From which event time to which windows are to be counted: after a start, all of the days; then, what has changed since
-/// the last look, what it left for later, and what has come to be over.
-fn to_count(days: &BTreeSet<i32>, last: Option<&Look>, look: &Look) -> Option<(i64, i64)> {
-    let Some(last) = last else {
-        return Some((count::day_start(*days.first()?), count::day_start(*days.last()? + 1)));
-    };
-    let touched =
-        touched(&last.files, &look.files, days, look.over).map(|(first, last)| (first, last.saturating_add(1)));
-    let passed = (last.over < look.over).then_some((last.over, look.over));
-    [touched, last.later, passed].into_iter().flatten().reduce(hull)
+    Ok(rows)
 }
 
 async fn load(lake: &LakeWriter, app_id: &str) -> Result<(Option<i64>, WindowsState), CompactorError> {
@@ -379,12 +364,6 @@ async fn load(lake: &LakeWriter, app_id: &str) -> Result<(Option<i64>, WindowsSt
 
 fn nothing_seen() -> WindowsState {
     WindowsState { format: TABLE_FORMAT_VERSION, days: Days::new() }
-}
-
-/// The days whose windows may want a row: those that hold other readings than when they were last looked at.
-fn wanted_days(days: &Days, before: &WindowsState, over: i64) -> BTreeSet<i32> {
-    let changed = days.iter().filter(|(day, rows)| before.days.get(*day) != Some(*rows));
-    changed.map(|(day, _)| *day).filter(|day| count::day_start(*day) < over).collect()
 }
 
 #[derive(Debug, PartialEq, Eq)]

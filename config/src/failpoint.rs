@@ -6,7 +6,8 @@
 //! - `after_file_write`: data files are in the store, the commit that makes them count is not;
 //! - `after_state`: the state object is in the store, too;
 //! - `after_commit`: `readings` holds the commit, nobody has been told of it;
-//! - `in_merge`: between the files of a merge and its commit.
+//! - `in_merge`: between the files of a merge and its commit;
+//! - `in_windows`: the state of a site's windows is in the store, their rows are not.
 //!
 //! With `FOREBAY_FAILPOINT_AFTER=N` the first N passages are let through.
 
@@ -32,6 +33,8 @@ pub enum Failpoint {
     AfterCommit,
     /// Between the files of a merge and its commit.
     InMerge,
+    /// The state of a site's windows is in the store, their rows are not.
+    InWindows,
 }
 
 impl Failpoint {
@@ -44,6 +47,7 @@ impl Failpoint {
             Self::AfterFileWrite => "after_file_write",
             Self::AfterCommit => "after_commit",
             Self::InMerge => "in_merge",
+            Self::InWindows => "in_windows",
         }
     }
 }

@@ -6,13 +6,14 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::Int64Type,
 };
+use datafusion::prelude::SessionContext;
 use forebay_lake::{Add, LakeWriter, session};
 use forebay_schemas::{
     Timestamp,
-    table::{READINGS, Table, WINDOWS},
+    table::{READINGS, WINDOWS},
 };
 
-use super::wrong;
+use super::{stretches::Stretch, wrong};
 use crate::CompactorError;
 
 pub(super) const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -72,62 +73,77 @@ pub(super) fn days(lake: &LakeWriter, files: &[&Add]) -> Days {
     days
 }
 
-/// Readings a window and device, of windows that begin within `[from, to)` µs.
-pub(super) async fn counts(
-    lake: &LakeWriter,
-    site: &str,
-    (from, to): (i64, i64),
-    window: i64,
-) -> Result<Counts, CompactorError> {
-    let sql = format!(
-        "select cast(event_time as bigint) / {window} * {window} as start, arrow_cast(device, 'Utf8') as device, \
-         count(*) as rows, sum(case when quality = 0 then 1 else 0 end) as good from readings \
-         where site = {} and event_time >= {} and event_time < {} group by 1, 2",
-        text(site),
-        time(from),
-        time(to)
-    );
-    let mut counts = Counts::new();
-    for rows in query(lake, &READINGS, &sql).await? {
-        let device = rows.column(1).as_string::<i32>();
-        for row in 0..rows.num_rows() {
-            let count = DeviceCount { rows: long(&rows, 2, row), good: long(&rows, 3, row) };
-            counts.entry(long(&rows, 0, row)).or_default().insert(device.value(row).to_owned(), count);
-        }
-    }
-    Ok(counts)
+/// `readings` and `windows` as they are at one look.
+pub(super) struct Tables {
+    session: SessionContext,
 }
 
-/// The rows of windows that begin at `from` µs or later.
-pub(super) async fn known(lake: &LakeWriter, site: &str, from: i64) -> Result<BTreeMap<i64, Known>, CompactorError> {
-    let sql = format!(
-        "select cast(window_start as bigint), cast(revision as bigint), rows, cast(closed_at as bigint) from windows \
-         where site = {} and window_start >= {}",
-        text(site),
-        time(from)
-    );
-    let mut known: BTreeMap<i64, Known> = BTreeMap::new();
-    for rows in query(lake, &WINDOWS, &sql).await? {
-        for row in 0..rows.num_rows() {
-            let found = Known {
-                revision: i32::try_from(long(&rows, 1, row)).unwrap_or(i32::MAX),
-                rows: long(&rows, 2, row),
-                closed_at: long(&rows, 3, row),
-            };
-            let latest = known.entry(long(&rows, 0, row)).or_insert(found);
-            if found.revision > latest.revision {
-                *latest = found;
+impl Tables {
+    pub(super) async fn open(lake: &LakeWriter) -> Result<Self, CompactorError> {
+        let mut tables = Vec::new();
+        for table in [&READINGS, &WINDOWS] {
+            tables.push(lake.table(table).map_err(wrong)?.clone());
+        }
+        Ok(Self { session: session(&tables, &lake.decrypter()).await.map_err(wrong)? })
+    }
+
+    /// Readings a window and device, of windows that begin within `[from, to)` µs.
+    pub(super) async fn counts(&self, site: &str, (from, to): Stretch, window: i64) -> Result<Counts, CompactorError> {
+        let sql = format!(
+            "select cast(event_time as bigint) / {window} * {window} as start, arrow_cast(device, 'Utf8') as device, \
+             count(*) as rows, sum(case when quality = 0 then 1 else 0 end) as good from readings \
+             where site = {} and event_time >= {} and event_time < {} group by 1, 2",
+            text(site),
+            time(from),
+            time(to)
+        );
+        let mut counts = Counts::new();
+        for rows in self.query(&sql).await? {
+            let device = rows.column(1).as_string::<i32>();
+            for row in 0..rows.num_rows() {
+                let count = DeviceCount { rows: long(&rows, 2, row), good: long(&rows, 3, row) };
+                counts.entry(long(&rows, 0, row)).or_default().insert(device.value(row).to_owned(), count);
             }
         }
+        Ok(counts)
     }
-    Ok(known)
-}
 
-async fn query(lake: &LakeWriter, table: &'static Table, sql: &str) -> Result<Vec<RecordBatch>, CompactorError> {
-    let table = lake.table(table).map_err(wrong)?.clone();
-    let session = session(&[table], &lake.decrypter()).await.map_err(wrong)?;
-    let failed = |source| CompactorError::Query { source: Box::new(source) };
-    session.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)
+    /// The rows of windows that begin within one of these stretches, which are in order.
+    pub(super) async fn known(&self, site: &str, within: &[Stretch]) -> Result<BTreeMap<i64, Known>, CompactorError> {
+        let mut known: BTreeMap<i64, Known> = BTreeMap::new();
+        let (Some((from, _)), Some((_, to))) = (within.first(), within.last()) else { return Ok(known) };
+        let sql = format!(
+            "select cast(window_start as bigint), cast(revision as bigint), rows, cast(closed_at as bigint) from windows \
+             where site = {} and window_start >= {} and window_start < {}",
+            text(site),
+            time(*from),
+            time(*to)
+        );
+        for rows in self.query(&sql).await? {
+            for row in 0..rows.num_rows() {
+                let start = long(&rows, 0, row);
+                let at = within.partition_point(|(_, to)| *to <= start);
+                if within.get(at).is_none_or(|(from, _)| start < *from) {
+                    continue;
+                }
+                let found = Known {
+                    revision: i32::try_from(long(&rows, 1, row)).unwrap_or(i32::MAX),
+                    rows: long(&rows, 2, row),
+                    closed_at: long(&rows, 3, row),
+                };
+                let latest = known.entry(start).or_insert(found);
+                if found.revision > latest.revision {
+                    *latest = found;
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, CompactorError> {
+        let failed = |source| CompactorError::Query { source: Box::new(source) };
+        self.session.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)
+    }
 }
 
 fn long(rows: &RecordBatch, column: usize, row: usize) -> i64 {

@@ -10,7 +10,7 @@ use forebay_schemas::{
 };
 use tracing::info;
 
-use super::{WINDOWS_SEEN, WindowSettings, count, load, table_rows, table_rows::WindowRow, wrong};
+use super::{WINDOWS_SEEN, WindowSettings, count::Tables, load, table_rows, table_rows::WindowRow, wrong};
 use crate::CompactorError;
 
 /// How often another process may close windows in between.
@@ -37,10 +37,11 @@ pub(crate) async fn revise(
         let (from_state, state) = load(lake, &app_id).await?;
         let version = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?.version();
         let lately = from.saturating_sub(WINDOWS_SEEN.saturating_mul(window));
-        let counts = count::counts(lake, site, (lately, to), window).await?;
-        let known = count::known(lake, site, from).await?;
+        let tables = Tables::open(lake).await?;
+        let counts = tables.counts(site, (lately, to), window).await?;
+        let known = tables.known(site, &[(from, to)]).await?;
         let mut rows = Vec::new();
-        for (start, known) in known.range(from..to) {
+        for (start, known) in &known {
             let row = WindowRow::of(&counts, *start, window);
             if row.rows != known.rows {
                 rows.push(WindowRow { revision: known.revision.saturating_add(1), ..row });

@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_lake::{
-    DeviceTimes, EpochMark, Lake, Sealed, SiteTimes,
+    DeviceTimes, EpochMark, Lake, Sealed, SiteTimes, StreamState,
     keys::{FileKeyring, Random},
     partition_rows, session,
 };
@@ -12,6 +12,9 @@ use ring::rand::SystemRandom;
 
 use super::*;
 use crate::{Step, commit};
+
+mod bounds;
+mod owners;
 
 /// 2023-11-14T22:00:00Z, the beginning of an hour.
 const T0: i64 = 1_699_999_200;
@@ -40,15 +43,10 @@ fn site(devices: &[(&str, i64, i64)], held: Option<i64>) -> SiteTimes {
     }
 }
 
-fn state(site: SiteTimes) -> StreamState {
-    StreamState { sites: vec![site], ..StreamState::new(0, Vec::new()) }
-}
-
 #[test]
 fn the_watermark_is_the_lowest_of_what_counts() {
     let check = |sites: &[SiteTimes], expected: i64, why: &str| {
-        let states: Vec<_> = sites.iter().cloned().map(state).collect();
-        let found = watermarks(&states, &settings(), at(1_000));
+        let found = watermarks(sites.iter(), &settings(), at(1_000));
         assert_eq!(found, BTreeMap::from([("plant".to_owned(), at(expected).micros())]), "{why}");
     };
     let fast = ("fast", 999, 999);
@@ -134,7 +132,7 @@ impl Bench {
 
 #[tokio::test]
 async fn windows_close_once_and_again_for_what_came_late() {
-    for looked in [None, Some(Looked::new())] {
+    for looked in [None, Some(Looked::default())] {
         close_and_close_again(Bench { looked, ..Bench::new().await }).await;
     }
 }
@@ -166,32 +164,32 @@ fn only_what_has_changed_is_counted_again() {
             |(path, first, last): &(&str, i64, i64)| ((*path).to_owned(), (at(*first).micros(), at(*last).micros()));
         files.iter().map(times).collect()
     };
-    let look = |minutes: i64, of: &[(&str, i64, i64)], later: Option<(i64, i64)>| Look {
+    let look = |minutes: i64, of: &[(&str, i64, i64)], later: &[Stretch]| Look {
         at: at(0),
         over: at(minutes * minute).micros(),
         files: files(of),
-        later: later.map(|(from, to)| (at(from).micros(), at(to).micros())),
+        later: later.iter().map(|(from, to)| (at(*from).micros(), at(*to).micros())).collect(),
     };
-    let check = |last: Option<&Look>, now: &Look, expected: Option<(i64, i64)>, why: &str| {
-        let expected = expected.map(|(from, to)| (at(from).micros(), at(to).micros()));
-        assert_eq!(to_count(&BTreeSet::from([day]), last, now), expected, "{why}");
+    let check = |last: Option<&Look>, now: &Look, expected: &[Stretch], why: &str| {
+        let expected: Vec<_> = expected.iter().map(|(from, to)| (at(*from).micros(), at(*to).micros())).collect();
+        let found = to_count(&BTreeSet::from([day]), last, now);
+        assert_eq!(pieces(found, 60_000_000, now.over), expected, "{why}");
     };
     let [a, b] = [("a", 0, 59), ("b", 55, 119)];
-    let first = look(1, &[a], None);
+    let first = look(1, &[a], &[]);
     // 22:00 is the beginning of the hour.
-    check(None, &first, Some((-22 * 3_600, 2 * 3_600)), "after a start, the whole day");
-    check(Some(&first), &look(1, &[a], None), None, "nothing has changed");
-    check(Some(&first), &look(2, &[a], None), Some((60, 120)), "a window that has come to be over");
-    let tail = at(119).micros() + 1 - at(0).micros();
-    let found = to_count(&BTreeSet::from([day]), Some(&first), &look(1, &[a, b], None));
-    assert_eq!(found, Some((at(55).micros(), at(0).micros() + tail)), "a file that has come");
-    check(Some(&look(2, &[a, b], Some((0, 60)))), &look(2, &[a, b], None), Some((0, 60)), "what was left for later");
-    check(Some(&first), &look(1, &[a, ("c", 70, 80)], None), None, "a file of a window that is not over");
-    assert_eq!(
-        to_count(&BTreeSet::new(), Some(&first), &look(1, &[a, b], None)),
-        None,
-        "a day that was counted elsewhere"
-    );
+    let start = -22 * 3_600;
+    let of_day: Vec<Stretch> = (start..60).step_by(72 * 60).map(|from| (from, (from + 72 * 60).min(60))).collect();
+    check(None, &first, &of_day, "after a start, the whole day as far as it is over");
+    check(Some(&first), &look(1, &[a], &[]), &[], "nothing has changed");
+    check(Some(&first), &look(2, &[a], &[]), &[(60, 120)], "a window that has come to be over");
+    check(Some(&first), &look(2, &[a, b], &[]), &[(0, 120)], "a file that has come, too");
+    check(Some(&look(2, &[a, b], &[(0, 60)])), &look(2, &[a, b], &[]), &[(0, 60)], "what was left for later");
+    let old = look(5_000, &[], &[(0, 60), (240_000, 240_060)]);
+    check(Some(&old), &look(5_000, &[], &[]), &[(0, 60), (240_000, 240_060)], "and nothing between");
+    check(Some(&first), &look(1, &[a, ("c", 70, 80)], &[]), &[], "a file of a window that is not over");
+    let elsewhere = to_count(&BTreeSet::new(), Some(&first), &look(1, &[a, b], &[]));
+    assert!(elsewhere.is_empty(), "a day that was counted elsewhere");
 }
 
 #[tokio::test]
@@ -251,7 +249,7 @@ async fn a_missing_state_of_an_import_stops_no_windows() {
     commit_beside(&bench.lake, "import", "plant", &[20], Vec::new()).await;
     remove_all(&bench._folder.path().join("lake/readings/_forebay/state/import"));
     let progress = WindowProgress::default();
-    let written = pass(&bench.lake, &settings(), at(71), &progress, &mut Looked::new()).await.unwrap();
+    let written = pass(&bench.lake, &settings(), at(71), &progress, &mut Looked::default()).await.unwrap();
     assert_eq!((written, progress.unreadable_states(), progress.failures()), (1, 1, vec![("plant".to_owned(), 0)]));
     assert_eq!(bench.rows().await, ["0 60 1 2 1 100.0"]);
 }
@@ -263,7 +261,7 @@ async fn a_missing_file_stops_its_own_sites_windows_alone() {
     let live = SiteTimes { site: "alpha".into(), ..site(&[("a", 70, 70)], None) };
     commit_beside(&bench.lake, "other", "alpha", &[10, 70], vec![live]).await;
     remove_all(&bench._folder.path().join("lake/readings/site=alpha"));
-    let (progress, mut looked) = (WindowProgress::default(), Looked::new());
+    let (progress, mut looked) = (WindowProgress::default(), Looked::default());
     for passes in 1..3 {
         let written = pass(&bench.lake, &settings(), at(71), &progress, &mut looked).await.unwrap();
         assert_eq!(written, u64::from(passes == 1), "the other site's window");

@@ -1,4 +1,4 @@
-//! Which stretch of time files have touched since they were last looked at.
+//! Which stretches of time files have touched since they were last looked at.
 //!
 //! What a window holds cannot have changed while no file with times of it has come or gone. A merged file has come: what it
 //! holds is counted once more each time that it is written, and not each time that a window is over.
@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use forebay_lake::{Add, LakeWriter};
 use forebay_schemas::table::READINGS;
 
-use super::count::{MICROS_PER_DAY, day_of, day_start};
+use super::{
+    count::{MICROS_PER_DAY, day_of, day_start},
+    stretches::Stretch,
+};
 
 /// First and last event time of each file of a site, µs since 1970 UTC, by its path.
 pub(super) type Files = BTreeMap<String, (i64, i64)>;
@@ -25,25 +28,19 @@ pub(super) fn times(lake: &LakeWriter, files: &[&Add], known: Option<&Files>) ->
     files.iter().map(|add| (add.path.clone(), times(add))).collect()
 }
 
-/// From the first to the last event time before `over` of files that are new or gone and hold times of one of the days; of
-/// each file only from the first to the last of these days.
-pub(super) fn touched(before: &Files, now: &Files, days: &BTreeSet<i32>, over: i64) -> Option<(i64, i64)> {
+/// Of files that are new or gone and begin before `over`, their times on each of the days that they reach over: from the
+/// first to just after the last one.
+pub(super) fn touched(before: &Files, now: &Files, days: &BTreeSet<i32>, over: i64) -> Vec<Stretch> {
     let new = now.iter().filter(|(path, _)| !before.contains_key(*path));
     let gone = before.iter().filter(|(path, _)| !now.contains_key(*path));
-    new.chain(gone)
-        .filter(|(_, (first, _))| *first < over)
-        .filter_map(|(_, (first, last))| {
-            let mut of_file = days.range(day_of(*first)..=day_of((*last).max(*first)));
-            let begin = *of_file.next()?;
-            let end = of_file.next_back().map_or(begin, |day| *day);
-            Some(((*first).max(day_start(begin)), (*last).min(day_start(end) + MICROS_PER_DAY - 1)))
-        })
-        .reduce(hull)
-}
-
-/// From the earlier begin to the later end.
-pub(super) fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
-    (a.0.min(b.0), a.1.max(b.1))
+    let mut touched = Vec::new();
+    for (_, (first, last)) in new.chain(gone).filter(|(_, (first, _))| *first < over) {
+        for day in days.range(day_of(*first)..=day_of((*last).max(*first))) {
+            let begin = day_start(*day);
+            touched.push(((*first).max(begin), last.saturating_add(1).min(begin + MICROS_PER_DAY)));
+        }
+    }
+    touched
 }
 
 #[cfg(test)]
@@ -57,18 +54,18 @@ mod tests {
             files.iter().map(|(path, first, last)| ((*path).to_owned(), (*first, *last))).collect()
         };
         let before = files(&[("a", 10, 20), ("b", 30, 40), ("c", day, day + 5)]);
-        let check = |now: &[(&str, i64, i64)], days: &[i32], over, expected| {
+        let check = |now: &[(&str, i64, i64)], days: &[i32], over, expected: &[Stretch]| {
             assert_eq!(touched(&before, &files(now), &days.iter().copied().collect(), over), expected, "{now:?}");
         };
         let [a, b, c] = [("a", 10, 20), ("b", 30, 40), ("c", day, day + 5)];
-        check(&[a, b, c], &[0, 1], 2 * day, None);
-        check(&[a, b, c, ("d", 50, 60)], &[0, 1], 2 * day, Some((50, 60)));
-        check(&[a, b, c, ("d", 50, 60)], &[0, 1], 50, None);
-        check(&[("ab", 10, 40), c], &[0, 1], 2 * day, Some((10, 40)));
-        check(&[("ab", 10, 40), c], &[1], 2 * day, None);
-        check(&[a, b], &[0, 1], 2 * day, Some((day, day + 5)));
+        check(&[a, b, c], &[0, 1], 2 * day, &[]);
+        check(&[a, b, c, ("d", 50, 60)], &[0, 1], 2 * day, &[(50, 61)]);
+        check(&[a, b, c, ("d", 50, 60)], &[0, 1], 50, &[]);
+        check(&[("ab", 10, 40), c], &[0, 1], 2 * day, &[(10, 41), (10, 21), (30, 41)]);
+        check(&[("ab", 10, 40), c], &[1], 2 * day, &[]);
+        check(&[a, b], &[0, 1], 2 * day, &[(day, day + 6)]);
         // Of a file that holds many days, those that have changed.
-        check(&[a, b, c, ("long", 5, 9 * day)], &[2, 4], 9 * day, Some((2 * day, 5 * day - 1)));
-        check(&[a, b, c, ("long", 5, 9 * day)], &[10], 20 * day, None);
+        check(&[a, b, c, ("long", 5, 9 * day)], &[2, 4], 9 * day, &[(2 * day, 3 * day), (4 * day, 5 * day)]);
+        check(&[a, b, c, ("long", 5, 9 * day)], &[10], 20 * day, &[]);
     }
 }

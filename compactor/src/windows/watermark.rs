@@ -5,15 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use forebay_lake::{DeviceTimes, SiteTimes, StreamState};
+use forebay_lake::{DeviceTimes, SiteTimes};
 use forebay_schemas::Timestamp;
 
 use super::{Watermarks, WindowSettings, micros};
 
 /// The watermark of each site that live streams feed, µs since 1970 UTC. Never ahead of the clock.
-pub(super) fn watermarks(states: &[StreamState], settings: &WindowSettings, now: Timestamp) -> Watermarks {
+pub(super) fn watermarks<'a>(
+    sites: impl Iterator<Item = &'a SiteTimes>,
+    settings: &WindowSettings,
+    now: Timestamp,
+) -> Watermarks {
     let mut bounds: BTreeMap<String, Option<i64>> = BTreeMap::new();
-    for site in states.iter().flat_map(|state| &state.sites) {
+    for site in sites {
         let bound = bounds.entry(site.site.clone()).or_default();
         *bound = [*bound, of_devices(site, settings, now), site.held_at(now.micros())].into_iter().flatten().min();
     }

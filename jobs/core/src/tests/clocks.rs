@@ -109,7 +109,7 @@ async fn an_attempt_that_a_clock_ahead_has_put_off_is_made_at_once() {
 async fn what_a_clock_ahead_has_forgotten_is_not_run_again() {
     let text = format!("{DAILY}\n").replace("}]", "}, { name = \"w\", kind = \"test\", on = \"window_closed\" }]");
     let plant = Plant::new().await;
-    drop(plant.start(&text).await.step().await.unwrap());
+    assert_eq!(plant.start(&text).await.step().await.unwrap(), 0);
     plant.set(hour(7));
     for end in 5..8 {
         plant.close(hour(end), 0, hour(7)).await;
