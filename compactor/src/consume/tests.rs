@@ -1,5 +1,6 @@
 //! From a stream to the table: the real spool and lake, and a log in memory where it must misbehave.
 
+mod ledger;
 mod memory_log;
 mod streams;
 
@@ -63,11 +64,15 @@ impl Bench {
     }
 
     async fn spool(&self) -> Arc<Spool> {
+        self.spool_of(Limits::new(1 << 20, 1 << 14, OnFull::Block).unwrap()).await
+    }
+
+    async fn spool_of(&self, limits: Limits) -> Arc<Spool> {
         let options = Options {
             path: self.folder.path().join("spool"),
             lane: lane(),
             key: SpoolKey::new([7; 32]),
-            limits: Limits::new(1 << 20, 1 << 14, OnFull::Block).unwrap(),
+            limits,
             now: Timestamp::from_nanos(T0),
             random: Arc::new(SystemRandom::new()),
         };
@@ -281,6 +286,8 @@ async fn killed_anywhere_nothing_is_lost_or_doubled() {
     let quarantined = bench.rows("select \"offset\" from quarantine order by 1").await;
     assert_eq!(quarantined, rubbish.iter().map(u64::to_string).collect::<Vec<_>>());
     assert!(bench.verdict().await.starts_with("ok "), "{}", bench.verdict().await);
+    let sums = ledger::sums_of_sound(bench.folder.path()).await;
+    assert_eq!((sums.received, sums.quarantined, sums.pending), (next - 1, rubbish.len() as u64, 0));
     assert!(
         bench.progress.commits.load(Ordering::SeqCst) > 3,
         "no run got as far as a commit: the kills come too early"
