@@ -39,13 +39,14 @@ use crate::{
     lock::RoleLock,
     owner,
     role::Role,
-    store::Store,
+    store::{self, Store},
 };
 use lake_door::LakeDoor;
+pub(crate) use lanes::to_open as lanes_to_open;
 use part::{OnFailure, Part, Task};
 
 /// Secret of the keyring under which spools are sealed.
-const SPOOL_SECRET: &str = "forebay.spool";
+pub(crate) const SPOOL_SECRET: &str = "forebay.spool";
 /// Secret of the keyring under which it is sealed what series said last.
 const SERIES_SECRET: &str = "forebay.series";
 /// The part that comes last.
@@ -316,8 +317,7 @@ async fn publish_lane(
 
 /// The key under which a part of the data folder is sealed.
 fn derived_key(store: &Store, secret: &str) -> anyhow::Result<[u8; 32]> {
-    let secret = store.keyring_for_writing()?.derive_secret(secret)?;
-    secret.expose().try_into().context("a derived secret has 32 bytes")
+    store::derived_key(&*store.keyring_for_writing()?, secret)
 }
 
 fn series_folder(config: &Config, store: &Store) -> anyhow::Result<SeriesFolder> {

@@ -117,6 +117,16 @@ impl ReadingStore {
     pub(crate) async fn reader(&self) -> anyhow::Result<Reader> {
         reader(&self.location, &self.keys).await
     }
+
+    /// As [`derived_key`], from the keyring that is there.
+    pub(crate) fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
+        derived_key(&*open_keyring(&self.keys)?, secret)
+    }
+}
+
+/// The key under which a part of the data folder is sealed.
+pub(crate) fn derived_key(keyring: &FileKeyring, secret: &str) -> anyhow::Result<[u8; 32]> {
+    keyring.derive_secret(secret)?.expose().try_into().context("a derived secret has 32 bytes")
 }
 
 fn open_keyring(keys: &Path) -> anyhow::Result<Arc<FileKeyring>> {

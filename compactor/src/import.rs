@@ -45,7 +45,7 @@ pub use spec::{Decimal, DeviceSource, ImportSpec, OnExisting, TimeFormat};
 pub use undo::{UndoError, Undone, undo_import};
 
 /// The lane of imports: no spool has it.
-const IMPORT_LANE: Lane = Lane(i32::MAX as u32);
+const IMPORT_LANE: Lane = Lane::IMPORT;
 
 /// A chunk ends with the row that brings it to this many readings.
 const CHUNK_READINGS: usize = 500_000;

@@ -52,5 +52,5 @@ pub use state::{
     StreamState, TakenOver, reconcile, taken_elsewhere,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
-pub use verify::{Fault, Report, verify, verify_lake};
+pub use verify::{Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received};
 pub use writer::readings_partition;

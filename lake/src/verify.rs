@@ -4,9 +4,10 @@
 //! file's, open with the keyring and hold as many rows as its Add action says; a window's revisions must count up by one; a reading's identity must occur once; and each epoch must hold exactly the seqs up to its mark, but for
 //! those in known gaps and in quarantine, which must have their rows in `gaps` and `quarantine`. Of forgotten epochs a lane's
 //! state knows only how many readings they hold. A file that a vacuum took meanwhile is no fault: the newest version of the
-//! table is read instead. A state that cannot be read is a fault of its own, and the rest is verified.
+//! table is read instead. What gateways received, as their ledgers say, is held against all of this (E12). A state that cannot be read is a fault of its own, and the rest is verified.
 
 mod account;
+mod ledger;
 mod seqs;
 mod side_rows;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int32Type, Int64Type},
 };
-use forebay_schemas::{ErrorKind, table::READINGS};
+use forebay_schemas::{ErrorKind, ledger::LaneLedger, table::READINGS};
 use object_store::{ObjectStoreExt as _, path::Path};
 
 use crate::{
@@ -35,6 +36,8 @@ use crate::{
     writer::{SHA256_TAG, is_sealed, keks, row_count, tag},
 };
 use account::{Accounts, compare};
+use ledger::{LaneRows, Ledgers};
+pub use ledger::{LedgerLine, LedgerSums};
 pub(crate) use seqs::SeqSet;
 use side_rows::SideRows;
 
@@ -113,6 +116,44 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
+    /// Readings that a gateway received and that are nowhere: its ledger covers them.
+    ReceivedMissing {
+        /// Gateway, lane and epoch.
+        epoch: (String, u32, u64),
+        /// The first such seq.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
+    /// A device's readings are fewer than its gateway received.
+    FewerThanReceived {
+        /// Gateway and lane.
+        lane: (String, u32),
+        /// The device.
+        device: String,
+        /// When the first stretch of event time begins of which some are missing.
+        since: String,
+        /// How many are missing in all.
+        count: u64,
+    },
+    /// A device's readings are more than its gateway received.
+    MoreThanReceived {
+        /// Gateway and lane.
+        lane: (String, u32),
+        /// The device.
+        device: String,
+        /// When the first stretch of event time begins that has too many.
+        since: String,
+        /// How many too many in all.
+        count: u64,
+    },
+    /// Further devices whose readings are not those that were received.
+    MoreDevices {
+        /// Gateway and lane.
+        lane: (String, u32),
+        /// How many.
+        devices: u64,
+    },
     /// Readings that no state says were taken.
     Unaccounted {
         /// Gateway, lane and epoch.
@@ -149,6 +190,27 @@ impl fmt::Display for Fault {
             Self::MissingBefore { epoch: (gateway, lane, epoch), count } => {
                 write!(f, "{gateway}/{lane}, epochs up to {epoch}: {count} readings are missing")
             }
+            Self::ReceivedMissing { epoch: (gateway, lane, epoch), first, count } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} readings were received and are nowhere, the first is seq {first}"
+                )
+            }
+            Self::FewerThanReceived { lane: (gateway, lane), device, since, count } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}, device {device}: {count} readings fewer than were received, from {since} on"
+                )
+            }
+            Self::MoreThanReceived { lane: (gateway, lane), device, since, count } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}, device {device}: {count} readings more than were received, from {since} on"
+                )
+            }
+            Self::MoreDevices { lane: (gateway, lane), devices } => {
+                write!(f, "{gateway}/{lane}: {devices} further devices differ from what was received")
+            }
             Self::Unaccounted { epoch: (gateway, lane, epoch), count } => {
                 write!(f, "{gateway}/{lane}/{epoch}: {count} readings are accounted for by no state")
             }
@@ -169,6 +231,8 @@ pub struct Report {
     pub doubled: u64,
     /// Readings that were taken and are not there.
     pub missing: u64,
+    /// What became of what gateways received, by lane.
+    pub ledgers: Vec<LedgerLine>,
     /// Everything that is wrong, in order.
     pub faults: BTreeSet<Fault>,
 }
@@ -176,7 +240,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.faults.is_empty() { "ok" } else { "FAULT" };
-        let Self { readings, files, gaps, doubled, missing, faults: _ } = self;
+        let Self { readings, files, gaps, doubled, missing, ledgers: _, faults: _ } = self;
         write!(f, "{verdict} readings={readings} files={files} gaps={gaps} doubled={doubled} missing={missing}")
     }
 }
@@ -206,15 +270,33 @@ pub async fn verify_lake(
     keeper: &StateKeeper,
     decrypter: &Arc<KeyDecrypter>,
 ) -> Result<Report, LakeError> {
+    verify_received(tables, &[], keeper, decrypter).await
+}
+
+/// As [`verify_lake`], and what became of all that `lanes` have received: their ledgers, read before, say how much that was.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_received(
+    tables: &[LakeTable],
+    lanes: &[LaneLedger],
+    keeper: &StateKeeper,
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<Report, LakeError> {
     let mut report = Report::default();
     let mut accounts = Accounts::default();
-    let mut seqs = BTreeMap::new();
+    let ledgers = Ledgers::new(lanes);
+    let mut in_readings = InReadings::default();
     let readings = |table: &&LakeTable| table.schema().name == READINGS.name;
     for table in tables.iter().filter(readings) {
+        let collect = |rows: &RecordBatch, found: &mut InReadings| {
+            collect(rows, &mut found.seqs);
+            ledgers.collect_readings(rows, &mut found.lanes);
+        };
         let (states, found) = read_table(table, decrypter, Some(keeper), collect).await?;
         report.files += found.files;
         report.faults.extend(found.faults);
-        seqs = found.rows;
+        in_readings = found.rows;
         let mut sound = Vec::new();
         for found in states {
             match found.state {
@@ -225,15 +307,32 @@ pub async fn verify_lake(
         reconcile(&mut sound);
         sound.into_iter().for_each(|(_, state)| accounts.add(state));
     }
+    let InReadings { seqs, lanes } = in_readings;
+    let mut side_lanes = LaneRows::default();
     // After `readings`: what its states rely on was written before them.
     for table in tables.iter().filter(|table| !readings(table)) {
-        let collect = |rows: &RecordBatch, side: &mut SideRows| side.collect(table, rows);
+        let collect = |rows: &RecordBatch, (side, lanes): &mut (SideRows, LaneRows)| {
+            side.collect(table, rows);
+            ledgers.collect_side(table, rows, &seqs, lanes);
+        };
         let (_, found) = read_table(table, decrypter, None, collect).await?;
         report.faults.extend(found.faults);
-        found.rows.check(table, &accounts, &seqs, &mut report);
+        let (side, of_lanes) = found.rows;
+        side.check(table, &accounts, &seqs, &mut report);
+        side_lanes.extend(of_lanes);
     }
+    let received_missing = ledgers.check(&lanes, &side_lanes, &seqs, &accounts, &mut report);
     compare(seqs, accounts, &mut report);
+    // More than the states miss, where one went with its readings.
+    report.missing = report.missing.max(received_missing);
     Ok(report)
+}
+
+/// What the rows of `readings` gave.
+#[derive(Default)]
+struct InReadings {
+    seqs: BTreeMap<EpochKey, SeqSet>,
+    lanes: LaneRows,
 }
 
 /// What the files of a table gave.

@@ -11,6 +11,11 @@ use crate::GatewayId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(pub u32);
 
+impl Lane {
+    /// The lane of imports, which have no spool.
+    pub const IMPORT: Lane = Lane(i32::MAX as u32);
+}
+
 /// One opening of a lane's spool. Ascends within a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);

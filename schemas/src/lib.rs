@@ -5,6 +5,7 @@
 
 mod error;
 mod identity;
+pub mod ledger;
 mod name;
 mod quality;
 mod reading;

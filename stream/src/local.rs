@@ -1,15 +1,17 @@
 //! The spool: a gateway's log in files of its own, sealed, bounded and synced before any receipt.
 //!
 //! Segments named after their first offset hold records; a mark holds what is known of places without a segment;
-//! docs/adr/0001-segments-for-the-spool.md says why. Invariants: see [`LogWriter`](crate::LogWriter) and
+//! docs/adr/0001-segments-for-the-spool.md says why. Beside them lies the ledger of what was received (`ledger`, E12). Invariants: see [`LogWriter`](crate::LogWriter) and
 //! [`LogReader`](crate::LogReader); every opening begins a new epoch (E3) in a new segment, and no byte of an older
 //! segment is ever written again. The spool keeps no key and does not know what readings mean.
 
+mod audit;
 mod bytes;
 mod dir;
 mod drops;
 mod header;
 mod key;
+mod ledger;
 mod limits;
 mod mark;
 mod medium;
@@ -38,6 +40,14 @@ use tokio::{
 };
 use tracing::info;
 
+pub use self::{
+    audit::lane_ledger,
+    key::SpoolKey,
+    limits::{Limits, OnFull},
+    reader::SpoolReader,
+    recover::TornTail,
+    writer::SpoolWriter,
+};
 use self::{
     dir::Dir,
     key::random,
@@ -45,13 +55,6 @@ use self::{
     segment::{SealedFile, View},
     store::{Parts, Store},
     writer::{Control, WAITING_MAX, run},
-};
-pub use self::{
-    key::SpoolKey,
-    limits::{Limits, OnFull},
-    reader::SpoolReader,
-    recover::TornTail,
-    writer::SpoolWriter,
 };
 use crate::{Offset, OpenReceipt, StreamError};
 

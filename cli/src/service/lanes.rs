@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use forebay_schemas::Lane;
 
 /// The configured lanes, and those that have a folder below `spools`, in ascending order.
-pub(super) fn to_open(configured: NonZeroU32, spools: &Path) -> anyhow::Result<Vec<Lane>> {
+pub(crate) fn to_open(configured: NonZeroU32, spools: &Path) -> anyhow::Result<Vec<Lane>> {
     let mut lanes: BTreeSet<u32> = (0..configured.get()).collect();
     let entries = match fs::read_dir(spools) {
         Ok(entries) => entries,

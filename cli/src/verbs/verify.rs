@@ -1,4 +1,7 @@
-//! `forebay verify`: one line a fault on stderr, the verdict as the last line on stdout.
+//! `forebay verify`: one line a fault on stderr; on stdout what became of what each gateway received, and the verdict as the
+//! last line.
+
+mod ledgers;
 
 use std::process::ExitCode;
 
@@ -8,11 +11,16 @@ use crate::{config::Reading, out, place::Place, store::Store};
 const FAULT: u8 = 3;
 
 pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
-    let reader = Store::for_reading(&Reading::load(place)?)?.reader().await?;
-    let report = forebay_lake::verify_lake(&reader.tables, &reader.keeper, &reader.decrypter).await?;
+    let reading = Reading::load(place)?;
+    let store = Store::for_reading(&reading)?;
+    let reader = store.reader().await?;
+    // Before the lake: what has been received by now must be there, or on its way.
+    let lanes = ledgers::at_hand(&reading.data_dir, &store)?;
+    let report = forebay_lake::verify_received(&reader.tables, &lanes, &reader.keeper, &reader.decrypter).await?;
     for fault in &report.faults {
         eprintln!("forebay: {fault}");
     }
-    out::print(format!("{report}\n"))?;
+    let ledgers: String = report.ledgers.iter().map(|line| format!("{line}\n")).collect();
+    out::print(format!("{ledgers}{report}\n"))?;
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAULT) })
 }

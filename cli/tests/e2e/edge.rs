@@ -119,6 +119,8 @@ fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seco
     let total = site.number("select count(*) from readings");
     assert_eq!(site.verify().0, 0, "{:?}", site.verify());
     assert_eq!(site.number("select count(distinct concat(epoch, '/', seq)) from readings"), total);
+    let total = u64::try_from(total).unwrap();
+    assert_eq!(site.ledger(), [total, total, 0, 0, 0, 0], "what was received is committed");
 }
 
 #[test]
@@ -164,6 +166,9 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     assert!(repeats >= KILLS / 2, "{repeats} redeliveries after {} deaths before the PUBACK", KILLS / 2);
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
+    let [received, committed, quarantined, expired, pending, missing] = site.ledger();
+    assert!(received >= sent as u64 && missing == 0, "{:?}", site.ledger());
+    assert_eq!(committed + quarantined + expired + pending, received);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From a stream to the table: the real spool and lake, and a log in memory where it must misbehave.
 
 mod copies;
+mod ledger;
 mod memory_log;
 mod repairs;
 mod streams;
@@ -66,6 +67,10 @@ impl Bench {
 
     async fn spool(&self) -> Arc<Spool> {
         self.spool_in("spool").await
+    }
+
+    async fn spool_of(&self, limits: Limits) -> Arc<Spool> {
+        self.spool_at("spool", limits).await
     }
 
     fn partition(&self, source: &Arc<dyn LogSource>, stop: &CancellationToken) -> Partition {
@@ -275,6 +280,8 @@ async fn killed_anywhere_nothing_is_lost_or_doubled() {
     let quarantined = bench.rows("select \"offset\" from quarantine order by 1").await;
     assert_eq!(quarantined, rubbish.iter().map(u64::to_string).collect::<Vec<_>>());
     assert!(bench.verdict().await.starts_with("ok "), "{}", bench.verdict().await);
+    let sums = ledger::sums_of_sound(bench.folder.path()).await;
+    assert_eq!((sums.received, sums.quarantined, sums.pending), (next - 1, rubbish.len() as u64, 0));
     assert!(
         bench.progress.commits.load(Ordering::SeqCst) > 3,
         "no run got as far as a commit: the kills come too early"

@@ -51,6 +51,13 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// The last epoch of a lane of which only sums are kept.
+    pub(super) fn forgotten(&self, lane: &(String, u32)) -> Option<u64> {
+        self.lanes.get(lane).map(|done| done.epoch)
+    }
+}
+
 impl Account {
     /// Seqs up to the mark that are in no gap.
     fn expected(&self) -> u64 {

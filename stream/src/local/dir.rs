@@ -66,18 +66,7 @@ impl Dir {
 
     /// All segments, in the order of their offsets.
     pub(super) fn segments(&self) -> Result<Vec<Found>, StreamError> {
-        let failed = || StreamError::io("list", &*self.path);
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(failed())? {
-            let entry = entry.map_err(failed())?;
-            let name = entry.file_name();
-            if let Some(first) = name.to_str().and_then(first_offset) {
-                let bytes = entry.metadata().map_err(failed())?.len();
-                found.push(Found { first, path: entry.path().into(), bytes });
-            }
-        }
-        found.sort_by_key(|segment| segment.first);
-        Ok(found)
+        list_segments(&self.path)
     }
 
     /// Removes what an earlier process did not finish.
@@ -143,6 +132,22 @@ impl Dir {
     fn sync(&self) -> Result<(), StreamError> {
         self.medium.sync_folder(&self.handle).map_err(StreamError::io("sync", &*self.path))
     }
+}
+
+/// All segments in a folder, in the order of their offsets.
+pub(super) fn list_segments(folder: &Path) -> Result<Vec<Found>, StreamError> {
+    let failed = || StreamError::io("list", folder);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let name = entry.file_name();
+        if let Some(first) = name.to_str().and_then(first_offset) {
+            let bytes = entry.metadata().map_err(failed())?.len();
+            found.push(Found { first, path: entry.path().into(), bytes });
+        }
+    }
+    found.sort_by_key(|segment| segment.first);
+    Ok(found)
 }
 
 /// Name of the segment whose first record has this offset.

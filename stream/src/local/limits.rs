@@ -15,7 +15,7 @@ pub enum OnFull {
     DropOldest,
 }
 
-/// The spool's room. The mark and the reserve (64 KiB) come on top.
+/// The spool's room. The mark, the reserve (64 KiB) and the ledger (see `forebay_schemas::ledger::Bounds`) come on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub(super) bytes_max: u64,

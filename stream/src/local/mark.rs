@@ -4,8 +4,6 @@
 //! place of the receipts 8 · list of receipts (see `receipts`), then per kept record six numbers of 8: offset, next, kind and
 //! three of the kind. Version 1 has no receipts and no place of theirs. Replaced as a whole.
 
-use std::{fs::File, io, path::Path};
-
 use forebay_schemas::{Epoch, Seq};
 use ring::{aead::NONCE_LEN, rand::SecureRandom};
 
@@ -14,7 +12,7 @@ use super::{
     dir::{Dir, Reserve},
     header::{BadHeader, SpoolId, checked},
     key::{FileKey, SALT_BYTES, SpoolKey, random},
-    medium::read_around,
+    medium::read_whole,
     receipts::{self, Open},
 };
 use crate::{Damage, Entry, LastSeq, Offset, Record, StreamError};
@@ -52,15 +50,6 @@ pub(super) enum FoundMark {
     Good(Mark),
 }
 
-/// All of a file; a mark with a bad sector is a damaged one.
-fn read_file(dir: &Dir, path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let mut bytes = vec![0; length];
-    read_around(&*dir.medium, path, &file, &mut bytes, 0)?;
-    Ok(bytes)
-}
-
 impl Mark {
     /// No segment holds anything below this.
     pub(super) fn floor(&self) -> Offset {
@@ -82,7 +71,7 @@ impl Mark {
     /// The mark in the directory.
     pub(super) fn read(dir: &Dir, key: &SpoolKey) -> Result<FoundMark, StreamError> {
         let path = dir.file(MARK_NAME);
-        match read_file(dir, &path) {
+        match read_whole(&*dir.medium, &path) {
             Ok(bytes) => Ok(Self::decode(&bytes, key).map_or_else(FoundMark::Bad, FoundMark::Good)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(FoundMark::None),
             Err(error) => Err(StreamError::io("read", path)(error)),

@@ -72,6 +72,15 @@ pub(super) fn read_around(medium: &dyn Medium, path: &Path, file: &File, buffer:
     Ok(())
 }
 
+/// All of a small file; one with a bad sector is a damaged one.
+pub(super) fn read_whole(medium: &dyn Medium, path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    read_around(medium, path, &file, &mut bytes, 0)?;
+    Ok(bytes)
+}
+
 /// Whether the bytes were read; false where a sector is bad.
 fn read_or_bad(medium: &dyn Medium, file: &File, buffer: &mut [u8], at: u64) -> io::Result<bool> {
     for _ in 0..TRIES {

@@ -2,14 +2,15 @@
 //!
 //! Invariants: nothing is changed before the key and all versions are known to be right; only a torn tail of the last segment
 //! is cut off, and it is reported; every epoch without an end record gets one, and damage that hides its end is said; the
-//! receipts that are open are those of the mark, changed by the records since (E1).
+//! receipts that are open are those of the mark, changed by the records since (E1); what a forgetting left is counted before it is
+//! removed (E12).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::OpenOptions,
 };
 
-use forebay_schemas::{Epoch, Seq};
+use forebay_schemas::{Epoch, Seq, ledger::Fate};
 use ring::rand::SecureRandom;
 use tracing::warn;
 
@@ -17,11 +18,12 @@ use super::{
     dir::{Dir, Found},
     header::{BadHeader, FORMAT_VERSION, Header, SpoolId},
     key::{SpoolKey, random},
+    ledger,
     mark::{FoundMark, MARK_NAME, MARK_VERSION, Mark},
     receipts::{Open, apply},
     record::FRAME_OVERHEAD,
     scan::{Cut, Extent, Scan, Step},
-    segment::{Segment, belongs},
+    segment::{SealedFile, Segment, belongs},
 };
 use crate::{Damage, Entry, LastSeq, Offset, Record, StreamError};
 
@@ -59,6 +61,7 @@ pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> R
     let mark = Mark::read(dir, key)?;
     let headers = found.iter().map(|segment| header(dir, segment, key)).collect::<Result<Vec<_>, _>>()?;
     refuse(dir, &mark, &found, &headers)?;
+    ledger::refuse_newer(dir, key)?;
     dir.clean()?;
     let mark_lost = matches!(mark, FoundMark::Bad(_)) || (matches!(mark, FoundMark::None) && !found.is_empty());
     let mut mark = match mark {
@@ -84,6 +87,8 @@ pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> R
     let next = segments.last().map_or(floor, |last| Offset(last.next).max(floor));
     let (gone, segments): (Vec<_>, Vec<_>) =
         segments.into_iter().partition(|segment| segment.next <= floor.0.max(segment.first));
+    let sealed = SealedFile { spool: mark.spool, key: key.clone(), medium: dir.medium.clone() };
+    ledger::count(dir, &sealed, source, &gone, |_| Fate::Taken);
     for segment in gone.iter().filter(|segment| segment.first != next.0) {
         dir.remove(&segment.path)?;
     }

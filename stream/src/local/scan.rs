@@ -3,6 +3,8 @@
 //! Invariants: a record is yielded only if its seal holds at its own place; whatever lies between two sound records is
 //! yielded as damage, an unreadable sector too. Bytes past the segment's last place are remains of failed writes and are ignored.
 
+mod census;
+
 use std::{fs::File, path::Path, sync::Arc};
 
 use forebay_schemas::{ErrorKind, wire::ReadingBatch};

@@ -3,12 +3,13 @@
 //! Invariants: a receipt goes out after the sync of its records (E1); nothing is written to or synced in a segment after a
 //! failed write or sync there (its later syncs would lie): it is cut back and a new one begun, at the offset and seq
 //! that the failed one would have had; segments never hold more than `bytes_max`, but for the header and end records of an opening;
-//! no segment goes before a mark that holds its receipts.
+//! no segment goes before a mark that holds its receipts, and before the ledger has counted it (E12).
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use forebay_schemas::{
     Epoch, EpochNonce, LaneId, Reading, Seq,
+    ledger::Fate,
     wire::{BATCH_READINGS_MAX, ReadingBatch},
 };
 use ring::rand::SecureRandom;
@@ -20,6 +21,7 @@ use super::{
     drops::stand_in,
     header::{HEADER_BYTES, Header},
     key::{SpoolKey, random},
+    ledger,
     limits::{Limits, OnFull},
     mark::Mark,
     receipts::{apply, encode_changes},
@@ -311,6 +313,7 @@ impl Store {
         }
         let passed = self.closed.partition_point(|segment| segment.next <= self.mark.forgotten.0);
         self.publish();
+        ledger::count(&self.parts.dir, &self.sealed(), &*self.parts.random, &self.closed[..passed], |_| Fate::Taken);
         let removed = self.remove_oldest(passed);
         self.parts.dir.restore_reserve();
         removed
@@ -321,9 +324,13 @@ impl Store {
         let Some(oldest) = self.closed.first().filter(|_| self.parts.limits.on_full == OnFull::DropOldest) else {
             return Ok(false);
         };
-        let (spool, medium) = (self.mark.spool, self.parts.dir.medium.clone());
-        let kept = stand_in(oldest, &self.mark, &SealedFile { spool, key: self.parts.key.clone(), medium })?;
+        let sealed = self.sealed();
+        let kept = stand_in(oldest, &self.mark, &sealed)?;
         warn!(segment = oldest.first, bytes = oldest.bytes, "the spool is full, dropped its oldest segment");
+        // Before the mark: an opening that finds the segment below it could not tell what became of it.
+        let forgotten = self.mark.forgotten;
+        let fate = |offset| if offset < forgotten { Fate::Taken } else { Fate::Expired };
+        ledger::count(&self.parts.dir, &sealed, &*self.parts.random, std::slice::from_ref(oldest), fate);
         let old = std::mem::replace(&mut self.mark.kept, kept);
         if let Err(error) = self.write_mark(Reserve::Use) {
             self.mark.kept = old;
@@ -333,6 +340,11 @@ impl Store {
         let removed = self.remove_oldest(1);
         self.parts.dir.restore_reserve();
         removed.map(|()| true)
+    }
+
+    fn sealed(&self) -> SealedFile {
+        let medium = self.parts.dir.medium.clone();
+        SealedFile { spool: self.mark.spool, key: self.parts.key.clone(), medium }
     }
 
     fn remove_oldest(&mut self, count: usize) -> Result<(), StreamError> {

@@ -3,6 +3,7 @@
 mod codec;
 mod damage;
 mod faults;
+mod ledger;
 mod receipts;
 mod room;
 

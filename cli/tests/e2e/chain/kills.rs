@@ -251,6 +251,10 @@ fn whatever_is_killed_each_acknowledged_number_is_in_the_lake_once() {
     deaths.tell(&format!("{again} messages came again"));
 
     check_oracle(&plant, &acknowledged);
+    let [received, committed, quarantined, expired, pending, missing] = plant.edge.ledger();
+    let sums = format!("{received} = {committed} + {quarantined} + {expired} + {pending}, {missing} missing");
+    assert!(received >= last && received == committed + quarantined + expired + pending && missing == 0, "{sums}");
+    deaths.tell(&format!("the ledger of the gateway holds: {sums}"));
     check_verify_finds(&plant);
     assert_eq!(plant.partitions_in_use(GROWN), GROWN as usize, "new partitions are used");
     let took = begun.elapsed();

@@ -153,6 +153,20 @@ impl Site {
         (verified.status.code().unwrap(), out.lines().last().unwrap_or_default().to_owned())
     }
 
+    /// What `verify` says of each lane's ledger, summed up: received, committed, quarantined, expired, pending and missing.
+    pub(crate) fn ledger(&self) -> [u64; 6] {
+        let out = text(&self.forebay(&["verify"]).stdout);
+        let mut sums = [0; 6];
+        for line in out.lines().filter(|line| line.starts_with("ledger ")) {
+            let names = ["received", "committed", "quarantined", "expired", "pending", "missing"];
+            for (name, sum) in names.iter().zip(&mut sums) {
+                let value = line.split(' ').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+                *sum += value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("{name}: {out}"));
+            }
+        }
+        sums
+    }
+
     /// Waits until a query answers at least so much.
     pub(crate) fn until(&self, sql: &str, least: i64, within: Duration) {
         let mut last = Ok(Vec::new());

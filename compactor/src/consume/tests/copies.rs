@@ -8,11 +8,15 @@ const EACH: u64 = 5;
 
 impl Bench {
     pub(super) async fn spool_in(&self, folder: &str) -> Arc<Spool> {
+        self.spool_at(folder, Limits::new(1 << 20, 1 << 14, OnFull::Block).unwrap()).await
+    }
+
+    pub(super) async fn spool_at(&self, folder: &str, limits: Limits) -> Arc<Spool> {
         let options = Options {
             path: self.folder.path().join(folder),
             lane: lane(),
             key: SpoolKey::new([7; 32]),
-            limits: Limits::new(1 << 20, 1 << 14, OnFull::Block).unwrap(),
+            limits,
             now: Timestamp::from_nanos(T0),
             random: Arc::new(SystemRandom::new()),
         };
