@@ -12,3 +12,4 @@ mod lake;
 mod query;
 mod site;
 mod verbs;
+mod windows;

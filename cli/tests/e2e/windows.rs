@@ -1,0 +1,53 @@
+//! Windows and the jobs that wait for them, when the process that closes them dies in between.
+
+use std::{fs, os::unix::process::ExitStatusExt as _, process::Output, time::Duration};
+
+use crate::site::{SIGKILL, Site, files, text};
+
+const CONFIGURATION: &str = r#"[gateway]
+id = "g1"
+site = "works"
+data_dir = "data"
+[[job]]
+name = "means"
+kind = "sql"
+on = "window_closed"
+into = "scores"
+query = "SELECT site, device, {window_end} AS event_time, avg(value) AS score, 1e9 AS limit, false AS anomalous FROM readings WHERE site = {site} AND event_time >= {window_start} AND event_time < {window_end} GROUP BY site, device"
+"#;
+
+const CSV: &str = "\
+time,flow
+2024-05-01T08:10:00Z,1
+2024-05-01T09:10:00Z,2
+2024-05-01T10:10:00Z,3
+";
+
+#[test]
+fn a_kill_between_the_state_of_windows_and_their_rows_leaves_each_window_one_row_and_one_run() {
+    let site = Site::new();
+    site.configure(CONFIGURATION);
+    fs::write(site.path("pump.csv"), CSV).unwrap();
+    let csv = site.path("pump.csv").display().to_string();
+    let import = |environment: &[(&str, &str)]| -> Output {
+        let mut import = site.command(&["import", &csv, "--device", "pump", "--time", "time"]);
+        import.envs(environment.iter().copied()).output().unwrap()
+    };
+    let killed = import(&[("FOREBAY_FAILPOINT", "in_windows")]);
+    assert_eq!(killed.status.signal(), Some(SIGKILL), "{}", text(&killed.stderr));
+    assert_eq!(files(&site.path("data/lake/windows/_forebay/state")).len(), 1, "the state is there");
+    assert_eq!(site.number("select count(*) from windows"), 0, "and no row");
+
+    let again = import(&[]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let windows = "select date_part('hour', window_start), revision, rows from windows order by 1";
+    assert_eq!(site.rows(windows), ["8,1,1", "9,1,1", "10,1,1"]);
+
+    // A job that is new begins with the newest window.
+    let running = site.run(&[]);
+    site.until("select count(*) from job_runs", 1, Duration::from_secs(60));
+    running.stop();
+    assert_eq!(site.rows("select score from scores"), ["3.0"]);
+    assert_eq!(site.rows("select state, attempt from job_runs"), ["succeeded,1"]);
+    assert_eq!(site.verify().0, 0);
+}
