@@ -13,7 +13,7 @@ use forebay_schemas::{
     DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
     Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
-use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result, path::Path,
@@ -47,6 +47,7 @@ pub(crate) struct WatchedStore {
     inner: SyncedLocalStore,
     gets: Mutex<Vec<String>>,
     puts: Mutex<Vec<String>>,
+    listed: Arc<Mutex<Vec<String>>>,
     fault: Mutex<Option<(String, usize, Fault)>>,
     hung: Arc<Notify>,
     released: Notify,
@@ -61,8 +62,8 @@ impl WatchedStore {
     /// On a disk that may fail.
     pub(crate) fn on(folder: &FsPath, medium: Box<dyn Medium>) -> Self {
         let inner = SyncedLocalStore::with_absolute_paths(folder, medium).unwrap();
-        let (gets, puts, fault, hung, released) = Default::default();
-        Self { inner, gets, puts, fault, hung, released }
+        let (gets, puts, listed, fault, hung, released) = Default::default();
+        Self { inner, gets, puts, listed, fault, hung, released }
     }
 
     /// A lake on it.
@@ -96,6 +97,13 @@ impl WatchedStore {
         self.puts.lock().unwrap().iter().filter(|path| path.contains(part)).count()
     }
 
+    /// The paths that lists have answered since the last call, of those that contain `part`.
+    pub(crate) fn listed(&self, part: &str) -> Vec<String> {
+        let mut paths = std::mem::take(&mut *self.listed.lock().unwrap());
+        paths.retain(|path| path.contains(part));
+        paths
+    }
+
     /// The data files that were read since the last call, each once.
     pub(crate) fn files_read(&self) -> Vec<String> {
         let mut paths = std::mem::take(&mut *self.gets.lock().unwrap());
@@ -118,6 +126,11 @@ impl WatchedStore {
         let fault = *fault;
         *planned = None;
         Some(fault)
+    }
+
+    fn noting(&self, list: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listed = self.listed.clone();
+        list.inspect_ok(move |object| listed.lock().unwrap().push(object.location.to_string())).boxed()
     }
 
     fn note(&self, location: &Path) {
@@ -177,7 +190,11 @@ impl ObjectStore for WatchedStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        self.noting(self.inner.list(prefix))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.noting(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

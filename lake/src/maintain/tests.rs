@@ -100,6 +100,31 @@ async fn a_checkpoint_keeps_what_the_log_said() {
     assert_eq!(reopened(&bench).await.snapshot().await.unwrap().files().len(), 12);
 }
 
+#[tokio::test]
+async fn a_long_log_is_listed_from_where_the_last_cleaning_came_to() {
+    const ENTRIES: u64 = 1_200;
+    let bench = Bench::new(Sealed::Columns).await;
+    let now = timestamp(present(&bench));
+    ingest(&bench, 0, now).await;
+    let first = bench.readings().snapshot().await.unwrap().version() + 1;
+    for version in first..first + ENTRIES {
+        let entry = r#"{"commitInfo":{"timestamp":1714521600000,"operation":"WRITE","operationParameters":{}}}"#;
+        fs::write(folder(&bench).join(format!("_delta_log/{version:020}.json")), entry).unwrap();
+    }
+    let policy = MaintainPolicy::default();
+    assert_eq!(maintain(&bench.writer, &policy, now).await.failed, 0);
+    assert!(bench.store.listed("readings/_delta_log/").len() as u64 > ENTRIES, "all of it, once");
+
+    ingest(&bench, 1, now).await;
+    assert_eq!(maintain(&bench.writer, &policy, now).await.failed, 0);
+    let again = bench.store.listed("readings/_delta_log/");
+    // Where the first cleaning came to at least, and a checkpoint may be written 1,000 versions late.
+    let oldest = format!("{:020}", first + ENTRIES - 1 - 1_000);
+    let is_old = |path: &&String| path.rsplit('/').next().is_some_and(|name| *name < *oldest && !name.starts_with('_'));
+    assert_eq!(again.iter().find(is_old), None);
+    assert!(!again.is_empty());
+}
+
 /// A table of few commits would keep its log for months.
 #[tokio::test]
 async fn a_log_with_few_entries_is_cleaned_by_its_age() {
