@@ -317,7 +317,7 @@ async fn publish_lane(
 
 /// The key under which a part of the data folder is sealed.
 fn derived_key(store: &Store, secret: &str) -> anyhow::Result<[u8; 32]> {
-    store::derived_key(&*store.keyring_for_writing()?, secret)
+    store::derived_key(&store.keyring_for_writing()?, secret)
 }
 
 fn series_folder(config: &Config, store: &Store) -> anyhow::Result<SeriesFolder> {
