@@ -44,8 +44,8 @@ pub use s3::{S3Credentials, S3Link, S3Settings};
 pub use scan::{ScanCost, empty_session, session};
 pub use schema::file_schema;
 pub use state::{
-    DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StateKeeper,
-    StreamState, TakenOver, reconcile, taken_elsewhere,
+    DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes,
+    StateKeeper, StreamState, TakenOver, reconcile, taken_elsewhere,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
 pub use verify::{Fault, Report, verify, verify_lake};

@@ -1,6 +1,7 @@
 //! From a stream to the table: the real spool and lake, and a log in memory where it must misbehave.
 
 mod memory_log;
+mod outages;
 mod streams;
 
 use std::{
