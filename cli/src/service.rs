@@ -185,7 +185,9 @@ impl Service {
                 .collect();
             let receipts = self.lanes.iter().map(|(id, spool)| (id.lane, spool.opened().receipts.clone())).collect();
             let series = self.series.take();
-            let run = Run { site: gateway.site, lanes: gateway.lanes, writers, receipts, series, clock: clock() };
+            let stored_at = self.lanes.iter().filter_map(|(_, spool)| spool.opened().stored_at).max();
+            let (site, lanes) = (gateway.site, gateway.lanes);
+            let run = Run { site, lanes, writers, receipts, stored_at, series, clock: clock() };
             let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
             let mut edge = Some(edge);

@@ -116,6 +116,7 @@ pub(super) fn run(lanes: u32, spools: &[&Spool]) -> Run {
         lanes: Lanes(NonZeroU32::new(lanes).unwrap()),
         writers: writers.collect(),
         receipts: spools.iter().zip(0..).map(|(spool, lane)| (Lane(lane), spool.opened().receipts.clone())).collect(),
+        stored_at: None,
         series: None,
         clock: Arc::new(|| Timestamp::from_nanos(1_700_000_001_000_000_000)),
     }
