@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use forebay_schemas::{Epoch, Seq};
+use forebay_schemas::{Epoch, EpochNonce, Seq};
 use forebay_stream::{
     Entry, LastSeq, LogReader, Offset, Record, StreamError,
     kafka::{KafkaSettings, publish},
@@ -45,7 +45,8 @@ impl LogReader for Log {
         let entry = match self.plant.record(self.next.0, self.readings) {
             Some(batch) => Entry::Batch(batch),
             None if self.next.0 == records => {
-                Entry::EpochEnd { epoch: Epoch(1), last: LastSeq::Known(Some(Seq(self.readings))) }
+                let last = LastSeq::Known(Some(Seq(self.readings)));
+                Entry::EpochEnd { epoch: Epoch(1), nonce: EpochNonce::UNKNOWN, last }
             }
             None => return Err(StreamError::Closed),
         };

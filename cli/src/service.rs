@@ -186,7 +186,9 @@ impl Service {
                 .collect();
             let receipts = self.lanes.iter().map(|(id, spool)| (id.lane, spool.opened().receipts.clone())).collect();
             let series = self.series.take();
-            let run = Run { site: gateway.site, lanes: gateway.lanes, writers, receipts, series, clock: clock() };
+            let stored_at = self.lanes.iter().filter_map(|(_, spool)| spool.opened().stored_at).max();
+            let (site, lanes) = (gateway.site, gateway.lanes);
+            let run = Run { site, lanes, writers, receipts, stored_at, series, clock: clock() };
             let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
             let mut edge = Some(edge);
@@ -317,7 +319,7 @@ async fn publish_lane(
 
 /// The key under which a part of the data folder is sealed.
 fn derived_key(store: &Store, secret: &str) -> anyhow::Result<[u8; 32]> {
-    store::derived_key(&store.keyring_for_writing()?, secret)
+    store::derived_key(&*store.keyring_for_writing()?, secret)
 }
 
 fn series_folder(config: &Config, store: &Store) -> anyhow::Result<SeriesFolder> {

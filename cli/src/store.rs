@@ -120,7 +120,7 @@ impl ReadingStore {
 
     /// As [`derived_key`], from the keyring that is there.
     pub(crate) fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
-        derived_key(&open_keyring(&self.keys)?, secret)
+        derived_key(&*open_keyring(&self.keys)?, secret)
     }
 }
 

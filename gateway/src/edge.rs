@@ -3,6 +3,8 @@
 //! Each connector has its own bounded queue and its own pump, so that a slow one does not hold up the others; what waits in a
 //! queue is appended together, and the spool groups the appends of all pumps into one sync.
 
+mod told;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -30,6 +32,7 @@ use crate::{
     keeper::{Keeper, Taken},
     lot::{Lot, Piece, pieces},
     memory::Memory,
+    outages::{FullSpool, Span},
 };
 
 /// Parcels that may wait between a connector and its pump.
@@ -57,6 +60,8 @@ pub struct Run {
     pub writers: BTreeMap<Lane, Arc<dyn LogWriter>>,
     /// The receipts that each lane's opening found.
     pub receipts: BTreeMap<Lane, Vec<OpenReceipt>>,
+    /// When the newest record before this start was taken, in any lane; none where there is none.
+    pub stored_at: Option<Timestamp>,
     /// Where it is kept what each series said last; none keeps it for the life of the process alone.
     pub series: Option<SeriesFolder>,
     /// The gateway's clock.
@@ -97,6 +102,7 @@ impl Edge {
         let mut connectors = JoinSet::new();
         let mut pumps = JoinSet::new();
         let stopping = stop.child_token();
+        let stopped = Span::of_stop(self.run.stored_at, (self.run.clock)());
         for (source, status) in self.sources {
             let Source { name, connector, rules, filter } = source;
             let declared = connector.declared();
@@ -108,9 +114,21 @@ impl Edge {
             let (outlet, deliveries) = outlet(WAITING_MAX);
             let outlet = outlet.with_restored(restored).with_skipped(status.skips()).with_known(pipeline.brought());
             let run = self.run.clone();
-            let (held, delivers) = (Vec::new(), false);
-            let pump = Pump { name: name.clone(), run, pipeline, memory, keeper, status, deliveries, held, delivers };
-            pumps.spawn(pump.run());
+            // What a session keeps comes later: nothing of it is missing.
+            let is_polled = connector.session().is_none();
+            let pump = Pump {
+                name: name.clone(),
+                run,
+                pipeline,
+                memory,
+                keeper,
+                status,
+                deliveries,
+                held: Vec::new(),
+                delivers: false,
+                full: is_polled.then(FullSpool::default),
+            };
+            pumps.spawn(pump.run(stopped.filter(|_| is_polled)));
             connectors.spawn(run_connector(name, connector, outlet, stopping.clone()));
         }
         let first = select! {
@@ -268,11 +286,16 @@ struct Pump {
     held: Vec<tokio::sync::oneshot::Sender<()>>,
     /// Whether values have come since the start.
     delivers: bool,
+    /// When there was no room; none where that loses nothing, since what was not taken is sent again.
+    full: Option<FullSpool>,
 }
 
 impl Pump {
-    /// Runs until the connector's outlets are gone.
-    async fn run(mut self) -> Result<(), GatewayError> {
+    /// Runs until the connector's outlets are gone. First it tells of the stop before this start.
+    async fn run(mut self, stopped: Option<Span>) -> Result<(), GatewayError> {
+        if let Some(stopped) = stopped {
+            self.tell_of(stopped).await?;
+        }
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -283,6 +306,9 @@ impl Pump {
             let taken = match delivery {
                 Some(Some(delivery)) => self.gather(delivery),
                 Some(None) => {
+                    if let Some(span) = self.full.as_mut().and_then(|full| full.take(self.status.skipped())) {
+                        self.tell_of(span).await?;
+                    }
                     self.memory.keep(&mut self.pipeline, (self.run.clock)()).await;
                     return self.record_ended().await;
                 }
@@ -290,6 +316,10 @@ impl Pump {
                     // What the steps remember is durable by now.
                     self.memory.keep_if_due(&mut self.pipeline, (self.run.clock)()).await;
                     self.record_ended().await?;
+                    let (now, skipped) = ((self.run.clock)(), self.status.skipped());
+                    if let Some(span) = self.full.as_mut().and_then(|full| full.take_due(now, skipped)) {
+                        self.tell_of(span).await?;
+                    }
                     let readings = self.pipeline.tick((self.run.clock)());
                     vec![Taken { readings, token: None }]
                 }
@@ -372,13 +402,7 @@ impl Pump {
         while let Some(piece) = pieces.pop_front() {
             let ended = self.keeper.take_ended(lane, ended_max);
             let receipts = ReceiptChanges { ended: ended.clone(), opened: piece.receipts() };
-            let mut append = writer.append_with(piece.readings(), receipts);
-            let appended = loop {
-                select! {
-                    appended = &mut append => break appended,
-                    () = sleep(TICK) => self.status.note_blocked(TICK),
-                }
-            };
+            let appended = self.wait_for(writer.append_with(piece.readings(), receipts)).await;
             let Err(error) = appended else { continue };
             let had_ended = !ended.is_empty();
             self.keeper.put_back(lane, ended);

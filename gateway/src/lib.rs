@@ -1,7 +1,8 @@
 //! The edge runtime: connectors in, normalised readings into the spool.
 //!
 //! Invariants kept here: a connector hears of a receipt only when the readings that follow from its parcel are synced (E1), and
-//! the message's receipt with them; a device stays in its lane; whatever a step leaves out is counted. It knows no protocol: the binary brings those.
+//! the message's receipt with them; a device stays in its lane; whatever a step leaves out is counted, and what was never read
+//! because the gateway stood still is told. It knows no protocol: the binary brings those.
 
 mod complaints;
 mod edge;
@@ -12,6 +13,7 @@ mod kept;
 mod lanes;
 mod lot;
 mod memory;
+mod outages;
 mod pipeline;
 mod rule;
 mod series;

@@ -108,6 +108,11 @@ impl Pipeline {
         self.series.iter().filter_map(kept).collect()
     }
 
+    /// The devices whose series are known.
+    pub(crate) fn devices(&self) -> BTreeSet<DeviceId> {
+        self.series.keys().map(|(device, _)| device.clone()).collect()
+    }
+
     /// The series that only messages bring.
     pub(crate) fn brought(&self) -> Vec<Declared> {
         let brought = self.series.iter().filter(|(_, known)| !known.is_declared);

@@ -48,8 +48,8 @@ pub use scan::{ScanCost, empty_session, session};
 pub use schema::file_schema;
 pub use site_keys::ensure_site_keys;
 pub use state::{
-    DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StateKeeper,
-    StreamState, TakenOver, reconcile, taken_elsewhere,
+    DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes,
+    StateKeeper, StreamState, TakenOver, reconcile, taken_elsewhere,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
 pub use verify::{Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received};

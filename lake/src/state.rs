@@ -29,7 +29,8 @@ use crate::{
 
 pub use each::FoundState;
 pub use model::{
-    DeviceTimes, EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState, TakenOver,
+    DeviceTimes, EpochMark, Forgotten, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState,
+    TakenOver,
 };
 pub use reconcile::{reconcile, taken_elsewhere};
 

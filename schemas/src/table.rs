@@ -112,7 +112,8 @@ pub const QUARANTINE: Table = Table {
     ],
 };
 
-/// Holes that are known: readings of a lane's epoch that are not in `readings`, and why. Latest `changed_at` wins.
+/// Holes that are known: readings of a lane's epoch that are not in `readings`, and why. Latest `changed_at` wins. Where a gateway
+/// told of an outage (why is stopped, or spool full), site and times are there, and first and last seq are the outage's own.
 pub const GAPS: Table = Table {
     name: "gaps",
     partition_columns: 0,
@@ -124,6 +125,7 @@ pub const GAPS: Table = Table {
         // Null where nobody knows how far it reaches.
         optional("last_seq", Long),
         optional("site", String),
+        // Null beside a site: every device of the lane that nobody asks to send again.
         optional("device", String),
         optional("from_time", Timestamp),
         optional("to_time", Timestamp),

@@ -1,5 +1,6 @@
 //! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike. Beside it stand the control
-//! records [`EpochEnd`] and [`Gap`], versioned like it; which of the three a record is, the stream says outside its bytes.
+//! records [`EpochEnd`], [`Gap`], [`Outages`] and [`SpoolLoss`], versioned like it; which of them a record is, the stream says
+//! outside its bytes.
 //!
 //! Invariants: a batch's readings have consecutive seqs; decoding what was encoded gives the same readings in
 //! the same order, bit for bit; bytes that are not exactly one valid batch are an error, never a guess. A batch of
@@ -8,12 +9,18 @@
 mod control;
 mod decode;
 mod encode;
+mod outages;
+mod spool_loss;
 #[cfg(test)]
 mod tests;
 
 use thiserror::Error;
 
-pub use self::control::{EpochEnd, Gap, GapWhy, LastSeq};
+pub use self::{
+    control::{EpochEnd, Gap, GapWhy, LastSeq},
+    outages::{OUTAGES_MAX, Outage, OutageWhy, Outages},
+    spool_loss::{Damage, SpoolLoss},
+};
 use crate::{Epoch, EpochNonce, ErrorKind, InvalidName, LaneId, Reading, Seq, UnknownQuality};
 
 #[expect(unreachable_pub, reason = "generated from proto/forebay/v1/reading.proto, documented there")]
@@ -91,6 +98,9 @@ pub enum DecodeError {
     /// More readings than a batch may hold.
     #[error("{0} readings in one batch, more than {BATCH_READINGS_MAX}")]
     TooMany(u32),
+    /// More outages than a record may hold.
+    #[error("{0} outages in one record, more than {OUTAGES_MAX}")]
+    TooManyOutages(u32),
     /// Seq 0, or seqs past the end of the numbers.
     #[error("{count} readings from seq {first_seq} are outside the numbers of an epoch")]
     SeqRange {
@@ -110,6 +120,28 @@ pub enum DecodeError {
     /// A gap's reason that this version does not have.
     #[error("reason {0} for a gap is unknown")]
     GapWhy(i32),
+    /// An outage's reason that this version does not have.
+    #[error("reason {0} for an outage is unknown")]
+    OutageWhy(i32),
+    /// An outage that ends before it begins.
+    #[error("an outage from {from} to {to} ns is none")]
+    OutageRange {
+        /// Its begin, ns since 1970 UTC.
+        from: i64,
+        /// Its end.
+        to: i64,
+    },
+    /// A reason for lost places that this version does not have.
+    #[error("reason {0} for lost places is unknown")]
+    LossWhy(i32),
+    /// Lost places that are none.
+    #[error("lost places from {from} to {to} are none")]
+    LossRange {
+        /// The first place.
+        from: u64,
+        /// The one behind the last.
+        to: u64,
+    },
     /// Columns of one block differ in length.
     #[error("column {column} of {tag} has {found} entries instead of {expected}")]
     ColumnLength {

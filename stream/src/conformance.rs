@@ -130,7 +130,8 @@ async fn ends_epochs_and_begins_higher_ones(mut subject: impl Subject) -> Result
     let entries: Vec<_> = records.iter().map(|record| &record.entry).collect();
     let [Entry::Batch(one), end, Entry::Batch(two)] = entries[..] else { panic_with(&records) };
     assert_eq!((one.epoch, two.epoch), (first.epoch, second.epoch));
-    assert_eq!(*end, Entry::EpochEnd { epoch: first.epoch, last: LastSeq::Known(Some(Seq(3))) });
+    assert_eq!(*end, Entry::EpochEnd { epoch: first.epoch, nonce: one.nonce, last: LastSeq::Known(Some(Seq(3))) });
+    assert_ne!(one.nonce, two.nonce, "each opening has its own");
     writer.close().await
 }
 

@@ -50,7 +50,7 @@ pub use self::{
 };
 use self::{
     dir::Dir,
-    key::random,
+    mark::Mark,
     medium::{Medium, OsMedium},
     segment::{SealedFile, View},
     store::{Parts, Store},
@@ -89,6 +89,8 @@ pub struct Opened {
     pub torn: Option<TornTail>,
     /// The receipts that are open (E1).
     pub receipts: Vec<OpenReceipt>,
+    /// When the newest record before the opening was taken, by the gateway's clock; none in a new spool.
+    pub stored_at: Option<Timestamp>,
 }
 
 /// An open spool. Dropping it stops its writer as a crash would; close it through a writer instead.
@@ -158,18 +160,20 @@ fn open(options: Options, medium: Arc<dyn Medium>) -> Result<(Store, Opened), St
     let Options { path, lane, key, limits, now, random } = options;
     let dir = Dir::open(&path, medium)?;
     let recovered = recover::recover(&dir, &key, &*random)?;
-    let epoch = next_epoch(recovered.mark.epoch, now, &*random)?;
+    let chance = u32::from_le_bytes(key::random(&*random)?);
+    let epoch = next_epoch(recovered.mark.epoch, now, chance)?;
     let receipts = recovered.mark.receipts.iter().cloned().collect();
-    let opened = Opened { epoch, spool: recovered.mark.spool, torn: recovered.torn, receipts };
+    let Mark { spool, stored_at, .. } = recovered.mark;
+    let opened = Opened { epoch, spool, torn: recovered.torn, receipts, stored_at };
     let store = Store::begin(Parts { dir, key, random, limits, lane }, recovered, epoch)?;
     log_opened(&path, &opened);
     Ok((store, opened))
 }
 
 /// The epoch after `last` (E3): the clock in ms where that is well past it. Where it is not, as in two copies of an image that
-/// wake up without a clock, chance keeps their epochs apart.
-fn next_epoch(last: Epoch, now: Timestamp, source: &dyn SecureRandom) -> Result<Epoch, StreamError> {
-    let chance = u64::from(u32::from_le_bytes(random(source)?) % EPOCH_CHANCE);
+/// wake up without a clock, `chance`, a random number, keeps their epochs apart.
+fn next_epoch(last: Epoch, now: Timestamp, chance: u32) -> Result<Epoch, StreamError> {
+    let chance = u64::from(chance % EPOCH_CHANCE);
     let after = last.0.checked_add(1 + chance).ok_or(StreamError::Exhausted("the lane"))?;
     Ok(Epoch(after.max(u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0))))
 }

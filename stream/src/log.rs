@@ -5,8 +5,11 @@
 use std::{fmt, ops::Range};
 
 use async_trait::async_trait;
-pub use forebay_schemas::wire::{GapWhy, LastSeq};
-use forebay_schemas::{Epoch, Reading, Seq, wire::ReadingBatch};
+pub use forebay_schemas::wire::{Damage, GapWhy, LastSeq};
+use forebay_schemas::{
+    Epoch, EpochNonce, Reading, Seq,
+    wire::{Outage, Outages, ReadingBatch},
+};
 
 use crate::StreamError;
 
@@ -73,10 +76,14 @@ pub struct Record {
 pub enum Entry {
     /// Readings.
     Batch(ReadingBatch),
+    /// Times in which devices were not read, numbered like readings.
+    Outages(Outages),
     /// No more readings of this epoch follow (E3).
     EpochEnd {
         /// The epoch.
         epoch: Epoch,
+        /// Which opening began it.
+        nonce: EpochNonce,
         /// Where it ended.
         last: LastSeq,
     },
@@ -84,6 +91,8 @@ pub enum Entry {
     Dropped {
         /// Their epoch.
         epoch: Epoch,
+        /// Which opening numbered them.
+        nonce: EpochNonce,
         /// The first that is gone.
         first_seq: Seq,
         /// The last that is gone.
@@ -93,6 +102,8 @@ pub enum Entry {
     Gap {
         /// Their epoch.
         epoch: Epoch,
+        /// Which opening numbered them.
+        nonce: EpochNonce,
         /// The first that is missing.
         first_seq: Seq,
         /// The last that is missing.
@@ -109,6 +120,15 @@ pub enum Entry {
         /// What is wrong.
         why: Damage,
     },
+    /// Places of its gateway's spool that could not be read, and so were not sent. A spool has none: there they are `Damaged`.
+    SpoolLoss {
+        /// The first place in that spool.
+        from: Offset,
+        /// The one behind the last.
+        to: Offset,
+        /// What is wrong.
+        why: Damage,
+    },
     /// A record that is none of ours, or not as it was written; to be quarantined. A spool has none.
     Undecodable {
         /// Its bytes.
@@ -116,19 +136,6 @@ pub enum Entry {
         /// What is wrong.
         why: String,
     },
-}
-
-/// Why a place cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Damage {
-    /// Records that fail their checksum, their seal or their order.
-    Record,
-    /// A segment's header fails its checksum or seal, or belongs to another segment or spool.
-    Header,
-    /// Records that should be there are not.
-    Missing,
-    /// The mark file is lost, so that it is not known whether these were forgotten or dropped.
-    MarkLost,
 }
 
 /// Appends to one lane's log.
@@ -149,6 +156,12 @@ pub trait LogWriter: Send + Sync {
     /// # Errors
     /// As [`LogWriter::append`].
     async fn append_with(&self, readings: Vec<Reading>, receipts: ReceiptChanges) -> Result<Receipt, StreamError>;
+
+    /// Appends outages as one record, numbered like readings; for the rest as [`LogWriter::append`].
+    ///
+    /// # Errors
+    /// As [`LogWriter::append`].
+    async fn append_outages(&self, outages: Vec<Outage>) -> Result<Receipt, StreamError>;
 
     /// Durably ends receipts without readings; does nothing where none of them is open. Overtakes appends that wait.
     ///

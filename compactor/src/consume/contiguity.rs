@@ -62,6 +62,8 @@ pub(super) struct Taken {
     pub(super) quarantine: Vec<Quarantined>,
     /// Readings that had been taken before.
     pub(super) duplicates: u64,
+    /// Ends and gaps of other openings of a spool, which are not believed.
+    pub(super) foreign: u64,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +87,15 @@ struct Done {
     epoch: u64,
     readings: u64,
     gaps: u64,
+}
+
+/// A gap that the log tells of.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    epoch: Epoch,
+    nonce: EpochNonce,
+    seqs: (Seq, Seq),
+    cause: Cause,
 }
 
 /// How far a partition has been taken.
@@ -190,6 +201,7 @@ impl Contiguity {
             (entry, _) if last_seq(&entry).is_some_and(|last| last.0 >= SEQ_UNKNOWN) => {
                 let raw = match entry {
                     Entry::Batch(batch) => batch.encode(),
+                    Entry::Outages(outages) => outages.encode(),
                     other => format!("{other:?}").into_bytes(),
                 };
                 let why = "its seqs are larger than the tables can hold";
@@ -197,23 +209,37 @@ impl Contiguity {
             }
             (Entry::Damaged { why, .. }, lane) => self.damaged(lane, record.offset..record.next, why, &mut taken),
             (Entry::Batch(batch), _) => self.batch(batch, record.offset, known, now, &mut taken),
-            (Entry::Undecodable { bytes, why }, _) => self.quarantine(record.offset, known, bytes, why, &mut taken),
-            (Entry::EpochEnd { epoch, last }, Some(lane)) => {
+            (Entry::Outages(outages), _) => {
+                let (lane, epoch) = (outages.lane.clone(), outages.epoch);
                 self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
-                    at.ended(last, record.offset, taking);
+                    if at.believes(outages.nonce, taking) {
+                        at.outages(outages, record.offset, taking);
+                    }
+                });
+            }
+            (Entry::SpoolLoss { from, to, why }, Some(lane)) => {
+                self.spool_loss(&lane, from..to, why, record.offset, known, &mut taken);
+            }
+            (Entry::Undecodable { bytes, why }, _) => self.quarantine(record.offset, known, bytes, why, &mut taken),
+            (Entry::EpochEnd { epoch, nonce, last }, Some(lane)) => {
+                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
+                    if at.believes(nonce, taking) {
+                        at.ended(last, record.offset, taking);
+                    }
                 })
             }
-            (Entry::Dropped { epoch, first_seq, last_seq }, Some(lane)) => {
-                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
-                    at.told(first_seq.0, last_seq.0, Cause::Dropped, record.offset, taking);
-                });
+            (Entry::Dropped { epoch, nonce, first_seq, last_seq }, Some(lane)) => {
+                let gap = Told { epoch, nonce, seqs: (first_seq, last_seq), cause: Cause::Dropped };
+                self.told(&lane, gap, record.offset, now, &mut taken);
             }
-            (Entry::Gap { epoch, first_seq, last_seq, why }, Some(lane)) => {
-                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
-                    at.told(first_seq.0, last_seq.0, why.into(), record.offset, taking);
-                });
+            (Entry::Gap { epoch, nonce, first_seq, last_seq, why }, Some(lane)) => {
+                let gap = Told { epoch, nonce, seqs: (first_seq, last_seq), cause: why.into() };
+                self.told(&lane, gap, record.offset, now, &mut taken);
             }
-            (entry @ (Entry::EpochEnd { .. } | Entry::Dropped { .. } | Entry::Gap { .. }), None) => {
+            (
+                entry @ (Entry::EpochEnd { .. } | Entry::Dropped { .. } | Entry::Gap { .. } | Entry::SpoolLoss { .. }),
+                None,
+            ) => {
                 let bytes = format!("{entry:?}").into_bytes();
                 self.quarantine(record.offset, known, bytes, "the record names no lane".into(), &mut taken);
             }
@@ -223,6 +249,16 @@ impl Contiguity {
         self.seen = self.seen.max(record.next);
         self.read = self.read.max(Some(record.next));
         taken
+    }
+
+    /// A gap that the log tells of.
+    fn told(&mut self, lane: &LaneId, gap: Told, offset: Offset, now: Moment, taken: &mut Taken) {
+        let Told { epoch, nonce, seqs: (first, last), cause } = gap;
+        self.at_epoch(lane, epoch, now, taken, |at, taking| {
+            if at.believes(nonce, taking) {
+                at.told(first.0, last.0, cause, offset, taking);
+            }
+        });
     }
 
     fn batch(&mut self, batch: ReadingBatch, offset: Offset, known: bool, now: Moment, taken: &mut Taken) {
@@ -287,6 +323,7 @@ impl Contiguity {
     /// Turns what epochs gave into what is to be committed and quarantined.
     fn absorb(&mut self, taking: Taking, taken: &mut Taken) {
         taken.duplicates += taking.duplicates;
+        taken.foreign += taking.foreign;
         let now_micros = taking.now.micros();
         for (batch, why) in taking.refused {
             // Not counted at the epoch: these seqs are behind its mark or in a gap that stays.
@@ -343,9 +380,10 @@ impl Contiguity {
 fn last_seq(entry: &Entry) -> Option<Seq> {
     match entry {
         Entry::Batch(batch) => batch.last_seq(),
+        Entry::Outages(outages) => outages.last_seq(),
         Entry::EpochEnd { last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last }, .. } => *last,
         Entry::Dropped { last_seq, .. } | Entry::Gap { last_seq, .. } => Some(*last_seq),
-        Entry::Damaged { .. } | Entry::Undecodable { .. } => None,
+        Entry::Damaged { .. } | Entry::SpoolLoss { .. } | Entry::Undecodable { .. } => None,
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Pure. Every seq up to the mark was given out once, stands in a gap, or went to quarantine; what is held lies behind it.
 
+mod outages;
+
 use std::{cmp::Reverse, collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use forebay_lake::{EpochMark, SEQ_UNKNOWN};
-use forebay_schemas::{EpochNonce, Seq, Timestamp, wire::ReadingBatch};
+use forebay_schemas::{
+    EpochNonce, Seq, Timestamp,
+    wire::{Outages, ReadingBatch},
+};
 use forebay_stream::{LastSeq, Offset};
 
 use super::{
@@ -40,6 +45,8 @@ pub(super) struct Taking {
     pub(super) overflow: Option<Offset>,
     /// What was held and is no more.
     pub(super) freed: bool,
+    /// Ends and gaps that other openings told of under this epoch.
+    pub(super) foreign: u64,
 }
 
 impl Taking {
@@ -54,6 +61,7 @@ impl Taking {
             duplicates: 0,
             overflow: None,
             freed: false,
+            foreign: 0,
         }
     }
 }
@@ -76,6 +84,7 @@ pub(super) enum HeldWhat {
     Batch(ReadingBatch),
     /// A gap that the log tells of, up to this seq.
     Told(u64, Cause),
+    Outages(Outages),
 }
 
 /// Where the epoch ends, behind a jump.
@@ -158,7 +167,15 @@ impl EpochProgress {
         }
     }
 
-    /// Whether a batch's opening is the epoch's. The first that is known is; a batch that names none is believed.
+    /// Whether an end or a gap that a record tells of is the epoch's own. Those of another opening are not believed: another
+    /// copy of the data folder ends where it ends, and what it lost this one may still bring.
+    pub(super) fn believes(&mut self, nonce: EpochNonce, taking: &mut Taking) -> bool {
+        let is_own = self.is_own(nonce);
+        taking.foreign += u64::from(!is_own);
+        is_own
+    }
+
+    /// Whether a record's opening is the epoch's. The first that is known is; a record that names none is believed.
     fn is_own(&mut self, nonce: EpochNonce) -> bool {
         if self.nonce == EpochNonce::UNKNOWN.0 {
             self.nonce = nonce.0;
@@ -225,11 +242,17 @@ impl EpochProgress {
 
     /// Seqs behind the mark of a closed epoch: they may lie in its gap of unknown end.
     fn behind_the_end(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
-        let Some(tail) = self.holes.take_tail(self.mark) else {
+        if self.reaches_into_tail(&seqs) {
+            taking.taken.extend(slice(batch, seqs));
+        } else {
             taking.refused.extend(slice(batch, seqs).map(|batch| (batch, "it lies behind the end of its epoch")));
-            return;
-        };
-        let (start, last) = seqs.into_inner();
+        }
+    }
+
+    /// Takes these seqs out of the closed epoch's gap of unknown end; answers whether there is one.
+    fn reaches_into_tail(&mut self, seqs: &RangeInclusive<u64>) -> bool {
+        let Some(tail) = self.holes.take_tail(self.mark) else { return false };
+        let (start, last) = (*seqs.start(), *seqs.end());
         if start > self.mark + 1 {
             let mut before = tail.clone();
             before.last = start - 1;
@@ -238,8 +261,8 @@ impl EpochProgress {
         if last < SEQ_UNKNOWN {
             self.holes.restore(last + 1, tail);
         }
-        taking.taken.extend(slice(batch, start..=last));
         self.mark = last;
+        true
     }
 
     /// Notes that these will not come, for a reason that the log tells.
@@ -354,6 +377,7 @@ impl EpochProgress {
                     self.holes.open(self.mark + 1..=last, cause, taking.now.micros());
                     self.mark = self.mark.max(last);
                 }
+                HeldWhat::Outages(outages) => self.note_behind_mark(&outages, taking),
             }
         }
         if self.unheld.is_some_and(|unheld| unheld <= self.mark + 1) {
@@ -421,6 +445,7 @@ impl EpochProgress {
             match held.what {
                 HeldWhat::Batch(batch) => self.batch(batch, held.offset, taking),
                 HeldWhat::Told(last, cause) => self.told(first, last, cause, held.offset, taking),
+                HeldWhat::Outages(outages) => self.outages(outages, held.offset, taking),
             }
         }
         if let Some(HeldEnd { end, offset, .. }) = end {
@@ -450,6 +475,7 @@ fn last_of(what: &HeldWhat, first: u64) -> u64 {
     match what {
         HeldWhat::Batch(batch) => last_in(batch, first),
         HeldWhat::Told(last, _) => *last,
+        HeldWhat::Outages(outages) => outages.last_seq().map_or(first, |last| last.0),
     }
 }
 

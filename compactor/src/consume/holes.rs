@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use forebay_lake::{GapState, SEQ_UNKNOWN};
-use forebay_schemas::wire::GapWhy;
+use forebay_lake::{GapExtent, GapState, SEQ_UNKNOWN};
+use forebay_schemas::wire::{GapWhy, Outage};
 
 /// Why seqs are missing; the word stands in the `gaps` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +55,15 @@ pub(super) struct Hole {
     pub(super) opened_at: i64,
     /// Open or final.
     pub(super) state: GapState,
+    /// Of which device and time, where its gateway told.
+    pub(super) extent: Option<GapExtent>,
     /// Since when, in running time, the clock says that it is old enough to become final.
     old_since: Option<Duration>,
 }
 
 impl Hole {
     pub(super) fn new(last: u64, why: String, opened_at: i64, state: GapState) -> Self {
-        Self { last, why, opened_at, state, old_since: None }
+        Self { last, why, opened_at, state, extent: None, old_since: None }
     }
 }
 
@@ -83,6 +85,19 @@ impl Holes {
             let hole = Hole::new(*seqs.end(), why.word().into(), now_micros, GapState::Open);
             self.0.insert(*seqs.start(), hole);
         }
+    }
+
+    /// Notes an outage that stands at this seq: nothing will ever come there.
+    pub(super) fn note(&mut self, seq: u64, outage: &Outage, now_micros: i64) {
+        let Outage { site, device, from, to, why } = outage;
+        let extent = GapExtent {
+            site: site.as_str().to_owned(),
+            device: device.as_ref().map(|device| device.as_str().to_owned()),
+            from: from.micros(),
+            to: to.micros(),
+        };
+        let hole = Hole::new(seq, why.as_str().to_owned(), now_micros, GapState::Final);
+        self.0.insert(seq, Hole { extent: Some(extent), ..hole });
     }
 
     /// The gap of unknown end that begins behind `mark`, taken out.

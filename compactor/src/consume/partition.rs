@@ -97,6 +97,7 @@ impl Partition {
                 tick_due: Instant::now(),
                 quarantine_told: Told::default(),
                 gap_told: Told::default(),
+                foreign_told: Told::default(),
                 times: WrittenTimes::default(),
             };
             match run.go().await? {
@@ -203,6 +204,7 @@ struct Run<'a> {
     tick_due: Instant,
     quarantine_told: Told,
     gap_told: Told,
+    foreign_told: Told,
     times: WrittenTimes,
 }
 
@@ -298,6 +300,7 @@ impl Run<'_> {
 
     async fn gather(&mut self, taken: Taken) -> Result<Committed, CompactorError> {
         add(&self.at.progress.duplicates, taken.duplicates);
+        self.tell_of_foreign(taken.foreign);
         let raw: usize = taken.quarantine.iter().map(|row| row.raw.len() + row.key.len()).sum();
         let bytes = raw + taken.batches.iter().map(batch_bytes).sum::<usize>();
         let share = self.at.budget.try_share(bytes);

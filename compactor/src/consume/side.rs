@@ -6,9 +6,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use forebay_lake::{Gap, GapState, LakeError, LakeWriter, SEQ_UNKNOWN, SideState, Transaction, file_schema};
+use forebay_lake::{Gap, GapExtent, GapState, LakeError, LakeWriter, SEQ_UNKNOWN, SideState, Transaction, file_schema};
 use forebay_schemas::{
     Timestamp,
     table::{GAPS, QUARANTINE, TABLE_FORMAT_VERSION, Table},
@@ -141,9 +141,11 @@ fn quarantine_rows(rows: &[&Quarantined], source: &str, now: Timestamp) -> Resul
 
 fn gap_rows(gaps: &[&Gap], now: Timestamp) -> Result<RecordBatch, LakeError> {
     let schema = file_schema(&GAPS);
-    // Neither whose readings are missing nor of when can be known: nobody has seen them.
-    let unknown = |column: &str| -> Result<ArrayRef, LakeError> {
-        Ok(new_null_array(schema.field_with_name(column)?.data_type(), gaps.len()))
+    // Whose readings are missing and of when is known where the gateway told of an outage: nobody has seen others.
+    let extents = || gaps.iter().map(|gap| gap.extent.as_ref());
+    let moments = |of: fn(&GapExtent) -> i64| -> ArrayRef {
+        let moments: TimestampMicrosecondArray = extents().map(|extent| extent.map(of)).collect();
+        Arc::new(moments.with_timezone("UTC"))
     };
     let long = |value: fn(&Gap) -> u64| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| value(gap).cast_signed())))
@@ -157,10 +159,10 @@ fn gap_rows(gaps: &[&Gap], now: Timestamp) -> Result<RecordBatch, LakeError> {
         Arc::new(Int64Array::from_iter(
             gaps.iter().map(|gap| (gap.last != SEQ_UNKNOWN).then_some(gap.last.cast_signed())),
         )),
-        unknown("site")?,
-        unknown("device")?,
-        unknown("from_time")?,
-        unknown("to_time")?,
+        Arc::new(StringArray::from_iter(extents().map(|extent| extent.map(|extent| &extent.site)))),
+        Arc::new(StringArray::from_iter(extents().map(|extent| extent.and_then(|extent| extent.device.as_ref())))),
+        moments(|extent| extent.from),
+        moments(|extent| extent.to),
         Arc::new(StringArray::from_iter_values(gaps.iter().map(|gap| &gap.why))),
         Arc::new(StringArray::from_iter_values(gaps.iter().map(|gap| gap.state.name()))),
         // The latest row of a gap counts: its end comes after its beginning even where the clock stands.

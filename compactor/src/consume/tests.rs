@@ -3,6 +3,7 @@
 mod copies;
 mod ledger;
 mod memory_log;
+mod outages;
 mod repairs;
 mod streams;
 

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use forebay_connectors::{
     Connector, ConnectorError, Declared, Extent, Message, Outlet, Restored, RuleId, Sample, SessionId, Token, Told,
 };
-use forebay_schemas::{DeviceId, Lane, Reading, Status, TagName, Value};
+use forebay_schemas::{DeviceId, Lane, Reading, Status, TagName, Value, wire::Outage};
 use forebay_stream::{LogWriter, OpenReceipt, Receipt, ReceiptChanges, StreamError, local::Spool};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -226,6 +226,10 @@ impl LogWriter for Breaking {
             return Err(StreamError::Closed);
         }
         self.inner.append_with(readings, receipts).await
+    }
+
+    async fn append_outages(&self, outages: Vec<Outage>) -> Result<Receipt, StreamError> {
+        self.inner.append_outages(outages).await
     }
 
     async fn end_receipts(&self, ended: Vec<OpenReceipt>) -> Result<(), StreamError> {

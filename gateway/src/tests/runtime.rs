@@ -10,7 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use forebay_connectors::{Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Sample, Told};
-use forebay_schemas::{DeviceId, GatewayId, Lane, LaneId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
+use forebay_schemas::{
+    DeviceId, GatewayId, Lane, LaneId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value, wire::Outage,
+};
 use forebay_stream::{
     Entry, LogReader as _, LogWriter, Offset, OpenReceipt, ReceiptChanges, StreamError,
     local::{Limits, OnFull, Options, Spool, SpoolKey},
@@ -114,6 +116,7 @@ pub(super) fn run(lanes: u32, spools: &[&Spool]) -> Run {
         lanes: Lanes(NonZeroU32::new(lanes).unwrap()),
         writers: writers.collect(),
         receipts: spools.iter().zip(0..).map(|(spool, lane)| (Lane(lane), spool.opened().receipts.clone())).collect(),
+        stored_at: None,
         series: None,
         clock: Arc::new(|| Timestamp::from_nanos(1_700_000_001_000_000_000)),
     }
@@ -204,6 +207,10 @@ impl LogWriter for Moody {
             return Err(StreamError::TooLarge { found: readings.len() as u64, max: 2, unit: "readings" });
         }
         self.inner.append_with(readings, receipts).await
+    }
+
+    async fn append_outages(&self, outages: Vec<Outage>) -> Result<forebay_stream::Receipt, StreamError> {
+        self.inner.append_outages(outages).await
     }
 
     async fn end_receipts(&self, ended: Vec<OpenReceipt>) -> Result<(), StreamError> {

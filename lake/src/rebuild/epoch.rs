@@ -113,6 +113,6 @@ impl Epoch<'_> {
     fn gap(&self, (first, last): Range, row: &GapRow) -> Gap {
         let (gateway, lane, epoch) = self.key.clone();
         let (why, opened_at, state) = (row.why.clone(), row.opened_at, row.state);
-        Gap { gateway, lane, epoch, first, last, why, opened_at, state }
+        Gap { gateway, lane, epoch, first, last, why, opened_at, state, extent: None }
     }
 }

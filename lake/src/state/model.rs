@@ -107,6 +107,22 @@ pub struct Gap {
     pub opened_at: i64,
     /// What may still become of it.
     pub state: GapState,
+    /// Of which device and time, where its gateway told. It goes into the row of `gaps` before the commit, and is not kept.
+    #[serde(skip)]
+    pub extent: Option<GapExtent>,
+}
+
+/// What is missing, where nobody has numbered it: a device's readings over a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GapExtent {
+    /// The site.
+    pub site: String,
+    /// The device; none for every device of the lane that nobody asks to send again.
+    pub device: Option<String>,
+    /// Since when, µs since 1970 UTC.
+    pub from: i64,
+    /// Until when, µs since 1970 UTC.
+    pub to: i64,
 }
 
 /// What may still become of a gap.

@@ -145,7 +145,7 @@ mod tests {
 
     fn gap(epoch: u64, first: u64, last: u64) -> Gap {
         let (gateway, why) = ("gw".into(), "missing".into());
-        Gap { gateway, lane: 0, epoch, first, last, why, opened_at: 0, state: GapState::Open }
+        Gap { gateway, lane: 0, epoch, first, last, why, opened_at: 0, state: GapState::Open, extent: None }
     }
 
     fn forgotten(epoch: u64, readings: u64) -> Vec<Forgotten> {

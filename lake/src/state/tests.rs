@@ -17,6 +17,7 @@ fn full() -> StreamState {
         why: why.into(),
         opened_at: 1_700_000_000_000_000,
         state,
+        extent: None,
     };
     let mark = |epoch, mark, closed, quarantined| EpochMark {
         gateway: "gw".into(),

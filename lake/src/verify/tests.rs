@@ -23,6 +23,7 @@ fn state(mark: u64, quarantined: u64, gaps: &[(u64, u64)]) -> StreamState {
         why: "missing".into(),
         opened_at: 0,
         state: GapState::Open,
+        extent: None,
     };
     StreamState {
         gaps: gaps.iter().map(gap).collect(),

@@ -3,7 +3,7 @@
 use prost::Message as _;
 
 use super::{DecodeError, WIRE_VERSION, decode::check_version, proto};
-use crate::{Epoch, GatewayId, Lane, LaneId, Seq};
+use crate::{Epoch, EpochNonce, GatewayId, Lane, LaneId, Seq};
 
 /// No more readings of this epoch follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct EpochEnd {
     pub lane: LaneId,
     /// The epoch.
     pub epoch: Epoch,
+    /// Which opening of the spool began it, among copies of one spool.
+    pub nonce: EpochNonce,
     /// Where it ended.
     pub last: LastSeq,
 }
@@ -35,6 +37,8 @@ pub struct Gap {
     pub lane: LaneId,
     /// Their epoch.
     pub epoch: Epoch,
+    /// Which opening of the spool numbered them, among copies of one spool.
+    pub nonce: EpochNonce,
     /// The first that is missing.
     pub first_seq: Seq,
     /// The last that is missing; not below the first.
@@ -82,6 +86,7 @@ impl EpochEnd {
             epoch: self.epoch.0,
             last_seq: last.map_or(0, |seq| seq.0),
             known,
+            nonce: self.nonce.0,
         }
         .encode_to_vec()
     }
@@ -95,7 +100,8 @@ impl EpochEnd {
         check_version(wire.version)?;
         let last = Some(Seq(wire.last_seq)).filter(|seq| *seq >= Seq::FIRST);
         let last = if wire.known { LastSeq::Known(last) } else { LastSeq::Unknown { at_least: last } };
-        Ok(Self { lane: lane(&wire.gateway, wire.lane)?, epoch: Epoch(wire.epoch), last })
+        let (lane, nonce) = (lane(&wire.gateway, wire.lane)?, EpochNonce(wire.nonce));
+        Ok(Self { lane, epoch: Epoch(wire.epoch), nonce, last })
     }
 }
 
@@ -116,6 +122,7 @@ impl Gap {
             first_seq: self.first_seq.0,
             last_seq: self.last_seq.0,
             why: why.into(),
+            nonce: self.nonce.0,
         }
         .encode_to_vec()
     }
@@ -138,11 +145,12 @@ impl Gap {
             Ok(proto::GapWhy::Dropped) => GapWhy::Dropped,
             Ok(proto::GapWhy::Unspecified) | Err(_) => return Err(DecodeError::GapWhy(wire.why)),
         };
-        Ok(Self { lane: lane(&wire.gateway, wire.lane)?, epoch: Epoch(wire.epoch), first_seq, last_seq, why })
+        let (lane, nonce) = (lane(&wire.gateway, wire.lane)?, EpochNonce(wire.nonce));
+        Ok(Self { lane, epoch: Epoch(wire.epoch), nonce, first_seq, last_seq, why })
     }
 }
 
-fn lane(gateway: &str, lane: u32) -> Result<LaneId, DecodeError> {
+pub(super) fn lane(gateway: &str, lane: u32) -> Result<LaneId, DecodeError> {
     Ok(LaneId { gateway: GatewayId::new(gateway)?, lane: Lane(lane) })
 }
 
@@ -153,16 +161,19 @@ mod tests {
     use super::*;
     use crate::ErrorKind::{self, Corrupt, Fatal};
 
+    const NONCE: EpochNonce = EpochNonce(0x0123_4567_89ab_cdef);
+
     fn lane_id() -> LaneId {
         lane("gw-1", 3).unwrap()
     }
 
     fn end(last: LastSeq) -> EpochEnd {
-        EpochEnd { lane: lane_id(), epoch: Epoch(1_763_900_000), last }
+        EpochEnd { lane: lane_id(), epoch: Epoch(1_763_900_000), nonce: NONCE, last }
     }
 
     fn gap(why: GapWhy) -> Gap {
-        Gap { lane: lane_id(), epoch: Epoch(1_763_900_000), first_seq: Seq(41), last_seq: Seq(300), why }
+        let (first_seq, last_seq) = (Seq(41), Seq(300));
+        Gap { lane: lane_id(), epoch: Epoch(1_763_900_000), nonce: NONCE, first_seq, last_seq, why }
     }
 
     fn hex(bytes: &[u8]) -> String {

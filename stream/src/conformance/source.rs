@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use forebay_schemas::Seq;
+use forebay_schemas::{EpochNonce, Seq};
 use tokio::time::timeout;
 
 use super::some;
@@ -121,7 +121,9 @@ async fn ends_an_epoch_before_the_next(mut subject: impl SourceSubject) -> Resul
     let mut reader = source.open(Offset(0)).await?;
     until(&mut *reader, first, Seq::FIRST).await?;
     let end = arrives(&mut *reader).await?;
-    assert_eq!(end.record.entry, Entry::EpochEnd { epoch: first.epoch, last: LastSeq::Known(Some(Seq(3))) });
+    let Entry::EpochEnd { epoch, nonce, last } = end.record.entry else { panic_with(&end) };
+    assert_eq!((epoch, last), (first.epoch, LastSeq::Known(Some(Seq(3)))));
+    assert_ne!(nonce, EpochNonce::UNKNOWN);
     until(&mut *reader, second, Seq::FIRST).await?;
     writer.close().await
 }

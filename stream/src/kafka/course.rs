@@ -2,15 +2,16 @@
 //! without an end.
 //!
 //! Pure. Damage has no seqs of its own: how much is missing shows when the epoch goes on or ends. Where that cannot be known
-//! (the epoch was begun by an earlier process) nothing is said, and the consumer finds the jump by itself (E4).
+//! (the epoch was begun by an earlier process) no gap is sent, and the consumer finds the jump by itself (E4). Whole epochs may
+//! have lain in a damaged place: so the place itself is told too, before the record that goes on behind it.
 
 use forebay_schemas::{
-    Epoch, LaneId, Seq,
-    wire::{EpochEnd, Gap, GapWhy, LastSeq},
+    Epoch, EpochNonce, LaneId, Seq,
+    wire::{EpochEnd, Gap, GapWhy, LastSeq, SpoolLoss},
 };
 
 use super::record::{Outgoing, named};
-use crate::Entry;
+use crate::{Damage, Entry, Offset, Record};
 
 /// What is known of epochs that were chosen a partition.
 pub(super) trait Known {
@@ -26,84 +27,118 @@ pub(super) struct Course {
     running: Option<Running>,
     /// The newest epoch whose end was passed; it may still be open in what is known.
     ended: Option<Epoch>,
+    /// Damage that is not told yet.
+    lost: Option<Lost>,
+}
+
+/// Places of the spool that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lost {
+    from: Offset,
+    to: Offset,
+    why: Damage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Running {
     epoch: Epoch,
+    nonce: EpochNonce,
     /// The seq that comes next; `None` where it is not known.
     next: Option<Seq>,
 }
 
 impl Course {
-    /// The records for an entry, in order; none for damage.
-    pub(super) fn records(&mut self, lane: &LaneId, entry: Entry, known: &impl Known) -> Vec<Outgoing> {
+    /// The records for what the spool holds at a place, in order; none for damage, until something follows it.
+    pub(super) fn records(&mut self, lane: &LaneId, record: Record, known: &impl Known) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        match entry {
+        match record.entry {
             Entry::Batch(batch) => {
                 let Some(last) = batch.last_seq() else { return out };
-                self.enter(lane, batch.epoch, known, &mut out);
+                self.enter(lane, (batch.epoch, batch.nonce), known, &mut out);
                 self.jump(lane, batch.first_seq, &mut out);
                 self.pass(last);
                 out.push(Outgoing::Readings(batch));
             }
-            Entry::Dropped { epoch, first_seq, last_seq } => {
-                self.missing(lane, epoch, (first_seq, last_seq), GapWhy::Dropped, known, &mut out);
+            Entry::Outages(outages) => {
+                let Some(last) = outages.last_seq() else { return out };
+                self.enter(lane, (outages.epoch, outages.nonce), known, &mut out);
+                self.jump(lane, outages.first_seq, &mut out);
+                self.pass(last);
+                out.push(Outgoing::Outages(outages));
             }
-            Entry::Gap { epoch, first_seq, last_seq, why } => {
-                self.missing(lane, epoch, (first_seq, last_seq), why, known, &mut out);
+            Entry::Dropped { epoch, nonce, first_seq, last_seq } => {
+                let seqs = (first_seq, last_seq);
+                self.missing(lane, (epoch, nonce), seqs, GapWhy::Dropped, known, &mut out);
             }
-            Entry::EpochEnd { epoch, last } => {
-                self.enter(lane, epoch, known, &mut out);
+            Entry::Gap { epoch, nonce, first_seq, last_seq, why } => {
+                self.missing(lane, (epoch, nonce), (first_seq, last_seq), why, known, &mut out);
+            }
+            Entry::EpochEnd { epoch, nonce, last } => {
+                self.enter(lane, (epoch, nonce), known, &mut out);
                 if let Some(after) = named(last).and_then(|last| last.checked_add(1)) {
                     self.jump(lane, after, &mut out);
                 }
                 (self.running, self.ended) = (None, Some(epoch));
-                out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch, last }));
+                out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch, nonce, last }));
             }
-            Entry::Damaged { .. } | Entry::Undecodable { .. } => {}
+            Entry::Damaged { why, .. } => {
+                let from = self.lost.map_or(record.offset, |lost| lost.from);
+                self.lost = Some(Lost { from, to: record.next, why });
+            }
+            Entry::SpoolLoss { .. } | Entry::Undecodable { .. } => {}
         }
         out
     }
 
-    /// Goes on to an epoch; those before it whose ends were lost get ends that say so.
-    fn enter(&mut self, lane: &LaneId, epoch: Epoch, known: &impl Known, out: &mut Vec<Outgoing>) {
+    /// Goes on to an epoch, or on in it. What was lost before is told; epochs before it whose ends were lost get ends that say
+    /// so.
+    fn enter(
+        &mut self,
+        lane: &LaneId,
+        (epoch, nonce): (Epoch, EpochNonce),
+        known: &impl Known,
+        out: &mut Vec<Outgoing>,
+    ) {
+        if let Some(Lost { from, to, why }) = self.lost.take() {
+            out.push(Outgoing::Loss(SpoolLoss { lane: lane.clone(), epoch, from: from.0, to: to.0, why }));
+        }
         if self.running.is_some_and(|running| running.epoch == epoch) {
             return;
         }
         for open in known.open_before(epoch).into_iter().filter(|open| Some(*open) > self.ended) {
-            let at_least =
-                self.running.filter(|running| running.epoch == open).and_then(|running| before(running.next));
-            out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch: open, last: LastSeq::Unknown { at_least } }));
+            let running = self.running.filter(|running| running.epoch == open);
+            let nonce = running.map_or(EpochNonce::UNKNOWN, |running| running.nonce);
+            let last = LastSeq::Unknown { at_least: running.and_then(|running| before(running.next)) };
+            out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch: open, nonce, last }));
         }
         let next = if known.begun(epoch) { None } else { Some(Seq::FIRST) };
-        self.running = Some(Running { epoch, next });
+        self.running = Some(Running { epoch, nonce, next });
     }
 
     /// Says that what lies between the seq that should come and the one that does was damaged.
     fn jump(&self, lane: &LaneId, comes: Seq, out: &mut Vec<Outgoing>) {
-        let Some(Running { epoch, next: Some(next) }) = self.running else { return };
+        let Some(Running { epoch, nonce, next: Some(next) }) = self.running else { return };
         if let Some(last_seq) = before(Some(comes)).filter(|last| *last >= next) {
             let (lane, why) = (lane.clone(), GapWhy::Damaged);
-            out.push(Outgoing::Gap(Gap { lane, epoch, first_seq: next, last_seq, why }));
+            out.push(Outgoing::Gap(Gap { lane, epoch, nonce, first_seq: next, last_seq, why }));
         }
     }
 
     fn missing(
         &mut self,
         lane: &LaneId,
-        epoch: Epoch,
+        (epoch, nonce): (Epoch, EpochNonce),
         (first_seq, last_seq): (Seq, Seq),
         why: GapWhy,
         known: &impl Known,
         out: &mut Vec<Outgoing>,
     ) {
-        self.enter(lane, epoch, known, out);
+        self.enter(lane, (epoch, nonce), known, out);
         self.jump(lane, first_seq, out);
         // The range may begin before what was sent already.
         let first_seq = self.running.and_then(|running| running.next).map_or(first_seq, |next| next.max(first_seq));
         if first_seq <= last_seq {
-            out.push(Outgoing::Gap(Gap { lane: lane.clone(), epoch, first_seq, last_seq, why }));
+            out.push(Outgoing::Gap(Gap { lane: lane.clone(), epoch, nonce, first_seq, last_seq, why }));
             self.pass(last_seq);
         }
     }
@@ -122,10 +157,13 @@ fn before(next: Option<Seq>) -> Option<Seq> {
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{EpochNonce, GatewayId, Lane, wire::ReadingBatch};
+    use forebay_schemas::{
+        GatewayId, Lane, SiteId, Timestamp,
+        wire::{Outage, OutageWhy, Outages, ReadingBatch},
+    };
 
     use super::*;
-    use crate::{Damage, Offset, conformance::readings};
+    use crate::{LogWriter as _, conformance::readings, local};
 
     struct Sent {
         begun: Vec<u64>,
@@ -151,18 +189,34 @@ mod tests {
         Entry::Batch(ReadingBatch {
             lane: lane(),
             epoch: Epoch(epoch),
-            nonce: EpochNonce::UNKNOWN,
+            nonce: nonce(epoch),
             first_seq: Seq(first),
             readings,
         })
     }
 
+    fn nonce(epoch: u64) -> EpochNonce {
+        EpochNonce(epoch + 0xA0)
+    }
+
+    fn outages(epoch: u64, first: u64, count: usize) -> Entry {
+        let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
+        let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
+        Entry::Outages(Outages {
+            lane: lane(),
+            epoch: Epoch(epoch),
+            nonce: nonce(epoch),
+            first_seq: Seq(first),
+            outages: vec![outage; count],
+        })
+    }
+
     fn end(epoch: u64, last: LastSeq) -> Entry {
-        Entry::EpochEnd { epoch: Epoch(epoch), last }
+        Entry::EpochEnd { epoch: Epoch(epoch), nonce: nonce(epoch), last }
     }
 
     fn dropped(epoch: u64, first: u64, last: u64) -> Entry {
-        Entry::Dropped { epoch: Epoch(epoch), first_seq: Seq(first), last_seq: Seq(last) }
+        Entry::Dropped { epoch: Epoch(epoch), nonce: nonce(epoch), first_seq: Seq(first), last_seq: Seq(last) }
     }
 
     fn damage() -> Entry {
@@ -176,6 +230,10 @@ mod tests {
                 Outgoing::Readings(batch) => {
                     format!("{}:{}-{}", batch.epoch, batch.first_seq, batch.last_seq().unwrap())
                 }
+                Outgoing::Outages(out) => {
+                    format!("{}:{}-{} out", out.epoch, out.first_seq, out.last_seq().unwrap())
+                }
+                Outgoing::Loss(SpoolLoss { epoch, from, to, .. }) => format!("{epoch}: places {from}-{to} lost"),
                 Outgoing::Gap(gap) => format!("{}:{}-{} {}", gap.epoch, gap.first_seq, gap.last_seq, gap.why.as_str()),
                 Outgoing::End(EpochEnd { epoch, last: LastSeq::Known(last), .. }) => {
                     format!("{epoch} ends {}", last.map_or(0, |last| last.0))
@@ -189,8 +247,18 @@ mod tests {
 
     fn check(sent: Sent, entries: Vec<Entry>, expected: &[&str]) {
         let mut course = Course::default();
-        let out: Vec<_> = entries.into_iter().flat_map(|entry| course.records(&lane(), entry, &sent)).collect();
+        let record = |(at, entry)| Record { offset: Offset(at), next: Offset(at + 1), entry };
+        let records = (0..).zip(entries).map(record);
+        let out: Vec<_> = records.flat_map(|record| course.records(&lane(), record, &sent)).collect();
         assert_eq!(shown(&out), expected);
+        let openings = out.iter().filter_map(|out| match out {
+            Outgoing::Readings(batch) => Some((batch.epoch, batch.nonce)),
+            Outgoing::Outages(outages) => Some((outages.epoch, outages.nonce)),
+            Outgoing::Gap(gap) => Some((gap.epoch, gap.nonce)),
+            Outgoing::End(end) if end.nonce != EpochNonce::UNKNOWN => Some((end.epoch, end.nonce)),
+            Outgoing::End(_) | Outgoing::Loss(_) => None,
+        });
+        assert!(openings.into_iter().all(|(epoch, of)| of == nonce(epoch.0)), "each names its opening: {out:?}");
     }
 
     #[test]
@@ -198,12 +266,14 @@ mod tests {
         let fresh = || Sent { begun: vec![], open: vec![] };
         let known = |last| LastSeq::Known(Some(Seq(last)));
         check(fresh(), vec![batch(1, 1, 3), batch(1, 4, 1), end(1, known(4))], &["1:1-3", "1:4-4", "1 ends 4"]);
-        check(fresh(), vec![damage(), batch(1, 4, 1)], &["1:1-3 damaged", "1:4-4"]);
-        check(fresh(), vec![batch(1, 1, 2), damage(), batch(1, 6, 1)], &["1:1-2", "1:3-5 damaged", "1:6-6"]);
-        check(fresh(), vec![batch(1, 1, 2), damage(), end(1, known(9))], &["1:1-2", "1:3-9 damaged", "1 ends 9"]);
+        let lost = "1: places 1-2 lost";
+        check(fresh(), vec![damage(), batch(1, 4, 1)], &["1: places 0-1 lost", "1:1-3 damaged", "1:4-4"]);
+        check(fresh(), vec![batch(1, 1, 2), damage(), batch(1, 6, 1)], &["1:1-2", lost, "1:3-5 damaged", "1:6-6"]);
+        check(fresh(), vec![batch(1, 1, 2), damage(), end(1, known(9))], &["1:1-2", lost, "1:3-9 damaged", "1 ends 9"]);
+        check(fresh(), vec![batch(1, 1, 2), outages(1, 3, 2), batch(1, 5, 1)], &["1:1-2", "1:3-4 out", "1:5-5"]);
         check(fresh(), vec![end(1, LastSeq::Known(None))], &["1 ends 0"]);
         let unknown = LastSeq::Unknown { at_least: Some(Seq(4)) };
-        check(fresh(), vec![batch(1, 1, 2), damage(), end(1, unknown)], &["1:1-2", "1:3-4 damaged", "1 ends 4?"]);
+        check(fresh(), vec![batch(1, 1, 2), damage(), end(1, unknown)], &["1:1-2", lost, "1:3-4 damaged", "1 ends 4?"]);
         check(fresh(), vec![batch(1, 1, 2), dropped(1, 3, 7), batch(1, 8, 1)], &["1:1-2", "1:3-7 dropped", "1:8-8"]);
         check(fresh(), vec![batch(1, 1, 5), dropped(1, 3, 7)], &["1:1-5", "1:6-7 dropped"]);
         check(fresh(), vec![batch(1, 1, 5), dropped(1, 3, 5), batch(1, 6, 1)], &["1:1-5", "1:6-6"]);
@@ -215,7 +285,7 @@ mod tests {
         check(
             begun(),
             vec![damage(), batch(1, 40, 2), damage(), batch(1, 50, 1)],
-            &["1:40-41", "1:42-49 damaged", "1:50-50"],
+            &["1: places 0-1 lost", "1:40-41", "1: places 2-3 lost", "1:42-49 damaged", "1:50-50"],
         );
         check(begun(), vec![end(1, LastSeq::Known(Some(Seq(4))))], &["1 ends 4"]);
     }
@@ -223,9 +293,62 @@ mod tests {
     #[test]
     fn an_epoch_whose_end_is_lost_is_ended_before_the_next() {
         let open = || Sent { begun: vec![1], open: vec![1] };
-        check(open(), vec![batch(1, 7, 2), damage(), batch(2, 1, 1)], &["1:7-8", "1 ends 8?", "2:1-1"]);
+        let lost = "2: places 1-2 lost";
+        check(open(), vec![batch(1, 7, 2), damage(), batch(2, 1, 1)], &["1:7-8", lost, "1 ends 8?", "2:1-1"]);
         let ended = end(1, LastSeq::Known(Some(Seq(8))));
         check(open(), vec![batch(1, 7, 2), ended, batch(2, 1, 1)], &["1:7-8", "1 ends 8", "2:1-1"]);
-        check(open(), vec![damage(), batch(2, 3, 1)], &["1 ends 0?", "2:1-2 damaged", "2:3-3"]);
+        let expected = ["2: places 0-1 lost", "1 ends 0?", "2:1-2 damaged", "2:3-3"];
+        check(open(), vec![damage(), batch(2, 3, 1)], &expected);
+    }
+
+    /// Each opening has a segment of its own: a header that cannot be read hides all that the opening wrote, its end too.
+    #[tokio::test]
+    async fn a_damaged_segment_that_holds_a_whole_epoch_is_told() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let opened = |now: u64| {
+            let options = local::Options {
+                path: dir.path().to_owned(),
+                lane: lane(),
+                key: local::SpoolKey::new([7; 32]),
+                limits: local::Limits::new(1 << 20, 1 << 16, local::OnFull::Block).unwrap(),
+                now: Timestamp::from_nanos(now as i64 * 1_000_000),
+                random: std::sync::Arc::new(ring::rand::SystemRandom::new()),
+            };
+            local::Spool::open(options)
+        };
+        for now in [5_000_000, 10_000_000, 15_000_000] {
+            let spool = opened(now).await.unwrap();
+            spool.writer().append(readings(1, 3).unwrap()).await.unwrap();
+            spool.writer().close().await.unwrap();
+        }
+        let segments = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut segments: Vec<_> = segments.filter(|path| path.extension().is_some_and(|of| of == "seg")).collect();
+        segments.sort();
+        let mut bytes = std::fs::read(&segments[1]).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&segments[1], bytes).unwrap();
+        let spool = opened(20_000_000).await.unwrap();
+        spool.writer().append(readings(1, 1).unwrap()).await.unwrap();
+        let (mut course, sent) = (Course::default(), Sent { begun: vec![], open: vec![] });
+        let records = crate::conformance::drain(&mut spool.reader(Offset(0))).await.unwrap();
+        let out: Vec<_> = records.into_iter().flat_map(|record| course.records(&lane(), record, &sent)).collect();
+        let expected = [
+            "5000000:1-3",
+            "5000000 ends 3",
+            "15000000: places 2-4 lost",
+            "15000000:1-3",
+            "15000000 ends 3",
+            "20000000:1-1",
+        ];
+        assert_eq!(shown(&out), expected);
+    }
+
+    /// All records of epochs 2 and 3 lie in two segments that cannot be read: nothing else would ever tell of them.
+    #[test]
+    fn damage_that_hides_whole_epochs_is_told_by_its_places() {
+        let known = |last| LastSeq::Known(Some(Seq(last)));
+        let entries = vec![batch(1, 1, 4), end(1, known(4)), damage(), damage(), batch(4, 1, 1)];
+        let sent = Sent { begun: vec![], open: vec![] };
+        check(sent, entries, &["1:1-4", "1 ends 4", "4: places 2-4 lost", "4:1-1"]);
     }
 }

@@ -1,12 +1,12 @@
 //! One record of the topic: key, headers and bytes.
 //!
 //! The key is gateway and lane, percent-encoded and joined by '/'. Headers repeat what tools want to see without decoding;
-//! a reader believes only `forebay-record`, which tells batch, epoch end and gap apart, and then the bytes themselves. What
+//! a reader believes only `forebay-record`, which tells the kinds of records apart, and then the bytes themselves. What
 //! is not ours is yielded as undecodable; what a later release wrote stops the reader (E13).
 
 use forebay_schemas::{
     ErrorKind, LaneId, Seq,
-    wire::{DecodeError, EpochEnd, Gap, LastSeq, ReadingBatch, WIRE_VERSION},
+    wire::{DecodeError, EpochEnd, Gap, LastSeq, Outages, ReadingBatch, SpoolLoss, WIRE_VERSION},
 };
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 
@@ -17,6 +17,8 @@ const SCHEMA_VERSION: &str = "schema_version";
 const READINGS: &str = "readings";
 const EPOCH_END: &str = "epoch_end";
 const GAP: &str = "gap";
+const OUTAGES: &str = "outages";
+const SPOOL_LOSS: &str = "spool_loss";
 /// What a record takes in a request besides key, headers and bytes: lengths, times, and its share of the batch's head.
 const FRAME_BYTES: usize = 128;
 /// Headers with numbers, their names included.
@@ -28,6 +30,8 @@ pub(super) enum Outgoing {
     Readings(ReadingBatch),
     End(EpochEnd),
     Gap(Gap),
+    Outages(Outages),
+    Loss(SpoolLoss),
 }
 
 impl Outgoing {
@@ -35,7 +39,7 @@ impl Outgoing {
     pub(super) fn readings(&self) -> u64 {
         match self {
             Self::Readings(batch) => batch.readings.len() as u64,
-            Self::End(_) | Self::Gap(_) => 0,
+            Self::End(_) | Self::Gap(_) | Self::Outages(_) | Self::Loss(_) => 0,
         }
     }
 
@@ -44,6 +48,8 @@ impl Outgoing {
             Self::Readings(batch) => batch.epoch,
             Self::End(end) => end.epoch,
             Self::Gap(gap) => gap.epoch,
+            Self::Outages(outages) => outages.epoch,
+            Self::Loss(loss) => loss.epoch,
         }
     }
 
@@ -52,6 +58,8 @@ impl Outgoing {
             Self::Readings(batch) => &batch.lane,
             Self::End(end) => &end.lane,
             Self::Gap(gap) => &gap.lane,
+            Self::Outages(outages) => &outages.lane,
+            Self::Loss(loss) => &loss.lane,
         }
     }
 
@@ -60,6 +68,8 @@ impl Outgoing {
             Self::Readings(batch) => batch.encode(),
             Self::End(end) => end.encode(),
             Self::Gap(gap) => gap.encode(),
+            Self::Outages(outages) => outages.encode(),
+            Self::Loss(loss) => loss.encode(),
         }
     }
 
@@ -70,6 +80,8 @@ impl Outgoing {
             Self::Readings(batch) => (READINGS, Some((batch.first_seq, batch.readings.len() as u64))),
             Self::End(_) => (EPOCH_END, None),
             Self::Gap(gap) => (GAP, Some((gap.first_seq, gap.last_seq.0 - gap.first_seq.0 + 1))),
+            Self::Outages(outages) => (OUTAGES, Some((outages.first_seq, outages.outages.len() as u64))),
+            Self::Loss(_) => (SPOOL_LOSS, None),
         };
         let mut headers = text(OwnedHeaders::new_with_capacity(7), KIND, kind);
         headers = text(headers, SCHEMA_VERSION, &WIRE_VERSION.to_string());
@@ -138,11 +150,19 @@ impl Incoming {
             }
             Some(EPOCH_END) => {
                 let end = EpochEnd::decode(&self.payload)?;
-                (end.lane, Entry::EpochEnd { epoch: end.epoch, last: end.last })
+                (end.lane, Entry::EpochEnd { epoch: end.epoch, nonce: end.nonce, last: end.last })
             }
             Some(GAP) => {
-                let Gap { lane, epoch, first_seq, last_seq, why } = Gap::decode(&self.payload)?;
-                (lane, Entry::Gap { epoch, first_seq, last_seq, why })
+                let Gap { lane, epoch, nonce, first_seq, last_seq, why } = Gap::decode(&self.payload)?;
+                (lane, Entry::Gap { epoch, nonce, first_seq, last_seq, why })
+            }
+            Some(OUTAGES) => {
+                let outages = Outages::decode(&self.payload)?;
+                (outages.lane.clone(), Entry::Outages(outages))
+            }
+            Some(SPOOL_LOSS) => {
+                let SpoolLoss { lane, from, to, why, .. } = SpoolLoss::decode(&self.payload)?;
+                (lane, Entry::SpoolLoss { from: Offset(from), to: Offset(to), why })
             }
             kind => match self.schema_version {
                 Some(found) if found > WIRE_VERSION && kind.is_some() => {
@@ -158,7 +178,9 @@ impl Incoming {
 enum Unreadable {
     #[error(transparent)]
     Bytes(#[from] DecodeError),
-    #[error("the header forebay-record is {0:?}, not \"readings\", \"epoch_end\" or \"gap\"")]
+    #[error(
+        "the header forebay-record is {0:?}, not \"readings\", \"outages\", \"epoch_end\", \"gap\" or \"spool_loss\""
+    )]
     Kind(Option<String>),
 }
 
@@ -172,27 +194,36 @@ pub(super) fn named(last: LastSeq) -> Option<Seq> {
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{Epoch, EpochNonce, GatewayId, Lane, wire::GapWhy};
+    use forebay_schemas::{
+        Epoch, EpochNonce, GatewayId, Lane, SiteId, Timestamp,
+        wire::{GapWhy, Outage, OutageWhy},
+    };
 
     use super::*;
-    use crate::conformance::readings;
+    use crate::{Damage, conformance::readings};
 
     fn lane() -> LaneId {
         LaneId { gateway: GatewayId::new("Werk 1/a.b").unwrap(), lane: Lane(2) }
     }
 
-    fn outgoing() -> [Outgoing; 3] {
-        let (lane, epoch, first_seq) = (lane(), Epoch(9), Seq(4));
+    const NONCE: EpochNonce = EpochNonce(0xA);
+
+    fn outgoing() -> [Outgoing; 5] {
+        let (lane, epoch, first_seq, nonce) = (lane(), Epoch(9), Seq(4), NONCE);
+        let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
+        let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
         [
             Outgoing::Readings(ReadingBatch {
                 lane: lane.clone(),
                 epoch,
-                nonce: EpochNonce::UNKNOWN,
+                nonce,
                 first_seq,
                 readings: readings(1, 3).unwrap(),
             }),
-            Outgoing::End(EpochEnd { lane: lane.clone(), epoch, last: LastSeq::Known(Some(Seq(8))) }),
-            Outgoing::Gap(Gap { lane, epoch, first_seq, last_seq: Seq(6), why: GapWhy::Refused }),
+            Outgoing::End(EpochEnd { lane: lane.clone(), epoch, nonce, last: LastSeq::Known(Some(Seq(8))) }),
+            Outgoing::Gap(Gap { lane: lane.clone(), epoch, nonce, first_seq, last_seq: Seq(6), why: GapWhy::Refused }),
+            Outgoing::Outages(Outages { lane: lane.clone(), epoch, nonce, first_seq, outages: vec![outage] }),
+            Outgoing::Loss(SpoolLoss { lane, epoch, from: 3, to: 5, why: Damage::Header }),
         ]
     }
 
@@ -224,6 +255,8 @@ mod tests {
                 "forebay-record=readings schema_version=1 gateway=Werk 1/a.b lane=2 epoch=9 first_seq=4 count=3",
                 "forebay-record=epoch_end schema_version=1 gateway=Werk 1/a.b lane=2 epoch=9",
                 "forebay-record=gap schema_version=1 gateway=Werk 1/a.b lane=2 epoch=9 first_seq=4 count=3",
+                "forebay-record=outages schema_version=1 gateway=Werk 1/a.b lane=2 epoch=9 first_seq=4 count=1",
+                "forebay-record=spool_loss schema_version=1 gateway=Werk 1/a.b lane=2 epoch=9",
             ]
         );
         assert_eq!(key(&lane()), "Werk%201%2Fa%2Eb/2");
@@ -231,11 +264,17 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_what_comes() {
-        let [batch, end, gap] = outgoing();
+        let [batch, end, gap, outages, loss] = outgoing();
+        let Outgoing::Outages(of_outages) = &outages else { unreachable!() };
         for (sent, expected) in [
             (&batch, Entry::Batch(if let Outgoing::Readings(batch) = &batch { batch.clone() } else { unreachable!() })),
-            (&end, Entry::EpochEnd { epoch: Epoch(9), last: LastSeq::Known(Some(Seq(8))) }),
-            (&gap, Entry::Gap { epoch: Epoch(9), first_seq: Seq(4), last_seq: Seq(6), why: GapWhy::Refused }),
+            (&end, Entry::EpochEnd { epoch: Epoch(9), nonce: NONCE, last: LastSeq::Known(Some(Seq(8))) }),
+            (
+                &gap,
+                Entry::Gap { epoch: Epoch(9), nonce: NONCE, first_seq: Seq(4), last_seq: Seq(6), why: GapWhy::Refused },
+            ),
+            (&outages, Entry::Outages(of_outages.clone())),
+            (&loss, Entry::SpoolLoss { from: Offset(3), to: Offset(5), why: Damage::Header }),
         ] {
             let came = incoming(sent).decode().unwrap();
             assert_eq!((came.lane, came.record.entry), (Some(lane()), expected));

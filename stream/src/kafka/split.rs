@@ -1,7 +1,10 @@
-//! Making records fit: a batch that is too large is halved until its parts are not; a reading that is too large alone
-//! becomes a gap.
+//! Making records fit: a batch or a record of outages that is too large is halved until its parts are not; a reading that is
+//! too large alone becomes a gap.
 
-use forebay_schemas::wire::{Gap, GapWhy, ReadingBatch};
+use forebay_schemas::{
+    Seq,
+    wire::{Gap, GapWhy, Outages, ReadingBatch},
+};
 use tracing::error;
 
 use super::record::{Outgoing, overhead};
@@ -29,6 +32,10 @@ pub(super) fn fit(outgoing: Outgoing, limit: u64) -> Vec<Fitted> {
                     rest.push(Outgoing::Gap(gap));
                 }
             },
+            Outgoing::Outages(outages) if bytes.len() as u64 > budget && outages.outages.len() > 1 => {
+                let [first, second] = halves_of_outages(outages);
+                rest.extend([Outgoing::Outages(second), Outgoing::Outages(first)]);
+            }
             outgoing => fitted.push(Fitted { outgoing, bytes }),
         }
     }
@@ -45,14 +52,29 @@ fn halves(mut batch: ReadingBatch) -> Result<(ReadingBatch, ReadingBatch), Gap> 
         }
         _ => {
             let last_seq = batch.last_seq().unwrap_or(batch.first_seq);
-            Err(Gap { lane, epoch, first_seq: batch.first_seq, last_seq, why: GapWhy::Refused })
+            Err(Gap { lane, epoch, nonce, first_seq: batch.first_seq, last_seq, why: GapWhy::Refused })
         }
     }
 }
 
+/// A single outage is smaller than every limit: names are.
+fn halves_of_outages(mut outages: Outages) -> [Outages; 2] {
+    let middle = outages.outages.len() / 2;
+    let second = Outages {
+        lane: outages.lane.clone(),
+        first_seq: Seq(outages.first_seq.0.saturating_add(middle as u64)),
+        outages: outages.outages.split_off(middle),
+        ..outages
+    };
+    [outages, second]
+}
+
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{Epoch, EpochNonce, GatewayId, Lane, LaneId, Seq, Value};
+    use forebay_schemas::{
+        Epoch, EpochNonce, GatewayId, Lane, LaneId, SiteId, Timestamp, Value,
+        wire::{Outage, OutageWhy},
+    };
 
     use super::*;
     use crate::conformance::readings;
@@ -95,10 +117,26 @@ mod tests {
             .map(|part| match part {
                 Outgoing::Readings(batch) => (batch.first_seq.0, batch.last_seq().unwrap().0, None),
                 Outgoing::Gap(gap) => (gap.first_seq.0, gap.last_seq.0, Some(gap.why)),
-                Outgoing::End(_) => panic!("no end"),
+                other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(ranges, [(11, 12, None), (13, 13, Some(GapWhy::Refused)), (14, 15, None)]);
+    }
+
+    #[test]
+    fn many_outages_go_in_parts() {
+        let ReadingBatch { lane, epoch, nonce, first_seq, .. } = batch(1);
+        let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
+        let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
+        let whole = Outages { lane, epoch, nonce, first_seq, outages: vec![outage; 1000] };
+        let mut next = first_seq;
+        for part in fit(Outgoing::Outages(whole), 2000) {
+            assert!(part.bytes.len() < 2000);
+            let Outgoing::Outages(part) = part.outgoing else { panic!("no outages") };
+            assert_eq!((part.first_seq, part.nonce), (next, nonce));
+            next = part.last_seq().unwrap().checked_add(1).unwrap();
+        }
+        assert_eq!(next, Seq(1011));
     }
 
     #[test]

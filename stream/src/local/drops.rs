@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Entry, Record, StreamError};
 
-/// The mark's kept records with those of `segment` after them: its readings as ranges, everything else as it is.
+/// The mark's kept records with those of `segment` after them: its readings and outages as ranges, everything else as it is.
 pub(super) fn stand_in(segment: &Segment, mark: &Mark, sealed: &SealedFile) -> Result<Vec<Record>, StreamError> {
     let mut kept = mark.kept.clone();
     let mut scan = match segment.scan(sealed)? {
@@ -27,16 +27,21 @@ pub(super) fn stand_in(segment: &Segment, mark: &Mark, sealed: &SealedFile) -> R
 
 /// Adds a record; readings join the range before them, so that the mark stays small.
 fn keep(kept: &mut Vec<Record>, record: Record) {
-    let Entry::Batch(batch) = &record.entry else { return kept.push(record) };
-    let Some(last) = batch.last_seq() else { return };
-    if let Some(Record { next, entry: Entry::Dropped { epoch, last_seq, .. }, .. }) = kept.last_mut()
+    let (opening, first_seq, last) = match &record.entry {
+        Entry::Batch(batch) => ((batch.epoch, batch.nonce), batch.first_seq, batch.last_seq()),
+        Entry::Outages(outages) => ((outages.epoch, outages.nonce), outages.first_seq, outages.last_seq()),
+        _ => return kept.push(record),
+    };
+    let Some(last) = last else { return };
+    if let Some(Record { next, entry: Entry::Dropped { epoch, nonce, last_seq, .. }, .. }) = kept.last_mut()
         && *next == record.offset
-        && *epoch == batch.epoch
-        && last_seq.checked_add(1) == Some(batch.first_seq)
+        && (*epoch, *nonce) == opening
+        && last_seq.checked_add(1) == Some(first_seq)
     {
         (*next, *last_seq) = (record.next, last);
         return;
     }
-    let entry = Entry::Dropped { epoch: batch.epoch, first_seq: batch.first_seq, last_seq: last };
+    let (epoch, nonce) = opening;
+    let entry = Entry::Dropped { epoch, nonce, first_seq, last_seq: last };
     kept.push(Record { entry, ..record });
 }

@@ -14,9 +14,9 @@ use super::{
 };
 use crate::StreamError;
 
-/// The version that this release writes, and the newest that it reads. Version 2 may hold records of kind `Receipted`, which a
-/// reader of version 1 would take for damage; all else is as in version 1.
-pub(super) const FORMAT_VERSION: u16 = 2;
+/// The version that this release writes, and the newest that it reads. Version 2 may hold records of kind `Receipted`, version 3
+/// those of kind `Outages` and end records with a nonce, which an older reader would take for damage; all else is as in version 1.
+pub(super) const FORMAT_VERSION: u16 = 3;
 /// Bytes of a header of this version.
 pub(super) const HEADER_BYTES: usize = 104;
 /// What the segments' keys are derived for.

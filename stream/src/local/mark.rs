@@ -1,10 +1,11 @@
 //! The mark: what is known of the places that have no segment any more, and the receipts open at a place of the log.
 //!
-//! Layout, little-endian: magic 8 · version 2 · header length 2 · spool id 16 · salt 32 · CRC-32C 4 · sealed: epoch 8 · forgotten 8 ·
-//! place of the receipts 8 · list of receipts (see `receipts`), then per kept record six numbers of 8: offset, next, kind and
-//! three of the kind. Version 1 has no receipts and no place of theirs. Replaced as a whole.
+//! Layout, little-endian: magic 8 · version 2 · header length 2 · spool id 16 · salt 32 · CRC-32C 4 · sealed: epoch 8 · nonce 8 ·
+//! time of the newest record 8 · forgotten 8 · place of the receipts 8 · list of receipts (see `receipts`), then per kept record
+//! seven numbers of 8: offset, next, kind, three of the kind, nonce. Version 2 has no nonces and no time; version 1 has no
+//! receipts and no place of theirs either. Replaced as a whole.
 
-use forebay_schemas::{Epoch, Seq};
+use forebay_schemas::{Epoch, EpochNonce, Seq, Timestamp};
 use ring::{aead::NONCE_LEN, rand::SecureRandom};
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{Damage, Entry, LastSeq, Offset, Record, StreamError};
 /// Its file.
 pub(super) const MARK_NAME: &str = "mark";
 /// The version that this release writes, and the newest that it reads.
-pub(super) const MARK_VERSION: u16 = 2;
+pub(super) const MARK_VERSION: u16 = 3;
 /// What the mark's key is derived for.
 const KEY_PURPOSE: &[u8] = b"forebay spool mark 1";
 const MAGIC: &[u8; 8] = b"fbspmrk\n";
@@ -34,6 +35,10 @@ pub(super) struct Mark {
     pub(super) spool: SpoolId,
     /// The newest epoch; all earlier ones have their end records.
     pub(super) epoch: Epoch,
+    /// What the opening that began it drew.
+    pub(super) nonce: EpochNonce,
+    /// When the newest record below `receipts_at` was taken; none where it is not known.
+    pub(super) stored_at: Option<Timestamp>,
     /// Everything below is forgotten.
     pub(super) forgotten: Offset,
     /// What stands in the places of dropped segments.
@@ -88,13 +93,16 @@ impl Mark {
         let mut content = Vec::new();
         let mut put = |number: u64| content.extend_from_slice(&number.to_le_bytes());
         put(self.epoch.0);
+        put(self.nonce.0);
+        put(self.stored_at.map_or(0, |at| at.nanos().cast_unsigned()));
         put(self.forgotten.0);
         put(self.receipts_at.0);
         receipts::encode(self.receipts.iter(), &mut content)?;
         let mut put = |number: u64| content.extend_from_slice(&number.to_le_bytes());
         for record in &self.kept {
             let Some((kind, numbers)) = numbers(&record.entry) else { continue };
-            [record.offset.0, record.next.0, kind].into_iter().chain(numbers).for_each(&mut put);
+            let numbers = [record.offset.0, record.next.0, kind].into_iter().chain(numbers);
+            numbers.chain([nonce(&record.entry).0]).for_each(&mut put);
         }
         let aad = out.clone();
         FileKey::derive(key, &salt, KEY_PURPOSE)?.seal(NONCE, &aad, &content, &mut out)?;
@@ -114,7 +122,13 @@ impl Mark {
 
     fn content(version: u16, spool: SpoolId, content: &[u8]) -> Option<Self> {
         let mut fields = Fields(content);
-        let (epoch, forgotten) = (Epoch(fields.u64()?), Offset(fields.u64()?));
+        let epoch = Epoch(fields.u64()?);
+        let (nonce, stored_at) = match version {
+            1 | 2 => (EpochNonce::UNKNOWN, 0),
+            _ => (EpochNonce(fields.u64()?), fields.u64()?.cast_signed()),
+        };
+        let stored_at = (stored_at != 0).then_some(Timestamp::from_nanos(stored_at));
+        let forgotten = Offset(fields.u64()?);
         // Beside a mark of version 1 no record has receipts: the mark of an opening precedes its first append.
         let (receipts_at, receipts) = match version {
             1 => (Offset(u64::MAX), Open::new()),
@@ -123,20 +137,33 @@ impl Mark {
         let mut kept = Vec::new();
         while !fields.0.is_empty() {
             let (offset, next) = (Offset(fields.u64()?), Offset(fields.u64()?));
-            let entry = entry(fields.u64()?, [fields.u64()?, fields.u64()?, fields.u64()?])?;
-            kept.push(Record { offset, next, entry });
+            let (kind, numbers) = (fields.u64()?, [fields.u64()?, fields.u64()?, fields.u64()?]);
+            let nonce = if version < 3 { EpochNonce::UNKNOWN } else { EpochNonce(fields.u64()?) };
+            kept.push(Record { offset, next, entry: entry(kind, numbers, nonce)? });
         }
-        Some(Self { spool, epoch, forgotten, kept, receipts, receipts_at })
+        Some(Self { spool, epoch, nonce, stored_at, forgotten, kept, receipts, receipts_at })
     }
 }
 
-/// Kind and numbers of what can be kept; a batch is not kept but dropped.
+/// Which opening numbered what is kept.
+fn nonce(entry: &Entry) -> EpochNonce {
+    match entry {
+        Entry::Dropped { nonce, .. } | Entry::EpochEnd { nonce, .. } => *nonce,
+        _ => EpochNonce::UNKNOWN,
+    }
+}
+
+/// Kind and numbers of what can be kept; batches and outages are not kept but dropped.
 fn numbers(entry: &Entry) -> Option<(u64, [u64; 3])> {
     Some(match entry {
-        Entry::Batch(_) | Entry::Gap { .. } | Entry::Undecodable { .. } => return None,
-        Entry::Dropped { epoch, first_seq, last_seq } => (0, [epoch.0, first_seq.0, last_seq.0]),
-        Entry::EpochEnd { epoch, last: LastSeq::Known(seq) } => (1, [epoch.0, seq.map_or(0, |seq| seq.0), 0]),
-        Entry::EpochEnd { epoch, last: LastSeq::Unknown { at_least } } => {
+        Entry::Batch(_)
+        | Entry::Outages(_)
+        | Entry::Gap { .. }
+        | Entry::SpoolLoss { .. }
+        | Entry::Undecodable { .. } => return None,
+        Entry::Dropped { epoch, first_seq, last_seq, .. } => (0, [epoch.0, first_seq.0, last_seq.0]),
+        Entry::EpochEnd { epoch, last: LastSeq::Known(seq), .. } => (1, [epoch.0, seq.map_or(0, |seq| seq.0), 0]),
+        Entry::EpochEnd { epoch, last: LastSeq::Unknown { at_least }, .. } => {
             (2, [epoch.0, at_least.map_or(0, |seq| seq.0), 0])
         }
         Entry::Damaged { segment, bytes, why } => {
@@ -151,13 +178,13 @@ fn numbers(entry: &Entry) -> Option<(u64, [u64; 3])> {
     })
 }
 
-fn entry(kind: u64, [a, b, c]: [u64; 3]) -> Option<Entry> {
+fn entry(kind: u64, [a, b, c]: [u64; 3], nonce: EpochNonce) -> Option<Entry> {
     let seq = (b != 0).then_some(Seq(b));
     let damaged = |why| Entry::Damaged { segment: Offset(a), bytes: b..c, why };
     Some(match kind {
-        0 => Entry::Dropped { epoch: Epoch(a), first_seq: Seq(b), last_seq: Seq(c) },
-        1 => Entry::EpochEnd { epoch: Epoch(a), last: LastSeq::Known(seq) },
-        2 => Entry::EpochEnd { epoch: Epoch(a), last: LastSeq::Unknown { at_least: seq } },
+        0 => Entry::Dropped { epoch: Epoch(a), nonce, first_seq: Seq(b), last_seq: Seq(c) },
+        1 => Entry::EpochEnd { epoch: Epoch(a), nonce, last: LastSeq::Known(seq) },
+        2 => Entry::EpochEnd { epoch: Epoch(a), nonce, last: LastSeq::Unknown { at_least: seq } },
         3 => damaged(Damage::Record),
         4 => damaged(Damage::Header),
         5 => damaged(Damage::Missing),

@@ -4,7 +4,7 @@
 //! The nonce is four zero bytes and the record's index in its segment, big-endian. The seal covers spool id, first offset
 //! of the segment, index and kind, so a record holds in one place only.
 
-use forebay_schemas::{Epoch, Seq};
+use forebay_schemas::{Epoch, EpochNonce, Seq};
 use ring::aead::NONCE_LEN;
 
 use super::{
@@ -26,6 +26,8 @@ pub(super) enum Kind {
     EpochEnd = 2,
     /// A batch, and before it the receipts that ended and opened with it.
     Receipted = 3,
+    /// Outages, as they go over the wire.
+    Outages = 4,
 }
 
 /// A record that was opened.
@@ -81,6 +83,7 @@ impl Cipher {
             1 => Kind::Batch,
             2 => Kind::EpochEnd,
             3 => Kind::Receipted,
+            4 => Kind::Outages,
             _ => return None,
         };
         let content = self.key.open(nonce(index), &self.aad(index, kind), &bytes[FRAME_HEAD_BYTES..end])?;
@@ -114,8 +117,12 @@ fn checksum(length: [u8; 4], rest: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&length), rest)
 }
 
-/// Content of an end record: epoch 8 · 0 known or 1 unknown 1 · last seq, 0 for none, 8.
-pub(super) fn encode_end(epoch: Epoch, last: LastSeq) -> Vec<u8> {
+/// Bytes of an end record's content.
+pub(super) const END_CONTENT_BYTES: usize = 8 + 1 + 8 + 8;
+
+/// Content of an end record: epoch 8 · 0 known or 1 unknown 1 · last seq, 0 for none, 8 · nonce 8, which segments before version 3
+/// do not have.
+pub(super) fn encode_end(epoch: Epoch, nonce: EpochNonce, last: LastSeq) -> Vec<u8> {
     let (unknown, seq) = match last {
         LastSeq::Known(seq) => (0, seq),
         LastSeq::Unknown { at_least } => (1, at_least),
@@ -123,18 +130,20 @@ pub(super) fn encode_end(epoch: Epoch, last: LastSeq) -> Vec<u8> {
     let mut out = epoch.0.to_le_bytes().to_vec();
     out.push(unknown);
     out.extend_from_slice(&seq.map_or(0, |seq| seq.0).to_le_bytes());
+    out.extend_from_slice(&nonce.0.to_le_bytes());
     out
 }
 
 /// The end record in `content`; `None` if it is none.
-pub(super) fn decode_end(content: &[u8]) -> Option<(Epoch, LastSeq)> {
+pub(super) fn decode_end(content: &[u8]) -> Option<(Epoch, EpochNonce, LastSeq)> {
     let mut fields = Fields(content);
     let epoch = Epoch(fields.u64()?);
     let unknown = fields.u8()?;
     let seq = Some(fields.u64()?).filter(|seq| *seq != 0).map(Seq);
+    let nonce = if fields.0.is_empty() { EpochNonce::UNKNOWN } else { EpochNonce(fields.u64()?) };
     match (unknown, fields.0.is_empty()) {
-        (0, true) => Some((epoch, LastSeq::Known(seq))),
-        (1, true) => Some((epoch, LastSeq::Unknown { at_least: seq })),
+        (0, true) => Some((epoch, nonce, LastSeq::Known(seq))),
+        (1, true) => Some((epoch, nonce, LastSeq::Unknown { at_least: seq })),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use std::{
     fs::OpenOptions,
 };
 
-use forebay_schemas::{Epoch, Seq, ledger::Fate};
+use forebay_schemas::{Epoch, EpochNonce, Seq, Timestamp, ledger::Fate};
 use ring::rand::SecureRandom;
 use tracing::warn;
 
@@ -43,13 +43,14 @@ pub(super) struct Recovered {
     pub(super) mark: Mark,
     pub(super) segments: Vec<Segment>,
     pub(super) next: Offset,
-    /// Epochs without an end record.
-    pub(super) ends: Vec<(Epoch, LastSeq)>,
+    /// Epochs without an end record, and which openings began them.
+    pub(super) ends: Vec<(Epoch, EpochNonce, LastSeq)>,
     pub(super) torn: Option<TornTail>,
 }
 
 #[derive(Default)]
 struct Tail {
+    nonce: Option<EpochNonce>,
     last: Option<Seq>,
     unknown: bool,
     ended: bool,
@@ -75,12 +76,14 @@ pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> R
         torn: None,
         receipts: std::mem::take(&mut mark.receipts),
         receipts_at: mark.receipts_at,
+        stored_at: mark.stored_at,
     };
     let segments = stock.segments(dir, &found, &headers, if mark_lost { Epoch(0) } else { mark.epoch })?;
     if !mark_lost && mark.epoch.0 > 0 {
-        stock.tails.entry(mark.epoch).or_insert(Tail { unknown: true, ..Tail::default() });
+        let tail = stock.tails.entry(mark.epoch).or_insert(Tail { unknown: true, ..Tail::default() });
+        tail.nonce = tail.nonce.or(Some(mark.nonce));
     }
-    mark.receipts = stock.receipts;
+    (mark.receipts, mark.stored_at) = (stock.receipts, stock.stored_at);
     let newest = stock.tails.keys().next_back().copied();
     mark.epoch = mark.epoch.max(newest.unwrap_or(Epoch(0)));
     let floor = mark.floor();
@@ -94,7 +97,8 @@ pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> R
     }
     let ends = stock.tails.into_iter().filter(|(_, tail)| !tail.ended);
     let ends = ends.map(|(epoch, tail)| {
-        (epoch, if tail.unknown { LastSeq::Unknown { at_least: tail.last } } else { LastSeq::Known(tail.last) })
+        let last = if tail.unknown { LastSeq::Unknown { at_least: tail.last } } else { LastSeq::Known(tail.last) };
+        (epoch, tail.nonce.unwrap_or(EpochNonce::UNKNOWN), last)
     });
     Ok(Recovered { mark, segments, next, ends: ends.collect(), torn: stock.torn })
 }
@@ -147,6 +151,8 @@ fn without_mark(found: &[Found], headers: &[Result<Header, BadHeader>], fresh: S
     Mark {
         spool,
         epoch: Epoch(0),
+        nonce: EpochNonce::UNKNOWN,
+        stored_at: None,
         forgotten: Offset(0),
         kept: lost.into_iter().collect(),
         receipts: Open::new(),
@@ -160,8 +166,9 @@ struct Stock<'a> {
     tails: BTreeMap<Epoch, Tail>,
     torn: Option<TornTail>,
     receipts: Open,
-    /// Records from here on change the receipts.
+    /// Records from here on change the receipts, and are newer than all that the mark knows of.
     receipts_at: Offset,
+    stored_at: Option<Timestamp>,
 }
 
 impl Stock<'_> {
@@ -214,6 +221,7 @@ impl Stock<'_> {
                 Step::Record(record, receipts) => {
                     if record.offset >= self.receipts_at {
                         apply(&mut self.receipts, &receipts);
+                        self.stored_at = taken_at(&record.entry).or(self.stored_at);
                     }
                     self.take(epoch, record.entry);
                 }
@@ -223,15 +231,20 @@ impl Stock<'_> {
 
     fn take(&mut self, epoch: Epoch, entry: Entry) {
         match entry {
-            Entry::Batch(batch) => {
-                let tail = self.tails.entry(batch.epoch).or_default();
-                (tail.last, tail.unknown) = (batch.last_seq().or(tail.last), false);
-            }
+            Entry::Batch(batch) => self.goes_on(batch.epoch, batch.nonce, batch.last_seq()),
+            Entry::Outages(outages) => self.goes_on(outages.epoch, outages.nonce, outages.last_seq()),
             Entry::EpochEnd { epoch, .. } => self.tails.entry(epoch).or_default().ended = true,
-            Entry::Damaged { .. } | Entry::Dropped { .. } | Entry::Gap { .. } | Entry::Undecodable { .. } => {
-                self.tails.entry(epoch).or_default().unknown = true
-            }
+            Entry::Damaged { .. }
+            | Entry::Dropped { .. }
+            | Entry::Gap { .. }
+            | Entry::SpoolLoss { .. }
+            | Entry::Undecodable { .. } => self.tails.entry(epoch).or_default().unknown = true,
         }
+    }
+
+    fn goes_on(&mut self, epoch: Epoch, nonce: EpochNonce, last: Option<Seq>) {
+        let tail = self.tails.entry(epoch).or_default();
+        (tail.nonce, tail.last, tail.unknown) = (Some(nonce), last.or(tail.last), false);
     }
 
     fn cut(&mut self, dir: &Dir, found: &Found, at: u64) -> Result<(), StreamError> {
@@ -242,5 +255,14 @@ impl Stock<'_> {
         warn!(path = %found.path.display(), at, bytes = torn.bytes, "cut off a torn tail");
         self.torn = Some(torn);
         Ok(())
+    }
+}
+
+/// When a record was taken: the gateway's time of its last reading, or the end of its last outage.
+pub(super) fn taken_at(entry: &Entry) -> Option<Timestamp> {
+    match entry {
+        Entry::Batch(batch) => batch.readings.last().map(|reading| reading.observed_time),
+        Entry::Outages(outages) => outages.outages.last().map(|outage| outage.to),
+        _ => None,
     }
 }

@@ -7,7 +7,10 @@ mod census;
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use forebay_schemas::{ErrorKind, wire::ReadingBatch};
+use forebay_schemas::{
+    ErrorKind,
+    wire::{DecodeError, Outages, ReadingBatch},
+};
 use tracing::warn;
 
 use super::{
@@ -109,8 +112,13 @@ impl Scan {
                 Some((receipts, content)) => (receipts, batch(offset, content)?),
                 None => (ReceiptChanges::default(), None),
             },
+            Kind::Outages => {
+                let outages = Outages::decode(&opened.content).map(Entry::Outages);
+                (ReceiptChanges::default(), sound(offset, outages)?)
+            }
             Kind::EpochEnd => {
-                let end = decode_end(&opened.content).map(|(epoch, last)| Entry::EpochEnd { epoch, last });
+                let end = decode_end(&opened.content);
+                let end = end.map(|(epoch, nonce, last)| Entry::EpochEnd { epoch, nonce, last });
                 (ReceiptChanges::default(), end)
             }
         };
@@ -188,8 +196,13 @@ impl Scan {
 
 /// The batch in `content`; `None` if it is none.
 fn batch(offset: u64, content: &[u8]) -> Result<Option<Entry>, StreamError> {
-    match ReadingBatch::decode(content) {
-        Ok(batch) => Ok(Some(Entry::Batch(batch))),
+    sound(offset, ReadingBatch::decode(content).map(Entry::Batch))
+}
+
+/// What was decoded; `None` for damage.
+fn sound(offset: u64, decoded: Result<Entry, DecodeError>) -> Result<Option<Entry>, StreamError> {
+    match decoded {
+        Ok(entry) => Ok(Some(entry)),
         Err(source) if source.kind() == ErrorKind::Fatal => Err(StreamError::Record { offset, source }),
         Err(_) => Ok(None),
     }

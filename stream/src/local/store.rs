@@ -8,9 +8,9 @@
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use forebay_schemas::{
-    Epoch, EpochNonce, LaneId, Reading, Seq,
+    Epoch, EpochNonce, LaneId, Reading, Seq, Timestamp,
     ledger::Fate,
-    wire::{BATCH_READINGS_MAX, ReadingBatch},
+    wire::{BATCH_READINGS_MAX, OUTAGES_MAX, Outage, Outages, ReadingBatch},
 };
 use ring::rand::SecureRandom;
 use tokio::sync::{oneshot, watch};
@@ -25,20 +25,21 @@ use super::{
     limits::{Limits, OnFull},
     mark::Mark,
     receipts::{apply, encode_changes},
-    record::{Cipher, FRAME_OVERHEAD, Kind, encode_end},
+    record::{Cipher, END_CONTENT_BYTES, FRAME_OVERHEAD, Kind, encode_end},
     recover::Recovered,
     segment::{SealedFile, Segment, View},
 };
 use crate::{LastSeq, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError};
 
 /// Kept free for the end record.
-const END_BYTES: u64 = (FRAME_OVERHEAD + 17) as u64;
+const END_BYTES: u64 = (FRAME_OVERHEAD + END_CONTENT_BYTES) as u64;
 /// Most bytes written before a sync.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 
-/// Readings that wait to be written, and who waits for them.
+/// Readings, or outages in their place, that wait to be written, and who waits for them.
 pub(super) struct Append {
     pub(super) readings: Vec<Reading>,
+    pub(super) outages: Vec<Outage>,
     pub(super) receipts: ReceiptChanges,
     pub(super) reply: oneshot::Sender<Result<Receipt, StreamError>>,
 }
@@ -67,8 +68,6 @@ pub(super) struct Parts {
 pub(super) struct Store {
     parts: Parts,
     mark: Mark,
-    /// This opening's.
-    nonce: EpochNonce,
     next_seq: Seq,
     closed: Vec<Segment>,
     active: Active,
@@ -107,7 +106,7 @@ impl Store {
     /// Begins `epoch` after what was recovered: a segment, the end records that are due, the mark.
     pub(super) fn begin(parts: Parts, recovered: Recovered, epoch: Epoch) -> Result<Self, StreamError> {
         let Recovered { mut mark, segments, next, ends, .. } = recovered;
-        mark.epoch = epoch;
+        (mark.epoch, mark.nonce) = (epoch, EpochNonce(u64::from_le_bytes(random(&*parts.random)?)));
         let active = Active::begin(&parts, &mark, next.0, Seq::FIRST, 0, Reserve::Use)?;
         let view = View {
             forgotten: mark.forgotten,
@@ -116,13 +115,11 @@ impl Store {
             active: active.segment.clone(),
         };
         let (view, _) = watch::channel(view);
-        let nonce = EpochNonce(u64::from_le_bytes(random(&*parts.random)?));
-        let mut store =
-            Self { parts, mark, nonce, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view };
+        let mut store = Self { parts, mark, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view };
         if !ends.is_empty() {
             let mut frames = Vec::new();
-            for (index, (epoch, last)) in (0..).zip(&ends) {
-                store.active.cipher.seal(index, Kind::EpochEnd, &encode_end(*epoch, *last), &mut frames)?;
+            for (index, (epoch, nonce, last)) in (0..).zip(&ends) {
+                store.active.cipher.seal(index, Kind::EpochEnd, &encode_end(*epoch, *nonce, *last), &mut frames)?;
             }
             store.write(&frames, ends.len() as u64)?;
         }
@@ -174,7 +171,10 @@ impl Store {
             if let Some((_, receipt)) = stage.taken.last() {
                 self.next_seq = receipt.last_seq.checked_add(1).ok_or(StreamError::Exhausted("the epoch"))?;
             }
-            stage.taken.iter().for_each(|(append, _)| apply(&mut self.mark.receipts, &append.receipts));
+            for (append, _) in &stage.taken {
+                apply(&mut self.mark.receipts, &append.receipts);
+                self.mark.stored_at = append.taken_at().or(self.mark.stored_at);
+            }
             self.publish();
             stage.taken.into_iter().for_each(|(append, receipt)| answer(append, Ok(receipt)));
             return Ok(None);
@@ -222,13 +222,37 @@ impl Store {
     }
 
     fn encode(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
+        let encoded = if append.outages.is_empty() {
+            self.encode_readings(append, first_seq)?
+        } else {
+            self.encode_outages(append, first_seq)?
+        };
+        let found = encoded.content.len() as u64;
+        let max = self.parts.limits.segment_bytes - (HEADER_BYTES + FRAME_OVERHEAD) as u64 - END_BYTES;
+        if found > max { Err(StreamError::TooLarge { found, max, unit: "bytes" }) } else { Ok(encoded) }
+    }
+
+    fn encode_outages(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
+        let (count, max) = (append.outages.len() as u64, OUTAGES_MAX as u64);
+        if count > max {
+            return Err(StreamError::TooLarge { found: count, max, unit: "outages" });
+        }
+        let outages = std::mem::take(&mut append.outages);
+        let (lane, epoch, nonce) = (self.parts.lane.clone(), self.mark.epoch, self.mark.nonce);
+        let record = Outages { lane, epoch, nonce, first_seq, outages };
+        let (content, last_seq) = (record.encode(), record.last_seq().ok_or(StreamError::Empty)?);
+        append.outages = record.outages;
+        Ok(Encoded { kind: Kind::Outages, content, receipt: Receipt { epoch, first_seq, last_seq } })
+    }
+
+    fn encode_readings(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
         let count = append.readings.len() as u64;
         if count > BATCH_READINGS_MAX as u64 {
             return Err(StreamError::TooLarge { found: count, max: BATCH_READINGS_MAX as u64, unit: "readings" });
         }
         let readings = std::mem::take(&mut append.readings);
-        let (lane, epoch) = (self.parts.lane.clone(), self.mark.epoch);
-        let batch = ReadingBatch { lane, epoch, nonce: self.nonce, first_seq, readings };
+        let (lane, epoch, nonce) = (self.parts.lane.clone(), self.mark.epoch, self.mark.nonce);
+        let batch = ReadingBatch { lane, epoch, nonce, first_seq, readings };
         append.receipts.ended.retain(|ended| self.mark.receipts.contains(ended));
         let (mut content, mut kind) = (Vec::new(), Kind::Batch);
         if !append.receipts.is_empty() {
@@ -238,12 +262,8 @@ impl Store {
         content.append(&mut batch.encode());
         let last_seq = batch.last_seq();
         append.readings = batch.readings;
-        let max = self.parts.limits.segment_bytes - (HEADER_BYTES + FRAME_OVERHEAD) as u64 - END_BYTES;
-        if content.len() as u64 > max {
-            return Err(StreamError::TooLarge { found: content.len() as u64, max, unit: "bytes" });
-        }
         let last_seq = last_seq.ok_or(StreamError::Empty)?;
-        Ok(Encoded { kind, content, receipt: Receipt { epoch: self.mark.epoch, first_seq, last_seq } })
+        Ok(Encoded { kind, content, receipt: Receipt { epoch, first_seq, last_seq } })
     }
 
     /// Writes and syncs; after a failure the segment is cut back and done with.
@@ -363,7 +383,7 @@ impl Store {
         }
         let last = Some(Seq(self.next_seq.0 - 1)).filter(|seq| seq.0 > 0);
         let mut frame = Vec::new();
-        let content = encode_end(self.mark.epoch, LastSeq::Known(last));
+        let content = encode_end(self.mark.epoch, self.mark.nonce, LastSeq::Known(last));
         self.active.cipher.seal(self.active.index(), Kind::EpochEnd, &content, &mut frame)?;
         self.write(&frame, 1)?;
         self.publish();
@@ -389,6 +409,14 @@ impl Store {
             closed: Arc::new(self.closed.iter().filter(|segment| segment.next > floor.0).cloned().collect()),
             active: self.active.segment.clone(),
         });
+    }
+}
+
+impl Append {
+    /// The gateway's time of the last reading, or the end of the last outage.
+    fn taken_at(&self) -> Option<Timestamp> {
+        let reading = self.readings.last().map(|reading| reading.observed_time);
+        reading.or(self.outages.last().map(|outage| outage.to))
     }
 }
 

@@ -7,14 +7,17 @@ mod ledger;
 mod receipts;
 mod room;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use forebay_schemas::{Epoch, EpochNonce, GatewayId, Lane, LaneId, Seq, Timestamp};
+use forebay_schemas::{
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Seq, SiteId, Timestamp,
+    wire::{Outage, OutageWhy},
+};
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 
-use super::{Limits, OnFull, Options, Spool, SpoolKey, medium::Medium};
+use super::{Limits, OnFull, Options, Spool, SpoolKey, medium::Medium, next_epoch};
 use crate::{
     Entry, LastSeq, LogReader, LogSource, LogWriter, Offset, Record, SpoolSource, StreamError,
     conformance::{self, SourceSubject, Subject, drain, readings},
@@ -144,7 +147,9 @@ async fn a_crash_keeps_all_receipts_and_begins_a_new_epoch() {
     append(&spool, 1, 1).await;
     let after = all(&spool).await;
     assert_eq!(after[..2], before);
-    assert_eq!(after[2].entry, Entry::EpochEnd { epoch: FIRST_EPOCH, last: LastSeq::Known(Some(Seq(4))) });
+    let Entry::Batch(batch) = &before[0].entry else { panic!("{before:?}") };
+    let (nonce, last) = (batch.nonce, LastSeq::Known(Some(Seq(4))));
+    assert_eq!(after[2].entry, Entry::EpochEnd { epoch: FIRST_EPOCH, nonce, last });
     assert_eq!(after[2].offset, Offset(2));
     // Crash after crash: each epoch has one end record, the empty ones too.
     let crashed = image(crashed.path());
@@ -154,9 +159,18 @@ async fn a_crash_keeps_all_receipts_and_begins_a_new_epoch() {
         .into_iter()
         .filter(|record| matches!(record.entry, Entry::EpochEnd { .. }))
         .collect();
-    let ends: Vec<_> = ends.into_iter().map(|record| record.entry).collect();
-    let end = |epoch, last| Entry::EpochEnd { epoch, last: LastSeq::Known(last) };
-    assert_eq!(ends, [end(FIRST_EPOCH, Some(Seq(4))), end(second, Some(Seq(1))), end(third, None)]);
+    let end = |record: Record| match record.entry {
+        Entry::EpochEnd { epoch, nonce, last: LastSeq::Known(last) } => (epoch, last, nonce),
+        other => panic!("{other:?}"),
+    };
+    let ends: Vec<_> = ends.into_iter().map(end).collect();
+    let bare: Vec<_> = ends.iter().map(|(epoch, last, _)| (*epoch, *last)).collect();
+    assert_eq!(bare, [(FIRST_EPOCH, Some(Seq(4))), (second, Some(Seq(1))), (third, None)]);
+    let nonces: BTreeSet<_> = ends.iter().map(|(_, _, nonce)| *nonce).collect();
+    assert!(
+        nonces.len() == 3 && !nonces.contains(&EpochNonce::UNKNOWN),
+        "each end names its opening, from mark or readings"
+    );
 }
 
 /// The epoch of an opening, and the directory as a crash right after it leaves it.
@@ -193,6 +207,80 @@ async fn two_copies_of_an_image_number_their_readings_apart() {
     // Once in a million both draw the same epoch; then their nonces differ.
     assert_ne!(written[1], written[3]);
     assert_ne!(written[1].1, written[3].1);
+}
+
+/// As above, by the numbers that chance gives: 1 + chance past the last epoch, unless the clock is past that already.
+#[test]
+fn an_epoch_is_past_the_last_by_chance() {
+    let at = |last: u64, millis: i64, chance: u32| {
+        next_epoch(Epoch(last), Timestamp::from_nanos(millis * 1_000_000), chance).map(|epoch| epoch.0)
+    };
+    assert_eq!(at(5_000_000, 0, 0).unwrap(), 5_000_001);
+    assert_eq!(at(5_000_000, 5_000_000, 41).unwrap(), 5_000_042);
+    assert_eq!(at(5_000_000, 5_000_000, (1 << 20) + 41).unwrap(), 5_000_042, "below 2^20");
+    assert_eq!(at(5_000_000, 5_000_000, (1 << 20) - 1).unwrap(), 5_000_000 + (1 << 20));
+    assert_ne!(at(5_000_000, 7, 3).unwrap(), at(5_000_000, 7, 4).unwrap(), "one clock, two copies");
+    assert_eq!(at(5_000_000, 9_000_000, 41).unwrap(), 9_000_000, "the clock, where it is well past");
+    assert_eq!(at(5_000_000, -1, 0).unwrap(), 5_000_001);
+    assert!(at(u64::MAX, 0, 0).is_err());
+}
+
+/// And by what an opening does: three copies that draw one number alike happen once in 10^12.
+#[tokio::test]
+async fn openings_under_one_clock_draw_their_epochs() {
+    let dir = TempDir::new().unwrap();
+    drop(open(dir.path()).await);
+    let mut epochs = BTreeSet::new();
+    for _ in 0..3 {
+        let copy = image(dir.path());
+        epochs.insert(open(copy.path()).await.opened().epoch);
+    }
+    assert!(epochs.len() > 1 && epochs.iter().all(|epoch| *epoch > FIRST_EPOCH), "{epochs:?}");
+}
+
+/// What no one can read later is told by the spool itself: in order with readings, and once.
+#[tokio::test]
+async fn outages_are_numbered_among_readings_and_the_next_opening_knows_when_the_newest_record_was_taken() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    assert_eq!(spool.opened().stored_at, None, "a new spool");
+    append(&spool, 1, 3).await;
+    let outage = |from, to| Outage {
+        site: SiteId::new("plant").unwrap(),
+        device: Some(DeviceId::new("boiler-1").unwrap()),
+        from: Timestamp::from_nanos(from),
+        to: Timestamp::from_nanos(to),
+        why: OutageWhy::Stopped,
+    };
+    let some = vec![outage(1, 5), outage(2, 6)];
+    let receipt = spool.writer().append_outages(some.clone()).await.unwrap();
+    assert_eq!((receipt.first_seq, receipt.last_seq), (Seq(4), Seq(5)));
+    assert_eq!(append(&spool, 4, 1).await.first_seq, Seq(6));
+    assert!(matches!(spool.writer().append_outages(Vec::new()).await, Err(StreamError::Empty)));
+    let many = vec![outage(1, 5); 1025];
+    assert!(matches!(spool.writer().append_outages(many).await, Err(StreamError::TooLarge { found: 1025, .. })));
+    let records = all(&spool).await;
+    let [Entry::Batch(first), Entry::Outages(told), Entry::Batch(last)] =
+        &records.iter().map(|record| record.entry.clone()).collect::<Vec<_>>()[..]
+    else {
+        panic!("{records:?}")
+    };
+    assert_eq!((&told.outages, told.first_seq, told.nonce, told.epoch), (&some, Seq(4), first.nonce, first.epoch));
+    let taken_at = last.readings.last().map(|reading| reading.observed_time);
+    // From the records after a crash; from the mark once they are forgotten; and of the outage, where that came last.
+    let crashed = image(dir.path());
+    let spool = open(crashed.path()).await;
+    assert_eq!(spool.opened().stored_at, taken_at);
+    let mut reader = spool.reader(Offset(0));
+    let end = drain(&mut reader).await.unwrap().pop().unwrap();
+    assert!(matches!(end.entry, Entry::EpochEnd { last: LastSeq::Known(Some(Seq(6))), .. }), "{end:?}");
+    reader.forget(end.next).await.unwrap();
+    spool.writer().close().await.unwrap();
+    assert_eq!(open(crashed.path()).await.opened().stored_at, taken_at);
+    let crashed = image(crashed.path());
+    let spool = open(crashed.path()).await;
+    spool.writer().append_outages(some).await.unwrap();
+    assert_eq!(open(image(crashed.path()).path()).await.opened().stored_at, Some(Timestamp::from_nanos(6)));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use async_trait::async_trait;
-use forebay_schemas::Reading;
+use forebay_schemas::{Reading, wire::Outage};
 use tokio::{
     select,
     sync::{mpsc, oneshot},
@@ -55,7 +55,15 @@ impl LogWriter for SpoolWriter {
         if readings.is_empty() {
             return Err(StreamError::Empty);
         }
-        ask(&self.appends, |reply| Append { readings, receipts, reply }).await
+        ask(&self.appends, |reply| Append { readings, outages: Vec::new(), receipts, reply }).await
+    }
+
+    async fn append_outages(&self, outages: Vec<Outage>) -> Result<Receipt, StreamError> {
+        if outages.is_empty() {
+            return Err(StreamError::Empty);
+        }
+        let (readings, receipts) = (Vec::new(), ReceiptChanges::default());
+        ask(&self.appends, |reply| Append { readings, outages, receipts, reply }).await
     }
 
     async fn end_receipts(&self, ended: Vec<OpenReceipt>) -> Result<(), StreamError> {

@@ -69,9 +69,10 @@ fn batch(lane: &LaneId, epoch: u64, first: u64, count: u64) -> ReadingBatch {
 async fn gaps_and_ends_arrive_in_their_places() {
     let (topic, lane) = (topic(1).await, lane("Werk 1/ü", 3));
     let damaged = || Entry::Damaged { segment: Offset(0), bytes: 0..9, why: Damage::Record };
-    let dropped = |first, last| Entry::Dropped { epoch: Epoch(1), first_seq: Seq(first), last_seq: Seq(last) };
+    let nonce = EpochNonce::UNKNOWN;
+    let dropped = |first, last| Entry::Dropped { epoch: Epoch(1), nonce, first_seq: Seq(first), last_seq: Seq(last) };
     let one = |first, count| Entry::Batch(batch(&lane, 1, first, count));
-    let ended = Entry::EpochEnd { epoch: Epoch(1), last: LastSeq::Unknown { at_least: Some(Seq(30)) } };
+    let ended = Entry::EpochEnd { epoch: Epoch(1), nonce, last: LastSeq::Unknown { at_least: Some(Seq(30)) } };
     let second = Entry::Batch(batch(&lane, 2, 1, 2));
     // The first batch of an epoch without a known place may have been preceded by others, so its damage is not counted.
     let entries =
@@ -79,9 +80,11 @@ async fn gaps_and_ends_arrive_in_their_places() {
     let came = through(broker().await.settings(&topic), lane.clone(), entries).await;
     assert!(came.iter().all(|delivered| delivered.lane.as_ref() == Some(&lane)));
     let came: Vec<_> = came.into_iter().map(|delivered| delivered.record.entry).collect();
-    let gap = |first, last, why| Entry::Gap { epoch: Epoch(1), first_seq: Seq(first), last_seq: Seq(last), why };
+    let gap = |first, last, why| Entry::Gap { epoch: Epoch(1), nonce, first_seq: Seq(first), last_seq: Seq(last), why };
+    let lost = Entry::SpoolLoss { from: Offset(1), to: Offset(2), why: Damage::Record };
     let expected = [
         one(1, 2),
+        lost,
         gap(3, 5, GapWhy::Damaged),
         one(6, 1),
         gap(7, 9, GapWhy::Dropped),

@@ -147,7 +147,7 @@ async fn a_killed_publisher_leaves_no_hole() {
     for source in sources.values() {
         let all = drain(&**source, Offset(0)).await;
         ends.extend(all.into_iter().filter_map(|delivered| match delivered.record.entry {
-            Entry::EpochEnd { epoch, last: LastSeq::Known(last) } => Some((epoch, last.map_or(0, |last| last.0))),
+            Entry::EpochEnd { epoch, last: LastSeq::Known(last), .. } => Some((epoch, last.map_or(0, |last| last.0))),
             _ => None,
         }));
     }

@@ -48,7 +48,8 @@ async fn what_is_not_ours_is_yielded_and_passed() {
             _ => None,
         })
         .collect();
-    let kind = "the header forebay-record is None, not \"readings\", \"epoch_end\" or \"gap\"";
+    let kind =
+        "the header forebay-record is None, not \"readings\", \"outages\", \"epoch_end\", \"gap\" or \"spool_loss\"";
     assert_eq!(undecodable, [(0, 19, kind), (1, 100_000, "not a protobuf message"), (2, 0, kind)]);
     assert!(matches!(all.last().unwrap().record.entry, Entry::Batch(_)));
     publishing.stop().await.unwrap();

@@ -39,6 +39,32 @@ impl Contiguity {
         });
     }
 
+    /// Places of a gateway's spool that it could not read, and so did not send.
+    pub(super) fn spool_loss(
+        &mut self,
+        lane: &LaneId,
+        places: Range<Offset>,
+        why: Damage,
+        offset: Offset,
+        known: bool,
+        taken: &mut Taken,
+    ) {
+        let (from, to) = (places.start, places.end);
+        self.lane(lane).damaged = true;
+        if known {
+            return;
+        }
+        self.quarantined.insert(offset.0);
+        let spool = format!("spool of {}/{}", lane.gateway, lane.lane);
+        taken.quarantine.push(Quarantined {
+            key: format!("{spool} lost {from}-{to}"),
+            why: format!("offsets {from}..{to} of its gateway's spool {}", told(why)),
+            lane: Some(spool),
+            at: from.0,
+            raw: Vec::new(),
+        });
+    }
+
     /// A lane; one that is new may have had readings in the places that were lost.
     pub(super) fn lane(&mut self, id: &LaneId) -> &mut LaneProgress {
         let damaged = !self.lost.is_empty();

@@ -40,6 +40,7 @@ impl Contiguity {
                     why: hole.why.clone(),
                     opened_at: hole.opened_at,
                     state: hole.state,
+                    extent: hole.extent.clone(),
                 }));
             }
             state.forgotten.extend(progress.forgotten.map(|done| Forgotten {

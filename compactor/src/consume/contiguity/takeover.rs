@@ -17,17 +17,19 @@ impl Contiguity {
         }
         let lane = match entry {
             Entry::Batch(batch) => Some(&batch.lane),
+            Entry::Outages(outages) => Some(&outages.lane),
             _ => delivered.lane.as_ref(),
         }?;
         let (epoch, begins) = match entry {
             Entry::Batch(batch) => (batch.epoch, batch.first_seq == Seq::FIRST),
+            Entry::Outages(outages) => (outages.epoch, outages.first_seq == Seq::FIRST),
             Entry::EpochEnd { epoch, last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last }, .. } => {
                 (*epoch, last.is_none())
             }
             Entry::Dropped { epoch, first_seq, .. } | Entry::Gap { epoch, first_seq, .. } => {
                 (*epoch, *first_seq == Seq::FIRST)
             }
-            Entry::Damaged { .. } => (Epoch(0), true),
+            Entry::Damaged { .. } | Entry::SpoolLoss { .. } => (Epoch(0), true),
             Entry::Undecodable { .. } => return None,
         };
         let Some(known) = self.lanes.get(lane) else { return Some(lane.clone()) };

@@ -60,7 +60,7 @@ fn batch_of(nonce: EpochNonce, epoch: u64, first: u64, last: u64) -> Entry {
 }
 
 fn end(epoch: u64, last: u64) -> Entry {
-    Entry::EpochEnd { epoch: Epoch(epoch), last: LastSeq::Known((last > 0).then_some(Seq(last))) }
+    Entry::EpochEnd { epoch: Epoch(epoch), nonce: NONCE, last: LastSeq::Known((last > 0).then_some(Seq(last))) }
 }
 
 fn damaged(why: Damage) -> Entry {
@@ -68,7 +68,7 @@ fn damaged(why: Damage) -> Entry {
 }
 
 fn dropped(epoch: u64, first: u64, last: u64) -> Entry {
-    Entry::Dropped { epoch: Epoch(epoch), first_seq: Seq(first), last_seq: Seq(last) }
+    Entry::Dropped { epoch: Epoch(epoch), nonce: NONCE, first_seq: Seq(first), last_seq: Seq(last) }
 }
 
 fn rules() -> Rules {
@@ -81,6 +81,7 @@ struct Partition {
     state: StreamState,
     seqs: Vec<(u64, u64)>,
     duplicates: u64,
+    foreign: u64,
     quarantine: Vec<Quarantined>,
     /// What the log holds.
     log: BTreeMap<u64, Entry>,
@@ -91,7 +92,7 @@ impl Partition {
         let state = StreamState::new(0, Vec::new());
         let contiguity = Contiguity::new(&state, rules, moment(0)).unwrap();
         let (seqs, quarantine, log) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { contiguity, state, seqs, duplicates: 0, quarantine, log }
+        Self { contiguity, state, seqs, duplicates: 0, foreign: 0, quarantine, log }
     }
 
     fn open() -> Self {
@@ -131,6 +132,7 @@ impl Partition {
             self.seqs.extend((batch.first_seq.0..).zip(&batch.readings).map(|(seq, _)| (batch.epoch.0, seq)));
         }
         self.duplicates += taken.duplicates;
+        self.foreign += taken.foreign;
         self.quarantine.extend(taken.quarantine);
     }
 

@@ -111,6 +111,18 @@ impl Run<'_> {
         Ok(told)
     }
 
+    /// Ends and gaps of another copy of a gateway, which were ignored; no more than a line a minute.
+    pub(super) fn tell_of_foreign(&mut self, records: u64) {
+        if records > 0 && self.foreign_told.is_due() {
+            let place = self.at.place();
+            warn!(
+                place,
+                records,
+                "ignored ends or gaps that another opening of a gateway's spool told of: a restored or copied data folder"
+            );
+        }
+    }
+
     /// What somebody who watches the log has to know of a commit: the first one, and what is missing. Of faults no more than
     /// a line a minute each.
     fn tell_of(&mut self, gathered: &Gathered, opened: &[&Gap]) {

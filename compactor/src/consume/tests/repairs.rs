@@ -7,7 +7,7 @@ use super::*;
 use crate::consume::repair::{RepairMode, Repaired, repair_states};
 
 fn end(epoch: u64, last: u64) -> Entry {
-    Entry::EpochEnd { epoch: Epoch(epoch), last: LastSeq::Known(Some(Seq(last))) }
+    Entry::EpochEnd { epoch: Epoch(epoch), nonce: NONCE, last: LastSeq::Known(Some(Seq(last))) }
 }
 
 /// A reading whose event time no device can mean.

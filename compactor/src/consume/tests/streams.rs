@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn end(epoch: u64, last: u64) -> Entry {
-    Entry::EpochEnd { epoch: Epoch(epoch), last: LastSeq::Known(Some(Seq(last))) }
+    Entry::EpochEnd { epoch: Epoch(epoch), nonce: NONCE, last: LastSeq::Known(Some(Seq(last))) }
 }
 
 fn upto(epoch: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {

@@ -160,13 +160,14 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
-        let all = self.course.records(&publisher.lane, record.entry, &publisher.places);
+        let next = record.next;
+        let all = self.course.records(&publisher.lane, record, &publisher.places);
         for outgoing in all {
             let parts = fitted(outgoing, publisher.limit).await?;
             self.waiting.extend(parts.into_iter().map(|record| Waiting { record, passed: None }));
         }
         if let Some(last) = self.waiting.back_mut() {
-            last.passed = Some(Passed { next: record.next, course: self.course });
+            last.passed = Some(Passed { next, course: self.course });
         }
         Ok(None)
     }
@@ -196,7 +197,7 @@ impl Run {
             }
             let ends = match &record.outgoing {
                 Outgoing::End(EpochEnd { epoch, .. }) => Some(*epoch),
-                Outgoing::Readings(_) | Outgoing::Gap(_) => None,
+                Outgoing::Readings(_) | Outgoing::Gap(_) | Outgoing::Outages(_) | Outgoing::Loss(_) => None,
             };
             self.window.sent(Sent { bytes, readings: record.outgoing.readings(), ends, passed: *passed });
             self.waiting.pop_front();

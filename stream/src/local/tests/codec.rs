@@ -1,6 +1,6 @@
 //! Stored bytes.
 
-use forebay_schemas::{Epoch, Seq};
+use forebay_schemas::{Epoch, EpochNonce, Seq, Timestamp};
 use proptest::prelude::*;
 
 use crate::{
@@ -41,8 +41,8 @@ pub(super) const HEADER_V1: &str = include_str!("../../../golden/segment_header.
 #[test]
 fn the_header_is_laid_out_as_written_down() {
     let (bytes, _) = header(3).encode(&key()).unwrap();
-    assert_eq!(hex(&bytes), include_str!("../../../golden/segment_header.v2.hex").trim());
-    for bytes in [bytes, unhex(HEADER_V1)] {
+    assert_eq!(hex(&bytes), include_str!("../../../golden/segment_header.v3.hex").trim());
+    for bytes in [bytes, unhex(HEADER_V1), unhex(include_str!("../../../golden/segment_header.v2.hex"))] {
         assert_eq!(Header::decode(&bytes, &key()).map(|(header, _)| header), Ok(header(3)));
     }
 }
@@ -72,20 +72,31 @@ fn receipts_are_laid_out_as_written_down() {
     }
 }
 
+const NONCE: EpochNonce = EpochNonce(0xA);
+
 fn small_mark() -> Mark {
     let receipts = changes().opened.into_iter().collect();
-    let entry = Entry::Dropped { epoch: Epoch(1), first_seq: Seq(2), last_seq: Seq(3) };
+    let entry = Entry::Dropped { epoch: Epoch(1), nonce: NONCE, first_seq: Seq(2), last_seq: Seq(3) };
     let kept = vec![Record { offset: Offset(1), next: Offset(4), entry }];
-    Mark { spool: [1; 16], epoch: Epoch(2), forgotten: Offset(1), kept, receipts, receipts_at: Offset(6) }
+    Mark {
+        spool: [1; 16],
+        epoch: Epoch(2),
+        nonce: EpochNonce(0xB),
+        stored_at: Some(Timestamp::from_nanos(1_700_000_000_000_000_000)),
+        forgotten: Offset(1),
+        kept,
+        receipts,
+        receipts_at: Offset(6),
+    }
 }
 
 #[test]
 fn the_mark_is_laid_out_as_written_down() {
     let bytes = small_mark().encode(&key(), [3; 32]).unwrap();
-    assert_eq!(hex(&bytes), include_str!("../../../golden/mark.v2.hex").trim());
+    assert_eq!(hex(&bytes), include_str!("../../../golden/mark.v3.hex").trim());
 }
 
-/// The mark of the release that had no receipts.
+/// The mark of a release that had neither receipts nor nonces.
 pub(super) fn mark_v1(mark: &Mark) -> Vec<u8> {
     let mut out = b"fbspmrk\n\x01\x00\x40\x00".to_vec();
     out.extend_from_slice(&mark.spool);
@@ -93,7 +104,7 @@ pub(super) fn mark_v1(mark: &Mark) -> Vec<u8> {
     out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
     let mut numbers = vec![mark.epoch.0, mark.forgotten.0];
     for Record { offset, next, entry } in &mark.kept {
-        let Entry::Dropped { epoch, first_seq, last_seq } = entry else { panic!("{entry:?}") };
+        let Entry::Dropped { epoch, first_seq, last_seq, .. } = entry else { panic!("{entry:?}") };
         numbers.extend([offset.0, next.0, 0, epoch.0, first_seq.0, last_seq.0]);
     }
     let content: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
@@ -104,8 +115,13 @@ pub(super) fn mark_v1(mark: &Mark) -> Vec<u8> {
 }
 
 #[test]
-fn a_mark_of_the_last_release_has_no_receipts() {
-    let before = Mark { receipts: Default::default(), receipts_at: Offset(u64::MAX), ..small_mark() };
+fn marks_of_earlier_versions_have_no_nonces_and_no_receipts() {
+    let mut before = Mark { nonce: EpochNonce::UNKNOWN, stored_at: None, ..small_mark() };
+    let entry = Entry::Dropped { epoch: Epoch(1), nonce: EpochNonce::UNKNOWN, first_seq: Seq(2), last_seq: Seq(3) };
+    before.kept[0].entry = entry;
+    let v2 = unhex(include_str!("../../../golden/mark.v2.hex"));
+    assert_eq!(Mark::decode(&v2, &key()), Ok(before.clone()));
+    let before = Mark { receipts: Default::default(), receipts_at: Offset(u64::MAX), ..before };
     assert_eq!(Mark::decode(&mark_v1(&before), &key()), Ok(before));
 }
 
@@ -121,9 +137,13 @@ fn headers_tell_newer_wrong_and_damaged_apart() {
         assert_eq!(verdict(&good[..at], &key()), BadHeader::Damaged, "length {at}");
     }
     let mut newer = good[..good.len() - 4].to_vec();
-    newer[8] = 3;
+    newer[8] = 4;
     newer.extend_from_slice(&crc32c::crc32c(&newer).to_le_bytes());
-    assert_eq!(verdict(&newer, &key()), BadHeader::Newer(3));
+    assert_eq!(verdict(&newer, &key()), BadHeader::Newer(4));
+}
+
+fn end_unknown(at_least: Option<Seq>) -> Entry {
+    Entry::EpochEnd { epoch: Epoch(1), nonce: EpochNonce(0xC), last: LastSeq::Unknown { at_least } }
 }
 
 #[test]
@@ -131,9 +151,9 @@ fn marks_keep_what_they_hold() {
     let record = |offset, entry| Record { offset: Offset(offset), next: Offset(offset + 1), entry };
     let damaged = |why| Entry::Damaged { segment: Offset(4), bytes: 5..6, why };
     let mut kept = vec![
-        record(1, Entry::Dropped { epoch: Epoch(1), first_seq: Seq(2), last_seq: Seq(3) }),
-        record(2, Entry::EpochEnd { epoch: Epoch(1), last: LastSeq::Known(None) }),
-        record(3, Entry::EpochEnd { epoch: Epoch(1), last: LastSeq::Unknown { at_least: Some(Seq(4)) } }),
+        record(1, Entry::Dropped { epoch: Epoch(1), nonce: NONCE, first_seq: Seq(2), last_seq: Seq(3) }),
+        record(2, Entry::EpochEnd { epoch: Epoch(1), nonce: NONCE, last: LastSeq::Known(None) }),
+        record(3, end_unknown(Some(Seq(4)))),
     ];
     kept.extend([Damage::Record, Damage::Header, Damage::Missing, Damage::MarkLost].map(|why| record(4, damaged(why))));
     let mark = Mark { kept, ..small_mark() };
@@ -192,9 +212,13 @@ proptest! {
     }
 
     #[test]
-    fn end_records_come_back(epoch in any::<u64>(), seq in 0_u64.., known in any::<bool>()) {
+    fn end_records_come_back(epoch in any::<u64>(), nonce in any::<u64>(), seq in 0_u64.., known in any::<bool>()) {
         let seq = (seq > 0).then_some(Seq(seq));
         let last = if known { LastSeq::Known(seq) } else { LastSeq::Unknown { at_least: seq } };
-        prop_assert_eq!(decode_end(&encode_end(Epoch(epoch), last)), Some((Epoch(epoch), last)));
+        let (epoch, nonce) = (Epoch(epoch), EpochNonce(nonce));
+        let bytes = encode_end(epoch, nonce, last);
+        prop_assert_eq!(decode_end(&bytes), Some((epoch, nonce, last)));
+        prop_assert_eq!(decode_end(&bytes[..17]), Some((epoch, EpochNonce::UNKNOWN, last)), "of an earlier version");
+        prop_assert_eq!(decode_end(&bytes[..20]), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Damaged files: nothing wrong comes out, and nothing is missing in silence.
 
+use forebay_schemas::wire::ReadingBatch;
+
 use super::*;
 use crate::{
     Damage,
@@ -36,6 +38,7 @@ fn check(found: &[Record], written: &[Record], up_to: Offset) {
 async fn every_truncation_gives_the_synced_prefix() {
     let (dir, written, ends) = three_batches().await;
     let full = ends[2];
+    let Entry::Batch(ReadingBatch { nonce, .. }) = written[0].entry else { panic!("{written:?}") };
     for length in HEADER_BYTES as u64..=full {
         let copy = image(dir.path());
         let path = segments(copy.path()).remove(0);
@@ -49,7 +52,7 @@ async fn every_truncation_gives_the_synced_prefix() {
         assert_eq!(found[..whole], written[..whole]);
         let last = LastSeq::Known((whole > 0).then_some(Seq(whole as u64)));
         let rest: Vec<_> = found[whole..].iter().map(|record| record.entry.clone()).collect();
-        assert_eq!(rest, [Entry::EpochEnd { epoch: FIRST_EPOCH, last }], "length {length}");
+        assert_eq!(rest, [Entry::EpochEnd { epoch: FIRST_EPOCH, nonce, last }], "length {length}");
     }
 }
 
@@ -176,11 +179,11 @@ async fn a_newer_segment_is_refused() {
     let (dir, ..) = three_batches().await;
     let path = segments(dir.path()).remove(0);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 3;
+    bytes[8] = 4;
     let checksum = crc32c::crc32c(&bytes[..HEADER_BYTES - 4]);
     bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let error = Spool::open(options(dir.path(), roomy())).await.unwrap_err();
     assert_eq!(error.kind(), forebay_schemas::ErrorKind::Fatal);
-    assert!(error.to_string().contains("version 3"), "{error}");
+    assert!(error.to_string().contains("version 4"), "{error}");
 }

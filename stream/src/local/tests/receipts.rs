@@ -199,7 +199,7 @@ async fn a_spool_of_the_last_release_opens() {
     let batch = forebay_schemas::wire::ReadingBatch {
         lane: lane(),
         epoch: header.epoch,
-        nonce: forebay_schemas::EpochNonce::UNKNOWN,
+        nonce: EpochNonce::UNKNOWN,
         first_seq: header.first_seq,
         readings: readings(9, 2).unwrap(),
     };
@@ -209,6 +209,8 @@ async fn a_spool_of_the_last_release_opens() {
     let mark = Mark {
         spool: header.spool,
         epoch: header.epoch,
+        nonce: EpochNonce::UNKNOWN,
+        stored_at: None,
         forgotten: Offset(header.first),
         kept: Vec::new(),
         receipts: BTreeSet::new(),
@@ -220,7 +222,10 @@ async fn a_spool_of_the_last_release_opens() {
     change(&spool, 1, &[], &[1]).await;
     let found: Vec<_> = all(&spool).await.into_iter().map(|record| record.entry).collect();
     let last = LastSeq::Known(Some(Seq(10)));
-    assert_eq!(found[..2], [Entry::Batch(batch), Entry::EpochEnd { epoch: header.epoch, last }]);
+    assert_eq!(
+        found[..2],
+        [Entry::Batch(batch), Entry::EpochEnd { epoch: header.epoch, nonce: EpochNonce::UNKNOWN, last }]
+    );
     assert_eq!(reopened(dir.path()).await, [1].into());
 }
 

@@ -76,7 +76,7 @@ async fn dropping_the_oldest_leaves_exact_ranges() {
         assert!(used(dir.path()) <= BYTES_MAX);
     }
     let found = all(&spool).await;
-    let Entry::Dropped { epoch, first_seq, last_seq } = found[0].entry else { panic!("{:?}", found[0]) };
+    let Entry::Dropped { epoch, first_seq, last_seq, .. } = found[0].entry else { panic!("{:?}", found[0]) };
     assert_eq!((epoch, first_seq), (FIRST_EPOCH, Seq(1)));
     let mut next = last_seq.0 + 1;
     for record in &found[1..] {

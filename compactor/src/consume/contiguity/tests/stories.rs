@@ -1,8 +1,23 @@
 //! Stories that broke a promise: lost tails, copies of a gateway, damage, clocks that are set, crash loops.
 
 use forebay_lake::DeviceTimes;
+use forebay_schemas::wire::{Outage, OutageWhy, Outages};
+use forebay_stream::GapWhy;
 
 use super::*;
+
+/// Outages of "pump", each two minutes long, that begin so many seconds into the test as their seq says.
+fn outages_of(nonce: EpochNonce, epoch: u64, first: u64, count: u64) -> Entry {
+    let outage = |seq: u64| Outage {
+        site: SiteId::new("plant").unwrap(),
+        device: Some(DeviceId::new("pump").unwrap()),
+        from: at(seq as i64),
+        to: at(seq as i64 + 120),
+        why: OutageWhy::Stopped,
+    };
+    let outages = (first..first + count).map(outage).collect();
+    Entry::Outages(Outages { lane: lane(), epoch: Epoch(epoch), nonce, first_seq: Seq(first), outages })
+}
 
 #[test]
 fn a_tail_that_is_lost_becomes_a_gap_after_one_wait() {
@@ -28,6 +43,66 @@ fn what_another_opening_numbered_alike_is_quarantined() {
     // Read again after a restart, each stays where it is.
     p.restart().take(0, batch(7, 1, 3)).take(3, batch_of(copy, 7, 3, 6)).take(6, batch(7, 6, 6));
     assert_eq!((p.seqs_of(7), p.quarantine.len()), (upto(6), 6));
+}
+
+/// Where a copy ends, and what it lost, says nothing of the other: it may still bring those readings.
+#[test]
+fn the_end_and_the_gaps_of_one_opening_do_not_count_for_another() {
+    let end_of = |nonce, last| Entry::EpochEnd { epoch: Epoch(7), nonce, last: LastSeq::Known(Some(Seq(last))) };
+    let gap_of = |nonce, first, last| Entry::Gap {
+        epoch: Epoch(7),
+        nonce,
+        first_seq: Seq(first),
+        last_seq: Seq(last),
+        why: GapWhy::Dropped,
+    };
+    let dropped_by =
+        |nonce, first, last| Entry::Dropped { epoch: Epoch(7), nonce, first_seq: Seq(first), last_seq: Seq(last) };
+    let copy = EpochNonce(0xB);
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 3)).take(1, batch_of(copy, 7, 1, 3)).take(2, end_of(copy, 3));
+    assert!(!p.commit().epochs[0].closed, "the copy's end is not the epoch's");
+    p.restart().take(3, gap_of(copy, 4, 5)).take(4, dropped_by(copy, 4, 9)).take(5, outages_of(copy, 7, 4, 1));
+    p.take(6, batch(7, 4, 5)).take(7, end_of(copy, 12)).take(8, end_of(NONCE, 5));
+    assert_eq!((p.seqs_of(7), p.quarantine.len(), p.gaps(), p.foreign), (upto(5), 3, vec![], 5));
+    assert!(p.commit().epochs[0].closed && !p.contiguity.is_waiting());
+    // A record that names no opening, of a release that drew none, is believed.
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 3)).take(1, gap_of(EpochNonce::UNKNOWN, 4, 5)).take(2, end_of(EpochNonce::UNKNOWN, 5));
+    assert_eq!((p.gaps(), p.foreign, p.commit().epochs[0].closed), (vec!["7 4-5 dropped open".into()], 0, true));
+}
+
+#[test]
+fn an_outage_is_a_gap_that_is_final_wherever_it_comes() {
+    let outages = |first, count| outages_of(NONCE, 7, first, count);
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 3)).take(1, outages(4, 2)).take(2, batch(7, 6, 7)).take(3, end(7, 7)).take(4, outages(4, 2));
+    assert_eq!(
+        (p.gaps(), p.seqs_of(7)),
+        (vec!["7 4-4 stopped final".into(), "7 5-5 stopped final".into()], vec![1, 2, 3, 6, 7])
+    );
+    let extent = p.commit().gaps[0].extent.clone().unwrap();
+    assert_eq!((extent.site.as_str(), extent.device.as_deref()), ("plant", Some("pump")));
+    assert_eq!((extent.from, extent.to), (at(4).micros(), at(4 + 120).micros()));
+    // Read again after a restart it is known, and told of no more.
+    let before = p.commit();
+    p.restart().take(1, outages(4, 2));
+    assert!(opened_gaps(&before, &p.commit()).is_empty() && p.state.ended_gaps.is_empty());
+    // Behind a jump it waits like readings.
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 3)).take(1, outages(6, 1)).take(2, batch(7, 7, 8));
+    assert_eq!((p.gaps(), p.commit().next_offset), (vec![], 1));
+    p.take(3, batch(7, 4, 5));
+    assert_eq!((p.gaps(), p.commit().next_offset), (vec!["7 6-6 stopped final".into()], 4));
+    // And it may come when it was given up for missing, or when the end of its epoch was.
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 5)).wait_out(0).take(2, outages(3, 1));
+    assert_eq!(p.gaps(), ["7 3-3 stopped final", "7 4-4 missing open"]);
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1)).wait_out(0);
+    assert_eq!(p.gaps(), ["7 3-? unfinished open"]);
+    p.take(2, outages(4, 1));
+    assert_eq!(p.gaps(), ["7 3-3 unfinished open", "7 4-4 stopped final", "7 5-? unfinished open"]);
 }
 
 #[test]
