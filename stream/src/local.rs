@@ -89,7 +89,7 @@ pub struct Opened {
     pub torn: Option<TornTail>,
     /// The receipts that are open (E1).
     pub receipts: Vec<OpenReceipt>,
-    /// When the newest record before the opening was taken, by the gateway's clock; none in a new spool.
+    /// When the spool was closed or, after a crash, its newest record was taken, by the gateway's clock; none in a new spool.
     pub stored_at: Option<Timestamp>,
 }
 

@@ -124,8 +124,10 @@ async fn a_stop_is_told_for_devices_that_nobody_asks_to_send_again() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(live(&folder, 1.0).await, (vec![], 1.0), "the first start");
     assert_eq!(live(&folder, 4.0).await, (vec![], 4.0), "a restart of seconds");
-    let stopped = ("boiler".to_owned(), 4.0, 124.0, OutageWhy::Stopped);
-    assert_eq!(live(&folder, 124.0).await, (vec![stopped], 124.0));
+    let (told, last) = live(&folder, 124.0).await;
+    let [(device, from, to, why)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((device.as_str(), *to, *why, last), ("boiler", 124.0, OutageWhy::Stopped, 124.0));
+    assert!((4.0..124.0).contains(from), "from when it was closed, at {from}");
     assert_eq!(live(&folder, 3.0).await, (vec![], 3.0), "a clock that was set back");
 }
 

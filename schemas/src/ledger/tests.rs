@@ -12,7 +12,7 @@ fn batch(epoch: u64, first_seq: u64, readings: &[(&str, i64)]) -> ReadingBatch {
     let reading = |(device, event): &(&str, i64)| Reading {
         series: Series {
             site: SiteId::new("plant").unwrap(),
-            device: DeviceId::new(*device).unwrap(),
+            device: DeviceId::new(device).unwrap(),
             tag: TagName::new("flow").unwrap(),
         },
         event_time: Timestamp::from_nanos(*event),

@@ -46,7 +46,14 @@ pub(super) struct LedgerFile {
 
 /// Refuses to open beside a ledger of a later release (E13).
 pub(super) fn refuse_newer(dir: &Dir, key: &SpoolKey) -> Result<(), StreamError> {
-    LedgerFile::read(&*dir.medium, &dir.file(LEDGER_NAME), key, SpoolId::default()).map(drop)
+    match LedgerFile::read(&*dir.medium, &dir.file(LEDGER_NAME), key, SpoolId::default()) {
+        Err(error @ StreamError::NewerVersion { .. }) => Err(error),
+        Err(error) => {
+            warn!(%error, "could not read the spool's ledger, what leaves the spool is not counted");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Counts the records of segments whose files are about to be removed. A failure is logged: they are not covered then.
@@ -55,12 +62,13 @@ pub(super) fn count(
     sealed: &SealedFile,
     source: &dyn SecureRandom,
     segments: &[Segment],
+    reserve: Reserve,
     fate: impl Fn(Offset) -> Fate,
 ) {
     if segments.iter().all(|segment| segment.next == segment.first) {
         return;
     }
-    if let Err(error) = try_count(dir, sealed, source, segments, fate) {
+    if let Err(error) = try_count(dir, sealed, source, segments, reserve, fate) {
         warn!(%error, "could not count readings that leave the spool, its ledger does not cover them");
     }
 }
@@ -70,6 +78,7 @@ fn try_count(
     sealed: &SealedFile,
     source: &dyn SecureRandom,
     segments: &[Segment],
+    reserve: Reserve,
     fate: impl Fn(Offset) -> Fate,
 ) -> Result<(), StreamError> {
     let mut file = LedgerFile::read(&*dir.medium, &dir.file(LEDGER_NAME), &sealed.key, sealed.spool)?;
@@ -97,7 +106,7 @@ fn try_count(
         warn!("the spool's ledger has too many devices or ranges of readings, begun anew");
     }
     let bytes = file.encode(&sealed.key, random(source)?)?;
-    dir.put(LEDGER_NAME, &bytes, Reserve::Use).map(drop)
+    dir.put(LEDGER_NAME, &bytes, reserve).map(drop)
 }
 
 impl LedgerFile {

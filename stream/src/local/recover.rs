@@ -15,7 +15,7 @@ use ring::rand::SecureRandom;
 use tracing::warn;
 
 use super::{
-    dir::{Dir, Found},
+    dir::{Dir, Found, Reserve},
     header::{BadHeader, FORMAT_VERSION, Header, SpoolId},
     key::{SpoolKey, random},
     ledger,
@@ -91,7 +91,7 @@ pub(super) fn recover(dir: &Dir, key: &SpoolKey, source: &dyn SecureRandom) -> R
     let (gone, segments): (Vec<_>, Vec<_>) =
         segments.into_iter().partition(|segment| segment.next <= floor.0.max(segment.first));
     let sealed = SealedFile { spool: mark.spool, key: key.clone(), medium: dir.medium.clone() };
-    ledger::count(dir, &sealed, source, &gone, |_| Fate::Taken);
+    ledger::count(dir, &sealed, source, &gone, Reserve::Use, |_| Fate::Taken);
     for segment in gone.iter().filter(|segment| segment.first != next.0) {
         dir.remove(&segment.path)?;
     }

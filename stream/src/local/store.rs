@@ -13,7 +13,10 @@ use forebay_schemas::{
     wire::{BATCH_READINGS_MAX, OUTAGES_MAX, Outage, Outages, ReadingBatch},
 };
 use ring::rand::SecureRandom;
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 use tracing::warn;
 
 use super::{
@@ -73,6 +76,8 @@ pub(super) struct Store {
     active: Active,
     generation: u64,
     view: watch::Sender<View>,
+    /// The gateway's clock at the newest append, and when that was.
+    heard: Option<(Timestamp, Instant)>,
 }
 
 struct Active {
@@ -115,7 +120,8 @@ impl Store {
             active: active.segment.clone(),
         };
         let (view, _) = watch::channel(view);
-        let mut store = Self { parts, mark, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view };
+        let mut store =
+            Self { parts, mark, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view, heard: None };
         if !ends.is_empty() {
             let mut frames = Vec::new();
             for (index, (epoch, nonce, last)) in (0..).zip(&ends) {
@@ -173,7 +179,10 @@ impl Store {
             }
             for (append, _) in &stage.taken {
                 apply(&mut self.mark.receipts, &append.receipts);
-                self.mark.stored_at = append.taken_at().or(self.mark.stored_at);
+                if let Some(at) = append.taken_at() {
+                    self.mark.stored_at = Some(at);
+                    self.heard = Some((at, Instant::now()));
+                }
             }
             self.publish();
             stage.taken.into_iter().for_each(|(append, receipt)| answer(append, Ok(receipt)));
@@ -333,7 +342,9 @@ impl Store {
         }
         let passed = self.closed.partition_point(|segment| segment.next <= self.mark.forgotten.0);
         self.publish();
-        ledger::count(&self.parts.dir, &self.sealed(), &*self.parts.random, &self.closed[..passed], |_| Fate::Taken);
+        let taken = |_| Fate::Taken;
+        let passing = &self.closed[..passed];
+        ledger::count(&self.parts.dir, &self.sealed(), &*self.parts.random, passing, Reserve::Use, taken);
         let removed = self.remove_oldest(passed);
         self.parts.dir.restore_reserve();
         removed
@@ -350,7 +361,9 @@ impl Store {
         // Before the mark: an opening that finds the segment below it could not tell what became of it.
         let forgotten = self.mark.forgotten;
         let fate = |offset| if offset < forgotten { Fate::Taken } else { Fate::Expired };
-        ledger::count(&self.parts.dir, &sealed, &*self.parts.random, std::slice::from_ref(oldest), fate);
+        // The reserve is the mark's, without which no room is made.
+        let leaving = std::slice::from_ref(oldest);
+        ledger::count(&self.parts.dir, &sealed, &*self.parts.random, leaving, Reserve::Keep, fate);
         let old = std::mem::replace(&mut self.mark.kept, kept);
         if let Err(error) = self.write_mark(Reserve::Use) {
             self.mark.kept = old;
@@ -376,7 +389,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the epoch's end record.
+    /// Writes the epoch's end record, and into the mark that it was at work until now.
     pub(super) fn end(&mut self) -> Result<(), StreamError> {
         if self.active.failed {
             self.roll()?;
@@ -387,6 +400,13 @@ impl Store {
         self.active.cipher.seal(self.active.index(), Kind::EpochEnd, &content, &mut frame)?;
         self.write(&frame, 1)?;
         self.publish();
+        if let Some((at, since)) = self.heard {
+            let passed = i64::try_from(since.elapsed().as_nanos()).unwrap_or(i64::MAX);
+            self.mark.stored_at = Some(Timestamp::from_nanos(at.nanos().saturating_add(passed)));
+            if let Err(error) = self.write_mark(Reserve::Use) {
+                warn!(%error, "could not note when the spool was closed, the next start takes its newest reading for it");
+            }
+        }
         Ok(())
     }
 

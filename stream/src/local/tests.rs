@@ -284,6 +284,25 @@ async fn outages_are_numbered_among_readings_and_the_next_opening_knows_when_the
 }
 
 #[tokio::test]
+async fn a_clean_close_is_known_from_a_crash_by_its_own_time() {
+    let dir = TempDir::new().unwrap();
+    let spool = open(dir.path()).await;
+    let one = readings(1, 1).unwrap();
+    let taken_at = one[0].observed_time;
+    spool.writer().append(one).await.unwrap();
+    let crashed = image(dir.path());
+    let while_it_runs = std::time::Duration::from_millis(20);
+    tokio::time::sleep(while_it_runs).await;
+    spool.writer().close().await.unwrap();
+    assert_eq!(open(crashed.path()).await.opened().stored_at, Some(taken_at));
+    let closed_at = open(dir.path()).await.opened().stored_at.unwrap();
+    assert!(
+        closed_at.nanos() - taken_at.nanos() >= while_it_runs.as_nanos() as i64,
+        "{closed_at:?} after {taken_at:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_second_opener_is_refused_by_name() {
     let dir = TempDir::new().unwrap();
     let spool = open(dir.path()).await;

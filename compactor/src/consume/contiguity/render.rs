@@ -1,6 +1,6 @@
 //! A partition's progress as the state object of its next commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use forebay_lake::{EpochMark, Forgotten, Gap, GapState, StreamState};
 use forebay_schemas::LaneId;
@@ -91,8 +91,9 @@ fn ended(before: &StreamState, after: &StreamState) -> Vec<Gap> {
     let become_of = |gap: &Gap| match now.get(&key(gap)) {
         Some(found) if found.state == GapState::Open => None,
         None if !is_forgotten(after, gap) => Some(Gap { state: GapState::Closed, ..gap.clone() }),
+        Some(found) => Some(Gap { state: GapState::Final, ..(*found).clone() }),
         // An epoch is forgotten with its final gaps only.
-        Some(_) | None => Some(Gap { state: GapState::Final, ..gap.clone() }),
+        None => Some(Gap { state: GapState::Final, ..gap.clone() }),
     };
     open.filter_map(become_of).collect()
 }
@@ -103,8 +104,12 @@ fn is_forgotten(state: &StreamState, gap: &Gap) -> bool {
         && !state.epochs.iter().any(|epoch| of_gap(&epoch.gateway, epoch.lane) && gap.epoch == epoch.epoch)
 }
 
-/// Gaps that the state before did not have: they are told before the readings (E9).
+/// Gaps that the state before did not have, and outages where it knew of a hole only: they are told before the readings (E9).
 pub(in crate::consume) fn opened_gaps<'a>(before: &StreamState, after: &'a StreamState) -> Vec<&'a Gap> {
-    let known: BTreeSet<GapKey<'_>> = before.gaps.iter().map(key).collect();
-    after.gaps.iter().filter(|gap| !known.contains(&key(gap))).collect()
+    let known: BTreeMap<GapKey<'_>, GapState> = before.gaps.iter().map(|gap| (key(gap), gap.state)).collect();
+    let is_news = |gap: &Gap| match known.get(&key(gap)) {
+        None => true,
+        Some(before) => gap.extent.is_some() && *before == GapState::Open && gap.state != GapState::Open,
+    };
+    after.gaps.iter().filter(|gap| is_news(gap)).collect()
 }

@@ -106,6 +106,20 @@ fn an_outage_is_a_gap_that_is_final_wherever_it_comes() {
 }
 
 #[test]
+fn an_outage_that_fills_a_hole_exactly_is_told_with_its_device() {
+    let mut p = Partition::open();
+    p.take(0, batch(7, 1, 2)).take(1, batch(7, 4, 4)).wait_out(0);
+    assert_eq!(p.gaps(), ["7 3-3 missing open"]);
+    let before = p.commit();
+    p.take(2, outages_of(NONCE, 7, 3, 1));
+    assert_eq!(p.gaps(), ["7 3-3 stopped final"]);
+    let after = p.commit();
+    let told = opened_gaps(&before, &after);
+    assert!(matches!(told[..], [gap] if gap.extent.is_some()), "{told:?}");
+    assert!(opened_gaps(&after, &p.commit()).is_empty(), "once");
+}
+
+#[test]
 fn each_lost_place_leaves_a_row_that_names_it() {
     let mut p = Partition::open();
     // Whole epochs may lie in it: no later record shows that.
