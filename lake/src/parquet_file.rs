@@ -143,7 +143,7 @@ pub fn write_batches<E: From<FileError>>(
     }
 
     let (mut bytes, mut rows) = (Vec::new(), 0);
-    // Arrow's own schema beside Parquet's would be a fifth of a small file's footer, and says nothing that readers miss.
+    // Arrow's own schema beside Parquet's would be an eighth of a file's footer, and says nothing that readers miss.
     let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
     let mut writer =
         ArrowWriter::try_new_with_options(&mut bytes, schema.clone(), options).map_err(FileError::Write)?;
