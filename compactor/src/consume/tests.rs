@@ -70,10 +70,6 @@ impl Bench {
         self.spool_in("spool").await
     }
 
-    async fn spool_of(&self, limits: Limits) -> Arc<Spool> {
-        self.spool_at("spool", limits).await
-    }
-
     fn partition(&self, source: &Arc<dyn LogSource>, stop: &CancellationToken) -> Partition {
         Partition {
             lake: self.lake.clone(),

@@ -104,7 +104,7 @@ fn some(from: u64, to: u64) -> Vec<Reading> {
 
 /// 240 readings in the lake in several files, of which 6 are in quarantine; most have left the spool.
 async fn with_readings(bench: &Bench) -> Arc<Spool> {
-    let spool = bench.spool_of(Limits::new(8_192, 2_048, OnFull::Block).unwrap()).await;
+    let spool = bench.spool_at("spool", Limits::new(8_192, 2_048, OnFull::Block).unwrap()).await;
     for from in (1..=240).step_by(40) {
         spool.writer().append(some(from, from + 39)).await.unwrap();
         bench.take_spool(&spool).await;
@@ -137,7 +137,7 @@ async fn what_was_received_is_committed_quarantined_or_pending_through_merges_an
     assert_eq!(sums_of_sound(killed.path()).await, waits);
     spool.writer().close().await.unwrap();
     drop(spool);
-    let spool = bench.spool_of(Limits::new(8_192, 2_048, OnFull::Block).unwrap()).await;
+    let spool = bench.spool_at("spool", Limits::new(8_192, 2_048, OnFull::Block).unwrap()).await;
     spool.writer().append(some(251, 260)).await.unwrap();
     bench.take_spool(&spool).await;
     let all = LedgerSums { received: 260, committed: 252, quarantined: 8, ..LedgerSums::default() };
@@ -147,7 +147,7 @@ async fn what_was_received_is_committed_quarantined_or_pending_through_merges_an
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_dropped_for_want_of_room_has_expired_and_is_no_fault() {
     let bench = Bench::new().await;
-    let spool = bench.spool_of(Limits::new(4_096, 1_024, OnFull::DropOldest).unwrap()).await;
+    let spool = bench.spool_at("spool", Limits::new(4_096, 1_024, OnFull::DropOldest).unwrap()).await;
     for from in (1..=400).step_by(10) {
         spool.writer().append(some(from, from + 9)).await.unwrap();
     }
