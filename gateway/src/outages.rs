@@ -20,6 +20,8 @@ use crate::{lanes::Lanes, series::elapsed};
 const STOP_MIN: Duration = Duration::from_secs(10);
 /// Times without room that are less far apart are one outage.
 const FULL_APART: Duration = Duration::from_secs(5);
+/// A time without room that does not end is told of in parts of this length: what a death would lose of it.
+const FULL_PART: Duration = Duration::from_secs(60);
 /// Outages that go into one record, so that it fits into the smallest segment whatever the names.
 pub(crate) const AT_ONCE: usize = 16;
 /// More devices of one connector and lane are told of by one outage that names none.
@@ -93,16 +95,25 @@ impl FullSpool {
         }
     }
 
-    /// What is to be told once there has been room for a while.
+    /// What is to be told: once there has been room for a while, or the part so far of what lasts long.
     pub(crate) fn take_due(&mut self, now: Timestamp, skipped: u64) -> Option<Span> {
-        let until = self.0.and_then(|full| full.until);
-        until.filter(|until| elapsed(*until, now) >= FULL_APART).and_then(|_| self.take(skipped))
+        let Full { since, until, .. } = self.0?;
+        let until = until?;
+        if elapsed(until, now) >= FULL_APART {
+            return self.take(skipped);
+        }
+        if elapsed(since, now) < FULL_PART {
+            return None;
+        }
+        let part = self.take(skipped);
+        self.0 = Some(Full { since: until, skipped, until: Some(until) });
+        part
     }
 
-    /// What is to be told, now that the gateway stops.
+    /// What is to be told, now that the gateway stops. A clock that was set back meanwhile makes it short.
     pub(crate) fn take(&mut self, skipped: u64) -> Option<Span> {
         let Full { since, skipped: before, until } = self.0.take()?;
-        let to = until.filter(|to| skipped > before && *to >= since)?;
+        let to = until.filter(|_| skipped > before)?.max(since);
         Some(Span { from: since, to, why: OutageWhy::SpoolFull })
     }
 }
@@ -164,6 +175,24 @@ mod tests {
         full.stored(at(70));
         assert_eq!(full.take_due(at(80), 80), None, "nothing was skipped");
         full.waits(at(81), 80);
-        assert_eq!(full.take(99), None, "it never ended: the next start tells of the stop");
+        assert_eq!(full.take(99), None, "it never ended");
+    }
+
+    #[test]
+    fn what_lasts_long_is_told_in_parts_and_a_clock_set_back_hides_nothing() {
+        let mut full = FullSpool::default();
+        let span = |from, to| Some(Span { from: at(from), to: at(to), why: OutageWhy::SpoolFull });
+        for (begins, ends, skipped) in [(0, 30, 0), (31, 59, 10), (60, 61, 20)] {
+            full.waits(at(begins), skipped);
+            full.stored(at(ends));
+        }
+        assert_eq!(full.take_due(at(62), 30), span(0, 61));
+        full.waits(at(63), 30);
+        assert_eq!(full.take_due(at(200), 35), None, "it waits");
+        full.stored(at(201));
+        assert_eq!(full.take_due(at(207), 40), span(61, 201));
+        full.waits(at(300), 40);
+        full.stored(at(250));
+        assert_eq!(full.take_due(at(256), 50), span(300, 300));
     }
 }
