@@ -281,7 +281,7 @@ async fn look_at(
     let over = settings.over(watermark);
     let files = touched::times(lake, &of_site, last.map(|look| &look.files));
     let mut look = Look { at: now, over, files, later: Vec::new() };
-    let pieces = pieces(to_count(&wanted_days(&days, &before, over), last, &look), window, over);
+    let pieces = pieces(to_count(&wanted_days(&days, &before, over), last, &look), &days, window, over);
     let rows = wanted_rows(lake, settings, site, &pieces, &mut look.later, now).await?;
     let mut after = WindowsState { days, ..before };
     // The day is looked at again when the lateness is over.

@@ -173,7 +173,7 @@ fn only_what_has_changed_is_counted_again() {
     let check = |last: Option<&Look>, now: &Look, expected: &[Stretch], why: &str| {
         let expected: Vec<_> = expected.iter().map(|(from, to)| (at(*from).micros(), at(*to).micros())).collect();
         let found = to_count(&BTreeSet::from([day]), last, now);
-        assert_eq!(pieces(found, 60_000_000, now.over), expected, "{why}");
+        assert_eq!(pieces(found, &Days::from([(day, i64::MAX)]), 60_000_000, now.over), expected, "{why}");
     };
     let [a, b] = [("a", 0, 59), ("b", 55, 119)];
     let first = look(1, &[a], &[]);
