@@ -88,7 +88,7 @@ const TABLE: &[(Bad, Follows)] = &[
     (Bad::Payload(b"{\"v\": 1, \"ts\": \"2199-12-31T23:59:59Z\"}"), Follows::Quarantined("its event time is before the year 2000 or too far ahead")),
 
     (Bad::Spool(damage_a_record), Follows::Gap("damaged")),
-    (Bad::Spool(a_newer_segment), Follows::Exit(&["run"], 1, &[".seg has format version 3, newer than 2", "update this program"])),
+    (Bad::Spool(a_newer_segment), Follows::Exit(&["run"], 1, &[".seg has format version 4, newer than 3", "update this program"])),
     (Bad::Spool(sealed_by_another_keyring), Follows::Exit(&["run"], 1, &[".seg was sealed with another key: bring back the keyring that the spool was made with"])),
 
     (Bad::DataFile(cut), Follows::Exit(QUERY, 1, &["table readings: file site=werk/", "`forebay verify` tells whether"])),
@@ -196,7 +196,7 @@ fn a_newer_segment(spool: &Path) {
     let segment = files(spool).into_iter().find(|f| f.extension().is_some_and(|e| e == "seg")).unwrap();
     let mut bytes = fs::read(&segment).unwrap();
     // Magic, version and length of the header stay where they are for ever, and the checksum ends it.
-    bytes[8] = 3;
+    bytes[8] = 4;
     let header = usize::from(u16::from_le_bytes([bytes[10], bytes[11]]));
     let checksum = crc32c::crc32c(&bytes[..header - 4]);
     bytes[header - 4..header].copy_from_slice(&checksum.to_le_bytes());
