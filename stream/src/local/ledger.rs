@@ -83,7 +83,7 @@ fn try_count(
 ) -> Result<(), StreamError> {
     let mut file = LedgerFile::read(&*dir.medium, &dir.file(LEDGER_NAME), &sealed.key, sealed.spool)?;
     let before = file.clone();
-    for segment in segments.iter().filter(|segment| segment.next > file.up_to.0).cloned().collect::<Vec<_>>() {
+    for segment in segments.iter().filter(|segment| segment.next > before.up_to.0) {
         let mut scan = match segment.scan(sealed) {
             Ok(Ok(scan)) => scan,
             // All of it is damage.
@@ -103,7 +103,7 @@ fn try_count(
         return Ok(());
     }
     if file.ledger.bound(&Bounds::SPOOL) == Bounded::BegunAnew {
-        warn!("the spool's ledger has too many devices or ranges of readings, begun anew");
+        warn!("the spool's ledger has too many devices or ranges of readings, started again empty");
     }
     let bytes = file.encode(&sealed.key, random(source)?)?;
     dir.put(LEDGER_NAME, &bytes, reserve).map(drop)
