@@ -40,6 +40,7 @@ use ledger::{LaneRows, Ledgers};
 pub use ledger::{LedgerLine, LedgerSums};
 pub(crate) use seqs::SeqSet;
 use side_rows::SideRows;
+pub(crate) use side_rows::collect_quarantined;
 
 /// (gateway, lane, epoch).
 pub(crate) type EpochKey = (String, u32, u64);

@@ -16,7 +16,7 @@ use crate::{
     GapState, LakeError, LakeTable, LakeWriter, SEQ_UNKNOWN, StreamState,
     keys::KeyDecrypter,
     table::Snapshot,
-    verify::{EpochKey, SeqSet, collect_unless},
+    verify::{EpochKey, SeqSet, collect_quarantined, collect_unless},
 };
 
 /// Rows that are decoded at once.
@@ -122,13 +122,7 @@ impl Found {
     }
 
     fn quarantined(&mut self, rows: &RecordBatch) {
-        let source = rows.column_by_name("source").and_then(|column| column.as_string_opt::<i32>());
-        let offset = rows.column_by_name("offset").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let (Some(source), Some(offset)) = (source, offset) else { return };
-        for row in 0..rows.num_rows() {
-            let at = offset.value(row).cast_unsigned();
-            self.quarantined.entry(source.value(row).to_owned()).or_default().add_range(at, at);
-        }
+        collect_quarantined(rows, &mut self.quarantined);
     }
 }
 

@@ -22,11 +22,23 @@ pub(super) struct SideRows {
     windows: WindowRows,
 }
 
+/// Adds the offsets of rows of `quarantine`, by their source: gateway, lane and epoch of a reading, whose offset is its seq, or
+/// the place of a record.
+pub(crate) fn collect_quarantined(rows: &RecordBatch, quarantined: &mut BTreeMap<String, SeqSet>) {
+    let source = rows.column_by_name("source").and_then(|column| column.as_string_opt::<i32>());
+    let offset = rows.column_by_name("offset").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let (Some(source), Some(offset)) = (source, offset) else { return };
+    for row in 0..rows.num_rows() {
+        let at = offset.value(row).cast_unsigned();
+        quarantined.entry(source.value(row).to_owned()).or_default().add_range(at, at);
+    }
+}
+
 impl SideRows {
     pub(super) fn collect(&mut self, table: &LakeTable, rows: &RecordBatch) {
         match table.schema().name {
             name if name == GAPS.name => self.collect_gaps(rows),
-            name if name == QUARANTINE.name => self.collect_quarantine(rows),
+            name if name == QUARANTINE.name => collect_quarantined(rows, &mut self.quarantined),
             name if name == WINDOWS.name => self.windows.collect(rows),
             _ => {}
         }
@@ -45,16 +57,6 @@ impl SideRows {
             let last = if last.is_null(row) { SEQ_UNKNOWN } else { last.value(row).cast_unsigned() };
             let seqs = (first.value(row).cast_unsigned(), last);
             self.gaps.entry(key).or_default().insert(seqs);
-        }
-    }
-
-    fn collect_quarantine(&mut self, rows: &RecordBatch) {
-        let source = rows.column_by_name("source").and_then(|column| column.as_string_opt::<i32>());
-        let offset = rows.column_by_name("offset").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let (Some(source), Some(offset)) = (source, offset) else { return };
-        for row in 0..rows.num_rows() {
-            let seq = offset.value(row).cast_unsigned();
-            self.quarantined.entry(source.value(row).to_owned()).or_default().add_range(seq, seq);
         }
     }
 
