@@ -1,8 +1,8 @@
 //! Lost states of streams, rebuilt from the tables and committed (E5).
 //!
 //! A state that can be read is refused. A rebuilt one is committed as any other: only where the lost one still counts (E6), its
-//! gaps told before it (E9). What a stream has noted beside the tables `gaps` and `quarantine` is begun anew where it is lost: what
-//! was just being told there when it was lost may be told twice.
+//! gaps written before it (E9). A stream's notes beside the tables `gaps` and `quarantine` start empty where they are lost: a row
+//! that was being written when they were lost may stand there twice.
 
 use forebay_lake::{
     Attempt, LakeError, LakeWriter, RebuiltState, Retells, SideState, StreamState, imported_app_id, rebuild_states,
@@ -130,7 +130,7 @@ async fn streams(lake: &LakeWriter, rebuilt: &[RebuiltState]) -> Result<Vec<Stri
     Ok(streams.filter(|(is_stream, _)| *is_stream).map(|(_, app_id)| app_id).collect())
 }
 
-/// Whether what a stream has noted beside a table is lost; then it is begun anew.
+/// Whether a stream's notes beside a table are lost; empty ones are written then.
 async fn note_is_lost(
     lake: &LakeWriter,
     table: &'static Table,

@@ -104,7 +104,8 @@ fn is_forgotten(state: &StreamState, gap: &Gap) -> bool {
         && !state.epochs.iter().any(|epoch| of_gap(&epoch.gateway, epoch.lane) && gap.epoch == epoch.epoch)
 }
 
-/// Gaps that the state before did not have, and outages where it knew of a hole only: they are told before the readings (E9).
+/// Gaps that the state before did not have, and outages in the place of a gap that it had: their rows are written before the
+/// readings (E9).
 pub(in crate::consume) fn opened_gaps<'a>(before: &StreamState, after: &'a StreamState) -> Vec<&'a Gap> {
     let known: BTreeMap<GapKey<'_>, GapState> = before.gaps.iter().map(|gap| (key(gap), gap.state)).collect();
     let is_news = |gap: &Gap| match known.get(&key(gap)) {
