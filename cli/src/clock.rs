@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use forebay_connectors::{Context, Uniform};
-use forebay_lake::keys::Random;
+use forebay_keys::Random;
 use forebay_schemas::{Clock, GatewayId, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -43,6 +43,7 @@ fn uniform() -> Uniform {
 }
 
 /// An instant for people: RFC 3339 in UTC, to the second.
+#[cfg(feature = "lake")]
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.nanos().div_euclid(1_000_000_000))
         .map_or_else(|_| "?".to_owned(), |at| at.to_string())

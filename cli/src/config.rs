@@ -5,9 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "lake")]
 use forebay_compactor::{LakeSettings, lake_settings};
 use forebay_config::{ConfigErrors, Document, Problem, Table};
 use forebay_gateway::{GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
+#[cfg(feature = "lake")]
 use forebay_jobs::Jobs;
 use forebay_schemas::{GatewayId, Lane};
 use forebay_stream::kafka::KafkaSettings;
@@ -22,10 +24,15 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<Source>,
     /// None: the spool is the stream.
     pub(crate) stream: Option<KafkaSettings>,
+    #[cfg(feature = "lake")]
     pub(crate) lake: LakeSettings,
     /// Folder of the keyring.
     pub(crate) keys: PathBuf,
+    #[cfg(feature = "lake")]
     pub(crate) jobs: Jobs,
+    /// What the file asks for and this build does not have.
+    #[cfg(not(feature = "lake"))]
+    pub(crate) not_in_build: Vec<&'static str>,
     pub(crate) telemetry: TelemetrySettings,
 }
 
@@ -44,13 +51,17 @@ impl Config {
         let gateway = gateway(root, &place.root);
         let spool = spool(root);
         let stream = stream(root);
+        #[cfg(feature = "lake")]
         let lake = lake(root);
         let keys = keys(root);
         let telemetry = telemetry(root);
         let id = gateway.as_ref().map_or_else(|| GatewayId::new("unknown").ok(), |gateway| Some(gateway.id.clone()))?;
         let data_dir = gateway.as_ref().map_or_else(|| place.root.clone(), |gateway| gateway.data_dir.clone());
         let sources = connectors(root, &registry::CONNECTORS, &clock::context(id, data_dir));
+        #[cfg(feature = "lake")]
         let jobs = forebay_jobs::configure(root, &registry::JOBS);
+        #[cfg(not(feature = "lake"))]
+        let not_in_build = not_in_build(root);
         let gateway = gateway?;
         let gateway = match (owner::of(&gateway.data_dir), &place.config) {
             // Without a configuration the folder itself says whose it is.
@@ -62,7 +73,20 @@ impl Config {
             _ => gateway,
         };
         let keys = keys.unwrap_or_else(|| gateway.data_dir.join("keys"));
-        Some(Self { spool: spool?, sources, stream, lake: lake?, keys, jobs: jobs?, telemetry, gateway })
+        Some(Self {
+            spool: spool?,
+            sources,
+            stream,
+            #[cfg(feature = "lake")]
+            lake: lake?,
+            keys,
+            #[cfg(feature = "lake")]
+            jobs: jobs?,
+            #[cfg(not(feature = "lake"))]
+            not_in_build,
+            telemetry,
+            gateway,
+        })
     }
 
     /// Where the spools of all lanes lie.
@@ -81,12 +105,14 @@ impl Config {
     }
 
     /// Where the scheduler keeps its runs.
+    #[cfg(feature = "lake")]
     pub(crate) fn jobs_path(&self) -> PathBuf {
         self.gateway.data_dir.join("jobs.sqlite")
     }
 }
 
 /// What it takes to read a lake: verbs that only read need no more of the file, so that they answer while it is edited.
+#[cfg(feature = "lake")]
 pub(crate) struct Reading {
     /// Folder that everything is relative to.
     pub(crate) data_dir: PathBuf,
@@ -95,6 +121,7 @@ pub(crate) struct Reading {
     pub(crate) keys: PathBuf,
 }
 
+#[cfg(feature = "lake")]
 impl Reading {
     /// Reads `[gateway]`, `[lake]` and `[keys]` of the place's configuration; whatever else is in it may be wrong.
     pub(crate) fn load(place: &Place) -> anyhow::Result<Self> {
@@ -138,7 +165,22 @@ fn of_another(gateway: &GatewaySettings, owner: &str) -> String {
     )
 }
 
+/// Tables for roles that this build does not have, so that one file serves both builds. Without a stream nobody would empty
+/// the spool.
+#[cfg(not(feature = "lake"))]
+fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
+    let tables = ["lake", "job"].into_iter().filter(|table| root.has(table)).collect();
+    if !root.has("stream") {
+        root.problem(
+            "stream",
+            "missing: this build is for the edge alone and has no lake, so it must publish to Kafka",
+        );
+    }
+    tables
+}
+
 /// `[lake]`; everything in it has a default.
+#[cfg(feature = "lake")]
 fn lake(root: &mut Table<'_>) -> Option<LakeSettings> {
     let Some(mut table) = root.table("lake") else { return Some(LakeSettings::default()) };
     let settings = lake_settings(&mut table);

@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, stderr};
 
 use tracing_subscriber::EnvFilter;
 
-/// What is shown unless asked; of the store also what is to be known once, such as that it made a keyring.
-const LEVEL: &str = "error,forebay::store=warn";
+/// What is shown unless asked; of the store and the keyring also what is to be known once, such as that it made a keyring.
+const LEVEL: &str = "error,forebay::store=warn,forebay::keyring=warn";
 
 /// Starts the log; `quiet` are directives for libraries that would say too much, after a comma.
 pub(crate) fn start(quiet: &str) {

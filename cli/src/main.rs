@@ -5,6 +5,7 @@
 
 mod clock;
 mod config;
+mod keyring;
 mod lock;
 mod log;
 mod metrics;
@@ -16,6 +17,7 @@ mod registry;
 mod role;
 mod service;
 mod signals;
+#[cfg(feature = "lake")]
 mod store;
 mod verbs;
 
@@ -57,6 +59,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Verb {
     /// Start a small plant on this machine, run everything on it, and show what comes of it.
+    #[cfg(feature = "lake")]
     Demo(verbs::demo::Args),
     /// Write a configuration to start from.
     Init,
@@ -65,18 +68,24 @@ enum Verb {
     /// Run what the configuration describes, until SIGINT or SIGTERM.
     Run(verbs::run::Args),
     /// Put a CSV file into the lake, each reading exactly once.
+    #[cfg(feature = "lake")]
     Import(Box<verbs::import::Args>),
     /// What was imported, and taking it back.
+    #[cfg(feature = "lake")]
     #[command(subcommand)]
     Imports(verbs::imports::Verb),
     /// Answer SQL over the lake's tables.
+    #[cfg(feature = "lake")]
     Query(verbs::query::Args),
     /// Prove that each reading is there once and each file is the one that was committed.
+    #[cfg(feature = "lake")]
     Verify,
     /// Make again what is lost of the lake and follows from the rest of it.
+    #[cfg(feature = "lake")]
     #[command(subcommand)]
     Repair(verbs::repair::Verb),
     /// Scheduled jobs.
+    #[cfg(feature = "lake")]
     #[command(subcommand)]
     Jobs(verbs::jobs::Verb),
     /// Look after the keyring.
@@ -84,6 +93,17 @@ enum Verb {
     Keys(verbs::keys::Verb),
     /// Completions for a shell.
     Completions(verbs::completions::Args),
+}
+
+impl Verb {
+    /// Whether the verb itself starts the log, as its configuration says.
+    fn starts_its_log(&self) -> bool {
+        #[cfg(feature = "lake")]
+        if matches!(self, Self::Demo(_)) {
+            return true;
+        }
+        matches!(self, Self::Run(_))
+    }
 }
 
 fn main() -> ExitCode {
@@ -102,20 +122,26 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let place = Place::find(args.config, args.data_dir.clone())?;
-    // These two say themselves what is logged.
-    if !matches!(args.verb, Verb::Run(_) | Verb::Demo(_)) {
+    if !args.verb.starts_its_log() {
         log::start(&format!(",{}", registry::QUIET));
     }
     match args.verb {
+        #[cfg(feature = "lake")]
         Verb::Demo(demo) => verbs::demo::run(args.data_dir, demo).await,
         Verb::Init => verbs::init::run(&place, args.data_dir.as_deref()),
         Verb::Validate => verbs::validate::run(&place),
         Verb::Run(args) => verbs::run::run(&place, args).await,
+        #[cfg(feature = "lake")]
         Verb::Import(args) => verbs::import::run(&place, *args).await,
+        #[cfg(feature = "lake")]
         Verb::Imports(verb) => verbs::imports::run(&place, verb).await,
+        #[cfg(feature = "lake")]
         Verb::Query(args) => verbs::query::run(&place, args).await,
+        #[cfg(feature = "lake")]
         Verb::Verify => verbs::verify::run(&place).await,
+        #[cfg(feature = "lake")]
         Verb::Repair(verb) => verbs::repair::run(&place, verb).await,
+        #[cfg(feature = "lake")]
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
         Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),

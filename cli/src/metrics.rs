@@ -1,42 +1,28 @@
 //! Which counter of the product is which metric.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+#[cfg(feature = "lake")]
+mod lake;
 
-use forebay_compactor::Progress;
+use std::{collections::BTreeMap, path::Path, sync::atomic::Ordering};
+
 use forebay_gateway::{EdgeStatus, SourceStatus};
-use forebay_schemas::Clock;
 use forebay_telemetry::{Metric, Sample, Telemetry, names};
 
 use crate::service::{LaneWatch, Watch};
 
 type OfSource = fn(&SourceStatus) -> u64;
-type OfProgress = fn(&Progress) -> &AtomicU64;
 
 /// Hands every counter to telemetry.
-pub(crate) fn register(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
+pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
     of_edge(telemetry, watch);
-    of_compactor(telemetry, watch, clock);
+    #[cfg(feature = "lake")]
+    lake::register(telemetry, &watch.lake);
     let data_dir = watch.data_dir.clone();
     telemetry.gauge(&names::DATA_FREE, move || {
         let free = data_dir.as_ref().and_then(|folder| free_bytes(folder)).map(|bytes| (bytes as f64, Vec::new()));
         free.into_iter().collect()
     });
-    let jobs = watch.jobs.clone();
-    telemetry.counter(&names::JOB_RUNS, move || {
-        let labels = |job: String, state: &str| vec![("job", job), ("state", state.to_owned())];
-        jobs.finished().into_iter().map(|(job, state, runs)| (runs, labels(job.to_string(), state))).collect()
-    });
-    let jobs = watch.jobs.clone();
-    telemetry.counter(&names::JOB_WINDOWS_SKIPPED, move || {
-        jobs.windows_skipped().into_iter().map(|(job, count)| (count, vec![("job", job.to_string())])).collect()
-    });
+    of_parts(telemetry, watch);
 }
 
 fn of_edge(telemetry: &Telemetry, watch: &Watch) {
@@ -65,19 +51,7 @@ fn of_edge(telemetry: &Telemetry, watch: &Watch) {
     });
 }
 
-fn of_compactor(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
-    let lake: [(&Metric, OfProgress); 6] = [
-        (&names::COMMITTED, |progress| &progress.committed),
-        (&names::QUARANTINED, |progress| &progress.quarantined),
-        (&names::DUPLICATES, |progress| &progress.duplicates),
-        (&names::GAPS, |progress| &progress.gaps),
-        (&names::COMMITS, |progress| &progress.commits),
-        (&names::PARTITIONS_FAILED, |progress| &progress.failed),
-    ];
-    for (metric, counter) in lake {
-        let progress = watch.progress.clone();
-        telemetry.counter(metric, move || vec![(counter(&progress).load(Ordering::Relaxed), Vec::new())]);
-    }
+fn of_parts(telemetry: &Telemetry, watch: &Watch) {
     let failures = watch.failures.clone();
     telemetry.counter(&names::PART_FAILURES, move || {
         // Each lane has a publisher of its own, and all of them one name.
@@ -87,23 +61,6 @@ fn of_compactor(telemetry: &Telemetry, watch: &Watch, clock: Clock) {
         }
         by_part.into_iter().map(|(part, count)| (count, vec![("part", part.to_owned())])).collect()
     });
-    let progress: Arc<Progress> = watch.progress.clone();
-    telemetry.gauge(&names::COMMIT_SECONDS, move || {
-        vec![(progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0, Vec::new())]
-    });
-    let windows = watch.windows.clone();
-    telemetry.gauge(&names::WATERMARK_DELAY, move || {
-        let now = clock().micros();
-        let delay = |micros: i64| now.saturating_sub(micros) as f64 / 1e6;
-        let sites = windows.watermarks().into_iter();
-        sites.map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)])).collect()
-    });
-    let windows = watch.windows.clone();
-    telemetry.counter(&names::WINDOW_FAILURES, move || {
-        windows.failures().into_iter().map(|(site, count)| (count, vec![("site", site)])).collect()
-    });
-    let windows = watch.windows.clone();
-    telemetry.gauge(&names::UNREADABLE_STATES, move || vec![(windows.unreadable_states() as f64, Vec::new())]);
 }
 
 /// Room on a folder's disk for those who are not root; none where it cannot be asked.

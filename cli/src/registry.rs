@@ -1,12 +1,16 @@
 //! The only place that knows every plug-in.
 
 use forebay_connectors::ConnectorKind;
+#[cfg(feature = "lake")]
 use forebay_grid::GridDemandKind;
+#[cfg(feature = "lake")]
 use forebay_jobs::JobKind;
+#[cfg(feature = "lake")]
 use forebay_jobs_sql::SqlKind;
 use forebay_modbus::ModbusKind;
 use forebay_mqtt::MqttKind;
 use forebay_opcua::OpcuaKind;
+#[cfg(feature = "lake")]
 use forebay_predictive_maintenance::PredictiveMaintenanceKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
@@ -18,4 +22,5 @@ pub(crate) const QUIET: &str =
     "opcua_core::comms::secure_channel=off,deltalake_core::kernel::transaction=off,buoyant_kernel=off";
 
 /// The kinds of jobs.
+#[cfg(feature = "lake")]
 pub(crate) const JOBS: [&dyn JobKind; 3] = [&SqlKind, &PredictiveMaintenanceKind, &GridDemandKind];

@@ -7,14 +7,21 @@ use forebay_config::ConfigErrors;
 
 use crate::config::{Config, unusable};
 
+#[cfg(feature = "lake")]
+const NOTHING_TO_RUN: &str = "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run";
+#[cfg(not(feature = "lake"))]
+const NOTHING_TO_RUN: &str = "no [[connector]] is here: there is nothing to run in a build for the edge alone";
+
 /// One part of the product; each runs once per data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Role {
     /// Connectors, steps, spool; publishing where there is a Kafka.
     Edge,
     /// From the stream into the lake.
+    #[cfg(feature = "lake")]
     Compactor,
     /// Scheduled jobs.
+    #[cfg(feature = "lake")]
     Jobs,
 }
 
@@ -22,7 +29,9 @@ impl Role {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Edge => "edge",
+            #[cfg(feature = "lake")]
             Self::Compactor => "compactor",
+            #[cfg(feature = "lake")]
             Self::Jobs => "jobs",
         }
     }
@@ -36,17 +45,17 @@ impl Role {
         if !config.sources.is_empty() {
             roles.push(Self::Edge);
         }
-        if !config.sources.is_empty() || config.stream.is_some() {
-            roles.push(Self::Compactor);
-        }
-        if !config.jobs.is_empty() {
-            roles.push(Self::Jobs);
+        #[cfg(feature = "lake")]
+        {
+            if !config.sources.is_empty() || config.stream.is_some() {
+                roles.push(Self::Compactor);
+            }
+            if !config.jobs.is_empty() {
+                roles.push(Self::Jobs);
+            }
         }
         if roles.is_empty() {
-            return Err(unusable(
-                file,
-                "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run",
-            ));
+            return Err(unusable(file, NOTHING_TO_RUN));
         }
         Ok(roles)
     }

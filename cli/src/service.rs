@@ -2,27 +2,26 @@
 //!
 //! What lies behind the spool may fail and is begun anew (`part`); the lake is opened while devices are read (`lake_door`).
 
+#[cfg(feature = "lake")]
 mod lake_door;
+#[cfg(feature = "lake")]
+mod lake_roles;
 mod lanes;
 mod part;
 
 use std::{
     collections::BTreeMap,
-    future::Future,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail};
-use forebay_compactor::{LakeSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows};
+use anyhow::anyhow;
 use forebay_gateway::{Edge, EdgeStatus, Run, SeriesFolder};
-use forebay_jobs::JobProgress;
-use forebay_lake::LakeWriter;
 use forebay_schemas::{Lane, LaneId, Timestamp};
 use forebay_stream::{
-    FixedGroup, LogGroup, LogReader, LogSource, LogWriter, Offset, SpoolSource,
-    kafka::{KafkaGroup, KafkaSettings, publish},
+    LogReader, LogWriter, Offset,
+    kafka::{KafkaSettings, publish},
     local::{Options, Spool, SpoolKey},
 };
 use tokio::{
@@ -36,12 +35,15 @@ use tracing::{error, info, warn};
 use crate::{
     clock::{clock, now, random},
     config::Config,
+    keyring::KeyringPlace,
     lock::RoleLock,
     owner,
     role::Role,
-    store::{self, Store},
 };
-use lake_door::LakeDoor;
+#[cfg(feature = "lake")]
+pub(crate) use lake_roles::LakeWatch;
+#[cfg(feature = "lake")]
+use lake_roles::{LakeRoles, check_roles};
 pub(crate) use lanes::to_open as lanes_to_open;
 use part::{OnFailure, Part, Task};
 
@@ -63,12 +65,9 @@ pub(crate) struct Watch {
     pub(crate) failures: Vec<(&'static str, Arc<AtomicU64>)>,
     /// The connectors' counters; empty without the edge.
     pub(crate) edge: EdgeStatus,
-    /// The compactor's counters; zero without it.
-    pub(crate) progress: Arc<Progress>,
-    /// How far the sites' watermarks have come; none without the compactor.
-    pub(crate) windows: Arc<WindowProgress>,
-    /// Finished runs; none without the jobs.
-    pub(crate) jobs: Arc<JobProgress>,
+    /// What the roles on the lake have done.
+    #[cfg(feature = "lake")]
+    pub(crate) lake: LakeWatch,
     /// The lanes; none without the edge.
     pub(crate) lanes: Vec<LaneWatch>,
 }
@@ -93,28 +92,25 @@ pub(crate) struct Service {
 impl Service {
     /// Opens what the roles need on this machine; nothing has been read from a device when this fails.
     pub(crate) async fn open(config: Config, roles: &[Role]) -> anyhow::Result<Self> {
-        let has = |role| roles.contains(&role);
-        if has(Role::Compactor) && !has(Role::Edge) && config.stream.is_none() {
-            bail!("without [stream] the spool is the stream: the compactor must run in one process with the edge");
-        }
-        if has(Role::Edge) && !has(Role::Compactor) && config.stream.is_none() {
-            bail!(
-                "without [stream] the spool is the stream: nobody would empty it; add --role compactor, or a [stream]"
-            );
-        }
+        #[cfg(feature = "lake")]
+        check_roles(&config, roles)?;
         let mut locks = Vec::new();
         for role in roles {
             locks.push(RoleLock::take(&config.gateway.data_dir, role.name())?);
         }
-        let store = Store::of(&config)?;
+        #[cfg(not(feature = "lake"))]
+        for table in &config.not_in_build {
+            warn!(table, "skipped: this build is for the edge alone");
+        }
+        let keys = KeyringPlace::of(&config)?;
         let (parts, lanes) = (Vec::new(), Vec::new());
         let watch = Watch { data_dir: Some(config.gateway.data_dir.clone()), ..Watch::default() };
         let mut service = Self { parts, lanes, series: None, watch, _locks: locks };
-        if has(Role::Edge) {
-            service.lanes = open_lanes(&config, &store).await?;
-            service.series = Some(series_folder(&config, &store)?);
+        if roles.contains(&Role::Edge) {
+            service.lanes = open_lanes(&config, &keys).await?;
+            service.series = Some(series_folder(&config, &keys)?);
         }
-        service.compose(config, roles, LakeDoor::new(Arc::new(store)));
+        service.compose(config, roles)?;
         Ok(service)
     }
 
@@ -170,10 +166,13 @@ impl Service {
     }
 
     /// Adds the parts in the order of the flow, in which they are stopped.
-    fn compose(&mut self, config: Config, roles: &[Role], lake: LakeDoor) {
-        let jobs_path = config.jobs_path();
+    fn compose(&mut self, config: Config, roles: &[Role]) -> anyhow::Result<()> {
+        #[cfg(feature = "lake")]
+        let mut config = config;
+        #[cfg(feature = "lake")]
+        let lake_roles = LakeRoles::of(&mut config)?;
         let places: Vec<PathBuf> = self.lanes.iter().map(|(id, _)| config.places_path(id.lane)).collect();
-        let Config { gateway, sources, stream, lake: settings, jobs, .. } = config;
+        let Config { gateway, sources, stream, .. } = config;
         let behind = match roles.contains(&Role::Edge) {
             true => OnFailure::BeginAnew,
             false => OnFailure::AnewIfPassing,
@@ -206,72 +205,9 @@ impl Service {
                 });
             }
         }
-        if roles.contains(&Role::Compactor) {
-            self.add_compactor(behind, &settings, stream, &lake);
-        }
-        if roles.contains(&Role::Jobs) {
-            let (jobs, progress) = (Arc::new(jobs), self.watch.jobs.clone());
-            self.add_on_lake(SCHEDULER, behind, &lake, move |lake, stop| {
-                let (jobs, path, progress) = (jobs.clone(), jobs_path.clone(), progress.clone());
-                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &path, clock(), progress, stop).await?) })
-            });
-        }
-    }
-
-    fn add_compactor(
-        &mut self,
-        behind: OnFailure,
-        settings: &LakeSettings,
-        stream: Option<KafkaSettings>,
-        lake: &LakeDoor,
-    ) {
-        let mut consume = settings.consume();
-        consume.gap_wait = stream.as_ref().map_or(SPOOL_GAP_WAIT, |kafka| kafka.gap_wait);
-        let (progress, lanes) = (self.watch.progress.clone(), self.lanes.clone());
-        self.add_on_lake("compactor", behind, lake, move |lake, stop| {
-            let group = group(stream.clone(), &lanes);
-            let (consume, progress) = (consume.clone(), progress.clone());
-            Box::pin(async move {
-                let group = select! {
-                    group = group => group?,
-                    () = stop.cancelled() => return Ok(()),
-                };
-                Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
-            })
-        });
-        let (merging, policy) = (settings.merge, settings.maintain);
-        self.add_on_lake("housekeeping", behind, lake, move |lake, stop| {
-            Box::pin(async move {
-                run_housekeeping(lake, merging, policy, clock(), stop).await;
-                Ok(())
-            })
-        });
-        let (windows, progress) = (settings.windows, self.watch.windows.clone());
-        self.add_on_lake("windows", behind, lake, move |lake, stop| {
-            let progress = progress.clone();
-            Box::pin(async move { Ok(run_windows(lake, windows, clock(), progress, stop).await?) })
-        });
-    }
-
-    /// A part that works on the lake, which may be out of reach when it begins.
-    fn add_on_lake(
-        &mut self,
-        name: &'static str,
-        on_failure: OnFailure,
-        lake: &LakeDoor,
-        begin: impl Fn(Arc<LakeWriter>, CancellationToken) -> Task + Clone + Send + Sync + 'static,
-    ) {
-        let door = lake.clone();
-        self.add(name, on_failure, move |stop| {
-            let (door, begin) = (door.clone(), begin.clone());
-            Some(Box::pin(async move {
-                let lake = select! {
-                    lake = door.open() => lake?,
-                    () = stop.cancelled() => return Ok(()),
-                };
-                begin(lake, stop).await
-            }))
-        });
+        #[cfg(feature = "lake")]
+        self.add_lake_roles(lake_roles, stream, behind, roles);
+        Ok(())
     }
 
     fn add(
@@ -283,25 +219,6 @@ impl Service {
         let failures = Arc::<AtomicU64>::default();
         self.watch.failures.push((name, failures.clone()));
         self.parts.push(Part { name, stop: CancellationToken::new(), on_failure, begin: Box::new(begin), failures });
-    }
-}
-
-/// Where the compactor gets its partitions from. Kafka may be away for long: joining is part of running.
-fn group(
-    stream: Option<KafkaSettings>,
-    lanes: &[(LaneId, Arc<Spool>)],
-) -> impl Future<Output = anyhow::Result<Box<dyn LogGroup>>> + Send + use<> {
-    let sources = lanes.iter().map(|(id, spool)| {
-        let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), id.clone()));
-        source
-    });
-    let spools = FixedGroup::new(sources.collect());
-    async move {
-        let group: Box<dyn LogGroup> = match stream {
-            Some(kafka) => Box::new(KafkaGroup::join(kafka).await.context("cannot join the consumer group")?),
-            None => Box::new(spools),
-        };
-        Ok(group)
     }
 }
 
@@ -317,18 +234,13 @@ async fn publish_lane(
     Ok(publish(settings, log, lane, places, published, stop).await?)
 }
 
-/// The key under which a part of the data folder is sealed.
-fn derived_key(store: &Store, secret: &str) -> anyhow::Result<[u8; 32]> {
-    store::derived_key(&*store.keyring_for_writing()?, secret)
-}
-
-fn series_folder(config: &Config, store: &Store) -> anyhow::Result<SeriesFolder> {
-    let key = derived_key(store, SERIES_SECRET)?;
+fn series_folder(config: &Config, keys: &KeyringPlace) -> anyhow::Result<SeriesFolder> {
+    let key = keys.derived_key(SERIES_SECRET)?;
     Ok(SeriesFolder { path: config.gateway.data_dir.join("series"), key, random: random() })
 }
 
-async fn open_lanes(config: &Config, store: &Store) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
-    let key = derived_key(store, SPOOL_SECRET)?;
+async fn open_lanes(config: &Config, keys: &KeyringPlace) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
+    let key = keys.derived_key(SPOOL_SECRET)?;
     let opened: Timestamp = now()?;
     owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let mut lanes = Vec::new();

@@ -8,8 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use forebay_compactor::{LakeSettings, ProfileChoice};
 use forebay_lake::{
-    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Settings, Sealed, StateKeeper,
-    keys::{FileKeyring, KeyDecrypter},
+    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Settings, Sealed, StateKeeper, keys::KeyDecrypter,
 };
 use forebay_schemas::table::{READINGS, TABLES};
 use url::Url;
@@ -17,13 +16,13 @@ use url::Url;
 use crate::{
     clock::random,
     config::{Config, Reading},
+    keyring::{KeyringPlace, LakePlace, SealedFolder, derived_key, open_keyring},
 };
 
 /// Where a lake and its keys lie.
 pub(crate) struct Store {
     location: Location,
-    keys: PathBuf,
-    spools: PathBuf,
+    keys: KeyringPlace,
     sealed: Sealed,
 }
 
@@ -34,7 +33,7 @@ impl Store {
             ProfileChoice::None => Sealed::None,
         };
         let location = location(&config.lake, &config.gateway.data_dir)?;
-        Ok(Self { location, keys: config.keys.clone(), spools: config.spools_path(), sealed })
+        Ok(Self { location, keys: KeyringPlace::of(config)?, sealed })
     }
 
     /// For verbs that only read.
@@ -42,52 +41,12 @@ impl Store {
         Ok(ReadingStore { location: location(&reading.lake, &reading.data_dir)?, keys: reading.keys.clone() })
     }
 
-    pub(crate) fn keys(&self) -> &Path {
-        &self.keys
-    }
-
-    /// What lies here sealed under a keyring, if anything does: no other keyring opens it.
-    pub(crate) fn sealed_already(&self) -> Option<&Path> {
-        let local = match &self.location {
-            Location::Folder(folder) => Some(folder.as_path()),
-            Location::S3(_) => None,
-        };
-        let lake = local.filter(|folder| TABLES.iter().any(|table| folder.join(table.name).exists()));
-        lake.or_else(|| Some(self.spools.as_path()).filter(|folder| folder.exists()))
-    }
-
-    pub(crate) fn create_keyring(&self) -> anyhow::Result<FileKeyring> {
-        Ok(FileKeyring::create(&self.keys, random())?)
-    }
-
-    fn open_keyring(&self) -> anyhow::Result<Arc<FileKeyring>> {
-        open_keyring(&self.keys)
-    }
-
-    /// The keyring, made where there is neither one nor anything that is sealed already. For a lake in a bucket it must be
-    /// there: another gateway may have made it.
-    pub(crate) fn keyring_for_writing(&self) -> anyhow::Result<Arc<FileKeyring>> {
-        let keys = self.keys.display();
-        if self.keys.exists() {
-            return self.open_keyring();
-        }
-        if let Some(sealed) = self.sealed_already() {
-            bail!("{}", lost_keyring(sealed, &self.keys));
-        }
-        if let Location::S3(_) = &self.location {
-            bail!("no keyring at {keys}: bring a copy of the lake's, or make its first one with `forebay keys init`");
-        }
-        let keyring = self.create_keyring()?;
-        tracing::warn!(%keys, "made a keyring: keep a copy of it away from this machine, without it nobody reads the lake");
-        Ok(Arc::new(keyring))
-    }
-
     /// The lake open for writing, made where it is missing.
     pub(crate) async fn writer(&self) -> anyhow::Result<LakeWriter> {
         if self.sealed == Sealed::None {
             tracing::warn!("[lake] profile = \"none\": everything in the lake lies in clear");
         }
-        let keyring = self.keyring_for_writing()?;
+        let keyring = self.keys.for_writing()?;
         let lake = Lake::open(&self.location).await?;
         Ok(LakeWriter::open(&lake, keyring, self.sealed, random()).await?)
     }
@@ -102,7 +61,7 @@ impl Store {
 
     /// What it takes to read; the lake must be there.
     pub(crate) async fn reader(&self) -> anyhow::Result<Reader> {
-        reader(&self.location, &self.keys).await
+        reader(&self.location, self.keys.dir()).await
     }
 }
 
@@ -124,15 +83,6 @@ impl ReadingStore {
     }
 }
 
-/// The key under which a part of the data folder is sealed.
-pub(crate) fn derived_key(keyring: &FileKeyring, secret: &str) -> anyhow::Result<[u8; 32]> {
-    keyring.derive_secret(secret)?.expose().try_into().context("a derived secret has 32 bytes")
-}
-
-fn open_keyring(keys: &Path) -> anyhow::Result<Arc<FileKeyring>> {
-    Ok(Arc::new(FileKeyring::open(keys, random())?))
-}
-
 async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
     if let Location::Folder(folder) = location
         && !folder.is_dir()
@@ -148,13 +98,15 @@ async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
     Ok(Reader { tables, keeper: StateKeeper::of(&keyring)?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
 }
 
-/// Why no keyring is made beside what another one has sealed.
-pub(crate) fn lost_keyring(sealed: &Path, keys: &Path) -> String {
-    format!(
-        "{} is sealed, and its keyring is not at {}: mount it or bring back a copy, for no other keyring opens it",
-        sealed.display(),
-        keys.display()
-    )
+/// Where the lake lies, for the keyring.
+pub(crate) fn lake_place(config: &Config) -> anyhow::Result<LakePlace> {
+    Ok(match location(&config.lake, &config.gateway.data_dir)? {
+        Location::Folder(folder) => {
+            let signs = TABLES.iter().map(|table| folder.join(table.name)).collect();
+            LakePlace::Folder(SealedFolder { folder, signs })
+        }
+        Location::S3(_) => LakePlace::Bucket,
+    })
 }
 
 fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location> {

@@ -7,7 +7,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("forebay-schemas", &[]),
     ("forebay-config", &["forebay-schemas"]),
     ("forebay-stream", &["forebay-schemas", "forebay-config"]),
-    ("forebay-lake", &["forebay-schemas", "forebay-config"]),
+    ("forebay-keys", &["forebay-schemas"]),
+    ("forebay-lake", &["forebay-schemas", "forebay-config", "forebay-keys"]),
     ("forebay-telemetry", &["forebay-schemas", "forebay-config"]),
     ("forebay-connectors", &["forebay-schemas", "forebay-config"]),
     ("forebay-mqtt", &["forebay-schemas", "forebay-config", "forebay-connectors"]),
@@ -25,6 +26,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &[
             "forebay-schemas",
             "forebay-config",
+            "forebay-keys",
             "forebay-stream",
             "forebay-lake",
             "forebay-connectors",

@@ -15,9 +15,12 @@ use std::{
 };
 
 use anyhow::anyhow;
+#[cfg(feature = "lake")]
 use forebay_compactor::CompactorError;
 use forebay_connectors::Backoff;
+#[cfg(feature = "lake")]
 use forebay_jobs::SchedulerError;
+#[cfg(feature = "lake")]
 use forebay_lake::LakeError;
 use forebay_schemas::ErrorKind;
 use forebay_stream::StreamError;
@@ -106,9 +109,12 @@ async fn once(task: Task, stop: &CancellationToken) -> anyhow::Result<()> {
 /// Whether the same may succeed later without a person.
 fn may_pass(failure: &anyhow::Error) -> bool {
     let kinds = [
-        failure.downcast_ref::<CompactorError>().map(CompactorError::kind),
-        failure.downcast_ref::<LakeError>().map(LakeError::kind),
         failure.downcast_ref::<StreamError>().map(StreamError::kind),
+        #[cfg(feature = "lake")]
+        failure.downcast_ref::<CompactorError>().map(CompactorError::kind),
+        #[cfg(feature = "lake")]
+        failure.downcast_ref::<LakeError>().map(LakeError::kind),
+        #[cfg(feature = "lake")]
         failure.downcast_ref::<SchedulerError>().map(SchedulerError::kind),
     ];
     kinds.into_iter().flatten().any(|kind| kind == ErrorKind::Retry)

@@ -167,7 +167,7 @@ fn show(watch: &Watch, left: Duration) {
             None => format!("{name} {}", source.spooled()),
         })
         .collect();
-    let committed = watch.progress.committed.load(std::sync::atomic::Ordering::Relaxed);
+    let committed = watch.lake.progress.committed.load(std::sync::atomic::Ordering::Relaxed);
     let line = format!("{:>3} s left | spooled: {} | committed: {committed}", left.as_secs(), sources.join(", "));
     let mut out = std::io::stderr();
     // A closed stderr is no reason to end the demo.

@@ -3,7 +3,7 @@
 use std::{fs, io::Write as _, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, bail};
-use forebay_lake::keys::random_bytes;
+use forebay_keys::random_bytes;
 
 use crate::{clock::random, place::Place};
 

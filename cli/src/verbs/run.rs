@@ -6,8 +6,7 @@ use forebay_gateway::shared_series;
 use forebay_telemetry::Telemetry;
 
 use crate::{
-    clock::clock, config::Config, metrics, notify, place::Place, registry, role::Role, service::Service,
-    signals::stop_on_signal,
+    config::Config, metrics, notify, place::Place, registry, role::Role, service::Service, signals::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -33,7 +32,7 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     }
     let stop = stop_on_signal()?;
     let service = Service::open(config, &roles).await?;
-    metrics::register(&telemetry, &service.watch(), clock());
+    metrics::register(&telemetry, &service.watch());
     let _page = telemetry.scrape(&settings, stop.clone()).await?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     tracing::info!(gateway = %id, %site, roles = names.join(","), "running");

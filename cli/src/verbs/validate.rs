@@ -19,6 +19,11 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     for shared in shared_series(&config.sources) {
         writeln!(told, "warning: {shared}")?;
     }
+    #[cfg(not(feature = "lake"))]
+    for table in &config.not_in_build {
+        writeln!(told, "skipped: [{table}], this build is for the edge alone")?;
+    }
+    #[cfg(feature = "lake")]
     for job in config.jobs.iter() {
         writeln!(told, "job {:?}: {}, {}", job.spec.name.as_str(), job.spec.kind, job.spec.trigger)?;
     }

@@ -7,13 +7,14 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use forebay_keys::Wrapping;
 use parquet::{
     encryption::decrypt::{FileDecryptionProperties, KeyRetriever},
     errors::ParquetError,
 };
 
 use super::{
-    super::{KeyError, KeyMaterial, KeyProvider, SecretKey, wrap::Wrapping},
+    super::{KeyError, KeyMaterial, KeyProvider, SecretKey},
     WrappedKek,
 };
 

@@ -3,10 +3,11 @@
 use std::{collections::HashMap, fmt, num::NonZeroU64, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use forebay_keys::Wrapping;
 use tokio::sync::Mutex;
 
 use super::{
-    super::{KeyError, KeyMaterial, KeyProvider, MasterKeyId, Random, SecretKey, random_bytes, wrap::Wrapping},
+    super::{KeyError, KeyMaterial, KeyProvider, MasterKeyId, Random, SecretKey, random_bytes},
     DataKey, KEK_ID_BYTES, KeyUse, WrappedKek,
 };
 

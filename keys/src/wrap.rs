@@ -8,18 +8,24 @@ use ring::{
 };
 use zeroize::Zeroizing;
 
-use super::{KeyError, Random, SecretKey, random_bytes};
+use crate::{KeyError, Random, SecretKey, random_bytes};
 
 /// A wrapping key and the name by which errors call it.
-pub(super) struct Wrapping<'a> {
-    pub(super) key: &'a SecretKey,
-    pub(super) id: &'a str,
+pub struct Wrapping<'a> {
+    /// The wrapping key, 16 or 32 bytes.
+    pub key: &'a SecretKey,
+    /// How errors call it.
+    pub id: &'a str,
     /// Bound to the wrapped key: a master key's id, or the raw bytes of a key-encryption key's.
-    pub(super) aad: &'a [u8],
+    pub aad: &'a [u8],
 }
 
 impl Wrapping<'_> {
-    pub(super) fn wrap(&self, key: &[u8], random: &Random) -> Result<String, KeyError> {
+    /// The key, encrypted under a fresh nonce.
+    ///
+    /// # Errors
+    /// [`KeyError::KeyLength`] for a wrapping key that is none of AES-GCM's, [`KeyError::Randomness`].
+    pub fn wrap(&self, key: &[u8], random: &Random) -> Result<String, KeyError> {
         let cipher = self.cipher()?;
         let nonce = random_bytes::<NONCE_LEN>(random)?;
         // Encrypted in place with room for the tag, so that no plain copy is left behind.
@@ -31,7 +37,11 @@ impl Wrapping<'_> {
         Ok(STANDARD.encode([&nonce[..], &sealed].concat()))
     }
 
-    pub(super) fn unwrap(&self, wrapped: &str) -> Result<SecretKey, KeyError> {
+    /// The key that [`Wrapping::wrap`] encrypted.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongKey`] where the text was not made under this key and `aad`, [`KeyError::KeyLength`].
+    pub fn unwrap(&self, wrapped: &str) -> Result<SecretKey, KeyError> {
         let cipher = self.cipher()?;
         let wrong = || KeyError::WrongKey { under: self.id.to_owned() };
         let mut bytes = Zeroizing::new(STANDARD.decode(wrapped).map_err(|_not_base64| wrong())?);

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use ring::hkdf;
 
 use self::file::{KeyringFile, Keys};
-use super::{KEY_BYTES, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY, wrap::Wrapping};
+use crate::{KEY_BYTES, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY, Wrapping};
 
 /// Name of the key from which secrets that are no master keys are derived.
 const ROOT_KEY: &str = "forebay.root";

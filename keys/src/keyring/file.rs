@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::super::{KEY_BYTES, KeyError, MasterKeyId, SecretKey};
+use crate::{KEY_BYTES, KeyError, MasterKeyId, SecretKey};
 
 const VERSION: u64 = 1;
 

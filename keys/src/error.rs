@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io, path::PathBuf};
 use forebay_schemas::ErrorKind;
 use thiserror::Error;
 
-use super::MasterKeyId;
+use crate::MasterKeyId;
 
 /// Why a key could not be had.
 #[derive(Debug, Error)]

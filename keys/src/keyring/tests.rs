@@ -5,7 +5,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
 use forebay_schemas::{ErrorKind, SiteId};
 use ring::rand::SystemRandom;
 
-use super::{super::site_key_name, *};
+use super::*;
+use crate::site_key_name;
 
 fn random() -> Random {
     Arc::new(SystemRandom::new())

@@ -1,0 +1,123 @@
+//! The keyring, opened or made as the configuration says.
+//!
+//! Invariant: no keyring is made beside what another one has sealed, for no other keyring opens that.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use forebay_keys::FileKeyring;
+
+use crate::{clock::random, config::Config};
+
+/// A folder whose content lies sealed under the keyring.
+pub(crate) struct SealedFolder {
+    pub(crate) folder: PathBuf,
+    /// It holds something sealed where one of these exists.
+    pub(crate) signs: Vec<PathBuf>,
+}
+
+/// Where the keyring lies, and what is sealed under it on this machine.
+pub(crate) struct KeyringPlace {
+    dir: PathBuf,
+    sealed: Vec<SealedFolder>,
+    /// The lake lies in a bucket: another gateway may have made its keyring.
+    lake_in_bucket: bool,
+}
+
+impl KeyringPlace {
+    /// As the configuration says; nothing is opened.
+    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
+        let lake = lake_of(config)?;
+        let lake_in_bucket = matches!(lake, LakePlace::Bucket);
+        let spools = config.spools_path();
+        let spools = SealedFolder { signs: vec![spools.clone()], folder: spools };
+        let mut sealed = Vec::new();
+        if let LakePlace::Folder(folder) = lake {
+            sealed.push(folder);
+        }
+        sealed.push(spools);
+        Ok(Self { dir: config.keys.clone(), sealed, lake_in_bucket })
+    }
+
+    /// The keyring's folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What lies here sealed under a keyring, if anything does.
+    pub(crate) fn sealed_already(&self) -> Option<&Path> {
+        let holds = |sealed: &&SealedFolder| sealed.signs.iter().any(|sign| sign.exists());
+        self.sealed.iter().find(holds).map(|sealed| sealed.folder.as_path())
+    }
+
+    /// A new keyring; one that is there is never replaced.
+    pub(crate) fn create(&self) -> anyhow::Result<FileKeyring> {
+        Ok(FileKeyring::create(&self.dir, random())?)
+    }
+
+    /// The keyring, made where there is neither one nor anything that is sealed already. For a lake in a bucket it must
+    /// be there: another gateway may have made it.
+    pub(crate) fn for_writing(&self) -> anyhow::Result<Arc<FileKeyring>> {
+        let keys = self.dir.display();
+        if self.dir.exists() {
+            return open_keyring(&self.dir);
+        }
+        if let Some(sealed) = self.sealed_already() {
+            bail!("{}", lost_keyring(sealed, &self.dir));
+        }
+        if self.lake_in_bucket {
+            bail!("no keyring at {keys}: bring a copy of the lake's, or make its first one with `forebay keys init`");
+        }
+        let keyring = self.create()?;
+        tracing::warn!(%keys, "made a keyring: keep a copy of it away from this machine, without it nobody reads the lake");
+        Ok(Arc::new(keyring))
+    }
+
+    /// The key under which a part of the data folder is sealed.
+    pub(crate) fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
+        derived_key(&*self.for_writing()?, secret)
+    }
+}
+
+/// Where the lake lies, for whoever asks what is sealed on this machine.
+pub(crate) enum LakePlace {
+    /// In a folder of this machine.
+    Folder(SealedFolder),
+    /// In a bucket, which other gateways may share.
+    Bucket,
+    /// This build has none.
+    #[cfg(not(feature = "lake"))]
+    Elsewhere,
+}
+
+#[cfg(feature = "lake")]
+fn lake_of(config: &Config) -> anyhow::Result<LakePlace> {
+    crate::store::lake_place(config)
+}
+
+#[cfg(not(feature = "lake"))]
+fn lake_of(_config: &Config) -> anyhow::Result<LakePlace> {
+    Ok(LakePlace::Elsewhere)
+}
+
+/// The keyring in a folder.
+pub(crate) fn open_keyring(dir: &Path) -> anyhow::Result<Arc<FileKeyring>> {
+    Ok(Arc::new(FileKeyring::open(dir, random())?))
+}
+
+/// The key under which a part of the data folder is sealed.
+pub(crate) fn derived_key(keyring: &FileKeyring, secret: &str) -> anyhow::Result<[u8; 32]> {
+    keyring.derive_secret(secret)?.expose().try_into().context("a derived secret has 32 bytes")
+}
+
+/// Why no keyring is made beside what another one has sealed.
+pub(crate) fn lost_keyring(sealed: &Path, keys: &Path) -> String {
+    format!(
+        "{} is sealed, and its keyring is not at {}: mount it or bring back a copy, because no other keyring opens it",
+        sealed.display(),
+        keys.display()
+    )
+}

@@ -1,0 +1,62 @@
+//! The counters of the roles that work on the lake.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use forebay_compactor::Progress;
+use forebay_telemetry::{Metric, Telemetry, names};
+
+use crate::{clock::clock, service::LakeWatch};
+
+type OfProgress = fn(&Progress) -> &AtomicU64;
+
+pub(super) fn register(telemetry: &Telemetry, watch: &LakeWatch) {
+    of_compactor(telemetry, watch);
+    of_jobs(telemetry, watch);
+}
+
+fn of_jobs(telemetry: &Telemetry, watch: &LakeWatch) {
+    let jobs = watch.jobs.clone();
+    telemetry.counter(&names::JOB_RUNS, move || {
+        let labels = |job: String, state: &str| vec![("job", job), ("state", state.to_owned())];
+        jobs.finished().into_iter().map(|(job, state, runs)| (runs, labels(job.to_string(), state))).collect()
+    });
+    let jobs = watch.jobs.clone();
+    telemetry.counter(&names::JOB_WINDOWS_SKIPPED, move || {
+        jobs.windows_skipped().into_iter().map(|(job, count)| (count, vec![("job", job.to_string())])).collect()
+    });
+}
+
+fn of_compactor(telemetry: &Telemetry, watch: &LakeWatch) {
+    let lake: [(&Metric, OfProgress); 6] = [
+        (&names::COMMITTED, |progress| &progress.committed),
+        (&names::QUARANTINED, |progress| &progress.quarantined),
+        (&names::DUPLICATES, |progress| &progress.duplicates),
+        (&names::GAPS, |progress| &progress.gaps),
+        (&names::COMMITS, |progress| &progress.commits),
+        (&names::PARTITIONS_FAILED, |progress| &progress.failed),
+    ];
+    for (metric, counter) in lake {
+        let progress = watch.progress.clone();
+        telemetry.counter(metric, move || vec![(counter(&progress).load(Ordering::Relaxed), Vec::new())]);
+    }
+    let progress: Arc<Progress> = watch.progress.clone();
+    telemetry.gauge(&names::COMMIT_SECONDS, move || {
+        vec![(progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0, Vec::new())]
+    });
+    let windows = watch.windows.clone();
+    telemetry.gauge(&names::WATERMARK_DELAY, move || {
+        let now = clock().micros();
+        let delay = |micros: i64| now.saturating_sub(micros) as f64 / 1e6;
+        let sites = windows.watermarks().into_iter();
+        sites.map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)])).collect()
+    });
+    let windows = watch.windows.clone();
+    telemetry.counter(&names::WINDOW_FAILURES, move || {
+        windows.failures().into_iter().map(|(site, count)| (count, vec![("site", site)])).collect()
+    });
+    let windows = watch.windows.clone();
+    telemetry.gauge(&names::UNREADABLE_STATES, move || vec![(windows.unreadable_states() as f64, Vec::new())]);
+}

@@ -1,0 +1,162 @@
+//! The roles that work on the lake: compactor, housekeeping, windows, jobs.
+
+use std::{future::Future, mem, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, bail};
+use forebay_compactor::{LakeSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows};
+use forebay_jobs::{JobProgress, Jobs};
+use forebay_lake::LakeWriter;
+use forebay_schemas::LaneId;
+use forebay_stream::{
+    FixedGroup, LogGroup, LogSource, SpoolSource,
+    kafka::{KafkaGroup, KafkaSettings},
+    local::Spool,
+};
+use tokio::select;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    SCHEDULER, Service,
+    lake_door::LakeDoor,
+    part::{OnFailure, Task},
+};
+use crate::{clock::clock, config::Config, role::Role, store::Store};
+
+/// What the roles on the lake have done so far.
+#[derive(Clone, Default)]
+pub(crate) struct LakeWatch {
+    /// The compactor's counters; zero without it.
+    pub(crate) progress: Arc<Progress>,
+    /// How far the sites' watermarks have come; none without the compactor.
+    pub(crate) windows: Arc<WindowProgress>,
+    /// Finished runs; none without the jobs.
+    pub(crate) jobs: Arc<JobProgress>,
+}
+
+/// What the roles on the lake need of the configuration.
+pub(super) struct LakeRoles {
+    lake: LakeDoor,
+    settings: LakeSettings,
+    jobs: Arc<Jobs>,
+    jobs_path: PathBuf,
+}
+
+impl LakeRoles {
+    /// The configuration gives its jobs away.
+    pub(super) fn of(config: &mut Config) -> anyhow::Result<Self> {
+        let lake = LakeDoor::new(Arc::new(Store::of(config)?));
+        let (settings, jobs, jobs_path) =
+            (config.lake.clone(), Arc::new(mem::take(&mut config.jobs)), config.jobs_path());
+        Ok(Self { lake, settings, jobs, jobs_path })
+    }
+}
+
+/// Without a stream the spool is the stream, which only a compactor in the same process empties.
+pub(super) fn check_roles(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
+    let edge = roles.contains(&Role::Edge);
+    let compactor = roles.contains(&Role::Compactor);
+    if compactor && !edge && config.stream.is_none() {
+        bail!("without [stream] the spool is the stream: the compactor must run in one process with the edge");
+    }
+    if edge && !compactor && config.stream.is_none() {
+        bail!("without [stream] the spool is the stream: nobody would empty it; add --role compactor, or a [stream]");
+    }
+    Ok(())
+}
+
+impl Service {
+    pub(super) fn add_lake_roles(
+        &mut self,
+        on_lake: LakeRoles,
+        stream: Option<KafkaSettings>,
+        behind: OnFailure,
+        roles: &[Role],
+    ) {
+        let LakeRoles { lake, settings, jobs, jobs_path } = on_lake;
+        if roles.contains(&Role::Compactor) {
+            self.add_compactor(behind, &settings, stream, &lake);
+        }
+        if roles.contains(&Role::Jobs) {
+            let progress = self.watch.lake.jobs.clone();
+            self.add_on_lake(SCHEDULER, behind, &lake, move |lake, stop| {
+                let (jobs, path, progress) = (jobs.clone(), jobs_path.clone(), progress.clone());
+                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &path, clock(), progress, stop).await?) })
+            });
+        }
+    }
+
+    fn add_compactor(
+        &mut self,
+        behind: OnFailure,
+        settings: &LakeSettings,
+        stream: Option<KafkaSettings>,
+        lake: &LakeDoor,
+    ) {
+        let mut consume = settings.consume();
+        consume.gap_wait = stream.as_ref().map_or(SPOOL_GAP_WAIT, |kafka| kafka.gap_wait);
+        let (progress, lanes) = (self.watch.lake.progress.clone(), self.lanes.clone());
+        self.add_on_lake("compactor", behind, lake, move |lake, stop| {
+            let group = group(stream.clone(), &lanes);
+            let (consume, progress) = (consume.clone(), progress.clone());
+            Box::pin(async move {
+                let group = select! {
+                    group = group => group?,
+                    () = stop.cancelled() => return Ok(()),
+                };
+                Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
+            })
+        });
+        let (merging, policy) = (settings.merge, settings.maintain);
+        self.add_on_lake("housekeeping", behind, lake, move |lake, stop| {
+            Box::pin(async move {
+                run_housekeeping(lake, merging, policy, clock(), stop).await;
+                Ok(())
+            })
+        });
+        let (windows, progress) = (settings.windows, self.watch.lake.windows.clone());
+        self.add_on_lake("windows", behind, lake, move |lake, stop| {
+            let progress = progress.clone();
+            Box::pin(async move { Ok(run_windows(lake, windows, clock(), progress, stop).await?) })
+        });
+    }
+
+    /// A part that works on the lake, which may be out of reach when it begins.
+    fn add_on_lake(
+        &mut self,
+        name: &'static str,
+        on_failure: OnFailure,
+        lake: &LakeDoor,
+        begin: impl Fn(Arc<LakeWriter>, CancellationToken) -> Task + Clone + Send + Sync + 'static,
+    ) {
+        let door = lake.clone();
+        self.add(name, on_failure, move |stop| {
+            let (door, begin) = (door.clone(), begin.clone());
+            Some(Box::pin(async move {
+                let lake = select! {
+                    lake = door.open() => lake?,
+                    () = stop.cancelled() => return Ok(()),
+                };
+                begin(lake, stop).await
+            }))
+        });
+    }
+}
+
+/// Where the compactor gets its partitions from. Kafka may be away for long: joining is part of running.
+fn group(
+    stream: Option<KafkaSettings>,
+    lanes: &[(LaneId, Arc<Spool>)],
+) -> impl Future<Output = anyhow::Result<Box<dyn LogGroup>>> + Send + use<> {
+    let sources = lanes.iter().map(|(id, spool)| {
+        let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), id.clone()));
+        source
+    });
+    let spools = FixedGroup::new(sources.collect());
+    async move {
+        let group: Box<dyn LogGroup> = match stream {
+            Some(kafka) => Box::new(KafkaGroup::join(kafka).await.context("cannot join the consumer group")?),
+            None => Box::new(spools),
+        };
+        Ok(group)
+    }
+}
