@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use forebay_keys::FileKeyring;
+use forebay_keys::{FileKeyring, KeyProvider};
 
 use crate::{clock::random, config::Config};
 
@@ -77,8 +77,8 @@ impl KeyringPlace {
     }
 
     /// The key under which a part of the data folder is sealed.
-    pub(crate) fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
-        derived_key(&*self.for_writing()?, secret)
+    pub(crate) async fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
+        derived_key(&*self.for_writing()?, secret).await
     }
 }
 
@@ -109,8 +109,8 @@ pub(crate) fn open_keyring(dir: &Path) -> anyhow::Result<Arc<FileKeyring>> {
 }
 
 /// The key under which a part of the data folder is sealed.
-pub(crate) fn derived_key(keyring: &FileKeyring, secret: &str) -> anyhow::Result<[u8; 32]> {
-    keyring.derive_secret(secret)?.expose().try_into().context("a derived secret has 32 bytes")
+pub(crate) async fn derived_key(keys: &dyn KeyProvider, secret: &str) -> anyhow::Result<[u8; 32]> {
+    keys.secret(secret).await?.expose().try_into().context("a derived secret has 32 bytes")
 }
 
 /// Why no keyring is made beside what another one has sealed.

@@ -108,7 +108,7 @@ impl Service {
         let mut service = Self { parts, lanes, series: None, watch, _locks: locks };
         if roles.contains(&Role::Edge) {
             service.lanes = open_lanes(&config, &keys).await?;
-            service.series = Some(series_folder(&config, &keys)?);
+            service.series = Some(series_folder(&config, &keys).await?);
         }
         service.compose(config, roles)?;
         Ok(service)
@@ -234,13 +234,13 @@ async fn publish_lane(
     Ok(publish(settings, log, lane, places, published, stop).await?)
 }
 
-fn series_folder(config: &Config, keys: &KeyringPlace) -> anyhow::Result<SeriesFolder> {
-    let key = keys.derived_key(SERIES_SECRET)?;
+async fn series_folder(config: &Config, keys: &KeyringPlace) -> anyhow::Result<SeriesFolder> {
+    let key = keys.derived_key(SERIES_SECRET).await?;
     Ok(SeriesFolder { path: config.gateway.data_dir.join("series"), key, random: random() })
 }
 
 async fn open_lanes(config: &Config, keys: &KeyringPlace) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
-    let key = keys.derived_key(SPOOL_SECRET)?;
+    let key = keys.derived_key(SPOOL_SECRET).await?;
     let opened: Timestamp = now()?;
     owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let mut lanes = Vec::new();

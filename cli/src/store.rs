@@ -78,8 +78,8 @@ impl ReadingStore {
     }
 
     /// As [`derived_key`], from the keyring that is there.
-    pub(crate) fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
-        derived_key(&*open_keyring(&self.keys)?, secret)
+    pub(crate) async fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
+        derived_key(&*open_keyring(&self.keys)?, secret).await
     }
 }
 
@@ -95,7 +95,7 @@ async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
     for table in TABLES {
         tables.push(lake.table(table).await?);
     }
-    Ok(Reader { tables, keeper: StateKeeper::of(&keyring)?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
+    Ok(Reader { tables, keeper: StateKeeper::of(&*keyring).await?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
 }
 
 /// Where the lake lies, for the keyring.

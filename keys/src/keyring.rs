@@ -75,38 +75,8 @@ impl FileKeyring {
     ///
     /// # Errors
     /// As [`FileKeyring::open`], and [`KeyError::Randomness`].
-    pub fn ensure(&self, name: &str) -> Result<MasterKeyId, KeyError> {
+    pub fn add_if_missing(&self, name: &str) -> Result<MasterKeyId, KeyError> {
         self.current_id(name).or_else(|_missing| self.change(name, Change::AddIfMissing))
-    }
-
-    /// As [`FileKeyring::ensure`], for a lake whose files lie under the keys `in_use`: a key that is among them and
-    /// not here is not
-    /// made a second time.
-    ///
-    /// # Errors
-    /// [`KeyError::Older`] for such a key, and as [`FileKeyring::ensure`].
-    pub fn ensure_beside(&self, name: &str, in_use: &BTreeSet<MasterKeyId>) -> Result<MasterKeyId, KeyError> {
-        let newest = in_use.iter().filter(|id| id.name() == name).max_by_key(|id| id.version());
-        if let Some(newest) = newest {
-            self.check_has(newest)?;
-        }
-        self.ensure(name)
-    }
-
-    /// Refuses to go on with a name of which the lake has a newer key than this keyring. A name that is not here at
-    /// all tells
-    /// nothing: its keys may have been destroyed on purpose, or be another gateway's.
-    ///
-    /// # Errors
-    /// [`KeyError::Older`], and as [`FileKeyring::open`].
-    pub fn check_not_older(&self, in_use: &BTreeSet<MasterKeyId>) -> Result<(), KeyError> {
-        for id in in_use {
-            let current = self.current_id(id.name()).ok();
-            if current.is_some_and(|current| current.version() < id.version()) {
-                self.check_has(id)?;
-            }
-        }
-        Ok(())
     }
 
     /// The file is read again: another process that uses it too may have made the key, before it made a file under it.
@@ -122,7 +92,7 @@ impl FileKeyring {
     /// Makes a new version of a name's key the current one; the old versions stay for reading.
     ///
     /// # Errors
-    /// As [`FileKeyring::ensure`]; [`KeyError::MissingKey`] for a name that was never added.
+    /// As [`FileKeyring::add_if_missing`]; [`KeyError::MissingKey`] for a name that was never added.
     pub fn rotate(&self, name: &str) -> Result<MasterKeyId, KeyError> {
         self.current_id(name)?;
         self.change(name, Change::AddVersion)
@@ -182,6 +152,33 @@ enum Change {
 
 #[async_trait]
 impl KeyProvider for FileKeyring {
+    async fn current(&self, name: &str) -> Result<MasterKeyId, KeyError> {
+        self.current_id(name)
+    }
+
+    /// Blocks on disk when it makes a key.
+    async fn ensure(&self, name: &str, in_use: &BTreeSet<MasterKeyId>) -> Result<MasterKeyId, KeyError> {
+        let newest = in_use.iter().filter(|id| id.name() == name).max_by_key(|id| id.version());
+        if let Some(newest) = newest {
+            self.check_has(newest)?;
+        }
+        self.add_if_missing(name)
+    }
+
+    async fn check_not_older(&self, in_use: &BTreeSet<MasterKeyId>) -> Result<(), KeyError> {
+        for id in in_use {
+            let current = self.current_id(id.name()).ok();
+            if current.is_some_and(|current| current.version() < id.version()) {
+                self.check_has(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn secret(&self, name: &str) -> Result<SecretKey, KeyError> {
+        self.derive_secret(name)
+    }
+
     async fn wrap(&self, master: &MasterKeyId, key: &[u8]) -> Result<String, KeyError> {
         let (secret, id) = (self.find(master)?, master.as_str());
         Wrapping { key: &secret, id, aad: id.as_bytes() }.wrap(key, &self.random)
@@ -190,10 +187,6 @@ impl KeyProvider for FileKeyring {
     async fn unwrap(&self, master: &MasterKeyId, wrapped: &str) -> Result<SecretKey, KeyError> {
         let (secret, id) = (self.find(master)?, master.as_str());
         Wrapping { key: &secret, id, aad: id.as_bytes() }.unwrap(wrapped)
-    }
-
-    fn derived(&self, name: &str) -> Result<Option<SecretKey>, KeyError> {
-        self.derive_secret(name).map(Some)
     }
 }
 

@@ -3,13 +3,15 @@
 //! Invariants: a secret redacts itself and is wiped when dropped; a key is durable before anything is sealed under it.
 //! It knows neither files nor tables: the envelopes in which data keys travel inside files are the lake's.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod keyring;
+mod provider;
 mod wrap;
 
 use std::{fmt, sync::Arc};
 
-use async_trait::async_trait;
 use forebay_schemas::SiteId;
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,7 @@ use zeroize::Zeroizing;
 
 pub use error::KeyError;
 pub use keyring::FileKeyring;
+pub use provider::KeyProvider;
 pub use wrap::Wrapping;
 
 /// Name of the master key of footers, names and times.
@@ -110,32 +113,5 @@ impl SecretKey {
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretKey({} bytes)", self.0.len())
-    }
-}
-
-/// Where master keys live: a file of ours, or a key management service that never gives them away.
-///
-/// Wrapped keys are text, as parquet's `KmsClient` has them.
-#[async_trait]
-pub trait KeyProvider: Send + Sync + fmt::Debug {
-    /// Encrypts a key under a master key.
-    ///
-    /// # Errors
-    /// [`KeyError::MissingKey`] when the provider has no such master key, [`KeyError::Unavailable`] when it cannot be
-    /// asked.
-    async fn wrap(&self, master: &MasterKeyId, key: &[u8]) -> Result<String, KeyError>;
-
-    /// Decrypts what [`KeyProvider::wrap`] gave.
-    ///
-    /// # Errors
-    /// As `wrap`, and [`KeyError::WrongKey`] when the text was not made under this master key.
-    async fn unwrap(&self, master: &MasterKeyId, wrapped: &str) -> Result<SecretKey, KeyError>;
-
-    /// A secret of its own for a use that is no master key; `None` where the provider gives no secrets away.
-    ///
-    /// # Errors
-    /// When the provider should have it and does not.
-    fn derived(&self, _name: &str) -> Result<Option<SecretKey>, KeyError> {
-        Ok(None)
     }
 }

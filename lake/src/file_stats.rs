@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Add,
-    keys::{KEY_BYTES, KeyError, Random, SecretKey, random_bytes},
+    keys::{KeyError, KeyProvider, Random, SecretKey, random_bytes},
     writer::{is_sealed, tag},
 };
 
@@ -198,14 +198,18 @@ impl fmt::Debug for TagSeal {
 }
 
 impl TagSeal {
-    /// The seal under the secret that `derived` gives; `None` where there are no secrets.
-    pub(crate) fn new(
-        derived: impl FnOnce(&str) -> Result<Option<SecretKey>, KeyError>,
-    ) -> Result<Option<Self>, KeyError> {
-        let Some(secret) = derived(TAG_SECRET)? else { return Ok(None) };
+    /// The seal under a provider's secret.
+    ///
+    /// # Errors
+    /// The provider's.
+    pub(crate) async fn of(keys: &dyn KeyProvider) -> Result<Self, KeyError> {
+        Self::new(&keys.secret(TAG_SECRET).await?)
+    }
+
+    fn new(secret: &SecretKey) -> Result<Self, KeyError> {
         let key = UnboundKey::new(&AES_256_GCM, secret.expose())
-            .map_err(|_| KeyError::KeyLength { id: TAG_SECRET.to_owned(), bytes: KEY_BYTES })?;
-        Ok(Some(Self(LessSafeKey::new(key))))
+            .map_err(|_| KeyError::KeyLength { id: TAG_SECRET.to_owned(), bytes: secret.expose().len() })?;
+        Ok(Self(LessSafeKey::new(key)))
     }
 
     /// A tag of the file at `path` of `table`.
@@ -230,15 +234,15 @@ impl TagSeal {
 }
 
 /// What a file's tag says.
-pub(crate) fn stats_of(table: &Table, add: &Add, seal: Option<&TagSeal>) -> Option<FileStats> {
+pub(crate) fn stats_of(table: &Table, add: &Add, seal: &TagSeal) -> Option<FileStats> {
     let text = tag(add, STATS_TAG)?;
     // A sealed file's tag counts only if it is sealed: whoever can write it knew the key.
-    if is_sealed(add) { seal?.open(table.name, &add.path, text) } else { FileStats::from_clear(text) }
+    if is_sealed(add) { seal.open(table.name, &add.path, text) } else { FileStats::from_clear(text) }
 }
 
 /// First and last event time of a file's rows, µs since 1970 UTC, as the file's tag has them; without one, the bounds of
 /// the days that they lie in.
-pub(crate) fn event_times(table: &Table, add: &Add, seal: Option<&TagSeal>) -> Option<(i64, i64)> {
+pub(crate) fn event_times(table: &Table, add: &Add, seal: &TagSeal) -> Option<(i64, i64)> {
     let exact = stats_of(table, add, seal).and_then(|stats| stats.first_event_time.zip(stats.last_event_time));
     exact.or_else(|| day_bounds(add))
 }
@@ -264,9 +268,10 @@ mod tests {
     use ring::rand::SystemRandom;
 
     use super::*;
+    use crate::keys::KEY_BYTES;
 
     fn seal(byte: u8) -> TagSeal {
-        TagSeal::new(|_| Ok(Some(SecretKey::new(vec![byte; KEY_BYTES])))).unwrap().unwrap()
+        TagSeal::new(&SecretKey::new(vec![byte; KEY_BYTES])).unwrap()
     }
 
     #[test]

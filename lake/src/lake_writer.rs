@@ -17,9 +17,7 @@ use uuid::Uuid;
 use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
     file_stats::{FileStats, MICROS_PER_DAY, TagSeal, Tally, event_times, span, stats_of},
-    keys::{
-        FileKeyring, KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name,
-    },
+    keys::{KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name},
     parquet_file::{EncodedFile, FileError, FileLayout, Profile, write_batches},
     site_keys::keys_in_use,
     writer::{data_path, is_sealed, keks},
@@ -55,9 +53,9 @@ pub(crate) struct Encoded {
 pub struct LakeWriter {
     tables: BTreeMap<&'static str, LakeTable>,
     keeper: StateKeeper,
-    keyring: Arc<FileKeyring>,
+    keys: Arc<dyn KeyProvider>,
     encrypter: KeyEncrypter,
-    tag_seal: Option<TagSeal>,
+    tag_seal: TagSeal,
     sealed: Sealed,
     random: Random,
 }
@@ -70,11 +68,11 @@ impl LakeWriter {
     /// secrets, and [`KeyError::WrongKey`] when the lake is another's.
     pub async fn open(
         lake: &Lake,
-        keyring: Arc<FileKeyring>,
+        keys: Arc<dyn KeyProvider>,
         sealed: Sealed,
         random: Random,
     ) -> Result<Self, LakeError> {
-        let keeper = StateKeeper::of(&keyring)?;
+        let keeper = StateKeeper::of(&*keys).await?;
         lake.check_creation(random_id(&random)?).await?;
         let mut tables = BTreeMap::new();
         for table in TABLES {
@@ -82,10 +80,9 @@ impl LakeWriter {
             table.for_writing();
             tables.insert(table.schema().name, table);
         }
-        let provider: Arc<dyn KeyProvider> = keyring.clone();
-        let encrypter = KeyEncrypter::new(provider, random.clone());
-        let tag_seal = TagSeal::new(|name| keyring.derived(name))?;
-        let writer = Self { tables, keeper, keyring, encrypter, tag_seal, sealed, random };
+        let encrypter = KeyEncrypter::new(keys.clone(), random.clone());
+        let tag_seal = TagSeal::of(&*keys).await?;
+        let writer = Self { tables, keeper, keys, encrypter, tag_seal, sealed, random };
         writer.check_keyring().await?;
         for table in writer.tables() {
             table.checkpoint_at_open().await;
@@ -96,7 +93,7 @@ impl LakeWriter {
     /// Files of two keyrings in one lake could not be read together by anyone: a file of each table is asked whether this
     /// keyring opens it. One whose master key is not here at all tells nothing: it may have been destroyed on purpose.
     async fn check_keyring(&self) -> Result<(), LakeError> {
-        self.keyring.check_not_older(&keys_in_use(self.tables.values()).await?)?;
+        self.keys.check_not_older(&keys_in_use(self.tables.values()).await?).await?;
         let decrypter = self.decrypter();
         for table in self.tables.values() {
             let files = table.snapshot().await?.files();
@@ -131,7 +128,7 @@ impl LakeWriter {
 
     /// Opens the files of this lake.
     pub fn decrypter(&self) -> Arc<KeyDecrypter> {
-        Arc::new(KeyDecrypter::new(self.keyring.clone()))
+        Arc::new(KeyDecrypter::new(self.keys.clone()))
     }
 
     /// The source of ids and nonces.
@@ -195,10 +192,9 @@ impl LakeWriter {
         now: Timestamp,
     ) -> Result<Add, LakeError> {
         let path = data_path(partition, self.id()?);
-        let stats_tag = match (self.sealed, &self.tag_seal) {
-            (Sealed::None, _) => Some(stats.in_clear()),
-            (Sealed::Columns, Some(seal)) => Some(seal.seal(table.schema().name, &path, &stats, &self.random)?),
-            (Sealed::Columns, None) => None,
+        let stats_tag = match self.sealed {
+            Sealed::None => stats.in_clear(),
+            Sealed::Columns => self.tag_seal.seal(table.schema().name, &path, &stats, &self.random)?,
         };
         table.put_file(file, path, partition, (&stats, stats_tag), now).await
     }
@@ -222,13 +218,13 @@ impl LakeWriter {
 
     /// What a file holds, as the sealed tag of its commit says; `None` where there is none that opens.
     pub fn stats(&self, table: &Table, add: &Add) -> Option<FileStats> {
-        stats_of(table, add, self.tag_seal.as_ref())
+        stats_of(table, add, &self.tag_seal)
     }
 
     /// First and last event time of a file's rows, µs since 1970 UTC, as its commit says; without a sealed tag that opens,
     /// the bounds of their days. `None` where it says nothing.
     pub fn event_times(&self, table: &Table, add: &Add) -> Option<(i64, i64)> {
-        event_times(table, add, self.tag_seal.as_ref())
+        event_times(table, add, &self.tag_seal)
     }
 
     /// A random id (RFC 9562, version 4).
@@ -246,13 +242,13 @@ impl LakeWriter {
         if self.sealed == Sealed::None {
             return Ok(Profile::None);
         }
-        let table = self.keyring.current_id(TABLE_KEY)?;
+        let table = self.keys.current(TABLE_KEY).await?;
         let site = match site {
             Some(site) => {
                 let name = site_key_name(site);
-                match self.keyring.current_id(&name) {
+                match self.keys.current(&name).await {
                     Ok(id) => id,
-                    Err(_) => self.keyring.ensure_beside(&name, &keys_in_use(self.tables.values()).await?)?,
+                    Err(_) => self.keys.ensure(&name, &keys_in_use(self.tables.values()).await?).await?,
                 }
             }
             None => table.clone(),

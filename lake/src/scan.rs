@@ -50,7 +50,7 @@ pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Res
     for table in tables {
         let url = store_url(table.schema());
         context.register_object_store(url.as_ref(), table.store().clone());
-        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone())?;
+        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone()).await?;
         register(&context, table.schema(), Arc::new(provider))?;
     }
     Ok(context)
@@ -117,14 +117,18 @@ struct DeltaScan {
     files: Vec<Add>,
     store: Arc<dyn ObjectStore>,
     decrypter: Arc<KeyDecrypter>,
-    tag_seal: Option<TagSeal>,
+    tag_seal: TagSeal,
 }
 
 impl DeltaScan {
-    fn new(table: &LakeTable, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>) -> std::result::Result<Self, KeyError> {
+    async fn new(
+        table: &LakeTable,
+        snapshot: Snapshot,
+        decrypter: Arc<KeyDecrypter>,
+    ) -> std::result::Result<Self, KeyError> {
         let (store, table) = (table.store().clone(), table.schema());
         let schema = table_schema(table);
-        let tag_seal = TagSeal::new(|name| decrypter.derived(name))?;
+        let tag_seal = TagSeal::of(decrypter.provider()).await?;
         Ok(Self { table, schema, files: snapshot.files(), store, decrypter, tag_seal })
     }
 
@@ -190,7 +194,7 @@ impl TableProvider for DeltaScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let kept = prune::files(session, &self.schema, self.table, &self.files, filters, self.tag_seal.as_ref())?;
+        let kept = prune::files(session, &self.schema, self.table, &self.files, filters, &self.tag_seal)?;
         let schema = TableSchema::builder(file_schema(self.table))
             .with_table_partition_cols(arrow_fields(self.table.partition_columns()))
             .build();

@@ -8,23 +8,27 @@ use forebay_schemas::SiteId;
 
 use crate::{
     Lake, LakeError, LakeTable,
-    keys::{FileKeyring, MasterKeyId, site_key_name},
+    keys::{KeyProvider, MasterKeyId, site_key_name},
     writer::{keks, keks_tag},
 };
 
-/// The current keys of these sites, made where the keyring has none and the lake's files know of none. The lake may be empty; no
+/// The current keys of these sites, made where the provider has none and the lake's files know of none. The lake may be empty; no
 /// table is made.
 ///
 /// # Errors
 /// [`crate::keys::KeyError::Older`] for a keyring that is older than the lake, then no key is made; as for reading tables.
 pub async fn ensure_site_keys(
     lake: &Lake,
-    keyring: &FileKeyring,
+    provider: &dyn KeyProvider,
     sites: &[SiteId],
 ) -> Result<Vec<MasterKeyId>, LakeError> {
     let in_use = keys_in_use(lake.tables_there().await?.iter()).await?;
-    keyring.check_not_older(&in_use)?;
-    sites.iter().map(|site| Ok(keyring.ensure_beside(&site_key_name(site), &in_use)?)).collect()
+    provider.check_not_older(&in_use).await?;
+    let mut ids = Vec::with_capacity(sites.len());
+    for site in sites {
+        ids.push(provider.ensure(&site_key_name(site), &in_use).await?);
+    }
+    Ok(ids)
 }
 
 /// The master keys under which files of these tables lie.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     LakeError,
     hex::hex,
-    keys::{FileKeyring, KeyError, Random, SecretKey, random_bytes},
+    keys::{KeyError, KeyProvider, Random, SecretKey, random_bytes},
     table::{LakeTable, Snapshot},
 };
 
@@ -57,12 +57,12 @@ pub struct StateKeeper {
 }
 
 impl StateKeeper {
-    /// From a keyring's secrets, which never rotate.
+    /// From a provider's secrets, which never rotate.
     ///
     /// # Errors
-    /// When the keyring has none.
-    pub fn of(keyring: &FileKeyring) -> Result<Self, LakeError> {
-        Self::new(&keyring.derive_secret(IDENTITY_SECRET)?, &keyring.derive_secret(STATE_SECRET)?)
+    /// When the provider has none.
+    pub async fn of(keys: &dyn KeyProvider) -> Result<Self, LakeError> {
+        Self::new(&keys.secret(IDENTITY_SECRET).await?, &keys.secret(STATE_SECRET).await?)
     }
 
     /// From the keyring's two secrets, 32 bytes each.

@@ -54,7 +54,7 @@ impl LakeTable {
         file: EncodedFile,
         path: String,
         partition: &[(&'static str, String)],
-        (stats, stats_tag): (&FileStats, Option<String>),
+        (stats, stats_tag): (&FileStats, String),
         now: Timestamp,
     ) -> Result<Add, LakeError> {
         let location = Path::parse(&path).map_err(object_store::Error::from)?;
@@ -62,8 +62,8 @@ impl LakeTable {
         self.store().put(&location, file.bytes.into()).await?;
         let keks =
             serde_json::to_string(&file.keks).map_err(|error| tag_error(self.schema(), &path, &error.to_string()))?;
-        let mut tags = HashMap::from([(SHA256_TAG.to_owned(), Some(file.sha256)), (KEKS_TAG.to_owned(), Some(keks))]);
-        tags.extend(stats_tag.map(|tag| (STATS_TAG.to_owned(), Some(tag))));
+        let tags = [(SHA256_TAG, file.sha256), (KEKS_TAG, keks), (STATS_TAG, stats_tag)];
+        let tags = HashMap::from(tags.map(|(name, tag)| (name.to_owned(), Some(tag))));
         Ok(Add {
             path,
             partition_values: partition.iter().map(|(c, value)| ((*c).to_owned(), Some(value.clone()))).collect(),

@@ -85,7 +85,7 @@ impl Bench {
         let home = tempfile::tempdir().unwrap();
         let random: Random = Arc::new(SystemRandom::new());
         let keyring = FileKeyring::create(&home.path().join("keys"), Arc::clone(&random)).unwrap();
-        keyring.ensure(SITE_KEY).unwrap();
+        keyring.add_if_missing(SITE_KEY).unwrap();
         // A second version, so that the reader has to choose.
         keyring.rotate(SITE_KEY).unwrap();
         Self { home, keyring: Arc::new(keyring), random }

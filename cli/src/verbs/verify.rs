@@ -15,7 +15,7 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let store = Store::for_reading(&reading)?;
     let reader = store.reader().await?;
     // Before the lake: what has been received by now must be there, or on its way.
-    let lanes = ledgers::at_hand(&reading.data_dir, &store)?;
+    let lanes = ledgers::at_hand(&reading.data_dir, &store).await?;
     let report = forebay_lake::verify_received(&reader.tables, &lanes, &reader.keeper, &reader.decrypter).await?;
     for fault in &report.faults {
         eprintln!("forebay: {fault}");

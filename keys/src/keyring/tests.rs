@@ -23,13 +23,20 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
+async fn the_keyring_is_a_provider_like_any_other() {
+    let (_home, dir) = home();
+    let keyring = FileKeyring::create(&dir, random()).unwrap();
+    crate::conformance::suite(keyring, || FileKeyring::open(&dir, random()).unwrap()).await;
+}
+
+#[tokio::test]
 async fn keys_outlive_their_process() {
     let (_home, dir) = home();
     let site = site_key_name(&SiteId::new("Werk 1/Süd").unwrap());
     assert_eq!(site, "forebay.site.Werk%201%2FS%C3%BCd");
     let keyring = FileKeyring::create(&dir, random()).unwrap();
     assert!(matches!(keyring.current_id(&site), Err(KeyError::MissingKey { .. })));
-    let id = keyring.ensure(&site).unwrap();
+    let id = keyring.add_if_missing(&site).unwrap();
     assert_eq!(id.as_str(), format!("{site}.v1"));
     let wrapped = keyring.wrap(&id, &[5; 32]).await.unwrap();
     let secret = keyring.derive_secret("forebay.spool").unwrap();
@@ -37,7 +44,7 @@ async fn keys_outlive_their_process() {
 
     assert_eq!((mode(&dir), mode(&dir.join("keyring.json"))), (0o700, 0o600));
     let keyring = FileKeyring::open(&dir, random()).unwrap();
-    assert_eq!(keyring.ensure(&site).unwrap(), id);
+    assert_eq!(keyring.add_if_missing(&site).unwrap(), id);
     assert_eq!(keyring.unwrap(&id, &wrapped).await.unwrap().expose(), [5; 32]);
     assert_eq!(keyring.derive_secret("forebay.spool").unwrap().expose(), secret.expose());
     assert_ne!(keyring.derive_secret("forebay.identity").unwrap().expose(), secret.expose());
@@ -82,7 +89,7 @@ fn a_crash_between_write_and_rename_changes_nothing() {
     let (_home, dir) = home();
     let keyring = FileKeyring::create(&dir, random()).unwrap();
     fs::write(dir.join("keyring.json.new"), "half").unwrap();
-    let id = keyring.ensure("a").unwrap();
+    let id = keyring.add_if_missing("a").unwrap();
     assert_eq!(FileKeyring::open(&dir, random()).unwrap().current_id("a").unwrap(), id);
     assert!(!dir.join("keyring.json.new").exists());
 }

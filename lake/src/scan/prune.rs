@@ -26,7 +26,7 @@ pub(super) fn files<'a>(
     table: &Table,
     files: &'a [Add],
     filters: &[Expr],
-    seal: Option<&TagSeal>,
+    seal: &TagSeal,
 ) -> Result<Vec<&'a Add>> {
     let all = files.iter().collect();
     let Some(filter) = conjunction(filters.iter().cloned()) else {

@@ -38,7 +38,7 @@ impl Sites {
         let lake = Store::of(config)?.lake_there().await.context("cannot tell which keys the lake knows already")?;
         let keys = match lake {
             Some(lake) => ensure_site_keys(&lake, keyring, &self.0).await?,
-            None => self.0.iter().map(|site| keyring.ensure(&site_key_name(site))).collect::<Result<_, _>>()?,
+            None => self.0.iter().map(|site| keyring.add_if_missing(&site_key_name(site))).collect::<Result<_, _>>()?,
         };
         for (site, key) in self.0.iter().zip(keys) {
             eprintln!("site {site}: {key}");

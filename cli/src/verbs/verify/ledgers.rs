@@ -16,11 +16,11 @@ use crate::{
 
 /// What each lane of the folder's gateway has received; nothing where no gateway has run in it. A spool that cannot be read is
 /// named, and left out.
-pub(super) fn at_hand(data_dir: &Path, store: &ReadingStore) -> anyhow::Result<Vec<LaneLedger>> {
+pub(super) async fn at_hand(data_dir: &Path, store: &ReadingStore) -> anyhow::Result<Vec<LaneLedger>> {
     let Some(gateway) = owner::of(data_dir) else { return Ok(Vec::new()) };
     let gateway = GatewayId::new(&gateway)?;
     let spools = data_dir.join("spool");
-    let key = SpoolKey::new(store.derived_key(SPOOL_SECRET)?);
+    let key = SpoolKey::new(store.derived_key(SPOOL_SECRET).await?);
     let mut found = Vec::new();
     for lane in lanes_to_open(NonZeroU32::MIN, &spools)? {
         // The publisher notes there where it puts epochs; without one, the spool forgets what is committed.

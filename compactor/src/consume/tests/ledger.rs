@@ -21,7 +21,7 @@ async fn report(folder: &Path) -> Report {
     for table in TABLES {
         tables.push(lake.table(table).await.unwrap());
     }
-    let keeper = StateKeeper::of(&keyring).unwrap();
+    let keeper = StateKeeper::of(&*keyring).await.unwrap();
     let ledgers: Vec<_> = ledger.into_iter().collect();
     verify_received(&tables, &ledgers, &keeper, &Arc::new(KeyDecrypter::new(keyring))).await.unwrap()
 }

@@ -54,9 +54,9 @@ impl KeyDecrypter {
         Ok(())
     }
 
-    /// The provider's secret for a use that is no master key; `None` where it gives none away.
-    pub(crate) fn derived(&self, name: &str) -> Result<Option<SecretKey>, KeyError> {
-        self.provider.derived(name)
+    /// Where its keys come from.
+    pub(crate) fn provider(&self) -> &dyn KeyProvider {
+        &*self.provider
     }
 
     /// The data key in a file's key metadata.

@@ -1,6 +1,7 @@
 //! The envelope against a keyring, with the provider's calls counted.
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroU64,
     sync::{
         Arc,
@@ -25,6 +26,22 @@ struct Counted {
 
 #[async_trait]
 impl KeyProvider for Counted {
+    async fn current(&self, name: &str) -> Result<MasterKeyId, KeyError> {
+        self.keyring.current(name).await
+    }
+
+    async fn ensure(&self, name: &str, in_use: &BTreeSet<MasterKeyId>) -> Result<MasterKeyId, KeyError> {
+        self.keyring.ensure(name, in_use).await
+    }
+
+    async fn check_not_older(&self, in_use: &BTreeSet<MasterKeyId>) -> Result<(), KeyError> {
+        self.keyring.check_not_older(in_use).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<SecretKey, KeyError> {
+        self.keyring.secret(name).await
+    }
+
     async fn wrap(&self, master: &MasterKeyId, key: &[u8]) -> Result<String, KeyError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.keyring.wrap(master, key).await

@@ -77,7 +77,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let random: Random = Arc::new(SystemRandom::new());
         let keyring = Arc::new(FileKeyring::create(&dir.path().join("keys"), Arc::clone(&random)).unwrap());
-        keyring.ensure(&site_key_name(&SiteId::new("plant").unwrap())).unwrap();
+        keyring.add_if_missing(&site_key_name(&SiteId::new("plant").unwrap())).unwrap();
         let encrypter = KeyEncrypter::new(Arc::clone(&keyring) as Arc<dyn KeyProvider>, random);
         Self { _dir: dir, keyring, encrypter }
     }
