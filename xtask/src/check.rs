@@ -5,6 +5,12 @@ use crate::command::{cargo, run as run_command};
 pub(crate) fn run() -> anyhow::Result<()> {
     run_command(cargo().args(["fmt", "--all", "--check"]))?;
     run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    // The build for the edge alone: the same dependencies with the same features, so that only the binary is looked at again.
+    run_command(
+        cargo()
+            .args(["clippy", "--workspace", "--bins", "--no-default-features", "--features", "forebay/edge"])
+            .args(["--locked", "--", "-D", "warnings"]),
+    )?;
     run_command(
         cargo()
             .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask check`, `test`, `bench`, `soak` and `spark`.
+//! The project's chores: `cargo xtask check`, `test`, `bench`, `dist`, `soak` and `spark`.
 //!
 //! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
@@ -7,6 +7,7 @@ mod check;
 mod command;
 #[cfg(test)]
 mod direction;
+mod dist;
 mod peers;
 mod soak;
 mod spark;
@@ -31,6 +32,8 @@ enum Chore {
     },
     /// Format, lints, documentation and dependency rules.
     Check,
+    /// What is shipped: the full build and that for the edge alone, started once, with their sizes.
+    Dist(dist::Args),
     /// Everything that can be tested: fetches the foreign peers into the target folder, then runs all tests.
     Test {
         /// Arguments for `cargo test`, such as `-p forebay-lake`.
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().chore {
         Chore::Bench { args } => bench::run(&args),
         Chore::Check => check::run(),
+        Chore::Dist(args) => dist::run(&args),
         Chore::Test { args } => test::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Spark(args) => spark::run(&args),

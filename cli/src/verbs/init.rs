@@ -7,7 +7,10 @@ use forebay_keys::random_bytes;
 
 use crate::{clock::random, place::Place};
 
-/// What a new configuration says; a test keeps it valid.
+/// What a new configuration says; a test keeps it valid, and `cargo xtask dist` that of the edge.
+#[cfg(not(feature = "lake"))]
+const TEMPLATE: &str = include_str!("../../templates/edge.toml");
+#[cfg(feature = "lake")]
 const TEMPLATE: &str = include_str!("../../templates/forebay.toml");
 /// The gateway's id in the template.
 const ID: &str = "gateway-1";
