@@ -57,9 +57,9 @@ impl Config {
         let telemetry = telemetry(root);
         let id = gateway.as_ref().map_or_else(|| GatewayId::new("unknown").ok(), |gateway| Some(gateway.id.clone()))?;
         let data_dir = gateway.as_ref().map_or_else(|| place.root.clone(), |gateway| gateway.data_dir.clone());
-        let sources = connectors(root, &registry::CONNECTORS, &clock::context(id, data_dir));
+        let sources = connectors(root, registry::CONNECTORS, &clock::context(id, data_dir));
         #[cfg(feature = "lake")]
-        let jobs = forebay_jobs::configure(root, &registry::JOBS);
+        let jobs = forebay_jobs::configure(root, registry::JOBS);
         #[cfg(not(feature = "lake"))]
         let not_in_build = not_in_build(root);
         let gateway = gateway?;

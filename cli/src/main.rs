@@ -25,6 +25,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use forebay_config::ConfigErrors;
+use forebay_runtime::report;
 
 use place::Place;
 
@@ -153,21 +154,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         eprintln!("{errors}");
         return ExitCode::from(BAD_CONFIGURATION);
     }
-    eprintln!("forebay: {}", told_once(error));
+    eprintln!("forebay: {}", report(error.as_ref()));
     ExitCode::FAILURE
-}
-
-/// The chain of causes, each by its first line, for behind it may be a backtrace; without those that the one before has told
-/// already: DataFusion's messages hold their sources'.
-fn told_once(error: &anyhow::Error) -> String {
-    let mut told = error.to_string();
-    let mut last = told.clone();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        let cause = cause.lines().next().unwrap_or_default();
-        if !last.contains(cause) {
-            told = format!("{told}: {cause}");
-            last = cause.to_owned();
-        }
-    }
-    told
 }

@@ -14,7 +14,7 @@ use forebay_opcua::OpcuaKind;
 use forebay_predictive_maintenance::PredictiveMaintenanceKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
-pub(crate) const CONNECTORS: [&dyn ConnectorKind; 3] = [&ModbusKind, &MqttKind, &OpcuaKind];
+pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];
 
 /// Directives for the log: what libraries report as errors although it is none of anyone's business: every OPC UA link without
 /// encryption, every commit that has to be built anew because another came first, and what they hand to us as an error too.
@@ -23,4 +23,4 @@ pub(crate) const QUIET: &str =
 
 /// The kinds of jobs.
 #[cfg(feature = "lake")]
-pub(crate) const JOBS: [&dyn JobKind; 3] = [&SqlKind, &PredictiveMaintenanceKind, &GridDemandKind];
+pub(crate) const JOBS: &[&dyn JobKind] = &[&SqlKind, &PredictiveMaintenanceKind, &GridDemandKind];

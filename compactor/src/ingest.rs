@@ -1,7 +1,7 @@
 //! From rows to one commit: files first, then the state object, then the log entry that makes both count.
 
-use forebay_config::{Failpoint, failpoint};
 use forebay_lake::{Add, Attempt, LakeError, LakeWriter, PartitionRows, StreamState, readings_partition};
+use forebay_runtime::{Failpoint, failpoint};
 use forebay_schemas::{Timestamp, table::READINGS};
 
 /// One step of a stream, to be committed at once.

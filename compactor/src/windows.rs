@@ -18,8 +18,8 @@ mod watermark;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use forebay_config::{Failpoint, failpoint};
 use forebay_lake::{LakeError, LakeWriter, Transaction};
+use forebay_runtime::{Failpoint, failpoint};
 use forebay_schemas::{
     Clock, ErrorKind, SiteId, Timestamp,
     table::{READINGS, TABLE_FORMAT_VERSION, WINDOWS},

@@ -5,7 +5,6 @@
 
 mod document;
 mod expand;
-mod failpoint;
 mod problem;
 mod table;
 #[cfg(test)]
@@ -15,7 +14,6 @@ mod value;
 
 pub use document::{Document, Environment};
 pub use expand::Expanded;
-pub use failpoint::{Failpoint, failpoint};
 pub use problem::{ConfigErrors, Problem};
 pub use table::{Table, nearest};
 pub use value::{Bytes, FromValue, Secret};

@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use forebay_config::{Failpoint, failpoint};
 use forebay_connectors::{
-    Backoff, Connector, Declared, Delivery, LinkChange, Message, Outlet, Parcel, RuleId, SessionId, outlet,
+    Connector, Declared, Delivery, LinkChange, Message, Outlet, Parcel, RuleId, SessionId, outlet,
 };
+use forebay_runtime::{Backoff, Failpoint, failpoint};
 use forebay_schemas::{Clock, ErrorKind, Lane, Quality, Reading, SiteId, Timestamp};
 use forebay_stream::{LogWriter, OpenReceipt, ReceiptChanges, StreamError};
 use tokio::{

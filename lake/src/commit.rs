@@ -16,6 +16,7 @@ use deltalake_core::{
     },
     protocol::{DeltaOperation, SaveMode},
 };
+use forebay_runtime::Backoff;
 use object_store::{ObjectStoreExt as _, path::Path};
 use uuid::Uuid;
 
@@ -29,9 +30,8 @@ use crate::{
 /// How often others may come first before the caller hears of it.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// First pause after a failure of the store; it doubles up to [`PAUSE_MAX`].
-const PAUSE_FIRST: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Pauses after failures of the store. Commits of a table take turns, so there is no one to stay clear of.
+const PAUSE: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_secs(2) };
 
 /// How many entries before the first snapshot are searched for an attempt's id: it may have been tried before.
 const LOOK_BACK: u64 = 64;
@@ -106,7 +106,7 @@ impl LakeTable {
     pub(crate) async fn commit_change(&self, change: &Change) -> Result<Version, LakeError> {
         let _turn = self.turn.lock().await;
         self.for_writing();
-        let mut pause = PAUSE_FIRST;
+        let mut failures = 0;
         let mut snapshot = self.snapshot().await?;
         let search_from = snapshot.version().saturating_sub(LOOK_BACK);
         for _ in 0..ATTEMPTS_MAX {
@@ -139,8 +139,8 @@ impl LakeTable {
                         continue;
                     }
                     tracing::warn!(table = self.table.name, %error, "commit not confirmed, reading the log onward");
-                    tokio::time::sleep(pause).await;
-                    pause = PAUSE_MAX.min(pause * 2);
+                    failures += 1;
+                    tokio::time::sleep(PAUSE.wait(failures, 1.0)).await;
                     snapshot = self.snapshot().await?;
                 }
             }

@@ -12,7 +12,7 @@ mod plan;
 use std::ops::Range;
 
 use deltalake_core::kernel::{Remove, Version};
-use forebay_config::{Failpoint, failpoint};
+use forebay_runtime::{Failpoint, failpoint};
 use forebay_schemas::{SiteId, Timestamp, table::Table};
 
 use crate::{

@@ -17,11 +17,11 @@ use std::{
 use anyhow::anyhow;
 #[cfg(feature = "lake")]
 use forebay_compactor::CompactorError;
-use forebay_connectors::Backoff;
 #[cfg(feature = "lake")]
 use forebay_jobs::SchedulerError;
 #[cfg(feature = "lake")]
 use forebay_lake::LakeError;
+use forebay_runtime::Backoff;
 use forebay_schemas::ErrorKind;
 use forebay_stream::StreamError;
 use tokio::{

@@ -5,7 +5,6 @@
 //! [`Outlet::link`], and the gateway turns a lost link into readings of bad quality; a connector does not.
 //! Scaling, dead-bands and all other steps are the gateway's too: a connector hands over what the device said.
 
-mod backoff;
 mod connector;
 mod link;
 mod number;
@@ -13,7 +12,6 @@ mod outlet;
 mod receipt;
 mod sample;
 
-pub use backoff::Backoff;
 pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
 pub use link::{IllegalMove, LinkEvent, LinkState};
 pub use number::finite;

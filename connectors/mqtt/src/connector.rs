@@ -4,9 +4,9 @@
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Backoff, Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, RuleId, SessionId,
-    Uniform,
+    Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, RuleId, SessionId, Uniform,
 };
+use forebay_runtime::Backoff;
 use std::time::Duration;
 use tokio::{
     select,

@@ -12,11 +12,10 @@ use std::{
     collections::{BTreeSet, VecDeque},
     future::Future,
     pin::Pin,
-    time::Duration,
 };
 
 use forebay_connectors::{Closed, LinkChange, Message, Outlet, Token, Told};
-use tokio::time::Instant;
+use forebay_runtime::RateLimit;
 use tracing::{info, warn};
 
 use crate::{
@@ -36,8 +35,6 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Changes of the link that may wait; above, the latest takes the place of the one before.
 const CHANGES_MAX: usize = 8;
-/// Messages without a rule are warned of this often.
-const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Which connection of which session a message came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,7 +92,7 @@ pub(crate) struct Intake<'r> {
 #[derive(Debug, Default)]
 struct Unmatched {
     count: u64,
-    warned: Option<Instant>,
+    limit: RateLimit,
 }
 
 impl<'r> Intake<'r> {
@@ -331,9 +328,7 @@ impl<'r> Intake<'r> {
 impl Unmatched {
     fn tell(&mut self, topic: &str) {
         self.count += 1;
-        let now = Instant::now();
-        if self.warned.is_none_or(|warned| now - warned >= WARN_EVERY) {
-            self.warned = Some(now);
+        if self.limit.admit().is_some() {
             warn!(topic, messages = self.count, "no [[connector.tag]] matches the topic, message dropped");
         }
     }

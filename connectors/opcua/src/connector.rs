@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Backoff, Closed, Connector, ConnectorError, Context, Declared, LinkChange, LinkEvent, LinkState, Outlet,
+    Closed, Connector, ConnectorError, Context, Declared, LinkChange, LinkEvent, LinkState, Outlet,
 };
+use forebay_runtime::Backoff;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 

@@ -68,21 +68,6 @@ impl JobError {
     pub fn kind(&self) -> ErrorKind {
         self.error_kind
     }
-
-    /// The error with its causes, for `job_runs`.
-    pub(crate) fn chain(&self) -> String {
-        let mut text = self.what.clone();
-        let mut cause = self.source.as_deref().map(|source| source as &dyn std::error::Error);
-        while let Some(error) = cause {
-            let next = error.to_string();
-            // Wrappers such as DataFusion's repeat what they hold.
-            if !text.contains(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        text
-    }
 }
 
 impl From<forebay_lake::LakeError> for JobError {

@@ -17,6 +17,7 @@ use std::{
 };
 
 use forebay_lake::LakeWriter;
+use forebay_runtime::{Backoff, report};
 use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tracing::{Instrument as _, field::Empty, info_span};
 
@@ -31,9 +32,8 @@ use crate::{
     windows::closed_since,
 };
 
-/// The wait after a first failure; it doubles up to [`WAIT_MAX`].
-const WAIT_FIRST: Duration = Duration::from_secs(1);
-const WAIT_MAX: Duration = Duration::from_secs(60);
+/// The waits after failures. One scheduler has no others to stay clear of, so it waits the whole of them.
+const RETRY: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
 
 /// Longest time that writing the results of one run may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -200,7 +200,7 @@ impl Scheduler {
             }
             let now = self.now();
             // Nobody waits longer than this: what is to wait longer was noted by a clock that was ahead.
-            let waits = head.not_before > now && head.not_before <= plus(now, WAIT_MAX);
+            let waits = head.not_before > now && head.not_before <= plus(now, RETRY.max);
             if head.state != RunState::Queued || waits {
                 return Ok(None);
             }
@@ -301,7 +301,7 @@ impl Scheduler {
 
     async fn settle(&self, run: &Run, event: RunEvent, trace: Trace) -> Result<(), SchedulerError> {
         let now = self.now();
-        let trace = Trace { not_before: Some(plus(now, wait_after(run.attempt))), ..trace };
+        let trace = Trace { not_before: Some(plus(now, RETRY.wait(run.attempt, 1.0))), ..trace };
         let settled = self.store.step(run, event, trace, now).await?;
         let (job, id, attempt, message) = (&run.job, run.id(), run.attempt, settled.message.as_deref());
         match settled.state {
@@ -346,16 +346,12 @@ fn failed(message: String) -> Trace {
 }
 
 fn erred(run: &Run, retries: u32, error: &JobError) -> (RunEvent, Trace) {
-    (RunEvent::Erred(retry_of(run.attempt, retries, error.kind())), failed(error.chain()))
+    (RunEvent::Erred(retry_of(run.attempt, retries, error.kind())), failed(report(error)))
 }
 
 /// Attempts count from 1, and the first is no retry.
 fn retry_of(attempt: u32, retries: u32, kind: ErrorKind) -> Retry {
     if kind == ErrorKind::Retry && attempt <= retries { Retry::Left } else { Retry::Over }
-}
-
-fn wait_after(attempt: u32) -> Duration {
-    WAIT_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(WAIT_MAX)
 }
 
 /// The lock beside the database, for as long as the file is open.

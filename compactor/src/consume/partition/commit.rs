@@ -3,8 +3,8 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use forebay_config::{Failpoint, failpoint};
 use forebay_lake::{Gap, LakeError, PartitionRows, SEQ_UNKNOWN, StreamState};
+use forebay_runtime::{Failpoint, failpoint};
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{debug, field::Empty, info, info_span, warn};
 

@@ -4,7 +4,8 @@
 //! device with tags on several units has no link of its own: the tags of a unit that is down are told of one by one, as
 //! bad samples at each attempt.
 
-use forebay_connectors::{Backoff, LinkChange, LinkEvent, LinkState, Outlet, RuleId, Sample};
+use forebay_connectors::{LinkChange, LinkEvent, LinkState, Outlet, RuleId, Sample};
+use forebay_runtime::Backoff;
 use forebay_schemas::Status;
 use tokio::time::Instant;
 

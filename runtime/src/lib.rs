@@ -1,0 +1,13 @@
+//! What every long task needs, whichever part of Forebay it belongs to.
+//!
+//! It depends on no other crate of ours and knows nothing of readings, streams or tables.
+
+mod backoff;
+mod failpoint;
+mod rate_limit;
+mod report;
+
+pub use backoff::Backoff;
+pub use failpoint::{Failpoint, failpoint};
+pub use rate_limit::RateLimit;
+pub use report::report;
