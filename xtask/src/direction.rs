@@ -46,7 +46,11 @@ fn nothing_depends_against_the_flow() {
 fn folders(metadata: &Metadata) -> Vec<(&str, String)> {
     let root = &metadata.workspace_root;
     let of = |path: &cargo_metadata::camino::Utf8Path| path.parent()?.strip_prefix(root).ok().map(ToString::to_string);
-    metadata.packages.iter().filter_map(|package| Some((package.name.as_str(), of(&package.manifest_path)?))).collect()
+    metadata
+        .packages
+        .iter()
+        .filter_map(|package| Some((package.name.as_str(), of(package.manifest_path.as_path())?)))
+        .collect()
 }
 
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {

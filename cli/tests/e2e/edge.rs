@@ -1,6 +1,7 @@
 //! From foreign devices into the lake, the spool as the stream: `forebay run` as a user runs it.
 
 mod bad_store;
+mod outages;
 #[allow(dead_code, reason = "the lake's own tests have it do more")]
 #[path = "../../../lake/tests/s3/proxy.rs"]
 pub(crate) mod proxy;
