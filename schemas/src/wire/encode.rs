@@ -12,16 +12,9 @@ type BlockKey<'a> = (&'a Series, Option<&'a str>, Option<ValueType>);
 
 pub(super) fn encode(batch: &ReadingBatch) -> Vec<u8> {
     let observed_base = batch.readings.first().map_or(0, |r| r.observed_time.nanos());
-    let mut index: HashMap<BlockKey<'_>, usize> = HashMap::new();
-    let mut blocks: Vec<Block<'_>> = Vec::new();
+    let mut blocks = Blocks::default();
     for (position, reading) in (0_u32..).zip(&batch.readings) {
-        let value_type = reading.value.as_ref().map(Value::value_type);
-        let key = (&reading.series, reading.unit.as_deref(), value_type);
-        let at = *index.entry(key).or_insert_with(|| {
-            blocks.push(Block::new(key, observed_base));
-            blocks.len() - 1
-        });
-        blocks[at].push(position, reading);
+        blocks.of(reading, observed_base).push(position, reading);
     }
     proto::ReadingBatch {
         version: WIRE_VERSION,
@@ -31,23 +24,51 @@ pub(super) fn encode(batch: &ReadingBatch) -> Vec<u8> {
         first_seq: batch.first_seq.0,
         count: batch.readings.len() as u32,
         observed_base,
-        blocks: blocks.into_iter().map(Block::finish).collect(),
+        blocks: blocks.all.into_iter().map(Block::finish).collect(),
         nonce: batch.nonce.0,
     }
     .encode_to_vec()
 }
 
+/// The blocks of a batch. Devices send their series in turns, or many readings of one series: the block of the reading
+/// before, or the one behind it, is nearly always the right one, and finding it by its hash costs more than all else.
+#[derive(Default)]
+struct Blocks<'a> {
+    all: Vec<Block<'a>>,
+    index: HashMap<BlockKey<'a>, usize>,
+    last: usize,
+}
+
+impl<'a> Blocks<'a> {
+    fn of(&mut self, reading: &'a Reading, observed_base: i64) -> &mut Block<'a> {
+        let value_type = reading.value.as_ref().map(Value::value_type);
+        let key = (&reading.series, reading.unit.as_deref(), value_type);
+        let behind = if self.last + 1 < self.all.len() { self.last + 1 } else { 0 };
+        let guess = [behind, self.last].into_iter().find(|at| self.all.get(*at).is_some_and(|block| block.key == key));
+        self.last = guess.unwrap_or_else(|| {
+            *self.index.entry(key).or_insert_with(|| {
+                self.all.push(Block::new(key, observed_base));
+                self.all.len() - 1
+            })
+        });
+        &mut self.all[self.last]
+    }
+}
+
 /// A block while it is filled; the deltas wrap, and wrap back when decoded.
 struct Block<'a> {
+    key: BlockKey<'a>,
     out: proto::SeriesBlock,
     statuses: HashMap<&'a Status, u32>,
+    last_status: Option<(&'a Status, u32)>,
     position: u32,
     event: i64,
     observed: i64,
 }
 
 impl<'a> Block<'a> {
-    fn new((series, unit, value_type): BlockKey<'a>, observed_base: i64) -> Self {
+    fn new(key: BlockKey<'a>, observed_base: i64) -> Self {
+        let (series, unit, value_type) = key;
         let out = proto::SeriesBlock {
             site: series.site.as_str().to_owned(),
             device: series.device.as_str().to_owned(),
@@ -56,7 +77,8 @@ impl<'a> Block<'a> {
             value_type: wire_type(value_type).into(),
             ..Default::default()
         };
-        Self { out, statuses: HashMap::new(), position: 0, event: 0, observed: observed_base }
+        let statuses = HashMap::new();
+        Self { key, out, statuses, last_status: None, position: 0, event: 0, observed: observed_base }
     }
 
     fn push(&mut self, position: u32, reading: &'a Reading) {
@@ -65,11 +87,7 @@ impl<'a> Block<'a> {
         self.out.event_time_delta.push(event.wrapping_sub(self.event));
         self.out.observed_delta.push(observed.wrapping_sub(self.observed));
         (self.position, self.event, self.observed) = (position, event, observed);
-        let next = self.statuses.len() as u32;
-        let status = *self.statuses.entry(&reading.status).or_insert(next);
-        if status == next {
-            self.out.statuses.push(wire_status(&reading.status));
-        }
+        let status = self.status(&reading.status);
         self.out.status_index.push(status);
         match &reading.value {
             None => {}
@@ -80,6 +98,22 @@ impl<'a> Block<'a> {
             Some(Value::Text(v)) => self.out.text.push(v.clone()),
             Some(Value::Bytes(v)) => self.out.bytes.push(v.clone()),
         }
+    }
+
+    /// The status's number in the block; mostly that of the reading before.
+    fn status(&mut self, status: &'a Status) -> u32 {
+        if let Some((last, number)) = self.last_status
+            && last == status
+        {
+            return number;
+        }
+        let next = self.statuses.len() as u32;
+        let number = *self.statuses.entry(status).or_insert(next);
+        if number == next {
+            self.out.statuses.push(wire_status(status));
+        }
+        self.last_status = Some((status, number));
+        number
     }
 
     fn finish(mut self) -> proto::SeriesBlock {
