@@ -49,7 +49,7 @@ pub use schema::file_schema;
 pub use site_keys::ensure_site_keys;
 pub use state::{
     DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes,
-    StateKeeper, StreamState, TakenOver, reconcile, taken_elsewhere,
+    StateKeeper, StreamState, TakenOver, taken_elsewhere,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
 pub use verify::{Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received};

@@ -35,7 +35,8 @@ use crate::{
     table::{LakeTable, Snapshot},
     writer::{SHA256_TAG, is_sealed, keks, row_count, tag},
 };
-use account::{Accounts, compare};
+pub(crate) use account::Accounts;
+use account::compare;
 use ledger::{LaneRows, Ledgers};
 pub use ledger::{LedgerLine, LedgerSums};
 pub(crate) use seqs::SeqSet;
@@ -306,7 +307,7 @@ pub async fn verify_received(
             }
         }
         reconcile(&mut sound);
-        sound.into_iter().for_each(|(_, state)| accounts.add(state));
+        accounts = Accounts::of(sound.into_iter().map(|(_, state)| state));
     }
     let InReadings { seqs, lanes } = in_readings;
     let mut side_lanes = LaneRows::default();
@@ -444,16 +445,8 @@ async fn read_file(
     }
 }
 
-fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
-    collect_unless(rows, found, |_| false);
-}
-
-/// Adds the seqs of the rows whose epoch is not left out.
-pub(crate) fn collect_unless(
-    rows: &RecordBatch,
-    found: &mut BTreeMap<EpochKey, SeqSet>,
-    is_left_out: impl Fn(&EpochKey) -> bool,
-) {
+/// Adds the seqs of rows of `readings`.
+pub(crate) fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
     let column = |name: &str| rows.column_by_name(name).cloned();
     let (Some(gateway), Some(lane), Some(epoch), Some(seq)) =
         (column("gateway"), column("lane"), column("epoch"), column("seq"))
@@ -469,9 +462,6 @@ pub(crate) fn collect_unless(
         of_batch.entry(key).or_default().push(seq.value(row).cast_unsigned());
     }
     for ((gateway, lane, epoch), seqs) in of_batch {
-        let key = (gateway.to_owned(), lane, epoch);
-        if !is_left_out(&key) {
-            found.entry(key).or_default().add(seqs);
-        }
+        found.entry((gateway.to_owned(), lane, epoch)).or_default().add(seqs);
     }
 }

@@ -1,4 +1,4 @@
-//! What the tables hold of epochs that no state accounts for: readings, gaps, what is in quarantine.
+//! What the tables hold: all readings, gaps of epochs that no state accounts for, what is in quarantine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use crate::{
     GapState, LakeError, LakeTable, LakeWriter, SEQ_UNKNOWN, StreamState,
     keys::KeyDecrypter,
     table::Snapshot,
-    verify::{EpochKey, SeqSet, collect_quarantined, collect_unless},
+    verify::{EpochKey, SeqSet, collect, collect_quarantined},
 };
 
 /// Rows that are decoded at once.
@@ -78,7 +78,7 @@ impl GapRow {
 pub(super) struct Found {
     pub(super) known: Known,
     pub(super) readings: BTreeMap<EpochKey, SeqSet>,
-    /// Gaps that are open or final.
+    /// Gaps that are open or final, of epochs that no state accounts for.
     pub(super) gaps: BTreeMap<EpochKey, BTreeMap<Range, GapRow>>,
     /// By source: gateway, lane and epoch of a reading; the place of a record.
     pub(super) quarantined: BTreeMap<String, SeqSet>,
@@ -88,12 +88,11 @@ impl Found {
     /// The epochs that no state accounts for.
     pub(super) fn epochs(&self) -> impl Iterator<Item = &EpochKey> {
         let all: BTreeSet<&EpochKey> = self.readings.keys().chain(self.gaps.keys()).collect();
-        all.into_iter()
+        all.into_iter().filter(|key| !self.known.has(key))
     }
 
     fn readings(&mut self, rows: &RecordBatch) {
-        let Self { known, readings, .. } = self;
-        collect_unless(rows, readings, |key| known.has(key));
+        collect(rows, &mut self.readings);
     }
 
     fn gaps(&mut self, rows: &RecordBatch) {

@@ -1,4 +1,5 @@
 mod planted;
+mod shared_lanes;
 
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
@@ -33,8 +34,7 @@ fn state(mark: u64, quarantined: u64, gaps: &[(u64, u64)]) -> StreamState {
 
 fn check_all(seqs: &[(u64, &[u64])], states: &[StreamState], line: &str, faults: &[&str]) {
     let mut report = Report::default();
-    let mut accounts = Accounts::default();
-    states.iter().for_each(|state| accounts.add(state.clone()));
+    let accounts = Accounts::of(states.iter().cloned());
     let seqs = seqs.iter().map(|(epoch, seqs)| {
         let mut found = SeqSet::default();
         found.add(seqs.to_vec());

@@ -1,9 +1,9 @@
 //! Several streams that know one lane: each forgets its epochs, and `verify` counts each reading once.
 
-use forebay_lake::{EraseSpec, erase};
+use forebay_lake::{EraseSpec, Retells, erase};
 use forebay_stream::LastSeq;
 
-use super::*;
+use super::{repairs::Left, *};
 use crate::{
     consume::{
         contiguity::{Contiguity, Rules},
@@ -128,5 +128,25 @@ async fn copies_whose_epochs_alternate_in_two_streams_forget_each_its_own() {
         bench.lose_readings_of(epoch, stream).await;
         missing += epoch;
         bench.check_missing(missing).await;
+    }
+}
+
+/// What the lost one brought of epochs that the other has forgotten stands in no state: it counts what nobody else says it brought.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_streams_of_a_lane_that_lost_its_state_counts_again_what_it_brought() {
+    for lost in [SPOOL, TOPIC] {
+        let bench = Bench::new().await;
+        bench.take_and_forget(SPOOL, &whole(1..=2)).await;
+        assert_eq!(bench.take_and_forget(TOPIC, &whole(3..=7)).await, [4, 5, 6, 7]);
+        bench.check_sound(28).await;
+        bench.lose(&*named(lost, &[]), Left::Nothing).await;
+        assert!(bench.verdict().await.contains("it is missing"), "{lost}");
+        assert_eq!(bench.repair(Retells::WhatIsLeft).await.states.len(), 1, "{lost}");
+        bench.check_sound(28).await;
+        // It goes on behind what was taken, and forgets.
+        assert_eq!(bench.take_and_forget(lost, &whole(8..=8)).await, [5, 6, 7, 8], "{lost}");
+        bench.check_sound(36).await;
+        bench.lose_readings_of(2, TOPIC).await;
+        bench.check_missing(2).await;
     }
 }
