@@ -8,6 +8,7 @@
 
 mod account;
 mod ledger;
+mod notes;
 mod seqs;
 mod side_rows;
 #[cfg(test)]
@@ -79,7 +80,7 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
-    /// A stream's state object is missing or damaged: nothing proves what was taken of it.
+    /// A stream's state object is missing or damaged: nothing proves what was taken of it, or written beside it.
     State {
         /// What is wrong, with its path.
         why: String,
@@ -287,6 +288,7 @@ pub async fn verify_received(
 ) -> Result<Report, LakeError> {
     let mut report = Report::default();
     let mut accounts = Accounts::default();
+    let mut streams = BTreeSet::new();
     let ledgers = Ledgers::new(lanes);
     let mut in_readings = InReadings::default();
     let readings = |table: &&LakeTable| table.schema().name == READINGS.name;
@@ -306,6 +308,7 @@ pub async fn verify_received(
                 Err(error) => drop(report.faults.insert(Fault::State { why: error.to_string() })),
             }
         }
+        streams.extend(notes::keepers(&sound));
         reconcile(&mut sound);
         accounts = Accounts::of(sound.into_iter().map(|(_, state)| state));
     }
@@ -319,6 +322,7 @@ pub async fn verify_received(
         };
         let (_, found) = read_table(table, decrypter, None, collect).await?;
         report.faults.extend(found.faults);
+        report.faults.extend(notes::lost(table, keeper, &streams).await?);
         let (side, of_lanes) = found.rows;
         side.check(table, &accounts, &seqs, &mut report);
         side_lanes.extend(of_lanes);
