@@ -23,7 +23,7 @@ use crate::{
     imports::import_ids,
     state::{FoundState, reconcile},
 };
-use found::{Found, Known};
+use found::Found;
 use older::Older;
 
 /// Of a state that was rebuilt for an import, where it goes on: its offset is a row of the file, and no table says how many rows its
@@ -78,8 +78,7 @@ pub async fn rebuild_states(
     if lost.is_empty() {
         return Ok(Vec::new());
     }
-    let known = Known::of(&sound);
-    let found = found::read(lake, &snapshot, known).await?;
+    let found = found::read(lake, &snapshot, &sound).await?;
     let imports = imports(lake, &found).await?;
     let mut streams = Vec::new();
     for (app_id, number) in lost {

@@ -174,15 +174,19 @@ impl LaneOf<'_> {
             let older = self.older.and_then(|older| older.epoch(key));
             let reached = older.filter(|_| self.is_held()).map_or(0, |at| at.mark);
             let told = of_tables(key, self.found).told(reached, self.now);
+            let elsewhere = self.found.known.brought(key);
             if key.2 < latest && older.is_none() && self.is_done(key, &told) {
                 let (gateway, lane) = self.lane.clone();
                 let done = done.get_or_insert(Forgotten { gateway, lane, epoch: 0, readings: 0, gaps: 0 });
                 done.epoch = done.epoch.max(key.2);
-                done.readings += self.found.readings.get(key).map_or(0, |seqs| seqs.len());
-                done.gaps += told.gaps.len() as u64;
+                let readings = self.found.readings.get(key).map_or(0, |seqs| seqs.len());
+                done.readings += readings.saturating_sub(elsewhere.readings);
+                done.gaps += (told.gaps.len() as u64).saturating_sub(elsewhere.gaps);
                 continue;
             }
             let mut at = mark(key, &told);
+            at.readings_elsewhere = elsewhere.readings;
+            at.gaps_elsewhere = elsewhere.gaps;
             if let Some(older) = older {
                 // Where an epoch ends stands in the stream, whatever became of the commit.
                 at.closed |= older.closed && older.mark == at.mark;

@@ -7,7 +7,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
 };
 
 use super::{EpochKey, Fault, Report, seqs::SeqSet};
@@ -121,6 +121,17 @@ impl Accounts {
             }
         }
         unclaimed
+    }
+
+    /// Epochs of which more was found than the states account for.
+    pub(crate) fn exceeded(&self, seqs: &BTreeMap<EpochKey, SeqSet>) -> BTreeSet<EpochKey> {
+        let mut exceeded = BTreeSet::new();
+        for (key, account) in self.epochs.iter().filter(|(_, account)| !account.may_be_forgotten) {
+            if seqs.get(key).is_some_and(|found| account.surplus(found) > 0) {
+                exceeded.insert(key.clone());
+            }
+        }
+        exceeded
     }
 
     /// What was found of each lane that the states know.

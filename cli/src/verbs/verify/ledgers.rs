@@ -81,7 +81,10 @@ mod tests {
     use std::fs;
 
     use forebay_schemas::Lane;
-    use forebay_stream::local::{Limits, OnFull, Options, Spool};
+    use forebay_stream::{
+        LogWriter as _,
+        local::{Limits, OnFull, Options, Spool},
+    };
 
     use super::*;
     use crate::clock::{now, random};
@@ -108,7 +111,7 @@ mod tests {
                 now: now().unwrap(),
                 random: random(),
             };
-            Spool::open(options).await.unwrap();
+            Spool::open(options).await.unwrap().writer().close().await.unwrap();
         }
         assert!(of_lane(spools, &lane(0), &key(7)).unwrap().is_some());
         fs::write(spools.join("1/mark"), b"rubbish").unwrap();

@@ -88,7 +88,7 @@ fn a_gap_counts_where_nobody_has_closed_it() {
     let topic = stream(TOPIC, (4, 2), vec![epoch(5, 5, 0)]);
     let all = as_many_as_its_number(&[5]);
     let filled: Vec<(u64, u64)> = (1..=5).map(|seq| (4, seq)).collect();
-    check("filled by the topic", &[of_spool(4), topic], &[all.clone(), filled].concat(), 0);
+    check("filled by the topic", &[of_spool(4), topic], &[all, filled].concat(), 0);
 
     // The copy has forgotten a later epoch, and never knew this one.
     let copy = stream("copy", (6, 6), vec![epoch(7, 7, 0)]);
