@@ -1,8 +1,8 @@
 //! From what the tables hold to the states of the lost streams. Pure.
 //!
 //! Whose an epoch is: an import's by its number, otherwise that of the lost stream that knew its lane. Where nobody can tell which
-//! of several it was, each gets it and they say that they share it: its readings count in the first. So do those of a lane that streams whose
-//! state is there say others brought.
+//! of several it was, each gets it and they say that they share it: its readings count in the first. So do those of a lane that
+//! streams whose state is there say others brought.
 
 use std::collections::{BTreeMap, BTreeSet};
 

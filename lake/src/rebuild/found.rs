@@ -158,8 +158,8 @@ impl Found {
     }
 }
 
-/// Reads the tables; `readings` as of this version, the others, which are written before it, as of now. `states` are those that can be
-/// read.
+/// Reads the tables; `readings` as of this version, the others, which are written before it, as of now. `states` are those that
+/// can be read.
 pub(super) async fn read(
     lake: &LakeWriter,
     snapshot: &Snapshot,
