@@ -3,7 +3,7 @@
 //! The note is written once, before the first commit, sealed like the states and beside them, under the import's own number.
 //! It is for people: nothing depends on it but finding an import again.
 
-use forebay_schemas::{Epoch, table::READINGS};
+use forebay_schemas::{Epoch, ErrorKind, table::READINGS};
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -80,24 +80,66 @@ pub(crate) async fn import_ids(table: &LakeTable, keeper: &StateKeeper) -> Resul
     Ok(numbers.map(Epoch).collect())
 }
 
-/// All imports that have committed something, the oldest first.
+/// An import of which not all that the lake noted can be read; its readings are where they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostImport {
+    /// Its number.
+    pub id: u64,
+    /// What was noted of it, if that can be read.
+    pub info: Option<ImportInfo>,
+    /// What cannot be read, and why.
+    pub why: String,
+}
+
+/// The imports of a lake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imports {
+    /// Those that have committed something, the oldest first.
+    pub found: Vec<Imported>,
+    /// Those whose note or state is missing or damaged, by their numbers.
+    pub lost: Vec<LostImport>,
+}
+
+/// All imports that have committed something. One that cannot be read takes no other with it.
 ///
 /// # Errors
-/// When the log, the store or a state cannot be read.
-pub async fn imports(table: &LakeTable, keeper: &StateKeeper) -> Result<Vec<Imported>, LakeError> {
+/// When the log or the store cannot be read, which may pass.
+pub async fn imports(table: &LakeTable, keeper: &StateKeeper) -> Result<Imports, LakeError> {
     let snapshot = table.snapshot().await?;
-    let notes = keeper.app_id(NOTES, 0);
-    let folder = Path::from_iter(["_forebay", "state", &notes]);
-    let objects: Vec<_> = table.store().list(Some(&folder)).try_collect().await?;
-    let mut found = Vec::new();
-    for object in objects {
-        let Some(number) = object.location.filename().and_then(|name| name.parse::<i64>().ok()) else { continue };
-        let info: ImportInfo = keeper.load(table, &notes, number).await?;
-        let app_id = imported_app_id(keeper, Epoch(info.id));
-        let Some(state) = snapshot.state_of(&app_id).await? else { continue };
-        let state: StreamState = keeper.load(table, &app_id, state).await?;
-        found.push(Imported { readings: state.epochs.first().map(|epoch| epoch.mark), info });
+    let mut imports = Imports::default();
+    for Epoch(id) in import_ids(table, keeper).await? {
+        let app_id = imported_app_id(keeper, Epoch(id));
+        let Some(number) = snapshot.state_of(&app_id).await? else { continue };
+        let note = readable(keeper.load::<ImportInfo>(table, &keeper.app_id(NOTES, 0), id.cast_signed()).await)?;
+        let state = readable(keeper.load::<StreamState>(table, &app_id, number).await)?;
+        match (note, state) {
+            (Ok(info), Ok(state)) => {
+                imports.found.push(Imported { readings: state.epochs.first().map(|epoch| epoch.mark), info });
+            }
+            (note, Err(error)) => imports.lost.push(LostImport { id, info: note.ok(), why: error.to_string() }),
+            (Err(error), Ok(_)) => imports.lost.push(LostImport { id, info: None, why: note_lost(&error) }),
+        }
     }
-    found.sort_by_key(|import| (import.info.at, import.info.id));
-    Ok(found)
+    imports.found.sort_by_key(|import| (import.info.at, import.info.id));
+    imports.lost.sort_by_key(|import| import.id);
+    Ok(imports)
+}
+
+/// What was read, or why it never will be.
+///
+/// # Errors
+/// One that may pass.
+fn readable<T>(read: Result<T, LakeError>) -> Result<Result<T, LakeError>, LakeError> {
+    match read {
+        Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),
+        read => Ok(read),
+    }
+}
+
+/// No table tells what a note said: it is not rebuilt.
+fn note_lost(error: &LakeError) -> String {
+    match error {
+        LakeError::StateLost { path, why, .. } => format!("its note {path} cannot be read: {why}"),
+        error => error.to_string(),
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a state that can be read is never made again; what the tables hold of a stream lies up to its marks, so that nothing
 //! is taken twice; what they do not hold lies behind the marks or in an open gap, so that it is taken if it still comes. Nothing is
-//! written here. In memory lie one file and a bit for each reading of the lost streams.
+//! written here. In memory lie one file and at most a bit for each reading of the table.
 //!
 //! What no table says is taken from an older state of the stream where there is one: its name, where it was read up to, which
 //! epochs have ended. One that says more than the tables hold, which a commit that never landed has left, is believed less.
@@ -23,7 +23,7 @@ use crate::{
     imports::import_ids,
     state::{FoundState, reconcile},
 };
-use found::{Found, Known};
+use found::Found;
 use older::Older;
 
 /// Of a state that was rebuilt for an import, where it goes on: its offset is a row of the file, and no table says how many rows its
@@ -78,8 +78,7 @@ pub async fn rebuild_states(
     if lost.is_empty() {
         return Ok(Vec::new());
     }
-    let known = Known::of(&sound);
-    let found = found::read(lake, &snapshot, known).await?;
+    let found = found::read(lake, &snapshot, &sound).await?;
     let imports = imports(lake, &found).await?;
     let mut streams = Vec::new();
     for (app_id, number) in lost {
@@ -90,7 +89,7 @@ pub async fn rebuild_states(
         };
         streams.push(Lost { app_id, number, import, older });
     }
-    Ok(assemble::states(&streams, &found, retells, now))
+    Ok(assemble::states(&streams, &sound, &found, retells, now))
 }
 
 /// By app id.

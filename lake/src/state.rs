@@ -32,7 +32,8 @@ pub use model::{
     DeviceTimes, EpochMark, Forgotten, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState,
     TakenOver,
 };
-pub use reconcile::{reconcile, taken_elsewhere};
+pub(crate) use reconcile::reconcile;
+pub use reconcile::taken_elsewhere;
 
 /// Secrets of the keyring that never rotate: they name streams and seal state objects.
 const IDENTITY_SECRET: &str = "forebay.identity";

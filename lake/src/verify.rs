@@ -8,6 +8,7 @@
 
 mod account;
 mod ledger;
+mod notes;
 mod seqs;
 mod side_rows;
 #[cfg(test)]
@@ -35,7 +36,8 @@ use crate::{
     table::{LakeTable, Snapshot},
     writer::{SHA256_TAG, is_sealed, keks, row_count, tag},
 };
-use account::{Accounts, compare};
+pub(crate) use account::Accounts;
+use account::compare;
 use ledger::{LaneRows, Ledgers};
 pub use ledger::{LedgerLine, LedgerSums};
 pub(crate) use seqs::SeqSet;
@@ -78,7 +80,7 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
-    /// A stream's state object is missing or damaged: nothing proves what was taken of it.
+    /// A stream's state object is missing or damaged: nothing proves what was taken of it, or written beside it.
     State {
         /// What is wrong, with its path.
         why: String,
@@ -286,6 +288,7 @@ pub async fn verify_received(
 ) -> Result<Report, LakeError> {
     let mut report = Report::default();
     let mut accounts = Accounts::default();
+    let mut streams = BTreeSet::new();
     let ledgers = Ledgers::new(lanes);
     let mut in_readings = InReadings::default();
     let readings = |table: &&LakeTable| table.schema().name == READINGS.name;
@@ -305,8 +308,9 @@ pub async fn verify_received(
                 Err(error) => drop(report.faults.insert(Fault::State { why: error.to_string() })),
             }
         }
+        streams.extend(notes::keepers(&sound));
         reconcile(&mut sound);
-        sound.into_iter().for_each(|(_, state)| accounts.add(state));
+        accounts = Accounts::of(sound.into_iter().map(|(_, state)| state));
     }
     let InReadings { seqs, lanes } = in_readings;
     let mut side_lanes = LaneRows::default();
@@ -318,6 +322,7 @@ pub async fn verify_received(
         };
         let (_, found) = read_table(table, decrypter, None, collect).await?;
         report.faults.extend(found.faults);
+        report.faults.extend(notes::lost(table, keeper, &streams).await?);
         let (side, of_lanes) = found.rows;
         side.check(table, &accounts, &seqs, &mut report);
         side_lanes.extend(of_lanes);
@@ -444,16 +449,8 @@ async fn read_file(
     }
 }
 
-fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
-    collect_unless(rows, found, |_| false);
-}
-
-/// Adds the seqs of the rows whose epoch is not left out.
-pub(crate) fn collect_unless(
-    rows: &RecordBatch,
-    found: &mut BTreeMap<EpochKey, SeqSet>,
-    is_left_out: impl Fn(&EpochKey) -> bool,
-) {
+/// Adds the seqs of rows of `readings`.
+pub(crate) fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
     let column = |name: &str| rows.column_by_name(name).cloned();
     let (Some(gateway), Some(lane), Some(epoch), Some(seq)) =
         (column("gateway"), column("lane"), column("epoch"), column("seq"))
@@ -469,9 +466,6 @@ pub(crate) fn collect_unless(
         of_batch.entry(key).or_default().push(seq.value(row).cast_unsigned());
     }
     for ((gateway, lane, epoch), seqs) in of_batch {
-        let key = (gateway.to_owned(), lane, epoch);
-        if !is_left_out(&key) {
-            found.entry(key).or_default().add(seqs);
-        }
+        found.entry((gateway.to_owned(), lane, epoch)).or_default().add(seqs);
     }
 }

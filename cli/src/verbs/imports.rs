@@ -4,7 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Subcommand;
 use forebay_compactor::undo_import;
-use forebay_lake::{Imported, imports};
+use forebay_lake::{Imported, Imports, LostImport, imports};
 use forebay_schemas::Timestamp;
 
 use crate::{
@@ -33,16 +33,22 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The imports that can be read on stdout, those that cannot on stderr.
 async fn list(place: &Place) -> anyhow::Result<ExitCode> {
     let reader = Store::for_reading(&Reading::load(place)?)?.reader().await?;
+    let Imports { found, lost } = imports(reader.readings()?, &reader.keeper).await?;
     let mut text = String::new();
-    for Imported { info, readings } in imports(reader.readings()?, &reader.keeper).await? {
+    for Imported { info, readings } in found {
         let at = Timestamp::from_micros(info.at).map(rfc3339).unwrap_or_default();
         let readings = readings.map_or_else(|| "undone".to_owned(), |readings| format!("{readings} readings"));
         writeln!(text, "{}  {at}  {}  {readings}  {}", info.id, info.site, info.file)?;
     }
     out::print(text)?;
-    Ok(ExitCode::SUCCESS)
+    for LostImport { id, info, why } in &lost {
+        let file = info.as_ref().map(|info| format!(" of {}", info.file)).unwrap_or_default();
+        eprintln!("forebay: import {id}{file}: {why}");
+    }
+    Ok(if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn undo(place: &Place, id: u64) -> anyhow::Result<ExitCode> {

@@ -49,8 +49,14 @@ fn told(repaired: &Repaired) -> anyhow::Result<String> {
             None => writeln!(text, "stream {app_id}: {}, from offset {}", state.stream, state.next_offset)?,
         }
         for done in &state.forgotten {
-            let (gateway, lane, epoch, readings) = (&done.gateway, done.lane, done.epoch, done.readings);
-            writeln!(text, "  {gateway}/{lane}: epochs up to {epoch}, {readings} readings, done")?;
+            let (gateway, lane, readings) = (&done.gateway, done.lane, done.readings);
+            match done.epoch {
+                0 => writeln!(
+                    text,
+                    "  {gateway}/{lane}: {readings} readings of epochs that another stream goes on with"
+                )?,
+                epoch => writeln!(text, "  {gateway}/{lane}: epochs up to {epoch}, {readings} readings, done")?,
+            }
         }
         for at in &state.epochs {
             let of_epoch =

@@ -15,8 +15,10 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let store = Store::for_reading(&reading)?;
     let reader = store.reader().await?;
     // Before the lake: what has been received by now must be there, or on its way.
-    let lanes = ledgers::at_hand(&reading.data_dir, &store).await?;
-    let report = forebay_lake::verify_received(&reader.tables, &lanes, &reader.keeper, &reader.decrypter).await?;
+    let at_hand = ledgers::at_hand(&reading.data_dir, &store).await?;
+    let mut report =
+        forebay_lake::verify_received(&reader.tables, &at_hand.lanes, &reader.keeper, &reader.decrypter).await?;
+    at_hand.name_unreadable(&mut report);
     for fault in &report.faults {
         eprintln!("forebay: {fault}");
     }

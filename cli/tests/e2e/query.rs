@@ -232,4 +232,16 @@ fn an_import_says_what_it_decided_and_can_be_taken_back_while_the_configuration_
     let again = site.forebay(&undo);
     assert_eq!(again.status.code(), Some(1), "{}", text(&again.stderr));
     assert!(text(&again.stderr).contains("was undone before"), "{}", text(&again.stderr));
+
+    // The state of one import is lost: it is named, and the others are listed.
+    let lines = || text(&site.forebay(&["imports", "list"]).stdout).lines().count();
+    let before = lines();
+    let states = fs::read_dir(site.path("data/lake/readings/_forebay/state")).unwrap();
+    let mut states = states.map(|folder| folder.unwrap().path());
+    let is_of_import = |folder: &std::path::PathBuf| !folder.join(format!("{id:0>20}")).exists();
+    fs::remove_dir_all(states.find(is_of_import).unwrap()).unwrap();
+    let listed = site.forebay(&["imports", "list"]);
+    assert_eq!((listed.status.code(), lines()), (Some(1), before - 1), "{}", text(&listed.stderr));
+    let said = text(&listed.stderr);
+    assert!(said.contains("forebay: import ") && said.contains("`forebay repair state`"), "{said}");
 }

@@ -78,13 +78,24 @@ impl LaneProgress {
     fn cause(&self) -> Cause {
         if self.damaged { Cause::Damaged } else { Cause::Missing }
     }
+
+    /// Whether readings of an epoch without a mark are taken no more.
+    fn has_forgotten(&self, epoch: u64) -> bool {
+        self.forgotten.is_some_and(|done| epoch <= done.epoch)
+    }
+
+    /// Whether this stream knows no epoch of it.
+    fn is_new(&self) -> bool {
+        self.epochs.is_empty() && self.forgotten.is_none_or(|done| done.epoch == 0)
+    }
 }
 
 /// What is left of a lane's epochs that were forgotten.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Done {
     /// The last of them.
     epoch: u64,
+    /// How many of their readings this stream brought, and how many of their gaps count in its state.
     readings: u64,
     gaps: u64,
 }
@@ -263,7 +274,7 @@ impl Contiguity {
 
     fn batch(&mut self, batch: ReadingBatch, offset: Offset, known: bool, now: Moment, taken: &mut Taken) {
         let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.readings.len() as u64);
-        let forgotten = self.lanes.get(&lane).and_then(|lane| lane.forgotten).is_some_and(|done| epoch.0 <= done.epoch);
+        let forgotten = self.lanes.get(&lane).is_some_and(|lane| lane.has_forgotten(epoch.0));
         let marked = self.lanes.get(&lane).is_some_and(|lane| lane.epochs.contains_key(&epoch.0));
         if forgotten && !marked {
             if known {
@@ -297,7 +308,7 @@ impl Contiguity {
     ) {
         let room = self.rules.held_bytes_max.saturating_sub(self.held_bytes);
         let lane = self.lane(id);
-        if lane.forgotten.is_some_and(|done| number.0 <= done.epoch) && !lane.epochs.contains_key(&number.0) {
+        if lane.has_forgotten(number.0) && !lane.epochs.contains_key(&number.0) {
             return;
         }
         let mut taking = Taking::new(lane.cause(), now, room);

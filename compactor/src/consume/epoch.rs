@@ -3,8 +3,9 @@
 //! Pure. Every seq up to the mark was given out once, stands in a gap, or went to quarantine; what is held lies behind it.
 
 mod outages;
+mod takeover;
 
-use std::{cmp::Reverse, collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use forebay_lake::{EpochMark, SEQ_UNKNOWN};
 use forebay_schemas::{
@@ -144,6 +145,9 @@ pub(super) struct EpochProgress {
     pub(super) nonce: u64,
     /// What other openings drew, and up to which seq their readings are in quarantine.
     pub(super) other_openings: BTreeMap<u64, u64>,
+    /// How many of the readings up to the mark, and how many of the holes, other streams' states count.
+    pub(super) readings_elsewhere: u64,
+    pub(super) gaps_elsewhere: u64,
     pub(super) holes: Holes,
     pub(super) held: BTreeMap<u64, Held>,
     /// The lowest seq behind a jump that was not held for want of room.
@@ -163,6 +167,8 @@ impl EpochProgress {
             quarantined: mark.quarantined,
             nonce: mark.nonce,
             other_openings: mark.other_openings.clone(),
+            readings_elsewhere: mark.readings_elsewhere,
+            gaps_elsewhere: mark.gaps_elsewhere,
             ..Self::default()
         }
     }
@@ -427,37 +433,6 @@ impl EpochProgress {
             }
             None => self.waiting = None,
         }
-    }
-
-    /// Goes on from what another stream took of this epoch, if that is more; answers whether it is.
-    pub(super) fn take_over(&mut self, other: Self, taking: &mut Taking) -> bool {
-        let knowledge = |epoch: &Self| (epoch.mark, epoch.closed, Reverse(epoch.holes.seqs_up_to(epoch.mark)));
-        let is_anothers = self.nonce != 0 && other.nonce != 0 && self.nonce != other.nonce;
-        if is_anothers || knowledge(&other) <= knowledge(self) {
-            return false;
-        }
-        let held = std::mem::take(&mut self.held);
-        let (end, unheld) = (self.end.take(), self.unheld.take());
-        *self = Self { superseded: self.superseded, unheld, ..other };
-        for (first, held) in held {
-            taking.freed = true;
-            taking.held_bytes -= held.bytes.cast_signed();
-            match held.what {
-                HeldWhat::Batch(batch) => self.batch(batch, held.offset, taking),
-                HeldWhat::Told(last, cause) => self.told(first, last, cause, held.offset, taking),
-                HeldWhat::Outages(outages) => self.outages(outages, held.offset, taking),
-            }
-        }
-        if let Some(HeldEnd { end, offset, .. }) = end {
-            let seq = (end.last > 0).then_some(Seq(end.last));
-            let last = match end.more {
-                More::None => LastSeq::Known(seq),
-                More::Unknown => LastSeq::Unknown { at_least: seq },
-            };
-            self.ended(last, offset, taking);
-        }
-        self.settle(taking);
-        true
     }
 
     /// The lowest offset of what is held.

@@ -5,6 +5,7 @@ mod ledger;
 mod memory_log;
 mod outages;
 mod repairs;
+mod shared_lanes;
 mod streams;
 
 use std::{

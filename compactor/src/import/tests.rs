@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use forebay_lake::{
-    Imported, Lake, MergeOutcome, MergePolicy, Retells, Sealed, StreamState, imported_app_id, imports,
+    Imports, Lake, MergeOutcome, MergePolicy, Retells, Sealed, StreamState, imported_app_id, imports,
     keys::{FileKeyring, Random},
     merge, plan, session, verify,
 };
@@ -263,7 +263,7 @@ impl Bench {
         verify(table, self.lake.keeper(), &self.lake.decrypter()).await.unwrap().to_string()
     }
 
-    async fn list(&self) -> Vec<Imported> {
+    async fn list(&self) -> Imports {
         imports(self.lake.table(&READINGS).unwrap(), self.lake.keeper()).await.unwrap()
     }
 }
@@ -332,7 +332,7 @@ async fn an_import_is_undone_to_just_before_it_and_may_be_done_again() {
     assert!(undone.info.file.ends_with("wrong.csv"), "{undone:?}");
     assert_eq!(bench.query(SUM).await, ["4 4.0"]);
     assert!(bench.verify().await.starts_with("ok readings=4 "), "{}", bench.verify().await);
-    let listed: Vec<_> = bench.list().await.into_iter().map(|import| (import.info.id, import.readings)).collect();
+    let listed: Vec<_> = bench.list().await.found.into_iter().map(|import| (import.info.id, import.readings)).collect();
     let mut expected = vec![(right.id, Some(4)), (wrong.id, None)];
     expected.sort_unstable_by_key(|(id, _)| *id);
     assert_eq!(listed, expected);
@@ -391,6 +391,28 @@ async fn the_state_of_an_undone_import_is_that_of_one_not_begun() {
     let state: StreamState = bench.lake.keeper().load(table, &app_id, number).await.unwrap();
     assert_eq!((state.next_offset, state.epochs.len()), (0, 0));
     assert_eq!(bench.query(SUM).await, ["0"]);
+}
+
+#[tokio::test]
+async fn an_import_whose_state_or_note_is_lost_is_named_and_the_others_are_listed() {
+    let bench = Bench::new().await;
+    let mut ids = Vec::new();
+    for (name, value) in [("a.csv", 1), ("b.csv", 2), ("c.csv", 3)] {
+        ids.push(bench.import(name, &hours(0..3, value), |_| {}).await.id);
+    }
+    let states = bench.folder.path().join("lake/readings/_forebay/state");
+    fs::remove_dir_all(states.join(imported_app_id(bench.lake.keeper(), Epoch(ids[0])))).unwrap();
+    let notes = bench.lake.keeper().app_id("imports", 0);
+    let note = states.join(notes).join(format!("{:020}", ids[2]));
+    fs::write(&note, b"rubbish").unwrap();
+    let Imports { found, lost } = bench.list().await;
+    assert_eq!(found.iter().map(|import| (import.info.id, import.readings)).collect::<Vec<_>>(), [(ids[1], Some(3))]);
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    let of = |id: u64| lost.iter().find(|import| import.id == id).unwrap();
+    assert!(of(ids[0]).info.as_ref().unwrap().file.ends_with("a.csv"), "{lost:?}");
+    assert!(of(ids[0]).why.contains("it is missing: `forebay repair state`"), "{lost:?}");
+    assert_eq!(of(ids[2]).info, None);
+    assert!(of(ids[2]).why.contains("cannot be read: it does not begin as one"), "{lost:?}");
 }
 
 /// Its offset is a row, which no table tells: the file's readings are counted again, and go on behind those that are there.

@@ -1,7 +1,8 @@
 //! From what the tables hold to the states of the lost streams. Pure.
 //!
 //! Whose an epoch is: an import's by its number, otherwise that of the lost stream that knew its lane. Where nobody can tell which
-//! of several it was, each gets it and they say that they share it: the one that goes on with it comes to know most, and counts.
+//! of several it was, each gets it and they say that they share it: its readings count in the first. So do those of a lane that
+//! streams whose state is there say others brought.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     GapState, StreamState,
     state::{EpochMark, Forgotten, TakenOver},
-    verify::EpochKey,
+    verify::{Accounts, EpochKey},
 };
 
 /// Epochs of a lane that stay with their marks, as a compactor keeps them.
@@ -25,7 +26,13 @@ const EPOCHS_KEPT: usize = 4;
 /// Gateway and lane.
 type LaneKey = (String, u32);
 
-pub(super) fn states(streams: &[Lost], found: &Found, retells: Retells, now: Timestamp) -> Vec<RebuiltState> {
+pub(super) fn states(
+    streams: &[Lost],
+    sound: &[(String, StreamState)],
+    found: &Found,
+    retells: Retells,
+    now: Timestamp,
+) -> Vec<RebuiltState> {
     let mut rebuilt: Vec<RebuiltState> = streams.iter().map(begin).collect();
     let mut lanes: BTreeMap<LaneKey, BTreeSet<EpochKey>> = BTreeMap::new();
     let of_older = streams.iter().filter_map(|lost| lost.older.as_ref()).filter(|older| older.is_held);
@@ -43,16 +50,52 @@ pub(super) fn states(streams: &[Lost], found: &Found, retells: Retells, now: Tim
             let untold = lane.put(&epochs, &mut rebuilt[*at].state);
             if owners.first() == Some(at) {
                 rebuilt[*at].untold.extend(untold);
+            } else {
+                counts_elsewhere(&mut rebuilt[*at].state, lane.lane);
             }
             let others = owners.iter().filter(|other| *other != at).map(|other| TakenOver {
                 gateway: lane.lane.0.clone(),
                 lane: lane.lane.1,
                 from: streams[*other].app_id.clone(),
+                counted_there: true,
             });
             rebuilt[*at].state.taken_over.extend(others);
         }
     }
+    claim(&mut rebuilt, streams, sound, found);
     rebuilt
+}
+
+/// What a state has of a lane counts in another one.
+fn counts_elsewhere(state: &mut StreamState, (gateway, lane): &LaneKey) {
+    let of_lane = |g: &str, l: u32| g == gateway && l == *lane;
+    let epochs = state.epochs.iter().filter(|at| of_lane(&at.gateway, at.lane));
+    let readings: BTreeMap<u64, u64> = epochs.map(|at| (at.epoch, state.readings_of(at))).collect();
+    for at in state.epochs.iter_mut().filter(|at| of_lane(&at.gateway, at.lane)) {
+        let gaps = state.gaps.iter().filter(|gap| of_lane(&gap.gateway, gap.lane) && gap.epoch == at.epoch);
+        at.gaps_elsewhere = gaps.count() as u64;
+        at.readings_elsewhere = readings.get(&at.epoch).copied().unwrap_or_default();
+    }
+    for done in state.forgotten.iter_mut().filter(|done| of_lane(&done.gateway, done.lane)) {
+        done.readings = 0;
+        done.gaps = 0;
+    }
+}
+
+/// Readings of epochs that are known elsewhere, which nobody says that it brought: a lost stream did.
+fn claim(rebuilt: &mut [RebuiltState], streams: &[Lost], sound: &[(String, StreamState)], found: &Found) {
+    let sound = sound.iter().map(|(_, state)| state.clone());
+    let accounts = Accounts::of(sound.chain(rebuilt.iter().map(|rebuilt| rebuilt.state.clone())));
+    for (key, readings) in accounts.unclaimed(&found.readings) {
+        let Some(at) = owners(streams, &key).first().copied() else { continue };
+        let forgotten = &mut rebuilt[at].state.forgotten;
+        let (gateway, lane) = key;
+        match forgotten.iter_mut().find(|done| done.gateway == gateway && done.lane == lane) {
+            Some(done) => done.readings += readings,
+            // No epoch has this number: the stream meets the lane as a new one, and goes on from what others took of it.
+            None => forgotten.push(Forgotten { gateway, lane, epoch: 0, readings, gaps: 0 }),
+        }
+    }
 }
 
 /// A state without epochs.
@@ -64,6 +107,8 @@ fn begin(lost: &Lost) -> RebuiltState {
         (Some(older), None) => {
             state.stream.clone_from(&older.state.stream);
             state.taken_over.clone_from(&older.state.taken_over);
+            // What is rebuilt is what no other state counts.
+            state.taken_over.iter_mut().for_each(|taken| taken.counted_there = true);
             state.times_apart = older.state.times_apart;
             state.sites.clone_from(&older.state.sites);
             for site in &mut state.sites {
@@ -129,15 +174,19 @@ impl LaneOf<'_> {
             let older = self.older.and_then(|older| older.epoch(key));
             let reached = older.filter(|_| self.is_held()).map_or(0, |at| at.mark);
             let told = of_tables(key, self.found).told(reached, self.now);
+            let elsewhere = self.found.known.brought(key);
             if key.2 < latest && older.is_none() && self.is_done(key, &told) {
                 let (gateway, lane) = self.lane.clone();
                 let done = done.get_or_insert(Forgotten { gateway, lane, epoch: 0, readings: 0, gaps: 0 });
                 done.epoch = done.epoch.max(key.2);
-                done.readings += self.found.readings.get(key).map_or(0, |seqs| seqs.len());
-                done.gaps += told.gaps.len() as u64;
+                let readings = self.found.readings.get(key).map_or(0, |seqs| seqs.len());
+                done.readings += readings.saturating_sub(elsewhere.readings);
+                done.gaps += (told.gaps.len() as u64).saturating_sub(elsewhere.gaps);
                 continue;
             }
             let mut at = mark(key, &told);
+            at.readings_elsewhere = elsewhere.readings;
+            at.gaps_elsewhere = elsewhere.gaps;
             if let Some(older) = older {
                 // Where an epoch ends stands in the stream, whatever became of the commit.
                 at.closed |= older.closed && older.mark == at.mark;

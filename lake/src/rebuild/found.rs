@@ -1,4 +1,4 @@
-//! What the tables hold of epochs that no state accounts for: readings, gaps, what is in quarantine.
+//! What the tables hold: readings, gaps, what is in quarantine; and which of their epochs no state accounts for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,10 @@ use forebay_schemas::table::{GAPS, QUARANTINE, READINGS};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    GapState, LakeError, LakeTable, LakeWriter, SEQ_UNKNOWN, StreamState,
+    Gap, GapState, LakeError, LakeTable, LakeWriter, SEQ_UNKNOWN, StreamState,
     keys::KeyDecrypter,
     table::Snapshot,
-    verify::{EpochKey, SeqSet, collect_quarantined, collect_unless},
+    verify::{Accounts, EpochKey, SeqSet, collect, collect_quarantined},
 };
 
 /// Rows that are decoded at once.
@@ -36,11 +36,20 @@ pub(super) struct Known {
     epochs: BTreeSet<EpochKey>,
     /// By gateway and lane, the last epoch that is forgotten.
     done: BTreeMap<(String, u32), u64>,
+    /// Epochs of which the table holds more: a lost stream went on with them.
+    shared: BTreeMap<EpochKey, Brought>,
+}
+
+/// What streams whose states are there brought of an epoch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Brought {
+    pub(super) readings: u64,
+    pub(super) gaps: u64,
 }
 
 impl Known {
     /// What these states account for.
-    pub(super) fn of(states: &[(String, StreamState)]) -> Self {
+    fn of(states: &[(String, StreamState)]) -> Self {
         let mut known = Self::default();
         for (_, state) in states {
             known.epochs.extend(state.epochs.iter().map(|at| (at.gateway.clone(), at.lane, at.epoch)));
@@ -53,7 +62,31 @@ impl Known {
     }
 
     pub(super) fn has(&self, key: &EpochKey) -> bool {
-        self.epochs.contains(key) || self.done.get(&(key.0.clone(), key.1)).is_some_and(|last| key.2 <= *last)
+        let is_known =
+            self.epochs.contains(key) || self.done.get(&(key.0.clone(), key.1)).is_some_and(|last| key.2 <= *last);
+        is_known && !self.shared.contains_key(key)
+    }
+
+    /// What of an epoch that no state accounts for, or not for all of it, counts in states that are there.
+    pub(super) fn brought(&self, key: &EpochKey) -> Brought {
+        self.shared.get(key).copied().unwrap_or_default()
+    }
+
+    /// Of these epochs the table holds more than `states` account for.
+    fn share(&mut self, epochs: &BTreeSet<EpochKey>, states: &[(String, StreamState)]) {
+        for (_, state) in states {
+            for at in &state.epochs {
+                let key = (at.gateway.clone(), at.lane, at.epoch);
+                if !epochs.contains(&key) {
+                    continue;
+                }
+                let of_epoch = |gap: &&Gap| (&gap.gateway, gap.lane, gap.epoch) == (&key.0, key.1, key.2);
+                let gaps = state.gaps.iter().filter(of_epoch).count() as u64;
+                let brought = self.shared.entry(key).or_default();
+                brought.readings += state.readings_of(at).saturating_sub(at.readings_elsewhere);
+                brought.gaps += gaps.saturating_sub(at.gaps_elsewhere);
+            }
+        }
     }
 }
 
@@ -88,12 +121,11 @@ impl Found {
     /// The epochs that no state accounts for.
     pub(super) fn epochs(&self) -> impl Iterator<Item = &EpochKey> {
         let all: BTreeSet<&EpochKey> = self.readings.keys().chain(self.gaps.keys()).collect();
-        all.into_iter()
+        all.into_iter().filter(|key| !self.known.has(key))
     }
 
     fn readings(&mut self, rows: &RecordBatch) {
-        let Self { known, readings, .. } = self;
-        collect_unless(rows, readings, |key| known.has(key));
+        collect(rows, &mut self.readings);
     }
 
     fn gaps(&mut self, rows: &RecordBatch) {
@@ -108,7 +140,7 @@ impl Found {
         for row in 0..rows.num_rows() {
             let lane = lane.value(row).cast_unsigned();
             let key = (gateway.value(row).to_owned(), lane, epoch.value(row).cast_unsigned());
-            let Some(state) = GapState::named(state.value(row)).filter(|_| !self.known.has(&key)) else { continue };
+            let Some(state) = GapState::named(state.value(row)) else { continue };
             let last = if last.is_null(row) { SEQ_UNKNOWN } else { last.value(row).cast_unsigned() };
             let new = GapRow::new(why.value(row).to_owned(), at.value(row), state);
             let of_epoch = self.gaps.entry(key).or_default();
@@ -126,11 +158,18 @@ impl Found {
     }
 }
 
-/// Reads the tables; `readings` as of this version, the others, which are written before it, as of now.
-pub(super) async fn read(lake: &LakeWriter, snapshot: &Snapshot, known: Known) -> Result<Found, LakeError> {
+/// Reads the tables; `readings` as of this version, the others, which are written before it, as of now. `states` are those that
+/// can be read.
+pub(super) async fn read(
+    lake: &LakeWriter,
+    snapshot: &Snapshot,
+    states: &[(String, StreamState)],
+) -> Result<Found, LakeError> {
     let decrypter = lake.decrypter();
-    let found = Found { known, ..Found::default() };
-    let found = scan(lake.table(&READINGS)?, snapshot, &decrypter, IDENTITY, found, Found::readings).await?;
+    let found = Found { known: Known::of(states), ..Found::default() };
+    let mut found = scan(lake.table(&READINGS)?, snapshot, &decrypter, IDENTITY, found, Found::readings).await?;
+    let exceeded = Accounts::of(states.iter().map(|(_, state)| state.clone())).exceeded(&found.readings);
+    found.known.share(&exceeded, states);
     let gaps = lake.table(&GAPS)?;
     let mut found = scan(gaps, &gaps.snapshot().await?, &decrypter, GAP_COLUMNS, found, Found::gaps).await?;
     for of_epoch in found.gaps.values_mut() {

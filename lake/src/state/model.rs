@@ -50,7 +50,7 @@ pub struct StreamState {
     pub times_apart: bool,
 }
 
-/// A lane that went on from the marks of another stream: where both know an epoch, the one that knows more of it counts.
+/// A lane that went on from the marks of another stream: each counts what it brought itself (ADR 0018).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TakenOver {
@@ -60,6 +60,9 @@ pub struct TakenOver {
     pub lane: u32,
     /// The other stream and partition, as [`crate::StateKeeper::app_id`] names them.
     pub from: String,
+    /// What the other stream brought counts in its state alone. A state of before ADR 0018 counts it, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counted_there: bool,
 }
 
 /// What has been taken of one epoch.
@@ -85,6 +88,12 @@ pub struct EpochMark {
     /// What other openings drew that gave out readings under this epoch, and up to which seq these are in quarantine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other_openings: BTreeMap<u64, u64>,
+    /// How many of the readings up to the mark other streams brought, whose states count them (ADR 0018).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub readings_elsewhere: u64,
+    /// How many of the gaps other streams' states count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gaps_elsewhere: u64,
 }
 
 /// Seqs of one epoch that did not come.
@@ -163,9 +172,9 @@ pub struct Forgotten {
     pub lane: u32,
     /// The last of them: readings of it, and of earlier ones without a mark, are taken no more.
     pub epoch: u64,
-    /// How many of their readings the table holds.
+    /// How many of their readings this stream brought: those of others count in their states (ADR 0018).
     pub readings: u64,
-    /// How many final gaps they have.
+    /// How many final gaps they have, but for those that count in other streams' states.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub gaps: u64,
 }

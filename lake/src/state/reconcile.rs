@@ -1,8 +1,10 @@
-//! Of several streams that took one lane, one after the other, what each of its epochs' readings are to be held against.
+//! Of several streams that took one lane, one after the other, which state knows most of each of its epochs.
 //!
 //! A stream that meets a lane for the first time goes on from the marks of the table's other streams, which keep their own
-//! (E5). Such states overlap: an epoch counts in the one that knows most of it, and in no other. Partitions of one stream never
-//! take over from each other; what they say adds up. Pure.
+//! (E5). Partitions of one stream never take over from each other. Pure.
+//!
+//! Since ADR 0018 each state counts what its own stream brought, so that what states say adds up. States of before it count what
+//! they took over, too: of those an epoch counts in the one that knows most of it, and in no other.
 
 use std::{
     cmp::Reverse,
@@ -28,6 +30,12 @@ impl StreamState {
         (epoch.mark, epoch.closed, Reverse(missing))
     }
 
+    /// How many readings of one of its epochs the table holds, whoever brought them.
+    pub(crate) fn readings_of(&self, epoch: &EpochMark) -> u64 {
+        let (mark, _, Reverse(missing)) = self.knowledge(epoch);
+        mark.saturating_sub(missing).saturating_sub(epoch.quarantined)
+    }
+
     /// Whether something of a lane was taken.
     pub fn knows_lane(&self, gateway: &str, lane: u32) -> bool {
         self.epochs.iter().any(|epoch| epoch.gateway == gateway && epoch.lane == lane)
@@ -42,11 +50,11 @@ impl StreamState {
     }
 }
 
-/// Leaves each epoch of a lane that was taken over in the one state, named by its app id, that knows most of it.
-pub fn reconcile(states: &mut [(String, StreamState)]) {
+/// Leaves each epoch of a lane that was taken over before ADR 0018 in the one state, named by its app id, that knows most of it.
+pub(crate) fn reconcile(states: &mut [(String, StreamState)]) {
     let mut lanes: BTreeMap<LaneKey, Vec<BTreeSet<String>>> = BTreeMap::new();
     for (app_id, state) in &*states {
-        for taken in &state.taken_over {
+        for taken in state.taken_over.iter().filter(|taken| !taken.counted_there) {
             let groups = lanes.entry((taken.gateway.clone(), taken.lane)).or_default();
             join(groups, app_id, &taken.from);
         }
@@ -106,7 +114,7 @@ fn reconcile_lane(states: &mut [(String, StreamState)], lane: &LaneKey, members:
 
 /// What the table's other streams took of a lane that `stream` meets: nothing where another partition of it knows the lane.
 ///
-/// The answer holds the lane's epochs, gaps and forgotten epochs alone, and in `taken_over` from whom they are.
+/// The answer holds the lane's epochs, gaps and the last forgotten epoch alone, and in `taken_over` from whom they are.
 pub fn taken_elsewhere(states: &[(String, StreamState)], stream: &str, gateway: &str, lane: u32) -> StreamState {
     let key = (gateway.to_owned(), lane);
     let knows = |state: &StreamState| state.knows_lane(gateway, lane);
@@ -124,7 +132,8 @@ pub fn taken_elsewhere(states: &[(String, StreamState)], stream: &str, gateway: 
         found.epochs.extend(state.epochs.into_iter().filter(|epoch| of_lane(&epoch.gateway, epoch.lane)));
         found.gaps.extend(state.gaps.into_iter().filter(|gap| of_lane(&gap.gateway, gap.lane)));
         found.forgotten.extend(state.forgotten.into_iter().filter(|done| of_lane(&done.gateway, done.lane)));
-        found.taken_over.push(super::TakenOver { gateway: gateway.to_owned(), lane, from: app_id });
+        let gateway = gateway.to_owned();
+        found.taken_over.push(super::TakenOver { gateway, lane, from: app_id, counted_there: true });
     }
     found
 }
@@ -157,22 +166,29 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_counts_where_most_of_it_is_known() {
+    fn an_epoch_that_was_counted_twice_counts_where_most_of_it_is_known() {
         let mut old = state("spool", vec![mark(5, 9, true), mark(6, 4, false), mark(7, 3, true)]);
         (old.1.gaps, old.1.forgotten) = (vec![gap(7, 2, 2)], forgotten(4, 40));
         let mut new = state("kafka", vec![mark(6, 8, true), mark(7, 3, true), mark(8, 1, false)]);
         new.1.forgotten = forgotten(5, 49);
         let apart = [old.clone(), new.clone()];
-        new.1.taken_over = vec![TakenOver { gateway: "gw".into(), lane: 0, from: "id of spool".into() }];
+        let taken = |counted_there| {
+            vec![TakenOver { gateway: "gw".into(), lane: 0, from: "id of spool".into(), counted_there }]
+        };
+        new.1.taken_over = taken(false);
         let mut states = [old, new];
         reconcile(&mut states);
         assert_eq!(epochs(&states), [vec![], vec![6, 7, 8]]);
         assert_eq!((states[0].1.gaps.len(), states[0].1.forgotten.len(), states[1].1.forgotten.len()), (0, 0, 1));
 
-        // Nobody took over from anybody: both count.
-        let mut states = apart.clone();
-        reconcile(&mut states);
-        assert_eq!(states, apart);
+        // Nobody took over from anybody, or each counts its own: both count.
+        for taken_over in [Vec::new(), taken(true)] {
+            let mut before = apart.clone();
+            before[1].1.taken_over = taken_over;
+            let mut states = before.clone();
+            reconcile(&mut states);
+            assert_eq!(states, before);
+        }
     }
 
     #[test]
@@ -180,6 +196,7 @@ mod tests {
         let states = [state("spool", vec![mark(6, 4, false)]), state("", vec![mark(99, 4, false)])];
         let found = taken_elsewhere(&states, "kafka", "gw", 0);
         assert_eq!((found.epochs.len(), found.taken_over[0].from.as_str()), (1, "id of spool"));
+        assert!(found.taken_over[0].counted_there);
         assert_eq!(taken_elsewhere(&states, "kafka", "gw", 1), StreamState::new(0, Vec::new()));
         assert_eq!(taken_elsewhere(&states, "spool", "gw", 0), StreamState::new(0, Vec::new()));
     }

@@ -28,6 +28,8 @@ fn full() -> StreamState {
         quarantined,
         nonce: epoch + 100,
         other_openings: (quarantined > 0).then_some((9, 4)).into_iter().collect(),
+        readings_elsewhere: mark / 2,
+        gaps_elsewhere: u64::from(closed),
     };
     StreamState {
         gaps: vec![gap(3, 4, "dropped", GapState::Open), gap(101, SEQ_UNKNOWN, "unfinished", GapState::Final)],
@@ -36,7 +38,7 @@ fn full() -> StreamState {
         stream: "kafka/cluster/topic".into(),
         quarantined: vec![44],
         lost: vec![(40, 42)],
-        taken_over: vec![TakenOver { gateway: "gw".into(), lane: 0, from: "ab12".into() }],
+        taken_over: vec![TakenOver { gateway: "gw".into(), lane: 0, from: "ab12".into(), counted_there: true }],
         sites: vec![SiteTimes {
             site: "plant 1".into(),
             held: Some(1_700_000_000_000_001),
@@ -60,6 +62,19 @@ fn the_layout_is_a_stored_format() {
     let bare = r#"{"format":1,"next_offset":9,"epochs":[]}"#;
     assert_eq!(serde_json::from_str::<StreamState>(bare).unwrap(), StreamState::new(9, Vec::new()));
     assert_eq!(serde_json::to_string(&StreamState::new(9, Vec::new())).unwrap(), bare);
+}
+
+/// A state of before ADR 0018 does not say what other streams' states count.
+#[test]
+fn a_state_without_counts_of_its_own_is_read() {
+    let mut old = full();
+    for epoch in &mut old.epochs {
+        epoch.readings_elsewhere = 0;
+        epoch.gaps_elsewhere = 0;
+    }
+    old.taken_over[0].counted_there = false;
+    let text = include_str!("../../golden/stream_state.v1.before_0018.json");
+    assert_eq!(serde_json::from_str::<StreamState>(text).unwrap(), old);
 }
 
 fn keeper() -> StateKeeper {

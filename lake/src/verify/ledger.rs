@@ -44,6 +44,22 @@ pub enum LedgerLine {
         /// Gateway and lane.
         lane: (String, u32),
     },
+    /// The lane's spool was at hand, and could not be read.
+    Unreadable {
+        /// Gateway and lane.
+        lane: (String, u32),
+        /// Why.
+        why: String,
+    },
+}
+
+impl LedgerLine {
+    /// Gateway and lane.
+    pub fn lane(&self) -> &(String, u32) {
+        match self {
+            Self::Compared { lane, .. } | Self::NotCompared { lane } | Self::Unreadable { lane, .. } => lane,
+        }
+    }
 }
 
 /// What became of the readings that a lane's spool received.
@@ -76,6 +92,9 @@ impl fmt::Display for LedgerLine {
             }
             Self::NotCompared { lane: (gateway, lane) } => {
                 write!(f, "ledger gateway={gateway} lane={lane} not compared: the gateway's data folder is not here")
+            }
+            Self::Unreadable { lane: (gateway, lane), why } => {
+                write!(f, "ledger gateway={gateway} lane={lane} not compared: {why}")
             }
         }
     }

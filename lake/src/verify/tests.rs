@@ -1,12 +1,13 @@
 mod planted;
+mod shared_lanes;
 
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
 };
-use forebay_schemas::table::{GAPS, QUARANTINE};
+use forebay_schemas::table::{GAPS, QUARANTINE, TABLE_FORMAT_VERSION};
 
 use super::*;
-use crate::state::{EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, StreamState};
+use crate::state::{EpochMark, Forgotten, Gap, GapState, SEQ_UNKNOWN, SideState, StreamState};
 use crate::{
     Attempt, MergePolicy, Sealed, Transaction, file_schema, merge, plan,
     testing::{Bench, DAY_START, at, batch},
@@ -33,8 +34,7 @@ fn state(mark: u64, quarantined: u64, gaps: &[(u64, u64)]) -> StreamState {
 
 fn check_all(seqs: &[(u64, &[u64])], states: &[StreamState], line: &str, faults: &[&str]) {
     let mut report = Report::default();
-    let mut accounts = Accounts::default();
-    states.iter().for_each(|state| accounts.add(state.clone()));
+    let accounts = Accounts::of(states.iter().cloned());
     let seqs = seqs.iter().map(|(epoch, seqs)| {
         let mut found = SeqSet::default();
         found.add(seqs.to_vec());
@@ -127,8 +127,7 @@ async fn with_gap_and_quarantine() -> (Bench, i64) {
     state.gaps[0].epoch = 1;
     let writer = &bench.writer;
     let to_state = writer.keeper().store(table, "s", None, &state, writer.random()).await.unwrap();
-    let id = writer.id().unwrap();
-    table.commit(&Attempt { id, app_id: "s".into(), from_state: None, to_state, adds: Vec::new() }).await.unwrap();
+    commit_state(&bench, table, "s", to_state).await;
     (bench, to_state)
 }
 
@@ -175,6 +174,43 @@ async fn a_missing_state_is_a_fault_and_the_rest_is_verified() {
     assert_eq!(line, "FAULT readings=5 files=1 gaps=0 doubled=0 missing=0");
     let lost = format!("state object _forebay/state/s/{number:020}: it is missing: `forebay repair state`");
     assert!(faults[0].starts_with(&lost) && faults[1].contains("by no state"), "{faults:?}");
+}
+
+/// Commits a state of a table, stored or not.
+async fn commit_state(bench: &Bench, table: &LakeTable, app_id: &str, to_state: i64) {
+    let (id, app_id) = (bench.writer.id().unwrap(), app_id.to_owned());
+    table.commit(&Attempt { id, app_id, from_state: None, to_state, adds: Vec::new() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_note_beside_another_table_is_named() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let (keeper, random) = (bench.writer.keeper(), bench.writer.random());
+    let format = TABLE_FORMAT_VERSION;
+    let note = SideState { format, base: None, keys: BTreeSet::new(), before: BTreeSet::new() };
+    let state = StreamState { stream: "spool/gw/1".into(), ..StreamState::new(0, Vec::new()) };
+    let number = keeper.store(bench.readings(), "s", None, &state, random).await.unwrap();
+    commit_state(&bench, bench.readings(), "s", number).await;
+    // An import has a state, and notes nothing beside its rows in quarantine.
+    let import =
+        keeper.store(bench.readings(), "import", None, &StreamState::new(0, Vec::new()), random).await.unwrap();
+    commit_state(&bench, bench.readings(), "import", import).await;
+    let side = [&GAPS, &QUARANTINE].map(|table| bench.writer.table(table).unwrap());
+    for table in side {
+        let number = keeper.store(table, "s", None, &note, random).await.unwrap();
+        commit_state(&bench, table, "s", number).await;
+        commit_state(&bench, table, "import", 7).await;
+    }
+    assert_eq!(verify_all(&bench).await, ("ok readings=0 files=0 gaps=0 doubled=0 missing=0".into(), vec![]));
+    for table in ["gaps", "quarantine"] {
+        std::fs::remove_dir_all(bench.folder.path().join("lake").join(table).join("_forebay/state/s")).unwrap();
+    }
+    let (line, faults) = verify_all(&bench).await;
+    assert!(line.starts_with("FAULT ") && faults.len() == 2, "{faults:?}");
+    for (fault, table) in faults.iter().zip(["gaps", "quarantine"]) {
+        assert!(fault.starts_with(&format!("table {table}: state object _forebay/state/s/")), "{fault}");
+        assert!(fault.contains("it is missing: `forebay repair state`"), "{fault}");
+    }
 }
 
 #[tokio::test]

@@ -136,8 +136,6 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
     story.publish("g");
     story.plant.edge.until(windows, closed + 1, PATIENCE);
     running.stop();
-    let verified = story.plant.edge.forebay(&["verify"]);
-    assert_eq!(verified.status.code(), Some(0), "{}{}", text(&verified.stderr), text(&verified.stdout));
 
     // Two copies of one image wake up long ago, each with devices of its own, and write into one lake. Without Kafka, whose
     // library waits by a clock that libfaketime spoils.
@@ -155,6 +153,8 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
 
     let acknowledged = acknowledged(&fs::read_to_string(story.plant.edge.path("acknowledged")).unwrap());
     assert_eq!(acknowledged, (1..=story.last).collect(), "every number was taken by the broker");
-    // `verify` was asked before the copies: what both have forgotten it may count twice (docs/ROADMAP.md).
+    // Kafka's state and that of the copies' spool know the lane, and have forgotten the same epochs and others.
+    let verified = story.plant.edge.forebay(&["verify"]);
+    assert_eq!(verified.status.code(), Some(0), "{}{}", text(&verified.stderr), text(&verified.stdout));
     check_oracle(&story.plant, &acknowledged);
 }

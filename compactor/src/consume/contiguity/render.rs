@@ -30,6 +30,8 @@ impl Contiguity {
                     quarantined: epoch.quarantined,
                     nonce: epoch.nonce,
                     other_openings: epoch.other_openings.clone(),
+                    readings_elsewhere: epoch.readings_elsewhere,
+                    gaps_elsewhere: epoch.gaps_elsewhere,
                 });
                 state.gaps.extend(epoch.holes.iter().map(|(first, hole)| Gap {
                     gateway: gateway.clone(),

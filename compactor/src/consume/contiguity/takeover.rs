@@ -5,7 +5,7 @@ use forebay_lake::{Gap, StreamState};
 use forebay_schemas::{Epoch, InvalidName, LaneId, Seq};
 use forebay_stream::{Delivered, Entry, LastSeq};
 
-use super::{Contiguity, SEQ_UNKNOWN, Taken, lane_id, lanes_of, last_seq};
+use super::{Contiguity, Done, SEQ_UNKNOWN, Taken, lane_id, lanes_of, last_seq};
 use crate::consume::{epoch::Taking, moment::Moment};
 
 impl Contiguity {
@@ -32,8 +32,8 @@ impl Contiguity {
             Entry::Damaged { .. } | Entry::SpoolLoss { .. } => (Epoch(0), true),
             Entry::Undecodable { .. } => return None,
         };
-        let Some(known) = self.lanes.get(lane) else { return Some(lane.clone()) };
-        let is_known = known.epochs.contains_key(&epoch.0) || known.forgotten.is_some_and(|done| epoch.0 <= done.epoch);
+        let Some(known) = self.lanes.get(lane).filter(|known| !known.is_new()) else { return Some(lane.clone()) };
+        let is_known = known.epochs.contains_key(&epoch.0) || known.has_forgotten(epoch.0);
         (!is_known && !begins).then(|| lane.clone())
     }
 
@@ -53,6 +53,10 @@ impl Contiguity {
             let lane = self.lane(&id);
             let mut taking = Taking::new(lane.cause(), now, room);
             for (number, epoch) in found.epochs {
+                // Less may be known of it elsewhere than was forgotten here: it is not begun a second time.
+                if lane.has_forgotten(number) && !lane.epochs.contains_key(&number) {
+                    continue;
+                }
                 if lane.epochs.entry(number).or_default().take_over(epoch, &mut taking) {
                     let of_epoch = |gap: &&Gap| {
                         gap.epoch == number && lane_id(&gap.gateway, gap.lane).is_ok_and(|found| found == id)
@@ -60,8 +64,10 @@ impl Contiguity {
                     known.extend(elsewhere.gaps.iter().filter(of_epoch).cloned());
                 }
             }
-            if found.forgotten.map(|done| done.epoch) > lane.forgotten.map(|done| done.epoch) {
-                lane.forgotten = found.forgotten;
+            if let Some(theirs) = found.forgotten.filter(|theirs| theirs.epoch > 0) {
+                // What they brought counts in their states.
+                let before = lane.forgotten.unwrap_or_default();
+                lane.forgotten = Some(Done { epoch: before.epoch.max(theirs.epoch), ..before });
             }
             self.absorb(taking, &mut taken);
         }

@@ -117,12 +117,11 @@ impl LaneProgress {
             self.epochs.range(..latest).filter(|(_, epoch)| is_done(epoch)).map(|(number, _)| *number).collect();
         for number in done {
             let Some(epoch) = self.epochs.remove(&number) else { continue };
-            let absent = epoch.holes.seqs_up_to(epoch.mark) + epoch.quarantined;
-            let before = self.forgotten.unwrap_or(Done { epoch: 0, readings: 0, gaps: 0 });
+            let before = self.forgotten.unwrap_or_default();
             self.forgotten = Some(Done {
                 epoch: number.max(before.epoch),
-                readings: before.readings + epoch.mark.saturating_sub(absent),
-                gaps: before.gaps + epoch.holes.count(),
+                readings: before.readings + epoch.readings_brought(),
+                gaps: before.gaps + epoch.gaps_brought(),
             });
         }
     }

@@ -19,7 +19,7 @@ fn implausible(epoch: u64, seq: u64) -> Entry {
 
 /// What is left of a stream's state objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
+pub(super) enum Left {
     /// Those before the one that counts.
     Older,
     Nothing,
@@ -39,7 +39,7 @@ impl Bench {
     }
 
     /// Loses a stream's state; answers its app id.
-    async fn lose(&self, source: &dyn LogSource, left: Left) -> String {
+    pub(super) async fn lose(&self, source: &dyn LogSource, left: Left) -> String {
         let app_id = self.lake.keeper().app_id(source.stream(), source.partition());
         let folder = self.folder.path().join("lake/readings/_forebay/state").join(&app_id);
         match left {
@@ -54,7 +54,7 @@ impl Bench {
         app_id
     }
 
-    async fn repair(&self, retells: Retells) -> Repaired {
+    pub(super) async fn repair(&self, retells: Retells) -> Repaired {
         repair_states(&self.lake, None, retells, RepairMode::Commit, (self.clock)()).await.unwrap()
     }
 }

@@ -33,7 +33,8 @@ pub(super) fn of_lane(
     for (epoch, covered) in lane.ledger.covered.iter() {
         let key = (gateway.clone(), number, epoch);
         let account = accounts.epochs.get(&key);
-        let gaps = match account {
+        // Another state may have forgotten it, and closed or opened gaps of it before.
+        let gaps = match account.filter(|account| !account.may_be_forgotten) {
             Some(account) => joined(account.gaps.iter().copied()),
             None => forgotten_gaps(side, &key),
         };

@@ -109,8 +109,7 @@ fn check(
     crate::verify::collect(&readings, &mut seqs);
     ledgers.collect_readings(&readings, &mut in_readings);
     ledgers.collect_quarantine(&quarantine, &seqs, &mut side);
-    let mut accounts = Accounts::default();
-    accounts.add(state);
+    let accounts = Accounts::of([state]);
     ledgers.check(&in_readings, &side, &seqs, &accounts, &mut report);
     let lines: Vec<String> = report.ledgers.iter().map(LedgerLine::to_string).collect();
     (lines.join("\n").replace("ledger gateway=gw lane=0 ", ""), report.faults.iter().map(Fault::to_string).collect())
@@ -211,8 +210,7 @@ fn gaps_of_forgotten_epochs_are_known_by_their_rows() {
         }
         let mut found = BTreeMap::new();
         crate::verify::collect(&rows_of(&seqs), &mut found);
-        let mut accounts = Accounts::default();
-        accounts.add(state());
+        let accounts = Accounts::of([state()]);
         equation::of_lane(&lake, &side, &found, &accounts).sums
     };
     assert_eq!(gaps(&[(5, 8, false)]), LedgerSums { received: 9, committed: 5, expired: 4, ..LedgerSums::default() });

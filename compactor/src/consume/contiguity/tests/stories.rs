@@ -1,6 +1,6 @@
 //! Stories that broke a promise: lost tails, copies of a gateway, damage, clocks that are set, crash loops.
 
-use forebay_lake::DeviceTimes;
+use forebay_lake::{DeviceTimes, taken_elsewhere};
 use forebay_schemas::wire::{Outage, OutageWhy, Outages};
 use forebay_stream::GapWhy;
 
@@ -206,4 +206,57 @@ fn openings_behind_an_open_gap_do_not_grow_the_state() {
     assert_eq!((p.seqs_of(1), p.gaps()), (upto(2), vec![]));
     p.tick(61);
     assert_eq!((p.commit().epochs.len(), p.state.forgotten[0].readings), (4, 997));
+}
+
+/// Goes on from what another stream took of the lane, given its state.
+fn take_over(p: &mut Partition, state: StreamState) {
+    let others = [("another".to_owned(), StreamState { stream: "another".into(), ..state })];
+    let elsewhere = taken_elsewhere(&others, "this", "gw", 0);
+    let (_, taken) = p.contiguity.take_over(&elsewhere, moment(0)).unwrap();
+    p.absorb(taken);
+}
+
+/// Of each epoch, how many readings and gaps other streams' states count.
+fn elsewhere(p: &mut Partition) -> Vec<(u64, u64, u64)> {
+    p.commit().epochs.iter().map(|at| (at.epoch, at.readings_elsewhere, at.gaps_elsewhere)).collect()
+}
+
+#[test]
+fn readings_that_another_stream_brought_count_there() {
+    let mut other = Partition::open();
+    other.take(0, batch(5, 1, 4)).take(1, end(5, 4)).take(2, batch(6, 3, 5)).wait_out(0);
+    assert_eq!(elsewhere(&mut other), [(5, 0, 0), (6, 0, 0)]);
+    let mut p = Partition::open();
+    take_over(&mut p, other.commit());
+    assert_eq!(elsewhere(&mut p), [(5, 4, 0), (6, 3, 1)]);
+    // It fills the gap, goes on, and is restarted in between.
+    p.take(0, batch(6, 1, 2)).restart().take(1, batch(6, 6, 7)).take(2, end(6, 7));
+    assert_eq!((p.seqs_of(6), elsewhere(&mut p)), (vec![1, 2, 6, 7], vec![(5, 4, 0), (6, 3, 1)]));
+    // And back: of what this one brought nothing counts in the other, which keeps its own.
+    take_over(&mut other, p.commit());
+    assert_eq!(elsewhere(&mut other), [(5, 0, 0), (6, 4, 0)]);
+    for (p, brought) in [(&mut p, 4), (&mut other, 7)] {
+        for epoch in 7..=10 {
+            p.take(epoch, batch(epoch, 1, 1)).take(epoch, end(epoch, 1));
+        }
+        p.tick(1);
+        let forgotten = p.commit().forgotten;
+        assert_eq!((forgotten[0].epoch, forgotten[0].readings, forgotten[0].gaps), (6, brought, 0));
+    }
+}
+
+#[test]
+fn an_epoch_that_is_forgotten_is_not_begun_again_where_another_stream_knows_less_of_it() {
+    let mut other = Partition::open();
+    other.take(0, batch(1, 1, 2));
+    let mut p = Partition::open();
+    p.take(0, batch(1, 1, 3)).take(1, end(1, 3));
+    for epoch in 2..=5 {
+        p.take(epoch, batch(epoch, 1, 1)).take(epoch, end(epoch, 1));
+    }
+    p.tick(0);
+    take_over(&mut p, other.commit());
+    assert_eq!(p.commit().epochs.iter().map(|at| at.epoch).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    p.take(0, batch(1, 1, 3));
+    assert_eq!((p.seqs_of(1), p.duplicates, p.quarantine.len()), (upto(3), 3, 0));
 }
