@@ -7,6 +7,7 @@ mod check;
 mod command;
 #[cfg(test)]
 mod direction;
+mod docs;
 mod peers;
 mod soak;
 mod spark;
@@ -29,7 +30,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Format, lints, documentation and dependency rules.
+    /// Documents, format, lints, documentation and dependency rules.
     Check,
     /// Everything that can be tested: fetches the foreign peers into the target folder, then runs all tests.
     Test {
