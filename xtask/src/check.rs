@@ -1,8 +1,12 @@
 //! `cargo xtask check`: what a reviewer need not look at.
 
-use crate::command::{cargo, run as run_command};
+use crate::{
+    command::{cargo, run as run_command},
+    docs,
+};
 
 pub(crate) fn run() -> anyhow::Result<()> {
+    docs::check()?;
     run_command(cargo().args(["fmt", "--all", "--check"]))?;
     run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     // The build for the edge alone: the same dependencies with the same features, so that only the binary is looked at again.

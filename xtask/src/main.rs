@@ -8,6 +8,7 @@ mod command;
 #[cfg(test)]
 mod direction;
 mod dist;
+mod docs;
 mod peers;
 mod soak;
 mod spark;
@@ -30,7 +31,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Format, lints, documentation and dependency rules.
+    /// Documents, format, lints, documentation and dependency rules.
     Check,
     /// What is shipped: the full build and that for the edge alone, started once, with their sizes.
     Dist(dist::Args),
