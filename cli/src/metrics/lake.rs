@@ -46,7 +46,7 @@ fn of_compactor(telemetry: &Telemetry, watch: &LakeWatch) {
     telemetry.gauge(&names::COMMIT_SECONDS, move || {
         vec![(progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0, Vec::new())]
     });
-    let windows = watch.windows.clone();
+    let (windows, clock) = (watch.windows.clone(), clock());
     telemetry.gauge(&names::WATERMARK_DELAY, move || {
         let now = clock().micros();
         let delay = |micros: i64| now.saturating_sub(micros) as f64 / 1e6;
