@@ -68,11 +68,11 @@ async fn two_processes_lose_no_key() {
     let (_home, dir) = home();
     let first = FileKeyring::create(&dir, random()).unwrap();
     let second = FileKeyring::open(&dir, random()).unwrap();
-    let (a, b) = (first.ensure("a").unwrap(), second.ensure("b").unwrap());
+    let (a, b) = (first.add_if_missing("a").unwrap(), second.add_if_missing("b").unwrap());
     let wrapped = second.wrap(&a, &[1; 32]).await.unwrap();
     assert_eq!(first.unwrap(&a, &wrapped).await.unwrap().expose(), [1; 32]);
     assert!(first.wrap(&b, &[1; 32]).await.is_ok());
-    assert_eq!(second.ensure("a").unwrap(), a);
+    assert_eq!(second.add_if_missing("a").unwrap(), a);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::*;
-use crate::testing::{Bench, DAY_START, at, batch};
+use crate::{
+    keys::FileKeyring,
+    testing::{Bench, DAY_START, at, batch},
+};
 
 /// Seals a batch of another site as an import would, and answers its file.
 async fn put(writer: &LakeWriter, site: &str) -> Result<Add, LakeError> {
