@@ -5,8 +5,6 @@
 mod configured;
 mod link;
 mod receipt;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Bench, DELIVERIES_MAX, WATCHED, WITHHELD_NUMBERS};
-use crate::{ENDED_WITHIN, Memory, Receipts, Subject, samples_of};
+use crate::{ENDED_WITHIN, Memory, Receipts, Subject};
 
 /// How long a stopped connector is watched that still has no receipt.
 const STOP_WATCHED: Duration = Duration::from_millis(300);

@@ -1,6 +1,8 @@
 //! The suite against a connector made of code: the right one passes, and one that is wrong in a single way fails in the case for that.
 //! Time is the runtime's and stands still while anything can be done.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking, its helpers too")]
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard},
@@ -13,11 +15,10 @@ use forebay_connectors::{
     Closed, Connector, ConnectorError, ConnectorKind, Context, Declared, LinkChange, Message, Outlet, RuleId, Sample,
     SessionId, Token, Told,
 };
+use forebay_connectors_conformance::{BadPoint, Loss, Memory, Point, Subject, suite};
 use forebay_schemas::{DeviceId, Status, TagName, Value};
 use tokio::{task::LocalSet, time::sleep};
 use tokio_util::sync::CancellationToken;
-
-use crate::{BadPoint, Loss, Memory, Point, Subject, suite};
 
 const EVERY: Duration = Duration::from_millis(50);
 const GOOD: Point = Point { device: "plc", tag: "good" };
