@@ -74,7 +74,8 @@ pub trait Connector: Send + Sync {
         None
     }
 
-    /// Runs until `stop` is cancelled or the outlet is closed: connects, reads, hands over, and reconnects with back-off.
+    /// Runs until `stop` is cancelled or the outlet is closed: connects, reads, hands over, and reconnects with back-off. That the
+    /// outlet is closed it sees at the latest with the next thing that it hands over.
     ///
     /// Within 5 s of a server's or device's end it tells of the lost link. After `stop` it takes no more from its device,
     /// awaits the receipts under way, acknowledges them, and says good-bye as its protocol has it.

@@ -4,6 +4,7 @@
 //! durable (E1), so whatever a connector acknowledges to its device is safe. It tells of its links through
 //! [`Outlet::link`], and the gateway turns a lost link into readings of bad quality; a connector does not.
 //! Scaling, dead-bands and all other steps are the gateway's too: a connector hands over what the device said.
+//! Whatever implements the trait passes the suite in `connectors/conformance`.
 
 mod connector;
 mod link;

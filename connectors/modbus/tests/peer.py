@@ -7,6 +7,7 @@ Argument: JSON with `port` (0: any; the port is the first line printed) and `uni
    "exception": 0,         answers every request with this code
    "held": [addresses],    holding registers that step through HELD, each step lasting three reads
    "log": path}            a line for each such read: the value, and when it was served in microseconds
+Each line of its standard input, {"address": 0, "value": 7}, gives a holding register its value, and is answered by "ok".
 Ends when its standard input is closed.
 """
 
@@ -21,6 +22,8 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 HELD = [7, 65535, 0, 12345, 8, 99]
+# What was written last, by address.
+WRITTEN = {}
 FORMATS = {
     "i16": ">h", "u16": ">H", "i32": ">i", "u32": ">I", "i64": ">q", "u64": ">Q",
     "f16": ">e", "f32": ">f", "f64": ">d",
@@ -80,6 +83,9 @@ def action(unit):
             await asyncio.sleep(3600)
         if unit.get("exception"):
             return ExcCodes(unit["exception"])
+        for written, value in WRITTEN.items():
+            if function == 3 and address <= written < address + count:
+                registers[written - start] = value
         for held in unit.get("held", []):
             if function == 3 and address <= held < address + count:
                 step = reads.get(held, 0) // 3
@@ -109,7 +115,10 @@ async def main():
     await server.serve_forever(background=True)
     print(server.transport.sockets[0].getsockname()[1], flush=True)
     # The test holds the other end: its end is ours.
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+        command = json.loads(line)
+        WRITTEN[command["address"]] = command["value"]
+        print("ok", flush=True)
 
 
 asyncio.run(main())

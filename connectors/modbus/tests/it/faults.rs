@@ -1,8 +1,9 @@
 //! Exceptions, and what they do to the neighbours.
 
+use forebay_connectors_conformance::PATIENCE;
 use forebay_schemas::{Quality, Value};
 
-use crate::harness::{Peer, Rig, head, served, tag, unit};
+use crate::peer::{Peer, head, served, start, tag, unit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_address_leaves_its_neighbours_good() {
@@ -17,9 +18,9 @@ async fn a_wrong_address_leaves_its_neighbours_good() {
         text.push_str(&tag(&address.to_string(), &keys));
     }
     text.push_str(&tag("number", "register = \"holding\"; address = 40011; type = \"u16\""));
-    let mut rig = Rig::start(&text);
+    let rig = start(&text);
     for _ in 0..3 {
-        let mut samples = rig.samples().await;
+        let mut samples = rig.next_samples().await;
         let number = samples.pop().unwrap();
         let hint = "illegal data address (2); addresses count from 0: what manuals number 40011 has the address 10";
         assert_eq!((number.tag.as_str(), number.status.reason.as_deref()), ("number", Some(hint)));
@@ -34,7 +35,7 @@ async fn a_wrong_address_leaves_its_neighbours_good() {
             }
         }
     }
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,13 +47,13 @@ async fn other_exceptions_make_their_tags_bad_and_keep_the_link() {
         head(peer.port, "every = \"20ms\"; timeout = \"5s\""),
         tag("t", "register = \"holding\"; address = 0; type = \"i16\"")
     );
-    let mut rig = Rig::start(&text);
-    assert_eq!(rig.link(crate::harness::PATIENCE).await.down, None);
+    let rig = start(&text);
+    assert_eq!(rig.next_link(PATIENCE).await.down, None);
     for _ in 0..5 {
-        let samples = rig.samples().await;
+        let samples = rig.next_samples().await;
         let [sample] = samples.as_slice() else { panic!("{samples:?}") };
         assert_eq!((sample.value.as_ref(), sample.status.code), (None, Some(6)));
         assert_eq!(sample.status.reason.as_deref(), Some("server device busy (6)"));
     }
-    rig.end().await;
+    rig.stop().await;
 }

@@ -4,11 +4,12 @@
 use std::{sync::Mutex, time::Duration};
 
 use forebay_connectors::{LinkChange, Parcel};
+use forebay_connectors_conformance::{LOSS_REPORTED_WITHIN, PATIENCE};
 use forebay_schemas::{Quality, Value};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
-    harness::{PATIENCE, Rig, TOLD_WITHIN, head, tag},
+    peer::{head, start, tag},
     server::{Asked, Deed, Server, honest_value},
 };
 
@@ -41,9 +42,9 @@ async fn check_times(
         _ => Deed::Send(asked.honest()),
     })
     .await;
-    let mut rig = Rig::start(&two_tags(server.port));
+    let rig = start(&two_tags(server.port));
     let (mut ups, mut downs, mut good_since) = (0, Vec::new(), 0);
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => match change.down {
                 None => ups += 1,
@@ -72,7 +73,7 @@ async fn check_times(
             assert!(downs.iter().any(|down| down.contains(reason)), "{name}: {reason:?} is not in {downs:?}");
         }
     }
-    rig.end().await;
+    rig.stop().await;
 }
 
 fn changed(asked: Asked, change: impl Fn(&mut Vec<u8>)) -> Deed {
@@ -138,13 +139,13 @@ async fn a_connection_is_not_used_again_after_a_fault() {
             _ => Deed::Send(asked.honest()),
         })
         .await;
-        let mut rig = Rig::start(&two_tags(server.port));
+        let rig = start(&two_tags(server.port));
         while server.asked().len() < 8 {
-            rig.samples().await;
+            rig.next_samples().await;
         }
         let connections: Vec<usize> = server.asked().iter().map(|asked| asked.connection).take(8).collect();
         assert_eq!(connections, [0, 0, 0, 0, 0, 1, 1, 1]);
-        rig.end().await;
+        rig.stop().await;
     }
 }
 
@@ -158,16 +159,16 @@ async fn the_other_units_go_on_over_a_new_connection() {
     .await;
     let mut text = two_tags(server.port);
     text.push_str(&tag("slow", "register = \"holding\"; address = 10; type = \"u16\"; unit_id = 2; device = \"slow\""));
-    let mut rig = Rig::start(&text);
+    let rig = start(&text);
     let silences = |asked: &[Asked]| asked.iter().filter(|asked| asked.unit == 2).count();
     while silences(&server.asked()) < 3 {
-        let samples = rig.samples().await;
+        let samples = rig.next_samples().await;
         assert!(samples.iter().all(|sample| sample.device.as_str() == "plc"), "{samples:?}");
     }
     for pair in server.asked().windows(2) {
         assert_eq!(pair[1].connection - pair[0].connection, usize::from(pair[0].unit == 2), "{pair:?}");
     }
-    rig.end().await;
+    rig.stop().await;
 }
 
 /// Replies that come just when the next request is out: the transaction tells them apart.
@@ -183,10 +184,10 @@ async fn a_reply_to_the_last_request_is_not_taken_for_the_next() {
         }
     })
     .await;
-    let mut rig = Rig::start(&two_tags(server.port));
+    let rig = start(&two_tags(server.port));
     let mut downs = 0;
     let mut good = 0;
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => downs += u32::from(change.down.is_some()),
             Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
@@ -201,7 +202,7 @@ async fn a_reply_to_the_last_request_is_not_taken_for_the_next() {
         (downs >= 3 && good >= 3).then_some(())
     })
     .await;
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,9 +234,9 @@ async fn a_server_of_rubbish_neither_crashes_nor_fills_the_tags() {
 
 /// Runs until the link was lost three times; only true values may come.
 async fn three_downs(port: u16) {
-    let mut rig = Rig::start(&two_tags(port));
+    let rig = start(&two_tags(port));
     let mut downs = 0;
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => downs += u32::from(change.down.is_some()),
             Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
@@ -249,7 +250,7 @@ async fn three_downs(port: u16) {
         (downs >= 3).then_some(())
     })
     .await;
-    rig.end().await;
+    rig.stop().await;
 }
 
 /// A server that answers the first request of each connection only must not make the link flap without end.
@@ -262,9 +263,9 @@ async fn a_link_that_is_lost_at_once_is_tried_less_and_less_often() {
             },
         )
         .await;
-    let mut rig = Rig::start(&two_tags(server.port));
+    let rig = start(&two_tags(server.port));
     let mut downs = Vec::new();
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         if let Parcel::Link(LinkChange { down: Some(_), .. }) = parcel {
             downs.push(Instant::now());
         }
@@ -274,7 +275,7 @@ async fn a_link_that_is_lost_at_once_is_tried_less_and_less_often() {
     // Without chance the waits are 250, 500, 1000 and 2000 ms.
     let last = downs[4].duration_since(downs[3]);
     assert!(last >= Duration::from_millis(2000), "{last:?}");
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,10 +285,10 @@ async fn a_server_that_accepts_and_says_nothing_is_told_of_in_time() {
     for id in 1..=20 {
         text.push_str(&tag(&format!("t{id}"), &format!("register = \"coil\"; address = 0; unit_id = {id}")));
     }
-    let mut rig = Rig::start(&text);
-    let change = rig.link(TOLD_WITHIN).await;
+    let rig = start(&text);
+    let change = rig.next_link(LOSS_REPORTED_WITHIN).await;
     assert_eq!((change.device, change.down.as_deref()), (None, Some("no answer from unit 3 within 1s")));
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,10 +309,10 @@ async fn a_split_is_remembered_and_small() {
             &format!("register = \"holding\"; address = {address}; type = \"u16\""),
         ));
     }
-    let mut rig = Rig::start(&text);
+    let rig = start(&text);
     let mut first_poll = None;
     for _ in 0..4 {
-        let samples = rig.samples().await;
+        let samples = rig.next_samples().await;
         assert_eq!(samples.len(), 60);
         for sample in samples {
             let address: u16 = sample.tag.as_str().parse().unwrap();
@@ -331,7 +332,7 @@ async fn a_split_is_remembered_and_small() {
     let refused: Vec<&(u16, u16)> =
         reads.iter().filter(|(first, count)| (*first..first + count).contains(&37)).collect();
     assert_eq!(refused, [&(37, 1)]);
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -351,8 +352,8 @@ async fn a_device_with_a_lower_limit_is_read_in_smaller_pieces() {
             &format!("register = \"input\"; address = {address}; type = \"u16\""),
         ));
     }
-    let mut rig = Rig::start(&text);
-    let samples = rig.samples().await;
+    let rig = start(&text);
+    let samples = rig.next_samples().await;
     assert_eq!(samples.iter().filter(|sample| sample.status.quality == Quality::Good).count(), 100);
-    rig.end().await;
+    rig.stop().await;
 }

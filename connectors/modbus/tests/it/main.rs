@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
 
+mod conforms;
 mod faults;
-mod harness;
 mod hostile;
 mod links;
+mod peer;
 mod server;
 mod silence;
 mod types;

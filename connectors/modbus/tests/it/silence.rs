@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use forebay_connectors::{LinkChange, Parcel, Sample};
+use forebay_connectors_conformance::{LOSS_REPORTED_WITHIN, PATIENCE};
 use forebay_schemas::{DeviceId, Quality, Value};
 
 use crate::{
-    harness::{PATIENCE, Rig, TOLD_WITHIN, head, tag},
+    peer::{head, start, tag},
     server::{Asked, Deed, Server, honest_value},
 };
 
@@ -74,14 +75,14 @@ async fn poll_with_silent(silent: u16, addresses: &[u16], until: (&str, u32)) ->
 async fn poll_with(silent: u16, deed: fn() -> Deed, addresses: &[u16], until: (&str, u32)) -> (Came, Vec<Asked>) {
     let conduct = move |_, asked: Asked| if touches(asked, silent) { deed() } else { Deed::Send(asked.honest()) };
     let server = Server::start(conduct).await;
-    let mut rig = Rig::start(&polled(server.port, addresses));
+    let rig = start(&polled(server.port, addresses));
     let mut came = Came::default();
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         came.add(parcel);
         (came.good(until.0) >= until.1).then_some(())
     })
     .await;
-    rig.end().await;
+    rig.stop().await;
     (came, server.asked())
 }
 
@@ -138,14 +139,14 @@ async fn a_line_that_loses_one_reply_in_twelve_costs_hardly_a_poll() {
         if state.is_multiple_of(12) { Deed::Nothing } else { Deed::Send(asked.honest()) }
     })
     .await;
-    let mut rig = Rig::start(&polled(server.port, &[10, 105, 300]));
+    let rig = start(&polled(server.port, &[10, 105, 300]));
     let mut came = Came::default();
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         came.add(parcel);
         (came.good("10") + came.bad("10") >= 50).then_some(())
     })
     .await;
-    rig.end().await;
+    rig.stop().await;
     for tag in ["10", "105", "300"] {
         assert!(came.good(tag) >= 47, "{tag}: {came:?}");
     }
@@ -165,17 +166,17 @@ async fn a_link_that_was_of_use_is_tried_again_soon_each_time() {
             },
         )
         .await;
-    let mut rig = Rig::start(&polled(server.port, &[10]));
+    let rig = start(&polled(server.port, &[10]));
     let mut came = Came::default();
     let start = tokio::time::Instant::now();
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         came.add(parcel);
         (came.downs.len() == 6).then_some(())
     })
     .await;
     // Without chance the wait is 250 ms each time; it used to double: 250, 500, 1000, 2000, 4000.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,8 +193,8 @@ async fn a_silent_unit_is_told_of_in_time_beside_one_with_a_silent_register() {
         let keys = "register = \"holding\"; type = \"u16\"; unit_id = 2; device = \"dead\"";
         text.push_str(&tag(&format!("{address}"), &format!("{keys}; address = {}", address * 100)));
     }
-    let mut rig = Rig::start(&text);
-    let change = rig.until(TOLD_WITHIN, |parcel| match parcel {
+    let rig = start(&text);
+    let change = rig.next(LOSS_REPORTED_WITHIN, |parcel| match parcel {
         Parcel::Link(change) => change.down.is_some().then_some(change),
         _ => None,
     });
@@ -203,11 +204,11 @@ async fn a_silent_unit_is_told_of_in_time_beside_one_with_a_silent_register() {
     };
     assert_eq!(change.await, expected);
     let mut came = Came::default();
-    rig.until(PATIENCE, |parcel| {
+    rig.next(PATIENCE, |parcel| {
         came.add(parcel);
         (came.good("300") >= 10).then_some(())
     })
     .await;
     assert_eq!(came.downs, []);
-    rig.end().await;
+    rig.stop().await;
 }

@@ -3,7 +3,7 @@
 use forebay_connectors::RuleId;
 use forebay_schemas::{Quality, Status, Value};
 
-use crate::harness::{Peer, Rig, head, served, tag, unit};
+use crate::peer::{Peer, head, served, start, tag, unit};
 
 const TWO: &[&str] = &["AB", "BA"];
 const FOUR: &[&str] = &["ABCD", "CDAB", "BADC", "DCBA"];
@@ -62,9 +62,9 @@ async fn every_type_arrives_in_every_order_from_every_table() {
         expected.push(Value::Bool(value));
     }
     let peer = Peer::start(0, &[unit(1, "", &values)]).await;
-    let mut rig = Rig::start(&format!("{}{tags}", head(peer.port, "every = \"100ms\"; timeout = \"5s\"")));
+    let rig = start(&format!("{}{tags}", head(peer.port, "every = \"100ms\"; timeout = \"5s\"")));
     for round in 0..2 {
-        let mut samples = rig.samples().await;
+        let mut samples = rig.next_samples().await;
         samples.sort_by_key(|sample| sample.rule);
         assert_eq!(samples.len(), expected.len(), "one delivery holds the whole poll");
         for (place, (sample, expected)) in samples.iter().zip(&expected).enumerate() {
@@ -73,7 +73,7 @@ async fn every_type_arrives_in_every_order_from_every_table() {
             assert_eq!(sample.value.as_ref(), Some(expected), "round {round}: {}", sample.tag);
         }
     }
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,8 +93,8 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
         tag("flow", "register = \"holding\"; address = 10; type = \"f32\""),
         tag("heat", "register = \"holding\"; address = 12; type = \"f64\""),
     ];
-    let mut rig = Rig::start(&format!("{}{}", head(peer.port, "timeout = \"5s\""), tags.concat()));
-    let samples = rig.samples().await;
+    let rig = start(&format!("{}{}", head(peer.port, "timeout = \"5s\""), tags.concat()));
+    let samples = rig.next_samples().await;
     let [digits, label, level, flow, heat] = samples.as_slice() else { panic!("{samples:?}") };
     assert_eq!((digits.value.as_ref(), digits.status.quality), (None, Quality::Bad));
     assert_eq!(digits.status.reason.as_deref(), Some("0x12a4 is no bcd16: a is no decimal digit"));
@@ -105,7 +105,7 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
     assert_eq!(level.value, Some(Value::U64(5)));
     assert_eq!((flow.value.as_ref(), &flow.status), (None, &Status::bad(Some(0x7FC0_0000), "not a number")));
     assert_eq!((heat.value.as_ref(), &heat.status), (None, &Status::bad(Some(0xFFF0 << 48), "infinite")));
-    rig.end().await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,14 +120,14 @@ async fn units_are_told_apart() {
         let keys = format!("register = \"holding\"; address = 4; type = \"u16\"; unit_id = {id}; device = \"d{id}\"");
         text.push_str(&tag(&format!("t{id}"), &keys));
     }
-    let mut rig = Rig::start(&text);
+    let rig = start(&text);
     for _ in 0..9 {
-        for sample in rig.samples().await {
+        for sample in rig.next_samples().await {
             let id: u64 = sample.device.as_str()[1..].parse().unwrap();
             assert_eq!((sample.tag.as_str(), sample.value), (format!("t{id}").as_str(), Some(Value::U64(1000 + id))));
         }
     }
-    rig.end().await;
+    rig.stop().await;
 }
 
 /// The peer lets each of these last three reads.
@@ -141,14 +141,14 @@ async fn values_held_for_three_polls_all_arrive_in_order() {
         tag("first", "register = \"holding\"; address = 41; type = \"u16\""),
         tag("held", "register = \"holding\"; address = 40; type = \"u16\""),
     ];
-    let mut rig = Rig::start(&format!("{}{}", head(peer.port, "every = \"20ms\"; timeout = \"5s\""), tags.concat()));
+    let rig = start(&format!("{}{}", head(peer.port, "every = \"20ms\"; timeout = \"5s\""), tags.concat()));
     let mut distinct = Vec::new();
     while distinct.last() != HELD.last() {
-        let Value::U64(value) = rig.good("held").await else { panic!("no unsigned number") };
+        let Value::U64(value) = rig.next_good("held").await else { panic!("no unsigned number") };
         if distinct.last() != Some(&value) {
             distinct.push(value);
         }
     }
     assert_eq!(distinct, HELD);
-    rig.end().await;
+    rig.stop().await;
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Broker, Gateway, Peer, Proxy, Receipts, now, until};
+use crate::support::{Broker, Peer, Proxy, now, start, start_with, until};
+use forebay_connectors::LinkChange;
+use forebay_connectors_conformance::{Receipts, Rig};
 use forebay_schemas::{Quality, Value};
 
 const OPEN: &str = "allow_anonymous true";
@@ -13,12 +15,11 @@ const PERSISTENT: &str = "allow_anonymous true\npersistence true\npersistence_lo
 async fn readings_come_with_both_versions() {
     let broker = Broker::start(OPEN);
     for (version, peer_version) in [(4, 4), (5, 5), (5, 4)] {
-        let gateway =
-            Gateway::start(broker.port, &format!("version = {version}\nclient_id = \"c{version}{peer_version}\""));
-        gateway.up().await;
+        let gateway = start(broker.port, &format!("version = {version}\nclient_id = \"c{version}{peer_version}\""));
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, peer_version, "");
         peer.publish("site/rack-1/cell/7", &["{\"v\": 3.5}", "{\"v\": 9007199254740993}"]);
-        let samples = gateway.has(2).await;
+        let samples = gateway.samples_since(0, 2).await;
         let seen: Vec<_> = samples.iter().map(|s| (s.device.as_str(), s.tag.as_str(), s.value.clone())).collect();
         let expected =
             [("rack-1", "7", Some(Value::F64(3.5))), ("rack-1", "7", Some(Value::I64(9_007_199_254_740_993)))];
@@ -34,8 +35,8 @@ async fn nothing_is_acknowledged_before_its_receipt() {
     for version in [4, 5] {
         let proxy = Proxy::start(broker.port).await;
         let keys = format!("version = {version}\nclient_id = \"w{version}\"");
-        let gateway = Gateway::start_with(proxy.port, &keys, Receipts::Withheld);
-        gateway.up().await;
+        let gateway = start_with(proxy.port, &keys, Receipts::Withheld);
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         peer.count("site/d/cell/t", 1, 5);
         let sent = || broker.log().matches(&format!("Sending PUBLISH to w{version}")).count() >= 5;
@@ -44,33 +45,7 @@ async fn nothing_is_acknowledged_before_its_receipt() {
         assert_eq!((proxy.pubacks(), gateway.samples().len()), (0, 0));
         gateway.receipts(Receipts::Given);
         until("five PUBACKs", || (proxy.pubacks() == 5).then_some(())).await;
-        assert_eq!(gateway.numbers(), [1, 2, 3, 4, 5]);
-        gateway.stop().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_dies_before_the_receipt_gets_its_messages_again() {
-    let broker = Broker::start(OPEN);
-    for version in [4, 5] {
-        let keys = format!("version = {version}\nclient_id = \"k{version}\"");
-        let gateway = Gateway::start_with(broker.port, &keys, Receipts::Withheld);
-        gateway.up().await;
-        let mut peer = Peer::connect(broker.port, version, "");
-        peer.count("site/d/cell/t", 1, 3);
-        let sent = || broker.log().matches(&format!("Sending PUBLISH to k{version}")).count() >= 3;
-        until("mosquitto to send the messages", || sent().then_some(())).await;
-        assert!(gateway.kill().await.is_empty(), "nothing was kept");
-        peer.count("site/d/cell/t", 4, 6);
-        let gateway = Gateway::start(broker.port, &keys);
-        gateway.has(6).await;
-        assert_eq!(gateway.numbers(), [1, 2, 3, 4, 5, 6]);
-        gateway.stop().await;
-        let gateway = Gateway::start(broker.port, &keys);
-        gateway.up().await;
-        peer.count("site/d/cell/t", 7, 7);
-        gateway.has(1).await;
-        assert_eq!(gateway.numbers(), [7], "what was acknowledged does not come again");
+        assert_eq!(gateway.integers(), [1, 2, 3, 4, 5]);
         gateway.stop().await;
     }
 }
@@ -80,19 +55,19 @@ async fn a_message_whose_puback_is_lost_is_stored_once() {
     let broker = Broker::start(OPEN);
     for version in [4, 5] {
         let proxy = Proxy::start(broker.port).await;
-        let gateway = Gateway::start(proxy.port, &format!("version = {version}\nclient_id = \"l{version}\""));
-        gateway.up().await;
+        let gateway = start(proxy.port, &format!("version = {version}\nclient_id = \"l{version}\""));
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         proxy.lose_pubacks(true);
         peer.count("site/d/cell/t", 1, 10);
         until("ten PUBACKs", || (proxy.pubacks() == 10).then_some(())).await;
         proxy.lose_pubacks(false);
         proxy.cut();
-        gateway.down().await;
-        gateway.up().await;
+        gateway.until_down().await;
+        gateway.until_up().await;
         until("the PUBACKs of the repetitions", || (proxy.pubacks() >= 20).then_some(())).await;
         peer.count("site/d/cell/t", 11, 12);
-        gateway.has(12).await;
+        gateway.samples_since(0, 12).await;
         assert_eq!(gateway.stop().await.len(), 12);
         assert!(broker.log().contains(&format!("Sending PUBLISH to l{version} (d1")), "mosquitto repeats with DUP");
     }
@@ -102,11 +77,11 @@ async fn a_message_whose_puback_is_lost_is_stored_once() {
 async fn five_thousand_numbers_come_once_and_in_order_over_a_restart_of_the_broker() {
     for version in [4, 5] {
         let mut broker = Broker::start(PERSISTENT);
-        let gateway = Gateway::start(broker.port, &format!("version = {version}"));
-        gateway.up().await;
+        let gateway = start(broker.port, &format!("version = {version}"));
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         peer.send("\"topic\": \"site/d/cell/t\", \"first\": 1, \"last\": 2500");
-        until("some numbers", || (gateway.numbers().len() > 500).then_some(())).await;
+        until("some numbers", || (gateway.integers().len() > 500).then_some(())).await;
         peer.finish();
         // The rest waits in the broker while it restarts.
         gateway.receipts(Receipts::Withheld);
@@ -117,7 +92,7 @@ async fn five_thousand_numbers_come_once_and_in_order_over_a_restart_of_the_brok
         gateway.receipts(Receipts::Given);
         let mut peer = Peer::connect(broker.port, version, "\"client_id\": \"second\",");
         peer.count("site/d/cell/t", 3001, 5000);
-        until("all numbers", || (gateway.numbers().len() >= 5000).then_some(())).await;
+        until("all numbers", || (gateway.integers().len() >= 5000).then_some(())).await;
         let numbers: Vec<i64> =
             gateway.stop().await.iter().map(|s| if let Some(Value::I64(n)) = s.value { n } else { -1 }).collect();
         let expected: Vec<i64> = (1..=5000).collect();
@@ -130,12 +105,12 @@ async fn many_pubacks_are_proven_long_before_the_keep_alive() {
     let broker = Broker::start(PERSISTENT);
     for version in [4, 5] {
         let keys = format!("version = {version}\nclient_id = \"m{version}\"\nkeep_alive = \"1h\"");
-        let gateway = Gateway::start(broker.port, &keys);
-        gateway.up().await;
+        let gateway = start(broker.port, &keys);
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         peer.count("site/d/cell/t", 1, 1500);
-        gateway.has(1500).await;
-        until("the ends of proven receipts", || (gateway.ended() >= 512).then_some(())).await;
+        gateway.samples_since(0, 1500).await;
+        until("the ends of proven receipts", || (gateway.ended_receipts() >= 512).then_some(())).await;
         assert!(broker.log().contains(&format!("Received PINGREQ from m{version}")));
         gateway.stop().await;
     }
@@ -147,27 +122,13 @@ fn first_difference(numbers: &[i64]) -> (usize, Vec<i64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_broker_is_seen_within_five_seconds() {
+async fn attempts_that_are_refused_are_reported_after_the_lost_link() {
     let mut broker = Broker::start(OPEN);
-    let gateway = Gateway::start(broker.port, "");
-    gateway.up().await;
-    let stopped = now();
+    let gateway = start(broker.port, "");
+    gateway.until_up().await;
     broker.stop();
-    let reason = gateway.down().await;
-    assert!(stopped.elapsed() < Duration::from_secs(5), "took {:?}", stopped.elapsed());
-    assert!(reason.contains("shutting down") || reason.contains("closed the connection"), "{reason}");
-    until("the refused attempts", || gateway.links().last()?.as_ref()?.contains("cannot connect").then_some(())).await;
-    assert!(broker.run());
-    gateway.up().await;
-
-    let frozen = now();
-    broker.freeze();
-    let reason = gateway.down().await;
-    let took = frozen.elapsed();
-    broker.thaw();
-    assert!(took < Duration::from_secs(5), "took {took:?}");
-    assert!(reason.contains("answers no ping"), "{reason}");
-    gateway.up().await;
+    let refused = || gateway.links().last()?.down.as_ref()?.contains("cannot connect").then_some(());
+    until("the refused attempts", refused).await;
     gateway.stop().await;
 }
 
@@ -176,16 +137,16 @@ async fn a_gateway_without_room_keeps_its_link_and_loses_nothing() {
     let broker = Broker::start(PERSISTENT);
     for version in [4, 5] {
         let keys = format!("version = {version}\nclient_id = \"r{version}\"\nkeep_alive = \"2s\"\nmax_in_flight = 8");
-        let gateway = Gateway::start_with(broker.port, &keys, Receipts::Withheld);
-        gateway.up().await;
+        let gateway = start_with(broker.port, &keys, Receipts::Withheld);
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         peer.count("site/d/cell/t", 1, 300);
         // Longer than the broker would wait for a silent client.
         tokio::time::sleep(Duration::from_secs(5)).await;
         gateway.receipts(Receipts::Given);
-        gateway.has(300).await;
-        assert_eq!(gateway.numbers(), (1..=300).collect::<Vec<i64>>());
-        assert_eq!(gateway.links(), [None], "the link stayed up");
+        gateway.samples_since(0, 300).await;
+        assert_eq!(gateway.integers(), (1..=300).collect::<Vec<i64>>());
+        assert_eq!(gateway.links(), [LinkChange { device: None, down: None }], "the link stayed up");
         assert!(gateway.largest_delivery() <= 8);
         gateway.stop().await;
     }
@@ -194,19 +155,19 @@ async fn a_gateway_without_room_keeps_its_link_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_decoded_is_kept_and_the_rest_goes_on() {
     let broker = Broker::start(OPEN);
-    let gateway = Gateway::start(broker.port, "max_payload = \"1KiB\"");
-    gateway.up().await;
+    let gateway = start(broker.port, "max_payload = \"1KiB\"");
+    gateway.until_up().await;
     let mut peer = Peer::connect(broker.port, 5, "");
     peer.publish("site/d/cell/t", &["{\"v\": NaN}"]);
     peer.command("\"topic\": \"site/d/cell/t\", \"bytes\": 3000000");
     peer.publish("site/d/cell/t", &["{\"v\": 1}"]);
-    let samples = gateway.has(3).await;
+    let samples = gateway.samples_since(0, 3).await;
     let bytes = |i: usize| if let Some(Value::Bytes(bytes)) = &samples[i].value { bytes.len() } else { 0 };
     let reason = |i: usize| samples[i].status.reason.clone().unwrap_or_default();
     assert_eq!((bytes(0), bytes(1)), (10, 1024));
     assert!(reason(0).contains("not JSON"), "{}", reason(0));
     assert_eq!(reason(1), "the payload has 3000000 bytes, more than max_payload (1024)");
-    assert_eq!(gateway.numbers(), [1]);
+    assert_eq!(gateway.integers(), [1]);
     gateway.stop().await;
 }
 
@@ -219,15 +180,15 @@ async fn retained_messages_do_not_come_again_with_each_connection() {
         peer.command(&format!("\"topic\": {topic:?}, \"payloads\": [\"{{\\\"v\\\":1}}\"], \"retain\": true"));
         let proxy = Proxy::start(broker.port).await;
         let keys = format!("version = {version}\nclient_id = \"t{version}\"\ntopics = [\"site/r{version}/#\"]");
-        let gateway = Gateway::start(proxy.port, &keys);
-        gateway.has(1).await;
-        gateway.up().await;
+        let gateway = start(proxy.port, &keys);
+        gateway.samples_since(0, 1).await;
+        gateway.until_up().await;
         proxy.cut();
-        gateway.down().await;
-        gateway.up().await;
+        gateway.until_down().await;
+        gateway.until_up().await;
         peer.count(&topic, 2, 2);
-        until("the next number", || gateway.numbers().contains(&2).then_some(())).await;
-        assert_eq!(gateway.numbers(), [1, 2], "version {version}");
+        until("the next number", || gateway.integers().contains(&2).then_some(())).await;
+        assert_eq!(gateway.integers(), [1, 2], "version {version}");
         gateway.stop().await;
     }
 }
@@ -238,14 +199,14 @@ async fn a_stop_acknowledges_what_is_durable_and_comes_to_an_end() {
     for version in [4, 5] {
         let keys = format!("version = {version}\nclient_id = \"s{version}\"");
         let proxy = Proxy::start(broker.port).await;
-        let gateway = Gateway::start_with(proxy.port, &keys, Receipts::Withheld);
-        gateway.up().await;
+        let gateway = start_with(proxy.port, &keys, Receipts::Withheld);
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         peer.count("site/d/cell/t", 1, 1);
         let sent = || broker.log().contains(&format!("Sending PUBLISH to s{version}"));
         until("mosquitto to send the message", || sent().then_some(())).await;
         // Under way when the stop comes: awaited, acknowledged, then DISCONNECT.
-        gateway.stop.cancel();
+        gateway.ask_to_stop();
         peer.count("site/d/cell/t", 2, 2);
         gateway.receipts(Receipts::Given);
         assert_eq!(gateway.stop().await.len(), 1);
@@ -253,22 +214,22 @@ async fn a_stop_acknowledges_what_is_durable_and_comes_to_an_end() {
         until("mosquitto to see the DISCONNECT", || farewell().then_some(())).await;
         assert_eq!(proxy.pubacks(), 1);
 
-        let gateway = Gateway::start(broker.port, &keys);
-        gateway.has(1).await;
-        assert_eq!(gateway.numbers(), [2]);
+        let gateway = start(broker.port, &keys);
+        gateway.samples_since(0, 1).await;
+        assert_eq!(gateway.integers(), [2]);
 
         // Neither a silent broker nor a silent gateway holds up the end for long.
         gateway.receipts(Receipts::Withheld);
         peer.count("site/d/cell/t", 3, 3);
         broker.freeze();
         let begun = now();
-        let samples = gateway.stop_without_receipts().await;
+        let samples = gateway.stop().await.len();
         broker.thaw();
         assert_eq!(samples, 1, "no receipt, no sample");
         assert!(begun.elapsed() < Duration::from_secs(9), "took {:?}", begun.elapsed());
-        let gateway = Gateway::start(broker.port, &keys);
-        gateway.has(1).await;
-        assert_eq!(gateway.numbers(), [3]);
+        let gateway = start(broker.port, &keys);
+        gateway.samples_since(0, 1).await;
+        assert_eq!(gateway.integers(), [3]);
         gateway.stop().await;
     }
 }
@@ -276,12 +237,14 @@ async fn a_stop_acknowledges_what_is_durable_and_comes_to_an_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_taken_over_is_named_and_backs_off() {
     let broker = Broker::start(OPEN);
-    let first = Gateway::start(broker.port, "client_id = \"same\"");
-    first.up().await;
-    let second = Gateway::start(broker.port, "client_id = \"same\"");
-    first.down().await;
-    let hint = |gateway: &Gateway| {
-        gateway.links().iter().flatten().any(|reason| reason.contains("has another client the same client_id?"))
+    let first = start(broker.port, "client_id = \"same\"");
+    first.until_up().await;
+    let second = start(broker.port, "client_id = \"same\"");
+    first.until_down().await;
+    let hint = |gateway: &Rig| {
+        let links = gateway.links();
+        let mut reasons = links.iter().filter_map(|change| change.down.as_deref());
+        reasons.any(|reason| reason.contains("has another client the same client_id?"))
     };
     until("the hint at the name", || (hint(&first) || hint(&second)).then_some(())).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -295,8 +258,8 @@ async fn a_session_that_is_taken_over_is_named_and_backs_off() {
 async fn a_lost_session_costs_nothing_that_has_arrived() {
     // Without persistence mosquitto forgets the session and its messages when it restarts.
     let mut broker = Broker::start(OPEN);
-    let gateway = Gateway::start_with(broker.port, "", Receipts::Withheld);
-    gateway.up().await;
+    let gateway = start_with(broker.port, "", Receipts::Withheld);
+    gateway.until_up().await;
     let mut peer = Peer::connect(broker.port, 5, "");
     peer.count("site/d/cell/t", 1, 20);
     let sent = || broker.log().matches("Sending PUBLISH to forebay-g1-cells").count() >= 20;
@@ -306,13 +269,13 @@ async fn a_lost_session_costs_nothing_that_has_arrived() {
     broker.stop();
     assert!(broker.run());
     gateway.receipts(Receipts::Given);
-    gateway.has(20).await;
+    gateway.samples_since(0, 20).await;
     let mut peer = Peer::connect(broker.port, 5, "");
     until("the subscription to be made again", || (gateway.links().len() >= 3).then_some(())).await;
-    gateway.up().await;
+    gateway.until_up().await;
     peer.count("site/d/cell/t", 21, 22);
-    gateway.has(22).await;
-    assert_eq!(gateway.numbers(), (1..=22).collect::<Vec<i64>>());
+    gateway.samples_since(0, 22).await;
+    assert_eq!(gateway.integers(), (1..=22).collect::<Vec<i64>>());
     gateway.stop().await;
 }
 
@@ -321,8 +284,8 @@ async fn a_link_that_breaks_again_and_again_neither_loses_nor_doubles() {
     for version in [4, 5] {
         let broker = Broker::start(PERSISTENT);
         let proxy = Proxy::start(broker.port).await;
-        let gateway = Gateway::start(proxy.port, &format!("version = {version}\nmax_in_flight = 64"));
-        gateway.up().await;
+        let gateway = start(proxy.port, &format!("version = {version}\nmax_in_flight = 64"));
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         for round in 0..4 {
             // Some receipts are given and their PUBACKs are lost, others are still awaited at the cut.
@@ -338,11 +301,11 @@ async fn a_link_that_breaks_again_and_again_neither_loses_nor_doubles() {
             gateway.receipts(Receipts::Given);
             until("the link to return", || (gateway.links().len() >= changes + 2).then_some(())).await;
             peer.finish();
-            until("the round's numbers", || gateway.numbers().contains(&i64::from(last)).then_some(())).await;
+            until("the round's numbers", || gateway.integers().contains(&i64::from(last)).then_some(())).await;
         }
         peer.count("site/d/cell/t", 2001, 2001);
-        until("the last number", || gateway.numbers().contains(&2001).then_some(())).await;
-        let numbers = gateway.numbers();
+        until("the last number", || gateway.integers().contains(&2001).then_some(())).await;
+        let numbers = gateway.integers();
         assert!(numbers == (1..=2001).collect::<Vec<_>>(), "version {version}: {:?}", first_difference(&numbers));
         gateway.stop().await;
     }

@@ -4,6 +4,8 @@
 #[path = "../../../../stream/tests/kafka_broker/certificates.rs"]
 mod certificates;
 #[cfg(test)]
+mod conforms;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod security;

@@ -2,7 +2,7 @@
 
 use crate::{
     certificates::certificates,
-    support::{Broker, Gateway, Peer, password_file},
+    support::{Broker, Peer, password_file, start},
 };
 use forebay_schemas::Value;
 use tokio::{
@@ -32,16 +32,16 @@ async fn tls_with_certificates_and_a_password() {
         };
         let own = format!("cert_file = \"{place}/client.pem\"\nkey_file = \"{place}/client.key\"");
         let trusted = format!("ca_file = \"{place}/ca.pem\"\n{own}");
-        let gateway = Gateway::start(0, &keys("localhost", &trusted));
-        gateway.up().await;
+        let gateway = start(0, &keys("localhost", &trusted));
+        gateway.until_up().await;
         gateway.stop().await;
 
-        let gateway = Gateway::start(0, &keys("127.0.0.1", &format!("server_name = \"localhost\"\n{trusted}")));
-        gateway.up().await;
+        let gateway = start(0, &keys("127.0.0.1", &format!("server_name = \"localhost\"\n{trusted}")));
+        gateway.until_up().await;
         gateway.stop().await;
 
-        let gateway = Gateway::start(0, &keys("127.0.0.1", &format!("server_name = \"other\"\n{trusted}")));
-        let reason = gateway.down().await;
+        let gateway = start(0, &keys("127.0.0.1", &format!("server_name = \"other\"\n{trusted}")));
+        let reason = gateway.until_down().await;
         assert!(reason.contains("TLS with") && reason.contains("not valid for name"), "{reason}");
         gateway.stop().await;
 
@@ -49,8 +49,8 @@ async fn tls_with_certificates_and_a_password() {
         let strangers = tempfile::tempdir().unwrap();
         certificates(strangers.path());
         let tls = format!("ca_file = \"{}/ca.pem\"\n{own}", strangers.path().display());
-        let gateway = Gateway::start(0, &keys("localhost", &tls));
-        let reason = gateway.down().await;
+        let gateway = start(0, &keys("localhost", &tls));
+        let reason = gateway.until_down().await;
         assert!(reason.contains("TLS with") && reason.contains("invalid peer certificate"), "{reason}");
         gateway.stop().await;
     }
@@ -63,17 +63,17 @@ async fn a_wrong_password_is_named_and_tried_again() {
     let broker = Broker::start_in(folder, "allow_anonymous false\npassword_file {folder}/passwords");
     for version in [4, 5] {
         let wrong = format!("version = {version}\nuser = \"edge\"\npassword = \"falsch\"");
-        let gateway = Gateway::start(broker.port, &wrong);
-        let reason = gateway.down().await;
+        let gateway = start(broker.port, &wrong);
+        let reason = gateway.until_down().await;
         assert!(reason.starts_with("the broker refused the connection: not authorized: check user"), "{reason}");
         gateway.stop().await;
 
         let right = format!("version = {version}\nuser = \"edge\"\npassword = \"geheim\"");
-        let gateway = Gateway::start(broker.port, &right);
-        gateway.up().await;
+        let gateway = start(broker.port, &right);
+        gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "\"user\": \"edge\", \"password\": \"geheim\",");
         peer.count("site/d/cell/t", 1, 1);
-        assert_eq!(gateway.has(1).await[0].value, Some(Value::I64(1)));
+        assert_eq!(gateway.samples_since(0, 1).await[0].value, Some(Value::I64(1)));
         gateway.stop().await;
     }
 }
@@ -113,8 +113,8 @@ async fn a_broker_that_misbehaves_is_named_and_left() {
     ];
     for (replies, expected) in table {
         let (port, broker) = scripted(replies).await;
-        let gateway = Gateway::start(port, "");
-        let reason = gateway.down().await;
+        let gateway = start(port, "");
+        let reason = gateway.until_down().await;
         assert!(reason.contains(expected), "{replies:?}: {reason}");
         gateway.stop().await;
         broker.abort();
@@ -124,8 +124,8 @@ async fn a_broker_that_misbehaves_is_named_and_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_never_answers_is_named() {
     let (port, broker) = scripted(&[]).await;
-    let gateway = Gateway::start(port, "");
-    let reason = gateway.down().await;
+    let gateway = start(port, "");
+    let reason = gateway.until_down().await;
     assert_eq!(reason, format!("127.0.0.1:{port} did not answer CONNECT within 10s"));
     gateway.stop().await;
     broker.abort();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{PATIENCE, Peer, Rig};
+use crate::peer::{Peer, start};
 use forebay_connectors::{Sample, Told};
+use forebay_connectors_conformance::{LOSS_REPORTED_WITHIN, PATIENCE, samples_of};
 use forebay_schemas::{Timestamp, Value};
 use serde_json::{Value as Json, json};
 use tokio::{
@@ -16,7 +17,6 @@ use tokio::{
 const FAST: &str = "publishing_interval = \"100ms\"\nsampling = \"10ms\"";
 const TAGS: &[(&str, &str)] = &[("a", "ns=2;s=A"), ("b", "ns=2;s=B")];
 const BASE_US: i64 = 1_780_000_000_000_000;
-const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 fn nodes() -> Json {
     json!([{"id": "A", "type": "Int64", "value": 0}, {"id": "B", "type": "Int64", "value": 0}])
@@ -47,26 +47,26 @@ fn of(samples: &[Sample], tag: &str, told: impl Fn(Told) -> bool) -> Vec<Value> 
 #[tokio::test]
 async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
     let mut peer = Peer::start(options()).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
-    rig.samples(2, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples_since(0, 2).await;
     let from = rig.count();
     peer.tell(json!({"write": [write("A", 1), write("B", 1)]})).await;
-    rig.samples(2, from).await;
+    rig.samples_since(from, 2).await;
     let from = rig.count();
     let killed_at = Instant::now();
     peer.kill().await;
-    let (down_at, why) = rig.down(from).await;
-    assert!(down_at - killed_at < TOLD_WITHIN, "{:?}: {why}", down_at - killed_at);
+    let (down_at, why) = rig.down_since(from).await;
+    assert!(down_at - killed_at < LOSS_REPORTED_WITHIN, "{:?}: {why}", down_at - killed_at);
     // A is as it was, to the source time; B has changed while the server was away.
     let from = rig.count();
     let a = json!({"id": "A", "type": "Int64", "value": 1, "us": BASE_US + 1});
     let b = json!({"id": "B", "type": "Int64", "value": 5, "us": BASE_US + 5});
     peer.again(json!([a, b])).await;
-    rig.up(from).await;
-    let back = rig.samples(2, from).await;
+    rig.up_since(from).await;
+    let back = rig.samples_since(from, 2).await;
     assert_eq!((again(&back, "a"), values(&back, "b")), (vec![Value::I64(1)], vec![Value::I64(5)]));
     peer.tell(json!({"write": [write("A", 6)]})).await;
-    rig.samples(3, from).await;
+    rig.samples_since(from, 3).await;
     let all = rig.stop().await;
     assert_eq!(values(&all, "a"), [Value::I64(0), Value::I64(1), Value::I64(6)]);
     assert_eq!(values(&all, "b"), [Value::I64(0), Value::I64(1), Value::I64(5)]);
@@ -76,12 +76,12 @@ async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
 async fn a_value_from_before_the_start_says_what_holds_once_the_server_can_be_reached() {
     let mut peer = Peer::start(options()).await;
     peer.kill().await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &TAGS[..1]);
-    rig.down(0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &TAGS[..1]);
+    rig.down_since(0).await;
     let from = rig.count();
     peer.again(json!([{"id": "A", "type": "Int64", "value": 7, "us": BASE_US}])).await;
-    rig.up(from).await;
-    let back = rig.samples(1, from).await;
+    rig.up_since(from).await;
+    let back = rig.samples_since(from, 1).await;
     assert_eq!((back[0].told, back[0].event_time), (Told::Current, Timestamp::from_micros(BASE_US)));
     assert_eq!(rig.stop().await.len(), 1);
 }
@@ -91,21 +91,21 @@ async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
     let mut peer = Peer::start(options()).await;
     // Between connector and server stands a relay that can cut the connection while the server goes on.
     let relay = Relay::start(peer.port).await;
-    let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}", relay.port), TAGS);
-    rig.samples(2, 0).await;
+    let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}", relay.port), TAGS);
+    rig.samples_since(0, 2).await;
     for round in 0..3 {
         let from = rig.count();
         let n = round * 10 + 1;
         peer.tell(json!({"write": [write("A", n), write("B", n)]})).await;
-        rig.samples(2, from).await;
+        rig.samples_since(from, 2).await;
         let from = rig.count();
         relay.cut();
-        rig.down(from).await;
-        rig.up(from).await;
+        rig.down_since(from).await;
+        rig.up_since(from).await;
         peer.tell(json!({"write": [write("B", n + 1)]})).await;
         // Whether the server still tells B's last value depends on whether it has the subscription before the write.
         rig.until("what A was, and what B has become", from, |parcels| {
-            let samples = crate::harness::samples_of(parcels);
+            let samples = samples_of(parcels);
             let is_told = again(&samples, "a") == [Value::I64(n)] && values(&samples, "a").is_empty();
             (is_told && values(&samples, "b") == [Value::I64(n + 1)]).then_some(())
         })
@@ -118,55 +118,32 @@ async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_told_of_within_five_seconds() {
-    let mut peer = Peer::start(options()).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
-    rig.samples(2, 0).await;
-    let from = rig.count();
-    let silent_at = Instant::now();
-    peer.signal("-STOP").await;
-    let (down_at, why) = rig.down(from).await;
-    assert!(down_at - silent_at < TOLD_WITHIN, "{:?}", down_at - silent_at);
-    // Whichever question was open when it fell silent.
-    assert!(why.contains("no answer within"), "{why}");
-    peer.signal("-CONT").await;
-    let from = rig.count();
-    rig.up(from).await;
-    peer.tell(json!({"write": [write("A", 7)]})).await;
-    rig.until("the new value", from, |parcels| {
-        values(&crate::harness::samples_of(parcels), "a").contains(&Value::I64(7)).then_some(())
-    })
-    .await;
-    rig.stop().await;
-}
-
-#[tokio::test]
 async fn a_server_that_says_it_shuts_down_is_a_lost_link() {
     let mut peer = Peer::start(options()).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
-    rig.samples(2, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples_since(0, 2).await;
     let from = rig.count();
     peer.tell(json!({"state": 4})).await;
-    let (_, why) = rig.down(from).await;
+    let (_, why) = rig.down_since(from).await;
     assert!(why.contains("the server is shutting down"), "{why}");
     peer.tell(json!({"state": 0})).await;
-    rig.up(from).await;
+    rig.up_since(from).await;
     rig.stop().await;
 }
 
 #[tokio::test]
 async fn a_subscription_that_the_server_drops_is_made_again() {
     let mut peer = Peer::start(options()).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
-    rig.samples(2, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples_since(0, 2).await;
     let from = rig.count();
     peer.tell(json!({"drop": true})).await;
-    let (_, why) = rig.down(from).await;
+    let (_, why) = rig.down_since(from).await;
     assert!(why.contains("subscription") || why.contains("BadNoSubscription"), "{why}");
-    rig.up(from).await;
+    rig.up_since(from).await;
     peer.tell(json!({"write": [write("A", 3)]})).await;
     rig.until("the new value", from, |parcels| {
-        values(&crate::harness::samples_of(parcels), "a").contains(&Value::I64(3)).then_some(())
+        values(&samples_of(parcels), "a").contains(&Value::I64(3)).then_some(())
     })
     .await;
     rig.stop().await;
@@ -175,19 +152,19 @@ async fn a_subscription_that_the_server_drops_is_made_again() {
 #[tokio::test]
 async fn the_last_words_before_a_cut_are_taken() {
     let mut peer = Peer::start(options()).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
-    rig.samples(2, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
+    rig.samples_since(0, 2).await;
     for round in 1..=3 {
         let from = rig.count();
         // The server closes the connection in the very moment in which it publishes.
         peer.tell(json!({"trouble": "hang up"})).await;
         // The first of the two would not be told again.
         peer.tell(json!({"write": [write("A", 2 * round - 1), write("A", 2 * round)]})).await;
-        rig.down(from).await;
-        rig.up(from).await;
+        rig.down_since(from).await;
+        rig.up_since(from).await;
         // What the new subscription begins with is no last word: the next round's cut must not come with it.
         rig.until("what A and B were", from, |parcels| {
-            let samples = crate::harness::samples_of(parcels);
+            let samples = samples_of(parcels);
             let is_told = again(&samples, "a") == [Value::I64(2 * round)];
             // B has no source time by which it could be known again.
             (is_told && of(&samples, "b", |_| true) == [Value::I64(0)]).then_some(())
@@ -203,10 +180,10 @@ async fn a_stop_is_quick_whatever_the_server_does() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     // Accepts into its backlog and never answers.
-    let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
+    let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
     let begun = Instant::now();
-    let (told_at, why) = rig.down(0).await;
-    assert!(told_at - begun < TOLD_WITHIN, "{:?}", told_at - begun);
+    let (told_at, why) = rig.down_since(0).await;
+    assert!(told_at - begun < LOSS_REPORTED_WITHIN, "{:?}", told_at - begun);
     assert!(why.contains("open the secure channel: no answer within 4000 ms"), "{why}");
     let begun = Instant::now();
     rig.stop().await;
@@ -216,8 +193,8 @@ async fn a_stop_is_quick_whatever_the_server_does() {
 #[tokio::test]
 async fn a_port_without_a_server_is_named() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
-    let (_, why) = rig.down(0).await;
+    let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
+    let (_, why) = rig.down_since(0).await;
     assert!(why.contains(&format!("cannot connect to 127.0.0.1:{port}")), "{why}");
     rig.stop().await;
 }
@@ -244,8 +221,8 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
                 }
             }
         });
-        let rig = Rig::start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
-        let (_, why) = rig.down(0).await;
+        let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
+        let (_, why) = rig.down_since(0).await;
         assert!(why.starts_with("open the secure channel"), "{bytes:?}: {why}");
         assert_eq!(rig.stop().await, []);
     }

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking, its helpers too")]
 
-mod harness;
+mod conforms;
 mod link;
+mod peer;
 mod security;
 mod values;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::harness::{Peer, Rig};
+use crate::peer::{Peer, start};
 use forebay_schemas::Value;
 use serde_json::{Value as Json, json};
 
@@ -26,14 +26,14 @@ fn keys(peer: &Peer, folder: &Path, more: &str) -> String {
 }
 
 async fn reads(keys: &str) {
-    let rig = Rig::start(keys, FORCE);
-    assert_eq!(rig.samples(1, 0).await[0].value, Some(Value::F64(12.5)), "{keys}");
+    let rig = start(keys, FORCE);
+    assert_eq!(rig.samples_since(0, 1).await[0].value, Some(Value::F64(12.5)), "{keys}");
     rig.stop().await;
 }
 
 async fn refused(keys: &str) -> String {
-    let rig = Rig::start(keys, FORCE);
-    let (_, why) = rig.down(0).await;
+    let rig = start(keys, FORCE);
+    let (_, why) = rig.down_since(0).await;
     rig.stop().await;
     why
 }
@@ -63,8 +63,8 @@ async fn an_unknown_certificate_is_refused_until_a_person_moves_it() {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::start(options(folder.path(), &POLICIES)).await;
     let keys = keys(&peer, folder.path(), "security = \"Basic256Sha256\"");
-    let rig = Rig::start(&keys, FORCE);
-    let (_, why) = rig.down(0).await;
+    let rig = start(&keys, FORCE);
+    let (_, why) = rig.down_since(0).await;
     let pki = folder.path().join("pki");
     let rejected: Vec<_> = fs::read_dir(pki.join("rejected")).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(rejected.len(), 1);
@@ -75,7 +75,7 @@ async fn an_unknown_certificate_is_refused_until_a_person_moves_it() {
     }
     let from = rig.count();
     fs::rename(&rejected[0], pki.join("trusted/press.der")).unwrap();
-    assert_eq!(rig.samples(1, from).await[0].value, Some(Value::F64(12.5)), "without a restart");
+    assert_eq!(rig.samples_since(from, 1).await[0].value, Some(Value::F64(12.5)), "without a restart");
     rig.stop().await;
 }
 
@@ -136,9 +136,9 @@ async fn connectors_share_a_folder() {
     let pinned =
         format!("security = \"Basic256Sha256\"\nserver_cert_file = {:?}", folder.path().join("server_cert.der"));
     let keys = keys(&peer, folder.path(), &format!("{pinned}\napplication_uri = \"urn:plant:collector\""));
-    let rigs = [Rig::start(&keys, FORCE), Rig::start(&format!("{keys}\nname = \"mill\""), FORCE)];
+    let rigs = [start(&keys, FORCE), start(&format!("{keys}\nname = \"mill\""), FORCE)];
     for rig in rigs {
-        rig.samples(1, 0).await;
+        rig.samples_since(0, 1).await;
         rig.stop().await;
     }
 }
@@ -178,12 +178,12 @@ async fn a_pki_folder_that_cannot_be_written_is_told_and_tried_again() {
     let peer = Peer::start(options(folder.path(), &POLICIES)).await;
     fs::write(folder.path().join("pki"), "in the way").unwrap();
     let more = format!("security = \"Basic256Sha256\"\nserver_cert_file = {:?}", folder.path().join("server_cert.der"));
-    let rig = Rig::start(&keys(&peer, folder.path(), &more), FORCE);
-    let (_, why) = rig.down(0).await;
+    let rig = start(&keys(&peer, folder.path(), &more), FORCE);
+    let (_, why) = rig.down_since(0).await;
     assert!(why.contains(folder.path().join("pki").to_str().unwrap()), "{why}");
     fs::remove_file(folder.path().join("pki")).unwrap();
-    rig.up(0).await;
-    assert_eq!(rig.samples(1, 0).await[0].value, Some(Value::F64(12.5)));
+    rig.up_since(0).await;
+    assert_eq!(rig.samples_since(0, 1).await[0].value, Some(Value::F64(12.5)));
     rig.stop().await;
 }
 
@@ -195,17 +195,17 @@ async fn keys_are_renewed_while_values_flow() {
         "security = \"Basic256Sha256\"\nchannel_lifetime = \"2s\"\nserver_cert_file = {:?}",
         folder.path().join("server_cert.der")
     );
-    let rig = Rig::start(&keys(&peer, folder.path(), &more), FORCE);
-    rig.samples(1, 0).await;
+    let rig = start(&keys(&peer, folder.path(), &more), FORCE);
+    rig.samples_since(0, 1).await;
     let from = rig.count();
     // Six seconds: longer than three lifetimes of a key.
     for n in 0..60 {
         peer.tell(json!({"write": [["Force", "Double", n, 0, 1_780_000_000_000_000_i64 + n]]})).await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    let values: Vec<_> = rig.samples(60, from).await.into_iter().map(|sample| sample.value.unwrap()).collect();
+    let values: Vec<_> = rig.samples_since(from, 60).await.into_iter().map(|sample| sample.value.unwrap()).collect();
     assert_eq!(values, (0..60).map(|n| Value::F64(f64::from(n))).collect::<Vec<_>>());
-    assert_eq!(rig.link_changes(), 1, "the link stays up");
+    assert_eq!(rig.links().len(), 1, "the link stays up");
     let opened = peer.tell(json!({"opened": true})).await.as_u64().unwrap();
     assert!(opened >= 4, "discovery, the session's channel, and at least two renewals: {opened}");
     rig.stop().await;

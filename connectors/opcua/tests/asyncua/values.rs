@@ -1,7 +1,8 @@
 //! Values, times, types, statuses and acknowledgements, against asyncua.
 
-use crate::harness::{Peer, Rig, configure};
+use crate::peer::{Peer, start};
 use forebay_connectors::Sample;
+use forebay_connectors_conformance::Receipts;
 use forebay_schemas::{Quality, Timestamp, Value};
 use serde_json::{Value as Json, json};
 
@@ -24,11 +25,11 @@ fn of<'s>(samples: &'s [Sample], tag: &str) -> Vec<&'s Sample> {
 async fn a_sequence_arrives_whole_in_order_with_its_source_times() {
     let mut peer = Peer::start(options(numbers(&["A", "B", "C"]))).await;
     let tags = [("a", "ns=2;s=A"), ("b", "nsu=urn:forebay:test;s=B"), ("c", "ns=2;s=C")];
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
-    rig.samples(3, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
+    rig.samples_since(0, 3).await;
     let from = rig.count();
     peer.tell(json!({"sequence": ["A", "B", "C"], "start": 1, "count": 200, "every_ms": 20, "base_us": BASE_US})).await;
-    let samples = rig.samples(600, from).await;
+    let samples = rig.samples_since(from, 600).await;
     for (rule, (tag, _)) in tags.iter().enumerate() {
         let got: Vec<_> = of(&samples, tag)
             .into_iter()
@@ -77,8 +78,8 @@ async fn every_type_keeps_its_value() {
     let ids: Vec<(String, String)> =
         types.iter().map(|(name, ..)| *name).chain(["Array"]).map(|n| (n.to_owned(), format!("ns=2;s={n}"))).collect();
     let tags: Vec<(&str, &str)> = ids.iter().map(|(name, id)| (name.as_str(), id.as_str())).collect();
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
-    let samples = rig.samples(types.len() + 3, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
+    let samples = rig.samples_since(0, types.len() + 3).await;
     for (name, _, expected) in types {
         let found = of(&samples, name);
         assert_eq!(found.len(), 1, "{name}");
@@ -99,8 +100,8 @@ async fn every_type_keeps_its_value() {
 async fn statuses_become_qualities_and_missing_nodes_bad_samples() {
     let mut peer = Peer::start(options(numbers(&["A"]))).await;
     let tags = [("a", "ns=2;s=A"), ("lost", "ns=2;s=Nowhere"), ("strange", "nsu=urn:nobody;s=A"), ("object", "i=85")];
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
-    let samples = rig.samples(4, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
+    let samples = rig.samples_since(0, 4).await;
     let bad = |tag: &str, code: i64, words: &str| {
         let found = of(&samples, tag);
         assert_eq!(found.len(), 1, "{tag}: {found:?}");
@@ -122,7 +123,7 @@ async fn statuses_become_qualities_and_missing_nodes_bad_samples() {
     for (n, (code, quality, reason, value)) in statuses.into_iter().enumerate() {
         let from = rig.count();
         peer.tell(json!({"write": [["A", "Int64", n + 1, code, BASE_US + n as i64]]})).await;
-        let found = rig.samples(1, from).await.remove(0);
+        let found = rig.samples_since(from, 1).await.remove(0);
         assert_eq!((found.status.quality, found.value), (quality, value), "{code:#x}");
         assert_eq!(found.status.code, (code != 0).then_some(code));
         match (reason, found.status.reason) {
@@ -137,11 +138,11 @@ async fn statuses_become_qualities_and_missing_nodes_bad_samples() {
 #[tokio::test]
 async fn the_server_time_stands_in_for_a_missing_source_time() {
     let mut peer = Peer::start(options(numbers(&["A"]))).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
-    rig.samples(1, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples_since(0, 1).await;
     let from = rig.count();
     peer.tell(json!({"write": [["A", "Int64", 5, 0, null, BASE_US]]})).await;
-    let sample = rig.samples(1, from).await.remove(0);
+    let sample = rig.samples_since(from, 1).await.remove(0);
     assert_eq!(sample.value, Some(Value::I64(5)));
     assert_eq!(sample.event_time, Timestamp::from_micros(BASE_US));
     rig.stop().await;
@@ -150,9 +151,9 @@ async fn the_server_time_stands_in_for_a_missing_source_time() {
 #[tokio::test]
 async fn nothing_is_acknowledged_before_its_receipt_and_a_full_gateway_loses_nothing() {
     let mut peer = Peer::start(options(numbers(&["A"]))).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
-    rig.samples(1, 0).await;
-    rig.gate(false);
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples_since(0, 1).await;
+    rig.receipts(Receipts::Withheld);
     let from = rig.count();
     // 80 values fit into the server's queue of 100 even if the gateway takes none of them.
     peer.tell(json!({"sequence": ["A"], "start": 1, "count": 80, "every_ms": 20, "base_us": BASE_US})).await;
@@ -160,8 +161,8 @@ async fn nothing_is_acknowledged_before_its_receipt_and_a_full_gateway_loses_not
     let waiting = unacknowledged[0].as_u64().unwrap();
     assert!((1..=4).contains(&waiting), "{waiting} notifications wait for their acknowledgement, three are let come");
     assert_eq!(rig.count(), from, "the gateway has given no receipt");
-    rig.gate(true);
-    let samples = rig.samples(80, from).await;
+    rig.receipts(Receipts::Given);
+    let samples = rig.samples_since(from, 80).await;
     let values: Vec<_> = samples.iter().map(|sample| sample.value.clone().unwrap()).collect();
     assert_eq!(values, (1..=80).map(Value::I64).collect::<Vec<_>>());
     // The last acknowledgement rides on the publish request that follows it.
@@ -182,32 +183,32 @@ async fn nothing_is_acknowledged_before_its_receipt_and_a_full_gateway_loses_not
 #[tokio::test]
 async fn notifications_in_the_wrong_order_are_put_right_and_asked_for_again_but_never_doubled() {
     let mut peer = Peer::start(options(numbers(&["A"]))).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
-    rig.samples(1, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples_since(0, 1).await;
     let from = rig.count();
     for round in 0..3 {
         peer.tell(json!({"trouble": "swap"})).await;
         let start = 1 + round * 40;
         peer.tell(json!({"sequence": ["A"], "start": start, "count": 40, "every_ms": 20, "base_us": BASE_US})).await;
     }
-    let samples = rig.samples(120, from).await;
+    let samples = rig.samples_since(from, 120).await;
     let values: Vec<_> = samples.iter().map(|sample| sample.value.clone().unwrap()).collect();
     assert_eq!(values, (1..=120).map(Value::I64).collect::<Vec<_>>());
-    assert_eq!(rig.link_changes(), 1, "the link stays up");
+    assert_eq!(rig.links().len(), 1, "the link stays up");
     assert_eq!(rig.stop().await.len(), 121);
 }
 
 #[tokio::test]
 async fn a_notification_that_is_gone_for_good_is_a_lost_link() {
     let mut peer = Peer::start(options(numbers(&["A"]))).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
-    rig.samples(1, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples_since(0, 1).await;
     let from = rig.count();
     peer.tell(json!({"trouble": "lose"})).await;
     peer.tell(json!({"sequence": ["A"], "start": 1, "count": 40, "every_ms": 20, "base_us": BASE_US})).await;
-    let (_, why) = rig.down(from).await;
+    let (_, why) = rig.down_since(from).await;
     assert!(why.contains("is lost, and the server has forgotten it"), "{why}");
-    rig.up(from).await;
+    rig.up_since(from).await;
     rig.stop().await;
 }
 
@@ -216,14 +217,14 @@ async fn a_server_that_keeps_one_publish_request_is_enough() {
     let mut options = options(numbers(&["A"]));
     options["publish_requests"] = json!(1);
     let mut peer = Peer::start(options).await;
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
-    rig.samples(1, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &[("a", "ns=2;s=A")]);
+    rig.samples_since(0, 1).await;
     let from = rig.count();
     peer.tell(json!({"sequence": ["A"], "start": 1, "count": 60, "every_ms": 20, "base_us": BASE_US})).await;
-    let samples = rig.samples(60, from).await;
+    let samples = rig.samples_since(from, 60).await;
     let values: Vec<_> = samples.iter().map(|sample| sample.value.clone().unwrap()).collect();
     assert_eq!(values, (1..=60).map(Value::I64).collect::<Vec<_>>());
-    assert_eq!(rig.link_changes(), 1, "the link stays up");
+    assert_eq!(rig.links().len(), 1, "the link stays up");
     rig.stop().await;
 }
 
@@ -234,17 +235,10 @@ async fn thousands_of_tags_are_read_in_pieces() {
     let peer = Peer::start(options(nodes)).await;
     let ids: Vec<String> = names.iter().map(|name| format!("ns=2;s={name}")).collect();
     let tags: Vec<(&str, &str)> = names.iter().zip(&ids).map(|(name, id)| (name.as_str(), id.as_str())).collect();
-    let rig = Rig::start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
-    let samples = rig.samples(1200, 0).await;
+    let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
+    let samples = rig.samples_since(0, 1200).await;
     let mut rules: Vec<usize> = samples.iter().map(|sample| sample.rule.0).collect();
     rules.sort_unstable();
     assert_eq!(rules, (0..1200).collect::<Vec<_>>());
     rig.stop().await;
-}
-
-#[test]
-fn all_tags_are_declared() {
-    let connector = configure("url = \"opc.tcp://localhost\"", &[("a", "i=1"), ("b", "i=2")]);
-    let declared: Vec<_> = connector.declared().into_iter().map(|d| (d.rule.0, d.tag.to_string())).collect();
-    assert_eq!(declared, [(0, "a".to_owned()), (1, "b".to_owned())]);
 }

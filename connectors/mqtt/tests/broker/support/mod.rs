@@ -1,7 +1,6 @@
-//! Peers of the tests: mosquitto, paho-mqtt, a gateway that answers when told to, and a proxy that loses PUBACKs.
+//! Peers of the tests: mosquitto, paho-mqtt, and a proxy that loses PUBACKs; and configurations for them.
 
 mod broker;
-mod gateway;
 mod peer;
 mod proxy;
 
@@ -10,13 +9,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+use forebay_connectors_conformance::{PATIENCE, Receipts, Rig};
+use forebay_mqtt::MqttKind;
+
 pub(crate) use broker::{Broker, password_file};
-pub(crate) use gateway::{Gateway, Receipts};
 pub(crate) use peer::Peer;
 pub(crate) use proxy::Proxy;
 
-/// The longest that a test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A connector that gets its receipts. The keys `name` and `url` and the rule are there already.
+pub(crate) fn start(port: u16, keys: &str) -> Rig {
+    start_with(port, keys, Receipts::Given)
+}
+
+/// The same with receipts as they are wanted.
+pub(crate) fn start_with(port: u16, keys: &str, receipts: Receipts) -> Rig {
+    Rig::start(&MqttKind, &configuration("cells", port, keys), receipts)
+}
+
+/// A `forebay.toml` with one connector; `keys` may have a `url` of their own.
+pub(crate) fn configuration(name: &str, port: u16, keys: &str) -> String {
+    let url = if keys.contains("url =") { String::new() } else { format!("url = \"mqtt://127.0.0.1:{port}\"\n") };
+    let rule = "[[connector.tag]]\ntopic = \"site/{device}/cell/{tag}\"\nvalue = \"$.v\"\n";
+    format!("[[connector]]\nname = \"{name}\"\nkind = \"mqtt\"\n{url}{keys}\n{rule}")
+}
 
 /// Now; tests measure real time.
 #[allow(clippy::disallowed_methods)]
