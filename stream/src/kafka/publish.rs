@@ -6,6 +6,8 @@
 //! most [`RECORDS_MAX`](super::window::RECORDS_MAX) records and `queue` bytes are under way. It never gives up on a broker
 //! that is away; it returns an error only for what a person must mend, and what is in the spool stays there.
 
+#[cfg(test)]
+mod as_it_lies;
 mod run;
 
 use std::{
