@@ -9,6 +9,7 @@
 mod control;
 mod decode;
 mod encode;
+mod head;
 mod outages;
 mod spool_loss;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 pub use self::{
     control::{EpochEnd, Gap, GapWhy, LastSeq},
+    head::RecordHead,
     outages::{OUTAGES_MAX, Outage, OutageWhy, Outages},
     spool_loss::{Damage, SpoolLoss},
 };

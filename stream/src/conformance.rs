@@ -8,10 +8,14 @@ mod source;
 use async_trait::async_trait;
 use forebay_schemas::{
     DeviceId, ErrorKind, InvalidName, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    wire::{Outage, OutageWhy, Outages, ReadingBatch, RecordHead},
 };
 
 pub use self::source::{SourceSubject, check_source};
-use crate::{Entry, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, ReceiptChanges, Record, StreamError};
+use crate::{
+    Entry, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, ReceiptChanges, Record, StreamError,
+    raw::{RawEntry, RawRecord},
+};
 
 /// A log under test.
 #[async_trait]
@@ -36,6 +40,7 @@ pub async fn check<S: Subject>(mut empty: impl FnMut() -> S) -> Result<(), Strea
     forgets_for_ever(empty()).await?;
     waits_for_new_records(empty()).await?;
     shows_no_receipts(empty()).await?;
+    yields_raw_what_it_yields_decoded(empty()).await?;
     refuses_what_it_must(empty()).await
 }
 
@@ -179,6 +184,54 @@ async fn shows_no_receipts(mut subject: impl Subject) -> Result<(), StreamError>
     let late = writer.end_receipts(vec![receipt(3)]).await;
     assert_eq!(late.map_err(|error| error.kind()), Err(ErrorKind::Fatal));
     Ok(())
+}
+
+/// A raw record as a reader that decodes would yield it; checks that its bytes are those of its readings or outages, and that its
+/// head is theirs.
+///
+/// # Errors
+/// `Corrupt` if its bytes cannot be decoded.
+pub(crate) fn decoded(raw: RawRecord) -> Result<Record, StreamError> {
+    let RawRecord { offset, next, entry } = raw;
+    let failed = |source| StreamError::Record { offset: offset.0, source };
+    let entry = match entry {
+        RawEntry::Readings(raw) => {
+            let batch = ReadingBatch::decode(&raw.bytes).map_err(failed)?;
+            assert_eq!((raw.head, &raw.bytes[..]), (RecordHead::from(&batch), &batch.encode()[..]));
+            Entry::Batch(batch)
+        }
+        RawEntry::Outages(raw) => {
+            let outages = Outages::decode(&raw.bytes).map_err(failed)?;
+            assert_eq!((raw.head, &raw.bytes[..]), (RecordHead::from(&outages), &outages.encode()[..]));
+            Entry::Outages(outages)
+        }
+        RawEntry::Decoded(entry) => entry,
+    };
+    Ok(Record { offset, next, entry })
+}
+
+async fn yields_raw_what_it_yields_decoded(mut subject: impl Subject) -> Result<(), StreamError> {
+    let writer = subject.open().await?;
+    writer.append(some(1, 3)).await?;
+    let opened = vec![OpenReceipt { owner: [7; 16], token: vec![1; 20] }];
+    writer.append_with(some(4, 2), ReceiptChanges { ended: Vec::new(), opened }).await?;
+    for series in some(1, 1).into_iter().map(|reading| reading.series) {
+        let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
+        let outage = Outage { site: series.site, device: Some(series.device), from, to, why: OutageWhy::Stopped };
+        writer.append_outages(vec![outage; 2]).await?;
+    }
+    writer.close().await?;
+    let writer = subject.open().await?;
+    writer.append(some(1, 1)).await?;
+    let all = drain(&mut *subject.reader(Offset(0)).await?).await?;
+    assert!(all.len() > 4, "{all:?}");
+    let (mut raw, mut mixed) = (subject.reader(Offset(0)).await?, subject.reader(Offset(0)).await?);
+    for (at, record) in all.iter().enumerate() {
+        assert_eq!(decoded(raw.next_raw().await?)?, *record);
+        let same = if at % 2 == 0 { decoded(mixed.next_raw().await?)? } else { mixed.next().await? };
+        assert_eq!(same, *record, "one reader in both forms");
+    }
+    writer.close().await
 }
 
 async fn refuses_what_it_must(mut subject: impl Subject) -> Result<(), StreamError> {

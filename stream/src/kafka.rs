@@ -16,6 +16,7 @@ mod record;
 mod settings;
 mod source;
 mod split;
+mod topic;
 mod window;
 
 pub use self::{

@@ -14,9 +14,11 @@ pub mod kafka;
 pub mod local;
 mod log;
 mod partition;
+mod raw;
 
 pub use error::StreamError;
 pub use log::{
     Damage, Entry, GapWhy, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, Receipt, ReceiptChanges, Record,
 };
 pub use partition::{Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader, SpoolSource};
+pub use raw::RawRecord;

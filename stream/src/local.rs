@@ -11,6 +11,7 @@ mod dir;
 mod drops;
 mod header;
 mod key;
+mod leaving;
 mod ledger;
 mod limits;
 mod mark;
@@ -165,7 +166,7 @@ fn open(options: Options, medium: Arc<dyn Medium>) -> Result<(Store, Opened), St
     let receipts = recovered.mark.receipts.iter().cloned().collect();
     let Mark { spool, stored_at, .. } = recovered.mark;
     let opened = Opened { epoch, spool, torn: recovered.torn, receipts, stored_at };
-    let store = Store::begin(Parts { dir, key, random, limits, lane }, recovered, epoch)?;
+    let store = Store::begin(Parts { dir: Arc::new(dir), key, random, limits, lane }, recovered, epoch)?;
     log_opened(&path, &opened);
     Ok((store, opened))
 }

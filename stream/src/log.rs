@@ -11,7 +11,7 @@ use forebay_schemas::{
     wire::{Outage, Outages, ReadingBatch},
 };
 
-use crate::StreamError;
+use crate::{StreamError, raw::RawRecord};
 
 /// Place of a record in its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -184,6 +184,15 @@ pub trait LogReader: Send {
     /// # Errors
     /// `Fatal` at the end of a log that is closed, or before a record of a later release (E13).
     async fn next(&mut self) -> Result<Record, StreamError>;
+
+    /// The next record, its readings in the bytes in which they are stored where the log stores them as they are sent; waits
+    /// for it. A body that cannot be decoded is not damage here if the bytes are those that were written. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`LogReader::next`].
+    async fn next_raw(&mut self) -> Result<RawRecord, StreamError> {
+        self.next().await.map(RawRecord::from)
+    }
 
     /// The next record, or `None` at the end of what is synced. Cancel-safe.
     ///

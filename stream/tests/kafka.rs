@@ -20,3 +20,5 @@ mod publishing;
 mod secure;
 #[path = "kafka/source.rs"]
 mod source;
+#[path = "kafka/topic.rs"]
+mod topic;

@@ -1,4 +1,4 @@
-//! What is asked of Kafka besides records: who it is, which partitions there are, where they begin and end.
+//! What is asked of Kafka besides records: who it is, where partitions begin and end, and what its errors mean.
 //!
 //! Every question runs outside the reactor and has a time-out. That nobody answers is passing, and waited for; that we
 //! are refused before we were ever let in is a mistake in the settings, and an error.
@@ -7,24 +7,20 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
-    types::RDKafkaRespErr,
 };
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
-use super::{policy::CLEANUP_POLICY, settings::KafkaSettings};
+use super::settings::KafkaSettings;
 use crate::StreamError;
 
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// A first answer is waited for in short turns, so that a refusal is seen soon.
 const CONTACT_TURN: Duration = Duration::from_millis(500);
 const TURNS_BETWEEN_WARNINGS: u32 = 20;
-const CREATE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Passes the client library's messages on; none of them is an error of ours.
 #[derive(Debug, Clone, Copy)]
@@ -73,18 +69,22 @@ pub(super) fn mend(code: RDKafkaErrorCode) -> Option<&'static str> {
 pub(super) fn is_denied(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
-        error.rdkafka_error_code(),
+        code(error),
         Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed)
     )
 }
 
-/// What to do about a topic that is not there, as it is waited for.
-pub(super) const NO_TOPIC: &str =
-    "the topic does not exist: create it, or set partitions in [stream] where it is published";
+/// Kafka's code for what went wrong; also in answers to an administrator's questions, where the client library names none.
+pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    }
+}
 
 /// Whether the topic is not there.
 pub(super) fn is_missing(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
+    code(error) == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }
 
 /// Kafka, once it has answered.
@@ -120,77 +120,42 @@ impl Cluster {
                 }
                 Ok(None) => {}
                 Err((code, mend)) => {
-                    return Err(StreamError::KafkaRefused {
-                        brokers: settings.brokers_shown(),
-                        why: code.to_string(),
-                        mend,
-                    });
+                    let (brokers, why) = (settings.brokers_shown(), code.to_string());
+                    return Err(StreamError::KafkaRefused { brokers, why, mend });
                 }
             }
         }
         Err(StreamError::Closed)
     }
 
-    /// How many partitions the topic has; creates it if it is missing and the settings say so.
-    pub(super) async fn partitions(&self) -> Result<u32, StreamError> {
-        let (client, topic) = (self.client.clone(), self.settings.topic.clone());
-        let asked = off_reactor(move || {
-            let metadata = client.fetch_metadata(Some(&topic), ANSWER_MAX)?;
-            let found = metadata.topics().iter().find(|found| found.name() == topic);
-            let Some(found) = found else { return Ok(0) };
-            match found.error() {
-                None => Ok(found.partitions().len() as u32),
-                Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(0),
-                Some(code) => Err(KafkaError::MetadataFetch(code.into())),
-            }
-        });
-        let count = asked.await?.map_err(|source| self.error("look up", source))?;
-        if count > 0 {
-            return Ok(count);
-        }
-        if let Some(wanted) = self.settings.partitions {
-            self.create(wanted).await?;
-            sleep(CREATE_AGAIN).await;
-        }
-        Err(self.error("look up", KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)))
-    }
-
-    async fn create(&self, partitions: u16) -> Result<(), StreamError> {
-        let settings = &self.settings;
-        let admin: AdminClient<DefaultClientContext> = settings.client().create().map_err(KafkaSettings::refused)?;
-        // -1 replicas: as many as the broker makes by default.
-        let topic = NewTopic::new(&settings.topic, i32::from(partitions), TopicReplication::Fixed(-1));
-        // The broker's default may be another.
-        let topic = topic.set(CLEANUP_POLICY, "delete");
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
-        let created = admin.create_topics([&topic], &options).await.map_err(|source| self.error("create", source))?;
-        match created.into_iter().next() {
-            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
-                Err(self.error("create", KafkaError::AdminOp(code)))
-            }
-            _ => {
-                info!(topic = settings.topic, partitions, "created the kafka topic");
-                Ok(())
-            }
-        }
-    }
-
     /// Offset of the oldest record of a partition, and the one that its next record will get.
     pub(super) async fn bounds(&self, partition: u32) -> Result<(u64, u64), StreamError> {
-        let (client, topic) = (self.client.clone(), self.settings.topic.clone());
-        let asked = off_reactor(move || client.fetch_watermarks(&topic, partition as i32, ANSWER_MAX));
+        let topic = self.settings.topic.clone();
+        let asked = self.ask(move |client| client.fetch_watermarks(&topic, partition as i32, ANSWER_MAX));
         let (low, high) = asked.await?.map_err(|source| self.error("find the ends of", source))?;
         Ok((low.max(0) as u64, high.max(0) as u64))
     }
 
     /// What went wrong with the topic: a refusal, or something that may pass.
     pub(super) fn error(&self, op: &'static str, source: KafkaError) -> StreamError {
-        match source.rdkafka_error_code().and_then(|code| Some((code, mend(code)?))) {
-            Some((code, mend)) => {
-                StreamError::KafkaRefused { brokers: self.settings.brokers_shown(), why: code.to_string(), mend }
-            }
+        match code(&source).and_then(|code| Some((code, mend(code)?))) {
+            Some((code, mend)) => self.refusal(code, mend),
             None => StreamError::Kafka { op, topic: self.settings.topic.clone(), source },
         }
+    }
+
+    /// What only a person can mend.
+    pub(super) fn refusal(&self, code: RDKafkaErrorCode, mend: &'static str) -> StreamError {
+        StreamError::KafkaRefused { brokers: self.settings.brokers_shown(), why: code.to_string(), mend }
+    }
+
+    /// Asks the client outside the reactor.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BaseConsumer<Quiet>) -> T + Send + 'static,
+    ) -> Result<T, StreamError> {
+        let client = self.client.clone();
+        off_reactor(move || question(&client)).await
     }
 }
 
@@ -213,4 +178,19 @@ fn first_answer(client: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<Stri
 
 async fn off_reactor<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Result<T, StreamError> {
     spawn_blocking(ask).await.map_err(|_| StreamError::Closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client library names no code for answers to an administrator's questions.
+    #[test]
+    fn what_an_administrator_is_answered_is_understood() {
+        let asked = |code| KafkaError::AdminOp(code);
+        assert!(is_missing(&asked(RDKafkaErrorCode::UnknownTopicOrPartition)));
+        assert!(is_missing(&KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)));
+        assert!(!is_missing(&asked(RDKafkaErrorCode::OperationTimedOut)));
+        assert!(is_denied(&asked(RDKafkaErrorCode::ClusterAuthorizationFailed)));
+    }
 }

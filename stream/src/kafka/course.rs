@@ -11,7 +11,10 @@ use forebay_schemas::{
 };
 
 use super::record::{Outgoing, named};
-use crate::{Damage, Entry, Offset, Record};
+use crate::{
+    Damage, Entry, Offset, Record,
+    raw::{RawBatch, RawEntry, RawRecord},
+};
 
 /// What is known of epochs that were chosen a partition.
 pub(super) trait Known {
@@ -49,34 +52,32 @@ struct Running {
 
 impl Course {
     /// The records for what the spool holds at a place, in order; none for damage, until something follows it.
-    pub(super) fn records(&mut self, lane: &LaneId, record: Record, known: &impl Known) -> Vec<Outgoing> {
+    pub(super) fn records(&mut self, lane: &LaneId, record: RawRecord, known: &impl Known) -> Vec<Outgoing> {
         let mut out = Vec::new();
+        let RawRecord { offset, next, entry } = record;
+        match entry {
+            RawEntry::Readings(batch) => self.goes_on(lane, batch, Outgoing::Readings, known, &mut out),
+            RawEntry::Outages(batch) => self.goes_on(lane, batch, Outgoing::Outages, known, &mut out),
+            RawEntry::Decoded(entry) => self.decoded(lane, Record { offset, next, entry }, known, &mut out),
+        }
+        out
+    }
+
+    fn decoded(&mut self, lane: &LaneId, record: Record, known: &impl Known, out: &mut Vec<Outgoing>) {
         match record.entry {
-            Entry::Batch(batch) => {
-                let Some(last) = batch.last_seq() else { return out };
-                self.enter(lane, (batch.epoch, batch.nonce), known, &mut out);
-                self.jump(lane, batch.first_seq, &mut out);
-                self.pass(last);
-                out.push(Outgoing::Readings(batch));
-            }
-            Entry::Outages(outages) => {
-                let Some(last) = outages.last_seq() else { return out };
-                self.enter(lane, (outages.epoch, outages.nonce), known, &mut out);
-                self.jump(lane, outages.first_seq, &mut out);
-                self.pass(last);
-                out.push(Outgoing::Outages(outages));
-            }
+            Entry::Batch(batch) => self.goes_on(lane, RawBatch::from(&batch), Outgoing::Readings, known, out),
+            Entry::Outages(outages) => self.goes_on(lane, RawBatch::from(&outages), Outgoing::Outages, known, out),
             Entry::Dropped { epoch, nonce, first_seq, last_seq } => {
                 let seqs = (first_seq, last_seq);
-                self.missing(lane, (epoch, nonce), seqs, GapWhy::Dropped, known, &mut out);
+                self.missing(lane, (epoch, nonce), seqs, GapWhy::Dropped, known, out);
             }
             Entry::Gap { epoch, nonce, first_seq, last_seq, why } => {
-                self.missing(lane, (epoch, nonce), (first_seq, last_seq), why, known, &mut out);
+                self.missing(lane, (epoch, nonce), (first_seq, last_seq), why, known, out);
             }
             Entry::EpochEnd { epoch, nonce, last } => {
-                self.enter(lane, (epoch, nonce), known, &mut out);
+                self.enter(lane, (epoch, nonce), known, out);
                 if let Some(after) = named(last).and_then(|last| last.checked_add(1)) {
-                    self.jump(lane, after, &mut out);
+                    self.jump(lane, after, out);
                 }
                 (self.running, self.ended) = (None, Some(epoch));
                 out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch, nonce, last }));
@@ -87,7 +88,22 @@ impl Course {
             }
             Entry::SpoolLoss { .. } | Entry::Undecodable { .. } => {}
         }
-        out
+    }
+
+    /// Readings or outages, which `sent` makes a record of; one without any is not sent.
+    fn goes_on(
+        &mut self,
+        lane: &LaneId,
+        batch: RawBatch,
+        sent: fn(RawBatch) -> Outgoing,
+        known: &impl Known,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let Some(last) = batch.head.last_seq() else { return };
+        self.enter(lane, (batch.head.epoch, batch.head.nonce), known, out);
+        self.jump(lane, batch.head.first_seq, out);
+        self.pass(last);
+        out.push(sent(batch));
     }
 
     /// Goes on to an epoch, or on in it. What was lost before is told; epochs before it whose ends were lost get ends that say
@@ -227,11 +243,11 @@ mod tests {
     fn shown(out: &[Outgoing]) -> Vec<String> {
         out.iter()
             .map(|out| match out {
-                Outgoing::Readings(batch) => {
-                    format!("{}:{}-{}", batch.epoch, batch.first_seq, batch.last_seq().unwrap())
+                Outgoing::Readings(RawBatch { head, .. }) => {
+                    format!("{}:{}-{}", head.epoch, head.first_seq, head.last_seq().unwrap())
                 }
-                Outgoing::Outages(out) => {
-                    format!("{}:{}-{} out", out.epoch, out.first_seq, out.last_seq().unwrap())
+                Outgoing::Outages(RawBatch { head, .. }) => {
+                    format!("{}:{}-{} out", head.epoch, head.first_seq, head.last_seq().unwrap())
                 }
                 Outgoing::Loss(SpoolLoss { epoch, from, to, .. }) => format!("{epoch}: places {from}-{to} lost"),
                 Outgoing::Gap(gap) => format!("{}:{}-{} {}", gap.epoch, gap.first_seq, gap.last_seq, gap.why.as_str()),
@@ -249,11 +265,11 @@ mod tests {
         let mut course = Course::default();
         let record = |(at, entry)| Record { offset: Offset(at), next: Offset(at + 1), entry };
         let records = (0..).zip(entries).map(record);
-        let out: Vec<_> = records.flat_map(|record| course.records(&lane(), record, &sent)).collect();
+        let out: Vec<_> = records.flat_map(|record| course.records(&lane(), record.into(), &sent)).collect();
         assert_eq!(shown(&out), expected);
         let openings = out.iter().filter_map(|out| match out {
-            Outgoing::Readings(batch) => Some((batch.epoch, batch.nonce)),
-            Outgoing::Outages(outages) => Some((outages.epoch, outages.nonce)),
+            Outgoing::Readings(RawBatch { head, .. }) => Some((head.epoch, head.nonce)),
+            Outgoing::Outages(RawBatch { head, .. }) => Some((head.epoch, head.nonce)),
             Outgoing::Gap(gap) => Some((gap.epoch, gap.nonce)),
             Outgoing::End(end) if end.nonce != EpochNonce::UNKNOWN => Some((end.epoch, end.nonce)),
             Outgoing::End(_) | Outgoing::Loss(_) => None,
@@ -331,7 +347,8 @@ mod tests {
         spool.writer().append(readings(1, 1).unwrap()).await.unwrap();
         let (mut course, sent) = (Course::default(), Sent { begun: vec![], open: vec![] });
         let records = crate::conformance::drain(&mut spool.reader(Offset(0))).await.unwrap();
-        let out: Vec<_> = records.into_iter().flat_map(|record| course.records(&lane(), record, &sent)).collect();
+        let out: Vec<_> =
+            records.into_iter().flat_map(|record| course.records(&lane(), record.into(), &sent)).collect();
         let expected = [
             "5000000:1-3",
             "5000000 ends 3",

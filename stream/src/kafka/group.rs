@@ -24,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    cluster::{Cluster, NO_TOPIC, is_denied, is_missing, pass_on},
+    cluster::{Cluster, is_denied, is_missing, pass_on},
     settings::KafkaSettings,
     source::KafkaSource,
+    topic::missing,
 };
 use crate::{GroupEvent, LogGroup, StreamError};
 
@@ -127,7 +128,8 @@ fn serve(consumer: &BaseConsumer<Member>, cluster: &Cluster, noted: &Noted, stop
             Some(Ok(_)) | None => {}
             Some(Err(error)) => {
                 if is_missing(&error) {
-                    warn!(topic = cluster.settings.topic, mend = NO_TOPIC, "waiting for the kafka topic");
+                    let settings = &cluster.settings;
+                    warn!(topic = settings.topic, mend = missing(settings), "waiting for the kafka topic");
                 }
                 debug!(%error, "kafka group");
                 if is_denied(&error) || matches!(error, KafkaError::MessageConsumptionFatal(_)) {

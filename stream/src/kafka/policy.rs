@@ -3,11 +3,11 @@
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
     client::DefaultClientContext,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
 };
 use tracing::{debug, warn};
 
-use super::cluster::{ANSWER_MAX, Cluster};
+use super::cluster::{ANSWER_MAX, Cluster, is_missing};
 use crate::StreamError;
 
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
@@ -29,7 +29,7 @@ impl Cluster {
             }
             Ok(_) => Ok(()),
             // It is made later, by the publisher or by hand.
-            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+            Err(error) if is_missing(&error) => {
                 debug!(topic, "the topic does not exist yet");
                 Ok(())
             }

@@ -6,6 +6,8 @@
 //! most [`RECORDS_MAX`](super::window::RECORDS_MAX) records and `queue` bytes are under way. It never gives up on a broker
 //! that is away; it returns an error only for what a person must mend, and what is in the spool stays there.
 
+#[cfg(test)]
+mod as_it_lies;
 mod run;
 
 use std::{
@@ -21,10 +23,11 @@ use tracing::{error, info, warn};
 
 use self::run::{Run, Turn};
 use super::{
-    cluster::{Cluster, NO_TOPIC, is_missing},
+    cluster::{Cluster, is_missing},
     places::Places,
     record::{key, overhead},
     settings::KafkaSettings,
+    topic::missing,
     window::Passed,
 };
 use crate::{LogReader, Offset, StreamError};
@@ -161,7 +164,9 @@ impl Publisher {
 
     fn why(&self, error: &StreamError) -> String {
         match error {
-            StreamError::Kafka { source, topic, .. } if is_missing(source) => format!("{topic}: {NO_TOPIC}"),
+            StreamError::Kafka { source, topic, .. } if is_missing(source) => {
+                format!("{topic}: {}", missing(&self.cluster.settings))
+            }
             StreamError::Kafka { source, .. } => format!("{error}: {source}"),
             error => error.to_string(),
         }

@@ -4,13 +4,14 @@
 //! a reader believes only `forebay-record`, which tells the kinds of records apart, and then the bytes themselves. What
 //! is not ours is yielded as undecodable; what a later release wrote stops the reader (E13).
 
+use bytes::Bytes;
 use forebay_schemas::{
-    ErrorKind, LaneId, Seq,
+    Epoch, ErrorKind, LaneId, Seq,
     wire::{DecodeError, EpochEnd, Gap, LastSeq, Outages, ReadingBatch, SpoolLoss, WIRE_VERSION},
 };
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 
-use crate::{Delivered, Entry, Offset, Record, StreamError};
+use crate::{Delivered, Entry, Offset, Record, StreamError, raw::RawBatch};
 
 const KIND: &str = "forebay-record";
 const SCHEMA_VERSION: &str = "schema_version";
@@ -27,10 +28,10 @@ const NUMBERS_BYTES: usize = 192;
 /// A record to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outgoing {
-    Readings(ReadingBatch),
+    Readings(RawBatch),
     End(EpochEnd),
     Gap(Gap),
-    Outages(Outages),
+    Outages(RawBatch),
     Loss(SpoolLoss),
 }
 
@@ -38,38 +39,36 @@ impl Outgoing {
     /// How many readings it carries.
     pub(super) fn readings(&self) -> u64 {
         match self {
-            Self::Readings(batch) => batch.readings.len() as u64,
+            Self::Readings(batch) => batch.head.count.into(),
             Self::End(_) | Self::Gap(_) | Self::Outages(_) | Self::Loss(_) => 0,
         }
     }
 
-    pub(super) fn epoch(&self) -> forebay_schemas::Epoch {
+    pub(super) fn epoch(&self) -> Epoch {
         match self {
-            Self::Readings(batch) => batch.epoch,
+            Self::Readings(batch) | Self::Outages(batch) => batch.head.epoch,
             Self::End(end) => end.epoch,
             Self::Gap(gap) => gap.epoch,
-            Self::Outages(outages) => outages.epoch,
             Self::Loss(loss) => loss.epoch,
         }
     }
 
     pub(super) fn lane(&self) -> &LaneId {
         match self {
-            Self::Readings(batch) => &batch.lane,
+            Self::Readings(batch) | Self::Outages(batch) => &batch.head.lane,
             Self::End(end) => &end.lane,
             Self::Gap(gap) => &gap.lane,
-            Self::Outages(outages) => &outages.lane,
             Self::Loss(loss) => &loss.lane,
         }
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Its bytes; those of readings and outages as they were read.
+    pub(super) fn bytes(&self) -> Bytes {
         match self {
-            Self::Readings(batch) => batch.encode(),
-            Self::End(end) => end.encode(),
-            Self::Gap(gap) => gap.encode(),
-            Self::Outages(outages) => outages.encode(),
-            Self::Loss(loss) => loss.encode(),
+            Self::Readings(batch) | Self::Outages(batch) => batch.bytes.clone(),
+            Self::End(end) => end.encode().into(),
+            Self::Gap(gap) => gap.encode().into(),
+            Self::Loss(loss) => loss.encode().into(),
         }
     }
 
@@ -77,10 +76,10 @@ impl Outgoing {
         let lane = self.lane();
         let text = |headers: OwnedHeaders, key, value: &str| headers.insert(Header { key, value: Some(value) });
         let (kind, numbers) = match self {
-            Self::Readings(batch) => (READINGS, Some((batch.first_seq, batch.readings.len() as u64))),
+            Self::Readings(RawBatch { head, .. }) => (READINGS, Some((head.first_seq, u64::from(head.count)))),
             Self::End(_) => (EPOCH_END, None),
             Self::Gap(gap) => (GAP, Some((gap.first_seq, gap.last_seq.0 - gap.first_seq.0 + 1))),
-            Self::Outages(outages) => (OUTAGES, Some((outages.first_seq, outages.outages.len() as u64))),
+            Self::Outages(RawBatch { head, .. }) => (OUTAGES, Some((head.first_seq, u64::from(head.count)))),
             Self::Loss(_) => (SPOOL_LOSS, None),
         };
         let mut headers = text(OwnedHeaders::new_with_capacity(7), KIND, kind);
@@ -195,7 +194,7 @@ pub(super) fn named(last: LastSeq) -> Option<Seq> {
 #[cfg(test)]
 mod tests {
     use forebay_schemas::{
-        Epoch, EpochNonce, GatewayId, Lane, SiteId, Timestamp,
+        EpochNonce, GatewayId, Lane, SiteId, Timestamp,
         wire::{GapWhy, Outage, OutageWhy},
     };
 
@@ -208,21 +207,24 @@ mod tests {
 
     const NONCE: EpochNonce = EpochNonce(0xA);
 
-    fn outgoing() -> [Outgoing; 5] {
-        let (lane, epoch, first_seq, nonce) = (lane(), Epoch(9), Seq(4), NONCE);
+    fn batch() -> ReadingBatch {
+        let (epoch, first_seq, readings) = (Epoch(9), Seq(4), readings(1, 3).unwrap());
+        ReadingBatch { lane: lane(), epoch, nonce: NONCE, first_seq, readings }
+    }
+
+    fn outages() -> Outages {
         let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
         let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
+        Outages { lane: lane(), epoch: Epoch(9), nonce: NONCE, first_seq: Seq(4), outages: vec![outage] }
+    }
+
+    fn outgoing() -> [Outgoing; 5] {
+        let (lane, epoch, first_seq, nonce) = (lane(), Epoch(9), Seq(4), NONCE);
         [
-            Outgoing::Readings(ReadingBatch {
-                lane: lane.clone(),
-                epoch,
-                nonce,
-                first_seq,
-                readings: readings(1, 3).unwrap(),
-            }),
+            Outgoing::Readings(RawBatch::from(&batch())),
             Outgoing::End(EpochEnd { lane: lane.clone(), epoch, nonce, last: LastSeq::Known(Some(Seq(8))) }),
             Outgoing::Gap(Gap { lane: lane.clone(), epoch, nonce, first_seq, last_seq: Seq(6), why: GapWhy::Refused }),
-            Outgoing::Outages(Outages { lane: lane.clone(), epoch, nonce, first_seq, outages: vec![outage] }),
+            Outgoing::Outages(RawBatch::from(&outages())),
             Outgoing::Loss(SpoolLoss { lane, epoch, from: 3, to: 5, why: Damage::Header }),
         ]
     }
@@ -240,7 +242,7 @@ mod tests {
             offset: 7,
             kind: get(KIND),
             schema_version: get(SCHEMA_VERSION).and_then(|version| version.parse().ok()),
-            payload: outgoing.encode(),
+            payload: outgoing.bytes().to_vec(),
         }
     }
 
@@ -264,16 +266,15 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_what_comes() {
-        let [batch, end, gap, outages, loss] = outgoing();
-        let Outgoing::Outages(of_outages) = &outages else { unreachable!() };
+        let [of_readings, end, gap, of_outages, loss] = outgoing();
         for (sent, expected) in [
-            (&batch, Entry::Batch(if let Outgoing::Readings(batch) = &batch { batch.clone() } else { unreachable!() })),
+            (&of_readings, Entry::Batch(batch())),
             (&end, Entry::EpochEnd { epoch: Epoch(9), nonce: NONCE, last: LastSeq::Known(Some(Seq(8))) }),
             (
                 &gap,
                 Entry::Gap { epoch: Epoch(9), nonce: NONCE, first_seq: Seq(4), last_seq: Seq(6), why: GapWhy::Refused },
             ),
-            (&outages, Entry::Outages(of_outages.clone())),
+            (&of_outages, Entry::Outages(outages())),
             (&loss, Entry::SpoolLoss { from: Offset(3), to: Offset(5), why: Damage::Header }),
         ] {
             let came = incoming(sent).decode().unwrap();

@@ -10,6 +10,8 @@ use rdkafka::ClientConfig;
 use crate::StreamError;
 
 const TOPIC: &str = "forebay.readings";
+/// Partitions of a topic that has to be created: enough for a few compactors, and few enough for any broker.
+const PARTITIONS: u16 = 6;
 const GROUP: &str = "forebay";
 const GAP_WAIT: Duration = Duration::from_secs(30);
 const METADATA_REFRESH: Duration = Duration::from_secs(30);
@@ -31,7 +33,7 @@ pub struct KafkaSettings {
     pub brokers: Vec<String>,
     /// The topic of all gateways.
     pub topic: String,
-    /// Partitions of the topic if it has to be created; none: it must exist.
+    /// Partitions of the topic if it has to be created; none (0 in the file): it is not created but waited for.
     pub partitions: Option<u16>,
     /// The consumer group of the compactors.
     pub group: String,
@@ -105,7 +107,7 @@ impl KafkaSettings {
         Self {
             brokers,
             topic: TOPIC.to_owned(),
-            partitions: None,
+            partitions: Some(PARTITIONS),
             group: GROUP.to_owned(),
             gap_wait: GAP_WAIT,
             compression: Compression::Zstd,
@@ -125,7 +127,7 @@ impl KafkaSettings {
         let sasl = table.table("sasl").map(|sasl_table| sasl(sasl_table, tls.is_some()));
         let settings = Self {
             topic: topic(table),
-            partitions: table.optional("partitions"),
+            partitions: Some(table.or("partitions", PARTITIONS)).filter(|partitions| *partitions > 0),
             group: table.or("group", GROUP.to_owned()),
             gap_wait: table.or("gap_wait", GAP_WAIT),
             compression: table.choice("compression", COMPRESSIONS).unwrap_or(Compression::Zstd),
@@ -147,9 +149,6 @@ impl KafkaSettings {
         }
         if self.queue < self.max_record {
             table.problem("queue", "at least max_record is expected, or the largest record could never be sent");
-        }
-        if self.partitions == Some(0) {
-            table.problem("partitions", "1 or more is expected");
         }
         if self.group.is_empty() {
             table.problem("group", "a name is expected");
@@ -392,6 +391,13 @@ mod tests {
             assert_eq!(config.get(key), Some(value), "{key}");
         }
         assert!(!format!("{settings:?}").contains("hunter2"));
+        assert_eq!(settings.partitions, Some(8));
+    }
+
+    #[test]
+    fn a_topic_is_created_unless_its_partitions_are_none() {
+        assert_eq!(read("[stream]\nbrokers = [\"k:1\"]\n").unwrap().partitions, Some(6));
+        assert_eq!(read("[stream]\nbrokers = [\"k:1\"]\npartitions = 0\n").unwrap().partitions, None);
     }
 
     #[test]
@@ -406,7 +412,7 @@ mod tests {
             ("brokers = [\"k:1\"]\ntopc = \"a\"", "unknown key; did you mean \"topic\"?"),
             ("brokers = [\"k:1\"]\nmax_record = \"1KiB\"", "a size from \"4KiB\" to \"64MiB\""),
             ("brokers = [\"k:1\"]\nqueue = \"1KiB\"", "at least max_record is expected"),
-            ("brokers = [\"k:1\"]\npartitions = 0", "1 or more is expected"),
+            ("brokers = [\"k:1\"]\npartitions = -1", "a whole number from 0 to 65535"),
             ("brokers = [\"k:1\"]\nsession_timeout = \"5s\"", "a time from \"6s\" to \"5m\" is expected"),
             ("brokers = [\"k:1\"]\ncompression = \"zst\"", "did you mean \"zstd\"?"),
             ("brokers = [\"k:1\"]\n[stream.tls]\ncert_file = \"c\"", "key_file is missing"),

@@ -18,6 +18,13 @@ impl Fields<'_> {
         Some(head.to_vec())
     }
 
+    /// Goes `count` bytes on; `None` if fewer are left.
+    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
+        let (_, tail) = self.0.split_at_checked(count)?;
+        self.0 = tail;
+        Some(())
+    }
+
     /// The next byte.
     pub(super) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)

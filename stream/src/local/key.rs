@@ -68,9 +68,16 @@ impl FileKey {
     /// What was sealed; `None` if anything differs.
     pub(super) fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let mut buffer = sealed.to_vec();
-        let length = self.0.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut buffer).ok()?.len();
+        let length = self.open_in_place(nonce, aad, &mut buffer)?;
         buffer.truncate(length);
         Some(buffer)
+    }
+
+    /// Puts what was sealed at the start of `sealed` and answers its length; `None` if anything differs, and then `sealed` is
+    /// of no more use.
+    pub(super) fn open_in_place(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &mut [u8]) -> Option<usize> {
+        let opened = self.0.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed);
+        opened.ok().map(|plain| plain.len())
     }
 }
 

@@ -4,11 +4,16 @@
 //! 8 · the ledger as `forebay_schemas` encodes it. Replaced as a whole.
 //!
 //! Invariants: a segment is counted before its file is removed, and at most once, since the file names the offset that it has
-//! come to; so nothing is counted on the way of a reading, and a crash at any moment neither loses nor doubles a count.
+//! come to and one thread at a time changes it; so nothing is counted on the way of a reading, and a crash at any moment neither loses nor doubles a count.
 //! What cannot be counted, for want of room or because of damage, is not covered: the ledger never keeps a spool from
 //! forgetting.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::Path,
+    slice,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use forebay_schemas::ledger::{Bounded, Bounds, Fate, Ledger};
 use ring::{aead::NONCE_LEN, rand::SecureRandom};
@@ -42,6 +47,27 @@ pub(super) struct LedgerFile {
     /// All records below are counted, or cannot be.
     pub(super) up_to: Offset,
     pub(super) ledger: Ledger,
+}
+
+/// Counts segments of an open spool, by whichever thread, one at a time.
+pub(super) struct Counter {
+    dir: Arc<Dir>,
+    sealed: SealedFile,
+    random: Arc<dyn SecureRandom + Send + Sync>,
+    /// Held while the file is read, changed and replaced.
+    file: Mutex<()>,
+}
+
+impl Counter {
+    pub(super) fn new(dir: Arc<Dir>, sealed: SealedFile, random: Arc<dyn SecureRandom + Send + Sync>) -> Self {
+        Self { dir, sealed, random, file: Mutex::new(()) }
+    }
+
+    /// Counts a segment whose file is about to be removed, as [`count`] does; nothing if that has been done.
+    pub(super) fn count(&self, segment: &Segment, reserve: Reserve, fate: impl Fn(Offset) -> Fate) {
+        let _alone = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        count(&self.dir, &self.sealed, &*self.random, slice::from_ref(segment), reserve, fate);
+    }
 }
 
 /// Refuses to open beside a ledger of a later release (E13).

@@ -1,4 +1,4 @@
-//! Reading the spool while it is written.
+//! Reading the spool while it is written, decoded or as it lies.
 
 use std::collections::VecDeque;
 
@@ -13,10 +13,15 @@ use super::{
     segment::{SealedFile, Segment, View},
     writer::{Control, ask},
 };
-use crate::{Damage, Entry, LogReader, Offset, Record, StreamError};
+use crate::{
+    Damage, Entry, LogReader, Offset, Record, StreamError,
+    raw::{RawEntry, RawRecord},
+};
 
-/// Records read ahead.
+/// Decoded records read ahead.
 const AHEAD_MAX: usize = 32;
+/// Records read ahead as they lie, which take no more memory than in their file.
+const AHEAD_RAW_MAX: usize = 256;
 const AHEAD_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the spool in order.
@@ -26,14 +31,21 @@ pub struct SpoolReader {
     sealed: SealedFile,
     /// Where to read on when `ready` is used up.
     at: Offset,
-    ready: VecDeque<Record>,
+    ready: VecDeque<RawRecord>,
     /// The segment being read, so that its records are not read twice; one that was dropped meanwhile is read to its end.
     open: Option<(u64, Scan)>,
 }
 
+/// In which form records are read ahead.
+#[derive(Clone, Copy)]
+enum Form {
+    Decoded,
+    Raw,
+}
+
 struct Ahead {
     scan: Option<Scan>,
-    records: VecDeque<Record>,
+    records: VecDeque<RawRecord>,
     /// A record that cannot be read comes after those that can.
     failed: Option<StreamError>,
 }
@@ -49,19 +61,19 @@ impl SpoolReader {
     }
 
     /// Reads ahead; leaves nothing ready at the end.
-    async fn fill(&mut self) -> Result<(), StreamError> {
+    async fn fill(&mut self, form: Form) -> Result<(), StreamError> {
         let view = self.view.borrow_and_update().clone();
         self.at = self.at.max(view.forgotten);
         if let Some((generation, scan)) = self.open.take() {
             let unread = scan.offset() == self.at.0 && scan.extent.next.is_some_and(|next| next > self.at.0);
             if unread {
-                return self.read(generation, ScanFrom::Open(scan)).await;
+                return self.read(generation, ScanFrom::Open(scan), form).await;
             }
             let same = view.segment_at(self.at).filter(|segment| segment.generation == generation);
             if let Some(segment) =
                 same.filter(|segment| segment.first == scan.header.first && scan.offset() == self.at.0)
             {
-                return self.read(generation, ScanFrom::Grown(scan, segment.clone())).await;
+                return self.read(generation, ScanFrom::Grown(scan, segment.clone()), form).await;
             }
             let active = &view.active;
             if active.generation == generation && active.first == scan.header.first && scan.offset() == active.next {
@@ -72,31 +84,79 @@ impl SpoolReader {
         }
         if let Some(kept) = view.kept.iter().find(|kept| kept.next > self.at) {
             let offset = kept.offset.max(self.at);
-            self.push(Record { offset, ..kept.clone() });
+            self.push(Record { offset, ..kept.clone() }.into());
             return Ok(());
         }
         let Some(segment) = view.segment_at(self.at) else { return Ok(()) };
         if self.at.0 < segment.first {
             let entry = Entry::Damaged { segment: self.at, bytes: 0..0, why: Damage::Missing };
-            self.push(Record { offset: self.at, next: Offset(segment.first), entry });
+            self.push(Record { offset: self.at, next: Offset(segment.first), entry }.into());
             return Ok(());
         }
-        self.read(segment.generation, ScanFrom::Closed(segment.clone())).await
+        self.read(segment.generation, ScanFrom::Closed(segment.clone()), form).await
     }
 
-    fn push(&mut self, record: Record) {
+    fn push(&mut self, record: RawRecord) {
         self.at = record.next;
         self.ready.push_back(record);
     }
 
-    async fn read(&mut self, generation: u64, from: ScanFrom) -> Result<(), StreamError> {
+    /// Lets go of what was read ahead from `to` on.
+    fn go_back(&mut self, to: Offset) {
+        self.at = to;
+        self.ready.clear();
+        self.open = None;
+    }
+
+    async fn read(&mut self, generation: u64, from: ScanFrom, form: Form) -> Result<(), StreamError> {
         let (sealed, at) = (self.sealed.clone(), self.at);
-        let ahead = spawn_blocking(move || from.read(&sealed, at)).await.map_err(|_| StreamError::Closed)??;
+        let ahead = spawn_blocking(move || from.read(&sealed, at, form)).await.map_err(|_| StreamError::Closed)??;
         self.open = ahead.scan.map(|scan| (generation, scan));
         ahead.records.into_iter().for_each(|record| self.push(record));
         match ahead.failed {
             Some(error) if self.ready.is_empty() => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// The next record in the form in which it was read ahead; `None` at the end.
+    async fn take(&mut self, form: Form) -> Result<Option<RawRecord>, StreamError> {
+        while self.ready.is_empty() {
+            match self.fill(form).await {
+                Ok(()) => break,
+                // A segment was removed between the view and the file.
+                Err(error) if error.is_not_found() && self.view.has_changed().unwrap_or(false) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// Waits for something new at the end.
+    async fn changed(&mut self) -> Result<(), StreamError> {
+        if self.view.changed().await.is_err() && self.at >= self.view.borrow().end() {
+            return Err(StreamError::Closed);
+        }
+        Ok(())
+    }
+}
+
+impl Form {
+    fn ahead_max(self) -> usize {
+        match self {
+            Self::Decoded => AHEAD_MAX,
+            Self::Raw => AHEAD_RAW_MAX,
+        }
+    }
+
+    /// The next record; `None` at the segment's end.
+    fn step(self, scan: &mut Scan) -> Result<Option<RawRecord>, StreamError> {
+        match self {
+            Self::Decoded => scan.step().map(|step| match step {
+                Step::Record(record, _) => Some(record.into()),
+                Step::End | Step::Torn { .. } => None,
+            }),
+            Self::Raw => scan.step_raw(),
         }
     }
 }
@@ -108,7 +168,7 @@ enum ScanFrom {
 }
 
 impl ScanFrom {
-    fn read(self, sealed: &SealedFile, at: Offset) -> Result<Ahead, StreamError> {
+    fn read(self, sealed: &SealedFile, at: Offset, form: Form) -> Result<Ahead, StreamError> {
         let mut ahead = Ahead { scan: None, records: VecDeque::new(), failed: None };
         let mut scan = match self {
             Self::Open(scan) => scan,
@@ -119,19 +179,19 @@ impl ScanFrom {
             Self::Closed(segment) => match segment.scan(sealed)? {
                 Ok(scan) => scan,
                 Err(unreadable) => {
-                    ahead.records.push_back(Record { offset: at, ..unreadable });
+                    ahead.records.push_back(Record { offset: at, ..unreadable }.into());
                     return Ok(ahead);
                 }
             },
         };
-        let start = scan.position();
-        while ahead.records.len() < AHEAD_MAX && scan.position() - start < AHEAD_BYTES_MAX || ahead.records.is_empty() {
-            match scan.step() {
-                Ok(Step::Record(record, _)) if record.next > at => {
-                    ahead.records.push_back(Record { offset: record.offset.max(at), ..record })
+        let (start, ahead_max) = (scan.position(), form.ahead_max());
+        while ahead.records.len() < ahead_max && scan.position() - start < AHEAD_BYTES_MAX || ahead.records.is_empty() {
+            match form.step(&mut scan) {
+                Ok(Some(record)) if record.next > at => {
+                    ahead.records.push_back(RawRecord { offset: record.offset.max(at), ..record })
                 }
-                Ok(Step::Record(..)) => {}
-                Ok(Step::End | Step::Torn { .. }) => break,
+                Ok(Some(_)) => {}
+                Ok(None) => break,
                 Err(error) => {
                     ahead.failed = Some(error);
                     return Ok(ahead);
@@ -150,22 +210,28 @@ impl LogReader for SpoolReader {
             if let Some(record) = self.try_next().await? {
                 return Ok(record);
             }
-            if self.view.changed().await.is_err() && self.at >= self.view.borrow().end() {
-                return Err(StreamError::Closed);
+            self.changed().await?;
+        }
+    }
+
+    async fn next_raw(&mut self) -> Result<RawRecord, StreamError> {
+        loop {
+            if let Some(record) = self.take(Form::Raw).await? {
+                return Ok(record);
             }
+            self.changed().await?;
         }
     }
 
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {
-        while self.ready.is_empty() {
-            match self.fill().await {
-                Ok(()) => break,
-                // A segment was removed between the view and the file.
-                Err(error) if error.is_not_found() && self.view.has_changed().unwrap_or(false) => {}
-                Err(error) => return Err(error),
+        loop {
+            let Some(RawRecord { offset, next, entry }) = self.take(Form::Decoded).await? else { return Ok(None) };
+            match entry {
+                RawEntry::Decoded(entry) => return Ok(Some(Record { offset, next, entry })),
+                // Read ahead for `next_raw`: once more, since a body that cannot be decoded has its place in the file to name.
+                RawEntry::Readings(_) | RawEntry::Outages(_) => self.go_back(offset),
             }
         }
-        Ok(self.ready.pop_front())
     }
 
     async fn forget(&self, up_to: Offset) -> Result<(), StreamError> {

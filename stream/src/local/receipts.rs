@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::bytes::Fields;
 use crate::{OpenReceipt, ReceiptChanges, StreamError};
 
@@ -36,6 +38,14 @@ pub(super) fn decode_changes(content: &[u8]) -> Option<(ReceiptChanges, &[u8])> 
     let ended = decode(&mut fields)?;
     let opened = decode(&mut fields)?;
     Some((ReceiptChanges { ended, opened }, fields.0))
+}
+
+/// The batch of a record that begins with two lists, which are passed over; `None` if they are none. Copies nothing.
+pub(super) fn batch_behind(content: &Bytes) -> Option<Bytes> {
+    let mut fields = Fields(content);
+    pass(&mut fields)?;
+    pass(&mut fields)?;
+    Some(content.slice(content.len() - fields.0.len()..))
 }
 
 /// Appends a list. `receipts` ascend.
@@ -73,6 +83,18 @@ pub(super) fn decode(fields: &mut Fields<'_>) -> Option<Vec<OpenReceipt>> {
         }
     }
     Some(receipts)
+}
+
+/// Goes behind the list at the start of `fields`; `None` if it is none.
+fn pass(fields: &mut Fields<'_>) -> Option<()> {
+    for _ in 0..fields.u32()? {
+        fields.array::<16>()?;
+        for _ in 0..fields.u32()? {
+            let length = usize::from(fields.u16()?);
+            fields.skip(length)?;
+        }
+    }
+    Some(())
 }
 
 fn put_count(count: usize, out: &mut Vec<u8>) -> Result<(), StreamError> {

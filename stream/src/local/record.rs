@@ -4,6 +4,7 @@
 //! The nonce is four zero bytes and the record's index in its segment, big-endian. The seal covers spool id, first offset
 //! of the segment, index and kind, so a record holds in one place only.
 
+use bytes::{Bytes, BytesMut};
 use forebay_schemas::{Epoch, EpochNonce, Seq};
 use ring::aead::NONCE_LEN;
 
@@ -35,7 +36,7 @@ pub(super) enum Kind {
 pub(super) struct Opened {
     pub(super) kind: Kind,
     pub(super) index: u64,
-    pub(super) content: Vec<u8>,
+    pub(super) content: Bytes,
     /// Bytes of the whole record.
     pub(super) length: usize,
 }
@@ -70,6 +71,45 @@ impl Cipher {
 
     /// The record at the start of `bytes`; `None` if there is no whole, sound one.
     pub(super) fn open(&self, bytes: &[u8]) -> Option<Opened> {
+        let checked = Checked::at(bytes)?;
+        self.unseal(checked, BytesMut::from(&bytes[..checked.length]))
+    }
+
+    /// The record that `frame` begins with, opened where it lies; `None` if there is no whole, sound one.
+    pub(super) fn open_frame(&self, frame: BytesMut) -> Option<Opened> {
+        let checked = Checked::at(&frame)?;
+        self.unseal(checked, frame)
+    }
+
+    /// `frame` is at least as long as was checked.
+    fn unseal(&self, Checked { kind, index, length }: Checked, mut frame: BytesMut) -> Option<Opened> {
+        let sealed = frame.get_mut(FRAME_HEAD_BYTES..length)?;
+        let content_bytes = self.key.open_in_place(nonce(index), &self.aad(index, kind), sealed)?;
+        let content = frame.freeze().slice(FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + content_bytes);
+        Some(Opened { kind, index, content, length })
+    }
+
+    fn aad(&self, index: u64, kind: Kind) -> [u8; 33] {
+        let mut aad = [0; 33];
+        aad[..16].copy_from_slice(&self.spool);
+        aad[16..24].copy_from_slice(&self.first.to_le_bytes());
+        aad[24..32].copy_from_slice(&index.to_le_bytes());
+        aad[32] = kind as u8;
+        aad
+    }
+}
+
+/// A record whose checksum holds; its seal has not been tried.
+#[derive(Clone, Copy)]
+struct Checked {
+    kind: Kind,
+    index: u64,
+    /// Bytes of the whole record.
+    length: usize,
+}
+
+impl Checked {
+    fn at(bytes: &[u8]) -> Option<Self> {
         let index = index_at(bytes)?;
         let mut fields = Fields(bytes);
         let length = fields.array::<4>()?;
@@ -86,17 +126,7 @@ impl Cipher {
             4 => Kind::Outages,
             _ => return None,
         };
-        let content = self.key.open(nonce(index), &self.aad(index, kind), &bytes[FRAME_HEAD_BYTES..end])?;
-        Some(Opened { kind, index, content, length: end })
-    }
-
-    fn aad(&self, index: u64, kind: Kind) -> [u8; 33] {
-        let mut aad = [0; 33];
-        aad[..16].copy_from_slice(&self.spool);
-        aad[16..24].copy_from_slice(&self.first.to_le_bytes());
-        aad[24..32].copy_from_slice(&index.to_le_bytes());
-        aad[32] = kind as u8;
-        aad
+        Some(Self { kind, index, length: end })
     }
 }
 

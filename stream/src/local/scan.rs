@@ -4,9 +4,11 @@
 //! yielded as damage, an unreadable sector too. Bytes past the segment's last place are remains of failed writes and are ignored.
 
 mod census;
+mod raw;
 
 use std::{fs::File, path::Path, sync::Arc};
 
+use bytes::BytesMut;
 use forebay_schemas::{
     ErrorKind,
     wire::{DecodeError, Outages, ReadingBatch},
@@ -21,6 +23,9 @@ use super::{
     record::{Cipher, FRAME_HEAD_BYTES, FRAME_OVERHEAD, Kind, Opened, decode_end, index_at},
 };
 use crate::{Damage, Entry, Offset, ReceiptChanges, Record, StreamError};
+
+/// What is read of the file at once; records are opened where they lie in it.
+const BLOCK_BYTES: usize = 256 << 10;
 
 /// Where a segment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,22 @@ pub(super) enum Step {
     Record(Record, ReceiptChanges),
     End,
     /// Only in a segment whose end is not known: no sound record from byte `at` on.
+    Torn {
+        at: u64,
+        cut: Cut,
+    },
+}
+
+/// As [`Step`], before the record is decoded.
+enum Place {
+    /// A record whose seal holds; its offset, and the byte that it begins at.
+    Sound {
+        offset: u64,
+        from: u64,
+        opened: Opened,
+    },
+    Damaged(Record),
+    End,
     Torn {
         at: u64,
         cut: Cut,
@@ -61,6 +82,8 @@ pub(super) struct Scan {
     cipher: Cipher,
     pos: u64,
     index: u64,
+    /// The file's bytes from `pos` on, as far as they have been read.
+    block: BytesMut,
     pub(super) extent: Extent,
 }
 
@@ -77,7 +100,8 @@ impl Scan {
         read_around(&*medium, path, &file, &mut bytes, 0).map_err(StreamError::io("read", &**path))?;
         Ok(Header::decode(&bytes, key).map(|(header, file_key)| {
             let cipher = Cipher::new(file_key, &header);
-            Self { path: path.clone(), file, medium, header, cipher, pos: HEADER_BYTES as u64, index: 0, extent }
+            let (path, pos, index, block) = (path.clone(), HEADER_BYTES as u64, 0, BytesMut::new());
+            Self { path, file, medium, header, cipher, pos, index, block, extent }
         }))
     }
 
@@ -93,19 +117,32 @@ impl Scan {
 
     /// The next record, damage or end.
     pub(super) fn step(&mut self) -> Result<Step, StreamError> {
+        match self.place()? {
+            Place::Sound { offset, from, opened } => self.decode(offset, from, &opened),
+            Place::Damaged(record) => Ok(Step::Record(record, ReceiptChanges::default())),
+            Place::End => Ok(Step::End),
+            Place::Torn { at, cut } => Ok(Step::Torn { at, cut }),
+        }
+    }
+
+    /// What lies at the next place, not decoded.
+    fn place(&mut self) -> Result<Place, StreamError> {
         if self.extent.next.is_some_and(|next| self.offset() >= next) {
-            return Ok(Step::End);
+            return Ok(Place::End);
         }
         match self.record_here()? {
-            Some(opened) if opened.index == self.index => self.take(opened),
+            Some(opened) if opened.index == self.index => {
+                let (from, offset) = (self.pos, self.offset());
+                self.pos += opened.length as u64;
+                self.index += 1;
+                Ok(Place::Sound { offset, from, opened })
+            }
             _ => self.resync(),
         }
     }
 
-    fn take(&mut self, opened: Opened) -> Result<Step, StreamError> {
-        let (from, offset) = (self.pos, self.offset());
-        self.pos += opened.length as u64;
-        self.index += 1;
+    /// The record that was just passed.
+    fn decode(&self, offset: u64, from: u64, opened: &Opened) -> Result<Step, StreamError> {
         let (receipts, entry) = match opened.kind {
             Kind::Batch => (ReceiptChanges::default(), batch(offset, &opened.content)?),
             Kind::Receipted => match decode_changes(&opened.content) {
@@ -116,38 +153,54 @@ impl Scan {
                 let outages = Outages::decode(&opened.content).map(Entry::Outages);
                 (ReceiptChanges::default(), sound(offset, outages)?)
             }
-            Kind::EpochEnd => {
-                let end = decode_end(&opened.content);
-                let end = end.map(|(epoch, nonce, last)| Entry::EpochEnd { epoch, nonce, last });
-                (ReceiptChanges::default(), end)
-            }
+            Kind::EpochEnd => (ReceiptChanges::default(), epoch_end(&opened.content)),
         };
         Ok(match entry {
             Some(entry) => {
                 Step::Record(Record { offset: Offset(offset), next: Offset(self.offset()), entry }, receipts)
             }
-            None => self.damaged(offset, from, Damage::Record),
+            None => Step::Record(self.damaged(offset, from, Damage::Record), ReceiptChanges::default()),
         })
     }
 
-    fn record_here(&self) -> Result<Option<Opened>, StreamError> {
-        let Some(left) = self.extent.bytes.checked_sub(self.pos).filter(|left| *left >= FRAME_OVERHEAD as u64) else {
+    /// The record at the place; `None` if there is no sound one, and then `block` is of no more use.
+    fn record_here(&mut self) -> Result<Option<Opened>, StreamError> {
+        let left = self.extent.bytes.saturating_sub(self.pos);
+        if left < FRAME_OVERHEAD as u64 {
+            return Ok(None);
+        }
+        self.read_ahead(FRAME_OVERHEAD, left)?;
+        let Some(length) = self.block.first_chunk::<4>().map(|length| u32::from_le_bytes(*length)) else {
             return Ok(None);
         };
-        let mut length = [0; 4];
-        self.read_at(&mut length, self.pos)?;
-        let length = FRAME_HEAD_BYTES as u64 + u64::from(u32::from_le_bytes(length));
+        let length = FRAME_HEAD_BYTES as u64 + u64::from(length);
         if length > left {
             return Ok(None);
         }
-        let mut frame = vec![0; length as usize];
-        self.read_at(&mut frame, self.pos)?;
-        Ok(self.cipher.open(&frame))
+        self.read_ahead(length as usize, left)?;
+        let frame = self.block.split_to(length as usize);
+        if self.block.is_empty() {
+            // An empty rest would keep the memory of all.
+            self.block = BytesMut::new();
+        }
+        Ok(self.cipher.open_frame(frame))
+    }
+
+    /// Makes `block` at least `bytes` long, of the `left` ones that there are.
+    fn read_ahead(&mut self, bytes: usize, left: u64) -> Result<(), StreamError> {
+        if self.block.len() < bytes {
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.max(BLOCK_BYTES));
+            let mut block = BytesMut::zeroed(length);
+            self.read_at(&mut block, self.pos)?;
+            self.block = block;
+        }
+        Ok(())
     }
 
     /// Goes to the next sound record. Its index is in its nonce, so that the places lost are known exactly.
-    fn resync(&mut self) -> Result<Step, StreamError> {
+    fn resync(&mut self) -> Result<Place, StreamError> {
         let (from, offset) = (self.pos, self.offset());
+        self.block = BytesMut::new();
         let mut rest = vec![0; self.extent.bytes.saturating_sub(from) as usize];
         self.read_at(&mut rest, from)?;
         let index_end = self.index + (rest.len() / FRAME_OVERHEAD) as u64 + self.slack();
@@ -160,27 +213,28 @@ impl Scan {
         self.pos = from + at;
         if index == self.index {
             warn!(segment = %self.path.display(), from, bytes = at, "skipped bytes that are no record where none is missing");
-            return self.step();
+            return self.place();
         }
         self.index = index;
-        Ok(self.damaged(offset, from, Damage::Record))
+        Ok(Place::Damaged(self.damaged(offset, from, Damage::Record)))
     }
 
-    fn nothing_sound(&mut self, rest: &[u8]) -> Step {
+    fn nothing_sound(&mut self, rest: &[u8]) -> Place {
         let (from, offset) = (self.pos, self.offset());
         let Some(next) = self.extent.next else {
             let cut = if is_cut_short(rest) { Cut::Short } else { Cut::Unsound };
-            return if rest.is_empty() { Step::End } else { Step::Torn { at: from, cut } };
+            return if rest.is_empty() { Place::End } else { Place::Torn { at: from, cut } };
         };
         self.index = next - self.header.first;
         self.pos = self.extent.bytes;
-        self.damaged(offset, from, if rest.is_empty() { Damage::Missing } else { Damage::Record })
+        let why = if rest.is_empty() { Damage::Missing } else { Damage::Record };
+        Place::Damaged(self.damaged(offset, from, why))
     }
 
-    fn damaged(&self, offset: u64, from: u64, why: Damage) -> Step {
+    /// The record for the places from `offset` and the bytes from `from` on, up to where the scan is now.
+    fn damaged(&self, offset: u64, from: u64, why: Damage) -> Record {
         let entry = Entry::Damaged { segment: Offset(self.header.first), bytes: from..self.pos, why };
-        let record = Record { offset: Offset(offset), next: Offset(self.offset()), entry };
-        Step::Record(record, ReceiptChanges::default())
+        Record { offset: Offset(offset), next: Offset(self.offset()), entry }
     }
 
     /// Records may be missing altogether as well as damaged, when the segment's end is known.
@@ -199,10 +253,15 @@ fn batch(offset: u64, content: &[u8]) -> Result<Option<Entry>, StreamError> {
     sound(offset, ReadingBatch::decode(content).map(Entry::Batch))
 }
 
+/// The end of an epoch in `content`; `None` if it is none.
+fn epoch_end(content: &[u8]) -> Option<Entry> {
+    decode_end(content).map(|(epoch, nonce, last)| Entry::EpochEnd { epoch, nonce, last })
+}
+
 /// What was decoded; `None` for damage.
-fn sound(offset: u64, decoded: Result<Entry, DecodeError>) -> Result<Option<Entry>, StreamError> {
+fn sound<T>(offset: u64, decoded: Result<T, DecodeError>) -> Result<Option<T>, StreamError> {
     match decoded {
-        Ok(entry) => Ok(Some(entry)),
+        Ok(decoded) => Ok(Some(decoded)),
         Err(source) if source.kind() == ErrorKind::Fatal => Err(StreamError::Record { offset, source }),
         Err(_) => Ok(None),
     }

@@ -5,11 +5,12 @@
 //! that the failed one would have had; segments never hold more than `bytes_max`, but for the header and end records of an opening;
 //! no segment goes before a mark that holds its receipts, and before the ledger has counted it (E12).
 
+mod room;
+
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use forebay_schemas::{
     Epoch, EpochNonce, LaneId, Reading, Seq, Timestamp,
-    ledger::Fate,
     wire::{BATCH_READINGS_MAX, OUTAGES_MAX, Outage, Outages, ReadingBatch},
 };
 use ring::rand::SecureRandom;
@@ -21,11 +22,10 @@ use tracing::warn;
 
 use super::{
     dir::{Dir, Reserve, segment_name},
-    drops::stand_in,
     header::{HEADER_BYTES, Header},
     key::{SpoolKey, random},
-    ledger,
-    limits::{Limits, OnFull},
+    ledger::Counter,
+    limits::Limits,
     mark::Mark,
     receipts::{apply, encode_changes},
     record::{Cipher, END_CONTENT_BYTES, FRAME_OVERHEAD, Kind, encode_end},
@@ -60,7 +60,7 @@ pub(super) enum Outcome {
 
 /// What the store is made with.
 pub(super) struct Parts {
-    pub(super) dir: Dir,
+    pub(super) dir: Arc<Dir>,
     pub(super) key: SpoolKey,
     pub(super) random: Arc<dyn SecureRandom + Send + Sync>,
     pub(super) limits: Limits,
@@ -75,6 +75,7 @@ pub(super) struct Store {
     closed: Vec<Segment>,
     active: Active,
     generation: u64,
+    counter: Arc<Counter>,
     view: watch::Sender<View>,
     /// The gateway's clock at the newest append, and when that was.
     heard: Option<(Timestamp, Instant)>,
@@ -120,8 +121,19 @@ impl Store {
             active: active.segment.clone(),
         };
         let (view, _) = watch::channel(view);
-        let mut store =
-            Self { parts, mark, next_seq: Seq::FIRST, closed: segments, active, generation: 0, view, heard: None };
+        let sealed = sealed(&parts, &mark);
+        let counter = Arc::new(Counter::new(parts.dir.clone(), sealed, parts.random.clone()));
+        let mut store = Self {
+            parts,
+            mark,
+            next_seq: Seq::FIRST,
+            closed: segments,
+            active,
+            generation: 0,
+            counter,
+            view,
+            heard: None,
+        };
         if !ends.is_empty() {
             let mut frames = Vec::new();
             for (index, (epoch, nonce, last)) in (0..).zip(&ends) {
@@ -328,67 +340,6 @@ impl Store {
         written
     }
 
-    /// Forgets everything below `up_to`: first in the mark, then in the directory.
-    pub(super) fn forget(&mut self, up_to: Offset) -> Result<(), StreamError> {
-        let up_to = up_to.min(Offset(self.active.segment.next));
-        if up_to > self.mark.forgotten {
-            let old = (self.mark.forgotten, self.mark.kept.clone());
-            self.mark.forgotten = up_to;
-            self.mark.kept.retain(|record| record.next > up_to);
-            if let Err(error) = self.write_mark(Reserve::Use) {
-                (self.mark.forgotten, self.mark.kept) = old;
-                return Err(error);
-            }
-        }
-        let passed = self.closed.partition_point(|segment| segment.next <= self.mark.forgotten.0);
-        self.publish();
-        let taken = |_| Fate::Taken;
-        let passing = &self.closed[..passed];
-        ledger::count(&self.parts.dir, &self.sealed(), &*self.parts.random, passing, Reserve::Use, taken);
-        let removed = self.remove_oldest(passed);
-        self.parts.dir.restore_reserve();
-        removed
-    }
-
-    /// Gives up the oldest segment, if the limits say so and there is one besides the active.
-    fn make_room(&mut self) -> Result<bool, StreamError> {
-        let Some(oldest) = self.closed.first().filter(|_| self.parts.limits.on_full == OnFull::DropOldest) else {
-            return Ok(false);
-        };
-        let sealed = self.sealed();
-        let kept = stand_in(oldest, &self.mark, &sealed)?;
-        warn!(segment = oldest.first, bytes = oldest.bytes, "the spool is full, dropped its oldest segment");
-        // Before the mark: an opening that finds the segment below it could not tell what became of it.
-        let forgotten = self.mark.forgotten;
-        let fate = |offset| if offset < forgotten { Fate::Taken } else { Fate::Expired };
-        // The reserve is the mark's, without which no room is made.
-        let leaving = std::slice::from_ref(oldest);
-        ledger::count(&self.parts.dir, &sealed, &*self.parts.random, leaving, Reserve::Keep, fate);
-        let old = std::mem::replace(&mut self.mark.kept, kept);
-        if let Err(error) = self.write_mark(Reserve::Use) {
-            self.mark.kept = old;
-            return Err(error);
-        }
-        self.publish();
-        let removed = self.remove_oldest(1);
-        self.parts.dir.restore_reserve();
-        removed.map(|()| true)
-    }
-
-    fn sealed(&self) -> SealedFile {
-        let medium = self.parts.dir.medium.clone();
-        SealedFile { spool: self.mark.spool, key: self.parts.key.clone(), medium }
-    }
-
-    fn remove_oldest(&mut self, count: usize) -> Result<(), StreamError> {
-        for _ in 0..count {
-            let Some(oldest) = self.closed.first() else { break };
-            self.parts.dir.remove(&oldest.path)?;
-            self.closed.remove(0);
-        }
-        Ok(())
-    }
-
     /// Writes the epoch's end record, and into the mark that it was at work until now.
     pub(super) fn end(&mut self) -> Result<(), StreamError> {
         if self.active.failed {
@@ -461,6 +412,11 @@ impl Active {
     fn index(&self) -> u64 {
         self.segment.next - self.segment.first
     }
+}
+
+/// How the segments of this spool are read.
+fn sealed(parts: &Parts, mark: &Mark) -> SealedFile {
+    SealedFile { spool: mark.spool, key: parts.key.clone(), medium: parts.dir.medium.clone() }
 }
 
 /// Answers who still waits; one that does not has no use for it.

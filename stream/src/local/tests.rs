@@ -4,6 +4,7 @@ mod codec;
 mod damage;
 mod faults;
 mod ledger;
+mod raw;
 mod receipts;
 mod room;
 

@@ -1,7 +1,8 @@
 //! The task that owns the store, and the handle that appends to it.
 //!
 //! Invariants: appends that wait share one sync; at most `WAITING_MAX` of them wait in the channel and `GROUP_MAX` in the
-//! task; forgetting, ending receipts and closing overtake them, so that a full spool can be emptied. The task stops by `close`, or is
+//! task; forgetting, ending receipts and closing overtake them, so that a full spool can be emptied. Segments that are forgotten are
+//! counted beside the task (`leaving`), so that no append waits for that unless it needs their room. The task stops by `close`, or is
 //! aborted when the spool is dropped.
 
 use std::{collections::VecDeque, time::Duration};
@@ -11,12 +12,16 @@ use forebay_schemas::{Reading, wire::Outage};
 use tokio::{
     select,
     sync::{mpsc, oneshot},
-    task::spawn_blocking,
+    task::{JoinError, spawn_blocking},
     time::sleep,
 };
 use tracing::{error, warn};
 
-use super::store::{Append, Outcome, Store};
+use super::{
+    leaving::Leaving,
+    segment::Segment,
+    store::{Append, Outcome, Store},
+};
 use crate::{LogWriter, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError};
 
 /// Appends that may wait in the channel.
@@ -77,6 +82,7 @@ impl LogWriter for SpoolWriter {
 
 enum Event {
     Control(Option<Control>),
+    Counted(Result<Segment, JoinError>),
     Appended,
     Retry,
 }
@@ -93,30 +99,40 @@ pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, m
     let mut pending = VecDeque::new();
     let mut group = Vec::new();
     let mut state = State::Idle;
+    let mut leaving = Leaving::default();
     loop {
         let event = match state {
             State::Idle => select! {
                 biased;
                 control = control.recv() => Event::Control(control),
+                counted = leaving.counted() => Event::Counted(counted),
                 count = appends.recv_many(&mut group, GROUP_MAX), if !appends.is_closed() || !appends.is_empty() => {
                     if count == 0 { continue }
                     Event::Appended
                 }
             },
-            State::Full => Event::Control(control.recv().await),
+            State::Full => select! {
+                biased;
+                control = control.recv() => Event::Control(control),
+                counted = leaving.counted() => Event::Counted(counted),
+            },
             State::NoSpace { back_off } => select! {
                 biased;
                 control = control.recv() => Event::Control(control),
+                counted = leaving.counted() => Event::Counted(counted),
                 () = sleep(back_off) => Event::Retry,
             },
         };
         match event {
             Event::Control(None) => return,
-            Event::Control(Some(Control::Close(reply))) => return close(store, reply).await,
+            Event::Control(Some(Control::Close(reply))) => return close(store, leaving, reply).await,
             Event::Control(Some(Control::Forget(up_to, reply))) => {
                 let Some((back, result)) = off_reactor(store, move |store| store.forget(up_to)).await else { return };
                 store = back;
-                drop(reply.send(result));
+                match result {
+                    Ok(()) => leaving.wait(reply),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
             }
             Event::Control(Some(Control::EndReceipts(ended, reply))) => {
                 let work = move |store: &mut Store| store.end_receipts(&ended);
@@ -124,9 +140,23 @@ pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, m
                 store = back;
                 drop(reply.send(result));
             }
+            Event::Counted(Ok(segment)) => {
+                let Some((back, removed)) = off_reactor(store, move |store| store.remove(&segment)).await else {
+                    return;
+                };
+                store = back;
+                if removed.is_err() {
+                    leaving.answer(&removed);
+                }
+            }
+            Event::Counted(Err(failure)) => {
+                error!(error = %failure, "counting what leaves the spool failed");
+                return;
+            }
             Event::Appended => pending.extend(group.drain(..)),
             Event::Retry => {}
         }
+        leaving.go_on(&store);
         let waiting = std::mem::take(&mut pending);
         let Some((back, (outcome, left))) = off_reactor(store, |store| commit(store, waiting)).await else { return };
         (store, pending) = (back, left);
@@ -154,8 +184,15 @@ fn next(state: &State, outcome: &Outcome) -> State {
 }
 
 /// Answers after the directory's lock is released.
-async fn close(store: Store, reply: oneshot::Sender<Result<(), StreamError>>) {
-    if let Some((store, result)) = off_reactor(store, Store::end).await {
+async fn close(store: Store, leaving: Leaving, reply: oneshot::Sender<Result<(), StreamError>>) {
+    let counted = leaving.end().await;
+    let end = move |store: &mut Store| {
+        if let Some(Err(error)) = counted.map(|segment| store.remove(&segment)) {
+            warn!(%error, "could not remove a segment that is forgotten, the next opening will");
+        }
+        store.end()
+    };
+    if let Some((store, result)) = off_reactor(store, end).await {
         drop(store);
         drop(reply.send(result));
     }

@@ -199,8 +199,10 @@ async fn a_missing_topic_is_waited_for() {
     let lane = lane("gw", 0);
     let spool = spool(&dir.path().join("spool"), lane.clone()).await;
     let epoch = append(&spool.writer(), 1, 5).await;
-    let publishing = Publishing::start(broker.settings(&topic), &spool, lane.clone(), dir.path().join("places"));
-    let joining = tokio::spawn(join(broker.settings(&topic), 2));
+    let mut settings = broker.settings(&topic);
+    settings.partitions = None;
+    let publishing = Publishing::start(settings.clone(), &spool, lane.clone(), dir.path().join("places"));
+    let joining = tokio::spawn(join(settings, 2));
     sleep(Duration::from_millis(800)).await;
     broker.create(&topic, 2, &[]).await;
     let (group, sources) = joining.await.unwrap();

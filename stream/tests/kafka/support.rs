@@ -96,6 +96,11 @@ impl Publishing {
         self.published.load(Ordering::Relaxed)
     }
 
+    /// Whether it has given up.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// As a graceful end does.
     pub(crate) async fn stop(self) -> Result<(), StreamError> {
         self.stop.cancel();

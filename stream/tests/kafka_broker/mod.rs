@@ -41,10 +41,15 @@ pub(crate) struct Broker {
 impl Broker {
     /// A formatted folder; nothing runs yet.
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// As [`Broker::new`], with more properties.
+    fn with(more: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let [clear, controller, secure] = free_ports();
         keystore(dir.path());
-        let properties = properties(dir.path(), clear, controller, secure);
+        let properties = properties(dir.path(), clear, controller, secure) + more;
         fs::write(dir.path().join("server.properties"), properties).unwrap();
         fs::write(dir.path().join("log4j2.properties"), LOGGING).unwrap();
         let broker = Self { dir, clear, secure, running: None };
@@ -63,6 +68,26 @@ impl Broker {
         let mut broker = Self::new();
         broker.start();
         broker.up().await;
+        broker
+    }
+
+    /// A broker that answers, compacts topics by default, and lets [`USER`] publish and read but not create; in clear all is
+    /// allowed.
+    #[allow(dead_code, reason = "the benches and the end-to-end tests do not ask")]
+    pub(crate) async fn guarded() -> Self {
+        let mut broker = Self::with(
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+            super.users=User:ANONYMOUS\nlog.cleanup.policy=compact\n",
+        );
+        broker.start();
+        broker.up().await;
+        let mut allow = broker.java("org.apache.kafka.tools.AclCommand");
+        allow.args(["--bootstrap-server", &broker.address(), "--add", "--allow-principal", &format!("User:{USER}")]);
+        for operation in ["Describe", "Read", "Write"] {
+            allow.args(["--operation", operation]);
+        }
+        let output = allow.args(["--topic", "*"]).output().unwrap();
+        assert!(output.status.success(), "allowing failed: {}", String::from_utf8_lossy(&output.stderr));
         broker
     }
 

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::Publisher;
 use crate::{
-    LogReader, Offset, Record, StreamError,
+    LogReader, Offset, StreamError,
     kafka::{
         course::Course,
         places::choose,
@@ -22,6 +22,7 @@ use crate::{
         split::{Fitted, fit},
         window::{Head, Passed, Sent, Window},
     },
+    raw::RawRecord,
 };
 
 /// How long acknowledged records may wait to be forgotten together.
@@ -29,8 +30,6 @@ const FORGET_EVERY: Duration = Duration::from_millis(200);
 /// How long the end waits for what is under way.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Larger batches are encoded outside the reactor.
-const ENCODE_HERE_MAX: usize = 2048;
 
 /// How a producer's life ended.
 pub(super) enum Turn {
@@ -48,7 +47,7 @@ enum Event {
     Late,
     Answer(Option<Answer>),
     Look,
-    Read(Result<Record, StreamError>),
+    Read(Result<RawRecord, StreamError>),
 }
 
 /// A record that waits for room.
@@ -142,7 +141,7 @@ impl Run {
             () = sleep_until(draining.unwrap_or(self.forget_at)), if draining.is_some() => Event::Late,
             answer = self.producer.answer() => Event::Answer(answer),
             _ = self.look.tick() => Event::Look,
-            record = self.reader.next(), if reads => Event::Read(record),
+            record = self.reader.next_raw(), if reads => Event::Read(record),
         }
     }
 
@@ -150,7 +149,7 @@ impl Run {
     async fn take(
         &mut self,
         publisher: &Publisher,
-        record: Result<Record, StreamError>,
+        record: Result<RawRecord, StreamError>,
     ) -> Result<Option<Turn>, StreamError> {
         let record = match record {
             Ok(record) => record,
@@ -269,13 +268,13 @@ impl Run {
     }
 }
 
+/// A record that is too large is decoded and cut outside the reactor.
 async fn fitted(outgoing: Outgoing, limit: u64) -> Result<Vec<Fitted>, StreamError> {
-    match &outgoing {
-        Outgoing::Readings(batch) if batch.readings.len() > ENCODE_HERE_MAX => {
-            spawn_blocking(move || fit(outgoing, limit)).await.map_err(|_| StreamError::Closed)
-        }
-        _ => Ok(fit(outgoing, limit)),
+    let whole = Fitted::whole(outgoing);
+    if whole.is_within(limit) {
+        return Ok(vec![whole]);
     }
+    spawn_blocking(move || fit(whole.outgoing, limit)).await.map_err(|_| StreamError::Closed)
 }
 
 async fn choose_place(publisher: &mut Publisher, epoch: Epoch, partitions: u32) -> Result<u32, StreamError> {

@@ -2,46 +2,38 @@
 
 use forebay_schemas::ledger::Census;
 
-use super::{Scan, Step};
+use super::{Place, Scan};
 use crate::{
-    Entry, Offset, Record, StreamError,
-    local::{receipts::decode_changes, record::Kind},
+    Offset, StreamError,
+    local::{
+        receipts::batch_behind,
+        record::{Kind, Opened},
+    },
 };
 
 impl Scan {
     /// Offset and readings of the next record that has some; `None` at the end. What is damaged, or of a later release, is passed
     /// over.
     pub(in crate::local) fn next_census(&mut self) -> Result<Option<(Offset, Census)>, StreamError> {
-        while self.extent.next.is_none_or(|next| self.offset() < next) {
-            let offset = self.offset();
-            let found = match self.record_here()? {
-                Some(opened) if opened.index == self.index => {
-                    self.pos += opened.length as u64;
-                    self.index += 1;
-                    census(opened.kind, &opened.content).map(|census| (Offset(offset), census))
-                }
-                _ => match self.resync()? {
-                    Step::Record(Record { offset, entry: Entry::Batch(batch), .. }, _) => {
-                        Census::of_batch(&batch).map(|census| (offset, census))
+        loop {
+            match self.place()? {
+                Place::Sound { offset, opened, .. } => {
+                    if let Some(census) = census(&opened) {
+                        return Ok(Some((Offset(offset), census)));
                     }
-                    Step::Record(..) => None,
-                    Step::End | Step::Torn { .. } => return Ok(None),
-                },
-            };
-            if found.is_some() {
-                return Ok(found);
+                }
+                Place::Damaged(_) => {}
+                Place::End | Place::Torn { .. } => return Ok(None),
             }
         }
-        Ok(None)
     }
 }
 
 /// Of a record's content; `None` where it has no readings.
-fn census(kind: Kind, content: &[u8]) -> Option<Census> {
-    let batch = match kind {
-        Kind::Batch => content,
-        Kind::Receipted => decode_changes(content)?.1,
-        _ => return None,
-    };
-    Census::of_record(batch).ok()
+fn census(opened: &Opened) -> Option<Census> {
+    match opened.kind {
+        Kind::Batch => Census::of_record(&opened.content).ok(),
+        Kind::Receipted => Census::of_record(&batch_behind(&opened.content)?).ok(),
+        Kind::Outages | Kind::EpochEnd => None,
+    }
 }

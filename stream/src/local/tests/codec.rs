@@ -179,7 +179,7 @@ proptest! {
         cipher(first).seal(index, Kind::Batch, &content, &mut frame).unwrap();
         prop_assert_eq!(frame.len(), content.len() + FRAME_OVERHEAD);
         let opened = cipher(first).open(&frame).unwrap();
-        prop_assert_eq!((opened.kind, opened.index, &opened.content, opened.length), (Kind::Batch, index, &content, frame.len()));
+        prop_assert_eq!((opened.kind, opened.index, &opened.content[..], opened.length), (Kind::Batch, index, &content[..], frame.len()));
         prop_assert!(cipher(first + 1).open(&frame).is_none(), "another segment");
         prop_assert!(cipher(first).open(&frame[..frame.len() - 1]).is_none(), "cut short");
         let at = flip.index(frame.len());
