@@ -7,6 +7,7 @@
 
 mod backoff;
 mod connector;
+mod keys;
 mod link;
 mod number;
 mod outlet;
@@ -15,6 +16,7 @@ mod sample;
 
 pub use backoff::Backoff;
 pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
+pub use keys::{ConnectorKeys, NAME};
 pub use link::{IllegalMove, LinkEvent, LinkState};
 pub use number::finite;
 pub use outlet::{Closed, Delivery, LinkChange, Message, Outlet, Parcel, outlet};

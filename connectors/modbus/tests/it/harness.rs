@@ -32,9 +32,10 @@ pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
         uniform: Arc::new(|| 0.0),
     };
     let read = Document::new(Path::new("forebay.toml"), text, &|_| None).read(|root| {
-        let mut connectors = root.tables("connector");
+        let keys = ModbusKind.keys();
+        let mut connectors = root.tables(&keys.connector);
         let connector = connectors.first_mut()?;
-        let mut tags = connector.tables("tag");
+        let mut tags = connector.tables(&keys.tag);
         ModbusKind.configure(connector, &mut tags, &context)
     });
     read.unwrap_or_else(|errors| panic!("{errors}"))

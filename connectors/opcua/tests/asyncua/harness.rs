@@ -113,8 +113,9 @@ pub(crate) fn configure(keys: &str, tags: &[(&str, &str)]) -> Box<dyn forebay_co
     };
     let document = Document::new(Path::new("forebay.toml"), &text, &|_| None);
     let read = document.read(|root| {
-        let mut table = root.tables("connector").remove(0);
-        let mut tags = table.tables("tag");
+        let keys = OpcuaKind.keys();
+        let mut table = root.tables(&keys.connector).remove(0);
+        let mut tags = table.tables(&keys.tag);
         let connector = OpcuaKind.configure(&mut table, &mut tags, &context);
         tags.into_iter().for_each(Table::finish);
         table.finish();

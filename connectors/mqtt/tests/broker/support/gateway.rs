@@ -48,8 +48,9 @@ pub(crate) fn connector(text: &str) -> Box<dyn Connector> {
     };
     let document = Document::new(Path::new("forebay.toml"), text, &|_| None);
     let read = document.read(|root| {
-        let mut connectors = root.tables("connector");
-        let mut tags = connectors[0].tables("tag");
+        let keys = MqttKind.keys();
+        let mut connectors = root.tables(&keys.connector);
+        let mut tags = connectors[0].tables(&keys.tag);
         MqttKind.configure(&mut connectors[0], &mut tags, &context)
     });
     read.unwrap_or_else(|errors| panic!("{errors}"))
