@@ -190,3 +190,6 @@ fn keys(root: &mut Table<'_>) -> Option<PathBuf> {
     table.finish();
     path
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,5 +10,6 @@ pub(crate) mod keys;
 pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod validate;
 pub(crate) mod verify;
