@@ -6,16 +6,40 @@ use std::{
 };
 
 #[cfg(feature = "lake")]
-use forebay_compactor::{LakeSettings, lake_settings};
-use forebay_config::{ConfigErrors, Document, Problem, Table};
-use forebay_gateway::{GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
+use forebay_compactor::{LAKE, LakeSettings, lake_settings};
+use forebay_config::{Choice, ConfigErrors, DefaultedChoice, Document, Optional, Problem, Table, TableKeys};
+use forebay_gateway::{GATEWAY, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
 #[cfg(feature = "lake")]
 use forebay_jobs::Jobs;
 use forebay_schemas::{GatewayId, Lane};
-use forebay_stream::kafka::KafkaSettings;
+use forebay_stream::kafka::{self, KafkaSettings, STREAM};
 use forebay_telemetry::{TelemetrySettings, telemetry};
 
+#[cfg(not(feature = "lake"))]
+use forebay_config::Describe;
+
 use crate::{clock, owner, place::Place, registry};
+
+/// `[keys]`.
+pub(crate) const KEYS: TableKeys = TableKeys::one(
+    "keys",
+    "Where the master keys come from with which the spool and the lake are encrypted.",
+    &[&PROVIDER, &PATH],
+);
+
+const PROVIDER: DefaultedChoice<()> =
+    Choice::new("provider", &[("file", ())], "What keeps the keys: file is a keyring in a folder of this machine.")
+        .refused(&[
+            ("vault", "\"vault\" is not in this release: use \"file\""),
+            ("aws-kms", "\"aws-kms\" is not in this release: use \"file\""),
+        ])
+        .or_first();
+
+const PATH: Optional<PathBuf> = Optional::new(
+    "path",
+    "Folder of the keyring. Keep a copy of it elsewhere: without it nobody can read the spool and the lake.",
+)
+.absent("the folder keys in data_dir");
 
 /// Everything that the file says, or the defaults where there is none.
 pub(crate) struct Config {
@@ -67,7 +91,7 @@ impl Config {
             // Without a configuration the folder itself says whose it is.
             (Some(owner), None) => GatewaySettings { id: GatewayId::new(&owner).unwrap_or(gateway.id), ..gateway },
             (Some(owner), Some(_)) if owner != gateway.id.as_str() => {
-                root.problem("gateway", of_another(&gateway, &owner));
+                root.problem(&GATEWAY, of_another(&gateway, &owner));
                 gateway
             }
             _ => gateway,
@@ -169,12 +193,11 @@ fn of_another(gateway: &GatewaySettings, owner: &str) -> String {
 /// the spool.
 #[cfg(not(feature = "lake"))]
 fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
-    let tables = ["lake", "job"].into_iter().filter(|table| root.has(table)).collect();
-    if !root.has("stream") {
-        root.problem(
-            "stream",
-            "missing: this build is for the edge alone and has no lake, so it must publish to Kafka",
-        );
+    const LAKE: TableKeys = TableKeys::one("lake", "Skipped in this build, which has no lake.", &[]);
+    const JOB: TableKeys = TableKeys::many("job", "Skipped in this build, which has no jobs.", &[]);
+    let tables = [LAKE, JOB].iter().filter(|table| root.has(*table)).map(Describe::name).collect();
+    if !root.has(&STREAM) {
+        root.problem(&STREAM, "missing: this build is for the edge alone and has no lake, so it must publish to Kafka");
     }
     tables
 }
@@ -182,7 +205,7 @@ fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
 /// `[lake]`; everything in it has a default.
 #[cfg(feature = "lake")]
 fn lake(root: &mut Table<'_>) -> Option<LakeSettings> {
-    let Some(mut table) = root.table("lake") else { return Some(LakeSettings::default()) };
+    let Some(mut table) = root.table(&LAKE) else { return Some(LakeSettings::default()) };
     let settings = lake_settings(&mut table);
     table.finish();
     settings
@@ -190,10 +213,13 @@ fn lake(root: &mut Table<'_>) -> Option<LakeSettings> {
 
 /// `[stream]`; none where it is absent, and where it is wrong, which is noted.
 fn stream(root: &mut Table<'_>) -> Option<KafkaSettings> {
-    let mut table = root.table("stream")?;
-    let kind = table.choice("kind", &[("kafka", ())]);
-    if !table.has("kind") {
-        table.problem("kind", "missing; \"kafka\" is expected, or no [stream] at all: then the spool is the stream");
+    let mut table = root.table(&STREAM)?;
+    let kind = table.read(&kafka::KIND);
+    if !table.has(&kafka::KIND) {
+        table.problem(
+            &kafka::KIND,
+            "missing; \"kafka\" is expected, or no [stream] at all: then the spool is the stream",
+        );
     }
     let settings = KafkaSettings::read(&mut table);
     table.finish();
@@ -202,12 +228,12 @@ fn stream(root: &mut Table<'_>) -> Option<KafkaSettings> {
 
 /// `[keys]`: the folder of the file keyring, where it is named.
 fn keys(root: &mut Table<'_>) -> Option<PathBuf> {
-    let mut table = root.table("keys")?;
-    let providers = [("file", None), ("vault", Some("vault")), ("aws-kms", Some("aws-kms"))];
-    if let Some(Some(other)) = table.choice("provider", &providers) {
-        table.problem("provider", format!("{other:?} is not in this release: use \"file\""));
-    }
-    let path = table.path("path");
+    let mut table = root.table(&KEYS)?;
+    table.read(&PROVIDER);
+    let path = table.read(&PATH);
     table.finish();
     path
 }
+
+#[cfg(test)]
+mod tests;

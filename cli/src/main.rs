@@ -15,6 +15,7 @@ mod owner;
 mod place;
 mod registry;
 mod role;
+mod schema;
 mod service;
 mod signals;
 #[cfg(feature = "lake")]
@@ -66,6 +67,8 @@ enum Verb {
     Init,
     /// Name everything that is wrong in the configuration.
     Validate,
+    /// Describe every key of the configuration.
+    Schema(verbs::schema::Args),
     /// Run what the configuration describes, until SIGINT or SIGTERM.
     Run(verbs::run::Args),
     /// Put a CSV file into the lake, each reading exactly once.
@@ -131,6 +134,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Demo(demo) => verbs::demo::run(args.data_dir, demo).await,
         Verb::Init => verbs::init::run(&place, args.data_dir.as_deref()),
         Verb::Validate => verbs::validate::run(&place),
+        Verb::Schema(args) => verbs::schema::run(&args),
         Verb::Run(args) => verbs::run::run(&place, args).await,
         #[cfg(feature = "lake")]
         Verb::Import(args) => verbs::import::run(&place, *args).await,

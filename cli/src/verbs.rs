@@ -16,6 +16,7 @@ pub(crate) mod query;
 #[cfg(feature = "lake")]
 pub(crate) mod repair;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod validate;
 #[cfg(feature = "lake")]
 pub(crate) mod verify;

@@ -60,17 +60,22 @@ pub struct ConsumeSettings {
 
 impl Default for ConsumeSettings {
     fn default() -> Self {
-        Self {
-            commit_interval: Duration::from_secs(10),
-            commit_readings_max: 500_000,
-            commit_bytes_max: 64 << 20,
-            memory_bytes_max: 256 << 20,
-            held_bytes_max: 16 << 20,
-            gap_wait: Duration::from_secs(600),
-            max_skew: MAX_SKEW,
-            drain_max: Duration::from_secs(10),
-        }
+        Self::DEFAULT
     }
+}
+
+impl ConsumeSettings {
+    /// What holds where the configuration says nothing.
+    pub const DEFAULT: Self = Self {
+        commit_interval: Duration::from_secs(10),
+        commit_readings_max: 500_000,
+        commit_bytes_max: 64 << 20,
+        memory_bytes_max: 256 << 20,
+        held_bytes_max: 16 << 20,
+        gap_wait: Duration::from_secs(600),
+        max_skew: MAX_SKEW,
+        drain_max: Duration::from_secs(10),
+    };
 }
 
 /// Why consuming ended.

@@ -25,8 +25,13 @@ pub struct MergeSettings {
 
 impl Default for MergeSettings {
     fn default() -> Self {
-        Self { every: Duration::from_secs(60), settled: Duration::from_secs(60) }
+        Self::DEFAULT
     }
+}
+
+impl MergeSettings {
+    /// What holds where the configuration says nothing.
+    pub const DEFAULT: Self = Self { every: Duration::from_secs(60), settled: Duration::from_secs(60) };
 }
 
 /// Merges and maintains until the stop; a merge under way is dropped then, which loses nothing.

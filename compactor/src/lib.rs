@@ -9,6 +9,7 @@ mod event_time;
 mod housekeeping;
 mod import;
 mod ingest;
+mod keys;
 mod settings;
 mod traced;
 mod windows;
@@ -23,5 +24,6 @@ pub use import::{
     import, undo_import,
 };
 pub use ingest::{Step, commit};
-pub use settings::{LakeSettings, ProfileChoice, S3Settings, lake_settings};
+pub use keys::{LAKE, ProfileChoice};
+pub use settings::{LakeSettings, S3Settings, lake_settings};
 pub use windows::{WindowProgress, WindowSettings, close_windows, run_windows};

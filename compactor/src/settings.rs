@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use forebay_config::{Secret, Table};
+use forebay_config::{Defaulted, Secret, Table};
 use forebay_lake::{MaintainPolicy, RETENTION_MIN};
 
-use crate::{ConsumeSettings, MAX_SKEW, MergeSettings, WindowSettings};
+use crate::{
+    ConsumeSettings, MergeSettings, WindowSettings,
+    keys::{self, ProfileChoice},
+};
 
 /// Bounds of a window's length.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
@@ -37,16 +40,6 @@ pub struct LakeSettings {
     pub s3: Option<S3Settings>,
 }
 
-/// Whether files are encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ProfileChoice {
-    /// Every column under its key.
-    #[default]
-    Columns,
-    /// Everything lies in clear.
-    None,
-}
-
 /// What `[lake.s3]` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct S3Settings {
@@ -68,10 +61,10 @@ impl Default for LakeSettings {
             url: None,
             windows: WindowSettings::default(),
             commit_interval: ConsumeSettings::default().commit_interval,
-            max_skew: MAX_SKEW,
+            max_skew: ConsumeSettings::DEFAULT.max_skew,
             maintain: MaintainPolicy::default(),
             merge: MergeSettings::default(),
-            profile: ProfileChoice::default(),
+            profile: keys::PROFILE.default(),
             s3: None,
         }
     }
@@ -86,33 +79,31 @@ impl LakeSettings {
 
 /// Reads `[lake]`; what is wrong is noted, and then there may be no answer.
 pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
-    let default = LakeSettings::default();
-    let url: Option<String> = table.optional("url");
+    let url = table.read(&keys::URL);
     if url.as_deref().is_some_and(|url| !is_place(url)) {
-        table.problem("url", "\"s3://bucket/prefix\", \"file:///folder\" or a folder is expected");
+        table.problem(&keys::URL, "\"s3://bucket/prefix\", \"file:///folder\" or a folder is expected");
     }
-    // Every key is asked for before any is missed: what nobody asked for is told as unknown.
-    let window = window(table, default.windows.window);
-    let lateness = table.or("lateness", default.windows.lateness);
-    let idle_timeout = positive(table, "idle_timeout", default.windows.idle_timeout);
-    let commit_interval = positive(table, "commit_interval", default.commit_interval);
-    let max_skew = table.or("max_skew", default.max_skew);
-    let log_retention = retention(table, "log_retention", default.maintain.log_retention);
-    let file_retention = retention(table, "file_retention", default.maintain.file_retention);
-    let merge_every = positive(table, "merge_every", default.merge.every);
-    let settled = table.or("merge_settled", default.merge.settled);
-    let profile = profile(table);
-    let s3 = table.table("s3").map(s3_settings);
+    let window = window(table);
+    let lateness = table.read(&keys::LATENESS);
+    let idle_timeout = positive(table, &keys::IDLE_TIMEOUT);
+    let commit_interval = positive(table, &keys::COMMIT_INTERVAL);
+    let max_skew = table.read(&keys::MAX_SKEW);
+    let log_retention = retention(table, &keys::LOG_RETENTION);
+    let file_retention = retention(table, &keys::FILE_RETENTION);
+    let merge_every = positive(table, &keys::MERGE_EVERY);
+    let settled = table.read(&keys::MERGE_SETTLED);
+    let profile = table.read(&keys::PROFILE);
+    let s3 = table.table(&keys::S3).map(s3_settings);
     let is_in_bucket = url.as_deref().is_some_and(|url| url.starts_with("s3://"));
     if is_in_bucket && log_retention.is_some_and(|found| found < BUCKET_LOG_RETENTION_MIN) {
         table.problem(
-            "log_retention",
+            &keys::LOG_RETENTION,
             "at least \"1h\" is expected for a lake in a bucket: a request may be retried for minutes",
         );
         return None;
     }
     if s3.is_some() && !is_in_bucket {
-        table.problem("s3", "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
+        table.problem(&keys::S3, "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
         return None;
     }
     Some(LakeSettings {
@@ -121,8 +112,12 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
         commit_interval: commit_interval?,
         max_skew,
         merge: MergeSettings { every: merge_every?, settled },
-        maintain: MaintainPolicy { log_retention: log_retention?, file_retention: file_retention?, ..default.maintain },
-        profile: profile?,
+        maintain: MaintainPolicy {
+            log_retention: log_retention?,
+            file_retention: file_retention?,
+            ..MaintainPolicy::DEFAULT
+        },
+        profile,
         s3,
     })
 }
@@ -138,18 +133,18 @@ fn is_place(url: &str) -> bool {
 }
 
 /// The length of windows: short ones would cost more than they hold, long ones never close.
-fn window(table: &mut Table<'_>, default: Duration) -> Option<Duration> {
-    let found = table.or("window", default);
+fn window(table: &mut Table<'_>) -> Option<Duration> {
+    let found = table.read(&keys::WINDOW);
     if !(WINDOW_MIN..=WINDOW_MAX).contains(&found) {
-        table.problem("window", "a length from \"1s\" to \"31d\" is expected");
+        table.problem(&keys::WINDOW, "a length from \"1s\" to \"31d\" is expected");
         return None;
     }
     Some(found)
 }
 
 /// A duration that must not be zero.
-fn positive(table: &mut Table<'_>, key: &'static str, default: Duration) -> Option<Duration> {
-    let found = table.or(key, default);
+fn positive(table: &mut Table<'_>, key: &Defaulted<Duration>) -> Option<Duration> {
+    let found = table.read(key);
     if found.is_zero() {
         table.problem(key, "more than nothing is expected");
         return None;
@@ -158,8 +153,8 @@ fn positive(table: &mut Table<'_>, key: &'static str, default: Duration) -> Opti
 }
 
 /// How long something is kept after nobody needs it: readers and merges under way must be done by then.
-fn retention(table: &mut Table<'_>, key: &'static str, default: Duration) -> Option<Duration> {
-    let found = table.or(key, default);
+fn retention(table: &mut Table<'_>, key: &Defaulted<Duration>) -> Option<Duration> {
+    let found = table.read(key);
     if found < RETENTION_MIN {
         table.problem(key, "at least \"1m\" is expected");
         return None;
@@ -167,35 +162,26 @@ fn retention(table: &mut Table<'_>, key: &'static str, default: Duration) -> Opt
     Some(found)
 }
 
-fn profile(table: &mut Table<'_>) -> Option<ProfileChoice> {
-    let words = [("columns", Some(ProfileChoice::Columns)), ("none", Some(ProfileChoice::None)), ("uniform", None)];
-    if !table.has("profile") {
-        return Some(ProfileChoice::default());
-    }
-    let chosen = table.choice("profile", &words)?;
-    if chosen.is_none() {
-        table.problem("profile", "\"uniform\" is not in this release: write \"columns\" or \"none\"");
-    }
-    chosen
-}
-
 fn s3_settings(mut table: Table<'_>) -> S3Settings {
     let settings = S3Settings {
-        endpoint: table.optional("endpoint"),
-        region: table.optional("region"),
-        access_key_id: table.optional("access_key_id"),
-        secret_access_key: table.optional("secret_access_key"),
-        allow_http: table.or("allow_http", false),
+        endpoint: table.read(&keys::ENDPOINT),
+        region: table.read(&keys::REGION),
+        access_key_id: table.read(&keys::ACCESS_KEY_ID),
+        secret_access_key: table.read(&keys::SECRET_ACCESS_KEY),
+        allow_http: table.read(&keys::ALLOW_HTTP),
     };
     let is_http = |endpoint: &str| {
         let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
         host.is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
     };
     if settings.endpoint.as_deref().is_some_and(|endpoint| !is_http(endpoint)) {
-        table.problem("endpoint", "a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\" is expected");
+        table.problem(
+            &keys::ENDPOINT,
+            "a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\" is expected",
+        );
     }
     if settings.access_key_id.is_some() != settings.secret_access_key.is_some() {
-        table.problem("access_key_id", "access_key_id and secret_access_key go together: set both or neither");
+        table.problem(&keys::ACCESS_KEY_ID, "access_key_id and secret_access_key go together: set both or neither");
     }
     table.finish();
     settings
@@ -211,7 +197,7 @@ mod tests {
 
     fn read(text: &str) -> Result<LakeSettings, ConfigErrors> {
         Document::new(Path::new("f.toml"), text, &|_| None).read(|root| {
-            let mut table = root.table("lake")?;
+            let mut table = root.table(&keys::LAKE)?;
             let settings = lake_settings(&mut table);
             table.finish();
             settings

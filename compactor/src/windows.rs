@@ -59,15 +59,18 @@ pub struct WindowSettings {
 
 impl Default for WindowSettings {
     fn default() -> Self {
-        Self {
-            window: Duration::from_secs(3_600),
-            lateness: Duration::from_secs(600),
-            idle_timeout: Duration::from_secs(300),
-        }
+        Self::DEFAULT
     }
 }
 
 impl WindowSettings {
+    /// What holds where the configuration says nothing.
+    pub const DEFAULT: Self = Self {
+        window: Duration::from_secs(3_600),
+        lateness: Duration::from_secs(600),
+        idle_timeout: Duration::from_secs(300),
+    };
+
     fn window_micros(&self) -> i64 {
         micros(self.window).max(1)
     }

@@ -45,6 +45,19 @@ impl Expanded {
         })
     }
 
+    /// It as a file says it; a table, which no default is, as the empty one.
+    pub fn toml(&self) -> String {
+        match self {
+            Self::Text(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")),
+            Self::Integer(integer) => integer.to_string(),
+            Self::Float(float) => format!("{float:?}"),
+            Self::Bool(truth) => truth.to_string(),
+            Self::Array(items) => format!("[{}]", items.iter().map(Self::toml).collect::<Vec<_>>().join(", ")),
+            Self::Time(time) => time.clone(),
+            Self::Table => "{}".to_owned(),
+        }
+    }
+
     /// What it is, for an error.
     pub(crate) fn what(&self) -> String {
         match self {

@@ -1,7 +1,7 @@
 //! One TOML table that is being read key by key.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -11,24 +11,25 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::{Document, FromValue, expand::Expanded};
+use crate::{Describe, Document, FromValue, Key, Required, TableKeys, expand::Expanded};
 
 /// Names further apart than this are not the same name mistyped.
 const TYPOS_MAX: usize = 3;
 
-/// A table: what is asked for is known, and [`Table::finish`] reports the rest. Every reader notes its own errors and
-/// then answers nothing, so that one pass finds them all.
+/// A table: the keys of its [`TableKeys`] are known, and [`Table::finish`] reports the rest. Every reader notes its own
+/// errors and then answers nothing, so that one pass finds them all.
 pub struct Table<'d> {
     document: &'d Document<'d>,
     name: String,
     at: Range<usize>,
     table: &'d DeTable<'d>,
-    asked: BTreeMap<&'static str, bool>,
+    known: BTreeSet<&'static str>,
 }
 
 impl<'d> Table<'d> {
+    /// The root, which no crate describes as a whole: what is read from it is known.
     pub(crate) fn root(document: &'d Document<'_>, table: &'d DeTable<'_>) -> Self {
-        Self { document, name: String::new(), at: 0..0, table, asked: BTreeMap::new() }
+        Self { document, name: String::new(), at: 0..0, table, known: BTreeSet::new() }
     }
 
     /// The table's name as its header has it; empty for the root.
@@ -36,32 +37,24 @@ impl<'d> Table<'d> {
         &self.name
     }
 
-    /// A key that must be there.
-    pub fn required<T: FromValue>(&mut self, key: &'static str) -> Option<T> {
-        if self.has(key) {
-            return self.optional(key);
-        }
-        self.document.problem(self.at.clone(), format!("{}: {key} is missing, {} is expected", self.name, T::EXPECTED));
-        None
+    /// Keys of another reader of this table, such as those of a protocol beside those of all connectors.
+    pub fn also(&mut self, keys: &TableKeys) {
+        self.known.extend(keys.names());
     }
 
-    /// A key that may be missing; a wrong value is noted and answers none.
-    pub fn optional<T: FromValue>(&mut self, key: &'static str) -> Option<T> {
-        let value = self.value(key)?;
-        let expanded = Expanded::of(self.document, value);
-        let read = expanded.and_then(|expanded| T::from_value(&expanded));
-        self.noted(key, value, read)
+    /// A key, read as its descriptor says.
+    pub fn read<K: Key>(&mut self, key: &K) -> K::Read {
+        key.read(self)
     }
 
-    /// A key with a default.
-    pub fn or<T: FromValue>(&mut self, key: &'static str, default: T) -> T {
-        self.optional(key).unwrap_or(default)
+    /// A required key that another reader of this table misses: none where it is missing.
+    pub fn given<T: FromValue>(&mut self, key: &Required<T>) -> Option<T> {
+        self.typed(key.name())
     }
 
-    /// A path; a relative one starts from the file's own folder.
-    pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        let path: PathBuf = self.optional(key)?;
-        Some(self.beside(path))
+    /// A required key whose value is one of these words, which are known only when the program runs.
+    pub fn one_of<T: Clone>(&mut self, key: &Required<String>, words: &[(&str, T)]) -> Option<T> {
+        self.word(key.name(), words, &[])
     }
 
     /// A path that the file does not name, such as a default: a relative one starts from the file's own folder too.
@@ -69,66 +62,53 @@ impl<'d> Table<'d> {
         self.document.folder().join(path)
     }
 
-    /// A key whose value is one of these words.
-    pub fn choice<T: Clone>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
-        let value = self.value(key)?;
-        let read = Expanded::of(self.document, value).and_then(|expanded| {
-            let text = String::from_value(&expanded)?;
-            words.iter().find(|(word, _)| *word == text).map(|(_, choice)| choice.clone()).ok_or_else(|| {
-                let all: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-                let near = nearest(&text, words.iter().map(|(word, _)| *word));
-                format!("{text:?} is none of {}{near}", all.join(", "))
-            })
-        });
-        self.noted(key, value, read)
-    }
-
     /// A sub-table, `[name.key]`.
-    pub fn table(&mut self, key: &'static str) -> Option<Table<'d>> {
-        let value = self.value(key)?;
+    pub fn table(&mut self, keys: &TableKeys) -> Option<Table<'d>> {
+        let value = self.value(keys.name())?;
         match value.get_ref() {
-            DeValue::Table(table) => Some(self.child(key, value.span(), table)),
-            _ => self.noted(key, value, Err("a table is expected".to_owned())),
+            DeValue::Table(table) => Some(self.child(keys, value.span(), table)),
+            _ => self.noted(keys.name(), value, Err("a table is expected".to_owned())),
         }
     }
 
     /// The tables of `[[name.key]]`; none where it is missing.
-    pub fn tables(&mut self, key: &'static str) -> Vec<Table<'d>> {
-        let Some(value) = self.value(key) else { return Vec::new() };
+    pub fn tables(&mut self, keys: &TableKeys) -> Vec<Table<'d>> {
+        let Some(value) = self.value(keys.name()) else { return Vec::new() };
+        let shown = self.shown(keys.name());
         let DeValue::Array(array) = value.get_ref() else {
-            self.document.problem(value.span(), format!("{}: one or more tables [[…]] are expected", self.shown(key)));
+            self.document.problem(value.span(), format!("{shown}: one or more tables [[…]] are expected"));
             return Vec::new();
         };
         let mut tables = Vec::new();
         for item in array.iter() {
             match item.get_ref() {
-                DeValue::Table(table) => tables.push(self.child(key, item.span(), table)),
-                _ => self.document.problem(item.span(), format!("{}: a table is expected", self.shown(key))),
+                DeValue::Table(table) => tables.push(self.child(keys, item.span(), table)),
+                _ => self.document.problem(item.span(), format!("{shown}: a table is expected")),
             }
         }
         tables
     }
 
-    /// Whether the key is there; then it is known.
-    pub fn has(&mut self, key: &'static str) -> bool {
-        self.asked.insert(key, true);
-        self.table.contains_key(key)
+    /// Whether the key is there.
+    pub fn has(&mut self, key: &dyn Describe) -> bool {
+        self.value(key.name()).is_some()
     }
 
     /// Notes a problem with a key's value, or with the table where the key is missing.
-    pub fn problem(&self, key: &str, message: impl AsRef<str>) {
-        let at = self.table.get(key).map_or_else(|| self.at.clone(), Spanned::span);
-        self.document.problem(at, format!("{}: {}", self.shown(key), message.as_ref()));
+    pub fn problem(&self, key: &dyn Describe, message: impl AsRef<str>) {
+        let name = key.name();
+        let at = self.table.get(name).map_or_else(|| self.at.clone(), Spanned::span);
+        self.document.problem(at, format!("{}: {}", self.shown(name), message.as_ref()));
     }
 
-    /// Every key that nobody asked for is an error. To be called last.
+    /// Every key that no descriptor lists is an error. To be called last.
     pub fn finish(self) {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
-            if !self.asked.contains_key(name) {
-                let near = nearest(name, self.asked.keys().copied());
+            if !self.known.contains(name) {
+                let near = nearest(name, self.known.iter().copied());
                 let known = if near.is_empty() {
-                    let all: Vec<&str> = self.asked.keys().copied().collect();
+                    let all: Vec<&str> = self.known.iter().copied().collect();
                     format!("; known here: {}", all.join(", "))
                 } else {
                     near
@@ -138,13 +118,49 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// A key's value as this type; a wrong value is noted and answers none.
+    pub(crate) fn typed<T: FromValue>(&mut self, key: &'static str) -> Option<T> {
+        let value = self.value(key)?;
+        let expanded = Expanded::of(self.document, value);
+        let read = expanded.and_then(|expanded| T::from_value(&expanded));
+        Some(self.noted(key, value, read)?.beside(self.document.folder()))
+    }
+
+    /// A key's value as what the word in it stands for; any other value is noted and answers none.
+    pub(crate) fn word<T: Clone>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        refused: &[(&str, &str)],
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        let read = Expanded::of(self.document, value).and_then(|expanded| {
+            let text = String::from_value(&expanded)?;
+            if let Some((_, why)) = refused.iter().find(|(word, _)| *word == text) {
+                return Err((*why).to_owned());
+            }
+            let found = words.iter().find(|(word, _)| *word == text).map(|(_, choice)| choice.clone());
+            let all = words.iter().map(|(word, _)| *word).chain(refused.iter().map(|(word, _)| *word));
+            found.ok_or_else(|| none_of(&text, all))
+        });
+        self.noted(key, value, read)
+    }
+
+    /// Notes that a key is missing.
+    pub(crate) fn missing(&self, key: &str, expected: &str) {
+        self.document.problem(self.at.clone(), format!("{}: {key} is missing, {expected} is expected", self.name));
+    }
+
     fn value(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
-        self.asked.insert(key, true);
+        if self.name.is_empty() {
+            self.known.insert(key);
+        }
         self.table.get(key)
     }
 
-    fn child(&self, key: &str, at: Range<usize>, table: &'d DeTable<'d>) -> Table<'d> {
-        Table { document: self.document, name: self.shown(key), at, table, asked: BTreeMap::new() }
+    fn child(&self, keys: &TableKeys, at: Range<usize>, table: &'d DeTable<'d>) -> Table<'d> {
+        let known = keys.names().collect();
+        Table { document: self.document, name: self.shown(keys.name()), at, table, known }
     }
 
     fn noted<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, read: Result<T, String>) -> Option<T> {
@@ -154,6 +170,12 @@ impl<'d> Table<'d> {
     fn shown(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
+}
+
+/// The error for a word that is not among these.
+fn none_of<'n>(text: &str, words: impl Iterator<Item = &'n str> + Clone) -> String {
+    let all: Vec<String> = words.clone().map(|word| format!("{word:?}")).collect();
+    format!("{text:?} is none of {}{}", all.join(", "), nearest(text, words))
 }
 
 /// "; did you mean …?" to end an error with, or nothing where no known name is near.

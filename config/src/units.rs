@@ -39,6 +39,39 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     (after.is_empty() && total.fract() == 0.0 && total <= 9e15).then_some(total as u64)
 }
 
+/// A duration as it is written: the largest units first, such as `1h30m`.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    const PARTS: [(&str, u128); 7] = [
+        ("d", 86_400_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ];
+    let mut nanos = duration.as_nanos();
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    let mut text = String::new();
+    for (unit, length) in PARTS {
+        let count = nanos / length;
+        nanos %= length;
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    text
+}
+
+/// A size as it is written, in the largest unit of which it is a whole number.
+pub(crate) fn size_text(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let whole = UNITS.iter().find(|(_, length)| bytes > 0 && bytes.is_multiple_of(*length));
+    whole.map_or_else(|| format!("{bytes}B"), |(unit, length)| format!("{}{unit}", bytes / length))
+}
+
 /// A number, the letters behind it, and the rest.
 fn split(text: &str) -> Option<(f64, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;

@@ -8,7 +8,7 @@ use std::{
 
 use forebay_schemas::{DeviceId, GatewayId, SiteId, TagName};
 
-use crate::{expand::Expanded, units};
+use crate::{Shape, expand::Expanded, units};
 
 /// A type that a value can be read as.
 pub trait FromValue: Sized {
@@ -20,6 +20,16 @@ pub trait FromValue: Sized {
     /// # Errors
     /// A message that says what was found and what was expected.
     fn from_value(value: &Expanded) -> Result<Self, String>;
+
+    /// Which values [`FromValue::from_value`] takes.
+    fn shape() -> Shape;
+
+    /// The value where the file lies in this folder: a relative path starts from there.
+    #[must_use]
+    fn beside(self, folder: &Path) -> Self {
+        let _ = folder;
+        self
+    }
 }
 
 /// A size in bytes.
@@ -61,6 +71,10 @@ impl FromValue for String {
             other => Err(mismatch::<Self>(other)),
         }
     }
+
+    fn shape() -> Shape {
+        Shape::Text
+    }
 }
 
 impl FromValue for Secret {
@@ -71,6 +85,10 @@ impl FromValue for Secret {
             Expanded::Text(text) => Ok(Self(text.clone())),
             _ => Err(format!("{} is expected", Self::EXPECTED)),
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::Secret
     }
 }
 
@@ -83,6 +101,14 @@ impl FromValue for PathBuf {
             other => Err(mismatch::<Self>(other)),
         }
     }
+
+    fn shape() -> Shape {
+        Shape::Path
+    }
+
+    fn beside(self, folder: &Path) -> Self {
+        folder.join(self)
+    }
 }
 
 impl FromValue for bool {
@@ -93,6 +119,10 @@ impl FromValue for bool {
             Expanded::Bool(truth) => Ok(*truth),
             other => Err(mismatch::<Self>(other)),
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::Boolean
     }
 }
 
@@ -106,12 +136,20 @@ impl FromValue for f64 {
             other => Err(mismatch::<Self>(other)),
         }
     }
+
+    fn shape() -> Shape {
+        Shape::Number
+    }
 }
 
 macro_rules! integer {
-    ($($type:ty, $expected:literal);*) => {$(
+    ($($type:ty, $min:expr, $max:expr, $expected:literal);*) => {$(
         impl FromValue for $type {
             const EXPECTED: &'static str = $expected;
+
+            fn shape() -> Shape {
+                Shape::Integer { min: $min, max: $max }
+            }
 
             fn from_value(value: &Expanded) -> Result<Self, String> {
                 match value {
@@ -125,11 +163,11 @@ macro_rules! integer {
     )*};
 }
 integer!(
-    u8, "a whole number from 0 to 255";
-    u16, "a whole number from 0 to 65535";
-    u32, "a whole number from 0 to 4294967295";
-    u64, "a whole number from 0 on";
-    i64, "a whole number"
+    u8, Some(0), Some(u8::MAX.into()), "a whole number from 0 to 255";
+    u16, Some(0), Some(u16::MAX.into()), "a whole number from 0 to 65535";
+    u32, Some(0), Some(u32::MAX.into()), "a whole number from 0 to 4294967295";
+    u64, Some(0), None, "a whole number from 0 on";
+    i64, None, None, "a whole number"
 );
 
 impl FromValue for Duration {
@@ -140,6 +178,10 @@ impl FromValue for Duration {
             Expanded::Text(text) => units::duration(text).ok_or_else(|| mismatch::<Self>(value)),
             other => Err(mismatch::<Self>(other)),
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::Duration
     }
 }
 
@@ -152,6 +194,10 @@ impl FromValue for Bytes {
             other => Err(mismatch::<Self>(other)),
         }
     }
+
+    fn shape() -> Shape {
+        Shape::Size
+    }
 }
 
 impl<T: FromValue> FromValue for Vec<T> {
@@ -163,12 +209,24 @@ impl<T: FromValue> FromValue for Vec<T> {
             other => Err(mismatch::<Self>(other)),
         }
     }
+
+    fn shape() -> Shape {
+        Shape::Array(Box::new(T::shape()))
+    }
+
+    fn beside(self, folder: &Path) -> Self {
+        self.into_iter().map(|item| item.beside(folder)).collect()
+    }
 }
 
 macro_rules! name {
     ($($type:ty, $expected:literal);*) => {$(
         impl FromValue for $type {
             const EXPECTED: &'static str = $expected;
+
+            fn shape() -> Shape {
+                Shape::Text
+            }
 
             fn from_value(value: &Expanded) -> Result<Self, String> {
                 match value {

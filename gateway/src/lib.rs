@@ -5,11 +5,13 @@
 //! because the gateway stood still is told. It knows no protocol: the binary brings those.
 
 mod complaints;
+mod deadband;
 mod edge;
 mod error;
 mod filter;
 mod keeper;
 mod kept;
+mod keys;
 mod lanes;
 mod lot;
 mod memory;
@@ -24,13 +26,15 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use deadband::Deadband;
 pub use edge::{Edge, Run};
 pub use error::GatewayError;
 pub use filter::Filter;
 pub use kept::SeriesFolder;
+pub use keys::{CONNECTOR, GATEWAY, SPOOL};
 pub use lanes::Lanes;
 pub use pipeline::Pipeline;
-pub use rule::{Deadband, Rule};
+pub use rule::Rule;
 pub use settings::{EdgeSettings, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
 pub use shared::shared_series;
 pub use status::{EdgeStatus, SourceStatus};

@@ -2,20 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_config::{Expanded, FromValue, Table};
+use forebay_config::{Optional, Table};
 use forebay_schemas::TagName;
 
-/// The longest that an unchanged tag stays silent behind a dead-band.
-const MAX_SILENCE: Duration = Duration::from_secs(600);
-
-/// How far a value must move before it is sent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Deadband {
-    /// In the unit of the scaled value.
-    Absolute(f64),
-    /// In per cent of the value that was sent last.
-    Percent(f64),
-}
+use crate::{deadband::Deadband, keys};
 
 /// The steps for the samples of one rule, in the order in which they are taken: scale, range, clamp, dead-band.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +32,12 @@ impl Default for Rule {
     fn default() -> Self {
         Self {
             unit: None,
-            scale: 1.0,
-            offset: 0.0,
+            scale: keys::SCALE.default(),
+            offset: keys::OFFSET.default(),
             keep: None,
             clamp: None,
             deadband: None,
-            max_silence: MAX_SILENCE,
+            max_silence: keys::MAX_SILENCE.default(),
             rename: None,
         }
     }
@@ -57,17 +47,17 @@ impl Rule {
     /// Reads the keys that the tags of every protocol have; wrong ones are noted in the table.
     pub fn read(table: &mut Table<'_>) -> Self {
         let rule = Self {
-            unit: table.optional::<String>("unit").map(Arc::from),
-            scale: table.or("scale", 1.0),
-            offset: table.or("offset", 0.0),
-            keep: range(table, "keep"),
-            clamp: range(table, "clamp"),
-            deadband: table.optional("deadband"),
-            max_silence: table.or("max_silence", MAX_SILENCE),
-            rename: table.optional("rename"),
+            unit: table.read(&keys::UNIT).map(Arc::from),
+            scale: table.read(&keys::SCALE),
+            offset: table.read(&keys::OFFSET),
+            keep: range(table, &keys::KEEP),
+            clamp: range(table, &keys::CLAMP),
+            deadband: table.read(&keys::DEADBAND),
+            max_silence: table.read(&keys::MAX_SILENCE),
+            rename: table.read(&keys::RENAME),
         };
         if rule.scale == 0.0 {
-            table.problem("scale", "a scale of 0 would make every value the offset");
+            table.problem(&keys::SCALE, "a scale of 0 would make every value the offset");
         }
         rule
     }
@@ -84,29 +74,13 @@ impl Rule {
     }
 }
 
-fn range(table: &mut Table<'_>, key: &'static str) -> Option<(f64, f64)> {
-    let bounds: Vec<f64> = table.optional(key)?;
+fn range(table: &mut Table<'_>, key: &Optional<Vec<f64>>) -> Option<(f64, f64)> {
+    let bounds = table.read(key)?;
     match bounds[..] {
         [low, high] if low <= high => Some((low, high)),
         _ => {
             table.problem(key, "two numbers [low, high] are expected, low not above high");
             None
         }
-    }
-}
-
-impl FromValue for Deadband {
-    const EXPECTED: &'static str = "a number such as 0.5, or a share such as \"1%\"";
-
-    fn from_value(value: &Expanded) -> Result<Self, String> {
-        let wrong = || format!("{} from 0 on is expected", Self::EXPECTED);
-        let (width, deadband): (f64, fn(f64) -> Self) = match value {
-            Expanded::Text(text) => {
-                let number = text.strip_suffix('%').ok_or_else(wrong)?;
-                (number.trim().parse().map_err(|_| wrong())?, Self::Percent)
-            }
-            other => (f64::from_value(other).map_err(|_| wrong())?, Self::Absolute),
-        };
-        if width.is_finite() && width >= 0.0 { Ok(deadband(width)) } else { Err(wrong()) }
     }
 }

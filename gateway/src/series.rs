@@ -8,7 +8,7 @@ use std::time::Duration;
 use forebay_schemas::{Quality, Reading, Status, Timestamp, Value, ValueType};
 use ring::digest::{Context, SHA256};
 
-use crate::rule::{Deadband, Rule};
+use crate::{deadband::Deadband, rule::Rule};
 
 /// A series that stays bad says so at least this often.
 pub(crate) const BAD_REPEAT: Duration = Duration::from_secs(60);

@@ -6,15 +6,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use forebay_config::{Bytes, Table};
-use forebay_connectors::{Connector, ConnectorKind, Context};
+use forebay_config::Table;
+use forebay_connectors::{Connector, ConnectorKind, Context, NAME};
 use forebay_schemas::{GatewayId, SiteId};
 use forebay_stream::local::{Limits, OnFull};
 
-use crate::{filter::Filter, lanes::Lanes, rule::Rule};
+use crate::{
+    filter::Filter,
+    keys::{
+        self, CONNECTOR, DATA_DIR, EXCLUDE, GATEWAY, ID, INCLUDE, KIND, LANES, MAX_AGE, MAX_BYTES, ON_FULL, SITE,
+        SPOOL, TAG,
+    },
+    lanes::Lanes,
+    rule::Rule,
+};
 
 const LANES_MAX: u32 = 64;
-const SPOOL_BYTES: u64 = 2 << 30;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// A spool is cut into at least this many segments, so that room comes back in small steps.
@@ -64,21 +71,20 @@ pub struct EdgeSettings {
 
 /// Reads `[gateway]`; everything in it has a default.
 pub fn gateway(root: &mut Table<'_>, default_data_dir: &Path) -> Option<GatewaySettings> {
-    let local = "local";
     let one = Lanes(NonZeroU32::MIN);
-    let (id, site) = (GatewayId::new(local).ok()?, SiteId::new(local).ok()?);
-    let Some(mut table) = root.table("gateway") else {
+    let id = GatewayId::new(keys::LOCAL).ok()?;
+    let site = SiteId::new(keys::LOCAL).ok()?;
+    let Some(mut table) = root.table(&GATEWAY) else {
         return Some(GatewaySettings { id, site, data_dir: default_data_dir.to_owned(), lanes: one });
     };
-    let lanes = table.or("lanes", 1);
-    let lanes = NonZeroU32::new(lanes).filter(|lanes| lanes.get() <= LANES_MAX).map(Lanes);
+    let lanes = NonZeroU32::new(table.read(&LANES)).filter(|lanes| lanes.get() <= LANES_MAX).map(Lanes);
     if lanes.is_none() {
-        table.problem("lanes", format!("1 to {LANES_MAX} lanes are expected"));
+        table.problem(&LANES, format!("1 to {LANES_MAX} lanes are expected"));
     }
     let settings = GatewaySettings {
-        id: table.or("id", id),
-        site: table.or("site", site),
-        data_dir: table.path("data_dir").unwrap_or_else(|| default_data_dir.to_owned()),
+        id: table.read(&ID).unwrap_or(id),
+        site: table.read(&SITE).unwrap_or(site),
+        data_dir: table.read(&DATA_DIR).unwrap_or_else(|| default_data_dir.to_owned()),
         lanes: lanes.unwrap_or(one),
     };
     table.finish();
@@ -87,20 +93,15 @@ pub fn gateway(root: &mut Table<'_>, default_data_dir: &Path) -> Option<GatewayS
 
 /// Reads `[spool]`; everything in it has a default.
 pub fn spool(root: &mut Table<'_>) -> Option<SpoolSettings> {
-    let Some(mut table) = root.table("spool") else {
-        return limits(SPOOL_BYTES, OnFull::Block).ok().map(|limits| SpoolSettings { limits });
+    let Some(mut table) = root.table(&SPOOL) else {
+        return limits(MAX_BYTES.default().0, ON_FULL.default()).ok().map(|limits| SpoolSettings { limits });
     };
-    let Bytes(bytes_max) = table.or("max_bytes", Bytes(SPOOL_BYTES));
-    let on_full = table.choice("on_full", &[("block", OnFull::Block), ("drop_oldest", OnFull::DropOldest)]);
-    if table.has("max_age") {
-        table.problem(
-            "max_age",
-            "this release keeps readings until they are sent or max_bytes is reached: remove the key",
-        );
-    }
-    let limits = limits(bytes_max, on_full.unwrap_or(OnFull::Block));
+    let max_bytes = table.read(&MAX_BYTES);
+    let on_full = table.read(&ON_FULL);
+    table.read(&MAX_AGE);
+    let limits = limits(max_bytes.0, on_full);
     if let Err(error) = &limits {
-        table.problem("max_bytes", format!("{error}; 1MiB is the least that is of use"));
+        table.problem(&MAX_BYTES, format!("{error}; 1MiB is the least that is of use"));
     }
     table.finish();
     limits.ok().map(|limits| SpoolSettings { limits })
@@ -116,24 +117,27 @@ pub fn connectors(root: &mut Table<'_>, kinds: &[&dyn ConnectorKind], context: &
     let words: Vec<(&str, usize)> = kinds.iter().enumerate().map(|(i, kind)| (kind.name(), i)).collect();
     let mut names = BTreeSet::new();
     let mut sources = Vec::new();
-    for mut table in root.tables("connector") {
-        if !table.has("kind") {
+    for mut table in root.tables(&CONNECTOR) {
+        if !table.has(&KIND) {
             let all: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-            table.problem("kind", format!("missing; one of {} is expected", all.join(", ")));
+            table.problem(&KIND, format!("missing; one of {} is expected", all.join(", ")));
         }
-        let kind = table.choice("kind", &words);
-        let name: Option<String> = table.required("name");
+        let kind = table.one_of(&KIND, &words);
+        let name = table.read(&NAME);
         if let Some(name) = &name
             && !names.insert(name.clone())
         {
-            table.problem("name", format!("there are two connectors {name:?}: give each its own name"));
+            table.problem(&NAME, format!("there are two connectors {name:?}: give each its own name"));
         }
         let filter = filter(&mut table);
-        let mut tags = table.tables("tag");
+        let mut tags = table.tables(&TAG);
         let rules = tags.iter_mut().map(Rule::read).collect();
         // Without a kind nobody knows which of the other keys are right.
-        let Some(kind) = kind else { continue };
-        let connector = kinds[kind].configure(&mut table, &mut tags, context);
+        let Some(kind) = kind.map(|kind| kinds[kind]) else { continue };
+        let own = kind.keys();
+        table.also(&own.connector);
+        tags.iter_mut().for_each(|tag| tag.also(&own.tag));
+        let connector = kind.configure(&mut table, &mut tags, context);
         tags.into_iter().for_each(Table::finish);
         table.finish();
         if let (Some(name), Some(connector), Some(filter)) = (name, connector, filter) {
@@ -144,13 +148,13 @@ pub fn connectors(root: &mut Table<'_>, kinds: &[&dyn ConnectorKind], context: &
 }
 
 fn filter(table: &mut Table<'_>) -> Option<Filter> {
-    let include: Vec<String> = table.or("include", Vec::new());
-    let exclude: Vec<String> = table.or("exclude", Vec::new());
+    let include = table.read(&INCLUDE);
+    let exclude = table.read(&EXCLUDE);
     match Filter::new(&include, &exclude) {
         Ok(filter) => Some(filter),
         Err(error) => {
-            let key =
-                if error.glob().is_some_and(|glob| exclude.iter().any(|e| e == glob)) { "exclude" } else { "include" };
+            let is_of_exclude = error.glob().is_some_and(|glob| exclude.iter().any(|other| other == glob));
+            let key = if is_of_exclude { &EXCLUDE } else { &INCLUDE };
             table.problem(key, error.to_string());
             None
         }

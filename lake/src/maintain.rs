@@ -31,18 +31,26 @@ pub struct MaintainPolicy {
 /// The shortest retention: a merge under way must not lose its files again and again.
 pub const RETENTION_MIN: Duration = Duration::from_secs(60);
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY_SECONDS: u64 = 24 * 3600;
+const DAY: Duration = Duration::from_secs(DAY_SECONDS);
 
 /// So many vacuums are due within the retention of files: what is needless stays at most a seventh longer.
 const VACUUMS: u32 = 7;
 
 impl Default for MaintainPolicy {
     fn default() -> Self {
-        Self { checkpoint_every: 100, log_retention: 30 * DAY, file_retention: 7 * DAY }
+        Self::DEFAULT
     }
 }
 
 impl MaintainPolicy {
+    /// What holds where the configuration says nothing.
+    pub const DEFAULT: Self = Self {
+        checkpoint_every: 100,
+        log_retention: Duration::from_secs(30 * DAY_SECONDS),
+        file_retention: Duration::from_secs(7 * DAY_SECONDS),
+    };
+
     /// A vacuum is due after this time.
     fn vacuum_every(&self) -> Duration {
         self.file_retention / VACUUMS

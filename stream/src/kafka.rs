@@ -8,6 +8,7 @@
 mod cluster;
 mod course;
 mod group;
+mod keys;
 mod places;
 mod policy;
 mod producer;
@@ -21,6 +22,7 @@ mod window;
 
 pub use self::{
     group::KafkaGroup,
+    keys::{Compression, KIND, Mechanism, STREAM},
     publish::{LogFactory, publish},
-    settings::{Compression, KafkaSettings, Mechanism, Sasl, Tls},
+    settings::{KafkaSettings, Sasl, Tls},
 };

@@ -22,7 +22,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 pub use error::TelemetryError;
 pub use names::Metric;
 pub use prometheus::Scrape;
-pub use settings::{LogFormat, TelemetrySettings, telemetry};
+pub use settings::{LogFormat, TELEMETRY, TelemetrySettings, telemetry};
 
 /// One value with its labels, as `(name, value)` pairs.
 pub type Sample<T> = (T, Vec<(&'static str, String)>);

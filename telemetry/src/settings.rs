@@ -2,11 +2,44 @@
 
 use std::net::SocketAddr;
 
-use forebay_config::Table;
+use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Table, TableKeys};
 use url::Url;
 
-/// What is shown without a filter: what a person should know, and of the libraries only what went wrong.
-const LOG: &str = "warn,forebay=info";
+/// `[telemetry]`.
+pub const TELEMETRY: TableKeys = TableKeys::one(
+    "telemetry",
+    "Where logs, metrics and traces go.",
+    &[&OTLP_ENDPOINT, &PROMETHEUS_LISTEN, &LOG, &LOG_FORMAT],
+);
+
+const OTLP_ENDPOINT: Optional<String> = Optional::new(
+    "otlp_endpoint",
+    "URL of an OpenTelemetry collector, such as \"http://127.0.0.1:4318\": metrics, traces and logs are sent there by OTLP over \
+     HTTP, to /v1/metrics, /v1/traces and /v1/logs below it.",
+)
+.absent("nothing is sent");
+
+const PROMETHEUS_LISTEN: Optional<String> = Optional::new(
+    "prometheus_listen",
+    "Address and port, such as \"127.0.0.1:9464\", where Prometheus reads /metrics. The page is plain HTTP without a password: \
+     use the loopback address or a network of your own.",
+)
+.absent("there is no such page");
+
+/// Without a filter: what a person should know, and of the libraries only what went wrong.
+const LOG: Defaulted<String> = Defaulted::new(
+    "log",
+    "warn,forebay=info",
+    "Which log lines are written: a level (error, warn, info, debug, trace), or levels by module divided by commas. The \
+     environment variable FOREBAY_LOG overrides it.",
+);
+
+const LOG_FORMAT: DefaultedChoice<LogFormat> = Choice::new(
+    "log_format",
+    &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+    "How log lines are written to stderr: as text for people, or as one JSON object a line.",
+)
+.or_first();
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,29 +65,28 @@ pub struct TelemetrySettings {
 
 impl Default for TelemetrySettings {
     fn default() -> Self {
-        Self { otlp_endpoint: None, prometheus_listen: None, log: LOG.to_owned(), log_format: LogFormat::Text }
+        Self { otlp_endpoint: None, prometheus_listen: None, log: LOG.default(), log_format: LOG_FORMAT.default() }
     }
 }
 
 /// Reads `[telemetry]`; everything in it has a default.
 pub fn telemetry(root: &mut Table<'_>) -> TelemetrySettings {
     let mut settings = TelemetrySettings::default();
-    let Some(mut table) = root.table("telemetry") else { return settings };
-    if let Some(text) = table.optional::<String>("otlp_endpoint") {
+    let Some(mut table) = root.table(&TELEMETRY) else { return settings };
+    if let Some(text) = table.read(&OTLP_ENDPOINT) {
         match Url::parse(&text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => settings.otlp_endpoint = Some(url),
-            _ => table.problem("otlp_endpoint", format!("{text:?} is no URL such as \"http://127.0.0.1:4318\"")),
+            _ => table.problem(&OTLP_ENDPOINT, format!("{text:?} is no URL such as \"http://127.0.0.1:4318\"")),
         }
     }
-    if let Some(text) = table.optional::<String>("prometheus_listen") {
+    if let Some(text) = table.read(&PROMETHEUS_LISTEN) {
         match text.parse() {
             Ok(address) => settings.prometheus_listen = Some(address),
-            Err(_) => table.problem("prometheus_listen", format!("{text:?} is no address such as \"127.0.0.1:9464\"")),
+            Err(_) => table.problem(&PROMETHEUS_LISTEN, format!("{text:?} is no address such as \"127.0.0.1:9464\"")),
         }
     }
-    settings.log = table.or("log", settings.log);
-    settings.log_format =
-        table.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]).unwrap_or(LogFormat::Text);
+    settings.log = table.read(&LOG);
+    settings.log_format = table.read(&LOG_FORMAT);
     table.finish();
     settings
 }

@@ -24,6 +24,7 @@ asyncua==2.1.0
 moto[server]==5.2.5
 paho-mqtt==2.2.0
 opentelemetry-proto==1.45.2
+jsonschema==4.26.0
 ";
 
 /// A Python with [`REQUIREMENTS`].

@@ -26,7 +26,7 @@ fn read(path: &str) -> String {
 }
 
 /// The configuration that stands in a manifest's ConfigMap.
-fn in_manifest(path: &str) -> String {
+pub(crate) fn in_manifest(path: &str) -> String {
     let manifest = read(path);
     let inside = manifest.split_once("  forebay.toml: |\n").unwrap().1;
     let lines = inside.lines().take_while(|line| line.is_empty() || line.starts_with("    "));

@@ -10,6 +10,7 @@ mod deploy;
 mod edge;
 mod lake;
 mod query;
+mod schema;
 mod site;
 mod verbs;
 mod windows;

@@ -255,7 +255,7 @@ fn the_template_is_valid_as_it_is_and_with_all_that_it_suggests() {
         all.push('\n');
     }
     site.configure(&all);
-    let valid = site.command(&["validate"]).env("MQTT_PASSWORD", "p").output().unwrap();
+    let valid = site.command(&["validate"]).envs([("MQTT_PASSWORD", "p"), ("KAFKA_PASSWORD", "p")]).output().unwrap();
     assert_eq!(valid.status.code(), Some(0), "{}\n{all}", text(&valid.stderr));
     let said = text(&valid.stdout);
     for part in ["connector \"cells\"", "connector \"press\"", "job \"boiler-warning\"", "roles edge, compactor, jobs"]

@@ -10,10 +10,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use forebay_config::Table;
+use forebay_config::{Required, Table, TableKeys};
 use forebay_connectors::{
-    Closed, Connector, ConnectorError, ConnectorKind, Context, Declared, LinkChange, Message, Outlet, RuleId, Sample,
-    SessionId, Token, Told,
+    Closed, Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, LinkChange, Message, Outlet,
+    RuleId, Sample, SessionId, Token, Told,
 };
 use forebay_connectors_conformance::{BadPoint, Loss, Memory, Point, Subject, suite};
 use forebay_schemas::{DeviceId, Status, TagName, Value};
@@ -23,6 +23,18 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_millis(50);
 const GOOD: Point = Point { device: "plc", tag: "good" };
 const BAD: Point = Point { device: "plc", tag: "bad" };
+
+const KEYS: ConnectorKeys =
+    ConnectorKeys { connector: TableKeys::many("connector", "A device made of code.", &[&EVERY_KEY, &TAG]), tag: TAG };
+/// The same, with a key that is a typing error.
+const LOOSE_KEYS: ConnectorKeys = ConnectorKeys {
+    connector: TableKeys::many("connector", "A device made of code.", &[&EVERY_KEY, &EVERYY, &TAG]),
+    tag: TAG,
+};
+const TAG: TableKeys = TableKeys::many("tag", "A point.", &[&TAG_NAME]);
+const EVERY_KEY: Required<Duration> = Required::new("every", "How often it is read.");
+const EVERYY: Required<Duration> = Required::new("everyy", "A typing error.");
+const TAG_NAME: Required<String> = Required::new("name", "The point's name.");
 
 /// What is wrong with a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,19 +168,22 @@ impl ConnectorKind for Device {
         "made-of-code"
     }
 
+    fn keys(&self) -> &'static ConnectorKeys {
+        match self.fault {
+            Fault::TakesAnyKey => &LOOSE_KEYS,
+            _ => &KEYS,
+        }
+    }
+
     fn configure(
         &self,
         connector: &mut Table<'_>,
         tags: &mut [Table<'_>],
         _context: &Context,
     ) -> Option<Box<dyn Connector>> {
-        let every: Duration = connector.required("every")?;
-        assert_eq!(every, EVERY);
-        if self.fault == Fault::TakesAnyKey {
-            connector.has("everyy");
-        }
+        assert_eq!(connector.read(&EVERY_KEY)?, EVERY);
         for tag in tags {
-            tag.required::<String>("name")?;
+            tag.read(&TAG_NAME)?;
         }
         Some(Box::new(self.clone()))
     }

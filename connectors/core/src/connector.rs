@@ -8,7 +8,7 @@ use forebay_schemas::{Clock, DeviceId, ErrorKind, GatewayId, TagName};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Outlet, RuleId, SessionId};
+use crate::{ConnectorKeys, Outlet, RuleId, SessionId};
 
 /// Numbers drawn evenly from 0 to 1, for back-off.
 pub type Uniform = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -92,6 +92,9 @@ pub trait Connector: Send + Sync {
 pub trait ConnectorKind: Send + Sync {
     /// The value of `kind` in the configuration.
     fn name(&self) -> &'static str;
+
+    /// The keys that [`ConnectorKind::configure`] reads. The meaning of the connector's table says what the kind is for.
+    fn keys(&self) -> &'static ConnectorKeys;
 
     /// Reads the keys of a `[[connector]]` and of its `[[connector.tag]]`s that are this protocol's own; the gateway has
     /// read, or will read, those common to all (`name`, `kind`, `unit`, `scale`, …), and reports unknown keys itself.

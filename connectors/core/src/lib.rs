@@ -7,6 +7,7 @@
 //! Whatever implements the trait passes the suite in `connectors/conformance`.
 
 mod connector;
+mod keys;
 mod link;
 mod number;
 mod outlet;
@@ -14,6 +15,7 @@ mod receipt;
 mod sample;
 
 pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
+pub use keys::{ConnectorKeys, NAME};
 pub use link::{IllegalMove, LinkEvent, LinkState};
 pub use number::finite;
 pub use outlet::{Closed, Delivery, LinkChange, Message, Outlet, Parcel, outlet};

@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use forebay_config::{FromValue, Table};
+use forebay_config::{Describe, FromValue, Optional, Table};
 use forebay_schemas::{DeviceId, TagName};
 use url::{Host, Url};
 
 use crate::{
     client::Server,
+    keys,
     plan::{Group, Limits, Register, groups},
     unit::{Unit, UnitId, units},
     value::{Layout, Order, ValueKind},
@@ -17,9 +18,6 @@ use crate::{
 
 const URL_EXAMPLE: &str = "\"tcp://10.0.0.5:502\"";
 const PORT_DEFAULT: u16 = 502;
-const EVERY_DEFAULT: Duration = Duration::from_secs(1);
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
-pub(crate) const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(2);
 const MILLIS_10: Duration = Duration::from_millis(10);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -68,41 +66,48 @@ impl Settings {
     /// Reads the tables; notes what is wrong in them, and answers none then.
     pub(crate) fn read(connector: &mut Table<'_>, tags: &mut [Table<'_>]) -> Option<Self> {
         let server = connector
-            .required("url")
-            .and_then(|url: String| parse_url(&url).map_err(|message| connector.problem("url", message)).ok());
-        let timeout = duration(connector, "timeout", TIMEOUT_DEFAULT, MILLIS_10..=MINUTE);
-        let heartbeat = duration(connector, "heartbeat", HEARTBEAT_DEFAULT, 10 * MILLIS_10..=DAY);
-        let pause = duration(connector, "pause", Duration::ZERO, Duration::ZERO..=MINUTE);
-        let unit = within(connector, "unit_id", 1, 0..=u8::MAX);
-        let every = duration(connector, "every", EVERY_DEFAULT, MILLIS_10..=DAY);
+            .read(&keys::URL)
+            .and_then(|url| parse_url(&url).map_err(|message| connector.problem(&keys::URL, message)).ok());
+        let timeout = connector.read(&keys::TIMEOUT);
+        let timeout = duration(connector, &keys::TIMEOUT, timeout, MILLIS_10..=MINUTE);
+        let heartbeat = connector.read(&keys::HEARTBEAT);
+        let heartbeat = duration(connector, &keys::HEARTBEAT, heartbeat, 10 * MILLIS_10..=DAY);
+        let pause = connector.read(&keys::PAUSE);
+        let pause = duration(connector, &keys::PAUSE, pause, Duration::ZERO..=MINUTE);
+        let unit = UnitId(connector.read(&keys::UNIT_ID));
+        let every = connector.read(&keys::EVERY);
+        let every = duration(connector, &keys::EVERY, every, MILLIS_10..=DAY);
         let order = order(connector);
-        let gap_max = within(connector, "max_gap", 8, 0..=125);
-        let registers_max = within(connector, "max_registers", 125, 1..=125);
-        let coils_max = within(connector, "max_coils", 2000, 1..=2000);
-        let has_device = connector.has("device");
-        let device = connector.optional("device");
+        let gap_max = connector.read(&keys::MAX_GAP);
+        let gap_max = within(connector, &keys::MAX_GAP, gap_max, 0..=125);
+        let registers_max = connector.read(&keys::MAX_REGISTERS);
+        let registers_max = within(connector, &keys::MAX_REGISTERS, registers_max, 1..=125);
+        let coils_max = connector.read(&keys::MAX_COILS);
+        let coils_max = within(connector, &keys::MAX_COILS, coils_max, 1..=2000);
+        let has_device = connector.has(&keys::DEVICE);
+        let device = connector.read(&keys::DEVICE);
         // A tag needs its own device only where the connector names none, be it a wrong one.
         let limits = Limits {
-            gap_max: gap_max.unwrap_or(0),
-            registers_max: registers_max.unwrap_or(125),
-            coils_max: coils_max.unwrap_or(2000),
+            gap_max: gap_max.unwrap_or_else(|| keys::MAX_GAP.default()),
+            registers_max: registers_max.unwrap_or_else(|| keys::MAX_REGISTERS.default()),
+            coils_max: coils_max.unwrap_or_else(|| keys::MAX_COILS.default()),
         };
         let defaults = Defaults {
             device: device.clone(),
-            unit: UnitId(unit.unwrap_or(1)),
-            every: every.unwrap_or(EVERY_DEFAULT),
+            unit,
+            every: every.unwrap_or_else(|| keys::EVERY.default()),
             limits,
             order: order.clone().flatten(),
         };
         if tags.is_empty() {
-            connector.problem("tag", "there is nothing to read: add one [[connector.tag]] or more");
+            connector.problem(&keys::KEYS.tag, "there is nothing to read: add one [[connector.tag]] or more");
         }
         let read: Vec<Option<Tag>> = tags.iter_mut().map(|tag| read_tag(tag, &defaults, has_device)).collect();
         let unique = are_unique(&read, tags);
         if (has_device && device.is_none()) || tags.is_empty() || !unique {
             return None;
         }
-        let _valid = (gap_max?, registers_max?, coils_max?, unit?, every?, order?);
+        let _valid = (gap_max?, registers_max?, coils_max?, every?, order?);
         let tags = read.into_iter().collect::<Option<Vec<Tag>>>()?;
         let (groups, units) = (groups(&tags, &limits), units(&tags));
         Some(Self { server: server?, timeout: timeout?, heartbeat: heartbeat?, pause: pause?, tags, groups, units })
@@ -111,42 +116,43 @@ impl Settings {
 
 /// The order of tags that name none. The outer none is a noted problem.
 fn order(connector: &mut Table<'_>) -> Option<Option<(String, Order)>> {
-    if !connector.has("order") {
+    if !connector.has(&keys::ORDER) {
         return Some(None);
     }
-    let text: String = connector.optional("order")?;
+    let text = connector.read(&keys::ORDER)?;
     match Order::parse_any(&text) {
         Ok(order) => Some(Some((text, order))),
         Err(message) => {
-            connector.problem("order", message);
+            connector.problem(&keys::ORDER, message);
             None
         }
     }
 }
 
 fn read_tag(table: &mut Table<'_>, defaults: &Defaults, has_device: bool) -> Option<Tag> {
-    let name = table.required("name");
-    let unit = within(table, "unit_id", defaults.unit.0, 0..=u8::MAX).map(UnitId);
-    let every = duration(table, "every", defaults.every, MILLIS_10..=DAY);
-    let device = if table.has("device") || has_device {
-        optional(table, "device", defaults.device.clone())
+    let name = table.read(&keys::NAME);
+    let unit = own(table, &keys::TAG_UNIT_ID, Some(defaults.unit.0)).map(UnitId);
+    let every = own(table, &keys::TAG_EVERY, Some(defaults.every));
+    let every = every.and_then(|every| duration(table, &keys::TAG_EVERY, every, MILLIS_10..=DAY));
+    let device = if table.has(&keys::TAG_DEVICE) || has_device {
+        own(table, &keys::TAG_DEVICE, defaults.device.clone())
     } else {
-        table.problem("device", "neither this tag nor its connector names a device: add device = \"…\" to one of them");
+        table.problem(
+            &keys::TAG_DEVICE,
+            "neither this tag nor its connector names a device: add device = \"…\" to one of them",
+        );
         None
     };
-    let words = [Register::Holding, Register::Input, Register::Coil, Register::Discrete];
-    let words = words.map(|register| (register.name(), register));
-    let register = if table.has("register") {
-        table.choice("register", &words)
+    let register = if table.has(&keys::REGISTER) {
+        table.read(&keys::REGISTER)
     } else {
-        table.problem("register", "is missing: \"holding\", \"input\", \"coil\" or \"discrete\" is expected");
+        table.problem(&keys::REGISTER, "is missing: \"holding\", \"input\", \"coil\" or \"discrete\" is expected");
         None
     };
-    let address = table.required("address");
-    // They are looked at even where the register is wrong, so that they are known keys.
-    let (has_kind, has_order) = (table.has("type"), table.has("order"));
-    let (kind, order) = (table.optional("type"), table.optional("order"));
-    if (has_kind && kind.is_none()) || (has_order && order.is_none()) {
+    let address = table.read(&keys::ADDRESS);
+    let kind = table.read(&keys::TYPE);
+    let order = table.read(&keys::TAG_ORDER);
+    if (table.has(&keys::TYPE) && kind.is_none()) || (table.has(&keys::TAG_ORDER) && order.is_none()) {
         return None;
     }
     let layout = read_layout(table, register, kind, order, defaults)?;
@@ -163,32 +169,34 @@ fn read_layout(
     order: Option<String>,
     defaults: &Defaults,
 ) -> Option<Layout> {
-    let wrong = |key: &str, message: String| {
+    let wrong = |key: &dyn Describe, message: String| {
         table.problem(key, message);
         None
     };
     let kind = match kind.as_deref().map(ValueKind::parse) {
         Some(Ok(kind)) => kind,
-        Some(Err(message)) => return wrong("type", message),
+        Some(Err(message)) => return wrong(&keys::TYPE, message),
         None if register?.is_bits() => ValueKind::Bool,
-        None => return wrong("type", "is missing: a type such as \"u16\", \"f32\" or \"bit:0\" is expected".into()),
+        None => {
+            return wrong(&keys::TYPE, "is missing: a type such as \"u16\", \"f32\" or \"bit:0\" is expected".into());
+        }
     };
     if let Some(message) = register.and_then(|register| unfit(register, kind)) {
-        return wrong("type", message);
+        return wrong(&keys::TYPE, message);
     }
     let bytes = kind.ordered_bytes();
     match order {
-        Some(_) if bytes == 0 => wrong("order", "a single bit has no order: leave it out".into()),
+        Some(_) if bytes == 0 => wrong(&keys::TAG_ORDER, "a single bit has no order: leave it out".into()),
         Some(order) => match Order::parse(&order, bytes) {
             Ok(order) => Some(Layout { kind, order }),
-            Err(message) => wrong("order", message),
+            Err(message) => wrong(&keys::TAG_ORDER, message),
         },
         None if bytes == 0 => Some(Layout { kind, order: Order::big_endian(0) }),
         None => match &defaults.order {
             None => Some(Layout { kind, order: Order::big_endian(bytes) }),
             Some((text, inherited)) => match inherited.for_bytes(bytes) {
                 Some(order) => Some(Layout { kind, order }),
-                None => wrong("type", unsaid(text, kind)),
+                None => wrong(&keys::TYPE, unsaid(text, kind)),
             },
         },
     }
@@ -222,12 +230,12 @@ fn fits(table: &Table<'_>, address: u16, layout: &Layout, limits: &Limits) -> Op
     let last = u16::MAX - (addresses - 1);
     if address > last {
         let message = format!("{name} takes {addresses} registers: its last address is {last}, found {address}");
-        table.problem("address", message);
+        table.problem(&keys::ADDRESS, message);
         return None;
     }
     if layout.kind.registers() > limits.registers_max {
         let max = limits.registers_max;
-        table.problem("type", format!("{name} takes {addresses} registers, more than max_registers = {max}"));
+        table.problem(&keys::TYPE, format!("{name} takes {addresses} registers, more than max_registers = {max}"));
         return None;
     }
     Some(())
@@ -241,7 +249,7 @@ fn are_unique(tags: &[Option<Tag>], tables: &[Table<'_>]) -> bool {
         let Some(tag) = tag else { continue };
         if let Some(first) = seen.insert((&tag.device, &tag.name), place) {
             let message = format!("{} of device {} is the name of tag {} too", tag.name, tag.device, first + 1);
-            table.problem("name", message);
+            table.problem(&keys::NAME, message);
             unique = false;
         }
     }
@@ -270,16 +278,12 @@ fn parse_url(text: &str) -> Result<Server, String> {
     }
 }
 
-/// None only where the value is there and wrong, or where there is no default.
-fn optional<T: FromValue>(table: &mut Table<'_>, key: &'static str, default: Option<T>) -> Option<T> {
-    if table.has(key) { table.optional(key) } else { default }
+/// A tag's own value, else what it takes over from its connector; none where its own is wrong, or there is none of either.
+fn own<T: FromValue>(table: &mut Table<'_>, key: &Optional<T>, inherited: Option<T>) -> Option<T> {
+    if table.has(key) { table.read(key) } else { inherited }
 }
 
-fn within<T>(table: &mut Table<'_>, key: &'static str, default: T, range: RangeInclusive<T>) -> Option<T>
-where
-    T: FromValue + PartialOrd + std::fmt::Display,
-{
-    let value = optional(table, key, Some(default))?;
+fn within(table: &Table<'_>, key: &dyn Describe, value: u16, range: RangeInclusive<u16>) -> Option<u16> {
     if range.contains(&value) {
         return Some(value);
     }
@@ -288,12 +292,11 @@ where
 }
 
 fn duration(
-    table: &mut Table<'_>,
-    key: &'static str,
-    default: Duration,
+    table: &Table<'_>,
+    key: &dyn Describe,
+    value: Duration,
     range: RangeInclusive<Duration>,
 ) -> Option<Duration> {
-    let value = optional(table, key, Some(default))?;
     if range.contains(&value) {
         return Some(value);
     }

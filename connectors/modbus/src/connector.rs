@@ -2,16 +2,14 @@
 
 use async_trait::async_trait;
 use forebay_config::Table;
-use forebay_connectors::{Connector, ConnectorError, ConnectorKind, Context, Declared, Outlet, RuleId, Uniform};
+use forebay_connectors::{
+    Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, Outlet, RuleId, Uniform,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Settings, poller::Poller};
+use crate::{config::Settings, keys, poller::Poller};
 
 /// Modbus TCP.
-///
-/// Keys of the connector: `url`, `device`, `unit_id` (default 1), `every` ("1s"), `timeout` ("1s"), `heartbeat` ("2s"), `pause`
-/// ("0s"), `max_gap` (8 registers), `max_registers` (125), `max_coils` (2000), `order` (for tags without one). Keys of a tag: `name`, `register`,
-/// `address`, `type`, `order`, and its own `unit_id`, `device`, `every`.
 ///
 /// After connecting, every `heartbeat` where its polls are rarer, and after a lost reply, one of a unit's tags (the first, if
 /// it answers) is read as a sign of life and the value dropped: a register that is cleared by reading should not stand first.
@@ -21,6 +19,10 @@ pub struct ModbusKind;
 impl ConnectorKind for ModbusKind {
     fn name(&self) -> &'static str {
         "modbus"
+    }
+
+    fn keys(&self) -> &'static ConnectorKeys {
+        &keys::KEYS
     }
 
     fn configure(

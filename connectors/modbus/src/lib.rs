@@ -18,6 +18,7 @@ mod client;
 mod config;
 mod connector;
 mod exception;
+mod keys;
 mod plan;
 mod poller;
 mod schedule;

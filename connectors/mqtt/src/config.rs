@@ -6,8 +6,8 @@ mod tests;
 
 use std::time::Duration;
 
-use forebay_config::{Bytes, Secret, Table};
-use forebay_connectors::{Connector, ConnectorKind, Context};
+use forebay_config::Table;
+use forebay_connectors::{Connector, ConnectorKeys, ConnectorKind, Context, NAME};
 use forebay_schemas::{DeviceId, GatewayId, TagName, path_segment};
 use rustls_pki_types::ServerName;
 use url::{Host, Url};
@@ -15,19 +15,15 @@ use url::{Host, Url};
 use crate::{
     client::{Session, Settings},
     connector::Mqtt,
-    decode::{Fallback, Format, Rules},
+    decode::{Fallback, Rules},
+    keys,
     packet::Version,
     tls::{OwnCertificate, TlsFiles},
     topic,
 };
 
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-const SESSION_EXPIRY: Duration = Duration::from_secs(86_400);
-const IN_FLIGHT_MAX: u16 = 1024;
-const PAYLOAD_MAX: Bytes = Bytes(256 * 1024);
-
 /// A packet of MQTT has at most 256 MiB.
-const PAYLOAD_MAX_MAX: u64 = 256 * 1024 * 1024;
+const PACKET_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The kind "mqtt".
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +32,10 @@ pub struct MqttKind;
 impl ConnectorKind for MqttKind {
     fn name(&self) -> &'static str {
         "mqtt"
+    }
+
+    fn keys(&self) -> &'static ConnectorKeys {
+        &keys::KEYS
     }
 
     fn configure(
@@ -50,28 +50,29 @@ impl ConnectorKind for MqttKind {
 
 /// Reads all keys, so that all problems are noted, and only then gives up.
 fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) -> Option<Mqtt> {
-    let name = connector.or("name", "mqtt".to_owned());
-    let device = connector.optional::<DeviceId>("device");
+    let name = connector.given(&NAME).unwrap_or_else(|| "mqtt".to_owned());
+    let device = connector.read(&keys::DEVICE);
     let version = version(connector);
     let broker = broker(connector);
-    let format = format(connector);
+    let format = connector.read(&keys::FORMAT);
     let rules = rule::rules(connector, tags, format, device.as_ref());
     let topics = topics(connector, rules.as_deref());
     let session = session(connector, version);
     let keep_alive = keep_alive(connector);
     let qos = qos(connector);
-    let in_flight_max = connector.or("max_in_flight", IN_FLIGHT_MAX);
+    let in_flight_max = connector.read(&keys::MAX_IN_FLIGHT);
     if in_flight_max == 0 {
-        connector.problem("max_in_flight", "at least 1 is expected");
+        connector.problem(&keys::MAX_IN_FLIGHT, "at least 1 is expected");
     }
-    let payload_max = connector.or("max_payload", PAYLOAD_MAX);
-    if payload_max.0 == 0 || payload_max.0 > PAYLOAD_MAX_MAX {
-        connector.problem("max_payload", "from \"1B\" to \"256MiB\" is expected");
+    let payload_max = connector.read(&keys::MAX_PAYLOAD);
+    if payload_max.0 == 0 || payload_max.0 > PACKET_BYTES_MAX {
+        connector.problem(&keys::MAX_PAYLOAD, "from \"1B\" to \"256MiB\" is expected");
     }
     let client_id = client_id(connector, &context.gateway, &name);
-    let (user, password) = (connector.optional::<String>("user"), connector.optional::<Secret>("password"));
+    let user = connector.read(&keys::USER);
+    let password = connector.read(&keys::PASSWORD);
     if password.is_some() && user.is_none() {
-        connector.problem("password", "user is missing");
+        connector.problem(&keys::PASSWORD, "user is missing");
     }
     let fallback = Fallback {
         device: device.or_else(|| DeviceId::new(&name).ok()).or_else(|| DeviceId::new("mqtt").ok())?,
@@ -94,16 +95,16 @@ fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) ->
         in_flight_max,
     };
     let payload_bytes_max = usize::try_from(payload_max.0).ok()?;
-    let rules = Rules { format: format?, rules: rules?, fallback, payload_bytes_max };
+    let rules = Rules { format, rules: rules?, fallback, payload_bytes_max };
     (in_flight_max > 0).then(|| Mqtt::new(settings, rules, context.uniform.clone()))
 }
 
 fn version(connector: &mut Table<'_>) -> Option<Version> {
-    match connector.or("version", 5u8) {
+    match connector.read(&keys::VERSION) {
         3 | 4 => Some(Version::V311),
         5 => Some(Version::V5),
         other => {
-            connector.problem("version", format!("{other} is no version of MQTT: 4 (3.1.1) or 5 is expected"));
+            connector.problem(&keys::VERSION, format!("{other} is no version of MQTT: 4 (3.1.1) or 5 is expected"));
             None
         }
     }
@@ -116,10 +117,10 @@ struct Broker {
 }
 
 fn broker(connector: &mut Table<'_>) -> Option<Broker> {
-    let text = connector.required::<String>("url");
-    let tls_table = connector.table("tls");
+    let text = connector.read(&keys::URL);
+    let tls_table = connector.table(&keys::TLS);
     let wrong = |message: &str| {
-        connector.problem("url", format!("{message}, such as mqtt://host:1883 or mqtts://host:8883"));
+        connector.problem(&keys::URL, format!("{message}, such as mqtt://host:1883 or mqtts://host:8883"));
         None::<Broker>
     };
     let Ok(url) = Url::parse(&text?) else { return wrong("an address is expected") };
@@ -154,12 +155,12 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
 fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<TlsFiles> {
     let (mut ca, mut chain, mut key, mut name) = (None, None, None, None);
     if let Some(mut table) = table {
-        ca = table.path("ca_file");
-        chain = table.path("cert_file");
-        key = table.path("key_file");
-        name = table.optional::<String>("server_name");
+        ca = table.read(&keys::CA_FILE);
+        chain = table.read(&keys::CERT_FILE);
+        key = table.read(&keys::KEY_FILE);
+        name = table.read(&keys::SERVER_NAME);
         if chain.is_some() != key.is_some() {
-            let there = if chain.is_some() { "cert_file" } else { "key_file" };
+            let there = if chain.is_some() { &keys::CERT_FILE } else { &keys::KEY_FILE };
             table.problem(there, "cert_file and key_file are expected together");
             return None;
         }
@@ -168,7 +169,7 @@ fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Opt
     let own = chain.zip(key).map(|(chain, key)| OwnCertificate { chain, key });
     let name = name.unwrap_or_else(|| host.to_owned());
     let Ok(server_name) = ServerName::try_from(name.clone()) else {
-        connector.problem("tls", format!("{name:?} is no name of a server: set server_name"));
+        connector.problem(&keys::TLS, format!("{name:?} is no name of a server: set server_name"));
         return None;
     };
     let files = TlsFiles { ca, own, server_name };
@@ -176,30 +177,18 @@ fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Opt
     match files.client_config() {
         Ok(_) => Some(files),
         Err(error) => {
-            connector.problem("tls", error.to_string());
+            connector.problem(&keys::TLS, error.to_string());
             None
         }
     }
-}
-
-fn format(connector: &mut Table<'_>) -> Option<Format> {
-    if !connector.has("format") {
-        return Some(Format::Json);
-    }
-    let words = [("json", Some(Format::Json)), ("raw", Some(Format::Raw)), ("sparkplug_b", None), ("cbor", None)];
-    let found = connector.choice("format", &words)?;
-    if found.is_none() {
-        connector.problem("format", "sparkplug_b and cbor are not in this release: \"json\" or \"raw\" is expected");
-    }
-    found
 }
 
 /// The subscriptions; without the key, what the rules name.
 ///
 /// They must not overlap: a broker may send a message once for each subscription that it matches.
 fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> Option<Vec<String>> {
-    let given = connector.optional::<Vec<String>>("topics");
-    if given.is_none() && connector.has("topics") {
+    let given = connector.read(&keys::TOPICS);
+    if given.is_none() && connector.has(&keys::TOPICS) {
         return None;
     }
     let topics = match given {
@@ -210,18 +199,18 @@ fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> O
         }
     };
     if topics.is_empty() {
-        connector.problem("topics", "at least one topic filter is expected, such as [\"site/+/cell/#\"]");
+        connector.problem(&keys::TOPICS, "at least one topic filter is expected, such as [\"site/+/cell/#\"]");
         return None;
     }
     let mut good = true;
     for (i, filter) in topics.iter().enumerate() {
         if let Err(error) = topic::check_filter(filter) {
-            connector.problem("topics", format!("{filter:?}: {error}"));
+            connector.problem(&keys::TOPICS, format!("{filter:?}: {error}"));
             good = false;
         }
         if let Some(other) = topics[..i].iter().find(|other| topic::overlap(other, filter)) {
             let way_out = "a message could come twice: write filters that do not overlap";
-            connector.problem("topics", format!("{other:?} and {filter:?} overlap, {way_out}"));
+            connector.problem(&keys::TOPICS, format!("{other:?} and {filter:?} overlap, {way_out}"));
             good = false;
         }
     }
@@ -237,19 +226,18 @@ fn outermost(mut filters: Vec<String>) -> Vec<String> {
 }
 
 fn session(connector: &mut Table<'_>, version: Option<Version>) -> Option<Session> {
-    let clean = connector.or("clean_session", false);
-    let expiry = connector.optional::<Duration>("session_expiry");
-    if connector.has("session_expiry") && (clean || version == Some(Version::V311)) {
+    let clean = connector.read(&keys::CLEAN_SESSION);
+    let expiry = connector.read(&keys::SESSION_EXPIRY);
+    if connector.has(&keys::SESSION_EXPIRY) && (clean || version == Some(Version::V311)) {
         let why = if clean { "clean_session = true keeps no session" } else { "it needs version = 5" };
-        connector.problem("session_expiry", why);
+        connector.problem(&keys::SESSION_EXPIRY, why);
         return None;
     }
     if clean {
         return Some(Session::Clean);
     }
-    let expiry = expiry.unwrap_or(SESSION_EXPIRY);
     if expiry.as_secs() == 0 {
-        connector.problem("session_expiry", "at least \"1s\" is expected");
+        connector.problem(&keys::SESSION_EXPIRY, "at least \"1s\" is expected");
         return None;
     }
     // The largest number means for ever (MQTT 5.0, section 3.1.2.11.2).
@@ -257,23 +245,23 @@ fn session(connector: &mut Table<'_>, version: Option<Version>) -> Option<Sessio
 }
 
 fn keep_alive(connector: &mut Table<'_>) -> Option<Duration> {
-    let keep_alive = connector.or("keep_alive", KEEP_ALIVE);
+    let keep_alive = connector.read(&keys::KEEP_ALIVE);
     let fits = (Duration::from_secs(1)..=Duration::from_secs(65_535)).contains(&keep_alive);
     if !fits {
-        connector.problem("keep_alive", "from \"1s\" to \"65535s\" is expected");
+        connector.problem(&keys::KEEP_ALIVE, "from \"1s\" to \"65535s\" is expected");
     }
     fits.then_some(keep_alive)
 }
 
 fn qos(connector: &mut Table<'_>) -> Option<u8> {
-    match connector.or("qos", 1u8) {
+    match connector.read(&keys::QOS) {
         qos @ (0 | 1) => Some(qos),
         2 => {
-            connector.problem("qos", "2 is not in this release: qos = 1 loses nothing, and repetitions are found");
+            connector.problem(&keys::QOS, "2 is not in this release: qos = 1 loses nothing, and repetitions are found");
             None
         }
         other => {
-            connector.problem("qos", format!("{other} is no QoS: 0 or 1 is expected"));
+            connector.problem(&keys::QOS, format!("{other} is no QoS: 0 or 1 is expected"));
             None
         }
     }
@@ -281,10 +269,10 @@ fn qos(connector: &mut Table<'_>) -> Option<u8> {
 
 /// One name for one connector of one gateway: two sessions of the same name end each other.
 fn client_id(connector: &mut Table<'_>, gateway: &GatewayId, name: &str) -> Option<String> {
-    let given = connector.optional::<String>("client_id");
+    let given = connector.read(&keys::CLIENT_ID);
     let id = given.unwrap_or_else(|| format!("forebay-{}-{}", gateway.path_segment(), path_segment(name)));
     if id.is_empty() || id.len() > 65_535 || id.contains('\0') {
-        connector.problem("client_id", "a text of 1 to 65535 bytes without U+0000 is expected");
+        connector.problem(&keys::CLIENT_ID, "a text of 1 to 65535 bytes without U+0000 is expected");
         return None;
     }
     Some(id)

@@ -27,6 +27,7 @@ mod decode;
 mod frame;
 mod intake;
 mod json;
+mod keys;
 mod packet;
 mod reason;
 mod receipts;

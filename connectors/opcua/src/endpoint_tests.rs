@@ -7,12 +7,12 @@ use super::*;
 
 fn settings(keys: &str) -> Settings {
     let text = format!(
-        "[[c]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://10.0.0.9:4841/mine\"\n{keys}\n[[c.tag]]\nname = \"t\"\nnode = \"i=1\""
+        "[[connector]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://10.0.0.9:4841/mine\"\n{keys}\n[[connector.tag]]\nname = \"t\"\nnode = \"i=1\""
     );
     let document = Document::new(Path::new("f.toml"), &text, &|_| None);
     let read = document.read(|root| {
-        let mut connector = root.tables("c").remove(0);
-        let mut tags = connector.tables("tag");
+        let mut connector = root.tables(&crate::keys::KEYS.connector).remove(0);
+        let mut tags = connector.tables(&crate::keys::KEYS.tag);
         Settings::read(&mut connector, &mut tags, Path::new("data"))
     });
     read.unwrap_or_else(|errors| panic!("{errors}"))

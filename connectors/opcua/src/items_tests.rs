@@ -7,11 +7,10 @@ use opcua::types::{DateTime, Variant};
 use super::*;
 
 fn items() -> Items {
-    let text =
-        "[[c]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://localhost\"\n[[c.tag]]\nname = \"t\"\nnode = \"i=1\"";
+    let text = "[[connector]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://localhost\"\n[[connector.tag]]\nname = \"t\"\nnode = \"i=1\"";
     let settings = Document::new(Path::new("f.toml"), text, &|_| None).read(|root| {
-        let mut connector = root.tables("c").remove(0);
-        let mut tags = connector.tables("tag");
+        let mut connector = root.tables(&crate::keys::KEYS.connector).remove(0);
+        let mut tags = connector.tables(&crate::keys::KEYS.tag);
         Settings::read(&mut connector, &mut tags, Path::new("data"))
     });
     Items::new(&settings.unwrap())

@@ -9,6 +9,7 @@ mod connector;
 mod endpoint;
 mod error;
 mod items;
+mod keys;
 mod node;
 mod order;
 mod pki;
@@ -19,7 +20,7 @@ mod value;
 mod wire;
 
 use forebay_config::Table;
-use forebay_connectors::{Connector, ConnectorKind, Context};
+use forebay_connectors::{Connector, ConnectorKeys, ConnectorKind, Context};
 
 /// `kind = "opcua"`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +29,10 @@ pub struct OpcuaKind;
 impl ConnectorKind for OpcuaKind {
     fn name(&self) -> &'static str {
         "opcua"
+    }
+
+    fn keys(&self) -> &'static ConnectorKeys {
+        &keys::KEYS
     }
 
     fn configure(

@@ -9,32 +9,15 @@ use std::{
     time::Duration,
 };
 
-use forebay_config::{Secret, Table};
-use forebay_connectors::RuleId;
-use forebay_schemas::{DeviceId, TagName, path_segment};
+use forebay_config::{Defaulted, Describe, Optional, Secret, Table};
+use forebay_connectors::{NAME, RuleId};
+use forebay_schemas::{DeviceId, path_segment};
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 use url::Url;
 
-use crate::{node::NodeAddress, value::Target};
+use crate::{keys, node::NodeAddress, value::Target};
 
 const PORT: u16 = 4840;
-const PUBLISHING_INTERVAL: Duration = Duration::from_millis(500);
-const SAMPLING: Duration = Duration::from_millis(500);
-const QUEUE_SIZE: u32 = 100;
-/// After three quarters of it the channel's keys are renewed.
-const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
-const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
-/// Every request but a publish request. Below 5 s, so that a server that falls silent in the middle of one is told of in time.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
-
-const POLICIES: [(&str, SecurityPolicy); 4] = [
-    ("None", SecurityPolicy::None),
-    ("Basic256Sha256", SecurityPolicy::Basic256Sha256),
-    ("Aes128_Sha256_RsaOaep", SecurityPolicy::Aes128Sha256RsaOaep),
-    ("Aes256_Sha256_RsaPss", SecurityPolicy::Aes256Sha256RsaPss),
-];
-const MODES: [(&str, MessageSecurityMode); 2] =
-    [("sign", MessageSecurityMode::Sign), ("sign_and_encrypt", MessageSecurityMode::SignAndEncrypt)];
 
 /// One configured connector.
 #[derive(Debug, Clone)]
@@ -95,25 +78,25 @@ pub(crate) struct Tag {
 impl Settings {
     /// Reads a connector's tables, notes every problem in them, and answers none if there was one.
     pub(crate) fn read(connector: &mut Table<'_>, tags: &mut [Table<'_>], data_dir: &Path) -> Option<Self> {
-        let name = connector.required::<String>("name");
-        let device = connector.required::<DeviceId>("device");
+        let name = connector.read(&NAME);
+        let device = connector.read(&keys::DEVICE);
         let url = url(connector);
         let security = security(connector, url.as_ref());
         let identity = identity(connector);
         let pki = pki(connector, name.as_deref().unwrap_or_default(), data_dir);
-        let publishing_interval = interval(connector, "publishing_interval", PUBLISHING_INTERVAL);
-        let sampling = connector.optional("sampling");
-        let queue_size = connector.or("queue_size", QUEUE_SIZE);
+        let publishing_interval = interval(connector, &keys::PUBLISHING_INTERVAL);
+        let sampling = connector.read(&keys::SAMPLING);
+        let queue_size = connector.read(&keys::QUEUE_SIZE);
         if queue_size == 0 {
-            connector.problem("queue_size", "0 lets the server keep nothing between two publications: at least 1");
+            connector.problem(&keys::QUEUE_SIZE, "0 lets the server keep nothing between two publications: at least 1");
         }
-        let session_timeout = interval(connector, "session_timeout", SESSION_TIMEOUT);
-        let timeout = interval(connector, "timeout", REQUEST_TIMEOUT);
-        let channel_lifetime = interval(connector, "channel_lifetime", CHANNEL_LIFETIME);
+        let session_timeout = interval(connector, &keys::SESSION_TIMEOUT);
+        let timeout = interval(connector, &keys::TIMEOUT);
+        let channel_lifetime = interval(connector, &keys::CHANNEL_LIFETIME);
         if tags.is_empty() {
-            connector.problem("tag", "nothing to read: add a [[connector.tag]] with name and node");
+            connector.problem(&keys::KEYS.tag, "nothing to read: add a [[connector.tag]] with name and node");
         }
-        let tags = read_tags(tags, device.as_ref(), sampling.unwrap_or(SAMPLING));
+        let tags = read_tags(tags, device.as_ref(), sampling);
         let (policy, mode) = security?;
         Some(Self {
             name: name?,
@@ -144,11 +127,11 @@ impl Settings {
 
 /// The name of a policy in the configuration.
 pub(crate) fn policy_name(policy: SecurityPolicy) -> &'static str {
-    POLICIES.iter().find(|(_, known)| *known == policy).map_or("unknown", |(name, _)| name)
+    keys::SECURITY.words().iter().find(|(_, known)| *known == policy).map_or("unknown", |(name, _)| name)
 }
 
 fn url(connector: &mut Table<'_>) -> Option<Url> {
-    let text = connector.required::<String>("url")?;
+    let text = connector.read(&keys::URL)?;
     let problem = match Url::parse(&text) {
         Err(error) => error.to_string(),
         Ok(url) if url.scheme() != "opc.tcp" => format!("{}:// is not spoken here", url.scheme()),
@@ -158,7 +141,7 @@ fn url(connector: &mut Table<'_>) -> Option<Url> {
         Ok(url) if url.host_str().is_none_or(str::is_empty) => "the host is missing".to_owned(),
         Ok(url) => return Some(url),
     };
-    connector.problem("url", format!("{problem}; \"opc.tcp://10.0.0.9:4840\" is expected"));
+    connector.problem(&keys::URL, format!("{problem}; \"opc.tcp://10.0.0.9:4840\" is expected"));
     None
 }
 
@@ -167,10 +150,10 @@ fn host(url: &Url) -> &str {
 }
 
 fn security(connector: &mut Table<'_>, url: Option<&Url>) -> Option<(SecurityPolicy, MessageSecurityMode)> {
-    let written = connector.has("security");
-    let policy = connector.choice("security", &POLICIES);
-    let mode_written = connector.has("mode");
-    let mode = connector.choice("mode", &MODES);
+    let written = connector.has(&keys::SECURITY);
+    let policy = connector.read(&keys::SECURITY);
+    let mode_written = connector.has(&keys::MODE);
+    let mode = connector.read(&keys::MODE);
     let policy = match (policy, url) {
         (Some(policy), _) => policy,
         (None, _) if written => return None,
@@ -178,7 +161,7 @@ fn security(connector: &mut Table<'_>, url: Option<&Url>) -> Option<(SecurityPol
         (None, None) => return None,
         (None, Some(url)) => {
             connector.problem(
-                "security",
+                &keys::SECURITY,
                 format!(
                     "is missing, and {} is another machine: set \"Aes256_Sha256_RsaPss\", \"Aes128_Sha256_RsaOaep\" or \
                      \"Basic256Sha256\", or \"None\" to send everything in clear",
@@ -190,7 +173,7 @@ fn security(connector: &mut Table<'_>, url: Option<&Url>) -> Option<(SecurityPol
     };
     if policy == SecurityPolicy::None {
         if mode_written {
-            connector.problem("mode", "has no meaning without security: set security too, or remove mode");
+            connector.problem(&keys::MODE, "has no meaning without security: set security too, or remove mode");
             return None;
         }
         return Some((policy, MessageSecurityMode::None));
@@ -208,30 +191,32 @@ fn is_loopback(host: &str) -> bool {
 /// Both of a pair, or neither. The outer none is a noted problem.
 fn pair<T, U>(
     connector: &mut Table<'_>,
-    (first, one): (&'static str, Option<T>),
-    (second, two): (&'static str, Option<U>),
+    (first, one): (&dyn Describe, Option<T>),
+    (second, two): (&dyn Describe, Option<U>),
 ) -> Option<Option<(T, U)>> {
     match (connector.has(first), connector.has(second)) {
         (false, false) => Some(None),
         (true, true) => Some(Some((one?, two?))),
         (true, false) => {
-            connector.problem(first, format!("{second} is missing beside it"));
+            connector.problem(first, format!("{} is missing beside it", second.name()));
             None
         }
         (false, true) => {
-            connector.problem(second, format!("{first} is missing beside it"));
+            connector.problem(second, format!("{} is missing beside it", first.name()));
             None
         }
     }
 }
 
 fn identity(connector: &mut Table<'_>) -> Option<Identity> {
-    let (user, password) = (connector.optional::<String>("user"), connector.optional::<Secret>("password"));
-    let password = pair(connector, ("user", user), ("password", password));
-    let certificate = files(connector, "user_cert_file", "user_key_file");
+    let user = connector.read(&keys::USER);
+    let password = connector.read(&keys::PASSWORD);
+    let password = pair(connector, (&keys::USER, user), (&keys::PASSWORD, password));
+    let certificate = files(connector, &keys::USER_CERT_FILE, &keys::USER_KEY_FILE);
     match (password?, certificate?) {
         (Some(_), Some(_)) => {
-            connector.problem("user_cert_file", "a session has one identity: remove user and password, or the files");
+            connector
+                .problem(&keys::USER_CERT_FILE, "a session has one identity: remove user and password, or the files");
             None
         }
         (Some((user, password)), None) => Some(Identity::Password { user, password }),
@@ -241,24 +226,30 @@ fn identity(connector: &mut Table<'_>) -> Option<Identity> {
 }
 
 /// Two files that go together.
-fn files(connector: &mut Table<'_>, first: &'static str, second: &'static str) -> Option<Option<(PathBuf, PathBuf)>> {
-    let (one, two) = (connector.path(first), connector.path(second));
+fn files(
+    connector: &mut Table<'_>,
+    first: &Optional<PathBuf>,
+    second: &Optional<PathBuf>,
+) -> Option<Option<(PathBuf, PathBuf)>> {
+    let one = connector.read(first);
+    let two = connector.read(second);
     pair(connector, (first, one), (second, two))
 }
 
 fn pki(connector: &mut Table<'_>, name: &str, data_dir: &Path) -> Option<PkiSettings> {
     // What is written belongs into the data folder: a service may not write beside its configuration.
-    let dir = connector.path("pki_dir").unwrap_or_else(|| data_dir.join("pki/opcua").join(path_segment(name)));
-    let own = files(connector, "cert_file", "key_file");
-    let default_uri = format!("urn:forebay:{}", path_segment(name));
-    let application_uri = connector.or("application_uri", default_uri);
-    let pinned = connector.has("trust");
-    let trust_word = connector.choice("trust", &[("pinned", ())]);
-    let file = connector.path("server_cert_file");
-    let any = connector.or("trust_any", false);
-    let file_is_given = connector.has("server_cert_file");
+    let dir = connector.read(&keys::PKI_DIR);
+    let dir = dir.unwrap_or_else(|| data_dir.join("pki/opcua").join(path_segment(name)));
+    let own = files(connector, &keys::CERT_FILE, &keys::KEY_FILE);
+    let application_uri = connector.read(&keys::APPLICATION_URI);
+    let application_uri = application_uri.unwrap_or_else(|| format!("urn:forebay:{}", path_segment(name)));
+    let pinned = connector.has(&keys::TRUST);
+    let trust_word = connector.read(&keys::TRUST);
+    let file = connector.read(&keys::SERVER_CERT_FILE);
+    let any = connector.read(&keys::TRUST_ANY);
+    let file_is_given = connector.has(&keys::SERVER_CERT_FILE);
     if any && (file_is_given || pinned) {
-        connector.problem("trust_any", "contradicts trust and server_cert_file: remove one of them");
+        connector.problem(&keys::TRUST_ANY, "contradicts trust and server_cert_file: remove one of them");
         return None;
     }
     if (pinned && trust_word.is_none()) || (file_is_given && file.is_none()) {
@@ -272,8 +263,8 @@ fn pki(connector: &mut Table<'_>, name: &str, data_dir: &Path) -> Option<PkiSett
     Some(PkiSettings { segment: path_segment(name), dir, own: own?, application_uri, trust })
 }
 
-fn interval(connector: &mut Table<'_>, key: &'static str, default: Duration) -> Option<Duration> {
-    let found = connector.or(key, default);
+fn interval(connector: &mut Table<'_>, key: &Defaulted<Duration>) -> Option<Duration> {
+    let found = connector.read(key);
     if found < Duration::from_millis(10) || found > Duration::from_secs(3600) {
         connector.problem(key, format!("{found:?} is out of range: from \"10ms\" to \"1h\""));
         return None;
@@ -292,8 +283,10 @@ fn read_tags(tables: &mut [Table<'_>], device: Option<&DeviceId>, sampling: Dura
         };
         let twin = |other: &Tag| other.target.tag == tag.target.tag && other.target.device == tag.target.device;
         if tags.iter().any(twin) {
-            table
-                .problem("name", format!("{} of {} is read by another tag already", tag.target.tag, tag.target.device));
+            table.problem(
+                &keys::TAG_NAME,
+                format!("{} of {} is read by another tag already", tag.target.tag, tag.target.device),
+            );
             whole = false;
         }
         tags.push(tag);
@@ -302,13 +295,13 @@ fn read_tags(tables: &mut [Table<'_>], device: Option<&DeviceId>, sampling: Dura
 }
 
 fn tag(table: &mut Table<'_>, rule: RuleId, device: Option<&DeviceId>, sampling: Duration) -> Option<Tag> {
-    let tag = table.required::<TagName>("name");
-    let node_text = table.required::<String>("node");
-    let own_sampling = table.optional("sampling");
-    let own_device = table.optional::<DeviceId>("device");
-    let broken = table.has("device") && own_device.is_none();
+    let tag = table.read(&keys::TAG_NAME);
+    let node_text = table.read(&keys::NODE);
+    let own_sampling = table.read(&keys::TAG_SAMPLING);
+    let own_device = table.read(&keys::TAG_DEVICE);
+    let broken = table.has(&keys::TAG_DEVICE) && own_device.is_none();
     let node_text = node_text?;
-    let node = NodeAddress::parse(&node_text).map_err(|message| table.problem("node", message)).ok();
+    let node = NodeAddress::parse(&node_text).map_err(|message| table.problem(&keys::NODE, message)).ok();
     let device = own_device.or_else(|| device.cloned()).filter(|_| !broken);
     let target = Target { rule, device: device?, tag: tag? };
     Some(Tag { target, node_text, node: node?, sampling: own_sampling.unwrap_or(sampling) })

@@ -15,8 +15,8 @@ fn read_in(file: &str, connector: &str, tags: &str) -> Result<Settings, String> 
     let text = format!("[[connector]]\nname = \"press\"\ndevice = \"press-3\"\n{connector}\n{tags}");
     let document = Document::new(Path::new(file), &text, &|_| None);
     let read = document.read(|root| {
-        let mut table = root.tables("connector").remove(0);
-        let mut tags = table.tables("tag");
+        let mut table = root.tables(&keys::KEYS.connector).remove(0);
+        let mut tags = table.tables(&keys::KEYS.tag);
         let settings = Settings::read(&mut table, &mut tags, Path::new("data"));
         tags.into_iter().for_each(Table::finish);
         table.finish();
@@ -30,7 +30,7 @@ fn defaults_are_those_of_the_manual() {
     let settings = read("url = \"opc.tcp://127.0.0.1:4841/x\"", TAG).unwrap();
     assert_eq!((settings.policy, settings.mode), (SecurityPolicy::None, MessageSecurityMode::None));
     assert_eq!((settings.host(), settings.port()), ("127.0.0.1", 4841));
-    assert_eq!((settings.publishing_interval, settings.queue_size), (PUBLISHING_INTERVAL, 100));
+    assert_eq!((settings.publishing_interval, settings.queue_size), (Duration::from_millis(500), 100));
     assert_eq!(settings.pki.dir, Path::new("data/pki/opcua/press"));
     assert_eq!(settings.pki.application_uri, "urn:forebay:press");
     assert_eq!(settings.pki.trust, Trust::Pinned);

@@ -1,9 +1,9 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use forebay_config::{Document, Table};
-use forebay_connectors::{Connector, ConnectorError, ConnectorKind, Context, Declared, Outlet, RuleId};
-use forebay_schemas::{DeviceId, GatewayId, Timestamp};
+use forebay_config::{Document, Optional, Required, Table, TableKeys};
+use forebay_connectors::{Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, Outlet, RuleId};
+use forebay_schemas::{DeviceId, GatewayId, TagName, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Deadband, connectors, gateway, shared_series, spool};
@@ -25,16 +25,28 @@ impl Connector for Silent {
 
 struct SilentKind;
 
+const KEYS: ConnectorKeys = ConnectorKeys {
+    connector: TableKeys::many("connector", "Says nothing.", &[&DEPTH, &DEVICE]),
+    tag: TableKeys::many("tag", "Is never heard.", &[&NAME]),
+};
+const DEPTH: Required<u16> = Required::new("depth", "How deep the silence is.");
+const DEVICE: Optional<DeviceId> = Optional::new("device", "The device of all tags.");
+const NAME: Required<TagName> = Required::new("name", "The tag's name.");
+
 impl ConnectorKind for SilentKind {
     fn name(&self) -> &'static str {
         "silent"
     }
 
+    fn keys(&self) -> &'static ConnectorKeys {
+        &KEYS
+    }
+
     fn configure(&self, connector: &mut Table<'_>, tags: &mut [Table<'_>], _: &Context) -> Option<Box<dyn Connector>> {
-        let depth: Option<u16> = connector.required("depth");
-        let device: Option<DeviceId> = connector.optional("device");
+        let depth = connector.read(&DEPTH);
+        let device = connector.read(&DEVICE);
         let declare = |(place, tag): (usize, &mut Table<'_>)| {
-            let tag = tag.required("name");
+            let tag = tag.read(&NAME);
             Some(Declared { rule: RuleId(place), device: device.clone()?, tag: tag? })
         };
         let declared = tags.iter_mut().enumerate().filter_map(declare).collect();

@@ -1,7 +1,7 @@
 //! The trait of a job, and how one is made from its configuration.
 
 use async_trait::async_trait;
-use forebay_config::Table;
+use forebay_config::{Table, TableKeys};
 use forebay_schemas::ErrorKind;
 use thiserror::Error;
 
@@ -23,6 +23,9 @@ pub trait Job: Send + Sync {
 pub trait JobKind: Send + Sync {
     /// The value of `kind` in the configuration.
     fn name(&self) -> &'static str;
+
+    /// The keys that [`JobKind::configure`] reads. The meaning of the table says what the kind is for.
+    fn keys(&self) -> &'static TableKeys;
 
     /// Reads the keys of a `[[job]]` that are this kind's own; those common to all (`name`, `schedule`, `retries`, …) are
     /// read elsewhere, and unknown keys are reported there.

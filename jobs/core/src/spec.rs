@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use forebay_config::{Table, nearest};
+use forebay_config::{Describe, Table, nearest};
 
-use crate::{Job, JobKind, Schedule, ScheduleError, SchedulerError};
+use crate::{
+    Job, JobKind, Schedule, ScheduleError, SchedulerError,
+    keys::{self, OnLate},
+};
 
 /// Longest name of a job, in bytes.
 const NAME_BYTES_MAX: usize = 128;
-
-const RETRIES: u32 = 3;
-const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The name of a job: unique, and part of its results' identity. Another name is another job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,15 +60,6 @@ impl fmt::Display for Trigger {
             Self::WindowClosed => f.write_str("window_closed"),
         }
     }
-}
-
-/// What a job does when a window that it has seen is amended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnLate {
-    /// Runs again over the amended window.
-    Rerun,
-    /// Leaves its results as they are.
-    Ignore,
 }
 
 /// The keys that are common to all kinds.
@@ -139,7 +130,7 @@ impl Jobs {
 ///
 /// Notes what is wrong, and answers `None` then.
 pub fn configure(root: &mut Table<'_>, kinds: &[&dyn JobKind]) -> Option<Jobs> {
-    let tables = root.tables("job");
+    let tables = root.tables(&keys::JOB);
     let found = tables.len();
     let mut read: Vec<Read<'_>> = tables.into_iter().filter_map(|table| read_one(table, kinds)).collect();
     let complete = read.len() == found;
@@ -177,70 +168,74 @@ impl Read<'_> {
 }
 
 fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>> {
-    let name = table.required::<String>("name");
-    let name = name.and_then(|name| noted(&table, "name", JobName::new(&name)));
+    let name = table.read(&keys::NAME);
+    let name = name.and_then(|name| noted(&table, &keys::NAME, JobName::new(&name)));
     let words: Vec<(&str, &dyn JobKind)> = kinds.iter().map(|kind| (kind.name(), *kind)).collect();
-    let kind = match table.has("kind") {
-        true => table.choice("kind", &words),
-        false => {
-            table.required::<String>("kind");
-            None
-        }
+    let kind = if table.has(&keys::KIND) {
+        table.one_of(&keys::KIND, &words)
+    } else {
+        table.read(&keys::KIND);
+        None
     };
     let trigger = trigger(&mut table);
-    let after: Vec<String> = table.or("after", Vec::new());
-    let after: Option<Vec<JobName>> = after.iter().map(|other| noted(&table, "after", JobName::new(other))).collect();
-    let on_late = table.choice("on_late", &[("rerun", OnLate::Rerun), ("ignore", OnLate::Ignore)]);
-    let retries = table.or("retries", RETRIES);
-    let timeout = table.or("timeout", TIMEOUT);
+    let after = table.read(&keys::AFTER);
+    let after: Option<Vec<JobName>> =
+        after.iter().map(|other| noted(&table, &keys::AFTER, JobName::new(other))).collect();
+    let on_late = table.read(&keys::ON_LATE);
+    let retries = table.read(&keys::RETRIES);
+    let timeout = table.read(&keys::TIMEOUT);
     if timeout.is_zero() {
-        table.problem("timeout", "a job needs time to run: \"10m\" is the default");
+        table.problem(&keys::TIMEOUT, "a job needs time to run: \"10m\" is the default");
     }
     // One engine stands so far; the key is in the contract, and another word is refused with the list of what there is.
-    table.choice("engine", &[("embedded", ())]);
+    table.read(&keys::ENGINE);
     let Some(kind) = kind else {
         // Which keys belong to an unknown kind nobody knows: that it is unknown is the one error to report.
         return None;
     };
+    table.also(kind.keys());
     let job = kind.configure(&mut table);
     let (Some(name), Some(trigger), Some(after), Some(job)) = (name, trigger, after, job) else {
         table.finish();
         return None;
     };
-    let on_late = on_late.unwrap_or(OnLate::Rerun);
     Some(Read { table, name, kind: kind.name(), trigger, after, on_late, retries, timeout, job })
 }
 
-fn noted<T>(table: &Table<'_>, key: &str, read: Result<T, String>) -> Option<T> {
+fn noted<T>(table: &Table<'_>, key: &dyn Describe, read: Result<T, String>) -> Option<T> {
     read.map_err(|message| table.problem(key, message)).ok()
 }
 
 /// `None`: something is wrong. `Some(None)`: the job fires with the first of those that it waits for.
 fn trigger(table: &mut Table<'_>) -> Option<Option<Trigger>> {
-    let (by_clock, on_event, zoned) = (table.has("schedule"), table.has("on"), table.has("timezone"));
-    let zone = table.or("timezone", "UTC".to_owned());
+    let by_clock = table.has(&keys::SCHEDULE);
+    let on_event = table.has(&keys::ON);
+    let is_zoned = table.has(&keys::TIMEZONE);
+    let zone = table.read(&keys::TIMEZONE);
     match (by_clock, on_event) {
         (true, true) => {
-            table.problem("on", "a job has a schedule or an event, not both");
+            table.problem(&keys::ON, "a job has a schedule or an event, not both");
             None
         }
         (true, false) => {
-            let text: String = table.optional("schedule")?;
+            let text = table.read(&keys::SCHEDULE)?;
             let parsed = Schedule::parse(&text, &zone).map_err(|error| match error {
-                ScheduleError::Zone { .. } => table.problem("timezone", error.to_string()),
-                _ => table.problem("schedule", error.to_string()),
+                ScheduleError::Zone { .. } => table.problem(&keys::TIMEZONE, error.to_string()),
+                _ => table.problem(&keys::SCHEDULE, error.to_string()),
             });
             parsed.ok().map(|schedule| Some(Trigger::Cron(Box::new(schedule))))
         }
-        (false, _) if zoned => {
-            table.problem("timezone", "only a schedule has a time zone");
+        (false, _) if is_zoned => {
+            table.problem(&keys::TIMEZONE, "only a schedule has a time zone");
             None
         }
-        (false, true) => table.choice("on", &[("window_closed", Trigger::WindowClosed)]).map(Some),
-        (false, false) if table.has("after") => Some(None),
+        (false, true) => table.read(&keys::ON).map(|()| Some(Trigger::WindowClosed)),
+        (false, false) if table.has(&keys::AFTER) => Some(None),
         (false, false) => {
-            table
-                .problem("schedule", "a job needs schedule = \"0 6 * * *\", on = \"window_closed\" or after = [\"…\"]");
+            table.problem(
+                &keys::SCHEDULE,
+                "a job needs schedule = \"0 6 * * *\", on = \"window_closed\" or after = [\"…\"]",
+            );
             None
         }
     }
@@ -251,7 +246,7 @@ fn names_are_unique(read: &[Read<'_>]) -> bool {
     let mut unique = true;
     for one in read {
         if seen.insert(&one.name, ()).is_some() {
-            one.table.problem("name", format!("there is another job {:?}", one.name.as_str()));
+            one.table.problem(&keys::NAME, format!("there is another job {:?}", one.name.as_str()));
             unique = false;
         }
     }
@@ -264,7 +259,7 @@ fn after_is_known(read: &[Read<'_>]) -> bool {
         for other in &one.after {
             if !read.iter().any(|r| r.name == *other) {
                 let near = nearest(other.as_str(), read.iter().map(|r| r.name.as_str()));
-                one.table.problem("after", format!("there is no job {:?}{near}", other.as_str()));
+                one.table.problem(&keys::AFTER, format!("there is no job {:?}{near}", other.as_str()));
                 known = false;
             }
         }
@@ -283,7 +278,7 @@ fn order(read: &[Read<'_>]) -> Option<Vec<usize>> {
         let Some(next) = next else {
             let first = (0..read.len()).find(|i| !placed.contains(i))?;
             let circle = circle(read, first);
-            read[first].table.problem("after", format!("jobs wait for each other in a circle: {circle}"));
+            read[first].table.problem(&keys::AFTER, format!("jobs wait for each other in a circle: {circle}"));
             return None;
         };
         placed.push(next);

@@ -17,7 +17,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use forebay_config::{ConfigErrors, Document, Table};
+use forebay_config::{Choice, ConfigErrors, DefaultedChoice, Document, Table, TableKeys};
 use forebay_schemas::{Clock, DeviceId, SiteId, Timestamp};
 use ring::rand::SystemRandom;
 
@@ -96,6 +96,21 @@ fn score(at: Timestamp) -> Results {
     Results { scores: vec![score], ..Results::default() }
 }
 
+const TEST: TableKeys = TableKeys::many("job", "A job for tests.", &[&DEED]);
+
+const DEED: DefaultedChoice<Deed> = Choice::new(
+    "deed",
+    &[
+        ("score", Deed::Score),
+        ("fail", Deed::Fail),
+        ("refuse", Deed::Refuse),
+        ("hang", Deed::Hang),
+        ("panic", Deed::Panic),
+    ],
+    "What the job does.",
+)
+.or_first();
+
 struct TestKind(Arc<Log>);
 
 impl JobKind for TestKind {
@@ -103,15 +118,12 @@ impl JobKind for TestKind {
         "test"
     }
 
+    fn keys(&self) -> &'static TableKeys {
+        &TEST
+    }
+
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
-        let deeds = [
-            ("score", Deed::Score),
-            ("fail", Deed::Fail),
-            ("refuse", Deed::Refuse),
-            ("hang", Deed::Hang),
-            ("panic", Deed::Panic),
-        ];
-        let deed = table.choice("deed", &deeds).unwrap_or(Deed::Score);
+        let deed = table.read(&DEED);
         Some(Box::new(TestJob { deed, log: self.0.clone() }))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use forebay_config::Table;
+use forebay_config::{Defaulted, Describe, Optional, Required, Table, TableKeys};
 use forebay_jobs::{
     Bucket, Job, JobError, JobKind, Outcome, Prediction, Results, RunContext, SeriesKey, SeriesPattern,
 };
@@ -11,9 +11,49 @@ use forebay_schemas::Timestamp;
 
 use crate::{Forecast, SeasonalNaive, Step};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// The keys of the kind.
+const GRID_DEMAND: TableKeys = TableKeys::many(
+    "job",
+    "Forecasts load series from their own past, with bounds that hold a chosen share of the values.",
+    &[&DEVICES, &TAGS, &STEP, &HORIZON, &SEASON, &TRAILING, &LEVEL],
+);
+
+const DEVICES: Defaulted<Vec<String>> = Defaulted::list(
+    "devices",
+    &["*"],
+    "The devices whose series are forecast, as patterns in which * stands for any text and ? for one character.",
+);
+
+const TAGS: Required<Vec<String>> = Required::new(
+    "tags",
+    "The tags that are forecast, as patterns in which * stands for any text and ? for one character.",
+);
+
+const STEP: Defaulted<Duration> = Defaulted::new(
+    "step",
+    Duration::from_secs(15 * 60),
+    "Length of the steps whose means are forecast; at least 1ms. The history that counts must have at most 50000 of them.",
+);
+
+const HORIZON: Defaulted<Duration> = Defaulted::new("horizon", DAY, "How far ahead is forecast: a multiple of step.");
+
+const SEASON: Optional<Duration> =
+    Optional::new("season", "The time after which the series repeats itself: a multiple of step.")
+        .absent("a day or a week, whichever was less wrong over trailing");
+
+const TRAILING: Defaulted<Duration> = Defaulted::new(
+    "trailing",
+    Duration::from_secs(28 * 86_400),
+    "The time over which past forecasts are judged, for the choice of the season and the width of the bounds: a multiple of step.",
+);
+
+const LEVEL: Defaulted<f64> = Defaulted::new(
+    "level",
+    0.9,
+    "The share of values that shall lie within the bounds: above 0, up to 0.999. A higher one needs a longer history.",
+);
 
 /// Version of the method; it stands in `model_version` with the season that was chosen.
 const METHOD: &str = "seasonal-naive/2";
@@ -39,8 +79,14 @@ impl GridDemand {
     /// The defaults, for these series: a day ahead in quarters of an hour, by day or week, whichever was less wrong over
     /// the last four weeks.
     pub fn new(series: SeriesPattern) -> Self {
-        let seasons = vec![DAY, 7 * DAY];
-        Self { series, step: 15 * MINUTE, horizon: 24 * HOUR, seasons, trailing: 28 * DAY, level: 0.9 }
+        Self {
+            series,
+            step: STEP.default(),
+            horizon: HORIZON.default(),
+            seasons: vec![DAY, 7 * DAY],
+            trailing: TRAILING.default(),
+            level: LEVEL.default(),
+        }
     }
 }
 
@@ -53,17 +99,21 @@ impl JobKind for GridDemandKind {
         "grid_demand"
     }
 
+    fn keys(&self) -> &'static TableKeys {
+        &GRID_DEMAND
+    }
+
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
-        let tags: Option<Vec<String>> = table.required("tags");
-        let devices = table.or("devices", vec!["*".to_owned()]);
+        let tags = table.read(&TAGS);
+        let devices = table.read(&DEVICES);
         let default = GridDemand::new(SeriesPattern { devices, tags: tags.clone().unwrap_or_default() });
-        let season: Option<Duration> = table.optional("season");
+        let season = table.read(&SEASON);
         let job = GridDemand {
-            step: table.or("step", default.step),
-            horizon: table.or("horizon", default.horizon),
+            step: table.read(&STEP),
+            horizon: table.read(&HORIZON),
             seasons: season.map_or(default.seasons, |season| vec![season]),
-            trailing: table.or("trailing", default.trailing),
-            level: table.or("level", default.level),
+            trailing: table.read(&TRAILING),
+            level: table.read(&LEVEL),
             series: default.series,
         };
         (job.check(table) && tags.is_some()).then(|| Box::new(job) as Box<dyn Job>)
@@ -74,32 +124,30 @@ impl GridDemand {
     /// Notes what is wrong with the settings together.
     fn check(&self, table: &Table<'_>) -> bool {
         let mut fit = true;
-        let mut wrong = |key: &str, message: String| {
+        let mut wrong = |key: &dyn Describe, message: String| {
             table.problem(key, message);
             fit = false;
         };
         if self.series.devices.is_empty() {
-            wrong("devices", "no device fits an empty list: leave the key out for all".into());
+            wrong(&DEVICES, "no device fits an empty list: leave the key out for all".into());
         }
         if self.step < Duration::from_millis(1) {
-            wrong("step", format!("{:?} is no step: \"1ms\" is the least", self.step));
+            wrong(&STEP, format!("{:?} is no step: \"1ms\" is the least", self.step));
             return fit;
         }
-        let multiples = self
-            .seasons
-            .iter()
-            .map(|season| ("season", *season))
-            .chain([("horizon", self.horizon), ("trailing", self.trailing)]);
+        let seasons = self.seasons.iter().map(|season| (&SEASON as &dyn Describe, *season));
+        let others: [(&dyn Describe, Duration); 2] = [(&HORIZON, self.horizon), (&TRAILING, self.trailing)];
+        let multiples = seasons.chain(others);
         for (key, duration) in multiples {
             if duration < self.step || duration.as_nanos() % self.step.as_nanos() != 0 {
                 wrong(key, format!("{duration:?} is no multiple of step, {:?}", self.step));
             }
         }
         if !(self.level > 0.0 && self.level <= 0.999) {
-            wrong("level", format!("{} is no share above 0 and up to 0.999", self.level));
+            wrong(&LEVEL, format!("{} is no share above 0 and up to 0.999", self.level));
         } else if self.method().history().max(self.steps(self.horizon)) > STEPS_MAX {
             wrong(
-                "step",
+                &STEP,
                 format!(
                     "{:?} cuts the history into more than {STEPS_MAX} steps: make it longer, or season, horizon and trailing shorter",
                     self.step

@@ -20,7 +20,7 @@ fn at(step: i64) -> Timestamp {
 fn configured(keys: &str) -> Result<Box<dyn Job>, ConfigErrors> {
     let text = format!("job = {{ {keys} }}");
     Document::new(Path::new("f.toml"), &text, &|_: &str| None).read(|root| {
-        let mut table = root.table("job")?;
+        let mut table = root.table(GridDemandKind.keys())?;
         let job = GridDemandKind.configure(&mut table);
         table.finish();
         job

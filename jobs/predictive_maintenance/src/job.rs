@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use forebay_config::Table;
+use forebay_config::{Defaulted, Describe, Table, TableKeys};
 use forebay_jobs::{
     Bucket, Condition, Job, JobError, JobKind, Lifecycle, Outcome, Results, RunContext, Score, SeriesKey,
     SeriesPattern, Severity, Verdict,
@@ -13,8 +13,67 @@ use serde_json::json;
 
 use crate::{Change, ChangeModel, Step, words::reason};
 
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+/// The keys of the kind.
+const PREDICTIVE_MAINTENANCE: TableKeys = TableKeys::many(
+    "job",
+    "Scores devices by how far their signals have left the level that they had before, and warns beyond a limit.",
+    &[&DEVICES, &TAGS, &SHORT, &BASELINE, &LIMIT, &REFRACTORY, &POINTS_MIN, &SCALE_FLOOR, &RESOLVE_AFTER],
+);
+
+const DEVICES: Defaulted<Vec<String>> = Defaulted::list(
+    "devices",
+    &["*"],
+    "The devices that are judged, as patterns in which * stands for any text and ? for one character.",
+);
+
+const TAGS: Defaulted<Vec<String>> = Defaulted::list(
+    "tags",
+    &["*"],
+    "The tags that are judged, as patterns in which * stands for any text and ? for one character.",
+);
+
+const SHORT: Defaulted<Duration> = Defaulted::new(
+    "short",
+    Duration::from_secs(12 * 3600),
+    "The recent time whose level is compared with what was before; at least 48ms. Readings count as means of its 48th part.",
+);
+
+const BASELINE: Defaulted<Duration> = Defaulted::new(
+    "baseline",
+    Duration::from_secs(14 * 86_400),
+    "The time, up to now, whose part before the recent time gives the usual level and spread; at least four times short.",
+);
+
+const LIMIT: Defaulted<f64> = Defaulted::new(
+    "limit",
+    3.5,
+    "The score beyond which a signal is anomalous; beyond twice as much the warning is critical. More than 0.",
+)
+.unit("times the usual spread");
+
+const REFRACTORY: Defaulted<Duration> = Defaulted::new(
+    "refractory",
+    Duration::from_secs(86_400),
+    "A change that comes back within this time is the same warning.",
+);
+
+const POINTS_MIN: Defaulted<u32> = Defaulted::new(
+    "points_min",
+    192,
+    "Fewest steps with readings in the baseline that a series needs to be judged; at least 2.",
+)
+.unit("steps of a 48th of short");
+
+const SCALE_FLOOR: Defaulted<f64> = Defaulted::new(
+    "scale_floor",
+    0.005,
+    "The least spread that is assumed, from 0 to below 1, so that a signal that hardly varies does not warn of nothing.",
+)
+.unit("share of the usual level");
+
+const RESOLVE_AFTER: Defaulted<u32> =
+    Defaulted::new("resolve_after", 3, "How long a change must be gone before its warning is resolved; at least 1.")
+        .unit("windows, or times short for a job with a schedule");
 
 /// The recent time is cut into this many steps, and the rest into steps of the same length.
 const STEPS_IN_SHORT: u32 = 48;
@@ -40,16 +99,15 @@ pub struct PredictiveMaintenance {
 
 impl Default for PredictiveMaintenance {
     fn default() -> Self {
-        let all = || vec!["*".to_owned()];
         Self {
-            series: SeriesPattern { devices: all(), tags: all() },
-            short: 12 * HOUR,
-            baseline: 14 * DAY,
-            limit: 3.5,
-            refractory: DAY,
-            points_min: 192,
-            scale_floor: 0.005,
-            resolve_after: 3,
+            series: SeriesPattern { devices: DEVICES.default(), tags: TAGS.default() },
+            short: SHORT.default(),
+            baseline: BASELINE.default(),
+            limit: LIMIT.default(),
+            refractory: REFRACTORY.default(),
+            points_min: POINTS_MIN.default() as usize,
+            scale_floor: SCALE_FLOOR.default(),
+            resolve_after: RESOLVE_AFTER.default(),
         }
     }
 }
@@ -63,20 +121,20 @@ impl JobKind for PredictiveMaintenanceKind {
         "predictive_maintenance"
     }
 
+    fn keys(&self) -> &'static TableKeys {
+        &PREDICTIVE_MAINTENANCE
+    }
+
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
-        let default = PredictiveMaintenance::default();
         let job = PredictiveMaintenance {
-            series: SeriesPattern {
-                devices: table.or("devices", default.series.devices),
-                tags: table.or("tags", default.series.tags),
-            },
-            short: table.or("short", default.short),
-            baseline: table.or("baseline", default.baseline),
-            limit: table.or("limit", default.limit),
-            refractory: table.or("refractory", default.refractory),
-            points_min: table.or("points_min", default.points_min as u32) as usize,
-            scale_floor: table.or("scale_floor", default.scale_floor),
-            resolve_after: table.or("resolve_after", default.resolve_after),
+            series: SeriesPattern { devices: table.read(&DEVICES), tags: table.read(&TAGS) },
+            short: table.read(&SHORT),
+            baseline: table.read(&BASELINE),
+            limit: table.read(&LIMIT),
+            refractory: table.read(&REFRACTORY),
+            points_min: table.read(&POINTS_MIN) as usize,
+            scale_floor: table.read(&SCALE_FLOOR),
+            resolve_after: table.read(&RESOLVE_AFTER),
         };
         job.check(table).then(|| Box::new(job) as Box<dyn Job>)
     }
@@ -86,23 +144,23 @@ impl PredictiveMaintenance {
     /// Notes what is wrong with the settings together.
     fn check(&self, table: &Table<'_>) -> bool {
         let mut fit = true;
-        let mut wrong = |key: &str, message: String| {
+        let mut wrong = |key: &dyn Describe, message: String| {
             table.problem(key, message);
             fit = false;
         };
         if self.series.devices.is_empty() {
-            wrong("devices", "no device fits an empty list: leave the key out for all".into());
+            wrong(&DEVICES, "no device fits an empty list: leave the key out for all".into());
         }
         if self.series.tags.is_empty() {
-            wrong("tags", "no tag fits an empty list: leave the key out for all".into());
+            wrong(&TAGS, "no tag fits an empty list: leave the key out for all".into());
         }
         if self.short < Duration::from_millis(u64::from(STEPS_IN_SHORT)) {
-            wrong("short", format!("{:?} is too short: \"48ms\" is the least", self.short));
+            wrong(&SHORT, format!("{:?} is too short: \"48ms\" is the least", self.short));
         } else if self.baseline < self.short.saturating_mul(4) {
-            wrong("baseline", format!("{:?} is less than four times short, {:?}", self.baseline, self.short));
+            wrong(&BASELINE, format!("{:?} is less than four times short, {:?}", self.baseline, self.short));
         } else if self.baseline.as_nanos() / self.step().as_nanos().max(1) > STEPS_IN_BASELINE_MAX {
             wrong(
-                "baseline",
+                &BASELINE,
                 format!(
                     "{:?} is more than {} times short",
                     self.baseline,
@@ -110,22 +168,19 @@ impl PredictiveMaintenance {
                 ),
             );
         } else if self.points_min as i64 > self.model().baseline_steps - self.model().short_steps {
-            wrong(
-                "points_min",
-                format!("{} points of {:?} are longer than the baseline", self.points_min, self.step()),
-            );
+            wrong(&POINTS_MIN, format!("{} points of {:?} are longer than the baseline", self.points_min, self.step()));
         }
         if self.limit <= 0.0 {
-            wrong("limit", format!("{} is no limit: 3.5 is the default", self.limit));
+            wrong(&LIMIT, format!("{} is no limit: 3.5 is the default", self.limit));
         }
         if !(0.0..1.0).contains(&self.scale_floor) {
-            wrong("scale_floor", format!("{} is no share from 0 to below 1", self.scale_floor));
+            wrong(&SCALE_FLOOR, format!("{} is no share from 0 to below 1", self.scale_floor));
         }
         if self.points_min < 2 {
-            wrong("points_min", "a deviation takes two points at least".into());
+            wrong(&POINTS_MIN, "a deviation takes two points at least".into());
         }
         if self.resolve_after == 0 {
-            wrong("resolve_after", "one window at least".into());
+            wrong(&RESOLVE_AFTER, "one window at least".into());
         }
         fit
     }

@@ -23,7 +23,7 @@ fn at(seconds: i64) -> Timestamp {
 fn configured(keys: &str) -> Result<Box<dyn forebay_jobs::Job>, ConfigErrors> {
     let text = format!("job = {{ {keys} }}");
     Document::new(Path::new("f.toml"), &text, &|_: &str| None).read(|root| {
-        let mut table = root.table("job")?;
+        let mut table = root.table(PredictiveMaintenanceKind.keys())?;
         let job = PredictiveMaintenanceKind.configure(&mut table);
         table.finish();
         job

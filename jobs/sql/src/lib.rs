@@ -19,14 +19,36 @@ use async_trait::async_trait;
 use datafusion::{
     dataframe::DataFrame, execution::context::SQLOptions, prelude::SessionContext, sql::parser::DFParser,
 };
-use forebay_config::Table;
-use forebay_jobs::{Job, JobError, JobKind, Outcome, Results, RunContext};
+use forebay_config::{Choice, Describe, Optional, Table, TableKeys};
+use forebay_jobs::{Job, JobError, JobKind, Outcome, Results, RunContext, keys::SCHEDULE};
 use forebay_schemas::table::{PREDICTIONS, SCORES};
 
 use parameters::Parameters;
 
 /// More rows than this are a query gone wrong: they would be held in memory.
 const ROWS_MAX: usize = 1_000_000;
+
+/// The keys of the kind; whether there is a schedule decides which parameters a query has.
+const SQL: TableKeys = TableKeys::many(
+    "job",
+    "Runs a SQL query over the lake and stores its rows as scores or predictions.",
+    &[&INTO, &QUERY, &QUERY_FILE, &SCHEDULE],
+);
+
+const INTO: Choice<Into> = Choice::new(
+    "into",
+    &[("scores", Into::Scores), ("predictions", Into::Predictions)],
+    "The table that the query's rows go to; their columns must be that table's but for job and run_id, which are filled in.",
+)
+.required();
+
+const QUERY: Optional<String> = Optional::new(
+    "query",
+    "One SELECT over readings, windows, scores, predictions and alerts. {site}, {window_start} and {window_end} in it stand for \
+     the window that closed, {now} for the time at which the run was due. A job has query or query_file.",
+);
+
+const QUERY_FILE: Optional<PathBuf> = Optional::new("query_file", "A file that holds the query.");
 
 /// Where a query's rows go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,41 +82,43 @@ impl JobKind for SqlKind {
         "sql"
     }
 
+    fn keys(&self) -> &'static TableKeys {
+        &SQL
+    }
+
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
-        let into = match table.has("into") {
-            true => table.choice("into", &[("scores", Into::Scores), ("predictions", Into::Predictions)]),
-            false => {
-                table.problem("into", "into is missing, \"scores\" or \"predictions\" is expected");
-                None
-            }
-        };
+        let into = table.read(&INTO);
+        if !table.has(&INTO) {
+            table.problem(&INTO, "into is missing, \"scores\" or \"predictions\" is expected");
+        }
         let query = query(table, into);
         Some(Box::new(SqlJob { query: query?, into: into? }))
     }
 }
 
 fn query(table: &mut Table<'_>, into: Option<Into>) -> Option<String> {
-    let (inline, file): (Option<String>, Option<PathBuf>) = (table.optional("query"), table.path("query_file"));
-    let (key, query) = match (inline, file) {
+    let inline = table.read(&QUERY);
+    let file = table.read(&QUERY_FILE);
+    let (key, query): (&dyn Describe, String) = match (inline, file) {
         (Some(_), Some(_)) => {
-            table.problem("query_file", "a job has a query or a query_file, not both");
+            table.problem(&QUERY_FILE, "a job has a query or a query_file, not both");
             return None;
         }
-        (Some(query), None) => ("query", query),
+        (Some(query), None) => (&QUERY, query),
         (None, Some(path)) => match std::fs::read_to_string(&path) {
-            Ok(query) => ("query_file", query),
+            Ok(query) => (&QUERY_FILE, query),
             Err(error) => {
-                table.problem("query_file", format!("cannot read {}: {error}", path.display()));
+                table.problem(&QUERY_FILE, format!("cannot read {}: {error}", path.display()));
                 return None;
             }
         },
-        (None, None) if table.has("query") || table.has("query_file") => return None,
+        (None, None) if table.has(&QUERY) || table.has(&QUERY_FILE) => return None,
         (None, None) => {
-            table.problem("query", "query is missing, a SELECT in quotes is expected, or query_file");
+            table.problem(&QUERY, "query is missing, a SELECT in quotes is expected, or query_file");
             return None;
         }
     };
-    match check(&query, into, !table.has("schedule")) {
+    match check(&query, into, !table.has(&SCHEDULE)) {
         Ok(()) => Some(query),
         Err(why) => {
             table.problem(key, why);

@@ -143,7 +143,7 @@ fn a_query_is_planned_when_it_is_configured() {
         let text = format!("job = {{ {} }}", keys.replace('\n', ", "));
         let nothing = |_: &str| None;
         let read = Document::new(Path::new("f.toml"), &text, &nothing).read(|root| {
-            let mut table = root.table("job")?;
+            let mut table = root.table(SqlKind.keys())?;
             let job = SqlKind.configure(&mut table);
             table.finish();
             job.map(drop)

@@ -4,24 +4,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use forebay_config::{Bytes, Secret, Table};
+use forebay_config::{Secret, Table};
 use rdkafka::ClientConfig;
 
+use super::keys::{self, Compression, Mechanism};
 use crate::StreamError;
 
-const TOPIC: &str = "forebay.readings";
-/// Partitions of a topic that has to be created: enough for a few compactors, and few enough for any broker.
-const PARTITIONS: u16 = 6;
-const GROUP: &str = "forebay";
-const GAP_WAIT: Duration = Duration::from_secs(30);
-const METADATA_REFRESH: Duration = Duration::from_secs(30);
-const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 /// Below this a broker refuses us unless its `group.min.session.timeout.ms` is changed; above, the client library does.
 const SESSION_TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(300);
 /// A member says at least so often that it lives, and thrice within its session.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
-const MAX_RECORD: u64 = 1 << 20;
-const QUEUE: u64 = 16 << 20;
 /// Below this no single reading is sure to fit; above it the broker's own memory is at stake.
 const MAX_RECORD_RANGE: std::ops::RangeInclusive<u64> = (4 << 10)..=(64 << 20);
 const TOPIC_BYTES_MAX: usize = 249;
@@ -55,21 +47,6 @@ pub struct KafkaSettings {
     pub sasl: Option<Sasl>,
 }
 
-/// How records are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// Zstandard.
-    Zstd,
-    /// LZ4.
-    Lz4,
-    /// Gzip.
-    Gzip,
-    /// Snappy.
-    Snappy,
-}
-
 /// Encryption and certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
@@ -90,31 +67,20 @@ pub struct Sasl {
     pub password: Secret,
 }
 
-/// How a password is proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mechanism {
-    /// It is sent, so only through TLS.
-    Plain,
-    /// SCRAM with SHA-256.
-    ScramSha256,
-    /// SCRAM with SHA-512.
-    ScramSha512,
-}
-
 impl KafkaSettings {
     /// The defaults, in clear and as nobody.
     pub fn new(brokers: Vec<String>) -> Self {
         Self {
             brokers,
-            topic: TOPIC.to_owned(),
-            partitions: Some(PARTITIONS),
-            group: GROUP.to_owned(),
-            gap_wait: GAP_WAIT,
-            compression: Compression::Zstd,
-            max_record: MAX_RECORD,
-            queue: QUEUE,
-            metadata_refresh: METADATA_REFRESH,
-            session_timeout: SESSION_TIMEOUT,
+            topic: keys::TOPIC.default(),
+            partitions: Some(keys::PARTITIONS.default()),
+            group: keys::GROUP.default(),
+            gap_wait: keys::GAP_WAIT.default(),
+            compression: keys::COMPRESSION.default(),
+            max_record: keys::MAX_RECORD.default().0,
+            queue: keys::QUEUE.default().0,
+            metadata_refresh: keys::METADATA_REFRESH.default(),
+            session_timeout: keys::SESSION_TIMEOUT.default(),
             tls: None,
             sasl: None,
         }
@@ -123,18 +89,18 @@ impl KafkaSettings {
     /// Reads a `[stream]` table of kind "kafka"; the caller has read `kind`, and finishes the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let brokers = brokers(table);
-        let tls = table.table("tls").map(tls);
-        let sasl = table.table("sasl").map(|sasl_table| sasl(sasl_table, tls.is_some()));
+        let tls = table.table(&keys::TLS).map(tls);
+        let sasl = table.table(&keys::SASL).map(|sasl_table| sasl(sasl_table, tls.is_some()));
         let settings = Self {
             topic: topic(table),
-            partitions: Some(table.or("partitions", PARTITIONS)).filter(|partitions| *partitions > 0),
-            group: table.or("group", GROUP.to_owned()),
-            gap_wait: table.or("gap_wait", GAP_WAIT),
-            compression: table.choice("compression", COMPRESSIONS).unwrap_or(Compression::Zstd),
-            max_record: table.or("max_record", Bytes(MAX_RECORD)).0,
-            queue: table.or("queue", Bytes(QUEUE)).0,
-            metadata_refresh: table.or("metadata_refresh", METADATA_REFRESH),
-            session_timeout: table.or("session_timeout", SESSION_TIMEOUT),
+            partitions: Some(table.read(&keys::PARTITIONS)).filter(|partitions| *partitions > 0),
+            group: table.read(&keys::GROUP),
+            gap_wait: table.read(&keys::GAP_WAIT),
+            compression: table.read(&keys::COMPRESSION),
+            max_record: table.read(&keys::MAX_RECORD).0,
+            queue: table.read(&keys::QUEUE).0,
+            metadata_refresh: table.read(&keys::METADATA_REFRESH),
+            session_timeout: table.read(&keys::SESSION_TIMEOUT),
             brokers: brokers?,
             tls: tls.flatten_none()?,
             sasl: sasl.flatten_none()?,
@@ -145,19 +111,19 @@ impl KafkaSettings {
 
     fn check(&self, table: &Table<'_>) {
         if !MAX_RECORD_RANGE.contains(&self.max_record) {
-            table.problem("max_record", "a size from \"4KiB\" to \"64MiB\" is expected");
+            table.problem(&keys::MAX_RECORD, "a size from \"4KiB\" to \"64MiB\" is expected");
         }
         if self.queue < self.max_record {
-            table.problem("queue", "at least max_record is expected, or the largest record could never be sent");
+            table.problem(&keys::QUEUE, "at least max_record is expected, or the largest record could never be sent");
         }
         if self.group.is_empty() {
-            table.problem("group", "a name is expected");
+            table.problem(&keys::GROUP, "a name is expected");
         }
         if self.metadata_refresh < Duration::from_secs(1) {
-            table.problem("metadata_refresh", "1s or more is expected");
+            table.problem(&keys::METADATA_REFRESH, "1s or more is expected");
         }
         if !SESSION_TIMEOUT_RANGE.contains(&self.session_timeout) {
-            table.problem("session_timeout", "a time from \"6s\" to \"5m\" is expected");
+            table.problem(&keys::SESSION_TIMEOUT, "a time from \"6s\" to \"5m\" is expected");
         }
     }
 
@@ -226,44 +192,6 @@ impl KafkaSettings {
     }
 }
 
-impl Compression {
-    /// As Kafka calls it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Zstd => "zstd",
-            Self::Lz4 => "lz4",
-            Self::Gzip => "gzip",
-            Self::Snappy => "snappy",
-        }
-    }
-}
-
-impl Mechanism {
-    /// As SASL calls it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::ScramSha256 => "SCRAM-SHA-256",
-            Self::ScramSha512 => "SCRAM-SHA-512",
-        }
-    }
-}
-
-const COMPRESSIONS: &[(&str, Compression)] = &[
-    ("none", Compression::None),
-    ("zstd", Compression::Zstd),
-    ("lz4", Compression::Lz4),
-    ("gzip", Compression::Gzip),
-    ("snappy", Compression::Snappy),
-];
-
-const MECHANISMS: &[(&str, Mechanism)] = &[
-    ("PLAIN", Mechanism::Plain),
-    ("SCRAM-SHA-256", Mechanism::ScramSha256),
-    ("SCRAM-SHA-512", Mechanism::ScramSha512),
-];
-
 /// A table that is missing is no error; one that is wrong is.
 trait FlattenNone<T> {
     fn flatten_none(self) -> Option<Option<T>>;
@@ -280,44 +208,44 @@ impl<T> FlattenNone<T> for Option<Option<T>> {
 }
 
 fn brokers(table: &mut Table<'_>) -> Option<Vec<String>> {
-    let brokers: Vec<String> = table.required("brokers")?;
+    let brokers: Vec<String> = table.read(&keys::BROKERS)?;
     if brokers.is_empty() {
-        table.problem("brokers", "at least one is expected, such as [\"kafka-1:9092\"]");
+        table.problem(&keys::BROKERS, "at least one is expected, such as [\"kafka-1:9092\"]");
     }
     for broker in &brokers {
         let address = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['/', ',', ' ']));
         let port = address.and_then(|(_, port)| port.parse::<u16>().ok()).filter(|port| *port > 0);
         if port.is_none() {
-            table.problem("brokers", format!("{broker:?} is no \"host:port\", such as \"kafka-1:9092\""));
+            table.problem(&keys::BROKERS, format!("{broker:?} is no \"host:port\", such as \"kafka-1:9092\""));
         }
     }
     Some(brokers)
 }
 
 fn topic(table: &mut Table<'_>) -> String {
-    let topic = table.or("topic", TOPIC.to_owned());
+    let topic = table.read(&keys::TOPIC);
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let named = !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && topic != "." && topic != "..";
     if !named || !topic.chars().all(legal) {
         let rule =
             format!("{topic:?} is no topic: 1 to {TOPIC_BYTES_MAX} of a-z, A-Z, 0-9, '.', '_' and '-' are expected");
-        table.problem("topic", rule);
+        table.problem(&keys::TOPIC, rule);
     }
     topic
 }
 
 fn tls(mut table: Table<'_>) -> Option<Tls> {
-    let ca_file = table.path("ca_file");
-    let (certificate, key) = (table.path("cert_file"), table.path("key_file"));
+    let ca_file = table.read(&keys::CA_FILE);
+    let (certificate, key) = (table.read(&keys::CERT_FILE), table.read(&keys::KEY_FILE));
     let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         (Some(_), None) => {
-            table.problem("cert_file", "key_file is missing: a certificate is of use only with its key");
+            table.problem(&keys::CERT_FILE, "key_file is missing: a certificate is of use only with its key");
             None
         }
         (None, Some(_)) => {
-            table.problem("key_file", "cert_file is missing: a key is of use only with its certificate");
+            table.problem(&keys::KEY_FILE, "cert_file is missing: a key is of use only with its certificate");
             None
         }
     };
@@ -326,15 +254,15 @@ fn tls(mut table: Table<'_>) -> Option<Tls> {
 }
 
 fn sasl(mut table: Table<'_>, tls: bool) -> Option<Sasl> {
-    let mechanism = table.choice("mechanism", MECHANISMS);
-    if !table.has("mechanism") {
-        table.problem("mechanism", "is missing: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected");
+    let mechanism = table.read(&keys::MECHANISM);
+    if !table.has(&keys::MECHANISM) {
+        table.problem(&keys::MECHANISM, "is missing: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected");
     }
     if mechanism == Some(Mechanism::Plain) && !tls {
         let rule = "PLAIN would send the password in clear: add [stream.tls], or use SCRAM-SHA-512";
-        table.problem("mechanism", rule);
+        table.problem(&keys::MECHANISM, rule);
     }
-    let (user, password) = (table.required("user"), table.required("password"));
+    let (user, password) = (table.read(&keys::USER), table.read(&keys::PASSWORD));
     table.finish();
     Some(Sasl { mechanism: mechanism?, user: user?, password: password? })
 }
@@ -351,7 +279,7 @@ mod tests {
         let nothing = |_: &str| None;
         let document = Document::new(Path::new("/etc/forebay/forebay.toml"), text, &nothing);
         let read = document.read(|root| {
-            let mut table = root.table("stream")?;
+            let mut table = root.table(&keys::STREAM)?;
             let settings = KafkaSettings::read(&mut table);
             table.finish();
             settings

@@ -7,9 +7,9 @@ use super::*;
 /// Reads a file with one connector, as the gateway does.
 fn read(text: &str) -> Result<Settings, ConfigErrors> {
     Document::new(Path::new("forebay.toml"), text, &|_| None).read(|root| {
-        let mut connectors = root.tables("connector");
+        let mut connectors = root.tables(&keys::KEYS.connector);
         let connector = connectors.first_mut().unwrap();
-        let mut tags = connector.tables("tag");
+        let mut tags = connector.tables(&keys::KEYS.tag);
         Settings::read(connector, &mut tags)
     })
 }

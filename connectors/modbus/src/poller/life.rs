@@ -10,7 +10,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::{End, Poller, Trouble};
-use crate::{config::HEARTBEAT_DEFAULT, plan::Read};
+use crate::{keys, plan::Read};
 
 /// Silences after which a server that was just connected to is taken for dead.
 const PROBED_MAX: usize = 3;
@@ -143,6 +143,6 @@ impl Poller<'_> {
     /// is told of later anyway.
     fn has_time_for(&self, timeouts: u32) -> bool {
         let spent = self.heard.map_or(Duration::ZERO, |heard| heard.elapsed());
-        self.settings.heartbeat > HEARTBEAT_DEFAULT || spent + self.settings.timeout * timeouts <= TOLD_WITHIN
+        self.settings.heartbeat > keys::HEARTBEAT.default() || spent + self.settings.timeout * timeouts <= TOLD_WITHIN
     }
 }

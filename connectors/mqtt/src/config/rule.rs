@@ -1,32 +1,30 @@
 //! The keys of a `[[connector.tag]]`.
 
-use forebay_config::Table;
+use forebay_config::{Describe, Optional, Table};
 use forebay_connectors::RuleId;
-use forebay_schemas::{DeviceId, TagName};
+use forebay_schemas::DeviceId;
 use jiff::tz::TimeZone;
 use serde_json_path::JsonPath;
 
 use crate::{
-    decode::{Format, Rule, Segments, TYPES, TimePath},
-    time::{self, TimeForm, TimeUnit},
+    decode::{Format, Rule, Segments, TimePath},
+    keys,
+    time::{self, TimeForm},
     topic::{self, Template},
 };
-
-const UNITS: [(&str, TimeUnit); 4] =
-    [("s", TimeUnit::Seconds), ("ms", TimeUnit::Millis), ("us", TimeUnit::Micros), ("ns", TimeUnit::Nanos)];
 
 /// All rules, or none where one is wrong.
 pub(super) fn rules(
     connector: &mut Table<'_>,
     tags: &mut [Table<'_>],
-    format: Option<Format>,
+    format: Format,
     device: Option<&DeviceId>,
 ) -> Option<Vec<Rule>> {
     if tags.is_empty() {
-        connector.problem("tag", "at least one [[connector.tag]] with a topic is expected");
+        connector.problem(&keys::KEYS.tag, "at least one [[connector.tag]] with a topic is expected");
         return None;
     }
-    let topics = connector.optional::<Vec<String>>("topics");
+    let topics = connector.read(&keys::TOPICS);
     let mut rules = Vec::new();
     for (i, tag) in tags.iter_mut().enumerate() {
         rules.push(rule(RuleId(i), tag, format, device, topics.as_deref()));
@@ -37,19 +35,19 @@ pub(super) fn rules(
 fn rule(
     id: RuleId,
     tag: &mut Table<'_>,
-    format: Option<Format>,
+    format: Format,
     connector_device: Option<&DeviceId>,
     topics: Option<&[String]>,
 ) -> Option<Rule> {
-    let text = tag.required::<String>("topic");
-    let name = tag.optional::<TagName>("name");
-    let device = tag.optional::<DeviceId>("device");
-    let value = path(tag, "value");
-    let value_type = if tag.has("type") { Some(tag.choice("type", &TYPES)) } else { None };
-    let quality = path(tag, "quality");
+    let text = tag.read(&keys::TOPIC);
+    let name = tag.read(&keys::TAG_NAME);
+    let device = tag.read(&keys::TAG_DEVICE);
+    let value = path(tag, &keys::VALUE);
+    let value_type = if tag.has(&keys::TYPE) { Some(tag.read(&keys::TYPE)) } else { None };
+    let quality = path(tag, &keys::QUALITY);
     let time = time_path(tag);
-    if format == Some(Format::Raw) {
-        for key in ["value", "time", "quality"] {
+    if format == Format::Raw {
+        for key in [&keys::VALUE, &keys::TIME, &keys::QUALITY] {
             if tag.has(key) {
                 tag.problem(key, "it has no meaning with format = \"raw\"");
             }
@@ -59,33 +57,33 @@ fn rule(
     let template = match Template::parse(&text) {
         Ok(template) => template,
         Err(error) => {
-            tag.problem("topic", format!("{text:?}: {error}"));
+            tag.problem(&keys::TOPIC, format!("{text:?}: {error}"));
             return None;
         }
     };
     let filter = template.filter();
     let mut good = true;
-    let mut wrong = |key: &str, message: &str| {
+    let mut wrong = |key: &dyn Describe, message: &str| {
         tag.problem(key, message);
         good = false;
     };
     if topics.is_some_and(|topics| !topics.iter().any(|topic| topic::overlap(topic, &filter))) {
-        wrong("topic", &format!("{text:?} matches nothing that topics subscribes to"));
+        wrong(&keys::TOPIC, &format!("{text:?} matches nothing that topics subscribes to"));
     }
     if template.has_tag() && name.is_some() {
-        wrong("name", "the topic tells the tag by {tag}: leave out one of the two");
+        wrong(&keys::TAG_NAME, "the topic tells the tag by {tag}: leave out one of the two");
     }
     if template.has_device() && device.is_some() {
-        wrong("device", "the topic tells the device by {device}: leave out one of the two");
+        wrong(&keys::TAG_DEVICE, "the topic tells the device by {device}: leave out one of the two");
     }
     if !template.has_device() && device.is_none() && connector_device.is_none() {
         wrong(
-            "topic",
+            &keys::TOPIC,
             "the device is not known: write {device} in the topic, or the key device here or in the connector",
         );
     }
-    if format == Some(Format::Raw) && !template.has_tag() && name.is_none() {
-        wrong("topic", "the tag is not known: write {tag} in the topic, or the key name");
+    if format == Format::Raw && !template.has_tag() && name.is_none() {
+        wrong(&keys::TOPIC, "the tag is not known: write {tag} in the topic, or the key name");
     }
     let device = device.or_else(|| connector_device.cloned());
     let (value, quality, time) = (value?, quality?, time?);
@@ -99,8 +97,8 @@ fn rule(
 }
 
 /// A JSONPath; the outer none where it is wrong, the inner where it is missing.
-fn path(tag: &mut Table<'_>, key: &'static str) -> Option<Option<JsonPath>> {
-    let Some(text) = tag.optional::<String>(key) else {
+fn path(tag: &mut Table<'_>, key: &Optional<String>) -> Option<Option<JsonPath>> {
+    let Some(text) = tag.read(key) else {
         return if tag.has(key) { None } else { Some(None) };
     };
     match JsonPath::parse(&text) {
@@ -113,14 +111,16 @@ fn path(tag: &mut Table<'_>, key: &'static str) -> Option<Option<JsonPath>> {
 }
 
 fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
-    let path = path(tag, "time");
-    let format = tag.optional::<String>("time_format");
-    let has_unit = tag.has("time_unit");
-    let unit = if has_unit { Some(tag.choice("time_unit", &UNITS)?) } else { None };
+    let path = path(tag, &keys::TIME);
+    let format = tag.read(&keys::TIME_FORMAT);
+    let has_unit = tag.has(&keys::TIME_UNIT);
+    let unit = if has_unit { Some(tag.read(&keys::TIME_UNIT)?) } else { None };
     let zone = zone(tag)?;
     let path = path?;
-    for (key, there) in [("time_format", format.is_some()), ("time_unit", has_unit), ("time_zone", zone.is_some())] {
-        if there && path.is_none() {
+    let others: [(&dyn Describe, bool); 3] =
+        [(&keys::TIME_FORMAT, format.is_some()), (&keys::TIME_UNIT, has_unit), (&keys::TIME_ZONE, zone.is_some())];
+    for (key, is_there) in others {
+        if is_there && path.is_none() {
             tag.problem(key, "time is missing, a JSONPath such as \"$.ts\"");
             return None;
         }
@@ -128,18 +128,18 @@ fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
     if let Some(format) = &format
         && let Err(error) = time::check_format(format)
     {
-        tag.problem("time_format", format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"));
+        tag.problem(&keys::TIME_FORMAT, format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"));
         return None;
     }
     let form = match (format, unit) {
         (Some(_), Some(_)) => {
-            tag.problem("time_format", "time_unit is there too: leave out one of the two");
+            tag.problem(&keys::TIME_FORMAT, "time_unit is there too: leave out one of the two");
             return None;
         }
         (Some(format), None) => TimeForm::Format { format, zone: zone.unwrap_or(TimeZone::UTC) },
         (None, Some(unit)) => {
             if zone.is_some() {
-                tag.problem("time_zone", "a number counts from 1970 in UTC: leave out time_zone or time_unit");
+                tag.problem(&keys::TIME_ZONE, "a number counts from 1970 in UTC: leave out time_zone or time_unit");
                 return None;
             }
             TimeForm::Unit(unit)
@@ -151,13 +151,13 @@ fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
 
 /// The zone of times that name none; the outer none where it is wrong.
 fn zone(tag: &mut Table<'_>) -> Option<Option<TimeZone>> {
-    let Some(name) = tag.optional::<String>("time_zone") else {
-        return if tag.has("time_zone") { None } else { Some(None) };
+    let Some(name) = tag.read(&keys::TIME_ZONE) else {
+        return if tag.has(&keys::TIME_ZONE) { None } else { Some(None) };
     };
     match TimeZone::get(&name) {
         Ok(zone) => Some(Some(zone)),
         Err(_) => {
-            tag.problem("time_zone", format!("{name:?} is no time zone such as \"Europe/Berlin\" or \"UTC\""));
+            tag.problem(&keys::TIME_ZONE, format!("{name:?} is no time zone such as \"Europe/Berlin\" or \"UTC\""));
             None
         }
     }

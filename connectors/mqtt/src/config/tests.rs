@@ -22,8 +22,8 @@ fn configured(connector: &str, tags: &str) -> Result<Mqtt, String> {
     let text = format!("[[connector]]\nname = \"cells\"\n{connector}\n{tags}");
     let document = Document::new(Path::new("f.toml"), &text, &|_| None);
     let read = document.read(|root| {
-        let mut connectors = root.tables("connector");
-        let mut tags = connectors[0].tables("tag");
+        let mut connectors = root.tables(&keys::KEYS.connector);
+        let mut tags = connectors[0].tables(&keys::KEYS.tag);
         mqtt(&mut connectors[0], &mut tags, &context)
     });
     read.map_err(|errors| errors.problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("\n"))
