@@ -72,7 +72,9 @@ impl Known {
             // `verbs::keys::Verb` has verbs below it, `verbs::run::Args` has none.
             if let Some((module, kind)) = of.split_once("verbs::").and_then(|(_, path)| path.split_once("::")) {
                 let source = repository.text(&format!("cli/src/verbs/{module}.rs"))?;
-                verb.options = options(source);
+                let folder = format!("cli/src/verbs/{module}/");
+                let parts = repository.ending(".rs").filter(|(name, _)| name.starts_with(&folder));
+                verb.options = parts.map(|(_, part)| part).chain([source]).flat_map(options).collect();
                 if kind.starts_with("Verb") {
                     verb.below = variants(source).into_iter().map(|(name, _)| name).collect();
                     ensure!(!verb.below.is_empty(), "cli/src/verbs/{module}.rs: no verbs are found in its enum");
@@ -86,7 +88,7 @@ impl Known {
 
     /// Why the binary would not take a command.
     fn refuses(&self, command: &Command<'_>) -> Option<String> {
-        let Some((name, rest)) = command.verbs.split_first() else { return None };
+        let (name, rest) = command.verbs.split_first()?;
         let Some(verb) = self.verbs.get(*name) else {
             return Some(format!("forebay has no verb {name:?}, only {}", shown(self.verbs.keys())));
         };
