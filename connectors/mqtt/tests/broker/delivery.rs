@@ -203,8 +203,7 @@ async fn a_stop_acknowledges_what_is_durable_and_comes_to_an_end() {
         gateway.until_up().await;
         let mut peer = Peer::connect(broker.port, version, "");
         peer.count("site/d/cell/t", 1, 1);
-        let sent = || broker.log().contains(&format!("Sending PUBLISH to s{version}"));
-        until("mosquitto to send the message", || sent().then_some(())).await;
+        gateway.until_held().await;
         // Under way when the stop comes: awaited, acknowledged, then DISCONNECT.
         gateway.ask_to_stop();
         peer.count("site/d/cell/t", 2, 2);
