@@ -70,7 +70,7 @@ pub(super) const TOPIC: Defaulted<String> = Defaulted::new(
 /// Enough for a few compactors, and few enough for any broker.
 pub(super) const PARTITIONS: Defaulted<u16> = Defaulted::new(
     "partitions",
-    "6",
+    6,
     "Number of partitions with which a publishing gateway creates the topic if it does not exist, replicated as the \
      brokers' default says. A topic that exists is left as it is. With 0 the topic is waited for.",
 );
