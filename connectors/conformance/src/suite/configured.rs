@@ -43,6 +43,7 @@ pub(super) fn an_unknown_key_is_named(subject: &impl Subject) {
 fn own_key<'t>(text: &'t str, header: &str) -> &'t str {
     let table = text.lines().skip_while(|line| line.trim() != header).skip(1).take_while(|line| !line.starts_with('['));
     let mut keys = table.filter_map(|line| line.split_once('=').map(|(key, _)| key.trim()));
-    let own = keys.find(|key| !key.is_empty() && !["name", "kind"].contains(key));
+    let common: &[&str] = if header == "[[connector]]" { &["name", "kind"] } else { &[] };
+    let own = keys.find(|key| !key.is_empty() && !common.contains(key));
     own.unwrap_or_else(|| panic!("{header} has no key of its own in {text}"))
 }
