@@ -30,16 +30,11 @@ pub(crate) struct KeyringPlace {
 impl KeyringPlace {
     /// As the configuration says; nothing is opened.
     pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
-        let lake = lake_of(config)?;
-        let lake_in_bucket = matches!(lake, LakePlace::Bucket);
+        let LakePlace { folder, in_bucket } = lake_of(config)?;
         let spools = config.spools_path();
         let spools = SealedFolder { signs: vec![spools.clone()], folder: spools };
-        let mut sealed = Vec::new();
-        if let LakePlace::Folder(folder) = lake {
-            sealed.push(folder);
-        }
-        sealed.push(spools);
-        Ok(Self { dir: config.keys.clone(), sealed, lake_in_bucket })
+        let sealed = folder.into_iter().chain([spools]).collect();
+        Ok(Self { dir: config.keys.clone(), sealed, lake_in_bucket: in_bucket })
     }
 
     /// The keyring's folder.
@@ -82,15 +77,13 @@ impl KeyringPlace {
     }
 }
 
-/// Where the lake lies, for whoever asks what is sealed on this machine.
-pub(crate) enum LakePlace {
-    /// In a folder of this machine.
-    Folder(SealedFolder),
+/// Where the lake lies, for whoever asks what is sealed on this machine; neither in a build without one.
+#[derive(Default)]
+pub(crate) struct LakePlace {
+    /// A folder of this machine.
+    pub(crate) folder: Option<SealedFolder>,
     /// In a bucket, which other gateways may share.
-    Bucket,
-    /// This build has none.
-    #[cfg(not(feature = "lake"))]
-    Elsewhere,
+    pub(crate) in_bucket: bool,
 }
 
 #[cfg(feature = "lake")]
@@ -100,7 +93,7 @@ fn lake_of(config: &Config) -> anyhow::Result<LakePlace> {
 
 #[cfg(not(feature = "lake"))]
 fn lake_of(_config: &Config) -> anyhow::Result<LakePlace> {
-    Ok(LakePlace::Elsewhere)
+    Ok(LakePlace::default())
 }
 
 /// The keyring in a folder.

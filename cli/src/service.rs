@@ -44,6 +44,7 @@ use crate::{
 pub(crate) use lake_roles::LakeWatch;
 #[cfg(feature = "lake")]
 use lake_roles::{LakeRoles, check_roles};
+#[cfg(feature = "lake")]
 pub(crate) use lanes::to_open as lanes_to_open;
 use part::{OnFailure, Part, Task};
 

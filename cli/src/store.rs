@@ -103,9 +103,9 @@ pub(crate) fn lake_place(config: &Config) -> anyhow::Result<LakePlace> {
     Ok(match location(&config.lake, &config.gateway.data_dir)? {
         Location::Folder(folder) => {
             let signs = TABLES.iter().map(|table| folder.join(table.name)).collect();
-            LakePlace::Folder(SealedFolder { folder, signs })
+            LakePlace { folder: Some(SealedFolder { folder, signs }), in_bucket: false }
         }
-        Location::S3(_) => LakePlace::Bucket,
+        Location::S3(_) => LakePlace { folder: None, in_bucket: true },
     })
 }
 

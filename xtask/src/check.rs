@@ -12,7 +12,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     // The build for the edge alone: the same dependencies with the same features, so that only the binary is looked at again.
     run_command(
         cargo()
-            .args(["clippy", "--workspace", "--bins", "--no-default-features", "--features", "forebay/edge"])
+            .args(["clippy", "--workspace", "--all-targets", "--no-default-features", "--features", "forebay/edge"])
             .args(["--locked", "--", "-D", "warnings"]),
     )?;
     run_command(

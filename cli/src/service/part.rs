@@ -120,7 +120,7 @@ fn may_pass(failure: &anyhow::Error) -> bool {
     kinds.into_iter().flatten().any(|kind| kind == ErrorKind::Retry)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "lake"))]
 mod tests {
     use super::*;
 
