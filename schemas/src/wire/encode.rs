@@ -8,15 +8,20 @@ use super::{ReadingBatch, WIRE_VERSION, proto};
 use crate::{Reading, Series, Status, Value, ValueType};
 
 /// What readings of one block share.
-type BlockKey<'a> = (&'a Series, Option<&'a str>, Option<ValueType>);
+pub(super) type BlockKey<'a> = (&'a Series, Option<&'a str>, Option<ValueType>);
+
+/// The block that a reading belongs to.
+pub(super) fn block_key(reading: &Reading) -> BlockKey<'_> {
+    let value_type = reading.value.as_ref().map(Value::value_type);
+    (&reading.series, reading.unit.as_deref(), value_type)
+}
 
 pub(super) fn encode(batch: &ReadingBatch) -> Vec<u8> {
     let observed_base = batch.readings.first().map_or(0, |r| r.observed_time.nanos());
     let mut index: HashMap<BlockKey<'_>, usize> = HashMap::new();
     let mut blocks: Vec<Block<'_>> = Vec::new();
     for (position, reading) in (0_u32..).zip(&batch.readings) {
-        let value_type = reading.value.as_ref().map(Value::value_type);
-        let key = (&reading.series, reading.unit.as_deref(), value_type);
+        let key = block_key(reading);
         let at = *index.entry(key).or_insert_with(|| {
             blocks.push(Block::new(key, observed_base));
             blocks.len() - 1
