@@ -28,7 +28,7 @@ use forebay_lake::{
 use forebay_schemas::{
     Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, SiteId, Timestamp,
     table::{READINGS, TABLE_FORMAT_VERSION},
-    wire::ReadingBatch,
+    wire::{ReadingBatch, SeriesBatch},
 };
 
 use crate::{
@@ -203,7 +203,8 @@ impl Run<'_> {
             }],
         );
         let mut gathered = GatheredRows::default();
-        gathered.push(batch);
+        gathered.push(SeriesBatch::from(&batch));
+        drop(batch);
         let files = gathered.finish().map_err(forebay_lake::LakeError::from)?;
         let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, rows: &files };
         self.state = Some(commit(self.lake, step, rows.now).await?);

@@ -11,7 +11,7 @@ mod device_times;
 use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
-use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS};
+use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS, wire::SeriesBatch};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -383,7 +383,7 @@ impl Run<'_> {
 impl Gathered {
     fn push(&mut self, taken: Taken, bytes: usize, commit_interval: Duration) {
         self.readings += taken.batches.iter().map(|batch| batch.readings.len() as u64).sum::<u64>();
-        taken.batches.into_iter().for_each(|batch| self.rows.push(batch));
+        taken.batches.iter().for_each(|batch| self.rows.push(SeriesBatch::from(batch)));
         self.quarantine.extend(taken.quarantine);
         self.bytes += bytes;
         self.due.get_or_insert_with(|| Instant::now() + commit_interval);
