@@ -6,7 +6,9 @@
 
 use forebay_schemas::{
     ErrorKind, LaneId, Seq,
-    wire::{DecodeError, EpochEnd, Gap, LastSeq, Outages, ReadingBatch, SpoolLoss, WIRE_VERSION},
+    wire::{
+        DecodeError, EpochEnd, Gap, LastSeq, Outages, ReadingBatch, SeriesBatch, SeriesDecoder, SpoolLoss, WIRE_VERSION,
+    },
 };
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 
@@ -130,9 +132,9 @@ impl Incoming {
     }
 
     /// The record; `Fatal` if a later release wrote it.
-    pub(super) fn decode(self) -> Result<Delivered, StreamError> {
+    pub(super) fn decode(self, decoder: &mut SeriesDecoder) -> Result<Delivered, StreamError> {
         let (offset, next) = (Offset(self.offset), Offset(self.offset + 1));
-        let (lane, entry) = match self.entry() {
+        let (lane, entry) = match self.entry(decoder) {
             Ok((lane, entry)) => (Some(lane), entry),
             Err(Unreadable::Bytes(source)) if source.kind() == ErrorKind::Fatal => {
                 return Err(StreamError::Record { offset: self.offset, source });
@@ -142,10 +144,10 @@ impl Incoming {
         Ok(Delivered { lane, record: Record { offset, next, entry } })
     }
 
-    fn entry(&self) -> Result<(LaneId, Entry), Unreadable> {
+    fn entry(&self, decoder: &mut SeriesDecoder) -> Result<(LaneId, Entry<SeriesBatch>), Unreadable> {
         Ok(match self.kind.as_deref() {
             Some(READINGS) => {
-                let batch = ReadingBatch::decode(&self.payload)?;
+                let batch = decoder.decode(&self.payload)?;
                 (batch.lane.clone(), Entry::Batch(batch))
             }
             Some(EPOCH_END) => {
@@ -266,8 +268,9 @@ mod tests {
     fn what_was_sent_is_what_comes() {
         let [batch, end, gap, outages, loss] = outgoing();
         let Outgoing::Outages(of_outages) = &outages else { unreachable!() };
+        let Outgoing::Readings(of_readings) = &batch else { unreachable!() };
         for (sent, expected) in [
-            (&batch, Entry::Batch(if let Outgoing::Readings(batch) = &batch { batch.clone() } else { unreachable!() })),
+            (&batch, Entry::Batch(SeriesBatch::from(of_readings))),
             (&end, Entry::EpochEnd { epoch: Epoch(9), nonce: NONCE, last: LastSeq::Known(Some(Seq(8))) }),
             (
                 &gap,
@@ -276,7 +279,7 @@ mod tests {
             (&outages, Entry::Outages(of_outages.clone())),
             (&loss, Entry::SpoolLoss { from: Offset(3), to: Offset(5), why: Damage::Header }),
         ] {
-            let came = incoming(sent).decode().unwrap();
+            let came = incoming(sent).decode(&mut SeriesDecoder::default()).unwrap();
             assert_eq!((came.lane, came.record.entry), (Some(lane()), expected));
             assert_eq!((came.record.offset, came.record.next), (Offset(7), Offset(8)));
         }
@@ -289,7 +292,7 @@ mod tests {
             let mut changed = incoming(&batch);
             change(&mut changed);
             let payload = changed.payload.clone();
-            let came = changed.decode().unwrap();
+            let came = changed.decode(&mut SeriesDecoder::default()).unwrap();
             let Entry::Undecodable { bytes, why } = came.record.entry else { panic!("decoded") };
             assert!(why.contains(expected), "{why}");
             assert_eq!((bytes, came.lane), (payload, None));
@@ -300,10 +303,10 @@ mod tests {
         undecodable(&|came| came.kind = Some("alert".to_owned()), "forebay-record is Some(\"alert\")");
         let mut newer = incoming(&batch);
         (newer.kind, newer.schema_version) = (Some("alert".to_owned()), Some(2));
-        assert_eq!(newer.decode().unwrap_err().kind(), ErrorKind::Fatal);
+        assert_eq!(newer.decode(&mut SeriesDecoder::default()).unwrap_err().kind(), ErrorKind::Fatal);
         let mut newer = incoming(&batch);
         newer.payload[1] = 2;
-        let error = newer.decode().unwrap_err();
+        let error = newer.decode(&mut SeriesDecoder::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Fatal);
         assert_eq!(error.to_string(), "record at offset 7 cannot be read");
     }

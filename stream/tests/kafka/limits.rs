@@ -79,7 +79,7 @@ async fn gaps_and_ends_arrive_in_their_places() {
         vec![one(1, 2), damaged(), one(6, 1), dropped(7, 9), one(10, 1), ended.clone(), second.clone(), damaged()];
     let came = through(broker().await.settings(&topic), lane.clone(), entries).await;
     assert!(came.iter().all(|delivered| delivered.lane.as_ref() == Some(&lane)));
-    let came: Vec<_> = came.into_iter().map(|delivered| delivered.record.entry).collect();
+    let came = by_rows(came);
     let gap = |first, last, why| Entry::Gap { epoch: Epoch(1), nonce, first_seq: Seq(first), last_seq: Seq(last), why };
     let lost = Entry::SpoolLoss { from: Offset(1), to: Offset(2), why: Damage::Record };
     let expected = [
@@ -94,6 +94,12 @@ async fn gaps_and_ends_arrive_in_their_places() {
         second,
     ];
     assert_eq!(came, expected);
+}
+
+/// What came, as it was given to the publisher.
+fn by_rows(came: Vec<Delivered>) -> Vec<Entry> {
+    let entries = came.into_iter().map(|delivered| delivered.record.entry);
+    entries.map(|entry| entry.map_batch(|batch| ReadingBatch::from(&batch))).collect()
 }
 
 /// Text that packs badly.
@@ -160,6 +166,6 @@ async fn records_as_large_as_allowed_stay_whole() {
     }
     let small = batch(&lane, 1, 31, 1);
     let came = through(settings, lane, vec![Entry::Batch(large.clone()), Entry::Batch(small.clone())]).await;
-    let came: Vec<_> = came.into_iter().map(|delivered| delivered.record.entry).collect();
+    let came = by_rows(came);
     assert!(came == [Entry::Batch(large), Entry::Batch(small)], "not as sent");
 }

@@ -155,7 +155,7 @@ impl Marks {
         let (Some(lane), Entry::Batch(batch)) = (&delivered.lane, &delivered.record.entry) else { return };
         let mark = self.0.entry((lane.clone(), batch.epoch)).or_insert(Seq(0));
         assert!(batch.first_seq.0 <= mark.0 + 1, "{lane:?} jumps from {mark} to {}", batch.first_seq);
-        for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
+        for (seq, reading) in (batch.first_seq.0..).zip(batch.readings()) {
             assert_eq!(reading.value, Some(forebay_schemas::Value::U64(seq)), "not the reading of seq {seq}");
         }
         *mark = (*mark).max(batch.last_seq().unwrap());

@@ -110,6 +110,7 @@ impl Partition {
     fn take_range(&mut self, offsets: std::ops::Range<u64>, entry: Entry, now: Moment) -> &mut Self {
         self.log.insert(offsets.start, entry.clone());
         let record = Record { offset: Offset(offsets.start), next: Offset(offsets.end), entry };
+        let record = record.map_batch(|batch| SeriesBatch::from(&batch));
         let taken = self.contiguity.take(Delivered { lane: Some(lane()), record }, now);
         self.absorb(taken);
         self
@@ -129,7 +130,7 @@ impl Partition {
 
     fn absorb(&mut self, taken: Taken) {
         for batch in &taken.batches {
-            self.seqs.extend((batch.first_seq.0..).zip(&batch.readings).map(|(seq, _)| (batch.epoch.0, seq)));
+            self.seqs.extend((batch.first_seq.0..).zip(batch.readings()).map(|(seq, _)| (batch.epoch.0, seq)));
         }
         self.duplicates += taken.duplicates;
         self.foreign += taken.foreign;

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use forebay_schemas::wire::SeriesBatch;
 use forebay_stream::{Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError};
 use tokio::sync::mpsc;
 
@@ -98,6 +99,7 @@ impl PartitionReader for MemoryReader {
             return self.at_end.map_or(Ok(None), |failure| Err(failure()));
         };
         let record = Record { offset: Offset(self.at), next: Offset(self.at + 1), entry };
+        let record = record.map_batch(|batch| SeriesBatch::from(&batch));
         self.at += 1;
         Ok(Some(Delivered { lane: Some(lane()), record }))
     }
