@@ -120,7 +120,8 @@ fn may_pass(failure: &anyhow::Error) -> bool {
     kinds.into_iter().flatten().any(|kind| kind == ErrorKind::Retry)
 }
 
-#[cfg(all(test, feature = "lake"))]
+#[cfg(test)]
+#[cfg(feature = "lake")]
 mod tests {
     use super::*;
 
