@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use forebay_lake::LakeWriter;
+use forebay_runtime::Backoff;
 use forebay_schemas::Clock;
 use forebay_stream::{GroupEvent, LogGroup, LogSource, StreamError};
 use tokio::{
@@ -20,9 +21,8 @@ use super::{
     progress::add,
 };
 
-/// How long a partition that failed waits for its next try, doubling.
-const AGAIN_MIN: Duration = Duration::from_secs(1);
-const AGAIN_MAX: Duration = Duration::from_secs(300);
+/// How long a partition that failed waits for its next try.
+const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(300) };
 
 /// Consumes a stream's partitions until the stop; then takes what is there already, commits and returns.
 ///
@@ -202,12 +202,12 @@ impl Tasks {
         if self.stop.is_cancelled() || !self.partitions.values().any(|other| matches!(other.at, At::Work(_))) {
             return Err(error);
         }
-        if assigned.begun.elapsed() > AGAIN_MAX {
+        if assigned.begun.elapsed() > AGAIN.max {
             assigned.failures = 0;
         }
-        let wait = AGAIN_MIN.saturating_mul(1 << assigned.failures.min(30)).min(AGAIN_MAX);
-        error!(%error, wait_ms = wait.as_millis(), "a partition has stopped, it is tried again");
         assigned.failures = assigned.failures.saturating_add(1);
+        let wait = AGAIN.wait(assigned.failures, 1.0);
+        error!(%error, wait_ms = wait.as_millis(), "a partition has stopped, it is tried again");
         assigned.at = At::Rest { until: Instant::now() + wait, error };
         self.partitions.insert(number, assigned);
         Ok(())

@@ -11,6 +11,7 @@ mod device_times;
 use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
+use forebay_runtime::{Backoff, RateLimit};
 use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -26,16 +27,15 @@ use super::{
     progress::add,
     size::batch_bytes,
 };
-use commit::{Committed, Told, is_same_gap};
+use commit::{Committed, is_same_gap};
 use device_times::WrittenTimes;
 
 /// How often waits are looked at, at most and at least.
 const TICK_MIN: Duration = Duration::from_millis(10);
 const TICK_MAX: Duration = Duration::from_secs(1);
 
-/// Pauses between tries, doubling.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Pauses between tries.
+const PAUSE: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(30) };
 
 /// What a partition's task has.
 pub(super) struct Partition {
@@ -95,9 +95,9 @@ impl Partition {
                 reader,
                 gathered,
                 tick_due: Instant::now(),
-                quarantine_told: Told::default(),
-                gap_told: Told::default(),
-                foreign_told: Told::default(),
+                quarantine_log: RateLimit::default(),
+                gap_log: RateLimit::default(),
+                foreign_log: RateLimit::default(),
                 times: WrittenTimes::default(),
             };
             match run.go().await? {
@@ -202,9 +202,9 @@ struct Run<'a> {
     reader: Box<dyn PartitionReader>,
     gathered: Gathered,
     tick_due: Instant,
-    quarantine_told: Told,
-    gap_told: Told,
-    foreign_told: Told,
+    quarantine_log: RateLimit,
+    gap_log: RateLimit,
+    foreign_log: RateLimit,
     times: WrittenTimes,
 }
 
@@ -392,7 +392,7 @@ impl Gathered {
 
 /// Pauses that double, and end at once when the stop comes.
 struct Pause<'a> {
-    next: Duration,
+    failures: u32,
     stop: &'a CancellationToken,
 }
 
@@ -411,16 +411,17 @@ impl Waited {
 
 impl<'a> Pause<'a> {
     fn new(stop: &'a CancellationToken) -> Self {
-        Self { next: PAUSE_MIN, stop }
+        Self { failures: 0, stop }
     }
 
     fn reset(&mut self) {
-        self.next = PAUSE_MIN;
+        self.failures = 0;
     }
 
     async fn wait(&mut self) -> Waited {
-        let pause = self.next;
-        self.next = (self.next * 2).min(PAUSE_MAX);
+        self.failures = self.failures.saturating_add(1);
+        // The whole of the bound: its partition has no others to stay clear of.
+        let pause = PAUSE.wait(self.failures, 1.0);
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Waited::Stopped,

@@ -1,7 +1,7 @@
 //! One commit of a partition, tried until it succeeds: quarantine and opened gaps first, then the readings with their
 //! state, then closed gaps, then the stream is told (E9).
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_lake::{Gap, LakeError, PartitionRows, SEQ_UNKNOWN, StreamState};
 use forebay_runtime::{Failpoint, failpoint};
@@ -18,25 +18,6 @@ use crate::{
     ingest::{Step, Upload},
     traced::traced,
 };
-
-/// For how long a fault that was told is not told again.
-const QUIET: Duration = Duration::from_secs(60);
-
-/// When a fault was told of last.
-#[derive(Debug, Default)]
-pub(super) struct Told(Option<Instant>);
-
-impl Told {
-    /// Whether it may be told again; then it counts as told.
-    fn is_due(&mut self) -> bool {
-        let now = Instant::now();
-        let is_due = self.0.is_none_or(|told| now - told >= QUIET);
-        if is_due {
-            self.0 = Some(now);
-        }
-        is_due
-    }
-}
 
 /// What of a commit is there already, for its next try.
 #[derive(Default)]
@@ -113,7 +94,7 @@ impl Run<'_> {
 
     /// Ends and gaps of another copy of a gateway, which were ignored; no more than a line a minute.
     pub(super) fn tell_of_foreign(&mut self, records: u64) {
-        if records > 0 && self.foreign_told.is_due() {
+        if records > 0 && self.foreign_log.admit().is_some() {
             let place = self.at.place();
             warn!(
                 place,
@@ -131,7 +112,7 @@ impl Run<'_> {
             info!(place, readings = gathered.readings, "the first readings since the start are in the lake");
         }
         if let Some(Quarantined { why, .. }) = gathered.quarantine.first()
-            && self.quarantine_told.is_due()
+            && self.quarantine_log.admit().is_some()
         {
             let rows = gathered.quarantine.len();
             warn!(
@@ -145,7 +126,7 @@ impl Run<'_> {
         let news: Vec<&Gap> =
             opened.iter().copied().filter(|gap| !self.state.gaps.iter().any(|old| holds(old, gap))).collect();
         if let Some(Gap { gateway, lane, epoch, first, last, why, .. }) = news.first()
-            && self.gap_told.is_due()
+            && self.gap_log.admit().is_some()
         {
             let (gaps, last) = (news.len(), (*last != SEQ_UNKNOWN).then_some(*last));
             warn!(
