@@ -24,7 +24,7 @@ impl Wrapping<'_> {
     /// The key, encrypted under a fresh nonce.
     ///
     /// # Errors
-    /// [`KeyError::KeyLength`] for a wrapping key that is none of AES-GCM's, [`KeyError::Randomness`].
+    /// [`KeyError::KeyLength`] for a wrapping key of neither 16 nor 32 bytes, [`KeyError::Randomness`].
     pub fn wrap(&self, key: &[u8], random: &Random) -> Result<String, KeyError> {
         let cipher = self.cipher()?;
         let nonce = random_bytes::<NONCE_LEN>(random)?;

@@ -248,7 +248,10 @@ impl LakeWriter {
                 let name = site_key_name(site);
                 match self.keys.current(&name).await {
                     Ok(id) => id,
-                    Err(_) => self.keys.ensure(&name, &keys_in_use(self.tables.values()).await?).await?,
+                    Err(KeyError::MissingKey { .. }) => {
+                        self.keys.ensure(&name, &keys_in_use(self.tables.values()).await?).await?
+                    }
+                    Err(error) => return Err(error.into()),
                 }
             }
             None => table.clone(),

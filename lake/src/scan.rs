@@ -34,7 +34,7 @@ use parquet::encryption::{decrypt::FileDecryptionProperties, encrypt::FileEncryp
 use crate::{
     LakeError,
     file_stats::TagSeal,
-    keys::{KeyDecrypter, KeyError},
+    keys::KeyDecrypter,
     schema::{arrow_fields, file_schema},
     table::{LakeTable, Snapshot},
     writer::keks,
@@ -47,10 +47,11 @@ use checked::{CheckedFactory, MustBeSealed};
 /// When a table cannot be read.
 pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Result<SessionContext, LakeError> {
     let context = new_session();
+    let tag_seal = Arc::new(TagSeal::of(decrypter.provider()).await?);
     for table in tables {
         let url = store_url(table.schema());
         context.register_object_store(url.as_ref(), table.store().clone());
-        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone()).await?;
+        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone(), tag_seal.clone());
         register(&context, table.schema(), Arc::new(provider))?;
     }
     Ok(context)
@@ -117,19 +118,14 @@ struct DeltaScan {
     files: Vec<Add>,
     store: Arc<dyn ObjectStore>,
     decrypter: Arc<KeyDecrypter>,
-    tag_seal: TagSeal,
+    tag_seal: Arc<TagSeal>,
 }
 
 impl DeltaScan {
-    async fn new(
-        table: &LakeTable,
-        snapshot: Snapshot,
-        decrypter: Arc<KeyDecrypter>,
-    ) -> std::result::Result<Self, KeyError> {
+    fn new(table: &LakeTable, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>, tag_seal: Arc<TagSeal>) -> Self {
         let (store, table) = (table.store().clone(), table.schema());
         let schema = table_schema(table);
-        let tag_seal = TagSeal::of(decrypter.provider()).await?;
-        Ok(Self { table, schema, files: snapshot.files(), store, decrypter, tag_seal })
+        Self { table, schema, files: snapshot.files(), store, decrypter, tag_seal }
     }
 
     /// DataFusion puts partition columns last; our tables have them first.
