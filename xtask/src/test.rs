@@ -23,11 +23,9 @@ const END_TO_END: &str = "e2e";
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let peers = Peers { python: peers::python(&target_dir())?, kafka: peers::kafka(&target_dir())? };
     if !args.is_empty() {
-        let mut test = peers.test(args);
-        if !args.iter().any(|arg| arg == "-p" || arg == "--package") {
-            test = peers.test(&[&["--workspace".to_owned()], args].concat());
-        }
-        return run_command(&mut test);
+        let is_of_some = args.iter().any(|arg| arg == "-p" || arg == "--package");
+        let packages = if is_of_some { Vec::new() } else { arguments(&["--workspace"]) };
+        return run_command(&mut peers.test(&[packages.as_slice(), args].concat()));
     }
     // Built once, for all targets: another choice of them would build the analytic engine with other features.
     run_command(peers.test(&arguments(&["--workspace", "--no-run"])).arg("--quiet"))?;
