@@ -21,11 +21,19 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// Reads a topic from its beginning to its end.
 pub(crate) fn measure(topic: &Topic) -> anyhow::Result<Cost> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &topic.broker).set("group.id", "bench-raw");
-    config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+    config
+        .set("bootstrap.servers", &topic.broker)
+        .set("group.id", "bench-raw");
+    config
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create()?;
     let metadata = consumer.fetch_metadata(Some(&topic.name), ANSWER_MAX)?;
-    let partitions = metadata.topics().first().context("the topic is not there")?.partitions();
+    let partitions = metadata
+        .topics()
+        .first()
+        .context("the topic is not there")?
+        .partitions();
     let mut from = TopicPartitionList::new();
     for partition in partitions {
         from.add_partition_offset(&topic.name, partition.id(), Offset::Beginning)?;
@@ -37,7 +45,9 @@ pub(crate) fn measure(topic: &Topic) -> anyhow::Result<Cost> {
         match consumer.poll(ANSWER_MAX).context("kafka sends nothing")? {
             Ok(message) => {
                 let headers = message.headers().context("a record without headers")?;
-                let is_batch = headers.iter().any(|header| header.value == Some(&b"readings"[..]));
+                let is_batch = headers
+                    .iter()
+                    .any(|header| header.value == Some(&b"readings"[..]));
                 if is_batch {
                     let batch = ReadingBatch::decode(message.payload().unwrap_or_default())?;
                     readings += black_box(batch).readings.len() as u64;
@@ -47,6 +57,10 @@ pub(crate) fn measure(topic: &Topic) -> anyhow::Result<Cost> {
             Err(error) => return Err(error.into()),
         }
     }
-    ensure!(readings == topic.readings, "{readings} readings instead of {}", topic.readings);
+    ensure!(
+        readings == topic.readings,
+        "{readings} readings instead of {}",
+        topic.readings
+    );
     meter.stop(readings)
 }

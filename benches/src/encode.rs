@@ -18,7 +18,9 @@ pub(crate) fn measure(readings: u64) -> anyhow::Result<Cost> {
     let mut files = Vec::new();
     for gateway in 0..GATEWAYS {
         let plant = Plant::new(gateway)?;
-        let batches: Vec<_> = (0..).map_while(|number| plant.record(number, readings / GATEWAYS)).collect();
+        let batches: Vec<_> = (0..)
+            .map_while(|number| plant.record(number, readings / GATEWAYS))
+            .collect();
         files.extend(partition_rows(&batches)?);
     }
     files.first().map(write).transpose()?;
@@ -31,5 +33,10 @@ pub(crate) fn measure(readings: u64) -> anyhow::Result<Cost> {
 }
 
 fn write(file: &PartitionRows) -> anyhow::Result<u64> {
-    Ok(black_box(write_file(&file.rows, Sealing::clear(), &FileLayout::default())?).rows)
+    Ok(black_box(write_file(
+        &file.rows,
+        Sealing::clear(),
+        &FileLayout::default(),
+    )?)
+    .rows)
 }

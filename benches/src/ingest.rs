@@ -73,7 +73,8 @@ pub(crate) async fn measure(
         Profile::None => Sealed::None,
     };
     let lake = Lake::open(&location(place)?).await?;
-    let lake = Arc::new(LakeWriter::open(&lake, keyring, sealed, Arc::new(SystemRandom::new())).await?);
+    let lake =
+        Arc::new(LakeWriter::open(&lake, keyring, sealed, Arc::new(SystemRandom::new())).await?);
     let (ingest, commits) = consume(topic, &lake).await?;
     let (before_merge, ingest_peak_bytes) = (files(&lake).await?, peak_bytes()?);
     let meter = Meter::start()?;
@@ -81,15 +82,36 @@ pub(crate) async fn measure(
     let merge = meter.stop(topic.readings)?;
     let (after_merge, peak_bytes) = (files(&lake).await?, peak_bytes()?);
     let report = verify(lake.table(&READINGS)?, lake.keeper(), &lake.decrypter()).await?;
-    ensure!(report.faults.is_empty(), "the lake has faults: {:?}", report.faults);
-    ensure!(report.readings == topic.readings, "{} readings instead of {}", report.readings, topic.readings);
-    Ok(Ingested { ingest, merge, commits, before_merge, after_merge, ingest_peak_bytes, peak_bytes })
+    ensure!(
+        report.faults.is_empty(),
+        "the lake has faults: {:?}",
+        report.faults
+    );
+    ensure!(
+        report.readings == topic.readings,
+        "{} readings instead of {}",
+        report.readings,
+        topic.readings
+    );
+    Ok(Ingested {
+        ingest,
+        merge,
+        commits,
+        before_merge,
+        after_merge,
+        ingest_peak_bytes,
+        peak_bytes,
+    })
 }
 
 fn location(place: &Place) -> anyhow::Result<Location> {
     Ok(match place {
         Place::Folder(folder) => Location::Folder(folder.clone()),
-        Place::Bucket { endpoint, name, folder } => Location::S3(Box::new(S3Settings {
+        Place::Bucket {
+            endpoint,
+            name,
+            folder,
+        } => Location::S3(Box::new(S3Settings {
             endpoint: Some(endpoint.parse()?),
             credentials: Some(S3Credentials::new("forebay", "bench")),
             allow_http: true,
@@ -122,8 +144,15 @@ async fn consume(topic: &Topic, lake: &Arc<LakeWriter>) -> anyhow::Result<(Cost,
     stop.cancel();
     run.await?;
     let committed = progress.committed.load(Relaxed);
-    ensure!(committed == topic.readings, "{committed} readings committed instead of {}", topic.readings);
-    let cost = Cost { wall_seconds: clock.stop(committed)?.wall_seconds, ..work.stop(committed)? };
+    ensure!(
+        committed == topic.readings,
+        "{committed} readings committed instead of {}",
+        topic.readings
+    );
+    let cost = Cost {
+        wall_seconds: clock.stop(committed)?.wall_seconds,
+        ..work.stop(committed)?
+    };
     Ok((cost, progress.commits.load(Relaxed)))
 }
 
@@ -131,7 +160,9 @@ async fn consume(topic: &Topic, lake: &Arc<LakeWriter>) -> anyhow::Result<(Cost,
 async fn until(
     progress: &Progress,
     readings: u64,
-    mut run: std::pin::Pin<&mut impl Future<Output = Result<(), forebay_compactor::CompactorError>>>,
+    mut run: std::pin::Pin<
+        &mut impl Future<Output = Result<(), forebay_compactor::CompactorError>>,
+    >,
 ) -> anyhow::Result<()> {
     while progress.received.load(Relaxed) < readings {
         tokio::select! {
@@ -149,7 +180,10 @@ async fn merge_all(lake: &LakeWriter) -> anyhow::Result<()> {
     let files = lake.table(&READINGS)?.snapshot().await?.files();
     let now = now()?;
     let hour_on = Timestamp::from_nanos(now.nanos() + 3_600_000_000_000);
-    let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(hour_on) };
+    let policy = MergePolicy {
+        min_files: 2,
+        ..MergePolicy::settled_before(hour_on)
+    };
     for spec in plan(lake, &READINGS, &files, &policy) {
         match merge(lake, &spec, now).await? {
             MergeOutcome::Merged { .. } => {}
@@ -161,13 +195,21 @@ async fn merge_all(lake: &LakeWriter) -> anyhow::Result<()> {
 
 async fn files(lake: &LakeWriter) -> anyhow::Result<Files> {
     let files = lake.table(&READINGS)?.snapshot().await?.files();
-    Ok(Files { files: files.len() as u64, bytes: files.iter().map(|file| file.size.unsigned_abs()).sum() })
+    Ok(Files {
+        files: files.len() as u64,
+        bytes: files.iter().map(|file| file.size.unsigned_abs()).sum(),
+    })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a binary is where the clock comes in")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a binary is where the clock comes in"
+)]
 fn now() -> anyhow::Result<Timestamp> {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    Ok(Timestamp::from_nanos(i64::try_from(since_1970.as_nanos()).context("this machine's clock is wrong")?))
+    Ok(Timestamp::from_nanos(
+        i64::try_from(since_1970.as_nanos()).context("this machine's clock is wrong")?,
+    ))
 }
 
 fn clock() -> Clock {

@@ -9,11 +9,23 @@ mod encode;
 mod ingest;
 // What the suites of `stream` and `lake` run against, too: what it cannot set up ends it.
 #[path = "../../stream/tests/kafka_broker/mod.rs"]
-#[allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the tests' own rig")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the tests' own rig"
+)]
 mod kafka_broker;
 mod meter;
 #[path = "../../lake/tests/s3/moto.rs"]
-#[allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the tests' own rig")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the tests' own rig"
+)]
 mod moto;
 mod report;
 mod signals;
@@ -32,7 +44,10 @@ use crate::{suite::Size, task::Task};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(name = "forebay-bench", about = "What Forebay costs, beside what it cannot cost less than")]
+#[command(
+    name = "forebay-bench",
+    about = "What Forebay costs, beside what it cannot cost less than"
+)]
 struct Args {
     #[command(subcommand)]
     measure: Option<Measure>,
@@ -68,15 +83,23 @@ enum Format {
 
 fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("FOREBAY_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     if let Some(Measure::Measure { task }) = args.measure {
         let task: Task = serde_json::from_str(&task)?;
         println!("{}", runtime.block_on(task.measure())?);
         return Ok(());
     }
-    let figures = runtime.block_on(suite::run(Size { readings: args.readings, rounds: args.rounds }))?;
+    let figures = runtime.block_on(suite::run(Size {
+        readings: args.readings,
+        rounds: args.rounds,
+    }))?;
     match args.format {
         Format::Table => print!("{}", report::table(&figures)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),

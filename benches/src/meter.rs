@@ -39,12 +39,19 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        Ok(Self { begun: Instant::now(), cpu: cpu()? })
+        Ok(Self {
+            begun: Instant::now(),
+            cpu: cpu()?,
+        })
     }
 
     pub(crate) fn stop(&self, readings: u64) -> anyhow::Result<Cost> {
         let (wall, cpu) = (self.begun.elapsed(), cpu()?.saturating_sub(self.cpu));
-        Ok(Cost { readings, wall_seconds: wall.as_secs_f64(), cpu_seconds: cpu.as_secs_f64() })
+        Ok(Cost {
+            readings,
+            wall_seconds: wall.as_secs_f64(),
+            cpu_seconds: cpu.as_secs_f64(),
+        })
     }
 }
 
@@ -52,16 +59,31 @@ impl Meter {
 fn cpu() -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat").context("the times of this process")?;
     // The name may hold blanks: what follows its bracket begins with the third field.
-    let (_, fields) = stat.rsplit_once(')').context("no name in /proc/self/stat")?;
-    let ticks: Option<u32> = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().ok()).sum();
+    let (_, fields) = stat
+        .rsplit_once(')')
+        .context("no name in /proc/self/stat")?;
+    let ticks: Option<u32> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u32>().ok())
+        .sum();
     Ok(TICK * ticks.context("no times in /proc/self/stat")?)
 }
 
 /// The most memory that this process has had in RAM so far, in bytes.
 pub(crate) fn peak_bytes() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("the memory of this process")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-    peak.map(|kib: u64| kib * 1024).context("no VmHWM in /proc/self/status")
+    let status =
+        std::fs::read_to_string("/proc/self/status").context("the memory of this process")?;
+    let peak = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    });
+    peak.map(|kib: u64| kib * 1024)
+        .context("no VmHWM in /proc/self/status")
 }
 
 #[cfg(test)]
@@ -75,10 +97,18 @@ mod tests {
         let filled = std::hint::black_box(vec![1_u8; 64 << 20]);
         let mut sum = 0_u64;
         while cpu().unwrap() < meter.cpu + 2 * TICK {
-            sum = sum.wrapping_add(std::hint::black_box(&filled).iter().map(|byte| u64::from(*byte)).sum::<u64>());
+            sum = sum.wrapping_add(
+                std::hint::black_box(&filled)
+                    .iter()
+                    .map(|byte| u64::from(*byte))
+                    .sum::<u64>(),
+            );
         }
         let cost = meter.stop(sum).unwrap();
-        assert!(cost.cpu_seconds >= 0.02 && cost.wall_seconds > 0.0, "{cost:?}");
+        assert!(
+            cost.cpu_seconds >= 0.02 && cost.wall_seconds > 0.0,
+            "{cost:?}"
+        );
         assert!(peak_bytes().unwrap() >= peak.max(64 << 20));
     }
 }

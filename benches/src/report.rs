@@ -16,7 +16,10 @@ pub(crate) fn table(figures: &Figures) -> String {
     );
     let mut line = |cells: [&str; 5]| {
         let [what, rest @ ..] = cells;
-        text.push_str(&format!("{what:<34} {:>12} {:>14} {:>10} {:>9}\n", rest[0], rest[1], rest[2], rest[3]));
+        text.push_str(&format!(
+            "{what:<34} {:>12} {:>14} {:>10} {:>9}\n",
+            rest[0], rest[1], rest[2], rest[3]
+        ));
     };
     line(["", "readings/s", "per core and s", "ns CPU", "of bound"]);
     let mut row = |what: &str, rate: &Rate, share: Option<f64>| {
@@ -37,11 +40,23 @@ pub(crate) fn table(figures: &Figures) -> String {
     };
     row("bound: both, nothing else", &bound, Some(1.0));
     for lake in &figures.lakes {
-        row(&format!("{}: committed", name(lake)), &lake.committed, Some(lake.committed_share_of_bound));
-        row(&format!("{}: and merged", name(lake)), &lake.merged, Some(lake.merged_share_of_bound));
+        row(
+            &format!("{}: committed", name(lake)),
+            &lake.committed,
+            Some(lake.committed_share_of_bound),
+        );
+        row(
+            &format!("{}: and merged", name(lake)),
+            &lake.merged,
+            Some(lake.merged_share_of_bound),
+        );
     }
     for spool in &figures.spool {
-        row(&format!("spool, synced: {} writers", spool.writers), &spool.rate, None);
+        row(
+            &format!("spool, synced: {} writers", spool.writers),
+            &spool.rate,
+            None,
+        );
     }
     text.push('\n');
     rest(figures, &mut text);
@@ -53,7 +68,10 @@ fn rest(figures: &Figures, text: &mut String) {
         text.push_str(&line);
         text.push('\n');
     };
-    say(format!("bytes a reading in Kafka (zstd, disk)      {:8.2}", figures.kafka_bytes_per_reading));
+    say(format!(
+        "bytes a reading in Kafka (zstd, disk)      {:8.2}",
+        figures.kafka_bytes_per_reading
+    ));
     for lake in &figures.lakes {
         say(format!(
             "bytes a reading in the lake, {:<14}{:8.2}  ({:.0} files), merged {:.2} ({:.0} files)",
@@ -73,7 +91,10 @@ fn rest(figures: &Figures, text: &mut String) {
         ));
     }
     for spool in &figures.spool {
-        say(format!("appends/s synced, {:>3} writers              {:8.0}", spool.writers, spool.appends_per_second));
+        say(format!(
+            "appends/s synced, {:>3} writers              {:8.0}",
+            spool.writers, spool.appends_per_second
+        ));
     }
     let encryption = &figures.encryption;
     say(format!(
@@ -91,5 +112,9 @@ fn name(lake: &LakeFigures) -> String {
 }
 
 fn millions(number: f64) -> String {
-    if number.is_nan() { String::new() } else { format!("{:.3} M", number / 1e6) }
+    if number.is_nan() {
+        String::new()
+    } else {
+        format!("{:.3} M", number / 1e6)
+    }
 }

@@ -4,8 +4,8 @@
 //! steps of the sensor's resolution, so that no stretch repeats another. The same call gives the same readings.
 
 use forebay_schemas::{
-    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, Value, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId,
+    Status, TagName, Timestamp, Value, wire::ReadingBatch,
 };
 use forebay_simulated::{Signal, signals};
 
@@ -42,14 +42,25 @@ impl Plant {
         let mut series = Vec::new();
         for device in 0..DEVICES {
             let device = DeviceId::new(&format!("press-{}", gateway * DEVICES + device))?;
-            let named =
-                |tag| anyhow::Ok(Series { site: site.clone(), device: device.clone(), tag: TagName::new(tag)? });
+            let named = |tag| {
+                anyhow::Ok(Series {
+                    site: site.clone(),
+                    device: device.clone(),
+                    tag: TagName::new(tag)?,
+                })
+            };
             for signal in signals()? {
                 series.push((named(signal.name)?, Point::Measured(signal)));
             }
             series.push((named("strokes")?, Point::Counter));
         }
-        Ok(Self { lane: LaneId { gateway: GatewayId::new(&format!("gateway-{gateway}"))?, lane }, series })
+        Ok(Self {
+            lane: LaneId {
+                gateway: GatewayId::new(&format!("gateway-{gateway}"))?,
+                lane,
+            },
+            series,
+        })
     }
 
     pub(crate) fn lane(&self) -> &LaneId {
@@ -79,13 +90,17 @@ impl Plant {
         let count = self.series.len() as u64;
         let (second, number) = (place / count, place % count);
         let (series, point) = &self.series[number as usize];
-        let polled = BEGIN_NANOS + second as i64 * SECOND + (number / (count / DEVICES)) as i64 * SECOND / 8;
+        let polled =
+            BEGIN_NANOS + second as i64 * SECOND + (number / (count / DEVICES)) as i64 * SECOND / 8;
         let chance = mixed(place ^ mixed(number));
         let (value, unit) = match point {
             Point::Measured(signal) => {
                 let noise = (chance % 9) as f64 - 4.0;
                 let exact = stretched(&signal.values, second + number * 7_919);
-                (Value::F64((exact * STEPS + noise).round() / STEPS), Some(signal.unit.into()))
+                (
+                    Value::F64((exact * STEPS + noise).round() / STEPS),
+                    Some(signal.unit.into()),
+                )
             }
             Point::Counter => (Value::U64(second * 2 + number), None),
         };
@@ -100,7 +115,9 @@ impl Plant {
         Reading {
             series: series.clone(),
             event_time: Timestamp::from_nanos(polled + (chance >> 8 & 0xfff) as i64 * 1_000),
-            observed_time: Timestamp::from_nanos(polled + 20_000_000 + (mixed(second ^ number) & 0xf_ffff) as i64),
+            observed_time: Timestamp::from_nanos(
+                polled + 20_000_000 + (mixed(second ^ number) & 0xf_ffff) as i64,
+            ),
             value: Some(value),
             unit,
             status,
@@ -110,7 +127,12 @@ impl Plant {
 
 /// The signal at a second, which after its last value begins again.
 fn stretched(values: &[f64], second: u64) -> f64 {
-    let at = |place: u64| values.get((place % values.len().max(1) as u64) as usize).copied().unwrap_or_default();
+    let at = |place: u64| {
+        values
+            .get((place % values.len().max(1) as u64) as usize)
+            .copied()
+            .unwrap_or_default()
+    };
     let (place, part) = (second / STRETCH, (second % STRETCH) as f64 / STRETCH as f64);
     at(place) + (at(place + 1) - at(place)) * part
 }
@@ -132,14 +154,31 @@ mod tests {
     #[test]
     fn readings_are_many_series_without_a_hole_and_the_same_each_time() {
         let plant = Plant::new(1).unwrap();
-        let batches: Vec<ReadingBatch> = (0..).map_while(|number| plant.record(number, 250)).collect();
-        assert_eq!(batches.iter().map(|batch| batch.readings.len()).collect::<Vec<_>>(), [100, 100, 50]);
-        assert_eq!(batches.iter().map(|batch| batch.first_seq.0).collect::<Vec<_>>(), [1, 101, 201]);
+        let batches: Vec<ReadingBatch> = (0..)
+            .map_while(|number| plant.record(number, 250))
+            .collect();
+        assert_eq!(
+            batches
+                .iter()
+                .map(|batch| batch.readings.len())
+                .collect::<Vec<_>>(),
+            [100, 100, 50]
+        );
+        assert_eq!(
+            batches
+                .iter()
+                .map(|batch| batch.first_seq.0)
+                .collect::<Vec<_>>(),
+            [1, 101, 201]
+        );
         let readings = || batches.iter().flat_map(|batch| &batch.readings);
         let series: BTreeSet<&Series> = readings().map(|reading| &reading.series).collect();
         assert_eq!(series.len(), 20);
         assert_eq!((plant.records(250), plant.records(300)), (3, 3));
-        assert_eq!(Some(&batches[2]), Plant::new(1).unwrap().record(2, 250).as_ref());
+        assert_eq!(
+            Some(&batches[2]),
+            Plant::new(1).unwrap().record(2, 250).as_ref()
+        );
         let values: BTreeSet<u64> = readings()
             .filter(|reading| reading.series == batches[0].readings[0].series)
             .filter_map(|reading| reading.value.as_ref()?.as_f64())
@@ -152,6 +191,9 @@ mod tests {
     fn the_most_that_may_be_asked_for_lies_in_one_day() {
         let plant = Plant::new(0).unwrap();
         let last = 6_000_000 / GATEWAYS;
-        assert_eq!(plant.reading(0).event_time.day(), plant.reading(last).event_time.day());
+        assert_eq!(
+            plant.reading(0).event_time.day(),
+            plant.reading(last).event_time.day()
+        );
     }
 }

@@ -48,7 +48,10 @@ pub(crate) async fn measure(folder: &Path) -> anyhow::Result<Spooled> {
         random: Arc::new(SystemRandom::new()),
     })
     .await?;
-    let readings = plant.record(0, RECORD_READINGS).map(|batch| batch.readings).unwrap_or_default();
+    let readings = plant
+        .record(0, RECORD_READINGS)
+        .map(|batch| batch.readings)
+        .unwrap_or_default();
     append(&spool, &readings, 1, FOR / 4).await?;
     let alone = append(&spool, &readings, 1, FOR).await?;
     let together = append(&spool, &readings, WRITERS, FOR).await?;
@@ -56,7 +59,12 @@ pub(crate) async fn measure(folder: &Path) -> anyhow::Result<Spooled> {
     Ok(Spooled { alone, together })
 }
 
-async fn append(spool: &Spool, readings: &[Reading], writers: usize, for_: Duration) -> anyhow::Result<Appended> {
+async fn append(
+    spool: &Spool,
+    readings: &[Reading],
+    writers: usize,
+    for_: Duration,
+) -> anyhow::Result<Appended> {
     let meter = Meter::start()?;
     let until = Instant::now() + for_;
     let mut tasks = JoinSet::new();
@@ -75,5 +83,9 @@ async fn append(spool: &Spool, readings: &[Reading], writers: usize, for_: Durat
     for task in tasks.join_all().await {
         appends += task?;
     }
-    Ok(Appended { writers: writers as u64, appends, cost: meter.stop(appends * readings.len() as u64)? })
+    Ok(Appended {
+        writers: writers as u64,
+        appends,
+        cost: meter.stop(appends * readings.len() as u64)?,
+    })
 }

@@ -99,27 +99,52 @@ struct Rig {
 /// Measures everything.
 pub(crate) async fn run(size: Size) -> anyhow::Result<Figures> {
     // Each gateway has an equal part.
-    let size = Size { readings: size.readings / GATEWAYS * GATEWAYS, ..size };
+    let size = Size {
+        readings: size.readings / GATEWAYS * GATEWAYS,
+        ..size
+    };
     let rig = Rig::start(size).await?;
     let (mut consumed, mut encoded, mut spooled) = (Vec::new(), Vec::new(), Vec::new());
-    let variants = [("file", Profile::Columns), ("file", Profile::None), ("s3", Profile::Columns)];
+    let variants = [
+        ("file", Profile::Columns),
+        ("file", Profile::None),
+        ("s3", Profile::Columns),
+    ];
     let mut ingested = variants.map(|_| Vec::new());
     for round in 1..=size.rounds {
         eprintln!("round {round} of {}", size.rounds);
-        let consume = Task::Consume { warm_up: rig.warm_up.clone(), topic: rig.topic.clone() };
+        let consume = Task::Consume {
+            warm_up: rig.warm_up.clone(),
+            topic: rig.topic.clone(),
+        };
         consumed.push(consume.ask::<Cost>().await?);
-        encoded.push(Task::Encode { readings: size.readings }.ask::<Cost>().await?);
+        encoded.push(
+            Task::Encode {
+                readings: size.readings,
+            }
+            .ask::<Cost>()
+            .await?,
+        );
         for (place, (lake, profile)) in variants.into_iter().enumerate() {
             ingested[place].push(rig.ingest(lake, profile).await?);
         }
         let folder = rig.fresh()?;
-        spooled.push(Task::Spool { folder: folder.path().join("spool") }.ask::<Spooled>().await?);
+        spooled.push(
+            Task::Spool {
+                folder: folder.path().join("spool"),
+            }
+            .ask::<Spooled>()
+            .await?,
+        );
     }
-    let kafka_bytes_per_reading = rig.broker.stored_bytes(&rig.topic.name) as f64 / rig.topic.readings as f64;
+    let kafka_bytes_per_reading =
+        rig.broker.stored_bytes(&rig.topic.name) as f64 / rig.topic.readings as f64;
     let (consume, encode) = (rate(&consumed), rate(&encoded));
     let bound = 1.0 / (1.0 / consume.per_core_second + 1.0 / encode.per_core_second);
     let lakes = variants.into_iter().zip(&ingested);
-    let lakes: Vec<_> = lakes.map(|((lake, profile), runs)| LakeFigures::of(lake, profile, runs, bound)).collect();
+    let lakes: Vec<_> = lakes
+        .map(|((lake, profile), runs)| LakeFigures::of(lake, profile, runs, bound))
+        .collect();
     let ratio = |of: fn(&LakeFigures) -> f64| of(&lakes[0]) / of(&lakes[1]);
     Ok(Figures {
         readings: size.readings,
@@ -133,20 +158,38 @@ pub(crate) async fn run(size: Size) -> anyhow::Result<Figures> {
             cpu: ratio(|lake| lake.merged.cpu_nanos_per_reading),
             bytes: ratio(|lake| lake.bytes_per_reading_after_merge),
         },
-        spool: [|run: &Spooled| run.alone.clone(), |run: &Spooled| run.together.clone()]
-            .map(|of| SpoolFigures::of(&spooled.iter().map(of).collect::<Vec<_>>()))
-            .into(),
+        spool: [
+            |run: &Spooled| run.alone.clone(),
+            |run: &Spooled| run.together.clone(),
+        ]
+        .map(|of| SpoolFigures::of(&spooled.iter().map(of).collect::<Vec<_>>()))
+        .into(),
         lakes,
     })
 }
 
 impl Rig {
     async fn start(size: Size) -> anyhow::Result<Self> {
-        eprintln!("starting Kafka and an S3 store, publishing {} readings", size.readings);
+        eprintln!(
+            "starting Kafka and an S3 store, publishing {} readings",
+            size.readings
+        );
         let (folder, broker) = (TempDir::new()?, Broker::started().await);
-        let warm_up = filled(&broker, "warm-up", size.readings / WARM_UP_SHARE / GATEWAYS * GATEWAYS, &folder).await?;
+        let warm_up = filled(
+            &broker,
+            "warm-up",
+            size.readings / WARM_UP_SHARE / GATEWAYS * GATEWAYS,
+            &folder,
+        )
+        .await?;
         let topic = filled(&broker, "measured", size.readings, &folder).await?;
-        Ok(Self { folder, broker, moto: Moto::start(&[]), warm_up, topic })
+        Ok(Self {
+            folder,
+            broker,
+            moto: Moto::start(&[]),
+            warm_up,
+            topic,
+        })
     }
 
     fn fresh(&self) -> anyhow::Result<TempDir> {
@@ -155,7 +198,11 @@ impl Rig {
 
     async fn ingest(&self, lake: &str, profile: Profile) -> anyhow::Result<Ingested> {
         let folder = self.fresh()?;
-        let unique = folder.path().file_name().unwrap_or_default().to_string_lossy();
+        let unique = folder
+            .path()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         let place = |name: &str| match lake {
             "s3" => Place::Bucket {
                 endpoint: self.moto.url().into(),
@@ -176,16 +223,28 @@ impl Rig {
     }
 }
 
-async fn filled(broker: &Broker, name: &str, readings: u64, folder: &TempDir) -> anyhow::Result<Topic> {
+async fn filled(
+    broker: &Broker,
+    name: &str,
+    readings: u64,
+    folder: &TempDir,
+) -> anyhow::Result<Topic> {
     broker.create(name, GATEWAYS as u32, &[]).await;
     topic::fill(&broker.settings(name), readings, folder.path()).await?;
-    Ok(Topic { broker: broker.address(), name: name.to_owned(), readings })
+    Ok(Topic {
+        broker: broker.address(),
+        name: name.to_owned(),
+        readings,
+    })
 }
 
 impl LakeFigures {
     fn of(lake: &'static str, profile: Profile, runs: &[Ingested], bound: f64) -> Self {
         let merged: Vec<Cost> = runs.iter().map(|run| run.ingest.and(&run.merge)).collect();
-        let (merged, committed) = (rate(&merged), rate(&runs.iter().map(|run| run.ingest).collect::<Vec<_>>()));
+        let (merged, committed) = (
+            rate(&merged),
+            rate(&runs.iter().map(|run| run.ingest).collect::<Vec<_>>()),
+        );
         let of = |of: fn(&Ingested) -> u64| median(runs.iter().map(|run| of(run) as f64));
         let readings = runs.first().map_or(1.0, |run| run.ingest.readings as f64);
         Self {
@@ -210,16 +269,25 @@ impl SpoolFigures {
     fn of(runs: &[Appended]) -> Self {
         Self {
             writers: runs.first().map_or(0, |run| run.writers),
-            appends_per_second: median(runs.iter().map(|run| run.appends as f64 / run.cost.wall_seconds)),
+            appends_per_second: median(
+                runs.iter()
+                    .map(|run| run.appends as f64 / run.cost.wall_seconds),
+            ),
             rate: rate(&runs.iter().map(|run| run.cost).collect::<Vec<_>>()),
         }
     }
 }
 
 fn rate(runs: &[Cost]) -> Rate {
-    let cpu_nanos = median(runs.iter().map(|run| run.cpu_seconds * 1e9 / run.readings as f64));
+    let cpu_nanos = median(
+        runs.iter()
+            .map(|run| run.cpu_seconds * 1e9 / run.readings as f64),
+    );
     Rate {
-        per_second: median(runs.iter().map(|run| run.readings as f64 / run.wall_seconds)),
+        per_second: median(
+            runs.iter()
+                .map(|run| run.readings as f64 / run.wall_seconds),
+        ),
         per_core_second: 1e9 / cpu_nanos,
         cpu_nanos_per_reading: cpu_nanos,
     }
@@ -238,9 +306,16 @@ mod tests {
 
     #[test]
     fn one_slow_round_does_not_count() {
-        let run = |wall_seconds, cpu_seconds| Cost { readings: 1_000_000, wall_seconds, cpu_seconds };
+        let run = |wall_seconds, cpu_seconds| Cost {
+            readings: 1_000_000,
+            wall_seconds,
+            cpu_seconds,
+        };
         let found = rate(&[run(1.0, 0.5), run(9.0, 0.6), run(2.0, 0.25)]);
-        assert_eq!((found.per_second, found.per_core_second), (500_000.0, 2_000_000.0));
+        assert_eq!(
+            (found.per_second, found.per_core_second),
+            (500_000.0, 2_000_000.0)
+        );
         assert_eq!(found.cpu_nanos_per_reading, 500.0);
     }
 }

@@ -23,7 +23,11 @@ pub(crate) struct Topic {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Place {
     Folder(PathBuf),
-    Bucket { endpoint: String, name: String, folder: String },
+    Bucket {
+        endpoint: String,
+        name: String,
+        folder: String,
+    },
 }
 
 /// Whether its files are sealed.
@@ -42,7 +46,14 @@ pub(crate) enum Task {
     /// The encoding of the same rows alone; answers a [`Cost`](crate::meter::Cost).
     Encode { readings: u64 },
     /// From Kafka into the lake; answers an [`Ingested`](ingest::Ingested). `keys` and `warm_up_lake` are its alone.
-    Ingest { warm_up: Topic, warm_up_lake: Place, topic: Topic, lake: Place, keys: PathBuf, profile: Profile },
+    Ingest {
+        warm_up: Topic,
+        warm_up_lake: Place,
+        topic: Topic,
+        lake: Place,
+        keys: PathBuf,
+        profile: Profile,
+    },
     /// Into a spool in this folder; answers a [`Spooled`](spool::Spooled).
     Spool { folder: PathBuf },
 }
@@ -52,13 +63,21 @@ impl Task {
     pub(crate) async fn measure(self) -> anyhow::Result<String> {
         Ok(match self {
             Self::Consume { warm_up, topic } => {
-                let consuming = move || consume::measure(&warm_up).and_then(|_| consume::measure(&topic));
+                let consuming =
+                    move || consume::measure(&warm_up).and_then(|_| consume::measure(&topic));
                 serde_json::to_string(&tokio::task::spawn_blocking(consuming).await??)?
             }
-            Self::Encode { readings } => {
-                serde_json::to_string(&tokio::task::spawn_blocking(move || encode::measure(readings)).await??)?
-            }
-            Self::Ingest { warm_up, warm_up_lake, topic, lake, keys, profile } => {
+            Self::Encode { readings } => serde_json::to_string(
+                &tokio::task::spawn_blocking(move || encode::measure(readings)).await??,
+            )?,
+            Self::Ingest {
+                warm_up,
+                warm_up_lake,
+                topic,
+                lake,
+                keys,
+                profile,
+            } => {
                 let keyring = ingest::keyring(&keys)?;
                 ingest::measure(&warm_up, &warm_up_lake, keyring.clone(), profile).await?;
                 serde_json::to_string(&ingest::measure(&topic, &lake, keyring, profile).await?)?
@@ -71,9 +90,14 @@ impl Task {
     pub(crate) async fn ask<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         let task = serde_json::to_string(self)?;
         let mut asked = Command::new(std::env::current_exe()?);
-        asked.arg("measure").arg(&task).stderr(Stdio::inherit()).kill_on_drop(true);
+        asked
+            .arg("measure")
+            .arg(&task)
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true);
         let answered = timeout(MEASURE_MAX, asked.output()).await;
-        let output = answered.with_context(|| format!("no answer within {MEASURE_MAX:?}: {task}"))??;
+        let output =
+            answered.with_context(|| format!("no answer within {MEASURE_MAX:?}: {task}"))??;
         if !output.status.success() {
             bail!("{task} failed: {}", output.status);
         }

@@ -14,16 +14,34 @@ use tokio_util::sync::CancellationToken;
 use crate::signals::{GATEWAYS, Plant};
 
 /// Publishes so many readings, an equal part by each gateway.
-pub(crate) async fn fill(settings: &KafkaSettings, readings: u64, places: &Path) -> anyhow::Result<()> {
+pub(crate) async fn fill(
+    settings: &KafkaSettings,
+    readings: u64,
+    places: &Path,
+) -> anyhow::Result<()> {
     let mut publishers = JoinSet::new();
     for gateway in 0..GATEWAYS {
         let plant = Arc::new(Plant::new(gateway)?);
-        let (lane, places) = (plant.lane().clone(), places.join(format!("{}-{gateway}", settings.topic)));
+        let (lane, places) = (
+            plant.lane().clone(),
+            places.join(format!("{}-{gateway}", settings.topic)),
+        );
         let readings = readings / GATEWAYS;
         let log = Box::new(move |from: Offset| {
-            Box::new(Log { plant: plant.clone(), next: from, readings }) as Box<dyn LogReader>
+            Box::new(Log {
+                plant: plant.clone(),
+                next: from,
+                readings,
+            }) as Box<dyn LogReader>
         });
-        publishers.spawn(publish(settings.clone(), log, lane, places, Arc::default(), CancellationToken::new()));
+        publishers.spawn(publish(
+            settings.clone(),
+            log,
+            lane,
+            places,
+            Arc::default(),
+            CancellationToken::new(),
+        ));
     }
     for published in publishers.join_all().await {
         published?;
@@ -46,13 +64,21 @@ impl LogReader for Log {
             Some(batch) => Entry::Batch(batch),
             None if self.next.0 == records => {
                 let last = LastSeq::Known(Some(Seq(self.readings)));
-                Entry::EpochEnd { epoch: Epoch(1), nonce: EpochNonce::UNKNOWN, last }
+                Entry::EpochEnd {
+                    epoch: Epoch(1),
+                    nonce: EpochNonce::UNKNOWN,
+                    last,
+                }
             }
             None => return Err(StreamError::Closed),
         };
         let (offset, next) = (self.next, Offset(self.next.0 + 1));
         self.next = next;
-        Ok(Record { offset, next, entry })
+        Ok(Record {
+            offset,
+            next,
+            entry,
+        })
     }
 
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {

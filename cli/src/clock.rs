@@ -9,12 +9,16 @@ use forebay_schemas::{Clock, GatewayId, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// The gateway's clock, read once: a clock that is out of any range is an error before anything runs by it.
-#[expect(clippy::disallowed_methods, reason = "the binary is where the clock comes in")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the binary is where the clock comes in"
+)]
 pub(crate) fn now() -> anyhow::Result<Timestamp> {
     let since_1970 = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .context("this machine's clock is before the year 1970: set it")?;
-    let nanos = i64::try_from(since_1970.as_nanos()).context("this machine's clock is after the year 2262: set it")?;
+    let nanos = i64::try_from(since_1970.as_nanos())
+        .context("this machine's clock is after the year 2262: set it")?;
     Ok(Timestamp::from_nanos(nanos))
 }
 
@@ -30,7 +34,12 @@ pub(crate) fn random() -> Random {
 
 /// What connectors are lent; what they write lies in the data folder.
 pub(crate) fn context(gateway: GatewayId, data_dir: PathBuf) -> Context {
-    Context { gateway, data_dir, clock: clock(), uniform: uniform() }
+    Context {
+        gateway,
+        data_dir,
+        clock: clock(),
+        uniform: uniform(),
+    }
 }
 
 fn uniform() -> Uniform {
@@ -38,7 +47,9 @@ fn uniform() -> Uniform {
     Arc::new(move || {
         let mut bytes = [0; 4];
         // Without randomness every gateway waits the same: slower to recover, not wrong.
-        random.fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+        random.fill(&mut bytes).map_or(0.5, |()| {
+            f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+        })
     })
 }
 

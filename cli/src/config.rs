@@ -7,8 +7,12 @@ use std::{
 
 #[cfg(feature = "lake")]
 use forebay_compactor::{LAKE, LakeSettings, lake_settings};
-use forebay_config::{Choice, ConfigErrors, DefaultedChoice, Document, Optional, Problem, Table, TableKeys};
-use forebay_gateway::{GATEWAY, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
+use forebay_config::{
+    Choice, ConfigErrors, DefaultedChoice, Document, Optional, Problem, Table, TableKeys,
+};
+use forebay_gateway::{
+    GATEWAY, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool,
+};
 #[cfg(feature = "lake")]
 use forebay_jobs::Jobs;
 use forebay_schemas::{GatewayId, Lane};
@@ -27,13 +31,19 @@ pub(crate) const KEYS: TableKeys = TableKeys::one(
     &[&PROVIDER, &PATH],
 );
 
-const PROVIDER: DefaultedChoice<()> =
-    Choice::new("provider", &[("file", ())], "What keeps the keys: file is a keyring in a folder of this machine.")
-        .refused(&[
-            ("vault", "\"vault\" is not in this release: use \"file\""),
-            ("aws-kms", "\"aws-kms\" is not in this release: use \"file\""),
-        ])
-        .or_first();
+const PROVIDER: DefaultedChoice<()> = Choice::new(
+    "provider",
+    &[("file", ())],
+    "What keeps the keys: file is a keyring in a folder of this machine.",
+)
+.refused(&[
+    ("vault", "\"vault\" is not in this release: use \"file\""),
+    (
+        "aws-kms",
+        "\"aws-kms\" is not in this release: use \"file\"",
+    ),
+])
+.or_first();
 
 const PATH: Optional<PathBuf> = Optional::new(
     "path",
@@ -79,8 +89,13 @@ impl Config {
         let lake = lake(root);
         let keys = keys(root);
         let telemetry = telemetry(root);
-        let id = gateway.as_ref().map_or_else(|| GatewayId::new("unknown").ok(), |gateway| Some(gateway.id.clone()))?;
-        let data_dir = gateway.as_ref().map_or_else(|| place.root.clone(), |gateway| gateway.data_dir.clone());
+        let id = gateway.as_ref().map_or_else(
+            || GatewayId::new("unknown").ok(),
+            |gateway| Some(gateway.id.clone()),
+        )?;
+        let data_dir = gateway
+            .as_ref()
+            .map_or_else(|| place.root.clone(), |gateway| gateway.data_dir.clone());
         let sources = connectors(root, registry::CONNECTORS, &clock::context(id, data_dir));
         #[cfg(feature = "lake")]
         let jobs = forebay_jobs::configure(root, registry::JOBS);
@@ -89,7 +104,10 @@ impl Config {
         let gateway = gateway?;
         let gateway = match (owner::of(&gateway.data_dir), &place.config) {
             // Without a configuration the folder itself says whose it is.
-            (Some(owner), None) => GatewaySettings { id: GatewayId::new(&owner).unwrap_or(gateway.id), ..gateway },
+            (Some(owner), None) => GatewaySettings {
+                id: GatewayId::new(&owner).unwrap_or(gateway.id),
+                ..gateway
+            },
             (Some(owner), Some(_)) if owner != gateway.id.as_str() => {
                 root.problem(&GATEWAY, of_another(&gateway, &owner));
                 gateway
@@ -157,9 +175,14 @@ impl Reading {
             let keys = keys(root);
             let data_dir = gateway?.data_dir;
             let keys = keys.unwrap_or_else(|| data_dir.join("keys"));
-            Some(Self { data_dir, lake: lake?, keys })
+            Some(Self {
+                data_dir,
+                lake: lake?,
+                keys,
+            })
         };
-        Ok(Document::new(&file, &text, &environment).read_only(&["gateway", "lake", "keys"], read)?)
+        Ok(Document::new(&file, &text, &environment)
+            .read_only(&["gateway", "lake", "keys"], read)?)
     }
 }
 
@@ -167,7 +190,8 @@ impl Reading {
 fn text_of(place: &Place) -> Result<(PathBuf, String), ConfigErrors> {
     match &place.config {
         Some(file) => {
-            let text = fs::read_to_string(file).map_err(|error| unusable(file, format!("cannot be read: {error}")))?;
+            let text = fs::read_to_string(file)
+                .map_err(|error| unusable(file, format!("cannot be read: {error}")))?;
             Ok((file.clone(), text))
         }
         None => Ok((place.expected.clone(), String::new())),
@@ -176,8 +200,15 @@ fn text_of(place: &Place) -> Result<(PathBuf, String), ConfigErrors> {
 
 /// What is wrong with a file as a whole.
 pub(crate) fn unusable(file: &Path, message: impl Into<String>) -> ConfigErrors {
-    let problem = Problem { line: 1, column: 1, message: message.into() };
-    ConfigErrors { file: file.to_owned(), problems: vec![problem] }
+    let problem = Problem {
+        line: 1,
+        column: 1,
+        message: message.into(),
+    };
+    ConfigErrors {
+        file: file.to_owned(),
+        problems: vec![problem],
+    }
 }
 
 /// Why a gateway must not start in a data folder.
@@ -193,9 +224,14 @@ fn of_another(gateway: &GatewaySettings, owner: &str) -> String {
 /// the spool.
 #[cfg(not(feature = "lake"))]
 fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
-    const LAKE: TableKeys = TableKeys::one("lake", "Skipped in this build, which has no lake.", &[]);
+    const LAKE: TableKeys =
+        TableKeys::one("lake", "Skipped in this build, which has no lake.", &[]);
     const JOB: TableKeys = TableKeys::many("job", "Skipped in this build, which has no jobs.", &[]);
-    let tables = [LAKE, JOB].iter().filter(|table| root.has(*table)).map(Describe::name).collect();
+    let tables = [LAKE, JOB]
+        .iter()
+        .filter(|table| root.has(*table))
+        .map(Describe::name)
+        .collect();
     if !root.has(&STREAM) {
         root.problem(&STREAM, "missing: this build is for the edge alone and has no lake, so it must publish to Kafka");
     }
@@ -205,7 +241,9 @@ fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
 /// `[lake]`; everything in it has a default.
 #[cfg(feature = "lake")]
 fn lake(root: &mut Table<'_>) -> Option<LakeSettings> {
-    let Some(mut table) = root.table(&LAKE) else { return Some(LakeSettings::default()) };
+    let Some(mut table) = root.table(&LAKE) else {
+        return Some(LakeSettings::default());
+    };
     let settings = lake_settings(&mut table);
     table.finish();
     settings

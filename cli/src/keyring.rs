@@ -32,9 +32,16 @@ impl KeyringPlace {
     pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
         let LakePlace { folder, in_bucket } = lake_of(config)?;
         let spools = config.spools_path();
-        let spools = SealedFolder { signs: vec![spools.clone()], folder: spools };
+        let spools = SealedFolder {
+            signs: vec![spools.clone()],
+            folder: spools,
+        };
         let sealed = folder.into_iter().chain([spools]).collect();
-        Ok(Self { dir: config.keys.clone(), sealed, lake_in_bucket: in_bucket })
+        Ok(Self {
+            dir: config.keys.clone(),
+            sealed,
+            lake_in_bucket: in_bucket,
+        })
     }
 
     /// The keyring's folder.
@@ -45,7 +52,10 @@ impl KeyringPlace {
     /// What lies here sealed under a keyring, if anything does.
     pub(crate) fn sealed_already(&self) -> Option<&Path> {
         let holds = |sealed: &&SealedFolder| sealed.signs.iter().any(|sign| sign.exists());
-        self.sealed.iter().find(holds).map(|sealed| sealed.folder.as_path())
+        self.sealed
+            .iter()
+            .find(holds)
+            .map(|sealed| sealed.folder.as_path())
     }
 
     /// A new keyring; one that is there is never replaced.
@@ -64,7 +74,9 @@ impl KeyringPlace {
             bail!("{}", lost_keyring(sealed, &self.dir));
         }
         if self.lake_in_bucket {
-            bail!("no keyring at {keys}: bring a copy of the lake's, or make its first one with `forebay keys init`");
+            bail!(
+                "no keyring at {keys}: bring a copy of the lake's, or make its first one with `forebay keys init`"
+            );
         }
         let keyring = self.create()?;
         tracing::warn!(%keys, "made a keyring: keep a copy of it away from this machine, without it nobody reads the lake");
@@ -103,7 +115,11 @@ pub(crate) fn open_keyring(dir: &Path) -> anyhow::Result<Arc<FileKeyring>> {
 
 /// The key under which a part of the data folder is sealed.
 pub(crate) async fn derived_key(keys: &dyn KeyProvider, secret: &str) -> anyhow::Result<[u8; 32]> {
-    keys.secret(secret).await?.expose().try_into().context("a derived secret has 32 bytes")
+    keys.secret(secret)
+        .await?
+        .expose()
+        .try_into()
+        .context("a derived secret has 32 bytes")
 }
 
 /// Why no keyring is made beside what another one has sealed.

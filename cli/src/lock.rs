@@ -32,8 +32,13 @@ impl RoleLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                file.read_to_string(&mut holder).with_context(|| format!("cannot read {}", path.display()))?;
-                bail!("the {role} role of {} is held by process {}", data_dir.display(), holder.trim());
+                file.read_to_string(&mut holder)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                bail!(
+                    "the {role} role of {} is held by process {}",
+                    data_dir.display(),
+                    holder.trim()
+                );
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));

@@ -10,7 +10,12 @@ const LEVEL: &str = "error,forebay::store=warn,forebay::keyring=warn";
 /// Starts the log; `quiet` are directives for libraries that would say too much, after a comma.
 pub(crate) fn start(quiet: &str) {
     let wanted = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| LEVEL.to_owned());
-    let filter = EnvFilter::try_new(format!("{wanted}{quiet}")).unwrap_or_else(|_| EnvFilter::new(LEVEL));
+    let filter =
+        EnvFilter::try_new(format!("{wanted}{quiet}")).unwrap_or_else(|_| EnvFilter::new(LEVEL));
     let colour = std::env::var_os("NO_COLOR").is_none() && stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colour).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(colour)
+        .init();
 }

@@ -46,7 +46,11 @@ const BLOCKING_IDLE: Duration = Duration::from_millis(100);
 const BAD_CONFIGURATION: u8 = 78;
 
 #[derive(Parser)]
-#[command(name = "forebay", version, about = "Stream-to-batch ingestion gateway for industrial and IoT sites")]
+#[command(
+    name = "forebay",
+    version,
+    about = "Stream-to-batch ingestion gateway for industrial and IoT sites"
+)]
 struct Args {
     /// The configuration; ./forebay.toml unless given.
     #[arg(short = 'c', long = "config", global = true, value_name = "FILE")]
@@ -113,7 +117,10 @@ impl Verb {
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().max_blocking_threads(BLOCKING_MAX).thread_keep_alive(BLOCKING_IDLE);
+    builder
+        .enable_all()
+        .max_blocking_threads(BLOCKING_MAX)
+        .thread_keep_alive(BLOCKING_IDLE);
     let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),

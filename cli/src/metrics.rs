@@ -19,7 +19,10 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
     lake::register(telemetry, &watch.lake);
     let data_dir = watch.data_dir.clone();
     telemetry.gauge(&names::DATA_FREE, move || {
-        let free = data_dir.as_ref().and_then(|folder| free_bytes(folder)).map(|bytes| (bytes as f64, Vec::new()));
+        let free = data_dir
+            .as_ref()
+            .and_then(|folder| free_bytes(folder))
+            .map(|bytes| (bytes as f64, Vec::new()));
         free.into_iter().collect()
     });
     of_parts(telemetry, watch);
@@ -41,13 +44,20 @@ fn of_edge(telemetry: &Telemetry, watch: &Watch) {
     }
     let status = watch.edge.clone();
     telemetry.gauge(&names::LINK_UP, move || {
-        by_connector(&status, |source| if source.down().is_none() { 1.0 } else { 0.0 })
+        by_connector(
+            &status,
+            |source| if source.down().is_none() { 1.0 } else { 0.0 },
+        )
     });
     let lanes = watch.lanes.clone();
-    telemetry.gauge(&names::LAG, move || by_lane(&lanes, |lane| Some(lane.spool.waiting() as f64)));
+    telemetry.gauge(&names::LAG, move || {
+        by_lane(&lanes, |lane| Some(lane.spool.waiting() as f64))
+    });
     let lanes = watch.lanes.clone();
     telemetry.counter(&names::PUBLISHED, move || {
-        by_lane(&lanes, |lane| Some(lane.published.as_ref()?.load(Ordering::Relaxed)))
+        by_lane(&lanes, |lane| {
+            Some(lane.published.as_ref()?.load(Ordering::Relaxed))
+        })
     });
 }
 
@@ -59,7 +69,10 @@ fn of_parts(telemetry: &Telemetry, watch: &Watch) {
         for (part, count) in &failures {
             *by_part.entry(part).or_default() += count.load(Ordering::Relaxed);
         }
-        by_part.into_iter().map(|(part, count)| (count, vec![("part", part.to_owned())])).collect()
+        by_part
+            .into_iter()
+            .map(|(part, count)| (count, vec![("part", part.to_owned())]))
+            .collect()
     });
 }
 
@@ -75,5 +88,8 @@ fn by_lane<T>(lanes: &[LaneWatch], read: impl Fn(&LaneWatch) -> Option<T>) -> Ve
 }
 
 fn by_connector<T>(status: &EdgeStatus, read: impl Fn(&SourceStatus) -> T) -> Vec<Sample<T>> {
-    status.sources().map(|(name, source)| (read(source), vec![("connector", name.to_owned())])).collect()
+    status
+        .sources()
+        .map(|(name, source)| (read(source), vec![("connector", name.to_owned())]))
+        .collect()
 }

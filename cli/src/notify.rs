@@ -12,7 +12,9 @@ use std::{
 
 /// Everything is open, and what was configured is running: `systemctl start` returns.
 pub(crate) fn ready() {
-    let Some(socket) = env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(socket) = env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
     if let Err(error) = send(&socket, "READY=1") {
         tracing::warn!(%error, "systemd could not be told that the service is ready");
     }
@@ -20,7 +22,9 @@ pub(crate) fn ready() {
 
 fn send(socket: &OsStr, state: &str) -> io::Result<()> {
     let address = address(socket)?;
-    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
+    UnixDatagram::unbound()?
+        .send_to_addr(state.as_bytes(), &address)
+        .map(drop)
 }
 
 /// A path; or, behind an `@`, a name without one.

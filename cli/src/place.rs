@@ -26,14 +26,19 @@ impl Place {
     /// `-c FILE` or `--data-dir D`; with neither ./forebay.toml, else ./forebay-data.
     pub(crate) fn find(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> anyhow::Result<Self> {
         match (config, data_dir) {
-            (Some(_), Some(_)) => bail!("-c and --data-dir are two ways to say where things are: give one"),
+            (Some(_), Some(_)) => {
+                bail!("-c and --data-dir are two ways to say where things are: give one")
+            }
             (Some(file), None) => Ok(Self::of_file(file)),
             (None, Some(root)) => Ok(Self::of_folder(root)),
             (None, None) => {
                 let here = PathBuf::from(CONFIG_FILE);
                 match here.exists() {
                     true => Ok(Self::of_file(here)),
-                    false => Ok(Self { expected: here, ..Self::of_folder(PathBuf::from(DATA_DIR)) }),
+                    false => Ok(Self {
+                        expected: here,
+                        ..Self::of_folder(PathBuf::from(DATA_DIR))
+                    }),
                 }
             }
         }
@@ -41,20 +46,35 @@ impl Place {
 
     /// The configuration, which must be there.
     pub(crate) fn file(&self) -> Result<&Path, ConfigErrors> {
-        let missing = || unusable(&self.expected, "is not there: `forebay init` writes one, -c names one");
+        let missing = || {
+            unusable(
+                &self.expected,
+                "is not there: `forebay init` writes one, -c names one",
+            )
+        };
         self.config.as_deref().ok_or_else(missing)
     }
 
     fn of_file(file: PathBuf) -> Self {
-        Self { root: folder_of(&file).join(DATA_DIR), expected: file.clone(), config: Some(file) }
+        Self {
+            root: folder_of(&file).join(DATA_DIR),
+            expected: file.clone(),
+            config: Some(file),
+        }
     }
 
     fn of_folder(root: PathBuf) -> Self {
         let file = root.join(CONFIG_FILE);
-        Self { config: file.exists().then(|| file.clone()), expected: file, root }
+        Self {
+            config: file.exists().then(|| file.clone()),
+            expected: file,
+            root,
+        }
     }
 }
 
 fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    file.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }

@@ -8,9 +8,11 @@ use forebay_config::ConfigErrors;
 use crate::config::{Config, unusable};
 
 #[cfg(feature = "lake")]
-const NOTHING_TO_RUN: &str = "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run";
+const NOTHING_TO_RUN: &str =
+    "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run";
 #[cfg(not(feature = "lake"))]
-const NOTHING_TO_RUN: &str = "no [[connector]] is here: there is nothing to run in a build for the edge alone";
+const NOTHING_TO_RUN: &str =
+    "no [[connector]] is here: there is nothing to run in a build for the edge alone";
 
 /// One part of the product; each runs once per data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

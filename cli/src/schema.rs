@@ -41,27 +41,47 @@ pub(crate) struct Kind {
 
 /// The file's tables, in the order in which they are documented.
 pub(crate) fn sections() -> Vec<Section> {
-    let connectors =
-        registry::CONNECTORS.iter().map(|kind| Kind { name: kind.name(), table: kind.keys().connector.describe() });
-    let mut sections: Vec<Section> = [GATEWAY, SPOOL, STREAM].iter().map(Section::alike).collect();
+    let connectors = registry::CONNECTORS.iter().map(|kind| Kind {
+        name: kind.name(),
+        table: kind.keys().connector.describe(),
+    });
+    let mut sections: Vec<Section> = [GATEWAY, SPOOL, STREAM]
+        .iter()
+        .map(Section::alike)
+        .collect();
     #[cfg(feature = "lake")]
     sections.push(Section::alike(&LAKE));
     sections.push(Section::alike(&KEYS));
-    sections.push(Section { table: CONNECTOR.describe(), kinds: connectors.collect() });
+    sections.push(Section {
+        table: CONNECTOR.describe(),
+        kinds: connectors.collect(),
+    });
     #[cfg(feature = "lake")]
-    sections.push(Section { table: JOB.describe(), kinds: jobs() });
+    sections.push(Section {
+        table: JOB.describe(),
+        kinds: jobs(),
+    });
     sections.push(Section::alike(&TELEMETRY));
     sections
 }
 
 #[cfg(feature = "lake")]
 fn jobs() -> Vec<Kind> {
-    registry::JOBS.iter().map(|kind| Kind { name: kind.name(), table: kind.keys().describe() }).collect()
+    registry::JOBS
+        .iter()
+        .map(|kind| Kind {
+            name: kind.name(),
+            table: kind.keys().describe(),
+        })
+        .collect()
 }
 
 impl Section {
     fn alike(keys: &TableKeys) -> Self {
-        Self { table: keys.describe(), kinds: Vec::new() }
+        Self {
+            table: keys.describe(),
+            kinds: Vec::new(),
+        }
     }
 
     /// All keys of a table of this kind.

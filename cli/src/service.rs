@@ -105,8 +105,17 @@ impl Service {
         }
         let keys = KeyringPlace::of(&config)?;
         let (parts, lanes) = (Vec::new(), Vec::new());
-        let watch = Watch { data_dir: Some(config.gateway.data_dir.clone()), ..Watch::default() };
-        let mut service = Self { parts, lanes, series: None, watch, _locks: locks };
+        let watch = Watch {
+            data_dir: Some(config.gateway.data_dir.clone()),
+            ..Watch::default()
+        };
+        let mut service = Self {
+            parts,
+            lanes,
+            series: None,
+            watch,
+            _locks: locks,
+        };
         if roles.contains(&Role::Edge) {
             service.lanes = open_lanes(&config, &keys).await?;
             service.series = Some(series_folder(&config, &keys).await?);
@@ -123,7 +132,11 @@ impl Service {
     /// Runs until `stop`, then stops part by part from the devices to the jobs, which get `linger` to take what has just been
     /// closed. A part that cannot be begun anew stops the rest.
     pub(crate) async fn run(self, stop: CancellationToken, linger: Duration) -> anyhow::Result<()> {
-        let mut running: Vec<(&'static str, CancellationToken, JoinHandle<anyhow::Result<()>>)> = Vec::new();
+        let mut running: Vec<(
+            &'static str,
+            CancellationToken,
+            JoinHandle<anyhow::Result<()>>,
+        )> = Vec::new();
         let ended = CancellationToken::new();
         for part in self.parts {
             let (name, stop, ended) = (part.name, part.stop.clone(), ended.clone());
@@ -137,24 +150,37 @@ impl Service {
             () = stop.cancelled() => info!("stopping: what has been taken is brought to safety"),
             () = ended.cancelled() => error!("a part has ended, stopping the others"),
         }
-        let stops: Vec<_> = running.iter().map(|(name, stop, _)| (*name, stop.clone())).collect();
+        let stops: Vec<_> = running
+            .iter()
+            .map(|(name, stop, _)| (*name, stop.clone()))
+            .collect();
         let mut first = None;
         for (name, _, mut task) in running {
             if name == SCHEDULER && !linger.is_zero() {
                 sleep(linger).await;
             }
             // Parts of one name, such as the publishers of many lanes, stop together.
-            stops.iter().filter(|(other, _)| *other == name).for_each(|(_, stop)| stop.cancel());
+            stops
+                .iter()
+                .filter(|(other, _)| *other == name)
+                .for_each(|(_, stop)| stop.cancel());
             let outcome = match timeout(STOP_MAX, &mut task).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(anyhow!("the {name} was ended by a defect of this program")),
                 Err(_) => {
                     task.abort();
-                    Err(anyhow!("the {name} did not stop within {} s and was cut off", STOP_MAX.as_secs()))
+                    Err(anyhow!(
+                        "the {name} did not stop within {} s and was cut off",
+                        STOP_MAX.as_secs()
+                    ))
                 }
             };
             if let Err(error) = outcome {
-                error!(part = name, error = format!("{error:#}"), "stopped with an error");
+                error!(
+                    part = name,
+                    error = format!("{error:#}"),
+                    "stopped with an error"
+                );
                 first.get_or_insert(error);
             }
         }
@@ -172,8 +198,17 @@ impl Service {
         let mut config = config;
         #[cfg(feature = "lake")]
         let lake_roles = LakeRoles::of(&mut config)?;
-        let places: Vec<PathBuf> = self.lanes.iter().map(|(id, _)| config.places_path(id.lane)).collect();
-        let Config { gateway, sources, stream, .. } = config;
+        let places: Vec<PathBuf> = self
+            .lanes
+            .iter()
+            .map(|(id, _)| config.places_path(id.lane))
+            .collect();
+        let Config {
+            gateway,
+            sources,
+            stream,
+            ..
+        } = config;
         let behind = match roles.contains(&Role::Edge) {
             true => OnFailure::BeginAnew,
             false => OnFailure::AnewIfPassing,
@@ -184,11 +219,27 @@ impl Service {
                 .iter()
                 .map(|(id, spool)| (id.lane, Arc::new(spool.writer()) as Arc<dyn LogWriter>))
                 .collect();
-            let receipts = self.lanes.iter().map(|(id, spool)| (id.lane, spool.opened().receipts.clone())).collect();
+            let receipts = self
+                .lanes
+                .iter()
+                .map(|(id, spool)| (id.lane, spool.opened().receipts.clone()))
+                .collect();
             let series = self.series.take();
-            let stored_at = self.lanes.iter().filter_map(|(_, spool)| spool.opened().stored_at).max();
+            let stored_at = self
+                .lanes
+                .iter()
+                .filter_map(|(_, spool)| spool.opened().stored_at)
+                .max();
             let (site, lanes) = (gateway.site, gateway.lanes);
-            let run = Run { site, lanes, writers, receipts, stored_at, series, clock: clock() };
+            let run = Run {
+                site,
+                lanes,
+                writers,
+                receipts,
+                stored_at,
+                series,
+                clock: clock(),
+            };
             let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
             let mut edge = Some(edge);
@@ -198,11 +249,25 @@ impl Service {
             });
             for ((id, spool), path) in self.lanes.clone().into_iter().zip(places) {
                 let published = stream.as_ref().map(|_| Arc::new(AtomicU64::new(0)));
-                self.watch.lanes.push(LaneWatch { lane: id.lane, spool: spool.clone(), published: published.clone() });
-                let Some((kafka, published)) = stream.clone().zip(published) else { continue };
+                self.watch.lanes.push(LaneWatch {
+                    lane: id.lane,
+                    spool: spool.clone(),
+                    published: published.clone(),
+                });
+                let Some((kafka, published)) = stream.clone().zip(published) else {
+                    continue;
+                };
                 self.add("publisher", behind, move |stop| {
-                    let (kafka, spool, id, path) = (kafka.clone(), spool.clone(), id.clone(), path.clone());
-                    Some(Box::pin(publish_lane(kafka, spool, id, path, published.clone(), stop)))
+                    let (kafka, spool, id, path) =
+                        (kafka.clone(), spool.clone(), id.clone(), path.clone());
+                    Some(Box::pin(publish_lane(
+                        kafka,
+                        spool,
+                        id,
+                        path,
+                        published.clone(),
+                        stop,
+                    )))
                 });
             }
         }
@@ -219,7 +284,13 @@ impl Service {
     ) {
         let failures = Arc::<AtomicU64>::default();
         self.watch.failures.push((name, failures.clone()));
-        self.parts.push(Part { name, stop: CancellationToken::new(), on_failure, begin: Box::new(begin), failures });
+        self.parts.push(Part {
+            name,
+            stop: CancellationToken::new(),
+            on_failure,
+            begin: Box::new(begin),
+            failures,
+        });
     }
 }
 
@@ -237,17 +308,27 @@ async fn publish_lane(
 
 async fn series_folder(config: &Config, keys: &KeyringPlace) -> anyhow::Result<SeriesFolder> {
     let key = keys.derived_key(SERIES_SECRET).await?;
-    Ok(SeriesFolder { path: config.gateway.data_dir.join("series"), key, random: random() })
+    Ok(SeriesFolder {
+        path: config.gateway.data_dir.join("series"),
+        key,
+        random: random(),
+    })
 }
 
-async fn open_lanes(config: &Config, keys: &KeyringPlace) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
+async fn open_lanes(
+    config: &Config,
+    keys: &KeyringPlace,
+) -> anyhow::Result<Vec<(LaneId, Arc<Spool>)>> {
     let key = keys.derived_key(SPOOL_SECRET).await?;
     let opened: Timestamp = now()?;
     owner::claim(&config.gateway.data_dir, &config.gateway.id)?;
     let mut lanes = Vec::new();
     let configured = config.gateway.lanes.0;
     for lane in lanes::to_open(configured, &config.spools_path())? {
-        let id = LaneId { gateway: config.gateway.id.clone(), lane };
+        let id = LaneId {
+            gateway: config.gateway.id.clone(),
+            lane,
+        };
         let options = Options {
             path: config.spool_path(id.lane),
             lane: id.clone(),

@@ -35,7 +35,9 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     });
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
-            warn!("SIGHUP ignored: the configuration is read at the start, restart the service to apply a change");
+            warn!(
+                "SIGHUP ignored: the configuration is read at the start, restart the service to apply a change"
+            );
         }
     });
     Ok(stop)

@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use forebay_compactor::{LakeSettings, ProfileChoice};
 use forebay_lake::{
-    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Settings, Sealed, StateKeeper, keys::KeyDecrypter,
+    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Settings, Sealed, StateKeeper,
+    keys::KeyDecrypter,
 };
 use forebay_schemas::table::{READINGS, TABLES};
 use url::Url;
@@ -33,12 +34,19 @@ impl Store {
             ProfileChoice::None => Sealed::None,
         };
         let location = location(&config.lake, &config.gateway.data_dir)?;
-        Ok(Self { location, keys: KeyringPlace::of(config)?, sealed })
+        Ok(Self {
+            location,
+            keys: KeyringPlace::of(config)?,
+            sealed,
+        })
     }
 
     /// For verbs that only read.
     pub(crate) fn for_reading(reading: &Reading) -> anyhow::Result<ReadingStore> {
-        Ok(ReadingStore { location: location(&reading.lake, &reading.data_dir)?, keys: reading.keys.clone() })
+        Ok(ReadingStore {
+            location: location(&reading.lake, &reading.data_dir)?,
+            keys: reading.keys.clone(),
+        })
     }
 
     /// The lake open for writing, made where it is missing.
@@ -87,7 +95,10 @@ async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
     if let Location::Folder(folder) = location
         && !folder.is_dir()
     {
-        bail!("there is no lake at {}: `forebay import` makes one, --data-dir names another", folder.display());
+        bail!(
+            "there is no lake at {}: `forebay import` makes one, --data-dir names another",
+            folder.display()
+        );
     }
     let keyring = open_keyring(keys).context("cannot read the lake without its keyring")?;
     let lake = Lake::open(location).await?;
@@ -95,7 +106,11 @@ async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
     for table in TABLES {
         tables.push(lake.table(table).await?);
     }
-    Ok(Reader { tables, keeper: StateKeeper::of(&*keyring).await?, decrypter: Arc::new(KeyDecrypter::new(keyring)) })
+    Ok(Reader {
+        tables,
+        keeper: StateKeeper::of(&*keyring).await?,
+        decrypter: Arc::new(KeyDecrypter::new(keyring)),
+    })
 }
 
 /// Where the lake lies, for the keyring.
@@ -103,14 +118,22 @@ pub(crate) fn lake_place(config: &Config) -> anyhow::Result<LakePlace> {
     Ok(match location(&config.lake, &config.gateway.data_dir)? {
         Location::Folder(folder) => {
             let signs = TABLES.iter().map(|table| folder.join(table.name)).collect();
-            LakePlace { folder: Some(SealedFolder { folder, signs }), in_bucket: false }
+            LakePlace {
+                folder: Some(SealedFolder { folder, signs }),
+                in_bucket: false,
+            }
         }
-        Location::S3(_) => LakePlace { folder: None, in_bucket: true },
+        Location::S3(_) => LakePlace {
+            folder: None,
+            in_bucket: true,
+        },
     })
 }
 
 fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location> {
-    let Some(url) = &settings.url else { return Ok(Location::Folder(data_dir.join("lake"))) };
+    let Some(url) = &settings.url else {
+        return Ok(Location::Folder(data_dir.join("lake")));
+    };
     if url.starts_with("s3://") {
         return Ok(Location::S3(Box::new(bucket(settings, url)?)));
     }
@@ -124,9 +147,16 @@ fn bucket(settings: &LakeSettings, url: &str) -> anyhow::Result<S3Settings> {
     let url = Url::parse(url).with_context(|| format!("lake.url {url:?} is no URL"))?;
     let defaults = S3Settings::from_url(&url)?;
     let s3 = settings.s3.clone().unwrap_or_default();
-    let endpoint = s3.endpoint.as_deref().map(Url::parse).transpose().context("lake.s3.endpoint is no URL")?;
-    let credentials =
-        s3.access_key_id.zip(s3.secret_access_key).map(|(id, secret)| S3Credentials::new(id, secret.expose()));
+    let endpoint = s3
+        .endpoint
+        .as_deref()
+        .map(Url::parse)
+        .transpose()
+        .context("lake.s3.endpoint is no URL")?;
+    let credentials = s3
+        .access_key_id
+        .zip(s3.secret_access_key)
+        .map(|(id, secret)| S3Credentials::new(id, secret.expose()));
     Ok(S3Settings {
         endpoint,
         region: s3.region.unwrap_or(defaults.region),
@@ -145,7 +175,10 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn readings(&self) -> anyhow::Result<&LakeTable> {
-        let readings = self.tables.iter().find(|table| table.schema().name == READINGS.name);
+        let readings = self
+            .tables
+            .iter()
+            .find(|table| table.schema().name == READINGS.name);
         readings.context("the lake has no table of readings")
     }
 }

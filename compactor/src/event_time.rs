@@ -11,7 +11,11 @@ const EARLIEST: Timestamp = Timestamp::from_nanos(946_684_800_000_000_000);
 pub const MAX_SKEW: Duration = Duration::from_secs(24 * 3_600);
 
 /// Whether an event time is one that a device can mean, given when its gateway heard of it.
-pub(crate) fn is_plausible(event_time: Timestamp, observed_time: Timestamp, max_skew: Duration) -> bool {
+pub(crate) fn is_plausible(
+    event_time: Timestamp,
+    observed_time: Timestamp,
+    max_skew: Duration,
+) -> bool {
     let skew = i64::try_from(max_skew.as_nanos()).unwrap_or(i64::MAX);
     event_time >= EARLIEST && event_time.nanos() <= observed_time.nanos().saturating_add(skew)
 }
@@ -37,6 +41,9 @@ mod tests {
             assert_eq!(found, plausible, "{event}");
         }
         let latest = Timestamp::from_nanos(i64::MAX);
-        assert!(is_plausible(latest, latest, MAX_SKEW), "the end of time overflows nothing");
+        assert!(
+            is_plausible(latest, latest, MAX_SKEW),
+            "the end of time overflows nothing"
+        );
     }
 }

@@ -4,7 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_lake::{LakeError, LakeWriter, MaintainPolicy, MergeOutcome, MergePolicy, maintain, merge, plan};
+use forebay_lake::{
+    LakeError, LakeWriter, MaintainPolicy, MergeOutcome, MergePolicy, maintain, merge, plan,
+};
 use forebay_schemas::{Clock, Timestamp, table::TABLES};
 use tokio_util::sync::CancellationToken;
 use tracing::{field::Empty, info, info_span, warn};
@@ -31,7 +33,10 @@ impl Default for MergeSettings {
 
 impl MergeSettings {
     /// What holds where the configuration says nothing.
-    pub const DEFAULT: Self = Self { every: Duration::from_secs(60), settled: Duration::from_secs(60) };
+    pub const DEFAULT: Self = Self {
+        every: Duration::from_secs(60),
+        settled: Duration::from_secs(60),
+    };
 }
 
 /// Merges and maintains until the stop; a merge under way is dropped then, which loses nothing.
@@ -64,19 +69,32 @@ pub async fn run_housekeeping(
 }
 
 /// Merges what is worth it in every table. Only a table that cannot be read is an error; a merge that fails is logged.
-async fn merge_small_files(lake: &LakeWriter, settled: Duration, now: Timestamp) -> Result<(), LakeError> {
-    let settled = now.nanos().saturating_sub(i64::try_from(settled.as_nanos()).unwrap_or(i64::MAX));
+async fn merge_small_files(
+    lake: &LakeWriter,
+    settled: Duration,
+    now: Timestamp,
+) -> Result<(), LakeError> {
+    let settled = now
+        .nanos()
+        .saturating_sub(i64::try_from(settled.as_nanos()).unwrap_or(i64::MAX));
     let policy = MergePolicy::settled_before(Timestamp::from_nanos(settled));
     for table in TABLES {
         let snapshot = lake.table(table)?.snapshot().await?;
         for spec in plan(lake, table, &snapshot.files(), &policy) {
             let files = spec.files.len().cast_signed();
-            let span = info_span!("merge", table = table.name, files, otel.status_description = Empty);
+            let span = info_span!(
+                "merge",
+                table = table.name,
+                files,
+                otel.status_description = Empty
+            );
             match traced(span, merge(lake, &spec, now)).await {
                 Ok(MergeOutcome::Merged { rows, bytes, .. }) => {
                     info!(table = table.name, files, rows, bytes, "merged small files");
                 }
-                Ok(MergeOutcome::Abandoned { why }) => info!(table = table.name, why, "a merge was given up"),
+                Ok(MergeOutcome::Abandoned { why }) => {
+                    info!(table = table.name, why, "a merge was given up")
+                }
                 // One bad file must not keep all others small.
                 Err(error) => warn!(table = table.name, %error, "a merge failed, the others go on"),
             }

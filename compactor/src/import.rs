@@ -23,7 +23,8 @@ mod undo;
 
 use csv::ByteRecord;
 use forebay_lake::{
-    EpochMark, GatheredRows, ImportInfo, LakeWriter, ROW_UNKNOWN, StreamState, imported_app_id, note_import,
+    EpochMark, GatheredRows, ImportInfo, LakeWriter, ROW_UNKNOWN, StreamState, imported_app_id,
+    note_import,
 };
 use forebay_schemas::{
     Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, SiteId, Timestamp,
@@ -65,7 +66,10 @@ pub async fn import(
     now: Timestamp,
 ) -> Result<ImportOutcome, ImportError> {
     let survey = source::survey(spec)?;
-    let epoch = Epoch(lake.keeper().number_of(&[&survey.digest, spec.identity().as_bytes()].concat()));
+    let epoch = Epoch(
+        lake.keeper()
+            .number_of(&[&survey.digest, spec.identity().as_bytes()].concat()),
+    );
     let app_id = imported_app_id(lake.keeper(), epoch);
     let readings = lake.table(&READINGS)?;
     let state = readings.snapshot().await?.state_of(&app_id).await?;
@@ -73,7 +77,11 @@ pub async fn import(
         Some(number) => lake.keeper().load(readings, &app_id, number).await?,
         None => StreamState::new(0, Vec::new()),
     };
-    let mark = found.epochs.iter().find(|at| at.epoch == epoch.0).map_or(0, |at| at.mark);
+    let mark = found
+        .epochs
+        .iter()
+        .find(|at| at.epoch == epoch.0)
+        .map_or(0, |at| at.mark);
     let (mut committed_row, mut unplaced) = (found.next_offset, 0);
     if found.next_offset == ROW_UNKNOWN {
         let absent: u64 = found.gaps.iter().map(|gap| gap.last - gap.first + 1).sum();
@@ -84,12 +92,33 @@ pub async fn import(
     }
     let broken_over = survey.broken_over;
     let mut rows = Rows::of(spec, survey, now);
-    let lane = LaneId { gateway: gateway.clone(), lane: IMPORT_LANE };
+    let lane = LaneId {
+        gateway: gateway.clone(),
+        lane: IMPORT_LANE,
+    };
     let (chunk, bad) = Default::default();
-    let mut run = Run { lake, app_id, lane, epoch, state, committed_row, mark, unplaced, chunk, bad };
-    let mut outcome = ImportOutcome { id: epoch.0, readings: mark, broken_over, ..ImportOutcome::default() };
+    let mut run = Run {
+        lake,
+        app_id,
+        lane,
+        epoch,
+        state,
+        committed_row,
+        mark,
+        unplaced,
+        chunk,
+        bad,
+    };
+    let mut outcome = ImportOutcome {
+        id: epoch.0,
+        readings: mark,
+        broken_over,
+        ..ImportOutcome::default()
+    };
     run.take(&mut rows, &mut outcome).await?;
-    outcome.windows = close_imported(lake, windows, &spec.site, now).await.map_err(ImportError::Windows)?;
+    outcome.windows = close_imported(lake, windows, &spec.site, now)
+        .await
+        .map_err(ImportError::Windows)?;
     Ok(outcome)
 }
 
@@ -124,9 +153,16 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn take(&mut self, rows: &mut Rows<'_>, outcome: &mut ImportOutcome) -> Result<(), ImportError> {
+    async fn take(
+        &mut self,
+        rows: &mut Rows<'_>,
+        outcome: &mut ImportOutcome,
+    ) -> Result<(), ImportError> {
         let spec = rows.spec;
-        let read = |source| ImportError::Read { file: spec.file.clone(), source };
+        let read = |source| ImportError::Read {
+            file: spec.file.clone(),
+            source,
+        };
         let mut records = source::records(spec)?;
         let mut record = ByteRecord::new();
         let mut next_row = 0;
@@ -162,27 +198,49 @@ impl Run<'_> {
             tracing::warn!(%file, unplaced, "readings of this import are not found in its file again, nothing was added");
         }
         outcome.readings += outcome.committed;
-        (outcome.repeated_by_order, outcome.repeated_undecided) = (rows.clocks.by_order, rows.clocks.undecided);
+        (outcome.repeated_by_order, outcome.repeated_undecided) =
+            (rows.clocks.by_order, rows.clocks.undecided);
         match &outcome.first_bad {
             Some((_, why)) if outcome.quarantined == outcome.rows => {
                 let why = why.clone();
-                Err(ImportError::AllBad { file: spec.file.clone(), rows: outcome.rows, why })
+                Err(ImportError::AllBad {
+                    file: spec.file.clone(),
+                    rows: outcome.rows,
+                    why,
+                })
             }
             _ => Ok(()),
         }
     }
 
     /// Commits what was gathered up to `next_row`: bad rows first, as E9 has it.
-    async fn commit(&mut self, next_row: u64, rows: &Rows<'_>, outcome: &mut ImportOutcome) -> Result<(), ImportError> {
-        let (mut readings, bad) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.bad));
+    async fn commit(
+        &mut self,
+        next_row: u64,
+        rows: &Rows<'_>,
+        outcome: &mut ImportOutcome,
+    ) -> Result<(), ImportError> {
+        let (mut readings, bad) = (
+            std::mem::take(&mut self.chunk),
+            std::mem::take(&mut self.bad),
+        );
         if next_row <= self.committed_row {
             return Ok(());
         }
-        quarantine::commit(self.lake, &self.app_id, self.epoch, &bad, next_row, rows.now).await?;
+        quarantine::commit(
+            self.lake,
+            &self.app_id,
+            self.epoch,
+            &bad,
+            next_row,
+            rows.now,
+        )
+        .await?;
         if !self.leave_out_own(&mut readings, &rows.spec.site).await? {
             return Ok(());
         }
-        self.heed_existing(&mut readings, rows.spec, outcome).await?;
+        self.heed_existing(&mut readings, rows.spec, outcome)
+            .await?;
         let count = readings.len() as u64;
         let batch = ReadingBatch {
             lane: self.lane.clone(),
@@ -205,7 +263,12 @@ impl Run<'_> {
         let mut gathered = GatheredRows::default();
         gathered.push(batch);
         let files = gathered.finish().map_err(forebay_lake::LakeError::from)?;
-        let step = Step { app_id: &self.app_id, from_state: self.state, state: &state, rows: &files };
+        let step = Step {
+            app_id: &self.app_id,
+            from_state: self.state,
+            state: &state,
+            rows: &files,
+        };
         self.state = Some(commit(self.lake, step, rows.now).await?);
         (self.mark, self.committed_row) = (mark, next_row);
         outcome.committed += count;
@@ -214,11 +277,17 @@ impl Run<'_> {
 
     /// Leaves out what this import has brought before, where its state does not say in which rows that stood: everything up to the
     /// last such reading. Answers whether that is all of it.
-    async fn leave_out_own(&mut self, readings: &mut Vec<Reading>, site: &SiteId) -> Result<bool, ImportError> {
+    async fn leave_out_own(
+        &mut self,
+        readings: &mut Vec<Reading>,
+        site: &SiteId,
+    ) -> Result<bool, ImportError> {
         if self.unplaced == 0 {
             return Ok(true);
         }
-        let own = existing::find_own(self.lake, site, self.epoch, readings).await.map_err(ImportError::Existing)?;
+        let own = existing::find_own(self.lake, site, self.epoch, readings)
+            .await
+            .map_err(ImportError::Existing)?;
         self.unplaced = self.unplaced.saturating_sub(own.len() as u64);
         readings.drain(..own.last().map_or(0, |last| last + 1));
         Ok(self.unplaced == 0)
@@ -232,7 +301,9 @@ impl Run<'_> {
         outcome: &mut ImportOutcome,
     ) -> Result<(), ImportError> {
         let site: &SiteId = &spec.site;
-        let there = existing::find(self.lake, site, self.epoch, readings).await.map_err(ImportError::Existing)?;
+        let there = existing::find(self.lake, site, self.epoch, readings)
+            .await
+            .map_err(ImportError::Existing)?;
         outcome.existing += there.len() as u64;
         if spec.on_existing == OnExisting::Skip {
             let mut place = 0;

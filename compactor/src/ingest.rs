@@ -1,6 +1,8 @@
 //! From rows to one commit: files first, then the state object, then the log entry that makes both count.
 
-use forebay_lake::{Add, Attempt, LakeError, LakeWriter, PartitionRows, StreamState, readings_partition};
+use forebay_lake::{
+    Add, Attempt, LakeError, LakeWriter, PartitionRows, StreamState, readings_partition,
+};
 use forebay_runtime::{Failpoint, failpoint};
 use forebay_schemas::{Timestamp, table::READINGS};
 
@@ -37,7 +39,12 @@ impl Upload {
     ///
     /// # Errors
     /// As [`commit`].
-    pub(crate) async fn commit(&mut self, lake: &LakeWriter, step: Step<'_>, now: Timestamp) -> Result<i64, LakeError> {
+    pub(crate) async fn commit(
+        &mut self,
+        lake: &LakeWriter,
+        step: Step<'_>,
+        now: Timestamp,
+    ) -> Result<i64, LakeError> {
         let readings = lake.table(&READINGS)?;
         let attempt = match self.attempt.take() {
             Some(attempt) => attempt,
@@ -63,18 +70,45 @@ impl Upload {
     }
 
     /// Puts what is not there yet.
-    async fn put(&mut self, lake: &LakeWriter, step: Step<'_>, now: Timestamp) -> Result<Attempt, LakeError> {
+    async fn put(
+        &mut self,
+        lake: &LakeWriter,
+        step: Step<'_>,
+        now: Timestamp,
+    ) -> Result<Attempt, LakeError> {
         let readings = lake.table(&READINGS)?;
         for partition in step.rows.iter().skip(self.adds.len()) {
             let folder = readings_partition(partition);
-            let add = lake.put(readings, partition.rows.clone(), &folder, Some(&partition.site), now).await?;
+            let add = lake
+                .put(
+                    readings,
+                    partition.rows.clone(),
+                    &folder,
+                    Some(&partition.site),
+                    now,
+                )
+                .await?;
             self.adds.push(add);
         }
         failpoint(Failpoint::AfterFileWrite);
         let keeper = lake.keeper();
-        let to_state = keeper.store(readings, step.app_id, step.from_state, step.state, lake.random()).await?;
+        let to_state = keeper
+            .store(
+                readings,
+                step.app_id,
+                step.from_state,
+                step.state,
+                lake.random(),
+            )
+            .await?;
         failpoint(Failpoint::AfterState);
         let (app_id, adds) = (step.app_id.to_owned(), self.adds.clone());
-        Ok(Attempt { id: lake.id()?, app_id, from_state: step.from_state, to_state, adds })
+        Ok(Attempt {
+            id: lake.id()?,
+            app_id,
+            from_state: step.from_state,
+            to_state,
+            adds,
+        })
     }
 }

@@ -117,7 +117,13 @@ pub(crate) const S3: TableKeys = TableKeys::one(
     "s3",
     "How the bucket of an \"s3://\" url is reached. Without an access key here the environment's is used (AWS_ACCESS_KEY_ID and others, a \
      web identity, the machine's role).",
-    &[&ENDPOINT, &REGION, &ACCESS_KEY_ID, &SECRET_ACCESS_KEY, &ALLOW_HTTP],
+    &[
+        &ENDPOINT,
+        &REGION,
+        &ACCESS_KEY_ID,
+        &SECRET_ACCESS_KEY,
+        &ALLOW_HTTP,
+    ],
 );
 
 pub(crate) const ENDPOINT: Optional<String> = Optional::new(
@@ -126,14 +132,19 @@ pub(crate) const ENDPOINT: Optional<String> = Optional::new(
 )
 .absent("Amazon's endpoint of the region");
 
-pub(crate) const REGION: Optional<String> = Optional::new("region", "The bucket's region, such as \"eu-central-1\".")
-    .absent("us-east-1, which other stores than Amazon's ignore");
+pub(crate) const REGION: Optional<String> =
+    Optional::new("region", "The bucket's region, such as \"eu-central-1\".")
+        .absent("us-east-1, which other stores than Amazon's ignore");
 
-pub(crate) const ACCESS_KEY_ID: Optional<String> =
-    Optional::new("access_key_id", "Id of the access key; secret_access_key goes with it.");
+pub(crate) const ACCESS_KEY_ID: Optional<String> = Optional::new(
+    "access_key_id",
+    "Id of the access key; secret_access_key goes with it.",
+);
 
-pub(crate) const SECRET_ACCESS_KEY: Optional<Secret> =
-    Optional::new("secret_access_key", "The access key's secret, best as \"${VARIABLE}\" or \"${file:PATH}\".");
+pub(crate) const SECRET_ACCESS_KEY: Optional<Secret> = Optional::new(
+    "secret_access_key",
+    "The access key's secret, best as \"${VARIABLE}\" or \"${file:PATH}\".",
+);
 
 pub(crate) const ALLOW_HTTP: Defaulted<bool> = Defaulted::new(
     "allow_http",

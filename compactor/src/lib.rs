@@ -15,13 +15,14 @@ mod traced;
 mod windows;
 
 pub use consume::{
-    CompactorError, ConsumeSettings, Progress, RepairError, RepairMode, Repaired, SPOOL_GAP_WAIT, repair_states, run,
+    CompactorError, ConsumeSettings, Progress, RepairError, RepairMode, Repaired, SPOOL_GAP_WAIT,
+    repair_states, run,
 };
 pub use event_time::MAX_SKEW;
 pub use housekeeping::{MergeSettings, run_housekeeping};
 pub use import::{
-    Decimal, DeviceSource, ImportError, ImportOutcome, ImportSpec, OnExisting, TextNote, TimeFormat, UndoError, Undone,
-    import, undo_import,
+    Decimal, DeviceSource, ImportError, ImportOutcome, ImportSpec, OnExisting, TextNote,
+    TimeFormat, UndoError, Undone, import, undo_import,
 };
 pub use ingest::{Step, commit};
 pub use keys::{LAKE, ProfileChoice};

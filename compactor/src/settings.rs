@@ -73,7 +73,11 @@ impl Default for LakeSettings {
 impl LakeSettings {
     /// How streams are consumed, with the defaults of what `[lake]` does not say.
     pub fn consume(&self) -> ConsumeSettings {
-        ConsumeSettings { commit_interval: self.commit_interval, max_skew: self.max_skew, ..ConsumeSettings::default() }
+        ConsumeSettings {
+            commit_interval: self.commit_interval,
+            max_skew: self.max_skew,
+            ..ConsumeSettings::default()
+        }
     }
 }
 
@@ -81,7 +85,10 @@ impl LakeSettings {
 pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
     let url = table.read(&keys::URL);
     if url.as_deref().is_some_and(|url| !is_place(url)) {
-        table.problem(&keys::URL, "\"s3://bucket/prefix\", \"file:///folder\" or a folder is expected");
+        table.problem(
+            &keys::URL,
+            "\"s3://bucket/prefix\", \"file:///folder\" or a folder is expected",
+        );
     }
     let window = window(table);
     let lateness = table.read(&keys::LATENESS);
@@ -103,15 +110,25 @@ pub fn lake_settings(table: &mut Table<'_>) -> Option<LakeSettings> {
         return None;
     }
     if s3.is_some() && !is_in_bucket {
-        table.problem(&keys::S3, "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table");
+        table.problem(
+            &keys::S3,
+            "is for a url such as \"s3://bucket/prefix\"; set url, or remove the table",
+        );
         return None;
     }
     Some(LakeSettings {
         url,
-        windows: WindowSettings { window: window?, lateness, idle_timeout: idle_timeout? },
+        windows: WindowSettings {
+            window: window?,
+            lateness,
+            idle_timeout: idle_timeout?,
+        },
         commit_interval: commit_interval?,
         max_skew,
-        merge: MergeSettings { every: merge_every?, settled },
+        merge: MergeSettings {
+            every: merge_every?,
+            settled,
+        },
         maintain: MaintainPolicy {
             log_retention: log_retention?,
             file_retention: file_retention?,
@@ -171,17 +188,26 @@ fn s3_settings(mut table: Table<'_>) -> S3Settings {
         allow_http: table.read(&keys::ALLOW_HTTP),
     };
     let is_http = |endpoint: &str| {
-        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        let host = endpoint
+            .strip_prefix("https://")
+            .or_else(|| endpoint.strip_prefix("http://"));
         host.is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
     };
-    if settings.endpoint.as_deref().is_some_and(|endpoint| !is_http(endpoint)) {
+    if settings
+        .endpoint
+        .as_deref()
+        .is_some_and(|endpoint| !is_http(endpoint))
+    {
         table.problem(
             &keys::ENDPOINT,
             "a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\" is expected",
         );
     }
     if settings.access_key_id.is_some() != settings.secret_access_key.is_some() {
-        table.problem(&keys::ACCESS_KEY_ID, "access_key_id and secret_access_key go together: set both or neither");
+        table.problem(
+            &keys::ACCESS_KEY_ID,
+            "access_key_id and secret_access_key go together: set both or neither",
+        );
     }
     table.finish();
     settings
@@ -219,14 +245,29 @@ mod tests {
                     secret_access_key = \"b\"\nallow_http = true\n";
         let settings = read(text).unwrap();
         let s3 = settings.s3.clone().unwrap();
-        assert_eq!((s3.allow_http, s3.secret_access_key.unwrap().expose()), (true, "b"));
+        assert_eq!(
+            (s3.allow_http, s3.secret_access_key.unwrap().expose()),
+            (true, "b")
+        );
         assert_eq!(settings.windows.window, Duration::from_secs(600));
         assert_eq!(settings.consume().max_skew, Duration::from_secs(3_600));
-        let kept = (settings.maintain.log_retention, settings.maintain.file_retention);
-        assert_eq!(kept, (Duration::from_secs(7_200), Duration::from_secs(86_400)));
-        let merge = MergeSettings { every: Duration::from_secs(300), settled: Duration::ZERO };
+        let kept = (
+            settings.maintain.log_retention,
+            settings.maintain.file_retention,
+        );
+        assert_eq!(
+            kept,
+            (Duration::from_secs(7_200), Duration::from_secs(86_400))
+        );
+        let merge = MergeSettings {
+            every: Duration::from_secs(300),
+            settled: Duration::ZERO,
+        };
         assert_eq!(settings.merge, merge);
-        assert_eq!((settings.profile, settings.url.as_deref()), (ProfileChoice::None, Some("s3://b/p")));
+        assert_eq!(
+            (settings.profile, settings.url.as_deref()),
+            (ProfileChoice::None, Some("s3://b/p"))
+        );
     }
 
     #[test]
@@ -236,7 +277,10 @@ mod tests {
         let errors = read(&format!("[lake]\n{wrong}")).unwrap_err().to_string();
         assert!(!errors.contains("unknown"), "{errors}");
         for line in 2..=7 {
-            assert!(errors.contains(&format!("f.toml:{line}:")), "line {line} is not in {errors}");
+            assert!(
+                errors.contains(&format!("f.toml:{line}:")),
+                "line {line} is not in {errors}"
+            );
         }
     }
 
@@ -247,25 +291,52 @@ mod tests {
                 "profile = \"uniform\"",
                 "f.toml:2:11: lake.profile: \"uniform\" is not in this release: write \"columns\" or \"none\"",
             ),
-            ("window = \"0s\"", "f.toml:2:10: lake.window: a length from \"1s\" to \"31d\" is expected"),
-            ("commit_interval = \"0s\"", "lake.commit_interval: more than nothing is expected"),
-            ("file_retention = \"59s\"", "f.toml:2:18: lake.file_retention: at least \"1m\" is expected"),
-            ("log_retention = \"59s\"", "lake.log_retention: at least \"1m\" is expected"),
+            (
+                "window = \"0s\"",
+                "f.toml:2:10: lake.window: a length from \"1s\" to \"31d\" is expected",
+            ),
+            (
+                "commit_interval = \"0s\"",
+                "lake.commit_interval: more than nothing is expected",
+            ),
+            (
+                "file_retention = \"59s\"",
+                "f.toml:2:18: lake.file_retention: at least \"1m\" is expected",
+            ),
+            (
+                "log_retention = \"59s\"",
+                "lake.log_retention: at least \"1m\" is expected",
+            ),
             (
                 "url = \"s3://b\"\nlog_retention = \"59m\"",
                 "f.toml:3:17: lake.log_retention: at least \"1h\" is expected for a lake in a bucket",
             ),
-            ("merge_every = \"0s\"", "lake.merge_every: more than nothing is expected"),
-            ("windw = \"1h\"", "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?"),
+            (
+                "merge_every = \"0s\"",
+                "lake.merge_every: more than nothing is expected",
+            ),
+            (
+                "windw = \"1h\"",
+                "f.toml:2:1: lake.windw: unknown key; did you mean \"window\"?",
+            ),
             ("[lake.s3]\nregion = \"r\"", "is for a url such as"),
             (
                 "url = \"s3:/b\"",
                 "f.toml:2:7: lake.url: \"s3://bucket/prefix\", \"file:///folder\" or a folder is expected",
             ),
             ("url = \"gs://b/p\"", "lake.url: \"s3://bucket/prefix\""),
-            ("url = \"file://folder\"", "lake.url: \"s3://bucket/prefix\""),
-            ("url = \"s3://b\"\n[lake.s3]\nendpoint = \"minio:9000\"", "lake.s3.endpoint: a URL such as"),
-            ("url = \"s3://b\"\n[lake.s3]\naccess_key_id = \"a\"", "go together"),
+            (
+                "url = \"file://folder\"",
+                "lake.url: \"s3://bucket/prefix\"",
+            ),
+            (
+                "url = \"s3://b\"\n[lake.s3]\nendpoint = \"minio:9000\"",
+                "lake.s3.endpoint: a URL such as",
+            ),
+            (
+                "url = \"s3://b\"\n[lake.s3]\naccess_key_id = \"a\"",
+                "go together",
+            ),
         ] {
             let errors = read(&format!("[lake]\n{text}")).unwrap_err().to_string();
             assert!(errors.contains(message), "{errors}");

@@ -5,7 +5,10 @@ use std::fmt::Display;
 use tracing::{Instrument as _, Span};
 
 /// Does work within a span, which is told of its error: the span declares the field `otel.status_description`.
-pub(crate) async fn traced<T, E: Display>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+pub(crate) async fn traced<T, E: Display>(
+    span: Span,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let done = work.instrument(span.clone()).await;
     if let Err(error) = &done {
         span.record("otel.status_description", error.to_string());

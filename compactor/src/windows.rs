@@ -117,7 +117,9 @@ pub async fn run_windows(
         };
         if let Err(error) = pass(&lake, &settings, clock(), &progress, &mut looked).await {
             match &error {
-                _ if error.kind() == ErrorKind::Retry => warn!(%error, "windows could not be closed, trying again"),
+                _ if error.kind() == ErrorKind::Retry => {
+                    warn!(%error, "windows could not be closed, trying again")
+                }
                 _ => return Err(error),
             }
         }
@@ -136,7 +138,14 @@ pub async fn close_windows(
     settings: &WindowSettings,
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
-    pass(lake, settings, now, &WindowProgress::default(), &mut Looked::default()).await
+    pass(
+        lake,
+        settings,
+        now,
+        &WindowProgress::default(),
+        &mut Looked::default(),
+    )
+    .await
 }
 
 /// What the last look has seen.
@@ -174,12 +183,19 @@ async fn pass(
     for (site, watermark) in watermarks {
         let over = settings.over(watermark);
         let last = looked.sites.get(&site);
-        let is_due = last.is_none_or(|look| look.over != over || !is_within(look.at.micros(), now, settings.lateness));
+        let is_due = last.is_none_or(|look| {
+            look.over != over || !is_within(look.at.micros(), now, settings.lateness)
+        });
         if !is_due {
             continue;
         }
         let span = info_span!("close_windows", site, otel.status_description = Empty);
-        match traced(span, close_site(lake, settings, &site, watermark, now, last)).await {
+        match traced(
+            span,
+            close_site(lake, settings, &site, watermark, now, last),
+        )
+        .await
+        {
             Ok((rows, look)) => {
                 written += rows;
                 match look {
@@ -204,7 +220,9 @@ fn bear(site: &str, error: CompactorError) -> Result<(), CompactorError> {
             error!(site, %error, "a key cannot be had, the site's windows stay open until it is there");
         }
         _ => match error.kind() {
-            ErrorKind::Retry => warn!(site, %error, "the site's windows could not be closed, trying again"),
+            ErrorKind::Retry => {
+                warn!(site, %error, "the site's windows could not be closed, trying again")
+            }
             ErrorKind::Corrupt | ErrorKind::Reject => {
                 error!(site, %error, "the site's windows cannot be closed: `forebay verify` names what is damaged");
             }
@@ -227,13 +245,26 @@ pub(crate) async fn close_imported(
 ) -> Result<u64, CompactorError> {
     let mut streams = Streams::default();
     streams.look(lake).await?;
-    let live = watermarks(streams.sites(), settings, now).get(site.as_str()).copied();
-    let (written, _) = close_site(lake, settings, site.as_str(), live.unwrap_or(now.micros()), now, None).await?;
+    let live = watermarks(streams.sites(), settings, now)
+        .get(site.as_str())
+        .copied();
+    let (written, _) = close_site(
+        lake,
+        settings,
+        site.as_str(),
+        live.unwrap_or(now.micros()),
+        now,
+        None,
+    )
+    .await?;
     Ok(written)
 }
 
 fn wrong(source: LakeError) -> CompactorError {
-    CompactorError::Lake { place: "windows".into(), source }
+    CompactorError::Lake {
+        place: "windows".into(),
+        source,
+    }
 }
 
 /// Writes the rows of windows that are over and have none, or hold another number of readings than their last row says.
@@ -249,7 +280,9 @@ async fn close_site(
     let closing = look_at(lake, settings, site, watermark, now, last).await?;
     match closing.rows.len() as u64 {
         0 => Ok((0, Some(closing.look))),
-        written => Ok(write(lake, settings, site, closing).await?.map_or((0, None), |look| (written, Some(look)))),
+        written => Ok(write(lake, settings, site, closing)
+            .await?
+            .map_or((0, None), |look| (written, Some(look)))),
     }
 }
 
@@ -276,23 +309,52 @@ async fn look_at(
 ) -> Result<Closing, CompactorError> {
     let app_id = lake.keeper().app_id(&format!("windows/{site}"), 0);
     let (from_state, before) = load(lake, &app_id).await?;
-    let snapshot = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?;
+    let snapshot = lake
+        .table(&READINGS)
+        .map_err(wrong)?
+        .snapshot()
+        .await
+        .map_err(wrong)?;
     let adds = snapshot.files();
     let of_site = count::files_of(&adds, site);
     let days = count::days(lake, &of_site);
     let window = settings.window_micros();
     let over = settings.over(watermark);
     let files = touched::times(lake, &of_site, last.map(|look| &look.files));
-    let mut look = Look { at: now, over, files, later: Vec::new() };
-    let pieces = pieces(to_count(&wanted_days(&days, &before, over), last, &look), &days, window, over);
+    let mut look = Look {
+        at: now,
+        over,
+        files,
+        later: Vec::new(),
+    };
+    let pieces = pieces(
+        to_count(&wanted_days(&days, &before, over), last, &look),
+        &days,
+        window,
+        over,
+    );
     let rows = wanted_rows(lake, settings, site, &pieces, &mut look.later, now).await?;
     let mut after = WindowsState { days, ..before };
     // The day is looked at again when the lateness is over.
-    after.days.extend(look.later.iter().map(|(start, _)| (count::day_of(*start), 0)));
+    after.days.extend(
+        look.later
+            .iter()
+            .map(|(start, _)| (count::day_of(*start), 0)),
+    );
     // Days whose windows are not all over yet are looked at again.
-    after.days.retain(|day, _| count::day_start(*day + 1).saturating_add(window) <= over);
+    after
+        .days
+        .retain(|day, _| count::day_start(*day + 1).saturating_add(window) <= over);
     let watermark = watermark.min(now.micros());
-    Ok(Closing { app_id, from_state, after, version: snapshot.version(), watermark, rows, look })
+    Ok(Closing {
+        app_id,
+        from_state,
+        after,
+        version: snapshot.version(),
+        watermark,
+        rows,
+        look,
+    })
 }
 
 /// Writes what a look found; `None` where another process has written since.
@@ -302,12 +364,36 @@ async fn write(
     site: &str,
     closing: Closing,
 ) -> Result<Option<Look>, CompactorError> {
-    let Closing { app_id, from_state, after, version, watermark, rows, look } = closing;
-    let batch = table_rows::batch(site, &rows, settings.window_micros(), watermark, version, look.at).map_err(wrong)?;
+    let Closing {
+        app_id,
+        from_state,
+        after,
+        version,
+        watermark,
+        rows,
+        look,
+    } = closing;
+    let batch = table_rows::batch(
+        site,
+        &rows,
+        settings.window_micros(),
+        watermark,
+        version,
+        look.at,
+    )
+    .map_err(wrong)?;
     let table = lake.table(&WINDOWS).map_err(wrong)?;
-    let to_state = lake.keeper().store(table, &app_id, from_state, &after, lake.random()).await.map_err(wrong)?;
+    let to_state = lake
+        .keeper()
+        .store(table, &app_id, from_state, &after, lake.random())
+        .await
+        .map_err(wrong)?;
     failpoint(Failpoint::InWindows);
-    let transaction = Transaction { app_id, from_state, to_state };
+    let transaction = Transaction {
+        app_id,
+        from_state,
+        to_state,
+    };
     match lake.append(&WINDOWS, batch, transaction, look.at).await {
         Ok(_) => info!(site, windows = rows.len(), "windows closed"),
         // Another process closed them.
@@ -341,7 +427,10 @@ async fn wanted_rows(
                 Todo::Nothing => {}
                 Todo::Later => later.push((*start, start.saturating_add(window))),
                 Todo::Close { revision } => {
-                    rows.push(WindowRow { revision, ..WindowRow::of(&counts, *start, window) });
+                    rows.push(WindowRow {
+                        revision,
+                        ..WindowRow::of(&counts, *start, window)
+                    });
                 }
             }
         }
@@ -349,9 +438,19 @@ async fn wanted_rows(
     Ok(rows)
 }
 
-async fn load(lake: &LakeWriter, app_id: &str) -> Result<(Option<i64>, WindowsState), CompactorError> {
+async fn load(
+    lake: &LakeWriter,
+    app_id: &str,
+) -> Result<(Option<i64>, WindowsState), CompactorError> {
     let table = lake.table(&WINDOWS).map_err(wrong)?;
-    match table.snapshot().await.map_err(wrong)?.state_of(app_id).await.map_err(wrong)? {
+    match table
+        .snapshot()
+        .await
+        .map_err(wrong)?
+        .state_of(app_id)
+        .await
+        .map_err(wrong)?
+    {
         Some(number) => match lake.keeper().load(table, app_id, number).await {
             Ok(state) => Ok((Some(number), state)),
             // All that it holds is counted again: what was closed stands in the table.
@@ -366,7 +465,10 @@ async fn load(lake: &LakeWriter, app_id: &str) -> Result<(Option<i64>, WindowsSt
 }
 
 fn nothing_seen() -> WindowsState {
-    WindowsState { format: TABLE_FORMAT_VERSION, days: Days::new() }
+    WindowsState {
+        format: TABLE_FORMAT_VERSION,
+        days: Days::new(),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -377,13 +479,23 @@ enum Todo {
 }
 
 /// What becomes of a window that is over.
-fn what_to_do(counts: &Counts, start: i64, known: Option<&Known>, settings: &WindowSettings, now: Timestamp) -> Todo {
-    let rows: i64 = counts.get(&start).map_or(0, |devices| devices.values().map(|device| device.rows).sum());
+fn what_to_do(
+    counts: &Counts,
+    start: i64,
+    known: Option<&Known>,
+    settings: &WindowSettings,
+    now: Timestamp,
+) -> Todo {
+    let rows: i64 = counts.get(&start).map_or(0, |devices| {
+        devices.values().map(|device| device.rows).sum()
+    });
     match known {
         None => Todo::Close { revision: 1 },
         Some(known) if known.rows == rows => Todo::Nothing,
         Some(known) if is_within(known.closed_at, now, settings.lateness) => Todo::Later,
-        Some(known) => Todo::Close { revision: known.revision.saturating_add(1) },
+        Some(known) => Todo::Close {
+            revision: known.revision.saturating_add(1),
+        },
     }
 }
 

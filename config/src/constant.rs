@@ -56,7 +56,10 @@ impl<T: FromConstant> FromConstant for Vec<T> {
     type Constant = &'static [T::Constant];
 
     fn from_constant(constant: Self::Constant) -> Self {
-        constant.iter().map(|item| T::from_constant(*item)).collect()
+        constant
+            .iter()
+            .map(|item| T::from_constant(*item))
+            .collect()
     }
 
     fn written(constant: Self::Constant) -> Expanded {

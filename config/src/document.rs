@@ -39,14 +39,23 @@ impl ConfigErrors {
 impl<'a> Document<'a> {
     /// The document of a file's text.
     pub fn new(file: &Path, text: &'a str, environment: Environment<'a>) -> Self {
-        Self { file: file.to_owned(), text, environment, problems: RefCell::default(), replaced: RefCell::default() }
+        Self {
+            file: file.to_owned(),
+            text,
+            environment,
+            problems: RefCell::default(),
+            replaced: RefCell::default(),
+        }
     }
 
     /// Reads settings out of the file's root table; what `settings` does not ask for is an error.
     ///
     /// # Errors
     /// Everything that is wrong, at once. `settings` answers `None` where something it needs is wrong.
-    pub fn read<T>(&self, settings: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Result<T, ConfigErrors> {
+    pub fn read<T>(
+        &self,
+        settings: impl FnOnce(&mut Table<'_>) -> Option<T>,
+    ) -> Result<T, ConfigErrors> {
         let (parsed, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
             self.syntax(error);
@@ -64,7 +73,10 @@ impl<'a> Document<'a> {
         let problems: Vec<Problem> = problems.map(|(_, problem)| self.veiled(problem)).collect();
         match read {
             Some(settings) if problems.is_empty() => Ok(settings),
-            _ => Err(ConfigErrors { file: self.file.clone(), problems }),
+            _ => Err(ConfigErrors {
+                file: self.file.clone(),
+                problems,
+            }),
         }
     }
 
@@ -93,30 +105,46 @@ impl<'a> Document<'a> {
 
     pub(crate) fn file_text(&self, path: &str) -> Result<String, String> {
         let path = self.folder().join(path);
-        fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+        fs::read_to_string(&path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))
     }
 
     /// Notes that a value came from outside: no error shows it, for any key may hold a secret, also by mistake.
     pub(crate) fn replaced(&self, value: &str, by: &str) {
-        self.replaced.borrow_mut().insert(value.to_owned(), format!("${{{by}}}"));
+        self.replaced
+            .borrow_mut()
+            .insert(value.to_owned(), format!("${{{by}}}"));
     }
 
     /// The problem with `${…}` where its message shows what was put in its place.
     fn veiled(&self, problem: Problem) -> Problem {
-        let Problem { line, column, mut message } = problem;
+        let Problem {
+            line,
+            column,
+            mut message,
+        } = problem;
         let replaced = self.replaced.borrow();
         // The longest first: one may hold another.
-        let mut values: Vec<(&String, &String)> = replaced.iter().filter(|(value, _)| !value.is_empty()).collect();
+        let mut values: Vec<(&String, &String)> = replaced
+            .iter()
+            .filter(|(value, _)| !value.is_empty())
+            .collect();
         values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         for (value, shown) in values {
             let quoted = format!("{value:?}");
             if value.chars().count() < VEILED_ANYWHERE_CHARS {
                 message = message.replace(&quoted, &format!("\"{shown}\""));
             } else {
-                message = message.replace(&quoted[1..quoted.len() - 1], shown).replace(value.as_str(), shown);
+                message = message
+                    .replace(&quoted[1..quoted.len() - 1], shown)
+                    .replace(value.as_str(), shown);
             }
         }
-        Problem { line, column, message }
+        Problem {
+            line,
+            column,
+            message,
+        }
     }
 
     /// Notes a problem at these bytes of the text.
@@ -125,7 +153,14 @@ impl<'a> Document<'a> {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
         let column = before[line_start..].chars().count() + 1;
-        self.problems.borrow_mut().insert((at.start, Problem { line, column, message: message.into() }));
+        self.problems.borrow_mut().insert((
+            at.start,
+            Problem {
+                line,
+                column,
+                message: message.into(),
+            },
+        ));
     }
 
     fn syntax(&self, error: &Error) {
@@ -146,7 +181,8 @@ fn alone(text: &str, tables: &[&str]) -> String {
             table = Some(is_wanted(path));
         }
         // In front of the first table stand keys of the root, such as lake.url.
-        let keep = table.unwrap_or_else(|| line.split_once('=').is_some_and(|(key, _)| is_wanted(key)));
+        let keep =
+            table.unwrap_or_else(|| line.split_once('=').is_some_and(|(key, _)| is_wanted(key)));
         if keep {
             kept.push_str(line);
         }

@@ -25,7 +25,10 @@ pub enum Expanded {
 }
 
 impl Expanded {
-    pub(crate) fn of(document: &Document<'_>, value: &Spanned<DeValue<'_>>) -> Result<Self, String> {
+    pub(crate) fn of(
+        document: &Document<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Self, String> {
         Ok(match value.get_ref() {
             DeValue::String(text) => Self::Text(expand(document, text)?),
             DeValue::Integer(integer) => {
@@ -33,14 +36,20 @@ impl Expanded {
                 let parsed = i128::from_str_radix(digits, integer.radix());
                 Self::Integer(parsed.map_err(|_| format!("{digits} is too large a number"))?)
             }
-            DeValue::Float(float) => {
-                Self::Float(float.as_str().parse().map_err(|_| format!("{} is no number", float.as_str()))?)
-            }
+            DeValue::Float(float) => Self::Float(
+                float
+                    .as_str()
+                    .parse()
+                    .map_err(|_| format!("{} is no number", float.as_str()))?,
+            ),
             DeValue::Boolean(truth) => Self::Bool(*truth),
             DeValue::Datetime(time) => Self::Time(time.to_string()),
-            DeValue::Array(items) => {
-                Self::Array(items.iter().map(|item| Self::of(document, item)).collect::<Result<_, _>>()?)
-            }
+            DeValue::Array(items) => Self::Array(
+                items
+                    .iter()
+                    .map(|item| Self::of(document, item))
+                    .collect::<Result<_, _>>()?,
+            ),
             DeValue::Table(_) => Self::Table,
         })
     }
@@ -48,11 +57,19 @@ impl Expanded {
     /// It as a file says it; a table, which no default is, as the empty one.
     pub fn toml(&self) -> String {
         match self {
-            Self::Text(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")),
+            Self::Text(text) => format!(
+                "\"{}\"",
+                text.replace('\\', "\\\\")
+                    .replace('"', "\\\"")
+                    .replace('\n', "\\n")
+            ),
             Self::Integer(integer) => integer.to_string(),
             Self::Float(float) => format!("{float:?}"),
             Self::Bool(truth) => truth.to_string(),
-            Self::Array(items) => format!("[{}]", items.iter().map(Self::toml).collect::<Vec<_>>().join(", ")),
+            Self::Array(items) => format!(
+                "[{}]",
+                items.iter().map(Self::toml).collect::<Vec<_>>().join(", ")
+            ),
             Self::Time(time) => time.clone(),
             Self::Table => "{}".to_owned(),
         }
@@ -77,8 +94,9 @@ fn expand(document: &Document<'_>, text: &str) -> Result<String, String> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         out.push_str(before);
-        let (inside, behind) =
-            after.split_once('}').ok_or_else(|| format!("{text:?} has ${{ without its closing brace"))?;
+        let (inside, behind) = after
+            .split_once('}')
+            .ok_or_else(|| format!("{text:?} has ${{ without its closing brace"))?;
         out.push_str(&replacement(document, inside)?);
         rest = behind;
     }
@@ -97,14 +115,19 @@ fn replacement(document: &Document<'_>, inside: &str) -> Result<String, String> 
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
     };
-    match (document.variable(name).filter(|value| !value.is_empty() || default.is_none()), default) {
+    match (
+        document
+            .variable(name)
+            .filter(|value| !value.is_empty() || default.is_none()),
+        default,
+    ) {
         (Some(value), _) => {
             document.replaced(&value, inside);
             Ok(value)
         }
         (None, Some(default)) => Ok(default.to_owned()),
-        (None, None) => {
-            Err(format!("the environment variable {name} is not set: set it, or write ${{{name}:-default}}"))
-        }
+        (None, None) => Err(format!(
+            "the environment variable {name} is not set: set it, or write ${{{name}:-default}}"
+        )),
     }
 }

@@ -118,18 +118,32 @@ pub struct TableKeys {
 
 impl About {
     const fn new(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, meaning, unit: None, absent: None }
+        Self {
+            name,
+            meaning,
+            unit: None,
+            absent: None,
+        }
     }
 
     fn info(&self, presence: Presence, shape: Shape) -> KeyInfo {
-        KeyInfo { name: self.name, meaning: self.meaning, unit: self.unit, presence, shape }
+        KeyInfo {
+            name: self.name,
+            meaning: self.meaning,
+            unit: self.unit,
+            presence,
+            shape,
+        }
     }
 }
 
 impl<T> Required<T> {
     /// A key of this name.
     pub const fn new(name: &'static str, meaning: &'static str) -> Self {
-        Self { about: About::new(name, meaning), value: PhantomData }
+        Self {
+            about: About::new(name, meaning),
+            value: PhantomData,
+        }
     }
 
     /// What its number counts.
@@ -142,7 +156,10 @@ impl<T> Required<T> {
 impl<T> Optional<T> {
     /// A key of this name.
     pub const fn new(name: &'static str, meaning: &'static str) -> Self {
-        Self { about: About::new(name, meaning), value: PhantomData }
+        Self {
+            about: About::new(name, meaning),
+            value: PhantomData,
+        }
     }
 
     /// What its number counts.
@@ -161,7 +178,10 @@ impl<T> Optional<T> {
 impl<T: FromConstant> Defaulted<T> {
     /// A key of this name.
     pub const fn new(name: &'static str, default: T::Constant, meaning: &'static str) -> Self {
-        Self { about: About::new(name, meaning), default }
+        Self {
+            about: About::new(name, meaning),
+            default,
+        }
     }
 
     /// What its number counts.
@@ -178,15 +198,31 @@ impl<T: FromConstant> Defaulted<T> {
 
 impl<T: FromConstant> Defaulted<Vec<T>> {
     /// A key of this name that takes a list.
-    pub const fn list(name: &'static str, default: &'static [T::Constant], meaning: &'static str) -> Self {
-        Self { about: About::new(name, meaning), default }
+    pub const fn list(
+        name: &'static str,
+        default: &'static [T::Constant],
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            about: About::new(name, meaning),
+            default,
+        }
     }
 }
 
 impl<T: Copy + 'static> Choice<T> {
     /// A key of this name that takes these words.
-    pub const fn new(name: &'static str, words: &'static [(&'static str, T)], meaning: &'static str) -> Self {
-        Self { about: About::new(name, meaning), words, refused: &[], is_required: false }
+    pub const fn new(
+        name: &'static str,
+        words: &'static [(&'static str, T)],
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            about: About::new(name, meaning),
+            words,
+            refused: &[],
+            is_required: false,
+        }
     }
 
     /// Says in the documents that the key must be there; its reader words the problem where it is missing.
@@ -210,7 +246,11 @@ impl<T: Copy + 'static> Choice<T> {
     /// The first word stands for the value of a missing key.
     pub const fn or_first(self) -> DefaultedChoice<T> {
         let (word, value) = self.words[0];
-        DefaultedChoice { choice: self, word, value }
+        DefaultedChoice {
+            choice: self,
+            word,
+            value,
+        }
     }
 
     /// The words and what they stand for.
@@ -235,13 +275,31 @@ impl Refused {
 
 impl TableKeys {
     /// A table `[name]`.
-    pub const fn one(name: &'static str, meaning: &'static str, keys: &'static [&'static dyn Describe]) -> Self {
-        Self { name, form: TableForm::One, meaning, keys }
+    pub const fn one(
+        name: &'static str,
+        meaning: &'static str,
+        keys: &'static [&'static dyn Describe],
+    ) -> Self {
+        Self {
+            name,
+            form: TableForm::One,
+            meaning,
+            keys,
+        }
     }
 
     /// A table `[[name]]` that may stand there several times.
-    pub const fn many(name: &'static str, meaning: &'static str, keys: &'static [&'static dyn Describe]) -> Self {
-        Self { name, form: TableForm::Many, meaning, keys }
+    pub const fn many(
+        name: &'static str,
+        meaning: &'static str,
+        keys: &'static [&'static dyn Describe],
+    ) -> Self {
+        Self {
+            name,
+            form: TableForm::Many,
+            meaning,
+            keys,
+        }
     }
 
     /// The names of its keys and sub-tables.
@@ -261,7 +319,9 @@ impl KeyInfo {
                 joined.push(other);
                 continue;
             };
-            if let (Shape::Table { keys, .. }, Shape::Table { keys: more, .. }) = (&mut same.shape, other.shape) {
+            if let (Shape::Table { keys, .. }, Shape::Table { keys: more, .. }) =
+                (&mut same.shape, other.shape)
+            {
                 *keys = Self::joined(std::mem::take(keys), more);
             }
         }
@@ -297,7 +357,8 @@ impl<T: FromValue> Describe for Optional<T> {
     }
 
     fn describe(&self) -> KeyInfo {
-        self.about.info(Presence::Optional(self.about.absent), T::shape())
+        self.about
+            .info(Presence::Optional(self.about.absent), T::shape())
     }
 }
 
@@ -315,7 +376,8 @@ impl<T: FromConstant> Describe for Defaulted<T> {
     }
 
     fn describe(&self) -> KeyInfo {
-        self.about.info(Presence::Default(T::written(self.default)), T::shape())
+        self.about
+            .info(Presence::Default(T::written(self.default)), T::shape())
     }
 }
 
@@ -323,7 +385,9 @@ impl<T: FromConstant> Key for Defaulted<T> {
     type Read = T;
 
     fn read(&self, table: &mut Table<'_>) -> T {
-        table.typed(self.about.name).unwrap_or_else(|| self.default())
+        table
+            .typed(self.about.name)
+            .unwrap_or_else(|| self.default())
     }
 }
 
@@ -333,7 +397,11 @@ impl<T: Copy + 'static> Describe for Choice<T> {
     }
 
     fn describe(&self) -> KeyInfo {
-        let presence = if self.is_required { Presence::Required } else { Presence::Optional(self.about.absent) };
+        let presence = if self.is_required {
+            Presence::Required
+        } else {
+            Presence::Optional(self.about.absent)
+        };
         let words = self.words.iter().map(|(word, _)| *word).collect();
         self.about.info(presence, Shape::Words(words))
     }
@@ -353,7 +421,10 @@ impl<T: Copy + 'static> Describe for DefaultedChoice<T> {
     }
 
     fn describe(&self) -> KeyInfo {
-        KeyInfo { presence: Presence::Default(Expanded::Text(self.word.to_owned())), ..self.choice.describe() }
+        KeyInfo {
+            presence: Presence::Default(Expanded::Text(self.word.to_owned())),
+            ..self.choice.describe()
+        }
     }
 }
 
@@ -398,13 +469,18 @@ impl Describe for TableKeys {
 
     fn describe(&self) -> KeyInfo {
         let all = self.keys.iter().map(|key| key.describe());
-        let keys = all.filter(|info| info.presence != Presence::Refused).collect();
+        let keys = all
+            .filter(|info| info.presence != Presence::Refused)
+            .collect();
         KeyInfo {
             name: self.name,
             meaning: self.meaning,
             unit: None,
             presence: Presence::Optional(None),
-            shape: Shape::Table { form: self.form, keys },
+            shape: Shape::Table {
+                form: self.form,
+                keys,
+            },
         }
     }
 }

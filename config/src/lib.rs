@@ -19,7 +19,8 @@ pub use constant::FromConstant;
 pub use document::{Document, Environment};
 pub use expand::Expanded;
 pub use key::{
-    Choice, Defaulted, DefaultedChoice, Describe, Key, KeyInfo, Optional, Presence, Refused, Required, TableKeys,
+    Choice, Defaulted, DefaultedChoice, Describe, Key, KeyInfo, Optional, Presence, Refused,
+    Required, TableKeys,
 };
 pub use problem::{ConfigErrors, Problem};
 pub use shape::{Shape, TableForm};

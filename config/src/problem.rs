@@ -26,9 +26,21 @@ pub struct ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, Problem { line, column, message }) in self.problems.iter().enumerate() {
+        for (
+            i,
+            Problem {
+                line,
+                column,
+                message,
+            },
+        ) in self.problems.iter().enumerate()
+        {
             let between = if i == 0 { "" } else { "\n" };
-            write!(f, "{between}{}:{line}:{column}: {message}", self.file.display())?;
+            write!(
+                f,
+                "{between}{}:{line}:{column}: {message}",
+                self.file.display()
+            )?;
         }
         Ok(())
     }

@@ -29,7 +29,13 @@ pub struct Table<'d> {
 impl<'d> Table<'d> {
     /// The root, which no crate describes as a whole: what is read from it is known.
     pub(crate) fn root(document: &'d Document<'_>, table: &'d DeTable<'_>) -> Self {
-        Self { document, name: String::new(), at: 0..0, table, known: BTreeSet::new() }
+        Self {
+            document,
+            name: String::new(),
+            at: 0..0,
+            table,
+            known: BTreeSet::new(),
+        }
     }
 
     /// The table's name as its header has it; empty for the root.
@@ -73,17 +79,24 @@ impl<'d> Table<'d> {
 
     /// The tables of `[[name.key]]`; none where it is missing.
     pub fn tables(&mut self, keys: &TableKeys) -> Vec<Table<'d>> {
-        let Some(value) = self.value(keys.name()) else { return Vec::new() };
+        let Some(value) = self.value(keys.name()) else {
+            return Vec::new();
+        };
         let shown = self.shown(keys.name());
         let DeValue::Array(array) = value.get_ref() else {
-            self.document.problem(value.span(), format!("{shown}: one or more tables [[…]] are expected"));
+            self.document.problem(
+                value.span(),
+                format!("{shown}: one or more tables [[…]] are expected"),
+            );
             return Vec::new();
         };
         let mut tables = Vec::new();
         for item in array.iter() {
             match item.get_ref() {
                 DeValue::Table(table) => tables.push(self.child(keys, item.span(), table)),
-                _ => self.document.problem(item.span(), format!("{shown}: a table is expected")),
+                _ => self
+                    .document
+                    .problem(item.span(), format!("{shown}: a table is expected")),
             }
         }
         tables
@@ -97,8 +110,12 @@ impl<'d> Table<'d> {
     /// Notes a problem with a key's value, or with the table where the key is missing.
     pub fn problem(&self, key: &dyn Describe, message: impl AsRef<str>) {
         let name = key.name();
-        let at = self.table.get(name).map_or_else(|| self.at.clone(), Spanned::span);
-        self.document.problem(at, format!("{}: {}", self.shown(name), message.as_ref()));
+        let at = self
+            .table
+            .get(name)
+            .map_or_else(|| self.at.clone(), Spanned::span);
+        self.document
+            .problem(at, format!("{}: {}", self.shown(name), message.as_ref()));
     }
 
     /// Every key that no descriptor lists is an error. To be called last.
@@ -113,7 +130,10 @@ impl<'d> Table<'d> {
                 } else {
                     near
                 };
-                self.document.problem(key.span(), format!("{}: unknown key{known}", self.shown(name)));
+                self.document.problem(
+                    key.span(),
+                    format!("{}: unknown key{known}", self.shown(name)),
+                );
             }
         }
     }
@@ -139,8 +159,14 @@ impl<'d> Table<'d> {
             if let Some((_, why)) = refused.iter().find(|(word, _)| *word == text) {
                 return Err((*why).to_owned());
             }
-            let found = words.iter().find(|(word, _)| *word == text).map(|(_, choice)| choice.clone());
-            let all = words.iter().map(|(word, _)| *word).chain(refused.iter().map(|(word, _)| *word));
+            let found = words
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, choice)| choice.clone());
+            let all = words
+                .iter()
+                .map(|(word, _)| *word)
+                .chain(refused.iter().map(|(word, _)| *word));
             found.ok_or_else(|| none_of(&text, all))
         });
         self.noted(key, value, read)
@@ -148,7 +174,10 @@ impl<'d> Table<'d> {
 
     /// Notes that a key is missing.
     pub(crate) fn missing(&self, key: &str, expected: &str) {
-        self.document.problem(self.at.clone(), format!("{}: {key} is missing, {expected} is expected", self.name));
+        self.document.problem(
+            self.at.clone(),
+            format!("{}: {key} is missing, {expected} is expected", self.name),
+        );
     }
 
     fn value(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
@@ -160,27 +189,52 @@ impl<'d> Table<'d> {
 
     fn child(&self, keys: &TableKeys, at: Range<usize>, table: &'d DeTable<'d>) -> Table<'d> {
         let known = keys.names().collect();
-        Table { document: self.document, name: self.shown(keys.name()), at, table, known }
+        Table {
+            document: self.document,
+            name: self.shown(keys.name()),
+            at,
+            table,
+            known,
+        }
     }
 
-    fn noted<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, read: Result<T, String>) -> Option<T> {
-        read.map_err(|message| self.document.problem(value.span(), format!("{}: {message}", self.shown(key)))).ok()
+    fn noted<T>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        read: Result<T, String>,
+    ) -> Option<T> {
+        read.map_err(|message| {
+            self.document
+                .problem(value.span(), format!("{}: {message}", self.shown(key)))
+        })
+        .ok()
     }
 
     fn shown(&self, key: &str) -> String {
-        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
     }
 }
 
 /// The error for a word that is not among these.
 fn none_of<'n>(text: &str, words: impl Iterator<Item = &'n str> + Clone) -> String {
     let all: Vec<String> = words.clone().map(|word| format!("{word:?}")).collect();
-    format!("{text:?} is none of {}{}", all.join(", "), nearest(text, words))
+    format!(
+        "{text:?} is none of {}{}",
+        all.join(", "),
+        nearest(text, words)
+    )
 }
 
 /// "; did you mean …?" to end an error with, or nothing where no known name is near.
 pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let near = known.map(|other| (strsim::osa_distance(name, other), other)).min();
+    let near = known
+        .map(|other| (strsim::osa_distance(name, other), other))
+        .min();
     match near {
         Some((distance, other)) if distance <= TYPOS_MAX.min(name.chars().count() / 2) => {
             format!("; did you mean {other:?}?")

@@ -15,11 +15,17 @@ struct Pump {
     hosts: Vec<String>,
 }
 
-const PUMP: TableKeys = TableKeys::one("pump", "A pump.", &[&NAME, &EVERY, &RETRIES, &MODE, &ROOM, &HOSTS]);
+const PUMP: TableKeys = TableKeys::one(
+    "pump",
+    "A pump.",
+    &[&NAME, &EVERY, &RETRIES, &MODE, &ROOM, &HOSTS],
+);
 const NAME: Required<String> = Required::new("name", "What it is called.");
 const EVERY: Required<Duration> = Required::new("every", "How often it is looked at.");
-const RETRIES: Defaulted<u16> = Defaulted::new("retries", 3, "How often it is tried again.").unit("attempts");
-const MODE: Choice<u8> = Choice::new("mode", &[("fast", 1), ("careful", 2)], "How it runs.").absent("as it ran last");
+const RETRIES: Defaulted<u16> =
+    Defaulted::new("retries", 3, "How often it is tried again.").unit("attempts");
+const MODE: Choice<u8> =
+    Choice::new("mode", &[("fast", 1), ("careful", 2)], "How it runs.").absent("as it ran last");
 const ROOM: Defaulted<Bytes> = Defaulted::new("room", Bytes(1536), "How much it keeps.");
 const HOSTS: Defaulted<Vec<String>> = Defaulted::list("hosts", &[], "Where it is heard.");
 
@@ -32,7 +38,14 @@ fn pump(root: &mut Table<'_>) -> Option<Pump> {
     let room = table.read(&ROOM);
     let hosts = table.read(&HOSTS);
     table.finish();
-    Some(Pump { name: name?, every: every?, retries, mode, room, hosts })
+    Some(Pump {
+        name: name?,
+        every: every?,
+        retries,
+        mode,
+        room,
+        hosts,
+    })
 }
 
 fn read(text: &str) -> Result<Pump, ConfigErrors> {
@@ -85,11 +98,23 @@ fn no_error_shows_what_came_from_outside() {
         _ => None,
     };
     for (text, expected) in [
-        ("every = \"${SECRET}\"", "or \"1h30m\" is expected, found \"${SECRET}\""),
+        (
+            "every = \"${SECRET}\"",
+            "or \"1h30m\" is expected, found \"${SECRET}\"",
+        ),
         ("every = \"${file:secret}\"", "found \"${file:secret}\""),
-        ("mode = \"x${SECRET}y\"", "\"x${SECRET}y\" is none of \"fast\""),
-        ("retries = \"${NO}\"", "a whole number from 0 to 65535 is expected, found \"${NO}\""),
-        ("retries = \"${NOTHING:-seven}\"", "is expected, found \"seven\""),
+        (
+            "mode = \"x${SECRET}y\"",
+            "\"x${SECRET}y\" is none of \"fast\"",
+        ),
+        (
+            "retries = \"${NO}\"",
+            "a whole number from 0 to 65535 is expected, found \"${NO}\"",
+        ),
+        (
+            "retries = \"${NOTHING:-seven}\"",
+            "is expected, found \"seven\"",
+        ),
         ("name = \"${SECRET}\"", "name: ${SECRET} is taken"),
     ] {
         let text = format!("[pump]\n{text}");
@@ -105,7 +130,10 @@ fn no_error_shows_what_came_from_outside() {
             Some(())
         });
         let errors = errors.unwrap_err().to_string();
-        assert!(errors.contains(expected) && !errors.contains("hunter2"), "{text}: {errors}");
+        assert!(
+            errors.contains(expected) && !errors.contains("hunter2"),
+            "{text}: {errors}"
+        );
     }
 }
 
@@ -114,12 +142,28 @@ fn paths_start_from_the_files_own_folder() {
     for (file, own, default) in [
         ("etc/pump.toml", "etc/ca.pem", "etc/pki"),
         ("pump.toml", "ca.pem", "pki"),
-        ("/etc/forebay/pump.toml", "/etc/forebay/ca.pem", "/etc/forebay/pki"),
+        (
+            "/etc/forebay/pump.toml",
+            "/etc/forebay/ca.pem",
+            "/etc/forebay/pki",
+        ),
     ] {
-        let document = Document::new(Path::new(file), "ca = \"ca.pem\"\nkey = \"/key.pem\"", &|_| None);
-        let (ca, key) = (Optional::<PathBuf>::new("ca", "Signs."), Optional::<PathBuf>::new("key", "Opens."));
-        let read = document.read(|root| Some((root.read(&ca)?, root.read(&key)?, root.beside("pki"))));
-        assert_eq!(read, Ok((own.into(), "/key.pem".into(), default.into())), "{file}");
+        let document = Document::new(
+            Path::new(file),
+            "ca = \"ca.pem\"\nkey = \"/key.pem\"",
+            &|_| None,
+        );
+        let (ca, key) = (
+            Optional::<PathBuf>::new("ca", "Signs."),
+            Optional::<PathBuf>::new("key", "Opens."),
+        );
+        let read =
+            document.read(|root| Some((root.read(&ca)?, root.read(&key)?, root.beside("pki"))));
+        assert_eq!(
+            read,
+            Ok((own.into(), "/key.pem".into(), default.into())),
+            "{file}"
+        );
     }
 }
 
@@ -142,20 +186,42 @@ fn files_are_read_beside_the_configuration_and_secrets_are_not_shown() {
         root.read(&Optional::<Secret>::new("other", "Opens too."))
     });
     let found = found.unwrap();
-    assert_eq!((found.expose(), format!("{found:?}").as_str()), ("geheim", "Secret(…)"));
-    assert!(errors.unwrap_err().to_string().contains("2:9: other: cannot read"), "the missing file is named");
+    assert_eq!(
+        (found.expose(), format!("{found:?}").as_str()),
+        ("geheim", "Secret(…)")
+    );
+    assert!(
+        errors
+            .unwrap_err()
+            .to_string()
+            .contains("2:9: other: cannot read"),
+        "the missing file is named"
+    );
 }
 
 #[test]
 fn units_are_exact() {
-    for (text, millis) in
-        [("250ms", Some(250)), ("1h30m", Some(5_400_000)), ("1.5s", Some(1500)), ("10", None), ("", None), ("1x", None)]
-    {
-        assert_eq!(units::duration(text).map(|d| d.as_millis()), millis, "{text}");
+    for (text, millis) in [
+        ("250ms", Some(250)),
+        ("1h30m", Some(5_400_000)),
+        ("1.5s", Some(1500)),
+        ("10", None),
+        ("", None),
+        ("1x", None),
+    ] {
+        assert_eq!(
+            units::duration(text).map(|d| d.as_millis()),
+            millis,
+            "{text}"
+        );
     }
-    for (text, bytes) in
-        [("2GiB", Some(2 << 30)), ("1.5kB", Some(1500)), ("0.1B", None), ("5", None), ("1 MB", Some(1_000_000))]
-    {
+    for (text, bytes) in [
+        ("2GiB", Some(2 << 30)),
+        ("1.5kB", Some(1500)),
+        ("0.1B", None),
+        ("5", None),
+        ("1 MB", Some(1_000_000)),
+    ] {
         assert_eq!(units::size(text), bytes, "{text}");
     }
 }
@@ -169,29 +235,49 @@ const REGION: Optional<String> = Optional::new("region", "Where the bucket lies.
 #[test]
 fn some_tables_are_read_alone_whatever_else_is_wrong() {
     let read = |text: &str| {
-        Document::new(Path::new("f.toml"), text, &|_: &str| None).read_only(&["lake", "keys"], |root| {
-            let mut lake = root.table(&LAKE)?;
-            let url = lake.read(&URL);
-            let region = lake.table(&S3).and_then(|mut s3| s3.read(&REGION));
-            lake.finish();
-            Some((url, region))
-        })
+        Document::new(Path::new("f.toml"), text, &|_: &str| None).read_only(
+            &["lake", "keys"],
+            |root| {
+                let mut lake = root.table(&LAKE)?;
+                let url = lake.read(&URL);
+                let region = lake.table(&S3).and_then(|mut s3| s3.read(&REGION));
+                lake.finish();
+                Some((url, region))
+            },
+        )
     };
-    let of = |url: &str, region: Option<&str>| Ok((Some(url.to_owned()), region.map(str::to_owned)));
+    let of =
+        |url: &str, region: Option<&str>| Ok((Some(url.to_owned()), region.map(str::to_owned)));
     for (text, expected) in [
         ("[lake]\nurl = \"a\"\n", of("a", None)),
-        ("[[connector]]\nname = \n[lake]\nurl = \"a\"\n", of("a", None)),
-        ("[gatway]\nid = 7\n[lake] # here\nurl = \"a\"\n[lake.s3]\nregion = \"r\"\n[job", of("a", Some("r"))),
-        ("lake.url = \"a\"\nnonsense\nother = 1\n[[connector]]\nx", of("a", None)),
-        ("[lake]\nurl = \"a\"\n[[job]]\nquery = '''\nselect [\n", of("a", None)),
+        (
+            "[[connector]]\nname = \n[lake]\nurl = \"a\"\n",
+            of("a", None),
+        ),
+        (
+            "[gatway]\nid = 7\n[lake] # here\nurl = \"a\"\n[lake.s3]\nregion = \"r\"\n[job",
+            of("a", Some("r")),
+        ),
+        (
+            "lake.url = \"a\"\nnonsense\nother = 1\n[[connector]]\nx",
+            of("a", None),
+        ),
+        (
+            "[lake]\nurl = \"a\"\n[[job]]\nquery = '''\nselect [\n",
+            of("a", None),
+        ),
         ("[[job]]\ntopics = [\n  [\"lake\"],\n", Err(())),
     ] {
         assert_eq!(read(text).map_err(drop), expected, "{text}");
     }
     // What is wrong in these tables is told with its place in the whole file.
-    let said = read("[[connector]]\nname = \n\n[lake]\nurl = 7\n").unwrap_err().to_string();
+    let said = read("[[connector]]\nname = \n\n[lake]\nurl = 7\n")
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("f.toml:5:7: lake.url"), "{said}");
-    let said = read("[[connector]]\n[lake]\nurl = \"a\"\nulr = 1\n").unwrap_err().to_string();
+    let said = read("[[connector]]\n[lake]\nurl = \"a\"\nulr = 1\n")
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("f.toml:4:1: lake.ulr: unknown key"), "{said}");
 }
 
@@ -210,19 +296,30 @@ fn a_key_that_is_not_listed_is_unknown_although_it_is_read() {
             colour
         })
     };
-    assert!(read(None).unwrap_err().to_string().starts_with("f.toml:4:1: pump.colour: unknown key"));
+    assert!(
+        read(None)
+            .unwrap_err()
+            .to_string()
+            .starts_with("f.toml:4:1: pump.colour: unknown key")
+    );
     assert_eq!(read(Some(MORE)), Ok("red".to_owned()));
 }
 
 #[test]
 fn words_and_keys_of_another_release_say_what_to_do() {
     const KEYS: TableKeys = TableKeys::one("pump", "A pump.", &[&MODE, &AGE]);
-    const MODE: DefaultedChoice<u8> = Choice::new("mode", &[("fast", 1), ("careful", 2)], "How it runs.")
-        .refused(&[("wild", "wild comes later")])
-        .or_first();
+    const MODE: DefaultedChoice<u8> =
+        Choice::new("mode", &[("fast", 1), ("careful", 2)], "How it runs.")
+            .refused(&[("wild", "wild comes later")])
+            .or_first();
     const AGE: Refused = Refused::new("age", "pumps do not age in this release: remove the key");
     let read = |text: &str| {
-        Document::new(Path::new("f.toml"), &format!("[pump]\n{text}"), &|_: &str| None).read(|root| {
+        Document::new(
+            Path::new("f.toml"),
+            &format!("[pump]\n{text}"),
+            &|_: &str| None,
+        )
+        .read(|root| {
             let mut table = root.table(&KEYS)?;
             let mode = table.read(&MODE);
             table.read(&AGE);
@@ -237,29 +334,64 @@ fn words_and_keys_of_another_release_say_what_to_do() {
             "mode = \"widl\"",
             "f.toml:2:8: pump.mode: \"widl\" is none of \"fast\", \"careful\", \"wild\"; did you mean \"wild\"?",
         ),
-        ("age = 1", "f.toml:2:7: pump.age: pumps do not age in this release: remove the key"),
+        (
+            "age = 1",
+            "f.toml:2:7: pump.age: pumps do not age in this release: remove the key",
+        ),
     ] {
         assert_eq!(read(text).unwrap_err().to_string(), message, "{text}");
     }
-    let Shape::Table { keys, .. } = KEYS.describe().shape else { panic!("it is a table") };
-    assert_eq!(keys.iter().map(|key| key.name).collect::<Vec<_>>(), ["mode"], "documents show what can be written");
+    let Shape::Table { keys, .. } = KEYS.describe().shape else {
+        panic!("it is a table")
+    };
+    assert_eq!(
+        keys.iter().map(|key| key.name).collect::<Vec<_>>(),
+        ["mode"],
+        "documents show what can be written"
+    );
 }
 
 #[test]
 fn descriptors_say_what_they_read() {
-    let Shape::Table { form, keys } = PUMP.describe().shape else { panic!("it is a table") };
+    let Shape::Table { form, keys } = PUMP.describe().shape else {
+        panic!("it is a table")
+    };
     assert_eq!((form, keys.len()), (TableForm::One, 6));
     let of = |name: &str| keys.iter().find(|key| key.name == name).unwrap();
-    assert_eq!((&of("name").presence, &of("name").shape), (&Presence::Required, &Shape::Text));
-    assert_eq!((of("retries").meaning, of("retries").unit), ("How often it is tried again.", Some("attempts")));
-    assert_eq!(of("retries").presence, Presence::Default(Expanded::Integer(3)));
-    assert_eq!(of("retries").shape, Shape::Integer { min: Some(0), max: Some(65_535) });
-    assert_eq!(of("mode").presence, Presence::Optional(Some("as it ran last")));
+    assert_eq!(
+        (&of("name").presence, &of("name").shape),
+        (&Presence::Required, &Shape::Text)
+    );
+    assert_eq!(
+        (of("retries").meaning, of("retries").unit),
+        ("How often it is tried again.", Some("attempts"))
+    );
+    assert_eq!(
+        of("retries").presence,
+        Presence::Default(Expanded::Integer(3))
+    );
+    assert_eq!(
+        of("retries").shape,
+        Shape::Integer {
+            min: Some(0),
+            max: Some(65_535)
+        }
+    );
+    assert_eq!(
+        of("mode").presence,
+        Presence::Optional(Some("as it ran last"))
+    );
     assert_eq!(of("mode").shape, Shape::Words(vec!["fast", "careful"]));
-    assert_eq!(of("room").presence, Presence::Default(Expanded::Text("1536B".to_owned())));
+    assert_eq!(
+        of("room").presence,
+        Presence::Default(Expanded::Text("1536B".to_owned()))
+    );
     assert_eq!(
         (&of("hosts").shape, &of("hosts").presence),
-        (&Shape::Array(Box::new(Shape::Text)), &Presence::Default(Expanded::Array(Vec::new())),)
+        (
+            &Shape::Array(Box::new(Shape::Text)),
+            &Presence::Default(Expanded::Array(Vec::new())),
+        )
     );
 }
 
@@ -274,8 +406,13 @@ fn keys_that_two_read_from_one_table_are_shown_once() {
     let joined = KeyInfo::joined(keys(LAKE), keys(MORE));
     let names = |keys: &[KeyInfo]| keys.iter().map(|key| key.name).collect::<Vec<_>>();
     assert_eq!(names(&joined), ["url", "s3", "name"]);
-    let Shape::Table { keys: inner, .. } = &joined[1].shape else { panic!("{:?}", joined[1]) };
-    assert_eq!((names(inner), joined[1].meaning), (vec!["region", "retries"], "A bucket."));
+    let Shape::Table { keys: inner, .. } = &joined[1].shape else {
+        panic!("{:?}", joined[1])
+    };
+    assert_eq!(
+        (names(inner), joined[1].meaning),
+        (vec!["region", "retries"], "A bucket.")
+    );
 }
 
 /// A default is shown as a file would say it: reading what is shown gives the default.
@@ -284,16 +421,30 @@ fn defaults_are_written_as_they_are_read() {
     fn check<T: FromConstant + PartialEq + std::fmt::Debug>(constant: T::Constant, written: &str) {
         let expanded = T::written(constant);
         assert_eq!(expanded.toml(), written);
-        assert_eq!(T::from_value(&expanded), Ok(T::from_constant(constant)), "{written}");
+        assert_eq!(
+            T::from_value(&expanded),
+            Ok(T::from_constant(constant)),
+            "{written}"
+        );
     }
-    for (millis, written) in
-        [(0, "0s"), (250, "250ms"), (1_000, "1s"), (90_000, "1m30s"), (5_400_000, "1h30m"), (86_400_000, "1d")]
-    {
+    for (millis, written) in [
+        (0, "0s"),
+        (250, "250ms"),
+        (1_000, "1s"),
+        (90_000, "1m30s"),
+        (5_400_000, "1h30m"),
+        (86_400_000, "1d"),
+    ] {
         check::<Duration>(Duration::from_millis(millis), &format!("{written:?}"));
     }
-    for (bytes, written) in
-        [(0, "0B"), (1, "1B"), (1000, "1000B"), (4096, "4KiB"), (3 << 30, "3GiB"), (1 << 50, "1024TiB")]
-    {
+    for (bytes, written) in [
+        (0, "0B"),
+        (1, "1B"),
+        (1000, "1000B"),
+        (4096, "4KiB"),
+        (3 << 30, "3GiB"),
+        (1 << 50, "1024TiB"),
+    ] {
         check::<Bytes>(Bytes(bytes), &format!("{written:?}"));
     }
     check::<f64>(1.0, "1.0");

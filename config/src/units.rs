@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS: [(&str, f64); 8] =
-    [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+const DURATION_UNITS: [(&str, f64); 8] = [
+    ("ns", 1e-9),
+    ("us", 1e-6),
+    ("µs", 1e-6),
+    ("ms", 1e-3),
+    ("s", 1.0),
+    ("m", 60.0),
+    ("h", 3600.0),
+    ("d", 86_400.0),
+];
 
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
@@ -27,7 +35,11 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         total += number * seconds;
         rest = after.trim_start();
     }
-    if text.trim().is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
+    if text.trim().is_empty() {
+        None
+    } else {
+        Duration::try_from_secs_f64(total).ok()
+    }
 }
 
 /// A size in bytes, such as `64KiB`, `1.5GB`.
@@ -67,9 +79,19 @@ pub(crate) fn duration_text(duration: Duration) -> String {
 
 /// A size as it is written, in the largest unit of which it is a whole number.
 pub(crate) fn size_text(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let whole = UNITS.iter().find(|(_, length)| bytes > 0 && bytes.is_multiple_of(*length));
-    whole.map_or_else(|| format!("{bytes}B"), |(unit, length)| format!("{}{unit}", bytes / length))
+    const UNITS: [(&str, u64); 4] = [
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
+    let whole = UNITS
+        .iter()
+        .find(|(_, length)| bytes > 0 && bytes.is_multiple_of(*length));
+    whole.map_or_else(
+        || format!("{bytes}B"),
+        |(unit, length)| format!("{}{unit}", bytes / length),
+    )
 }
 
 /// A number, the letters behind it, and the rest.
@@ -77,7 +99,9 @@ fn split(text: &str) -> Option<(f64, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, rest) = text.split_at(digits);
     let rest = rest.trim_start();
-    let letters = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+    let letters = rest
+        .find(|c: char| !c.is_alphabetic())
+        .unwrap_or(rest.len());
     let (unit, after) = rest.split_at(letters);
     Some((number.parse().ok()?, unit, after))
 }

@@ -78,7 +78,8 @@ impl FromValue for String {
 }
 
 impl FromValue for Secret {
-    const EXPECTED: &'static str = "a text such as \"${PASSWORD}\" or \"${file:/run/secrets/password}\"";
+    const EXPECTED: &'static str =
+        "a text such as \"${PASSWORD}\" or \"${file:/run/secrets/password}\"";
 
     fn from_value(value: &Expanded) -> Result<Self, String> {
         match value {
@@ -190,7 +191,9 @@ impl FromValue for Bytes {
 
     fn from_value(value: &Expanded) -> Result<Self, String> {
         match value {
-            Expanded::Text(text) => units::size(text).map(Self).ok_or_else(|| mismatch::<Self>(value)),
+            Expanded::Text(text) => units::size(text)
+                .map(Self)
+                .ok_or_else(|| mismatch::<Self>(value)),
             other => Err(mismatch::<Self>(other)),
         }
     }

@@ -50,7 +50,11 @@ impl Complaints {
         }
         let (series, status) = self.first.take()?;
         self.told = Some(now);
-        Some(Complaint { series, status, others: std::mem::take(&mut self.others) })
+        Some(Complaint {
+            series,
+            status,
+            others: std::mem::take(&mut self.others),
+        })
     }
 }
 
@@ -67,23 +71,41 @@ mod tests {
             tag: TagName::new(tag).unwrap(),
         };
         let at = Timestamp::from_nanos(0);
-        Reading { series, event_time: at, observed_time: at, value, unit: None, status }
+        Reading {
+            series,
+            event_time: at,
+            observed_time: at,
+            value,
+            unit: None,
+            status,
+        }
     }
 
     #[test]
     fn the_first_is_named_and_the_others_are_counted() {
         let at = |seconds: i64| Timestamp::from_nanos(seconds * 1_000_000_000);
         // A payload that cannot be read is kept as the value.
-        let bad = |tag: &str, why: &str| reading(tag, Some(Value::Bytes(vec![0xff])), Status::bad(None, why));
+        let bad = |tag: &str, why: &str| {
+            reading(tag, Some(Value::Bytes(vec![0xff])), Status::bad(None, why))
+        };
         let complaint = |series: &str, reason: &str, others| {
-            Some(Complaint { series: series.to_owned(), status: Status::bad(None, reason), others })
+            Some(Complaint {
+                series: series.to_owned(),
+                status: Status::bad(None, reason),
+                others,
+            })
         };
         let mut complaints = Complaints::default();
         assert!(!complaints.note(&reading("heat", Some(Value::F64(1.0)), Status::GOOD)));
         assert_eq!(complaints.take(at(100)), None);
         assert!(complaints.note(&bad("heat", "not JSON")));
-        assert_eq!(complaints.take(at(100)), complaint("pump/heat", "not JSON", 0));
-        assert!(complaints.note(&bad("flow", "empty")) && complaints.note(&bad("heat", "not JSON")));
+        assert_eq!(
+            complaints.take(at(100)),
+            complaint("pump/heat", "not JSON", 0)
+        );
+        assert!(
+            complaints.note(&bad("flow", "empty")) && complaints.note(&bad("heat", "not JSON"))
+        );
         assert_eq!(complaints.take(at(159)), None, "quiet for a minute");
         assert_eq!(complaints.take(at(160)), complaint("pump/flow", "empty", 1));
         assert_eq!(complaints.take(at(999)), None);

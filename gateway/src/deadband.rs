@@ -23,11 +23,18 @@ impl FromValue for Deadband {
             }
             other => (f64::from_value(other).map_err(|_| wrong())?, Self::Absolute),
         };
-        if width.is_finite() && width >= 0.0 { Ok(deadband(width)) } else { Err(wrong()) }
+        if width.is_finite() && width >= 0.0 {
+            Ok(deadband(width))
+        } else {
+            Err(wrong())
+        }
     }
 
     fn shape() -> Shape {
-        let share = Shape::Pattern { what: "a share such as \"1%\"", pattern: r"\s*[0-9.eE+-]+\s*%" };
+        let share = Shape::Pattern {
+            what: "a share such as \"1%\"",
+            pattern: r"\s*[0-9.eE+-]+\s*%",
+        };
         Shape::AnyOf(vec![Shape::Number, share])
     }
 }

@@ -84,7 +84,11 @@ impl Edge {
             (source, of)
         });
         let sources = sources.collect();
-        Self { run: Arc::new(run), sources, status }
+        Self {
+            run: Arc::new(run),
+            sources,
+            status,
+        }
     }
 
     /// The connectors' counters, which go on counting.
@@ -104,15 +108,37 @@ impl Edge {
         let stopping = stop.child_token();
         let stopped = Span::of_stop(self.run.stored_at, (self.run.clock)());
         for (source, status) in self.sources {
-            let Source { name, connector, rules, filter } = source;
+            let Source {
+                name,
+                connector,
+                rules,
+                filter,
+            } = source;
             let declared = connector.declared();
-            let brings = (0..rules.len()).map(RuleId).map(|rule| brings(&*connector, &declared, rule)).collect();
-            let mut pipeline = Pipeline::new(self.run.site.clone(), rules, filter, declared, status.clone());
-            let file = self.run.series.as_ref().and_then(|folder| folder.file(&name));
+            let brings = (0..rules.len())
+                .map(RuleId)
+                .map(|rule| brings(&*connector, &declared, rule))
+                .collect();
+            let mut pipeline = Pipeline::new(
+                self.run.site.clone(),
+                rules,
+                filter,
+                declared,
+                status.clone(),
+            );
+            let file = self
+                .run
+                .series
+                .as_ref()
+                .and_then(|folder| folder.file(&name));
             let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
-            let (keeper, restored) = Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
+            let (keeper, restored) =
+                Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
             let (outlet, deliveries) = outlet(WAITING_MAX);
-            let outlet = outlet.with_restored(restored).with_skipped(status.skips()).with_known(pipeline.brought());
+            let outlet = outlet
+                .with_restored(restored)
+                .with_skipped(status.skips())
+                .with_known(pipeline.brought());
             let run = self.run.clone();
             // What a session keeps comes later: nothing of it is missing.
             let is_polled = connector.session().is_none();
@@ -137,8 +163,11 @@ impl Edge {
             broken = ended_badly(&mut pumps) => Some(broken),
         };
         stopping.cancel();
-        let connectors =
-            finish(&mut connectors, "did not stop in time, its device sends again what was not acknowledged").await;
+        let connectors = finish(
+            &mut connectors,
+            "did not stop in time, its device sends again what was not acknowledged",
+        )
+        .await;
         // Every outlet is gone now, so the pumps end by themselves; one that waits for room in a full spool is cut off.
         let pumps = finish(&mut pumps, "had readings that the spool took no more").await;
         first.or(connectors).or(pumps).map_or(Ok(()), Err)
@@ -146,8 +175,11 @@ impl Edge {
 
     /// Nobody would ever end the receipts of a session that no connector has any more.
     async fn end_foreign_receipts(&self) -> Result<(), GatewayError> {
-        let sessions: BTreeSet<SessionId> =
-            self.sources.iter().filter_map(|(source, _)| source.connector.session()).collect();
+        let sessions: BTreeSet<SessionId> = self
+            .sources
+            .iter()
+            .filter_map(|(source, _)| source.connector.session())
+            .collect();
         for (lane, receipts) in &self.run.receipts {
             let is_foreign = |receipt: &&OpenReceipt| !sessions.contains(&SessionId(receipt.owner));
             let foreign: Vec<_> = receipts.iter().filter(is_foreign).cloned().collect();
@@ -162,11 +194,18 @@ impl Edge {
 
 impl Run {
     fn writer(&self, lane: Lane) -> Result<&dyn LogWriter, StreamError> {
-        self.writers.get(&lane).map(|writer| &**writer).ok_or(StreamError::Closed)
+        self.writers
+            .get(&lane)
+            .map(|writer| &**writer)
+            .ok_or(StreamError::Closed)
     }
 
     /// Ends receipts without readings; answers those that it could not end in passing.
-    async fn end_receipts(&self, lane: Lane, ended: Vec<OpenReceipt>) -> Result<Vec<OpenReceipt>, GatewayError> {
+    async fn end_receipts(
+        &self,
+        lane: Lane,
+        ended: Vec<OpenReceipt>,
+    ) -> Result<Vec<OpenReceipt>, GatewayError> {
         let result = match self.writer(lane) {
             Ok(writer) => writer.end_receipts(ended.clone()).await,
             Err(error) => Err(error),
@@ -177,13 +216,19 @@ impl Run {
                 warn!(%lane, %error, "could not record that receipts have ended, trying again");
                 Ok(ended)
             }
-            Err(source) => Err(GatewayError::Spool { lane: lane.0, source }),
+            Err(source) => Err(GatewayError::Spool {
+                lane: lane.0,
+                source,
+            }),
         }
     }
 }
 
 /// Waits for tasks to end, and cuts them off in the end. Answers the first error.
-async fn finish(tasks: &mut JoinSet<Result<(), GatewayError>>, late: &'static str) -> Option<GatewayError> {
+async fn finish(
+    tasks: &mut JoinSet<Result<(), GatewayError>>,
+    late: &'static str,
+) -> Option<GatewayError> {
     let mut first = None;
     let drained = timeout(STOP_MAX, async {
         while let Some(ended) = tasks.join_next().await {
@@ -195,7 +240,10 @@ async fn finish(tasks: &mut JoinSet<Result<(), GatewayError>>, late: &'static st
     });
     if drained.await.is_err() {
         tasks.shutdown().await;
-        first.get_or_insert(GatewayError::Task { name: "?".to_owned(), what: late });
+        first.get_or_insert(GatewayError::Task {
+            name: "?".to_owned(),
+            what: late,
+        });
     }
     first
 }
@@ -204,7 +252,10 @@ async fn finish(tasks: &mut JoinSet<Result<(), GatewayError>>, late: &'static st
 fn failure(ended: Result<Result<(), GatewayError>, JoinError>) -> Option<GatewayError> {
     match ended {
         Ok(outcome) => outcome.err(),
-        Err(_) => Some(GatewayError::Task { name: "?".to_owned(), what: "panicked" }),
+        Err(_) => Some(GatewayError::Task {
+            name: "?".to_owned(),
+            what: "panicked",
+        }),
     }
 }
 
@@ -223,15 +274,30 @@ async fn run_connector(
         let (name, of) = (name.clone(), outlet.clone());
         let error = match connector.run(of, stop.clone()).await {
             Ok(()) if stop.is_cancelled() => return Ok(()),
-            Ok(()) => GatewayError::Task { name, what: "stopped by itself" },
+            Ok(()) => GatewayError::Task {
+                name,
+                what: "stopped by itself",
+            },
             Err(source) => GatewayError::Connector { name, source },
         };
-        failures = if began.elapsed() < START_BRIEF { failures.saturating_add(1) } else { 1 };
+        failures = if began.elapsed() < START_BRIEF {
+            failures.saturating_add(1)
+        } else {
+            1
+        };
         // Every connector of the gateway is in another state: chance would spread nothing.
         let wait = Backoff::default().wait(failures, 1.0);
         let reason = with_sources(&error);
-        error!(reason, failures, ?wait, "connector failed, starting it again");
-        let down = LinkChange { device: None, down: Some(reason) };
+        error!(
+            reason,
+            failures,
+            ?wait,
+            "connector failed, starting it again"
+        );
+        let down = LinkChange {
+            device: None,
+            down: Some(reason),
+        };
         if outlet.link(down).await.is_err() {
             return Err(error);
         }
@@ -261,14 +327,23 @@ async fn ended_badly(tasks: &mut JoinSet<Result<(), GatewayError>>) -> GatewayEr
 fn brings(connector: &dyn Connector, declared: &[Declared], rule: RuleId) -> String {
     let declared = || declared.iter().find(|declared| declared.rule == rule);
     let by_name = || declared().map(|Declared { device, tag, .. }| format!("{device}/{tag}"));
-    connector.brings(rule).or_else(by_name).unwrap_or_else(|| format!("rule {}", rule.0))
+    connector
+        .brings(rule)
+        .or_else(by_name)
+        .unwrap_or_else(|| format!("rule {}", rule.0))
 }
 
 /// A reading whose value no record can hold gives way to a bad one that says so: one value must not stop all devices.
 fn without_value(single: Piece, error: StreamError) -> Result<Piece, StreamError> {
-    let reason = format!("value not kept: {error}: raise spool.max_bytes, or have the device send less");
-    let Some(bad) = single.without_values(&reason) else { return Err(error) };
-    let series = bad.readings().first().map(|reading| format!("{}/{}", reading.series.device, reading.series.tag));
+    let reason =
+        format!("value not kept: {error}: raise spool.max_bytes, or have the device send less");
+    let Some(bad) = single.without_values(&reason) else {
+        return Err(error);
+    };
+    let series = bad
+        .readings()
+        .first()
+        .map(|reading| format!("{}/{}", reading.series.device, reading.series.tag));
     error!(series, %error, "a value is too large for the spool, a bad reading stands in its place");
     Ok(bad)
 }
@@ -306,22 +381,37 @@ impl Pump {
             let taken = match delivery {
                 Some(Some(delivery)) => self.gather(delivery),
                 Some(None) => {
-                    if let Some(span) = self.full.as_mut().and_then(|full| full.take(self.status.skipped())) {
+                    if let Some(span) = self
+                        .full
+                        .as_mut()
+                        .and_then(|full| full.take(self.status.skipped()))
+                    {
                         self.tell_of(span).await?;
                     }
-                    self.memory.keep(&mut self.pipeline, (self.run.clock)()).await;
+                    self.memory
+                        .keep(&mut self.pipeline, (self.run.clock)())
+                        .await;
                     return self.record_ended().await;
                 }
                 None => {
                     // What the steps remember is durable by now.
-                    self.memory.keep_if_due(&mut self.pipeline, (self.run.clock)()).await;
+                    self.memory
+                        .keep_if_due(&mut self.pipeline, (self.run.clock)())
+                        .await;
                     self.record_ended().await?;
                     let (now, skipped) = ((self.run.clock)(), self.status.skipped());
-                    if let Some(span) = self.full.as_mut().and_then(|full| full.take_due(now, skipped)) {
+                    if let Some(span) = self
+                        .full
+                        .as_mut()
+                        .and_then(|full| full.take_due(now, skipped))
+                    {
                         self.tell_of(span).await?;
                     }
                     let readings = self.pipeline.tick((self.run.clock)());
-                    vec![Taken { readings, token: None }]
+                    vec![Taken {
+                        readings,
+                        token: None,
+                    }]
                 }
             };
             self.append(taken).await?;
@@ -334,8 +424,20 @@ impl Pump {
     }
 
     fn tell_of_bad(&mut self) {
-        if let Some(Complaint { series, status, others }) = self.pipeline.complaint((self.run.clock)()) {
-            warn!(connector = self.name, series, code = status.code, reason = status.reason, others, "a bad reading");
+        if let Some(Complaint {
+            series,
+            status,
+            others,
+        }) = self.pipeline.complaint((self.run.clock)())
+        {
+            warn!(
+                connector = self.name,
+                series,
+                code = status.code,
+                reason = status.reason,
+                others,
+                "a bad reading"
+            );
         }
     }
 
@@ -347,9 +449,16 @@ impl Pump {
         while let Some(Delivery { parcel, receipt }) = next {
             let before = taken.len();
             self.take(parcel, now, &mut taken);
-            count += taken[before..].iter().map(|taken| taken.readings.len()).sum::<usize>();
+            count += taken[before..]
+                .iter()
+                .map(|taken| taken.readings.len())
+                .sum::<usize>();
             self.held.push(receipt);
-            next = if count < APPEND_READINGS_MAX { self.deliveries.try_recv().ok() } else { None };
+            next = if count < APPEND_READINGS_MAX {
+                self.deliveries.try_recv().ok()
+            } else {
+                None
+            };
         }
         taken
     }
@@ -357,7 +466,10 @@ impl Pump {
     fn take(&mut self, parcel: Parcel, now: Timestamp, taken: &mut Vec<Taken>) {
         match parcel {
             Parcel::Samples(samples) => {
-                taken.push(Taken { readings: self.pipeline.samples(samples, now), token: None });
+                taken.push(Taken {
+                    readings: self.pipeline.samples(samples, now),
+                    token: None,
+                });
             }
             Parcel::Messages { ended, messages } => {
                 self.keeper.end(ended);
@@ -366,7 +478,10 @@ impl Pump {
                     Taken { readings, token }
                 }));
             }
-            Parcel::Link(change) => taken.push(Taken { readings: self.pipeline.link(change, now), token: None }),
+            Parcel::Link(change) => taken.push(Taken {
+                readings: self.pipeline.link(change, now),
+                token: None,
+            }),
         }
     }
 
@@ -375,9 +490,16 @@ impl Pump {
         let appends = !lots.is_empty();
         for (lane, lots) in lots {
             let count: usize = lots.iter().map(|lot| lot.readings.len()).sum();
-            let of_use = |reading: &Reading| reading.value.is_some() && reading.status.quality != Quality::Bad;
+            let of_use = |reading: &Reading| {
+                reading.value.is_some() && reading.status.quality != Quality::Bad
+            };
             let is_first = !self.delivers && lots.iter().flat_map(|lot| &lot.readings).any(of_use);
-            self.append_to(lane, lots).await.map_err(|source| GatewayError::Spool { lane: lane.0, source })?;
+            self.append_to(lane, lots)
+                .await
+                .map_err(|source| GatewayError::Spool {
+                    lane: lane.0,
+                    source,
+                })?;
             self.status.note_spooled(count);
             if is_first {
                 self.delivers = true;
@@ -401,8 +523,13 @@ impl Pump {
         let mut ended_max = APPEND_ENDED_MAX;
         while let Some(piece) = pieces.pop_front() {
             let ended = self.keeper.take_ended(lane, ended_max);
-            let receipts = ReceiptChanges { ended: ended.clone(), opened: piece.receipts() };
-            let appended = self.wait_for(writer.append_with(piece.readings(), receipts)).await;
+            let receipts = ReceiptChanges {
+                ended: ended.clone(),
+                opened: piece.receipts(),
+            };
+            let appended = self
+                .wait_for(writer.append_with(piece.readings(), receipts))
+                .await;
             let Err(error) = appended else { continue };
             let had_ended = !ended.is_empty();
             self.keeper.put_back(lane, ended);

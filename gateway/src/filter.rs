@@ -16,7 +16,10 @@ impl Filter {
     /// # Errors
     /// A pattern that is none.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, Error> {
-        Ok(Self { include: set(include)?, exclude: set(exclude)? })
+        Ok(Self {
+            include: set(include)?,
+            exclude: set(exclude)?,
+        })
     }
 
     /// Whether a series is taken.

@@ -57,26 +57,52 @@ impl Keeper {
         lanes: Lanes,
         found: &BTreeMap<Lane, Vec<OpenReceipt>>,
     ) -> (Self, Vec<Restored>) {
-        let mut keeper = Self { session, lanes, open: BTreeMap::new(), ended: BTreeMap::new() };
+        let mut keeper = Self {
+            session,
+            lanes,
+            open: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        };
         let mut by_token: BTreeMap<&[u8], BTreeMap<&OpenReceipt, LaneSet>> = BTreeMap::new();
         for (lane, receipts) in found {
-            for receipt in receipts.iter().filter(|receipt| Some(SessionId(receipt.owner)) == session) {
+            for receipt in receipts
+                .iter()
+                .filter(|receipt| Some(SessionId(receipt.owner)) == session)
+            {
                 let token = receipt.token.get(SPREAD_BYTES..).unwrap_or_default();
-                by_token.entry(token).or_default().entry(receipt).or_default().add(*lane);
+                by_token
+                    .entry(token)
+                    .or_default()
+                    .entry(receipt)
+                    .or_default()
+                    .add(*lane);
             }
         }
         let mut restored = Vec::new();
         for (token, versions) in by_token {
             // Versions differ where a crash came before the end of an older one was told to all lanes.
-            let judged: Vec<_> = versions.iter().map(|(receipt, in_lanes)| keeper.judge(receipt, *in_lanes)).collect();
+            let judged: Vec<_> = versions
+                .iter()
+                .map(|(receipt, in_lanes)| keeper.judge(receipt, *in_lanes))
+                .collect();
             let whole = |kept: &Option<Kept>| kept.is_some_and(|kept| kept.missing.is_empty());
-            let chosen = judged.iter().position(whole).or_else(|| judged.iter().position(Option::is_some));
+            let chosen = judged
+                .iter()
+                .position(whole)
+                .or_else(|| judged.iter().position(Option::is_some));
             for (at, ((receipt, in_lanes), kept)) in versions.into_iter().zip(&judged).enumerate() {
                 match kept.filter(|_| chosen == Some(at)) {
                     Some(kept) => {
                         let token = Token(token.to_vec());
-                        let extent = if kept.missing.is_empty() { Extent::Whole } else { Extent::Part };
-                        restored.push(Restored { token: token.clone(), extent });
+                        let extent = if kept.missing.is_empty() {
+                            Extent::Whole
+                        } else {
+                            Extent::Part
+                        };
+                        restored.push(Restored {
+                            token: token.clone(),
+                            extent,
+                        });
                         keeper.open.insert(token, kept);
                     }
                     None => keeper.end_in(receipt, in_lanes),
@@ -93,18 +119,28 @@ impl Keeper {
         let missing = spread.without(in_lanes);
         let of = u32::from_le_bytes(*of);
         if !missing.is_empty() && of != self.lanes.0.get() {
-            warn!("the number of lanes was changed while a message was under way: a part of it may be stored twice");
+            warn!(
+                "the number of lanes was changed while a message was under way: a part of it may be stored twice"
+            );
             return None;
         }
-        Some(Kept { spread, missing, of })
+        Some(Kept {
+            spread,
+            missing,
+            of,
+        })
     }
 
     /// Receipts that have ended.
     pub(crate) fn end(&mut self, tokens: Vec<Token>) {
         for token in tokens {
             // A message that gave no readings has no receipt.
-            let Some(kept) = self.open.remove(&token) else { continue };
-            let Some(receipt) = self.stored(&token, kept.spread, kept.of) else { continue };
+            let Some(kept) = self.open.remove(&token) else {
+                continue;
+            };
+            let Some(receipt) = self.stored(&token, kept.spread, kept.of) else {
+                continue;
+            };
             self.end_in(&receipt, kept.spread.without(kept.missing));
         }
     }
@@ -116,7 +152,10 @@ impl Keeper {
             let mut parts = self.lanes.split(readings);
             let receipt = token.and_then(|token| self.open(token, &mut parts));
             for (lane, readings) in parts {
-                lots.entry(lane).or_default().push(Lot { readings, receipt: receipt.clone() });
+                lots.entry(lane).or_default().push(Lot {
+                    readings,
+                    receipt: receipt.clone(),
+                });
             }
         }
         lots
@@ -124,8 +163,16 @@ impl Keeper {
 
     /// The receipt of a message that is being stored; of one that is there in part only the rest is left.
     fn open(&mut self, token: Token, parts: &mut Vec<(Lane, Vec<Reading>)>) -> Option<OpenReceipt> {
-        if let Some(kept) = self.open.get_mut(&token).filter(|kept| !kept.missing.is_empty()) {
-            let Kept { spread, missing, of } = *kept;
+        if let Some(kept) = self
+            .open
+            .get_mut(&token)
+            .filter(|kept| !kept.missing.is_empty())
+        {
+            let Kept {
+                spread,
+                missing,
+                of,
+            } = *kept;
             parts.retain(|(lane, _)| missing.has(*lane));
             kept.missing = missing.without(parts.iter().map(|(lane, _)| *lane).collect());
             return self.stored(&token, spread, of);
@@ -141,20 +188,33 @@ impl Keeper {
         for (_, ended) in self.ended.iter_mut().filter(|(lane, _)| spread.has(**lane)) {
             receipt.as_ref().map(|receipt| ended.remove(receipt));
         }
-        self.open.insert(token, Kept { spread, missing: LaneSet::default(), of });
+        self.open.insert(
+            token,
+            Kept {
+                spread,
+                missing: LaneSet::default(),
+                of,
+            },
+        );
         receipt
     }
 
     /// Takes up to `max` of the ended receipts that a lane has not been told of.
     pub(crate) fn take_ended(&mut self, lane: Lane, max: usize) -> Vec<OpenReceipt> {
-        let Some(ended) = self.ended.get_mut(&lane) else { return Vec::new() };
+        let Some(ended) = self.ended.get_mut(&lane) else {
+            return Vec::new();
+        };
         std::iter::from_fn(|| ended.pop_first()).take(max).collect()
     }
 
     /// All of them, by lane.
     pub(crate) fn take_all_ended(&mut self) -> BTreeMap<Lane, Vec<OpenReceipt>> {
-        let ended = std::mem::take(&mut self.ended).into_iter().filter(|(_, receipts)| !receipts.is_empty());
-        ended.map(|(lane, receipts)| (lane, receipts.into_iter().collect())).collect()
+        let ended = std::mem::take(&mut self.ended)
+            .into_iter()
+            .filter(|(_, receipts)| !receipts.is_empty());
+        ended
+            .map(|(lane, receipts)| (lane, receipts.into_iter().collect()))
+            .collect()
     }
 
     /// Ended receipts that could not be told.
@@ -171,7 +231,8 @@ impl Keeper {
     /// As the spool has it: number of lanes 4 · the lanes that have a part 8 · the connector's token; little-endian.
     fn stored(&self, token: &Token, spread: LaneSet, of: u32) -> Option<OpenReceipt> {
         let token = [&of.to_le_bytes()[..], &spread.0.to_le_bytes(), &token.0].concat();
-        self.session.map(|SessionId(owner)| OpenReceipt { owner, token })
+        self.session
+            .map(|SessionId(owner)| OpenReceipt { owner, token })
     }
 }
 

@@ -58,7 +58,11 @@ pub(crate) struct KeptSeries {
 #[derive(Debug, Error)]
 pub(crate) enum KeptError {
     #[error("cannot {op} {path}")]
-    Io { op: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        op: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("{path} has version {found}, newer than {VERSION}, the newest this release reads")]
     Newer { path: PathBuf, found: u32 },
     #[error("{path} is damaged, or sealed by another key")]
@@ -81,7 +85,12 @@ impl SeriesFolder {
     pub(crate) fn file(&self, connector: &str) -> Option<SeriesFile> {
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &self.key).ok()?);
         let path = self.path.join(path_segment(connector));
-        Some(SeriesFile { path, connector: connector.to_owned(), key: Arc::new(key), random: self.random.clone() })
+        Some(SeriesFile {
+            path,
+            connector: connector.to_owned(),
+            key: Arc::new(key),
+            random: self.random.clone(),
+        })
     }
 }
 
@@ -91,42 +100,71 @@ impl SeriesFile {
         let mut bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(KeptError::Io { op: "read", path: self.path.clone(), source }),
+            Err(source) => {
+                return Err(KeptError::Io {
+                    op: "read",
+                    path: self.path.clone(),
+                    source,
+                });
+            }
         };
-        let damaged = || KeptError::Damaged { path: self.path.clone() };
+        let damaged = || KeptError::Damaged {
+            path: self.path.clone(),
+        };
         if bytes.get(..MAGIC.len()) != Some(&MAGIC[..]) {
             return Err(damaged());
         }
         let version = Fields(&bytes[MAGIC.len()..]).number().ok_or_else(damaged)?;
         if version > VERSION {
-            return Err(KeptError::Newer { path: self.path.clone(), found: version });
+            return Err(KeptError::Newer {
+                path: self.path.clone(),
+                found: version,
+            });
         }
         if version != VERSION {
             return Err(damaged());
         }
-        let nonce =
-            bytes.get(HEAD_BYTES..HEAD_BYTES + NONCE_LEN).and_then(|n| n.try_into().ok()).ok_or_else(damaged)?;
+        let nonce = bytes
+            .get(HEAD_BYTES..HEAD_BYTES + NONCE_LEN)
+            .and_then(|n| n.try_into().ok())
+            .ok_or_else(damaged)?;
         let sealed = &mut bytes[HEAD_BYTES + NONCE_LEN..];
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let content = self.key.open_in_place(nonce, Aad::from(self.label()), sealed).map_err(|_| damaged())?;
+        let content = self
+            .key
+            .open_in_place(nonce, Aad::from(self.label()), sealed)
+            .map_err(|_| damaged())?;
         decode(content).ok_or_else(damaged)
     }
 
     /// Replaces the file; answers its length. Blocks until it is durable.
     pub(crate) fn save(&self, series: &[KeptSeries]) -> Result<usize, KeptError> {
-        let random = || KeptError::Random { path: self.path.clone() };
+        let random = || KeptError::Random {
+            path: self.path.clone(),
+        };
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| random())?;
         let mut sealed = encode(series);
         let counted = Nonce::assume_unique_for_key(nonce);
-        self.key.seal_in_place_append_tag(counted, Aad::from(self.label()), &mut sealed).map_err(|_| random())?;
+        self.key
+            .seal_in_place_append_tag(counted, Aad::from(self.label()), &mut sealed)
+            .map_err(|_| random())?;
         let bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &nonce, &sealed].concat();
-        replace(&self.path, &bytes).map_err(|(op, source)| KeptError::Io { op, path: self.path.clone(), source })?;
+        replace(&self.path, &bytes).map_err(|(op, source)| KeptError::Io {
+            op,
+            path: self.path.clone(),
+            source,
+        })?;
         Ok(bytes.len())
     }
 
     fn label(&self) -> Vec<u8> {
-        [&MAGIC[..], &VERSION.to_le_bytes(), self.connector.as_bytes()].concat()
+        [
+            &MAGIC[..],
+            &VERSION.to_le_bytes(),
+            self.connector.as_bytes(),
+        ]
+        .concat()
     }
 }
 
@@ -135,9 +173,13 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
     fs::create_dir_all(folder).map_err(|error| ("create the folder of", error))?;
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary).map_err(|error| ("create", error))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| ("write", error))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| ("write", error))?;
     fs::rename(&temporary, path).map_err(|error| ("replace", error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| ("sync the folder of", error))
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| ("sync the folder of", error))
 }
 
 fn encode(series: &[KeptSeries]) -> Vec<u8> {
@@ -146,23 +188,43 @@ fn encode(series: &[KeptSeries]) -> Vec<u8> {
         let next = places.len() as u32;
         places.entry(&one.brings).or_insert(next);
     }
-    let mut rules: Vec<(&str, u32)> = places.iter().map(|(brings, place)| (*brings, *place)).collect();
+    let mut rules: Vec<(&str, u32)> = places
+        .iter()
+        .map(|(brings, place)| (*brings, *place))
+        .collect();
     rules.sort_by_key(|(_, place)| *place);
     let mut out = Vec::new();
     out.extend((rules.len() as u32).to_le_bytes());
     rules.iter().for_each(|(brings, _)| text(&mut out, brings));
     out.extend((series.len() as u32).to_le_bytes());
-    for KeptSeries { brings, device, tag, kept } in series {
-        out.extend(places.get(brings.as_str()).copied().unwrap_or_default().to_le_bytes());
+    for KeptSeries {
+        brings,
+        device,
+        tag,
+        kept,
+    } in series
+    {
+        out.extend(
+            places
+                .get(brings.as_str())
+                .copied()
+                .unwrap_or_default()
+                .to_le_bytes(),
+        );
         text(&mut out, device.as_str());
         text(&mut out, tag.as_str());
-        let said = kept.said.map_or(0, |(time, _)| SAID | time.map_or(0, |_| SAID_HAS_TIME));
+        let said = kept
+            .said
+            .map_or(0, |(time, _)| SAID | time.map_or(0, |_| SAID_HAS_TIME));
         out.push(said | kept.bad.map_or(0, |_| BAD));
         if let Some((time, digest)) = kept.said {
-            time.iter().for_each(|time| out.extend(time.nanos().to_le_bytes()));
+            time.iter()
+                .for_each(|time| out.extend(time.nanos().to_le_bytes()));
             out.extend(digest);
         }
-        kept.bad.iter().for_each(|bad| out.extend(bad.nanos().to_le_bytes()));
+        kept.bad
+            .iter()
+            .for_each(|bad| out.extend(bad.nanos().to_le_bytes()));
     }
     out
 }
@@ -177,7 +239,9 @@ fn decode(bytes: &[u8]) -> Option<Vec<KeptSeries>> {
     let rules = fields.number()?;
     let rules: Vec<String> = (0..rules).map(|_| fields.text()).collect::<Option<_>>()?;
     let count = fields.number()?;
-    let series = (0..count).map(|_| fields.series(&rules)).collect::<Option<_>>()?;
+    let series = (0..count)
+        .map(|_| fields.series(&rules))
+        .collect::<Option<_>>()?;
     fields.0.is_empty().then_some(series)
 }
 
@@ -196,7 +260,8 @@ impl Fields<'_> {
     }
 
     fn time(&mut self) -> Option<Timestamp> {
-        self.array().map(|bytes| Timestamp::from_nanos(i64::from_le_bytes(bytes)))
+        self.array()
+            .map(|bytes| Timestamp::from_nanos(i64::from_le_bytes(bytes)))
     }
 
     fn text(&mut self) -> Option<String> {
@@ -212,13 +277,26 @@ impl Fields<'_> {
         let tag = TagName::new(&self.text()?).ok()?;
         let [flags] = self.array::<1>()?;
         let said = if flags & SAID != 0 {
-            let time = if flags & SAID_HAS_TIME != 0 { Some(self.time()?) } else { None };
+            let time = if flags & SAID_HAS_TIME != 0 {
+                Some(self.time()?)
+            } else {
+                None
+            };
             Some((time, self.array()?))
         } else {
             None
         };
-        let bad = if flags & BAD != 0 { Some(self.time()?) } else { None };
-        Some(KeptSeries { brings, device, tag, kept: Kept { said, bad } })
+        let bad = if flags & BAD != 0 {
+            Some(self.time()?)
+        } else {
+            None
+        };
+        Some(KeptSeries {
+            brings,
+            device,
+            tag,
+            kept: Kept { said, bad },
+        })
     }
 }
 
@@ -229,15 +307,28 @@ mod tests {
     use super::*;
 
     fn folder(path: &Path, key: u8) -> SeriesFolder {
-        SeriesFolder { path: path.join("series"), key: [key; 32], random: Arc::new(SystemRandom::new()) }
+        SeriesFolder {
+            path: path.join("series"),
+            key: [key; 32],
+            random: Arc::new(SystemRandom::new()),
+        }
     }
 
     fn series() -> Vec<KeptSeries> {
         let at = Timestamp::from_nanos;
         let kept = [
-            Kept { said: Some((Some(at(-1)), [7; 16])), bad: None },
-            Kept { said: Some((None, [8; 16])), bad: Some(at(3)) },
-            Kept { said: None, bad: None },
+            Kept {
+                said: Some((Some(at(-1)), [7; 16])),
+                bad: None,
+            },
+            Kept {
+                said: Some((None, [8; 16])),
+                bad: Some(at(3)),
+            },
+            Kept {
+                said: None,
+                bad: None,
+            },
         ];
         let one = |(i, kept): (usize, Kept)| KeptSeries {
             brings: format!("rule {}", i % 2),
@@ -258,7 +349,11 @@ mod tests {
         assert_eq!(file.load().unwrap(), series());
         let bytes = fs::read(&file.path).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"canary"));
-        assert_eq!(fs::read_dir(place.path().join("series")).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(
+            fs::read_dir(place.path().join("series")).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
     }
 
     #[test]
@@ -270,7 +365,10 @@ mod tests {
         assert!(load(folder(place.path(), 2)).ends_with("is damaged, or sealed by another key"));
         let good = fs::read(&file.path).unwrap();
         fs::write(place.path().join("series/b"), &good).unwrap();
-        assert!(folder(place.path(), 1).file("b").unwrap().load().is_err(), "another connector's");
+        assert!(
+            folder(place.path(), 1).file("b").unwrap().load().is_err(),
+            "another connector's"
+        );
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
@@ -282,13 +380,19 @@ mod tests {
         let mut newer = good;
         newer[8] = 2;
         fs::write(&file.path, &newer).unwrap();
-        assert!(load(folder(place.path(), 1)).ends_with("has version 2, newer than 1, the newest this release reads"));
+        assert!(
+            load(folder(place.path(), 1))
+                .ends_with("has version 2, newer than 1, the newest this release reads")
+        );
     }
 
     /// A change of these bytes is a change of a stored format.
     #[test]
     fn version_1_keeps_its_bytes() {
-        let hex: String = encode(&series()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = encode(&series())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         assert_eq!(hex, include_str!("../golden/series.v1.hex").trim());
         assert_eq!(decode(&encode(&series())).unwrap(), series());
     }

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use forebay_config::{Bytes, Choice, Defaulted, DefaultedChoice, Optional, Refused, Required, TableKeys};
+use forebay_config::{
+    Bytes, Choice, Defaulted, DefaultedChoice, Optional, Refused, Required, TableKeys,
+};
 use forebay_connectors::NAME;
 use forebay_schemas::{GatewayId, SiteId};
 use forebay_stream::local::OnFull;
@@ -13,8 +15,11 @@ use crate::deadband::Deadband;
 pub(crate) const LOCAL: &str = "local";
 
 /// `[gateway]`.
-pub const GATEWAY: TableKeys =
-    TableKeys::one("gateway", "Who this gateway is, and where it keeps its data.", &[&ID, &SITE, &DATA_DIR, &LANES]);
+pub const GATEWAY: TableKeys = TableKeys::one(
+    "gateway",
+    "Who this gateway is, and where it keeps its data.",
+    &[&ID, &SITE, &DATA_DIR, &LANES],
+);
 
 pub(crate) const ID: Optional<GatewayId> = Optional::new(
     "id",
@@ -64,8 +69,10 @@ pub(crate) const ON_FULL: DefaultedChoice<OnFull> = Choice::new(
 )
 .or_first();
 
-pub(crate) const MAX_AGE: Refused =
-    Refused::new("max_age", "this release keeps readings until they are sent or max_bytes is reached: remove the key");
+pub(crate) const MAX_AGE: Refused = Refused::new(
+    "max_age",
+    "this release keeps readings until they are sent or max_bytes is reached: remove the key",
+);
 
 /// `[[connector]]`: the keys of all kinds.
 pub const CONNECTOR: TableKeys = TableKeys::many(
@@ -75,8 +82,10 @@ pub const CONNECTOR: TableKeys = TableKeys::many(
 );
 
 /// The protocol.
-pub(crate) const KIND: Required<String> =
-    Required::new("kind", "The protocol, which decides which other keys there are.");
+pub(crate) const KIND: Required<String> = Required::new(
+    "kind",
+    "The protocol, which decides which other keys there are.",
+);
 
 pub(crate) const INCLUDE: Defaulted<Vec<String>> = Defaulted::list(
     "include",
@@ -85,15 +94,27 @@ pub(crate) const INCLUDE: Defaulted<Vec<String>> = Defaulted::list(
      stands for any characters but the slash.",
 );
 
-pub(crate) const EXCLUDE: Defaulted<Vec<String>> =
-    Defaulted::list("exclude", &[], "Series that one of these globs over \"device/tag\" fits are left out.");
+pub(crate) const EXCLUDE: Defaulted<Vec<String>> = Defaulted::list(
+    "exclude",
+    &[],
+    "Series that one of these globs over \"device/tag\" fits are left out.",
+);
 
 /// `[[connector.tag]]`: the keys of all kinds.
 pub(crate) const TAG: TableKeys = TableKeys::many(
     "tag",
     "What is read, and what happens to its values before they are stored. The steps are taken in this order: scale and offset, keep, \
      clamp, deadband.",
-    &[&UNIT, &SCALE, &OFFSET, &KEEP, &CLAMP, &DEADBAND, &MAX_SILENCE, &RENAME],
+    &[
+        &UNIT,
+        &SCALE,
+        &OFFSET,
+        &KEEP,
+        &CLAMP,
+        &DEADBAND,
+        &MAX_SILENCE,
+        &RENAME,
+    ],
 );
 
 pub(crate) const UNIT: Optional<String> = Optional::new(
@@ -102,15 +123,23 @@ pub(crate) const UNIT: Optional<String> = Optional::new(
 )
 .absent("the unit that the source gives, if any");
 
-pub(crate) const SCALE: Defaulted<f64> =
-    Defaulted::new("scale", 1.0, "Factor of the raw value: value = raw × scale + offset. Not 0.");
+pub(crate) const SCALE: Defaulted<f64> = Defaulted::new(
+    "scale",
+    1.0,
+    "Factor of the raw value: value = raw × scale + offset. Not 0.",
+);
 
-pub(crate) const OFFSET: Defaulted<f64> =
-    Defaulted::new("offset", 0.0, "What is added to the scaled value: value = raw × scale + offset.");
+pub(crate) const OFFSET: Defaulted<f64> = Defaulted::new(
+    "offset",
+    0.0,
+    "What is added to the scaled value: value = raw × scale + offset.",
+);
 
-pub(crate) const KEEP: Optional<Vec<f64>> =
-    Optional::new("keep", "Two numbers [low, high]: readings whose scaled value is outside are left out, and counted.")
-        .absent("all are kept");
+pub(crate) const KEEP: Optional<Vec<f64>> = Optional::new(
+    "keep",
+    "Two numbers [low, high]: readings whose scaled value is outside are left out, and counted.",
+)
+.absent("all are kept");
 
 pub(crate) const CLAMP: Optional<Vec<f64>> = Optional::new(
     "clamp",

@@ -13,7 +13,9 @@ impl Lanes {
     pub fn of(self, device: &DeviceId) -> Lane {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0100_0000_01b3;
-        let hash = device.as_str().bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+        let hash = device.as_str().bytes().fold(OFFSET, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+        });
         // The remainder is below a u32.
         Lane((hash % u64::from(self.0.get())) as u32)
     }
@@ -21,7 +23,11 @@ impl Lanes {
     /// Readings by lane, each in their order.
     pub fn split(self, readings: Vec<Reading>) -> Vec<(Lane, Vec<Reading>)> {
         if self.0.get() == 1 {
-            return if readings.is_empty() { Vec::new() } else { vec![(Lane(0), readings)] };
+            return if readings.is_empty() {
+                Vec::new()
+            } else {
+                vec![(Lane(0), readings)]
+            };
         }
         let mut lanes: Vec<(Lane, Vec<Reading>)> = Vec::new();
         for reading in readings {
@@ -44,7 +50,11 @@ mod tests {
     fn a_device_stays_in_its_lane_in_every_release() {
         let lanes = Lanes(NonZeroU32::new(4).unwrap());
         for (device, lane) in [("boiler-1", 2), ("press-3", 0), ("cell-7", 1), ("pump", 3)] {
-            assert_eq!(lanes.of(&DeviceId::new(device).unwrap()), Lane(lane), "{device}");
+            assert_eq!(
+                lanes.of(&DeviceId::new(device).unwrap()),
+                Lane(lane),
+                "{device}"
+            );
         }
     }
 }

@@ -35,6 +35,8 @@ pub use keys::{CONNECTOR, GATEWAY, SPOOL};
 pub use lanes::Lanes;
 pub use pipeline::Pipeline;
 pub use rule::Rule;
-pub use settings::{EdgeSettings, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool};
+pub use settings::{
+    EdgeSettings, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool,
+};
 pub use shared::shared_series;
 pub use status::{EdgeStatus, SourceStatus};

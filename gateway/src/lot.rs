@@ -15,7 +15,16 @@ impl Lot {
     /// The lot in two, the receipt with the last reading: a crash in between doubles the first part, and loses nothing.
     fn split(mut self, at: usize) -> (Self, Self) {
         let rest = self.readings.split_off(at);
-        (Self { readings: self.readings, receipt: None }, Self { readings: rest, receipt: self.receipt })
+        (
+            Self {
+                readings: self.readings,
+                receipt: None,
+            },
+            Self {
+                readings: rest,
+                receipt: self.receipt,
+            },
+        )
     }
 }
 
@@ -25,16 +34,26 @@ pub(crate) struct Piece(Vec<Lot>);
 
 impl Piece {
     pub(crate) fn readings(&self) -> Vec<Reading> {
-        self.0.iter().flat_map(|lot| lot.readings.iter().cloned()).collect()
+        self.0
+            .iter()
+            .flat_map(|lot| lot.readings.iter().cloned())
+            .collect()
     }
 
     pub(crate) fn receipts(&self) -> Vec<OpenReceipt> {
-        self.0.iter().filter_map(|lot| lot.receipt.clone()).collect()
+        self.0
+            .iter()
+            .filter_map(|lot| lot.receipt.clone())
+            .collect()
     }
 
     /// Bad readings in the place of these; `None` if none of them has a value to give up.
     pub(crate) fn without_values(mut self, reason: &str) -> Option<Self> {
-        let mut readings = self.0.iter_mut().flat_map(|lot| &mut lot.readings).peekable();
+        let mut readings = self
+            .0
+            .iter_mut()
+            .flat_map(|lot| &mut lot.readings)
+            .peekable();
         readings.peek()?;
         for reading in readings {
             reading.value.take()?;

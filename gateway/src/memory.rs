@@ -61,7 +61,14 @@ impl Memory {
             }
         }
         let connector = connector.to_owned();
-        Self { connector, file, brings, news: News::Nothing, kept_at: None, bytes: 0 }
+        Self {
+            connector,
+            file,
+            brings,
+            news: News::Nothing,
+            kept_at: None,
+            bytes: 0,
+        }
     }
 
     /// Keeps what has changed, unless that was done lately.
@@ -82,7 +89,9 @@ impl Memory {
     /// Keeps what has changed.
     pub(crate) async fn keep(&mut self, pipeline: &mut Pipeline, now: Timestamp) {
         let news = self.news.max(pipeline.take_news());
-        let Some(file) = self.file.clone().filter(|_| news > News::Nothing) else { return };
+        let Some(file) = self.file.clone().filter(|_| news > News::Nothing) else {
+            return;
+        };
         let series: Vec<KeptSeries> = pipeline.kept(&self.brings);
         self.kept_at = Some(now);
         let saved = spawn_blocking(move || file.save(&series)).await;
@@ -92,7 +101,10 @@ impl Memory {
             Ok(Err(error)) => {
                 self.news = news;
                 let (connector, error) = (&self.connector, with_source(&error));
-                warn!(connector, error, "what series said last could not be kept, trying again");
+                warn!(
+                    connector,
+                    error, "what series said last could not be kept, trying again"
+                );
             }
             // Cut off with the runtime.
             Err(_) => self.news = news,

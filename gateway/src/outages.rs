@@ -39,7 +39,11 @@ impl Span {
     /// The stop before this start; none where it was short, or the clock says nothing of it.
     pub(crate) fn of_stop(stored_at: Option<Timestamp>, now: Timestamp) -> Option<Self> {
         let from = stored_at.filter(|from| *from <= now && elapsed(*from, now) >= STOP_MIN)?;
-        Some(Self { from, to: now, why: OutageWhy::Stopped })
+        Some(Self {
+            from,
+            to: now,
+            why: OutageWhy::Stopped,
+        })
     }
 
     /// The outages of these devices, by lane.
@@ -52,13 +56,22 @@ impl Span {
         let Self { from, to, why } = self;
         let mut by_lane: BTreeMap<Lane, Vec<Option<DeviceId>>> = BTreeMap::new();
         for device in devices {
-            by_lane.entry(lanes.of(&device)).or_default().push(Some(device));
+            by_lane
+                .entry(lanes.of(&device))
+                .or_default()
+                .push(Some(device));
         }
         let outages = |(lane, mut devices): (Lane, Vec<Option<DeviceId>>)| {
             if devices.len() > DEVICES_MAX {
                 devices = vec![None];
             }
-            let outage = |device| Outage { site: site.clone(), device, from, to, why };
+            let outage = |device| Outage {
+                site: site.clone(),
+                device,
+                from,
+                to,
+                why,
+            };
             (lane, devices.into_iter().map(outage).collect())
         };
         by_lane.into_iter().map(outages).collect()
@@ -84,7 +97,13 @@ impl FullSpool {
     pub(crate) fn waits(&mut self, since: Timestamp, skipped: u64) {
         match &mut self.0 {
             Some(full) => full.until = None,
-            none => *none = Some(Full { since, skipped, until: None }),
+            none => {
+                *none = Some(Full {
+                    since,
+                    skipped,
+                    until: None,
+                })
+            }
         }
     }
 
@@ -106,15 +125,27 @@ impl FullSpool {
             return None;
         }
         let part = self.take(skipped);
-        self.0 = Some(Full { since: until, skipped, until: Some(until) });
+        self.0 = Some(Full {
+            since: until,
+            skipped,
+            until: Some(until),
+        });
         part
     }
 
     /// What is to be told, now that the gateway stops. A clock that was set back meanwhile makes it short.
     pub(crate) fn take(&mut self, skipped: u64) -> Option<Span> {
-        let Full { since, skipped: before, until } = self.0.take()?;
+        let Full {
+            since,
+            skipped: before,
+            until,
+        } = self.0.take()?;
         let to = until.filter(|_| skipped > before)?.max(since);
-        Some(Span { from: since, to, why: OutageWhy::SpoolFull })
+        Some(Span {
+            from: since,
+            to,
+            why: OutageWhy::SpoolFull,
+        })
     }
 }
 
@@ -132,26 +163,47 @@ mod tests {
     fn a_restart_is_no_stop_and_a_clock_set_back_tells_of_none() {
         assert_eq!(Span::of_stop(None, at(100)), None, "the first start");
         assert_eq!(Span::of_stop(Some(at(0)), at(9)), None);
-        let stop = Span { from: at(0), to: at(120), why: OutageWhy::Stopped };
+        let stop = Span {
+            from: at(0),
+            to: at(120),
+            why: OutageWhy::Stopped,
+        };
         assert_eq!(Span::of_stop(Some(at(0)), at(120)), Some(stop));
         assert_eq!(Span::of_stop(Some(at(120)), at(0)), None);
     }
 
     #[test]
     fn each_device_is_told_of_in_its_lane_and_very_many_at_once() {
-        let span = Span { from: at(0), to: at(120), why: OutageWhy::Stopped };
-        let (site, lanes) = (SiteId::new("plant").unwrap(), Lanes(NonZeroU32::new(2).unwrap()));
+        let span = Span {
+            from: at(0),
+            to: at(120),
+            why: OutageWhy::Stopped,
+        };
+        let (site, lanes) = (
+            SiteId::new("plant").unwrap(),
+            Lanes(NonZeroU32::new(2).unwrap()),
+        );
         let told = |count: usize| {
-            let devices = (0..count).map(|number| DeviceId::new(&format!("meter-{number}")).unwrap()).collect();
+            let devices = (0..count)
+                .map(|number| DeviceId::new(&format!("meter-{number}")).unwrap())
+                .collect();
             span.of_devices(&site, devices, lanes)
         };
         let few = told(10);
         assert_eq!(few.values().map(Vec::len).sum::<usize>(), 10);
         for (lane, outages) in &few {
-            assert!(outages.iter().all(|outage| lanes.of(outage.device.as_ref().unwrap()) == *lane));
+            assert!(
+                outages
+                    .iter()
+                    .all(|outage| lanes.of(outage.device.as_ref().unwrap()) == *lane)
+            );
         }
         let many = told(1000);
-        let devices: Vec<_> = many.values().flatten().map(|outage| outage.device.clone()).collect();
+        let devices: Vec<_> = many
+            .values()
+            .flatten()
+            .map(|outage| outage.device.clone())
+            .collect();
         assert_eq!(devices, [None, None], "one a lane");
         assert!(told(0).is_empty());
     }
@@ -168,7 +220,11 @@ mod tests {
         assert_eq!(full.take_due(at(32), 60), None, "it may not last");
         full.waits(at(33), 60);
         full.stored(at(44));
-        let span = Span { from: at(1), to: at(44), why: OutageWhy::SpoolFull };
+        let span = Span {
+            from: at(1),
+            to: at(44),
+            why: OutageWhy::SpoolFull,
+        };
         assert_eq!(full.take_due(at(49), 80), Some(span));
         assert_eq!(full.take_due(at(60), 80), None, "once");
         full.waits(at(61), 80);
@@ -181,7 +237,13 @@ mod tests {
     #[test]
     fn what_lasts_long_is_told_in_parts_and_a_clock_set_back_hides_nothing() {
         let mut full = FullSpool::default();
-        let span = |from, to| Some(Span { from: at(from), to: at(to), why: OutageWhy::SpoolFull });
+        let span = |from, to| {
+            Some(Span {
+                from: at(from),
+                to: at(to),
+                why: OutageWhy::SpoolFull,
+            })
+        };
         for (begins, ends, skipped) in [(0, 30, 0), (31, 59, 10), (60, 61, 20)] {
             full.waits(at(begins), skipped);
             full.stored(at(ends));

@@ -73,18 +73,47 @@ impl Pipeline {
     ) -> Self {
         let known = |declared: Declared| {
             let Declared { rule, device, tag } = declared;
-            ((device, tag), Known { rule, is_declared: true, ..Known::default() })
+            (
+                (device, tag),
+                Known {
+                    rule,
+                    is_declared: true,
+                    ..Known::default()
+                },
+            )
         };
-        let series = declared.into_iter().filter(|d| filter.takes(&d.device, &d.tag)).map(known).collect();
+        let series = declared
+            .into_iter()
+            .filter(|d| filter.takes(&d.device, &d.tag))
+            .map(known)
+            .collect();
         let (complaints, news) = (Complaints::default(), News::default());
-        Self { site, rules, filter, series, down: BTreeMap::new(), status, complaints, news }
+        Self {
+            site,
+            rules,
+            filter,
+            series,
+            down: BTreeMap::new(),
+            status,
+            complaints,
+            news,
+        }
     }
 
     /// Takes over what an earlier process left. `brings` says of each rule what it brings: what no rule brings any more is
     /// forgotten.
     pub(crate) fn restore(&mut self, kept: Vec<KeptSeries>, brings: &[String]) {
-        for KeptSeries { brings: brought_by, device, tag, kept } in kept.into_iter().take(SERIES_MAX) {
-            let rule = brings.iter().position(|brings| *brings == brought_by).map(RuleId);
+        for KeptSeries {
+            brings: brought_by,
+            device,
+            tag,
+            kept,
+        } in kept.into_iter().take(SERIES_MAX)
+        {
+            let rule = brings
+                .iter()
+                .position(|brings| *brings == brought_by)
+                .map(RuleId);
             let Some(rule) = rule.filter(|_| self.filter.takes(&device, &tag)) else {
                 self.news = News::Series;
                 continue;
@@ -103,21 +132,33 @@ impl Pipeline {
         let kept = |((device, tag), known): (&Key, &Known)| {
             let is_kept = !known.is_declared || known.is_current || known.state.is_timed();
             let brings = brings.get(known.rule.0).filter(|_| is_kept)?.clone();
-            Some(KeptSeries { brings, device: device.clone(), tag: tag.clone(), kept: known.state.kept() })
+            Some(KeptSeries {
+                brings,
+                device: device.clone(),
+                tag: tag.clone(),
+                kept: known.state.kept(),
+            })
         };
         self.series.iter().filter_map(kept).collect()
     }
 
     /// The devices whose series are known.
     pub(crate) fn devices(&self) -> BTreeSet<DeviceId> {
-        self.series.keys().map(|(device, _)| device.clone()).collect()
+        self.series
+            .keys()
+            .map(|(device, _)| device.clone())
+            .collect()
     }
 
     /// The series that only messages bring.
     pub(crate) fn brought(&self) -> Vec<Declared> {
         let brought = self.series.iter().filter(|(_, known)| !known.is_declared);
         brought
-            .map(|((device, tag), known)| Declared { rule: known.rule, device: device.clone(), tag: tag.clone() })
+            .map(|((device, tag), known)| Declared {
+                rule: known.rule,
+                device: device.clone(),
+                tag: tag.clone(),
+            })
             .collect()
     }
 
@@ -145,15 +186,31 @@ impl Pipeline {
     /// words are known: then all of them are.
     fn repeated(&self, samples: &[Sample], now: Timestamp) -> BTreeSet<usize> {
         let mut places: BTreeMap<(&DeviceId, &TagName), Vec<usize>> = BTreeMap::new();
-        for (place, sample) in samples.iter().enumerate().filter(|(_, sample)| sample.told == Told::Current) {
-            places.entry((&sample.device, &sample.tag)).or_default().push(place);
+        for (place, sample) in samples
+            .iter()
+            .enumerate()
+            .filter(|(_, sample)| sample.told == Told::Current)
+        {
+            places
+                .entry((&sample.device, &sample.tag))
+                .or_default()
+                .push(place);
         }
         let mut repeated = BTreeSet::new();
         for mut places in places.into_values().filter(|places| places.len() > 1) {
             let Some(last) = places.pop() else { continue };
-            let Sample { device, tag, event_time, .. } = &samples[last];
-            let Some(known) = self.series.get(&(device.clone(), tag.clone())) else { continue };
-            let Stepped::Reading(reading) = self.step(samples[last].clone(), now) else { continue };
+            let Sample {
+                device,
+                tag,
+                event_time,
+                ..
+            } = &samples[last];
+            let Some(known) = self.series.get(&(device.clone(), tag.clone())) else {
+                continue;
+            };
+            let Stepped::Reading(reading) = self.step(samples[last].clone(), now) else {
+                continue;
+            };
             if known.state.has_said(*event_time, &reading) {
                 repeated.extend(places);
             }
@@ -175,7 +232,10 @@ impl Pipeline {
     /// The readings that follow from a link that came or went.
     pub fn link(&mut self, change: LinkChange, now: Timestamp) -> Vec<Reading> {
         match change {
-            LinkChange { device, down: Some(reason) } => {
+            LinkChange {
+                device,
+                down: Some(reason),
+            } => {
                 self.status.note_link(Some(&reason));
                 self.down.insert(device.clone(), reason.clone());
                 // A device behind a link that is down already has that reason: two would take turns for ever.
@@ -190,7 +250,8 @@ impl Pipeline {
                 } else {
                     self.down.remove(&device);
                 }
-                self.status.note_link(self.down.values().next().map(String::as_str));
+                self.status
+                    .note_link(self.down.values().next().map(String::as_str));
                 Vec::new()
             }
         }
@@ -198,9 +259,14 @@ impl Pipeline {
 
     /// What has to be said again although nothing came: series behind a link that stays down.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Reading> {
-        let whole = self.down.get_key_value(&None).map(|(all, reason)| vec![(all.clone(), reason.clone())]);
+        let whole = self
+            .down
+            .get_key_value(&None)
+            .map(|(all, reason)| vec![(all.clone(), reason.clone())]);
         let down = whole.unwrap_or_else(|| self.down.clone().into_iter().collect());
-        down.iter().flat_map(|(device, reason)| self.all_bad(device.as_ref(), reason, now)).collect()
+        down.iter()
+            .flat_map(|(device, reason)| self.all_bad(device.as_ref(), reason, now))
+            .collect()
     }
 
     fn sample(&mut self, sample: Sample, now: Timestamp, readings: &mut Vec<Reading>) {
@@ -209,7 +275,10 @@ impl Pipeline {
         }
         let (id, key) = (sample.rule, (sample.device.clone(), sample.tag.clone()));
         let (own_time, told) = (sample.event_time, sample.told);
-        let sent_is_bad = self.series.get(&key).is_none_or(|known| known.state.is_bad());
+        let sent_is_bad = self
+            .series
+            .get(&key)
+            .is_none_or(|known| known.state.is_bad());
         if told == Told::Again && !sent_is_bad {
             return self.status.note_unchanged();
         }
@@ -242,11 +311,16 @@ impl Pipeline {
         }
         let is_kept = !known.is_declared || known.is_current || own_time.is_some();
         if is_kept {
-            self.news = self.news.max(if is_new { News::Series } else { News::Words });
+            self.news = self
+                .news
+                .max(if is_new { News::Series } else { News::Words });
         }
         // The row that made the series bad would stay its last by event time, for ever where the value does not change (D11).
         let is_value = reading.value.is_some() && reading.status.quality != Quality::Bad;
-        let is_older = known.state.bad_at().is_some_and(|bad| reading.event_time <= bad);
+        let is_older = known
+            .state
+            .bad_at()
+            .is_some_and(|bad| reading.event_time <= bad);
         let holds_again = told == Told::Current && is_value && is_older;
         let default = Rule::default();
         let rule = self.rules.get(id.0).unwrap_or(&default);
@@ -280,10 +354,14 @@ impl Pipeline {
                 status: Status::bad(None, format!("link lost: {reason}")),
                 told: Told::Anew,
             };
-            let Stepped::Reading(reading) = step(sample, rule, &self.site, now) else { continue };
+            let Stepped::Reading(reading) = step(sample, rule, &self.site, now) else {
+                continue;
+            };
             if known.state.is_news(&reading, rule) || known.state.is_due(now) {
                 let is_kept = !known.is_declared || known.is_current || known.state.is_timed();
-                self.news = self.news.max(if is_kept { News::Words } else { News::Nothing });
+                self.news = self
+                    .news
+                    .max(if is_kept { News::Words } else { News::Nothing });
                 readings.push(reading);
             }
         }

@@ -57,15 +57,23 @@ impl Rule {
             rename: table.read(&keys::RENAME),
         };
         if rule.scale == 0.0 {
-            table.problem(&keys::SCALE, "a scale of 0 would make every value the offset");
+            table.problem(
+                &keys::SCALE,
+                "a scale of 0 would make every value the offset",
+            );
         }
         rule
     }
 
     /// What a tag is called in readings.
     pub(crate) fn named(&self, tag: TagName) -> TagName {
-        let renamed = self.rename.as_ref().map(|to| to.replace("{tag}", tag.as_str()));
-        renamed.and_then(|name| TagName::new(&name).ok()).unwrap_or(tag)
+        let renamed = self
+            .rename
+            .as_ref()
+            .map(|to| to.replace("{tag}", tag.as_str()));
+        renamed
+            .and_then(|name| TagName::new(&name).ok())
+            .unwrap_or(tag)
     }
 
     /// Whether values pass as they are, with their own type.
@@ -79,7 +87,10 @@ fn range(table: &mut Table<'_>, key: &Optional<Vec<f64>>) -> Option<(f64, f64)> 
     match bounds[..] {
         [low, high] if low <= high => Some((low, high)),
         _ => {
-            table.problem(key, "two numbers [low, high] are expected, low not above high");
+            table.problem(
+                key,
+                "two numbers [low, high] are expected, low not above high",
+            );
             None
         }
     }

@@ -73,19 +73,35 @@ pub(crate) struct SeriesState {
 impl SeriesState {
     /// The state in which an earlier process left the series.
     pub(crate) fn restored(kept: Kept) -> Self {
-        let said = kept.said.map(|(time, digest)| Said { time, what: Words::Kept(digest) });
-        Self { sent: None, said, bad: kept.bad }
+        let said = kept.said.map(|(time, digest)| Said {
+            time,
+            what: Words::Kept(digest),
+        });
+        Self {
+            sent: None,
+            said,
+            bad: kept.bad,
+        }
     }
 
     /// What is to outlive the process.
     pub(crate) fn kept(&self) -> Kept {
-        let said = self.said.as_ref().map(|said| (said.time, said.what.digest()));
-        Kept { said, bad: self.bad }
+        let said = self
+            .said
+            .as_ref()
+            .map(|said| (said.time, said.what.digest()));
+        Kept {
+            said,
+            bad: self.bad,
+        }
     }
 
     /// Whether a reading is to be sent; if so it is the last one sent from now on.
     pub(crate) fn is_news(&mut self, reading: &Reading, rule: &Rule) -> bool {
-        let news = self.sent.as_ref().is_none_or(|sent| sent.differs(reading, rule));
+        let news = self
+            .sent
+            .as_ref()
+            .is_none_or(|sent| sent.differs(reading, rule));
         if news {
             self.send(reading);
         }
@@ -106,18 +122,28 @@ impl SeriesState {
     /// The device says what the reading says, under this time of its own.
     pub(crate) fn hear(&mut self, time: Option<Timestamp>, reading: &Reading) {
         let content = Content::of(reading.value.as_ref());
-        self.said = Some(Said { time, what: Words::Heard { content, status: reading.status.clone() } });
+        self.said = Some(Said {
+            time,
+            what: Words::Heard {
+                content,
+                status: reading.status.clone(),
+            },
+        });
     }
 
     /// Whether the device said just that last, under this time of its own.
     pub(crate) fn has_said(&self, time: Option<Timestamp>, reading: &Reading) -> bool {
-        let Some(said) = self.said.as_ref().filter(|said| said.time == time) else { return false };
+        let Some(said) = self.said.as_ref().filter(|said| said.time == time) else {
+            return false;
+        };
         said.what.digest() == digest(&Content::of(reading.value.as_ref()), &reading.status)
     }
 
     /// Whether the device has said nothing since the start, but to an earlier process.
     pub(crate) fn is_recalled(&self) -> bool {
-        self.said.as_ref().is_some_and(|said| matches!(said.what, Words::Kept(_)))
+        self.said
+            .as_ref()
+            .is_some_and(|said| matches!(said.what, Words::Kept(_)))
     }
 
     /// Whether what the device says has a time of its own.
@@ -137,7 +163,9 @@ impl SeriesState {
 
     /// Whether a bad reading has to be repeated.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.sent.as_ref().is_none_or(|sent| elapsed(sent.at, now) >= BAD_REPEAT)
+        self.sent
+            .as_ref()
+            .is_none_or(|sent| elapsed(sent.at, now) >= BAD_REPEAT)
     }
 }
 
@@ -152,7 +180,9 @@ impl Words {
 
 impl Content {
     fn of(value: Option<&Value>) -> Self {
-        let Some(value) = value else { return Self::Nothing };
+        let Some(value) = value else {
+            return Self::Nothing;
+        };
         let bytes = match value {
             Value::Text(text) => text.as_bytes(),
             Value::Bytes(bytes) => bytes,
@@ -160,7 +190,11 @@ impl Content {
         };
         match bytes.len() {
             0..=SHORT_BYTES_MAX => Self::Short(value.value_type(), bytes.into()),
-            long => Self::Long(value.value_type(), long, first_half(&ring::digest::digest(&SHA256, bytes))),
+            long => Self::Long(
+                value.value_type(),
+                long,
+                first_half(&ring::digest::digest(&SHA256, bytes)),
+            ),
         }
     }
 
@@ -173,7 +207,11 @@ impl Content {
     }
 
     fn as_f64(&self) -> Option<f64> {
-        if let Self::Number(value) = self { value.as_f64() } else { None }
+        if let Self::Number(value) = self {
+            value.as_f64()
+        } else {
+            None
+        }
     }
 }
 
@@ -184,7 +222,12 @@ fn digest(content: &Content, status: &Status) -> Digest {
         digest.update(&(bytes.len() as u64).to_le_bytes());
         digest.update(bytes);
     };
-    part(content.value_type().map_or("none", ValueType::name).as_bytes());
+    part(
+        content
+            .value_type()
+            .map_or("none", ValueType::name)
+            .as_bytes(),
+    );
     match content {
         Content::Nothing => part(b""),
         Content::Number(Value::F64(number)) => part(&number.to_bits().to_le_bytes()),
@@ -212,7 +255,9 @@ impl Sent {
         if reading.status.quality == Quality::Bad && reading.value.is_none() {
             return self.status != reading.status || silence >= BAD_REPEAT;
         }
-        let Some(deadband) = rule.deadband else { return true };
+        let Some(deadband) = rule.deadband else {
+            return true;
+        };
         if self.status != reading.status || silence >= rule.max_silence {
             return true;
         }
@@ -239,7 +284,8 @@ fn moved(before: f64, after: f64, deadband: Deadband) -> bool {
 
 /// The time between; for ever where the clock was set back, so that nothing stays silent until it has caught up.
 pub(crate) fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    u64::try_from(to.nanos().saturating_sub(from.nanos())).map_or(Duration::MAX, Duration::from_nanos)
+    u64::try_from(to.nanos().saturating_sub(from.nanos()))
+        .map_or(Duration::MAX, Duration::from_nanos)
 }
 
 #[cfg(test)]
@@ -250,8 +296,17 @@ mod tests {
     fn what_is_remembered_does_not_grow_with_what_is_said() {
         let long = |last: char| Value::Text(format!("{}{last}", "x".repeat(64 * 1024)));
         let (one, other) = (Content::of(Some(&long('1'))), Content::of(Some(&long('2'))));
-        assert!(matches!(one, Content::Long(ValueType::Text, 65_537, _)), "{one:?}");
-        assert_eq!((one.clone(), one == other), (Content::of(Some(&long('1'))), false));
-        assert_ne!(Content::of(Some(&Value::Text("a".into()))), Content::of(Some(&Value::Bytes(b"a".to_vec()))));
+        assert!(
+            matches!(one, Content::Long(ValueType::Text, 65_537, _)),
+            "{one:?}"
+        );
+        assert_eq!(
+            (one.clone(), one == other),
+            (Content::of(Some(&long('1'))), false)
+        );
+        assert_ne!(
+            Content::of(Some(&Value::Text("a".into()))),
+            Content::of(Some(&Value::Bytes(b"a".to_vec())))
+        );
     }
 }

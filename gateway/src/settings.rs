@@ -14,8 +14,8 @@ use forebay_stream::local::{Limits, OnFull};
 use crate::{
     filter::Filter,
     keys::{
-        self, CONNECTOR, DATA_DIR, EXCLUDE, GATEWAY, ID, INCLUDE, KIND, LANES, MAX_AGE, MAX_BYTES, ON_FULL, SITE,
-        SPOOL, TAG,
+        self, CONNECTOR, DATA_DIR, EXCLUDE, GATEWAY, ID, INCLUDE, KIND, LANES, MAX_AGE, MAX_BYTES,
+        ON_FULL, SITE, SPOOL, TAG,
     },
     lanes::Lanes,
     rule::Rule,
@@ -75,16 +75,25 @@ pub fn gateway(root: &mut Table<'_>, default_data_dir: &Path) -> Option<GatewayS
     let id = GatewayId::new(keys::LOCAL).ok()?;
     let site = SiteId::new(keys::LOCAL).ok()?;
     let Some(mut table) = root.table(&GATEWAY) else {
-        return Some(GatewaySettings { id, site, data_dir: default_data_dir.to_owned(), lanes: one });
+        return Some(GatewaySettings {
+            id,
+            site,
+            data_dir: default_data_dir.to_owned(),
+            lanes: one,
+        });
     };
-    let lanes = NonZeroU32::new(table.read(&LANES)).filter(|lanes| lanes.get() <= LANES_MAX).map(Lanes);
+    let lanes = NonZeroU32::new(table.read(&LANES))
+        .filter(|lanes| lanes.get() <= LANES_MAX)
+        .map(Lanes);
     if lanes.is_none() {
         table.problem(&LANES, format!("1 to {LANES_MAX} lanes are expected"));
     }
     let settings = GatewaySettings {
         id: table.read(&ID).unwrap_or(id),
         site: table.read(&SITE).unwrap_or(site),
-        data_dir: table.read(&DATA_DIR).unwrap_or_else(|| default_data_dir.to_owned()),
+        data_dir: table
+            .read(&DATA_DIR)
+            .unwrap_or_else(|| default_data_dir.to_owned()),
         lanes: lanes.unwrap_or(one),
     };
     table.finish();
@@ -94,14 +103,19 @@ pub fn gateway(root: &mut Table<'_>, default_data_dir: &Path) -> Option<GatewayS
 /// Reads `[spool]`; everything in it has a default.
 pub fn spool(root: &mut Table<'_>) -> Option<SpoolSettings> {
     let Some(mut table) = root.table(&SPOOL) else {
-        return limits(MAX_BYTES.default().0, ON_FULL.default()).ok().map(|limits| SpoolSettings { limits });
+        return limits(MAX_BYTES.default().0, ON_FULL.default())
+            .ok()
+            .map(|limits| SpoolSettings { limits });
     };
     let max_bytes = table.read(&MAX_BYTES);
     let on_full = table.read(&ON_FULL);
     table.read(&MAX_AGE);
     let limits = limits(max_bytes.0, on_full);
     if let Err(error) = &limits {
-        table.problem(&MAX_BYTES, format!("{error}; 1MiB is the least that is of use"));
+        table.problem(
+            &MAX_BYTES,
+            format!("{error}; 1MiB is the least that is of use"),
+        );
     }
     table.finish();
     limits.ok().map(|limits| SpoolSettings { limits })
@@ -113,27 +127,43 @@ fn limits(bytes_max: u64, on_full: OnFull) -> Result<Limits, forebay_stream::Str
 }
 
 /// Reads every `[[connector]]`, each by the kind that it names.
-pub fn connectors(root: &mut Table<'_>, kinds: &[&dyn ConnectorKind], context: &Context) -> Vec<Source> {
-    let words: Vec<(&str, usize)> = kinds.iter().enumerate().map(|(i, kind)| (kind.name(), i)).collect();
+pub fn connectors(
+    root: &mut Table<'_>,
+    kinds: &[&dyn ConnectorKind],
+    context: &Context,
+) -> Vec<Source> {
+    let words: Vec<(&str, usize)> = kinds
+        .iter()
+        .enumerate()
+        .map(|(i, kind)| (kind.name(), i))
+        .collect();
     let mut names = BTreeSet::new();
     let mut sources = Vec::new();
     for mut table in root.tables(&CONNECTOR) {
         if !table.has(&KIND) {
             let all: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-            table.problem(&KIND, format!("missing; one of {} is expected", all.join(", ")));
+            table.problem(
+                &KIND,
+                format!("missing; one of {} is expected", all.join(", ")),
+            );
         }
         let kind = table.one_of(&KIND, &words);
         let name = table.read(&NAME);
         if let Some(name) = &name
             && !names.insert(name.clone())
         {
-            table.problem(&NAME, format!("there are two connectors {name:?}: give each its own name"));
+            table.problem(
+                &NAME,
+                format!("there are two connectors {name:?}: give each its own name"),
+            );
         }
         let filter = filter(&mut table);
         let mut tags = table.tables(&TAG);
         let rules = tags.iter_mut().map(Rule::read).collect();
         // Without a kind nobody knows which of the other keys are right.
-        let Some(kind) = kind.map(|kind| kinds[kind]) else { continue };
+        let Some(kind) = kind.map(|kind| kinds[kind]) else {
+            continue;
+        };
         let own = kind.keys();
         table.also(&own.connector);
         tags.iter_mut().for_each(|tag| tag.also(&own.tag));
@@ -141,7 +171,12 @@ pub fn connectors(root: &mut Table<'_>, kinds: &[&dyn ConnectorKind], context: &
         tags.into_iter().for_each(Table::finish);
         table.finish();
         if let (Some(name), Some(connector), Some(filter)) = (name, connector, filter) {
-            sources.push(Source { name, connector, rules, filter });
+            sources.push(Source {
+                name,
+                connector,
+                rules,
+                filter,
+            });
         }
     }
     sources
@@ -153,7 +188,9 @@ fn filter(table: &mut Table<'_>) -> Option<Filter> {
     match Filter::new(&include, &exclude) {
         Ok(filter) => Some(filter),
         Err(error) => {
-            let is_of_exclude = error.glob().is_some_and(|glob| exclude.iter().any(|other| other == glob));
+            let is_of_exclude = error
+                .glob()
+                .is_some_and(|glob| exclude.iter().any(|other| other == glob));
             let key = if is_of_exclude { &EXCLUDE } else { &INCLUDE };
             table.problem(key, error.to_string());
             None

@@ -12,7 +12,13 @@ use crate::settings::Source;
 pub fn shared_series(sources: &[Source]) -> Vec<String> {
     let mut owners: BTreeMap<(DeviceId, TagName), &str> = BTreeMap::new();
     let mut shared: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
-    for Source { name, connector, rules, filter } in sources {
+    for Source {
+        name,
+        connector,
+        rules,
+        filter,
+    } in sources
+    {
         for Declared { rule, device, tag } in connector.declared() {
             if !filter.takes(&device, &tag) {
                 continue;

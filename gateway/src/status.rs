@@ -63,12 +63,17 @@ impl SourceStatus {
 
     /// When samples came last.
     pub fn last(&self) -> Option<Timestamp> {
-        Some(self.last_nanos.load(Ordering::Relaxed)).filter(|nanos| *nanos != 0).map(Timestamp::from_nanos)
+        Some(self.last_nanos.load(Ordering::Relaxed))
+            .filter(|nanos| *nanos != 0)
+            .map(Timestamp::from_nanos)
     }
 
     /// Why the link is down; none if it is up, or was never tried.
     pub fn down(&self) -> Option<String> {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.down
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn note_received(&self, count: usize, now: Timestamp) {
@@ -120,6 +125,8 @@ impl EdgeStatus {
 
     /// The connectors in the order of their names.
     pub fn sources(&self) -> impl Iterator<Item = (&str, &SourceStatus)> {
-        self.sources.iter().map(|(name, status)| (name.as_str(), &**status))
+        self.sources
+            .iter()
+            .map(|(name, status)| (name.as_str(), &**status))
     }
 }

@@ -16,25 +16,43 @@ pub(crate) enum Stepped {
 
 /// Scales, bounds and names one sample.
 pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -> Stepped {
-    let Sample { rule: _, told: _, device, tag, event_time, mut value, unit, mut status } = sample;
+    let Sample {
+        rule: _,
+        told: _,
+        device,
+        tag,
+        event_time,
+        mut value,
+        unit,
+        mut status,
+    } = sample;
     if let Some(raw) = value.as_ref().and_then(Value::as_f64) {
         let scaled = raw * rule.scale + rule.offset;
         if let Some(reason) = not_finite(scaled) {
             // No good value (D4), and none that sums and averages could take.
             value = None;
             status = Status::bad(status.code.or(Some(raw.to_bits().cast_signed())), reason);
-        } else if rule.keep.is_some_and(|(low, high)| !(low..=high).contains(&scaled)) {
+        } else if rule
+            .keep
+            .is_some_and(|(low, high)| !(low..=high).contains(&scaled))
+        {
             return Stepped::OutOfRange;
         } else if let Some(bound) = rule.clamp.and_then(|bounds| beyond(scaled, bounds)) {
             value = Some(Value::F64(bound));
             status.quality = status.quality.max(Quality::Uncertain);
-            status.reason.get_or_insert_with(|| format!("{scaled} clamped to {bound}"));
+            status
+                .reason
+                .get_or_insert_with(|| format!("{scaled} clamped to {bound}"));
         } else if rule.is_scaled() {
             value = Some(Value::F64(scaled));
         }
     }
     Stepped::Reading(Reading {
-        series: Series { site: site.clone(), device, tag: rule.named(tag) },
+        series: Series {
+            site: site.clone(),
+            device,
+            tag: rule.named(tag),
+        },
         event_time: event_time.unwrap_or(now),
         observed_time: now,
         value,

@@ -97,7 +97,9 @@ pub enum KeyError {
         bytes: usize,
     },
     /// A file needs a key-encryption key that was not fetched before.
-    #[error("key-encryption key {kek} under {master} was not fetched: prepare the decrypter before reading the file")]
+    #[error(
+        "key-encryption key {kek} under {master} was not fetched: prepare the decrypter before reading the file"
+    )]
     Unprepared {
         /// The key's id.
         kek: String,
@@ -128,9 +130,10 @@ impl KeyError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } | Self::Unavailable { .. } => ErrorKind::Retry,
-            Self::Damaged { .. } | Self::WrongKey { .. } | Self::KeyLength { .. } | Self::Material { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::Damaged { .. }
+            | Self::WrongKey { .. }
+            | Self::KeyLength { .. }
+            | Self::Material { .. } => ErrorKind::Corrupt,
             Self::NoKeyring { .. }
             | Self::Exists { .. }
             | Self::Exposed { .. }

@@ -17,7 +17,9 @@ use async_trait::async_trait;
 use ring::hkdf;
 
 use self::file::{KeyringFile, Keys};
-use crate::{KEY_BYTES, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY, Wrapping};
+use crate::{
+    KEY_BYTES, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY, Wrapping,
+};
 
 /// Name of the key from which secrets that are no master keys are derived.
 const ROOT_KEY: &str = "forebay.root";
@@ -31,7 +33,9 @@ pub struct FileKeyring {
 
 impl fmt::Debug for FileKeyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileKeyring").field("path", &self.file.path()).finish_non_exhaustive()
+        f.debug_struct("FileKeyring")
+            .field("path", &self.file.path())
+            .finish_non_exhaustive()
     }
 }
 
@@ -47,7 +51,11 @@ impl FileKeyring {
             keys.add_version(name, SecretKey::generate(&random)?);
         }
         file.create(&keys)?;
-        Ok(Self { file, random, keys: RwLock::new(keys) })
+        Ok(Self {
+            file,
+            random,
+            keys: RwLock::new(keys),
+        })
     }
 
     /// The keyring in a directory.
@@ -57,7 +65,11 @@ impl FileKeyring {
     pub fn open(dir: &Path, random: Random) -> Result<Self, KeyError> {
         let file = KeyringFile::new(dir);
         let keys = file.read()?;
-        Ok(Self { file, random, keys: RwLock::new(keys) })
+        Ok(Self {
+            file,
+            random,
+            keys: RwLock::new(keys),
+        })
     }
 
     /// The id under which new files are sealed.
@@ -76,15 +88,17 @@ impl FileKeyring {
     /// # Errors
     /// As [`FileKeyring::open`], and [`KeyError::Randomness`].
     pub fn add_if_missing(&self, name: &str) -> Result<MasterKeyId, KeyError> {
-        self.current_id(name).or_else(|_missing| self.change(name, Change::AddIfMissing))
+        self.current_id(name)
+            .or_else(|_missing| self.change(name, Change::AddIfMissing))
     }
 
     /// The file is read again: another process that uses it too may have made the key, before it made a file under it.
     fn check_has(&self, id: &MasterKeyId) -> Result<(), KeyError> {
         match self.find(id) {
-            Err(KeyError::MissingKey { .. }) => {
-                Err(KeyError::Older { id: id.clone(), path: self.file.path().to_owned() })
-            }
+            Err(KeyError::MissingKey { .. }) => Err(KeyError::Older {
+                id: id.clone(),
+                path: self.file.path().to_owned(),
+            }),
             found => found.map(drop),
         }
     }
@@ -111,7 +125,10 @@ impl FileKeyring {
             .extract(root.expose())
             .expand(&info, hkdf::HKDF_SHA256)
             .and_then(|derived| derived.fill(&mut secret.0))
-            .map_err(|ring::error::Unspecified| KeyError::KeyLength { id: name.to_owned(), bytes: KEY_BYTES })?;
+            .map_err(|ring::error::Unspecified| KeyError::KeyLength {
+                id: name.to_owned(),
+                bytes: KEY_BYTES,
+            })?;
         Ok(secret)
     }
 
@@ -130,7 +147,12 @@ impl FileKeyring {
 
     /// A master key; the file is read anew when it is not known, since another process may have added it.
     fn find(&self, id: &MasterKeyId) -> Result<SecretKey, KeyError> {
-        if let Some(key) = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+        if let Some(key) = self
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+        {
             return Ok(key);
         }
         let keys = self.file.read()?;
@@ -140,7 +162,10 @@ impl FileKeyring {
     }
 
     fn missing(&self, id: &str) -> KeyError {
-        KeyError::MissingKey { id: id.to_owned(), keyring: self.file.path().display().to_string() }
+        KeyError::MissingKey {
+            id: id.to_owned(),
+            keyring: self.file.path().display().to_string(),
+        }
     }
 }
 
@@ -157,8 +182,15 @@ impl KeyProvider for FileKeyring {
     }
 
     /// Blocks on disk when it makes a key.
-    async fn ensure(&self, name: &str, in_use: &BTreeSet<MasterKeyId>) -> Result<MasterKeyId, KeyError> {
-        let newest = in_use.iter().filter(|id| id.name() == name).max_by_key(|id| id.version());
+    async fn ensure(
+        &self,
+        name: &str,
+        in_use: &BTreeSet<MasterKeyId>,
+    ) -> Result<MasterKeyId, KeyError> {
+        let newest = in_use
+            .iter()
+            .filter(|id| id.name() == name)
+            .max_by_key(|id| id.version());
         if let Some(newest) = newest {
             self.check_has(newest)?;
         }
@@ -181,12 +213,22 @@ impl KeyProvider for FileKeyring {
 
     async fn wrap(&self, master: &MasterKeyId, key: &[u8]) -> Result<String, KeyError> {
         let (secret, id) = (self.find(master)?, master.as_str());
-        Wrapping { key: &secret, id, aad: id.as_bytes() }.wrap(key, &self.random)
+        Wrapping {
+            key: &secret,
+            id,
+            aad: id.as_bytes(),
+        }
+        .wrap(key, &self.random)
     }
 
     async fn unwrap(&self, master: &MasterKeyId, wrapped: &str) -> Result<SecretKey, KeyError> {
         let (secret, id) = (self.find(master)?, master.as_str());
-        Wrapping { key: &secret, id, aad: id.as_bytes() }.unwrap(wrapped)
+        Wrapping {
+            key: &secret,
+            id,
+            aad: id.as_bytes(),
+        }
+        .unwrap(wrapped)
     }
 }
 

@@ -37,7 +37,9 @@ pub type Random = Arc<dyn SecureRandom + Send + Sync>;
 /// [`KeyError::Randomness`] when the system gives none.
 pub fn random_bytes<const N: usize>(random: &Random) -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
-    random.fill(&mut bytes).map_err(|ring::error::Unspecified| KeyError::Randomness)?;
+    random
+        .fill(&mut bytes)
+        .map_err(|ring::error::Unspecified| KeyError::Randomness)?;
     Ok(bytes)
 }
 
@@ -100,7 +102,9 @@ impl SecretKey {
     /// [`KeyError::Randomness`] when the system gives none.
     pub fn generate(random: &Random) -> Result<Self, KeyError> {
         let mut bytes = Zeroizing::new(vec![0; KEY_BYTES]);
-        random.fill(&mut bytes).map_err(|ring::error::Unspecified| KeyError::Randomness)?;
+        random
+            .fill(&mut bytes)
+            .map_err(|ring::error::Unspecified| KeyError::Randomness)?;
         Ok(Self(bytes))
     }
 

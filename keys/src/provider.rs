@@ -23,7 +23,11 @@ pub trait KeyProvider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`KeyError::Older`] for such a key; as [`KeyProvider::current`], and [`KeyError::Randomness`].
-    async fn ensure(&self, name: &str, in_use: &BTreeSet<MasterKeyId>) -> Result<MasterKeyId, KeyError>;
+    async fn ensure(
+        &self,
+        name: &str,
+        in_use: &BTreeSet<MasterKeyId>,
+    ) -> Result<MasterKeyId, KeyError>;
 
     /// Refuses to go on with a name of which the lake has a newer key than this provider. A name that is not here at
     /// all proves nothing: its keys may have been destroyed on purpose, or be another gateway's.

@@ -31,7 +31,10 @@ use crate::{
 const ATTEMPTS_MAX: u32 = 16;
 
 /// Pauses after failures of the store. Commits of a table take turns, so there is no one to stay clear of.
-const PAUSE: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_secs(2) };
+const PAUSE: Backoff = Backoff {
+    first: Duration::from_millis(20),
+    max: Duration::from_secs(2),
+};
 
 /// How many entries before the first snapshot are searched for an attempt's id: it may have been tried before.
 const LOOK_BACK: u64 = 64;
@@ -85,9 +88,25 @@ pub(crate) struct Change {
 
 impl From<&Attempt> for Change {
     fn from(attempt: &Attempt) -> Self {
-        let Attempt { id, app_id, from_state, to_state, adds } = attempt.clone();
-        let transactions = vec![Transaction { app_id, from_state, to_state }];
-        Self { id, purpose: Purpose::Append, transactions, adds, removes: Vec::new() }
+        let Attempt {
+            id,
+            app_id,
+            from_state,
+            to_state,
+            adds,
+        } = attempt.clone();
+        let transactions = vec![Transaction {
+            app_id,
+            from_state,
+            to_state,
+        }];
+        Self {
+            id,
+            purpose: Purpose::Append,
+            transactions,
+            adds,
+            removes: Vec::new(),
+        }
     }
 }
 
@@ -111,7 +130,9 @@ impl LakeTable {
         let search_from = snapshot.version().saturating_sub(LOOK_BACK);
         for _ in 0..ATTEMPTS_MAX {
             if let Some(refused) = self.refusal(change, &snapshot).await? {
-                let landed = self.find_commit(change.id, search_from, snapshot.version()).await?;
+                let landed = self
+                    .find_commit(change.id, search_from, snapshot.version())
+                    .await?;
                 return landed.ok_or(refused);
             }
             match self.try_commit(change, &snapshot).await {
@@ -145,8 +166,13 @@ impl LakeTable {
                 }
             }
         }
-        let landed = self.find_commit(change.id, search_from, snapshot.version()).await?;
-        landed.ok_or(LakeError::Contended { table: self.table.name, attempts: ATTEMPTS_MAX })
+        let landed = self
+            .find_commit(change.id, search_from, snapshot.version())
+            .await?;
+        landed.ok_or(LakeError::Contended {
+            table: self.table.name,
+            attempts: ATTEMPTS_MAX,
+        })
     }
 
     /// Whether our entry came so late that nobody will read it: others have committed the same version, made a
@@ -158,18 +184,35 @@ impl LakeTable {
         if last.is_none_or(|(hint, _)| hint.version < version) {
             return Ok(false);
         }
-        tracing::warn!(table = self.table.name, version, "a commit came later than its log is kept, committing again");
-        self.store.delete(&Path::from(format!("_delta_log/{version:020}.json"))).await?;
+        tracing::warn!(
+            table = self.table.name,
+            version,
+            "a commit came later than its log is kept, committing again"
+        );
+        self.store
+            .delete(&Path::from(format!("_delta_log/{version:020}.json")))
+            .await?;
         self.forget_newest();
         Ok(true)
     }
 
     /// Why the change must not be built on this snapshot.
-    async fn refusal(&self, change: &Change, snapshot: &Snapshot) -> Result<Option<LakeError>, LakeError> {
-        for Transaction { app_id, from_state, .. } in &change.transactions {
+    async fn refusal(
+        &self,
+        change: &Change,
+        snapshot: &Snapshot,
+    ) -> Result<Option<LakeError>, LakeError> {
+        for Transaction {
+            app_id, from_state, ..
+        } in &change.transactions
+        {
             let found = snapshot.state_of(app_id).await?;
             if found != *from_state {
-                return Ok(Some(LakeError::Fenced { app_id: app_id.clone(), expected: *from_state, found }));
+                return Ok(Some(LakeError::Fenced {
+                    app_id: app_id.clone(),
+                    expected: *from_state,
+                    found,
+                }));
             }
         }
         if let Err(changed) = snapshot.check_unchanged() {
@@ -177,20 +220,37 @@ impl LakeTable {
         }
         if !change.removes.is_empty() {
             let active: HashSet<String> = snapshot.paths().into_iter().collect();
-            if let Some(gone) = change.removes.iter().find(|remove| !active.contains(&remove.path)) {
-                return Ok(Some(LakeError::Inactive { table: self.table.name, path: gone.path.clone() }));
+            if let Some(gone) = change
+                .removes
+                .iter()
+                .find(|remove| !active.contains(&remove.path))
+            {
+                return Ok(Some(LakeError::Inactive {
+                    table: self.table.name,
+                    path: gone.path.clone(),
+                }));
             }
         }
         self.vacuumed(change, snapshot).await
     }
 
     /// The first added file that a vacuum may have deleted: dated before its cut-off, and so by the store's clock too.
-    async fn vacuumed(&self, change: &Change, snapshot: &Snapshot) -> Result<Option<LakeError>, LakeError> {
+    async fn vacuumed(
+        &self,
+        change: &Change,
+        snapshot: &Snapshot,
+    ) -> Result<Option<LakeError>, LakeError> {
         if change.adds.is_empty() {
             return Ok(None);
         }
-        let Some(cut_off) = snapshot.state_of(VACUUM_APP_ID).await? else { return Ok(None) };
-        for add in change.adds.iter().filter(|add| add.modification_time < cut_off.saturating_add(CLOCK_SKEW_MS)) {
+        let Some(cut_off) = snapshot.state_of(VACUUM_APP_ID).await? else {
+            return Ok(None);
+        };
+        for add in change
+            .adds
+            .iter()
+            .filter(|add| add.modification_time < cut_off.saturating_add(CLOCK_SKEW_MS))
+        {
             let path = Path::parse(&add.path).map_err(object_store::Error::from)?;
             let safe = match self.store.head(&path).await {
                 Ok(meta) => meta.last_modified.timestamp_millis() >= cut_off,
@@ -198,13 +258,20 @@ impl LakeTable {
                 Err(error) => return Err(error.into()),
             };
             if !safe {
-                return Ok(Some(LakeError::Vacuumed { table: self.table.name, path: add.path.clone() }));
+                return Ok(Some(LakeError::Vacuumed {
+                    table: self.table.name,
+                    path: add.path.clone(),
+                }));
             }
         }
         Ok(None)
     }
 
-    async fn try_commit(&self, change: &Change, snapshot: &Snapshot) -> Result<Snapshot, LakeError> {
+    async fn try_commit(
+        &self,
+        change: &Change,
+        snapshot: &Snapshot,
+    ) -> Result<Snapshot, LakeError> {
         let transactions = change
             .transactions
             .iter()
@@ -217,10 +284,16 @@ impl LakeTable {
             .with_create_checkpoint(false)
             .with_cleanup_expired_logs(Some(false));
         let removes = change.removes.iter().cloned().map(Action::Remove);
-        let actions = removes.chain(change.adds.iter().cloned().map(Action::Add)).collect();
+        let actions = removes
+            .chain(change.adds.iter().cloned().map(Action::Add))
+            .collect();
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(Some(&snapshot.state), self.log.clone(), self.operation(change))
+            .build(
+                Some(&snapshot.state),
+                self.log.clone(),
+                self.operation(change),
+            )
             .await
             .map_err(|e| self.delta_error(e))?;
         Ok(snapshot.after(committed.snapshot(), &change.transactions))
@@ -230,12 +303,23 @@ impl LakeTable {
         match change.purpose {
             Purpose::Append => DeltaOperation::Write {
                 mode: SaveMode::Append,
-                partition_by: Some(self.table.partition_columns().iter().map(|c| c.name.to_owned()).collect()),
+                partition_by: Some(
+                    self.table
+                        .partition_columns()
+                        .iter()
+                        .map(|c| c.name.to_owned())
+                        .collect(),
+                ),
                 predicate: None,
             },
             Purpose::Rewrite => DeltaOperation::Optimize {
                 predicate: None,
-                target_size: change.adds.iter().map(|add| add.size).max().unwrap_or_default(),
+                target_size: change
+                    .adds
+                    .iter()
+                    .map(|add| add.size)
+                    .max()
+                    .unwrap_or_default(),
             },
             Purpose::Erase => DeltaOperation::Delete { predicate: None },
             Purpose::Vacuum { retention_ms } => DeltaOperation::VacuumStart {
@@ -247,10 +331,20 @@ impl LakeTable {
     }
 
     /// The version, after `after` and up to `up_to`, whose commit has this id.
-    async fn find_commit(&self, id: Uuid, after: Version, up_to: Version) -> Result<Option<Version>, LakeError> {
+    async fn find_commit(
+        &self,
+        id: Uuid,
+        after: Version,
+        up_to: Version,
+    ) -> Result<Option<Version>, LakeError> {
         let id = id.to_string();
         for version in after + 1..=up_to {
-            let Some(entry) = self.log.read_commit_entry(version).await.map_err(|e| self.delta_error(e))? else {
+            let Some(entry) = self
+                .log
+                .read_commit_entry(version)
+                .await
+                .map_err(|e| self.delta_error(e))?
+            else {
                 continue;
             };
             if LogEntry::parse(&entry).is_ok_and(|entry| entry.commit_id.as_deref() == Some(&id)) {

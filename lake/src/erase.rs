@@ -67,11 +67,28 @@ pub struct Erased {
 /// [`LakeError::Fenced`] when the stream's state is no longer the one in the spec, [`LakeError::Contended`] when merges came
 /// first too often: nothing has changed then. [`LakeError::Damaged`] when a file is not the one that was committed. Otherwise
 /// as [`LakeTable::commit`].
-pub async fn erase(lake: &LakeWriter, spec: &EraseSpec, now: Timestamp) -> Result<Erased, LakeError> {
+pub async fn erase(
+    lake: &LakeWriter,
+    spec: &EraseSpec,
+    now: Timestamp,
+) -> Result<Erased, LakeError> {
     let table = lake.table(&READINGS)?;
-    let to_state = lake.keeper().store(table, &spec.app_id, Some(spec.from_state), &spec.state, lake.random()).await?;
+    let to_state = lake
+        .keeper()
+        .store(
+            table,
+            &spec.app_id,
+            Some(spec.from_state),
+            &spec.state,
+            lake.random(),
+        )
+        .await?;
     for _ in 0..TRIES_MAX {
-        let step = Transaction { app_id: spec.app_id.clone(), from_state: Some(spec.from_state), to_state };
+        let step = Transaction {
+            app_id: spec.app_id.clone(),
+            from_state: Some(spec.from_state),
+            to_state,
+        };
         let (change, erased) = change(lake, table, spec, step, now).await?;
         match table.commit_change(&change).await {
             Ok(_) => return Ok(erased),
@@ -80,7 +97,10 @@ pub async fn erase(lake: &LakeWriter, spec: &EraseSpec, now: Timestamp) -> Resul
             Err(error) => return Err(error),
         }
     }
-    Err(LakeError::Contended { table: table.schema().name, attempts: TRIES_MAX })
+    Err(LakeError::Contended {
+        table: table.schema().name,
+        attempts: TRIES_MAX,
+    })
 }
 
 /// The commit as of the newest snapshot, its new files already stored.
@@ -96,7 +116,11 @@ async fn change(
     let mut erased = Erased::default();
     let mut transactions = BTreeMap::new();
     let (mut adds, mut removes) = (Vec::new(), Vec::new());
-    for add in snapshot.files().into_iter().filter(|add| may_hold(lake, spec, add)) {
+    for add in snapshot
+        .files()
+        .into_iter()
+        .filter(|add| may_hold(lake, spec, add))
+    {
         let file = table.fetch(&add, &decrypter).await?;
         let (total, ours) = count(file.clone(), spec.clone()).await?;
         if ours == 0 {
@@ -109,31 +133,66 @@ async fn change(
             false => {
                 erased.rewritten += 1;
                 let schema = file_schema(&READINGS);
-                let (first, empty) = (Kept::of(file.clone(), spec.clone()), RecordBatch::new_empty(schema.clone()));
+                let (first, empty) = (
+                    Kept::of(file.clone(), spec.clone()),
+                    RecordBatch::new_empty(schema.clone()),
+                );
                 let sample = move || first.into_iter().next().unwrap_or(Ok(empty));
                 let kept = Kept::of(file, spec.clone());
-                let encoded = lake.encode(schema, Some(&spec.site), &FileLayout::MEASURED, sample, kept).await?;
+                let encoded = lake
+                    .encode(
+                        schema,
+                        Some(&spec.site),
+                        &FileLayout::MEASURED,
+                        sample,
+                        kept,
+                    )
+                    .await?;
                 adds.push(lake.put_encoded(table, encoded, &partition, now).await?);
             }
         }
-        removes.push(Remove { data_change: true, ..remove(&add, now) });
-        let app_id =
-            rewrite_app_id(lake, &MergeSpec { table: &READINGS, partition, files: vec![add], cuts: Vec::new() });
+        removes.push(Remove {
+            data_change: true,
+            ..remove(&add, now)
+        });
+        let app_id = rewrite_app_id(
+            lake,
+            &MergeSpec {
+                table: &READINGS,
+                partition,
+                files: vec![add],
+                cuts: Vec::new(),
+            },
+        );
         let from_state = snapshot.state_of(&app_id).await?;
         transactions.insert(app_id, from_state);
     }
     let rewrites = transactions.into_iter().map(|(app_id, from_state)| {
         let to_state = from_state.map_or(1, |n| n + 1);
-        Transaction { app_id, from_state, to_state }
+        Transaction {
+            app_id,
+            from_state,
+            to_state,
+        }
     });
     let transactions = std::iter::once(step).chain(rewrites).collect();
-    Ok((Change { id: lake.id()?, purpose: Purpose::Erase, transactions, adds, removes }, erased))
+    Ok((
+        Change {
+            id: lake.id()?,
+            purpose: Purpose::Erase,
+            transactions,
+            adds,
+            removes,
+        },
+        erased,
+    ))
 }
 
 fn may_hold(lake: &LakeWriter, spec: &EraseSpec, add: &Add) -> bool {
     let site = add.partition_values.get("site").cloned().flatten();
     let overlaps = |(first, last): (i64, i64)| first <= spec.times.1 && spec.times.0 <= last;
-    site.as_deref() == Some(spec.site.as_str()) && lake.event_times(&READINGS, add).is_none_or(overlaps)
+    site.as_deref() == Some(spec.site.as_str())
+        && lake.event_times(&READINGS, add).is_none_or(overlaps)
 }
 
 /// How many rows a file has, and how many of them leave.
@@ -148,16 +207,27 @@ async fn count(file: StoredFile, spec: EraseSpec) -> Result<(u64, u64), LakeErro
         Ok((total, ours))
     });
     // A panic while decoding is a broken invariant: it goes on in the caller's thread.
-    counting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    counting
+        .await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Which rows leave.
 fn leaving(rows: &RecordBatch, spec: &EraseSpec) -> Result<BooleanArray, LakeError> {
-    let missing = |name: &str| LakeError::Foreign { table: READINGS.name, why: format!("a file has no column {name}") };
+    let missing = |name: &str| LakeError::Foreign {
+        table: READINGS.name,
+        why: format!("a file has no column {name}"),
+    };
     let column = |name: &'static str| rows.column_by_name(name).ok_or_else(|| missing(name));
-    let gateway = column("gateway")?.as_string_opt::<i32>().ok_or_else(|| missing("gateway"))?;
-    let lane = column("lane")?.as_primitive_opt::<Int32Type>().ok_or_else(|| missing("lane"))?;
-    let epoch = column("epoch")?.as_primitive_opt::<Int64Type>().ok_or_else(|| missing("epoch"))?;
+    let gateway = column("gateway")?
+        .as_string_opt::<i32>()
+        .ok_or_else(|| missing("gateway"))?;
+    let lane = column("lane")?
+        .as_primitive_opt::<Int32Type>()
+        .ok_or_else(|| missing("lane"))?;
+    let epoch = column("epoch")?
+        .as_primitive_opt::<Int64Type>()
+        .ok_or_else(|| missing("epoch"))?;
     let (wanted_lane, wanted_epoch) = (spec.lane.lane.0.cast_signed(), spec.epoch.0.cast_signed());
     let leaves = |row: usize| {
         epoch.value(row) == wanted_epoch
@@ -176,7 +246,11 @@ struct Kept {
 
 impl Kept {
     fn of(file: StoredFile, spec: EraseSpec) -> Self {
-        Self { file: Some(file), batches: Box::new(std::iter::empty()), spec }
+        Self {
+            file: Some(file),
+            batches: Box::new(std::iter::empty()),
+            spec,
+        }
     }
 
     fn batch(&mut self) -> Result<Option<RecordBatch>, LakeError> {
@@ -205,10 +279,23 @@ impl Iterator for Kept {
 /// The columns and values of a file's partition.
 fn partition(table: &LakeTable, add: &Add) -> Result<Vec<(&'static str, String)>, LakeError> {
     let value = |name: &'static str| {
-        let missing = || LakeError::Foreign { table: READINGS.name, why: format!("file {} is in no {name}", add.path) };
-        add.partition_values.get(name).cloned().flatten().map(|value| (name, value)).ok_or_else(missing)
+        let missing = || LakeError::Foreign {
+            table: READINGS.name,
+            why: format!("file {} is in no {name}", add.path),
+        };
+        add.partition_values
+            .get(name)
+            .cloned()
+            .flatten()
+            .map(|value| (name, value))
+            .ok_or_else(missing)
     };
-    table.schema().partition_columns().iter().map(|column| value(column.name)).collect()
+    table
+        .schema()
+        .partition_columns()
+        .iter()
+        .map(|column| value(column.name))
+        .collect()
 }
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ pub enum LakeError {
         source: Box<deltalake_core::DeltaTableError>,
     },
     /// Written by a later release (E13).
-    #[error("table {table} has format {found}, newer than {known}, the newest this release reads: update this program")]
+    #[error(
+        "table {table} has format {found}, newer than {known}, the newest this release reads: update this program"
+    )]
     NewerFormat {
         /// The table.
         table: &'static str,
@@ -77,7 +79,9 @@ pub enum LakeError {
         why: String,
     },
     /// The table's columns or format are no longer those that an attempt was built for (E6).
-    #[error("table {table} was changed while this program ran: {why}: restart it with a release that knows the table")]
+    #[error(
+        "table {table} was changed while this program ran: {why}: restart it with a release that knows the table"
+    )]
     Changed {
         /// The table.
         table: &'static str,
@@ -85,7 +89,9 @@ pub enum LakeError {
         why: String,
     },
     /// A file that an attempt removes is no longer part of the table (E8).
-    #[error("table {table}: file {path} is no longer active: another merge, erasure or rotation took it")]
+    #[error(
+        "table {table}: file {path} is no longer active: another merge, erasure or rotation took it"
+    )]
     Inactive {
         /// The table.
         table: &'static str,
@@ -93,7 +99,9 @@ pub enum LakeError {
         path: String,
     },
     /// A file that an attempt adds is older than the table's last vacuum, which may have deleted it (E8).
-    #[error("table {table}: file {path} was stored before the last vacuum's cut-off: store it again")]
+    #[error(
+        "table {table}: file {path} was stored before the last vacuum's cut-off: store it again"
+    )]
     Vacuumed {
         /// The table.
         table: &'static str,
@@ -111,7 +119,9 @@ pub enum LakeError {
         why: String,
     },
     /// Someone else advanced the state that this attempt was built from (E6).
-    #[error("stream {app_id} is at state {found:?} instead of {expected:?}: another writer took it over")]
+    #[error(
+        "stream {app_id} is at state {found:?} instead of {expected:?}: another writer took it over"
+    )]
     Fenced {
         /// The stream, as the table knows it.
         app_id: String,
@@ -161,14 +171,23 @@ impl LakeError {
     /// What a caller may do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unreachable { .. } | Self::Store(_) | Self::Delta { .. } | Self::Contended { .. } => ErrorKind::Retry,
+            Self::Unreachable { .. }
+            | Self::Store(_)
+            | Self::Delta { .. }
+            | Self::Contended { .. } => ErrorKind::Retry,
             // Not the same attempt, but one that is planned anew.
             Self::Inactive { .. } | Self::Vacuumed { .. } => ErrorKind::Retry,
-            Self::Location { .. } | Self::Foreign { .. } | Self::OldLayout { .. } | Self::Arrow(_) => ErrorKind::Reject,
-            Self::NewerFormat { .. } | Self::Changed { .. } | Self::Fenced { .. } | Self::Unconditional { .. } => {
-                ErrorKind::Fatal
+            Self::Location { .. }
+            | Self::Foreign { .. }
+            | Self::OldLayout { .. }
+            | Self::Arrow(_) => ErrorKind::Reject,
+            Self::NewerFormat { .. }
+            | Self::Changed { .. }
+            | Self::Fenced { .. }
+            | Self::Unconditional { .. } => ErrorKind::Fatal,
+            Self::State { .. } | Self::StateLost { .. } | Self::Damaged { .. } => {
+                ErrorKind::Corrupt
             }
-            Self::State { .. } | Self::StateLost { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Key(error) => error.kind(),
             Self::File(error) => error.kind(),
         }
@@ -206,7 +225,9 @@ fn delta_told(source: &deltalake_core::DeltaTableError) -> String {
     let text = source.to_string();
     let first = text.lines().next().unwrap_or_default();
     if first.contains("Json error") {
-        return format!("{first}: an entry in its _delta_log is damaged: bring it back from a copy of the lake");
+        return format!(
+            "{first}: an entry in its _delta_log is damaged: bring it back from a copy of the lake"
+        );
     }
     first.to_owned()
 }

@@ -69,7 +69,10 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, rows: &RecordBatch) {
         self.rows += rows.num_rows() as u64;
-        if let Some(names) = rows.column_by_name("device").and_then(|column| column.as_string_opt::<i32>()) {
+        if let Some(names) = rows
+            .column_by_name("device")
+            .and_then(|column| column.as_string_opt::<i32>())
+        {
             // Equal ones mostly stand together.
             let mut before = None;
             for name in names.iter().flatten() {
@@ -79,10 +82,14 @@ impl Tally {
             }
         }
         let times = rows.column_by_name("event_time");
-        if let Some(times) = times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>()) {
+        if let Some(times) =
+            times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+        {
             let here = min(times).zip(max(times));
             self.times = match (self.times, here) {
-                (Some((first, last)), Some((earliest, latest))) => Some((first.min(earliest), last.max(latest))),
+                (Some((first, last)), Some((earliest, latest))) => {
+                    Some((first.min(earliest), last.max(latest)))
+                }
                 (known, here) => known.or(here),
             };
             for day in times.values().chunk_by(|a, b| day_of(*a) == day_of(*b)) {
@@ -107,7 +114,9 @@ impl Tally {
 pub(crate) fn span(rows: &RecordBatch) -> i64 {
     let times = rows.column_by_name("event_time");
     let times = times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-    times.and_then(|times| min(times).zip(max(times))).map_or(0, |(first, last)| last.saturating_sub(first))
+    times
+        .and_then(|times| min(times).zip(max(times)))
+        .map_or(0, |(first, last)| last.saturating_sub(first))
 }
 
 /// The UTC day of a time in µs.
@@ -119,9 +128,15 @@ fn day_of(micros: i64) -> i64 {
 fn runs(days: &BTreeMap<i64, u64>) -> Vec<(i32, i32, u64)> {
     let mut runs: Vec<(i32, i32, u64)> = Vec::new();
     for (day, rows) in days {
-        let Ok(day) = i32::try_from(*day) else { continue };
+        let Ok(day) = i32::try_from(*day) else {
+            continue;
+        };
         match runs.last_mut() {
-            Some((first, count, each)) if first.checked_add(*count) == Some(day) && each == rows => *count += 1,
+            Some((first, count, each))
+                if first.checked_add(*count) == Some(day) && each == rows =>
+            {
+                *count += 1
+            }
             _ => runs.push((day, 1, *rows)),
         }
     }
@@ -157,22 +172,36 @@ struct PublicBound {
 impl FileStats {
     /// Rows of each UTC day, counted from 1970-01-01.
     pub fn days(&self) -> impl Iterator<Item = (i32, u64)> {
-        self.days.iter().flat_map(|(first, count, rows)| (0..*count).map(|day| (first.saturating_add(day), *rows)))
+        self.days.iter().flat_map(|(first, count, rows)| {
+            (0..*count).map(|day| (first.saturating_add(day), *rows))
+        })
     }
 
     /// As Delta's statistics: the row count, and the bounds of the days that the event times lie in.
     pub(crate) fn for_everyone(&self) -> String {
         let text = |micros: i64| {
             let time = DateTime::from_timestamp_micros(micros)?;
-            Some(PublicBound { event_time: Some(time.to_rfc3339_opts(SecondsFormat::Micros, true)) })
+            Some(PublicBound {
+                event_time: Some(time.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            })
         };
-        let first = self.first_event_time.and_then(|first| text(day_of(first) * MICROS_PER_DAY));
-        let last = self.last_event_time.and_then(|last| text((day_of(last) + 1) * MICROS_PER_DAY - 1));
+        let first = self
+            .first_event_time
+            .and_then(|first| text(day_of(first) * MICROS_PER_DAY));
+        let last = self
+            .last_event_time
+            .and_then(|last| text((day_of(last) + 1) * MICROS_PER_DAY - 1));
         let bounds = first.zip(last);
         let tight_bounds = bounds.is_some().then_some(false);
         let null_count = bounds.is_some().then_some(PublicCount { event_time: 0 });
         let (min_values, max_values) = bounds.unzip();
-        let stats = PublicStats { num_records: self.rows, min_values, max_values, null_count, tight_bounds };
+        let stats = PublicStats {
+            num_records: self.rows,
+            min_values,
+            max_values,
+            null_count,
+            tight_bounds,
+        };
         serde_json::to_string(&stats).unwrap_or_default()
     }
 
@@ -207,17 +236,30 @@ impl TagSeal {
     }
 
     fn new(secret: &SecretKey) -> Result<Self, KeyError> {
-        let key = UnboundKey::new(&AES_256_GCM, secret.expose())
-            .map_err(|_| KeyError::KeyLength { id: TAG_SECRET.to_owned(), bytes: secret.expose().len() })?;
+        let key =
+            UnboundKey::new(&AES_256_GCM, secret.expose()).map_err(|_| KeyError::KeyLength {
+                id: TAG_SECRET.to_owned(),
+                bytes: secret.expose().len(),
+            })?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
     /// A tag of the file at `path` of `table`.
-    pub(crate) fn seal(&self, table: &str, path: &str, stats: &FileStats, random: &Random) -> Result<String, KeyError> {
+    pub(crate) fn seal(
+        &self,
+        table: &str,
+        path: &str,
+        stats: &FileStats,
+        random: &Random,
+    ) -> Result<String, KeyError> {
         let nonce = random_bytes::<NONCE_LEN>(random)?;
         let mut sealed = stats.in_clear().into_bytes();
         self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad(table, path), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                aad(table, path),
+                &mut sealed,
+            )
             .map_err(|_| KeyError::Randomness)?;
         Ok(STANDARD.encode([&[FORMAT], nonce.as_slice(), &sealed].concat()))
     }
@@ -229,7 +271,9 @@ impl TagSeal {
         let (nonce, sealed) = rest.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let plain = self.0.open_in_place(nonce, aad(table, path), sealed).ok()?;
-        (*format == FORMAT).then(|| FileStats::from_clear(std::str::from_utf8(plain).ok()?)).flatten()
+        (*format == FORMAT)
+            .then(|| FileStats::from_clear(std::str::from_utf8(plain).ok()?))
+            .flatten()
     }
 }
 
@@ -237,13 +281,18 @@ impl TagSeal {
 pub(crate) fn stats_of(table: &Table, add: &Add, seal: &TagSeal) -> Option<FileStats> {
     let text = tag(add, STATS_TAG)?;
     // A sealed file's tag counts only if it is sealed: whoever can write it knew the key.
-    if is_sealed(add) { seal.open(table.name, &add.path, text) } else { FileStats::from_clear(text) }
+    if is_sealed(add) {
+        seal.open(table.name, &add.path, text)
+    } else {
+        FileStats::from_clear(text)
+    }
 }
 
 /// First and last event time of a file's rows, µs since 1970 UTC, as the file's tag has them; without one, the bounds of
 /// the days that they lie in.
 pub(crate) fn event_times(table: &Table, add: &Add, seal: &TagSeal) -> Option<(i64, i64)> {
-    let exact = stats_of(table, add, seal).and_then(|stats| stats.first_event_time.zip(stats.last_event_time));
+    let exact = stats_of(table, add, seal)
+        .and_then(|stats| stats.first_event_time.zip(stats.last_event_time));
     exact.or_else(|| day_bounds(add))
 }
 
@@ -285,28 +334,70 @@ mod tests {
             last_event_time: Some(9),
             days: vec![(-1, 1, 3), (0, 1, 4)],
         };
-        let tag = seal(1).seal("readings", "a.parquet", &stats, &random).unwrap();
-        assert_eq!(seal(1).open("readings", "a.parquet", &tag).as_ref(), Some(&stats));
+        let tag = seal(1)
+            .seal("readings", "a.parquet", &stats, &random)
+            .unwrap();
+        assert_eq!(
+            seal(1).open("readings", "a.parquet", &tag).as_ref(),
+            Some(&stats)
+        );
         assert!(!tag.contains("rows"), "{tag}");
 
-        assert_eq!(seal(2).open("readings", "a.parquet", &tag), None, "another keyring");
-        assert_eq!(seal(1).open("readings", "b.parquet", &tag), None, "another file");
-        assert_eq!(seal(1).open("scores", "a.parquet", &tag), None, "another table");
-        assert_eq!(seal(1).open("readings", "a.parquet", &stats.in_clear()), None, "a tag in clear");
+        assert_eq!(
+            seal(2).open("readings", "a.parquet", &tag),
+            None,
+            "another keyring"
+        );
+        assert_eq!(
+            seal(1).open("readings", "b.parquet", &tag),
+            None,
+            "another file"
+        );
+        assert_eq!(
+            seal(1).open("scores", "a.parquet", &tag),
+            None,
+            "another table"
+        );
+        assert_eq!(
+            seal(1).open("readings", "a.parquet", &stats.in_clear()),
+            None,
+            "a tag in clear"
+        );
         let mut bytes = STANDARD.decode(&tag).unwrap();
         for cut in 0..bytes.len() {
-            assert_eq!(seal(1).open("readings", "a.parquet", &STANDARD.encode(&bytes[..cut])), None, "cut at {cut}");
+            assert_eq!(
+                seal(1).open("readings", "a.parquet", &STANDARD.encode(&bytes[..cut])),
+                None,
+                "cut at {cut}"
+            );
         }
         bytes[0] = FORMAT + 1;
-        assert_eq!(seal(1).open("readings", "a.parquet", &STANDARD.encode(&bytes)), None, "a later release");
+        assert_eq!(
+            seal(1).open("readings", "a.parquet", &STANDARD.encode(&bytes)),
+            None,
+            "a later release"
+        );
     }
 
     #[test]
     fn a_clear_tag_of_a_later_release_tells_nothing() {
         let (first_event_time, last_event_time) = (None, None);
-        let stats = FileStats { format: FORMAT, rows: 7, devices: 2, first_event_time, last_event_time, days: vec![] };
-        assert_eq!(FileStats::from_clear(&stats.in_clear()).as_ref(), Some(&stats));
-        let later = FileStats { format: FORMAT + 1, ..stats };
+        let stats = FileStats {
+            format: FORMAT,
+            rows: 7,
+            devices: 2,
+            first_event_time,
+            last_event_time,
+            days: vec![],
+        };
+        assert_eq!(
+            FileStats::from_clear(&stats.in_clear()).as_ref(),
+            Some(&stats)
+        );
+        let later = FileStats {
+            format: FORMAT + 1,
+            ..stats
+        };
         assert_eq!(FileStats::from_clear(&later.in_clear()), None);
         assert_eq!(FileStats::from_clear("{}"), None);
     }
@@ -320,8 +411,11 @@ mod tests {
         };
 
         let noon = 1_714_564_800_000_000;
-        let times: ArrayRef =
-            Arc::new(TimestampMicrosecondArray::from_iter_values([noon, noon + 7, noon + MICROS_PER_DAY]));
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values([
+            noon,
+            noon + 7,
+            noon + MICROS_PER_DAY,
+        ]));
         let mut tally = Tally::default();
         tally.add(&RecordBatch::try_from_iter([("event_time", times)]).unwrap());
         let stats = tally.stats();
@@ -331,9 +425,21 @@ mod tests {
             text,
             r#"{"numRecords":3,"minValues":{"event_time":"2024-05-01T00:00:00.000000Z"},"maxValues":{"event_time":"2024-05-02T23:59:59.999999Z"},"nullCount":{"event_time":0},"tightBounds":false}"#
         );
-        let add = Add { stats: Some(text), ..Add::default() };
+        let add = Add {
+            stats: Some(text),
+            ..Add::default()
+        };
         let midnight = noon - MICROS_PER_DAY / 2;
-        assert_eq!(day_bounds(&add), Some((midnight, midnight + 2 * MICROS_PER_DAY - 1)));
-        assert_eq!(day_bounds(&Add { stats: Some("{\"numRecords\":3}".into()), ..Add::default() }), None);
+        assert_eq!(
+            day_bounds(&add),
+            Some((midnight, midnight + 2 * MICROS_PER_DAY - 1))
+        );
+        assert_eq!(
+            day_bounds(&Add {
+                stats: Some("{\"numRecords\":3}".into()),
+                ..Add::default()
+            }),
+            None
+        );
     }
 }

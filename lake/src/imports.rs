@@ -51,32 +51,49 @@ pub fn imported_app_id(keeper: &StateKeeper, id: Epoch) -> String {
 /// When the store fails.
 pub async fn note_import(lake: &LakeWriter, info: &ImportInfo) -> Result<(), LakeError> {
     let table = lake.table(&READINGS)?;
-    if import_info(table, lake.keeper(), Epoch(info.id)).await?.is_some() {
+    if import_info(table, lake.keeper(), Epoch(info.id))
+        .await?
+        .is_some()
+    {
         return Ok(());
     }
     let notes = lake.keeper().app_id(NOTES, 0);
-    lake.keeper().note(table, &notes, info.id.cast_signed(), info, lake.random()).await
+    lake.keeper()
+        .note(table, &notes, info.id.cast_signed(), info, lake.random())
+        .await
 }
 
 /// What was noted of an import.
 ///
 /// # Errors
 /// When the store fails, or the note does not open.
-pub async fn import_info(table: &LakeTable, keeper: &StateKeeper, id: Epoch) -> Result<Option<ImportInfo>, LakeError> {
+pub async fn import_info(
+    table: &LakeTable,
+    keeper: &StateKeeper,
+    id: Epoch,
+) -> Result<Option<ImportInfo>, LakeError> {
     let notes = keeper.app_id(NOTES, 0);
     let path = Path::from_iter(["_forebay", "state", &notes, &format!("{:020}", id.0)]);
     match object_store::ObjectStoreExt::head(table.store().as_ref(), &path).await {
-        Ok(_) => keeper.load(table, &notes, id.0.cast_signed()).await.map(Some),
+        Ok(_) => keeper
+            .load(table, &notes, id.0.cast_signed())
+            .await
+            .map(Some),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// The numbers of all imports that were noted.
-pub(crate) async fn import_ids(table: &LakeTable, keeper: &StateKeeper) -> Result<Vec<Epoch>, LakeError> {
+pub(crate) async fn import_ids(
+    table: &LakeTable,
+    keeper: &StateKeeper,
+) -> Result<Vec<Epoch>, LakeError> {
     let folder = Path::from_iter(["_forebay", "state", &keeper.app_id(NOTES, 0)]);
     let objects: Vec<_> = table.store().list(Some(&folder)).try_collect().await?;
-    let numbers = objects.iter().filter_map(|object| object.location.filename()?.parse().ok());
+    let numbers = objects
+        .iter()
+        .filter_map(|object| object.location.filename()?.parse().ok());
     Ok(numbers.map(Epoch).collect())
 }
 
@@ -109,18 +126,37 @@ pub async fn imports(table: &LakeTable, keeper: &StateKeeper) -> Result<Imports,
     let mut imports = Imports::default();
     for Epoch(id) in import_ids(table, keeper).await? {
         let app_id = imported_app_id(keeper, Epoch(id));
-        let Some(number) = snapshot.state_of(&app_id).await? else { continue };
-        let note = readable(keeper.load::<ImportInfo>(table, &keeper.app_id(NOTES, 0), id.cast_signed()).await)?;
+        let Some(number) = snapshot.state_of(&app_id).await? else {
+            continue;
+        };
+        let note = readable(
+            keeper
+                .load::<ImportInfo>(table, &keeper.app_id(NOTES, 0), id.cast_signed())
+                .await,
+        )?;
         let state = readable(keeper.load::<StreamState>(table, &app_id, number).await)?;
         match (note, state) {
             (Ok(info), Ok(state)) => {
-                imports.found.push(Imported { readings: state.epochs.first().map(|epoch| epoch.mark), info });
+                imports.found.push(Imported {
+                    readings: state.epochs.first().map(|epoch| epoch.mark),
+                    info,
+                });
             }
-            (note, Err(error)) => imports.lost.push(LostImport { id, info: note.ok(), why: error.to_string() }),
-            (Err(error), Ok(_)) => imports.lost.push(LostImport { id, info: None, why: note_lost(&error) }),
+            (note, Err(error)) => imports.lost.push(LostImport {
+                id,
+                info: note.ok(),
+                why: error.to_string(),
+            }),
+            (Err(error), Ok(_)) => imports.lost.push(LostImport {
+                id,
+                info: None,
+                why: note_lost(&error),
+            }),
         }
     }
-    imports.found.sort_by_key(|import| (import.info.at, import.info.id));
+    imports
+        .found
+        .sort_by_key(|import| (import.info.at, import.info.id));
     imports.lost.sort_by_key(|import| import.id);
     Ok(imports)
 }

@@ -9,7 +9,7 @@ mod material;
 
 pub use envelope::{DataKey, FileKeys, KeyDecrypter, KeyEncrypter, KeyUse, WrappedKek};
 pub use forebay_keys::{
-    FileKeyring, KEY_BYTES, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY, random_bytes,
-    site_key_name,
+    FileKeyring, KEY_BYTES, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY,
+    random_bytes, site_key_name,
 };
 pub use material::KeyMaterial;

@@ -17,7 +17,10 @@ use uuid::Uuid;
 use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
     file_stats::{FileStats, MICROS_PER_DAY, TagSeal, Tally, event_times, span, stats_of},
-    keys::{KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes, site_key_name},
+    keys::{
+        KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes,
+        site_key_name,
+    },
     parquet_file::{EncodedFile, FileError, FileLayout, Profile, write_batches},
     site_keys::keys_in_use,
     writer::{data_path, is_sealed, keks},
@@ -82,7 +85,15 @@ impl LakeWriter {
         }
         let encrypter = KeyEncrypter::new(keys.clone(), random.clone());
         let tag_seal = TagSeal::of(&*keys).await?;
-        let writer = Self { tables, keeper, keys, encrypter, tag_seal, sealed, random };
+        let writer = Self {
+            tables,
+            keeper,
+            keys,
+            encrypter,
+            tag_seal,
+            sealed,
+            random,
+        };
         writer.check_keyring().await?;
         for table in writer.tables() {
             table.checkpoint_at_open().await;
@@ -93,13 +104,19 @@ impl LakeWriter {
     /// Files of two keyrings in one lake could not be read together by anyone: a file of each table is asked whether this
     /// keyring opens it. One whose master key is not here at all tells nothing: it may have been destroyed on purpose.
     async fn check_keyring(&self) -> Result<(), LakeError> {
-        self.keys.check_not_older(&keys_in_use(self.tables.values()).await?).await?;
+        self.keys
+            .check_not_older(&keys_in_use(self.tables.values()).await?)
+            .await?;
         let decrypter = self.decrypter();
         for table in self.tables.values() {
             let files = table.snapshot().await?.files();
-            let Some(add) = files.iter().find(|add| is_sealed(add)) else { continue };
+            let Some(add) = files.iter().find(|add| is_sealed(add)) else {
+                continue;
+            };
             for kek in keks(table.schema(), add)? {
-                if let Err(error @ KeyError::WrongKey { .. }) = decrypter.prepare(std::slice::from_ref(&kek)).await {
+                if let Err(error @ KeyError::WrongKey { .. }) =
+                    decrypter.prepare(std::slice::from_ref(&kek)).await
+                {
                     return Err(error.into());
                 }
             }
@@ -117,7 +134,10 @@ impl LakeWriter {
     /// # Errors
     /// [`LakeError::Foreign`] for a table that is none of [`TABLES`].
     pub fn table(&self, table: &'static Table) -> Result<&LakeTable, LakeError> {
-        let missing = || LakeError::Foreign { table: table.name, why: "a lake has no such table".into() };
+        let missing = || LakeError::Foreign {
+            table: table.name,
+            why: "a lake has no such table".into(),
+        };
         self.tables.get(table.name).ok_or_else(missing)
     }
 
@@ -151,10 +171,16 @@ impl LakeWriter {
         now: Timestamp,
     ) -> Result<Add, LakeError> {
         // What holds more than a day has no company to wait for: it stays.
-        let layout = if span(&rows) > MICROS_PER_DAY { FileLayout::MEASURED } else { FileLayout::QUICK };
+        let layout = if span(&rows) > MICROS_PER_DAY {
+            FileLayout::MEASURED
+        } else {
+            FileLayout::QUICK
+        };
         let (schema, sampled) = (rows.schema(), rows.clone());
         let sample = move || Ok::<_, LakeError>(sampled);
-        let file = self.encode(schema, site, &layout, sample, std::iter::once(Ok(rows))).await?;
+        let file = self
+            .encode(schema, site, &layout, sample, std::iter::once(Ok(rows)))
+            .await?;
         self.put_encoded(table, file, partition, now).await
     }
 
@@ -170,17 +196,27 @@ impl LakeWriter {
     where
         E: From<FileError> + From<LakeError> + Send + 'static,
     {
-        let sealing = self.profile(site).await?.seal(&self.encrypter).await.map_err(LakeError::from)?;
+        let sealing = self
+            .profile(site)
+            .await?
+            .seal(&self.encrypter)
+            .await
+            .map_err(LakeError::from)?;
         let layout = *layout;
         let encoding = spawn_blocking(move || {
             let sample = sample()?;
             let mut tally = Tally::default();
             let counted = batches.inspect(|rows| rows.iter().for_each(|rows| tally.add(rows)));
             let file = write_batches(&schema, &sample, counted, sealing, &layout)?;
-            Ok(Encoded { file, stats: tally.stats() })
+            Ok(Encoded {
+                file,
+                stats: tally.stats(),
+            })
         });
         // A panic while encoding is a broken invariant: it goes on in the caller's thread.
-        encoding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        encoding
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     /// Puts a file into a table's store and answers its Add action, which counts once it is committed.
@@ -194,9 +230,14 @@ impl LakeWriter {
         let path = data_path(partition, self.id()?);
         let stats_tag = match self.sealed {
             Sealed::None => stats.in_clear(),
-            Sealed::Columns => self.tag_seal.seal(table.schema().name, &path, &stats, &self.random)?,
+            Sealed::Columns => {
+                self.tag_seal
+                    .seal(table.schema().name, &path, &stats, &self.random)?
+            }
         };
-        table.put_file(file, path, partition, (&stats, stats_tag), now).await
+        table
+            .put_file(file, path, partition, (&stats, stats_tag), now)
+            .await
     }
 
     /// Appends rows to a table without partitions, in one commit.
@@ -212,8 +253,20 @@ impl LakeWriter {
     ) -> Result<Version, LakeError> {
         let table = self.table(table)?;
         let adds = vec![self.put(table, rows, &[], None, now).await?];
-        let Transaction { app_id, from_state, to_state } = transaction;
-        table.commit(&Attempt { id: self.id()?, app_id, from_state, to_state, adds }).await
+        let Transaction {
+            app_id,
+            from_state,
+            to_state,
+        } = transaction;
+        table
+            .commit(&Attempt {
+                id: self.id()?,
+                app_id,
+                from_state,
+                to_state,
+                adds,
+            })
+            .await
     }
 
     /// What a file holds, as the sealed tag of its commit says; `None` where there is none that opens.
@@ -249,7 +302,9 @@ impl LakeWriter {
                 match self.keys.current(&name).await {
                     Ok(id) => id,
                     Err(KeyError::MissingKey { .. }) => {
-                        self.keys.ensure(&name, &keys_in_use(self.tables.values()).await?).await?
+                        self.keys
+                            .ensure(&name, &keys_in_use(self.tables.values()).await?)
+                            .await?
                     }
                     Err(error) => return Err(error.into()),
                 }

@@ -36,7 +36,9 @@ pub use deltalake_core::kernel::Add;
 pub use erase::{EraseSpec, Erased, erase};
 pub use error::LakeError;
 pub use file_stats::FileStats;
-pub use imports::{ImportInfo, Imported, Imports, LostImport, import_info, imported_app_id, imports, note_import};
+pub use imports::{
+    ImportInfo, Imported, Imports, LostImport, import_info, imported_app_id, imports, note_import,
+};
 pub use lake_writer::{LakeWriter, Sealed, Transaction};
 pub use local_store::SyncedLocalStore;
 pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
@@ -48,8 +50,8 @@ pub use scan::{ScanCost, empty_session, session};
 pub use schema::file_schema;
 pub use site_keys::ensure_site_keys;
 pub use state::{
-    DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes,
-    StateKeeper, StreamState, TakenOver, taken_elsewhere,
+    DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN,
+    SideState, SiteTimes, StateKeeper, StreamState, TakenOver, taken_elsewhere,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
 pub use verify::{Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received};

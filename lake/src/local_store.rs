@@ -17,8 +17,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    local::LocalFileSystem, path::Path,
 };
 
 use self::disk::Existing;
@@ -45,15 +46,22 @@ impl SyncedLocalStore {
     /// # Errors
     /// When the folder cannot be created or is not a folder.
     pub fn open(folder: &FsPath) -> Result<Self> {
-        let disk = Disk::open(folder, Box::new(OsMedium)).map_err(|source| generic(folder, source))?;
+        let disk =
+            Disk::open(folder, Box::new(OsMedium)).map_err(|source| generic(folder, source))?;
         let inner = LocalFileSystem::new_with_prefix(disk.home())?;
-        Ok(Self { disk: Arc::new(disk), inner: Arc::new(inner) })
+        Ok(Self {
+            disk: Arc::new(disk),
+            inner: Arc::new(inner),
+        })
     }
 
     /// As [`SyncedLocalStore::open`], but paths are absolute, as the Delta library has them in URLs.
     pub(crate) fn with_absolute_paths(folder: &FsPath, medium: Box<dyn Medium>) -> Result<Self> {
         let disk = Disk::open(folder, medium).map_err(|source| generic(folder, source))?;
-        Ok(Self { disk: Arc::new(disk), inner: Arc::new(LocalFileSystem::new()) })
+        Ok(Self {
+            disk: Arc::new(disk),
+            inner: Arc::new(LocalFileSystem::new()),
+        })
     }
 
     /// The folder that was opened, absolute and without links.
@@ -75,12 +83,20 @@ impl fmt::Display for SyncedLocalStore {
 
 pub(crate) fn generic(path: &FsPath, source: io::Error) -> object_store::Error {
     let source = io::Error::new(source.kind(), format!("{}: {source}", path.display()));
-    object_store::Error::Generic { store: NAME, source: Box::new(source) }
+    object_store::Error::Generic {
+        store: NAME,
+        source: Box::new(source),
+    }
 }
 
 #[async_trait]
 impl ObjectStore for SyncedLocalStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         let existing = match options.mode {
             PutMode::Create => Existing::Keep,
             PutMode::Overwrite => Existing::Replace,
@@ -93,20 +109,33 @@ impl ObjectStore for SyncedLocalStore {
         };
         let target = self.inner.path_to_filesystem(location)?;
         let (disk, written_to) = (self.disk.clone(), target.clone());
-        let written = tokio::task::spawn_blocking(move || disk.put(&written_to, &payload, existing)).await?;
+        let written =
+            tokio::task::spawn_blocking(move || disk.put(&written_to, &payload, existing)).await?;
         match written {
-            Ok(()) => Ok(PutResult { e_tag: None, version: None }),
+            Ok(()) => Ok(PutResult {
+                e_tag: None,
+                version: None,
+            }),
             Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Err(object_store::Error::AlreadyExists { path: location.to_string(), source: Box::new(source) })
+                Err(object_store::Error::AlreadyExists {
+                    path: location.to_string(),
+                    source: Box::new(source),
+                })
             }
             Err(source) => Err(generic(&target, source)),
         }
     }
 
     /// Ours put files whole; the Delta library writes a checkpoint above 10 MiB in parts.
-    async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         let target = self.inner.path_to_filesystem(location)?;
-        Ok(Box::new(upload::SyncedUpload::begin(self.disk.clone(), target).await?))
+        Ok(Box::new(
+            upload::SyncedUpload::begin(self.disk.clone(), target).await?,
+        ))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -117,7 +146,10 @@ impl ObjectStore for SyncedLocalStore {
         self.inner.get_ranges(location, ranges).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         self.inner.delete_stream(locations)
     }
 
@@ -126,7 +158,11 @@ impl ObjectStore for SyncedLocalStore {
     }
 
     /// Looks at no file before the offset: a log of many entries is listed from its newest ones.
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list_with_offset(prefix, offset)
     }
 
@@ -135,6 +171,9 @@ impl ObjectStore for SyncedLocalStore {
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
-        Err(object_store::Error::NotImplemented { operation: "copy".into(), implementer: NAME.into() })
+        Err(object_store::Error::NotImplemented {
+            operation: "copy".into(),
+            implementer: NAME.into(),
+        })
     }
 }

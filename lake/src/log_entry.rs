@@ -40,8 +40,13 @@ impl LogEntry {
         let mut found = Self::default();
         for line in serde_json::Deserializer::from_slice(entry).into_iter::<Line>() {
             let line = line?;
-            found.commit_id = line.commit_info.and_then(|info| info.id).or(found.commit_id);
-            found.transactions.extend(line.txn.map(|txn| (txn.app_id, txn.version)));
+            found.commit_id = line
+                .commit_info
+                .and_then(|info| info.id)
+                .or(found.commit_id);
+            found
+                .transactions
+                .extend(line.txn.map(|txn| (txn.app_id, txn.version)));
         }
         Ok(found)
     }
@@ -59,7 +64,10 @@ mod tests {
 {"txn":{"appId":"t","version":-1}}"#;
         let found = LogEntry::parse(entry).unwrap();
         assert_eq!(found.commit_id.as_deref(), Some("x"));
-        assert_eq!(found.transactions, [("s".to_owned(), 4), ("t".to_owned(), -1)]);
+        assert_eq!(
+            found.transactions,
+            [("s".to_owned(), 4), ("t".to_owned(), -1)]
+        );
         assert_eq!(LogEntry::parse(b"").unwrap(), LogEntry::default());
         assert!(LogEntry::parse(b"{\"txn\":").is_err());
     }

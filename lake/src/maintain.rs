@@ -112,7 +112,10 @@ impl LakeTable {
         done: &mut Maintained,
     ) -> Result<(), LakeError> {
         let retention = ms(policy.log_retention.max(RETENTION_MIN));
-        if self.checkpoint_if_due(policy.checkpoint_every, retention, now).await? {
+        if self
+            .checkpoint_if_due(policy.checkpoint_every, retention, now)
+            .await?
+        {
             done.checkpoints += 1;
             done.log_files_deleted += self.clean_log(retention, now).await?;
         }

@@ -64,7 +64,11 @@ pub enum MergeOutcome {
 /// # Errors
 /// [`LakeError::Damaged`] when a file is not the one that was committed; otherwise as `LakeTable::commit`: whether it
 /// is committed is open then, and no row is lost or doubled either way.
-pub async fn merge(lake: &LakeWriter, spec: &MergeSpec, now: Timestamp) -> Result<MergeOutcome, LakeError> {
+pub async fn merge(
+    lake: &LakeWriter,
+    spec: &MergeSpec,
+    now: Timestamp,
+) -> Result<MergeOutcome, LakeError> {
     let table = lake.table(spec.table)?;
     let app_id = rewrite_app_id(lake, spec);
     let from_state = table.snapshot().await?.state_of(&app_id).await?;
@@ -80,32 +84,56 @@ pub async fn merge(lake: &LakeWriter, spec: &MergeSpec, now: Timestamp) -> Resul
             let times = lake.event_times(spec.table, add);
             times.is_none_or(|(first, last)| first < range.end && last >= range.start)
         };
-        let of_range = spec.files.iter().zip(&files).filter(|(add, _)| reaches(add));
+        let of_range = spec
+            .files
+            .iter()
+            .zip(&files)
+            .filter(|(add, _)| reaches(add));
         let of_range = of_range.map(|(_, file)| file.clone()).collect();
-        let Some(encoded) = encode(lake, spec, of_range, &range).await? else { continue };
+        let Some(encoded) = encode(lake, spec, of_range, &range).await? else {
+            continue;
+        };
         rows += encoded.file.rows;
-        let add = Add { data_change: false, ..lake.put_encoded(table, encoded, &spec.partition, now).await? };
+        let add = Add {
+            data_change: false,
+            ..lake
+                .put_encoded(table, encoded, &spec.partition, now)
+                .await?
+        };
         bytes += add.size.unsigned_abs();
         adds.push(add);
     }
     let committed: Option<u64> = spec.files.iter().map(row_count).sum();
     if committed.is_some_and(|committed| committed != rows) {
         let why = format!("a merge found {rows} rows instead of {committed:?}");
-        return Err(LakeError::Foreign { table: spec.table.name, why });
+        return Err(LakeError::Foreign {
+            table: spec.table.name,
+            why,
+        });
     }
     let to_state = from_state.map_or(1, |n| n + 1);
     let change = Change {
         id: lake.id()?,
         purpose: Purpose::Rewrite,
-        transactions: vec![Transaction { app_id, from_state, to_state }],
+        transactions: vec![Transaction {
+            app_id,
+            from_state,
+            to_state,
+        }],
         adds,
         removes: spec.files.iter().map(|add| remove(add, now)).collect(),
     };
     failpoint(Failpoint::InMerge);
     match table.commit_change(&change).await {
-        Ok(version) => Ok(MergeOutcome::Merged { version, rows, bytes }),
+        Ok(version) => Ok(MergeOutcome::Merged {
+            version,
+            rows,
+            bytes,
+        }),
         Err(error @ (LakeError::Fenced { .. } | LakeError::Inactive { .. })) => {
-            Ok(MergeOutcome::Abandoned { why: error.to_string() })
+            Ok(MergeOutcome::Abandoned {
+                why: error.to_string(),
+            })
         }
         Err(error) => Err(error),
     }
@@ -114,7 +142,10 @@ pub async fn merge(lake: &LakeWriter, spec: &MergeSpec, now: Timestamp) -> Resul
 /// The stretches of event time of the files to be made.
 fn ranges(cuts: &[i64]) -> Vec<Range<i64>> {
     let starts = std::iter::once(i64::MIN).chain(cuts.iter().copied());
-    starts.zip(cuts.iter().copied().chain([i64::MAX])).map(|(start, end)| start..end).collect()
+    starts
+        .zip(cuts.iter().copied().chain([i64::MAX]))
+        .map(|(start, end)| start..end)
+        .collect()
 }
 
 /// One merged file of the rows with times of a range; `None` where there are none.
@@ -132,8 +163,20 @@ async fn encode(
         let (sampled, range, is_cut) = (files.clone(), range.clone(), !spec.cuts.is_empty());
         let sample = move || merged::sample(&sampled).map_err(Stopped::from);
         let batches = Merged::of(schema.clone(), files.clone(), order);
-        let batches = batches.map(move |rows| if is_cut { merged::within(&rows?, &range) } else { rows });
-        lake.encode(schema.clone(), site.as_ref(), &FileLayout::MEASURED, sample, batches)
+        let batches = batches.map(move |rows| {
+            if is_cut {
+                merged::within(&rows?, &range)
+            } else {
+                rows
+            }
+        });
+        lake.encode(
+            schema.clone(),
+            site.as_ref(),
+            &FileLayout::MEASURED,
+            sample,
+            batches,
+        )
     };
     let encoded = match merge(Order::AsWritten).await {
         // What one file's writer has not sorted, those of the others have not either.
@@ -142,22 +185,34 @@ async fn encode(
     };
     let encoded = encoded.map_err(|stopped| match stopped {
         Stopped::Failed(error) => error,
-        Stopped::OutOfOrder => LakeError::Foreign { table: spec.table.name, why: "its rows have no order".into() },
+        Stopped::OutOfOrder => LakeError::Foreign {
+            table: spec.table.name,
+            why: "its rows have no order".into(),
+        },
     })?;
     Ok((encoded.file.rows > 0).then_some(encoded))
 }
 
 /// The transaction that all rewrites of a partition share (E8).
 pub(crate) fn rewrite_app_id(lake: &LakeWriter, spec: &MergeSpec) -> String {
-    let partition: Vec<String> = spec.partition.iter().map(|(column, value)| format!("{column}={value}")).collect();
-    let of_partition = lake.keeper().app_id(&format!("rewrite\0{}\0{}", spec.table.name, partition.join("\0")), 0);
+    let partition: Vec<String> = spec
+        .partition
+        .iter()
+        .map(|(column, value)| format!("{column}={value}"))
+        .collect();
+    let of_partition = lake.keeper().app_id(
+        &format!("rewrite\0{}\0{}", spec.table.name, partition.join("\0")),
+        0,
+    );
     // It names no stream and has no state object.
     format!("{OWN_PREFIX}rewrite.{of_partition}")
 }
 
 /// The site whose key the values lie under; `None` in a table without sites in its paths.
 fn site_of(spec: &MergeSpec) -> Result<Option<SiteId>, LakeError> {
-    let Some((_, site)) = spec.partition.iter().find(|(column, _)| *column == "site") else { return Ok(None) };
+    let Some((_, site)) = spec.partition.iter().find(|(column, _)| *column == "site") else {
+        return Ok(None);
+    };
     let wrong = |error: forebay_schemas::InvalidName| LakeError::Foreign {
         table: spec.table.name,
         why: format!("a partition's site is no site: {error}"),

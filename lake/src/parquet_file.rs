@@ -47,10 +47,17 @@ pub struct FileLayout {
 
 impl FileLayout {
     /// For files that stay: encodings are worth measuring.
-    pub const MEASURED: Self = Self { doubles: DoubleEncoding::Measured, ..Self::QUICK };
+    pub const MEASURED: Self = Self {
+        doubles: DoubleEncoding::Measured,
+        ..Self::QUICK
+    };
 
     /// For files that a merge will soon take in.
-    pub const QUICK: Self = Self { row_group_rows_max: 128 * 1024, zstd_level: 3, doubles: DoubleEncoding::Plain };
+    pub const QUICK: Self = Self {
+        row_group_rows_max: 128 * 1024,
+        zstd_level: 3,
+        doubles: DoubleEncoding::Plain,
+    };
 }
 
 impl Default for FileLayout {
@@ -101,9 +108,9 @@ impl FileError {
         match self {
             Self::Key(error) => error.kind(),
             Self::Write(_) | Self::Unkeyed { .. } => ErrorKind::Fatal,
-            Self::Read(ParquetError::External(source)) => {
-                source.downcast_ref::<KeyError>().map_or(ErrorKind::Corrupt, KeyError::kind)
-            }
+            Self::Read(ParquetError::External(source)) => source
+                .downcast_ref::<KeyError>()
+                .map_or(ErrorKind::Corrupt, KeyError::kind),
             Self::Read(_) | Self::NotSealed => ErrorKind::Corrupt,
         }
     }
@@ -115,8 +122,18 @@ impl FileError {
 ///
 /// # Errors
 /// [`FileError::Key`], [`FileError::Write`], [`FileError::Unkeyed`]; nothing is given out then.
-pub fn write_file(rows: &RecordBatch, sealing: Sealing, layout: &FileLayout) -> Result<EncodedFile, FileError> {
-    write_batches(&rows.schema(), rows, std::iter::once(Ok(rows.clone())), sealing, layout)
+pub fn write_file(
+    rows: &RecordBatch,
+    sealing: Sealing,
+    layout: &FileLayout,
+) -> Result<EncodedFile, FileError> {
+    write_batches(
+        &rows.schema(),
+        rows,
+        std::iter::once(Ok(rows.clone())),
+        sealing,
+        layout,
+    )
 }
 
 /// As [`write_file`], a batch at a time: no more is held than a row group's pages and the file that grows. Encodings are
@@ -131,8 +148,11 @@ pub fn write_batches<E: From<FileError>>(
     sealing: Sealing,
     layout: &FileLayout,
 ) -> Result<EncodedFile, E> {
-    let columns = ArrowSchemaConverter::new().convert(schema).map_err(FileError::Write)?;
-    let mut properties = base_properties(layout)?.set_max_row_group_row_count(Some(layout.row_group_rows_max));
+    let columns = ArrowSchemaConverter::new()
+        .convert(schema)
+        .map_err(FileError::Write)?;
+    let mut properties =
+        base_properties(layout)?.set_max_row_group_row_count(Some(layout.row_group_rows_max));
     properties = encodings::choose(properties, schema, sample, layout)?;
     let sealed = sealing.keys_for(&columns)?;
     let mut keks = Vec::new();
@@ -144,9 +164,11 @@ pub fn write_batches<E: From<FileError>>(
 
     let (mut bytes, mut rows) = (Vec::new(), 0);
     // Arrow's own schema beside Parquet's would be an eighth of a file's footer, and says nothing that readers miss.
-    let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
-    let mut writer =
-        ArrowWriter::try_new_with_options(&mut bytes, schema.clone(), options).map_err(FileError::Write)?;
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties.build())
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(&mut bytes, schema.clone(), options)
+        .map_err(FileError::Write)?;
     for batch in batches {
         let batch = batch?;
         rows += batch.num_rows() as u64;
@@ -158,7 +180,12 @@ pub fn write_batches<E: From<FileError>>(
         check_sealed(&bytes)?;
         check_all_keyed(&metadata, &columns)?;
     }
-    Ok(EncodedFile { rows, sha256: sha256_hex(&bytes), bytes, keks })
+    Ok(EncodedFile {
+        rows,
+        sha256: sha256_hex(&bytes),
+        bytes,
+        keks,
+    })
 }
 
 /// SHA-256 in lower-case hexadecimal.
@@ -166,7 +193,9 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest(&SHA256, bytes).as_ref())
 }
 
-fn base_properties(layout: &FileLayout) -> Result<parquet::file::properties::WriterPropertiesBuilder, FileError> {
+fn base_properties(
+    layout: &FileLayout,
+) -> Result<parquet::file::properties::WriterPropertiesBuilder, FileError> {
     let zstd = ZstdLevel::try_new(layout.zstd_level).map_err(FileError::Write)?;
     Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(zstd))
@@ -179,7 +208,9 @@ fn check_all_keyed(metadata: &ParquetMetaData, schema: &SchemaDescriptor) -> Res
     for group in metadata.row_groups() {
         for (chunk, column) in group.columns().iter().zip(schema.columns()) {
             if chunk.crypto_metadata().is_none() || chunk.bloom_filter_offset().is_some() {
-                return Err(FileError::Unkeyed { column: column.path().string() });
+                return Err(FileError::Unkeyed {
+                    column: column.path().string(),
+                });
             }
         }
     }

@@ -87,7 +87,12 @@ pub async fn rebuild_states(
             Some(_) => None,
             None => older::find(lake, &app_id, number, &found).await?,
         };
-        streams.push(Lost { app_id, number, import, older });
+        streams.push(Lost {
+            app_id,
+            number,
+            import,
+            older,
+        });
     }
     Ok(assemble::states(&streams, &sound, &found, retells, now))
 }
@@ -96,9 +101,16 @@ pub async fn rebuild_states(
 type ByStream<T> = Vec<(String, T)>;
 
 /// The states that can be read, and the numbers of those that are lost.
-fn sorted_out(states: Vec<FoundState<StreamState>>) -> Result<(ByStream<StreamState>, ByStream<i64>), LakeError> {
+fn sorted_out(
+    states: Vec<FoundState<StreamState>>,
+) -> Result<(ByStream<StreamState>, ByStream<i64>), LakeError> {
     let (mut sound, mut lost) = (Vec::new(), Vec::new());
-    for FoundState { app_id, number, state } in states {
+    for FoundState {
+        app_id,
+        number,
+        state,
+    } in states
+    {
         match state {
             Ok(state) => sound.push((app_id, state)),
             Err(LakeError::StateLost { .. }) => lost.push((app_id, number)),
@@ -114,5 +126,9 @@ fn sorted_out(states: Vec<FoundState<StreamState>>) -> Result<(ByStream<StreamSt
 async fn imports(lake: &LakeWriter, found: &Found) -> Result<BTreeMap<String, Epoch>, LakeError> {
     let noted = import_ids(lake.table(&READINGS)?, lake.keeper()).await?;
     let epochs = found.epochs().map(|(_, _, epoch)| Epoch(*epoch));
-    Ok(noted.into_iter().chain(epochs).map(|epoch| (imported_app_id(lake.keeper(), epoch), epoch)).collect())
+    Ok(noted
+        .into_iter()
+        .chain(epochs)
+        .map(|epoch| (imported_app_id(lake.keeper(), epoch), epoch))
+        .collect())
 }

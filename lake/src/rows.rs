@@ -19,12 +19,14 @@ use std::{
 
 use arrow::{
     array::{
-        ArrayRef, BinaryBuilder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
-        TimestampMicrosecondBuilder,
+        ArrayRef, BinaryBuilder, Float64Builder, Int16Builder, Int32Builder, Int64Builder,
+        RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
     },
     error::ArrowError,
 };
-use forebay_schemas::{LaneId, Reading, Series, SiteId, Status, Timestamp, Value, table::READINGS, wire::ReadingBatch};
+use forebay_schemas::{
+    LaneId, Reading, Series, SiteId, Status, Timestamp, Value, table::READINGS, wire::ReadingBatch,
+};
 
 use crate::{
     schema::file_schema,
@@ -60,7 +62,9 @@ pub struct GatheredRows {
 /// As [`GatheredRows::finish`].
 pub fn partition_rows(batches: &[ReadingBatch]) -> Result<Vec<PartitionRows>, ArrowError> {
     let mut gathered = GatheredRows::default();
-    batches.iter().for_each(|batch| gathered.push(batch.clone()));
+    batches
+        .iter()
+        .for_each(|batch| gathered.push(batch.clone()));
     gathered.finish()
 }
 
@@ -95,10 +99,23 @@ struct Shared<T> {
 impl GatheredRows {
     /// Takes a batch. Doubles are the caller's business.
     pub fn push(&mut self, batch: ReadingBatch) {
-        let ReadingBatch { lane, epoch, first_seq, readings, .. } = batch;
+        let ReadingBatch {
+            lane,
+            epoch,
+            first_seq,
+            readings,
+            ..
+        } = batch;
         let lane = self.lanes.number(lane, None);
         for (seq, reading) in (first_seq.0..).zip(readings) {
-            let Reading { series, event_time, observed_time, value, unit, status } = reading;
+            let Reading {
+                series,
+                event_time,
+                observed_time,
+                value,
+                unit,
+                status,
+            } = reading;
             let rows = match self.series.get_mut(&series) {
                 Some(rows) => rows,
                 None => self.series.entry(series).or_default(),
@@ -106,7 +123,15 @@ impl GatheredRows {
             let last = rows.last().map(|row| row.kind);
             let kind = self.kinds.number(Kind { unit, status }, last);
             let (observed_micros, epoch) = (observed_time.micros(), epoch.0);
-            rows.push(Row { event_time, observed_micros, epoch, seq, value, lane, kind });
+            rows.push(Row {
+                event_time,
+                observed_micros,
+                epoch,
+                seq,
+                value,
+                lane,
+                kind,
+            });
         }
     }
 
@@ -115,26 +140,43 @@ impl GatheredRows {
     /// # Errors
     /// Only when a column grows beyond what Arrow can address (2 GiB of text in one file).
     pub fn finish(self) -> Result<Vec<PartitionRows>, ArrowError> {
-        let Self { series, lanes, kinds } = self;
+        let Self {
+            series,
+            lanes,
+            kinds,
+        } = self;
         let mut sites: BTreeMap<SiteId, Vec<Run>> = BTreeMap::new();
         for (series, mut rows) in series {
             let order = |row: &Row| (row.event_time, row.epoch, row.seq);
             if !rows.is_sorted_by_key(order) {
                 rows.sort_by_key(order);
             }
-            sites.entry(series.site.clone()).or_default().push((series, rows));
+            sites
+                .entry(series.site.clone())
+                .or_default()
+                .push((series, rows));
         }
         let rows = |mut runs: Vec<Run>| {
             runs.sort_by(|(a, _), (b, _)| a.cmp(b));
             let mut columns = Columns::with_capacity(runs.iter().map(|(_, rows)| rows.len()).sum());
             for (series, rows) in runs {
-                rows.iter().for_each(|row| columns.push(&series, row, lanes.get(row.lane), kinds.get(row.kind)));
+                rows.iter().for_each(|row| {
+                    columns.push(&series, row, lanes.get(row.lane), kinds.get(row.kind))
+                });
             }
             RecordBatch::try_new(file_schema(&READINGS), columns.finish())
         };
-        let files =
-            sites.into_iter().flat_map(|(site, runs)| cut(runs).into_iter().map(move |runs| (site.clone(), runs)));
-        files.map(|(site, runs)| Ok(PartitionRows { site, rows: rows(runs)? })).collect()
+        let files = sites
+            .into_iter()
+            .flat_map(|(site, runs)| cut(runs).into_iter().map(move |runs| (site.clone(), runs)));
+        files
+            .map(|(site, runs)| {
+                Ok(PartitionRows {
+                    site,
+                    rows: rows(runs)?,
+                })
+            })
+            .collect()
     }
 }
 
@@ -155,7 +197,10 @@ fn cut(runs: Vec<Run>) -> Vec<Vec<Run>> {
                 0 => std::mem::take(&mut rows),
                 before => rows.split_off(before),
             };
-            files.entry(last).or_default().push((series.clone(), of_last));
+            files
+                .entry(last)
+                .or_default()
+                .push((series.clone(), of_last));
         }
     }
     files.into_values().collect()
@@ -172,7 +217,8 @@ fn blocks_at(level: usize, runs: &[Run]) -> usize {
             if blocks.len() > FILES_MAX {
                 return blocks.len();
             }
-            rest = &rest[rest.partition_point(|row| TimeBlock::at(level, row.event_time.micros()) <= block)..];
+            rest = &rest[rest
+                .partition_point(|row| TimeBlock::at(level, row.event_time.micros()) <= block)..];
         }
     }
     blocks.len()
@@ -200,7 +246,10 @@ impl<T: Eq + Hash> Shared<T> {
 
 impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new() }
+        Self {
+            numbers: HashMap::new(),
+            values: Vec::new(),
+        }
     }
 }
 
@@ -268,7 +317,8 @@ impl Columns {
 
     fn push_value(&mut self, value: Option<&Value>) {
         self.value.append_option(value.and_then(Value::as_f64));
-        self.value_type.append_option(value.map(|v| v.value_type().name()));
+        self.value_type
+            .append_option(value.map(|v| v.value_type().name()));
         let (mut int, mut text, mut bytes) = (None, None, None);
         match value {
             Some(Value::I64(v)) => int = Some(*v),

@@ -61,13 +61,18 @@ pub struct S3Credentials {
 impl S3Credentials {
     /// An access key's id and its secret.
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self { id: id.into(), secret: Zeroizing::new(secret.into()) }
+        Self {
+            id: id.into(),
+            secret: Zeroizing::new(secret.into()),
+        }
     }
 }
 
 impl fmt::Debug for S3Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3Credentials").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("S3Credentials")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,11 +106,16 @@ impl S3Settings {
     /// # Errors
     /// [`LakeError::Location`] for any other URL.
     pub fn from_url(url: &Url) -> Result<Self, LakeError> {
-        let wrong = |why: &str| LakeError::Location { location: url.to_string(), why: why.into() };
+        let wrong = |why: &str| LakeError::Location {
+            location: url.to_string(),
+            why: why.into(),
+        };
         if url.scheme() != "s3" {
             return Err(wrong("a lake in a bucket is named as s3://bucket/prefix"));
         }
-        let bucket = url.host_str().ok_or_else(|| wrong("it names no bucket: write s3://bucket/prefix"))?;
+        let bucket = url
+            .host_str()
+            .ok_or_else(|| wrong("it names no bucket: write s3://bucket/prefix"))?;
         let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(&error.to_string()))?;
         Ok(Self {
             bucket: bucket.to_owned(),
@@ -121,13 +131,21 @@ impl S3Settings {
     /// The bucket's store, the lake's path in it, and its URL; the bucket has answered.
     pub(crate) async fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path, Url), LakeError> {
         let prefix = Path::parse(&self.prefix).map_err(|error| self.wrong(&error.to_string()))?;
-        let mut url = Url::parse(&format!("s3://{}/", self.bucket)).map_err(|e| self.wrong(&e.to_string()))?;
+        let mut url = Url::parse(&format!("s3://{}/", self.bucket))
+            .map_err(|e| self.wrong(&e.to_string()))?;
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(prefix.parts().map(|part| part.as_ref().to_owned())).push("");
+            segments
+                .pop_if_empty()
+                .extend(prefix.parts().map(|part| part.as_ref().to_owned()))
+                .push("");
         }
         let link = self.link;
         let request_timeout = link.request_timeout.min(PROBE_REQUEST);
-        let probe = S3Link { request_timeout, retries_max: link.retries_max.min(PROBE_RETRIES), ..link };
+        let probe = S3Link {
+            request_timeout,
+            retries_max: link.retries_max.min(PROBE_RETRIES),
+            ..link
+        };
         self.probe(&self.build(probe)?, &prefix).await?;
         Ok((Arc::new(self.build(link)?), prefix, url))
     }
@@ -143,9 +161,9 @@ impl S3Settings {
             retry_timeout: link.retry_for,
         };
         let builder = match &self.credentials {
-            Some(S3Credentials { id, secret }) => {
-                AmazonS3Builder::new().with_access_key_id(id).with_secret_access_key(secret.as_str())
-            }
+            Some(S3Credentials { id, secret }) => AmazonS3Builder::new()
+                .with_access_key_id(id)
+                .with_secret_access_key(secret.as_str()),
             None => AmazonS3Builder::from_env(),
         };
         let mut builder = builder
@@ -156,11 +174,14 @@ impl S3Settings {
             .with_conditional_put(S3ConditionalPut::ETagMatch);
         if let Some(endpoint) = &self.endpoint {
             if endpoint.scheme() == "http" && !self.allow_http {
-                return Err(self.wrong("the endpoint is not encrypted: use https, or set allow_http = true"));
+                return Err(self
+                    .wrong("the endpoint is not encrypted: use https, or set allow_http = true"));
             }
             builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
         }
-        builder.build().map_err(|error| self.wrong(&innermost(&error)))
+        builder
+            .build()
+            .map_err(|error| self.wrong(&innermost(&error)))
     }
 
     /// Asks for one name in the bucket, so that a wrong setting is told as one.
@@ -172,10 +193,14 @@ impl S3Settings {
         // Listing gives one kind of error for all answers: the status stands in its text only.
         let why = innermost(&error);
         Err(match Refusal::of(&why) {
-            Some(Refusal { status: 404, .. }) => {
-                self.wrong(&format!("there is no bucket {}: create it, or correct the lake's url", self.bucket))
-            }
-            Some(Refusal { status: 401 | 403, text }) => {
+            Some(Refusal { status: 404, .. }) => self.wrong(&format!(
+                "there is no bucket {}: create it, or correct the lake's url",
+                self.bucket
+            )),
+            Some(Refusal {
+                status: 401 | 403,
+                text,
+            }) => {
                 let who = match &self.credentials {
                     Some(credentials) => format!("access key {}", credentials.id),
                     None => "the environment's credentials".to_owned(),
@@ -185,13 +210,22 @@ impl S3Settings {
                      this machine's clock"
                 ))
             }
-            Some(Refusal { status: 300..500, text }) => self.wrong(&format!("{text}: check region and endpoint")),
-            _ => LakeError::Unreachable { location: self.to_string(), why },
+            Some(Refusal {
+                status: 300..500,
+                text,
+            }) => self.wrong(&format!("{text}: check region and endpoint")),
+            _ => LakeError::Unreachable {
+                location: self.to_string(),
+                why,
+            },
         })
     }
 
     fn wrong(&self, why: &str) -> LakeError {
-        LakeError::Location { location: self.to_string(), why: why.to_owned() }
+        LakeError::Location {
+            location: self.to_string(),
+            why: why.to_owned(),
+        }
     }
 }
 
@@ -218,13 +252,17 @@ impl Refusal {
     /// for a wrong region. `None` for any other text.
     fn of(error: &str) -> Option<Self> {
         if error.contains("redirect") {
-            return Some(Self { status: 301, text: error.to_owned() });
+            return Some(Self {
+                status: 301,
+                text: error.to_owned(),
+            });
         }
         let (_, answer) = error.split_once("status code: ")?;
         let status = answer.get(..3)?.parse().ok()?;
         let of = |tag: &str| {
             let (_, rest) = answer.split_once(&format!("<{tag}>"))?;
-            rest.split_once(&format!("</{tag}>")).map(|(text, _)| text.trim_end_matches('.'))
+            rest.split_once(&format!("</{tag}>"))
+                .map(|(text, _)| text.trim_end_matches('.'))
         };
         let text = match (of("Code"), of("Message")) {
             (Some(code), Some(message)) => format!("{message} ({code})"),

@@ -45,13 +45,21 @@ use checked::{CheckedFactory, MustBeSealed};
 ///
 /// # Errors
 /// When a table cannot be read.
-pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Result<SessionContext, LakeError> {
+pub async fn session(
+    tables: &[LakeTable],
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<SessionContext, LakeError> {
     let context = new_session();
     let tag_seal = Arc::new(TagSeal::of(decrypter.provider()).await?);
     for table in tables {
         let url = store_url(table.schema());
         context.register_object_store(url.as_ref(), table.store().clone());
-        let provider = DeltaScan::new(table, table.snapshot().await?, decrypter.clone(), tag_seal.clone());
+        let provider = DeltaScan::new(
+            table,
+            table.snapshot().await?,
+            decrypter.clone(),
+            tag_seal.clone(),
+        );
         register(&context, table.schema(), Arc::new(provider))?;
     }
     Ok(context)
@@ -64,7 +72,11 @@ pub async fn session(tables: &[LakeTable], decrypter: &Arc<KeyDecrypter>) -> Res
 pub fn empty_session(tables: &[&'static Table]) -> Result<SessionContext, LakeError> {
     let context = new_session();
     for table in tables {
-        register(&context, table, Arc::new(EmptyTable::new(table_schema(table))))?;
+        register(
+            &context,
+            table,
+            Arc::new(EmptyTable::new(table_schema(table))),
+        )?;
     }
     Ok(context)
 }
@@ -73,9 +85,16 @@ fn new_session() -> SessionContext {
     SessionContext::new_with_config(SessionConfig::new().with_information_schema(true))
 }
 
-fn register(context: &SessionContext, table: &Table, provider: Arc<dyn TableProvider>) -> Result<(), LakeError> {
+fn register(
+    context: &SessionContext,
+    table: &Table,
+    provider: Arc<dyn TableProvider>,
+) -> Result<(), LakeError> {
     let registered = context.register_table(table.name, provider);
-    registered.map(drop).map_err(|error| LakeError::Foreign { table: table.name, why: error.to_string() })
+    registered.map(drop).map_err(|error| LakeError::Foreign {
+        table: table.name,
+        why: error.to_string(),
+    })
 }
 
 fn table_schema(table: &Table) -> SchemaRef {
@@ -95,11 +114,21 @@ impl ScanCost {
     /// Of a plan that has been run to its end.
     pub fn of(plan: &dyn ExecutionPlan) -> Self {
         let own = plan.metrics();
-        let sum = |name| own.as_ref().and_then(|own| own.sum_by_name(name)).map_or(0, |sum| sum.as_usize());
-        let mut cost = Self { files: sum("files_opened"), bytes: sum("bytes_scanned") };
+        let sum = |name| {
+            own.as_ref()
+                .and_then(|own| own.sum_by_name(name))
+                .map_or(0, |sum| sum.as_usize())
+        };
+        let mut cost = Self {
+            files: sum("files_opened"),
+            bytes: sum("bytes_scanned"),
+        };
         for child in plan.children() {
             let Self { files, bytes } = Self::of(child.as_ref());
-            cost = Self { files: cost.files + files, bytes: cost.bytes + bytes };
+            cost = Self {
+                files: cost.files + files,
+                bytes: cost.bytes + bytes,
+            };
         }
         cost
     }
@@ -107,7 +136,8 @@ impl ScanCost {
 
 fn store_url(table: &Table) -> ObjectStoreUrl {
     // A table's name is a constant of lower-case letters: always a valid host.
-    ObjectStoreUrl::parse(format!("forebay://{}", table.name)).unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
+    ObjectStoreUrl::parse(format!("forebay://{}", table.name))
+        .unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
 }
 
 /// One snapshot of one table.
@@ -122,16 +152,34 @@ struct DeltaScan {
 }
 
 impl DeltaScan {
-    fn new(table: &LakeTable, snapshot: Snapshot, decrypter: Arc<KeyDecrypter>, tag_seal: Arc<TagSeal>) -> Self {
+    fn new(
+        table: &LakeTable,
+        snapshot: Snapshot,
+        decrypter: Arc<KeyDecrypter>,
+        tag_seal: Arc<TagSeal>,
+    ) -> Self {
         let (store, table) = (table.store().clone(), table.schema());
         let schema = table_schema(table);
-        Self { table, schema, files: snapshot.files(), store, decrypter, tag_seal }
+        Self {
+            table,
+            schema,
+            files: snapshot.files(),
+            store,
+            decrypter,
+            tag_seal,
+        }
     }
 
     /// DataFusion puts partition columns last; our tables have them first.
     fn projection(&self, projection: Option<&Vec<usize>>) -> Vec<usize> {
         let (total, partitions) = (self.table.columns.len(), self.table.partition_columns);
-        let moved = |i: usize| if i < partitions { total - partitions + i } else { i - partitions };
+        let moved = |i: usize| {
+            if i < partitions {
+                total - partitions + i
+            } else {
+                i - partitions
+            }
+        };
         match projection {
             Some(columns) => columns.iter().map(|i| moved(*i)).collect(),
             None => (0..total).map(moved).collect(),
@@ -146,7 +194,11 @@ impl DeltaScan {
         file.partition_values = partition_values(self.table.partition_columns(), add)?;
         let keks = keks(self.table, add).map_err(external)?;
         self.decrypter.prepare(&keks).await.map_err(external)?;
-        Ok(if keks.is_empty() { file } else { file.with_extension(MustBeSealed) })
+        Ok(if keks.is_empty() {
+            file
+        } else {
+            file.with_extension(MustBeSealed)
+        })
     }
 }
 
@@ -179,7 +231,10 @@ impl TableProvider for DeltaScan {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -190,11 +245,19 @@ impl TableProvider for DeltaScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let kept = prune::files(session, &self.schema, self.table, &self.files, filters, &self.tag_seal)?;
+        let kept = prune::files(
+            session,
+            &self.schema,
+            self.table,
+            &self.files,
+            filters,
+            &self.tag_seal,
+        )?;
         let schema = TableSchema::builder(file_schema(self.table))
             .with_table_partition_cols(arrow_fields(self.table.partition_columns()))
             .build();
-        let readers = CheckedFactory::new(self.table.name, self.store.clone(), self.decrypter.clone());
+        let readers =
+            CheckedFactory::new(self.table.name, self.store.clone(), self.decrypter.clone());
         let source = ParquetSource::new(schema)
             .with_pushdown_filters(true)
             .with_enable_page_index(true)
@@ -227,7 +290,9 @@ impl EncryptionFactory for Decryption {
         _: &SchemaRef,
         _: &Path,
     ) -> Result<Option<Arc<FileEncryptionProperties>>> {
-        Err(DataFusionError::NotImplemented("the lake's files are written by its own writer".into()))
+        Err(DataFusionError::NotImplemented(
+            "the lake's files are written by its own writer".into(),
+        ))
     }
 
     async fn get_file_decryption_properties(

@@ -33,7 +33,10 @@ fn delta_type(column_type: ColumnType) -> DeltaType {
 }
 
 pub(crate) fn arrow_fields(columns: &[Column]) -> Vec<Arc<Field>> {
-    columns.iter().map(|c| Arc::new(Field::new(c.name, arrow_type(c.column_type), c.nullable))).collect()
+    columns
+        .iter()
+        .map(|c| Arc::new(Field::new(c.name, arrow_type(c.column_type), c.nullable)))
+        .collect()
 }
 
 /// The columns that stand in a table's files.
@@ -42,5 +45,9 @@ pub fn file_schema(table: &Table) -> SchemaRef {
 }
 
 pub(crate) fn delta_fields(table: &Table) -> Vec<StructField> {
-    table.columns.iter().map(|c| StructField::new(c.name, delta_type(c.column_type), c.nullable)).collect()
+    table
+        .columns
+        .iter()
+        .map(|c| StructField::new(c.name, delta_type(c.column_type), c.nullable))
+        .collect()
 }

@@ -32,14 +32,20 @@ pub async fn ensure_site_keys(
 }
 
 /// The master keys under which files of these tables lie.
-pub(crate) async fn keys_in_use(tables: impl Iterator<Item = &LakeTable>) -> Result<BTreeSet<MasterKeyId>, LakeError> {
+pub(crate) async fn keys_in_use(
+    tables: impl Iterator<Item = &LakeTable>,
+) -> Result<BTreeSet<MasterKeyId>, LakeError> {
     let mut in_use = BTreeSet::new();
     for table in tables {
         // Files of one writer share their keys.
         let mut seen = HashSet::new();
         for add in table.snapshot().await?.files() {
             if let Some(text) = keks_tag(&add).filter(|text| !seen.contains(*text)) {
-                in_use.extend(keks(table.schema(), &add)?.into_iter().map(|kek| kek.master));
+                in_use.extend(
+                    keks(table.schema(), &add)?
+                        .into_iter()
+                        .map(|kek| kek.master),
+                );
                 seen.insert(text.to_owned());
             }
         }

@@ -29,8 +29,8 @@ use crate::{
 
 pub use each::FoundState;
 pub use model::{
-    DeviceTimes, EpochMark, Forgotten, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes, StreamState,
-    TakenOver,
+    DeviceTimes, EpochMark, Forgotten, Gap, GapExtent, GapState, SEQ_UNKNOWN, SideState, SiteTimes,
+    StreamState, TakenOver,
 };
 pub(crate) use reconcile::reconcile;
 pub use reconcile::taken_elsewhere;
@@ -63,14 +63,23 @@ impl StateKeeper {
     /// # Errors
     /// When the provider has none.
     pub async fn of(keys: &dyn KeyProvider) -> Result<Self, LakeError> {
-        Self::new(&keys.secret(IDENTITY_SECRET).await?, &keys.secret(STATE_SECRET).await?)
+        Self::new(
+            &keys.secret(IDENTITY_SECRET).await?,
+            &keys.secret(STATE_SECRET).await?,
+        )
     }
 
     /// From the keyring's two secrets, 32 bytes each.
     pub fn new(identity: &SecretKey, seal: &SecretKey) -> Result<Self, LakeError> {
-        let sealing = UnboundKey::new(&AES_256_GCM, seal.expose())
-            .map_err(|_| KeyError::KeyLength { id: "of state objects".into(), bytes: seal.expose().len() })?;
-        Ok(Self { identity: hmac::Key::new(hmac::HMAC_SHA256, identity.expose()), seal: LessSafeKey::new(sealing) })
+        let sealing =
+            UnboundKey::new(&AES_256_GCM, seal.expose()).map_err(|_| KeyError::KeyLength {
+                id: "of state objects".into(),
+                bytes: seal.expose().len(),
+            })?;
+        Ok(Self {
+            identity: hmac::Key::new(hmac::HMAC_SHA256, identity.expose()),
+            seal: LessSafeKey::new(sealing),
+        })
     }
 
     /// A stream's name in the table: a keyed hash, so that the plain Delta log does not tell which it is.
@@ -102,12 +111,19 @@ impl StateKeeper {
     ) -> Result<i64, LakeError> {
         loop {
             let step = i64::from(u32::from_le_bytes(random_bytes::<4>(random)?) & NUMBER_STEP_MAX);
-            let number = after.unwrap_or(0).checked_add(1 + step).ok_or_else(|| LakeError::State {
-                path: path_of(app_id, i64::MAX).to_string(),
-                why: "the numbers of its stream are used up".into(),
-            })?;
+            let number =
+                after
+                    .unwrap_or(0)
+                    .checked_add(1 + step)
+                    .ok_or_else(|| LakeError::State {
+                        path: path_of(app_id, i64::MAX).to_string(),
+                        why: "the numbers of its stream are used up".into(),
+                    })?;
             // Taken is one number in a million: draw again.
-            if self.create(table, &path_of(app_id, number), state, random).await? {
+            if self
+                .create(table, &path_of(app_id, number), state, random)
+                .await?
+            {
                 return Ok(number);
             }
         }
@@ -125,7 +141,9 @@ impl StateKeeper {
         state: &S,
         random: &Random,
     ) -> Result<(), LakeError> {
-        self.create(table, &path_of(app_id, number), state, random).await.map(drop)
+        self.create(table, &path_of(app_id, number), state, random)
+            .await
+            .map(drop)
     }
 
     /// Puts a sealed object where none is yet; answers whether it did.
@@ -137,9 +155,16 @@ impl StateKeeper {
         random: &Random,
     ) -> Result<bool, LakeError> {
         let sealed = self.seal(path, state, random)?;
-        match table.store().put_opts(path, sealed.into(), PutMode::Create.into()).await {
+        match table
+            .store()
+            .put_opts(path, sealed.into(), PutMode::Create.into())
+            .await
+        {
             Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -161,23 +186,38 @@ impl StateKeeper {
             Err(error) if error.is_not_found() => return Err(lost(table, &path, "it is missing")),
             state => state?,
         };
-        if state.get(TIMES_APART).is_some_and(|apart| apart == &serde_json::Value::Bool(true)) {
+        if state
+            .get(TIMES_APART)
+            .is_some_and(|apart| apart == &serde_json::Value::Bool(true))
+        {
             self.add_times(table, app_id, &mut state).await;
         }
-        serde_json::from_value(state).map_err(|e| LakeError::State { path: path.to_string(), why: e.to_string() })
+        serde_json::from_value(state).map_err(|e| LakeError::State {
+            path: path.to_string(),
+            why: e.to_string(),
+        })
     }
 
     /// Reads a sealed object.
-    async fn open<S: DeserializeOwned>(&self, table: &LakeTable, path: &Path) -> Result<S, LakeError> {
+    async fn open<S: DeserializeOwned>(
+        &self,
+        table: &LakeTable,
+        path: &Path,
+    ) -> Result<S, LakeError> {
         let mut bytes = table.store().get(path).await?.bytes().await?.to_vec();
-        let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
+        let fail = |why: &str| LakeError::State {
+            path: path.to_string(),
+            why: why.into(),
+        };
         let sealed = bytes
             .split_at_mut_checked(MAGIC.len())
             .filter(|(magic, _)| *magic == MAGIC)
             .map(|(_, rest)| rest)
             .ok_or_else(|| lost(table, path, "it does not begin as one"))?;
         let cut_short = || lost(table, path, "it is cut short");
-        let (nonce, sealed) = sealed.split_at_mut_checked(NONCE_LEN).ok_or_else(cut_short)?;
+        let (nonce, sealed) = sealed
+            .split_at_mut_checked(NONCE_LEN)
+            .ok_or_else(cut_short)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| cut_short())?;
         let plain = self
             .seal
@@ -210,7 +250,11 @@ impl StateKeeper {
     ///
     /// # Errors
     /// When the log or the store cannot be read.
-    pub async fn numbers(&self, table: &LakeTable, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, LakeError> {
+    pub async fn numbers(
+        &self,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<(String, i64)>, LakeError> {
         if let Some(streams) = snapshot.streams().await? {
             return Ok(streams);
         }
@@ -218,7 +262,11 @@ impl StateKeeper {
         let folder = Path::from_iter(["_forebay", "state"]);
         let found = table.store().list_with_delimiter(Some(&folder)).await?;
         let mut numbers = Vec::new();
-        for app_id in found.common_prefixes.iter().filter_map(|folder| folder.filename()) {
+        for app_id in found
+            .common_prefixes
+            .iter()
+            .filter_map(|folder| folder.filename())
+        {
             if let Some(number) = snapshot.state_of(app_id).await? {
                 numbers.push((app_id.to_owned(), number));
             }
@@ -236,15 +284,30 @@ impl StateKeeper {
             let state = self.load(table, &app_id, number).await;
             (app_id, number, state)
         });
-        futures::stream::iter(loads).buffer_unordered(LOADS_MAX).collect().await
+        futures::stream::iter(loads)
+            .buffer_unordered(LOADS_MAX)
+            .collect()
+            .await
     }
 
-    fn seal<S: Serialize>(&self, path: &Path, state: &S, random: &Random) -> Result<Vec<u8>, LakeError> {
-        let fail = |why: &str| LakeError::State { path: path.to_string(), why: why.into() };
+    fn seal<S: Serialize>(
+        &self,
+        path: &Path,
+        state: &S,
+        random: &Random,
+    ) -> Result<Vec<u8>, LakeError> {
+        let fail = |why: &str| LakeError::State {
+            path: path.to_string(),
+            why: why.into(),
+        };
         let nonce = random_bytes::<NONCE_LEN>(random)?;
         let mut sealed = serde_json::to_vec(state).map_err(|e| fail(&e.to_string()))?;
         self.seal
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(path.as_ref()), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(path.as_ref()),
+                &mut sealed,
+            )
             .map_err(|_| fail("it is too large to seal"))?;
         Ok([MAGIC.as_slice(), &nonce, &sealed].concat())
     }
@@ -257,7 +320,11 @@ struct Format {
 }
 
 fn lost(table: &LakeTable, path: &Path, why: &str) -> LakeError {
-    LakeError::StateLost { table: table.schema().name, path: path.to_string(), why: why.into() }
+    LakeError::StateLost {
+        table: table.schema().name,
+        path: path.to_string(),
+        why: why.into(),
+    }
 }
 
 fn path_of(app_id: &str, number: i64) -> Path {

@@ -97,7 +97,13 @@ impl Lake {
     pub async fn s3(settings: &S3Settings) -> Result<Self, LakeError> {
         let (bucket, prefix, url) = settings.open().await?;
         let root = Arc::new(PrefixStore::new(bucket.clone(), prefix));
-        Ok(Self { root, of_url: bucket, url, bucket: Some(settings.to_string()), disk: None })
+        Ok(Self {
+            root,
+            of_url: bucket,
+            url,
+            bucket: Some(settings.to_string()),
+            disk: None,
+        })
     }
 
     /// Refuses a store on which two writers would overwrite each other's commits (E7). `id` is random.
@@ -111,11 +117,22 @@ impl Lake {
     /// In a disk's folder. `store` takes absolute paths, as URLs have them.
     pub(crate) fn on_disk(store: Arc<dyn ObjectStore>, disk: Arc<Disk>) -> Result<Self, LakeError> {
         let folder = disk.home();
-        let location = |why: &str| LakeError::Location { location: folder.display().to_string(), why: why.into() };
-        let url = Url::from_directory_path(folder).map_err(|()| location("not an absolute path"))?;
-        let prefix = object_store::path::Path::from_absolute_path(folder).map_err(|e| location(&e.to_string()))?;
+        let location = |why: &str| LakeError::Location {
+            location: folder.display().to_string(),
+            why: why.into(),
+        };
+        let url =
+            Url::from_directory_path(folder).map_err(|()| location("not an absolute path"))?;
+        let prefix = object_store::path::Path::from_absolute_path(folder)
+            .map_err(|e| location(&e.to_string()))?;
         let root = Arc::new(PrefixStore::new(store.clone(), prefix));
-        Ok(Self { root, of_url: store, url, bucket: None, disk: Some(disk) })
+        Ok(Self {
+            root,
+            of_url: store,
+            url,
+            bucket: None,
+            disk: Some(disk),
+        })
     }
 
     /// Opens a table, creating it where it is missing.
@@ -149,14 +166,30 @@ impl Lake {
         let url = self
             .url
             .join(&format!("{}/", table.name))
-            .map_err(|error| LakeError::Location { location: self.url.to_string(), why: error.to_string() })?;
-        let log = default_logstore(store.clone(), self.of_url.clone(), &url, &StorageConfig::default());
+            .map_err(|error| LakeError::Location {
+                location: self.url.to_string(),
+                why: error.to_string(),
+            })?;
+        let log = default_logstore(
+            store.clone(),
+            self.of_url.clone(),
+            &url,
+            &StorageConfig::default(),
+        );
         let local = self.disk.as_ref().map(|disk| {
             let folder = disk.home().join(table.name).join("_delta_log");
             Arc::new(LocalLog::new(disk.clone(), folder))
         });
         let (newest, turn, index) = Default::default();
-        Ok(LakeTable { table, store, log, local, newest, turn, index })
+        Ok(LakeTable {
+            table,
+            store,
+            log,
+            local,
+            newest,
+            turn,
+            index,
+        })
     }
 }
 
@@ -193,7 +226,11 @@ impl LakeTable {
     /// # Errors
     /// As [`Lake::table`].
     pub async fn snapshot(&self) -> Result<Snapshot, LakeError> {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let newest = self
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let onward = match newest {
             Some(newest) => newest.onward().await.ok(),
             None => None,
@@ -233,7 +270,10 @@ impl LakeTable {
     }
 
     async fn exists(&self) -> Result<bool, LakeError> {
-        self.log.is_delta_table_location().await.map_err(|e| self.delta_error(e))
+        self.log
+            .is_delta_table_location()
+            .await
+            .map_err(|e| self.delta_error(e))
     }
 
     async fn create(&self) -> Result<(), LakeError> {
@@ -247,7 +287,11 @@ impl LakeTable {
             .with_configuration([(FORMAT_PROPERTY, Some(format))])
             .with_raise_if_key_not_exists(false)
             // With retries, an answer that got lost would make a second entry with another table id.
-            .with_commit_properties(CommitProperties::default().with_max_retries(0).with_create_checkpoint(false))
+            .with_commit_properties(
+                CommitProperties::default()
+                    .with_max_retries(0)
+                    .with_create_checkpoint(false),
+            )
             .await;
         match created {
             Ok(_) => Ok(()),

@@ -10,13 +10,13 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_schemas::{
-    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, Value, table::READINGS, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId,
+    Status, TagName, Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, path::Path,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
 };
 use ring::rand::SystemRandom;
 use tokio::sync::Notify;
@@ -63,7 +63,15 @@ impl WatchedStore {
     pub(crate) fn on(folder: &FsPath, medium: Box<dyn Medium>) -> Self {
         let inner = SyncedLocalStore::with_absolute_paths(folder, medium).unwrap();
         let (gets, puts, listed, fault, hung, released) = Default::default();
-        Self { inner, gets, puts, listed, fault, hung, released }
+        Self {
+            inner,
+            gets,
+            puts,
+            listed,
+            fault,
+            hung,
+            released,
+        }
     }
 
     /// A lake on it.
@@ -79,7 +87,10 @@ impl WatchedStore {
     /// How many objects were read whose path contains `part`, since the last call of this or
     /// [`WatchedStore::files_read`].
     pub(crate) fn reads_of(&self, part: &str) -> usize {
-        std::mem::take(&mut *self.gets.lock().unwrap()).iter().filter(|path| path.contains(part)).count()
+        std::mem::take(&mut *self.gets.lock().unwrap())
+            .iter()
+            .filter(|path| path.contains(part))
+            .count()
     }
 
     /// Told when a put hangs.
@@ -94,7 +105,12 @@ impl WatchedStore {
 
     /// How often something was put whose path contains `part`, whether it was stored or not.
     pub(crate) fn puts_of(&self, part: &str) -> usize {
-        self.puts.lock().unwrap().iter().filter(|path| path.contains(part)).count()
+        self.puts
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|path| path.contains(part))
+            .count()
     }
 
     /// The paths that lists have answered since the last call, of those that contain `part`.
@@ -128,9 +144,13 @@ impl WatchedStore {
         Some(fault)
     }
 
-    fn noting(&self, list: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn noting(
+        &self,
+        list: BoxStream<'static, Result<ObjectMeta>>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         let listed = self.listed.clone();
-        list.inspect_ok(move |object| listed.lock().unwrap().push(object.location.to_string())).boxed()
+        list.inspect_ok(move |object| listed.lock().unwrap().push(object.location.to_string()))
+            .boxed()
     }
 
     fn note(&self, location: &Path) {
@@ -146,7 +166,12 @@ impl fmt::Display for WatchedStore {
 
 #[async_trait]
 impl ObjectStore for WatchedStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         let fault = self.fault_of(location);
         self.puts.lock().unwrap().push(location.to_string());
         if matches!(fault, Some(Fault::Held)) {
@@ -164,7 +189,10 @@ impl ObjectStore for WatchedStore {
                 Some(_) => {}
             }
         }
-        Err(object_store::Error::Generic { store: "watched", source: "the connection was reset".into() })
+        Err(object_store::Error::Generic {
+            store: "watched",
+            source: "the connection was reset".into(),
+        })
     }
 
     async fn put_multipart_opts(
@@ -185,7 +213,10 @@ impl ObjectStore for WatchedStore {
         self.inner.get_ranges(location, ranges).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         self.inner.delete_stream(locations)
     }
 
@@ -193,7 +224,11 @@ impl ObjectStore for WatchedStore {
         self.noting(self.inner.list(prefix))
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.noting(self.inner.list_with_offset(prefix, offset))
     }
 
@@ -225,16 +260,26 @@ impl Bench {
     pub(crate) async fn on(sealed: Sealed, medium: Box<dyn Medium>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random: Random = Arc::new(SystemRandom::new());
-        let keyring = Arc::new(FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap());
+        let keyring =
+            Arc::new(FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap());
         let store = Arc::new(WatchedStore::on(&folder.path().join("lake"), medium));
-        let writer = LakeWriter::open(&store.lake(), keyring, sealed, random).await.unwrap();
-        Self { folder, store, writer }
+        let writer = LakeWriter::open(&store.lake(), keyring, sealed, random)
+            .await
+            .unwrap();
+        Self {
+            folder,
+            store,
+            writer,
+        }
     }
 
     /// As another process opens the same lake, with the keyring that is there now.
     pub(crate) async fn another(&self) -> Result<LakeWriter, LakeError> {
         let random: Random = Arc::new(SystemRandom::new());
-        let keyring = Arc::new(FileKeyring::open(&self.folder.path().join("keys"), random.clone())?);
+        let keyring = Arc::new(FileKeyring::open(
+            &self.folder.path().join("keys"),
+            random.clone(),
+        )?);
         LakeWriter::open(&self.store.lake(), keyring, Sealed::Columns, random).await
     }
 
@@ -248,19 +293,46 @@ impl Bench {
         let mut adds = Vec::new();
         for partition in partition_rows(std::slice::from_ref(batch)).unwrap() {
             let folder = readings_partition(&partition);
-            adds.push(self.writer.put(table, partition.rows, &folder, Some(&partition.site), now).await.unwrap());
+            adds.push(
+                self.writer
+                    .put(table, partition.rows, &folder, Some(&partition.site), now)
+                    .await
+                    .unwrap(),
+            );
         }
-        let from_state = table.snapshot().await.unwrap().state_of(stream).await.unwrap();
+        let from_state = table
+            .snapshot()
+            .await
+            .unwrap()
+            .state_of(stream)
+            .await
+            .unwrap();
         let to_state = from_state.map_or(1, |n| n + 1);
         let id = self.writer.id().unwrap();
-        table.commit(&Attempt { id, app_id: stream.to_owned(), from_state, to_state, adds }).await.unwrap()
+        table
+            .commit(&Attempt {
+                id,
+                app_id: stream.to_owned(),
+                from_state,
+                to_state,
+                adds,
+            })
+            .await
+            .unwrap()
     }
 
     /// The one row that a query over `readings` gives, as text.
     pub(crate) async fn query(&self, sql: &str) -> String {
-        let context = crate::session(std::slice::from_ref(self.readings()), &self.writer.decrypter()).await.unwrap();
+        let context = crate::session(
+            std::slice::from_ref(self.readings()),
+            &self.writer.decrypter(),
+        )
+        .await
+        .unwrap();
         let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
-        let shown = arrow::util::pretty::pretty_format_batches(&rows).unwrap().to_string();
+        let shown = arrow::util::pretty::pretty_format_batches(&rows)
+            .unwrap()
+            .to_string();
         shown.lines().nth(3).unwrap_or_default().to_owned()
     }
 
@@ -294,10 +366,17 @@ pub(crate) fn batch(first_seq: u64, count: u64, start: i64) -> ReadingBatch {
         observed_time: at(start + i as i64 * 1_000_000),
         value: Some(Value::F64((first_seq + i) as f64 / 2.0)),
         unit: Some("Cel".into()),
-        status: Status { quality: Quality::Good, code: None, reason: None },
+        status: Status {
+            quality: Quality::Good,
+            code: None,
+            reason: None,
+        },
     };
     ReadingBatch {
-        lane: LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) },
+        lane: LaneId {
+            gateway: GatewayId::new("gw").unwrap(),
+            lane: Lane(0),
+        },
         epoch: Epoch(1),
         nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first_seq),

@@ -6,7 +6,14 @@
 const HOUR: i64 = 3_600_000_000;
 
 /// Widths in µs: an hour, six, a day, eight days, and so on by eights up to 512 days.
-const WIDTHS: [i64; 6] = [HOUR, 6 * HOUR, 24 * HOUR, 192 * HOUR, 1_536 * HOUR, 12_288 * HOUR];
+const WIDTHS: [i64; 6] = [
+    HOUR,
+    6 * HOUR,
+    24 * HOUR,
+    192 * HOUR,
+    1_536 * HOUR,
+    12_288 * HOUR,
+];
 
 /// How many levels there are; the last one has a single block, all time.
 pub(crate) const LEVELS: usize = WIDTHS.len() + 1;
@@ -28,17 +35,27 @@ pub(crate) struct TimeBlock {
 
 impl TimeBlock {
     /// All time.
-    pub(crate) const ALL: Self = Self { level: ALL_TIME, number: 0 };
+    pub(crate) const ALL: Self = Self {
+        level: ALL_TIME,
+        number: 0,
+    };
 
     /// The block of a level that holds a time in µs since 1970 UTC.
     pub(crate) fn at(level: usize, micros: i64) -> Self {
-        Self { level, number: WIDTHS.get(level).map_or(0, |width| micros.div_euclid(*width)) }
+        Self {
+            level,
+            number: WIDTHS
+                .get(level)
+                .map_or(0, |width| micros.div_euclid(*width)),
+        }
     }
 
     /// The finest block that holds both ends of a range.
     pub(crate) fn of((first, last): (i64, i64)) -> Self {
         let both = |level: &usize| Self::at(*level, first) == Self::at(*level, last);
-        (0..ALL_TIME).find(both).map_or(Self::ALL, |level| Self::at(level, first))
+        (0..ALL_TIME)
+            .find(both)
+            .map_or(Self::ALL, |level| Self::at(level, first))
     }
 
     /// The block of a coarser level, or of the same, in which this one lies.
@@ -51,18 +68,26 @@ impl TimeBlock {
 
     /// The first time that is behind the block; `None` for all time.
     pub(crate) fn end(self) -> Option<i64> {
-        WIDTHS.get(self.level).map(|width| self.number.saturating_add(1).saturating_mul(*width))
+        WIDTHS
+            .get(self.level)
+            .map(|width| self.number.saturating_add(1).saturating_mul(*width))
     }
 
     /// Where the blocks of a level begin that hold times of a range, without the first.
     pub(crate) fn cuts(level: usize, (first, last): (i64, i64)) -> Vec<i64> {
-        let Some(width) = WIDTHS.get(level) else { return Vec::new() };
-        (first.div_euclid(*width) + 1..=last.div_euclid(*width)).map(|number| number * width).collect()
+        let Some(width) = WIDTHS.get(level) else {
+            return Vec::new();
+        };
+        (first.div_euclid(*width) + 1..=last.div_euclid(*width))
+            .map(|number| number * width)
+            .collect()
     }
 
     /// How many blocks of a level hold times of a range.
     pub(crate) fn count(level: usize, (first, last): (i64, i64)) -> u64 {
-        WIDTHS.get(level).map_or(1, |width| last.div_euclid(*width).abs_diff(first.div_euclid(*width)) + 1)
+        WIDTHS.get(level).map_or(1, |width| {
+            last.div_euclid(*width).abs_diff(first.div_euclid(*width)) + 1
+        })
     }
 }
 
@@ -78,7 +103,11 @@ mod tests {
             let block = TimeBlock::of(range);
             assert_eq!((block.level, block.end()), (level, end), "{range:?}");
             for coarser in level..LEVELS {
-                assert_eq!(block.within(coarser), TimeBlock::at(coarser, range.1), "{range:?} at {coarser}");
+                assert_eq!(
+                    block.within(coarser),
+                    TimeBlock::at(coarser, range.1),
+                    "{range:?} at {coarser}"
+                );
             }
         };
         check((0, HOUR - 1), 0, Some(HOUR));
@@ -88,7 +117,10 @@ mod tests {
         check((0, 7 * DAY), 3, Some(8 * DAY));
         check((-1, 0), ALL_TIME, None);
         check((-HOUR, -1), 0, Some(0));
-        assert!(WIDTHS.windows(2).all(|pair| pair[1] % pair[0] == 0), "coarser blocks hold whole finer ones");
+        assert!(
+            WIDTHS.windows(2).all(|pair| pair[1] % pair[0] == 0),
+            "coarser blocks hold whole finer ones"
+        );
     }
 
     #[test]

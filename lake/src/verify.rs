@@ -172,50 +172,106 @@ impl fmt::Display for Fault {
             Self::FileMissing { path } => write!(f, "file {path} is missing"),
             Self::FileDamaged { path, why } => write!(f, "file {path}: {why}"),
             Self::State { why } => f.write_str(why),
-            Self::RowsMissing { table, epoch: (gateway, lane, epoch), count } => {
-                write!(f, "{gateway}/{lane}/{epoch}: {count} rows are missing in table {table}")
+            Self::RowsMissing {
+                table,
+                epoch: (gateway, lane, epoch),
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} rows are missing in table {table}"
+                )
             }
             Self::WindowsDoubled { site, first, count } => {
-                write!(f, "site {site}: {count} windows have a row more than once, the first begins at {first} µs")
+                write!(
+                    f,
+                    "site {site}: {count} windows have a row more than once, the first begins at {first} µs"
+                )
             }
             Self::WindowsMissing { site, first, count } => {
-                write!(f, "site {site}: {count} windows lack an earlier row, the first begins at {first} µs")
+                write!(
+                    f,
+                    "site {site}: {count} windows lack an earlier row, the first begins at {first} µs"
+                )
             }
-            Self::Doubled { epoch: (gateway, lane, epoch), first, count } => {
+            Self::Doubled {
+                epoch: (gateway, lane, epoch),
+                first,
+                count,
+            } => {
                 write!(
                     f,
                     "{gateway}/{lane}/{epoch}: {count} readings are there more than once, the first is seq {first}"
                 )
             }
-            Self::Missing { epoch: (gateway, lane, epoch), first, count } => {
-                write!(f, "{gateway}/{lane}/{epoch}: {count} readings are missing, the first is seq {first}")
+            Self::Missing {
+                epoch: (gateway, lane, epoch),
+                first,
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} readings are missing, the first is seq {first}"
+                )
             }
-            Self::MissingBefore { epoch: (gateway, lane, epoch), count } => {
-                write!(f, "{gateway}/{lane}, epochs up to {epoch}: {count} readings are missing")
+            Self::MissingBefore {
+                epoch: (gateway, lane, epoch),
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}, epochs up to {epoch}: {count} readings are missing"
+                )
             }
-            Self::ReceivedMissing { epoch: (gateway, lane, epoch), first, count } => {
+            Self::ReceivedMissing {
+                epoch: (gateway, lane, epoch),
+                first,
+                count,
+            } => {
                 write!(
                     f,
                     "{gateway}/{lane}/{epoch}: {count} readings were received and are nowhere, the first is seq {first}"
                 )
             }
-            Self::FewerThanReceived { lane: (gateway, lane), device, since, count } => {
+            Self::FewerThanReceived {
+                lane: (gateway, lane),
+                device,
+                since,
+                count,
+            } => {
                 write!(
                     f,
                     "{gateway}/{lane}, device {device}: {count} readings fewer than were received, from {since} on"
                 )
             }
-            Self::MoreThanReceived { lane: (gateway, lane), device, since, count } => {
+            Self::MoreThanReceived {
+                lane: (gateway, lane),
+                device,
+                since,
+                count,
+            } => {
                 write!(
                     f,
                     "{gateway}/{lane}, device {device}: {count} readings more than were received, from {since} on"
                 )
             }
-            Self::MoreDevices { lane: (gateway, lane), devices } => {
-                write!(f, "{gateway}/{lane}: {devices} further devices differ from what was received")
+            Self::MoreDevices {
+                lane: (gateway, lane),
+                devices,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}: {devices} further devices differ from what was received"
+                )
             }
-            Self::Unaccounted { epoch: (gateway, lane, epoch), count } => {
-                write!(f, "{gateway}/{lane}/{epoch}: {count} readings are accounted for by no state")
+            Self::Unaccounted {
+                epoch: (gateway, lane, epoch),
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} readings are accounted for by no state"
+                )
             }
         }
     }
@@ -242,9 +298,24 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.faults.is_empty() { "ok" } else { "FAULT" };
-        let Self { readings, files, gaps, doubled, missing, ledgers: _, faults: _ } = self;
-        write!(f, "{verdict} readings={readings} files={files} gaps={gaps} doubled={doubled} missing={missing}")
+        let verdict = if self.faults.is_empty() {
+            "ok"
+        } else {
+            "FAULT"
+        };
+        let Self {
+            readings,
+            files,
+            gaps,
+            doubled,
+            missing,
+            ledgers: _,
+            faults: _,
+        } = self;
+        write!(
+            f,
+            "{verdict} readings={readings} files={files} gaps={gaps} doubled={doubled} missing={missing}"
+        )
     }
 }
 
@@ -305,7 +376,9 @@ pub async fn verify_received(
         for found in states {
             match found.state {
                 Ok(state) => sound.push((found.app_id, state)),
-                Err(error) => drop(report.faults.insert(Fault::State { why: error.to_string() })),
+                Err(error) => drop(report.faults.insert(Fault::State {
+                    why: error.to_string(),
+                })),
             }
         }
         streams.extend(notes::keepers(&sound));
@@ -322,7 +395,9 @@ pub async fn verify_received(
         };
         let (_, found) = read_table(table, decrypter, None, collect).await?;
         report.faults.extend(found.faults);
-        report.faults.extend(notes::lost(table, keeper, &streams).await?);
+        report
+            .faults
+            .extend(notes::lost(table, keeper, &streams).await?);
         let (side, of_lanes) = found.rows;
         side.check(table, &accounts, &seqs, &mut report);
         side_lanes.extend(of_lanes);
@@ -365,7 +440,9 @@ async fn read_table<R: Default>(
             Some(keeper) => keeper.states_each(table, &snapshot).await?,
             None => Vec::new(),
         };
-        if let Some(found) = read_files(table, &snapshot, decrypter, reads == READS_MAX, &collect).await? {
+        if let Some(found) =
+            read_files(table, &snapshot, decrypter, reads == READS_MAX, &collect).await?
+        {
             return Ok((states, found));
         }
         tracing::info!(
@@ -390,8 +467,12 @@ async fn read_files<R: Default>(
         found.files += 1;
         found.faults.extend(copied(&add, &mut seals));
         match read_file(table, &add, decrypter).await? {
-            Ok(batches) => batches.iter().for_each(|rows| collect(rows, &mut found.rows)),
-            Err(Fault::FileMissing { path }) if !is_last && !is_active(table, &path).await? => return Ok(None),
+            Ok(batches) => batches
+                .iter()
+                .for_each(|rows| collect(rows, &mut found.rows)),
+            Err(Fault::FileMissing { path }) if !is_last && !is_active(table, &path).await? => {
+                return Ok(None);
+            }
             Err(fault) => drop(found.faults.insert(fault)),
         }
     }
@@ -402,12 +483,20 @@ async fn read_files<R: Default>(
 fn copied(add: &Add, seals: &mut HashMap<String, String>) -> Option<Fault> {
     let seal = tag(add, SHA256_TAG).filter(|_| is_sealed(add))?;
     let other = seals.insert(seal.to_owned(), add.path.clone())?;
-    Some(Fault::FileDamaged { path: add.path.clone(), why: format!("it is a copy of file {other}") })
+    Some(Fault::FileDamaged {
+        path: add.path.clone(),
+        why: format!("it is a copy of file {other}"),
+    })
 }
 
 /// Whether the newest version of a table names a file.
 async fn is_active(table: &LakeTable, path: &str) -> Result<bool, LakeError> {
-    Ok(table.snapshot().await?.paths().iter().any(|active| active == path))
+    Ok(table
+        .snapshot()
+        .await?
+        .paths()
+        .iter()
+        .any(|active| active == path))
 }
 
 async fn read_file(
@@ -416,7 +505,12 @@ async fn read_file(
     decrypter: &Arc<KeyDecrypter>,
 ) -> Result<Result<Vec<RecordBatch>, Fault>, LakeError> {
     let path = add.path.clone();
-    let damaged = |why: String| Ok(Err(Fault::FileDamaged { path: path.clone(), why }));
+    let damaged = |why: String| {
+        Ok(Err(Fault::FileDamaged {
+            path: path.clone(),
+            why,
+        }))
+    };
     let location = Path::parse(&add.path).map_err(object_store::Error::from)?;
     let bytes = match table.store().get(&location).await {
         Ok(found) => found.bytes().await?,
@@ -441,7 +535,9 @@ async fn read_file(
         Ok(batches) => {
             let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
             match row_count(add) {
-                Some(committed) if committed != rows => damaged(format!("it has {rows} rows instead of {committed}")),
+                Some(committed) if committed != rows => {
+                    damaged(format!("it has {rows} rows instead of {committed}"))
+                }
                 _ => Ok(Ok(batches)),
             }
         }
@@ -452,20 +548,36 @@ async fn read_file(
 /// Adds the seqs of rows of `readings`.
 pub(crate) fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
     let column = |name: &str| rows.column_by_name(name).cloned();
-    let (Some(gateway), Some(lane), Some(epoch), Some(seq)) =
-        (column("gateway"), column("lane"), column("epoch"), column("seq"))
-    else {
+    let (Some(gateway), Some(lane), Some(epoch), Some(seq)) = (
+        column("gateway"),
+        column("lane"),
+        column("epoch"),
+        column("seq"),
+    ) else {
         return;
     };
     let gateway = gateway.as_string::<i32>();
-    let (lane, epoch, seq) =
-        (lane.as_primitive::<Int32Type>(), epoch.as_primitive::<Int64Type>(), seq.as_primitive::<Int64Type>());
+    let (lane, epoch, seq) = (
+        lane.as_primitive::<Int32Type>(),
+        epoch.as_primitive::<Int64Type>(),
+        seq.as_primitive::<Int64Type>(),
+    );
     let mut of_batch: BTreeMap<(&str, u32, u64), Vec<u64>> = BTreeMap::new();
     for row in 0..rows.num_rows() {
-        let key = (gateway.value(row), lane.value(row).cast_unsigned(), epoch.value(row).cast_unsigned());
-        of_batch.entry(key).or_default().push(seq.value(row).cast_unsigned());
+        let key = (
+            gateway.value(row),
+            lane.value(row).cast_unsigned(),
+            epoch.value(row).cast_unsigned(),
+        );
+        of_batch
+            .entry(key)
+            .or_default()
+            .push(seq.value(row).cast_unsigned());
     }
     for ((gateway, lane, epoch), seqs) in of_batch {
-        found.entry((gateway.to_owned(), lane, epoch)).or_default().add(seqs);
+        found
+            .entry((gateway.to_owned(), lane, epoch))
+            .or_default()
+            .add(seqs);
     }
 }

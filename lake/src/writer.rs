@@ -33,8 +33,13 @@ pub fn readings_partition(rows: &PartitionRows) -> Vec<(&'static str, String)> {
 
 /// The path, in its table, of a new data file.
 pub(crate) fn data_path(partition: &[(&'static str, String)], name: uuid::Uuid) -> String {
-    let folders = partition.iter().map(|(column, value)| format!("{column}={}", segment(value)));
-    folders.chain([format!("{DATA_PREFIX}{name}{DATA_SUFFIX}")]).collect::<Vec<_>>().join("/")
+    let folders = partition
+        .iter()
+        .map(|(column, value)| format!("{column}={}", segment(value)));
+    folders
+        .chain([format!("{DATA_PREFIX}{name}{DATA_SUFFIX}")])
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 /// Whether an object's name is one that [`data_path`] gives.
@@ -60,13 +65,20 @@ impl LakeTable {
         let location = Path::parse(&path).map_err(object_store::Error::from)?;
         let size = file.bytes.len();
         self.store().put(&location, file.bytes.into()).await?;
-        let keks =
-            serde_json::to_string(&file.keks).map_err(|error| tag_error(self.schema(), &path, &error.to_string()))?;
-        let tags = [(SHA256_TAG, file.sha256), (KEKS_TAG, keks), (STATS_TAG, stats_tag)];
+        let keks = serde_json::to_string(&file.keks)
+            .map_err(|error| tag_error(self.schema(), &path, &error.to_string()))?;
+        let tags = [
+            (SHA256_TAG, file.sha256),
+            (KEKS_TAG, keks),
+            (STATS_TAG, stats_tag),
+        ];
         let tags = HashMap::from(tags.map(|(name, tag)| (name.to_owned(), Some(tag))));
         Ok(Add {
             path,
-            partition_values: partition.iter().map(|(c, value)| ((*c).to_owned(), Some(value.clone()))).collect(),
+            partition_values: partition
+                .iter()
+                .map(|(c, value)| ((*c).to_owned(), Some(value.clone())))
+                .collect(),
             size: size as i64,
             modification_time: now.micros() / 1000,
             data_change: true,
@@ -80,21 +92,39 @@ impl LakeTable {
     ///
     /// # Errors
     /// [`LakeError::Damaged`] when it is not, or is not there; the store's and the keys' errors.
-    pub(crate) async fn fetch(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<StoredFile, LakeError> {
-        let damaged = |why: String| LakeError::Damaged { table: self.schema().name, path: add.path.clone(), why };
+    pub(crate) async fn fetch(
+        &self,
+        add: &Add,
+        decrypter: &Arc<KeyDecrypter>,
+    ) -> Result<StoredFile, LakeError> {
+        let damaged = |why: String| LakeError::Damaged {
+            table: self.schema().name,
+            path: add.path.clone(),
+            why,
+        };
         let location = Path::parse(&add.path).map_err(object_store::Error::from)?;
         let bytes = match self.store().get(&location).await {
             Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Err(damaged("it is missing".into())),
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(damaged("it is missing".into()));
+            }
             Err(error) => return Err(error.into()),
         };
         if tag(add, SHA256_TAG) != Some(sha256_hex(&bytes).as_str()) {
-            return Err(damaged("its SHA-256 is not the one that was committed".into()));
+            return Err(damaged(
+                "its SHA-256 is not the one that was committed".into(),
+            ));
         }
         let keks = keks(self.schema(), add)?;
         decrypter.prepare(&keks).await?;
         let decrypter = (!keks.is_empty()).then(|| decrypter.clone());
-        Ok(StoredFile { table: self.schema().name, path: add.path.clone(), rows: row_count(add), bytes, decrypter })
+        Ok(StoredFile {
+            table: self.schema().name,
+            path: add.path.clone(),
+            rows: row_count(add),
+            bytes,
+            decrypter,
+        })
     }
 
     /// All rows of a file.
@@ -102,7 +132,11 @@ impl LakeTable {
     /// # Errors
     /// As [`LakeTable::fetch`].
     #[cfg(test)]
-    pub(crate) async fn read(&self, add: &Add, decrypter: &Arc<KeyDecrypter>) -> Result<Vec<RecordBatch>, LakeError> {
+    pub(crate) async fn read(
+        &self,
+        add: &Add,
+        decrypter: &Arc<KeyDecrypter>,
+    ) -> Result<Vec<RecordBatch>, LakeError> {
         self.fetch(add, decrypter).await?.open(8_192)?.collect()
     }
 }
@@ -119,11 +153,19 @@ pub(crate) struct StoredFile {
 
 impl StoredFile {
     /// Rows from the `place`th of so many parts of the file.
-    pub(crate) fn sample(&self, (place, places): (usize, usize), rows: usize) -> Result<Vec<RecordBatch>, LakeError> {
+    pub(crate) fn sample(
+        &self,
+        (place, places): (usize, usize),
+        rows: usize,
+    ) -> Result<Vec<RecordBatch>, LakeError> {
         let total = usize::try_from(self.rows.unwrap_or_default()).unwrap_or_default();
         let skip = total.saturating_sub(rows).saturating_mul(place) / places.max(1);
-        let batches =
-            open_part(self.bytes.clone(), self.decrypter.as_ref(), rows, Some(skip..skip.saturating_add(rows)))?;
+        let batches = open_part(
+            self.bytes.clone(),
+            self.decrypter.as_ref(),
+            rows,
+            Some(skip..skip.saturating_add(rows)),
+        )?;
         Ok(batches.collect::<Result<_, _>>()?)
     }
 
@@ -141,15 +183,26 @@ impl StoredFile {
         self,
         batch_rows: usize,
         columns: &[&str],
-    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError> {
-        let Self { table, path, rows: mut committed, bytes, decrypter } = self;
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError>
+    {
+        let Self {
+            table,
+            path,
+            rows: mut committed,
+            bytes,
+            decrypter,
+        } = self;
         let mut batches = open_columns(bytes, decrypter.as_ref(), batch_rows, columns)?;
         let mut found = 0;
         Ok(std::iter::from_fn(move || {
             let Some(batch) = batches.next() else {
                 let committed = committed.take().filter(|committed| *committed != found)?;
                 let why = format!("it has {found} rows instead of {committed}");
-                return Some(Err(LakeError::Damaged { table, path: path.clone(), why }));
+                return Some(Err(LakeError::Damaged {
+                    table,
+                    path: path.clone(),
+                    why,
+                }));
             };
             found += batch.as_ref().map_or(0, |rows| rows.num_rows() as u64);
             Some(batch.map_err(LakeError::from))
@@ -164,17 +217,24 @@ pub(crate) fn row_count(add: &Add) -> Option<u64> {
         #[serde(rename = "numRecords")]
         rows: u64,
     }
-    serde_json::from_str::<Stats>(add.stats.as_deref()?).ok().map(|stats| stats.rows)
+    serde_json::from_str::<Stats>(add.stats.as_deref()?)
+        .ok()
+        .map(|stats| stats.rows)
 }
 
 fn tag_error(table: &Table, path: &str, why: &str) -> LakeError {
-    LakeError::Foreign { table: table.name, why: format!("file {path}: {why}") }
+    LakeError::Foreign {
+        table: table.name,
+        why: format!("file {path}: {why}"),
+    }
 }
 
 /// The key-encryption keys that a file's tag names.
 pub(crate) fn keks(table: &Table, add: &Add) -> Result<Vec<WrappedKek>, LakeError> {
     match tag(add, KEKS_TAG) {
-        Some(json) => serde_json::from_str(json).map_err(|e| tag_error(table, &add.path, &e.to_string())),
+        Some(json) => {
+            serde_json::from_str(json).map_err(|e| tag_error(table, &add.path, &e.to_string()))
+        }
         None => Ok(Vec::new()),
     }
 }

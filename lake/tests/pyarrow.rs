@@ -1,6 +1,11 @@
 //! Another implementation reads our files: PyArrow with a key client of a few lines (`read_with_keyring.py`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test"
+)]
 
 use std::{
     path::{Path, PathBuf},
@@ -10,8 +15,8 @@ use std::{
 
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-        TimestampMicrosecondArray,
+        ArrayRef, BinaryArray, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch,
+        StringArray, TimestampMicrosecondArray,
     },
     datatypes::{Field, Schema},
 };
@@ -34,7 +39,10 @@ fn column(name: &str) -> (ArrayRef, Vec<Value>) {
         shown: impl Fn(T) -> Value,
     ) -> (ArrayRef, Vec<Value>) {
         let array = A::from((0..ROWS).map(&value).collect::<Vec<T>>());
-        (Arc::new(array), (0..ROWS).map(|i| shown(value(i))).collect())
+        (
+            Arc::new(array),
+            (0..ROWS).map(|i| shown(value(i))).collect(),
+        )
     }
     let text = |i: i64| format!("{name} {}", i / 100);
     match name {
@@ -43,17 +51,26 @@ fn column(name: &str) -> (ArrayRef, Vec<Value>) {
             both::<_, StringArray>(|i| (i % 3 > 0).then(|| text(i)), |v| json!(v))
         }
         "event_time" | "observed_time" => {
-            let (_, shown) = both::<i64, Int64Array>(|i| 1_700_000_000_000_000 + i * 1_000, Value::from);
-            let times =
-                TimestampMicrosecondArray::from_iter_values((0..ROWS).map(|i| 1_700_000_000_000_000 + i * 1_000));
+            let (_, shown) =
+                both::<i64, Int64Array>(|i| 1_700_000_000_000_000 + i * 1_000, Value::from);
+            let times = TimestampMicrosecondArray::from_iter_values(
+                (0..ROWS).map(|i| 1_700_000_000_000_000 + i * 1_000),
+            );
             (Arc::new(times.with_timezone("UTC")), shown)
         }
         "value" => both::<_, Float64Array>(|i| (i % 3 > 0).then(|| i as f64 / 8.0), |v| json!(v)),
-        "value_int" | "quality_code" => both::<_, Int64Array>(|i| (i % 3 > 0).then(|| i64::MIN + i), |v| json!(v)),
+        "value_int" | "quality_code" => {
+            both::<_, Int64Array>(|i| (i % 3 > 0).then(|| i64::MIN + i), |v| json!(v))
+        }
         "value_bytes" => {
             let bytes = |i: i64| (i % 3 > 0).then(|| i.to_be_bytes());
-            let shown = (0..ROWS).map(|i| json!(bytes(i).map(|v| STANDARD.encode(v)))).collect();
-            (Arc::new(BinaryArray::from_iter((0..ROWS).map(bytes))), shown)
+            let shown = (0..ROWS)
+                .map(|i| json!(bytes(i).map(|v| STANDARD.encode(v))))
+                .collect();
+            (
+                Arc::new(BinaryArray::from_iter((0..ROWS).map(bytes))),
+                shown,
+            )
         }
         "quality" => both::<_, Int16Array>(|i| (i % 3) as i16, Value::from),
         "lane" => both::<_, Int32Array>(|_| 2, Value::from),
@@ -71,7 +88,10 @@ fn readings() -> (RecordBatch, Map<String, Value>) {
         arrays.push(array);
         expected.insert(c.name.to_owned(), Value::Array(shown));
     }
-    (RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap(), expected)
+    (
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap(),
+        expected,
+    )
 }
 
 struct Bench {
@@ -88,7 +108,11 @@ impl Bench {
         keyring.add_if_missing(SITE_KEY).unwrap();
         // A second version, so that the reader has to choose.
         keyring.rotate(SITE_KEY).unwrap();
-        Self { home, keyring: Arc::new(keyring), random }
+        Self {
+            home,
+            keyring: Arc::new(keyring),
+            random,
+        }
     }
 
     fn keyring_path(&self) -> PathBuf {
@@ -98,13 +122,23 @@ impl Bench {
     fn profiles(&self) -> [Profile; 3] {
         let table = self.keyring.current_id(TABLE_KEY).unwrap();
         let site = self.keyring.current_id(SITE_KEY).unwrap();
-        let uniform = |data_key| Profile::Uniform { table: table.clone(), data_key };
+        let uniform = |data_key| Profile::Uniform {
+            table: table.clone(),
+            data_key,
+        };
         let shared = UniformKey::Shared(SecretKey::generate(&self.random).unwrap());
-        [uniform(UniformKey::PerFile), uniform(shared), Profile::Columns { table, site }]
+        [
+            uniform(UniformKey::PerFile),
+            uniform(shared),
+            Profile::Columns { table, site },
+        ]
     }
 
     async fn write(&self, profile: &Profile, rows: &RecordBatch, layout: &FileLayout) -> PathBuf {
-        let encrypter = KeyEncrypter::new(Arc::clone(&self.keyring) as Arc<dyn KeyProvider>, Arc::clone(&self.random));
+        let encrypter = KeyEncrypter::new(
+            Arc::clone(&self.keyring) as Arc<dyn KeyProvider>,
+            Arc::clone(&self.random),
+        );
         let file = write_file(rows, profile.seal(&encrypter).await.unwrap(), layout).unwrap();
         let path = self.home.path().join("file.parquet");
         std::fs::write(&path, &file.bytes).unwrap();
@@ -114,10 +148,15 @@ impl Bench {
 
 /// The columns and values that PyArrow sees, or what it complains of.
 fn pyarrow(first: &Path, second: &Path) -> Result<Map<String, Value>, String> {
-    let python = std::env::var_os("FOREBAY_TEST_PYTHON")
-        .unwrap_or_else(|| panic!("FOREBAY_TEST_PYTHON names no Python with pyarrow: run `cargo xtask test`"));
+    let python = std::env::var_os("FOREBAY_TEST_PYTHON").unwrap_or_else(|| {
+        panic!("FOREBAY_TEST_PYTHON names no Python with pyarrow: run `cargo xtask test`")
+    });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_with_keyring.py");
-    let output = Command::new(&python).arg(script).args([first, second]).output().expect("start Python");
+    let output = Command::new(&python)
+        .arg(script)
+        .args([first, second])
+        .output()
+        .expect("start Python");
     if output.status.success() {
         Ok(serde_json::from_slice(&output.stdout).unwrap())
     } else {
@@ -131,7 +170,11 @@ async fn pyarrow_reads_every_column_of_every_profile() {
     let (rows, expected) = readings();
     for profile in bench.profiles() {
         for doubles in [DoubleEncoding::Measured, DoubleEncoding::Plain] {
-            let layout = FileLayout { row_group_rows_max: 300, doubles, ..FileLayout::default() };
+            let layout = FileLayout {
+                row_group_rows_max: 300,
+                doubles,
+                ..FileLayout::default()
+            };
             let path = bench.write(&profile, &rows, &layout).await;
             let seen = pyarrow(&bench.keyring_path(), &path).unwrap();
             assert_eq!(seen.len(), READINGS.file_columns().len());

@@ -14,7 +14,10 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { first: Duration::from_millis(500), max: Duration::from_secs(30) }
+        Self {
+            first: Duration::from_millis(500),
+            max: Duration::from_secs(30),
+        }
     }
 }
 
@@ -36,7 +39,10 @@ mod tests {
     fn waits_double_up_to_the_longest() {
         let backoff = Backoff::default();
         let millis = |failures, uniform| backoff.wait(failures, uniform).as_millis();
-        assert_eq!((millis(1, 1.0), millis(2, 1.0), millis(3, 0.0)), (500, 1000, 1000));
+        assert_eq!(
+            (millis(1, 1.0), millis(2, 1.0), millis(3, 0.0)),
+            (500, 1000, 1000)
+        );
         assert_eq!((millis(99, 1.0), millis(99, 0.0)), (30_000, 15_000));
     }
 }

@@ -54,7 +54,9 @@ impl Failpoint {
 
 static CHOSEN: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("FOREBAY_FAILPOINT").ok());
 static PASSAGES_LEFT: LazyLock<AtomicU64> = LazyLock::new(|| {
-    let after = std::env::var("FOREBAY_FAILPOINT_AFTER").ok().and_then(|after| after.parse().ok());
+    let after = std::env::var("FOREBAY_FAILPOINT_AFTER")
+        .ok()
+        .and_then(|after| after.parse().ok());
     AtomicU64::new(after.unwrap_or(0))
 });
 
@@ -63,9 +65,14 @@ pub fn failpoint(here: Failpoint) {
     if CHOSEN.as_deref() != Some(here.name()) {
         return;
     }
-    let passage = PASSAGES_LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    let passage = PASSAGES_LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        left.checked_sub(1)
+    });
     if passage.is_err() {
-        tracing::error!(failpoint = here.name(), "dying here as FOREBAY_FAILPOINT says");
+        tracing::error!(
+            failpoint = here.name(),
+            "dying here as FOREBAY_FAILPOINT says"
+        );
         let killed = kill_process(getpid(), Signal::KILL);
         // Not reached where the kernel lets a process kill itself.
         tracing::error!(?killed, "still alive");

@@ -17,7 +17,11 @@ pub struct RateLimit {
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self { quiet: QUIET, last: None, skipped: 0 }
+        Self {
+            quiet: QUIET,
+            last: None,
+            skipped: 0,
+        }
     }
 }
 
@@ -43,7 +47,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_line_a_minute_and_the_number_of_those_between() {
         let mut limit = RateLimit::default();
-        assert_eq!((limit.admit(), limit.admit(), limit.admit()), (Some(0), None, None));
+        assert_eq!(
+            (limit.admit(), limit.admit(), limit.admit()),
+            (Some(0), None, None)
+        );
         advance(Duration::from_secs(59)).await;
         assert_eq!(limit.admit(), None);
         advance(Duration::from_secs(1)).await;

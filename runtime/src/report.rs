@@ -20,7 +20,12 @@ pub fn report(error: &(dyn Error + 'static)) -> String {
 }
 
 fn first_line(error: &(dyn Error + 'static)) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -40,7 +45,9 @@ mod tests {
 
     impl Error for Link {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
-            self.1.as_deref().map(|cause| cause as &(dyn Error + 'static))
+            self.1
+                .as_deref()
+                .map(|cause| cause as &(dyn Error + 'static))
         }
     }
 

@@ -83,6 +83,10 @@ impl fmt::Display for EpochNonce {
 
 impl fmt::Display for ReadingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}/{}", self.lane.gateway, self.lane.lane, self.epoch, self.seq)
+        write!(
+            f,
+            "{}/{}/{}/{}",
+            self.lane.gateway, self.lane.lane, self.epoch, self.seq
+        )
     }
 }

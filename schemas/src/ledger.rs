@@ -34,7 +34,12 @@ pub struct Bounds {
 
 impl Bounds {
     /// What spools keep: the last 11 days by hours and 262 by days of 1,000 devices; about 2 MB.
-    pub const SPOOL: Bounds = Bounds { hours: 1 << 18, days: 1 << 18, devices: 1 << 18, ranges: 1 << 16 };
+    pub const SPOOL: Bounds = Bounds {
+        hours: 1 << 18,
+        days: 1 << 18,
+        devices: 1 << 18,
+        ranges: 1 << 16,
+    };
 }
 
 /// What became of readings that leave the spool.
@@ -84,7 +89,9 @@ impl Ledger {
 
     /// Gives up detail, the oldest first, until the bounds hold. Folds more than it must, so that it need not at each count.
     pub fn bound(&mut self, bounds: &Bounds) -> Bounded {
-        if self.received.len() > bounds.devices || self.covered.len() + self.dropped.len() > bounds.ranges {
+        if self.received.len() > bounds.devices
+            || self.covered.len() + self.dropped.len() > bounds.ranges
+        {
             *self = Self::default();
             return Bounded::BegunAnew;
         }

@@ -53,10 +53,17 @@ fn check(what: &'static str, text: &str) -> Result<(), InvalidName> {
         return Err(InvalidName::Empty { what });
     }
     if text.len() > NAME_BYTES_MAX {
-        return Err(InvalidName::TooLong { what, bytes: text.len() });
+        return Err(InvalidName::TooLong {
+            what,
+            bytes: text.len(),
+        });
     }
     match text.char_indices().find(|(_, c)| c.is_control()) {
-        Some((at, _)) => Err(InvalidName::Control { what, name: text.to_owned(), at }),
+        Some((at, _)) => Err(InvalidName::Control {
+            what,
+            name: text.to_owned(),
+            at,
+        }),
         None => Ok(()),
     }
 }
@@ -118,13 +125,24 @@ mod tests {
     fn names_are_checked_at_the_border() {
         assert!(SiteId::new("Werk Süd / Halle 3").is_ok());
         assert_eq!(SiteId::new(""), Err(InvalidName::Empty { what: "site" }));
-        assert!(matches!(TagName::new("a\nb"), Err(InvalidName::Control { at: 1, .. })));
-        assert!(matches!(TagName::new(&"x".repeat(513)), Err(InvalidName::TooLong { bytes: 513, .. })));
+        assert!(matches!(
+            TagName::new("a\nb"),
+            Err(InvalidName::Control { at: 1, .. })
+        ));
+        assert!(matches!(
+            TagName::new(&"x".repeat(513)),
+            Err(InvalidName::TooLong { bytes: 513, .. })
+        ));
     }
 
     #[test]
     fn path_segments_cannot_climb() {
-        for (name, segment) in [("..", "%2E%2E"), ("a/b", "a%2Fb"), ("boiler-1", "boiler-1"), ("ü", "%C3%BC")] {
+        for (name, segment) in [
+            ("..", "%2E%2E"),
+            ("a/b", "a%2Fb"),
+            ("boiler-1", "boiler-1"),
+            ("ü", "%C3%BC"),
+        ] {
             assert_eq!(DeviceId::new(name).unwrap().path_segment(), segment);
         }
     }

@@ -56,10 +56,18 @@ pub struct Status {
 
 impl Status {
     /// A reading to be used.
-    pub const GOOD: Status = Status { quality: Quality::Good, code: None, reason: None };
+    pub const GOOD: Status = Status {
+        quality: Quality::Good,
+        code: None,
+        reason: None,
+    };
 
     /// A reading not to be used, and why.
     pub fn bad(code: Option<i64>, reason: impl Into<String>) -> Status {
-        Status { quality: Quality::Bad, code, reason: Some(reason.into()) }
+        Status {
+            quality: Quality::Bad,
+            code,
+            reason: Some(reason.into()),
+        }
     }
 }

@@ -61,11 +61,19 @@ impl Table {
 }
 
 const fn required(name: &'static str, column_type: ColumnType) -> Column {
-    Column { name, column_type, nullable: false }
+    Column {
+        name,
+        column_type,
+        nullable: false,
+    }
 }
 
 const fn optional(name: &'static str, column_type: ColumnType) -> Column {
-    Column { name, column_type, nullable: true }
+    Column {
+        name,
+        column_type,
+        nullable: true,
+    }
 }
 
 use ColumnType::{Binary, Bool, Double, Int, Long, Short, String, Timestamp};
@@ -242,7 +250,16 @@ pub const JOB_RUNS: Table = Table {
 };
 
 /// Every table of a lake; all exist from the start, empty or not.
-pub const TABLES: [&Table; 8] = [&READINGS, &GAPS, &WINDOWS, &QUARANTINE, &ALERTS, &PREDICTIONS, &SCORES, &JOB_RUNS];
+pub const TABLES: [&Table; 8] = [
+    &READINGS,
+    &GAPS,
+    &WINDOWS,
+    &QUARANTINE,
+    &ALERTS,
+    &PREDICTIONS,
+    &SCORES,
+    &JOB_RUNS,
+];
 
 /// The columns of `readings` that hold what was measured: they lie under their site's own master key.
 pub const VALUE_COLUMNS: [&str; 4] = ["value", "value_int", "value_text", "value_bytes"];
@@ -257,7 +274,12 @@ mod tests {
     fn columns_are_a_stored_format() {
         let mut text = std::string::String::new();
         for table in TABLES {
-            writeln!(text, "{} partitioned by {}", table.name, table.partition_columns).unwrap();
+            writeln!(
+                text,
+                "{} partitioned by {}",
+                table.name, table.partition_columns
+            )
+            .unwrap();
             for c in table.columns {
                 let null = if c.nullable { "null" } else { "not null" };
                 writeln!(text, "  {} {:?} {null}", c.name, c.column_type).unwrap();

@@ -25,7 +25,10 @@ pub use self::{
 };
 use crate::{Epoch, EpochNonce, ErrorKind, InvalidName, LaneId, Reading, Seq, UnknownQuality};
 
-#[expect(unreachable_pub, reason = "generated from proto/forebay/v1/reading.proto, documented there")]
+#[expect(
+    unreachable_pub,
+    reason = "generated from proto/forebay/v1/reading.proto, documented there"
+)]
 mod proto {
     include!(concat!(env!("OUT_DIR"), "/forebay.v1.rs"));
 }
@@ -80,7 +83,9 @@ pub enum DecodeError {
     #[error("not a protobuf message")]
     Protobuf(#[from] prost::DecodeError),
     /// Written by a later release.
-    #[error("wire version {found} is newer than {WIRE_VERSION}, the newest this release reads: update this program")]
+    #[error(
+        "wire version {found} is newer than {WIRE_VERSION}, the newest this release reads: update this program"
+    )]
     NewerVersion {
         /// The version that the record states.
         found: u32,

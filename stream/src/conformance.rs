@@ -7,7 +7,8 @@ mod source;
 
 use async_trait::async_trait;
 use forebay_schemas::{
-    DeviceId, ErrorKind, InvalidName, Reading, Seq, Series, SiteId, Status, TagName, Timestamp, Value,
+    DeviceId, ErrorKind, InvalidName, Reading, Seq, Series, SiteId, Status, TagName, Timestamp,
+    Value,
     wire::{Outage, OutageWhy, Outages, ReadingBatch, RecordHead},
 };
 
@@ -49,7 +50,11 @@ pub async fn check<S: Subject>(mut empty: impl FnMut() -> S) -> Result<(), Strea
 /// # Errors
 /// None; the names are valid.
 pub fn readings(from: u64, count: u64) -> Result<Vec<Reading>, InvalidName> {
-    let series = Series { site: SiteId::new("plant")?, device: DeviceId::new("pump")?, tag: TagName::new("flow")? };
+    let series = Series {
+        site: SiteId::new("plant")?,
+        device: DeviceId::new("pump")?,
+        tag: TagName::new("flow")?,
+    };
     let reading = |number: u64| Reading {
         series: series.clone(),
         event_time: Timestamp::from_nanos(number as i64),
@@ -74,7 +79,10 @@ pub async fn drain(reader: &mut dyn LogReader) -> Result<Vec<Record>, StreamErro
     while let Some(record) = reader.try_next().await? {
         assert!(record.next > record.offset, "{record:?} makes no progress");
         if let Some(before) = records.last() {
-            assert!(before.next <= record.offset, "{record:?} overlaps {before:?}");
+            assert!(
+                before.next <= record.offset,
+                "{record:?} overlaps {before:?}"
+            );
         }
         records.push(record);
     }
@@ -82,8 +90,13 @@ pub async fn drain(reader: &mut dyn LogReader) -> Result<Vec<Record>, StreamErro
 }
 
 fn taken(records: &[Record]) -> Vec<Reading> {
-    let batches =
-        records.iter().filter_map(|record| if let Entry::Batch(batch) = &record.entry { Some(batch) } else { None });
+    let batches = records.iter().filter_map(|record| {
+        if let Entry::Batch(batch) = &record.entry {
+            Some(batch)
+        } else {
+            None
+        }
+    });
     batches.flat_map(|batch| batch.readings.clone()).collect()
 }
 
@@ -92,16 +105,24 @@ async fn reads_back_what_was_appended(mut subject: impl Subject) -> Result<(), S
     let mut expected = 1;
     for count in [1, 5, 2] {
         let receipt = writer.append(some(expected, count)).await?;
-        assert_eq!((receipt.first_seq, receipt.last_seq), (Seq(expected), Seq(expected + count - 1)));
+        assert_eq!(
+            (receipt.first_seq, receipt.last_seq),
+            (Seq(expected), Seq(expected + count - 1))
+        );
         expected += count;
     }
     let mut reader = subject.reader(Offset(0)).await?;
     let records = drain(&mut *reader).await?;
     assert_eq!(taken(&records), some(1, expected - 1));
     for record in &records {
-        let Entry::Batch(batch) = &record.entry else { continue };
+        let Entry::Batch(batch) = &record.entry else {
+            continue;
+        };
         assert_eq!(
-            batch.readings.first().and_then(|reading| reading.value.clone()),
+            batch
+                .readings
+                .first()
+                .and_then(|reading| reading.value.clone()),
             Some(Value::U64(batch.first_seq.0))
         );
     }
@@ -117,8 +138,14 @@ async fn resumes_at_every_offset(mut subject: impl Subject) -> Result<(), Stream
     let all = drain(&mut *subject.reader(Offset(0)).await?).await?;
     assert_eq!(all.len(), 4);
     for (at, record) in all.iter().enumerate() {
-        assert_eq!(drain(&mut *subject.reader(record.offset).await?).await?, all[at..]);
-        assert_eq!(drain(&mut *subject.reader(record.next).await?).await?, all[at + 1..]);
+        assert_eq!(
+            drain(&mut *subject.reader(record.offset).await?).await?,
+            all[at..]
+        );
+        assert_eq!(
+            drain(&mut *subject.reader(record.next).await?).await?,
+            all[at + 1..]
+        );
     }
     writer.close().await
 }
@@ -133,9 +160,18 @@ async fn ends_epochs_and_begins_higher_ones(mut subject: impl Subject) -> Result
     assert_eq!(second.first_seq, Seq::FIRST);
     let records = drain(&mut *subject.reader(Offset(0)).await?).await?;
     let entries: Vec<_> = records.iter().map(|record| &record.entry).collect();
-    let [Entry::Batch(one), end, Entry::Batch(two)] = entries[..] else { panic_with(&records) };
+    let [Entry::Batch(one), end, Entry::Batch(two)] = entries[..] else {
+        panic_with(&records)
+    };
     assert_eq!((one.epoch, two.epoch), (first.epoch, second.epoch));
-    assert_eq!(*end, Entry::EpochEnd { epoch: first.epoch, nonce: one.nonce, last: LastSeq::Known(Some(Seq(3))) });
+    assert_eq!(
+        *end,
+        Entry::EpochEnd {
+            epoch: first.epoch,
+            nonce: one.nonce,
+            last: LastSeq::Known(Some(Seq(3)))
+        }
+    );
     assert_ne!(one.nonce, two.nonce, "each opening has its own");
     writer.close().await
 }
@@ -153,7 +189,10 @@ async fn forgets_for_ever(mut subject: impl Subject) -> Result<(), StreamError> 
     let mut reader = subject.reader(Offset(0)).await?;
     let all = drain(&mut *reader).await?;
     reader.forget(all[1].next).await?;
-    assert_eq!(drain(&mut *subject.reader(Offset(0)).await?).await?, all[2..]);
+    assert_eq!(
+        drain(&mut *subject.reader(Offset(0)).await?).await?,
+        all[2..]
+    );
     writer.close().await?;
     let writer = subject.open().await?;
     let again = drain(&mut *subject.reader(Offset(0)).await?).await?;
@@ -172,10 +211,18 @@ async fn waits_for_new_records(mut subject: impl Subject) -> Result<(), StreamEr
 
 async fn shows_no_receipts(mut subject: impl Subject) -> Result<(), StreamError> {
     let writer = subject.open().await?;
-    let receipt = |number: u8| OpenReceipt { owner: [7; 16], token: vec![number; 20] };
+    let receipt = |number: u8| OpenReceipt {
+        owner: [7; 16],
+        token: vec![number; 20],
+    };
     for number in 1..=3 {
-        let receipts = ReceiptChanges { ended: vec![receipt(number - 1)], opened: vec![receipt(number)] };
-        writer.append_with(some(u64::from(number), 1), receipts).await?;
+        let receipts = ReceiptChanges {
+            ended: vec![receipt(number - 1)],
+            opened: vec![receipt(number)],
+        };
+        writer
+            .append_with(some(u64::from(number), 1), receipts)
+            .await?;
     }
     writer.end_receipts(vec![receipt(3), receipt(9)]).await?;
     let records = drain(&mut *subject.reader(Offset(0)).await?).await?;
@@ -192,32 +239,66 @@ async fn shows_no_receipts(mut subject: impl Subject) -> Result<(), StreamError>
 /// # Errors
 /// `Corrupt` if its bytes cannot be decoded.
 pub(crate) fn decoded(raw: RawRecord) -> Result<Record, StreamError> {
-    let RawRecord { offset, next, entry } = raw;
-    let failed = |source| StreamError::Record { offset: offset.0, source };
+    let RawRecord {
+        offset,
+        next,
+        entry,
+    } = raw;
+    let failed = |source| StreamError::Record {
+        offset: offset.0,
+        source,
+    };
     let entry = match entry {
         RawEntry::Readings(raw) => {
             let batch = ReadingBatch::decode(&raw.bytes).map_err(failed)?;
-            assert_eq!((raw.head, &raw.bytes[..]), (RecordHead::from(&batch), &batch.encode()[..]));
+            assert_eq!(
+                (raw.head, &raw.bytes[..]),
+                (RecordHead::from(&batch), &batch.encode()[..])
+            );
             Entry::Batch(batch)
         }
         RawEntry::Outages(raw) => {
             let outages = Outages::decode(&raw.bytes).map_err(failed)?;
-            assert_eq!((raw.head, &raw.bytes[..]), (RecordHead::from(&outages), &outages.encode()[..]));
+            assert_eq!(
+                (raw.head, &raw.bytes[..]),
+                (RecordHead::from(&outages), &outages.encode()[..])
+            );
             Entry::Outages(outages)
         }
         RawEntry::Decoded(entry) => entry,
     };
-    Ok(Record { offset, next, entry })
+    Ok(Record {
+        offset,
+        next,
+        entry,
+    })
 }
 
 async fn yields_raw_what_it_yields_decoded(mut subject: impl Subject) -> Result<(), StreamError> {
     let writer = subject.open().await?;
     writer.append(some(1, 3)).await?;
-    let opened = vec![OpenReceipt { owner: [7; 16], token: vec![1; 20] }];
-    writer.append_with(some(4, 2), ReceiptChanges { ended: Vec::new(), opened }).await?;
+    let opened = vec![OpenReceipt {
+        owner: [7; 16],
+        token: vec![1; 20],
+    }];
+    writer
+        .append_with(
+            some(4, 2),
+            ReceiptChanges {
+                ended: Vec::new(),
+                opened,
+            },
+        )
+        .await?;
     for series in some(1, 1).into_iter().map(|reading| reading.series) {
         let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
-        let outage = Outage { site: series.site, device: Some(series.device), from, to, why: OutageWhy::Stopped };
+        let outage = Outage {
+            site: series.site,
+            device: Some(series.device),
+            from,
+            to,
+            why: OutageWhy::Stopped,
+        };
         writer.append_outages(vec![outage; 2]).await?;
     }
     writer.close().await?;
@@ -225,10 +306,17 @@ async fn yields_raw_what_it_yields_decoded(mut subject: impl Subject) -> Result<
     writer.append(some(1, 1)).await?;
     let all = drain(&mut *subject.reader(Offset(0)).await?).await?;
     assert!(all.len() > 4, "{all:?}");
-    let (mut raw, mut mixed) = (subject.reader(Offset(0)).await?, subject.reader(Offset(0)).await?);
+    let (mut raw, mut mixed) = (
+        subject.reader(Offset(0)).await?,
+        subject.reader(Offset(0)).await?,
+    );
     for (at, record) in all.iter().enumerate() {
         assert_eq!(decoded(raw.next_raw().await?)?, *record);
-        let same = if at % 2 == 0 { decoded(mixed.next_raw().await?)? } else { mixed.next().await? };
+        let same = if at % 2 == 0 {
+            decoded(mixed.next_raw().await?)?
+        } else {
+            mixed.next().await?
+        };
         assert_eq!(same, *record, "one reader in both forms");
     }
     writer.close().await

@@ -21,7 +21,9 @@ pub enum StreamError {
         source: Arc<io::Error>,
     },
     /// Sealed with another key; nothing was changed.
-    #[error("{path} was sealed with another key: bring back the keyring that the spool was made with")]
+    #[error(
+        "{path} was sealed with another key: bring back the keyring that the spool was made with"
+    )]
     WrongKey {
         /// The file.
         path: PathBuf,
@@ -154,7 +156,11 @@ impl StreamError {
     /// An I/O error with what was tried.
     pub(crate) fn io(op: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { op, path, source: Arc::new(source) }
+        move |source| Self::Io {
+            op,
+            path,
+            source: Arc::new(source),
+        }
     }
 
     /// Whether the file is not there.

@@ -18,7 +18,10 @@ mod raw;
 
 pub use error::StreamError;
 pub use log::{
-    Damage, Entry, GapWhy, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, Receipt, ReceiptChanges, Record,
+    Damage, Entry, GapWhy, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, Receipt,
+    ReceiptChanges, Record,
 };
-pub use partition::{Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader, SpoolSource};
+pub use partition::{
+    Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader, SpoolSource,
+};
 pub use raw::RawRecord;

@@ -125,7 +125,14 @@ impl Spool {
         let mut tasks = JoinSet::new();
         tasks.spawn(run(store, appended, controlled));
         let writer = SpoolWriter { appends, control };
-        Ok(Self { opened, key, medium: reading, writer, view, _tasks: tasks })
+        Ok(Self {
+            opened,
+            key,
+            medium: reading,
+            writer,
+            view,
+            _tasks: tasks,
+        })
     }
 
     /// What the opening found and began.
@@ -146,27 +153,58 @@ impl Spool {
 
     /// A reader from an offset on; from the oldest record if that is forgotten.
     pub fn reader(&self, from: Offset) -> SpoolReader {
-        let file = SealedFile { spool: self.opened.spool, key: self.key.clone(), medium: self.medium.clone() };
+        let file = SealedFile {
+            spool: self.opened.spool,
+            key: self.key.clone(),
+            medium: self.medium.clone(),
+        };
         SpoolReader::new(self.view.clone(), self.writer.control.clone(), file, from)
     }
 }
 
 impl fmt::Debug for Spool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spool").field("opened", &self.opened).finish_non_exhaustive()
+        f.debug_struct("Spool")
+            .field("opened", &self.opened)
+            .finish_non_exhaustive()
     }
 }
 
 fn open(options: Options, medium: Arc<dyn Medium>) -> Result<(Store, Opened), StreamError> {
-    let Options { path, lane, key, limits, now, random } = options;
+    let Options {
+        path,
+        lane,
+        key,
+        limits,
+        now,
+        random,
+    } = options;
     let dir = Dir::open(&path, medium)?;
     let recovered = recover::recover(&dir, &key, &*random)?;
     let chance = u32::from_le_bytes(key::random(&*random)?);
     let epoch = next_epoch(recovered.mark.epoch, now, chance)?;
     let receipts = recovered.mark.receipts.iter().cloned().collect();
-    let Mark { spool, stored_at, .. } = recovered.mark;
-    let opened = Opened { epoch, spool, torn: recovered.torn, receipts, stored_at };
-    let store = Store::begin(Parts { dir: Arc::new(dir), key, random, limits, lane }, recovered, epoch)?;
+    let Mark {
+        spool, stored_at, ..
+    } = recovered.mark;
+    let opened = Opened {
+        epoch,
+        spool,
+        torn: recovered.torn,
+        receipts,
+        stored_at,
+    };
+    let store = Store::begin(
+        Parts {
+            dir: Arc::new(dir),
+            key,
+            random,
+            limits,
+            lane,
+        },
+        recovered,
+        epoch,
+    )?;
     log_opened(&path, &opened);
     Ok((store, opened))
 }
@@ -175,8 +213,13 @@ fn open(options: Options, medium: Arc<dyn Medium>) -> Result<(Store, Opened), St
 /// wake up without a clock, `chance`, a random number, keeps their epochs apart.
 fn next_epoch(last: Epoch, now: Timestamp, chance: u32) -> Result<Epoch, StreamError> {
     let chance = u64::from(chance % EPOCH_CHANCE);
-    let after = last.0.checked_add(1 + chance).ok_or(StreamError::Exhausted("the lane"))?;
-    Ok(Epoch(after.max(u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0))))
+    let after = last
+        .0
+        .checked_add(1 + chance)
+        .ok_or(StreamError::Exhausted("the lane"))?;
+    Ok(Epoch(after.max(
+        u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0),
+    )))
 }
 
 fn log_opened(path: &Path, opened: &Opened) {

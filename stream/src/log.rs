@@ -155,7 +155,11 @@ pub trait LogWriter: Send + Sync {
     ///
     /// # Errors
     /// As [`LogWriter::append`].
-    async fn append_with(&self, readings: Vec<Reading>, receipts: ReceiptChanges) -> Result<Receipt, StreamError>;
+    async fn append_with(
+        &self,
+        readings: Vec<Reading>,
+        receipts: ReceiptChanges,
+    ) -> Result<Receipt, StreamError>;
 
     /// Appends outages as one record, numbered like readings; for the rest as [`LogWriter::append`].
     ///

@@ -93,8 +93,17 @@ pub struct SpoolSource {
 impl SpoolSource {
     /// The partition that a lane's spool is; `lane` is the one that it was opened with.
     pub fn new(spool: Arc<Spool>, lane: LaneId) -> Self {
-        let id: String = spool.opened().spool.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { stream: format!("spool/{}/{id}", lane.gateway), spool, lane }
+        let id: String = spool
+            .opened()
+            .spool
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self {
+            stream: format!("spool/{}/{id}", lane.gateway),
+            spool,
+            lane,
+        }
     }
 }
 
@@ -111,7 +120,10 @@ impl LogSource for SpoolSource {
     /// From its oldest record, wherever the caller has been: an offset may be of another life of this spool, of an image that was
     /// restored or of a copy that writes into the same lake. What was taken before is short, and the marks deduplicate it.
     async fn open(&self, _from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
-        Ok(Box::new(LaneReader { reader: self.spool.reader(Offset::default()), lane: self.lane.clone() }))
+        Ok(Box::new(LaneReader {
+            reader: self.spool.reader(Offset::default()),
+            lane: self.lane.clone(),
+        }))
     }
 }
 
@@ -123,12 +135,18 @@ struct LaneReader {
 #[async_trait]
 impl PartitionReader for LaneReader {
     async fn next(&mut self) -> Result<Delivered, StreamError> {
-        Ok(Delivered { lane: Some(self.lane.clone()), record: self.reader.next().await? })
+        Ok(Delivered {
+            lane: Some(self.lane.clone()),
+            record: self.reader.next().await?,
+        })
     }
 
     async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError> {
         let record = self.reader.try_next().await?;
-        Ok(record.map(|record| Delivered { lane: Some(self.lane.clone()), record }))
+        Ok(record.map(|record| Delivered {
+            lane: Some(self.lane.clone()),
+            record,
+        }))
     }
 
     async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {
@@ -144,7 +162,9 @@ pub struct FixedGroup {
 impl FixedGroup {
     /// The group of these partitions.
     pub fn new(partitions: Vec<Arc<dyn LogSource>>) -> Self {
-        Self { assigned: partitions }
+        Self {
+            assigned: partitions,
+        }
     }
 }
 

@@ -36,19 +36,35 @@ pub(crate) struct RawBatch {
 }
 
 impl From<Record> for RawRecord {
-    fn from(Record { offset, next, entry }: Record) -> Self {
-        Self { offset, next, entry: RawEntry::Decoded(entry) }
+    fn from(
+        Record {
+            offset,
+            next,
+            entry,
+        }: Record,
+    ) -> Self {
+        Self {
+            offset,
+            next,
+            entry: RawEntry::Decoded(entry),
+        }
     }
 }
 
 impl From<&ReadingBatch> for RawBatch {
     fn from(batch: &ReadingBatch) -> Self {
-        Self { head: batch.into(), bytes: batch.encode().into() }
+        Self {
+            head: batch.into(),
+            bytes: batch.encode().into(),
+        }
     }
 }
 
 impl From<&Outages> for RawBatch {
     fn from(outages: &Outages) -> Self {
-        Self { head: outages.into(), bytes: outages.encode().into() }
+        Self {
+            head: outages.into(),
+            bytes: outages.encode().into(),
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! Kafka between edge and lake against a real Apache Kafka.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test cannot set up ends it"
+)]
 
 mod kafka_broker;
 #[path = "kafka/support.rs"]

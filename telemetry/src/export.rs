@@ -24,7 +24,10 @@ fn signal(endpoint: &Url, name: &str) -> String {
 }
 
 fn failed(what: &'static str) -> impl FnOnce(ExporterBuildError) -> TelemetryError {
-    move |error| TelemetryError::Start { what, why: error.to_string() }
+    move |error| TelemetryError::Start {
+        what,
+        why: error.to_string(),
+    }
 }
 
 pub(crate) fn metrics(endpoint: &Url) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
@@ -35,10 +38,15 @@ pub(crate) fn metrics(endpoint: &Url) -> Result<PeriodicReader<MetricExporter>, 
         .with_timeout(TIMEOUT)
         .build()
         .map_err(failed("the export of metrics"))?;
-    Ok(PeriodicReader::builder(exporter, Tokio).with_interval(EVERY).build())
+    Ok(PeriodicReader::builder(exporter, Tokio)
+        .with_interval(EVERY)
+        .build())
 }
 
-pub(crate) fn tracers(endpoint: &Url, resource: Resource) -> Result<SdkTracerProvider, TelemetryError> {
+pub(crate) fn tracers(
+    endpoint: &Url,
+    resource: Resource,
+) -> Result<SdkTracerProvider, TelemetryError> {
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
@@ -47,10 +55,16 @@ pub(crate) fn tracers(endpoint: &Url, resource: Resource) -> Result<SdkTracerPro
         .build()
         .map_err(failed("the export of traces"))?;
     let processor = BatchSpanProcessor::builder(exporter, Tokio).build();
-    Ok(SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build())
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_span_processor(processor)
+        .build())
 }
 
-pub(crate) fn loggers(endpoint: &Url, resource: Resource) -> Result<SdkLoggerProvider, TelemetryError> {
+pub(crate) fn loggers(
+    endpoint: &Url,
+    resource: Resource,
+) -> Result<SdkLoggerProvider, TelemetryError> {
     let exporter = LogExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
@@ -59,5 +73,8 @@ pub(crate) fn loggers(endpoint: &Url, resource: Resource) -> Result<SdkLoggerPro
         .build()
         .map_err(failed("the export of logs"))?;
     let processor = BatchLogProcessor::builder(exporter, Tokio).build();
-    Ok(SdkLoggerProvider::builder().with_resource(resource).with_log_processor(processor).build())
+    Ok(SdkLoggerProvider::builder()
+        .with_resource(resource)
+        .with_log_processor(processor)
+        .build())
 }

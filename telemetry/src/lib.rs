@@ -15,9 +15,13 @@ use opentelemetry::{
     KeyValue,
     metrics::{Meter, MeterProvider as _},
 };
-use opentelemetry_sdk::{Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider,
+};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 pub use error::TelemetryError;
 pub use names::Metric;
@@ -49,8 +53,10 @@ impl Telemetry {
         filter: Option<&str>,
     ) -> Result<Self, TelemetryError> {
         let wanted = filter.unwrap_or(&settings.log);
-        let filter = EnvFilter::try_new(wanted)
-            .map_err(|error| TelemetryError::Filter { filter: wanted.to_owned(), why: error.to_string() })?;
+        let filter = EnvFilter::try_new(wanted).map_err(|error| TelemetryError::Filter {
+            filter: wanted.to_owned(),
+            why: error.to_string(),
+        })?;
         let resource = Resource::builder()
             .with_service_name("forebay")
             .with_attributes([
@@ -60,12 +66,17 @@ impl Telemetry {
             ])
             .build();
         let registry = ::prometheus::Registry::new();
-        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(
-            opentelemetry_prometheus::exporter()
-                .with_registry(registry.clone())
-                .build()
-                .map_err(|error| TelemetryError::Start { what: "the Prometheus registry", why: error.to_string() })?,
-        );
+        let mut meters = SdkMeterProvider::builder()
+            .with_resource(resource.clone())
+            .with_reader(
+                opentelemetry_prometheus::exporter()
+                    .with_registry(registry.clone())
+                    .build()
+                    .map_err(|error| TelemetryError::Start {
+                        what: "the Prometheus registry",
+                        why: error.to_string(),
+                    })?,
+            );
         let (mut tracers, mut loggers) = (None, None);
         if let Some(endpoint) = &settings.otlp_endpoint {
             meters = meters.with_reader(export::metrics(endpoint)?);
@@ -73,47 +84,81 @@ impl Telemetry {
             loggers = Some(export::loggers(endpoint, resource)?);
         }
         let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(colour);
         let lines = match settings.log_format {
             LogFormat::Text => lines.boxed(),
-            LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed(),
+            LogFormat::Json => tracing_subscriber::fmt::layer()
+                .json()
+                .with_writer(std::io::stderr)
+                .boxed(),
         };
         let spans = tracers.as_ref().map(|tracers| {
             use opentelemetry::trace::TracerProvider as _;
             tracing_opentelemetry::layer().with_tracer(tracers.tracer("forebay"))
         });
-        let records = loggers.as_ref().map(opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge::new);
+        let records = loggers
+            .as_ref()
+            .map(opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge::new);
         tracing_subscriber::registry()
             .with(filter)
             .with(lines)
             .with(spans)
             .with(records)
             .try_init()
-            .map_err(|error| TelemetryError::Start { what: "logging", why: error.to_string() })?;
+            .map_err(|error| TelemetryError::Start {
+                what: "logging",
+                why: error.to_string(),
+            })?;
         let meters = meters.build();
-        Ok(Self { meter: meters.meter("forebay"), meters, tracers, loggers, registry })
+        Ok(Self {
+            meter: meters.meter("forebay"),
+            meters,
+            tracers,
+            loggers,
+            registry,
+        })
     }
 
     /// A count that only grows, read when somebody asks.
-    pub fn counter(&self, metric: &Metric, read: impl Fn() -> Vec<Sample<u64>> + Send + Sync + 'static) {
-        let builder = self.meter.u64_observable_counter(metric.name).with_description(metric.help);
-        let builder = builder.with_unit(metric.unit).with_callback(move |observer| {
-            for (value, labels) in read() {
-                observer.observe(value, &key_values(labels));
-            }
-        });
+    pub fn counter(
+        &self,
+        metric: &Metric,
+        read: impl Fn() -> Vec<Sample<u64>> + Send + Sync + 'static,
+    ) {
+        let builder = self
+            .meter
+            .u64_observable_counter(metric.name)
+            .with_description(metric.help);
+        let builder = builder
+            .with_unit(metric.unit)
+            .with_callback(move |observer| {
+                for (value, labels) in read() {
+                    observer.observe(value, &key_values(labels));
+                }
+            });
         // The provider keeps the callback; the handle is of no further use.
         let _handle = builder.build();
     }
 
     /// A value that goes up and down, read when somebody asks.
-    pub fn gauge(&self, metric: &Metric, read: impl Fn() -> Vec<Sample<f64>> + Send + Sync + 'static) {
-        let builder = self.meter.f64_observable_gauge(metric.name).with_description(metric.help);
-        let builder = builder.with_unit(metric.unit).with_callback(move |observer| {
-            for (value, labels) in read() {
-                observer.observe(value, &key_values(labels));
-            }
-        });
+    pub fn gauge(
+        &self,
+        metric: &Metric,
+        read: impl Fn() -> Vec<Sample<f64>> + Send + Sync + 'static,
+    ) {
+        let builder = self
+            .meter
+            .f64_observable_gauge(metric.name)
+            .with_description(metric.help);
+        let builder = builder
+            .with_unit(metric.unit)
+            .with_callback(move |observer| {
+                for (value, labels) in read() {
+                    observer.observe(value, &key_values(labels));
+                }
+            });
         let _handle = builder.build();
     }
 
@@ -127,7 +172,9 @@ impl Telemetry {
         stop: CancellationToken,
     ) -> Result<Option<Scrape>, TelemetryError> {
         match settings.prometheus_listen {
-            Some(address) => Scrape::listen(address, self.registry.clone(), stop).await.map(Some),
+            Some(address) => Scrape::listen(address, self.registry.clone(), stop)
+                .await
+                .map(Some),
             None => Ok(None),
         }
     }
@@ -146,5 +193,8 @@ impl Telemetry {
 }
 
 fn key_values(labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {
-    labels.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect()
+    labels
+        .into_iter()
+        .map(|(name, value)| KeyValue::new(name, value))
+        .collect()
 }

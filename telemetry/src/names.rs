@@ -17,19 +17,35 @@ pub struct Metric {
 }
 
 /// By connector.
-pub const RECEIVED: Metric =
-    Metric { name: "forebay.received", unit: "", help: "Samples that connectors received from devices" };
+pub const RECEIVED: Metric = Metric {
+    name: "forebay.received",
+    unit: "",
+    help: "Samples that connectors received from devices",
+};
 /// By connector.
-pub const SPOOLED: Metric = Metric { name: "forebay.spooled", unit: "", help: "Readings synced in the spool" };
+pub const SPOOLED: Metric = Metric {
+    name: "forebay.spooled",
+    unit: "",
+    help: "Readings synced in the spool",
+};
 /// By connector.
-pub const FILTERED: Metric =
-    Metric { name: "forebay.filtered", unit: "", help: "Samples that a filter or range left out" };
+pub const FILTERED: Metric = Metric {
+    name: "forebay.filtered",
+    unit: "",
+    help: "Samples that a filter or range left out",
+};
 /// By connector.
-pub const UNCHANGED: Metric =
-    Metric { name: "forebay.unchanged", unit: "", help: "Samples within their dead-band, or bad as before" };
+pub const UNCHANGED: Metric = Metric {
+    name: "forebay.unchanged",
+    unit: "",
+    help: "Samples within their dead-band, or bad as before",
+};
 /// By connector.
-pub const BAD: Metric =
-    Metric { name: "forebay.bad", unit: "", help: "Samples that the device calls bad or whose payload cannot be read" };
+pub const BAD: Metric = Metric {
+    name: "forebay.bad",
+    unit: "",
+    help: "Samples that the device calls bad or whose payload cannot be read",
+};
 /// By connector.
 pub const SKIPPED: Metric = Metric {
     name: "forebay.polls.skipped",
@@ -43,40 +59,83 @@ pub const BLOCKED: Metric = Metric {
     help: "How long readings have waited for a spool or a disk without room",
 };
 /// Of this process.
-pub const DATA_FREE: Metric =
-    Metric { name: "forebay.data.free", unit: "By", help: "Room that is left on the disk of the data folder" };
+pub const DATA_FREE: Metric = Metric {
+    name: "forebay.data.free",
+    unit: "By",
+    help: "Room that is left on the disk of the data folder",
+};
 /// By connector.
-pub const LINK_UP: Metric =
-    Metric { name: "forebay.link.up", unit: "", help: "1 while a connector's link is up, else 0" };
+pub const LINK_UP: Metric = Metric {
+    name: "forebay.link.up",
+    unit: "",
+    help: "1 while a connector's link is up, else 0",
+};
 /// By lane.
-pub const PUBLISHED: Metric = Metric { name: "forebay.published", unit: "", help: "Readings that Kafka acknowledged" };
+pub const PUBLISHED: Metric = Metric {
+    name: "forebay.published",
+    unit: "",
+    help: "Readings that Kafka acknowledged",
+};
 /// Of this process.
-pub const COMMITTED: Metric = Metric { name: "forebay.committed", unit: "", help: "Readings committed to the lake" };
+pub const COMMITTED: Metric = Metric {
+    name: "forebay.committed",
+    unit: "",
+    help: "Readings committed to the lake",
+};
 /// Of this process.
-pub const QUARANTINED: Metric =
-    Metric { name: "forebay.quarantined", unit: "", help: "Records and readings put into quarantine" };
+pub const QUARANTINED: Metric = Metric {
+    name: "forebay.quarantined",
+    unit: "",
+    help: "Records and readings put into quarantine",
+};
 /// Of this process.
-pub const DUPLICATES: Metric =
-    Metric { name: "forebay.duplicates", unit: "", help: "Readings that came again and were dropped" };
+pub const DUPLICATES: Metric = Metric {
+    name: "forebay.duplicates",
+    unit: "",
+    help: "Readings that came again and were dropped",
+};
 /// Of this process.
-pub const GAPS: Metric = Metric { name: "forebay.gaps", unit: "", help: "Holes that were recorded" };
+pub const GAPS: Metric = Metric {
+    name: "forebay.gaps",
+    unit: "",
+    help: "Holes that were recorded",
+};
 /// Of this process.
-pub const PARTITIONS_FAILED: Metric =
-    Metric { name: "forebay.partitions.failed", unit: "", help: "Times that a partition stopped with an error" };
+pub const PARTITIONS_FAILED: Metric = Metric {
+    name: "forebay.partitions.failed",
+    unit: "",
+    help: "Times that a partition stopped with an error",
+};
 /// By part of the process: edge, publisher, compactor, housekeeping, windows, scheduler.
-pub const PART_FAILURES: Metric =
-    Metric { name: "forebay.part.failures", unit: "", help: "Times that a part of the process failed" };
+pub const PART_FAILURES: Metric = Metric {
+    name: "forebay.part.failures",
+    unit: "",
+    help: "Times that a part of the process failed",
+};
 /// Of this process.
-pub const COMMITS: Metric = Metric { name: "forebay.commits", unit: "", help: "Commits to the lake" };
+pub const COMMITS: Metric = Metric {
+    name: "forebay.commits",
+    unit: "",
+    help: "Commits to the lake",
+};
 /// Of this process.
-pub const COMMIT_SECONDS: Metric =
-    Metric { name: "forebay.commit.duration", unit: "s", help: "How long the last commit took" };
+pub const COMMIT_SECONDS: Metric = Metric {
+    name: "forebay.commit.duration",
+    unit: "s",
+    help: "How long the last commit took",
+};
 /// By site.
-pub const WATERMARK_DELAY: Metric =
-    Metric { name: "forebay.watermark.delay", unit: "s", help: "How far the watermark is behind the clock" };
+pub const WATERMARK_DELAY: Metric = Metric {
+    name: "forebay.watermark.delay",
+    unit: "s",
+    help: "How far the watermark is behind the clock",
+};
 /// By site.
-pub const WINDOW_FAILURES: Metric =
-    Metric { name: "forebay.window.failures", unit: "", help: "Times that a site's windows could not be closed" };
+pub const WINDOW_FAILURES: Metric = Metric {
+    name: "forebay.window.failures",
+    unit: "",
+    help: "Times that a site's windows could not be closed",
+};
 /// Of this process.
 pub const UNREADABLE_STATES: Metric = Metric {
     name: "forebay.states.unreadable",
@@ -90,7 +149,11 @@ pub const LAG: Metric = Metric {
     help: "Records in the spool that wait for a commit, or for Kafka's acknowledgement where there is a Kafka",
 };
 /// By job and final state.
-pub const JOB_RUNS: Metric = Metric { name: "forebay.job.runs", unit: "", help: "Finished runs of jobs" };
+pub const JOB_RUNS: Metric = Metric {
+    name: "forebay.job.runs",
+    unit: "",
+    help: "Finished runs of jobs",
+};
 /// By job.
 pub const JOB_WINDOWS_SKIPPED: Metric = Metric {
     name: "forebay.job.windows.skipped",

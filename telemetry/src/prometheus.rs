@@ -45,10 +45,15 @@ impl Scrape {
         let failed = |source| TelemetryError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
-        let router = Router::new().route("/metrics", get(page)).with_state(registry);
+        let router = Router::new()
+            .route("/metrics", get(page))
+            .with_state(registry);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, router, stop));
-        Ok(Self { address: bound, _tasks: tasks })
+        Ok(Self {
+            address: bound,
+            _tasks: tasks,
+        })
     }
 
     /// Where it listens.
@@ -60,7 +65,11 @@ impl Scrape {
 async fn page(State(registry): State<Registry>) -> impl IntoResponse {
     match TextEncoder::new().encode_to_string(&registry.gather()) {
         Ok(text) => (StatusCode::OK, [("content-type", TEXT_FORMAT)], text),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "text/plain")], error.to_string()),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [("content-type", "text/plain")],
+            error.to_string(),
+        ),
     }
 }
 
@@ -74,7 +83,9 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
         };
         while connections.try_join_next().is_some() {}
         // The semaphore is never closed.
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
         match accepted {
             Ok((stream, _)) => {
                 let router = router.clone();
@@ -94,7 +105,10 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
 
 async fn connection(stream: TcpStream, router: Router) {
     let mut builder = Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false);
     let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     match timeout(CONNECTION_TIMEOUT, serving).await {
         Ok(Ok(())) => {}

@@ -65,24 +65,39 @@ pub struct TelemetrySettings {
 
 impl Default for TelemetrySettings {
     fn default() -> Self {
-        Self { otlp_endpoint: None, prometheus_listen: None, log: LOG.default(), log_format: LOG_FORMAT.default() }
+        Self {
+            otlp_endpoint: None,
+            prometheus_listen: None,
+            log: LOG.default(),
+            log_format: LOG_FORMAT.default(),
+        }
     }
 }
 
 /// Reads `[telemetry]`; everything in it has a default.
 pub fn telemetry(root: &mut Table<'_>) -> TelemetrySettings {
     let mut settings = TelemetrySettings::default();
-    let Some(mut table) = root.table(&TELEMETRY) else { return settings };
+    let Some(mut table) = root.table(&TELEMETRY) else {
+        return settings;
+    };
     if let Some(text) = table.read(&OTLP_ENDPOINT) {
         match Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => settings.otlp_endpoint = Some(url),
-            _ => table.problem(&OTLP_ENDPOINT, format!("{text:?} is no URL such as \"http://127.0.0.1:4318\"")),
+            Ok(url) if matches!(url.scheme(), "http" | "https") => {
+                settings.otlp_endpoint = Some(url)
+            }
+            _ => table.problem(
+                &OTLP_ENDPOINT,
+                format!("{text:?} is no URL such as \"http://127.0.0.1:4318\""),
+            ),
         }
     }
     if let Some(text) = table.read(&PROMETHEUS_LISTEN) {
         match text.parse() {
             Ok(address) => settings.prometheus_listen = Some(address),
-            Err(_) => table.problem(&PROMETHEUS_LISTEN, format!("{text:?} is no address such as \"127.0.0.1:9464\"")),
+            Err(_) => table.problem(
+                &PROMETHEUS_LISTEN,
+                format!("{text:?} is no address such as \"127.0.0.1:9464\""),
+            ),
         }
     }
     settings.log = table.read(&LOG);

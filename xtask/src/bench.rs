@@ -13,7 +13,20 @@ use crate::{
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let python = peers::python(&target_dir())?;
     let kafka = peers::kafka(&target_dir())?;
-    run_command(cargo().args(["build", "--release", "--locked", "-p", "forebay", "-p", "forebay-benches"]))?;
+    run_command(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "forebay",
+        "-p",
+        "forebay-benches",
+    ]))?;
     let mut bench = Command::new(target_dir().join("release/forebay-bench"));
-    run_command(bench.args(args).env("FOREBAY_TEST_PYTHON", python).env("FOREBAY_TEST_KAFKA", kafka))
+    run_command(
+        bench
+            .args(args)
+            .env("FOREBAY_TEST_PYTHON", python)
+            .env("FOREBAY_TEST_KAFKA", kafka),
+    )
 }

@@ -14,7 +14,9 @@ use anyhow::{Context as _, bail};
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        if name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        }) {
             command.env_remove(&name);
         }
     }
@@ -32,7 +34,9 @@ pub(crate) fn target_dir() -> PathBuf {
 /// Runs to the end; an exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = format!("{command:?}");
-    let status = command.status().with_context(|| format!("cannot start {shown}: is it installed?"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {shown}: is it installed?"))?;
     if !status.success() {
         bail!("{shown}: {status}");
     }

@@ -15,13 +15,35 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("lake", &["schemas", "runtime", "config", "keys"]),
     ("telemetry", &["schemas", "config"]),
     ("connectors/core", &["schemas", "runtime", "config"]),
-    ("connectors/*", &["schemas", "runtime", "config", "connectors/core"]),
-    ("gateway", &["schemas", "runtime", "config", "stream", "connectors/core"]),
-    ("compactor", &["schemas", "runtime", "config", "stream", "lake"]),
+    (
+        "connectors/*",
+        &["schemas", "runtime", "config", "connectors/core"],
+    ),
+    (
+        "gateway",
+        &["schemas", "runtime", "config", "stream", "connectors/core"],
+    ),
+    (
+        "compactor",
+        &["schemas", "runtime", "config", "stream", "lake"],
+    ),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
-    ("jobs/*", &["schemas", "runtime", "config", "lake", "jobs/core"]),
+    (
+        "jobs/*",
+        &["schemas", "runtime", "config", "lake", "jobs/core"],
+    ),
     ("cli", &["*"]),
-    ("benches", &["schemas", "config", "stream", "lake", "compactor", "connectors/simulated"]),
+    (
+        "benches",
+        &[
+            "schemas",
+            "config",
+            "stream",
+            "lake",
+            "compactor",
+            "connectors/simulated",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -29,15 +51,31 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 fn nothing_depends_against_the_flow() {
     let metadata = MetadataCommand::new().no_deps().exec().unwrap();
     let ours = folders(&metadata);
-    let folder_of = |name: &str| ours.iter().find(|(ours, _)| *ours == name).map(|(_, folder)| folder.as_str());
-    assert!(folder_of("forebay-schemas").is_some(), "{ours:?} are not our packages");
+    let folder_of = |name: &str| {
+        ours.iter()
+            .find(|(ours, _)| *ours == name)
+            .map(|(_, folder)| folder.as_str())
+    };
+    assert!(
+        folder_of("forebay-schemas").is_some(),
+        "{ours:?} are not our packages"
+    );
     for package in &metadata.packages {
         let folder = folder_of(package.name.as_str()).unwrap();
-        let allowed =
-            allowed(folder).unwrap_or_else(|| panic!("{folder} is new: say in this table what it may depend on"));
-        for dependency in package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal) {
-            let Some(on) = folder_of(&dependency.name) else { continue };
-            assert!(allowed.iter().any(|rule| *rule == "*" || *rule == on), "{folder} must not depend on {on}");
+        let allowed = allowed(folder)
+            .unwrap_or_else(|| panic!("{folder} is new: say in this table what it may depend on"));
+        for dependency in package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal)
+        {
+            let Some(on) = folder_of(&dependency.name) else {
+                continue;
+            };
+            assert!(
+                allowed.iter().any(|rule| *rule == "*" || *rule == on),
+                "{folder} must not depend on {on}"
+            );
         }
     }
 }
@@ -45,7 +83,12 @@ fn nothing_depends_against_the_flow() {
 /// Each of our packages, and its folder below the workspace's root.
 fn folders(metadata: &Metadata) -> Vec<(&str, String)> {
     let root = &metadata.workspace_root;
-    let of = |path: &cargo_metadata::camino::Utf8Path| path.parent()?.strip_prefix(root).ok().map(ToString::to_string);
+    let of = |path: &cargo_metadata::camino::Utf8Path| {
+        path.parent()?
+            .strip_prefix(root)
+            .ok()
+            .map(ToString::to_string)
+    };
     metadata
         .packages
         .iter()
@@ -54,6 +97,11 @@ fn folders(metadata: &Metadata) -> Vec<(&str, String)> {
 }
 
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {
-    let rule = |name: &str| MAY_DEPEND_ON.iter().find(|(rule, _)| *rule == name).map(|(_, allowed)| *allowed);
+    let rule = |name: &str| {
+        MAY_DEPEND_ON
+            .iter()
+            .find(|(rule, _)| *rule == name)
+            .map(|(_, allowed)| *allowed)
+    };
     rule(folder).or_else(|| rule(&format!("{}/*", folder.rsplit_once('/')?.0)))
 }

@@ -46,21 +46,40 @@ impl Build {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let builds = if args.build.is_empty() { &Build::ALL[..] } else { &args.build };
+    let builds = if args.build.is_empty() {
+        &Build::ALL[..]
+    } else {
+        &args.build
+    };
     let mut sizes = Vec::new();
     for build in builds {
         run_command(
-            cargo().args(["build", "--locked", "--profile", "dist", "--package", "forebay"]).args(build.features()),
+            cargo()
+                .args([
+                    "build",
+                    "--locked",
+                    "--profile",
+                    "dist",
+                    "--package",
+                    "forebay",
+                ])
+                .args(build.features()),
         )?;
         // The two share a name, so each is kept under its own.
         let built = target_dir().join("dist/forebay");
-        let kept = target_dir().join("dist").join(format!("forebay-{}", build.name()));
+        let kept = target_dir()
+            .join("dist")
+            .join(format!("forebay-{}", build.name()));
         fs::copy(&built, &kept).with_context(|| format!("keep {}", kept.display()))?;
         starts(&kept)?;
         sizes.push((build.name(), kept.metadata()?.len(), kept));
     }
     for (name, bytes, path) in sizes {
-        println!("{name:<5} {:>6.1} MB  {}", bytes as f64 / MB, path.display());
+        println!(
+            "{name:<5} {:>6.1} MB  {}",
+            bytes as f64 / MB,
+            path.display()
+        );
     }
     Ok(())
 }
@@ -76,6 +95,11 @@ fn starts(binary: &Path) -> anyhow::Result<()> {
         run_command(Command::new(binary).args(verb).current_dir(&folder))?;
     }
     let keyring = folder.join("forebay-data/keys/keyring.json");
-    ensure!(keyring.exists(), "{} made no keyring at {}", binary.display(), keyring.display());
+    ensure!(
+        keyring.exists(),
+        "{} made no keyring at {}",
+        binary.display(),
+        keyring.display()
+    );
     Ok(())
 }

@@ -61,7 +61,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
     for problem in &problems {
         eprintln!("{problem}");
     }
-    ensure!(problems.is_empty(), "{} problems in the documents", problems.len());
+    ensure!(
+        problems.is_empty(),
+        "{} problems in the documents",
+        problems.len()
+    );
     Ok(())
 }
 
@@ -87,10 +91,21 @@ impl Repository {
     /// Reads what git tracks, and what it would track: a new page is checked before it is added.
     fn read(root: &Path) -> anyhow::Result<Self> {
         let mut list = Command::new("git");
-        list.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        let listed = list.output().context("cannot start git: is it installed?")?;
+        list.current_dir(root).args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]);
+        let listed = list
+            .output()
+            .context("cannot start git: is it installed?")?;
         if !listed.status.success() {
-            bail!("{list:?}: {}", String::from_utf8_lossy(&listed.stderr).trim());
+            bail!(
+                "{list:?}: {}",
+                String::from_utf8_lossy(&listed.stderr).trim()
+            );
         }
         let names = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
         let mut files = BTreeMap::new();
@@ -100,8 +115,14 @@ impl Repository {
             if !path.exists() {
                 continue;
             }
-            let is_read = name.rsplit_once('.').is_some_and(|(_, end)| TEXTS.contains(&end));
-            let text = if is_read { fs::read(&path).with_context(|| format!("read {name}"))? } else { Vec::new() };
+            let is_read = name
+                .rsplit_once('.')
+                .is_some_and(|(_, end)| TEXTS.contains(&end));
+            let text = if is_read {
+                fs::read(&path).with_context(|| format!("read {name}"))?
+            } else {
+                Vec::new()
+            };
             files.insert(name.to_owned(), String::from_utf8_lossy(&text).into_owned());
         }
         Ok(Self { files })
@@ -109,8 +130,12 @@ impl Repository {
 
     #[cfg(test)]
     fn of(files: &[(&str, &str)]) -> Self {
-        let owned = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-        Self { files: owned.collect() }
+        let owned = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        Self {
+            files: owned.collect(),
+        }
     }
 
     /// Whether there is a file of this path, or a folder with files.
@@ -122,17 +147,26 @@ impl Repository {
 
     /// Whether some file's path begins like this.
     fn starts_some(&self, start: &str) -> bool {
-        self.files.range(start.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(start))
+        self.files
+            .range(start.to_owned()..)
+            .next()
+            .is_some_and(|(name, _)| name.starts_with(start))
     }
 
     /// A file's text; an error that names it where it is not there.
     fn text(&self, name: &str) -> anyhow::Result<&str> {
-        self.files.get(name).map(String::as_str).with_context(|| format!("{name} is missing"))
+        self.files
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("{name} is missing"))
     }
 
     /// Every file that ends like this, with its text.
     fn ending<'r>(&'r self, end: &'r str) -> impl Iterator<Item = (&'r str, &'r str)> {
-        let all = self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let all = self
+            .files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()));
         all.filter(move |(name, _)| name.ends_with(end))
     }
 
@@ -143,5 +177,9 @@ impl Repository {
 }
 
 fn problem(file: &str, line: usize, message: impl Into<String>) -> Problem {
-    Problem { file: file.to_owned(), line, message: message.into() }
+    Problem {
+        file: file.to_owned(),
+        line,
+        message: message.into(),
+    }
 }

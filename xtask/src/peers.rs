@@ -35,11 +35,15 @@ pub(crate) fn python(target: &Path) -> anyhow::Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|made| made == REQUIREMENTS) {
         return Ok(python);
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))
-        .context("the tests need python3 with its venv module (Debian: python3-venv)")?;
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(&home))
+    .context("the tests need python3 with its venv module (Debian: python3-venv)")?;
     let wanted = home.join("wanted.txt");
     fs::write(&wanted, REQUIREMENTS)?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--requirement"])
+        .arg(&wanted))?;
     fs::rename(&wanted, &stamp).context("keep the list of what is installed")?;
     Ok(python)
 }

@@ -60,7 +60,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let length = args.length.unwrap_or_else(|| args.load.whole());
-    ensure!(length >= SHORTEST, "--for: at least {} s are expected", SHORTEST.as_secs());
+    ensure!(
+        length >= SHORTEST,
+        "--for: at least {} s are expected",
+        SHORTEST.as_secs()
+    );
     let target = target_dir();
     let python = peers::python(&target)?;
     let folder = target.join("soak").join(std::process::id().to_string());
@@ -69,7 +73,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let flat = soak(&folder, &binary, &python, args.load, length)
         .with_context(|| format!("everything is left in {}", folder.display()))?;
     if !flat {
-        bail!("not flat: see the table; everything is left in {}", folder.display());
+        bail!(
+            "not flat: see the table; everything is left in {}",
+            folder.display()
+        );
     }
     fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
 }
@@ -77,19 +84,42 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// The binary of this checkout, where the next build does not replace it.
 fn built_aside(target: &Path, folder: &Path, release: bool) -> anyhow::Result<PathBuf> {
     let build: &[&str] = match release {
-        true => &["build", "--locked", "--release", "-p", "forebay", "-p", "forebay-benches"],
+        true => &[
+            "build",
+            "--locked",
+            "--release",
+            "-p",
+            "forebay",
+            "-p",
+            "forebay-benches",
+        ],
         // As the tests build it: other features would build the analytic engine once more.
-        false => &["test", "--locked", "--workspace", "--test", "e2e", "--no-run"],
+        false => &[
+            "test",
+            "--locked",
+            "--workspace",
+            "--test",
+            "e2e",
+            "--no-run",
+        ],
     };
     run_command(cargo().args(build))?;
-    let built = target.join(if release { "release" } else { "debug" }).join("forebay");
+    let built = target
+        .join(if release { "release" } else { "debug" })
+        .join("forebay");
     let aside = folder.join("forebay");
     fs::copy(&built, &aside).with_context(|| format!("copy {}", built.display()))?;
     Ok(aside)
 }
 
 /// Answers whether every series that could be judged is flat.
-fn soak(folder: &Path, binary: &Path, python: &Path, load: Load, length: Duration) -> anyhow::Result<bool> {
+fn soak(
+    folder: &Path,
+    binary: &Path,
+    python: &Path,
+    load: Load,
+    length: Duration,
+) -> anyhow::Result<bool> {
     let rhythm = load.rhythm(length);
     let mut plant = Plant::start(folder, python, load)?;
     let site = Site::new(folder, binary, &rhythm, load, plant.ports())?;
@@ -98,11 +128,20 @@ fn soak(folder: &Path, binary: &Path, python: &Path, load: Load, length: Duratio
     let watch = Watch::start();
     while probe.metric("forebay_received_total", "connector=\"cells\"") == 0.0 {
         gateway.check()?;
-        ensure!(watch.passed() < START_MAX, "the gateway has not subscribed within {} s", START_MAX.as_secs());
+        ensure!(
+            watch.passed() < START_MAX,
+            "the gateway has not subscribed within {} s",
+            START_MAX.as_secs()
+        );
         plant.probe()?;
     }
     plant.work(length)?;
-    println!("{} at {} for {}", binary.display(), site.folder().display(), pace::shown(length));
+    println!(
+        "{} at {} for {}",
+        binary.display(),
+        site.folder().display(),
+        pace::shown(length)
+    );
     let watch = Watch::start();
     let (mut samples, mut next_line) = (Vec::<Sample>::new(), LINE);
     while watch.passed() < length {

@@ -32,24 +32,45 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let home = std::path::absolute(target_dir())?.join("peers/spark");
-    let (python, jars, stamp) = (home.join("bin/python"), home.join("jars"), home.join("wanted.xml"));
+    let (python, jars, stamp) = (
+        home.join("bin/python"),
+        home.join("jars"),
+        home.join("wanted.xml"),
+    );
     let wanted = project();
     if !fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
-        run_command(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))
-            .context("make a Python of its own")?;
+        run_command(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&home),
+        )
+        .context("make a Python of its own")?;
         run_command(Command::new(&python).args(["-m", "pip", "install", "--quiet", PYSPARK]))
             .context("install PySpark")?;
         let pom = home.join("pom.xml");
         fs::write(&pom, &wanted)?;
         let mut fetch = Command::new("mvn");
-        fetch.args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "--file"]).arg(&pom);
+        fetch
+            .args([
+                "--quiet",
+                "--batch-mode",
+                "dependency:copy-dependencies",
+                "--file",
+            ])
+            .arg(&pom);
         run_command(fetch.arg(format!("-DoutputDirectory={}", jars.display())))
             .context("fetch the jars (Debian: maven)")?;
         fs::rename(&pom, &stamp).context("keep the list of what is fetched")?;
     }
     let script = home.join("read_lake.py");
     fs::write(&script, SCRIPT)?;
-    run_command(Command::new(&python).arg(&script).arg(&args.folder).arg(&jars).args(&args.day))
+    run_command(
+        Command::new(&python)
+            .arg(&script)
+            .arg(&args.folder)
+            .arg(&jars)
+            .args(&args.day),
+    )
 }
 
 /// Maven's description of [`JARS`].

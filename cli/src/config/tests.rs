@@ -48,7 +48,12 @@ struct KeyPlace<'k> {
 impl KeyPlace<'_> {
     /// As errors name it.
     fn name(&self) -> String {
-        self.tables.iter().map(|table| table.name).chain([self.key.name]).collect::<Vec<_>>().join(".")
+        self.tables
+            .iter()
+            .map(|table| table.name)
+            .chain([self.key.name])
+            .collect::<Vec<_>>()
+            .join(".")
     }
 
     /// A file in which this key has a value and the others are sound, and the key's line.
@@ -56,10 +61,16 @@ impl KeyPlace<'_> {
         let mut lines: Vec<String> = Vec::new();
         let mut at = 0;
         for (depth, table) in self.tables.iter().enumerate() {
-            let names: Vec<&str> = self.tables[..=depth].iter().map(|table| table.name).collect();
+            let names: Vec<&str> = self.tables[..=depth]
+                .iter()
+                .map(|table| table.name)
+                .collect();
             let path = names.join(".");
             lines.push(match &table.shape {
-                Shape::Table { form: TableForm::Many, .. } => format!("[[{path}]]"),
+                Shape::Table {
+                    form: TableForm::Many,
+                    ..
+                } => format!("[[{path}]]"),
                 _ => format!("[{path}]"),
             });
             let is_own = depth + 1 == self.tables.len();
@@ -72,7 +83,8 @@ impl KeyPlace<'_> {
             }
             let of_kind = format!("{path} {}", self.kind);
             for (table, key, value) in SOUND {
-                let is_here = (*table == path || *table == of_kind) && !(is_own && *key == self.key.name);
+                let is_here =
+                    (*table == path || *table == of_kind) && !(is_own && *key == self.key.name);
                 // A job has one of the two, and looks at no more.
                 if is_here && !(*key == "schedule" && is_own && self.key.name == "on") {
                     lines.push(format!("{key} = {value}"));
@@ -86,20 +98,37 @@ impl KeyPlace<'_> {
     fn problems(&self, value: &str) -> (String, Vec<String>) {
         let (text, line) = self.file(value);
         let folder = Path::new("nowhere");
-        let place =
-            Place { config: Some(folder.join("f.toml")), expected: folder.join("f.toml"), root: folder.join("data") };
-        let read = Document::new(Path::new("f.toml"), &text, &|_| None).read(|root| Config::read(root, &place));
+        let place = Place {
+            config: Some(folder.join("f.toml")),
+            expected: folder.join("f.toml"),
+            root: folder.join("data"),
+        };
+        let read = Document::new(Path::new("f.toml"), &text, &|_| None)
+            .read(|root| Config::read(root, &place));
         let problems = read.err().map(|errors| errors.problems).unwrap_or_default();
-        (text, problems.into_iter().filter(|problem| problem.line == line).map(|problem| problem.message).collect())
+        (
+            text,
+            problems
+                .into_iter()
+                .filter(|problem| problem.line == line)
+                .map(|problem| problem.message)
+                .collect(),
+        )
     }
 }
 
 /// Visits every key of every table, of every kind.
 fn visit(check: &dyn Fn(&KeyPlace<'_>)) {
     fn inside<'k>(tables: &[&'k KeyInfo], kind: &'static str, check: &dyn Fn(&KeyPlace<'_>)) {
-        let Some(Shape::Table { keys, .. }) = tables.last().map(|table| &table.shape) else { return };
+        let Some(Shape::Table { keys, .. }) = tables.last().map(|table| &table.shape) else {
+            return;
+        };
         for key in keys {
-            check(&KeyPlace { tables: tables.to_vec(), kind, key });
+            check(&KeyPlace {
+                tables: tables.to_vec(),
+                kind,
+                key,
+            });
             inside(&[tables, &[key]].concat(), kind, check);
         }
     }
@@ -118,9 +147,19 @@ fn visit(check: &dyn Fn(&KeyPlace<'_>)) {
 fn every_described_key_is_read() {
     visit(&|place| {
         let (name, (text, problems)) = (place.name(), place.problems(NO_VALUE));
-        let refused = |message: &String| message.starts_with(&format!("{name}: ")) && message.contains("expected");
-        assert!(problems.iter().any(refused), "nobody reads {name}: {problems:?} of\n{text}");
-        assert!(!problems.iter().any(|message| message.contains("unknown key")), "{name}: {problems:?} of\n{text}");
+        let refused = |message: &String| {
+            message.starts_with(&format!("{name}: ")) && message.contains("expected")
+        };
+        assert!(
+            problems.iter().any(refused),
+            "nobody reads {name}: {problems:?} of\n{text}"
+        );
+        assert!(
+            !problems
+                .iter()
+                .any(|message| message.contains("unknown key")),
+            "{name}: {problems:?} of\n{text}"
+        );
     });
 }
 
@@ -129,7 +168,11 @@ fn every_default_is_one_that_its_key_takes() {
     visit(&|place| {
         if let Presence::Default(default) = &place.key.presence {
             let (text, problems) = place.problems(&default.toml());
-            assert!(problems.is_empty(), "{}: {problems:?} of\n{text}", place.name());
+            assert!(
+                problems.is_empty(),
+                "{}: {problems:?} of\n{text}",
+                place.name()
+            );
         }
     });
 }
@@ -139,8 +182,14 @@ fn every_key_is_described_once_in_whole_sentences() {
     let seen = std::cell::RefCell::new(BTreeSet::new());
     visit(&|place| {
         let (name, meaning) = (place.name(), place.key.meaning);
-        assert!(meaning.ends_with('.') && !meaning.contains("  "), "{name}: {meaning:?}");
-        assert!(!meaning.starts_with(char::is_lowercase), "{name}: {meaning:?}");
+        assert!(
+            meaning.ends_with('.') && !meaning.contains("  "),
+            "{name}: {meaning:?}"
+        );
+        assert!(
+            !meaning.starts_with(char::is_lowercase),
+            "{name}: {meaning:?}"
+        );
         seen.borrow_mut().insert(name);
     });
     let seen = seen.into_inner();
@@ -154,7 +203,13 @@ fn every_key_is_described_once_in_whole_sentences() {
             let [common, own] = keys;
             let joined = KeyInfo::joined(common, own);
             let names: BTreeSet<&str> = joined.iter().map(|key| key.name).collect();
-            assert_eq!(names.len(), joined.len(), "{} {}", section.table.name, kind.name);
+            assert_eq!(
+                names.len(),
+                joined.len(),
+                "{} {}",
+                section.table.name,
+                kind.name
+            );
         }
     }
 }

@@ -21,11 +21,17 @@ fn of_jobs(telemetry: &Telemetry, watch: &LakeWatch) {
     let jobs = watch.jobs.clone();
     telemetry.counter(&names::JOB_RUNS, move || {
         let labels = |job: String, state: &str| vec![("job", job), ("state", state.to_owned())];
-        jobs.finished().into_iter().map(|(job, state, runs)| (runs, labels(job.to_string(), state))).collect()
+        jobs.finished()
+            .into_iter()
+            .map(|(job, state, runs)| (runs, labels(job.to_string(), state)))
+            .collect()
     });
     let jobs = watch.jobs.clone();
     telemetry.counter(&names::JOB_WINDOWS_SKIPPED, move || {
-        jobs.windows_skipped().into_iter().map(|(job, count)| (count, vec![("job", job.to_string())])).collect()
+        jobs.windows_skipped()
+            .into_iter()
+            .map(|(job, count)| (count, vec![("job", job.to_string())]))
+            .collect()
     });
 }
 
@@ -40,23 +46,36 @@ fn of_compactor(telemetry: &Telemetry, watch: &LakeWatch) {
     ];
     for (metric, counter) in lake {
         let progress = watch.progress.clone();
-        telemetry.counter(metric, move || vec![(counter(&progress).load(Ordering::Relaxed), Vec::new())]);
+        telemetry.counter(metric, move || {
+            vec![(counter(&progress).load(Ordering::Relaxed), Vec::new())]
+        });
     }
     let progress: Arc<Progress> = watch.progress.clone();
     telemetry.gauge(&names::COMMIT_SECONDS, move || {
-        vec![(progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0, Vec::new())]
+        vec![(
+            progress.last_commit_millis.load(Ordering::Relaxed) as f64 / 1000.0,
+            Vec::new(),
+        )]
     });
     let (windows, clock) = (watch.windows.clone(), clock());
     telemetry.gauge(&names::WATERMARK_DELAY, move || {
         let now = clock().micros();
         let delay = |micros: i64| now.saturating_sub(micros) as f64 / 1e6;
         let sites = windows.watermarks().into_iter();
-        sites.map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)])).collect()
+        sites
+            .map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)]))
+            .collect()
     });
     let windows = watch.windows.clone();
     telemetry.counter(&names::WINDOW_FAILURES, move || {
-        windows.failures().into_iter().map(|(site, count)| (count, vec![("site", site)])).collect()
+        windows
+            .failures()
+            .into_iter()
+            .map(|(site, count)| (count, vec![("site", site)]))
+            .collect()
     });
     let windows = watch.windows.clone();
-    telemetry.gauge(&names::UNREADABLE_STATES, move || vec![(windows.unreadable_states() as f64, Vec::new())]);
+    telemetry.gauge(&names::UNREADABLE_STATES, move || {
+        vec![(windows.unreadable_states() as f64, Vec::new())]
+    });
 }

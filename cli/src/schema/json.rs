@@ -19,7 +19,9 @@ const SIZE: &str = r"\s*[0-9.]+\s*(B|kB|KB|MB|GB|KiB|MiB|GiB|TiB)\s*";
 
 /// The schema of the whole file.
 pub(crate) fn json(sections: &[Section]) -> Value {
-    let tables = sections.iter().map(|section| (section.table.name.to_owned(), of_section(section)));
+    let tables = sections
+        .iter()
+        .map(|section| (section.table.name.to_owned(), of_section(section)));
     json!({
         "$schema": DIALECT,
         "title": "forebay.toml",
@@ -34,7 +36,11 @@ fn of_section(section: &Section) -> Value {
     if section.kinds.is_empty() {
         return of_key(&section.table);
     }
-    let kinds: Vec<Value> = section.kinds.iter().map(|kind| of_kind(section, kind)).collect();
+    let kinds: Vec<Value> = section
+        .kinds
+        .iter()
+        .map(|kind| of_kind(section, kind))
+        .collect();
     json!({
         "description": section.table.meaning,
         "type": "array",
@@ -52,7 +58,10 @@ fn of_kind(section: &Section, kind: &Kind) -> Value {
 }
 
 fn of_keys(keys: &[KeyInfo]) -> Value {
-    let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), of_key(key))).collect();
+    let properties: Map<String, Value> = keys
+        .iter()
+        .map(|key| (key.name.to_owned(), of_key(key)))
+        .collect();
     let required = keys.iter().filter(|key| key.presence == Presence::Required);
     json!({
         "type": "object",
@@ -101,11 +110,19 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::Duration => of_pattern(DURATION),
         Shape::Size => of_pattern(SIZE),
         Shape::Pattern { pattern, .. } => of_pattern(pattern),
-        Shape::Words(words) => json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": REPLACED }] }),
+        Shape::Words(words) => {
+            json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": REPLACED }] })
+        }
         Shape::AnyOf(shapes) => json!({ "anyOf": shapes.iter().map(of_shape).collect::<Vec<_>>() }),
         Shape::Array(item) => json!({ "type": "array", "items": of_shape(item) }),
-        Shape::Table { form: TableForm::One, keys } => of_keys(keys),
-        Shape::Table { form: TableForm::Many, keys } => json!({ "type": "array", "items": of_keys(keys) }),
+        Shape::Table {
+            form: TableForm::One,
+            keys,
+        } => of_keys(keys),
+        Shape::Table {
+            form: TableForm::Many,
+            keys,
+        } => json!({ "type": "array", "items": of_keys(keys) }),
     }
 }
 
@@ -116,7 +133,9 @@ fn of_pattern(pattern: &str) -> Value {
 fn of_default(default: &Expanded) -> Value {
     match default {
         Expanded::Text(text) | Expanded::Time(text) => json!(text),
-        Expanded::Integer(integer) => i64::try_from(*integer).map_or_else(|_| json!(*integer as f64), Value::from),
+        Expanded::Integer(integer) => {
+            i64::try_from(*integer).map_or_else(|_| json!(*integer as f64), Value::from)
+        }
         Expanded::Float(number) => json!(number),
         Expanded::Bool(truth) => json!(truth),
         Expanded::Array(items) => Value::Array(items.iter().map(of_default).collect()),

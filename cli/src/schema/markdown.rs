@@ -41,7 +41,13 @@ fn of_kind(page: &mut String, section: &Section, kind: &Kind) {
     if let Shape::Table { keys: own, .. } = &mut table.shape {
         *own = beside(own, keys(&section.table));
     }
-    of_table(page, 2, "", &table, &format!(" of {KIND} \"{}\"", kind.name));
+    of_table(
+        page,
+        2,
+        "",
+        &table,
+        &format!(" of {KIND} \"{}\"", kind.name),
+    );
 }
 
 /// These keys without those that stand among the others, also in sub-tables.
@@ -52,8 +58,14 @@ fn beside(own: &[KeyInfo], common: &[KeyInfo]) -> Vec<KeyInfo> {
         match (&key.shape, same) {
             (_, None) => rest.push(key.clone()),
             (Shape::Table { form, keys: inner }, Some(same)) => {
-                let shape = Shape::Table { form: *form, keys: beside(inner, keys(same)) };
-                rest.push(KeyInfo { shape, ..key.clone() });
+                let shape = Shape::Table {
+                    form: *form,
+                    keys: beside(inner, keys(same)),
+                };
+                rest.push(KeyInfo {
+                    shape,
+                    ..key.clone()
+                });
             }
             // Documented with the common keys.
             (_, Some(_)) => {}
@@ -66,10 +78,17 @@ fn beside(own: &[KeyInfo], common: &[KeyInfo]) -> Vec<KeyInfo> {
 fn of_table(page: &mut String, level: usize, parents: &str, table: &KeyInfo, of_kind: &str) {
     let path = format!("{parents}{}", table.name);
     let header = match &table.shape {
-        Shape::Table { form: TableForm::Many, .. } => format!("[[{path}]]"),
+        Shape::Table {
+            form: TableForm::Many,
+            ..
+        } => format!("[[{path}]]"),
         _ => format!("[{path}]"),
     };
-    page.push_str(&format!("\n{} `{header}`{of_kind}\n\n{}\n", "#".repeat(level), escaped(table.meaning)));
+    page.push_str(&format!(
+        "\n{} `{header}`{of_kind}\n\n{}\n",
+        "#".repeat(level),
+        escaped(table.meaning)
+    ));
     let is_table = |key: &&KeyInfo| matches!(key.shape, Shape::Table { .. });
     let rows: Vec<&KeyInfo> = keys(table).iter().filter(|key| !is_table(key)).collect();
     if !rows.is_empty() {
@@ -81,7 +100,10 @@ fn of_table(page: &mut String, level: usize, parents: &str, table: &KeyInfo, of_
             None => type_words(&key.shape),
         };
         let (default, meaning) = (default(&key.presence), escaped(key.meaning));
-        page.push_str(&format!("| `{}` | {type_words} | {default} | {meaning} |\n", key.name));
+        page.push_str(&format!(
+            "| `{}` | {type_words} | {default} | {meaning} |\n",
+            key.name
+        ));
     }
     for inner in keys(table).iter().filter(is_table) {
         of_table(page, level + 1, &format!("{path}."), inner, of_kind);
@@ -108,8 +130,16 @@ fn type_words(shape: &Shape) -> String {
         Shape::Duration => "duration".to_owned(),
         Shape::Size => "size".to_owned(),
         Shape::Pattern { what, .. } => escaped(what),
-        Shape::Words(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
-        Shape::AnyOf(shapes) => shapes.iter().map(type_words).collect::<Vec<_>>().join(", or "),
+        Shape::Words(words) => words
+            .iter()
+            .map(|word| format!("`\"{word}\"`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Shape::AnyOf(shapes) => shapes
+            .iter()
+            .map(type_words)
+            .collect::<Vec<_>>()
+            .join(", or "),
         Shape::Array(item) => match **item {
             Shape::Text => "list of texts".to_owned(),
             Shape::Number => "list of numbers".to_owned(),

@@ -18,7 +18,10 @@ pub(super) struct LakeDoor {
 
 impl LakeDoor {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        Self { store, lake: Arc::default() }
+        Self {
+            store,
+            lake: Arc::default(),
+        }
     }
 
     /// The lake open for writing.
@@ -26,6 +29,9 @@ impl LakeDoor {
     /// # Errors
     /// As [`Store::writer`]; the next call tries again.
     pub(super) async fn open(&self) -> anyhow::Result<Arc<LakeWriter>> {
-        self.lake.get_or_try_init(|| async { Ok(Arc::new(self.store.writer().await?)) }).await.cloned()
+        self.lake
+            .get_or_try_init(|| async { Ok(Arc::new(self.store.writer().await?)) })
+            .await
+            .cloned()
     }
 }

@@ -3,7 +3,9 @@
 use std::{future::Future, mem, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use forebay_compactor::{LakeSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows};
+use forebay_compactor::{
+    LakeSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows,
+};
 use forebay_jobs::{JobProgress, Jobs};
 use forebay_lake::LakeWriter;
 use forebay_schemas::LaneId;
@@ -45,9 +47,17 @@ impl LakeRoles {
     /// The configuration gives its jobs away.
     pub(super) fn of(config: &mut Config) -> anyhow::Result<Self> {
         let lake = LakeDoor::new(Arc::new(Store::of(config)?));
-        let (settings, jobs, jobs_path) =
-            (config.lake.clone(), Arc::new(mem::take(&mut config.jobs)), config.jobs_path());
-        Ok(Self { lake, settings, jobs, jobs_path })
+        let (settings, jobs, jobs_path) = (
+            config.lake.clone(),
+            Arc::new(mem::take(&mut config.jobs)),
+            config.jobs_path(),
+        );
+        Ok(Self {
+            lake,
+            settings,
+            jobs,
+            jobs_path,
+        })
     }
 }
 
@@ -56,10 +66,14 @@ pub(super) fn check_roles(config: &Config, roles: &[Role]) -> anyhow::Result<()>
     let edge = roles.contains(&Role::Edge);
     let compactor = roles.contains(&Role::Compactor);
     if compactor && !edge && config.stream.is_none() {
-        bail!("without [stream] the spool is the stream: the compactor must run in one process with the edge");
+        bail!(
+            "without [stream] the spool is the stream: the compactor must run in one process with the edge"
+        );
     }
     if edge && !compactor && config.stream.is_none() {
-        bail!("without [stream] the spool is the stream: nobody would empty it; add --role compactor, or a [stream]");
+        bail!(
+            "without [stream] the spool is the stream: nobody would empty it; add --role compactor, or a [stream]"
+        );
     }
     Ok(())
 }
@@ -72,7 +86,12 @@ impl Service {
         behind: OnFailure,
         roles: &[Role],
     ) {
-        let LakeRoles { lake, settings, jobs, jobs_path } = on_lake;
+        let LakeRoles {
+            lake,
+            settings,
+            jobs,
+            jobs_path,
+        } = on_lake;
         if roles.contains(&Role::Compactor) {
             self.add_compactor(behind, &settings, stream, &lake);
         }
@@ -80,7 +99,9 @@ impl Service {
             let progress = self.watch.lake.jobs.clone();
             self.add_on_lake(SCHEDULER, behind, &lake, move |lake, stop| {
                 let (jobs, path, progress) = (jobs.clone(), jobs_path.clone(), progress.clone());
-                Box::pin(async move { Ok(forebay_jobs::run(jobs, lake, &path, clock(), progress, stop).await?) })
+                Box::pin(async move {
+                    Ok(forebay_jobs::run(jobs, lake, &path, clock(), progress, stop).await?)
+                })
             });
         }
     }
@@ -93,7 +114,9 @@ impl Service {
         lake: &LakeDoor,
     ) {
         let mut consume = settings.consume();
-        consume.gap_wait = stream.as_ref().map_or(SPOOL_GAP_WAIT, |kafka| kafka.gap_wait);
+        consume.gap_wait = stream
+            .as_ref()
+            .map_or(SPOOL_GAP_WAIT, |kafka| kafka.gap_wait);
         let (progress, lanes) = (self.watch.lake.progress.clone(), self.lanes.clone());
         self.add_on_lake("compactor", behind, lake, move |lake, stop| {
             let group = group(stream.clone(), &lanes);
@@ -154,7 +177,11 @@ fn group(
     let spools = FixedGroup::new(sources.collect());
     async move {
         let group: Box<dyn LogGroup> = match stream {
-            Some(kafka) => Box::new(KafkaGroup::join(kafka).await.context("cannot join the consumer group")?),
+            Some(kafka) => Box::new(
+                KafkaGroup::join(kafka)
+                    .await
+                    .context("cannot join the consumer group")?,
+            ),
             None => Box::new(spools),
         };
         Ok(group)

@@ -13,7 +13,9 @@ pub(crate) fn to_open(configured: NonZeroU32, spools: &Path) -> anyhow::Result<V
     let mut lanes: BTreeSet<u32> = (0..configured.get()).collect();
     let entries = match fs::read_dir(spools) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lanes.into_iter().map(Lane).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(lanes.into_iter().map(Lane).collect());
+        }
         Err(error) => return Err(error).with_context(|| format!("list {}", spools.display())),
     };
     for entry in entries {
@@ -26,7 +28,9 @@ pub(crate) fn to_open(configured: NonZeroU32, spools: &Path) -> anyhow::Result<V
 
 /// The lane whose folder has this name; only the name that it is given.
 fn lane_of(name: &str) -> Option<u32> {
-    name.parse().ok().filter(|lane: &u32| lane.to_string() == name)
+    name.parse()
+        .ok()
+        .filter(|lane: &u32| lane.to_string() == name)
 }
 
 #[cfg(test)]
@@ -37,7 +41,11 @@ mod tests {
     fn lanes_that_were_lowered_are_opened_still() {
         let folder = tempfile::tempdir().unwrap();
         let open = |configured| {
-            let lanes = to_open(NonZeroU32::new(configured).unwrap(), &folder.path().join("spool")).unwrap();
+            let lanes = to_open(
+                NonZeroU32::new(configured).unwrap(),
+                &folder.path().join("spool"),
+            )
+            .unwrap();
             lanes.into_iter().map(|lane| lane.0).collect::<Vec<_>>()
         };
         assert_eq!(open(2), [0, 1], "there is no folder yet");

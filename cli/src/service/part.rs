@@ -33,7 +33,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 /// Waits before a part is begun anew.
-const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+const AGAIN: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_secs(60),
+};
 /// A part that went so long has recovered from its failures before.
 const LONG: Duration = Duration::from_secs(300);
 
@@ -70,21 +73,33 @@ impl Part {
         let mut in_a_row = 0;
         loop {
             let begun = Instant::now();
-            let Some(task) = (self.begin)(self.stop.clone()) else { return Err(anyhow!("the {} ended", self.name)) };
-            let Err(failure) = once(task, &self.stop).await else { return Ok(()) };
+            let Some(task) = (self.begin)(self.stop.clone()) else {
+                return Err(anyhow!("the {} ended", self.name));
+            };
+            let Err(failure) = once(task, &self.stop).await else {
+                return Ok(());
+            };
             self.failures.fetch_add(1, Ordering::Relaxed);
             let failure = failure.context(format!("the {} cannot go on", self.name));
             let passing = may_pass(&failure);
-            if self.stop.is_cancelled() || (!passing && self.on_failure == OnFailure::AnewIfPassing) {
+            if self.stop.is_cancelled() || (!passing && self.on_failure == OnFailure::AnewIfPassing)
+            {
                 return Err(failure);
             }
-            in_a_row = if begun.elapsed() >= LONG { 1 } else { in_a_row + 1 };
+            in_a_row = if begun.elapsed() >= LONG {
+                1
+            } else {
+                in_a_row + 1
+            };
             let wait = AGAIN.wait(in_a_row, 1.0);
             let (part, wait_ms, reason) = (self.name, wait.as_millis(), format!("{failure:#}"));
             if passing {
                 warn!(part, wait_ms, reason, "a part has failed, it is begun anew");
             } else {
-                error!(part, wait_ms, reason, "a part cannot go on and waits for a person to mend it");
+                error!(
+                    part,
+                    wait_ms, reason, "a part cannot go on and waits for a person to mend it"
+                );
             }
             select! {
                 () = sleep(wait) => {}
@@ -102,7 +117,9 @@ async fn once(task: Task, stop: &CancellationToken) -> anyhow::Result<()> {
         Some(Ok(Ok(()))) if stop.is_cancelled() => Ok(()),
         Some(Ok(Ok(()))) | None => Err(anyhow!("it stopped by itself")),
         Some(Ok(Err(error))) => Err(error),
-        Some(Err(_)) => Err(anyhow!("it was ended by a defect of this program: the log has the panic's message")),
+        Some(Err(_)) => Err(anyhow!(
+            "it was ended by a defect of this program: the log has the panic's message"
+        )),
     }
 }
 
@@ -111,13 +128,20 @@ fn may_pass(failure: &anyhow::Error) -> bool {
     let kinds = [
         failure.downcast_ref::<StreamError>().map(StreamError::kind),
         #[cfg(feature = "lake")]
-        failure.downcast_ref::<CompactorError>().map(CompactorError::kind),
+        failure
+            .downcast_ref::<CompactorError>()
+            .map(CompactorError::kind),
         #[cfg(feature = "lake")]
         failure.downcast_ref::<LakeError>().map(LakeError::kind),
         #[cfg(feature = "lake")]
-        failure.downcast_ref::<SchedulerError>().map(SchedulerError::kind),
+        failure
+            .downcast_ref::<SchedulerError>()
+            .map(SchedulerError::kind),
     ];
-    kinds.into_iter().flatten().any(|kind| kind == ErrorKind::Retry)
+    kinds
+        .into_iter()
+        .flatten()
+        .any(|kind| kind == ErrorKind::Retry)
 }
 
 #[cfg(test)]
@@ -126,7 +150,10 @@ mod tests {
     use super::*;
 
     /// A part that fails as `failures` say, one after another, and then runs until its stop.
-    fn part(on_failure: OnFailure, failures: Vec<Box<dyn FnOnce() -> anyhow::Result<()> + Send>>) -> Part {
+    fn part(
+        on_failure: OnFailure,
+        failures: Vec<Box<dyn FnOnce() -> anyhow::Result<()> + Send>>,
+    ) -> Part {
         let mut failures = failures.into_iter();
         let begin: Begin = Box::new(move |stop| {
             let failure = failures.next();
@@ -140,15 +167,29 @@ mod tests {
                 }
             }))
         });
-        Part { name: "compactor", stop: CancellationToken::new(), on_failure, begin, failures: Arc::default() }
+        Part {
+            name: "compactor",
+            stop: CancellationToken::new(),
+            on_failure,
+            begin,
+            failures: Arc::default(),
+        }
     }
 
     fn passing() -> anyhow::Result<()> {
-        Err(LakeError::Unreachable { location: "s3://b".into(), why: "no link".into() }.into())
+        Err(LakeError::Unreachable {
+            location: "s3://b".into(),
+            why: "no link".into(),
+        }
+        .into())
     }
 
     fn for_a_person() -> anyhow::Result<()> {
-        Err(LakeError::Location { location: "x".into(), why: "wrong".into() }.into())
+        Err(LakeError::Location {
+            location: "x".into(),
+            why: "wrong".into(),
+        }
+        .into())
     }
 
     fn panics() -> anyhow::Result<()> {
@@ -157,7 +198,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn beside_devices_every_failure_is_tried_again_and_counted() {
-        let part = part(OnFailure::BeginAnew, vec![Box::new(passing), Box::new(for_a_person), Box::new(panics)]);
+        let part = part(
+            OnFailure::BeginAnew,
+            vec![Box::new(passing), Box::new(for_a_person), Box::new(panics)],
+        );
         let (stop, failures) = (part.stop.clone(), part.failures.clone());
         let running = tokio::spawn(part.run());
         while failures.load(Ordering::Relaxed) < 3 {
@@ -169,10 +213,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_devices_what_a_person_must_mend_is_the_end() {
-        let part = part(OnFailure::AnewIfPassing, vec![Box::new(passing), Box::new(for_a_person)]);
+        let part = part(
+            OnFailure::AnewIfPassing,
+            vec![Box::new(passing), Box::new(for_a_person)],
+        );
         let failures = part.failures.clone();
         let ended = part.run().await.unwrap_err();
-        assert_eq!(format!("{ended:#}"), "the compactor cannot go on: cannot open the lake at x: wrong");
+        assert_eq!(
+            format!("{ended:#}"),
+            "the compactor cannot go on: cannot open the lake at x: wrong"
+        );
         assert_eq!(failures.load(Ordering::Relaxed), 2);
     }
 

@@ -84,9 +84,15 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
         Story::Perturbed => Scenario::Perturbed,
     };
     let plant = Plant::start_at(scenario, clock(), Pace::within(args.length)).await?;
-    let folder = Folder::make(data_dir.unwrap_or_else(|| PathBuf::from(FOLDER)), &plant, args.length)?;
+    let folder = Folder::make(
+        data_dir.unwrap_or_else(|| PathBuf::from(FOLDER)),
+        &plant,
+        args.length,
+    )?;
     let place = Place::find(None, Some(folder.path().to_owned()))?;
-    eprintln!("A small plant is up: a pump (Modbus TCP), a press (OPC UA) and meters (MQTT), replaying recorded data.");
+    eprintln!(
+        "A small plant is up: a pump (Modbus TCP), a press (OPC UA) and meters (MQTT), replaying recorded data."
+    );
     eprintln!("Its configuration is {}.", folder.config().display());
     let config = Config::load(&place)?;
     let store = Store::of(&config)?;
@@ -109,7 +115,9 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let outcome = Outcome::read(&store).await?;
     let new = outcome.readings - before.readings;
     let warnings = outcome.warnings(started).await?;
-    outcome.print(new + i64::try_from(history)?, &warnings, folder.path()).await?;
+    outcome
+        .print(new + i64::try_from(history)?, &warnings, folder.path())
+        .await?;
     if stop.is_cancelled() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -117,7 +125,9 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
         bail!("the demo ended without readings or a forecast: run it again with FOREBAY_LOG=info");
     }
     match args.scenario {
-        Story::Healthy if !warnings.is_empty() => bail!("the pump is well, and yet there are warnings"),
+        Story::Healthy if !warnings.is_empty() => {
+            bail!("the pump is well, and yet there are warnings")
+        }
         Story::Recorded | Story::Perturbed if warnings.is_empty() => {
             bail!("the pump failed and nothing warned of it: was --for shorter than 30s?")
         }
@@ -133,7 +143,9 @@ async fn watched(watch: &Watch, length: Duration, stop: &CancellationToken) -> a
             looks.tick().await;
         }
     };
-    timeout(FIRST_MAX, first).await.context("no reading came within 30 s: run it again with FOREBAY_LOG=info")?;
+    timeout(FIRST_MAX, first)
+        .await
+        .context("no reading came within 30 s: run it again with FOREBAY_LOG=info")?;
     let end = Instant::now() + length;
     let mut looks = interval(LOOK);
     loop {
@@ -154,7 +166,11 @@ async fn watched(watch: &Watch, length: Duration, stop: &CancellationToken) -> a
 }
 
 fn spooled(watch: &Watch) -> u64 {
-    watch.edge.sources().map(|(_, source)| source.spooled()).sum()
+    watch
+        .edge
+        .sources()
+        .map(|(_, source)| source.spooled())
+        .sum()
 }
 
 /// One line, in place on a terminal.
@@ -167,10 +183,22 @@ fn show(watch: &Watch, left: Duration) {
             None => format!("{name} {}", source.spooled()),
         })
         .collect();
-    let committed = watch.lake.progress.committed.load(std::sync::atomic::Ordering::Relaxed);
-    let line = format!("{:>3} s left | spooled: {} | committed: {committed}", left.as_secs(), sources.join(", "));
+    let committed = watch
+        .lake
+        .progress
+        .committed
+        .load(std::sync::atomic::Ordering::Relaxed);
+    let line = format!(
+        "{:>3} s left | spooled: {} | committed: {committed}",
+        left.as_secs(),
+        sources.join(", ")
+    );
     let mut out = std::io::stderr();
     // A closed stderr is no reason to end the demo.
-    let written = if out.is_terminal() { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") };
+    let written = if out.is_terminal() {
+        write!(out, "\r\x1b[K{line}")
+    } else {
+        writeln!(out, "{line}")
+    };
     written.and_then(|()| out.flush()).ok();
 }

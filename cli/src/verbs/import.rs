@@ -4,7 +4,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use forebay_compactor::{Decimal, DeviceSource, ImportOutcome, ImportSpec, OnExisting, TimeFormat, import};
+use forebay_compactor::{
+    Decimal, DeviceSource, ImportOutcome, ImportSpec, OnExisting, TimeFormat, import,
+};
 use forebay_schemas::{DeviceId, SiteId};
 use jiff::tz::TimeZone;
 
@@ -73,7 +75,10 @@ impl Args {
         let separator = match self.separator.as_bytes() {
             [byte] => *byte,
             _ if self.separator == "\\t" => b'\t',
-            _ => bail!("--separator {:?}: one ASCII character is expected, or \\t", self.separator),
+            _ => bail!(
+                "--separator {:?}: one ASCII character is expected, or \\t",
+                self.separator
+            ),
         };
         let decimal = match self.decimal.as_str() {
             "." => Decimal::Point,
@@ -86,14 +91,26 @@ impl Args {
             (None, None) => bail!("--device or --device-column is needed"),
         };
         let time_zone = TimeZone::get(&self.time_zone).with_context(|| {
-            format!("--time-zone {:?}: a name such as Europe/Amsterdam is expected", self.time_zone)
+            format!(
+                "--time-zone {:?}: a name such as Europe/Amsterdam is expected",
+                self.time_zone
+            )
         })?;
-        let site = self.site.as_deref().map(SiteId::new).transpose().context("--site")?;
+        let site = self
+            .site
+            .as_deref()
+            .map(SiteId::new)
+            .transpose()
+            .context("--site")?;
         Ok(ImportSpec {
             site: site.unwrap_or_else(|| gateway_site.clone()),
             device,
             time_column: self.time,
-            time_format: self.time_format.as_deref().map(TimeFormat::parse).unwrap_or_default(),
+            time_format: self
+                .time_format
+                .as_deref()
+                .map(TimeFormat::parse)
+                .unwrap_or_default(),
             time_zone,
             separator,
             tags: self.tags,
@@ -121,7 +138,14 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
     let spec = args.spec(&config.gateway.site)?;
     let lake = Store::of(&config)?.writer().await?;
-    let outcome = import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?;
+    let outcome = import(
+        &spec,
+        &config.gateway.id,
+        &lake,
+        &config.lake.windows,
+        now()?,
+    )
+    .await?;
     tell(&spec, &outcome);
     Ok(ExitCode::SUCCESS)
 }
@@ -157,16 +181,28 @@ fn tell(spec: &ImportSpec, outcome: &ImportOutcome) {
         );
     }
     if let Some((cells, line)) = outcome.broken_over {
-        eprintln!("{cells} quoted cells hold line breaks, the first begins on line {line}: is its quote meant?");
+        eprintln!(
+            "{cells} quoted cells hold line breaks, the first begins on line {line}: is its quote meant?"
+        );
     }
     for (tag, note) in &outcome.texts {
-        eprintln!("{tag}: {} of its values are text, such as {:?}", note.count, shortened(&note.example));
+        eprintln!(
+            "{tag}: {} of its values are text, such as {:?}",
+            note.count,
+            shortened(&note.example)
+        );
         if let Some(comma) = &note.comma {
-            eprintln!("{tag}: --decimal \",\" reads {:?} as a number", shortened(comma));
+            eprintln!(
+                "{tag}: --decimal \",\" reads {:?} as a number",
+                shortened(comma)
+            );
         }
     }
     for (tag, (count, why)) in &outcome.no_numbers {
-        eprintln!("{tag}: {count} of its readings are bad, the first as {}", shortened(why));
+        eprintln!(
+            "{tag}: {count} of its readings are bad, the first as {}",
+            shortened(why)
+        );
     }
     for (reason, rows) in &outcome.bad {
         eprintln!("{rows} rows quarantined: {reason}");

@@ -39,16 +39,32 @@ async fn list(place: &Place) -> anyhow::Result<ExitCode> {
     let Imports { found, lost } = imports(reader.readings()?, &reader.keeper).await?;
     let mut text = String::new();
     for Imported { info, readings } in found {
-        let at = Timestamp::from_micros(info.at).map(rfc3339).unwrap_or_default();
-        let readings = readings.map_or_else(|| "undone".to_owned(), |readings| format!("{readings} readings"));
-        writeln!(text, "{}  {at}  {}  {readings}  {}", info.id, info.site, info.file)?;
+        let at = Timestamp::from_micros(info.at)
+            .map(rfc3339)
+            .unwrap_or_default();
+        let readings = readings.map_or_else(
+            || "undone".to_owned(),
+            |readings| format!("{readings} readings"),
+        );
+        writeln!(
+            text,
+            "{}  {at}  {}  {readings}  {}",
+            info.id, info.site, info.file
+        )?;
     }
     out::print(text)?;
     for LostImport { id, info, why } in &lost {
-        let file = info.as_ref().map(|info| format!(" of {}", info.file)).unwrap_or_default();
+        let file = info
+            .as_ref()
+            .map(|info| format!(" of {}", info.file))
+            .unwrap_or_default();
         eprintln!("forebay: import {id}{file}: {why}");
     }
-    Ok(if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if lost.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn undo(place: &Place, id: u64) -> anyhow::Result<ExitCode> {
@@ -59,7 +75,11 @@ async fn undo(place: &Place, id: u64) -> anyhow::Result<ExitCode> {
     let undone = undo_import(id, &store.writer().await?, &config.lake.windows, now()?).await?;
     eprintln!(
         "import {id} of {} is undone: {} readings have left the lake ({} files removed, {} rewritten), {} windows closed again",
-        undone.info.file, undone.erased.readings, undone.erased.removed, undone.erased.rewritten, undone.windows
+        undone.info.file,
+        undone.erased.readings,
+        undone.erased.removed,
+        undone.erased.rewritten,
+        undone.windows
     );
     Ok(ExitCode::SUCCESS)
 }

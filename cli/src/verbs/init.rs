@@ -17,15 +17,22 @@ const ID: &str = "gateway-1";
 
 pub(crate) fn run(place: &Place, data_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
     if let Some(folder) = data_dir {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let file = place.config.as_ref().unwrap_or(&place.expected);
     if file.exists() {
-        bail!("{} is there already, and an existing file is never overwritten", file.display());
+        bail!(
+            "{} is there already, and an existing file is never overwritten",
+            file.display()
+        );
     }
     let text = TEMPLATE.replace(ID, &new_id()?);
-    let mut created = fs::File::create_new(file).with_context(|| format!("cannot create {}", file.display()))?;
-    created.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+    let mut created =
+        fs::File::create_new(file).with_context(|| format!("cannot create {}", file.display()))?;
+    created
+        .write_all(text.as_bytes())
+        .with_context(|| format!("cannot write {}", file.display()))?;
     eprintln!(
         "wrote {0}: change the connectors to yours, then `forebay validate -c {0}` and `forebay run -c {0}`",
         file.display()

@@ -37,23 +37,37 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
             // Nothing is made for a job that is not there.
             config.jobs.named(&name)?;
             let lake = Arc::new(Store::of(&config)?.writer().await?);
-            let runs = forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), &name).await?;
+            let runs =
+                forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), &name).await?;
             out::print(run_lines(&runs))?;
             let failed = runs.iter().any(|run| run.state != RunState::Succeeded);
-            Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            Ok(if failed {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            })
         }
     }
 }
 
 fn job_lines(job: &JobStatus) -> String {
     let next = job.next.map_or_else(|| "-".to_owned(), rfc3339);
-    format!("{}  {}  {}  next {next}\n{}", job.name, job.kind, job.trigger, run_lines(&job.runs))
+    format!(
+        "{}  {}  {}  next {next}\n{}",
+        job.name,
+        job.kind,
+        job.trigger,
+        run_lines(&job.runs)
+    )
 }
 
 fn run_lines(runs: &[RunSummary]) -> String {
     let line = |run: &RunSummary| {
         let note = run.message.as_deref().unwrap_or_default();
-        format!("  {}  {}  {} attempts  {note}\n", run.fire_key, run.state, run.attempts)
+        format!(
+            "  {}  {}  {} attempts  {note}\n",
+            run.fire_key, run.state, run.attempts
+        )
     };
     runs.iter().map(line).collect()
 }

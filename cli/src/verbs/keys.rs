@@ -29,7 +29,11 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
     let keys = KeyringPlace::of(&config)?;
     let sites = args.sites()?;
-    let keyring = if sites.is_empty() || !keys.dir().exists() { make(&keys)? } else { keys.for_writing()? };
+    let keyring = if sites.is_empty() || !keys.dir().exists() {
+        make(&keys)?
+    } else {
+        keys.for_writing()?
+    };
     sites.add_to(&keyring, &config).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -42,6 +46,9 @@ fn make(keys: &KeyringPlace) -> anyhow::Result<Arc<FileKeyring>> {
         bail!("{}", lost_keyring(sealed, keys.dir()));
     }
     let keyring = keys.create()?;
-    eprintln!("made a keyring in {}: keep a copy of it away from this machine", keys.dir().display());
+    eprintln!(
+        "made a keyring in {}: keep a copy of it away from this machine",
+        keys.dir().display()
+    );
     Ok(Arc::new(keyring))
 }

@@ -48,8 +48,14 @@ enum Format {
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let reader = Store::for_reading(&Reading::load(place)?)?.reader().await?;
     let context = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
-    let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let rows = context.sql_with_options(&args.sql, reading_only).await.map_err(planning)?;
+    let reading_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    let rows = context
+        .sql_with_options(&args.sql, reading_only)
+        .await
+        .map_err(planning)?;
     let schema: SchemaRef = rows.schema().inner().clone();
     let plan = rows.create_physical_plan().await?;
     let batches: Vec<RecordBatch> = collect(plan.clone(), context.task_ctx()).await?;
@@ -76,15 +82,23 @@ fn with_offsets(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields: Vec<Field> = Vec::with_capacity(batch.num_columns());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let is_elsewhere = matches!(field.data_type(), DataType::Timestamp(_, Some(zone)) if !is_utc(zone));
+        let is_elsewhere =
+            matches!(field.data_type(), DataType::Timestamp(_, Some(zone)) if !is_utc(zone));
         if !is_elsewhere {
             fields.push(field.as_ref().clone());
             columns.push(column.clone());
             continue;
         }
         let shown = ArrayFormatter::try_new(column.as_ref(), &options)?;
-        let text = |row| column.is_valid(row).then(|| shown.value(row).try_to_string()).transpose();
-        let texts = (0..column.len()).map(text).collect::<Result<StringArray, _>>()?;
+        let text = |row| {
+            column
+                .is_valid(row)
+                .then(|| shown.value(row).try_to_string())
+                .transpose()
+        };
+        let texts = (0..column.len())
+            .map(text)
+            .collect::<Result<StringArray, _>>()?;
         fields.push(Field::new(field.name(), DataType::Utf8, true));
         columns.push(Arc::new(texts));
     }
@@ -99,7 +113,11 @@ fn rendered(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyho
     let mut out = Vec::new();
     match format {
         Format::Table if batches.is_empty() => {
-            writeln!(out, "{}", pretty::pretty_format_batches(&[RecordBatch::new_empty(schema)])?)?;
+            writeln!(
+                out,
+                "{}",
+                pretty::pretty_format_batches(&[RecordBatch::new_empty(schema)])?
+            )?;
         }
         Format::Table => writeln!(out, "{}", pretty::pretty_format_batches(batches)?)?,
         Format::Json => {
@@ -110,8 +128,10 @@ fn rendered(format: Format, schema: SchemaRef, batches: &[RecordBatch]) -> anyho
         Format::Csv => {
             const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
             let builder = csv::WriterBuilder::new().with_header(true);
-            let mut writer =
-                builder.with_timestamp_tz_format(TIME.into()).with_timestamp_format(TIME.into()).build(&mut out);
+            let mut writer = builder
+                .with_timestamp_tz_format(TIME.into())
+                .with_timestamp_format(TIME.into())
+                .build(&mut out);
             if batches.is_empty() {
                 writer.write(&RecordBatch::new_empty(schema))?;
             }
@@ -139,21 +159,52 @@ mod tests {
     #[test]
     fn times_of_another_zone_name_their_offset() {
         // Both sides of a change of clocks, and none.
-        let micros = vec![Some(1_761_393_600_000_000), Some(1_761_480_000_000_001), None];
+        let micros = vec![
+            Some(1_761_393_600_000_000),
+            Some(1_761_480_000_000_001),
+            None,
+        ];
         for (zone, expected) in [
-            ("UTC", ["2025-10-25T12:00:00.000000Z", "2025-10-26T12:00:00.000001Z"]),
-            ("+00:00", ["2025-10-25T12:00:00.000000Z", "2025-10-26T12:00:00.000001Z"]),
-            ("Europe/Amsterdam", ["2025-10-25T14:00:00.000000+02:00", "2025-10-26T13:00:00.000001+01:00"]),
-            ("-09:30", ["2025-10-25T02:30:00.000000-09:30", "2025-10-26T02:30:00.000001-09:30"]),
+            (
+                "UTC",
+                ["2025-10-25T12:00:00.000000Z", "2025-10-26T12:00:00.000001Z"],
+            ),
+            (
+                "+00:00",
+                ["2025-10-25T12:00:00.000000Z", "2025-10-26T12:00:00.000001Z"],
+            ),
+            (
+                "Europe/Amsterdam",
+                [
+                    "2025-10-25T14:00:00.000000+02:00",
+                    "2025-10-26T13:00:00.000001+01:00",
+                ],
+            ),
+            (
+                "-09:30",
+                [
+                    "2025-10-25T02:30:00.000000-09:30",
+                    "2025-10-26T02:30:00.000001-09:30",
+                ],
+            ),
         ] {
             let times = TimestampMicrosecondArray::from(micros.clone()).with_timezone(zone);
             let rows = RecordBatch::try_from_iter_with_nullable([
                 ("at", Arc::new(times) as ArrayRef, true),
-                ("name", Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef, false),
+                (
+                    "name",
+                    Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef,
+                    false,
+                ),
             ]);
             let rows = rows.unwrap();
-            let csv = String::from_utf8(rendered(Format::Csv, rows.schema(), &[rows]).unwrap()).unwrap();
-            assert_eq!(csv, format!("at,name\n{},a\n{},b\n,c\n", expected[0], expected[1]), "{zone}");
+            let csv =
+                String::from_utf8(rendered(Format::Csv, rows.schema(), &[rows]).unwrap()).unwrap();
+            assert_eq!(
+                csv,
+                format!("at,name\n{},a\n{},b\n,c\n", expected[0], expected[1]),
+                "{zone}"
+            );
         }
     }
 }

@@ -6,7 +6,8 @@ use forebay_gateway::shared_series;
 use forebay_telemetry::Telemetry;
 
 use crate::{
-    config::Config, metrics, notify, place::Place, registry, role::Role, service::Service, signals::stop_on_signal,
+    config::Config, metrics, notify, place::Place, registry, role::Role, service::Service,
+    signals::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -19,7 +20,11 @@ pub(crate) struct Args {
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let file = place.file()?;
     let config = Config::load(place)?;
-    let mut roles = if args.role.is_empty() { Role::configured(&config, file)? } else { args.role };
+    let mut roles = if args.role.is_empty() {
+        Role::configured(&config, file)?
+    } else {
+        args.role
+    };
     roles.sort();
     roles.dedup();
     let (id, site) = (config.gateway.id.clone(), config.gateway.site.clone());

@@ -13,8 +13,15 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     for source in &config.sources {
         let declared = source.connector.declared().len();
         let (name, rules) = (&source.name, source.rules.len());
-        let others = if declared < rules { ", the others once they are heard" } else { "" };
-        writeln!(told, "connector {name:?}: {rules} tag rules, {declared} series known beforehand{others}")?;
+        let others = if declared < rules {
+            ", the others once they are heard"
+        } else {
+            ""
+        };
+        writeln!(
+            told,
+            "connector {name:?}: {rules} tag rules, {declared} series known beforehand{others}"
+        )?;
     }
     for shared in shared_series(&config.sources) {
         writeln!(told, "warning: {shared}")?;
@@ -25,11 +32,23 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     }
     #[cfg(feature = "lake")]
     for job in config.jobs.iter() {
-        writeln!(told, "job {:?}: {}, {}", job.spec.name.as_str(), job.spec.kind, job.spec.trigger)?;
+        writeln!(
+            told,
+            "job {:?}: {}, {}",
+            job.spec.name.as_str(),
+            job.spec.kind,
+            job.spec.trigger
+        )?;
     }
     let roles = Role::configured(&config, file)?;
     let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
-    writeln!(told, "ok {}: {} connectors, roles {}", file.display(), config.sources.len(), roles.join(", "))?;
+    writeln!(
+        told,
+        "ok {}: {} connectors, roles {}",
+        file.display(),
+        config.sources.len(),
+        roles.join(", ")
+    )?;
     out::print(told)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -145,7 +145,11 @@ fn fill_with_garbage(file: &Path) {
     let bytes = fs::metadata(file).unwrap().len() as usize;
     let footer_length = 100_u32.to_le_bytes();
     let garbage = vec![b'x'; bytes - 12];
-    fs::write(file, [b"PAR1", garbage.as_slice(), &footer_length, b"PAR1"].concat()).unwrap();
+    fs::write(
+        file,
+        [b"PAR1", garbage.as_slice(), &footer_length, b"PAR1"].concat(),
+    )
+    .unwrap();
 }
 
 fn remove(file: &Path) {
@@ -155,8 +159,15 @@ fn remove(file: &Path) {
 /// The next entry of the log, so that every reader meets it.
 fn break_the_log(data: &Path) {
     let log = data.join(NEXT_ENTRY).parent().unwrap().to_owned();
-    let entries = files(&log).into_iter().filter(|f| f.extension().is_some_and(|e| e == "json")).count();
-    fs::write(log.join(format!("{entries:020}.json")), "{\"add\": this is no JSON\n").unwrap();
+    let entries = files(&log)
+        .into_iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "json"))
+        .count();
+    fs::write(
+        log.join(format!("{entries:020}.json")),
+        "{\"add\": this is no JSON\n",
+    )
+    .unwrap();
 }
 
 fn another_keyring(data: &Path) {
@@ -177,14 +188,27 @@ fn open_the_keyring_to_all(data: &Path) {
 
 fn a_newer_keyring(data: &Path) {
     let text = fs::read_to_string(data.join(KEYRING)).unwrap();
-    assert!(text.contains("\"version\":1") || text.contains("\"version\": 1"), "{text:.20}");
-    let newer = text.replacen("\"version\":1", "\"version\":2", 1).replacen("\"version\": 1", "\"version\": 2", 1);
+    assert!(
+        text.contains("\"version\":1") || text.contains("\"version\": 1"),
+        "{text:.20}"
+    );
+    let newer = text.replacen("\"version\":1", "\"version\":2", 1).replacen(
+        "\"version\": 1",
+        "\"version\": 2",
+        1,
+    );
     fs::write(data.join(KEYRING), newer).unwrap();
 }
 
 /// One bit in the middle of what waits: neither a torn tail nor the first record. Segments have room for more behind it.
 fn damage_a_record(spool: &Path) {
-    let written = |file: &PathBuf| fs::read(file).unwrap().iter().rposition(|byte| *byte != 0).unwrap_or_default();
+    let written = |file: &PathBuf| {
+        fs::read(file)
+            .unwrap()
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .unwrap_or_default()
+    };
     let fullest = files(spool).into_iter().max_by_key(written).unwrap();
     let mut bytes = fs::read(&fullest).unwrap();
     bytes[written(&fullest) / 2] ^= 1;
@@ -193,7 +217,10 @@ fn damage_a_record(spool: &Path) {
 
 /// As a later release might write it: its header is whole.
 fn a_newer_segment(spool: &Path) {
-    let segment = files(spool).into_iter().find(|f| f.extension().is_some_and(|e| e == "seg")).unwrap();
+    let segment = files(spool)
+        .into_iter()
+        .find(|f| f.extension().is_some_and(|e| e == "seg"))
+        .unwrap();
     let mut bytes = fs::read(&segment).unwrap();
     // Magic, version and length of the header stay where they are for ever, and the checksum ends it.
     bytes[8] = 4;
@@ -256,9 +283,11 @@ fn hostile_connectors() -> String {
     // A CONNACK whose remaining length never ends.
     let endless = |_: &[u8]| [&[0x20][..], &[0xff; 64]].concat();
     let mut text = String::new();
-    for (name, port) in
-        [("modbus-http", hostile(http)), ("modbus-length", hostile(long)), ("modbus-short", hostile(short))]
-    {
+    for (name, port) in [
+        ("modbus-http", hostile(http)),
+        ("modbus-length", hostile(long)),
+        ("modbus-short", hostile(short)),
+    ] {
         text += &format!(
             "[[connector]]\nname = \"{name}\"\nkind = \"modbus\"\ndevice = \"{name}\"\nurl = \"tcp://127.0.0.1:{port}\"\n\
              every = \"100ms\"\n[[connector.tag]]\nname = \"t\"\nregister = \"holding\"\naddress = 0\ntype = \"u16\"\n"
@@ -270,7 +299,10 @@ fn hostile_connectors() -> String {
              url = \"opc.tcp://127.0.0.1:{port}\"\n[[connector.tag]]\nname = \"t\"\nnode = \"i=85\"\n"
         );
     }
-    for (name, port) in [("mqtt-http", hostile(http)), ("mqtt-endless", hostile(endless))] {
+    for (name, port) in [
+        ("mqtt-http", hostile(http)),
+        ("mqtt-endless", hostile(endless)),
+    ] {
         text += &format!(
             "[[connector]]\nname = \"{name}\"\nkind = \"mqtt\"\ndevice = \"{name}\"\nurl = \"mqtt://127.0.0.1:{port}\"\n\
              topics = [\"t\"]\n[[connector.tag]]\nname = \"t\"\ntopic = \"t\"\n"
@@ -309,18 +341,44 @@ impl Bed {
     fn new() -> Self {
         let site = Site::new();
         let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0");
-        site.configure(&format!("{}{}{}", head("200ms"), mqtt_connector(broker.port, "site"), hostile_connectors()));
+        site.configure(&format!(
+            "{}{}{}",
+            head("200ms"),
+            mqtt_connector(broker.port, "site"),
+            hostile_connectors()
+        ));
         let at_rest = Site::new();
         at_rest.configure(&head("1s"));
         for site in [&site, &at_rest] {
             let csv = site.path("pump.csv");
-            fs::write(&csv, "time,rpm\n2024-05-01T10:00:00Z,1500\n2024-05-01T10:00:01Z,1501\n").unwrap();
-            let imported = site.forebay(&["import", csv.to_str().unwrap(), "--device", "pump", "--time", "time"]);
+            fs::write(
+                &csv,
+                "time,rpm\n2024-05-01T10:00:00Z,1500\n2024-05-01T10:00:01Z,1501\n",
+            )
+            .unwrap();
+            let imported = site.forebay(&[
+                "import",
+                csv.to_str().unwrap(),
+                "--device",
+                "pump",
+                "--time",
+                "time",
+            ]);
             assert!(imported.status.success(), "{}", text(&imported.stderr));
         }
         let running = site.run(&[]);
-        let publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
-        let mut bed = Self { site, running, broker, publisher, at_rest, next: 1 };
+        let publisher = Peer::start(
+            MQTT,
+            &format!(r#"{{"port": {}, "version": 5}}"#, broker.port),
+        );
+        let mut bed = Self {
+            site,
+            running,
+            broker,
+            publisher,
+            at_rest,
+            next: 1,
+        };
         bed.until_the_good_device_is_heard();
         bed
     }
@@ -339,7 +397,11 @@ impl Bed {
             assert_eq!(self.publisher.ask(&command), "done");
             self.site.number_yet(&sql) > 0
         });
-        assert!(arrived.is_ok() && self.running.is_up(), "number {n}: {}", self.log());
+        assert!(
+            arrived.is_ok() && self.running.is_up(),
+            "number {n}: {}",
+            self.log()
+        );
     }
 
     fn log(&self) -> String {
@@ -355,7 +417,8 @@ impl Bed {
                 refused(&row, &site, args, *code, says);
             }
             (Bad::DataFile(spoil), Follows::Exit(args, code, says)) => {
-                let file = files_of_day(&self.site.path("data/lake/readings"), "2024-05-01").remove(0);
+                let file =
+                    files_of_day(&self.site.path("data/lake/readings"), "2024-05-01").remove(0);
                 let whole = fs::read(&file).unwrap();
                 spoil(&file);
                 refused(&row, &self.site, args, *code, says);
@@ -366,11 +429,17 @@ impl Bed {
             (Bad::Lake(spoil), Follows::Exit(args, code, says)) => {
                 let site = Site::new();
                 copy(self.at_rest.folder.path(), site.folder.path());
-                fs::write(site.path("more.csv"), "time,rpm\n2024-05-02T10:00:00Z,1502\n").unwrap();
+                fs::write(
+                    site.path("more.csv"),
+                    "time,rpm\n2024-05-02T10:00:00Z,1502\n",
+                )
+                .unwrap();
                 spoil(&site.path("data"));
                 refused(&row, &site, args, *code, says);
             }
-            (Bad::Frame(device), Follows::BadReading(reason)) => self.bad_reading(&row, device, reason, None),
+            (Bad::Frame(device), Follows::BadReading(reason)) => {
+                self.bad_reading(&row, device, reason, None)
+            }
             (Bad::Payload(payload), Follows::BadReading(reason)) => {
                 let device = self.publish(at, payload);
                 self.bad_reading(&row, &device, reason, Some(payload));
@@ -398,7 +467,11 @@ impl Bed {
     /// Publishes as a device of its own.
     fn publish(&mut self, at: usize, payload: &[u8]) -> String {
         let device = format!("row-{at}");
-        let kind = if payload.windows(4).any(|part| part == b"\"ts\"") { "timed" } else { "plain" };
+        let kind = if payload.windows(4).any(|part| part == b"\"ts\"") {
+            "timed"
+        } else {
+            "plain"
+        };
         let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
         let command = format!(r#"{{"topic": "site/{kind}/{device}/v", "hex": ["{hex}"]}}"#);
         assert_eq!(self.publisher.ask(&command), "done");
@@ -409,12 +482,25 @@ impl Bed {
     fn bad_reading(&self, row: &str, device: &str, reason: &str, payload: Option<&[u8]>) {
         let of = format!("from readings where device = '{device}' and quality = 2");
         self.site.until(&format!("select count(*) {of}"), 1, MINUTE);
-        let reasons = self.site.rows(&format!("select distinct quality_reason {of}"));
+        let reasons = self
+            .site
+            .rows(&format!("select distinct quality_reason {of}"));
         let plain: Vec<String> = reasons.iter().map(|r| r.replace("\"\"", "\"")).collect();
-        assert!(plain.iter().all(|found| found.contains(reason)), "{row}: {reason:?} is not why: {plain:?}");
+        assert!(
+            plain.iter().all(|found| found.contains(reason)),
+            "{row}: {reason:?} is not why: {plain:?}"
+        );
         let kept = self.site.rows(&format!("select distinct value_bytes {of}"));
-        let hex: String = payload.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(kept.join("\n").trim_matches('"'), hex, "{row}: the payload's bytes");
+        let hex: String = payload
+            .unwrap_or_default()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            kept.join("\n").trim_matches('"'),
+            hex,
+            "{row}: the payload's bytes"
+        );
     }
 
     /// Numbers as a device of another gateway, each a record of its own.
@@ -426,7 +512,11 @@ impl Bed {
     /// A gateway that was killed while readings waited in its spool: the numbers from 1 on.
     fn with_a_full_spool(&mut self) -> Site {
         let site = Site::new();
-        site.configure(&format!("{}{}", head("1h"), mqtt_connector(self.broker.port, "spooled")));
+        site.configure(&format!(
+            "{}{}",
+            head("1h"),
+            mqtt_connector(self.broker.port, "spooled")
+        ));
         let running = site.run(&[]);
         // Each number is synced when the broker has its PUBACK; the first ones may come too early.
         until(MINUTE, || site.path(SPOOL).exists()).unwrap();
@@ -441,7 +531,11 @@ impl Bed {
         self.publish_numbers(NUMBERS + 1, NUMBERS + 1);
         until(MINUTE, || site.spooled() > written).expect("the last number is in the spool");
         running.kill();
-        site.configure(&format!("{}{}", head("200ms"), mqtt_connector(self.broker.port, "spooled")));
+        site.configure(&format!(
+            "{}{}",
+            head("200ms"),
+            mqtt_connector(self.broker.port, "spooled")
+        ));
         site
     }
 
@@ -450,14 +544,29 @@ impl Bed {
         let site = self.with_a_full_spool();
         spoil(&site.path(SPOOL));
         let running = site.run(&[]);
-        site.until(&format!("select count(*) from gaps where why like '%{why}%'"), 1, MINUTE);
-        let lost = site.number("select sum(last_seq - first_seq + 1) from gaps where state = 'open'");
+        site.until(
+            &format!("select count(*) from gaps where why like '%{why}%'"),
+            1,
+            MINUTE,
+        );
+        let lost =
+            site.number("select sum(last_seq - first_seq + 1) from gaps where state = 'open'");
         assert!(lost >= 1, "the gap holds what is missing");
-        let there = format!("select count(distinct value_int) from readings where value_int between 1 and {NUMBERS}");
+        let there = format!(
+            "select count(distinct value_int) from readings where value_int between 1 and {NUMBERS}"
+        );
         site.until(&there, NUMBERS - lost, MINUTE);
-        site.until("select count(*) from readings where value_int = 1", 1, MINUTE);
+        site.until(
+            "select count(*) from readings where value_int = 1",
+            1,
+            MINUTE,
+        );
         self.publish_numbers(1000, 1000);
-        site.until("select count(*) from readings where value_int = 1000", 1, MINUTE);
+        site.until(
+            "select count(*) from readings where value_int = 1000",
+            1,
+            MINUTE,
+        );
         running.stop();
         let (code, line) = site.verify();
         assert_eq!(code, 0, "a known gap is no fault: {line}");
@@ -466,12 +575,22 @@ impl Bed {
 }
 
 fn refused(row: &str, site: &Site, args: &[&str], code: i32, says: &[&str]) {
-    let ran = site.command(args).current_dir(site.folder.path()).output().unwrap();
+    let ran = site
+        .command(args)
+        .current_dir(site.folder.path())
+        .output()
+        .unwrap();
     let said = text(&ran.stderr);
-    assert!(said.lines().count() < 6, "{row}, {args:?} says too much: {said}");
+    assert!(
+        said.lines().count() < 6,
+        "{row}, {args:?} says too much: {said}"
+    );
     assert_eq!(ran.status.code(), Some(code), "{row}, {args:?}: {said}");
     for part in says {
-        assert!(said.contains(part), "{row}, {args:?}: {part:?} is not in {said}");
+        assert!(
+            said.contains(part),
+            "{row}, {args:?}: {part:?} is not in {said}"
+        );
     }
 }
 

@@ -38,7 +38,11 @@ impl Demo {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        Self { site, child, started: wall_micros() }
+        Self {
+            site,
+            child,
+            started: wall_micros(),
+        }
     }
 
     /// Its site once it has ended with 0, and what it printed.
@@ -54,24 +58,37 @@ impl Demo {
         }
         let read = |name| fs::read_to_string(self.site.path(name)).unwrap();
         let (out, err) = (read("demo.out"), read("demo.err"));
-        assert_eq!(status.and_then(|status| status.code()), Some(0), "{out}\n{err}");
+        assert_eq!(
+            status.and_then(|status| status.code()),
+            Some(0),
+            "{out}\n{err}"
+        );
         (self.site, out, self.started)
     }
 }
 
 /// Seconds from a demo's start to the first of a table's rows, by its column of this machine's time.
 fn shown_after(site: &Site, started: i64, at: &str, from: &str) -> f64 {
-    (float(site, &format!("select cast(min({at}) as bigint) from {from}")) - started as f64) / 1e6
+    (float(
+        site,
+        &format!("select cast(min({at}) as bigint) from {from}"),
+    ) - started as f64)
+        / 1e6
 }
 
 fn float(site: &Site, sql: &str) -> f64 {
     let rows = site.rows(sql);
-    rows.first().and_then(|row| row.parse().ok()).unwrap_or_else(|| panic!("{sql} answers {rows:?}"))
+    rows.first()
+        .and_then(|row| row.parse().ok())
+        .unwrap_or_else(|| panic!("{sql} answers {rows:?}"))
 }
 
 /// Mean of the newest forecast.
 fn forecast(site: &Site) -> f64 {
-    float(site, "select avg(value) from predictions where issued_at = (select max(issued_at) from predictions)")
+    float(
+        site,
+        "select avg(value) from predictions where issued_at = (select max(issued_at) from predictions)",
+    )
 }
 
 /// Seconds from the pump's first reading to what is warned of first.
@@ -84,24 +101,40 @@ fn warned_after(site: &Site) -> f64 {
 #[test]
 fn forecast_and_warning_follow_from_what_the_plant_does() {
     let _alone = Alone::at_last();
-    let [recorded, healthy, perturbed] =
-        ["recorded", "healthy", "perturbed"].map(|s| Demo::start(s, LENGTH)).map(Demo::ended);
-    for ((site, out, started), warns) in [(&recorded, true), (&healthy, false), (&perturbed, true)] {
-        assert_eq!(site.number("select count(*) from alerts") > 0, warns, "{out}");
+    let [recorded, healthy, perturbed] = ["recorded", "healthy", "perturbed"]
+        .map(|s| Demo::start(s, LENGTH))
+        .map(Demo::ended);
+    for ((site, out, started), warns) in [(&recorded, true), (&healthy, false), (&perturbed, true)]
+    {
+        assert_eq!(
+            site.number("select count(*) from alerts") > 0,
+            warns,
+            "{out}"
+        );
         assert_eq!(out.contains("Failure warnings:"), warns, "{out}");
         assert_eq!(out.contains("No failure warning."), !warns, "{out}");
-        assert!(out.contains("The newest forecast of the feeder's load"), "{out}");
+        assert!(
+            out.contains("The newest forecast of the feeder's load"),
+            "{out}"
+        );
         for device in ["pump-", "press-", "feeder-287"] {
-            let of = format!("select count(*) from readings where device like '{device}%' and quality = 0");
+            let of = format!(
+                "select count(*) from readings where device like '{device}%' and quality = 0"
+            );
             assert!(site.number(&of) > 20, "{device} was hardly heard: {out}");
         }
-        assert!(site.number("select count(*) from windows where site = 'demo'") > 2, "{out}");
+        assert!(
+            site.number("select count(*) from windows where site = 'demo'") > 2,
+            "{out}"
+        );
         assert_eq!(site.verify().0, 0, "{}", site.verify().1);
         // Whoever warns of nothing must have looked.
-        let scores = site.number("select count(*) from scores where device like 'pump-%' and score is not null");
+        let scores = site
+            .number("select count(*) from scores where device like 'pump-%' and score is not null");
         assert!(scores >= 3, "the pump was judged {scores} times: {out}");
         let window = format!("windows where cast(window_start as bigint) >= {started}");
-        let forecast = "job_runs where job = 'feeder-forecast' and state = 'succeeded' and rows_written > 0";
+        let forecast =
+            "job_runs where job = 'feeder-forecast' and state = 'succeeded' and rows_written > 0";
         let mut shown = vec![("closed_at", window.as_str()), ("finished_at", forecast)];
         shown.extend(warns.then_some(("changed_at", "alerts")));
         for (at, from) in shown {
@@ -112,32 +145,54 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
     let [recorded, healthy, perturbed] = [recorded.0, healthy.0, perturbed.0];
     // Demand is higher by 30 % in the last days, and nowhere else.
     let [base, same, higher] = [&recorded, &healthy, &perturbed].map(forecast);
-    assert!(higher > 1.15 * base, "{higher} MW are forecast for a higher demand, {base} for the recorded one");
-    assert!((same - base).abs() < 0.1 * base, "{same} MW are forecast beside a healthy pump, {base} beside the other");
+    assert!(
+        higher > 1.15 * base,
+        "{higher} MW are forecast for a higher demand, {base} for the recorded one"
+    );
+    assert!(
+        (same - base).abs() < 0.1 * base,
+        "{same} MW are forecast beside a healthy pump, {base} beside the other"
+    );
     // The failure comes after two fifths instead of four fifths.
     let [late, soon] = [&recorded, &perturbed].map(warned_after);
-    assert!(soon < late - 5.0, "warned after {soon} s of the sooner failure, after {late} s of the recorded one");
+    assert!(
+        soon < late - 5.0,
+        "warned after {soon} s of the sooner failure, after {late} s of the recorded one"
+    );
 
     // The folder can be used again, and what was there stays.
-    let counts =
-        |site: &Site| ["readings", "predictions"].map(|table| site.number(&format!("select count(*) from {table}")));
+    let counts = |site: &Site| {
+        ["readings", "predictions"]
+            .map(|table| site.number(&format!("select count(*) from {table}")))
+    };
     let before = counts(&healthy);
     let (again, out, _) = Demo::start_in(healthy, "healthy", "15s").ended();
     assert!(
-        out.contains(&format!(" {} of them new;", again.number("select count(*) from readings") - before[0])),
+        out.contains(&format!(
+            " {} of them new;",
+            again.number("select count(*) from readings") - before[0]
+        )),
         "{out}"
     );
     let after = counts(&again);
-    assert!(after[0] > before[0] && after[1] > before[1], "{before:?}, then {after:?}: {out}");
+    assert!(
+        after[0] > before[0] && after[1] > before[1],
+        "{before:?}, then {after:?}: {out}"
+    );
     assert_eq!(again.number("select count(*) from alerts"), 0, "{out}");
     assert_eq!(again.verify().0, 0, "{}", again.verify().1);
     // An earlier run's warnings are not this one's, although its alerts are resolved only now.
     let (other, out, started) = Demo::start_in(perturbed, "healthy", "15s").ended();
     assert!(out.contains("No failure warning."), "{out}");
     // Of the other past only the last days are another.
-    let past = format!("readings where device = 'feeder-287' and cast(event_time as bigint) < {started}");
+    let past =
+        format!("readings where device = 'feeder-287' and cast(event_time as bigint) < {started}");
     let distinct = format!("select count(*) from (select distinct event_time, value from {past})");
-    assert_eq!(other.number(&format!("select count(*) from {past}")), other.number(&distinct), "imported twice");
+    assert_eq!(
+        other.number(&format!("select count(*) from {past}")),
+        other.number(&distinct),
+        "imported twice"
+    );
 }
 
 #[test]
@@ -146,11 +201,21 @@ fn a_demo_keeps_off_other_folders_and_says_what_it_cannot_do() {
     site.configure("[gateway]\nid = \"mine\"\n");
     let demo = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
-        let ran = command.arg("--data-dir").arg(site.folder.path()).arg("demo").args(args).output().unwrap();
+        let ran = command
+            .arg("--data-dir")
+            .arg(site.folder.path())
+            .arg("demo")
+            .args(args)
+            .output()
+            .unwrap();
         (ran.status.code(), text(&ran.stderr))
     };
     for (args, code, says) in [
-        (&[][..], 1, "is not the demo's: give --data-dir a folder of its own"),
+        (
+            &[][..],
+            1,
+            "is not the demo's: give --data-dir a folder of its own",
+        ),
         (&["--for", "0s"], 1, "a second is the least"),
         (&["--for", "soon"], 2, "a duration such as"),
         (&["--scenario", "rainy"], 2, "healthy"),
@@ -159,5 +224,8 @@ fn a_demo_keeps_off_other_folders_and_says_what_it_cannot_do() {
         assert_eq!(found, Some(code), "{args:?}: {said}");
         assert!(said.contains(says), "{args:?}: {said}");
     }
-    assert_eq!(fs::read_to_string(site.config()).unwrap(), "[gateway]\nid = \"mine\"\n");
+    assert_eq!(
+        fs::read_to_string(site.config()).unwrap(),
+        "[gateway]\nid = \"mine\"\n"
+    );
 }

@@ -33,7 +33,9 @@ fn modbus_options(port: u16) -> String {
 
 /// The edge of the configuration that every test here has; commits come fast, so that tests need not wait.
 fn head(site: &str) -> String {
-    format!("[gateway]\nid = \"g1\"\nsite = \"{site}\"\ndata_dir = \"data\"\n[lake]\ncommit_interval = \"300ms\"\n")
+    format!(
+        "[gateway]\nid = \"g1\"\nsite = \"{site}\"\ndata_dir = \"data\"\n[lake]\ncommit_interval = \"300ms\"\n"
+    )
 }
 
 fn mqtt_connector(port: u16) -> String {
@@ -79,20 +81,32 @@ fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seco
         opcua.first_line
     ));
     let running = site.run(&[]);
-    let count = |device: &str| format!("select count(*) from readings where device = '{device}' and quality = 0");
+    let count = |device: &str| {
+        format!("select count(*) from readings where device = '{device}' and quality = 0")
+    };
     // The connectors have subscribed once something has come from each.
     site.until(&count("press-3"), 1, MINUTE);
-    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    let mut publisher = Peer::start(
+        MQTT,
+        &format!(r#"{{"port": {}, "version": 5}}"#, broker.port),
+    );
     until_subscribed(&site, &mut publisher);
-    publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {MQTT_COUNT}}}"#));
+    publisher.ask(&format!(
+        r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {MQTT_COUNT}}}"#
+    ));
     opcua.ask(&format!(
         r#"{{"sequence": ["Force"], "start": 1, "count": {OPCUA_COUNT}, "every_ms": 20, "base_us": {BASE_MICROS}}}"#
     ));
     site.until(&count("c-7"), MQTT_COUNT, MINUTE);
     site.until(&count("press-3"), OPCUA_COUNT + 1, MINUTE);
-    site.until("select count(*) from readings where device = 'boiler-1' and value = 99", 1, MINUTE);
+    site.until(
+        "select count(*) from readings where device = 'boiler-1' and value = 99",
+        1,
+        MINUTE,
+    );
 
-    let last_good = "select max(observed_time) as t from readings where device = 'boiler-1' and quality = 0";
+    let last_good =
+        "select max(observed_time) as t from readings where device = 'boiler-1' and quality = 0";
     modbus.kill();
     let bad = "select count(*) from readings where device = 'boiler-1' and quality = 2";
     site.until(bad, 1, MINUTE);
@@ -100,28 +114,51 @@ fn three_foreign_devices_are_read_exactly_and_a_lost_one_is_bad_within_five_seco
         "select count(*) from readings where device = 'boiler-1' and quality = 2 and value is null and \
          observed_time <= (select t + interval '5 seconds' from ({last_good}))"
     );
-    assert!(site.number(&late) >= 1, "the first bad reading came more than 5 s after the last good one");
+    assert!(
+        site.number(&late) >= 1,
+        "the first bad reading came more than 5 s after the last good one"
+    );
     publisher.ask(r#"{"topic": "site/c-7/cell/volts", "first": 1000, "last": 1000}"#);
-    site.until("select count(*) from readings where device = 'c-7' and value = 1000", 1, MINUTE);
+    site.until(
+        "select count(*) from readings where device = 'c-7' and value = 1000",
+        1,
+        MINUTE,
+    );
     running.stop();
 
-    let served: Vec<String> = (1..=MQTT_COUNT).chain([1000]).map(|n| format!("{n},i64,V,0")).collect();
+    let served: Vec<String> = (1..=MQTT_COUNT)
+        .chain([1000])
+        .map(|n| format!("{n},i64,V,0"))
+        .collect();
     let sql = "select value_int, value_type, unit, quality from readings where device = 'c-7' and tag = 'volts' \
                and quality = 0 order by seq";
     assert_eq!(site.rows(sql), served);
-    let served: Vec<String> = (1..=OPCUA_COUNT).map(|n| format!("{n},N,0,{}", BASE_MICROS + n * 20_000)).collect();
+    let served: Vec<String> = (1..=OPCUA_COUNT)
+        .map(|n| format!("{n},N,0,{}", BASE_MICROS + n * 20_000))
+        .collect();
     let sql = "select value_int, unit, quality, cast(event_time as bigint) from readings \
                where device = 'press-3' and value_int > 0 order by seq";
     assert_eq!(site.rows(sql), served);
     let sql = "select distinct value, min(seq) from readings where device = 'boiler-1' and quality = 0 \
                group by value order by 2";
-    let held: Vec<String> = site.rows(sql).iter().map(|row| row.split('.').next().unwrap().to_owned()).collect();
+    let held: Vec<String> = site
+        .rows(sql)
+        .iter()
+        .map(|row| row.split('.').next().unwrap().to_owned())
+        .collect();
     assert_eq!(held.join(","), HELD);
     let total = site.number("select count(*) from readings");
     assert_eq!(site.verify().0, 0, "{:?}", site.verify());
-    assert_eq!(site.number("select count(distinct concat(epoch, '/', seq)) from readings"), total);
+    assert_eq!(
+        site.number("select count(distinct concat(epoch, '/', seq)) from readings"),
+        total
+    );
     let total = u64::try_from(total).unwrap();
-    assert_eq!(site.ledger(), [total, total, 0, 0, 0, 0], "what was received is committed");
+    assert_eq!(
+        site.ledger(),
+        [total, total, 0, 0, 0, 0],
+        "what was received is committed"
+    );
 }
 
 #[test]
@@ -132,18 +169,24 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     let site = Site::new();
     let broker = Broker::start(MOSQUITTO);
     site.configure(&format!("{}{}", head("werk"), mqtt_connector(broker.port)));
-    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    let mut publisher = Peer::start(
+        MQTT,
+        &format!(r#"{{"port": {}, "version": 5}}"#, broker.port),
+    );
     let mut running = site.run(&[]);
     until_subscribed(&site, &mut publisher);
     let mut sent = 0;
     let mut publish = |count: i64| {
         let (first, last) = (sent + 1, sent + count);
-        let said = publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#));
+        let said = publisher.ask(&format!(
+            r#"{{"topic": "site/c-7/cell/volts", "first": {first}, "last": {last}}}"#
+        ));
         assert_eq!(said, "done", "the broker has them all");
         sent = last;
     };
     publish(1);
-    let distinct = "select count(distinct value_int) from readings where device = 'c-7' and quality = 0";
+    let distinct =
+        "select count(distinct value_int) from readings where device = 'c-7' and quality = 0";
     site.until(distinct, 1, MINUTE);
     for kill in 0..KILLS {
         publish(NUMBERS / KILLS);
@@ -154,7 +197,10 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
             running.kill()
         }
         let appends = (kill / 2).to_string();
-        let failpoint = [("FOREBAY_FAILPOINT", "after_sync"), ("FOREBAY_FAILPOINT_AFTER", &*appends)];
+        let failpoint = [
+            ("FOREBAY_FAILPOINT", "after_sync"),
+            ("FOREBAY_FAILPOINT_AFTER", &*appends),
+        ];
         running = site.run_with(&[], if kill % 2 == 0 { &failpoint } else { &[] });
     }
     site.until(distinct, sent, MINUTE);
@@ -164,11 +210,19 @@ fn killed_again_and_again_every_acknowledged_number_is_there_once() {
     assert_eq!((site.number(distinct), counted), (sent, sent));
     let log = std::fs::read_to_string(site.path("run.log")).unwrap();
     let repeats = log.matches("messages that came again were durable").count() as i64;
-    assert!(repeats >= KILLS / 2, "{repeats} redeliveries after {} deaths before the PUBACK", KILLS / 2);
+    assert!(
+        repeats >= KILLS / 2,
+        "{repeats} redeliveries after {} deaths before the PUBACK",
+        KILLS / 2
+    );
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
     let [received, committed, quarantined, expired, pending, missing] = site.ledger();
-    assert!(received >= sent as u64 && missing == 0, "{:?}", site.ledger());
+    assert!(
+        received >= sent as u64 && missing == 0,
+        "{:?}",
+        site.ledger()
+    );
     assert_eq!(committed + quarantined + expired + pending, received);
 }
 
@@ -188,7 +242,10 @@ fn devices_are_read_while_the_lake_is_out_of_reach_from_the_first_start() {
     ));
     assert!(site.forebay(&["keys", "init"]).status.success());
     let running = site.run(&[]);
-    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    let mut publisher = Peer::start(
+        MQTT,
+        &format!(r#"{{"port": {}, "version": 5}}"#, broker.port),
+    );
     let spooled = || site.bytes("data/spool");
     until(MINUTE, || spooled() > 0).expect("the spool is opened without a lake");
     let empty = spooled();
@@ -197,15 +254,27 @@ fn devices_are_read_while_the_lake_is_out_of_reach_from_the_first_start() {
         spooled() > empty
     })
     .expect("the connector subscribes and the spool keeps what it sends");
-    publisher.ask(&format!(r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {NUMBERS}}}"#));
+    publisher.ask(&format!(
+        r#"{{"topic": "site/c-7/cell/volts", "first": 1, "last": {NUMBERS}}}"#
+    ));
     let asked = site.forebay(&["query", "select count(*) from readings"]);
     let said = site::text(&asked.stderr);
-    assert!(asked.status.code() == Some(1) && said.contains("cannot reach the object store"), "{said}");
+    assert!(
+        asked.status.code() == Some(1) && said.contains("cannot reach the object store"),
+        "{said}"
+    );
     link.up();
     let sql = "select value_int from readings where device = 'c-7' and quality = 0 order by seq";
-    site.until("select count(*) from readings where device = 'c-7' and quality = 0", NUMBERS, MINUTE);
+    site.until(
+        "select count(*) from readings where device = 'c-7' and quality = 0",
+        NUMBERS,
+        MINUTE,
+    );
     running.stop();
-    assert_eq!(site.rows(sql), (1..=NUMBERS).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(
+        site.rows(sql),
+        (1..=NUMBERS).map(|n| n.to_string()).collect::<Vec<_>>()
+    );
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
 }
@@ -219,7 +288,11 @@ fn a_second_gateway_in_one_folder_is_refused_and_names_the_first() {
     until(MINUTE, || site.path("data/run-compactor.lock").exists()).unwrap();
     let second = site.forebay(&["run"]);
     assert_eq!(second.status.code(), Some(1));
-    assert!(site::text(&second.stderr).contains("is held by process"), "{}", site::text(&second.stderr));
+    assert!(
+        site::text(&second.stderr).contains("is held by process"),
+        "{}",
+        site::text(&second.stderr)
+    );
     running.stop();
 }
 
@@ -237,12 +310,20 @@ fn a_folder_keeps_the_id_of_its_gateway() {
         let refused = site.forebay(&[verb]);
         let said = site::text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(78), "{verb}: {said}");
-        for part in ["forebay.toml:1:", "belongs to gateway \"g1\"", "id is \"g2\"", "set id back"] {
+        for part in [
+            "forebay.toml:1:",
+            "belongs to gateway \"g1\"",
+            "id is \"g2\"",
+            "set id back",
+        ] {
             assert!(said.contains(part), "{verb}: {part} is not in {said}");
         }
     }
     site.configure(&configuration);
-    assert!(site.forebay(&["validate"]).status.success(), "with the id set back");
+    assert!(
+        site.forebay(&["validate"]).status.success(),
+        "with the id set back"
+    );
 }
 
 #[test]
@@ -251,9 +332,18 @@ fn bad_configuration_exits_78_and_names_every_place() {
     site.configure(
         "[gatway]\nid = \"g\"\n[[connector]]\nname = \"a\"\nkind = \"modbuss\"\n[lake]\nwindow = \"fast\"\n",
     );
-    let all = ["forebay.toml:1:", "did you mean \"gateway\"?", "did you mean \"modbus\"?", "forebay.toml:7:"];
+    let all = [
+        "forebay.toml:1:",
+        "did you mean \"gateway\"?",
+        "did you mean \"modbus\"?",
+        "forebay.toml:7:",
+    ];
     // Who only reads the lake is told of what it needs alone.
-    for (verb, parts) in [("validate", &all[..]), ("run", &all[..]), ("verify", &all[3..])] {
+    for (verb, parts) in [
+        ("validate", &all[..]),
+        ("run", &all[..]),
+        ("verify", &all[3..]),
+    ] {
         let refused = site.forebay(&[verb]);
         let said = site::text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(78), "{verb}: {said}");
@@ -265,10 +355,17 @@ fn bad_configuration_exits_78_and_names_every_place() {
     let ids = [&fresh, &other].map(|site| {
         assert!(site.forebay(&["init"]).status.success());
         let text = fs::read_to_string(site.config()).unwrap();
-        text.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
+        text.lines()
+            .find(|line| line.starts_with("id = "))
+            .unwrap()
+            .to_owned()
     });
     assert_ne!(ids[0], ids[1], "two gateways must not pass for one another");
     let valid = fresh.forebay(&["validate"]);
     assert!(valid.status.success(), "{}", site::text(&valid.stderr));
-    assert_eq!(fresh.forebay(&["init"]).status.code(), Some(1), "an existing file is never overwritten");
+    assert_eq!(
+        fresh.forebay(&["init"]).status.code(),
+        Some(1),
+        "an existing file is never overwritten"
+    );
 }

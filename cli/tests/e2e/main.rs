@@ -1,6 +1,11 @@
 //! Every test that runs the `forebay` binary, against peers that are not ours.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test cannot set up ends it"
+)]
 
 mod bad_input;
 mod canaries;

@@ -15,7 +15,10 @@ const JUDGE: &str = "cli/tests/e2e/schema.py";
 const PAGE: &str = "docs/reference/configuration.md";
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// The template, with all that it suggests in comments.
@@ -24,11 +27,16 @@ fn whole_template() -> String {
     let suggested = |line: &str| {
         let code = line.strip_prefix("# ")?;
         let key = code.split(" = ").next()?;
-        let is_key =
-            code.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '0'..='9'));
+        let is_key = code.contains(" = ")
+            && key
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '0'..='9'));
         (code.starts_with('[') || is_key).then(|| code.to_owned())
     };
-    template.lines().map(|line| suggested(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+    template
+        .lines()
+        .map(|line| suggested(line).unwrap_or_else(|| line.to_owned()) + "\n")
+        .collect()
 }
 
 /// What the judge says of these configurations.
@@ -54,7 +62,10 @@ fn the_page_in_the_documents_is_what_the_binary_prints() {
     let site = Site::new();
     let printed = text(&site.forebay(&["schema", "--format", "markdown"]).stdout);
     let page = fs::read_to_string(root().join(PAGE)).unwrap_or_default();
-    let differs = printed.lines().zip(page.lines()).find(|(printed, page)| printed != page);
+    let differs = printed
+        .lines()
+        .zip(page.lines())
+        .find(|(printed, page)| printed != page);
     assert!(
         printed == page,
         "{PAGE} is not what the code says, first here: {differs:?}\n\
@@ -80,7 +91,8 @@ fn every_configuration_of_the_repository_fits_the_schema() {
         // The times of the demo are put in when it runs.
         _ => whole_template(),
     });
-    let configurations = configurations.map(|text| text.replace("<short>", "30s").replace("<baseline>", "10m"));
+    let configurations =
+        configurations.map(|text| text.replace("<short>", "30s").replace("<baseline>", "10m"));
     let verdicts = judged(&site, &configurations);
     for (name, verdict) in names.iter().zip(&verdicts) {
         assert_eq!(verdict, "valid", "{name}");
@@ -94,16 +106,14 @@ fn the_schema_and_the_binary_agree() {
     const MODBUS: &str = "[[connector]]\nname = \"a\"\nkind = \"modbus\"\nurl = \"tcp://h\"\ndevice = \"d\"\n\
                           [[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 0\n";
     let with = |text: &str| format!("{text}\n{MODBUS}");
-    let sound = [
-        with(""),
-        with("[spool]\nmax_bytes = \"${ROOM:-8MiB}\"\non_full = \"${ON_FULL:-block}\""),
-        with("[lake]\nwindow = \"1h 30m\"\nlateness = \"0.5s\""),
-        format!("{MODBUS}deadband = \"1 %\"\nkeep = [0, 1.5]\n{MODBUS}deadband = 0.5\n").replacen(
-            "name = \"a\"",
-            "name = \"b\"",
-            1,
-        ),
-    ];
+    let sound =
+        [
+            with(""),
+            with("[spool]\nmax_bytes = \"${ROOM:-8MiB}\"\non_full = \"${ON_FULL:-block}\""),
+            with("[lake]\nwindow = \"1h 30m\"\nlateness = \"0.5s\""),
+            format!("{MODBUS}deadband = \"1 %\"\nkeep = [0, 1.5]\n{MODBUS}deadband = 0.5\n")
+                .replacen("name = \"a\"", "name = \"b\"", 1),
+        ];
     let unsound = [
         with("[gatway]\nid = \"g\""),
         with("[gateway]\nlanes = \"2\""),
@@ -127,8 +137,16 @@ fn the_schema_and_the_binary_agree() {
             site.configure(configuration);
             let validated = site.forebay(&["validate"]);
             let said = text(&validated.stderr);
-            assert_eq!(validated.status.success(), is_sound, "validate says {said} of\n{configuration}");
-            assert_eq!(verdict == "valid", is_sound, "the schema says {verdict} of\n{configuration}");
+            assert_eq!(
+                validated.status.success(),
+                is_sound,
+                "validate says {said} of\n{configuration}"
+            );
+            assert_eq!(
+                verdict == "valid",
+                is_sound,
+                "the schema says {verdict} of\n{configuration}"
+            );
         }
     }
 }

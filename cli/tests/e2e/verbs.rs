@@ -31,8 +31,19 @@ fn said(output: &Output) -> (Option<i32>, String) {
 
 fn import(site: &Site) -> Output {
     let csv = site.path("pump.csv");
-    fs::write(&csv, "time,rpm\n2026-05-01T10:00:00Z,1500\n2026-05-01T10:00:01Z,1501\n").unwrap();
-    site.forebay(&["import", csv.to_str().unwrap(), "--device", "pump", "--time", "time"])
+    fs::write(
+        &csv,
+        "time,rpm\n2026-05-01T10:00:00Z,1500\n2026-05-01T10:00:01Z,1501\n",
+    )
+    .unwrap();
+    site.forebay(&[
+        "import",
+        csv.to_str().unwrap(),
+        "--device",
+        "pump",
+        "--time",
+        "time",
+    ])
 }
 
 #[test]
@@ -42,7 +53,10 @@ fn no_keyring_is_made_beside_what_another_has_sealed() {
     let (keys, away) = (site.path("data/keys"), site.path("keys-away"));
     let log = || fs::read_to_string(site.path("run.log")).unwrap_or_default();
     let running = site.run(&["--role", "edge"]);
-    until(MINUTE, || site.path("data/spool/0").exists() && log().contains("running")).expect("the edge runs");
+    until(MINUTE, || {
+        site.path("data/spool/0").exists() && log().contains("running")
+    })
+    .expect("the edge runs");
     running.kill();
     assert_eq!(log().matches("made a keyring").count(), 1, "{}", log());
     assert!(keys.join("keyring.json").exists());
@@ -51,8 +65,11 @@ fn no_keyring_is_made_beside_what_another_has_sealed() {
     for args in [&["run", "--role", "edge"][..], &["run"], &["keys", "init"]] {
         let (code, said) = said(&site.forebay(args));
         assert_eq!(code, Some(1), "{args:?}: {said}");
-        let expected =
-            format!("{} is sealed, and its keyring is not at {}", site.path("data/spool").display(), keys.display());
+        let expected = format!(
+            "{} is sealed, and its keyring is not at {}",
+            site.path("data/spool").display(),
+            keys.display()
+        );
         assert!(said.contains(&expected), "{args:?}: {said}");
         assert!(!keys.exists(), "{args:?} has made another keyring");
     }
@@ -60,13 +77,17 @@ fn no_keyring_is_made_beside_what_another_has_sealed() {
     fs::create_dir(&keys).unwrap();
     let (code, empty) = said(&site.forebay(&["run", "--role", "edge"]));
     assert_eq!(code, Some(1), "{empty}");
-    assert!(empty.contains("no keyring at") && empty.contains("restore it from its backup"), "{empty}");
+    assert!(
+        empty.contains("no keyring at") && empty.contains("restore it from its backup"),
+        "{empty}"
+    );
 
     fs::remove_dir(&keys).unwrap();
     fs::rename(&away, &keys).unwrap();
     let before = log().matches("running").count();
     let running = site.run(&["--role", "edge"]);
-    until(MINUTE, || log().matches("running").count() > before).expect("with its keyring back it runs");
+    until(MINUTE, || log().matches("running").count() > before)
+        .expect("with its keyring back it runs");
     running.kill();
 }
 
@@ -77,9 +98,16 @@ fn a_new_keyring_is_told_of_once() {
     let (code, first) = said(&import(&site));
     assert_eq!(code, Some(0), "{first}");
     let keys = site.path("data/keys");
-    assert!(first.contains("made a keyring") && first.contains(&keys.display().to_string()), "{first}");
+    assert!(
+        first.contains("made a keyring") && first.contains(&keys.display().to_string()),
+        "{first}"
+    );
     let (code, second) = said(&import(&site));
-    assert_eq!((code, second.contains("keyring")), (Some(0), false), "{second}");
+    assert_eq!(
+        (code, second.contains("keyring")),
+        (Some(0), false),
+        "{second}"
+    );
 }
 
 #[test]
@@ -93,7 +121,10 @@ fn a_keyring_that_is_older_than_the_lake_is_given_no_second_key() {
     fs::write(&keyring, &older).unwrap();
     let (code, refused) = said(&site.forebay(&["keys", "init", "--site", "werk"]));
     assert_eq!(code, Some(1), "{refused}");
-    assert!(refused.contains("forebay.site.werk.v1") && refused.contains("restore the newer copy"), "{refused}");
+    assert!(
+        refused.contains("forebay.site.werk.v1") && refused.contains("restore the newer copy"),
+        "{refused}"
+    );
     assert_eq!(fs::read(&keyring).unwrap(), older);
     let (code, made) = said(&site.forebay(&["keys", "init", "--site", "another"]));
     assert_eq!(code, Some(0), "{made}");
@@ -107,25 +138,43 @@ fn a_lost_state_is_named_and_rebuilt_and_nothing_comes_twice() {
     fs::remove_dir_all(site.path("data/lake/readings/_forebay")).unwrap();
     let (code, lost) = said(&site.forebay(&["verify"]));
     assert_eq!(code, Some(3), "{lost}");
-    assert!(lost.contains("it is missing: `forebay repair state` rebuilds it"), "{lost}");
+    assert!(
+        lost.contains("it is missing: `forebay repair state` rebuilds it"),
+        "{lost}"
+    );
     let (code, refused) = said(&import(&site));
     assert_eq!(code, Some(1), "{refused}");
     assert!(refused.contains("`forebay repair state`"), "{refused}");
 
     let repair = |args: &[&str]| {
         let output = site.forebay(&[&["repair", "state"], args].concat());
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
     };
     let trial = repair(&["--dry-run"]);
-    assert!(trial.0 == Some(0) && trial.1.contains("seqs 1 to 2, 0 gaps"), "{trial:?}");
+    assert!(
+        trial.0 == Some(0) && trial.1.contains("seqs 1 to 2, 0 gaps"),
+        "{trial:?}"
+    );
     let done = repair(&[]);
     assert_eq!((done.0, &done.1), (Some(0), &trial.1), "{done:?}");
     let verdict = || text(&site.forebay(&["verify"]).stdout);
     assert!(verdict().starts_with("ok readings=2 "), "{}", verdict());
 
-    let id = done.1.strip_prefix("stream ").and_then(|rest| rest.split(':').next()).unwrap().to_owned();
+    let id = done
+        .1
+        .strip_prefix("stream ")
+        .and_then(|rest| rest.split(':').next())
+        .unwrap()
+        .to_owned();
     let again = repair(&["--stream", &id]);
-    assert!(again.0 == Some(1) && again.2.contains("can be read: nothing is rebuilt"), "{again:?}");
+    assert!(
+        again.0 == Some(1) && again.2.contains("can be read: nothing is rebuilt"),
+        "{again:?}"
+    );
     assert!(repair(&[]).2.contains("every stream's state can be read"));
     assert!(import(&site).status.success());
     assert!(verdict().starts_with("ok readings=2 "), "{}", verdict());
@@ -146,10 +195,25 @@ fn no_error_shows_a_secret() {
          [[connector.tag]]\nname = \"t\"\nnode = \"${SECRET}\"\n\
          [[job]]\nname = \"${SECRET} x\"\nkind = \"sql\"\nschedule = \"${SECRET}\"\n",
     );
-    let all =
-        ["lanes", "window", "profile", "otlp_endpoint", "brokers", "topic", "url", "value", "node", "name"].as_slice();
+    let all = [
+        "lanes",
+        "window",
+        "profile",
+        "otlp_endpoint",
+        "brokers",
+        "topic",
+        "url",
+        "value",
+        "node",
+        "name",
+    ]
+    .as_slice();
     // Who only reads is told of what reading takes.
-    for (args, parts) in [(&["validate"][..], all), (&["run"], all), (&["query", "select 1"], &all[..3])] {
+    for (args, parts) in [
+        (&["validate"][..], all),
+        (&["run"], all),
+        (&["query", "select 1"], &all[..3]),
+    ] {
         let verb = args[0];
         let (code, said) = said(&site.command(args).env("SECRET", SECRET).output().unwrap());
         assert_eq!(code, Some(78), "{verb}: {said}");
@@ -157,7 +221,10 @@ fn no_error_shows_a_secret() {
         for part in parts {
             assert!(said.contains(part), "{verb}: {part} is not named in {said}");
         }
-        assert!(said.contains("${SECRET}") && said.contains("${file:secret}"), "{verb}: {said}");
+        assert!(
+            said.contains("${SECRET}") && said.contains("${file:secret}"),
+            "{verb}: {said}"
+        );
     }
 }
 
@@ -168,7 +235,10 @@ fn a_file_that_configures_nothing_is_no_configuration_of_a_gateway() {
     for verb in ["validate", "run"] {
         let (code, said) = said(&site.forebay(&[verb]));
         assert_eq!(code, Some(78), "{verb}: {said}");
-        assert!(said.contains("forebay.toml:1:1: ") && said.contains("there is nothing to run"), "{verb}: {said}");
+        assert!(
+            said.contains("forebay.toml:1:1: ") && said.contains("there is nothing to run"),
+            "{verb}: {said}"
+        );
     }
     // It serves those who only import and query.
     let (code, said) = said(&import(&site));
@@ -183,7 +253,10 @@ fn a_configuration_that_cannot_be_read_is_a_bad_one() {
         for args in [&["validate"][..], &["run"], &["query", "select 1"]] {
             let (code, said) = said(&site.forebay(args));
             assert_eq!(code, Some(78), "{args:?}: {said}");
-            assert!(said.contains("forebay.toml:1:1: cannot be read: ") && said.contains(what), "{args:?}: {said}");
+            assert!(
+                said.contains("forebay.toml:1:1: cannot be read: ") && said.contains(what),
+                "{args:?}: {said}"
+            );
         }
     };
     refuses("No such file");
@@ -195,17 +268,31 @@ fn a_configuration_that_cannot_be_read_is_a_bad_one() {
 
     for verb in ["validate", "run"] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_forebay"));
-        let ran = command.current_dir(site.folder.path()).args(["--data-dir", "nowhere", verb]).output().unwrap();
+        let ran = command
+            .current_dir(site.folder.path())
+            .args(["--data-dir", "nowhere", verb])
+            .output()
+            .unwrap();
         let (code, said) = said(&ran);
         assert_eq!(code, Some(78), "{verb}: {said}");
-        assert!(said.contains("nowhere/forebay.toml:1:1: is not there: `forebay init` writes one"), "{verb}: {said}");
+        assert!(
+            said.contains("nowhere/forebay.toml:1:1: is not there: `forebay init` writes one"),
+            "{verb}: {said}"
+        );
     }
     let elsewhere = Site::new();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_forebay"));
-    let ran = command.current_dir(elsewhere.folder.path()).arg("run").output().unwrap();
+    let ran = command
+        .current_dir(elsewhere.folder.path())
+        .arg("run")
+        .output()
+        .unwrap();
     let (code, said) = said(&ran);
     assert_eq!(code, Some(78), "{said}");
-    assert!(said.starts_with("forebay.toml:1:1: is not there: `forebay init` writes one"), "{said}");
+    assert!(
+        said.starts_with("forebay.toml:1:1: is not there: `forebay init` writes one"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -232,34 +319,69 @@ fn the_template_is_valid_as_it_is_and_with_all_that_it_suggests() {
     let site = Site::new();
     assert!(site.forebay(&["init"]).status.success());
     let listed = site.forebay(&["jobs", "list"]);
-    assert_eq!(said(&listed), (Some(0), String::new()), "before the first run");
-    assert!(text(&listed.stdout).starts_with("bad-readings  sql  window_closed"), "{}", text(&listed.stdout));
+    assert_eq!(
+        said(&listed),
+        (Some(0), String::new()),
+        "before the first run"
+    );
+    assert!(
+        text(&listed.stdout).starts_with("bad-readings  sql  window_closed"),
+        "{}",
+        text(&listed.stdout)
+    );
     assert!(!site.path("forebay-data").exists(), "looking makes nothing");
 
     let (code, imported) = said(&import(&site));
     assert_eq!(code, Some(0), "{imported}");
     let ran = site.forebay(&["jobs", "run", "bad-readings"]);
-    assert_eq!(ran.status.code(), Some(0), "{}{}", text(&ran.stdout), text(&ran.stderr));
-    assert_eq!(site.rows("select device, score, anomalous from scores"), ["pump,0.0,false"]);
+    assert_eq!(
+        ran.status.code(),
+        Some(0),
+        "{}{}",
+        text(&ran.stdout),
+        text(&ran.stderr)
+    );
+    assert_eq!(
+        site.rows("select device, score, anomalous from scores"),
+        ["pump,0.0,false"]
+    );
     let listed = site.forebay(&["jobs", "list"]);
-    assert!(text(&listed.stdout).contains("succeeded"), "{}", text(&listed.stdout));
+    assert!(
+        text(&listed.stdout).contains("succeeded"),
+        "{}",
+        text(&listed.stdout)
+    );
 
     let template = fs::read_to_string(site.config()).unwrap();
     let mut all = String::new();
     for line in template.lines() {
         let code = line.strip_prefix("# ").filter(|code| {
             let key = code.split(" = ").next().unwrap_or_default();
-            code.starts_with('[') || (code.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            code.starts_with('[')
+                || (code.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
         });
         all.push_str(code.unwrap_or(line));
         all.push('\n');
     }
     site.configure(&all);
-    let valid = site.command(&["validate"]).envs([("MQTT_PASSWORD", "p"), ("KAFKA_PASSWORD", "p")]).output().unwrap();
-    assert_eq!(valid.status.code(), Some(0), "{}\n{all}", text(&valid.stderr));
+    let valid = site
+        .command(&["validate"])
+        .envs([("MQTT_PASSWORD", "p"), ("KAFKA_PASSWORD", "p")])
+        .output()
+        .unwrap();
+    assert_eq!(
+        valid.status.code(),
+        Some(0),
+        "{}\n{all}",
+        text(&valid.stderr)
+    );
     let said = text(&valid.stdout);
-    for part in ["connector \"cells\"", "connector \"press\"", "job \"boiler-warning\"", "roles edge, compactor, jobs"]
-    {
+    for part in [
+        "connector \"cells\"",
+        "connector \"press\"",
+        "job \"boiler-warning\"",
+        "roles edge, compactor, jobs",
+    ] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
 }

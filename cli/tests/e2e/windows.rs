@@ -34,8 +34,17 @@ fn a_kill_between_the_state_of_windows_and_their_rows_leaves_each_window_one_row
         import.envs(environment.iter().copied()).output().unwrap()
     };
     let killed = import(&[("FOREBAY_FAILPOINT", "in_windows")]);
-    assert_eq!(killed.status.signal(), Some(SIGKILL), "{}", text(&killed.stderr));
-    assert_eq!(files(&site.path("data/lake/windows/_forebay/state")).len(), 1, "the state is there");
+    assert_eq!(
+        killed.status.signal(),
+        Some(SIGKILL),
+        "{}",
+        text(&killed.stderr)
+    );
+    assert_eq!(
+        files(&site.path("data/lake/windows/_forebay/state")).len(),
+        1,
+        "the state is there"
+    );
     assert_eq!(site.number("select count(*) from windows"), 0, "and no row");
 
     let again = import(&[]);
@@ -48,6 +57,9 @@ fn a_kill_between_the_state_of_windows_and_their_rows_leaves_each_window_one_row
     site.until("select count(*) from job_runs", 1, Duration::from_secs(60));
     running.stop();
     assert_eq!(site.rows("select score from scores"), ["3.0"]);
-    assert_eq!(site.rows("select state, attempt from job_runs"), ["succeeded,1"]);
+    assert_eq!(
+        site.rows("select state, attempt from job_runs"),
+        ["succeeded,1"]
+    );
     assert_eq!(site.verify().0, 0);
 }

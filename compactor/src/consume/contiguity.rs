@@ -17,7 +17,9 @@ use std::{
 };
 
 use forebay_lake::{SEQ_UNKNOWN, StreamState, TakenOver};
-use forebay_schemas::{Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, wire::ReadingBatch};
+use forebay_schemas::{
+    Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, wire::ReadingBatch,
+};
 use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
 use super::{
@@ -76,7 +78,11 @@ struct LaneProgress {
 
 impl LaneProgress {
     fn cause(&self) -> Cause {
-        if self.damaged { Cause::Damaged } else { Cause::Missing }
+        if self.damaged {
+            Cause::Damaged
+        } else {
+            Cause::Missing
+        }
     }
 
     /// Whether readings of an epoch without a mark are taken no more.
@@ -168,7 +174,11 @@ impl Contiguity {
     fn resume_waits(&mut self, now: Moment) {
         for lane in self.lanes.values_mut() {
             let newest = lane.epochs.last_key_value().map(|(epoch, _)| *epoch);
-            for (_, epoch) in lane.epochs.iter_mut().filter(|(number, _)| Some(**number) != newest) {
+            for (_, epoch) in lane
+                .epochs
+                .iter_mut()
+                .filter(|(number, _)| Some(**number) != newest)
+            {
                 epoch.supersede(&mut Taking::new(Cause::Missing, now, 0));
             }
         }
@@ -182,7 +192,10 @@ impl Contiguity {
     /// The lowest offset not yet taken.
     pub(super) fn next_offset(&self) -> Offset {
         let epochs = self.lanes.values().flat_map(|lane| lane.epochs.values());
-        let held = epochs.filter_map(EpochProgress::held_from).chain(self.overflow).min();
+        let held = epochs
+            .filter_map(EpochProgress::held_from)
+            .chain(self.overflow)
+            .min();
         held.map_or(self.high, |held| held.min(self.high))
     }
 
@@ -218,7 +231,9 @@ impl Contiguity {
                 let why = "its seqs are larger than the tables can hold";
                 self.quarantine(record.offset, known, raw, why.into(), &mut taken);
             }
-            (Entry::Damaged { why, .. }, lane) => self.damaged(lane, record.offset..record.next, why, &mut taken),
+            (Entry::Damaged { why, .. }, lane) => {
+                self.damaged(lane, record.offset..record.next, why, &mut taken)
+            }
             (Entry::Batch(batch), _) => self.batch(batch, record.offset, known, now, &mut taken),
             (Entry::Outages(outages), _) => {
                 let (lane, epoch) = (outages.lane.clone(), outages.epoch);
@@ -231,7 +246,9 @@ impl Contiguity {
             (Entry::SpoolLoss { from, to, why }, Some(lane)) => {
                 self.spool_loss(&lane, from..to, why, record.offset, known, &mut taken);
             }
-            (Entry::Undecodable { bytes, why }, _) => self.quarantine(record.offset, known, bytes, why, &mut taken),
+            (Entry::Undecodable { bytes, why }, _) => {
+                self.quarantine(record.offset, known, bytes, why, &mut taken)
+            }
             (Entry::EpochEnd { epoch, nonce, last }, Some(lane)) => {
                 self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
                     if at.believes(nonce, taking) {
@@ -239,20 +256,56 @@ impl Contiguity {
                     }
                 })
             }
-            (Entry::Dropped { epoch, nonce, first_seq, last_seq }, Some(lane)) => {
-                let gap = Told { epoch, nonce, seqs: (first_seq, last_seq), cause: Cause::Dropped };
-                self.told(&lane, gap, record.offset, now, &mut taken);
-            }
-            (Entry::Gap { epoch, nonce, first_seq, last_seq, why }, Some(lane)) => {
-                let gap = Told { epoch, nonce, seqs: (first_seq, last_seq), cause: why.into() };
+            (
+                Entry::Dropped {
+                    epoch,
+                    nonce,
+                    first_seq,
+                    last_seq,
+                },
+                Some(lane),
+            ) => {
+                let gap = Told {
+                    epoch,
+                    nonce,
+                    seqs: (first_seq, last_seq),
+                    cause: Cause::Dropped,
+                };
                 self.told(&lane, gap, record.offset, now, &mut taken);
             }
             (
-                entry @ (Entry::EpochEnd { .. } | Entry::Dropped { .. } | Entry::Gap { .. } | Entry::SpoolLoss { .. }),
+                Entry::Gap {
+                    epoch,
+                    nonce,
+                    first_seq,
+                    last_seq,
+                    why,
+                },
+                Some(lane),
+            ) => {
+                let gap = Told {
+                    epoch,
+                    nonce,
+                    seqs: (first_seq, last_seq),
+                    cause: why.into(),
+                };
+                self.told(&lane, gap, record.offset, now, &mut taken);
+            }
+            (
+                entry @ (Entry::EpochEnd { .. }
+                | Entry::Dropped { .. }
+                | Entry::Gap { .. }
+                | Entry::SpoolLoss { .. }),
                 None,
             ) => {
                 let bytes = format!("{entry:?}").into_bytes();
-                self.quarantine(record.offset, known, bytes, "the record names no lane".into(), &mut taken);
+                self.quarantine(
+                    record.offset,
+                    known,
+                    bytes,
+                    "the record names no lane".into(),
+                    &mut taken,
+                );
             }
         }
         self.position = record.next;
@@ -264,7 +317,12 @@ impl Contiguity {
 
     /// A gap that the log tells of.
     fn told(&mut self, lane: &LaneId, gap: Told, offset: Offset, now: Moment, taken: &mut Taken) {
-        let Told { epoch, nonce, seqs: (first, last), cause } = gap;
+        let Told {
+            epoch,
+            nonce,
+            seqs: (first, last),
+            cause,
+        } = gap;
         self.at_epoch(lane, epoch, now, taken, |at, taking| {
             if at.believes(nonce, taking) {
                 at.told(first.0, last.0, cause, offset, taking);
@@ -272,28 +330,55 @@ impl Contiguity {
         });
     }
 
-    fn batch(&mut self, batch: ReadingBatch, offset: Offset, known: bool, now: Moment, taken: &mut Taken) {
+    fn batch(
+        &mut self,
+        batch: ReadingBatch,
+        offset: Offset,
+        known: bool,
+        now: Moment,
+        taken: &mut Taken,
+    ) {
         let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.readings.len() as u64);
-        let forgotten = self.lanes.get(&lane).is_some_and(|lane| lane.has_forgotten(epoch.0));
-        let marked = self.lanes.get(&lane).is_some_and(|lane| lane.epochs.contains_key(&epoch.0));
+        let forgotten = self
+            .lanes
+            .get(&lane)
+            .is_some_and(|lane| lane.has_forgotten(epoch.0));
+        let marked = self
+            .lanes
+            .get(&lane)
+            .is_some_and(|lane| lane.epochs.contains_key(&epoch.0));
         if forgotten && !marked {
             if known {
                 taken.duplicates += count;
             } else {
-                let why =
-                    "its epoch is closed and forgotten: a restored or copied gateway, or a record sent again late";
+                let why = "its epoch is closed and forgotten: a restored or copied gateway, or a record sent again late";
                 self.quarantine(offset, known, batch.encode(), why.into(), taken);
             }
             return;
         }
-        self.at_epoch(&lane, epoch, now, taken, |at, taking| at.batch(batch, offset, taking));
+        self.at_epoch(&lane, epoch, now, taken, |at, taking| {
+            at.batch(batch, offset, taking)
+        });
     }
 
     /// Quarantines a whole record, once.
-    fn quarantine(&mut self, offset: Offset, known: bool, raw: Vec<u8>, why: String, taken: &mut Taken) {
+    fn quarantine(
+        &mut self,
+        offset: Offset,
+        known: bool,
+        raw: Vec<u8>,
+        why: String,
+        taken: &mut Taken,
+    ) {
         if !known {
             self.quarantined.insert(offset.0);
-            taken.quarantine.push(Quarantined { key: format!("record {offset}"), why, lane: None, at: offset.0, raw });
+            taken.quarantine.push(Quarantined {
+                key: format!("record {offset}"),
+                why,
+                lane: None,
+                at: offset.0,
+                raw,
+            });
         }
     }
 
@@ -322,7 +407,10 @@ impl Contiguity {
         if begins {
             let earlier = lane.epochs.range_mut(..number.0);
             earlier.for_each(|(_, epoch)| epoch.supersede(&mut taking));
-            if lane.epochs.last_key_value().is_some_and(|(newest, _)| *newest > number.0)
+            if lane
+                .epochs
+                .last_key_value()
+                .is_some_and(|(newest, _)| *newest > number.0)
                 && let Some(at) = lane.epochs.get_mut(&number.0)
             {
                 at.supersede(&mut taking);
@@ -356,7 +444,11 @@ impl Contiguity {
     /// Readings whose event time no device can mean go to quarantine one by one; the rest stays together.
     fn keep_plausible(&mut self, batch: ReadingBatch, now_micros: i64, taken: &mut Taken) {
         let plausible = |reading: &Reading| {
-            event_time::is_plausible(reading.event_time, reading.observed_time, self.rules.max_skew)
+            event_time::is_plausible(
+                reading.event_time,
+                reading.observed_time,
+                self.rules.max_skew,
+            )
         };
         if batch.readings.iter().all(plausible) {
             self.times.heard(&batch.readings, now_micros);
@@ -364,7 +456,10 @@ impl Contiguity {
             return;
         }
         let mut refused = 0;
-        let mut run = ReadingBatch { readings: Vec::new(), ..batch.clone() };
+        let mut run = ReadingBatch {
+            readings: Vec::new(),
+            ..batch.clone()
+        };
         for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
             if plausible(reading) {
                 if run.readings.is_empty() {
@@ -374,16 +469,31 @@ impl Contiguity {
                 continue;
             }
             refused += 1;
-            let why = "its event time is before the year 2000 or too far ahead of its gateway's clock";
+            let why =
+                "its event time is before the year 2000 or too far ahead of its gateway's clock";
             taken.quarantine.push(alone(&batch, seq, reading, why));
-            let next = ReadingBatch { readings: Vec::new(), ..run.clone() };
-            taken.batches.extend(Some(std::mem::replace(&mut run, next)).filter(|run| !run.readings.is_empty()));
+            let next = ReadingBatch {
+                readings: Vec::new(),
+                ..run.clone()
+            };
+            taken.batches.extend(
+                Some(std::mem::replace(&mut run, next)).filter(|run| !run.readings.is_empty()),
+            );
         }
-        taken.batches.extend(Some(run).filter(|run| !run.readings.is_empty()));
-        if let Some(at) = self.lanes.get_mut(&batch.lane).and_then(|lane| lane.epochs.get_mut(&batch.epoch.0)) {
+        taken
+            .batches
+            .extend(Some(run).filter(|run| !run.readings.is_empty()));
+        if let Some(at) = self
+            .lanes
+            .get_mut(&batch.lane)
+            .and_then(|lane| lane.epochs.get_mut(&batch.epoch.0))
+        {
             at.quarantined += refused;
         }
-        taken.batches.iter().for_each(|batch| self.times.heard(&batch.readings, now_micros));
+        taken
+            .batches
+            .iter()
+            .for_each(|batch| self.times.heard(&batch.readings, now_micros));
     }
 }
 
@@ -392,7 +502,10 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
     match entry {
         Entry::Batch(batch) => batch.last_seq(),
         Entry::Outages(outages) => outages.last_seq(),
-        Entry::EpochEnd { last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last }, .. } => *last,
+        Entry::EpochEnd {
+            last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last },
+            ..
+        } => *last,
         Entry::Dropped { last_seq, .. } | Entry::Gap { last_seq, .. } => Some(*last_seq),
         Entry::Damaged { .. } | Entry::SpoolLoss { .. } | Entry::Undecodable { .. } => None,
     }
@@ -400,11 +513,21 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
 
 /// A reading as a batch of its own, to be quarantined.
 fn alone(batch: &ReadingBatch, seq: u64, reading: &Reading, why: &str) -> Quarantined {
-    let ReadingBatch { lane, epoch, nonce, .. } = batch;
-    let one = ReadingBatch { first_seq: Seq(seq), readings: vec![reading.clone()], ..batch.clone() };
+    let ReadingBatch {
+        lane, epoch, nonce, ..
+    } = batch;
+    let one = ReadingBatch {
+        first_seq: Seq(seq),
+        readings: vec![reading.clone()],
+        ..batch.clone()
+    };
     let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
     // Two openings of a spool may have given out the same number.
-    let opening = if *nonce == EpochNonce::UNKNOWN { String::new() } else { format!(" of {:016x}", nonce.0) };
+    let opening = if *nonce == EpochNonce::UNKNOWN {
+        String::new()
+    } else {
+        format!(" of {:016x}", nonce.0)
+    };
     Quarantined {
         key: format!("reading {lane}/{seq}{opening}"),
         why: why.to_owned(),
@@ -419,20 +542,37 @@ fn lanes_of(state: &StreamState) -> Result<BTreeMap<LaneId, LaneProgress>, Inval
     let mut lanes: BTreeMap<LaneId, LaneProgress> = BTreeMap::new();
     for mark in &state.epochs {
         let epoch = EpochProgress::of(mark);
-        lanes.entry(lane_id(&mark.gateway, mark.lane)?).or_default().epochs.insert(mark.epoch, epoch);
+        lanes
+            .entry(lane_id(&mark.gateway, mark.lane)?)
+            .or_default()
+            .epochs
+            .insert(mark.epoch, epoch);
     }
     for gap in &state.gaps {
         let hole = Hole::new(gap.last, gap.why.clone(), gap.opened_at, gap.state);
         let lane = lanes.entry(lane_id(&gap.gateway, gap.lane)?).or_default();
-        lane.epochs.entry(gap.epoch).or_default().holes.restore(gap.first, hole);
+        lane.epochs
+            .entry(gap.epoch)
+            .or_default()
+            .holes
+            .restore(gap.first, hole);
     }
     for lane in &state.forgotten {
-        lanes.entry(lane_id(&lane.gateway, lane.lane)?).or_default().forgotten =
-            Some(Done { epoch: lane.epoch, readings: lane.readings, gaps: lane.gaps });
+        lanes
+            .entry(lane_id(&lane.gateway, lane.lane)?)
+            .or_default()
+            .forgotten = Some(Done {
+            epoch: lane.epoch,
+            readings: lane.readings,
+            gaps: lane.gaps,
+        });
     }
     Ok(lanes)
 }
 
 fn lane_id(gateway: &str, lane: u32) -> Result<LaneId, InvalidName> {
-    Ok(LaneId { gateway: GatewayId::new(gateway)?, lane: Lane(lane) })
+    Ok(LaneId {
+        gateway: GatewayId::new(gateway)?,
+        lane: Lane(lane),
+    })
 }

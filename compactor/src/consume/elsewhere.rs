@@ -39,10 +39,15 @@ impl Elsewhere {
             known.asked = Some(Instant::now());
         }
         let (gateway, lane) = (lane.gateway.as_str(), lane.lane.0);
-        let others = known.states.iter().filter(|(other, _)| other.as_str() != app_id);
+        let others = known
+            .states
+            .iter()
+            .filter(|(other, _)| other.as_str() != app_id);
         let others = others.filter_map(|(other, (_, state))| Some((other, state.as_ref()?)));
         let others = others.filter(|(_, state)| state.knows_lane(gateway, lane));
-        let others: Vec<_> = others.map(|(other, state)| (other.clone(), state.clone())).collect();
+        let others: Vec<_> = others
+            .map(|(other, state)| (other.clone(), state.clone()))
+            .collect();
         Ok(taken_elsewhere(&others, stream, gateway, lane))
     }
 }
@@ -50,8 +55,14 @@ impl Elsewhere {
 impl Known {
     async fn read(&mut self, lake: &LakeWriter) -> Result<(), LakeError> {
         let (readings, keeper) = (lake.table(&READINGS)?, lake.keeper());
-        let mut numbers = keeper.numbers(readings, &readings.snapshot().await?).await?;
-        numbers.retain(|(app_id, number)| self.states.get(app_id).is_none_or(|(known, _)| known != number));
+        let mut numbers = keeper
+            .numbers(readings, &readings.snapshot().await?)
+            .await?;
+        numbers.retain(|(app_id, number)| {
+            self.states
+                .get(app_id)
+                .is_none_or(|(known, _)| known != number)
+        });
         for (app_id, number, state) in keeper.load_each::<StreamState>(readings, numbers).await {
             let state = match state {
                 Ok(state) => Some(state).filter(|state| !state.stream.is_empty()),

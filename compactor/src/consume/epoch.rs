@@ -115,7 +115,11 @@ impl End {
     /// What two end records say together: a last seq that is certain counts, then the higher one.
     fn with(self, other: Self) -> Self {
         let rank = |end: &Self| (end.more == More::None, end.last);
-        if rank(&other) > rank(&self) { other } else { self }
+        if rank(&other) > rank(&self) {
+            other
+        } else {
+            self
+        }
     }
 }
 
@@ -190,14 +194,25 @@ impl EpochProgress {
     }
 
     /// Readings that another opening numbered alike: another copy of the data folder. Each is quarantined once.
-    fn of_another_opening(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+    fn of_another_opening(
+        &mut self,
+        batch: &ReadingBatch,
+        seqs: RangeInclusive<u64>,
+        taking: &mut Taking,
+    ) {
         let (first, last) = seqs.into_inner();
-        let mark = self.other_openings.get(&batch.nonce.0).copied().unwrap_or(0);
+        let mark = self
+            .other_openings
+            .get(&batch.nonce.0)
+            .copied()
+            .unwrap_or(0);
         if mark > 0 || self.other_openings.len() < OTHER_OPENINGS_MAX {
             self.other_openings.insert(batch.nonce.0, mark.max(last));
         }
         taking.duplicates += mark.min(last).saturating_add(1).saturating_sub(first);
-        taking.refused.extend(slice(batch, first.max(mark + 1)..=last).map(|batch| (batch, ANOTHER_OPENING)));
+        taking
+            .refused
+            .extend(slice(batch, first.max(mark + 1)..=last).map(|batch| (batch, ANOTHER_OPENING)));
     }
 
     /// Takes what is new of a batch that is not empty.
@@ -237,7 +252,10 @@ impl EpochProgress {
         let mut new = 0;
         for refused in self.holes.given_up(&seqs) {
             new += refused.end() - refused.start() + 1;
-            taking.refused.extend(slice(batch, refused).map(|batch| (batch, "it lies in a gap that has become final")));
+            taking.refused.extend(
+                slice(batch, refused)
+                    .map(|batch| (batch, "it lies in a gap that has become final")),
+            );
         }
         for filled in self.holes.fill(&seqs) {
             new += filled.end() - filled.start() + 1;
@@ -247,17 +265,26 @@ impl EpochProgress {
     }
 
     /// Seqs behind the mark of a closed epoch: they may lie in its gap of unknown end.
-    fn behind_the_end(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+    fn behind_the_end(
+        &mut self,
+        batch: &ReadingBatch,
+        seqs: RangeInclusive<u64>,
+        taking: &mut Taking,
+    ) {
         if self.reaches_into_tail(&seqs) {
             taking.taken.extend(slice(batch, seqs));
         } else {
-            taking.refused.extend(slice(batch, seqs).map(|batch| (batch, "it lies behind the end of its epoch")));
+            taking.refused.extend(
+                slice(batch, seqs).map(|batch| (batch, "it lies behind the end of its epoch")),
+            );
         }
     }
 
     /// Takes these seqs out of the closed epoch's gap of unknown end; answers whether there is one.
     fn reaches_into_tail(&mut self, seqs: &RangeInclusive<u64>) -> bool {
-        let Some(tail) = self.holes.take_tail(self.mark) else { return false };
+        let Some(tail) = self.holes.take_tail(self.mark) else {
+            return false;
+        };
         let (start, last) = (*seqs.start(), *seqs.end());
         if start > self.mark + 1 {
             let mut before = tail.clone();
@@ -272,13 +299,26 @@ impl EpochProgress {
     }
 
     /// Notes that these will not come, for a reason that the log tells.
-    pub(super) fn told(&mut self, first: u64, last: u64, cause: Cause, offset: Offset, taking: &mut Taking) {
+    pub(super) fn told(
+        &mut self,
+        first: u64,
+        last: u64,
+        cause: Cause,
+        offset: Offset,
+        taking: &mut Taking,
+    ) {
         if last <= self.mark || last < first || self.closed {
             return;
         }
         let start = first.max(self.mark + 1);
         if start > self.mark + 1 {
-            return self.hold(start, HeldWhat::Told(last, cause), size_of::<Held>(), offset, taking);
+            return self.hold(
+                start,
+                HeldWhat::Told(last, cause),
+                size_of::<Held>(),
+                offset,
+                taking,
+            );
         }
         self.holes.open(start..=last, cause, taking.now.micros());
         self.mark = last;
@@ -288,14 +328,25 @@ impl EpochProgress {
     /// Takes an end record.
     pub(super) fn ended(&mut self, last: LastSeq, offset: Offset, taking: &mut Taking) {
         let end = match last {
-            LastSeq::Known(last) => End { last: last.map_or(0, |seq| seq.0), more: More::None },
-            LastSeq::Unknown { at_least } => End { last: at_least.map_or(0, |seq| seq.0), more: More::Unknown },
+            LastSeq::Known(last) => End {
+                last: last.map_or(0, |seq| seq.0),
+                more: More::None,
+            },
+            LastSeq::Unknown { at_least } => End {
+                last: at_least.map_or(0, |seq| seq.0),
+                more: More::Unknown,
+            },
         };
         if self.closed {
             return self.end_is_known_now(end);
         }
         if end.last > self.mark {
-            let new = HeldEnd { end, offset, since: taking.now.up, cause: taking.cause };
+            let new = HeldEnd {
+                end,
+                offset,
+                since: taking.now.up,
+                cause: taking.cause,
+            };
             // Read again, it has waited since it was first read.
             self.end = Some(self.end.map_or(new, |held| HeldEnd {
                 end: held.end.with(end),
@@ -327,7 +378,8 @@ impl EpochProgress {
     fn close(&mut self, end: End, taking: &mut Taking) {
         if end.more == More::Unknown {
             let why = self.superseded.unwrap_or(Cause::Unfinished);
-            self.holes.open(self.mark + 1..=SEQ_UNKNOWN, why, taking.now.micros());
+            self.holes
+                .open(self.mark + 1..=SEQ_UNKNOWN, why, taking.now.micros());
         }
         self.closed = true;
     }
@@ -337,38 +389,75 @@ impl EpochProgress {
         if self.closed {
             return;
         }
-        let why = if taking.cause == Cause::Damaged { Cause::Damaged } else { Cause::Unfinished };
+        let why = if taking.cause == Cause::Damaged {
+            Cause::Damaged
+        } else {
+            Cause::Unfinished
+        };
         self.superseded.get_or_insert(why);
         self.wait(taking.now.up);
     }
 
     fn wait(&mut self, now: Duration) {
-        self.waiting.get_or_insert(Waiting { since: now, reread: None });
+        self.waiting.get_or_insert(Waiting {
+            since: now,
+            reread: None,
+        });
     }
 
-    fn hold(&mut self, first: u64, what: HeldWhat, bytes: usize, offset: Offset, taking: &mut Taking) {
-        let Moment { up: since, clock: read_at } = taking.now;
+    fn hold(
+        &mut self,
+        first: u64,
+        what: HeldWhat,
+        bytes: usize,
+        offset: Offset,
+        taking: &mut Taking,
+    ) {
+        let Moment {
+            up: since,
+            clock: read_at,
+        } = taking.now;
         let cause = taking.cause;
         self.wait(since);
         if let Some(held) = self.held.get_mut(&first) {
             // The same record read again, or sent again: the longer one counts.
-            if last_of(&what, first) > last_of(&held.what, first) && bytes <= taking.room + held.bytes {
+            if last_of(&what, first) > last_of(&held.what, first)
+                && bytes <= taking.room + held.bytes
+            {
                 taking.held_bytes += bytes.cast_signed() - held.bytes.cast_signed();
                 held.offset = held.offset.min(offset);
                 (held.what, held.bytes) = (what, bytes);
             }
         } else if bytes <= taking.room {
             taking.held_bytes += bytes.cast_signed();
-            self.held.insert(first, Held { offset, what, bytes, read_at, since, cause });
+            self.held.insert(
+                first,
+                Held {
+                    offset,
+                    what,
+                    bytes,
+                    read_at,
+                    since,
+                    cause,
+                },
+            );
         } else {
             self.unheld = Some(self.unheld.map_or(first, |unheld| unheld.min(first)));
-            taking.overflow = Some(taking.overflow.map_or(offset, |overflow| overflow.min(offset)));
+            taking.overflow = Some(
+                taking
+                    .overflow
+                    .map_or(offset, |overflow| overflow.min(offset)),
+            );
         }
     }
 
     /// Gives out what was held and now follows the mark.
     fn settle(&mut self, taking: &mut Taking) {
-        while let Some(entry) = self.held.first_entry().filter(|entry| *entry.key() <= self.mark + 1) {
+        while let Some(entry) = self
+            .held
+            .first_entry()
+            .filter(|entry| *entry.key() <= self.mark + 1)
+        {
             let (first, held) = entry.remove_entry();
             taking.freed = true;
             taking.held_bytes -= held.bytes.cast_signed();
@@ -376,11 +465,14 @@ impl EpochProgress {
                 HeldWhat::Batch(batch) => {
                     let last = last_in(&batch, first);
                     taking.duplicates += last.min(self.mark) + 1 - first;
-                    taking.taken.extend(slice(&batch, self.mark.max(first - 1) + 1..=last));
+                    taking
+                        .taken
+                        .extend(slice(&batch, self.mark.max(first - 1) + 1..=last));
                     self.mark = self.mark.max(last);
                 }
                 HeldWhat::Told(last, cause) => {
-                    self.holes.open(self.mark + 1..=last, cause, taking.now.micros());
+                    self.holes
+                        .open(self.mark + 1..=last, cause, taking.now.micros());
                     self.mark = self.mark.max(last);
                 }
                 HeldWhat::Outages(outages) => self.note_behind_mark(&outages, taking),
@@ -396,12 +488,18 @@ impl EpochProgress {
         }
         match self.next_obstacle(taking.cause) {
             Some(Obstacle { since, .. }) if self.waiting.is_none() => {
-                self.waiting = Some(Waiting { since, reread: None });
+                self.waiting = Some(Waiting {
+                    since,
+                    reread: None,
+                });
             }
             Some(_) => {}
             None if self.superseded.is_some() && !self.closed => {
                 // It still makes progress: its end gets its full time again.
-                self.waiting = Some(Waiting { since: taking.now.up, reread: None });
+                self.waiting = Some(Waiting {
+                    since: taking.now.up,
+                    reread: None,
+                });
             }
             None => self.waiting = None,
         }
@@ -410,25 +508,56 @@ impl EpochProgress {
     /// What is behind the first jump; `cause` is that of what found no room.
     fn next_obstacle(&self, cause: Cause) -> Option<Obstacle> {
         let held = self.held.first_key_value();
-        let held = held.map(|(first, held)| Obstacle { first: *first, since: held.since, cause: held.cause });
+        let held = held.map(|(first, held)| Obstacle {
+            first: *first,
+            since: held.since,
+            cause: held.cause,
+        });
         let unheld = self.unheld.zip(self.waiting);
-        let unheld = unheld.map(|(first, waiting)| Obstacle { first, since: waiting.since, cause });
-        let end = self.end.map(|held| Obstacle { first: held.end.last + 1, since: held.since, cause: held.cause });
-        [held, unheld, end].into_iter().flatten().min_by_key(|obstacle| obstacle.first)
+        let unheld = unheld.map(|(first, waiting)| Obstacle {
+            first,
+            since: waiting.since,
+            cause,
+        });
+        let end = self.end.map(|held| Obstacle {
+            first: held.end.last + 1,
+            since: held.since,
+            cause: held.cause,
+        });
+        [held, unheld, end]
+            .into_iter()
+            .flatten()
+            .min_by_key(|obstacle| obstacle.first)
     }
 
     /// What has waited since before the partition was read again is missing: jumps become gaps.
     pub(super) fn give_up(&mut self, reread_since: Duration, taking: &mut Taking) {
-        let next = |epoch: &Self, cause| epoch.next_obstacle(cause).filter(|next| next.since <= reread_since);
+        let next = |epoch: &Self, cause| {
+            epoch
+                .next_obstacle(cause)
+                .filter(|next| next.since <= reread_since)
+        };
         while let Some(Obstacle { first, cause, .. }) = next(self, taking.cause) {
-            self.holes.open(self.mark + 1..=first - 1, cause, taking.now.micros());
+            self.holes
+                .open(self.mark + 1..=first - 1, cause, taking.now.micros());
             self.mark = first - 1;
             self.settle(taking);
         }
         match self.next_obstacle(taking.cause) {
-            Some(Obstacle { since, .. }) => self.waiting = Some(Waiting { since, reread: None }),
+            Some(Obstacle { since, .. }) => {
+                self.waiting = Some(Waiting {
+                    since,
+                    reread: None,
+                })
+            }
             None if self.superseded.is_some() && !self.closed => {
-                self.close(End { last: self.mark, more: More::Unknown }, taking);
+                self.close(
+                    End {
+                        last: self.mark,
+                        more: More::Unknown,
+                    },
+                    taking,
+                );
                 self.waiting = None;
             }
             None => self.waiting = None,

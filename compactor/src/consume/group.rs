@@ -17,12 +17,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, elsewhere::Elsewhere, partition::Partition,
-    progress::add,
+    CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, elsewhere::Elsewhere,
+    partition::Partition, progress::add,
 };
 
 /// How long a partition that failed waits for its next try.
-const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(300) };
+const AGAIN: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_secs(300),
+};
 
 /// Consumes a stream's partitions until the stop; then takes what is there already, commits and returns.
 ///
@@ -81,7 +84,10 @@ struct Assigned {
 /// Where a partition's task stands.
 enum At {
     Work(AbortHandle),
-    Rest { until: Instant, error: CompactorError },
+    Rest {
+        until: Instant,
+        error: CompactorError,
+    },
 }
 
 enum Event {
@@ -108,7 +114,10 @@ impl Tasks {
                 Event::Group(Ok(GroupEvent::Revoked(partition))) => self.revoke(partition),
                 Event::Group(Err(source)) => {
                     self.drain().await;
-                    return Err(CompactorError::Stream { place: "stream".into(), source });
+                    return Err(CompactorError::Stream {
+                        place: "stream".into(),
+                        source,
+                    });
                 }
                 Event::Ended(ended) => {
                     if let Err(error) = self.ended(ended) {
@@ -130,16 +139,22 @@ impl Tasks {
 
     /// The partition whose rest ends first, and when.
     fn next_again(&self) -> Option<(u32, Instant)> {
-        let resting = self.partitions.iter().filter_map(|(number, assigned)| match assigned.at {
-            At::Rest { until, .. } => Some((*number, until)),
-            At::Work(_) => None,
-        });
+        let resting = self
+            .partitions
+            .iter()
+            .filter_map(|(number, assigned)| match assigned.at {
+                At::Rest { until, .. } => Some((*number, until)),
+                At::Work(_) => None,
+            });
         resting.min_by_key(|(_, until)| *until)
     }
 
     /// Has a partition go on after its rest.
     fn work(&mut self, number: u32) {
-        if let Some(Assigned { source, failures, .. }) = self.partitions.remove(&number) {
+        if let Some(Assigned {
+            source, failures, ..
+        }) = self.partitions.remove(&number)
+        {
             self.begin(source, failures);
         }
     }
@@ -158,7 +173,16 @@ impl Tasks {
         };
         let (number, place) = (source.partition(), partition.place());
         let at = At::Work(self.running.spawn(async move { partition.consume().await }));
-        self.partitions.insert(number, Assigned { place, source, at, begun: Instant::now(), failures });
+        self.partitions.insert(
+            number,
+            Assigned {
+                place,
+                source,
+                at,
+                begun: Instant::now(),
+                failures,
+            },
+        );
         add(&self.progress.partitions, 1);
     }
 
@@ -179,14 +203,31 @@ impl Tasks {
     fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Outcome {
         let (id, outcome) = match ended {
             // The reader may hear of it before the group does. It is another process's now: nothing has failed.
-            Ok((id, Err(CompactorError::Stream { source: StreamError::Revoked { .. }, .. }))) => (id, Ok(())),
+            Ok((
+                id,
+                Err(CompactorError::Stream {
+                    source: StreamError::Revoked { .. },
+                    ..
+                }),
+            )) => (id, Ok(())),
             Ok(ended) => ended,
             Err(error) if error.is_cancelled() => return Ok(()),
-            Err(error) => (error.id(), Err(CompactorError::Panicked { place: "a partition".into() })),
+            Err(error) => (
+                error.id(),
+                Err(CompactorError::Panicked {
+                    place: "a partition".into(),
+                }),
+            ),
         };
         let is_it = |assigned: &Assigned| matches!(&assigned.at, At::Work(task) if task.id() == id);
-        let number = self.partitions.iter().find(|(_, assigned)| is_it(assigned)).map(|(number, _)| *number);
-        let Some((number, mut assigned)) = number.and_then(|number| self.partitions.remove_entry(&number)) else {
+        let number = self
+            .partitions
+            .iter()
+            .find(|(_, assigned)| is_it(assigned))
+            .map(|(number, _)| *number);
+        let Some((number, mut assigned)) =
+            number.and_then(|number| self.partitions.remove_entry(&number))
+        else {
             // It was taken away meanwhile: whoever has it now meets the same error.
             if let Err(error) = outcome {
                 warn!(%error, "a partition that was taken away had stopped");
@@ -199,7 +240,12 @@ impl Tasks {
             return Ok(());
         };
         add(&self.progress.failed, 1);
-        if self.stop.is_cancelled() || !self.partitions.values().any(|other| matches!(other.at, At::Work(_))) {
+        if self.stop.is_cancelled()
+            || !self
+                .partitions
+                .values()
+                .any(|other| matches!(other.at, At::Work(_)))
+        {
             return Err(error);
         }
         if assigned.begun.elapsed() > AGAIN.max {
@@ -208,13 +254,18 @@ impl Tasks {
         assigned.failures = assigned.failures.saturating_add(1);
         let wait = AGAIN.wait(assigned.failures, 1.0);
         error!(%error, wait_ms = wait.as_millis(), "a partition has stopped, it is tried again");
-        assigned.at = At::Rest { until: Instant::now() + wait, error };
+        assigned.at = At::Rest {
+            until: Instant::now() + wait,
+            error,
+        };
         self.partitions.insert(number, assigned);
         Ok(())
     }
 
     fn works_no_more(&self) {
-        self.progress.partitions.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.progress
+            .partitions
+            .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Has all partitions commit and end; each bounds its own wait. Answers an error of one that did not, or has not
@@ -225,10 +276,12 @@ impl Tasks {
         while let Some(ended) = self.running.join_next_with_id().await {
             failed = failed.or(self.ended(ended).err());
         }
-        let resting = std::mem::take(&mut self.partitions).into_values().find_map(|assigned| match assigned.at {
-            At::Rest { error, .. } => Some(error),
-            At::Work(_) => None,
-        });
+        let resting = std::mem::take(&mut self.partitions)
+            .into_values()
+            .find_map(|assigned| match assigned.at {
+                At::Rest { error, .. } => Some(error),
+                At::Work(_) => None,
+            });
         failed.or(resting)
     }
 }

@@ -63,7 +63,14 @@ pub(super) struct Hole {
 
 impl Hole {
     pub(super) fn new(last: u64, why: String, opened_at: i64, state: GapState) -> Self {
-        Self { last, why, opened_at, state, extent: None, old_since: None }
+        Self {
+            last,
+            why,
+            opened_at,
+            state,
+            extent: None,
+            old_since: None,
+        }
     }
 }
 
@@ -89,7 +96,13 @@ impl Holes {
 
     /// Notes an outage that stands at this seq: nothing will ever come there.
     pub(super) fn note(&mut self, seq: u64, outage: &Outage, now_micros: i64) {
-        let Outage { site, device, from, to, why } = outage;
+        let Outage {
+            site,
+            device,
+            from,
+            to,
+            why,
+        } = outage;
         let extent = GapExtent {
             site: site.as_str().to_owned(),
             device: device.as_ref().map(|device| device.as_str().to_owned()),
@@ -97,7 +110,13 @@ impl Holes {
             to: to.micros(),
         };
         let hole = Hole::new(seq, why.as_str().to_owned(), now_micros, GapState::Final);
-        self.0.insert(seq, Hole { extent: Some(extent), ..hole });
+        self.0.insert(
+            seq,
+            Hole {
+                extent: Some(extent),
+                ..hole
+            },
+        );
     }
 
     /// The gap of unknown end that begins behind `mark`, taken out.
@@ -110,12 +129,23 @@ impl Holes {
     /// Takes these seqs out of open gaps: answers those that lay in one.
     pub(super) fn fill(&mut self, seqs: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
         let mut filled = Vec::new();
-        let touched: Vec<u64> = self.overlapping(seqs, GapState::Open).map(|(first, _)| first).collect();
+        let touched: Vec<u64> = self
+            .overlapping(seqs, GapState::Open)
+            .map(|(first, _)| first)
+            .collect();
         for first in touched {
-            let Some(hole) = self.0.remove(&first) else { continue };
+            let Some(hole) = self.0.remove(&first) else {
+                continue;
+            };
             let (from, to) = (first.max(*seqs.start()), hole.last.min(*seqs.end()));
             if first < from {
-                self.0.insert(first, Hole { last: from - 1, ..hole.clone() });
+                self.0.insert(
+                    first,
+                    Hole {
+                        last: from - 1,
+                        ..hole.clone()
+                    },
+                );
             }
             if to < hole.last {
                 self.0.insert(to + 1, hole);
@@ -127,13 +157,18 @@ impl Holes {
 
     /// Those of these seqs that lie in final gaps.
     pub(super) fn given_up(&self, seqs: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
-        let clip = |(first, hole): (u64, &Hole)| first.max(*seqs.start())..=hole.last.min(*seqs.end());
+        let clip =
+            |(first, hole): (u64, &Hole)| first.max(*seqs.start())..=hole.last.min(*seqs.end());
         self.overlapping(seqs, GapState::Final).map(clip).collect()
     }
 
     /// Gaps opened at `old_micros` or earlier become final once they have been so old for `believed`; `up` is the running time.
     pub(super) fn finish(&mut self, old_micros: i64, up: Duration, believed: Duration) {
-        for hole in self.0.values_mut().filter(|hole| hole.state == GapState::Open) {
+        for hole in self
+            .0
+            .values_mut()
+            .filter(|hole| hole.state == GapState::Open)
+        {
             if hole.opened_at > old_micros {
                 hole.old_since = None;
             } else if up.saturating_sub(*hole.old_since.get_or_insert(up)) >= believed {
@@ -152,13 +187,22 @@ impl Holes {
 
     /// How many seqs up to `mark` lie in gaps.
     pub(super) fn seqs_up_to(&self, mark: u64) -> u64 {
-        self.0.range(..=mark).map(|(first, hole)| hole.last.min(mark) - first + 1).sum()
+        self.0
+            .range(..=mark)
+            .map(|(first, hole)| hole.last.min(mark) - first + 1)
+            .sum()
     }
 
-    fn overlapping(&self, seqs: &RangeInclusive<u64>, state: GapState) -> impl Iterator<Item = (u64, &Hole)> {
+    fn overlapping(
+        &self,
+        seqs: &RangeInclusive<u64>,
+        state: GapState,
+    ) -> impl Iterator<Item = (u64, &Hole)> {
         let start = *seqs.start();
         let upper = self.0.range(..=*seqs.end());
-        upper.filter(move |(_, hole)| hole.last >= start && hole.state == state).map(|(first, hole)| (*first, hole))
+        upper
+            .filter(move |(_, hole)| hole.last >= start && hole.state == state)
+            .map(|(first, hole)| (*first, hole))
     }
 }
 
@@ -167,7 +211,10 @@ mod tests {
     use super::*;
 
     fn ranges(holes: &Holes) -> Vec<(u64, u64)> {
-        holes.iter().map(|(first, hole)| (first, hole.last)).collect()
+        holes
+            .iter()
+            .map(|(first, hole)| (first, hole.last))
+            .collect()
     }
 
     #[test]

@@ -35,7 +35,10 @@ const TICK_MIN: Duration = Duration::from_millis(10);
 const TICK_MAX: Duration = Duration::from_secs(1);
 
 /// Pauses between tries.
-const PAUSE: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(30) };
+const PAUSE: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    max: Duration::from_secs(30),
+};
 
 /// What a partition's task has.
 pub(super) struct Partition {
@@ -71,19 +74,35 @@ enum Event {
 impl Partition {
     /// Stream and partition, for people.
     pub(super) fn place(&self) -> String {
-        format!("{}, partition {}", self.source.stream(), self.source.partition())
+        format!(
+            "{}, partition {}",
+            self.source.stream(),
+            self.source.partition()
+        )
     }
 
     /// Consumes until the stop, the end of the stream or an error that no waiting mends.
     pub(super) async fn consume(&self) -> Result<(), CompactorError> {
-        let app_id = self.lake.keeper().app_id(self.source.stream(), self.source.partition());
+        let app_id = self
+            .lake
+            .keeper()
+            .app_id(self.source.stream(), self.source.partition());
         loop {
-            let Some((number, state)) = self.load(&app_id).await? else { return Ok(()) };
+            let Some((number, state)) = self.load(&app_id).await? else {
+                return Ok(());
+            };
             let from = Offset(state.next_offset);
-            let Some(reader) = self.open(from).await? else { return Ok(()) };
+            let Some(reader) = self.open(from).await? else {
+                return Ok(());
+            };
             info!(place = self.place(), %from, "consuming");
-            let mut contiguity = Contiguity::new(&state, self.rules(), self.moment())
-                .map_err(|source| CompactorError::State { place: self.place(), source })?;
+            let mut contiguity =
+                Contiguity::new(&state, self.rules(), self.moment()).map_err(|source| {
+                    CompactorError::State {
+                        place: self.place(),
+                        source,
+                    }
+                })?;
             contiguity.opened(from);
             let gathered = Gathered::default();
             let mut run = Run {
@@ -102,13 +121,19 @@ impl Partition {
             };
             match run.go().await? {
                 Ended::Done => return Ok(()),
-                Ended::Fenced => warn!(place = self.place(), "another state counts now, going on from it"),
+                Ended::Fenced => warn!(
+                    place = self.place(),
+                    "another state counts now, going on from it"
+                ),
             }
         }
     }
 
     fn moment(&self) -> Moment {
-        Moment { clock: (self.clock)(), up: self.begun.elapsed() }
+        Moment {
+            clock: (self.clock)(),
+            up: self.begun.elapsed(),
+        }
     }
 
     fn rules(&self) -> Rules {
@@ -120,7 +145,10 @@ impl Partition {
     }
 
     /// The state that counts; none if asked to stop before it could be had.
-    async fn load(&self, app_id: &str) -> Result<Option<(Option<i64>, StreamState)>, CompactorError> {
+    async fn load(
+        &self,
+        app_id: &str,
+    ) -> Result<Option<(Option<i64>, StreamState)>, CompactorError> {
         let mut pause = Pause::new(&self.stop);
         loop {
             let error = match self.try_load(app_id).await {
@@ -151,8 +179,12 @@ impl Partition {
         loop {
             match self.source.open(from).await {
                 Ok(reader) => return Ok(Some(reader)),
-                Err(source) if source.kind() != ErrorKind::Retry => return Err(self.stream_error(source)),
-                Err(error) => warn!(place = self.place(), %error, "cannot open the stream, trying again"),
+                Err(source) if source.kind() != ErrorKind::Retry => {
+                    return Err(self.stream_error(source));
+                }
+                Err(error) => {
+                    warn!(place = self.place(), %error, "cannot open the stream, trying again")
+                }
             }
             if pause.wait().await.is_stopped() {
                 return Ok(None);
@@ -164,17 +196,25 @@ impl Partition {
     fn bear(&self, error: LakeError, what: &'static str) -> Result<(), CompactorError> {
         add(&self.progress.retries, 1);
         if !error.can_be_waited_out() {
-            return Err(CompactorError::Lake { place: self.place(), source: error });
+            return Err(CompactorError::Lake {
+                place: self.place(),
+                source: error,
+            });
         }
         match error.is_of_a_key() {
-            true => tracing::error!(place = self.place(), %error, what, "a key cannot be had, waiting for it"),
+            true => {
+                tracing::error!(place = self.place(), %error, what, "a key cannot be had, waiting for it")
+            }
             false => warn!(place = self.place(), %error, what, "trying again"),
         }
         Ok(())
     }
 
     fn stream_error(&self, source: StreamError) -> CompactorError {
-        CompactorError::Stream { place: self.place(), source }
+        CompactorError::Stream {
+            place: self.place(),
+            source,
+        }
     }
 }
 
@@ -276,10 +316,20 @@ impl Run<'_> {
     async fn take_over(&mut self, lane: &LaneId) -> Result<Committed, CompactorError> {
         let mut pause = Pause::new(&self.at.stop);
         let elsewhere = loop {
-            match self.at.elsewhere.of_lane(&self.at.lake, self.app_id, self.at.source.stream(), lane).await {
+            match self
+                .at
+                .elsewhere
+                .of_lane(&self.at.lake, self.app_id, self.at.source.stream(), lane)
+                .await
+            {
                 Ok(found) => break found,
                 Err(error) => {
-                    self.bear_unless_stopped(error, "cannot read what other streams took", &mut pause).await?;
+                    self.bear_unless_stopped(
+                        error,
+                        "cannot read what other streams took",
+                        &mut pause,
+                    )
+                    .await?;
                 }
             }
         };
@@ -301,18 +351,27 @@ impl Run<'_> {
     async fn gather(&mut self, taken: Taken) -> Result<Committed, CompactorError> {
         add(&self.at.progress.duplicates, taken.duplicates);
         self.tell_of_foreign(taken.foreign);
-        let raw: usize = taken.quarantine.iter().map(|row| row.raw.len() + row.key.len()).sum();
+        let raw: usize = taken
+            .quarantine
+            .iter()
+            .map(|row| row.raw.len() + row.key.len())
+            .sum();
         let bytes = raw + taken.batches.iter().map(batch_bytes).sum::<usize>();
         let share = self.at.budget.try_share(bytes);
         // Without a share others fill the memory: what is here goes at once.
         let is_full = share.is_none();
-        self.gathered.push(taken, bytes, self.at.settings.commit_interval);
+        self.gathered
+            .push(taken, bytes, self.at.settings.commit_interval);
         match (&mut self.gathered.share, share) {
             (Some(joined), Some(share)) => joined.join(share),
             (joined @ None, share) => *joined = share,
             (Some(_), None) => {}
         }
-        let ConsumeSettings { commit_readings_max, commit_bytes_max, .. } = *self.at.settings;
+        let ConsumeSettings {
+            commit_readings_max,
+            commit_bytes_max,
+            ..
+        } = *self.at.settings;
         let rows = self.gathered.readings + self.gathered.quarantine.len() as u64;
         if is_full || rows >= commit_readings_max || self.gathered.bytes >= commit_bytes_max {
             return self.commit().await;
@@ -332,7 +391,9 @@ impl Run<'_> {
                 }
                 Ok(None) => self.contiguity.at_end(),
                 // The next read meets it again.
-                Err(error) => debug!(place = self.at.place(), %error, "the end of the stream could not be looked up"),
+                Err(error) => {
+                    debug!(place = self.at.place(), %error, "the end of the stream could not be looked up")
+                }
             }
         }
         let ticked = self.contiguity.tick(self.at.moment());
@@ -382,11 +443,19 @@ impl Run<'_> {
 
 impl Gathered {
     fn push(&mut self, taken: Taken, bytes: usize, commit_interval: Duration) {
-        self.readings += taken.batches.iter().map(|batch| batch.readings.len() as u64).sum::<u64>();
-        taken.batches.into_iter().for_each(|batch| self.rows.push(batch));
+        self.readings += taken
+            .batches
+            .iter()
+            .map(|batch| batch.readings.len() as u64)
+            .sum::<u64>();
+        taken
+            .batches
+            .into_iter()
+            .for_each(|batch| self.rows.push(batch));
         self.quarantine.extend(taken.quarantine);
         self.bytes += bytes;
-        self.due.get_or_insert_with(|| Instant::now() + commit_interval);
+        self.due
+            .get_or_insert_with(|| Instant::now() + commit_interval);
     }
 }
 

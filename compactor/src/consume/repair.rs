@@ -5,7 +5,8 @@
 //! that was being written when they were lost may stand there twice.
 
 use forebay_lake::{
-    Attempt, LakeError, LakeWriter, RebuiltState, Retells, SideState, StreamState, imported_app_id, rebuild_states,
+    Attempt, LakeError, LakeWriter, RebuiltState, Retells, SideState, StreamState, imported_app_id,
+    rebuild_states,
 };
 use forebay_schemas::{
     Epoch, ErrorKind, Timestamp,
@@ -90,19 +91,39 @@ pub async fn repair_states(
             }
         }
     }
-    repaired.states = states.into_iter().filter(|state| is_asked(&state.app_id)).collect();
+    repaired.states = states
+        .into_iter()
+        .filter(|state| is_asked(&state.app_id))
+        .collect();
     if mode == RepairMode::Commit {
         for rebuilt in &repaired.states {
             let from_state = Some(rebuilt.lost);
-            let origin = Origin { app_id: &rebuilt.app_id, source: "repair", base: from_state };
-            side::gaps(lake, origin, &rebuilt.untold.iter().collect::<Vec<_>>(), now).await?;
-            let step = Step { app_id: &rebuilt.app_id, from_state, state: &rebuilt.state, rows: &[] };
+            let origin = Origin {
+                app_id: &rebuilt.app_id,
+                source: "repair",
+                base: from_state,
+            };
+            side::gaps(
+                lake,
+                origin,
+                &rebuilt.untold.iter().collect::<Vec<_>>(),
+                now,
+            )
+            .await?;
+            let step = Step {
+                app_id: &rebuilt.app_id,
+                from_state,
+                state: &rebuilt.state,
+                rows: &[],
+            };
             commit(lake, step, now).await?;
         }
     }
     match stream {
         Some(stream) if repaired.states.is_empty() && repaired.notes.is_empty() => {
-            Err(RepairError::Sound { stream: stream.to_owned() })
+            Err(RepairError::Sound {
+                stream: stream.to_owned(),
+            })
         }
         _ => Ok(repaired),
     }
@@ -111,23 +132,41 @@ pub async fn repair_states(
 /// The app id of a stream that has committed something.
 async fn find(lake: &LakeWriter, stream: &str) -> Result<String, RepairError> {
     let readings = lake.table(&READINGS)?;
-    let numbers = lake.keeper().numbers(readings, &readings.snapshot().await?).await?;
-    let import = stream.parse().ok().map(|number| imported_app_id(lake.keeper(), Epoch(number)));
+    let numbers = lake
+        .keeper()
+        .numbers(readings, &readings.snapshot().await?)
+        .await?;
+    let import = stream
+        .parse()
+        .ok()
+        .map(|number| imported_app_id(lake.keeper(), Epoch(number)));
     let mut ids = numbers.into_iter().map(|(app_id, _)| app_id);
     let found = ids.find(|app_id| app_id == stream || Some(app_id) == import.as_ref());
-    found.ok_or_else(|| RepairError::Unknown { stream: stream.to_owned() })
+    found.ok_or_else(|| RepairError::Unknown {
+        stream: stream.to_owned(),
+    })
 }
 
 /// All streams that are no imports: these keep no notes.
 async fn streams(lake: &LakeWriter, rebuilt: &[RebuiltState]) -> Result<Vec<String>, LakeError> {
     let readings = lake.table(&READINGS)?;
-    let states = lake.keeper().states_each::<StreamState>(readings, &readings.snapshot().await?).await?;
+    let states = lake
+        .keeper()
+        .states_each::<StreamState>(readings, &readings.snapshot().await?)
+        .await?;
     let is_stream = |app_id: &str, state: Result<StreamState, LakeError>| match state {
         Ok(state) => !state.stream.is_empty(),
-        Err(_) => rebuilt.iter().any(|rebuilt| rebuilt.app_id == app_id && rebuilt.import.is_none()),
+        Err(_) => rebuilt
+            .iter()
+            .any(|rebuilt| rebuilt.app_id == app_id && rebuilt.import.is_none()),
     };
-    let streams = states.into_iter().map(|found| (is_stream(&found.app_id, found.state), found.app_id));
-    Ok(streams.filter(|(is_stream, _)| *is_stream).map(|(_, app_id)| app_id).collect())
+    let streams = states
+        .into_iter()
+        .map(|found| (is_stream(&found.app_id, found.state), found.app_id));
+    Ok(streams
+        .filter(|(is_stream, _)| *is_stream)
+        .map(|(_, app_id)| app_id)
+        .collect())
 }
 
 /// Whether a stream's notes beside a table are lost; empty ones are written then.
@@ -138,17 +177,34 @@ async fn note_is_lost(
     mode: RepairMode,
 ) -> Result<bool, LakeError> {
     let at = lake.table(table)?;
-    let Some(number) = at.snapshot().await?.state_of(app_id).await? else { return Ok(false) };
+    let Some(number) = at.snapshot().await?.state_of(app_id).await? else {
+        return Ok(false);
+    };
     match lake.keeper().load::<SideState>(at, app_id, number).await {
         Err(LakeError::StateLost { .. }) => {}
         found => return found.map(|_| false),
     }
     if mode == RepairMode::Commit {
         let format = TABLE_FORMAT_VERSION;
-        let nothing = SideState { format, base: None, keys: Default::default(), before: Default::default() };
-        let to_state = lake.keeper().store(at, app_id, Some(number), &nothing, lake.random()).await?;
+        let nothing = SideState {
+            format,
+            base: None,
+            keys: Default::default(),
+            before: Default::default(),
+        };
+        let to_state = lake
+            .keeper()
+            .store(at, app_id, Some(number), &nothing, lake.random())
+            .await?;
         let (app_id, from_state) = (app_id.to_owned(), Some(number));
-        at.commit(&Attempt { id: lake.id()?, app_id, from_state, to_state, adds: Vec::new() }).await?;
+        at.commit(&Attempt {
+            id: lake.id()?,
+            app_id,
+            from_state,
+            to_state,
+            adds: Vec::new(),
+        })
+        .await?;
     }
     Ok(true)
 }

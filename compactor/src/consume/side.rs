@@ -6,9 +6,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
-use forebay_lake::{Gap, GapExtent, GapState, LakeError, LakeWriter, SEQ_UNKNOWN, SideState, Transaction, file_schema};
+use forebay_lake::{
+    Gap, GapExtent, GapState, LakeError, LakeWriter, SEQ_UNKNOWN, SideState, Transaction,
+    file_schema,
+};
 use forebay_schemas::{
     Timestamp,
     table::{GAPS, QUARANTINE, TABLE_FORMAT_VERSION, Table},
@@ -40,7 +44,15 @@ pub(super) async fn quarantine(
         let rows: Vec<_> = found.iter().filter(|row| left.remove(&row.key)).collect();
         quarantine_rows(&rows, origin.source, now)
     };
-    append(lake, &QUARANTINE, origin, found.iter().map(|row| row.key.clone()).collect(), rows, now).await
+    append(
+        lake,
+        &QUARANTINE,
+        origin,
+        found.iter().map(|row| row.key.clone()).collect(),
+        rows,
+        now,
+    )
+    .await
 }
 
 /// Writes the states of gaps, but for what was written before.
@@ -51,14 +63,34 @@ pub(super) async fn gaps(
     now: Timestamp,
 ) -> Result<(), LakeError> {
     let rows = |wanted: &BTreeSet<String>| {
-        let rows: Vec<_> = gaps.iter().filter(|gap| wanted.contains(&gap_key(gap))).copied().collect();
+        let rows: Vec<_> = gaps
+            .iter()
+            .filter(|gap| wanted.contains(&gap_key(gap)))
+            .copied()
+            .collect();
         gap_rows(&rows, now)
     };
-    append(lake, &GAPS, origin, gaps.iter().map(|gap| gap_key(gap)).collect(), rows, now).await
+    append(
+        lake,
+        &GAPS,
+        origin,
+        gaps.iter().map(|gap| gap_key(gap)).collect(),
+        rows,
+        now,
+    )
+    .await
 }
 
 fn gap_key(gap: &Gap) -> String {
-    let Gap { gateway, lane, epoch, first, last, state, .. } = gap;
+    let Gap {
+        gateway,
+        lane,
+        epoch,
+        first,
+        last,
+        state,
+        ..
+    } = gap;
     format!("{} {gateway}/{lane}/{epoch}/{first}-{last}", state.name())
 }
 
@@ -77,7 +109,11 @@ async fn append(
     if keys.is_empty() {
         return Ok(());
     }
-    let fenced = |found| LakeError::Fenced { app_id: origin.app_id.to_owned(), expected: origin.base, found };
+    let fenced = |found| LakeError::Fenced {
+        app_id: origin.app_id.to_owned(),
+        expected: origin.base,
+        found,
+    };
     for _ in 0..TRIES_MAX {
         let (from_state, mut written) = written(lake, table, origin).await?;
         if written.base > origin.base {
@@ -91,8 +127,20 @@ async fn append(
         let rows = rows(&wanted)?;
         written.keys.extend(wanted);
         let keeper = lake.keeper();
-        let to_state = keeper.store(lake.table(table)?, origin.app_id, from_state, &written, lake.random()).await?;
-        let transaction = Transaction { app_id: origin.app_id.to_owned(), from_state, to_state };
+        let to_state = keeper
+            .store(
+                lake.table(table)?,
+                origin.app_id,
+                from_state,
+                &written,
+                lake.random(),
+            )
+            .await?;
+        let transaction = Transaction {
+            app_id: origin.app_id.to_owned(),
+            from_state,
+            to_state,
+        };
         match lake.append(table, rows, transaction, now).await {
             Ok(_) => return Ok(()),
             // Another came between, or an earlier try of ours had landed: see what is there now.
@@ -100,7 +148,10 @@ async fn append(
             Err(error) => return Err(error),
         }
     }
-    Err(LakeError::Contended { table: table.name, attempts: TRIES_MAX })
+    Err(LakeError::Contended {
+        table: table.name,
+        attempts: TRIES_MAX,
+    })
 }
 
 /// What has been written since the origin's state.
@@ -109,16 +160,26 @@ async fn written(
     table: &'static Table,
     origin: Origin<'_>,
 ) -> Result<(Option<i64>, SideState), LakeError> {
-    let nothing =
-        SideState { format: TABLE_FORMAT_VERSION, base: origin.base, keys: BTreeSet::new(), before: BTreeSet::new() };
+    let nothing = SideState {
+        format: TABLE_FORMAT_VERSION,
+        base: origin.base,
+        keys: BTreeSet::new(),
+        before: BTreeSet::new(),
+    };
     let at = lake.table(table)?;
-    let Some(number) = at.snapshot().await?.state_of(origin.app_id).await? else { return Ok((None, nothing)) };
+    let Some(number) = at.snapshot().await?.state_of(origin.app_id).await? else {
+        return Ok((None, nothing));
+    };
     let found: SideState = lake.keeper().load(at, origin.app_id, number).await?;
     if found.base >= origin.base {
         return Ok((Some(number), found));
     }
     // A gap is told once, whatever is committed in between. An offset may come to mean another record.
-    let before = if table.name == GAPS.name { found.keys } else { BTreeSet::new() };
+    let before = if table.name == GAPS.name {
+        found.keys
+    } else {
+        BTreeSet::new()
+    };
     Ok((Some(number), SideState { before, ..nothing }))
 }
 
@@ -126,13 +187,23 @@ fn times(times: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
 }
 
-fn quarantine_rows(rows: &[&Quarantined], source: &str, now: Timestamp) -> Result<RecordBatch, LakeError> {
+fn quarantine_rows(
+    rows: &[&Quarantined],
+    source: &str,
+    now: Timestamp,
+) -> Result<RecordBatch, LakeError> {
     let sources = rows.iter().map(|row| row.lane.as_deref().unwrap_or(source));
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.why))),
+        Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|row| &row.why),
+        )),
         Arc::new(StringArray::from_iter_values(sources)),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.at.cast_signed()))),
-        Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.raw))),
+        Arc::new(Int64Array::from_iter_values(
+            rows.iter().map(|row| row.at.cast_signed()),
+        )),
+        Arc::new(BinaryArray::from_iter_values(
+            rows.iter().map(|row| &row.raw),
+        )),
         times(rows.iter().map(|_| now.micros())),
         Arc::new(StringArray::new_null(rows.len())),
     ];
@@ -148,23 +219,37 @@ fn gap_rows(gaps: &[&Gap], now: Timestamp) -> Result<RecordBatch, LakeError> {
         Arc::new(moments.with_timezone("UTC"))
     };
     let long = |value: fn(&Gap) -> u64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| value(gap).cast_signed())))
+        Arc::new(Int64Array::from_iter_values(
+            gaps.iter().map(|gap| value(gap).cast_signed()),
+        ))
     };
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(gaps.iter().map(|gap| &gap.gateway))),
-        Arc::new(Int32Array::from_iter_values(gaps.iter().map(|gap| gap.lane.cast_signed()))),
+        Arc::new(StringArray::from_iter_values(
+            gaps.iter().map(|gap| &gap.gateway),
+        )),
+        Arc::new(Int32Array::from_iter_values(
+            gaps.iter().map(|gap| gap.lane.cast_signed()),
+        )),
         long(|gap| gap.epoch),
         long(|gap| gap.first),
         // The end that is known: a place that nobody knows is none.
-        Arc::new(Int64Array::from_iter(
-            gaps.iter().map(|gap| (gap.last != SEQ_UNKNOWN).then_some(gap.last.cast_signed())),
+        Arc::new(Int64Array::from_iter(gaps.iter().map(|gap| {
+            (gap.last != SEQ_UNKNOWN).then_some(gap.last.cast_signed())
+        }))),
+        Arc::new(StringArray::from_iter(
+            extents().map(|extent| extent.map(|extent| &extent.site)),
         )),
-        Arc::new(StringArray::from_iter(extents().map(|extent| extent.map(|extent| &extent.site)))),
-        Arc::new(StringArray::from_iter(extents().map(|extent| extent.and_then(|extent| extent.device.as_ref())))),
+        Arc::new(StringArray::from_iter(
+            extents().map(|extent| extent.and_then(|extent| extent.device.as_ref())),
+        )),
         moments(|extent| extent.from),
         moments(|extent| extent.to),
-        Arc::new(StringArray::from_iter_values(gaps.iter().map(|gap| &gap.why))),
-        Arc::new(StringArray::from_iter_values(gaps.iter().map(|gap| gap.state.name()))),
+        Arc::new(StringArray::from_iter_values(
+            gaps.iter().map(|gap| &gap.why),
+        )),
+        Arc::new(StringArray::from_iter_values(
+            gaps.iter().map(|gap| gap.state.name()),
+        )),
         // The latest row of a gap counts: its end comes after its beginning even where the clock stands.
         times(gaps.iter().map(|gap| match gap.state {
             GapState::Open => now.micros(),

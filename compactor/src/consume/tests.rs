@@ -24,8 +24,8 @@ use forebay_lake::{
     session, verify_lake,
 };
 use forebay_schemas::{
-    Clock, DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, Value,
+    Clock, DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId,
+    Status, TagName, Timestamp, Value,
     table::{GAPS, QUARANTINE, READINGS},
     wire::{DecodeError, ReadingBatch},
 };
@@ -58,13 +58,24 @@ impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random: Random = Arc::new(SystemRandom::new());
-        let keyring = Arc::new(FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap());
+        let keyring =
+            Arc::new(FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap());
         let lake = Lake::local(&folder.path().join("lake")).unwrap();
-        let lake = Arc::new(LakeWriter::open(&lake, keyring, Sealed::Columns, random).await.unwrap());
+        let lake = Arc::new(
+            LakeWriter::open(&lake, keyring, Sealed::Columns, random)
+                .await
+                .unwrap(),
+        );
         // Each look at the clock moves it by a millisecond.
         let ticks = AtomicI64::new(T0);
-        let clock: Clock = Arc::new(move || Timestamp::from_nanos(ticks.fetch_add(1_000_000, Ordering::SeqCst)));
-        Self { folder, lake, clock, progress: Arc::default() }
+        let clock: Clock =
+            Arc::new(move || Timestamp::from_nanos(ticks.fetch_add(1_000_000, Ordering::SeqCst)));
+        Self {
+            folder,
+            lake,
+            clock,
+            progress: Arc::default(),
+        }
     }
 
     async fn spool(&self) -> Arc<Spool> {
@@ -92,44 +103,84 @@ impl Bench {
         done: impl Fn(&Progress) -> bool,
     ) -> Result<(), CompactorError> {
         let stop = CancellationToken::new();
-        let running =
-            run(self.lake.clone(), group, settings(), self.clock.clone(), self.progress.clone(), stop.clone());
+        let running = run(
+            self.lake.clone(),
+            group,
+            settings(),
+            self.clock.clone(),
+            self.progress.clone(),
+            stop.clone(),
+        );
         let stopping = async {
             until(|| done(&self.progress)).await;
             stop.cancel();
         };
-        timeout(PATIENCE, async { tokio::join!(running, stopping).0 }).await.expect("the run does not end")
+        timeout(PATIENCE, async { tokio::join!(running, stopping).0 })
+            .await
+            .expect("the run does not end")
     }
 
     async fn rows(&self, sql: &str) -> Vec<String> {
-        let tables = [&READINGS, &GAPS, &QUARANTINE].map(|table| self.lake.table(table).unwrap().clone());
+        let tables =
+            [&READINGS, &GAPS, &QUARANTINE].map(|table| self.lake.table(table).unwrap().clone());
         let session = session(&tables, &self.lake.decrypter()).await.unwrap();
         let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
-        let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+        let text = arrow::util::pretty::pretty_format_batches(&batches)
+            .unwrap()
+            .to_string();
         let rows = text.lines().skip(3).filter(|line| !line.starts_with('+'));
-        rows.map(|row| row.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" "))
-            .collect()
+        rows.map(|row| {
+            row.split('|')
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
     }
 
     /// Epoch and seq of every reading in the table, sorted; twice what is there twice.
     async fn seqs(&self) -> Vec<(u64, u64)> {
-        let rows = self.rows("select epoch, seq from readings order by 1, 2").await;
+        let rows = self
+            .rows("select epoch, seq from readings order by 1, 2")
+            .await;
         rows.iter()
-            .map(|row| row.split_once(' ').map(|(e, s)| (e.parse().unwrap(), s.parse().unwrap())).unwrap())
+            .map(|row| {
+                row.split_once(' ')
+                    .map(|(e, s)| (e.parse().unwrap(), s.parse().unwrap()))
+                    .unwrap()
+            })
             .collect()
     }
 
     async fn verdict(&self) -> String {
-        let tables = [&READINGS, &GAPS, &QUARANTINE].map(|table| self.lake.table(table).unwrap().clone());
-        let report = verify_lake(&tables, self.lake.keeper(), &self.lake.decrypter()).await.unwrap();
+        let tables =
+            [&READINGS, &GAPS, &QUARANTINE].map(|table| self.lake.table(table).unwrap().clone());
+        let report = verify_lake(&tables, self.lake.keeper(), &self.lake.decrypter())
+            .await
+            .unwrap();
         format!("{report} {:?}", report.faults)
     }
 
     async fn state(&self, source: &dyn LogSource) -> StreamState {
         let readings = self.lake.table(&READINGS).unwrap();
-        let app_id = self.lake.keeper().app_id(source.stream(), source.partition());
-        let number = readings.snapshot().await.unwrap().state_of(&app_id).await.unwrap().unwrap();
-        self.lake.keeper().load(readings, &app_id, number).await.unwrap()
+        let app_id = self
+            .lake
+            .keeper()
+            .app_id(source.stream(), source.partition());
+        let number = readings
+            .snapshot()
+            .await
+            .unwrap()
+            .state_of(&app_id)
+            .await
+            .unwrap()
+            .unwrap();
+        self.lake
+            .keeper()
+            .load(readings, &app_id, number)
+            .await
+            .unwrap()
     }
 }
 
@@ -147,11 +198,16 @@ async fn until(done: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, waiting).await.expect("what was waited for did not come");
+    timeout(PATIENCE, waiting)
+        .await
+        .expect("what was waited for did not come");
 }
 
 fn lane() -> LaneId {
-    LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) }
+    LaneId {
+        gateway: GatewayId::new("gw").unwrap(),
+        lane: Lane(0),
+    }
 }
 
 /// When a reading was taken: all of them before the tests begin.
@@ -195,7 +251,10 @@ fn batch_of(nonce: EpochNonce, epoch: u64, first: u64, last: u64) -> Entry {
 }
 
 /// Polls a future so often, then drops it wherever it stands; answers whether it ended before.
-async fn killed_after(polls: u64, future: impl Future<Output = Result<(), CompactorError>>) -> bool {
+async fn killed_after(
+    polls: u64,
+    future: impl Future<Output = Result<(), CompactorError>>,
+) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|context| {
@@ -215,7 +274,9 @@ async fn killed_after(polls: u64, future: impl Future<Output = Result<(), Compac
 fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |below| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     }
 }
@@ -226,26 +287,51 @@ async fn what_is_spooled_is_in_the_table_once_and_the_spool_forgets_it() {
     let spool = bench.spool().await;
     let epoch = spool.opened().epoch.0;
     for from in (1..=300).step_by(50) {
-        spool.writer().append(readings(from, from + 49)).await.unwrap();
+        spool
+            .writer()
+            .append(readings(from, from + 49))
+            .await
+            .unwrap();
     }
     let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), lane()));
     let group = Box::new(FixedGroup::new(vec![source.clone()]));
-    bench.run_until(group, |progress| progress.committed.load(Ordering::SeqCst) == 300).await.unwrap();
+    bench
+        .run_until(group, |progress| {
+            progress.committed.load(Ordering::SeqCst) == 300
+        })
+        .await
+        .unwrap();
     let expected: Vec<(u64, u64)> = (1..=300).map(|seq| (epoch, seq)).collect();
     assert_eq!(bench.seqs().await, expected);
     let state = bench.state(&*source).await;
     assert_eq!(state.sites[0].devices["pump"].event, taken_at(300).micros());
     let mut reader = source.open(Offset(0)).await.unwrap();
-    assert_eq!(reader.try_next().await.unwrap(), None, "the spool has forgotten what is in the table");
+    assert_eq!(
+        reader.try_next().await.unwrap(),
+        None,
+        "the spool has forgotten what is in the table"
+    );
 
     // The same spool, opened again: the epoch has its end record, the next one goes on behind it.
     spool.writer().close().await.unwrap();
     drop((source, reader, spool));
     let spool = bench.spool().await;
     spool.writer().append(readings(301, 310)).await.unwrap();
-    let group = Box::new(FixedGroup::new(vec![Arc::new(SpoolSource::new(spool.clone(), lane()))]));
-    bench.run_until(group, |progress| progress.committed.load(Ordering::SeqCst) == 310).await.unwrap();
-    assert!(bench.verdict().await.starts_with("ok readings=310 "), "{}", bench.verdict().await);
+    let group = Box::new(FixedGroup::new(vec![Arc::new(SpoolSource::new(
+        spool.clone(),
+        lane(),
+    ))]));
+    bench
+        .run_until(group, |progress| {
+            progress.committed.load(Ordering::SeqCst) == 310
+        })
+        .await
+        .unwrap();
+    assert!(
+        bench.verdict().await.starts_with("ok readings=310 "),
+        "{}",
+        bench.verdict().await
+    );
     assert!(bench.verdict().await.contains("gaps=0 doubled=0 missing=0"));
 }
 
@@ -267,19 +353,42 @@ async fn killed_anywhere_nothing_is_lost_or_doubled() {
         spool.writer().append(some).await.unwrap();
         let partition = bench.partition(&source, &CancellationToken::new());
         let polls = 1 + random(60);
-        timeout(Duration::from_millis(200), killed_after(polls, partition.consume())).await.unwrap_or(false);
+        timeout(
+            Duration::from_millis(200),
+            killed_after(polls, partition.consume()),
+        )
+        .await
+        .unwrap_or(false);
     }
     let stop = CancellationToken::new();
     stop.cancel();
     // A stop before the start still takes what is there.
-    timeout(PATIENCE, bench.partition(&source, &stop).consume()).await.unwrap().unwrap();
-    let expected: Vec<(u64, u64)> = (1..next).filter(|seq| !rubbish.contains(seq)).map(|seq| (epoch, seq)).collect();
+    timeout(PATIENCE, bench.partition(&source, &stop).consume())
+        .await
+        .unwrap()
+        .unwrap();
+    let expected: Vec<(u64, u64)> = (1..next)
+        .filter(|seq| !rubbish.contains(seq))
+        .map(|seq| (epoch, seq))
+        .collect();
     assert_eq!(bench.seqs().await, expected);
-    let quarantined = bench.rows("select \"offset\" from quarantine order by 1").await;
-    assert_eq!(quarantined, rubbish.iter().map(u64::to_string).collect::<Vec<_>>());
-    assert!(bench.verdict().await.starts_with("ok "), "{}", bench.verdict().await);
+    let quarantined = bench
+        .rows("select \"offset\" from quarantine order by 1")
+        .await;
+    assert_eq!(
+        quarantined,
+        rubbish.iter().map(u64::to_string).collect::<Vec<_>>()
+    );
+    assert!(
+        bench.verdict().await.starts_with("ok "),
+        "{}",
+        bench.verdict().await
+    );
     let sums = ledger::sums_of_sound(bench.folder.path()).await;
-    assert_eq!((sums.received, sums.quarantined, sums.pending), (next - 1, rubbish.len() as u64, 0));
+    assert_eq!(
+        (sums.received, sums.quarantined, sums.pending),
+        (next - 1, rubbish.len() as u64, 0)
+    );
     assert!(
         bench.progress.commits.load(Ordering::SeqCst) > 3,
         "no run got as far as a commit: the kills come too early"
@@ -288,7 +397,10 @@ async fn killed_anywhere_nothing_is_lost_or_doubled() {
 
 /// A Kafka partition at its worst: repeats, two jumps of which one is filled late, rubbish, an epoch without an end.
 fn bad_log() -> Vec<Entry> {
-    let rubbish = |byte| Entry::Undecodable { bytes: vec![byte], why: "not a protobuf message".into() };
+    let rubbish = |byte| Entry::Undecodable {
+        bytes: vec![byte],
+        why: "not a protobuf message".into(),
+    };
     vec![
         batch(7, 1, 5),
         rubbish(1),
@@ -311,38 +423,73 @@ async fn a_bad_log_gives_each_reading_and_each_fault_once_whenever_killed() {
         let mut random = numbers(seed);
         for _ in 0..30 {
             let partition = bench.partition(&source, &CancellationToken::new());
-            timeout(Duration::from_millis(100), killed_after(1 + random(120), partition.consume()))
-                .await
-                .unwrap_or(false);
+            timeout(
+                Duration::from_millis(100),
+                killed_after(1 + random(120), partition.consume()),
+            )
+            .await
+            .unwrap_or(false);
         }
         let group = Box::new(MemoryGroup::new(vec![GroupEvent::Assigned(source.clone())]));
         let settled = |gaps: &StreamState| gaps.gaps.len() == 3 && gaps.next_offset == 10;
         let stop = CancellationToken::new();
-        let running =
-            run(bench.lake.clone(), group, settings(), bench.clock.clone(), bench.progress.clone(), stop.clone());
+        let running = run(
+            bench.lake.clone(),
+            group,
+            settings(),
+            bench.clock.clone(),
+            bench.progress.clone(),
+            stop.clone(),
+        );
         let stopping = async {
             while !settled(&bench.state(&*source).await) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             stop.cancel();
         };
-        timeout(PATIENCE, async { tokio::join!(running, stopping).0 }).await.unwrap().unwrap();
+        timeout(PATIENCE, async { tokio::join!(running, stopping).0 })
+            .await
+            .unwrap()
+            .unwrap();
 
-        let sevens = (1..=20).filter(|seq| ![8, 17].contains(seq)).map(|seq| (7, seq));
+        let sevens = (1..=20)
+            .filter(|seq| ![8, 17].contains(seq))
+            .map(|seq| (7, seq));
         let expected: Vec<(u64, u64)> = sevens.chain((1..=9).map(|seq| (8, seq))).collect();
         assert_eq!(bench.seqs().await, expected, "seed {seed}");
-        let quarantined = bench.rows("select \"offset\", why from quarantine order by 1").await;
-        assert_eq!(quarantined, ["1 not a protobuf message", "5 not a protobuf message"], "seed {seed}");
+        let quarantined = bench
+            .rows("select \"offset\", why from quarantine order by 1")
+            .await;
+        assert_eq!(
+            quarantined,
+            ["1 not a protobuf message", "5 not a protobuf message"],
+            "seed {seed}"
+        );
         let gaps = "select epoch, first_seq, last_seq, why, count(*) from gaps where state = 'open' \
                     group by 1, 2, 3, 4 order by 1, 2";
         let open = bench.rows(gaps).await;
-        assert!(open.iter().all(|gap| gap.ends_with(" 1")), "a gap is told twice: {open:?}");
+        assert!(
+            open.iter().all(|gap| gap.ends_with(" 1")),
+            "a gap is told twice: {open:?}"
+        );
         let latest = "select first_seq, last_seq from (select *, row_number() over \
                       (partition by epoch, first_seq, last_seq order by changed_at desc) as nth from gaps) \
                       where nth = 1 and state = 'open' order by 1";
-        assert_eq!(bench.rows(latest).await, ["8 8", "17 17", "21"], "seed {seed}");
-        assert!(bench.verdict().await.starts_with("ok readings=27 "), "{}", bench.verdict().await);
-        assert!(bench.verdict().await.contains(" gaps=3 "), "{}", bench.verdict().await);
+        assert_eq!(
+            bench.rows(latest).await,
+            ["8 8", "17 17", "21"],
+            "seed {seed}"
+        );
+        assert!(
+            bench.verdict().await.starts_with("ok readings=27 "),
+            "{}",
+            bench.verdict().await
+        );
+        assert!(
+            bench.verdict().await.contains(" gaps=3 "),
+            "{}",
+            bench.verdict().await
+        );
     }
 }
 
@@ -352,10 +499,17 @@ async fn of_two_compactors_of_one_partition_neither_doubles() {
     let spool = bench.spool().await;
     let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), lane()));
     let stop = CancellationToken::new();
-    let (one, other) = (bench.partition(&source, &stop), bench.partition(&source, &stop));
+    let (one, other) = (
+        bench.partition(&source, &stop),
+        bench.partition(&source, &stop),
+    );
     let writing = async {
         for from in (1..=200).step_by(10) {
-            spool.writer().append(readings(from, from + 9)).await.unwrap();
+            spool
+                .writer()
+                .append(readings(from, from + 9))
+                .await
+                .unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let all_in = || async { bench.seqs().await.len() >= 200 };
@@ -364,40 +518,78 @@ async fn of_two_compactors_of_one_partition_neither_doubles() {
         }
         stop.cancel();
     };
-    let (a, b, ()) = timeout(PATIENCE, async { tokio::join!(one.consume(), other.consume(), writing) }).await.unwrap();
+    let (a, b, ()) = timeout(PATIENCE, async {
+        tokio::join!(one.consume(), other.consume(), writing)
+    })
+    .await
+    .unwrap();
     a.and(b).unwrap();
-    assert!(bench.verdict().await.starts_with("ok readings=200 "), "{}", bench.verdict().await);
+    assert!(
+        bench.verdict().await.starts_with("ok readings=200 "),
+        "{}",
+        bench.verdict().await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_key_nothing_is_written_and_with_it_everything() {
     let bench = Bench::new().await;
     let source: Arc<dyn LogSource> = Arc::new(MemoryLog::new(0, vec![batch(7, 1, 5)]));
-    let (keys, away) = (bench.folder.path().join("keys"), bench.folder.path().join("away"));
+    let (keys, away) = (
+        bench.folder.path().join("keys"),
+        bench.folder.path().join("away"),
+    );
     std::fs::rename(&keys, &away).unwrap();
     let stop = CancellationToken::new();
     let group = Box::new(MemoryGroup::new(vec![GroupEvent::Assigned(source.clone())]));
     let progress = bench.progress.clone();
-    let running = run(bench.lake.clone(), group, settings(), bench.clock.clone(), progress.clone(), stop.clone());
+    let running = run(
+        bench.lake.clone(),
+        group,
+        settings(),
+        bench.clock.clone(),
+        progress.clone(),
+        stop.clone(),
+    );
     let restoring = async {
         until(|| progress.retries.load(Ordering::SeqCst) >= 2).await;
         assert_eq!(progress.committed.load(Ordering::SeqCst), 0);
-        assert!(!bench.folder.path().join("lake/readings/site=plant").exists(), "a file without its key");
+        assert!(
+            !bench
+                .folder
+                .path()
+                .join("lake/readings/site=plant")
+                .exists(),
+            "a file without its key"
+        );
         std::fs::rename(&away, &keys).unwrap();
         until(|| progress.committed.load(Ordering::SeqCst) == 5).await;
         stop.cancel();
     };
-    timeout(PATIENCE, async { tokio::join!(running, restoring).0 }).await.unwrap().unwrap();
-    assert!(bench.verdict().await.starts_with("ok readings=5 "), "{}", bench.verdict().await);
+    timeout(PATIENCE, async { tokio::join!(running, restoring).0 })
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        bench.verdict().await.starts_with("ok readings=5 "),
+        "{}",
+        bench.verdict().await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_wire_version_stops_its_partition_alone() {
     let bench = Bench::new().await;
-    let error = || forebay_stream::StreamError::Record { offset: 1, source: DecodeError::NewerVersion { found: 9 } };
+    let error = || forebay_stream::StreamError::Record {
+        offset: 1,
+        source: DecodeError::NewerVersion { found: 9 },
+    };
     let newer: Arc<dyn LogSource> = Arc::new(MemoryLog::failing(0, vec![batch(7, 1, 5)], error));
     let good: Arc<dyn LogSource> = Arc::new(MemoryLog::new(1, vec![batch(8, 1, 3)]));
-    let group = MemoryGroup::new(vec![GroupEvent::Assigned(newer.clone()), GroupEvent::Assigned(good)]);
+    let group = MemoryGroup::new(vec![
+        GroupEvent::Assigned(newer.clone()),
+        GroupEvent::Assigned(good),
+    ]);
     let done = |progress: &Progress| {
         let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         count(&progress.committed) == 8 && count(&progress.failed) >= 1
@@ -408,9 +600,21 @@ async fn a_newer_wire_version_stops_its_partition_alone() {
 
     let before = bench.progress.failed.load(Ordering::SeqCst);
     let group = MemoryGroup::new(vec![GroupEvent::Assigned(newer)]);
-    let error = bench.run_until(Box::new(group), |progress| progress.failed.load(Ordering::SeqCst) > before).await;
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Fatal, "the only partition fails: run ends");
-    assert_eq!(bench.seqs().await.len(), 8, "nothing is quarantined, nothing is lost");
+    let error = bench
+        .run_until(Box::new(group), |progress| {
+            progress.failed.load(Ordering::SeqCst) > before
+        })
+        .await;
+    assert_eq!(
+        error.unwrap_err().kind(),
+        ErrorKind::Fatal,
+        "the only partition fails: run ends"
+    );
+    assert_eq!(
+        bench.seqs().await.len(),
+        8,
+        "nothing is quarantined, nothing is lost"
+    );
     assert!(bench.rows("select why from quarantine").await.is_empty());
 }
 
@@ -424,16 +628,31 @@ async fn what_was_gathered_from_a_revoked_partition_is_not_committed() {
     events.send(GroupEvent::Assigned(source)).unwrap();
     let stop = CancellationToken::new();
     let progress = bench.progress.clone();
-    let running =
-        run(bench.lake.clone(), Box::new(group), settings, bench.clock.clone(), progress.clone(), stop.clone());
+    let running = run(
+        bench.lake.clone(),
+        Box::new(group),
+        settings,
+        bench.clock.clone(),
+        progress.clone(),
+        stop.clone(),
+    );
     let revoking = async {
         until(|| progress.received.load(Ordering::SeqCst) == 5).await;
         events.send(GroupEvent::Revoked(0)).unwrap();
         until(|| progress.partitions.load(Ordering::SeqCst) == 0).await;
         stop.cancel();
     };
-    timeout(PATIENCE, async { tokio::join!(running, revoking).0 }).await.unwrap().unwrap();
-    assert_eq!((bench.seqs().await.len(), progress.commits.load(Ordering::SeqCst)), (0, 0));
+    timeout(PATIENCE, async { tokio::join!(running, revoking).0 })
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (
+            bench.seqs().await.len(),
+            progress.commits.load(Ordering::SeqCst)
+        ),
+        (0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -441,31 +660,66 @@ async fn a_compactor_that_loses_every_partition_waits_for_the_next() {
     let bench = Bench::new().await;
     let revoked = || forebay_stream::StreamError::Revoked { partition: 0 };
     let (group, events) = MemoryGroup::channel();
-    events.send(GroupEvent::Assigned(Arc::new(MemoryLog::failing(0, Vec::new(), revoked)))).unwrap();
+    events
+        .send(GroupEvent::Assigned(Arc::new(MemoryLog::failing(
+            0,
+            Vec::new(),
+            revoked,
+        ))))
+        .unwrap();
     let (stop, progress) = (CancellationToken::new(), bench.progress.clone());
-    let running =
-        run(bench.lake.clone(), Box::new(group), settings(), bench.clock.clone(), progress.clone(), stop.clone());
+    let running = run(
+        bench.lake.clone(),
+        Box::new(group),
+        settings(),
+        bench.clock.clone(),
+        progress.clone(),
+        stop.clone(),
+    );
     let moving = async {
         let heard = || progress.partitions.load(Ordering::SeqCst) == 0;
         until(heard).await;
         events.send(GroupEvent::Revoked(0)).unwrap();
-        events.send(GroupEvent::Assigned(Arc::new(MemoryLog::new(0, vec![batch(7, 1, 5)])))).unwrap();
+        events
+            .send(GroupEvent::Assigned(Arc::new(MemoryLog::new(
+                0,
+                vec![batch(7, 1, 5)],
+            ))))
+            .unwrap();
         until(|| progress.committed.load(Ordering::SeqCst) == 5).await;
         stop.cancel();
     };
-    timeout(PATIENCE, async { tokio::join!(running, moving).0 }).await.unwrap().unwrap();
-    assert_eq!(progress.failed.load(Ordering::SeqCst), 0, "a partition that moves on is no failure");
+    timeout(PATIENCE, async { tokio::join!(running, moving).0 })
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        progress.failed.load(Ordering::SeqCst),
+        0,
+        "a partition that moves on is no failure"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_that_failed_is_tried_again_while_another_goes_on() {
     let bench = Bench::new().await;
-    let refused = || forebay_stream::StreamError::KafkaSettings { why: "not yet".into() };
-    let failing: Arc<dyn LogSource> = Arc::new(MemoryLog::failing_times(2, 0, vec![batch(7, 1, 5)], refused));
+    let refused = || forebay_stream::StreamError::KafkaSettings {
+        why: "not yet".into(),
+    };
+    let failing: Arc<dyn LogSource> = Arc::new(MemoryLog::failing_times(
+        2,
+        0,
+        vec![batch(7, 1, 5)],
+        refused,
+    ));
     let good: Arc<dyn LogSource> = Arc::new(MemoryLog::new(1, vec![batch(8, 1, 3)]));
-    let group = MemoryGroup::new(vec![GroupEvent::Assigned(good), GroupEvent::Assigned(failing)]);
+    let group = MemoryGroup::new(vec![
+        GroupEvent::Assigned(good),
+        GroupEvent::Assigned(failing),
+    ]);
     let recovered = |progress: &Progress| {
-        progress.failed.load(Ordering::SeqCst) == 2 && progress.partitions.load(Ordering::SeqCst) == 2
+        progress.failed.load(Ordering::SeqCst) == 2
+            && progress.partitions.load(Ordering::SeqCst) == 2
     };
     bench.run_until(Box::new(group), recovered).await.unwrap();
     assert_eq!(bench.seqs().await.len(), 8);
@@ -474,8 +728,13 @@ async fn a_partition_that_failed_is_tried_again_while_another_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_committed_before_its_time() {
     let bench = Bench::new().await;
-    let rubbish = (0..20).map(|_| Entry::Undecodable { bytes: vec![0; 4_000], why: "rubbish".into() });
-    let log: Vec<Entry> = rubbish.chain((0..20).map(|n| batch(7, n * 50 + 1, n * 50 + 50))).collect();
+    let rubbish = (0..20).map(|_| Entry::Undecodable {
+        bytes: vec![0; 4_000],
+        why: "rubbish".into(),
+    });
+    let log: Vec<Entry> = rubbish
+        .chain((0..20).map(|n| batch(7, n * 50 + 1, n * 50 + 50)))
+        .collect();
     let group = MemoryGroup::new(vec![GroupEvent::Assigned(Arc::new(MemoryLog::new(0, log)))]);
     let settings = ConsumeSettings {
         commit_interval: Duration::from_secs(3_600),
@@ -485,14 +744,27 @@ async fn a_flood_is_committed_before_its_time() {
         ..settings()
     };
     let (stop, progress) = (CancellationToken::new(), bench.progress.clone());
-    let running =
-        run(bench.lake.clone(), Box::new(group), settings, bench.clock.clone(), progress.clone(), stop.clone());
+    let running = run(
+        bench.lake.clone(),
+        Box::new(group),
+        settings,
+        bench.clock.clone(),
+        progress.clone(),
+        stop.clone(),
+    );
     let stopping = async {
         until(|| progress.quarantined.load(Ordering::SeqCst) >= 16).await;
         until(|| progress.committed.load(Ordering::SeqCst) >= 750).await;
         stop.cancel();
     };
-    timeout(PATIENCE, async { tokio::join!(running, stopping).0 }).await.unwrap().unwrap();
+    timeout(PATIENCE, async { tokio::join!(running, stopping).0 })
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(bench.rows("select count(*) from quarantine").await, ["20"]);
-    assert!(bench.verdict().await.starts_with("ok readings=1000 "), "{}", bench.verdict().await);
+    assert!(
+        bench.verdict().await.starts_with("ok readings=1000 "),
+        "{}",
+        bench.verdict().await
+    );
 }

@@ -29,11 +29,17 @@ impl Times {
         let mut found = Self::default();
         for site in sites {
             // Names that are none cannot come from a reading; they are not worth an error.
-            let Ok(name) = SiteId::new(&site.site) else { continue };
-            let believed =
-                |times: &DeviceTimes| DeviceTimes { event: times.event.min(now), observed: times.observed.min(now) };
-            let devices =
-                site.devices.iter().filter_map(|(device, times)| Some((DeviceId::new(device).ok()?, believed(times))));
+            let Ok(name) = SiteId::new(&site.site) else {
+                continue;
+            };
+            let believed = |times: &DeviceTimes| DeviceTimes {
+                event: times.event.min(now),
+                observed: times.observed.min(now),
+            };
+            let devices = site
+                .devices
+                .iter()
+                .filter_map(|(device, times)| Some((DeviceId::new(device).ok()?, believed(times))));
             found.sites.insert(name, devices.collect());
         }
         found
@@ -41,24 +47,35 @@ impl Times {
 
     /// Readings have been taken at `now`, µs since 1970 UTC; the times of a gateway that is ahead are believed up to it.
     pub(super) fn heard(&mut self, readings: &[Reading], now: i64) {
-        let of_one_device =
-            |a: &Reading, b: &Reading| (&a.series.site, &a.series.device) == (&b.series.site, &b.series.device);
+        let of_one_device = |a: &Reading, b: &Reading| {
+            (&a.series.site, &a.series.device) == (&b.series.site, &b.series.device)
+        };
         for run in readings.chunk_by(of_one_device) {
             let event = run.iter().map(|reading| reading.event_time.micros()).max();
-            let observed = run.iter().map(|reading| reading.observed_time.micros()).max();
-            let (Some(Reading { series, .. }), Some(event), Some(observed)) = (run.first(), event, observed) else {
+            let observed = run
+                .iter()
+                .map(|reading| reading.observed_time.micros())
+                .max();
+            let (Some(Reading { series, .. }), Some(event), Some(observed)) =
+                (run.first(), event, observed)
+            else {
                 continue;
             };
             let (event, observed) = (event.min(now), observed.min(now));
             if !self.sites.contains_key(&series.site) {
                 self.sites.insert(series.site.clone(), BTreeMap::new());
             }
-            let Some(devices) = self.sites.get_mut(&series.site) else { continue };
+            let Some(devices) = self.sites.get_mut(&series.site) else {
+                continue;
+            };
             match devices.get_mut(&series.device) {
                 Some(times) => {
-                    (times.event, times.observed) = (times.event.max(event), times.observed.max(observed));
+                    (times.event, times.observed) =
+                        (times.event.max(event), times.observed.max(observed));
                 }
-                None => drop(devices.insert(series.device.clone(), DeviceTimes { event, observed })),
+                None => {
+                    drop(devices.insert(series.device.clone(), DeviceTimes { event, observed }))
+                }
             }
         }
     }
@@ -69,21 +86,34 @@ impl Times {
             let newest = devices.values().map(|times| times.observed).max();
             let since = newest.unwrap_or(0).saturating_sub(DEVICE_KEPT_MICROS);
             let kept = devices.iter().filter(|(_, times)| times.observed >= since);
-            let devices: BTreeMap<String, DeviceTimes> =
-                kept.map(|(device, times)| (device.as_str().to_owned(), *times)).collect();
+            let devices: BTreeMap<String, DeviceTimes> = kept
+                .map(|(device, times)| (device.as_str().to_owned(), *times))
+                .collect();
             let held = held.remove(site.as_str());
             if !devices.is_empty() || held.is_some() {
                 sites.push(site_times(site.as_str().to_owned(), held, devices));
             }
         }
         // Sites of which nothing but what is held has come yet.
-        sites.extend(held.into_iter().map(|(site, held)| site_times(site, Some(held), BTreeMap::new())));
+        sites.extend(
+            held.into_iter()
+                .map(|(site, held)| site_times(site, Some(held), BTreeMap::new())),
+        );
         sites.sort_by(|a, b| a.site.cmp(&b.site));
         sites
     }
 }
 
-fn site_times(site: String, held: Option<HeldTimes>, devices: BTreeMap<String, DeviceTimes>) -> SiteTimes {
+fn site_times(
+    site: String,
+    held: Option<HeldTimes>,
+    devices: BTreeMap<String, DeviceTimes>,
+) -> SiteTimes {
     let held_from_until = held.map(|held| (held.since, held.until));
-    SiteTimes { site, held: held.map(|held| held.event), held_from_until, devices }
+    SiteTimes {
+        site,
+        held: held.map(|held| held.event),
+        held_from_until,
+        devices,
+    }
 }

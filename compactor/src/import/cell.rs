@@ -56,7 +56,9 @@ pub(super) fn has_decimal_comma(cell: &str) -> bool {
 
 /// Digits and the marks of numbers only.
 fn is_of_digits(cell: &str) -> bool {
-    let is_mark = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | ',' | 'e' | 'E') || GROUP_MARKS.contains(&c);
+    let is_mark = |c: char| {
+        c.is_ascii_digit() || matches!(c, '+' | '-' | ',' | 'e' | 'E') || GROUP_MARKS.contains(&c)
+    };
     cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | ',' | '.'))
         && cell.contains(|c: char| c.is_ascii_digit())
         && cell.chars().all(is_mark)
@@ -78,7 +80,9 @@ fn with_point(cell: &str) -> Option<String> {
     };
     let whole = ungrouped(whole)?;
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !all_digits(fraction.unwrap_or_default()) || (whole.is_empty() && fraction.unwrap_or_default().is_empty()) {
+    if !all_digits(fraction.unwrap_or_default())
+        || (whole.is_empty() && fraction.unwrap_or_default().is_empty())
+    {
         return None;
     }
     let number = match fraction {
@@ -94,9 +98,13 @@ fn ungrouped(whole: &str) -> Option<String> {
         return all_digits(whole).then(|| whole.to_owned());
     };
     let mut groups = whole.split(mark);
-    let first = groups.next().filter(|first| (1..=3).contains(&first.len()) && all_digits(first))?;
+    let first = groups
+        .next()
+        .filter(|first| (1..=3).contains(&first.len()) && all_digits(first))?;
     let rest: Vec<&str> = groups.collect();
-    let all_of_three = rest.iter().all(|group| group.len() == 3 && all_digits(group));
+    let all_of_three = rest
+        .iter()
+        .all(|group| group.len() == 3 && all_digits(group));
     all_of_three.then(|| format!("{first}{}", rest.concat()))
 }
 
@@ -137,7 +145,9 @@ impl ColumnKind {
 
 /// A number as instruments write it; words such as `inf` and `nan` stay text.
 fn number(cell: &str) -> Option<f64> {
-    let plain = cell.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
+    let plain = cell
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
     cell.parse::<f64>().ok().filter(|v| plain && v.is_finite())
 }
 
@@ -158,14 +168,26 @@ mod tests {
 
     fn values(cells: &[&str], decimal: Decimal) -> Vec<Option<Value>> {
         let cells: Vec<_> = cells.iter().map(|cell| trimmed(cell)).collect();
-        let normal: Vec<_> = cells.iter().map(|cell| normal(cell, decimal).ok()).collect();
-        let kind = normal.iter().flatten().fold(ColumnKind::Empty, |kind, cell| kind.widen(cell));
-        normal.iter().map(|cell| cell.as_ref().map(|cell| kind.value(cell))).collect()
+        let normal: Vec<_> = cells
+            .iter()
+            .map(|cell| normal(cell, decimal).ok())
+            .collect();
+        let kind = normal
+            .iter()
+            .flatten()
+            .fold(ColumnKind::Empty, |kind, cell| kind.widen(cell));
+        normal
+            .iter()
+            .map(|cell| cell.as_ref().map(|cell| kind.value(cell)))
+            .collect()
     }
 
     #[track_caller]
     fn check(cells: &[&str], expected: &[Value]) {
-        assert_eq!(values(cells, Decimal::Point), expected.iter().cloned().map(Some).collect::<Vec<_>>());
+        assert_eq!(
+            values(cells, Decimal::Point),
+            expected.iter().cloned().map(Some).collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -173,22 +195,36 @@ mod tests {
         check(&["1", "-2"], &[I64(1), I64(-2)]);
         check(&["1", "18446744073709551615"], &[I64(1), U64(u64::MAX)]);
         check(&["1", "2.5"], &[F64(1.0), F64(2.5)]);
-        check(&["9007199254740993", "2.5"], &[I64(9_007_199_254_740_993), F64(2.5)]);
+        check(
+            &["9007199254740993", "2.5"],
+            &[I64(9_007_199_254_740_993), F64(2.5)],
+        );
         check(&["true", "false"], &[Bool(true), Bool(false)]);
         check(&["true", "1"], &[Text("true".into()), F64(1.0)]);
         check(
             &["1.5", "off", "nan", "1e999"],
-            &[F64(1.5), Text("off".into()), Text("nan".into()), Text("1e999".into())],
+            &[
+                F64(1.5),
+                Text("off".into()),
+                Text("nan".into()),
+                Text("1e999".into()),
+            ],
         );
     }
 
     #[test]
     fn blanks_around_a_value_do_not_count() {
-        check(&[" 21.5", "21.5 ", "\t20"], &[F64(21.5), F64(21.5), F64(20.0)]);
+        check(
+            &[" 21.5", "21.5 ", "\t20"],
+            &[F64(21.5), F64(21.5), F64(20.0)],
+        );
         check(&[" 1", " -2 "], &[I64(1), I64(-2)]);
         check(&[" true", "false "], &[Bool(true), Bool(false)]);
         check(&[" \"21.5\"", "\"20\" "], &[F64(21.5), F64(20.0)]);
-        check(&[" on", "at  rest "], &[Text("on".into()), Text("at  rest".into())]);
+        check(
+            &[" on", "at  rest "],
+            &[Text("on".into()), Text("at  rest".into())],
+        );
         assert_eq!(trimmed("  "), "");
     }
 
@@ -199,17 +235,42 @@ mod tests {
         };
         check(&["987,5", "1.234"], &[Some(F64(987.5)), Some(F64(1234.0))]);
         check(&["1.234", "2"], &[Some(I64(1234)), Some(I64(2))]);
-        check(&["-1.234.567,25", "+0,5", ",5", "1,"], &[-1_234_567.25, 0.5, 0.5, 1.0].map(F64).map(Some));
-        check(&["1 234,5", "1\u{a0}234", "1\u{202f}234"], &[1234.5, 1234.0, 1234.0].map(F64).map(Some));
+        check(
+            &["-1.234.567,25", "+0,5", ",5", "1,"],
+            &[-1_234_567.25, 0.5, 0.5, 1.0].map(F64).map(Some),
+        );
+        check(
+            &["1 234,5", "1\u{a0}234", "1\u{202f}234"],
+            &[1234.5, 1234.0, 1234.0].map(F64).map(Some),
+        );
         check(&["1,5e3", "2"], &[Some(F64(1500.0)), Some(F64(2.0))]);
-        check(&["12.34", "1.2345", "1,2,3", "1.23,4", "1,5"], &[None, None, None, None, Some(F64(1.5))]);
-        check(&["off", "1,5", "v1,2"], &[Some(Text("off".into())), Some(F64(1.5)), Some(Text("v1,2".into()))]);
-        assert_eq!(values(&["987,5"], Decimal::Point), [Some(Text("987,5".into()))]);
+        check(
+            &["12.34", "1.2345", "1,2,3", "1.23,4", "1,5"],
+            &[None, None, None, None, Some(F64(1.5))],
+        );
+        check(
+            &["off", "1,5", "v1,2"],
+            &[
+                Some(Text("off".into())),
+                Some(F64(1.5)),
+                Some(Text("v1,2".into())),
+            ],
+        );
+        assert_eq!(
+            values(&["987,5"], Decimal::Point),
+            [Some(Text("987,5".into()))]
+        );
     }
 
     #[test]
     fn what_a_decimal_comma_would_read_is_known() {
-        for (cell, would) in [("987,5", true), ("1.234,5", true), ("1.5", false), ("a,b", false), ("1,2,3", false)] {
+        for (cell, would) in [
+            ("987,5", true),
+            ("1.234,5", true),
+            ("1.5", false),
+            ("a,b", false),
+            ("1,2,3", false),
+        ] {
             assert_eq!(has_decimal_comma(cell), would, "{cell}");
         }
     }

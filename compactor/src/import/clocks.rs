@@ -68,7 +68,11 @@ struct Passes {
 
 impl Clocks {
     pub(super) fn new(zone: TimeZone) -> Self {
-        Self { is_fixed: zone.to_fixed_offset().is_ok(), zone, devices: HashMap::new() }
+        Self {
+            is_fixed: zone.to_fixed_offset().is_ok(),
+            zone,
+            devices: HashMap::new(),
+        }
     }
 
     /// Whether there is anything to learn: else the times of the first reading are of no use.
@@ -85,7 +89,9 @@ impl Clocks {
         if !self.devices.contains_key(device) {
             self.devices.insert(device.to_owned(), Order::default());
         }
-        let Some(order) = self.devices.get_mut(device) else { return };
+        let Some(order) = self.devices.get_mut(device) else {
+            return;
+        };
         let last = order.last.replace((local, passes.is_some()));
         if let Some((last, in_fold)) = last
             && !(in_fold && passes.is_some())
@@ -103,20 +109,36 @@ impl Clocks {
 
     /// The second reading, from its beginning.
     pub(super) fn told(self) -> Resolver {
-        Resolver { clocks: self, passing: HashMap::new(), by_order: 0, undecided: 0 }
+        Resolver {
+            clocks: self,
+            passing: HashMap::new(),
+            by_order: 0,
+            undecided: 0,
+        }
     }
 
     fn sign(&self, device: &str, put_back: i64) -> (Sign, bool) {
-        let Some(order) = self.devices.get(device) else { return (Sign::None, false) };
+        let Some(order) = self.devices.get(device) else {
+            return (Sign::None, false);
+        };
         let is_backwards = order.backwards > order.forwards;
-        let sign = order.folds.get(&put_back).map_or(Sign::None, |fold| fold.sign(is_backwards));
+        let sign = order
+            .folds
+            .get(&put_back)
+            .map_or(Sign::None, |fold| fold.sign(is_backwards));
         (sign, is_backwards)
     }
 }
 
 impl Fold {
     fn new(local: DateTime) -> Self {
-        Self { last: local, forwards: 0, backwards: 0, alike: 1, all_twice: true }
+        Self {
+            last: local,
+            forwards: 0,
+            backwards: 0,
+            alike: 1,
+            all_twice: true,
+        }
     }
 
     fn add(&mut self, local: DateTime) {
@@ -131,7 +153,11 @@ impl Fold {
     }
 
     fn sign(&self, is_backwards: bool) -> Sign {
-        match if is_backwards { self.forwards } else { self.backwards } {
+        match if is_backwards {
+            self.forwards
+        } else {
+            self.backwards
+        } {
             1 => Sign::Turn,
             0 if self.all_twice && self.alike == 2 => Sign::Twice,
             _ => Sign::None,
@@ -141,11 +167,18 @@ impl Fold {
 
 /// `None` where a local time has one instant, or none.
 fn passes(zone: &TimeZone, local: DateTime) -> Option<Passes> {
-    let AmbiguousOffset::Fold { before, after } = zone.to_ambiguous_timestamp(local).offset() else { return None };
+    let AmbiguousOffset::Fold { before, after } = zone.to_ambiguous_timestamp(local).offset()
+    else {
+        return None;
+    };
     let first = before.to_timestamp(local).ok()?;
     let second = after.to_timestamp(local).ok()?;
     let put_back = zone.following(first).next()?.timestamp().as_second();
-    Some(Passes { put_back, first, second })
+    Some(Passes {
+        put_back,
+        first,
+        second,
+    })
 }
 
 /// The second reading: each row's instant, and what was decided on the way.
@@ -163,14 +196,24 @@ pub(super) struct Resolver {
 impl Resolver {
     /// The instant of a row's local time; rows come in the order of the first reading.
     pub(super) fn instant(&mut self, device: &str, local: DateTime) -> Result<Timestamp, Why> {
-        let out_of_range = || Why::new("the time cannot be read", format!("{local} is outside the years 1677 to 2262"));
+        let out_of_range = || {
+            Why::new(
+                "the time cannot be read",
+                format!("{local} is outside the years 1677 to 2262"),
+            )
+        };
         let ambiguous = self.clocks.zone.to_ambiguous_timestamp(local);
         let instant = match ambiguous.offset() {
-            AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(local).map_err(|_| out_of_range())?,
+            AmbiguousOffset::Unambiguous { offset } => {
+                offset.to_timestamp(local).map_err(|_| out_of_range())?
+            }
             AmbiguousOffset::Gap { .. } => {
                 let zone = self.clocks.zone.iana_name().unwrap_or("the zone");
                 let detail = format!("{local} is within the hour that clocks skip in {zone}");
-                return Err(Why::new("the time does not exist: clocks were put forward", detail));
+                return Err(Why::new(
+                    "the time does not exist: clocks were put forward",
+                    detail,
+                ));
             }
             AmbiguousOffset::Fold { .. } => {
                 let passes = passes(&self.clocks.zone, local).ok_or_else(out_of_range)?;
@@ -182,8 +225,15 @@ impl Resolver {
 
     fn of_fold(&mut self, device: &str, local: DateTime, passes: &Passes) -> jiff::Timestamp {
         let (sign, is_backwards) = self.clocks.sign(device, passes.put_back);
-        let (last, is_behind) = *self.passing.entry((device.to_owned(), passes.put_back)).or_insert((local, false));
-        let turns = if is_backwards { local > last } else { local < last };
+        let (last, is_behind) = *self
+            .passing
+            .entry((device.to_owned(), passes.put_back))
+            .or_insert((local, false));
+        let turns = if is_backwards {
+            local > last
+        } else {
+            local < last
+        };
         let is_behind = match sign {
             Sign::None => {
                 self.undecided += 1;
@@ -195,13 +245,20 @@ impl Resolver {
         };
         // Of a pair, what is noted is that its first has been seen.
         let noted = if sign == Sign::Twice { true } else { is_behind };
-        self.passing.insert((device.to_owned(), passes.put_back), (local, noted));
+        self.passing
+            .insert((device.to_owned(), passes.put_back), (local, noted));
         self.by_order += 1;
-        if is_behind == is_backwards { passes.first } else { passes.second }
+        if is_behind == is_backwards {
+            passes.first
+        } else {
+            passes.second
+        }
     }
 
     fn seen(&self, device: &str, put_back: i64) -> bool {
-        self.passing.get(&(device.to_owned(), put_back)).is_some_and(|(_, seen)| *seen)
+        self.passing
+            .get(&(device.to_owned(), put_back))
+            .is_some_and(|(_, seen)| *seen)
     }
 }
 
@@ -215,56 +272,133 @@ mod tests {
     fn check(day: &str, times: &str, expected: &str, by_order: u64, undecided: u64) {
         let local = |time: &str| format!("{day}T{time}:00").parse::<DateTime>().unwrap();
         let mut clocks = Clocks::new(TimeZone::get("Europe/Amsterdam").unwrap());
-        times.split(' ').for_each(|time| clocks.learn("meter", local(time)));
+        times
+            .split(' ')
+            .for_each(|time| clocks.learn("meter", local(time)));
         let mut resolver = clocks.told();
-        let told = times.split(' ').map(|time| match resolver.instant("meter", local(time)) {
-            Ok(at) => {
-                let at = jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap();
-                at.strftime("%H:%M").to_string()
-            }
-            Err(_) => "-".to_owned(),
-        });
+        let told = times
+            .split(' ')
+            .map(|time| match resolver.instant("meter", local(time)) {
+                Ok(at) => {
+                    let at = jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap();
+                    at.strftime("%H:%M").to_string()
+                }
+                Err(_) => "-".to_owned(),
+            });
         assert_eq!(told.collect::<Vec<_>>().join(" "), expected, "{times}");
-        assert_eq!((resolver.by_order, resolver.undecided), (by_order, undecided), "{times}");
+        assert_eq!(
+            (resolver.by_order, resolver.undecided),
+            (by_order, undecided),
+            "{times}"
+        );
     }
 
     #[test]
     fn row_order_tells_the_two_passes_of_a_repeated_hour() {
         let back = "2025-10-26";
-        check(back, "01:30 02:00 02:30 02:00 02:30 03:00", "23:30 00:00 00:30 01:00 01:30 02:00", 4, 0);
-        check(back, "03:00 02:30 02:00 02:30 02:00 01:30", "02:00 01:30 01:00 00:30 00:00 23:30", 4, 0);
+        check(
+            back,
+            "01:30 02:00 02:30 02:00 02:30 03:00",
+            "23:30 00:00 00:30 01:00 01:30 02:00",
+            4,
+            0,
+        );
+        check(
+            back,
+            "03:00 02:30 02:00 02:30 02:00 01:30",
+            "02:00 01:30 01:00 00:30 00:00 23:30",
+            4,
+            0,
+        );
         // Once an hour.
-        check(back, "01:00 02:00 02:00 03:00", "23:00 00:00 01:00 02:00", 2, 0);
-        check(back, "03:00 02:00 02:00 01:00", "02:00 01:00 00:00 23:00", 2, 0);
+        check(
+            back,
+            "01:00 02:00 02:00 03:00",
+            "23:00 00:00 01:00 02:00",
+            2,
+            0,
+        );
+        check(
+            back,
+            "03:00 02:00 02:00 01:00",
+            "02:00 01:00 00:00 23:00",
+            2,
+            0,
+        );
         // Sorted by what the clock showed.
-        check(back, "01:45 02:00 02:00 02:30 02:30 03:00", "23:45 00:00 01:00 00:30 01:30 02:00", 4, 0);
+        check(
+            back,
+            "01:45 02:00 02:00 02:30 02:30 03:00",
+            "23:45 00:00 01:00 00:30 01:30 02:00",
+            4,
+            0,
+        );
         // Passes of different length.
-        check(back, "02:10 02:50 02:05 03:00", "00:10 00:50 01:05 02:00", 3, 0);
+        check(
+            back,
+            "02:10 02:50 02:05 03:00",
+            "00:10 00:50 01:05 02:00",
+            3,
+            0,
+        );
         check(back, "02:45 02:15", "00:45 01:15", 2, 0);
     }
 
     #[test]
     fn what_row_order_does_not_tell_is_the_first_pass_and_counted() {
         let back = "2025-10-26";
-        check(back, "01:30 02:00 02:30 03:00", "23:30 00:00 00:30 02:00", 0, 2);
-        check(back, "02:00 02:30 02:00 02:30 02:00 02:30", "00:00 00:30 00:00 00:30 00:00 00:30", 0, 6);
-        check(back, "01:00 02:10 02:10 02:10 02:20 03:00", "23:00 00:10 00:10 00:10 00:20 02:00", 0, 4);
+        check(
+            back,
+            "01:30 02:00 02:30 03:00",
+            "23:30 00:00 00:30 02:00",
+            0,
+            2,
+        );
+        check(
+            back,
+            "02:00 02:30 02:00 02:30 02:00 02:30",
+            "00:00 00:30 00:00 00:30 00:00 00:30",
+            0,
+            6,
+        );
+        check(
+            back,
+            "01:00 02:10 02:10 02:10 02:20 03:00",
+            "23:00 00:10 00:10 00:10 00:20 02:00",
+            0,
+            4,
+        );
     }
 
     #[test]
     fn a_time_in_the_skipped_hour_does_not_exist() {
-        check("2025-03-30", "01:59 02:00 02:30 03:00", "00:59 - - 01:00", 0, 0);
+        check(
+            "2025-03-30",
+            "01:59 02:00 02:30 03:00",
+            "00:59 - - 01:00",
+            0,
+            0,
+        );
     }
 
     #[test]
     fn devices_have_an_order_each() {
         let local = |time: &str| format!("2025-10-26T{time}:00").parse::<DateTime>().unwrap();
-        let rows = [("a", "02:00"), ("b", "02:00"), ("a", "02:30"), ("b", "02:30"), ("a", "02:00"), ("b", "02:00")];
+        let rows = [
+            ("a", "02:00"),
+            ("b", "02:00"),
+            ("a", "02:30"),
+            ("b", "02:30"),
+            ("a", "02:00"),
+            ("b", "02:00"),
+        ];
         let mut clocks = Clocks::new(TimeZone::get("Europe/Amsterdam").unwrap());
-        rows.iter().for_each(|(device, time)| clocks.learn(device, local(time)));
+        rows.iter()
+            .for_each(|(device, time)| clocks.learn(device, local(time)));
         let mut resolver = clocks.told();
-        let hours =
-            rows.map(|(device, time)| resolver.instant(device, local(time)).unwrap().nanos() / 3_600_000_000_000 % 24);
+        let hours = rows.map(|(device, time)| {
+            resolver.instant(device, local(time)).unwrap().nanos() / 3_600_000_000_000 % 24
+        });
         assert_eq!(hours, [0, 0, 0, 0, 1, 1]);
     }
 
@@ -275,7 +409,10 @@ mod tests {
         assert!(!clocks.are_changed());
         clocks.learn("d", local);
         let mut resolver = clocks.told();
-        assert_eq!(resolver.instant("d", local).unwrap().nanos(), 1_761_445_800_000_000_000);
+        assert_eq!(
+            resolver.instant("d", local).unwrap().nanos(),
+            1_761_445_800_000_000_000
+        );
         assert_eq!((resolver.by_order, resolver.undecided), (0, 0));
     }
 }

@@ -144,7 +144,9 @@ pub enum ImportError {
     #[error("cannot tell which readings are there already: {0}")]
     Existing(#[source] CompactorError),
     /// The readings are committed, but their windows are not closed.
-    #[error("the readings are in the table, but their windows could not be closed: {0}; import the file again")]
+    #[error(
+        "the readings are in the table, but their windows could not be closed: {0}; import the file again"
+    )]
     Windows(#[source] CompactorError),
 }
 

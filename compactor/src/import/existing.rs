@@ -31,7 +31,12 @@ pub(super) async fn find(
 ) -> Result<BTreeSet<usize>, CompactorError> {
     let found = ask(lake, site, &format!("epoch <> {own}"), chunk).await?;
     let mut places = places(chunk);
-    Ok(found.iter().flat_map(keys).filter_map(|key| places.remove(&key)).flatten().collect())
+    Ok(found
+        .iter()
+        .flat_map(keys)
+        .filter_map(|key| places.remove(&key))
+        .flatten()
+        .collect())
 }
 
 /// Places in `chunk` of the readings that this import has brought before: of equal ones the first, as many as are there.
@@ -43,7 +48,11 @@ pub(super) async fn find_own(
 ) -> Result<BTreeSet<usize>, CompactorError> {
     let found = ask(lake, site, &format!("epoch = {own}"), chunk).await?;
     let mut places = places(chunk);
-    Ok(found.iter().flat_map(keys).filter_map(|key| places.get_mut(&key)?.pop_front()).collect())
+    Ok(found
+        .iter()
+        .flat_map(keys)
+        .filter_map(|key| places.get_mut(&key)?.pop_front())
+        .collect())
 }
 
 /// What the table holds of the devices of `chunk` in its time: device, tag and event time, of the imports of this condition.
@@ -54,10 +63,23 @@ async fn ask(
     chunk: &[Reading],
 ) -> Result<Vec<RecordBatch>, CompactorError> {
     let times = chunk.iter().map(|reading| reading.event_time.micros());
-    let Some((first, last)) = times.clone().min().zip(times.max()) else { return Ok(Vec::new()) };
-    let devices: BTreeSet<&str> = chunk.iter().map(|reading| reading.series.device.as_str()).collect();
+    let Some((first, last)) = times.clone().min().zip(times.max()) else {
+        return Ok(Vec::new());
+    };
+    let devices: BTreeSet<&str> = chunk
+        .iter()
+        .map(|reading| reading.series.device.as_str())
+        .collect();
     let of_devices = match devices.len() <= DEVICES_NAMED_MAX {
-        true => format!("and device in ({})", devices.iter().copied().map(text).collect::<Vec<_>>().join(", ")),
+        true => format!(
+            "and device in ({})",
+            devices
+                .iter()
+                .copied()
+                .map(text)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
         false => String::new(),
     };
     let sql = format!(
@@ -68,11 +90,22 @@ async fn ask(
         time(first),
         time(last),
     );
-    let failed = |source| CompactorError::Query { source: Box::new(source) };
-    let wrong = |source| CompactorError::Lake { place: "import".into(), source };
+    let failed = |source| CompactorError::Query {
+        source: Box::new(source),
+    };
+    let wrong = |source| CompactorError::Lake {
+        place: "import".into(),
+        source,
+    };
     let table = lake.table(&READINGS).map_err(wrong)?.clone();
     let session = session(&[table], &lake.decrypter()).await.map_err(wrong)?;
-    session.sql(&sql).await.map_err(failed)?.collect().await.map_err(failed)
+    session
+        .sql(&sql)
+        .await
+        .map_err(failed)?
+        .collect()
+        .await
+        .map_err(failed)
 }
 
 /// Where in a chunk each key stands.
@@ -80,7 +113,11 @@ fn places(chunk: &[Reading]) -> HashMap<Key<'_>, VecDeque<usize>> {
     let mut places: HashMap<Key<'_>, VecDeque<usize>> = HashMap::new();
     for (place, reading) in chunk.iter().enumerate() {
         let series = &reading.series;
-        let key = (series.device.as_str(), series.tag.as_str(), reading.event_time.micros());
+        let key = (
+            series.device.as_str(),
+            series.tag.as_str(),
+            reading.event_time.micros(),
+        );
         places.entry(key).or_default().push_back(place);
     }
     places
@@ -88,7 +125,10 @@ fn places(chunk: &[Reading]) -> HashMap<Key<'_>, VecDeque<usize>> {
 
 /// The keys that rows of the table hold.
 fn keys(rows: &RecordBatch) -> impl Iterator<Item = Key<'_>> {
-    let (devices, tags) = (rows.column(0).as_string::<i32>(), rows.column(1).as_string::<i32>());
+    let (devices, tags) = (
+        rows.column(0).as_string::<i32>(),
+        rows.column(1).as_string::<i32>(),
+    );
     let times = rows.column(2).as_primitive::<Int64Type>();
     (0..rows.num_rows()).map(|row| (devices.value(row), tags.value(row), times.value(row)))
 }

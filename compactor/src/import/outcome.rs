@@ -56,13 +56,15 @@ impl ImportOutcome {
             let tag = reading.series.tag.as_str();
             match &reading.value {
                 Some(Value::Text(text)) => self.note_text(tag, text),
-                None if reading.status.quality == Quality::Bad => match self.no_numbers.get_mut(tag) {
-                    Some((count, _)) => *count += 1,
-                    None => {
-                        let why = reading.status.reason.clone().unwrap_or_default();
-                        self.no_numbers.insert(tag.to_owned(), (1, why));
+                None if reading.status.quality == Quality::Bad => {
+                    match self.no_numbers.get_mut(tag) {
+                        Some((count, _)) => *count += 1,
+                        None => {
+                            let why = reading.status.reason.clone().unwrap_or_default();
+                            self.no_numbers.insert(tag.to_owned(), (1, why));
+                        }
                     }
-                },
+                }
                 _ => {}
             }
         }
@@ -76,7 +78,11 @@ impl ImportOutcome {
                 note.comma = note.comma.take().or_else(comma);
             }
             None => {
-                let note = TextNote { count: 1, example: text.to_owned(), comma: comma() };
+                let note = TextNote {
+                    count: 1,
+                    example: text.to_owned(),
+                    comma: comma(),
+                };
                 self.texts.insert(tag.to_owned(), note);
             }
         }
@@ -85,6 +91,7 @@ impl ImportOutcome {
     pub(super) fn note_bad(&mut self, row: u64, why: &Why) {
         self.quarantined += 1;
         *self.bad.entry(why.reason).or_default() += 1;
-        self.first_bad.get_or_insert_with(|| (row + 1, why.to_string()));
+        self.first_bad
+            .get_or_insert_with(|| (row + 1, why.to_string()));
     }
 }

@@ -5,7 +5,9 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use forebay_lake::{LakeError, LakeWriter, Transaction, file_schema};
 use forebay_schemas::{Epoch, Timestamp, table::QUARANTINE};
 
@@ -18,7 +20,10 @@ pub(super) struct Why {
 
 impl Why {
     pub(super) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self {
+            reason,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -45,27 +50,53 @@ pub(super) async fn commit(
     now: Timestamp,
 ) -> Result<(), LakeError> {
     let to_state = next_row.cast_signed();
-    let from_state = lake.table(&QUARANTINE)?.snapshot().await?.state_of(app_id).await?;
-    let bad: Vec<_> = bad.iter().filter(|row| from_state.is_none_or(|done| row.row.cast_signed() >= done)).collect();
+    let from_state = lake
+        .table(&QUARANTINE)?
+        .snapshot()
+        .await?
+        .state_of(app_id)
+        .await?;
+    let bad: Vec<_> = bad
+        .iter()
+        .filter(|row| from_state.is_none_or(|done| row.row.cast_signed() >= done))
+        .collect();
     if bad.is_empty() {
         return Ok(());
     }
-    let transaction = Transaction { app_id: app_id.to_owned(), from_state, to_state };
-    lake.append(&QUARANTINE, rows(&bad, epoch, now)?, transaction, now).await.map(|_| ())
+    let transaction = Transaction {
+        app_id: app_id.to_owned(),
+        from_state,
+        to_state,
+    };
+    lake.append(&QUARANTINE, rows(&bad, epoch, now)?, transaction, now)
+        .await
+        .map(|_| ())
 }
 
 fn rows(bad: &[&BadRow], epoch: Epoch, now: Timestamp) -> Result<RecordBatch, LakeError> {
     let source = format!("import/{epoch}");
     let count = bad.len();
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(bad.iter().map(|row| row.why.reason))),
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(source.as_str(), count))),
-        Arc::new(Int64Array::from_iter_values(bad.iter().map(|row| row.row.cast_signed()))),
-        Arc::new(BinaryArray::from_iter_values(bad.iter().map(|row| row.raw.as_slice()))),
+        Arc::new(StringArray::from_iter_values(
+            bad.iter().map(|row| row.why.reason),
+        )),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+            source.as_str(),
+            count,
+        ))),
+        Arc::new(Int64Array::from_iter_values(
+            bad.iter().map(|row| row.row.cast_signed()),
+        )),
+        Arc::new(BinaryArray::from_iter_values(
+            bad.iter().map(|row| row.raw.as_slice()),
+        )),
         Arc::new(
-            TimestampMicrosecondArray::from_iter_values(std::iter::repeat_n(now.micros(), count)).with_timezone("UTC"),
+            TimestampMicrosecondArray::from_iter_values(std::iter::repeat_n(now.micros(), count))
+                .with_timezone("UTC"),
         ),
-        Arc::new(StringArray::from_iter_values(bad.iter().map(|row| row.why.detail.as_str()))),
+        Arc::new(StringArray::from_iter_values(
+            bad.iter().map(|row| row.why.detail.as_str()),
+        )),
     ];
     Ok(RecordBatch::try_new(file_schema(&QUARANTINE), columns)?)
 }

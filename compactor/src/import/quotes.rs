@@ -103,7 +103,10 @@ impl Quotes {
             (_, _) if ends_cell => Place::Start,
             (Place::Quote | Place::Closed, b' ' | b'\t') => Place::Closed,
             (Place::Quote | Place::Closed, _) => {
-                self.broken.get_or_insert(Broken::Stray { line: self.opened, end: self.line });
+                self.broken.get_or_insert(Broken::Stray {
+                    line: self.opened,
+                    end: self.line,
+                });
                 Place::Plain
             }
             (Place::Start | Place::Plain, _) => Place::Plain,
@@ -132,8 +135,14 @@ mod tests {
     fn check(text: &str, expected: Result<Option<(u64, u64)>, Broken>) {
         for piece in [1, 2, 1000] {
             let mut quotes = Quotes::new(b',');
-            text.as_bytes().chunks(piece).for_each(|bytes| quotes.feed(bytes));
-            assert_eq!(quotes.check().map(|()| quotes.broken_over()), expected, "{text:?} in pieces of {piece}");
+            text.as_bytes()
+                .chunks(piece)
+                .for_each(|bytes| quotes.feed(bytes));
+            assert_eq!(
+                quotes.check().map(|()| quotes.broken_over()),
+                expected,
+                "{text:?} in pieces of {piece}"
+            );
         }
     }
 
@@ -144,13 +153,22 @@ mod tests {
         check("a,b\n1,\"x \"\"y\"\", z\"\n2,\"\"", Ok(None));
         check("a,b\n1,5\"\n2,6\" pipe\n", Ok(None));
         check("a,b\n1,\"x\" ,2\n", Ok(None));
-        check("a,b\r\n1,\"two\r\nlines\"\r\n2,\"and\nthree\n\"\n", Ok(Some((2, 2))));
+        check(
+            "a,b\r\n1,\"two\r\nlines\"\r\n2,\"and\nthree\n\"\n",
+            Ok(Some((2, 2))),
+        );
         check("\u{feff}\"a\",b\n1,2\n", Ok(None));
         check("a,b\n1,2\n3,\"4\n5,6\n", Err(Broken::Open { line: 3 }));
         check("a,b\r1,2\r3,\"4\r5,6", Err(Broken::Open { line: 3 }));
         check("\u{feff}\"a,b\n1,2\n", Err(Broken::Open { line: 1 }));
         // The next opening quote is taken for its end.
-        check("a,b\n1,\"2\n3,4\n5,\"six\"\n", Err(Broken::Stray { line: 2, end: 4 }));
-        check("a,b\n1,\"2\n3,4\n5,\"six\"\n7,\"8\n", Err(Broken::Stray { line: 2, end: 4 }));
+        check(
+            "a,b\n1,\"2\n3,4\n5,\"six\"\n",
+            Err(Broken::Stray { line: 2, end: 4 }),
+        );
+        check(
+            "a,b\n1,\"2\n3,4\n5,\"six\"\n7,\"8\n",
+            Err(Broken::Stray { line: 2, end: 4 }),
+        );
     }
 }

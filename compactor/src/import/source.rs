@@ -71,14 +71,27 @@ impl<R: Read> Read for Watched<R> {
 
 /// The file's text, decompressed.
 fn open(spec: &ImportSpec) -> Result<Box<dyn Read>, ImportError> {
-    let failed = |source| ImportError::Open { file: spec.file.clone(), source };
+    let failed = |source| ImportError::Open {
+        file: spec.file.clone(),
+        source,
+    };
     let bytes = File::open(&spec.file).map(BufReader::new).map_err(failed)?;
-    let gzip = spec.file.extension().is_some_and(|extension| extension == "gz");
-    Ok(if gzip { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) })
+    let gzip = spec
+        .file
+        .extension()
+        .is_some_and(|extension| extension == "gz");
+    Ok(if gzip {
+        Box::new(MultiGzDecoder::new(bytes))
+    } else {
+        Box::new(bytes)
+    })
 }
 
 fn reader<R: Read>(spec: &ImportSpec, text: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().delimiter(spec.separator).flexible(true).from_reader(text)
+    csv::ReaderBuilder::new()
+        .delimiter(spec.separator)
+        .flexible(true)
+        .from_reader(text)
 }
 
 /// The records from the first row on; the rows to be skipped are among them.
@@ -97,15 +110,32 @@ pub(super) fn survey(spec: &ImportSpec) -> Result<Survey, ImportError> {
     let layout = read_through(spec, &mut text, &mut clocks);
     if !matches!(layout, Err(ImportError::Read { .. })) {
         // A quote that is open explains whatever else is wrong, also in the header.
-        io::copy(&mut text, &mut io::sink()).map_err(|source| ImportError::Open { file: spec.file.clone(), source })?;
-        text.quotes.check().map_err(|broken| broken_quotes(spec, broken))?;
+        io::copy(&mut text, &mut io::sink()).map_err(|source| ImportError::Open {
+            file: spec.file.clone(),
+            source,
+        })?;
+        text.quotes
+            .check()
+            .map_err(|broken| broken_quotes(spec, broken))?;
     }
     let broken_over = text.quotes.broken_over();
-    Ok(Survey { layout: layout?, digest: text.context.finish().as_ref().to_vec(), clocks, broken_over })
+    Ok(Survey {
+        layout: layout?,
+        digest: text.context.finish().as_ref().to_vec(),
+        clocks,
+        broken_over,
+    })
 }
 
-fn read_through(spec: &ImportSpec, text: impl Read, clocks: &mut Clocks) -> Result<Layout, ImportError> {
-    let read = |source| ImportError::Read { file: spec.file.clone(), source };
+fn read_through(
+    spec: &ImportSpec,
+    text: impl Read,
+    clocks: &mut Clocks,
+) -> Result<Layout, ImportError> {
+    let read = |source| ImportError::Read {
+        file: spec.file.clone(),
+        source,
+    };
     let mut reader = reader(spec, text);
     let header = reader.byte_headers().map_err(read)?.clone();
     let mut layout = layout(spec, &header)?;
@@ -117,7 +147,12 @@ fn read_through(spec: &ImportSpec, text: impl Read, clocks: &mut Clocks) -> Resu
             continue;
         }
         if let Some((column, example)) = layout.filled_without_name(&record) {
-            return Err(ImportError::UnnamedColumn { file: spec.file.clone(), column, row, example });
+            return Err(ImportError::UnnamedColumn {
+                file: spec.file.clone(),
+                column,
+                row,
+                example,
+            });
         }
         layout.learn(&record, spec);
         learn_order(clocks, &layout, &record, spec);
@@ -137,7 +172,11 @@ fn learn_order(clocks: &mut Clocks, layout: &Layout, record: &ByteRecord, spec: 
     if !clocks.are_changed() || !layout.fits(record) {
         return;
     }
-    let text = |at: usize| std::str::from_utf8(record.get(at).unwrap_or_default()).ok().map(trimmed);
+    let text = |at: usize| {
+        std::str::from_utf8(record.get(at).unwrap_or_default())
+            .ok()
+            .map(trimmed)
+    };
     let device = match layout.device {
         Some(at) => text(at),
         None => Some("".into()),
@@ -161,14 +200,19 @@ impl Layout {
 
     /// The first column without a name in which a row holds something: which, and what.
     fn filled_without_name(&self, record: &ByteRecord) -> Option<(usize, String)> {
-        let mut cells = self.unnamed.iter().filter_map(|at| Some((*at, record.get(*at)?)));
+        let mut cells = self
+            .unnamed
+            .iter()
+            .filter_map(|at| Some((*at, record.get(*at)?)));
         let (at, cell) = cells.find(|(_, cell)| !is_blank(cell))?;
         Some((at + 1, String::from_utf8_lossy(cell).trim().to_owned()))
     }
 
     fn learn(&mut self, record: &ByteRecord, spec: &ImportSpec) {
         for TagColumn { at, kind, .. } in &mut self.tags {
-            let Some(Ok(cell)) = record.get(*at).map(std::str::from_utf8) else { continue };
+            let Some(Ok(cell)) = record.get(*at).map(std::str::from_utf8) else {
+                continue;
+            };
             let cell = trimmed(cell);
             if let (false, Ok(normal)) = (cell.is_empty(), normal(&cell, spec.decimal)) {
                 *kind = kind.widen(&normal);
@@ -184,8 +228,13 @@ fn is_blank(cell: &[u8]) -> bool {
 /// The names of columns, and what separates them if it is not what was said.
 fn listed(names: &[String]) -> String {
     match names {
-        [only] => match [";", "\t", "|", ","].into_iter().find(|separator| only.contains(separator)) {
-            Some(separator) => format!("{only}: --separator {separator:?} reads it as more than one"),
+        [only] => match [";", "\t", "|", ","]
+            .into_iter()
+            .find(|separator| only.contains(separator))
+        {
+            Some(separator) => {
+                format!("{only}: --separator {separator:?} reads it as more than one")
+            }
             None => only.clone(),
         },
         _ => names.join(", "),
@@ -193,10 +242,16 @@ fn listed(names: &[String]) -> String {
 }
 
 fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError> {
-    let names = header.iter().enumerate().map(|(at, name)| match std::str::from_utf8(name) {
-        Ok(name) => Ok(trimmed(name).into_owned()),
-        Err(_) => Err(ImportError::Encoding { file: spec.file.clone(), column: at + 1 }),
-    });
+    let names = header
+        .iter()
+        .enumerate()
+        .map(|(at, name)| match std::str::from_utf8(name) {
+            Ok(name) => Ok(trimmed(name).into_owned()),
+            Err(_) => Err(ImportError::Encoding {
+                file: spec.file.clone(),
+                column: at + 1,
+            }),
+        });
     let names = names.collect::<Result<Vec<String>, _>>()?;
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
@@ -210,7 +265,11 @@ fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError>
             first: first + 1,
             second: second + 1,
         }),
-        _ => Err(ImportError::Column { column: column.to_owned(), file: spec.file.clone(), columns: listed(&names) }),
+        _ => Err(ImportError::Column {
+            column: column.to_owned(),
+            file: spec.file.clone(),
+            columns: listed(&names),
+        }),
     };
     let time = find(&spec.time_column)?;
     let device = match &spec.device {
@@ -221,24 +280,54 @@ fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError>
     let (tags, unnamed): (Vec<usize>, Vec<usize>) = match &spec.tags {
         Some(tags) => (asked_for(tags, find)?, Vec::new()),
         None => {
-            let (named, unnamed): (Vec<usize>, Vec<usize>) = rest().partition(|at| !names[*at].is_empty());
-            (named.into_iter().map(|at| find(&names[at])).collect::<Result<_, _>>()?, unnamed)
+            let (named, unnamed): (Vec<usize>, Vec<usize>) =
+                rest().partition(|at| !names[*at].is_empty());
+            (
+                named
+                    .into_iter()
+                    .map(|at| find(&names[at]))
+                    .collect::<Result<_, _>>()?,
+                unnamed,
+            )
         }
     };
     if tags.is_empty() {
-        return Err(ImportError::NoTags { file: spec.file.clone() });
+        return Err(ImportError::NoTags {
+            file: spec.file.clone(),
+        });
     }
     let tag = |at: usize| match TagName::new(&names[at]) {
-        Ok(name) => Ok(TagColumn { at, name, kind: ColumnKind::default() }),
-        Err(source) => Err(ImportError::Tag { file: spec.file.clone(), column: at + 1, source }),
+        Ok(name) => Ok(TagColumn {
+            at,
+            name,
+            kind: ColumnKind::default(),
+        }),
+        Err(source) => Err(ImportError::Tag {
+            file: spec.file.clone(),
+            column: at + 1,
+            source,
+        }),
     };
-    let named = names.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
+    let named = names
+        .iter()
+        .rposition(|name| !name.is_empty())
+        .map_or(0, |last| last + 1);
     let tags = tags.into_iter().map(tag).collect::<Result<_, _>>()?;
-    Ok(Layout { time, device, tags, unnamed, named, width: names.len() })
+    Ok(Layout {
+        time,
+        device,
+        tags,
+        unnamed,
+        named,
+        width: names.len(),
+    })
 }
 
 /// The places of the tags that were asked for.
-fn asked_for(tags: &[String], find: impl Fn(&str) -> Result<usize, ImportError>) -> Result<Vec<usize>, ImportError> {
+fn asked_for(
+    tags: &[String],
+    find: impl Fn(&str) -> Result<usize, ImportError>,
+) -> Result<Vec<usize>, ImportError> {
     let mut places = Vec::new();
     for tag in tags {
         let at = find(tag.trim())?;

@@ -94,8 +94,23 @@ impl ImportSpec {
     /// The arguments that decide which readings come of the bytes: with them, part of the import's identity. What becomes of
     /// readings that are there already is not: the same file adds nothing either way.
     pub(super) fn identity(&self) -> String {
-        let Self { file: _, on_existing: _, site, device, time_column, time_format, time_zone, .. } = self;
-        let Self { separator, tags, decimal, skip_rows, .. } = self;
+        let Self {
+            file: _,
+            on_existing: _,
+            site,
+            device,
+            time_column,
+            time_format,
+            time_zone,
+            ..
+        } = self;
+        let Self {
+            separator,
+            tags,
+            decimal,
+            skip_rows,
+            ..
+        } = self;
         format!(
             "{site:?}\0{device:?}\0{time_column:?}\0{time_format:?}\0{time_zone:?}\0{separator:?}\0{tags:?}\0{decimal:?}\0{skip_rows}"
         )

@@ -5,9 +5,12 @@
 
 use arrow::{array::AsArray as _, datatypes::Int64Type};
 use forebay_lake::{
-    EraseSpec, Erased, ImportInfo, LakeError, LakeWriter, StreamState, erase, import_info, imported_app_id, session,
+    EraseSpec, Erased, ImportInfo, LakeError, LakeWriter, StreamState, erase, import_info,
+    imported_app_id, session,
 };
-use forebay_schemas::{Epoch, ErrorKind, GatewayId, InvalidName, LaneId, SiteId, Timestamp, table::READINGS};
+use forebay_schemas::{
+    Epoch, ErrorKind, GatewayId, InvalidName, LaneId, SiteId, Timestamp, table::READINGS,
+};
 use thiserror::Error;
 
 use super::IMPORT_LANE;
@@ -84,18 +87,26 @@ pub async fn undo_import(
     let epoch = Epoch(id);
     let app_id = imported_app_id(lake.keeper(), epoch);
     let state = table.snapshot().await?.state_of(&app_id).await?;
-    let (Some(from_state), Some(info)) = (state, import_info(table, lake.keeper(), epoch).await?) else {
+    let (Some(from_state), Some(info)) = (state, import_info(table, lake.keeper(), epoch).await?)
+    else {
         return Err(UndoError::Unknown { id });
     };
     let found: StreamState = lake.keeper().load(table, &app_id, from_state).await?;
-    let Some(mark) = found.epochs.first() else { return Err(UndoError::Already { id }) };
+    let Some(mark) = found.epochs.first() else {
+        return Err(UndoError::Already { id });
+    };
     let note = |source| UndoError::Note { id, source };
     let site = SiteId::new(&info.site).map_err(note)?;
     let gateway = GatewayId::new(&mark.gateway).map_err(note)?;
-    let times = times(lake, &site, &gateway, epoch).await.map_err(UndoError::Find)?;
+    let times = times(lake, &site, &gateway, epoch)
+        .await
+        .map_err(UndoError::Find)?;
     let spec = EraseSpec {
         site: site.clone(),
-        lane: LaneId { gateway, lane: IMPORT_LANE },
+        lane: LaneId {
+            gateway,
+            lane: IMPORT_LANE,
+        },
         epoch,
         // Without a reading no file is opened.
         times: times.unwrap_or((i64::MAX, i64::MIN)),
@@ -105,10 +116,16 @@ pub async fn undo_import(
     };
     let erased = erase(lake, &spec, now).await?;
     let windows = match times {
-        Some(times) => revise(lake, windows, &site, times, now).await.map_err(UndoError::Windows)?,
+        Some(times) => revise(lake, windows, &site, times, now)
+            .await
+            .map_err(UndoError::Windows)?,
         None => 0,
     };
-    Ok(Undone { info, erased, windows })
+    Ok(Undone {
+        info,
+        erased,
+        windows,
+    })
 }
 
 /// First and last event time of an import's readings, µs since 1970 UTC; `None` if there are none.
@@ -126,11 +143,22 @@ async fn times(
         text(gateway.as_str()),
         IMPORT_LANE.0,
     );
-    let failed = |source| CompactorError::Query { source: Box::new(source) };
-    let wrong = |source| CompactorError::Lake { place: "imports".into(), source };
+    let failed = |source| CompactorError::Query {
+        source: Box::new(source),
+    };
+    let wrong = |source| CompactorError::Lake {
+        place: "imports".into(),
+        source,
+    };
     let table = lake.table(&READINGS).map_err(wrong)?.clone();
     let session = session(&[table], &lake.decrypter()).await.map_err(wrong)?;
-    let found = session.sql(&sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+    let found = session
+        .sql(&sql)
+        .await
+        .map_err(failed)?
+        .collect()
+        .await
+        .map_err(failed)?;
     let row = found.iter().find(|rows| rows.num_rows() > 0);
     let column = |at: usize| {
         let longs = row?.column(at).as_primitive_opt::<Int64Type>()?;

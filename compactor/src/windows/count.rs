@@ -52,7 +52,10 @@ pub(super) fn day_start(day: i32) -> i64 {
 /// The files of `readings` that a site has.
 pub(super) fn files_of<'a>(readings: &'a [Add], site: &str) -> Vec<&'a Add> {
     let value = |add: &'a Add, column: &str| add.partition_values.get(column)?.as_deref();
-    readings.iter().filter(|add| value(add, "site") == Some(site)).collect()
+    readings
+        .iter()
+        .filter(|add| value(add, "site") == Some(site))
+        .collect()
 }
 
 /// How many readings of each day the files hold: their commits say it, no file is opened. All those of a file that does not
@@ -61,12 +64,20 @@ pub(super) fn days(lake: &LakeWriter, files: &[&Add]) -> Days {
     let mut days = Days::new();
     for add in files {
         match lake.stats(&READINGS, add) {
-            Some(stats) => stats.days().for_each(|(day, rows)| *days.entry(day).or_default() += rows.cast_signed()),
+            Some(stats) => stats
+                .days()
+                .for_each(|(day, rows)| *days.entry(day).or_default() += rows.cast_signed()),
             None => {
-                let first = lake.event_times(&READINGS, add).map_or(0, |(first, _)| first);
-                let rows = add.stats.as_deref().and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
-                *days.entry(day_of(first)).or_default() +=
-                    rows.and_then(|stats| stats.get("numRecords")?.as_i64()).unwrap_or(0);
+                let first = lake
+                    .event_times(&READINGS, add)
+                    .map_or(0, |(first, _)| first);
+                let rows = add
+                    .stats
+                    .as_deref()
+                    .and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
+                *days.entry(day_of(first)).or_default() += rows
+                    .and_then(|stats| stats.get("numRecords")?.as_i64())
+                    .unwrap_or(0);
             }
         }
     }
@@ -84,11 +95,18 @@ impl Tables {
         for table in [&READINGS, &WINDOWS] {
             tables.push(lake.table(table).map_err(wrong)?.clone());
         }
-        Ok(Self { session: session(&tables, &lake.decrypter()).await.map_err(wrong)? })
+        Ok(Self {
+            session: session(&tables, &lake.decrypter()).await.map_err(wrong)?,
+        })
     }
 
     /// Readings a window and device, of windows that begin within `[from, to)` µs.
-    pub(super) async fn counts(&self, site: &str, (from, to): Stretch, window: i64) -> Result<Counts, CompactorError> {
+    pub(super) async fn counts(
+        &self,
+        site: &str,
+        (from, to): Stretch,
+        window: i64,
+    ) -> Result<Counts, CompactorError> {
         let sql = format!(
             "select cast(event_time as bigint) / {window} * {window} as start, arrow_cast(device, 'Utf8') as device, \
              count(*) as rows, sum(case when quality = 0 then 1 else 0 end) as good from readings \
@@ -101,17 +119,29 @@ impl Tables {
         for rows in self.query(&sql).await? {
             let device = rows.column(1).as_string::<i32>();
             for row in 0..rows.num_rows() {
-                let count = DeviceCount { rows: long(&rows, 2, row), good: long(&rows, 3, row) };
-                counts.entry(long(&rows, 0, row)).or_default().insert(device.value(row).to_owned(), count);
+                let count = DeviceCount {
+                    rows: long(&rows, 2, row),
+                    good: long(&rows, 3, row),
+                };
+                counts
+                    .entry(long(&rows, 0, row))
+                    .or_default()
+                    .insert(device.value(row).to_owned(), count);
             }
         }
         Ok(counts)
     }
 
     /// The rows of windows that begin within one of these stretches, which are in order.
-    pub(super) async fn known(&self, site: &str, within: &[Stretch]) -> Result<BTreeMap<i64, Known>, CompactorError> {
+    pub(super) async fn known(
+        &self,
+        site: &str,
+        within: &[Stretch],
+    ) -> Result<BTreeMap<i64, Known>, CompactorError> {
         let mut known: BTreeMap<i64, Known> = BTreeMap::new();
-        let (Some((from, _)), Some((_, to))) = (within.first(), within.last()) else { return Ok(known) };
+        let (Some((from, _)), Some((_, to))) = (within.first(), within.last()) else {
+            return Ok(known);
+        };
         let sql = format!(
             "select cast(window_start as bigint), cast(revision as bigint), rows, cast(closed_at as bigint) from windows \
              where site = {} and window_start >= {} and window_start < {}",
@@ -141,8 +171,16 @@ impl Tables {
     }
 
     async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, CompactorError> {
-        let failed = |source| CompactorError::Query { source: Box::new(source) };
-        self.session.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)
+        let failed = |source| CompactorError::Query {
+            source: Box::new(source),
+        };
+        self.session
+            .sql(sql)
+            .await
+            .map_err(failed)?
+            .collect()
+            .await
+            .map_err(failed)
     }
 }
 

@@ -24,16 +24,25 @@ pub struct WindowProgress {
 impl WindowProgress {
     /// By site, as of the last look; none before the first.
     pub fn watermarks(&self) -> Vec<(String, Timestamp)> {
-        let watermarks = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+        let watermarks = self
+            .watermarks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let time = |micros: i64| Timestamp::from_nanos(micros.saturating_mul(1000));
-        watermarks.iter().map(|(site, micros)| (site.clone(), time(*micros))).collect()
+        watermarks
+            .iter()
+            .map(|(site, micros)| (site.clone(), time(*micros)))
+            .collect()
     }
 
     /// How often each site's windows could not be closed; zero from the first look at a site on, so that the first failure is a
     /// rise.
     pub fn failures(&self) -> Vec<(String, u64)> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.iter().map(|(site, count)| (site.clone(), *count)).collect()
+        failures
+            .iter()
+            .map(|(site, count)| (site.clone(), *count))
+            .collect()
     }
 
     /// How many streams' states could not be read at the last look.
@@ -49,6 +58,9 @@ impl WindowProgress {
     pub(super) fn note(&self, watermarks: &Watermarks, unreadable: u64) {
         self.unreadable.store(unreadable, Ordering::Relaxed);
         watermarks.keys().for_each(|site| self.failed(site, 0));
-        *self.watermarks.lock().unwrap_or_else(PoisonError::into_inner) = watermarks.clone();
+        *self
+            .watermarks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = watermarks.clone();
     }
 }

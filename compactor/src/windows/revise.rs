@@ -10,7 +10,9 @@ use forebay_schemas::{
 };
 use tracing::info;
 
-use super::{WINDOWS_SEEN, WindowSettings, count::Tables, load, table_rows, table_rows::WindowRow, wrong};
+use super::{
+    WINDOWS_SEEN, WindowSettings, count::Tables, load, table_rows, table_rows::WindowRow, wrong,
+};
 use crate::CompactorError;
 
 /// How often another process may close windows in between.
@@ -31,11 +33,20 @@ pub(crate) async fn revise(
     let site = site.as_str();
     let window = settings.window_micros();
     let from = first.div_euclid(window).saturating_mul(window);
-    let to = last.div_euclid(window).saturating_add(1).saturating_mul(window);
+    let to = last
+        .div_euclid(window)
+        .saturating_add(1)
+        .saturating_mul(window);
     let app_id = lake.keeper().app_id(&format!("windows/{site}"), 0);
     for _ in 0..TRIES_MAX {
         let (from_state, state) = load(lake, &app_id).await?;
-        let version = lake.table(&READINGS).map_err(wrong)?.snapshot().await.map_err(wrong)?.version();
+        let version = lake
+            .table(&READINGS)
+            .map_err(wrong)?
+            .snapshot()
+            .await
+            .map_err(wrong)?
+            .version();
         let lately = from.saturating_sub(WINDOWS_SEEN.saturating_mul(window));
         let tables = Tables::open(lake).await?;
         let counts = tables.counts(site, (lately, to), window).await?;
@@ -44,17 +55,29 @@ pub(crate) async fn revise(
         for (start, known) in &known {
             let row = WindowRow::of(&counts, *start, window);
             if row.rows != known.rows {
-                rows.push(WindowRow { revision: known.revision.saturating_add(1), ..row });
+                rows.push(WindowRow {
+                    revision: known.revision.saturating_add(1),
+                    ..row
+                });
             }
         }
         if rows.is_empty() {
             return Ok(0);
         }
         let watermark = to.min(now.micros());
-        let batch = table_rows::batch(site, &rows, window, watermark, version, now).map_err(wrong)?;
+        let batch =
+            table_rows::batch(site, &rows, window, watermark, version, now).map_err(wrong)?;
         let table = lake.table(&WINDOWS).map_err(wrong)?;
-        let to_state = lake.keeper().store(table, &app_id, from_state, &state, lake.random()).await.map_err(wrong)?;
-        let transaction = Transaction { app_id: app_id.clone(), from_state, to_state };
+        let to_state = lake
+            .keeper()
+            .store(table, &app_id, from_state, &state, lake.random())
+            .await
+            .map_err(wrong)?;
+        let transaction = Transaction {
+            app_id: app_id.clone(),
+            from_state,
+            to_state,
+        };
         match lake.append(&WINDOWS, batch, transaction, now).await {
             Ok(_) => {
                 info!(site, windows = rows.len(), "windows closed again");
@@ -64,5 +87,8 @@ pub(crate) async fn revise(
             Err(source) => return Err(wrong(source)),
         }
     }
-    Err(wrong(LakeError::Contended { table: WINDOWS.name, attempts: TRIES_MAX }))
+    Err(wrong(LakeError::Contended {
+        table: WINDOWS.name,
+        attempts: TRIES_MAX,
+    }))
 }

@@ -28,11 +28,20 @@ impl Streams {
     pub(super) async fn look(&mut self, lake: &LakeWriter) -> Result<(), CompactorError> {
         let readings = lake.table(&READINGS).map_err(wrong)?;
         let snapshot = readings.snapshot().await.map_err(wrong)?;
-        let numbers: BTreeMap<String, i64> =
-            lake.keeper().numbers(readings, &snapshot).await.map_err(wrong)?.into_iter().collect();
-        self.known.retain(|app_id, (number, _)| numbers.get(app_id) == Some(&*number));
+        let numbers: BTreeMap<String, i64> = lake
+            .keeper()
+            .numbers(readings, &snapshot)
+            .await
+            .map_err(wrong)?
+            .into_iter()
+            .collect();
+        self.known
+            .retain(|app_id, (number, _)| numbers.get(app_id) == Some(&*number));
         self.unreadable = 0;
-        let new = numbers.into_iter().filter(|(app_id, _)| !self.known.contains_key(app_id)).collect();
+        let new = numbers
+            .into_iter()
+            .filter(|(app_id, _)| !self.known.contains_key(app_id))
+            .collect();
         for (app_id, number, state) in lake.keeper().load_each::<StreamState>(readings, new).await {
             match state {
                 Ok(state) => drop(self.known.insert(app_id, (number, state.sites))),

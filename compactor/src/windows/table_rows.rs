@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::array::{
-    ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use forebay_lake::{LakeError, file_schema};
 use forebay_schemas::{Timestamp, table::WINDOWS};
@@ -25,9 +26,17 @@ pub(super) struct WindowRow {
 impl WindowRow {
     /// The first revision of a window, from what it and the ones before it hold.
     pub(super) fn of(counts: &Counts, start: i64, window: i64) -> Self {
-        let lately = counts.range(start.saturating_sub((WINDOWS_SEEN - 1).saturating_mul(window))..=start);
-        let seen: BTreeSet<&str> = lately.flat_map(|(_, devices)| devices.keys()).map(String::as_str).collect();
-        let here: Vec<_> = counts.get(&start).into_iter().flat_map(|devices| devices.values()).collect();
+        let lately =
+            counts.range(start.saturating_sub((WINDOWS_SEEN - 1).saturating_mul(window))..=start);
+        let seen: BTreeSet<&str> = lately
+            .flat_map(|(_, devices)| devices.keys())
+            .map(String::as_str)
+            .collect();
+        let here: Vec<_> = counts
+            .get(&start)
+            .into_iter()
+            .flat_map(|devices| devices.values())
+            .collect();
         let good = here.iter().filter(|device| device.good > 0).count();
         Self {
             start,
@@ -48,19 +57,31 @@ pub(super) fn batch(
     now: Timestamp,
 ) -> Result<RecordBatch, LakeError> {
     let times = |time: &dyn Fn(&WindowRow) -> i64| -> ArrayRef {
-        Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(time)).with_timezone("UTC"))
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(rows.iter().map(time)).with_timezone("UTC"),
+        )
     };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|_| site))),
         times(&|row| row.start),
         times(&|row| row.start.saturating_add(window)),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.revision))),
+        Arc::new(Int32Array::from_iter_values(
+            rows.iter().map(|row| row.revision),
+        )),
         times(&|_| watermark),
         times(&|_| now.micros()),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|_| version.cast_signed()))),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.rows))),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.devices))),
-        Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.completeness))),
+        Arc::new(Int64Array::from_iter_values(
+            rows.iter().map(|_| version.cast_signed()),
+        )),
+        Arc::new(Int64Array::from_iter_values(
+            rows.iter().map(|row| row.rows),
+        )),
+        Arc::new(Int32Array::from_iter_values(
+            rows.iter().map(|row| row.devices),
+        )),
+        Arc::new(Float64Array::from_iter(
+            rows.iter().map(|row| row.completeness),
+        )),
     ];
     Ok(RecordBatch::try_new(file_schema(&WINDOWS), columns)?)
 }

@@ -19,17 +19,32 @@ pub(super) fn watermarks<'a>(
     let mut bounds: BTreeMap<String, Option<i64>> = BTreeMap::new();
     for site in sites {
         let bound = bounds.entry(site.site.clone()).or_default();
-        *bound = [*bound, of_devices(site, settings, now), site.held_at(now.micros())].into_iter().flatten().min();
+        *bound = [
+            *bound,
+            of_devices(site, settings, now),
+            site.held_at(now.micros()),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
     }
     // Without a device that counts, the clock counts.
     let idle = now.micros().saturating_sub(micros(settings.lateness));
-    bounds.into_iter().map(|(site, bound)| (site, bound.unwrap_or(idle).min(now.micros()))).collect()
+    bounds
+        .into_iter()
+        .map(|(site, bound)| (site, bound.unwrap_or(idle).min(now.micros())))
+        .collect()
 }
 
 /// The lowest over the devices that count; none if none does.
 fn of_devices(site: &SiteTimes, settings: &WindowSettings, now: Timestamp) -> Option<i64> {
     let (idle, late) = (micros(settings.idle_timeout), micros(settings.lateness));
     let since = now.micros().saturating_sub(idle);
-    let heard = |times: &&DeviceTimes| times.observed >= since && times.event >= since.saturating_sub(late);
-    site.devices.values().filter(heard).map(|times| times.event).min()
+    let heard =
+        |times: &&DeviceTimes| times.observed >= since && times.event >= since.saturating_sub(late);
+    site.devices
+        .values()
+        .filter(heard)
+        .map(|times| times.event)
+        .min()
 }

@@ -31,7 +31,11 @@ pub fn configure(kind: &dyn ConnectorKind, text: &str) -> Result<Box<dyn Connect
     };
     Document::new(Path::new("forebay.toml"), text, &|_| None).read(|root| {
         let mut connectors = root.tables(&CONNECTOR);
-        assert_eq!(connectors.len(), 1, "one [[connector]] is expected in {text}");
+        assert_eq!(
+            connectors.len(),
+            1,
+            "one [[connector]] is expected in {text}"
+        );
         let mut table = connectors.remove(0);
         if !table.has(&KIND) {
             table.problem(&KIND, "is missing");

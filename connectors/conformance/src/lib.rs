@@ -6,7 +6,11 @@
 //! The rig has neither spool nor steps nor series: a test sees what the connector has handed over, and nothing else. Peers and
 //! their processes stay with their connector.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "the crate is a test: a broken promise ends it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the crate is a test: a broken promise ends it"
+)]
 
 mod configure;
 mod rig;

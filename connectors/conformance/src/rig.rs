@@ -5,7 +5,9 @@ mod wait;
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_connectors::{Connector, ConnectorError, ConnectorKind, LinkChange, Parcel, Sample, outlet};
+use forebay_connectors::{
+    Connector, ConnectorError, ConnectorKind, LinkChange, Parcel, Sample, outlet,
+};
 use forebay_schemas::Value;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +52,13 @@ impl Rig {
         running.spawn(async move { connector.run(outlet, stopping).await });
         let mut taking = JoinSet::new();
         taking.spawn(gateway::take(gateway.clone(), deliveries, closed.clone()));
-        Self { gateway, closed, stop, connector: running, taking }
+        Self {
+            gateway,
+            closed,
+            stop,
+            connector: running,
+            taking,
+        }
     }
 
     /// Answers from now on like this. What was held is kept and answered as soon as receipts are given.
@@ -71,7 +79,12 @@ impl Rig {
 
     /// What waits for its receipt, in order.
     pub fn held(&self) -> Vec<Parcel> {
-        self.gateway.state().held.iter().map(|delivery| delivery.parcel.clone()).collect()
+        self.gateway
+            .state()
+            .held
+            .iter()
+            .map(|delivery| delivery.parcel.clone())
+            .collect()
     }
 
     /// All samples that were kept, in order.
@@ -81,24 +94,44 @@ impl Rig {
 
     /// The values among them that are signed integers.
     pub fn integers(&self) -> Vec<i64> {
-        let integer = |sample: Sample| if let Some(Value::I64(integer)) = sample.value { Some(integer) } else { None };
+        let integer = |sample: Sample| {
+            if let Some(Value::I64(integer)) = sample.value {
+                Some(integer)
+            } else {
+                None
+            }
+        };
         self.samples().into_iter().filter_map(integer).collect()
     }
 
     /// All changes of links, in order.
     pub fn links(&self) -> Vec<LinkChange> {
-        gateway::links_of(&self.gateway.state().kept).cloned().collect()
+        gateway::links_of(&self.gateway.state().kept)
+            .cloned()
+            .collect()
     }
 
     /// Receipts of the connector's session that have ended.
     pub fn ended_receipts(&self) -> usize {
-        let ended = |kept: &Kept| if let Parcel::Messages { ended, .. } = &kept.parcel { ended.len() } else { 0 };
+        let ended = |kept: &Kept| {
+            if let Parcel::Messages { ended, .. } = &kept.parcel {
+                ended.len()
+            } else {
+                0
+            }
+        };
         self.gateway.state().kept.iter().map(ended).sum()
     }
 
     /// Samples in the largest parcel.
     pub fn largest_delivery(&self) -> usize {
-        self.gateway.state().kept.iter().map(|kept| samples_of(std::slice::from_ref(kept)).len()).max().unwrap_or(0)
+        self.gateway
+            .state()
+            .kept
+            .iter()
+            .map(|kept| samples_of(std::slice::from_ref(kept)).len())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Asks the connector to stop, and does not wait for its end.
@@ -127,11 +160,20 @@ impl Rig {
         let Ok(ended) = timeout(within, self.connector.join_next()).await else {
             panic!("the connector did not end within {within:?}");
         };
-        ended.unwrap().unwrap().unwrap_or_else(|error| panic!("the connector ended with an error: {error}"));
+        ended
+            .unwrap()
+            .unwrap()
+            .unwrap_or_else(|error| panic!("the connector ended with an error: {error}"));
         let outlet_is_gone = timeout(within, self.taking.join_next()).await;
-        assert!(outlet_is_gone.is_ok(), "the connector has ended, and something of it still holds its outlet");
+        assert!(
+            outlet_is_gone.is_ok(),
+            "the connector has ended, and something of it still holds its outlet"
+        );
         let state = self.gateway.state();
-        assert_eq!(state.abandoned, 0, "the connector gave up deliveries before it had their receipts");
+        assert_eq!(
+            state.abandoned, 0,
+            "the connector gave up deliveries before it had their receipts"
+        );
         samples_of(&state.kept)
     }
 
@@ -151,7 +193,11 @@ pub fn samples_of(kept: &[Kept]) -> Vec<Sample> {
         match parcel {
             Parcel::Samples(some) => samples.extend_from_slice(some),
             Parcel::Messages { messages, .. } => {
-                samples.extend(messages.iter().flat_map(|message| message.samples.iter().cloned()));
+                samples.extend(
+                    messages
+                        .iter()
+                        .flat_map(|message| message.samples.iter().cloned()),
+                );
             }
             Parcel::Link(_) => {}
         }

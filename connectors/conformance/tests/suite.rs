@@ -1,7 +1,11 @@
 //! The suite against a connector made of code: the right one passes, and one that is wrong in a single way fails in the case for that.
 //! Time is the runtime's and stands still while anything can be done.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking, its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends by panicking, its helpers too"
+)]
 
 use std::{
     collections::VecDeque,
@@ -12,8 +16,8 @@ use std::{
 use async_trait::async_trait;
 use forebay_config::{Required, Table, TableKeys};
 use forebay_connectors::{
-    Closed, Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, LinkChange, Message, Outlet,
-    RuleId, Sample, SessionId, Token, Told,
+    Closed, Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, LinkChange,
+    Message, Outlet, RuleId, Sample, SessionId, Token, Told,
 };
 use forebay_connectors_conformance::{BadPoint, Loss, Memory, Point, Subject, suite};
 use forebay_schemas::{DeviceId, Status, TagName, Value};
@@ -21,14 +25,26 @@ use tokio::{task::LocalSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_millis(50);
-const GOOD: Point = Point { device: "plc", tag: "good" };
-const BAD: Point = Point { device: "plc", tag: "bad" };
+const GOOD: Point = Point {
+    device: "plc",
+    tag: "good",
+};
+const BAD: Point = Point {
+    device: "plc",
+    tag: "bad",
+};
 
-const KEYS: ConnectorKeys =
-    ConnectorKeys { connector: TableKeys::many("connector", "A device made of code.", &[&EVERY_KEY, &TAG]), tag: TAG };
+const KEYS: ConnectorKeys = ConnectorKeys {
+    connector: TableKeys::many("connector", "A device made of code.", &[&EVERY_KEY, &TAG]),
+    tag: TAG,
+};
 /// The same, with a key that is a typing error.
 const LOOSE_KEYS: ConnectorKeys = ConnectorKeys {
-    connector: TableKeys::many("connector", "A device made of code.", &[&EVERY_KEY, &EVERYY, &TAG]),
+    connector: TableKeys::many(
+        "connector",
+        "A device made of code.",
+        &[&EVERY_KEY, &EVERYY, &TAG],
+    ),
     tag: TAG,
 };
 const TAG: TableKeys = TableKeys::many("tag", "A point.", &[&TAG_NAME]);
@@ -99,17 +115,26 @@ impl Device {
     }
 
     async fn poll(&self, outlet: &Outlet, stop: &CancellationToken) -> Result<(), Closed> {
-        let status =
-            if self.fault == Fault::SpoilsTheGoodPoint { Status::bad(None, "no such point") } else { Status::GOOD };
+        let status = if self.fault == Fault::SpoilsTheGoodPoint {
+            Status::bad(None, "no such point")
+        } else {
+            Status::GOOD
+        };
         let good = sample(0, GOOD, Some(self.value(self.plant().latest)), status);
-        let samples = vec![good, sample(1, BAD, None, Status::bad(None, "no such point"))];
+        let samples = vec![
+            good,
+            sample(1, BAD, None, Status::bad(None, "no such point")),
+        ];
         match self.fault {
             Fault::AwaitsNoReceipt => {
                 let outlet = outlet.clone();
                 tokio::spawn(async move { outlet.deliver(samples).await });
                 Ok(())
             }
-            Fault::DropsDeliveriesAtStop => stop.run_until_cancelled(outlet.deliver(samples)).await.unwrap_or(Ok(())),
+            Fault::DropsDeliveriesAtStop => stop
+                .run_until_cancelled(outlet.deliver(samples))
+                .await
+                .unwrap_or(Ok(())),
             _ => outlet.deliver(samples).await,
         }
     }
@@ -126,8 +151,12 @@ impl Device {
             samples: vec![sample(0, GOOD, Some(self.value(*number)), Status::GOOD)],
             token: Some(Token(number.to_be_bytes().to_vec())),
         };
-        outlet.deliver_messages(Vec::new(), numbers.iter().map(message).collect()).await?;
-        self.plant().unacknowledged.retain(|number| !numbers.contains(number));
+        outlet
+            .deliver_messages(Vec::new(), numbers.iter().map(message).collect())
+            .await?;
+        self.plant()
+            .unacknowledged
+            .retain(|number| !numbers.contains(number));
         Ok(())
     }
 }
@@ -140,7 +169,11 @@ impl Connector for Device {
             device: DeviceId::new(point.device).unwrap(),
             tag: TagName::new(point.tag).unwrap(),
         };
-        let points = if self.fault == Fault::DeclaresNothing { Vec::new() } else { Subject::declared(self) };
+        let points = if self.fault == Fault::DeclaresNothing {
+            Vec::new()
+        } else {
+            Subject::declared(self)
+        };
         points.into_iter().enumerate().map(declare).collect()
     }
 
@@ -215,7 +248,10 @@ impl Subject for Device {
     }
 
     fn bad(&self) -> Option<BadPoint> {
-        (self.memory == Memory::Latest).then_some(BadPoint { point: BAD, reason: "no such point" })
+        (self.memory == Memory::Latest).then_some(BadPoint {
+            point: BAD,
+            reason: "no such point",
+        })
     }
 
     async fn say(&mut self, number: u32) {
@@ -260,11 +296,17 @@ fn sample(rule: usize, point: Point, value: Option<Value>, status: Status) -> Sa
 
 /// Runs the suite; answers the words of its panic.
 async fn judged(memory: Memory, fault: Fault) -> Result<(), String> {
-    let device = Device { memory, fault, plant: Arc::default() };
+    let device = Device {
+        memory,
+        fault,
+        plant: Arc::default(),
+    };
     let judging = async move { tokio::task::spawn_local(suite(device)).await };
     LocalSet::new().run_until(judging).await.map_err(|error| {
         let panic = error.into_panic();
-        panic.downcast::<String>().map_or_else(|_| "a panic of another kind".to_owned(), |words| *words)
+        panic
+            .downcast::<String>()
+            .map_or_else(|_| "a panic of another kind".to_owned(), |words| *words)
     })
 }
 
@@ -278,19 +320,60 @@ async fn a_right_connector_passes() {
 #[tokio::test(start_paused = true)]
 async fn each_fault_is_found_by_the_case_for_it() {
     let table = [
-        (Memory::Latest, Fault::DeclaresNothing, "the declared series are others"),
-        (Memory::Latest, Fault::TakesAnyKey, "the unknown key everyy is taken in silence"),
-        (Memory::Latest, Fault::SpoilsTheGoodPoint, "the good point is not good"),
-        (Memory::Latest, Fault::AwaitsNoReceipt, "deliveries may wait for their receipts, and they do so: "),
-        (Memory::Session, Fault::AcknowledgesEarly, "what has no receipt comes again, once and in order"),
-        (Memory::Latest, Fault::OutlivesItsOutlet, "the connector did not end within 10s"),
-        (Memory::Latest, Fault::DropsDeliveriesAtStop, "and they do so: the connector has ended"),
-        (Memory::Latest, Fault::ReportsLate, "Gone was reported after 6."),
-        (Memory::Latest, Fault::StaysDown, "a link that came did not come: waited 60s"),
+        (
+            Memory::Latest,
+            Fault::DeclaresNothing,
+            "the declared series are others",
+        ),
+        (
+            Memory::Latest,
+            Fault::TakesAnyKey,
+            "the unknown key everyy is taken in silence",
+        ),
+        (
+            Memory::Latest,
+            Fault::SpoilsTheGoodPoint,
+            "the good point is not good",
+        ),
+        (
+            Memory::Latest,
+            Fault::AwaitsNoReceipt,
+            "deliveries may wait for their receipts, and they do so: ",
+        ),
+        (
+            Memory::Session,
+            Fault::AcknowledgesEarly,
+            "what has no receipt comes again, once and in order",
+        ),
+        (
+            Memory::Latest,
+            Fault::OutlivesItsOutlet,
+            "the connector did not end within 10s",
+        ),
+        (
+            Memory::Latest,
+            Fault::DropsDeliveriesAtStop,
+            "and they do so: the connector has ended",
+        ),
+        (
+            Memory::Latest,
+            Fault::ReportsLate,
+            "Gone was reported after 6.",
+        ),
+        (
+            Memory::Latest,
+            Fault::StaysDown,
+            "a link that came did not come: waited 60s",
+        ),
         (Memory::Latest, Fault::StopsLate, "the stop took 20"),
     ];
     for (memory, fault, expected) in table {
-        let Err(found) = judged(memory, fault).await else { panic!("{fault:?} passes") };
-        assert!(found.contains(expected), "{fault:?}: {expected:?} is not in {found:?}");
+        let Err(found) = judged(memory, fault).await else {
+            panic!("{fault:?} passes")
+        };
+        assert!(
+            found.contains(expected),
+            "{fault:?}: {expected:?} is not in {found:?}"
+        );
     }
 }

@@ -54,10 +54,14 @@ impl LinkState {
             (Self::Idle, LinkEvent::Try) => Ok(Self::Connecting { failures: 0 }),
             (Self::Down { failures, .. }, LinkEvent::Try) => Ok(Self::Connecting { failures }),
             (Self::Connecting { .. }, LinkEvent::Established) => Ok(Self::Up),
-            (Self::Connecting { failures }, LinkEvent::Lost(reason)) => {
-                Ok(Self::Down { failures: failures.saturating_add(1), reason })
-            }
-            (Self::Up, LinkEvent::Lost(reason)) => Ok(Self::Down { failures: 1, reason }),
+            (Self::Connecting { failures }, LinkEvent::Lost(reason)) => Ok(Self::Down {
+                failures: failures.saturating_add(1),
+                reason,
+            }),
+            (Self::Up, LinkEvent::Lost(reason)) => Ok(Self::Down {
+                failures: 1,
+                reason,
+            }),
             (state, event) => Err(IllegalMove { state, event }),
         }
     }
@@ -84,15 +88,28 @@ mod tests {
         let mut state = LinkState::Idle;
         for expected in 1..=3 {
             state = state.next(LinkEvent::Try).unwrap().next(lost()).unwrap();
-            assert_eq!(state, LinkState::Down { failures: expected, reason: "gone".into() });
+            assert_eq!(
+                state,
+                LinkState::Down {
+                    failures: expected,
+                    reason: "gone".into()
+                }
+            );
         }
-        let up = state.next(LinkEvent::Try).unwrap().next(LinkEvent::Established).unwrap();
+        let up = state
+            .next(LinkEvent::Try)
+            .unwrap()
+            .next(LinkEvent::Established)
+            .unwrap();
         assert_eq!(up.next(lost()).unwrap().failures(), 1);
     }
 
     #[test]
     fn every_other_move_is_illegal() {
-        let down = LinkState::Down { failures: 1, reason: String::new() };
+        let down = LinkState::Down {
+            failures: 1,
+            reason: String::new(),
+        };
         let connecting = LinkState::Connecting { failures: 0 };
         let illegal = [
             (LinkState::Idle, LinkEvent::Established),
@@ -104,7 +121,10 @@ mod tests {
             (down, lost()),
         ];
         for (state, event) in illegal {
-            assert!(state.clone().next(event.clone()).is_err(), "{state:?} took {event:?}");
+            assert!(
+                state.clone().next(event.clone()).is_err(),
+                "{state:?} took {event:?}"
+            );
         }
     }
 }

@@ -11,7 +11,11 @@ pub fn finite(value: f64, raw: u64) -> Result<Value, Status> {
     if value.is_finite() {
         return Ok(Value::F64(value));
     }
-    let reason = if value.is_nan() { "not a number" } else { "infinite" };
+    let reason = if value.is_nan() {
+        "not a number"
+    } else {
+        "infinite"
+    };
     Err(Status::bad(Some(raw.cast_signed()), reason))
 }
 
@@ -24,7 +28,12 @@ mod tests {
         assert_eq!(finite(-0.5, 0), Ok(Value::F64(-0.5)));
         assert_eq!(finite(f64::MAX, 0), Ok(Value::F64(f64::MAX)));
         let cases = [
-            (f64::from(f32::from_bits(0x7FC0_0000)), 0x7FC0_0000, "not a number", 0x7FC0_0000),
+            (
+                f64::from(f32::from_bits(0x7FC0_0000)),
+                0x7FC0_0000,
+                "not a number",
+                0x7FC0_0000,
+            ),
             (f64::NEG_INFINITY, 0xFF80_0000, "infinite", 0xFF80_0000),
             (f64::NAN, u64::MAX, "not a number", -1),
         ];

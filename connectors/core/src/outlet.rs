@@ -71,20 +71,34 @@ pub struct Outlet {
 /// An outlet and the gateway's end of it; at most `waiting_max` parcels wait in between.
 pub fn outlet(waiting_max: usize) -> (Outlet, mpsc::Receiver<Delivery>) {
     let (deliveries, taken) = mpsc::channel(waiting_max);
-    (Outlet { deliveries, restored: Arc::default(), skipped: Arc::default(), known: Arc::default() }, taken)
+    (
+        Outlet {
+            deliveries,
+            restored: Arc::default(),
+            skipped: Arc::default(),
+            known: Arc::default(),
+        },
+        taken,
+    )
 }
 
 impl Outlet {
     /// The outlet, with what earlier processes left of the connector's session.
     #[must_use]
     pub fn with_restored(self, restored: Vec<Restored>) -> Self {
-        Self { restored: restored.into(), ..self }
+        Self {
+            restored: restored.into(),
+            ..self
+        }
     }
 
     /// The outlet, with the series that messages brought to earlier processes.
     #[must_use]
     pub fn with_known(self, known: Vec<Declared>) -> Self {
-        Self { known: known.into(), ..self }
+        Self {
+            known: known.into(),
+            ..self
+        }
     }
 
     /// The series that messages brought to earlier processes, by rules that still bring them.
@@ -126,7 +140,11 @@ impl Outlet {
     ///
     /// # Errors
     /// [`Closed`] as for [`Outlet::deliver`].
-    pub async fn deliver_messages(&self, ended: Vec<Token>, messages: Vec<Message>) -> Result<(), Closed> {
+    pub async fn deliver_messages(
+        &self,
+        ended: Vec<Token>,
+        messages: Vec<Message>,
+    ) -> Result<(), Closed> {
         self.hand_over(Parcel::Messages { ended, messages }).await
     }
 
@@ -141,7 +159,10 @@ impl Outlet {
 
     async fn hand_over(&self, parcel: Parcel) -> Result<(), Closed> {
         let (receipt, received) = oneshot::channel();
-        self.deliveries.send(Delivery { parcel, receipt }).await.map_err(|_| Closed)?;
+        self.deliveries
+            .send(Delivery { parcel, receipt })
+            .await
+            .map_err(|_| Closed)?;
         received.await.map_err(|_| Closed)
     }
 }
@@ -153,7 +174,12 @@ mod tests {
     #[tokio::test]
     async fn a_receipt_comes_only_from_the_gateway() {
         let (outlet, mut taken) = outlet(1);
-        let sending = tokio::spawn(async move { (outlet.deliver(Vec::new()).await, outlet.deliver(Vec::new()).await) });
+        let sending = tokio::spawn(async move {
+            (
+                outlet.deliver(Vec::new()).await,
+                outlet.deliver(Vec::new()).await,
+            )
+        });
         taken.recv().await.unwrap().receipt.send(()).unwrap();
         drop(taken.recv().await.unwrap());
         assert_eq!(sending.await.unwrap(), (Ok(()), Err(Closed)));

@@ -31,7 +31,11 @@ pub(crate) struct Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
-        if host.contains(':') { write!(f, "tcp://[{host}]:{port}") } else { write!(f, "tcp://{host}:{port}") }
+        if host.contains(':') {
+            write!(f, "tcp://[{host}]:{port}")
+        } else {
+            write!(f, "tcp://{host}:{port}")
+        }
     }
 }
 
@@ -54,7 +58,9 @@ pub(crate) enum Fault {
     #[error("no answer from unit {0} within {1:?}")]
     Silent(UnitId, Duration),
     /// Something has come, and no reply was in it.
-    #[error("what came from unit {0} within {1:?} is no whole Modbus reply: is this a Modbus TCP port?")]
+    #[error(
+        "what came from unit {0} within {1:?} is no whole Modbus reply: is this a Modbus TCP port?"
+    )]
     Noise(UnitId, Duration),
     /// There is no connection.
     #[error("{0}")]
@@ -79,16 +85,36 @@ pub(crate) struct Client {
 
 impl Client {
     /// Connects within `limit`, the time-out of each later request too.
-    pub(crate) async fn connect(server: &Server, limit: Duration, stop: &CancellationToken) -> Result<Self, Fault> {
-        let dial = timeout(limit, TcpStream::connect((server.host.as_str(), server.port)));
+    pub(crate) async fn connect(
+        server: &Server,
+        limit: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Self, Fault> {
+        let dial = timeout(
+            limit,
+            TcpStream::connect((server.host.as_str(), server.port)),
+        );
         let stream = match stop.run_until_cancelled(dial).await {
             None => return Err(Fault::Stopped),
-            Some(Err(_)) => return Err(Fault::Closed(format!("no connection to {server} within {limit:?}"))),
-            Some(Ok(dialled)) => dialled.and_then(|stream| stream.set_nodelay(true).map(|()| stream)),
+            Some(Err(_)) => {
+                return Err(Fault::Closed(format!(
+                    "no connection to {server} within {limit:?}"
+                )));
+            }
+            Some(Ok(dialled)) => {
+                dialled.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            }
         };
-        let stream = stream.map_err(|error| Fault::Closed(format!("cannot connect to {server}: {error}")))?;
+        let stream = stream
+            .map_err(|error| Fault::Closed(format!("cannot connect to {server}: {error}")))?;
         let (transport, seen) = Transport::new(stream);
-        Ok(Self { context: tcp::attach(transport), seen, limit, stop: stop.clone(), has_answered: false })
+        Ok(Self {
+            context: tcp::attach(transport),
+            seen,
+            limit,
+            stop: stop.clone(),
+            has_answered: false,
+        })
     }
 
     /// Asks one unit.
@@ -133,7 +159,9 @@ impl Client {
             Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
                 Fault::Garbled(format!("the reply is not one to function {request}"))
             }
-            Error::Transport(_) if self.seen.has_ended() => Fault::Closed("the server closed the connection".into()),
+            Error::Transport(_) if self.seen.has_ended() => {
+                Fault::Closed("the server closed the connection".into())
+            }
             Error::Transport(error) => match error.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                     Fault::Garbled(format!("the reply is malformed: {error}"))
@@ -148,16 +176,28 @@ impl Client {
 fn checked(response: Response, read: &Read) -> Result<Data, Fault> {
     let asked = usize::from(read.count);
     let (data, came, due) = match response {
-        Response::ReadHoldingRegisters(words) if read.register == Register::Holding => counted(words, asked),
-        Response::ReadInputRegisters(words) if read.register == Register::Input => counted(words, asked),
+        Response::ReadHoldingRegisters(words) if read.register == Register::Holding => {
+            counted(words, asked)
+        }
+        Response::ReadInputRegisters(words) if read.register == Register::Input => {
+            counted(words, asked)
+        }
         Response::ReadCoils(bits) if read.register == Register::Coil => padded(bits, asked),
-        Response::ReadDiscreteInputs(bits) if read.register == Register::Discrete => padded(bits, asked),
-        _ => return Err(Fault::Garbled("the reply is not one to the function asked for".into())),
+        Response::ReadDiscreteInputs(bits) if read.register == Register::Discrete => {
+            padded(bits, asked)
+        }
+        _ => {
+            return Err(Fault::Garbled(
+                "the reply is not one to the function asked for".into(),
+            ));
+        }
     };
     if came == due {
         Ok(data)
     } else {
-        Err(Fault::Garbled(format!("the reply to {read} carries {came} values, {due} are due")))
+        Err(Fault::Garbled(format!(
+            "the reply to {read} carries {came} values, {due} are due"
+        )))
     }
 }
 

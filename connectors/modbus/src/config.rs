@@ -65,9 +65,11 @@ struct Defaults {
 impl Settings {
     /// Reads the tables; notes what is wrong in them, and answers none then.
     pub(crate) fn read(connector: &mut Table<'_>, tags: &mut [Table<'_>]) -> Option<Self> {
-        let server = connector
-            .read(&keys::URL)
-            .and_then(|url| parse_url(&url).map_err(|message| connector.problem(&keys::URL, message)).ok());
+        let server = connector.read(&keys::URL).and_then(|url| {
+            parse_url(&url)
+                .map_err(|message| connector.problem(&keys::URL, message))
+                .ok()
+        });
         let timeout = connector.read(&keys::TIMEOUT);
         let timeout = duration(connector, &keys::TIMEOUT, timeout, MILLIS_10..=MINUTE);
         let heartbeat = connector.read(&keys::HEARTBEAT);
@@ -100,9 +102,15 @@ impl Settings {
             order: order.clone().flatten(),
         };
         if tags.is_empty() {
-            connector.problem(&keys::KEYS.tag, "there is nothing to read: add one [[connector.tag]] or more");
+            connector.problem(
+                &keys::KEYS.tag,
+                "there is nothing to read: add one [[connector.tag]] or more",
+            );
         }
-        let read: Vec<Option<Tag>> = tags.iter_mut().map(|tag| read_tag(tag, &defaults, has_device)).collect();
+        let read: Vec<Option<Tag>> = tags
+            .iter_mut()
+            .map(|tag| read_tag(tag, &defaults, has_device))
+            .collect();
         let unique = are_unique(&read, tags);
         if (has_device && device.is_none()) || tags.is_empty() || !unique {
             return None;
@@ -110,7 +118,15 @@ impl Settings {
         let _valid = (gap_max?, registers_max?, coils_max?, every?, order?);
         let tags = read.into_iter().collect::<Option<Vec<Tag>>>()?;
         let (groups, units) = (groups(&tags, &limits), units(&tags));
-        Some(Self { server: server?, timeout: timeout?, heartbeat: heartbeat?, pause: pause?, tags, groups, units })
+        Some(Self {
+            server: server?,
+            timeout: timeout?,
+            heartbeat: heartbeat?,
+            pause: pause?,
+            tags,
+            groups,
+            units,
+        })
     }
 }
 
@@ -146,19 +162,32 @@ fn read_tag(table: &mut Table<'_>, defaults: &Defaults, has_device: bool) -> Opt
     let register = if table.has(&keys::REGISTER) {
         table.read(&keys::REGISTER)
     } else {
-        table.problem(&keys::REGISTER, "is missing: \"holding\", \"input\", \"coil\" or \"discrete\" is expected");
+        table.problem(
+            &keys::REGISTER,
+            "is missing: \"holding\", \"input\", \"coil\" or \"discrete\" is expected",
+        );
         None
     };
     let address = table.read(&keys::ADDRESS);
     let kind = table.read(&keys::TYPE);
     let order = table.read(&keys::TAG_ORDER);
-    if (table.has(&keys::TYPE) && kind.is_none()) || (table.has(&keys::TAG_ORDER) && order.is_none()) {
+    if (table.has(&keys::TYPE) && kind.is_none())
+        || (table.has(&keys::TAG_ORDER) && order.is_none())
+    {
         return None;
     }
     let layout = read_layout(table, register, kind, order, defaults)?;
     let address = address?;
     fits(table, address, &layout, &defaults.limits)?;
-    Some(Tag { device: device?, name: name?, unit: unit?, register: register?, address, layout, every: every? })
+    Some(Tag {
+        device: device?,
+        name: name?,
+        unit: unit?,
+        register: register?,
+        address,
+        layout,
+        every: every?,
+    })
 }
 
 /// Without a register, as it is wrong itself, only what holds for all of them is looked at.
@@ -178,7 +207,10 @@ fn read_layout(
         Some(Err(message)) => return wrong(&keys::TYPE, message),
         None if register?.is_bits() => ValueKind::Bool,
         None => {
-            return wrong(&keys::TYPE, "is missing: a type such as \"u16\", \"f32\" or \"bit:0\" is expected".into());
+            return wrong(
+                &keys::TYPE,
+                "is missing: a type such as \"u16\", \"f32\" or \"bit:0\" is expected".into(),
+            );
         }
     };
     if let Some(message) = register.and_then(|register| unfit(register, kind)) {
@@ -186,14 +218,23 @@ fn read_layout(
     }
     let bytes = kind.ordered_bytes();
     match order {
-        Some(_) if bytes == 0 => wrong(&keys::TAG_ORDER, "a single bit has no order: leave it out".into()),
+        Some(_) if bytes == 0 => wrong(
+            &keys::TAG_ORDER,
+            "a single bit has no order: leave it out".into(),
+        ),
         Some(order) => match Order::parse(&order, bytes) {
             Ok(order) => Some(Layout { kind, order }),
             Err(message) => wrong(&keys::TAG_ORDER, message),
         },
-        None if bytes == 0 => Some(Layout { kind, order: Order::big_endian(0) }),
+        None if bytes == 0 => Some(Layout {
+            kind,
+            order: Order::big_endian(0),
+        }),
         None => match &defaults.order {
-            None => Some(Layout { kind, order: Order::big_endian(bytes) }),
+            None => Some(Layout {
+                kind,
+                order: Order::big_endian(bytes),
+            }),
             Some((text, inherited)) => match inherited.for_bytes(bytes) {
                 Some(order) => Some(Layout { kind, order }),
                 None => wrong(&keys::TYPE, unsaid(text, kind)),
@@ -229,13 +270,18 @@ fn fits(table: &Table<'_>, address: u16, layout: &Layout, limits: &Limits) -> Op
     let (name, addresses) = (layout.kind.name(), layout.addresses());
     let last = u16::MAX - (addresses - 1);
     if address > last {
-        let message = format!("{name} takes {addresses} registers: its last address is {last}, found {address}");
+        let message = format!(
+            "{name} takes {addresses} registers: its last address is {last}, found {address}"
+        );
         table.problem(&keys::ADDRESS, message);
         return None;
     }
     if layout.kind.registers() > limits.registers_max {
         let max = limits.registers_max;
-        table.problem(&keys::TYPE, format!("{name} takes {addresses} registers, more than max_registers = {max}"));
+        table.problem(
+            &keys::TYPE,
+            format!("{name} takes {addresses} registers, more than max_registers = {max}"),
+        );
         return None;
     }
     Some(())
@@ -248,7 +294,12 @@ fn are_unique(tags: &[Option<Tag>], tables: &[Table<'_>]) -> bool {
     for (place, (tag, table)) in tags.iter().zip(tables).enumerate() {
         let Some(tag) = tag else { continue };
         if let Some(first) = seen.insert((&tag.device, &tag.name), place) {
-            let message = format!("{} of device {} is the name of tag {} too", tag.name, tag.device, first + 1);
+            let message = format!(
+                "{} of device {} is the name of tag {} too",
+                tag.name,
+                tag.device,
+                first + 1
+            );
             table.problem(&keys::NAME, message);
             unique = false;
         }
@@ -260,7 +311,10 @@ fn parse_url(text: &str) -> Result<Server, String> {
     let wrong = |why: String| format!("{text:?} {why}; {URL_EXAMPLE} is expected");
     let url = Url::parse(text).map_err(|error| wrong(format!("is no URL ({error})")))?;
     if url.scheme() != "tcp" {
-        return Err(wrong(format!("has the scheme {:?}, and only tcp is spoken", url.scheme())));
+        return Err(wrong(format!(
+            "has the scheme {:?}, and only tcp is spoken",
+            url.scheme()
+        )));
     }
     let host = match url.host() {
         Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
@@ -268,7 +322,8 @@ fn parse_url(text: &str) -> Result<Server, String> {
         Some(Host::Ipv6(address)) => address.to_string(),
         _ => return Err(wrong("names no host".into())),
     };
-    let bare = url.username().is_empty() && url.password().is_none() && matches!(url.path(), "" | "/");
+    let bare =
+        url.username().is_empty() && url.password().is_none() && matches!(url.path(), "" | "/");
     if !bare || url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has more than a host and a port".into()));
     }
@@ -280,14 +335,30 @@ fn parse_url(text: &str) -> Result<Server, String> {
 
 /// A tag's own value, else what it takes over from its connector; none where its own is wrong, or there is none of either.
 fn own<T: FromValue>(table: &mut Table<'_>, key: &Optional<T>, inherited: Option<T>) -> Option<T> {
-    if table.has(key) { table.read(key) } else { inherited }
+    if table.has(key) {
+        table.read(key)
+    } else {
+        inherited
+    }
 }
 
-fn within(table: &Table<'_>, key: &dyn Describe, value: u16, range: RangeInclusive<u16>) -> Option<u16> {
+fn within(
+    table: &Table<'_>,
+    key: &dyn Describe,
+    value: u16,
+    range: RangeInclusive<u16>,
+) -> Option<u16> {
     if range.contains(&value) {
         return Some(value);
     }
-    table.problem(key, format!("{} to {} is expected, found {value}", range.start(), range.end()));
+    table.problem(
+        key,
+        format!(
+            "{} to {} is expected, found {value}",
+            range.start(),
+            range.end()
+        ),
+    );
     None
 }
 
@@ -300,7 +371,14 @@ fn duration(
     if range.contains(&value) {
         return Some(value);
     }
-    table.problem(key, format!("{:?} to {:?} is expected, found {value:?}", range.start(), range.end()));
+    table.problem(
+        key,
+        format!(
+            "{:?} to {:?} is expected, found {value:?}",
+            range.start(),
+            range.end()
+        ),
+    );
     None
 }
 

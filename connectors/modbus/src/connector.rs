@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use forebay_config::Table;
 use forebay_connectors::{
-    Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, Outlet, RuleId, Uniform,
+    Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, Outlet, RuleId,
+    Uniform,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,10 @@ impl ConnectorKind for ModbusKind {
         context: &Context,
     ) -> Option<Box<dyn Connector>> {
         let settings = Settings::read(connector, tags)?;
-        Some(Box::new(Modbus { settings, uniform: context.uniform.clone() }))
+        Some(Box::new(Modbus {
+            settings,
+            uniform: context.uniform.clone(),
+        }))
     }
 }
 
@@ -54,6 +58,8 @@ impl Connector for Modbus {
     }
 
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
-        Poller::new(&self.settings, &self.uniform, outlet, stop).run().await
+        Poller::new(&self.settings, &self.uniform, outlet, stop)
+            .run()
+            .await
     }
 }

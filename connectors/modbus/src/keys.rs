@@ -9,7 +9,10 @@ use forebay_schemas::{DeviceId, TagName};
 use crate::plan::Register;
 
 /// All of them.
-pub(crate) const KEYS: ConnectorKeys = ConnectorKeys { connector: CONNECTOR, tag: TAG };
+pub(crate) const KEYS: ConnectorKeys = ConnectorKeys {
+    connector: CONNECTOR,
+    tag: TAG,
+};
 
 const CONNECTOR: TableKeys = TableKeys::many(
     "connector",
@@ -30,11 +33,14 @@ const CONNECTOR: TableKeys = TableKeys::many(
     ],
 );
 
-pub(crate) const URL: Required<String> =
-    Required::new("url", "The server's address: \"tcp://host:502\". Without a port it is 502.");
+pub(crate) const URL: Required<String> = Required::new(
+    "url",
+    "The server's address: \"tcp://host:502\". Without a port it is 502.",
+);
 
 pub(crate) const DEVICE: Optional<DeviceId> =
-    Optional::new("device", "The device of tags that name none of their own.").absent("each tag names its device");
+    Optional::new("device", "The device of tags that name none of their own.")
+        .absent("each tag names its device");
 
 pub(crate) const UNIT_ID: Defaulted<u8> = Defaulted::new(
     "unit_id",
@@ -89,22 +95,39 @@ pub(crate) const MAX_REGISTERS: Defaulted<u16> = Defaulted::new(
 )
 .unit("registers");
 
-pub(crate) const MAX_COILS: Defaulted<u16> =
-    Defaulted::new("max_coils", 2000, "Most coils or discrete inputs in one request, from 1 to 2000.").unit("bits");
+pub(crate) const MAX_COILS: Defaulted<u16> = Defaulted::new(
+    "max_coils",
+    2000,
+    "Most coils or discrete inputs in one request, from 1 to 2000.",
+)
+.unit("bits");
 
 const TAG: TableKeys = TableKeys::many(
     "tag",
     "A value in the device's memory.",
-    &[&NAME, &TAG_DEVICE, &TAG_UNIT_ID, &REGISTER, &ADDRESS, &TYPE, &TAG_ORDER, &TAG_EVERY],
+    &[
+        &NAME,
+        &TAG_DEVICE,
+        &TAG_UNIT_ID,
+        &REGISTER,
+        &ADDRESS,
+        &TYPE,
+        &TAG_ORDER,
+        &TAG_EVERY,
+    ],
 );
 
-pub(crate) const NAME: Required<TagName> = Required::new("name", "The tag's name, unique within its device.");
+pub(crate) const NAME: Required<TagName> =
+    Required::new("name", "The tag's name, unique within its device.");
 
 pub(crate) const TAG_DEVICE: Optional<DeviceId> =
     Optional::new("device", "The device that the tag belongs to.").absent("the connector's");
 
-pub(crate) const TAG_UNIT_ID: Optional<u8> =
-    Optional::new("unit_id", "The unit identifier under which the tag is read.").absent("the connector's");
+pub(crate) const TAG_UNIT_ID: Optional<u8> = Optional::new(
+    "unit_id",
+    "The unit identifier under which the tag is read.",
+)
+.absent("the connector's");
 
 pub(crate) const REGISTER: Choice<Register> = Choice::new(
     "register",
@@ -138,4 +161,5 @@ pub(crate) const TAG_ORDER: Optional<String> = Optional::new(
 .absent("the connector's, or else big-endian");
 
 pub(crate) const TAG_EVERY: Optional<Duration> =
-    Optional::new("every", "How often the tag is polled, from 10ms to 1d.").absent("the connector's");
+    Optional::new("every", "How often the tag is polled, from 10ms to 1d.")
+        .absent("the connector's");

@@ -73,7 +73,11 @@ pub(crate) struct Point {
 impl Point {
     /// The point of a tag.
     pub(crate) fn of(place: usize, tag: &Tag) -> Self {
-        Self { tag: place, first: tag.address, count: tag.layout.addresses() }
+        Self {
+            tag: place,
+            first: tag.address,
+            count: tag.layout.addresses(),
+        }
     }
 
     /// The address behind it; up to 65536.
@@ -109,7 +113,12 @@ impl Read {
         let first = points.first().map_or(0, |point| point.first);
         let end = points.iter().map(Point::end).max().unwrap_or(0);
         let count = u16::try_from(end.saturating_sub(u32::from(first))).unwrap_or(u16::MAX);
-        Self { register, first, count, points }
+        Self {
+            register,
+            first,
+            count,
+            points,
+        }
     }
 
     /// The address behind it; up to 65536.
@@ -119,7 +128,9 @@ impl Read {
 
     /// Whether the two have an address in common.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.register == other.register && u32::from(self.first) < other.end() && u32::from(other.first) < self.end()
+        self.register == other.register
+            && u32::from(self.first) < other.end()
+            && u32::from(other.first) < self.end()
     }
 
     /// Two reads of the same points, cut where the most addresses lie unused, else nearest to the middle; none where all
@@ -142,7 +153,10 @@ impl Read {
         }
         let (_, _, cut) = best?;
         let (before, behind) = self.points.split_at(cut);
-        Some((Self::of(self.register, before.to_vec()), Self::of(self.register, behind.to_vec())))
+        Some((
+            Self::of(self.register, before.to_vec()),
+            Self::of(self.register, behind.to_vec()),
+        ))
     }
 }
 
@@ -163,11 +177,29 @@ pub(crate) fn groups(tags: &[Tag], limits: &Limits) -> Vec<Group> {
         let of = |register| {
             let same = |tag: &Tag| (tag.unit, tag.every, tag.register) == (unit, every, register);
             let points = tags.iter().enumerate().filter(|(_, tag)| same(tag));
-            plan(register, points.map(|(place, tag)| Point::of(place, tag)).collect(), limits)
+            plan(
+                register,
+                points.map(|(place, tag)| Point::of(place, tag)).collect(),
+                limits,
+            )
         };
-        [Register::Holding, Register::Input, Register::Coil, Register::Discrete].into_iter().flat_map(of).collect()
+        [
+            Register::Holding,
+            Register::Input,
+            Register::Coil,
+            Register::Discrete,
+        ]
+        .into_iter()
+        .flat_map(of)
+        .collect()
     };
-    keys.into_iter().map(|(unit, every)| Group { unit, every, reads: reads((unit, every)) }).collect()
+    keys.into_iter()
+        .map(|(unit, every)| Group {
+            unit,
+            every,
+            reads: reads((unit, every)),
+        })
+        .collect()
 }
 
 /// Few reads for these points of one table; each point must fit into one.

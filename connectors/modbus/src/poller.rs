@@ -10,7 +10,9 @@ mod reads;
 
 use std::time::Duration;
 
-use forebay_connectors::{Closed, ConnectorError, IllegalMove, LinkEvent, LinkState, Outlet, Uniform};
+use forebay_connectors::{
+    Closed, ConnectorError, IllegalMove, LinkEvent, LinkState, Outlet, Uniform,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -98,13 +100,22 @@ pub(crate) struct Poller<'c> {
 }
 
 impl<'c> Poller<'c> {
-    pub(crate) fn new(settings: &'c Settings, uniform: &'c Uniform, outlet: Outlet, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        settings: &'c Settings,
+        uniform: &'c Uniform,
+        outlet: Outlet,
+        stop: CancellationToken,
+    ) -> Self {
         let mut slots: Vec<(Slot, Duration)> = Vec::new();
         for (place, group) in settings.groups.iter().enumerate() {
             slots.push((Slot::Poll(place), group.every));
         }
         for (place, unit) in settings.units.iter().enumerate() {
-            let polls = settings.groups.iter().filter(|group| group.unit == unit.id).map(|group| group.every);
+            let polls = settings
+                .groups
+                .iter()
+                .filter(|group| group.unit == unit.id)
+                .map(|group| group.every);
             if polls.min().is_none_or(|every| every > settings.heartbeat) {
                 slots.push((Slot::Probe(place), settings.heartbeat));
             }
@@ -116,10 +127,18 @@ impl<'c> Poller<'c> {
             stop,
             client: None,
             links: Links::new(settings, outlet),
-            reads: settings.groups.iter().map(|group| Reads::new(&group.reads)).collect(),
+            reads: settings
+                .groups
+                .iter()
+                .map(|group| Reads::new(&group.reads))
+                .collect(),
             slots: slots.into_iter().map(|(slot, _)| slot).collect(),
             schedule,
-            signs: settings.units.iter().map(|unit| Signs::new(&unit.signs)).collect(),
+            signs: settings
+                .units
+                .iter()
+                .map(|unit| Signs::new(&unit.signs))
+                .collect(),
             probe_next: 0,
             heard: None,
             is_useful: false,
@@ -147,7 +166,11 @@ impl<'c> Poller<'c> {
                         Err(_) => break,
                     };
                     let is_brief = began.elapsed() < BRIEF && !self.is_useful;
-                    self.brief = if is_brief { self.brief.saturating_add(1) } else { 0 };
+                    self.brief = if is_brief {
+                        self.brief.saturating_add(1)
+                    } else {
+                        0
+                    };
                     let failures = failures.max(self.brief);
                     let wait = self.links.backoff.wait(failures, (self.uniform)());
                     tracing::warn!(%server, failures, ?wait, reason, "link is down, trying again");
@@ -192,8 +215,13 @@ impl<'c> Poller<'c> {
 
     /// Waits for the slot that is due next, and does it.
     async fn turn(&mut self) -> Result<(), End> {
-        let Some((place, due)) = self.schedule.next() else { return Err(End::Stopped) };
-        self.stop.run_until_cancelled(sleep_until(due)).await.ok_or(End::Stopped)?;
+        let Some((place, due)) = self.schedule.next() else {
+            return Err(End::Stopped);
+        };
+        self.stop
+            .run_until_cancelled(sleep_until(due))
+            .await
+            .ok_or(End::Stopped)?;
         let done = match self.slots.get(place) {
             Some(Slot::Poll(group)) => self.poll(*group).await,
             Some(Slot::Probe(unit)) => self.probe(*unit).await,
@@ -203,7 +231,9 @@ impl<'c> Poller<'c> {
         let skipped = self.schedule.take(place, now);
         self.links.note_skipped(skipped);
         self.skipped = self.skipped.saturating_add(skipped);
-        let quiet = self.skips_told.is_some_and(|told| now.duration_since(told) < SKIPS_TOLD_EVERY);
+        let quiet = self
+            .skips_told
+            .is_some_and(|told| now.duration_since(told) < SKIPS_TOLD_EVERY);
         if self.skipped > 0 && !quiet {
             tracing::warn!(
                 server = %self.settings.server,
@@ -219,11 +249,14 @@ impl<'c> Poller<'c> {
     /// once: many devices close idle connections.
     async fn ask(&mut self, unit: usize, read: &Read) -> Result<Result<Data, Exception>, Trouble> {
         let settings = self.settings;
-        let Some(configured) = settings.units.get(unit) else { return Err(Trouble::Unit("no such unit".into())) };
+        let Some(configured) = settings.units.get(unit) else {
+            return Err(Trouble::Unit("no such unit".into()));
+        };
         loop {
             let mut client = match self.client.take() {
                 Some(client) => client,
-                None => match Client::connect(&settings.server, settings.timeout, &self.stop).await {
+                None => match Client::connect(&settings.server, settings.timeout, &self.stop).await
+                {
                     Ok(client) => client,
                     Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
                     Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
@@ -271,7 +304,10 @@ impl From<Closed> for End {
 impl From<IllegalMove> for End {
     fn from(illegal: IllegalMove) -> Self {
         let what = "the modbus connector lost track of a link; please report it".to_owned();
-        Self::Fatal(ConnectorError { what, source: Some(Box::new(illegal)) })
+        Self::Fatal(ConnectorError {
+            what,
+            source: Some(Box::new(illegal)),
+        })
     }
 }
 

@@ -22,22 +22,37 @@ struct Ticks {
 impl Schedule {
     /// Slots with these periods (more than zero), all due at once.
     pub(crate) fn new(periods: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
-        Self { slots: periods.into_iter().map(|every| Ticks { every, due: now }).collect() }
+        Self {
+            slots: periods
+                .into_iter()
+                .map(|every| Ticks { every, due: now })
+                .collect(),
+        }
     }
 
     /// The slot that is due first, and when; none where there are no slots.
     pub(crate) fn next(&self) -> Option<(usize, Instant)> {
-        self.slots.iter().map(|ticks| ticks.due).enumerate().min_by_key(|(_, due)| *due)
+        self.slots
+            .iter()
+            .map(|ticks| ticks.due)
+            .enumerate()
+            .min_by_key(|(_, due)| *due)
     }
 
     /// Moves a slot on to its first tick after `now`; answers how many ticks were skipped.
     pub(crate) fn take(&mut self, slot: usize, now: Instant) -> u64 {
-        let Some(ticks) = self.slots.get_mut(slot) else { return 0 };
+        let Some(ticks) = self.slots.get_mut(slot) else {
+            return 0;
+        };
         let late = now.saturating_duration_since(ticks.due).as_nanos();
         let skipped = late / ticks.every.as_nanos().max(1);
         // Beyond u32's range (years of a period of 10 ms) the phase is given up.
         let steps = u32::try_from(skipped).unwrap_or(u32::MAX - 1) + 1;
-        ticks.due = ticks.every.checked_mul(steps).and_then(|on| ticks.due.checked_add(on)).unwrap_or(now);
+        ticks.due = ticks
+            .every
+            .checked_mul(steps)
+            .and_then(|on| ticks.due.checked_add(on))
+            .unwrap_or(now);
         u64::try_from(skipped).unwrap_or(u64::MAX)
     }
 

@@ -55,7 +55,13 @@ pub(crate) struct Transport {
 impl Transport {
     pub(crate) fn new(stream: TcpStream) -> (Self, Seen) {
         let seen = Seen::default();
-        (Self { stream, seen: seen.clone() }, seen)
+        (
+            Self {
+                stream,
+                seen: seen.clone(),
+            },
+            seen,
+        )
     }
 }
 
@@ -66,11 +72,19 @@ impl fmt::Debug for Transport {
 }
 
 impl AsyncRead for Transport {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let (filled, room) = (buf.filled().len(), buf.remaining());
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if matches!(polled, Poll::Ready(Ok(()))) && room > 0 {
-            let flag = if buf.filled().len() == filled { &self.seen.0.ended } else { &self.seen.0.heard };
+            let flag = if buf.filled().len() == filled {
+                &self.seen.0.ended
+            } else {
+                &self.seen.0.heard
+            };
             flag.store(true, Ordering::Relaxed);
         }
         polled
@@ -78,7 +92,11 @@ impl AsyncRead for Transport {
 }
 
 impl AsyncWrite for Transport {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

@@ -63,11 +63,15 @@ impl ValueKind {
         match text.split_once(':') {
             Some(("bit", number)) => match number.parse() {
                 Ok(bit @ 0..=15) => Ok(Self::Bit(bit)),
-                _ => Err(format!("{text:?}: a register has the bits \"bit:0\" (lowest) to \"bit:15\"")),
+                _ => Err(format!(
+                    "{text:?}: a register has the bits \"bit:0\" (lowest) to \"bit:15\""
+                )),
             },
             Some(("string", number)) => match number.parse() {
                 Ok(bytes @ 1..=TEXT_BYTES_MAX) => Ok(Self::Text(bytes)),
-                _ => Err(format!("{text:?}: a text has 1 to {TEXT_BYTES_MAX} bytes, such as \"string:16\"")),
+                _ => Err(format!(
+                    "{text:?}: a text has 1 to {TEXT_BYTES_MAX} bytes, such as \"string:16\""
+                )),
             },
             _ => {
                 let names: Vec<&str> = PLAIN.iter().map(|(name, _)| *name).collect();
@@ -84,9 +88,10 @@ impl ValueKind {
         match self {
             Self::Bit(bit) => format!("bit:{bit}"),
             Self::Text(bytes) => format!("string:{bytes}"),
-            plain => {
-                PLAIN.iter().find(|(_, kind)| *kind == plain).map_or_else(String::new, |(name, _)| (*name).to_owned())
-            }
+            plain => PLAIN
+                .iter()
+                .find(|(_, kind)| *kind == plain)
+                .map_or_else(String::new, |(name, _)| (*name).to_owned()),
         }
     }
 
@@ -127,18 +132,27 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     fn good(value: Value) -> Self {
-        Self { value: Some(value), status: Status::GOOD }
+        Self {
+            value: Some(value),
+            status: Status::GOOD,
+        }
     }
 
     /// No value, and why.
     pub(crate) fn bad(reason: impl Into<String>) -> Self {
-        Self { value: None, status: Status::bad(None, reason) }
+        Self {
+            value: None,
+            status: Status::bad(None, reason),
+        }
     }
 
     fn float(value: f64, raw: u64) -> Self {
         match finite(value, raw) {
             Ok(value) => Self::good(value),
-            Err(status) => Self { value: None, status },
+            Err(status) => Self {
+                value: None,
+                status,
+            },
         }
     }
 
@@ -198,7 +212,10 @@ fn decimal(raw: u64, kind: ValueKind) -> Decoded {
         let digit = raw >> (4 * place) & 0xf;
         if digit > 9 {
             let width = digits as usize;
-            return Decoded::bad(format!("0x{raw:0width$x} is no {}: {digit:x} is no decimal digit", kind.name()));
+            return Decoded::bad(format!(
+                "0x{raw:0width$x} is no {}: {digit:x} is no decimal digit",
+                kind.name()
+            ));
         }
         value = value * 10 + digit;
     }
@@ -208,7 +225,11 @@ fn decimal(raw: u64, kind: ValueKind) -> Decoded {
 /// Up to its first NUL: what lies behind one is left over from a longer text. Without the blanks that pad it; bytes that are
 /// no UTF-8 are kept as they are.
 fn text(mut bytes: Vec<u8>, len: usize) -> Decoded {
-    let end = bytes.iter().take(len).position(|byte| *byte == 0).unwrap_or(len);
+    let end = bytes
+        .iter()
+        .take(len)
+        .position(|byte| *byte == 0)
+        .unwrap_or(len);
     bytes.truncate(end);
     match String::from_utf8(bytes) {
         Ok(mut text) => {
@@ -216,9 +237,19 @@ fn text(mut bytes: Vec<u8>, len: usize) -> Decoded {
             Decoded::good(Value::Text(text))
         }
         Err(error) => {
-            let reason = format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to());
-            let status = Status { quality: Quality::Uncertain, code: None, reason: Some(reason) };
-            Decoded { value: Some(Value::Bytes(error.into_bytes())), status }
+            let reason = format!(
+                "not UTF-8 from byte {} on",
+                error.utf8_error().valid_up_to()
+            );
+            let status = Status {
+                quality: Quality::Uncertain,
+                code: None,
+                reason: Some(reason),
+            };
+            Decoded {
+                value: Some(Value::Bytes(error.into_bytes())),
+                status,
+            }
         }
     }
 }

@@ -71,7 +71,12 @@ impl Settings {
             return None;
         }
         let mut digest = Context::new(&SHA256);
-        for part in [b"mqtt session", self.host.as_bytes(), &self.port.to_be_bytes(), self.client_id.as_bytes()] {
+        for part in [
+            b"mqtt session",
+            self.host.as_bytes(),
+            &self.port.to_be_bytes(),
+            self.client_id.as_bytes(),
+        ] {
             digest.update(&(part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -89,7 +94,8 @@ impl Settings {
             client_id: &self.client_id,
             clean,
             // Rounded up; configured to fit.
-            keep_alive_seconds: u16::try_from(self.keep_alive.as_millis().div_ceil(1000)).unwrap_or(u16::MAX),
+            keep_alive_seconds: u16::try_from(self.keep_alive.as_millis().div_ceil(1000))
+                .unwrap_or(u16::MAX),
             session_expiry_seconds,
             receive_max: self.in_flight_max,
             user: self.user.as_deref(),
@@ -103,14 +109,19 @@ impl Settings {
         let tcp = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|error| format!("cannot connect to {place}: {error}"))?;
-        tcp.set_nodelay(true).map_err(|error| format!("cannot set up the connection to {place}: {error}"))?;
-        let Some(files) = self.tls.clone() else { return Ok(Box::new(tcp)) };
+        tcp.set_nodelay(true)
+            .map_err(|error| format!("cannot set up the connection to {place}: {error}"))?;
+        let Some(files) = self.tls.clone() else {
+            return Ok(Box::new(tcp));
+        };
         let name = files.server_name.clone();
         let config = spawn_blocking(move || files.client_config())
             .await
             .map_err(|error| format!("cannot set up TLS: {error}"))?
             .map_err(|error| format!("cannot set up TLS: {error}"))?;
         let stream = TlsConnector::from(config).connect(name, tcp).await;
-        stream.map(|tls| Box::new(tls) as Box<dyn Stream>).map_err(|error| format!("TLS with {place} failed: {error}"))
+        stream
+            .map(|tls| Box::new(tls) as Box<dyn Stream>)
+            .map_err(|error| format!("TLS with {place} failed: {error}"))
     }
 }

@@ -75,7 +75,9 @@ fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) ->
         connector.problem(&keys::PASSWORD, "user is missing");
     }
     let fallback = Fallback {
-        device: device.or_else(|| DeviceId::new(&name).ok()).or_else(|| DeviceId::new("mqtt").ok())?,
+        device: device
+            .or_else(|| DeviceId::new(&name).ok())
+            .or_else(|| DeviceId::new("mqtt").ok())?,
         tag: TagName::new("payload").ok()?,
     };
     let Broker { host, port, tls } = broker?;
@@ -95,7 +97,12 @@ fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) ->
         in_flight_max,
     };
     let payload_bytes_max = usize::try_from(payload_max.0).ok()?;
-    let rules = Rules { format, rules: rules?, fallback, payload_bytes_max };
+    let rules = Rules {
+        format,
+        rules: rules?,
+        fallback,
+        payload_bytes_max,
+    };
     (in_flight_max > 0).then(|| Mqtt::new(settings, rules, context.uniform.clone()))
 }
 
@@ -104,7 +111,10 @@ fn version(connector: &mut Table<'_>) -> Option<Version> {
         3 | 4 => Some(Version::V311),
         5 => Some(Version::V5),
         other => {
-            connector.problem(&keys::VERSION, format!("{other} is no version of MQTT: 4 (3.1.1) or 5 is expected"));
+            connector.problem(
+                &keys::VERSION,
+                format!("{other} is no version of MQTT: 4 (3.1.1) or 5 is expected"),
+            );
             None
         }
     }
@@ -120,14 +130,23 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
     let text = connector.read(&keys::URL);
     let tls_table = connector.table(&keys::TLS);
     let wrong = |message: &str| {
-        connector.problem(&keys::URL, format!("{message}, such as mqtt://host:1883 or mqtts://host:8883"));
+        connector.problem(
+            &keys::URL,
+            format!("{message}, such as mqtt://host:1883 or mqtts://host:8883"),
+        );
         None::<Broker>
     };
-    let Ok(url) = Url::parse(&text?) else { return wrong("an address is expected") };
+    let Ok(url) = Url::parse(&text?) else {
+        return wrong("an address is expected");
+    };
     let default_port = match url.scheme() {
         "mqtt" => 1883,
         "mqtts" => 8883,
-        other => return wrong(&format!("the scheme {other:?} is none of \"mqtt\", \"mqtts\"; an address is expected")),
+        other => {
+            return wrong(&format!(
+                "the scheme {other:?} is none of \"mqtt\", \"mqtts\"; an address is expected"
+            ));
+        }
     };
     if !url.username().is_empty() || url.password().is_some() {
         return wrong("write the keys user and password, and an address without them");
@@ -146,10 +165,18 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
         if tls_table.is_some() {
             return wrong("[connector.tls] needs an address with the scheme mqtts");
         }
-        return Some(Broker { host, port, tls: None });
+        return Some(Broker {
+            host,
+            port,
+            tls: None,
+        });
     }
     let tls = tls_files(connector, tls_table, &host)?;
-    Some(Broker { host, port, tls: Some(tls) })
+    Some(Broker {
+        host,
+        port,
+        tls: Some(tls),
+    })
 }
 
 fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<TlsFiles> {
@@ -160,19 +187,32 @@ fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Opt
         key = table.read(&keys::KEY_FILE);
         name = table.read(&keys::SERVER_NAME);
         if chain.is_some() != key.is_some() {
-            let there = if chain.is_some() { &keys::CERT_FILE } else { &keys::KEY_FILE };
+            let there = if chain.is_some() {
+                &keys::CERT_FILE
+            } else {
+                &keys::KEY_FILE
+            };
             table.problem(there, "cert_file and key_file are expected together");
             return None;
         }
         table.finish();
     }
-    let own = chain.zip(key).map(|(chain, key)| OwnCertificate { chain, key });
+    let own = chain
+        .zip(key)
+        .map(|(chain, key)| OwnCertificate { chain, key });
     let name = name.unwrap_or_else(|| host.to_owned());
     let Ok(server_name) = ServerName::try_from(name.clone()) else {
-        connector.problem(&keys::TLS, format!("{name:?} is no name of a server: set server_name"));
+        connector.problem(
+            &keys::TLS,
+            format!("{name:?} is no name of a server: set server_name"),
+        );
         return None;
     };
-    let files = TlsFiles { ca, own, server_name };
+    let files = TlsFiles {
+        ca,
+        own,
+        server_name,
+    };
     // Read once now, so that a wrong file is found before the first connection.
     match files.client_config() {
         Ok(_) => Some(files),
@@ -199,7 +239,10 @@ fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> O
         }
     };
     if topics.is_empty() {
-        connector.problem(&keys::TOPICS, "at least one topic filter is expected, such as [\"site/+/cell/#\"]");
+        connector.problem(
+            &keys::TOPICS,
+            "at least one topic filter is expected, such as [\"site/+/cell/#\"]",
+        );
         return None;
     }
     let mut good = true;
@@ -208,9 +251,15 @@ fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> O
             connector.problem(&keys::TOPICS, format!("{filter:?}: {error}"));
             good = false;
         }
-        if let Some(other) = topics[..i].iter().find(|other| topic::overlap(other, filter)) {
+        if let Some(other) = topics[..i]
+            .iter()
+            .find(|other| topic::overlap(other, filter))
+        {
             let way_out = "a message could come twice: write filters that do not overlap";
-            connector.problem(&keys::TOPICS, format!("{other:?} and {filter:?} overlap, {way_out}"));
+            connector.problem(
+                &keys::TOPICS,
+                format!("{other:?} and {filter:?} overlap, {way_out}"),
+            );
             good = false;
         }
     }
@@ -221,15 +270,27 @@ fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> O
 fn outermost(mut filters: Vec<String>) -> Vec<String> {
     filters.sort();
     filters.dedup();
-    let covered = |filter: &String| filters.iter().any(|other| other != filter && topic::covers(other, filter));
-    filters.iter().filter(|filter| !covered(filter)).cloned().collect()
+    let covered = |filter: &String| {
+        filters
+            .iter()
+            .any(|other| other != filter && topic::covers(other, filter))
+    };
+    filters
+        .iter()
+        .filter(|filter| !covered(filter))
+        .cloned()
+        .collect()
 }
 
 fn session(connector: &mut Table<'_>, version: Option<Version>) -> Option<Session> {
     let clean = connector.read(&keys::CLEAN_SESSION);
     let expiry = connector.read(&keys::SESSION_EXPIRY);
     if connector.has(&keys::SESSION_EXPIRY) && (clean || version == Some(Version::V311)) {
-        let why = if clean { "clean_session = true keeps no session" } else { "it needs version = 5" };
+        let why = if clean {
+            "clean_session = true keeps no session"
+        } else {
+            "it needs version = 5"
+        };
         connector.problem(&keys::SESSION_EXPIRY, why);
         return None;
     }
@@ -241,7 +302,9 @@ fn session(connector: &mut Table<'_>, version: Option<Version>) -> Option<Sessio
         return None;
     }
     // The largest number means for ever (MQTT 5.0, section 3.1.2.11.2).
-    Some(Session::Kept { expiry_seconds: u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX) })
+    Some(Session::Kept {
+        expiry_seconds: u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX),
+    })
 }
 
 fn keep_alive(connector: &mut Table<'_>) -> Option<Duration> {
@@ -257,7 +320,10 @@ fn qos(connector: &mut Table<'_>) -> Option<u8> {
     match connector.read(&keys::QOS) {
         qos @ (0 | 1) => Some(qos),
         2 => {
-            connector.problem(&keys::QOS, "2 is not in this release: qos = 1 loses nothing, and repetitions are found");
+            connector.problem(
+                &keys::QOS,
+                "2 is not in this release: qos = 1 loses nothing, and repetitions are found",
+            );
             None
         }
         other => {
@@ -270,9 +336,13 @@ fn qos(connector: &mut Table<'_>) -> Option<u8> {
 /// One name for one connector of one gateway: two sessions of the same name end each other.
 fn client_id(connector: &mut Table<'_>, gateway: &GatewayId, name: &str) -> Option<String> {
     let given = connector.read(&keys::CLIENT_ID);
-    let id = given.unwrap_or_else(|| format!("forebay-{}-{}", gateway.path_segment(), path_segment(name)));
+    let id = given
+        .unwrap_or_else(|| format!("forebay-{}-{}", gateway.path_segment(), path_segment(name)));
     if id.is_empty() || id.len() > 65_535 || id.contains('\0') {
-        connector.problem(&keys::CLIENT_ID, "a text of 1 to 65535 bytes without U+0000 is expected");
+        connector.problem(
+            &keys::CLIENT_ID,
+            "a text of 1 to 65535 bytes without U+0000 is expected",
+        );
         return None;
     }
     Some(id)

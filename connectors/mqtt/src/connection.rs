@@ -25,7 +25,8 @@ use crate::{
 
 /// The packet type of CONNACK (MQTT 5.0, section 2.1.2).
 const CONNACK: u8 = 2;
-const NO_CONNACK: &str = "the broker answers CONNECT with another packet than CONNACK: is this an MQTT port?";
+const NO_CONNACK: &str =
+    "the broker answers CONNECT with another packet than CONNACK: is this an MQTT port?";
 /// Bytes of a PUBLISH besides its payload: a topic of up to 64 KiB, and properties.
 const PUBLISH_HEAD_BYTES_MAX: usize = 192 * 1024;
 /// Bytes read at a time.
@@ -131,7 +132,11 @@ impl<'c, 'r> Connection<'c, 'r> {
             intake,
             progress,
             reader,
-            wire: Wire { writer, out: BytesMut::new(), unflushed: false },
+            wire: Wire {
+                writer,
+                out: BytesMut::new(),
+                unflushed: false,
+            },
             framer: Framer::new(payload_bytes_max + PUBLISH_HEAD_BYTES_MAX),
             ping_every: settings.ping_every(),
             next_ping: Instant::now() + settings.ping_every(),
@@ -145,17 +150,28 @@ impl<'c, 'r> Connection<'c, 'r> {
 
     async fn shake_hands(&mut self) -> Result<(), String> {
         let text = |error: crate::packet::PacketError| error.to_string();
-        self.settings.version.connect(&self.settings.hello(), &mut self.wire.out).map_err(text)?;
+        self.settings
+            .version
+            .connect(&self.settings.hello(), &mut self.wire.out)
+            .map_err(text)?;
         self.wire.send().await.map_err(|error| lost(&error))?;
         let connack = loop {
             match self.next_packet()? {
                 Some(Incoming::ConnAck(connack)) => break connack,
                 Some(_) => return Err(NO_CONNACK.to_owned()),
                 // Another server's text may look like the beginning of a packet that never ends.
-                None if self.framer.arrived.first().is_some_and(|first| first >> 4 != CONNACK) => {
+                None if self
+                    .framer
+                    .arrived
+                    .first()
+                    .is_some_and(|first| first >> 4 != CONNACK) =>
+                {
                     return Err(NO_CONNACK.to_owned());
                 }
-                None => read(&mut self.reader, &mut self.framer).await.map_err(|error| lost(&error)).map(drop)?,
+                None => read(&mut self.reader, &mut self.framer)
+                    .await
+                    .map_err(|error| lost(&error))
+                    .map(drop)?,
             }
         };
         if let Some(reason) = connack.refused {
@@ -165,21 +181,38 @@ impl<'c, 'r> Connection<'c, 'r> {
             let half = Duration::from_millis(u64::from(seconds) * 500);
             self.ping_every = self.ping_every.min(half);
         }
-        if let (Session::Kept { expiry_seconds: asked }, Some(granted)) =
-            (self.settings.session, connack.session_expiry_seconds)
+        if let (
+            Session::Kept {
+                expiry_seconds: asked,
+            },
+            Some(granted),
+        ) = (self.settings.session, connack.session_expiry_seconds)
             && granted < asked
         {
-            warn!(granted, asked, "the broker keeps the session for fewer seconds than asked for");
+            warn!(
+                granted,
+                asked, "the broker keeps the session for fewer seconds than asked for"
+            );
         }
-        info!(session_present = connack.session_present, "connected to the broker");
+        info!(
+            session_present = connack.session_present,
+            "connected to the broker"
+        );
         self.intake.connected(connack.session_present);
         // With 3.1.1 every SUBSCRIBE brings the retained messages again.
         let known = connack.session_present && self.progress.subscribed;
         if known && self.settings.version == crate::packet::Version::V311 {
             self.is_up();
         } else {
-            let Settings { version, topics, qos, .. } = self.settings;
-            version.subscribe(SUBSCRIBE_ID, topics, *qos, &mut self.wire.out).map_err(text)?;
+            let Settings {
+                version,
+                topics,
+                qos,
+                ..
+            } = self.settings;
+            version
+                .subscribe(SUBSCRIBE_ID, topics, *qos, &mut self.wire.out)
+                .map_err(text)?;
             self.suback_at = Some(Instant::now() + ANSWER_TIME);
         }
         self.next_ping = Instant::now() + self.ping_every;
@@ -216,7 +249,9 @@ impl<'c, 'r> Connection<'c, 'r> {
                     None
                 }
                 Event::Drained => {
-                    warn!("the gateway gave no receipt in time after the stop, its messages stay unacknowledged");
+                    warn!(
+                        "the gateway gave no receipt in time after the stop, its messages stay unacknowledged"
+                    );
                     Some(End::Drained)
                 }
                 Event::Delivered(Err(Closed)) => Some(End::Closed),
@@ -233,7 +268,9 @@ impl<'c, 'r> Connection<'c, 'r> {
         let reading = !stopping && self.intake.has_room();
         if reading && self.was_full {
             // While nothing was read, the broker's answers could not be seen.
-            self.silent_at = self.silent_at.map(|_| Instant::now() + self.settings.silence_max());
+            self.silent_at = self
+                .silent_at
+                .map(|_| Instant::now() + self.settings.silence_max());
         }
         self.was_full = !reading;
         let at = |instant: Option<Instant>| sleep_until(instant.unwrap_or_else(Instant::now));
@@ -268,9 +305,15 @@ impl<'c, 'r> Connection<'c, 'r> {
             Event::PingDue => self.ping(),
             Event::Silent => {
                 let millis = self.settings.silence_max().as_millis();
-                return Err(format!("the broker answers no ping, it was silent for {millis} ms"));
+                return Err(format!(
+                    "the broker answers no ping, it was silent for {millis} ms"
+                ));
             }
-            Event::NoSubAck => return Err(format!("the broker did not answer SUBSCRIBE within {ANSWER_TIME:?}")),
+            Event::NoSubAck => {
+                return Err(format!(
+                    "the broker did not answer SUBSCRIBE within {ANSWER_TIME:?}"
+                ));
+            }
             Event::Stop | Event::Drained | Event::Delivered(Err(Closed)) => {}
         }
         Ok(())
@@ -281,7 +324,8 @@ impl<'c, 'r> Connection<'c, 'r> {
         self.intake.receipts.ping_sent();
         let now = Instant::now();
         self.next_ping = now + self.ping_every;
-        self.silent_at.get_or_insert(now + self.settings.silence_max());
+        self.silent_at
+            .get_or_insert(now + self.settings.silence_max());
     }
 
     /// Takes what has arrived, as far as there is room.
@@ -299,15 +343,23 @@ impl<'c, 'r> Connection<'c, 'r> {
                 Some(Incoming::PingResp) => self.intake.ping_answered(),
                 Some(Incoming::SubAck(suback)) => self.subscribed(&suback)?,
                 Some(Incoming::Disconnect(reason)) => return Err(reason),
-                Some(Incoming::ConnAck(_)) => return Err("the broker sent a second CONNACK".to_owned()),
+                Some(Incoming::ConnAck(_)) => {
+                    return Err("the broker sent a second CONNACK".to_owned());
+                }
             }
         }
         Ok(())
     }
 
     fn next_packet(&mut self) -> Result<Option<Incoming>, String> {
-        let Some(frame) = self.framer.next().map_err(|error| error.to_string())? else { return Ok(None) };
-        self.settings.version.read(&frame).map(Some).map_err(|error| error.to_string())
+        let Some(frame) = self.framer.next().map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        self.settings
+            .version
+            .read(&frame)
+            .map(Some)
+            .map_err(|error| error.to_string())
     }
 
     fn subscribed(&mut self, suback: &SubAck) -> Result<(), String> {
@@ -317,7 +369,9 @@ impl<'c, 'r> Connection<'c, 'r> {
         for (topic, code) in self.settings.topics.iter().zip(&suback.codes) {
             if *code >= 0x80 {
                 let why = crate::reason::reason(*code);
-                return Err(format!("the broker refused the subscription to {topic:?}: {why} (code {code})"));
+                return Err(format!(
+                    "the broker refused the subscription to {topic:?}: {why} (code {code})"
+                ));
             }
             if *code < self.settings.qos {
                 warn!(

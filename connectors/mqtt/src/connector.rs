@@ -4,7 +4,8 @@
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, RuleId, SessionId, Uniform,
+    Closed, Connector, ConnectorError, Declared, IllegalMove, LinkEvent, LinkState, Outlet, RuleId,
+    SessionId, Uniform,
 };
 use forebay_runtime::Backoff;
 use std::time::Duration;
@@ -39,7 +40,12 @@ pub(crate) struct Mqtt {
 
 impl Mqtt {
     pub(crate) fn new(settings: Settings, rules: Rules, uniform: Uniform) -> Self {
-        Self { settings, rules, uniform, backoff: Backoff::default() }
+        Self {
+            settings,
+            rules,
+            uniform,
+            backoff: Backoff::default(),
+        }
     }
 
     #[cfg(test)]
@@ -52,7 +58,12 @@ impl Mqtt {
         &self.rules
     }
 
-    async fn attempt(&self, intake: &mut Intake<'_>, progress: &mut Progress, stop: &CancellationToken) -> End {
+    async fn attempt(
+        &self,
+        intake: &mut Intake<'_>,
+        progress: &mut Progress,
+        stop: &CancellationToken,
+    ) -> End {
         progress.up_since = None;
         let stream = select! {
             dialled = timeout(ANSWER_TIME, self.settings.dial()) => match dialled {
@@ -89,7 +100,12 @@ impl Mqtt {
     }
 
     /// Waits before the next attempt; answers an end where there will be none.
-    async fn pause(&self, wait: Duration, intake: &mut Intake<'_>, stop: &CancellationToken) -> Option<End> {
+    async fn pause(
+        &self,
+        wait: Duration,
+        intake: &mut Intake<'_>,
+        stop: &CancellationToken,
+    ) -> Option<End> {
         select! {
             () = sleep(wait) => None,
             Closed = idle(intake) => Some(End::Closed),
@@ -97,7 +113,11 @@ impl Mqtt {
         }
     }
 
-    async fn go(&self, intake: &mut Intake<'_>, stop: &CancellationToken) -> Result<End, IllegalMove> {
+    async fn go(
+        &self,
+        intake: &mut Intake<'_>,
+        stop: &CancellationToken,
+    ) -> Result<End, IllegalMove> {
         let mut link = LinkState::Idle;
         let mut progress = Progress::default();
         let mut told: Option<String> = None;
@@ -106,11 +126,17 @@ impl Mqtt {
             link = link.next(LinkEvent::Try)?;
             let end = self.attempt(intake, &mut progress, stop).await;
             intake.disconnected();
-            let End::Lost(mut reason) = end else { return Ok(end) };
+            let End::Lost(mut reason) = end else {
+                return Ok(end);
+            };
             if let Some(since) = progress.up_since {
                 link = link.next(LinkEvent::Established)?;
                 told = None;
-                short_lives = if since.elapsed() < SHORT_LIFE { short_lives.saturating_add(1) } else { 0 };
+                short_lives = if since.elapsed() < SHORT_LIFE {
+                    short_lives.saturating_add(1)
+                } else {
+                    0
+                };
                 if short_lives > 1 {
                     reason.push_str("; it was up for less than 5 s again, has another client the same client_id?");
                 }
@@ -118,7 +144,12 @@ impl Mqtt {
             link = link.next(LinkEvent::Lost(reason.clone()))?;
             let attempts = link.failures().max(short_lives.min(SHORT_LIVES_MAX));
             let wait = self.backoff.wait(attempts, (self.uniform)());
-            warn!(attempts, wait_ms = wait.as_millis(), reason, "link to the broker lost, backing off");
+            warn!(
+                attempts,
+                wait_ms = wait.as_millis(),
+                reason,
+                "link to the broker lost, backing off"
+            );
             // The same reason again is no change.
             if told.as_ref() != Some(&reason) {
                 intake.link(Some(reason.clone()));
@@ -155,15 +186,26 @@ impl Connector for Mqtt {
     }
 
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
-        let Settings { session, in_flight_max, .. } = self.settings;
+        let Settings {
+            session,
+            in_flight_max,
+            ..
+        } = self.settings;
         if self.settings.password.is_some() && self.settings.tls.is_none() {
-            warn!(host = self.settings.host, "the password goes over the wire in clear: use mqtts://");
+            warn!(
+                host = self.settings.host,
+                "the password goes over the wire in clear: use mqtts://"
+            );
         }
         let mut intake = Intake::new(outlet, &self.rules, session, in_flight_max);
-        let end = self.go(&mut intake, &stop).await.map_err(|error| ConnectorError {
-            what: "the state of the link to the broker is broken, restart the gateway".to_owned(),
-            source: Some(Box::new(error)),
-        })?;
+        let end = self
+            .go(&mut intake, &stop)
+            .await
+            .map_err(|error| ConnectorError {
+                what: "the state of the link to the broker is broken, restart the gateway"
+                    .to_owned(),
+                source: Some(Box::new(error)),
+            })?;
         if end == End::Stopped {
             intake.forget_repeatable();
             let deadline = Instant::now() + DRAIN_TIME;

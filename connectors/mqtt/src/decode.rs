@@ -73,19 +73,37 @@ impl Rules {
         let mut content = None;
         let mut kept = Some(());
         for rule in &self.rules {
-            let Some(captured) = rule.template.captures(message.topic) else { continue };
+            let Some(captured) = rule.template.captures(message.topic) else {
+                continue;
+            };
             let content = content.get_or_insert_with(|| self.content(message));
-            let series = Captures { captured, topic: message.topic, fallback: &self.fallback };
+            let series = Captures {
+                captured,
+                topic: message.topic,
+                fallback: &self.fallback,
+            };
             let decoded = match content {
                 Ok(content) => rule.decode(content),
                 Err(fault) => vec![Err(fault.clone())],
             };
             // Once for all of a message's samples.
             let mut payload = || kept.take().map(|()| self.kept(message));
-            let made: Vec<_> = decoded.into_iter().map(|outcome| made(rule, &series, outcome, &mut payload)).collect();
+            let made: Vec<_> = decoded
+                .into_iter()
+                .map(|outcome| made(rule, &series, outcome, &mut payload))
+                .collect();
             let spread = rule.place(&series).map(|(device, tag)| {
                 let (tag, is_only) = (tag.as_ref(), rule.template.is_one_topic());
-                fanout.spread(Place { rule: rule.id, topic: message.topic, device: &device, tag, is_only }, &made)
+                fanout.spread(
+                    Place {
+                        rule: rule.id,
+                        topic: message.topic,
+                        device: &device,
+                        tag,
+                        is_only,
+                    },
+                    &made,
+                )
             });
             let spread = spread.unwrap_or_default();
             samples.extend(made.into_iter().map(|(_, sample)| sample).chain(spread));
@@ -97,11 +115,28 @@ impl Rules {
     pub(crate) fn brings(&self, rule: RuleId, topics: &[String]) -> Option<String> {
         let rule = self.rules.get(rule.0)?;
         let filter = rule.template.filter();
-        let topics: Vec<&str> = topics.iter().map(String::as_str).filter(|topic| overlap(topic, &filter)).collect();
-        let Rule { template, device, tag, value, .. } = rule;
+        let topics: Vec<&str> = topics
+            .iter()
+            .map(String::as_str)
+            .filter(|topic| overlap(topic, &filter))
+            .collect();
+        let Rule {
+            template,
+            device,
+            tag,
+            value,
+            ..
+        } = rule;
         let name = |name: Option<&str>| name.unwrap_or("-").to_owned();
-        let (device, tag) = (name(device.as_ref().map(DeviceId::as_str)), name(tag.as_ref().map(TagName::as_str)));
-        Some(format!("{} {device} {tag} {value} of {}", template.text(), topics.join(" ")))
+        let (device, tag) = (
+            name(device.as_ref().map(DeviceId::as_str)),
+            name(tag.as_ref().map(TagName::as_str)),
+        );
+        Some(format!(
+            "{} {device} {tag} {value} of {}",
+            template.text(),
+            topics.join(" ")
+        ))
     }
 
     /// The series that are known before any message.
@@ -112,7 +147,9 @@ impl Rules {
     fn content<'m>(&self, message: Incoming<'m>) -> Result<Content<'m>, Fault> {
         if message.payload_bytes > self.payload_bytes_max {
             let (bytes, max) = (message.payload_bytes, self.payload_bytes_max);
-            return Err(Fault(format!("the payload has {bytes} bytes, more than max_payload ({max})")));
+            return Err(Fault(format!(
+                "the payload has {bytes} bytes, more than max_payload ({max})"
+            )));
         }
         Content::read(self.format, message.payload)
     }
@@ -145,7 +182,11 @@ fn made(
         }
         Err(Fault(reason)) => {
             // A field without a valid name says nothing of its neighbours.
-            let scope = if scope == Scope::Field { Scope::Alone } else { Scope::Topic };
+            let scope = if scope == Scope::Field {
+                Scope::Alone
+            } else {
+                Scope::Topic
+            };
             (scope, rule.bad_sample(series, payload(), reason))
         }
     }

@@ -17,7 +17,9 @@ pub(crate) const PUBLISH: u8 = 3;
 pub(crate) enum FrameError {
     #[error("the broker sent a packet whose length is malformed: is this an MQTT port?")]
     Length,
-    #[error("the broker sent a packet of type {packet_type} with {bytes} bytes, more than {OTHER_BYTES_MAX}")]
+    #[error(
+        "the broker sent a packet of type {packet_type} with {bytes} bytes, more than {OTHER_BYTES_MAX}"
+    )]
     TooLong { packet_type: u8, bytes: usize },
 }
 
@@ -61,7 +63,11 @@ pub(crate) struct Framer {
 impl Framer {
     /// At most `publish_bytes_max` bytes of a PUBLISH are kept.
     pub(crate) fn new(publish_bytes_max: usize) -> Self {
-        Self { arrived: BytesMut::new(), publish_bytes_max, cut: None }
+        Self {
+            arrived: BytesMut::new(),
+            publish_bytes_max,
+            cut: None,
+        }
     }
 
     /// The next frame; none while bytes are missing.
@@ -69,17 +75,26 @@ impl Framer {
         if let Some((frame, rest)) = self.cut.take() {
             return Ok(self.skip(frame, rest));
         }
-        let Some((length, header_bytes)) = length(&self.arrived)? else { return Ok(None) };
+        let Some((length, header_bytes)) = length(&self.arrived)? else {
+            return Ok(None);
+        };
         let frame_bytes = header_bytes + length;
         let packet_type = self.arrived[0] >> 4;
         if packet_type != PUBLISH && frame_bytes > OTHER_BYTES_MAX {
-            return Err(FrameError::TooLong { packet_type, bytes: frame_bytes });
+            return Err(FrameError::TooLong {
+                packet_type,
+                bytes: frame_bytes,
+            });
         }
         let kept = frame_bytes.min(self.publish_bytes_max.max(OTHER_BYTES_MAX));
         if self.arrived.len() < kept {
             return Ok(None);
         }
-        let frame = Frame { bytes: self.arrived.split_to(kept).freeze(), header_bytes, frame_bytes };
+        let frame = Frame {
+            bytes: self.arrived.split_to(kept).freeze(),
+            header_bytes,
+            frame_bytes,
+        };
         Ok(self.skip(frame, frame_bytes - kept))
     }
 
@@ -103,7 +118,11 @@ fn length(bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
             return Ok(Some((length, i + 2)));
         }
     }
-    if bytes.len() >= 5 { Err(FrameError::Length) } else { Ok(None) }
+    if bytes.len() >= 5 {
+        Err(FrameError::Length)
+    } else {
+        Ok(None)
+    }
 }
 
 #[cfg(test)]
@@ -137,24 +156,43 @@ mod tests {
             while let Some(frame) = framer.next().unwrap() {
                 frames.push(frame);
             }
-            assert!(framer.arrived.len() <= OTHER_BYTES_MAX, "what is skipped is not kept");
+            assert!(
+                framer.arrived.len() <= OTHER_BYTES_MAX,
+                "what is skipped is not kept"
+            );
         }
-        let seen: Vec<_> = frames.iter().map(|f| (f.packet_type(), f.bytes.len(), f.frame_bytes)).collect();
+        let seen: Vec<_> = frames
+            .iter()
+            .map(|f| (f.packet_type(), f.bytes.len(), f.frame_bytes))
+            .collect();
         assert_eq!(seen, [(3, OTHER_BYTES_MAX, long.len()), (13, 2, 2)]);
     }
 
     #[test]
     fn what_is_no_mqtt_is_an_error() {
         let table: [(&[u8], Result<usize, FrameError>); 4] = [
-            (&[0x30, 0xff, 0xff, 0xff, 0xff, 0x01], Err(FrameError::Length)),
-            (&[0x20, 0xff, 0xff, 0x7f], Err(FrameError::TooLong { packet_type: 2, bytes: 2_097_155 })),
+            (
+                &[0x30, 0xff, 0xff, 0xff, 0xff, 0x01],
+                Err(FrameError::Length),
+            ),
+            (
+                &[0x20, 0xff, 0xff, 0x7f],
+                Err(FrameError::TooLong {
+                    packet_type: 2,
+                    bytes: 2_097_155,
+                }),
+            ),
             (&[0x30, 0xff, 0xff], Ok(0)),
             (&[0x30], Ok(0)),
         ];
         for (bytes, expected) in table {
             let mut framer = Framer::new(OTHER_BYTES_MAX);
             framer.arrived.extend_from_slice(bytes);
-            assert_eq!(framer.next().map(|frame| usize::from(frame.is_some())), expected, "{bytes:?}");
+            assert_eq!(
+                framer.next().map(|frame| usize::from(frame.is_some())),
+                expected,
+                "{bytes:?}"
+            );
         }
     }
 

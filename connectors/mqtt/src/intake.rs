@@ -96,7 +96,12 @@ struct Unmatched {
 }
 
 impl<'r> Intake<'r> {
-    pub(crate) fn new(outlet: Outlet, rules: &'r Rules, session: Session, in_flight_max: u16) -> Self {
+    pub(crate) fn new(
+        outlet: Outlet,
+        rules: &'r Rules,
+        session: Session,
+        in_flight_max: u16,
+    ) -> Self {
         let receipts = Receipts::restored(outlet.restored());
         let fanout = Fanout::recalled(outlet.known());
         Self {
@@ -130,7 +135,10 @@ impl<'r> Intake<'r> {
     /// Whether anything is still to be delivered.
     pub(crate) fn is_busy(&self) -> bool {
         let ended = self.session != Session::Clean && self.receipts.has_ended();
-        ended || self.under_way.is_some() || !self.changes.is_empty() || self.waiting.iter().any(|w| self.may_go(w))
+        ended
+            || self.under_way.is_some()
+            || !self.changes.is_empty()
+            || self.waiting.iter().any(|w| self.may_go(w))
     }
 
     /// A connection is up; `session_present` as the broker says.
@@ -172,7 +180,11 @@ impl<'r> Intake<'r> {
         self.messages += 1;
         self.bytes += message.payload.len();
         let repeatable = message.packet.is_some() && self.session != Session::Clean;
-        self.waiting.push_back(Waiting { message, origin, repeatable });
+        self.waiting.push_back(Waiting {
+            message,
+            origin,
+            repeatable,
+        });
     }
 
     /// The link came or went.
@@ -196,14 +208,20 @@ impl<'r> Intake<'r> {
             Some(delivery) => delivery.done.as_mut().await?,
             None => std::future::pending().await,
         }
-        Ok(self.under_way.take().map(|delivery| self.settle(delivery)).unwrap_or_default())
+        Ok(self
+            .under_way
+            .take()
+            .map(|delivery| self.settle(delivery))
+            .unwrap_or_default())
     }
 
     /// A PINGRESP of the live connection. What waits came before it and is judged after it: a receipt whose repetition may be
     /// among that stays open until the next one.
     pub(crate) fn ping_answered(&mut self) {
         let waiting = self.waiting.iter().filter(|waiting| waiting.message.dup);
-        let come_again: BTreeSet<PacketId> = waiting.filter_map(|waiting| waiting.message.packet).collect();
+        let come_again: BTreeSet<PacketId> = waiting
+            .filter_map(|waiting| waiting.message.packet)
+            .collect();
         self.receipts.ping_answered(&come_again);
     }
 
@@ -215,19 +233,33 @@ impl<'r> Intake<'r> {
         let outlet = self.outlet.clone();
         if let Some(change) = self.changes.pop_front() {
             let done = Box::pin(async move { outlet.link(change).await });
-            return Some(Delivery { done, owed: Vec::new(), messages: 0, bytes: 0, repeats: 0 });
+            return Some(Delivery {
+                done,
+                owed: Vec::new(),
+                messages: 0,
+                bytes: 0,
+                repeats: 0,
+            });
         }
         let (mut taken, mut owed) = (Vec::new(), Vec::new());
         let (mut messages, mut bytes, mut samples_taken, mut repeats) = (0, 0, 0, 0);
         let mut held = VecDeque::new();
-        while messages < BATCH_MESSAGES_MAX && samples_taken < BATCH_SAMPLES_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(waiting) = self.waiting.pop_front() else { break };
+        while messages < BATCH_MESSAGES_MAX
+            && samples_taken < BATCH_SAMPLES_MAX
+            && bytes < BATCH_BYTES_MAX
+        {
+            let Some(waiting) = self.waiting.pop_front() else {
+                break;
+            };
             if !self.may_go(&waiting) {
                 held.push_back(waiting);
                 continue;
             }
             // Only once the first is durable can one that comes again under its packet id be told from it.
-            if waiting.message.packet.is_some_and(|packet| owed.iter().any(|owed: &Owed| owed.receipt.packet == packet))
+            if waiting
+                .message
+                .packet
+                .is_some_and(|packet| owed.iter().any(|owed: &Owed| owed.receipt.packet == packet))
             {
                 self.waiting.push_front(waiting);
                 break;
@@ -242,7 +274,9 @@ impl<'r> Intake<'r> {
             }
             let samples = self.samples(&waiting.message);
             samples_taken += samples.len();
-            let token = debt.filter(|_| waiting.repeatable).map(|owed| owed.receipt.token());
+            let token = debt
+                .filter(|_| waiting.repeatable)
+                .map(|owed| owed.receipt.token());
             taken.extend((!samples.is_empty()).then_some(Message { samples, token }));
         }
         held.append(&mut self.waiting);
@@ -251,18 +285,29 @@ impl<'r> Intake<'r> {
         if messages == 0 && ended.is_empty() {
             return None;
         }
-        let done: Pin<Box<dyn Future<Output = _> + Send>> = if taken.is_empty() && ended.is_empty() {
+        let done: Pin<Box<dyn Future<Output = _> + Send>> = if taken.is_empty() && ended.is_empty()
+        {
             Box::pin(std::future::ready(Ok(())))
         } else {
             Box::pin(async move { outlet.deliver_messages(ended, taken).await })
         };
-        Some(Delivery { done, owed, messages, bytes, repeats })
+        Some(Delivery {
+            done,
+            owed,
+            messages,
+            bytes,
+            repeats,
+        })
     }
 
     /// What the gateway need not keep any more; it keeps nothing of a session that ends with its connection.
     fn ended(&mut self) -> Vec<Token> {
         let ended = self.receipts.take_ended();
-        if self.session == Session::Clean { Vec::new() } else { ended.into_iter().map(Receipt::token).collect() }
+        if self.session == Session::Clean {
+            Vec::new()
+        } else {
+            ended.into_iter().map(Receipt::token).collect()
+        }
     }
 
     /// Whether a message is durable already, and the PUBACK that it asks for. Asked in the order of arrival and never
@@ -272,9 +317,18 @@ impl<'r> Intake<'r> {
     /// one could be taken for that of the packet id's next message.
     fn assess(&mut self, waiting: &Waiting) -> (Arrival, Option<Owed>) {
         let message = &waiting.message;
-        let Some(packet) = message.packet else { return (Arrival::New, None) };
-        let receipt = Receipt { packet, fingerprint: Fingerprint::of(&message.topic, &message.payload) };
-        let owed = Owed { receipt, origin: waiting.origin, is_kept: waiting.repeatable };
+        let Some(packet) = message.packet else {
+            return (Arrival::New, None);
+        };
+        let receipt = Receipt {
+            packet,
+            fingerprint: Fingerprint::of(&message.topic, &message.payload),
+        };
+        let owed = Owed {
+            receipt,
+            origin: waiting.origin,
+            is_kept: waiting.repeatable,
+        };
         if waiting.origin.session != self.last.session {
             return (Arrival::New, Some(owed));
         }
@@ -285,11 +339,23 @@ impl<'r> Intake<'r> {
     }
 
     fn samples(&mut self, message: &Publish) -> Vec<forebay_connectors::Sample> {
-        let Publish { topic, payload, payload_bytes, retain, .. } = message;
-        let incoming = Incoming { topic, payload, payload_bytes: *payload_bytes };
+        let Publish {
+            topic,
+            payload,
+            payload_bytes,
+            retain,
+            ..
+        } = message;
+        let incoming = Incoming {
+            topic,
+            payload,
+            payload_bytes: *payload_bytes,
+        };
         let mut samples = self.rules.samples(incoming, &mut self.fanout);
         if *retain {
-            samples.iter_mut().for_each(|sample| sample.told = Told::Current);
+            samples
+                .iter_mut()
+                .for_each(|sample| sample.told = Told::Current);
         }
         if samples.is_empty() {
             self.unmatched.tell(topic);
@@ -307,7 +373,12 @@ impl<'r> Intake<'r> {
             );
         }
         let mut acknowledged = Vec::with_capacity(delivery.owed.len());
-        for Owed { receipt, origin, is_kept } in delivery.owed {
+        for Owed {
+            receipt,
+            origin,
+            is_kept,
+        } in delivery.owed
+        {
             if origin.session != self.last.session {
                 // One without a token is not kept, and its namesake of the new session may be.
                 if is_kept {
@@ -329,7 +400,11 @@ impl Unmatched {
     fn tell(&mut self, topic: &str) {
         self.count += 1;
         if self.limit.admit().is_some() {
-            warn!(topic, messages = self.count, "no [[connector.tag]] matches the topic, message dropped");
+            warn!(
+                topic,
+                messages = self.count,
+                "no [[connector.tag]] matches the topic, message dropped"
+            );
         }
     }
 }

@@ -43,7 +43,9 @@ impl<'p> Members<'p> {
     fn get(&self, step: &Step) -> Option<&'p str> {
         match (self, step) {
             (Self::Named(members), Step::Name(name)) => members.get(name).map(|raw| raw.get()),
-            (Self::Indexed(members), Step::Index(index)) => members.get(*index).map(|raw| raw.get()),
+            (Self::Indexed(members), Step::Index(index)) => {
+                members.get(*index).map(|raw| raw.get())
+            }
             _ => None,
         }
     }
@@ -52,17 +54,25 @@ impl<'p> Members<'p> {
 impl<'p> Document<'p> {
     /// Parses a payload, or says what is wrong with it.
     pub(crate) fn parse(payload: &'p [u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(payload).map_err(|error| format!("the payload is not UTF-8: {error}"))?;
+        let text = std::str::from_utf8(payload)
+            .map_err(|error| format!("the payload is not UTF-8: {error}"))?;
         if text.trim().is_empty() {
             return Err("the payload is empty".to_owned());
         }
-        let root = serde_json::from_str(text).map_err(|error| format!("the payload is not JSON: {error}"))?;
-        Ok(Self { text, root, split: RefCell::default() })
+        let root = serde_json::from_str(text)
+            .map_err(|error| format!("the payload is not JSON: {error}"))?;
+        Ok(Self {
+            text,
+            root,
+            split: RefCell::default(),
+        })
     }
 
     /// What stands at a place, as written.
     pub(crate) fn written_at(&self, place: &[Step]) -> Option<&'p str> {
-        let Some((last, parent)) = place.split_last() else { return Some(self.text.trim()) };
+        let Some((last, parent)) = place.split_last() else {
+            return Some(self.text.trim());
+        };
         if let Some(members) = self.split.borrow().get(parent) {
             return members.get(last);
         }
@@ -103,7 +113,12 @@ mod tests {
     fn written(payload: &str, path: &str) -> Option<String> {
         let document = Document::parse(payload.as_bytes()).unwrap();
         let path = JsonPath::parse(path).unwrap();
-        let place = steps(path.query_located(&document.root).exactly_one().ok()?.location());
+        let place = steps(
+            path.query_located(&document.root)
+                .exactly_one()
+                .ok()?
+                .location(),
+        );
         document.written_at(&place).map(str::to_owned)
     }
 
@@ -129,10 +144,26 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_an_error_and_no_panic() {
-        for payload in ["", "  ", "{", "NaN", "1e999", "\u{feff}1", "[1,]", &"[".repeat(100_000)] {
-            assert!(Document::parse(payload.as_bytes()).is_err(), "{payload:.20}");
+        for payload in [
+            "",
+            "  ",
+            "{",
+            "NaN",
+            "1e999",
+            "\u{feff}1",
+            "[1,]",
+            &"[".repeat(100_000),
+        ] {
+            assert!(
+                Document::parse(payload.as_bytes()).is_err(),
+                "{payload:.20}"
+            );
         }
-        assert!(Document::parse(&[0xff, 0xfe]).unwrap_err().starts_with("the payload is not UTF-8"));
+        assert!(
+            Document::parse(&[0xff, 0xfe])
+                .unwrap_err()
+                .starts_with("the payload is not UTF-8")
+        );
     }
 
     proptest! {

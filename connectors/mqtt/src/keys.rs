@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use forebay_config::{Bytes, Choice, Defaulted, DefaultedChoice, Optional, Required, Secret, TableKeys};
+use forebay_config::{
+    Bytes, Choice, Defaulted, DefaultedChoice, Optional, Required, Secret, TableKeys,
+};
 use forebay_connectors::{ConnectorKeys, NAME};
 use forebay_schemas::{DeviceId, TagName, ValueType};
 
@@ -12,7 +14,10 @@ use crate::{
 };
 
 /// All of them.
-pub(crate) const KEYS: ConnectorKeys = ConnectorKeys { connector: CONNECTOR, tag: TAG };
+pub(crate) const KEYS: ConnectorKeys = ConnectorKeys {
+    connector: CONNECTOR,
+    tag: TAG,
+};
 
 const CONNECTOR: TableKeys = TableKeys::many(
     "connector",
@@ -43,8 +48,11 @@ pub(crate) const URL: Required<String> = Required::new(
     "The broker's address: \"mqtt://host:1883\", or \"mqtts://host:8883\" with TLS. Without a port it is 1883 or 8883.",
 );
 
-pub(crate) const VERSION: Defaulted<u8> =
-    Defaulted::new("version", 5, "The version of MQTT: 5, or 4 for MQTT 3.1.1 (3 means the same).");
+pub(crate) const VERSION: Defaulted<u8> = Defaulted::new(
+    "version",
+    5,
+    "The version of MQTT: 5, or 4 for MQTT 3.1.1 (3 means the same).",
+);
 
 pub(crate) const TOPICS: Optional<Vec<String>> = Optional::new(
     "topics",
@@ -60,10 +68,13 @@ pub(crate) const FORMAT: DefaultedChoice<Format> = Choice::new(
 .refused(&[("sparkplug_b", NOT_YET), ("cbor", NOT_YET)])
 .or_first();
 
-const NOT_YET: &str = "sparkplug_b and cbor are not in this release: \"json\" or \"raw\" is expected";
+const NOT_YET: &str =
+    "sparkplug_b and cbor are not in this release: \"json\" or \"raw\" is expected";
 
-pub(crate) const DEVICE: Optional<DeviceId> =
-    Optional::new("device", "The device of tags whose topic does not name one and that have no device of their own.");
+pub(crate) const DEVICE: Optional<DeviceId> = Optional::new(
+    "device",
+    "The device of tags whose topic does not name one and that have no device of their own.",
+);
 
 pub(crate) const QOS: Defaulted<u8> = Defaulted::new(
     "qos",
@@ -77,10 +88,13 @@ pub(crate) const CLIENT_ID: Optional<String> = Optional::new(
 )
 .absent("forebay-<gateway>-<connector>");
 
-pub(crate) const USER: Optional<String> = Optional::new("user", "The user's name at the broker.").absent("no login");
+pub(crate) const USER: Optional<String> =
+    Optional::new("user", "The user's name at the broker.").absent("no login");
 
-pub(crate) const PASSWORD: Optional<Secret> =
-    Optional::new("password", "The user's password, best as \"${VARIABLE}\" or \"${file:PATH}\"; user goes with it.");
+pub(crate) const PASSWORD: Optional<Secret> = Optional::new(
+    "password",
+    "The user's password, best as \"${VARIABLE}\" or \"${file:PATH}\"; user goes with it.",
+);
 
 pub(crate) const CLEAN_SESSION: Defaulted<bool> = Defaulted::new(
     "clean_session",
@@ -121,24 +135,41 @@ pub(crate) const TLS: TableKeys = TableKeys::one(
     &[&CA_FILE, &CERT_FILE, &KEY_FILE, &SERVER_NAME],
 );
 
-pub(crate) const CA_FILE: Optional<PathBuf> =
-    Optional::new("ca_file", "Certificates (PEM) of the authorities that may sign the broker's certificate.")
-        .absent("the system's list");
+pub(crate) const CA_FILE: Optional<PathBuf> = Optional::new(
+    "ca_file",
+    "Certificates (PEM) of the authorities that may sign the broker's certificate.",
+)
+.absent("the system's list");
 
 pub(crate) const CERT_FILE: Optional<PathBuf> = Optional::new(
     "cert_file",
     "The client's own certificate (PEM), where the broker asks for one; key_file goes with it.",
 );
 
-pub(crate) const KEY_FILE: Optional<PathBuf> = Optional::new("key_file", "The private key (PEM) of cert_file.");
+pub(crate) const KEY_FILE: Optional<PathBuf> =
+    Optional::new("key_file", "The private key (PEM) of cert_file.");
 
-pub(crate) const SERVER_NAME: Optional<String> =
-    Optional::new("server_name", "The name that the broker's certificate must hold.").absent("the host of url");
+pub(crate) const SERVER_NAME: Optional<String> = Optional::new(
+    "server_name",
+    "The name that the broker's certificate must hold.",
+)
+.absent("the host of url");
 
 const TAG: TableKeys = TableKeys::many(
     "tag",
     "Which messages become readings, and what of them is the value, the time and the quality.",
-    &[&TOPIC, &TAG_NAME, &TAG_DEVICE, &VALUE, &TYPE, &TIME, &TIME_UNIT, &TIME_FORMAT, &TIME_ZONE, &QUALITY],
+    &[
+        &TOPIC,
+        &TAG_NAME,
+        &TAG_DEVICE,
+        &VALUE,
+        &TYPE,
+        &TIME,
+        &TIME_UNIT,
+        &TIME_FORMAT,
+        &TIME_ZONE,
+        &QUALITY,
+    ],
 );
 
 pub(crate) const TOPIC: Required<String> = Required::new(
@@ -147,11 +178,13 @@ pub(crate) const TOPIC: Required<String> = Required::new(
      \"site/{device}/cell/{tag}\".",
 );
 
-pub(crate) const TAG_NAME: Optional<TagName> = Optional::new("name", "The tag's name, where the topic holds no {tag}.")
-    .absent("the topic's {tag}, or the names in the payload that value leaves open");
+pub(crate) const TAG_NAME: Optional<TagName> =
+    Optional::new("name", "The tag's name, where the topic holds no {tag}.")
+        .absent("the topic's {tag}, or the names in the payload that value leaves open");
 
 pub(crate) const TAG_DEVICE: Optional<DeviceId> =
-    Optional::new("device", "The device, where the topic holds no {device}.").absent("the connector's device");
+    Optional::new("device", "The device, where the topic holds no {device}.")
+        .absent("the connector's device");
 
 pub(crate) const VALUE: Optional<String> = Optional::new(
     "value",
@@ -166,13 +199,20 @@ pub(crate) const TYPE: Choice<ValueType> = Choice::new(
 )
 .absent("each value's own type");
 
-pub(crate) const TIME: Optional<String> =
-    Optional::new("time", "JSONPath of the event time in the payload, such as \"$.ts\".")
-        .absent("the time at which the gateway received the message");
+pub(crate) const TIME: Optional<String> = Optional::new(
+    "time",
+    "JSONPath of the event time in the payload, such as \"$.ts\".",
+)
+.absent("the time at which the gateway received the message");
 
 pub(crate) const TIME_UNIT: Choice<TimeUnit> = Choice::new(
     "time_unit",
-    &[("s", TimeUnit::Seconds), ("ms", TimeUnit::Millis), ("us", TimeUnit::Micros), ("ns", TimeUnit::Nanos)],
+    &[
+        ("s", TimeUnit::Seconds),
+        ("ms", TimeUnit::Millis),
+        ("us", TimeUnit::Micros),
+        ("ns", TimeUnit::Nanos),
+    ],
     "The unit of a time that is a number, counted from 1970-01-01 UTC.",
 )
 .absent("times are RFC 3339 texts");

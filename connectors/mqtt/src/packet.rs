@@ -95,9 +95,18 @@ impl Version {
     /// Reads a packet.
     pub(crate) fn read(self, frame: &Frame) -> Result<Incoming, PacketError> {
         match frame.packet_type() {
-            2 => self.connack(frame).map(Incoming::ConnAck).ok_or(PacketError::Malformed("CONNACK")),
-            PUBLISH => self.publish(frame).map(Incoming::Publish).ok_or(PacketError::Malformed("PUBLISH")),
-            9 => self.suback(frame.body()).map(Incoming::SubAck).ok_or(PacketError::Malformed("SUBACK")),
+            2 => self
+                .connack(frame)
+                .map(Incoming::ConnAck)
+                .ok_or(PacketError::Malformed("CONNACK")),
+            PUBLISH => self
+                .publish(frame)
+                .map(Incoming::Publish)
+                .ok_or(PacketError::Malformed("PUBLISH")),
+            9 => self
+                .suback(frame.body())
+                .map(Incoming::SubAck)
+                .ok_or(PacketError::Malformed("SUBACK")),
             13 => Ok(Incoming::PingResp),
             14 => Ok(Incoming::Disconnect(self.farewell(frame))),
             other => Err(PacketError::Unexpected(other)),
@@ -115,7 +124,9 @@ impl Version {
             },
         };
         let refused = (code != 0).then(|| {
-            let said = properties.as_ref().and_then(|properties| properties.reason_string.clone());
+            let said = properties
+                .as_ref()
+                .and_then(|properties| properties.reason_string.clone());
             said.map_or_else(
                 || reason::refusal(self, code),
                 |said| format!("{}, it says {said:?}", reason::refusal(self, code)),
@@ -124,20 +135,30 @@ impl Version {
         Some(ConnAck {
             refused,
             session_present: flags & 1 == 1,
-            keep_alive_seconds: properties.as_ref().and_then(|properties| properties.server_keep_alive),
-            session_expiry_seconds: properties.as_ref().and_then(|properties| properties.session_expiry_interval),
+            keep_alive_seconds: properties
+                .as_ref()
+                .and_then(|properties| properties.server_keep_alive),
+            session_expiry_seconds: properties
+                .as_ref()
+                .and_then(|properties| properties.session_expiry_interval),
         })
     }
 
     fn suback(self, mut body: Bytes) -> Option<SubAck> {
         body.try_get_u16().ok()?;
         self.skip_properties(&mut body)?;
-        (!body.is_empty()).then(|| SubAck { codes: body.to_vec() })
+        (!body.is_empty()).then(|| SubAck {
+            codes: body.to_vec(),
+        })
     }
 
     fn publish(self, frame: &Frame) -> Option<Publish> {
         let mut body = frame.body();
-        let (dup, qos, retain) = (frame.flags() & 8 != 0, (frame.flags() >> 1) & 3, frame.flags() & 1 != 0);
+        let (dup, qos, retain) = (
+            frame.flags() & 8 != 0,
+            (frame.flags() >> 1) & 3,
+            frame.flags() & 1 != 0,
+        );
         let topic_bytes = usize::from(body.try_get_u16().ok()?);
         if qos == 3 || body.len() < topic_bytes {
             return None;
@@ -162,8 +183,20 @@ impl Version {
         }
         let payload_bytes = body.len() + cut_bytes;
         // A short payload must not keep the buffer alive into which it was read.
-        let payload = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body };
-        Some(Publish { dup, qos, retain, topic, packet, payload, payload_bytes })
+        let payload = if body.len() < COPIED_BYTES_MAX {
+            Bytes::copy_from_slice(&body)
+        } else {
+            body
+        };
+        Some(Publish {
+            dup,
+            qos,
+            retain,
+            topic,
+            packet,
+            payload,
+            payload_bytes,
+        })
     }
 
     fn skip_properties(self, body: &mut Bytes) -> Option<()> {
@@ -184,16 +217,26 @@ impl Version {
     fn farewell(self, frame: &Frame) -> String {
         let code = frame.body().first().copied().unwrap_or(0);
         let said = match v5::Packet::read(&mut BytesMut::from(&frame.bytes[..]), None) {
-            Ok(v5::Packet::Disconnect(disconnect)) => disconnect.properties.and_then(|p| p.reason_string),
+            Ok(v5::Packet::Disconnect(disconnect)) => {
+                disconnect.properties.and_then(|p| p.reason_string)
+            }
             _ => None,
         };
-        let said = said.map(|said| format!(", it says {said:?}")).unwrap_or_default();
-        format!("the broker ended the connection: {} (code {code}){said}", reason::reason(code))
+        let said = said
+            .map(|said| format!(", it says {said:?}"))
+            .unwrap_or_default();
+        format!(
+            "the broker ended the connection: {} (code {code}){said}",
+            reason::reason(code)
+        )
     }
 
     /// Writes CONNECT.
     pub(crate) fn connect(self, hello: &Hello<'_>, out: &mut BytesMut) -> Result<(), PacketError> {
-        let (user, password) = (hello.user.unwrap_or_default(), hello.password.unwrap_or_default());
+        let (user, password) = (
+            hello.user.unwrap_or_default(),
+            hello.password.unwrap_or_default(),
+        );
         let (client_id, keep_alive) = (hello.client_id.to_owned(), hello.keep_alive_seconds);
         let written = match self {
             Self::V311 => {
@@ -202,19 +245,31 @@ impl Version {
                 if hello.user.is_some() {
                     connect.set_login(user, password);
                 }
-                v4::Packet::Connect(connect).write(out, usize::MAX).map_err(|error| error.to_string())
+                v4::Packet::Connect(connect)
+                    .write(out, usize::MAX)
+                    .map_err(|error| error.to_string())
             }
             Self::V5 => {
                 let mut properties = v5::ConnectProperties::new();
                 properties.session_expiry_interval = Some(hello.session_expiry_seconds);
                 properties.receive_maximum = Some(hello.receive_max);
                 let properties = Some(properties);
-                let connect = v5::Connect { keep_alive, client_id, clean_start: hello.clean, properties };
+                let connect = v5::Connect {
+                    keep_alive,
+                    client_id,
+                    clean_start: hello.clean,
+                    properties,
+                };
                 let login = hello.user.is_some().then(|| v5::Login::new(user, password));
-                v5::Packet::Connect(connect, None, login).write(out, None).map_err(|error| error.to_string())
+                v5::Packet::Connect(connect, None, login)
+                    .write(out, None)
+                    .map_err(|error| error.to_string())
             }
         };
-        written.map(drop).map_err(|error| PacketError::Unwritable { what: "CONNECT", error })
+        written.map(drop).map_err(|error| PacketError::Unwritable {
+            what: "CONNECT",
+            error,
+        })
     }
 
     /// Writes SUBSCRIBE. MQTT 5 then sends retained messages only for subscriptions that are new to the session; with
@@ -228,15 +283,27 @@ impl Version {
     ) -> Result<(), PacketError> {
         let written = match self {
             Self::V311 => {
-                let qos = if qos == 0 { rumqttc::QoS::AtMostOnce } else { rumqttc::QoS::AtLeastOnce };
-                let filters = filters.iter().map(|filter| v4::SubscribeFilter::new(filter.clone(), qos));
+                let qos = if qos == 0 {
+                    rumqttc::QoS::AtMostOnce
+                } else {
+                    rumqttc::QoS::AtLeastOnce
+                };
+                let filters = filters
+                    .iter()
+                    .map(|filter| v4::SubscribeFilter::new(filter.clone(), qos));
                 let mut subscribe = v4::Subscribe::new_many(filters);
                 subscribe.pkid = packet.0;
-                v4::Packet::Subscribe(subscribe).write(out, usize::MAX).map_err(|error| error.to_string())
+                v4::Packet::Subscribe(subscribe)
+                    .write(out, usize::MAX)
+                    .map_err(|error| error.to_string())
             }
             Self::V5 => {
                 use rumqttc::v5::mqttbytes::QoS;
-                let qos = if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+                let qos = if qos == 0 {
+                    QoS::AtMostOnce
+                } else {
+                    QoS::AtLeastOnce
+                };
                 let filters = filters.iter().map(|filter| {
                     let mut filter = v5::Filter::new(filter.clone(), qos);
                     filter.retain_forward_rule = v5::RetainForwardRule::OnNewSubscribe;
@@ -244,19 +311,31 @@ impl Version {
                 });
                 let mut subscribe = v5::Subscribe::new_many(filters, None);
                 subscribe.pkid = packet.0;
-                v5::Packet::Subscribe(subscribe).write(out, None).map_err(|error| error.to_string())
+                v5::Packet::Subscribe(subscribe)
+                    .write(out, None)
+                    .map_err(|error| error.to_string())
             }
         };
-        written.map(drop).map_err(|error| PacketError::Unwritable { what: "SUBSCRIBE", error })
+        written.map(drop).map_err(|error| PacketError::Unwritable {
+            what: "SUBSCRIBE",
+            error,
+        })
     }
 
     /// Writes PUBACK.
     pub(crate) fn puback(self, packet: PacketId, out: &mut BytesMut) -> Result<(), PacketError> {
         let written = match self {
-            Self::V311 => v4::PubAck::new(packet.0).write(out).map_err(|error| error.to_string()),
-            Self::V5 => v5::PubAck::new(packet.0, None).write(out).map_err(|error| error.to_string()),
+            Self::V311 => v4::PubAck::new(packet.0)
+                .write(out)
+                .map_err(|error| error.to_string()),
+            Self::V5 => v5::PubAck::new(packet.0, None)
+                .write(out)
+                .map_err(|error| error.to_string()),
         };
-        written.map(drop).map_err(|error| PacketError::Unwritable { what: "PUBACK", error })
+        written.map(drop).map_err(|error| PacketError::Unwritable {
+            what: "PUBACK",
+            error,
+        })
     }
 }
 
@@ -282,7 +361,11 @@ mod tests {
     #[test]
     fn refusals_name_their_code_and_the_way_out() {
         let table: [(Version, &[u8], &str); 6] = [
-            (Version::V311, &[0x20, 2, 0, 4], "the broker refused the connection: bad user name or password (code 4)"),
+            (
+                Version::V311,
+                &[0x20, 2, 0, 4],
+                "the broker refused the connection: bad user name or password (code 4)",
+            ),
             (
                 Version::V311,
                 &[0x20, 2, 0, 5],
@@ -298,7 +381,11 @@ mod tests {
                 &[0x20, 2, 0, 1],
                 "the broker refused the connection: the broker does not speak MQTT 5: set version = 4 (code 1)",
             ),
-            (Version::V5, &[0x20, 3, 0, 0xee, 0], "the broker refused the connection: unknown code (code 238)"),
+            (
+                Version::V5,
+                &[0x20, 3, 0, 0xee, 0],
+                "the broker refused the connection: unknown code (code 238)",
+            ),
             (
                 Version::V5,
                 &[0x20, 8, 0, 0x8a, 5, 31, 0, 2, b'n', b'o'],
@@ -306,7 +393,9 @@ mod tests {
             ),
         ];
         for (version, bytes, expected) in table {
-            let Ok(Incoming::ConnAck(connack)) = read(version, bytes) else { panic!("{bytes:?} is a CONNACK") };
+            let Ok(Incoming::ConnAck(connack)) = read(version, bytes) else {
+                panic!("{bytes:?} is a CONNACK")
+            };
             assert_eq!(connack.refused.as_deref(), Some(expected));
         }
     }
@@ -317,7 +406,10 @@ mod tests {
         // DUP, QoS 1, retained.
         let v5 = [0x3b, 10, 0, 1, b'a', 0, 9, 2, 0x7f, 0x7f, b'4', b'2'];
         let v311 = [0x32, 7, 0, 1, b'a', 0, 9, b'4', b'2'];
-        for (version, bytes, dup) in [(Version::V5, &v5[..], true), (Version::V311, &v311[..], false)] {
+        for (version, bytes, dup) in [
+            (Version::V5, &v5[..], true),
+            (Version::V311, &v311[..], false),
+        ] {
             let expected = Publish {
                 dup,
                 qos: 1,
@@ -329,17 +421,33 @@ mod tests {
             };
             assert_eq!(read(version, bytes), Ok(Incoming::Publish(expected)));
         }
-        for bytes in [&[0x32, 2, 0, 9][..], &[0x32, 5, 0, 1, b'a', 0, 0], &[0x36, 5, 0, 1, b'a', 0, 1]] {
-            assert_eq!(read(Version::V311, bytes), Err(PacketError::Malformed("PUBLISH")), "{bytes:?}");
+        for bytes in [
+            &[0x32, 2, 0, 9][..],
+            &[0x32, 5, 0, 1, b'a', 0, 0],
+            &[0x36, 5, 0, 1, b'a', 0, 1],
+        ] {
+            assert_eq!(
+                read(Version::V311, bytes),
+                Err(PacketError::Malformed("PUBLISH")),
+                "{bytes:?}"
+            );
         }
     }
 
     #[test]
     fn a_farewell_says_why() {
-        let Ok(Incoming::Disconnect(reason)) = read(Version::V5, &[0xe0, 1, 0x8e]) else { panic!("a DISCONNECT") };
+        let Ok(Incoming::Disconnect(reason)) = read(Version::V5, &[0xe0, 1, 0x8e]) else {
+            panic!("a DISCONNECT")
+        };
         assert!(reason.contains("session taken over"), "{reason}");
-        assert!(matches!(read(Version::V5, &[0xe0, 0]), Ok(Incoming::Disconnect(_))));
-        assert_eq!(read(Version::V5, &[0xf0, 0]), Err(PacketError::Unexpected(15)));
+        assert!(matches!(
+            read(Version::V5, &[0xe0, 0]),
+            Ok(Incoming::Disconnect(_))
+        ));
+        assert_eq!(
+            read(Version::V5, &[0xf0, 0]),
+            Err(PacketError::Unexpected(15))
+        );
     }
 
     proptest! {

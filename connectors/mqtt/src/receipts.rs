@@ -82,7 +82,10 @@ impl Receipt {
     pub fn of_token(Token(bytes): &Token) -> Option<Self> {
         let (packet, fingerprint) = bytes.split_first_chunk::<2>()?;
         let fingerprint = Fingerprint(fingerprint.try_into().ok()?);
-        Some(Self { packet: PacketId(u16::from_be_bytes(*packet)), fingerprint })
+        Some(Self {
+            packet: PacketId(u16::from_be_bytes(*packet)),
+            fingerprint,
+        })
     }
 }
 
@@ -90,11 +93,17 @@ impl Receipts {
     /// What the gateway kept. Several may have one packet id, where a crash came before the ends of the older were recorded.
     /// Tokens that are no receipts are left out.
     pub fn restored<'a>(kept: impl IntoIterator<Item = &'a Restored>) -> Self {
-        let opened = |extent| Open { extent, acknowledged_after: None };
-        let open = kept
-            .into_iter()
-            .filter_map(|Restored { token, extent }| Some((Receipt::of_token(token)?, opened(*extent))));
-        Self { open: open.collect(), ..Self::default() }
+        let opened = |extent| Open {
+            extent,
+            acknowledged_after: None,
+        };
+        let open = kept.into_iter().filter_map(|Restored { token, extent }| {
+            Some((Receipt::of_token(token)?, opened(*extent)))
+        });
+        Self {
+            open: open.collect(),
+            ..Self::default()
+        }
     }
 
     /// The open receipts, by packet id.
@@ -104,7 +113,11 @@ impl Receipts {
 
     /// A new connection to the same session: no PUBACK of an earlier one is proven by its pings.
     pub fn connected_again(&mut self) {
-        (self.pings_sent, self.pings_answered, self.pubacks_since_ping) = (0, 0, 0);
+        (
+            self.pings_sent,
+            self.pings_answered,
+            self.pubacks_since_ping,
+        ) = (0, 0, 0);
         for open in self.open.values_mut() {
             open.acknowledged_after = None;
         }
@@ -114,14 +127,23 @@ impl Receipts {
     pub fn session_began(&mut self) {
         let mut ended = std::mem::take(&mut self.ended);
         ended.extend(self.open());
-        *self = Self { ended, ..Self::default() };
+        *self = Self {
+            ended,
+            ..Self::default()
+        };
     }
 
     /// Says what an arriving message is; one that is new under an identifier with an open receipt ends that receipt.
     pub fn arrived(&mut self, receipt: Receipt, dup: bool) -> Arrival {
         match self.open.get(&receipt).filter(|_| dup) {
-            Some(Open { extent: Extent::Whole, .. }) => return Arrival::Repeat,
-            Some(Open { extent: Extent::Part, .. }) => {}
+            Some(Open {
+                extent: Extent::Whole,
+                ..
+            }) => return Arrival::Repeat,
+            Some(Open {
+                extent: Extent::Part,
+                ..
+            }) => {}
             None => self.end(receipt.packet),
         }
         Arrival::New
@@ -132,7 +154,13 @@ impl Receipts {
         // A packet id belongs to one message at a time.
         self.open.remove(&receipt);
         self.end(receipt.packet);
-        self.open.insert(receipt, Open { extent: Extent::Whole, acknowledged_after: None });
+        self.open.insert(
+            receipt,
+            Open {
+                extent: Extent::Whole,
+                acknowledged_after: None,
+            },
+        );
     }
 
     /// A message has become durable whose session is gone: it cannot come again.
@@ -152,7 +180,10 @@ impl Receipts {
 
     /// The open receipts under a packet id.
     fn of(&mut self, packet: PacketId) -> impl Iterator<Item = (&Receipt, &mut Open)> {
-        let with = |fingerprint| Receipt { packet, fingerprint: Fingerprint(fingerprint) };
+        let with = |fingerprint| Receipt {
+            packet,
+            fingerprint: Fingerprint(fingerprint),
+        };
         self.open.range_mut(with([0; 16])..=with([u8::MAX; 16]))
     }
 
@@ -168,7 +199,8 @@ impl Receipts {
     pub fn acknowledged(&mut self, packet: PacketId) {
         self.pubacks_since_ping += 1;
         let pings = self.pings_sent;
-        self.of(packet).for_each(|(_, open)| open.acknowledged_after = Some(pings));
+        self.of(packet)
+            .for_each(|(_, open)| open.acknowledged_after = Some(pings));
     }
 
     /// A PINGREQ goes out on the present connection, behind every PUBACK told of before.
@@ -184,7 +216,9 @@ impl Receipts {
 
     /// Whether a message has an open receipt and its PUBACK went out on the present connection.
     pub fn is_acknowledged(&self, receipt: Receipt) -> bool {
-        self.open.get(&receipt).is_some_and(|open| open.acknowledged_after.is_some())
+        self.open
+            .get(&receipt)
+            .is_some_and(|open| open.acknowledged_after.is_some())
     }
 
     /// A PINGRESP came on the present connection. One that answers no ping proves nothing. Receipts under the packet ids of
@@ -197,7 +231,9 @@ impl Receipts {
         let answered = self.pings_answered;
         let (open, ended) = (&mut self.open, &mut self.ended);
         open.retain(|receipt, open| {
-            let is_proven = open.acknowledged_after.is_some_and(|pings| pings < answered);
+            let is_proven = open
+                .acknowledged_after
+                .is_some_and(|pings| pings < answered);
             let stays = !is_proven || come_again.contains(&receipt.packet);
             if !stays {
                 ended.push(*receipt);

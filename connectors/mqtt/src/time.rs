@@ -100,11 +100,16 @@ impl TimeForm {
 /// Whether a format is one of strptime, as far as can be told without a text.
 pub(crate) fn check_format(format: &str) -> Result<(), String> {
     let epoch = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-    strtime::format(format, &epoch).map(drop).map_err(|error| error.to_string())
+    strtime::format(format, &epoch)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 fn rfc3339(text: &str) -> Result<Timestamp, TimeError> {
-    let time: jiff::Timestamp = text.trim().parse().map_err(|_| TimeError::Text(shown(text)))?;
+    let time: jiff::Timestamp = text
+        .trim()
+        .parse()
+        .map_err(|_| TimeError::Text(shown(text)))?;
     in_range(time, text)
 }
 
@@ -119,11 +124,16 @@ fn local(text: &str, zone: &TimeZone) -> Result<Timestamp, TimeError> {
 }
 
 fn formatted(text: &str, format: &str, zone: &TimeZone) -> Result<Timestamp, TimeError> {
-    let wrong = |_: jiff::Error| TimeError::Format { text: shown(text), format: format.to_owned() };
+    let wrong = |_: jiff::Error| TimeError::Format {
+        text: shown(text),
+        format: format.to_owned(),
+    };
     let parts = strtime::parse(format, text).map_err(wrong)?;
     match parts.to_timestamp() {
         Ok(time) => in_range(time, text),
-        Err(_) if parts.offset().is_none() => of_zone(parts.to_datetime().map_err(wrong)?, zone, text),
+        Err(_) if parts.offset().is_none() => {
+            of_zone(parts.to_datetime().map_err(wrong)?, zone, text)
+        }
         Err(error) => Err(wrong(error)),
     }
 }
@@ -134,14 +144,21 @@ fn of_zone(civil: DateTime, zone: &TimeZone, text: &str) -> Result<Timestamp, Ti
     let ambiguous = zone.to_ambiguous_zoned(civil);
     if matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. }) {
         let zone = zone.iana_name().unwrap_or("its zone").to_owned();
-        return Err(TimeError::Skipped { text: shown(text), zone });
+        return Err(TimeError::Skipped {
+            text: shown(text),
+            zone,
+        });
     }
-    let instant = ambiguous.earlier().map_err(|_| TimeError::Range(shown(text)))?;
+    let instant = ambiguous
+        .earlier()
+        .map_err(|_| TimeError::Range(shown(text)))?;
     in_range(instant.timestamp(), text)
 }
 
 fn in_range(time: jiff::Timestamp, text: &str) -> Result<Timestamp, TimeError> {
-    i64::try_from(time.as_nanosecond()).map(Timestamp::from_nanos).map_err(|_| TimeError::Range(shown(text)))
+    i64::try_from(time.as_nanosecond())
+        .map(Timestamp::from_nanos)
+        .map_err(|_| TimeError::Range(shown(text)))
 }
 
 /// A decimal number such as `-1700000000.000000001` or `1.7e9`.
@@ -155,13 +172,20 @@ fn decimal(digits: &str, unit: TimeUnit) -> Result<Timestamp, TimeError> {
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let unsigned = whole.strip_prefix('-').unwrap_or(whole);
-    if unsigned.is_empty() || !unsigned.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit()) {
+    if unsigned.is_empty()
+        || !unsigned
+            .chars()
+            .chain(fraction.chars())
+            .all(|c| c.is_ascii_digit())
+    {
         return Err(number());
     }
     let fraction = fraction.trim_end_matches('0');
     let joined: i128 = format!("{whole}{fraction}").parse().map_err(|_| range())?;
     let places = i32::try_from(fraction.len()).map_err(|_| range())?;
-    let scale = exponent.saturating_sub(places).saturating_add(unit.nanos_exponent());
+    let scale = exponent
+        .saturating_sub(places)
+        .saturating_add(unit.nanos_exponent());
     let power = 10i128.checked_pow(scale.unsigned_abs());
     let nanos = match (joined, power) {
         (0, _) => Some(0),
@@ -170,7 +194,10 @@ fn decimal(digits: &str, unit: TimeUnit) -> Result<Timestamp, TimeError> {
         (_, None) if scale < 0 => Some(if joined < 0 { -1 } else { 0 }),
         (_, None) => None,
     };
-    nanos.and_then(|nanos| i64::try_from(nanos).ok()).map(Timestamp::from_nanos).ok_or_else(range)
+    nanos
+        .and_then(|nanos| i64::try_from(nanos).ok())
+        .map(Timestamp::from_nanos)
+        .ok_or_else(range)
 }
 
 #[cfg(test)]
@@ -187,8 +214,16 @@ mod tests {
     fn numbers_are_exact_to_the_nanosecond() {
         use TimeUnit::*;
         let table = [
-            ("1700000000.123456789", Seconds, Some(1_700_000_000_123_456_789)),
-            ("1700000000.1234567899", Seconds, Some(1_700_000_000_123_456_789)),
+            (
+                "1700000000.123456789",
+                Seconds,
+                Some(1_700_000_000_123_456_789),
+            ),
+            (
+                "1700000000.1234567899",
+                Seconds,
+                Some(1_700_000_000_123_456_789),
+            ),
             ("-0.0000000001", Seconds, Some(-1)),
             ("-1.5", Seconds, Some(-1_500_000_000)),
             ("1.7e9", Seconds, Some(1_700_000_000_000_000_000)),
@@ -210,44 +245,98 @@ mod tests {
             ("999999999999999999999999999999999999999999", Nanos, None),
         ];
         for (digits, unit, expected) in table {
-            assert_eq!(nanos(TimeForm::Unit(unit).number(digits)), expected, "{digits} {unit:?}");
+            assert_eq!(
+                nanos(TimeForm::Unit(unit).number(digits)),
+                expected,
+                "{digits} {unit:?}"
+            );
         }
     }
 
     #[test]
     fn texts_are_rfc_3339_or_of_the_format() {
-        let format = |format: &str| TimeForm::Format { format: format.to_owned(), zone: TimeZone::UTC };
+        let format = |format: &str| TimeForm::Format {
+            format: format.to_owned(),
+            zone: TimeZone::UTC,
+        };
         let table = [
-            (TimeForm::Text { zone: None }, "1970-01-01T00:00:01Z", Some(1_000_000_000)),
-            (TimeForm::Text { zone: None }, "1970-01-01T01:00:00.000000001+01:00", Some(1)),
-            (TimeForm::Text { zone: None }, "1970-01-01 00:00:01Z", Some(1_000_000_000)),
+            (
+                TimeForm::Text { zone: None },
+                "1970-01-01T00:00:01Z",
+                Some(1_000_000_000),
+            ),
+            (
+                TimeForm::Text { zone: None },
+                "1970-01-01T01:00:00.000000001+01:00",
+                Some(1),
+            ),
+            (
+                TimeForm::Text { zone: None },
+                "1970-01-01 00:00:01Z",
+                Some(1_000_000_000),
+            ),
             (TimeForm::Text { zone: None }, "1970-01-01T00:00:01", None),
             (TimeForm::Text { zone: None }, "1", None),
             (TimeForm::Text { zone: None }, "9999-01-01T00:00:00Z", None),
             (TimeForm::Text { zone: None }, "", None),
-            (TimeForm::Unit(TimeUnit::Seconds), "1.5", Some(1_500_000_000)),
-            (TimeForm::Unit(TimeUnit::Seconds), "1970-01-01T00:00:01Z", Some(1_000_000_000)),
-            (format("%d.%m.%Y %H:%M:%S"), "01.01.1970 00:00:02", Some(2_000_000_000)),
+            (
+                TimeForm::Unit(TimeUnit::Seconds),
+                "1.5",
+                Some(1_500_000_000),
+            ),
+            (
+                TimeForm::Unit(TimeUnit::Seconds),
+                "1970-01-01T00:00:01Z",
+                Some(1_000_000_000),
+            ),
+            (
+                format("%d.%m.%Y %H:%M:%S"),
+                "01.01.1970 00:00:02",
+                Some(2_000_000_000),
+            ),
             (format("%d.%m.%Y %H:%M:%S"), "1970-01-01", None),
-            (format("%Y-%m-%d %H:%M %z"), "1970-01-01 01:00 +0100", Some(0)),
+            (
+                format("%Y-%m-%d %H:%M %z"),
+                "1970-01-01 01:00 +0100",
+                Some(0),
+            ),
         ];
         for (form, text, expected) in table {
             assert_eq!(nanos(form.text(text)), expected, "{text:?} as {form:?}");
         }
-        assert!(nanos(TimeForm::Text { zone: None }.number("1")).is_none(), "a number without a unit is no time");
-        assert_eq!((check_format("%Y-%m-%d").is_ok(), check_format("%Ö").is_ok()), (true, false));
+        assert!(
+            nanos(TimeForm::Text { zone: None }.number("1")).is_none(),
+            "a number without a unit is no time"
+        );
+        assert_eq!(
+            (check_format("%Y-%m-%d").is_ok(), check_format("%Ö").is_ok()),
+            (true, false)
+        );
     }
 
     #[test]
     fn a_time_without_an_offset_is_of_the_zone() {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
-        let text = TimeForm::Text { zone: Some(zone.clone()) };
-        let format = TimeForm::Format { format: "%d.%m.%Y %H:%M".into(), zone };
+        let text = TimeForm::Text {
+            zone: Some(zone.clone()),
+        };
+        let format = TimeForm::Format {
+            format: "%d.%m.%Y %H:%M".into(),
+            zone,
+        };
         // 2025-10-26T00:30:00Z is 02:30 in summer time, which comes again an hour later in winter time.
         let fold = Some(1_761_438_600_000_000_000);
         let table = [
-            (&text, "2025-07-01T12:00:00", Some(1_751_364_000_000_000_000)),
-            (&text, "2025-07-01T12:00:00Z", Some(1_751_371_200_000_000_000)),
+            (
+                &text,
+                "2025-07-01T12:00:00",
+                Some(1_751_364_000_000_000_000),
+            ),
+            (
+                &text,
+                "2025-07-01T12:00:00Z",
+                Some(1_751_371_200_000_000_000),
+            ),
             (&format, "01.01.2025 12:00", Some(1_735_729_200_000_000_000)),
             (&text, "2025-10-26 02:30", fold),
             (&format, "26.10.2025 02:30", fold),
@@ -257,8 +346,7 @@ mod tests {
             assert_eq!(nanos(form.text(text)), expected, "{text:?}");
         }
         let skipped = format.text("30.03.2025 02:30").unwrap_err().to_string();
-        let expected =
-            "the time \"30.03.2025 02:30\" did not exist in Europe/Berlin: the clock was set forward over it";
+        let expected = "the time \"30.03.2025 02:30\" did not exist in Europe/Berlin: the clock was set forward over it";
         assert_eq!(skipped, expected);
     }
 

@@ -32,11 +32,17 @@ pub(crate) struct OwnCertificate {
 #[derive(Debug, Error)]
 pub(crate) enum TlsError {
     #[error("cannot read certificates in {}: {error}", path.display())]
-    Certificates { path: PathBuf, error: rustls_pki_types::pem::Error },
+    Certificates {
+        path: PathBuf,
+        error: rustls_pki_types::pem::Error,
+    },
     #[error("there is no certificate in {}", .0.display())]
     NoCertificate(PathBuf),
     #[error("cannot read a private key in {}: {error}", path.display())]
-    Key { path: PathBuf, error: rustls_pki_types::pem::Error },
+    Key {
+        path: PathBuf,
+        error: rustls_pki_types::pem::Error,
+    },
     #[error("the system has no trusted certificate authorities: set ca_file in [connector.tls]{0}")]
     NoRoots(String),
     #[error("the certificate or key is refused: {0}")]
@@ -61,8 +67,10 @@ impl TlsFiles {
             .with_root_certificates(roots);
         let config = match &self.own {
             Some(OwnCertificate { chain, key }) => {
-                let private =
-                    PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key { path: key.clone(), error })?;
+                let private = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key {
+                    path: key.clone(),
+                    error,
+                })?;
                 builder.with_client_auth_cert(certificates(chain)?, private)?
             }
             None => builder.with_no_client_auth(),
@@ -72,10 +80,19 @@ impl TlsFiles {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |error| TlsError::Certificates { path: path.to_owned(), error };
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
-    if found.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(found) }
+    let unreadable = |error| TlsError::Certificates {
+        path: path.to_owned(),
+        error,
+    };
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .map_err(unreadable)?
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
+    if found.is_empty() {
+        Err(TlsError::NoCertificate(path.to_owned()))
+    } else {
+        Ok(found)
+    }
 }
 
 fn system_roots() -> Result<RootCertStore, TlsError> {
@@ -84,7 +101,11 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     // Old systems hold certificates that rustls cannot read; the others still count.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        let why = found
+            .errors
+            .first()
+            .map(|error| format!(" ({error})"))
+            .unwrap_or_default();
         return Err(TlsError::NoRoots(why));
     }
     Ok(roots)

@@ -21,7 +21,9 @@ pub(crate) enum TopicError {
     Hash(String),
     #[error("`+` must stand alone in its level, found {0:?}")]
     Plus(String),
-    #[error("unknown placeholder {{{0}}}: {{device}} and {{tag}} are known, `+` matches any one level")]
+    #[error(
+        "unknown placeholder {{{0}}}: {{device}} and {{tag}} are known, `+` matches any one level"
+    )]
     Unknown(String),
     #[error("the level {0:?} must hold one placeholder at most, written {{device}} or {{tag}}")]
     Braces(String),
@@ -88,7 +90,10 @@ pub(crate) fn covers(outer: &str, inner: &str) -> bool {
 
 /// The filter inside a shared subscription `$share/group/filter`.
 fn unshared(filter: &str) -> &str {
-    filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map_or(filter, |(_, filter)| filter)
+    filter
+        .strip_prefix("$share/")
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(filter, |(_, filter)| filter)
 }
 
 /// What a template takes out of a topic.
@@ -103,7 +108,11 @@ enum Level {
     Literal(String),
     One,
     Rest,
-    Capture { before: String, what: Placeholder, after: String },
+    Capture {
+        before: String,
+        what: Placeholder,
+        after: String,
+    },
 }
 
 /// A topic template.
@@ -123,7 +132,10 @@ pub(crate) struct Captured<'t> {
 impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, TopicError> {
         let levels = text.split('/').map(level).collect::<Result<Vec<_>, _>>()?;
-        let template = Self { text: text.to_owned(), levels };
+        let template = Self {
+            text: text.to_owned(),
+            levels,
+        };
         check_filter(&template.filter())?;
         for (what, name) in [(Placeholder::Device, "device"), (Placeholder::Tag, "tag")] {
             if template.count(what) > 1 {
@@ -140,7 +152,10 @@ impl Template {
 
     /// Whether the names that it takes out of a topic tell which topic it is.
     pub(crate) fn is_one_topic(&self) -> bool {
-        !self.levels.iter().any(|level| matches!(level, Level::One | Level::Rest))
+        !self
+            .levels
+            .iter()
+            .any(|level| matches!(level, Level::One | Level::Rest))
     }
 
     /// The filter that matches the same topics or more.
@@ -166,7 +181,8 @@ impl Template {
     }
 
     fn count(&self, wanted: Placeholder) -> usize {
-        let is_wanted = |level: &&Level| matches!(level, Level::Capture { what, .. } if *what == wanted);
+        let is_wanted =
+            |level: &&Level| matches!(level, Level::Capture { what, .. } if *what == wanted);
         self.levels.iter().filter(is_wanted).count()
     }
 
@@ -186,8 +202,14 @@ impl Template {
             match level {
                 Level::Literal(text) if text != found => return None,
                 Level::Literal(_) | Level::One | Level::Rest => {}
-                Level::Capture { before, what, after } => {
-                    let inside = found.strip_prefix(before.as_str())?.strip_suffix(after.as_str())?;
+                Level::Capture {
+                    before,
+                    what,
+                    after,
+                } => {
+                    let inside = found
+                        .strip_prefix(before.as_str())?
+                        .strip_suffix(after.as_str())?;
                     match what {
                         Placeholder::Device => captured.device = Some(inside),
                         Placeholder::Tag => captured.tag = Some(inside),
@@ -208,8 +230,13 @@ fn level(text: &str) -> Result<Level, TopicError> {
             _ => Ok(Level::Literal(text.to_owned())),
         };
     };
-    let (name, after) = rest.split_once('}').ok_or_else(|| TopicError::Braces(text.to_owned()))?;
-    if [before, after].iter().any(|part| part.contains(['{', '}', '+', '#'])) {
+    let (name, after) = rest
+        .split_once('}')
+        .ok_or_else(|| TopicError::Braces(text.to_owned()))?;
+    if [before, after]
+        .iter()
+        .any(|part| part.contains(['{', '}', '+', '#']))
+    {
         return Err(TopicError::Braces(text.to_owned()));
     }
     let what = match name {
@@ -217,7 +244,11 @@ fn level(text: &str) -> Result<Level, TopicError> {
         "tag" => Placeholder::Tag,
         other => return Err(TopicError::Unknown(other.to_owned())),
     };
-    Ok(Level::Capture { before: before.to_owned(), what, after: after.to_owned() })
+    Ok(Level::Capture {
+        before: before.to_owned(),
+        what,
+        after: after.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -227,14 +258,24 @@ mod tests {
     use super::*;
 
     fn captures(template: &str, topic: &str) -> Option<(String, String)> {
-        let found = Template::parse(template).unwrap().captures(topic).map(|c| (c.device, c.tag))?;
-        Some((found.0.unwrap_or("-").to_owned(), found.1.unwrap_or("-").to_owned()))
+        let found = Template::parse(template)
+            .unwrap()
+            .captures(topic)
+            .map(|c| (c.device, c.tag))?;
+        Some((
+            found.0.unwrap_or("-").to_owned(),
+            found.1.unwrap_or("-").to_owned(),
+        ))
     }
 
     #[test]
     fn templates_take_names_out_of_topics() {
         let table = [
-            ("site/{device}/cell/{tag}", "site/rack-1/cell/7", Some(("rack-1", "7"))),
+            (
+                "site/{device}/cell/{tag}",
+                "site/rack-1/cell/7",
+                Some(("rack-1", "7")),
+            ),
             ("site/{device}/cell/{tag}", "site/rack-1/cell/7/v", None),
             ("site/{device}/cell/{tag}", "site/rack-1/cell", None),
             ("site/{device}/cell/{tag}", "site//cell/7", Some(("", "7"))),
@@ -242,7 +283,11 @@ mod tests {
             ("a/#", "a", Some(("-", "-"))),
             ("a/{device}/#", "a/b/c/d", Some(("b", "-"))),
             ("a/{device}/#", "a", None),
-            ("line-{device}-x/{tag}.json", "line-7-x/temp.json", Some(("7", "temp"))),
+            (
+                "line-{device}-x/{tag}.json",
+                "line-7-x/temp.json",
+                Some(("7", "temp")),
+            ),
             ("line-{device}-x/t", "line-x/t", None),
             ("{device}{x", "a", None),
             ("#", "$SYS/broker/load", None),
@@ -264,10 +309,19 @@ mod tests {
     fn wrong_templates_say_what_is_wrong() {
         let table = [
             ("", "a topic must not be empty"),
-            ("a/#/b", "`#` must stand alone in the last level, found \"#\""),
+            (
+                "a/#/b",
+                "`#` must stand alone in the last level, found \"#\"",
+            ),
             ("a+/b", "`+` must stand alone in its level, found \"a+\""),
-            ("a/{site}", "unknown placeholder {site}: {device} and {tag} are known, `+` matches any one level"),
-            ("a/{tag", "the level \"{tag\" must hold one placeholder at most, written {device} or {tag}"),
+            (
+                "a/{site}",
+                "unknown placeholder {site}: {device} and {tag} are known, `+` matches any one level",
+            ),
+            (
+                "a/{tag",
+                "the level \"{tag\" must hold one placeholder at most, written {device} or {tag}",
+            ),
             (
                 "a/{tag}{device}",
                 "the level \"{tag}{device}\" must hold one placeholder at most, written {device} or {tag}",
@@ -276,7 +330,11 @@ mod tests {
             ("a\0", "a topic must not hold the character U+0000"),
         ];
         for (template, expected) in table {
-            assert_eq!(Template::parse(template).unwrap_err().to_string(), expected, "{template}");
+            assert_eq!(
+                Template::parse(template).unwrap_err().to_string(),
+                expected,
+                "{template}"
+            );
         }
     }
 
@@ -293,7 +351,11 @@ mod tests {
             ("$share/g/a/+", "a/b", true),
         ];
         for (a, b, expected) in table {
-            assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{a} and {b}");
+            assert_eq!(
+                (overlap(a, b), overlap(b, a)),
+                (expected, expected),
+                "{a} and {b}"
+            );
         }
     }
 

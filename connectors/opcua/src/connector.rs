@@ -44,7 +44,10 @@ impl Opcua {
     async fn keep_linked(&self, outlet: &Outlet, stop: &CancellationToken) -> Result<(), Over> {
         let clock = &self.context.clock;
         let mut items = Items::new(&self.settings);
-        let mut link = Link { state: LinkState::Idle, told: None };
+        let mut link = Link {
+            state: LinkState::Idle,
+            told: None,
+        };
         loop {
             link.moved(LinkEvent::Try)?;
             let prepared = tokio::select! {
@@ -52,7 +55,10 @@ impl Opcua {
                 () = stop.cancelled() => return Err(Over::Stopped),
             };
             let reason = match prepared {
-                Ok(pki) => self.link_once(&mut link, pki, &mut items, outlet, stop).await?,
+                Ok(pki) => {
+                    self.link_once(&mut link, pki, &mut items, outlet, stop)
+                        .await?
+                }
                 // A person has to mend it, and may do so while the other connectors go on.
                 Err(error) => self.refused(error)?,
             };
@@ -102,7 +108,11 @@ impl Opcua {
         link.moved(LinkEvent::Established)?;
         info!(connector = %name, endpoint = %endpoint.endpoint_url, "linked to the server");
         let told = link.tell(outlet, None).await;
-        let ended = if told.is_ok() { pump.run(&mut carrier, stop).await } else { Ended::Closed };
+        let ended = if told.is_ok() {
+            pump.run(&mut carrier, stop).await
+        } else {
+            Ended::Closed
+        };
         let subscription = pump.subscription();
         drop(pump);
         match ended {
@@ -146,7 +156,10 @@ impl Link {
     async fn tell(&mut self, outlet: &Outlet, down: Option<String>) -> Result<(), Over> {
         let change = LinkChange { device: None, down };
         if self.told.as_ref() != Some(&change) {
-            outlet.link(change.clone()).await.map_err(|Closed| Over::Closed)?;
+            outlet
+                .link(change.clone())
+                .await
+                .map_err(|Closed| Over::Closed)?;
             self.told = Some(change);
         }
         Ok(())

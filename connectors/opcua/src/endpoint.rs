@@ -15,15 +15,23 @@ use crate::{
 };
 
 /// The endpoint to use, reachable under the configured host and port, with exactly one user token.
-pub(crate) fn choose(settings: &Settings, offered: &[EndpointDescription]) -> Result<EndpointDescription, OpcuaError> {
+pub(crate) fn choose(
+    settings: &Settings,
+    offered: &[EndpointDescription],
+) -> Result<EndpointDescription, OpcuaError> {
     let fits = |endpoint: &&EndpointDescription| {
         endpoint.security_mode == settings.mode
             && SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref()) == settings.policy
             && is_binary_tcp(endpoint)
     };
-    let mut endpoint =
-        offered.iter().filter(fits).max_by_key(|endpoint| endpoint.security_level).cloned().ok_or_else(|| {
-            OpcuaError::NoEndpoint { wanted: security(settings.policy, settings.mode), offered: list(offered) }
+    let mut endpoint = offered
+        .iter()
+        .filter(fits)
+        .max_by_key(|endpoint| endpoint.security_level)
+        .cloned()
+        .ok_or_else(|| OpcuaError::NoEndpoint {
+            wanted: security(settings.policy, settings.mode),
+            offered: list(offered),
         })?;
     let token = token(settings, &endpoint)?;
     endpoint.endpoint_url = reachable_url(settings, endpoint.endpoint_url.as_ref()).into();
@@ -41,7 +49,9 @@ pub(crate) fn confirm(
     match confirmed {
         Some(endpoints) if secured && !endpoints.is_empty() => {
             let again = choose(settings, endpoints).map_err(|_| OpcuaError::Tampered)?;
-            (again.user_identity_tokens == chosen.user_identity_tokens).then_some(()).ok_or(OpcuaError::Tampered)
+            (again.user_identity_tokens == chosen.user_identity_tokens)
+                .then_some(())
+                .ok_or(OpcuaError::Tampered)
         }
         _ => Ok(()),
     }
@@ -50,9 +60,15 @@ pub(crate) fn confirm(
 /// Servers often name themselves as only they know them: behind a router, by a host name without a record. The path is
 /// theirs, the host and the port are ours.
 fn reachable_url(settings: &Settings, advertised: &str) -> String {
-    let path = Url::parse(advertised).map(|url| url.path().to_owned()).unwrap_or_default();
+    let path = Url::parse(advertised)
+        .map(|url| url.path().to_owned())
+        .unwrap_or_default();
     let host = settings.host();
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     format!("opc.tcp://{host}:{}{path}", settings.port())
 }
 
@@ -61,9 +77,15 @@ fn is_binary_tcp(endpoint: &EndpointDescription) -> bool {
     profile.is_empty() || profile.ends_with("uatcp-uasc-uabinary")
 }
 
-fn token(settings: &Settings, endpoint: &EndpointDescription) -> Result<UserTokenPolicy, OpcuaError> {
+fn token(
+    settings: &Settings,
+    endpoint: &EndpointDescription,
+) -> Result<UserTokenPolicy, OpcuaError> {
     let (kind, wanted) = match &settings.identity {
-        Identity::Anonymous => (UserTokenType::Anonymous, "anonymous user: set user and password, or user_cert_file"),
+        Identity::Anonymous => (
+            UserTokenType::Anonymous,
+            "anonymous user: set user and password, or user_cert_file",
+        ),
         Identity::Password { .. } => (UserTokenType::UserName, "user name and password"),
         Identity::Certificate { .. } => (UserTokenType::Certificate, "user certificate"),
     };
@@ -72,17 +94,32 @@ fn token(settings: &Settings, endpoint: &EndpointDescription) -> Result<UserToke
     let has_certificate = !endpoint.server_certificate.is_null_or_empty();
     let usable = |token: &&UserTokenPolicy| {
         let policy = policy_of(token, endpoint);
-        token.token_type == kind && policy.is_supported() && (policy == SecurityPolicy::None || has_certificate)
+        token.token_type == kind
+            && policy.is_supported()
+            && (policy == SecurityPolicy::None || has_certificate)
     };
-    let best = offered.iter().filter(usable).max_by_key(|token| encrypted(token));
+    let best = offered
+        .iter()
+        .filter(usable)
+        .max_by_key(|token| encrypted(token));
     let mut token = best.cloned().ok_or_else(|| {
-        let mut kinds: Vec<&str> = offered.iter().map(|token| kind_name(token.token_type)).collect();
+        let mut kinds: Vec<&str> = offered
+            .iter()
+            .map(|token| kind_name(token.token_type))
+            .collect();
         kinds.sort_unstable();
         kinds.dedup();
-        let offered = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
+        let offered = if kinds.is_empty() {
+            "none".to_owned()
+        } else {
+            kinds.join(", ")
+        };
         OpcuaError::NoIdentity { wanted, offered }
     })?;
-    if kind == UserTokenType::UserName && !encrypted(&token) && settings.mode == MessageSecurityMode::Sign {
+    if kind == UserTokenType::UserName
+        && !encrypted(&token)
+        && settings.mode == MessageSecurityMode::Sign
+    {
         return Err(OpcuaError::PasswordInClear);
     }
     // An empty policy means the channel's; the library would take it for None when it signs with a user certificate.
@@ -92,7 +129,11 @@ fn token(settings: &Settings, endpoint: &EndpointDescription) -> Result<UserToke
 
 fn policy_of(token: &UserTokenPolicy, endpoint: &EndpointDescription) -> SecurityPolicy {
     let own = token.security_policy_uri.as_ref();
-    SecurityPolicy::from_uri(if own.is_empty() { endpoint.security_policy_uri.as_ref() } else { own })
+    SecurityPolicy::from_uri(if own.is_empty() {
+        endpoint.security_policy_uri.as_ref()
+    } else {
+        own
+    })
 }
 
 fn kind_name(kind: UserTokenType) -> &'static str {
@@ -127,7 +168,11 @@ fn list(offered: &[EndpointDescription]) -> String {
         .collect();
     names.sort_unstable();
     names.dedup();
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 #[cfg(test)]

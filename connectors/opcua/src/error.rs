@@ -16,7 +16,11 @@ pub(crate) enum OpcuaError {
     Timeout { step: &'static str, limit: Duration },
     /// The server, or the library, refused a step.
     #[error("{step}: {} ({detail})", value::name(*status))]
-    Service { step: &'static str, status: StatusCode, detail: String },
+    Service {
+        step: &'static str,
+        status: StatusCode,
+        detail: String,
+    },
     /// No endpoint is as configured.
     #[error(
         "the server has no endpoint with security {wanted}; it offers {offered}: set security and mode to one of these"
@@ -24,7 +28,10 @@ pub(crate) enum OpcuaError {
     NoEndpoint { wanted: String, offered: String },
     /// The server does not take this kind of identity.
     #[error("the server takes no {wanted} on this endpoint; it takes {offered}")]
-    NoIdentity { wanted: &'static str, offered: String },
+    NoIdentity {
+        wanted: &'static str,
+        offered: String,
+    },
     /// A password would be readable on the way.
     #[error(
         "the server asks for the password unencrypted on a channel that is only signed: set mode = \"sign_and_encrypt\""
@@ -32,21 +39,34 @@ pub(crate) enum OpcuaError {
     PasswordInClear,
     /// The identity was refused.
     #[error("the server refused {who} with {}: check {fix}", value::name(*status))]
-    Refused { who: String, status: StatusCode, fix: &'static str },
+    Refused {
+        who: String,
+        status: StatusCode,
+        fix: &'static str,
+    },
     /// A certificate that nobody has trusted.
     #[error(
         "the server's certificate {subject} with SHA-1 thumbprint {thumbprint} is not trusted: compare the thumbprint \
          with the server's, then move {} to {}",
         rejected.display(), trusted.display()
     )]
-    Untrusted { subject: String, thumbprint: String, rejected: PathBuf, trusted: PathBuf },
+    Untrusted {
+        subject: String,
+        thumbprint: String,
+        rejected: PathBuf,
+        trusted: PathBuf,
+    },
     /// Another certificate than the pinned one.
     #[error(
         "the server shows another certificate than server_cert_file {}: its SHA-1 thumbprint is {thumbprint}, and it is \
          kept in {}; if the server has a new certificate, give that file",
         pinned.display(), rejected.display()
     )]
-    NotThePinned { pinned: PathBuf, thumbprint: String, rejected: PathBuf },
+    NotThePinned {
+        pinned: PathBuf,
+        thumbprint: String,
+        rejected: PathBuf,
+    },
     /// A server that speaks of security and shows no certificate, or a broken one.
     #[error(
         "the server's certificate cannot be read ({0}): one X.509 certificate is expected, chains are not supported"
@@ -77,6 +97,10 @@ impl OpcuaError {
     /// A service's refusal.
     pub(crate) fn service(step: &'static str, error: &opcua::types::Error) -> Self {
         let detail = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
-        Self::Service { step, status: error.status(), detail }
+        Self::Service {
+            step,
+            status: error.status(),
+            detail,
+        }
     }
 }

@@ -77,7 +77,9 @@ impl Items {
             is_doubted: false,
             warned_of_overflow: false,
         };
-        Self { items: settings.tags.iter().map(item).collect() }
+        Self {
+            items: settings.tags.iter().map(item).collect(),
+        }
     }
 
     /// A new subscription has no monitored items.
@@ -96,8 +98,16 @@ impl Items {
     }
 
     /// Takes in the server's answer to a creation; a refusal is a bad sample for each series of the tag.
-    pub(crate) fn created(&mut self, handle: u32, node: &NodeId, status: StatusCode, now: Instant) -> Vec<Sample> {
-        let Some(item) = self.get(handle) else { return Vec::new() };
+    pub(crate) fn created(
+        &mut self,
+        handle: u32,
+        node: &NodeId,
+        status: StatusCode,
+        now: Instant,
+    ) -> Vec<Sample> {
+        let Some(item) = self.get(handle) else {
+            return Vec::new();
+        };
         if !status.is_bad() {
             item.state = State::Fresh;
             return Vec::new();
@@ -107,9 +117,19 @@ impl Items {
     }
 
     /// A tag whose namespace the server does not have.
-    pub(crate) fn without_namespace(&mut self, handle: u32, uri: &str, now: Instant) -> Vec<Sample> {
-        let Some(item) = self.get(handle) else { return Vec::new() };
-        let reason = format!("cannot read node {}: the server has no namespace {uri}", item.tag.node_text);
+    pub(crate) fn without_namespace(
+        &mut self,
+        handle: u32,
+        uri: &str,
+        now: Instant,
+    ) -> Vec<Sample> {
+        let Some(item) = self.get(handle) else {
+            return Vec::new();
+        };
+        let reason = format!(
+            "cannot read node {}: the server has no namespace {uri}",
+            item.tag.node_text
+        );
         let code = i64::from(StatusCode::BadNodeIdUnknown.bits());
         item.fail(Status::bad(Some(code), reason), now)
     }
@@ -121,14 +141,24 @@ impl Items {
         now: Instant,
         samples: &mut Vec<Sample>,
     ) {
-        let MonitoredItemNotification { client_handle, value: data } = notification;
+        let MonitoredItemNotification {
+            client_handle,
+            value: data,
+        } = notification;
         let Some(item) = self.get(client_handle) else {
-            warn!(client_handle, "the server notified an item that nobody asked for");
+            warn!(
+                client_handle,
+                "the server notified an item that nobody asked for"
+            );
             return;
         };
         let first = item.state != State::Running;
         item.state = State::Running;
-        let is_repeat = first && item.last.as_ref().is_some_and(|last| value::is_repeat(last, &data));
+        let is_repeat = first
+            && item
+                .last
+                .as_ref()
+                .is_some_and(|last| value::is_repeat(last, &data));
         if data.status.is_some_and(|status| status.overflow()) && !item.warned_of_overflow {
             item.warned_of_overflow = true;
             warn!(tag = %item.tag.target.tag, "the server's queue overflowed, values are lost: raise queue_size");
@@ -140,9 +170,15 @@ impl Items {
             (false, true) => Told::Current,
             (false, false) => Told::Anew,
         };
-        let new = item.take(&data, now).into_iter().map(|sample| Sample { told, ..sample });
+        let new = item
+            .take(&data, now)
+            .into_iter()
+            .map(|sample| Sample { told, ..sample });
         if is_repeat {
-            samples.extend(new.map(|sample| Sample { event_time: None, ..sample }));
+            samples.extend(new.map(|sample| Sample {
+                event_time: None,
+                ..sample
+            }));
             return;
         }
         samples.extend(new);
@@ -184,15 +220,27 @@ impl Item {
         }
     }
 
-    fn elements_bad(&self, from: usize, to: usize, time: Option<Timestamp>, status: &Status) -> Vec<Sample> {
-        (from..to).filter_map(|index| self.tag.target.element_failed(index, time, status.clone())).collect()
+    fn elements_bad(
+        &self,
+        from: usize,
+        to: usize,
+        time: Option<Timestamp>,
+        status: &Status,
+    ) -> Vec<Sample> {
+        (from..to)
+            .filter_map(|index| self.tag.target.element_failed(index, time, status.clone()))
+            .collect()
     }
 
     /// The samples of a value, and of the series that it leaves without one.
     fn take(&mut self, data: &DataValue, now: Instant) -> Vec<Sample> {
         let time = value::event_time(data);
         self.bad = None;
-        let present = if let Shape::Array(present) = self.shape { present } else { 0 };
+        let present = if let Shape::Array(present) = self.shape {
+            present
+        } else {
+            0
+        };
         match value::taken(&self.tag.target, data) {
             Taken::Nothing(status) => {
                 self.bad = Some((status.clone(), now));
@@ -216,7 +264,10 @@ impl Item {
                 let gone = Status::bad(None, format!("the array has {len} elements now"));
                 samples.extend(self.elements_bad(len, present, time, &gone));
                 if self.shape == Shape::Scalar {
-                    let array = Status::bad(None, "the value is an array now, its elements are series of their own");
+                    let array = Status::bad(
+                        None,
+                        "the value is an array now, its elements are series of their own",
+                    );
                     samples.push(self.tag.target.failed(time, array));
                 }
                 (self.shape, self.known) = (Shape::Array(len), self.known.max(len));

@@ -22,7 +22,11 @@ fn second(seconds: i64) -> i64 {
 }
 
 /// An array of doubles, or a bad status in its place: tag, value and reason of each sample.
-fn axes(items: &mut Items, seconds: i64, value: Result<Vec<f64>, StatusCode>) -> Vec<(String, Option<Value>, String)> {
+fn axes(
+    items: &mut Items,
+    seconds: i64,
+    value: Result<Vec<f64>, StatusCode>,
+) -> Vec<(String, Option<Value>, String)> {
     let value = DataValue {
         status: value.as_ref().err().copied(),
         value: value.ok().map(Variant::from),
@@ -30,10 +34,24 @@ fn axes(items: &mut Items, seconds: i64, value: Result<Vec<f64>, StatusCode>) ->
         ..DataValue::null()
     };
     let mut samples = Vec::new();
-    items.notified(MonitoredItemNotification { client_handle: 1, value }, Instant::now(), &mut samples);
+    items.notified(
+        MonitoredItemNotification {
+            client_handle: 1,
+            value,
+        },
+        Instant::now(),
+        &mut samples,
+    );
     let row = |sample: Sample| {
-        assert_eq!(sample.event_time, Some(Timestamp::from_nanos(seconds * 1_000_000_000)));
-        (sample.tag.to_string(), sample.value, sample.status.reason.unwrap_or_default())
+        assert_eq!(
+            sample.event_time,
+            Some(Timestamp::from_nanos(seconds * 1_000_000_000))
+        );
+        (
+            sample.tag.to_string(),
+            sample.value,
+            sample.status.reason.unwrap_or_default(),
+        )
     };
     samples.into_iter().map(row).collect()
 }
@@ -46,7 +64,14 @@ fn notify(items: &mut Items, ticks: i64, status: StatusCode, now: Instant) -> Ve
         ..DataValue::null()
     };
     let mut samples = Vec::new();
-    items.notified(MonitoredItemNotification { client_handle: 1, value }, now, &mut samples);
+    items.notified(
+        MonitoredItemNotification {
+            client_handle: 1,
+            value,
+        },
+        now,
+        &mut samples,
+    );
     samples
 }
 
@@ -56,28 +81,56 @@ fn only_the_first_notification_of_a_new_subscription_can_be_told_again() {
     let node = NodeId::from_str("i=1").unwrap();
     assert!(items.created(1, &node, StatusCode::Good, now).is_empty());
     assert_eq!(notify(&mut items, 1, StatusCode::Good, now).len(), 1);
-    assert_eq!(notify(&mut items, 1, StatusCode::Good, now).len(), 1, "the server has its reasons");
+    assert_eq!(
+        notify(&mut items, 1, StatusCode::Good, now).len(),
+        1,
+        "the server has its reasons"
+    );
     items.forget_subscription();
     assert_eq!(items.missing().count(), 1);
     assert!(items.created(1, &node, StatusCode::Good, now).is_empty());
-    let told = |samples: Vec<Sample>| samples.into_iter().map(|sample| sample.told).collect::<Vec<_>>();
-    assert_eq!(told(notify(&mut items, 1, StatusCode::Good, now)), [Told::Again]);
-    assert_eq!(told(notify(&mut items, 1, StatusCode::Good, now)), [Told::Anew]);
+    let told = |samples: Vec<Sample>| {
+        samples
+            .into_iter()
+            .map(|sample| sample.told)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(notify(&mut items, 1, StatusCode::Good, now)),
+        [Told::Again]
+    );
+    assert_eq!(
+        told(notify(&mut items, 1, StatusCode::Good, now)),
+        [Told::Anew]
+    );
     items.forget_subscription();
-    assert_eq!(notify(&mut items, 2, StatusCode::Good, now).len(), 1, "a new source time is a new value");
+    assert_eq!(
+        notify(&mut items, 2, StatusCode::Good, now).len(),
+        1,
+        "a new source time is a new value"
+    );
 }
 
 #[test]
 fn what_stays_bad_is_told_once_a_minute() {
     let (mut items, now) = (items(), Instant::now());
     let later = |seconds| now + Duration::from_secs(seconds);
-    assert_eq!(notify(&mut items, 1, StatusCode::BadSensorFailure, now).len(), 1);
+    assert_eq!(
+        notify(&mut items, 1, StatusCode::BadSensorFailure, now).len(),
+        1
+    );
     assert_eq!(items.reminders(later(59)).len(), 0);
     let reminded = items.reminders(later(60));
     assert_eq!((reminded.len(), reminded[0].event_time), (1, None));
-    assert_eq!(reminded[0].status.reason.as_deref(), Some("BadSensorFailure"));
+    assert_eq!(
+        reminded[0].status.reason.as_deref(),
+        Some("BadSensorFailure")
+    );
     assert_eq!(items.reminders(later(61)).len(), 0);
-    assert_eq!(notify(&mut items, second(1), StatusCode::Good, later(90)).len(), 1);
+    assert_eq!(
+        notify(&mut items, second(1), StatusCode::Good, later(90)).len(),
+        1
+    );
     assert_eq!(items.reminders(later(300)).len(), 0, "good again");
 }
 
@@ -85,7 +138,14 @@ fn what_stays_bad_is_told_once_a_minute() {
 fn a_handle_that_nobody_gave_out_is_ignored() {
     let (mut items, now, mut samples) = (items(), Instant::now(), Vec::new());
     for client_handle in [0, 2, u32::MAX] {
-        items.notified(MonitoredItemNotification { client_handle, value: DataValue::null() }, now, &mut samples);
+        items.notified(
+            MonitoredItemNotification {
+                client_handle,
+                value: DataValue::null(),
+            },
+            now,
+            &mut samples,
+        );
     }
     assert!(samples.is_empty());
 }
@@ -97,7 +157,10 @@ fn the_first_value_after_a_connect_or_a_bad_reading_by_the_gateways_clock_says_w
     let node = NodeId::from_str("i=1").unwrap();
     let told = |items: &mut Items, at: i64| {
         let samples = notify(items, second(at), StatusCode::Good, now);
-        samples.into_iter().map(|sample| (sample.told, sample.event_time)).collect::<Vec<_>>()
+        samples
+            .into_iter()
+            .map(|sample| (sample.told, sample.event_time))
+            .collect::<Vec<_>>()
     };
     let at = |seconds: i64| Some(Timestamp::from_nanos(seconds * 1_000_000_000));
     assert_eq!(told(&mut items, 1), [(Told::Current, at(1))]);
@@ -105,45 +168,111 @@ fn the_first_value_after_a_connect_or_a_bad_reading_by_the_gateways_clock_says_w
     items.forget_subscription();
     assert_eq!(told(&mut items, 2), [(Told::Again, None)]);
     items.forget_subscription();
-    assert_eq!(items.created(1, &node, StatusCode::BadNodeIdUnknown, now).len(), 1);
+    assert_eq!(
+        items
+            .created(1, &node, StatusCode::BadNodeIdUnknown, now)
+            .len(),
+        1
+    );
     assert_eq!(told(&mut items, 3), [(Told::Current, at(3))]);
-    assert_eq!(notify(&mut items, second(4), StatusCode::BadSensorFailure, now).len(), 1);
+    assert_eq!(
+        notify(&mut items, second(4), StatusCode::BadSensorFailure, now).len(),
+        1
+    );
     assert_eq!(items.reminders(now + REMIND_EVERY).len(), 1);
-    assert_eq!(told(&mut items, 5), [(Told::Current, at(5))], "the source's clock may be behind the reminder's");
+    assert_eq!(
+        told(&mut items, 5),
+        [(Told::Current, at(5))],
+        "the source's clock may be behind the reminder's"
+    );
     assert_eq!(told(&mut items, 6), [(Told::Anew, at(6))]);
 }
 
 #[test]
 fn every_element_turns_bad_with_its_array_and_so_does_one_that_is_gone() {
     let mut items = items();
-    let good = |index: usize, value: f64| (format!("t[{index}]"), Some(Value::F64(value)), String::new());
+    let good = |index: usize, value: f64| {
+        (
+            format!("t[{index}]"),
+            Some(Value::F64(value)),
+            String::new(),
+        )
+    };
     let bad = |index: usize, reason: &str| (format!("t[{index}]"), None, reason.to_owned());
     let failure = "BadSensorFailure";
     let steps: [(Result<Vec<f64>, StatusCode>, Vec<_>); 7] = [
-        (Ok(vec![1.0, 2.0, 3.0]), vec![good(0, 1.0), good(1, 2.0), good(2, 3.0)]),
-        (Err(StatusCode::BadSensorFailure), vec![bad(0, failure), bad(1, failure), bad(2, failure)]),
-        (Ok(vec![4.0, 5.0]), vec![good(0, 4.0), good(1, 5.0), bad(2, "the array has 2 elements now")]),
+        (
+            Ok(vec![1.0, 2.0, 3.0]),
+            vec![good(0, 1.0), good(1, 2.0), good(2, 3.0)],
+        ),
+        (
+            Err(StatusCode::BadSensorFailure),
+            vec![bad(0, failure), bad(1, failure), bad(2, failure)],
+        ),
+        (
+            Ok(vec![4.0, 5.0]),
+            vec![
+                good(0, 4.0),
+                good(1, 5.0),
+                bad(2, "the array has 2 elements now"),
+            ],
+        ),
         (Ok(vec![6.0, 7.0]), vec![good(0, 6.0), good(1, 7.0)]),
-        (Ok(Vec::new()), vec![bad(0, "the array has 0 elements now"), bad(1, "the array has 0 elements now")]),
-        (Err(StatusCode::BadSensorFailure), vec![bad(0, failure), bad(1, failure), bad(2, failure)]),
-        (Ok(vec![8.0, 9.0, 10.0]), vec![good(0, 8.0), good(1, 9.0), good(2, 10.0)]),
+        (
+            Ok(Vec::new()),
+            vec![
+                bad(0, "the array has 0 elements now"),
+                bad(1, "the array has 0 elements now"),
+            ],
+        ),
+        (
+            Err(StatusCode::BadSensorFailure),
+            vec![bad(0, failure), bad(1, failure), bad(2, failure)],
+        ),
+        (
+            Ok(vec![8.0, 9.0, 10.0]),
+            vec![good(0, 8.0), good(1, 9.0), good(2, 10.0)],
+        ),
     ];
     for (step, (value, expected)) in (1..).zip(steps) {
         assert_eq!(axes(&mut items, step, value), expected, "step {step}");
     }
-    let reminded = items.created(1, &NodeId::from_str("i=1").unwrap(), StatusCode::BadNodeIdUnknown, Instant::now());
-    assert_eq!(reminded.len(), 3, "a node that is gone takes its elements with it");
+    let reminded = items.created(
+        1,
+        &NodeId::from_str("i=1").unwrap(),
+        StatusCode::BadNodeIdUnknown,
+        Instant::now(),
+    );
+    assert_eq!(
+        reminded.len(),
+        3,
+        "a node that is gone takes its elements with it"
+    );
 }
 
 #[test]
 fn an_empty_array_leaves_a_word_and_a_scalar_in_its_place_too() {
     let mut items = items();
-    let row = |tag: &str, value: Option<f64>, reason: &str| (tag.to_owned(), value.map(Value::F64), reason.to_owned());
-    assert_eq!(axes(&mut items, 1, Ok(Vec::new())), [row("t", None, "the array is empty")]);
-    assert_eq!(axes(&mut items, 2, Ok(vec![1.0])), [row("t[0]", Some(1.0), "")]);
+    let row = |tag: &str, value: Option<f64>, reason: &str| {
+        (tag.to_owned(), value.map(Value::F64), reason.to_owned())
+    };
+    assert_eq!(
+        axes(&mut items, 1, Ok(Vec::new())),
+        [row("t", None, "the array is empty")]
+    );
+    assert_eq!(
+        axes(&mut items, 2, Ok(vec![1.0])),
+        [row("t[0]", Some(1.0), "")]
+    );
     let samples = notify(&mut items, second(3), StatusCode::Good, Instant::now());
-    let rows: Vec<_> = samples.iter().map(|sample| (sample.tag.as_str(), sample.status.quality)).collect();
+    let rows: Vec<_> = samples
+        .iter()
+        .map(|sample| (sample.tag.as_str(), sample.status.quality))
+        .collect();
     assert_eq!(rows, [("t[0]", Quality::Bad), ("t", Quality::Good)]);
     let gone = "the value is an array now, its elements are series of their own";
-    assert_eq!(axes(&mut items, 4, Ok(vec![1.0])), [row("t[0]", Some(1.0), ""), row("t", None, gone)]);
+    assert_eq!(
+        axes(&mut items, 4, Ok(vec![1.0])),
+        [row("t[0]", Some(1.0), ""), row("t", None, gone)]
+    );
 }

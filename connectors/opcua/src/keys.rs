@@ -8,7 +8,10 @@ use forebay_schemas::{DeviceId, TagName};
 use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
 
 /// All of them.
-pub(crate) const KEYS: ConnectorKeys = ConnectorKeys { connector: CONNECTOR, tag: TAG };
+pub(crate) const KEYS: ConnectorKeys = ConnectorKeys {
+    connector: CONNECTOR,
+    tag: TAG,
+};
 
 const CONNECTOR: TableKeys = TableKeys::many(
     "connector",
@@ -43,8 +46,10 @@ const CONNECTOR: TableKeys = TableKeys::many(
 pub(crate) const DEVICE: Required<DeviceId> =
     Required::new("device", "The device of tags that name none of their own.");
 
-pub(crate) const URL: Required<String> =
-    Required::new("url", "The server's address: \"opc.tcp://host:4840/path\". Without a port it is 4840.");
+pub(crate) const URL: Required<String> = Required::new(
+    "url",
+    "The server's address: \"opc.tcp://host:4840/path\". Without a port it is 4840.",
+);
 
 pub(crate) const SECURITY: Choice<SecurityPolicy> = Choice::new(
     "security",
@@ -60,17 +65,24 @@ pub(crate) const SECURITY: Choice<SecurityPolicy> = Choice::new(
 
 pub(crate) const MODE: Choice<MessageSecurityMode> = Choice::new(
     "mode",
-    &[("sign", MessageSecurityMode::Sign), ("sign_and_encrypt", MessageSecurityMode::SignAndEncrypt)],
+    &[
+        ("sign", MessageSecurityMode::Sign),
+        ("sign_and_encrypt", MessageSecurityMode::SignAndEncrypt),
+    ],
     "Whether messages are signed only, or encrypted too. Not with security = \"None\".",
 )
 .absent("sign_and_encrypt with any security but None");
 
-pub(crate) const USER: Optional<String> =
-    Optional::new("user", "The user's name on the server; password goes with it.")
-        .absent("anonymous, or the user's certificate");
+pub(crate) const USER: Optional<String> = Optional::new(
+    "user",
+    "The user's name on the server; password goes with it.",
+)
+.absent("anonymous, or the user's certificate");
 
-pub(crate) const PASSWORD: Optional<Secret> =
-    Optional::new("password", "The user's password, best as \"${VARIABLE}\" or \"${file:PATH}\".");
+pub(crate) const PASSWORD: Optional<Secret> = Optional::new(
+    "password",
+    "The user's password, best as \"${VARIABLE}\" or \"${file:PATH}\".",
+);
 
 pub(crate) const USER_CERT_FILE: Optional<PathBuf> = Optional::new(
     "user_cert_file",
@@ -131,8 +143,10 @@ pub(crate) const CERT_FILE: Optional<PathBuf> = Optional::new(
 )
 .absent("one is made in pki_dir at the first connection");
 
-pub(crate) const KEY_FILE: Optional<PathBuf> =
-    Optional::new("key_file", "The private key of cert_file: RSA, as PEM (PKCS #8).");
+pub(crate) const KEY_FILE: Optional<PathBuf> = Optional::new(
+    "key_file",
+    "The private key of cert_file: RSA, as PEM (PKCS #8).",
+);
 
 pub(crate) const APPLICATION_URI: Optional<String> = Optional::new(
     "application_uri",
@@ -159,10 +173,14 @@ pub(crate) const TRUST_ANY: Defaulted<bool> = Defaulted::new(
     "Accepts any certificate, so that anyone on the network can pose as the server: for first tests only.",
 );
 
-const TAG: TableKeys =
-    TableKeys::many("tag", "A variable of the server.", &[&TAG_NAME, &NODE, &TAG_DEVICE, &TAG_SAMPLING]);
+const TAG: TableKeys = TableKeys::many(
+    "tag",
+    "A variable of the server.",
+    &[&TAG_NAME, &NODE, &TAG_DEVICE, &TAG_SAMPLING],
+);
 
-pub(crate) const TAG_NAME: Required<TagName> = Required::new("name", "The tag's name, unique within its device.");
+pub(crate) const TAG_NAME: Required<TagName> =
+    Required::new("name", "The tag's name, unique within its device.");
 
 pub(crate) const NODE: Required<String> = Required::new(
     "node",
@@ -174,4 +192,5 @@ pub(crate) const TAG_DEVICE: Optional<DeviceId> =
     Optional::new("device", "The device that the tag belongs to.").absent("the connector's");
 
 pub(crate) const TAG_SAMPLING: Optional<Duration> =
-    Optional::new("sampling", "How often the server samples the variable.").absent("the connector's");
+    Optional::new("sampling", "How often the server samples the variable.")
+        .absent("the connector's");

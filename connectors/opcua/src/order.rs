@@ -16,7 +16,10 @@ pub(crate) struct Order<T> {
 impl<T> Order<T> {
     /// Of a new subscription.
     pub(crate) fn new() -> Self {
-        Self { next: 1, held: BTreeMap::new() }
+        Self {
+            next: 1,
+            held: BTreeMap::new(),
+        }
     }
 
     /// Takes a notification in; one that has been taken before is dropped.
@@ -29,7 +32,11 @@ impl<T> Order<T> {
     /// The next in order, if it is here.
     pub(crate) fn pop(&mut self) -> Option<(u32, T)> {
         let found = self.held.remove_entry(&self.next)?;
-        self.next = if self.next == u32::MAX { 1 } else { self.next + 1 };
+        self.next = if self.next == u32::MAX {
+            1
+        } else {
+            self.next + 1
+        };
         Some(found)
     }
 
@@ -74,7 +81,10 @@ mod tests {
 
     #[test]
     fn numbers_start_again_at_one_and_can_be_skipped() {
-        let mut order = Order { next: u32::MAX, held: BTreeMap::new() };
+        let mut order = Order {
+            next: u32::MAX,
+            held: BTreeMap::new(),
+        };
         order.offer(u32::MAX, 'y');
         order.offer(1, 'z');
         assert_eq!(drain(&mut order), "yz");

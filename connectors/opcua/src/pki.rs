@@ -52,12 +52,18 @@ impl Pki {
     pub(crate) fn prepare(settings: &PkiSettings, clock: Clock) -> Result<Self, OpcuaError> {
         let dir = absolute(&settings.dir).map_err(|error| failed(&settings.dir, error))?;
         let session = dir.join("session").join(&settings.segment);
-        for folder in [dir.join("trusted"), dir.join("rejected"), session.join("rejected")] {
+        for folder in [
+            dir.join("trusted"),
+            dir.join("rejected"),
+            session.join("rejected"),
+        ] {
             make_folder(&folder)?;
         }
         let given = settings.own.is_some();
-        let (cert, key) =
-            settings.own.clone().unwrap_or_else(|| (dir.join("own/cert.der"), dir.join("private/private.pem")));
+        let (cert, key) = settings
+            .own
+            .clone()
+            .unwrap_or_else(|| (dir.join("own/cert.der"), dir.join("private/private.pem")));
         let own_cert = absolute(&cert).map_err(|error| failed(&cert, error))?;
         let own_key = absolute(&key).map_err(|error| failed(&key, error))?;
         // Two connectors that share a folder share a certificate.
@@ -67,7 +73,14 @@ impl Pki {
             create_own(&own_cert, &own_key, &settings.application_uri)?;
         }
         drop(making);
-        let pki = Self { dir, session, own_cert, own_key, trust: settings.trust.clone(), clock };
+        let pki = Self {
+            dir,
+            session,
+            own_cert,
+            own_key,
+            trust: settings.trust.clone(),
+            clock,
+        };
         pki.check_own(&settings.application_uri)?;
         Ok(pki)
     }
@@ -77,16 +90,23 @@ impl Pki {
             path: self.own_key.clone(),
             what: format!("{what}: an RSA key in PEM (PKCS #8) is expected"),
         })?;
-        let named = self.own_cert.extension().is_some_and(|extension| extension == "der" || extension == "pem");
+        let named = self
+            .own_cert
+            .extension()
+            .is_some_and(|extension| extension == "der" || extension == "pem");
         if !named {
             let what = "the file's name has to end in .der or .pem".to_owned();
-            return Err(OpcuaError::Pki { path: self.own_cert.clone(), what });
+            return Err(OpcuaError::Pki {
+                path: self.own_cert.clone(),
+                what,
+            });
         }
         let cert = read_certificate(&self.own_cert)?;
-        cert.is_application_uri_valid(application_uri).map_err(|error| OpcuaError::Pki {
-            path: self.own_cert.clone(),
-            what: format!("{error}: set application_uri to the URI that the certificate names"),
-        })?;
+        cert.is_application_uri_valid(application_uri)
+            .map_err(|error| OpcuaError::Pki {
+                path: self.own_cert.clone(),
+                what: format!("{error}: set application_uri to the URI that the certificate names"),
+            })?;
         if let Err(error) = cert.is_time_valid(&self.now()) {
             warn!(path = %self.own_cert.display(), %error, "our own certificate is not valid today, servers may refuse it");
         }
@@ -95,7 +115,8 @@ impl Pki {
 
     /// Checks a server's certificate and answers the store that lets a session with it be set up.
     pub(crate) fn accept(&self, shown: &ByteString) -> Result<CertificateStore, OpcuaError> {
-        let cert = X509::from_byte_string(shown).map_err(|error| OpcuaError::BadCertificate(error.to_string()))?;
+        let cert = X509::from_byte_string(shown)
+            .map_err(|error| OpcuaError::BadCertificate(error.to_string()))?;
         match &self.trust {
             Trust::Any => warn!(
                 subject = %cert.subject_name(),
@@ -152,7 +173,9 @@ impl Pki {
         let folder = self.dir.join("rejected");
         let path = folder.join(file_name(cert));
         if !path.exists() {
-            let kept = fs::read_dir(&folder).map_err(|error| failed(&folder, error))?.count();
+            let kept = fs::read_dir(&folder)
+                .map_err(|error| failed(&folder, error))?
+                .count();
             if kept >= REJECTED_MAX {
                 let what = format!("holds {kept} certificates, no more are kept: empty it");
                 return Err(OpcuaError::Pki { path: folder, what });
@@ -162,7 +185,11 @@ impl Pki {
         Ok(path)
     }
 
-    fn session_store(&self, cert: &X509, shown: &ByteString) -> Result<CertificateStore, OpcuaError> {
+    fn session_store(
+        &self,
+        cert: &X509,
+        shown: &ByteString,
+    ) -> Result<CertificateStore, OpcuaError> {
         let trusted = self.session.join("trusted");
         if trusted.exists() {
             fs::remove_dir_all(&trusted).map_err(|error| failed(&trusted, error))?;
@@ -179,7 +206,10 @@ impl Pki {
         );
         if own.is_none() || key.is_none() {
             let what = "cannot read our own certificate or its key".to_owned();
-            return Err(OpcuaError::Pki { path: self.own_cert.clone(), what });
+            return Err(OpcuaError::Pki {
+                path: self.own_cert.clone(),
+                what,
+            });
         }
         store.set_skip_verify_certs(true);
         Ok(store)
@@ -203,7 +233,10 @@ fn create_own(cert: &Path, key: &Path, application_uri: &str) -> Result<(), Opcu
         certificate_duration_days: OWN_DAYS,
     };
     let made = CertificateStore::create_certificate_and_key(&data, true, cert, key);
-    made.map_err(|what| OpcuaError::Pki { path: cert.to_owned(), what })?;
+    made.map_err(|what| OpcuaError::Pki {
+        path: cert.to_owned(),
+        what,
+    })?;
     // The library separates lines by carriage returns alone, which other tools do not read.
     let pem = fs::read_to_string(key).map_err(|error| failed(key, error))?;
     fs::write(key, pem.replace('\r', "\n")).map_err(|error| failed(key, error))?;
@@ -218,7 +251,9 @@ fn make_folder(folder: &Path) -> Result<(), OpcuaError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| failed(folder, error))
+    builder
+        .create(folder)
+        .map_err(|error| failed(folder, error))
 }
 
 /// Lets only us read a private key.
@@ -232,12 +267,21 @@ fn close_to_others(key: &Path) -> Result<(), OpcuaError> {
 }
 
 fn read_certificate(path: &Path) -> Result<X509, OpcuaError> {
-    let size = fs::metadata(path).map_err(|error| failed(path, error))?.len();
+    let size = fs::metadata(path)
+        .map_err(|error| failed(path, error))?
+        .len();
     if size > CERTIFICATE_BYTES_MAX {
-        return Err(OpcuaError::Pki { path: path.to_owned(), what: format!("{size} bytes are no certificate") });
+        return Err(OpcuaError::Pki {
+            path: path.to_owned(),
+            what: format!("{size} bytes are no certificate"),
+        });
     }
     let bytes = fs::read(path).map_err(|error| failed(path, error))?;
-    let read = if bytes.starts_with(b"-----BEGIN") { X509::from_pem(&bytes) } else { X509::from_der(&bytes) };
+    let read = if bytes.starts_with(b"-----BEGIN") {
+        X509::from_pem(&bytes)
+    } else {
+        X509::from_der(&bytes)
+    };
     read.map_err(|_| OpcuaError::Pki {
         path: path.to_owned(),
         what: "not a certificate: one X.509 certificate in DER or PEM is expected".to_owned(),
@@ -245,18 +289,28 @@ fn read_certificate(path: &Path) -> Result<X509, OpcuaError> {
 }
 
 fn der(cert: &X509) -> Result<Vec<u8>, OpcuaError> {
-    cert.to_der().map_err(|error| OpcuaError::BadCertificate(error.to_string()))
+    cert.to_der()
+        .map_err(|error| OpcuaError::BadCertificate(error.to_string()))
 }
 
 /// A name for people, from the server's own words, that cannot leave its folder.
 fn file_name(cert: &X509) -> String {
     let common_name = cert.common_name().unwrap_or_default();
-    let readable: String =
-        common_name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '_').take(60).collect();
+    let readable: String = common_name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '_')
+        .take(60)
+        .collect();
     let between = if readable.is_empty() { "" } else { "-" };
-    format!("{readable}{between}{}.der", cert.thumbprint().as_hex_string())
+    format!(
+        "{readable}{between}{}.der",
+        cert.thumbprint().as_hex_string()
+    )
 }
 
 fn failed(path: &Path, error: io::Error) -> OpcuaError {
-    OpcuaError::Pki { path: path.to_owned(), what: error.to_string() }
+    OpcuaError::Pki {
+        path: path.to_owned(),
+        what: error.to_string(),
+    }
 }

@@ -16,9 +16,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use forebay_connectors::{Closed, Outlet, Sample};
 use opcua::types::{
-    DataChangeNotification, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NotificationMessage,
-    PublishResponse, ReadValueId, StatusChangeNotification, StatusCode, SubscriptionAcknowledgement, VariableId,
-    Variant,
+    DataChangeNotification, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters,
+    NotificationMessage, PublishResponse, ReadValueId, StatusChangeNotification, StatusCode,
+    SubscriptionAcknowledgement, VariableId, Variant,
 };
 use tokio::{
     task::{JoinError, JoinSet},
@@ -108,12 +108,22 @@ impl<'a> Pump<'a> {
     ) -> Result<Self, OpcuaError> {
         items.forget_subscription();
         let interval = settings.publishing_interval;
-        let times = |span: Duration| u32::try_from(span.as_millis() / interval.as_millis().max(1)).unwrap_or(1).max(1);
+        let times = |span: Duration| {
+            u32::try_from(span.as_millis() / interval.as_millis().max(1))
+                .unwrap_or(1)
+                .max(1)
+        };
         let keep_alives = times(KEEP_ALIVE);
         // The specification wants at least three keep-alives to a lifetime.
         let lifetimes = times(LIFETIME).max(keep_alives.saturating_mul(3));
-        let granted = session.subscribe(interval, keep_alives, lifetimes, NOTIFICATIONS_MAX).await?;
-        let items_per_call = session.items_per_call().await?.unwrap_or(ITEMS_PER_CALL).min(ITEMS_PER_CALL);
+        let granted = session
+            .subscribe(interval, keep_alives, lifetimes, NOTIFICATIONS_MAX)
+            .await?;
+        let items_per_call = session
+            .items_per_call()
+            .await?
+            .unwrap_or(ITEMS_PER_CALL)
+            .min(ITEMS_PER_CALL);
         Ok(Self {
             settings,
             session,
@@ -163,7 +173,8 @@ impl<'a> Pump<'a> {
 
     /// Takes in what came just before the link was lost: a server's last words may be seen after its end.
     async fn take_last(&mut self) {
-        while let Ok(Some(last)) = time::timeout(LAST_WORDS_LIMIT, self.publishes.join_next()).await {
+        while let Ok(Some(last)) = time::timeout(LAST_WORDS_LIMIT, self.publishes.join_next()).await
+        {
             if let Ok(Ok(answer)) = last
                 && let Err(error) = self.published(Ok(answer))
             {
@@ -173,7 +184,11 @@ impl<'a> Pump<'a> {
         }
     }
 
-    async fn flow(&mut self, carrier: &mut Carrier, stop: &CancellationToken) -> Result<Ended, OpcuaError> {
+    async fn flow(
+        &mut self,
+        carrier: &mut Carrier,
+        stop: &CancellationToken,
+    ) -> Result<Ended, OpcuaError> {
         if let Some(ended) = self.complete(carrier, stop).await? {
             return Ok(ended);
         }
@@ -216,7 +231,11 @@ impl<'a> Pump<'a> {
     }
 
     /// Creates what is missing, unless the link or the connector ends in between.
-    async fn complete(&mut self, carrier: &mut Carrier, stop: &CancellationToken) -> Result<Option<Ended>, OpcuaError> {
+    async fn complete(
+        &mut self,
+        carrier: &mut Carrier,
+        stop: &CancellationToken,
+    ) -> Result<Option<Ended>, OpcuaError> {
         tokio::select! {
             created = self.create_missing() => created.map(|()| None),
             ended = carrier.ended() => Err(ended),
@@ -226,13 +245,17 @@ impl<'a> Pump<'a> {
 
     /// Keeps as many publish requests at the server as there is room for their answers.
     fn ask(&mut self) {
-        let limit = self.granted.keep_alive.saturating_mul(WINDOW as u32 + 1) + self.settings.timeout;
-        while self.publishes.len() + self.order.held() + self.queue.len() + self.deliveries.len() < self.window {
+        let limit =
+            self.granted.keep_alive.saturating_mul(WINDOW as u32 + 1) + self.settings.timeout;
+        while self.publishes.len() + self.order.held() + self.queue.len() + self.deliveries.len()
+            < self.window
+        {
             if self.publishes.is_empty() {
                 self.heard_at = Instant::now();
             }
             let acknowledged = std::mem::take(&mut self.acknowledged);
-            self.publishes.spawn(self.session.clone().publish(acknowledged, limit));
+            self.publishes
+                .spawn(self.session.clone().publish(acknowledged, limit));
         }
     }
 
@@ -240,7 +263,10 @@ impl<'a> Pump<'a> {
         let answer = match published {
             Ok(answer) => answer,
             // Some servers keep fewer requests than we would like.
-            Err(OpcuaError::Service { status: StatusCode::BadTooManyPublishRequests, .. }) if self.window > 1 => {
+            Err(OpcuaError::Service {
+                status: StatusCode::BadTooManyPublishRequests,
+                ..
+            }) if self.window > 1 => {
                 self.window -= 1;
                 return Ok(());
             }
@@ -269,7 +295,8 @@ impl<'a> Pump<'a> {
             && self.republishes.is_empty()
         {
             let (session, id) = (self.session.clone(), self.granted.id);
-            self.republishes.spawn(async move { (sequence, session.republish(id, sequence).await) });
+            self.republishes
+                .spawn(async move { (sequence, session.republish(id, sequence).await) });
         }
         Ok(())
     }
@@ -279,7 +306,12 @@ impl<'a> Pump<'a> {
             return self.take_in();
         }
         match message {
-            Ok(message) if message.notification_data.as_ref().is_some_and(|data| !data.is_empty()) => {
+            Ok(message)
+                if message
+                    .notification_data
+                    .as_ref()
+                    .is_some_and(|data| !data.is_empty()) =>
+            {
                 self.order.offer(sequence, Some(message));
             }
             // Numbers that do not begin at 1, or that count keep-alives: not as specified, and nothing is lost.
@@ -296,7 +328,9 @@ impl<'a> Pump<'a> {
     fn samples(&mut self, message: Option<NotificationMessage>) -> Result<Vec<Sample>, OpcuaError> {
         let mut samples = Vec::new();
         let now = Instant::now();
-        let parts = message.and_then(|message| message.notification_data).unwrap_or_default();
+        let parts = message
+            .and_then(|message| message.notification_data)
+            .unwrap_or_default();
         for part in parts {
             if let Some(change) = part.inner_as::<StatusChangeNotification>() {
                 return Err(OpcuaError::Ended(format!(
@@ -311,7 +345,10 @@ impl<'a> Pump<'a> {
                         self.items.notified(change, now, &mut samples);
                     }
                 }
-                None => warn!(?what, "the server sent a kind of notification that nobody asked for"),
+                None => warn!(
+                    ?what,
+                    "the server sent a kind of notification that nobody asked for"
+                ),
             }
         }
         Ok(samples)
@@ -335,12 +372,19 @@ impl<'a> Pump<'a> {
             let outlet = self.outlet.clone();
             self.deliveries.spawn(async move {
                 let sequence = (sequence != 0).then_some(sequence);
-                if samples.is_empty() { (sequence, Ok(())) } else { (sequence, outlet.deliver(samples).await) }
+                if samples.is_empty() {
+                    (sequence, Ok(()))
+                } else {
+                    (sequence, outlet.deliver(samples).await)
+                }
             });
         }
     }
 
-    fn delivered(&mut self, (sequence, receipt): (Option<u32>, Result<(), Closed>)) -> Result<(), Closed> {
+    fn delivered(
+        &mut self,
+        (sequence, receipt): (Option<u32>, Result<(), Closed>),
+    ) -> Result<(), Closed> {
         receipt?;
         self.acknowledge(sequence);
         self.deliver_next();
@@ -350,7 +394,10 @@ impl<'a> Pump<'a> {
     fn acknowledge(&mut self, sequence: Option<u32>) {
         let subscription_id = self.granted.id;
         self.acknowledged
-            .extend(sequence.map(|sequence_number| SubscriptionAcknowledgement { subscription_id, sequence_number }));
+            .extend(sequence.map(|sequence_number| SubscriptionAcknowledgement {
+                subscription_id,
+                sequence_number,
+            }));
     }
 
     /// Hands over what has arrived.
@@ -375,7 +422,9 @@ impl<'a> Pump<'a> {
         if self.probes.is_empty() {
             let session = self.session.clone();
             self.probes.spawn(async move {
-                let found = session.read(&[VariableId::Server_ServerStatus_State], PROBE_LIMIT).await?;
+                let found = session
+                    .read(&[VariableId::Server_ServerStatus_State], PROBE_LIMIT)
+                    .await?;
                 Ok(found.into_iter().next().and_then(|data| data.value))
             });
         }
@@ -392,17 +441,30 @@ impl<'a> Pump<'a> {
         let mut nowhere = Vec::new();
         for (handle, tag) in self.items.missing() {
             match tag.node.resolve(&namespaces) {
-                Ok(node) => requests.push(request(handle, node, tag.sampling, self.settings.queue_size)),
+                Ok(node) => requests.push(request(
+                    handle,
+                    node,
+                    tag.sampling,
+                    self.settings.queue_size,
+                )),
                 Err(uri) => nowhere.push((handle, uri.to_owned())),
             }
         }
         let now = Instant::now();
-        let lost = nowhere.iter().flat_map(|(handle, uri)| self.items.without_namespace(*handle, uri, now));
+        let lost = nowhere
+            .iter()
+            .flat_map(|(handle, uri)| self.items.without_namespace(*handle, uri, now));
         let mut bad: Vec<Sample> = lost.collect();
         for chunk in requests.chunks(self.items_per_call) {
-            let statuses = self.session.monitor(self.granted.id, chunk.to_vec()).await?;
+            let statuses = self
+                .session
+                .monitor(self.granted.id, chunk.to_vec())
+                .await?;
             for (item, status) in chunk.iter().zip(statuses) {
-                let (handle, node) = (item.requested_parameters.client_handle, &item.item_to_monitor.node_id);
+                let (handle, node) = (
+                    item.requested_parameters.client_handle,
+                    &item.item_to_monitor.node_id,
+                );
                 bad.extend(self.items.created(handle, node, status, now));
             }
         }

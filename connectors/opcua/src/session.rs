@@ -20,9 +20,10 @@ use opcua::{
     crypto::{CertificateStore, SecurityPolicy},
     sync::RwLock,
     types::{
-        ApplicationDescription, ApplicationType, AttributeId, DataValue, DateTime, EndpointDescription,
-        GetEndpointsRequest, MonitoredItemCreateRequest, NodeId, NotificationMessage, PublishResponse, ReadValueId,
-        RequestHeader, StatusCode, SubscriptionAcknowledgement, TimestampsToReturn, VariableId, Variant,
+        ApplicationDescription, ApplicationType, AttributeId, DataValue, DateTime,
+        EndpointDescription, GetEndpointsRequest, MonitoredItemCreateRequest, NodeId,
+        NotificationMessage, PublishResponse, ReadValueId, RequestHeader, StatusCode,
+        SubscriptionAcknowledgement, TimestampsToReturn, VariableId, Variant,
     },
 };
 use tokio::{task::JoinSet, time};
@@ -100,27 +101,50 @@ impl Session {
             token = login => token?,
             ended = carrier.ended() => return Err(ended),
         };
-        Ok((Self { channel, token, timeout: settings.timeout }, carrier, endpoint))
+        Ok((
+            Self {
+                channel,
+                token,
+                timeout: settings.timeout,
+            },
+            carrier,
+            endpoint,
+        ))
     }
 
     /// The values of variables, as they are now.
-    pub(crate) async fn read(&self, variables: &[VariableId], limit: Duration) -> Result<Vec<DataValue>, OpcuaError> {
+    pub(crate) async fn read(
+        &self,
+        variables: &[VariableId],
+        limit: Duration,
+    ) -> Result<Vec<DataValue>, OpcuaError> {
         let step = "read";
         let node = |variable: &VariableId| ReadValueId {
             node_id: (*variable).into(),
             attribute_id: AttributeId::Value as u32,
             ..ReadValueId::default()
         };
-        let request = Read::new_manual(LOG_ID, limit, self.token.clone(), self.channel.request_handle())
-            .timestamps_to_return(TimestampsToReturn::Neither)
-            .nodes_to_read(variables.iter().map(node).collect());
-        Ok(within(step, limit, request.send(&self.channel)).await?.results.unwrap_or_default())
+        let request = Read::new_manual(
+            LOG_ID,
+            limit,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .timestamps_to_return(TimestampsToReturn::Neither)
+        .nodes_to_read(variables.iter().map(node).collect());
+        Ok(within(step, limit, request.send(&self.channel))
+            .await?
+            .results
+            .unwrap_or_default())
     }
 
     /// The URIs of the server's namespaces, in the order of their numbers.
     pub(crate) async fn namespaces(&self) -> Result<Vec<String>, OpcuaError> {
-        let found = self.read(&[VariableId::Server_NamespaceArray], self.timeout).await?;
-        let Some(Variant::Array(array)) = found.into_iter().next().and_then(|data| data.value) else {
+        let found = self
+            .read(&[VariableId::Server_NamespaceArray], self.timeout)
+            .await?;
+        let Some(Variant::Array(array)) = found.into_iter().next().and_then(|data| data.value)
+        else {
             return Ok(Vec::new());
         };
         let text = |value: Variant| match value {
@@ -148,17 +172,31 @@ impl Session {
         lifetimes: u32,
         notifications_max: u32,
     ) -> Result<Granted, OpcuaError> {
-        let request =
-            CreateSubscription::new_manual(LOG_ID, self.timeout, self.token.clone(), self.channel.request_handle())
-                .publishing_interval(interval)
-                .max_keep_alive_count(keep_alives)
-                .max_lifetime_count(lifetimes)
-                .max_notifications_per_publish(notifications_max);
-        let granted = within("create the subscription", self.timeout, request.send(&self.channel)).await?;
+        let request = CreateSubscription::new_manual(
+            LOG_ID,
+            self.timeout,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .publishing_interval(interval)
+        .max_keep_alive_count(keep_alives)
+        .max_lifetime_count(lifetimes)
+        .max_notifications_per_publish(notifications_max);
+        let granted = within(
+            "create the subscription",
+            self.timeout,
+            request.send(&self.channel),
+        )
+        .await?;
         let interval_ms = granted.revised_publishing_interval;
         let interval = Duration::try_from_secs_f64(interval_ms / 1000.0).unwrap_or(interval);
-        let keep_alive = interval.saturating_mul(granted.revised_max_keep_alive_count.max(1)).min(KEEP_ALIVE_MAX);
-        Ok(Granted { id: granted.subscription_id, keep_alive })
+        let keep_alive = interval
+            .saturating_mul(granted.revised_max_keep_alive_count.max(1))
+            .min(KEEP_ALIVE_MAX);
+        Ok(Granted {
+            id: granted.subscription_id,
+            keep_alive,
+        })
     }
 
     /// Makes monitored items; one status for each, in order.
@@ -179,8 +217,17 @@ impl Session {
         )
         .timestamps_to_return(TimestampsToReturn::Both)
         .items_to_create(items);
-        let created = within("create the monitored items", self.timeout, request.send(&self.channel)).await?;
-        Ok(created.results.into_iter().map(|item| item.result.status_code).collect())
+        let created = within(
+            "create the monitored items",
+            self.timeout,
+            request.send(&self.channel),
+        )
+        .await?;
+        Ok(created
+            .results
+            .into_iter()
+            .map(|item| item.result.status_code)
+            .collect())
     }
 
     /// Waits for the next notification, after acknowledging earlier ones.
@@ -189,13 +236,22 @@ impl Session {
         acknowledged: Vec<SubscriptionAcknowledgement>,
         limit: Duration,
     ) -> Result<PublishResponse, OpcuaError> {
-        let request =
-            Publish::new_manual(LOG_ID, limit, self.token.clone(), self.channel.request_handle()).acks(acknowledged);
+        let request = Publish::new_manual(
+            LOG_ID,
+            limit,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .acks(acknowledged);
         within("publish", limit, request.send(&self.channel)).await
     }
 
     /// Asks for a notification again.
-    pub(crate) async fn republish(self, subscription: u32, sequence: u32) -> Result<NotificationMessage, OpcuaError> {
+    pub(crate) async fn republish(
+        self,
+        subscription: u32,
+        sequence: u32,
+    ) -> Result<NotificationMessage, OpcuaError> {
         let request = Republish::new_manual(
             subscription,
             sequence,
@@ -204,7 +260,11 @@ impl Session {
             self.token.clone(),
             self.channel.request_handle(),
         );
-        Ok(within("republish", self.timeout, request.send(&self.channel)).await?.notification_message)
+        Ok(
+            within("republish", self.timeout, request.send(&self.channel))
+                .await?
+                .notification_message,
+        )
     }
 
     /// Says good-bye; a server that does not answer is left.
@@ -218,11 +278,25 @@ impl Session {
                     self.channel.request_handle(),
                 )
                 .subscription(id);
-                within("delete the subscription", CLOSE_LIMIT, request.send(&self.channel)).await?;
+                within(
+                    "delete the subscription",
+                    CLOSE_LIMIT,
+                    request.send(&self.channel),
+                )
+                .await?;
             }
-            let request =
-                CloseSession::new_manual(LOG_ID, CLOSE_LIMIT, self.token.clone(), self.channel.request_handle());
-            within("close the session", CLOSE_LIMIT, request.send(&self.channel)).await?;
+            let request = CloseSession::new_manual(
+                LOG_ID,
+                CLOSE_LIMIT,
+                self.token.clone(),
+                self.channel.request_handle(),
+            );
+            within(
+                "close the session",
+                CLOSE_LIMIT,
+                request.send(&self.channel),
+            )
+            .await?;
             Ok::<(), OpcuaError>(())
         };
         tokio::select! {
@@ -239,17 +313,28 @@ impl Session {
 }
 
 /// Asks for the endpoints over a channel without security, as the specification has it.
-async fn discover(settings: &Settings, config: &ClientConfig) -> Result<Vec<EndpointDescription>, OpcuaError> {
+async fn discover(
+    settings: &Settings,
+    config: &ClientConfig,
+) -> Result<Vec<EndpointDescription>, OpcuaError> {
     let endpoint = EndpointDescription::from(settings.url.as_str());
     let store = Arc::new(RwLock::new(CertificateStore::new(&settings.pki.dir)));
     let (channel, mut carrier) = connect(settings, config, &endpoint, &store).await?;
     let request = GetEndpointsRequest {
-        request_header: RequestHeader::new(&NodeId::null(), &DateTime::now(), channel.request_handle()),
+        request_header: RequestHeader::new(
+            &NodeId::null(),
+            &DateTime::now(),
+            channel.request_handle(),
+        ),
         endpoint_url: settings.url.as_str().into(),
         locale_ids: None,
         profile_uris: None,
     };
-    let answer = within("ask for the endpoints", settings.timeout, channel.send(request, settings.timeout));
+    let answer = within(
+        "ask for the endpoints",
+        settings.timeout,
+        channel.send(request, settings.timeout),
+    );
     let answer = tokio::select! {
         answer = answer => answer?,
         ended = carrier.ended() => return Err(ended),
@@ -265,7 +350,9 @@ async fn discover(settings: &Settings, config: &ClientConfig) -> Result<Vec<Endp
             status: fault.response_header.service_result,
             detail: String::new(),
         }),
-        _ => Err(OpcuaError::Ended("the server answered another question than was asked".to_owned())),
+        _ => Err(OpcuaError::Ended(
+            "the server answered another question than was asked".to_owned(),
+        )),
     }
 }
 
@@ -294,8 +381,13 @@ async fn connect(
 async fn identity(settings: &Settings) -> Result<IdentityToken, OpcuaError> {
     Ok(match &settings.identity {
         Identity::Anonymous => IdentityToken::Anonymous,
-        Identity::Password { user, password } => IdentityToken::new_user_name(user.clone(), password.expose()),
-        Identity::Certificate { cert_file, key_file } => {
+        Identity::Password { user, password } => {
+            IdentityToken::new_user_name(user.clone(), password.expose())
+        }
+        Identity::Certificate {
+            cert_file,
+            key_file,
+        } => {
             let (cert_file, key_file) = (cert_file.clone(), key_file.clone());
             blocking(move || {
                 IdentityToken::new_x509_path(&cert_file, &key_file).map_err(|error| OpcuaError::Pki {
@@ -323,26 +415,40 @@ async fn log_in(
         application_type: ApplicationType::Client,
         ..ApplicationDescription::default()
     };
-    let mut create =
-        CreateSession::new_manual(store, endpoint, LOG_ID, limit, NodeId::null(), channel.request_handle())
-            .client_description(client)
-            .endpoint_url(endpoint.endpoint_url.clone())
-            .session_name(format!("forebay {}", settings.name))
-            .session_timeout(settings.session_timeout.as_secs_f64() * 1000.0);
+    let mut create = CreateSession::new_manual(
+        store,
+        endpoint,
+        LOG_ID,
+        limit,
+        NodeId::null(),
+        channel.request_handle(),
+    )
+    .client_description(client)
+    .endpoint_url(endpoint.endpoint_url.clone())
+    .session_name(format!("forebay {}", settings.name))
+    .session_timeout(settings.session_timeout.as_secs_f64() * 1000.0);
     if settings.policy != SecurityPolicy::None {
         create = create.client_cert_from_store(store);
     }
     let created = within("create the session", limit, create.send(channel)).await?;
     endpoint::confirm(settings, endpoint, created.server_endpoints.as_deref())?;
     let token = created.authentication_token;
-    let mut activate =
-        ActivateSession::new_manual(endpoint.clone(), LOG_ID, limit, token.clone(), channel.request_handle())
-            .identity_token(identity);
+    let mut activate = ActivateSession::new_manual(
+        endpoint.clone(),
+        LOG_ID,
+        limit,
+        token.clone(),
+        channel.request_handle(),
+    )
+    .identity_token(identity);
     if settings.policy != SecurityPolicy::None {
         let key = store
             .read()
             .read_own_pkey()
-            .map_err(|what| OpcuaError::Pki { path: store.read().own_private_key_path(), what })?;
+            .map_err(|what| OpcuaError::Pki {
+                path: store.read().own_private_key_path(),
+                what,
+            })?;
         activate = activate.private_key(key);
     }
     match within("log in", limit, activate.send(channel)).await {
@@ -353,7 +459,9 @@ async fn log_in(
 
 /// Tells a refused identity from other failures.
 fn refusal(settings: &Settings, error: OpcuaError) -> OpcuaError {
-    let OpcuaError::Service { status, .. } = &error else { return error };
+    let OpcuaError::Service { status, .. } = &error else {
+        return error;
+    };
     let refused = [
         StatusCode::BadUserAccessDenied,
         StatusCode::BadIdentityTokenRejected,
@@ -364,15 +472,21 @@ fn refusal(settings: &Settings, error: OpcuaError) -> OpcuaError {
         return error;
     }
     let (who, fix) = match &settings.identity {
-        Identity::Anonymous => {
-            ("an anonymous user".to_owned(), "whether it wants user and password, or user_cert_file")
-        }
+        Identity::Anonymous => (
+            "an anonymous user".to_owned(),
+            "whether it wants user and password, or user_cert_file",
+        ),
         Identity::Password { user, .. } => (format!("user {user:?}"), "user and password"),
-        Identity::Certificate { cert_file, .. } => {
-            (format!("the user certificate {}", cert_file.display()), "whether the server trusts it")
-        }
+        Identity::Certificate { cert_file, .. } => (
+            format!("the user certificate {}", cert_file.display()),
+            "whether the server trusts it",
+        ),
     };
-    OpcuaError::Refused { who, status: *status, fix }
+    OpcuaError::Refused {
+        who,
+        status: *status,
+        fix,
+    }
 }
 
 async fn within<T>(
@@ -397,7 +511,10 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Makes the certificate store ready, where security needs one.
-pub(crate) async fn prepare_pki(settings: &Settings, clock: Clock) -> Result<Option<Pki>, OpcuaError> {
+pub(crate) async fn prepare_pki(
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Option<Pki>, OpcuaError> {
     if settings.policy == SecurityPolicy::None {
         return Ok(None);
     }

@@ -40,8 +40,14 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
     Anonymous,
-    Password { user: String, password: Secret },
-    Certificate { cert_file: PathBuf, key_file: PathBuf },
+    Password {
+        user: String,
+        password: Secret,
+    },
+    Certificate {
+        cert_file: PathBuf,
+        key_file: PathBuf,
+    },
 }
 
 /// Certificates.
@@ -77,7 +83,11 @@ pub(crate) struct Tag {
 
 impl Settings {
     /// Reads a connector's tables, notes every problem in them, and answers none if there was one.
-    pub(crate) fn read(connector: &mut Table<'_>, tags: &mut [Table<'_>], data_dir: &Path) -> Option<Self> {
+    pub(crate) fn read(
+        connector: &mut Table<'_>,
+        tags: &mut [Table<'_>],
+        data_dir: &Path,
+    ) -> Option<Self> {
         let name = connector.read(&NAME);
         let device = connector.read(&keys::DEVICE);
         let url = url(connector);
@@ -88,13 +98,19 @@ impl Settings {
         let sampling = connector.read(&keys::SAMPLING);
         let queue_size = connector.read(&keys::QUEUE_SIZE);
         if queue_size == 0 {
-            connector.problem(&keys::QUEUE_SIZE, "0 lets the server keep nothing between two publications: at least 1");
+            connector.problem(
+                &keys::QUEUE_SIZE,
+                "0 lets the server keep nothing between two publications: at least 1",
+            );
         }
         let session_timeout = interval(connector, &keys::SESSION_TIMEOUT);
         let timeout = interval(connector, &keys::TIMEOUT);
         let channel_lifetime = interval(connector, &keys::CHANNEL_LIFETIME);
         if tags.is_empty() {
-            connector.problem(&keys::KEYS.tag, "nothing to read: add a [[connector.tag]] with name and node");
+            connector.problem(
+                &keys::KEYS.tag,
+                "nothing to read: add a [[connector.tag]] with name and node",
+            );
         }
         let tags = read_tags(tags, device.as_ref(), sampling);
         let (policy, mode) = security?;
@@ -127,7 +143,11 @@ impl Settings {
 
 /// The name of a policy in the configuration.
 pub(crate) fn policy_name(policy: SecurityPolicy) -> &'static str {
-    keys::SECURITY.words().iter().find(|(_, known)| *known == policy).map_or("unknown", |(name, _)| name)
+    keys::SECURITY
+        .words()
+        .iter()
+        .find(|(_, known)| *known == policy)
+        .map_or("unknown", |(name, _)| name)
 }
 
 fn url(connector: &mut Table<'_>) -> Option<Url> {
@@ -141,15 +161,24 @@ fn url(connector: &mut Table<'_>) -> Option<Url> {
         Ok(url) if url.host_str().is_none_or(str::is_empty) => "the host is missing".to_owned(),
         Ok(url) => return Some(url),
     };
-    connector.problem(&keys::URL, format!("{problem}; \"opc.tcp://10.0.0.9:4840\" is expected"));
+    connector.problem(
+        &keys::URL,
+        format!("{problem}; \"opc.tcp://10.0.0.9:4840\" is expected"),
+    );
     None
 }
 
 fn host(url: &Url) -> &str {
-    url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    url.host_str()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
 }
 
-fn security(connector: &mut Table<'_>, url: Option<&Url>) -> Option<(SecurityPolicy, MessageSecurityMode)> {
+fn security(
+    connector: &mut Table<'_>,
+    url: Option<&Url>,
+) -> Option<(SecurityPolicy, MessageSecurityMode)> {
     let written = connector.has(&keys::SECURITY);
     let policy = connector.read(&keys::SECURITY);
     let mode_written = connector.has(&keys::MODE);
@@ -173,7 +202,10 @@ fn security(connector: &mut Table<'_>, url: Option<&Url>) -> Option<(SecurityPol
     };
     if policy == SecurityPolicy::None {
         if mode_written {
-            connector.problem(&keys::MODE, "has no meaning without security: set security too, or remove mode");
+            connector.problem(
+                &keys::MODE,
+                "has no meaning without security: set security too, or remove mode",
+            );
             return None;
         }
         return Some((policy, MessageSecurityMode::None));
@@ -185,7 +217,10 @@ fn security(connector: &mut Table<'_>, url: Option<&Url>) -> Option<(SecurityPol
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Both of a pair, or neither. The outer none is a noted problem.
@@ -215,12 +250,17 @@ fn identity(connector: &mut Table<'_>) -> Option<Identity> {
     let certificate = files(connector, &keys::USER_CERT_FILE, &keys::USER_KEY_FILE);
     match (password?, certificate?) {
         (Some(_), Some(_)) => {
-            connector
-                .problem(&keys::USER_CERT_FILE, "a session has one identity: remove user and password, or the files");
+            connector.problem(
+                &keys::USER_CERT_FILE,
+                "a session has one identity: remove user and password, or the files",
+            );
             None
         }
         (Some((user, password)), None) => Some(Identity::Password { user, password }),
-        (None, Some((cert_file, key_file))) => Some(Identity::Certificate { cert_file, key_file }),
+        (None, Some((cert_file, key_file))) => Some(Identity::Certificate {
+            cert_file,
+            key_file,
+        }),
         (None, None) => Some(Identity::Anonymous),
     }
 }
@@ -242,14 +282,18 @@ fn pki(connector: &mut Table<'_>, name: &str, data_dir: &Path) -> Option<PkiSett
     let dir = dir.unwrap_or_else(|| data_dir.join("pki/opcua").join(path_segment(name)));
     let own = files(connector, &keys::CERT_FILE, &keys::KEY_FILE);
     let application_uri = connector.read(&keys::APPLICATION_URI);
-    let application_uri = application_uri.unwrap_or_else(|| format!("urn:forebay:{}", path_segment(name)));
+    let application_uri =
+        application_uri.unwrap_or_else(|| format!("urn:forebay:{}", path_segment(name)));
     let pinned = connector.has(&keys::TRUST);
     let trust_word = connector.read(&keys::TRUST);
     let file = connector.read(&keys::SERVER_CERT_FILE);
     let any = connector.read(&keys::TRUST_ANY);
     let file_is_given = connector.has(&keys::SERVER_CERT_FILE);
     if any && (file_is_given || pinned) {
-        connector.problem(&keys::TRUST_ANY, "contradicts trust and server_cert_file: remove one of them");
+        connector.problem(
+            &keys::TRUST_ANY,
+            "contradicts trust and server_cert_file: remove one of them",
+        );
         return None;
     }
     if (pinned && trust_word.is_none()) || (file_is_given && file.is_none()) {
@@ -260,19 +304,32 @@ fn pki(connector: &mut Table<'_>, name: &str, data_dir: &Path) -> Option<PkiSett
         None if any => Trust::Any,
         None => Trust::Pinned,
     };
-    Some(PkiSettings { segment: path_segment(name), dir, own: own?, application_uri, trust })
+    Some(PkiSettings {
+        segment: path_segment(name),
+        dir,
+        own: own?,
+        application_uri,
+        trust,
+    })
 }
 
 fn interval(connector: &mut Table<'_>, key: &Defaulted<Duration>) -> Option<Duration> {
     let found = connector.read(key);
     if found < Duration::from_millis(10) || found > Duration::from_secs(3600) {
-        connector.problem(key, format!("{found:?} is out of range: from \"10ms\" to \"1h\""));
+        connector.problem(
+            key,
+            format!("{found:?} is out of range: from \"10ms\" to \"1h\""),
+        );
         return None;
     }
     Some(found)
 }
 
-fn read_tags(tables: &mut [Table<'_>], device: Option<&DeviceId>, sampling: Duration) -> Option<Vec<Tag>> {
+fn read_tags(
+    tables: &mut [Table<'_>],
+    device: Option<&DeviceId>,
+    sampling: Duration,
+) -> Option<Vec<Tag>> {
     let mut tags: Vec<Tag> = Vec::with_capacity(tables.len());
     let mut whole = true;
     for (rule, table) in tables.iter_mut().enumerate() {
@@ -281,11 +338,16 @@ fn read_tags(tables: &mut [Table<'_>], device: Option<&DeviceId>, sampling: Dura
             whole = false;
             continue;
         };
-        let twin = |other: &Tag| other.target.tag == tag.target.tag && other.target.device == tag.target.device;
+        let twin = |other: &Tag| {
+            other.target.tag == tag.target.tag && other.target.device == tag.target.device
+        };
         if tags.iter().any(twin) {
             table.problem(
                 &keys::TAG_NAME,
-                format!("{} of {} is read by another tag already", tag.target.tag, tag.target.device),
+                format!(
+                    "{} of {} is read by another tag already",
+                    tag.target.tag, tag.target.device
+                ),
             );
             whole = false;
         }
@@ -294,17 +356,33 @@ fn read_tags(tables: &mut [Table<'_>], device: Option<&DeviceId>, sampling: Dura
     whole.then_some(tags)
 }
 
-fn tag(table: &mut Table<'_>, rule: RuleId, device: Option<&DeviceId>, sampling: Duration) -> Option<Tag> {
+fn tag(
+    table: &mut Table<'_>,
+    rule: RuleId,
+    device: Option<&DeviceId>,
+    sampling: Duration,
+) -> Option<Tag> {
     let tag = table.read(&keys::TAG_NAME);
     let node_text = table.read(&keys::NODE);
     let own_sampling = table.read(&keys::TAG_SAMPLING);
     let own_device = table.read(&keys::TAG_DEVICE);
     let broken = table.has(&keys::TAG_DEVICE) && own_device.is_none();
     let node_text = node_text?;
-    let node = NodeAddress::parse(&node_text).map_err(|message| table.problem(&keys::NODE, message)).ok();
+    let node = NodeAddress::parse(&node_text)
+        .map_err(|message| table.problem(&keys::NODE, message))
+        .ok();
     let device = own_device.or_else(|| device.cloned()).filter(|_| !broken);
-    let target = Target { rule, device: device?, tag: tag? };
-    Some(Tag { target, node_text, node: node?, sampling: own_sampling.unwrap_or(sampling) })
+    let target = Target {
+        rule,
+        device: device?,
+        tag: tag?,
+    };
+    Some(Tag {
+        target,
+        node_text,
+        node: node?,
+        sampling: own_sampling.unwrap_or(sampling),
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ fn read(connector: &str, tags: &str) -> Result<Settings, String> {
 }
 
 fn read_in(file: &str, connector: &str, tags: &str) -> Result<Settings, String> {
-    let text = format!("[[connector]]\nname = \"press\"\ndevice = \"press-3\"\n{connector}\n{tags}");
+    let text =
+        format!("[[connector]]\nname = \"press\"\ndevice = \"press-3\"\n{connector}\n{tags}");
     let document = Document::new(Path::new(file), &text, &|_| None);
     let read = document.read(|root| {
         let mut table = root.tables(&keys::KEYS.connector).remove(0);
@@ -28,9 +29,15 @@ fn read_in(file: &str, connector: &str, tags: &str) -> Result<Settings, String> 
 #[test]
 fn defaults_are_those_of_the_manual() {
     let settings = read("url = \"opc.tcp://127.0.0.1:4841/x\"", TAG).unwrap();
-    assert_eq!((settings.policy, settings.mode), (SecurityPolicy::None, MessageSecurityMode::None));
+    assert_eq!(
+        (settings.policy, settings.mode),
+        (SecurityPolicy::None, MessageSecurityMode::None)
+    );
     assert_eq!((settings.host(), settings.port()), ("127.0.0.1", 4841));
-    assert_eq!((settings.publishing_interval, settings.queue_size), (Duration::from_millis(500), 100));
+    assert_eq!(
+        (settings.publishing_interval, settings.queue_size),
+        (Duration::from_millis(500), 100)
+    );
     assert_eq!(settings.pki.dir, Path::new("data/pki/opcua/press"));
     assert_eq!(settings.pki.application_uri, "urn:forebay:press");
     assert_eq!(settings.pki.trust, Trust::Pinned);
@@ -48,12 +55,21 @@ fn everything_can_be_set() {
         "[[connector.tag]]\nname = \"a\"\nnode = \"i=1\"\ndevice = \"other\"\nsampling = \"100ms\"\n",
     )
     .unwrap();
-    assert_eq!((settings.policy, settings.mode), (SecurityPolicy::Aes256Sha256RsaPss, MessageSecurityMode::Sign));
+    assert_eq!(
+        (settings.policy, settings.mode),
+        (
+            SecurityPolicy::Aes256Sha256RsaPss,
+            MessageSecurityMode::Sign
+        )
+    );
     assert_eq!((settings.host(), settings.port()), ("plc", 4840));
     assert_eq!(settings.pki.trust, Trust::File("s.der".into()));
     assert_eq!(settings.tags[0].target.device.as_str(), "other");
     assert_eq!(settings.tags[0].sampling, Duration::from_millis(100));
-    assert!(!format!("{settings:?}").contains("\"p\""), "the password is not shown");
+    assert!(
+        !format!("{settings:?}").contains("\"p\""),
+        "the password is not shown"
+    );
 }
 
 #[test]
@@ -65,17 +81,33 @@ fn named_files_lie_beside_the_configuration_and_what_is_written_in_the_data_fold
                 user_cert_file = \"u.der\"\nuser_key_file = \"u.pem\"";
     let settings = read_in("etc/f.toml", &format!("{url}\n{keys}"), TAG).unwrap();
     assert_eq!(settings.pki.dir, Path::new("etc/pki"));
-    assert_eq!(settings.pki.own, Some(("etc/c.der".into(), "/k.pem".into())));
+    assert_eq!(
+        settings.pki.own,
+        Some(("etc/c.der".into(), "/k.pem".into()))
+    );
     assert_eq!(settings.pki.trust, Trust::File("etc/s.der".into()));
-    let Identity::Certificate { cert_file, key_file } = settings.identity else { panic!("{:?}", settings.identity) };
-    assert_eq!((cert_file, key_file), ("etc/u.der".into(), "etc/u.pem".into()));
+    let Identity::Certificate {
+        cert_file,
+        key_file,
+    } = settings.identity
+    else {
+        panic!("{:?}", settings.identity)
+    };
+    assert_eq!(
+        (cert_file, key_file),
+        ("etc/u.der".into(), "etc/u.pem".into())
+    );
 }
 
 #[test]
 fn security_is_left_out_only_towards_this_machine() {
-    for (host, allowed) in
-        [("localhost", true), ("127.9.9.9", true), ("[::1]", true), ("10.0.0.9", false), ("plc", false)]
-    {
+    for (host, allowed) in [
+        ("localhost", true),
+        ("127.9.9.9", true),
+        ("[::1]", true),
+        ("10.0.0.9", false),
+        ("plc", false),
+    ] {
         let read = read(&format!("url = \"opc.tcp://{host}:4840\""), TAG);
         assert_eq!(read.is_ok(), allowed, "{host}: {read:?}");
     }
@@ -87,24 +119,62 @@ fn errors_name_the_key_and_the_fix() {
     let url = "url = \"opc.tcp://localhost\"\n";
     let cases = [
         ("", "url is missing"),
-        ("url = \"http://plc:4840\"", "http:// is not spoken here; \"opc.tcp://10.0.0.9:4840\" is expected"),
-        ("url = \"opc.tcp://u:p@plc\"\nsecurity = \"None\"", "set user and password"),
-        ("url = \"opc.tcp://:4840\"\nsecurity = \"None\"", "is expected"),
-        ("url = \"opc.tcp://plc\"", "connector.security: is missing, and plc is another machine"),
-        (&format!("{url}security = \"Basic256Sha25\""), "did you mean \"Basic256Sha256\"?"),
-        (&format!("{url}mode = \"sign\""), "connector.mode: has no meaning without security"),
-        (&format!("{url}security = \"Basic256Sha256\"\nmode = \"both\""), "none of \"sign\", \"sign_and_encrypt\""),
-        (&format!("{url}user = \"u\""), "connector.user: password is missing beside it"),
-        (&format!("{url}password = \"p\""), "connector.password: user is missing beside it"),
-        (&format!("{url}cert_file = \"c.der\""), "key_file is missing beside it"),
         (
-            &format!("{url}user = \"u\"\npassword = \"p\"\nuser_cert_file = \"c\"\nuser_key_file = \"k\""),
+            "url = \"http://plc:4840\"",
+            "http:// is not spoken here; \"opc.tcp://10.0.0.9:4840\" is expected",
+        ),
+        (
+            "url = \"opc.tcp://u:p@plc\"\nsecurity = \"None\"",
+            "set user and password",
+        ),
+        (
+            "url = \"opc.tcp://:4840\"\nsecurity = \"None\"",
+            "is expected",
+        ),
+        (
+            "url = \"opc.tcp://plc\"",
+            "connector.security: is missing, and plc is another machine",
+        ),
+        (
+            &format!("{url}security = \"Basic256Sha25\""),
+            "did you mean \"Basic256Sha256\"?",
+        ),
+        (
+            &format!("{url}mode = \"sign\""),
+            "connector.mode: has no meaning without security",
+        ),
+        (
+            &format!("{url}security = \"Basic256Sha256\"\nmode = \"both\""),
+            "none of \"sign\", \"sign_and_encrypt\"",
+        ),
+        (
+            &format!("{url}user = \"u\""),
+            "connector.user: password is missing beside it",
+        ),
+        (
+            &format!("{url}password = \"p\""),
+            "connector.password: user is missing beside it",
+        ),
+        (
+            &format!("{url}cert_file = \"c.der\""),
+            "key_file is missing beside it",
+        ),
+        (
+            &format!(
+                "{url}user = \"u\"\npassword = \"p\"\nuser_cert_file = \"c\"\nuser_key_file = \"k\""
+            ),
             "one identity",
         ),
-        (&format!("{url}trust_any = true\nserver_cert_file = \"s.der\""), "contradicts"),
+        (
+            &format!("{url}trust_any = true\nserver_cert_file = \"s.der\""),
+            "contradicts",
+        ),
         (&format!("{url}trust = \"all\""), "none of \"pinned\""),
         (&format!("{url}queue_size = 0"), "at least 1"),
-        (&format!("{url}publishing_interval = \"1ms\""), "from \"10ms\" to \"1h\""),
+        (
+            &format!("{url}publishing_interval = \"1ms\""),
+            "from \"10ms\" to \"1h\"",
+        ),
         (&format!("{url}publishing = \"1s\""), "unknown key"),
     ];
     for (connector, expected) in cases {
@@ -115,8 +185,14 @@ fn errors_name_the_key_and_the_fix() {
         ("", "nothing to read"),
         ("[[connector.tag]]\nnode = \"i=1\"\n", "name is missing"),
         ("[[connector.tag]]\nname = \"a\"\n", "node is missing"),
-        ("[[connector.tag]]\nname = \"a\"\nnode = \"Press.Force\"\n", "is no node id"),
-        (&format!("{TAG}{TAG}"), "force of press-3 is read by another tag already"),
+        (
+            "[[connector.tag]]\nname = \"a\"\nnode = \"Press.Force\"\n",
+            "is no node id",
+        ),
+        (
+            &format!("{TAG}{TAG}"),
+            "force of press-3 is read by another tag already",
+        ),
     ];
     for (tags, expected) in cases {
         let errors = read(url, tags).unwrap_err();

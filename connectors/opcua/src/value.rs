@@ -32,7 +32,12 @@ impl Target {
     }
 
     /// The same for an element of an array; none where it can have no name.
-    pub(crate) fn element_failed(&self, index: usize, time: Option<Timestamp>, status: Status) -> Option<Sample> {
+    pub(crate) fn element_failed(
+        &self,
+        index: usize,
+        time: Option<Timestamp>,
+        status: Status,
+    ) -> Option<Sample> {
         Some(self.sample(self.element(index).ok()?, time, None, status))
     }
 
@@ -41,7 +46,13 @@ impl Target {
         TagName::new(&tag).map_err(|error| format!("array element {tag}: {error}"))
     }
 
-    fn sample(&self, tag: TagName, time: Option<Timestamp>, value: Option<Value>, status: Status) -> Sample {
+    fn sample(
+        &self,
+        tag: TagName,
+        time: Option<Timestamp>,
+        value: Option<Value>,
+        status: Status,
+    ) -> Sample {
         Sample {
             rule: self.rule,
             device: self.device.clone(),
@@ -80,14 +91,24 @@ pub(crate) fn taken(target: &Target, data: &DataValue) -> Taken {
         return Taken::Nothing(status);
     }
     match &data.value {
-        None | Some(Variant::Empty) => Taken::Nothing(Status::bad(code, "the server sent no value")),
+        None | Some(Variant::Empty) => {
+            Taken::Nothing(Status::bad(code, "the server sent no value"))
+        }
         Some(Variant::Array(array)) => match elements(target, array) {
-            Ok(elements) => Taken::Elements(elements.into_iter().map(|(tag, value)| sample(tag, value)).collect()),
+            Ok(elements) => Taken::Elements(
+                elements
+                    .into_iter()
+                    .map(|(tag, value)| sample(tag, value))
+                    .collect(),
+            ),
             Err(reason) => Taken::Nothing(Status::bad(code, reason)),
         },
         Some(scalar) => match convert(scalar) {
             Ok(value) => Taken::Scalar(sample(target.tag.clone(), Ok(value))),
-            Err(bad) => Taken::Nothing(Status { code: bad.code.or(code), ..bad }),
+            Err(bad) => Taken::Nothing(Status {
+                code: bad.code.or(code),
+                ..bad
+            }),
         },
     }
 }
@@ -102,10 +123,15 @@ pub(crate) fn status(code: StatusCode) -> Status {
     let overflow = code.bits() & OVERFLOW == OVERFLOW;
     let mut reason = (quality != Quality::Good).then(|| name(code));
     if overflow {
-        let lost = "the server's queue overflowed, values before this one are lost: raise queue_size";
+        let lost =
+            "the server's queue overflowed, values before this one are lost: raise queue_size";
         reason = Some(reason.map_or_else(|| lost.to_owned(), |name| format!("{name}; {lost}")));
     }
-    Status { quality, code: (code.bits() != 0).then(|| i64::from(code.bits())), reason }
+    Status {
+        quality,
+        code: (code.bits() != 0).then(|| i64::from(code.bits())),
+        reason,
+    }
 }
 
 /// The symbolic name of a status code, or its number where the specification has none.
@@ -145,12 +171,19 @@ fn same(before: &Variant, now: &Variant) -> bool {
 
 /// The source's time; the server's where there is none; none outside of what a timestamp can hold.
 pub(crate) fn event_time(data: &DataValue) -> Option<Timestamp> {
-    let of = |time: &Option<DateTime>| time.as_ref().filter(|time| !time.is_null()).and_then(timestamp);
+    let of = |time: &Option<DateTime>| {
+        time.as_ref()
+            .filter(|time| !time.is_null())
+            .and_then(timestamp)
+    };
     of(&data.source_timestamp).or_else(|| of(&data.server_timestamp))
 }
 
 fn timestamp(time: &DateTime) -> Option<Timestamp> {
-    time.ticks().checked_sub(UNIX_EPOCH_TICKS)?.checked_mul(100).map(Timestamp::from_nanos)
+    time.ticks()
+        .checked_sub(UNIX_EPOCH_TICKS)?
+        .checked_mul(100)
+        .map(Timestamp::from_nanos)
 }
 
 type Element = (TagName, Result<Value, Status>);
@@ -158,10 +191,15 @@ type Element = (TagName, Result<Value, Status>);
 fn elements(target: &Target, array: &Array) -> Result<Vec<Element>, String> {
     let dimensions = array.dimensions.as_ref().map_or(1, Vec::len);
     if dimensions > 1 {
-        return Err(format!("unsupported type: array of {dimensions} dimensions"));
+        return Err(format!(
+            "unsupported type: array of {dimensions} dimensions"
+        ));
     }
     if array.values.len() > ELEMENTS_MAX {
-        return Err(format!("array of {} elements: at most {ELEMENTS_MAX} are taken", array.values.len()));
+        return Err(format!(
+            "array of {} elements: at most {ELEMENTS_MAX} are taken",
+            array.values.len()
+        ));
     }
     let element = |(index, value): (usize, &Variant)| Ok((target.element(index)?, convert(value)));
     array.values.iter().enumerate().map(element).collect()
@@ -191,7 +229,9 @@ fn convert(value: &Variant) -> Result<Value, Status> {
         Variant::ExpandedNodeId(v) => text(&v.to_string()),
         Variant::StatusCode(v) => Value::U64(u64::from(v.bits())),
         Variant::XmlElement(_) => return Err(unsupported("XmlElement")),
-        Variant::ExtensionObject(v) => return Err(unsupported(v.type_name().unwrap_or("ExtensionObject"))),
+        Variant::ExtensionObject(v) => {
+            return Err(unsupported(v.type_name().unwrap_or("ExtensionObject")));
+        }
         Variant::DataValue(_) => return Err(unsupported("DataValue")),
         Variant::DiagnosticInfo(_) => return Err(unsupported("DiagnosticInfo")),
         Variant::Variant(inner) => match &**inner {

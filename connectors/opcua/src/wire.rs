@@ -13,7 +13,9 @@ use std::{
 use opcua::{
     client::{
         ClientBuilder, ClientConfig,
-        transport::{SecureChannelEventLoop, StreamConnection, StreamTransport, TransportPollResult},
+        transport::{
+            SecureChannelEventLoop, StreamConnection, StreamTransport, TransportPollResult,
+        },
     },
     core::comms::tcp_codec::TcpCodec,
     types::{DecodingOptions, Error, StatusCode},
@@ -65,10 +67,17 @@ pub(crate) async fn plug(
     endpoint_url: String,
     decoding: DecodingOptions,
 ) -> Result<Plug, Error> {
-    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| {
-        Error::new(StatusCode::BadCommunicationError, format!("cannot connect to {host}:{port}: {error}"))
-    })?;
-    stream.set_nodelay(true).map_err(|error| Error::new(StatusCode::BadCommunicationError, error))?;
+    let stream = TcpStream::connect((host.as_str(), port))
+        .await
+        .map_err(|error| {
+            Error::new(
+                StatusCode::BadCommunicationError,
+                format!("cannot connect to {host}:{port}: {error}"),
+            )
+        })?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| Error::new(StatusCode::BadCommunicationError, error))?;
     let (reader, writer) = tokio::io::split(stream);
     let reader = FramedRead::new(FrameGuard::new(reader), TcpCodec::new(decoding));
     Ok(StreamConnection::new(reader, writer, endpoint_url))
@@ -94,7 +103,12 @@ pub(crate) struct FrameGuard<R> {
 
 impl<R> FrameGuard<R> {
     fn new(inner: R) -> Self {
-        Self { inner, head: [0; HEAD_BYTES], head_bytes: 0, body_left: 0 }
+        Self {
+            inner,
+            head: [0; HEAD_BYTES],
+            head_bytes: 0,
+            body_left: 0,
+        }
     }
 
     fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -113,7 +127,8 @@ impl<R> FrameGuard<R> {
                 let [.., a, b, c, d] = self.head;
                 let size = u32::from_le_bytes([a, b, c, d]) as usize;
                 if !(HEAD_BYTES..=CHUNK_BYTES_MAX).contains(&size) {
-                    let what = format!("chunk of {size} bytes: at most {CHUNK_BYTES_MAX} are agreed");
+                    let what =
+                        format!("chunk of {size} bytes: at most {CHUNK_BYTES_MAX} are agreed");
                     return Err(io::Error::new(io::ErrorKind::InvalidData, what));
                 }
                 (self.body_left, self.head_bytes) = (size - HEAD_BYTES, 0);
@@ -124,7 +139,11 @@ impl<R> FrameGuard<R> {
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for FrameGuard<R> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         self.check(&buf.filled()[before..])?;
@@ -150,7 +169,11 @@ mod tests {
             for piece in good.chunks(cut) {
                 guard.check(piece).unwrap();
             }
-            assert_eq!((guard.head_bytes, guard.body_left), (0, 0), "cut every {cut} bytes");
+            assert_eq!(
+                (guard.head_bytes, guard.body_left),
+                (0, 0),
+                "cut every {cut} bytes"
+            );
         }
         for size in [0, 7, CHUNK_BYTES_MAX as u32 + 1, u32::MAX] {
             let bytes = [good.clone(), chunk(size)].concat();

@@ -12,7 +12,9 @@ use std::{
     thread,
 };
 
-use rumqttd::{ConnectionSettings, LinkType, Router, RouterConfig, Server, ServerSettings, protocol::v4::V4};
+use rumqttd::{
+    ConnectionSettings, LinkType, Router, RouterConfig, Server, ServerSettings, protocol::v4::V4,
+};
 use tokio::{runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::subscriber::NoSubscriber;
@@ -32,8 +34,14 @@ pub(crate) struct Broker {
 
 /// Comes back once it listens; ends with `stop`.
 pub(crate) async fn start(stop: CancellationToken) -> Result<Broker, PlantError> {
-    let failed = |source| PlantError::Start { server: "mqtt", source };
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let failed = |source| PlantError::Start {
+        server: "mqtt",
+        source,
+    };
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     let (listening, listens) = oneshot::channel();
     let (ending, ended) = oneshot::channel();
     let serve = move || {
@@ -43,9 +51,15 @@ pub(crate) async fn start(stop: CancellationToken) -> Result<Broker, PlantError>
         drop(runtime);
         drop(ending);
     };
-    thread::Builder::new().name("plant-mqtt".into()).spawn(serve).map_err(failed)?;
+    thread::Builder::new()
+        .name("plant-mqtt".into())
+        .spawn(serve)
+        .map_err(failed)?;
     let gone = || io::Error::other("its thread has ended");
-    let address = listens.await.unwrap_or_else(|_| Err(gone())).map_err(failed)?;
+    let address = listens
+        .await
+        .unwrap_or_else(|_| Err(gone()))
+        .map_err(failed)?;
     Ok(Broker { address, ended })
 }
 
@@ -69,7 +83,9 @@ async fn serve(listening: oneshot::Sender<io::Result<SocketAddr>>, stop: Cancell
             () = ready(()) => None,
         };
         if let Some(ended) = failed {
-            last = ended.map_or_else(io::Error::other, |()| io::Error::other("it has ended at once"));
+            last = ended.map_or_else(io::Error::other, |()| {
+                io::Error::other("it has ended at once")
+            });
             continue;
         }
         if listening.send(Ok(address)).is_ok() {

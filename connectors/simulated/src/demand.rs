@@ -22,7 +22,10 @@ const FIRST_MONDAY: i64 = 4 * 96;
 ///
 /// # Errors
 /// The shipped data is damaged.
-pub fn demand_history(scenario: Scenario, now: Timestamp) -> Result<Vec<(Timestamp, f64)>, PlantError> {
+pub fn demand_history(
+    scenario: Scenario,
+    now: Timestamp,
+) -> Result<Vec<(Timestamp, f64)>, PlantError> {
     let values = FEEDER_287.values()?;
     let last = last_of_history(now);
     let past = slice(&values, last + 1 - HISTORY, last + 1);
@@ -30,7 +33,11 @@ pub fn demand_history(scenario: Scenario, now: Timestamp) -> Result<Vec<(Timesta
     let rows = past.iter().enumerate().map(|(place, load)| {
         let before_end = HISTORY - 1 - place;
         let nanos = (end - before_end as i64).saturating_mul(QUARTER_NANOS);
-        let factor = if before_end < WEEK { scenario.demand_factor() } else { 1.0 };
+        let factor = if before_end < WEEK {
+            scenario.demand_factor()
+        } else {
+            1.0
+        };
         (Timestamp::from_nanos(nanos), load * factor)
     });
     Ok(rows.collect())
@@ -49,11 +56,23 @@ pub(crate) fn live(scenario: Scenario, now: Timestamp) -> Result<Vec<Live>, Plan
     let next = last_of_history(now) + 1;
     let values = FEEDER_287.values()?;
     let factor = scenario.demand_factor();
-    let demand = slice(&values, next, next + WEEK).iter().map(|load| load * factor).collect();
+    let demand = slice(&values, next, next + WEEK)
+        .iter()
+        .map(|load| load * factor)
+        .collect();
     let mut substation = HAL.values()?;
     let begin = (place_in_week(now) + 1) % substation.len();
     substation.rotate_left(begin);
-    Ok(vec![Live { feeder: crate::FEEDER, loads: demand }, Live { feeder: "substation-hal", loads: substation }])
+    Ok(vec![
+        Live {
+            feeder: crate::FEEDER,
+            loads: demand,
+        },
+        Live {
+            feeder: "substation-hal",
+            loads: substation,
+        },
+    ])
 }
 
 /// The row of the recorded six weeks that stands for `now`, in their fifth week.
@@ -84,7 +103,8 @@ mod tests {
     fn recorded() -> Vec<(String, f64)> {
         let text = FEEDER_287.text().unwrap();
         let rows = text.lines().skip(1).map(|row| row.split_once(',').unwrap());
-        rows.map(|(time, load)| (time.to_owned(), load.parse().unwrap())).collect()
+        rows.map(|(time, load)| (time.to_owned(), load.parse().unwrap()))
+            .collect()
     }
 
     #[test]
@@ -92,8 +112,16 @@ mod tests {
         let rows = demand_history(Scenario::Recorded, Timestamp::from_nanos(NOW)).unwrap();
         assert_eq!(rows.len(), 28 * 96);
         let (last, load) = rows[rows.len() - 1];
-        assert_eq!(jiff::Timestamp::from_nanosecond(last.nanos().into()).unwrap().to_string(), "2026-11-23T15:00:00Z");
-        assert!(rows.windows(2).all(|pair| pair[1].0.nanos() - pair[0].0.nanos() == QUARTER_NANOS));
+        assert_eq!(
+            jiff::Timestamp::from_nanosecond(last.nanos().into())
+                .unwrap()
+                .to_string(),
+            "2026-11-23T15:00:00Z"
+        );
+        assert!(
+            rows.windows(2)
+                .all(|pair| pair[1].0.nanos() - pair[0].0.nanos() == QUARTER_NANOS)
+        );
         // The Monday of the fifth recorded week.
         assert!(recorded().contains(&("2020-11-23 15:00:00+00:00".to_owned(), load)));
     }
@@ -103,12 +131,21 @@ mod tests {
         let recorded: Vec<f64> = recorded().into_iter().map(|(_, load)| load).collect();
         for place in 0..WEEK as i64 {
             let now = Timestamp::from_nanos(NOW + place * QUARTER_NANOS);
-            let mut whole: Vec<f64> =
-                demand_history(Scenario::Healthy, now).unwrap().into_iter().map(|(_, load)| load).collect();
+            let mut whole: Vec<f64> = demand_history(Scenario::Healthy, now)
+                .unwrap()
+                .into_iter()
+                .map(|(_, load)| load)
+                .collect();
             let live = live(Scenario::Healthy, now).unwrap();
-            assert_eq!(live.iter().map(|live| live.loads.len()).collect::<Vec<_>>(), [WEEK, WEEK]);
+            assert_eq!(
+                live.iter().map(|live| live.loads.len()).collect::<Vec<_>>(),
+                [WEEK, WEEK]
+            );
             whole.extend(&live[0].loads);
-            assert!(recorded.windows(whole.len()).any(|piece| piece == whole), "{place}");
+            assert!(
+                recorded.windows(whole.len()).any(|piece| piece == whole),
+                "{place}"
+            );
         }
     }
 
@@ -117,19 +154,29 @@ mod tests {
         let now = Timestamp::from_nanos(NOW);
         let history = |scenario| demand_history(scenario, now).unwrap();
         let (recorded, perturbed) = (history(Scenario::Recorded), history(Scenario::Perturbed));
-        let changed =
-            recorded.iter().zip(&perturbed).filter(|(before, after)| before.1 * 1.3 == after.1 && before.1 != 0.0);
+        let changed = recorded
+            .iter()
+            .zip(&perturbed)
+            .filter(|(before, after)| before.1 * 1.3 == after.1 && before.1 != 0.0);
         assert_eq!(changed.count(), WEEK);
         assert_eq!(recorded[..3 * WEEK], perturbed[..3 * WEEK]);
         let loads = |scenario| live(scenario, now).unwrap().swap_remove(0).loads;
-        let higher = loads(Scenario::Recorded).iter().map(|load| load * 1.3).collect::<Vec<_>>();
+        let higher = loads(Scenario::Recorded)
+            .iter()
+            .map(|load| load * 1.3)
+            .collect::<Vec<_>>();
         assert_eq!(loads(Scenario::Perturbed), higher);
     }
 
     #[test]
     fn the_ends_of_time_do_no_harm() {
         for nanos in [i64::MIN, -1, 0, i64::MAX] {
-            assert_eq!(demand_history(Scenario::Recorded, Timestamp::from_nanos(nanos)).unwrap().len(), HISTORY);
+            assert_eq!(
+                demand_history(Scenario::Recorded, Timestamp::from_nanos(nanos))
+                    .unwrap()
+                    .len(),
+                HISTORY
+            );
         }
     }
 }

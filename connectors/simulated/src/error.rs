@@ -17,7 +17,9 @@ pub enum PlantError {
         reason: String,
     },
     /// No port, thread or folder for a server.
-    #[error("the {server} server of the plant cannot start; see that 127.0.0.1 has free ports and try again")]
+    #[error(
+        "the {server} server of the plant cannot start; see that 127.0.0.1 has free ports and try again"
+    )]
     Start {
         /// "modbus", "opcua" or "mqtt".
         server: &'static str,

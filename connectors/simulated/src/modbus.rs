@@ -43,7 +43,12 @@ pub(crate) struct Registers {
 
 impl Registers {
     pub(crate) fn new(scenario: Scenario, pace: Pace) -> Result<Self, PlantError> {
-        Ok(Self { machine: scenario.machine()?, ambient: AMBIENT.values()?, pace, begun: OnceLock::new() })
+        Ok(Self {
+            machine: scenario.machine()?,
+            ambient: AMBIENT.values()?,
+            pace,
+            begun: OnceLock::new(),
+        })
     }
 
     /// Samples that have stood in the registers.
@@ -52,7 +57,8 @@ impl Registers {
     }
 
     fn place(&self, begun: Instant) -> u64 {
-        u64::try_from(begun.elapsed().as_nanos() / self.pace.step().as_nanos()).unwrap_or(u64::MAX - 1)
+        u64::try_from(begun.elapsed().as_nanos() / self.pace.step().as_nanos())
+            .unwrap_or(u64::MAX - 1)
     }
 
     fn words(&self, place: u64) -> [u16; 6] {
@@ -61,7 +67,14 @@ impl Registers {
         // The counter of a device wraps round too.
         let number = ((place + 1) as u32).to_be_bytes();
         let word = |bytes: [u8; 4], at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
-        [word(machine, 0), word(machine, 2), word(ambient, 0), word(ambient, 2), word(number, 0), word(number, 2)]
+        [
+            word(machine, 0),
+            word(machine, 2),
+            word(ambient, 0),
+            word(ambient, 2),
+            word(number, 0),
+            word(number, 2),
+        ]
     }
 
     fn read(&self, address: u16, count: u16) -> Result<Vec<u16>, ExceptionCode> {
@@ -70,7 +83,10 @@ impl Registers {
         }
         let place = self.place(*self.begun.get_or_init(Instant::now));
         let (from, count) = (usize::from(address), usize::from(count));
-        self.words(place).get(from..from + count).map(<[u16]>::to_vec).ok_or(ExceptionCode::IllegalDataAddress)
+        self.words(place)
+            .get(from..from + count)
+            .map(<[u16]>::to_vec)
+            .ok_or(ExceptionCode::IllegalDataAddress)
     }
 }
 
@@ -82,9 +98,9 @@ impl Service for Registers {
 
     fn call(&self, request: Self::Request) -> Self::Future {
         ready(match request {
-            Request::ReadHoldingRegisters(address, count) => {
-                self.read(address, count).map(Response::ReadHoldingRegisters)
-            }
+            Request::ReadHoldingRegisters(address, count) => self
+                .read(address, count)
+                .map(Response::ReadHoldingRegisters),
             _ => Err(ExceptionCode::IllegalFunction),
         })
     }
@@ -96,7 +112,10 @@ pub(crate) async fn start(
     tasks: &mut JoinSet<&'static str>,
     stop: CancellationToken,
 ) -> Result<SocketAddr, PlantError> {
-    let failed = |source| PlantError::Start { server: "modbus", source };
+    let failed = |source| PlantError::Start {
+        server: "modbus",
+        source,
+    };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tasks.spawn(async move {
@@ -105,7 +124,9 @@ pub(crate) async fn start(
             async move { Ok::<_, io::Error>(Some((registers, stream))) }
         };
         let broken = |error: io::Error| debug!(%error, "a modbus client sent what is no request");
-        let served = Server::new(listener).serve_until(&connected, broken, stop.cancelled_owned()).await;
+        let served = Server::new(listener)
+            .serve_until(&connected, broken, stop.cancelled_owned())
+            .await;
         if let Err(error) = served {
             warn!(%error, "the plant's modbus server has ended");
         }

@@ -49,7 +49,11 @@ pub(crate) fn start(
     tasks.spawn(meters(client, feeders, stop, clock));
 }
 
-async fn connection(mut events: EventLoop, stop: CancellationToken, taken: Arc<AtomicU64>) -> &'static str {
+async fn connection(
+    mut events: EventLoop,
+    stop: CancellationToken,
+    taken: Arc<AtomicU64>,
+) -> &'static str {
     while let Some(event) = stop.run_until_cancelled(events.poll()).await {
         match event {
             Ok(Event::Incoming(Packet::PubAck(_))) => {
@@ -65,7 +69,12 @@ async fn connection(mut events: EventLoop, stop: CancellationToken, taken: Arc<A
     "mqtt connection"
 }
 
-async fn meters(client: AsyncClient, feeders: Vec<Live>, stop: CancellationToken, clock: Clock) -> &'static str {
+async fn meters(
+    client: AsyncClient,
+    feeders: Vec<Live>,
+    stop: CancellationToken,
+    clock: Clock,
+) -> &'static str {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for place in 0_u64.. {
@@ -98,8 +107,10 @@ mod tests {
     #[test]
     fn a_message_is_json_with_the_time_and_the_exact_value() {
         let now = Timestamp::from_nanos(1_795_446_825_250_000_001);
-        let message: serde_json::Value = serde_json::from_str(&message(now, 4.426_666_666_666_667)).unwrap();
-        let expected = serde_json::json!({"ts": "2026-11-23T15:13:45.250000001Z", "v": 4.426_666_666_666_667});
+        let message: serde_json::Value =
+            serde_json::from_str(&message(now, 4.426_666_666_666_667)).unwrap();
+        let expected =
+            serde_json::json!({"ts": "2026-11-23T15:13:45.250000001Z", "v": 4.426_666_666_666_667});
         assert_eq!(message, expected);
     }
 }

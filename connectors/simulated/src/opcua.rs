@@ -60,8 +60,14 @@ pub(crate) async fn start(
     clock: Clock,
     written: Arc<AtomicU64>,
 ) -> Result<SocketAddr, PlantError> {
-    let failed = |source| PlantError::Start { server: "opcua", source };
-    let press = Press { cpu: CPU.values()?, temperature: AMBIENT.values()? };
+    let failed = |source| PlantError::Start {
+        server: "opcua",
+        source,
+    };
+    let press = Press {
+        cpu: CPU.values()?,
+        temperature: AMBIENT.values()?,
+    };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let certificates = tempfile::tempdir().map_err(failed)?;
@@ -71,7 +77,14 @@ pub(crate) async fn start(
     let (server, handle) = built.map_err(refused)?;
     let nodes = nodes(&handle)?;
 
-    tasks.spawn(write(press, nodes, handle.clone(), stop.clone(), clock, written));
+    tasks.spawn(write(
+        press,
+        nodes,
+        handle.clone(),
+        stop.clone(),
+        clock,
+        written,
+    ));
     tasks.spawn(async move {
         let _certificates = certificates;
         let mut serving = pin!(server.run_with(listener));
@@ -95,7 +108,10 @@ pub(crate) async fn start(
 }
 
 fn builder(port: u16, certificates: &std::path::Path) -> ServerBuilder {
-    let namespace = NamespaceMetadata { namespace_uri: NAMESPACE.to_owned(), ..Default::default() };
+    let namespace = NamespaceMetadata {
+        namespace_uri: NAMESPACE.to_owned(),
+        ..Default::default()
+    };
     let anonymous = [ANONYMOUS_USER_TOKEN_ID.to_owned()];
     let mut builder = ServerBuilder::new()
         .application_name("Forebay's small plant")
@@ -122,13 +138,22 @@ fn nodes(handle: &ServerHandle) -> Result<Arc<SimpleNodeManager>, PlantError> {
     let manager = handle.node_managers().get_of_type::<SimpleNodeManager>();
     let manager = manager.ok_or_else(|| refused("it has lost its nodes".into()))?;
     if handle.get_namespace_index(NAMESPACE) != Some(NAMESPACE_INDEX) {
-        return Err(refused(format!("the namespace of the press is not {NAMESPACE_INDEX}")));
+        return Err(refused(format!(
+            "the namespace of the press is not {NAMESPACE_INDEX}"
+        )));
     }
     let folder = NodeId::new(NAMESPACE_INDEX, "Press");
     let types = [DataTypeId::Double, DataTypeId::Double, DataTypeId::UInt32];
-    let zeros = [Variant::Double(0.0), Variant::Double(0.0), Variant::UInt32(0)];
-    let variables =
-        ids().into_iter().zip(types).zip(zeros).map(|((id, data_type), zero)| variable(&id, data_type, zero));
+    let zeros = [
+        Variant::Double(0.0),
+        Variant::Double(0.0),
+        Variant::UInt32(0),
+    ];
+    let variables = ids()
+        .into_iter()
+        .zip(types)
+        .zip(zeros)
+        .map(|((id, data_type), zero)| variable(&id, data_type, zero));
     let mut space = manager.address_space().write();
     space.add_folder(&folder, "Press", "Press", &ObjectId::ObjectsFolder.into());
     space.add_variables(variables.collect(), &folder);
@@ -186,5 +211,8 @@ async fn write(
 }
 
 fn refused(reason: String) -> PlantError {
-    PlantError::Refused { server: "opcua", reason }
+    PlantError::Refused {
+        server: "opcua",
+        reason,
+    }
 }

@@ -57,7 +57,11 @@ impl Plant {
     ///
     /// # Errors
     /// As [`Plant::start`].
-    pub async fn start_at(scenario: Scenario, clock: Clock, pace: Pace) -> Result<Self, PlantError> {
+    pub async fn start_at(
+        scenario: Scenario,
+        clock: Clock,
+        pace: Pace,
+    ) -> Result<Self, PlantError> {
         let token = CancellationToken::new();
         let stop = token.clone().drop_guard();
         let mut tasks = JoinSet::new();
@@ -66,9 +70,22 @@ impl Plant {
         let registers = Arc::new(modbus::Registers::new(scenario, pace)?);
         let feeders = demand::live(scenario, clock())?;
         let modbus = modbus::start(Arc::clone(&registers), &mut tasks, token.clone()).await?;
-        let opcua = opcua::start(&mut tasks, token.clone(), clock.clone(), Arc::clone(&written)).await?;
+        let opcua = opcua::start(
+            &mut tasks,
+            token.clone(),
+            clock.clone(),
+            Arc::clone(&written),
+        )
+        .await?;
         let broker = broker::start(token.clone()).await?;
-        mqtt::start(broker.address, feeders, &mut tasks, token, clock, Arc::clone(&taken));
+        mqtt::start(
+            broker.address,
+            feeders,
+            &mut tasks,
+            token,
+            clock,
+            Arc::clone(&taken),
+        );
         Ok(Self {
             modbus,
             opcua,
@@ -108,7 +125,12 @@ impl Plant {
 
     /// Closes all listeners and connections, within 5 s; what takes longer is cut.
     pub async fn stop(self) {
-        let Self { mut tasks, broker_ended, stop, .. } = self;
+        let Self {
+            mut tasks,
+            broker_ended,
+            stop,
+            ..
+        } = self;
         drop(stop);
         let ended = async {
             while let Some(ended) = tasks.join_next().await {
@@ -120,7 +142,10 @@ impl Plant {
             broker_ended.await.ok();
         };
         if timeout(STOP_WITHIN, ended).await.is_err() {
-            warn!(left = tasks.len(), "the plant does not end in time, and is cut off");
+            warn!(
+                left = tasks.len(),
+                "the plant does not end in time, and is cut off"
+            );
             tasks.shutdown().await;
         }
     }

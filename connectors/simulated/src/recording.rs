@@ -17,7 +17,10 @@ pub(crate) struct Recording {
 
 macro_rules! recording {
     ($file:literal) => {
-        Recording { file: $file, bytes: include_bytes!(concat!("../data/", $file)) }
+        Recording {
+            file: $file,
+            bytes: include_bytes!(concat!("../data/", $file)),
+        }
     };
 }
 
@@ -50,7 +53,8 @@ pub struct Signal {
 /// # Errors
 /// The shipped data is damaged.
 pub fn signals() -> Result<[Signal; 4], PlantError> {
-    let signal = |name, unit, of: Recording| of.values().map(|values| Signal { name, unit, values });
+    let signal =
+        |name, unit, of: Recording| of.values().map(|values| Signal { name, unit, values });
     Ok([
         signal("temperature", "Cel", MACHINE_HEALTHY)?,
         signal("ambient", "Cel", AMBIENT)?,
@@ -63,7 +67,8 @@ impl Recording {
     /// The values, in order; never none.
     pub(crate) fn values(self) -> Result<Vec<f64>, PlantError> {
         let text = self.text()?;
-        let values: Result<Vec<f64>, PlantError> = text.lines().skip(1).map(|row| self.value(row)).collect();
+        let values: Result<Vec<f64>, PlantError> =
+            text.lines().skip(1).map(|row| self.value(row)).collect();
         match values? {
             values if values.is_empty() => Err(self.broken("it has no rows".into())),
             values => Ok(values),
@@ -73,24 +78,36 @@ impl Recording {
     /// The file as it was recorded.
     pub(crate) fn text(self) -> Result<String, PlantError> {
         let mut text = String::new();
-        GzDecoder::new(self.bytes).read_to_string(&mut text).map_err(|error| self.broken(error.to_string()))?;
+        GzDecoder::new(self.bytes)
+            .read_to_string(&mut text)
+            .map_err(|error| self.broken(error.to_string()))?;
         Ok(text)
     }
 
     fn value(self, row: &str) -> Result<f64, PlantError> {
-        let (_, value) = row.split_once(',').ok_or_else(|| self.broken(format!("{row:?} has no comma")))?;
-        value.parse().map_err(|error| self.broken(format!("{row:?}: {error}")))
+        let (_, value) = row
+            .split_once(',')
+            .ok_or_else(|| self.broken(format!("{row:?} has no comma")))?;
+        value
+            .parse()
+            .map_err(|error| self.broken(format!("{row:?}: {error}")))
     }
 
     fn broken(self, reason: String) -> PlantError {
-        PlantError::Data { file: self.file, reason }
+        PlantError::Data {
+            file: self.file,
+            reason,
+        }
     }
 }
 
 /// The sample at a place of a replay without end: after the last one comes the first.
 pub(crate) fn replayed<T: Copy + Default>(samples: &[T], place: u64) -> T {
     let length = samples.len().max(1) as u64;
-    samples.get((place % length) as usize).copied().unwrap_or_default()
+    samples
+        .get((place % length) as usize)
+        .copied()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -100,7 +117,12 @@ mod tests {
     #[test]
     fn a_damaged_file_is_named() {
         for bytes in [&b"no gzip"[..], &MACHINE_HEALTHY.bytes[..4000]] {
-            let error = Recording { file: "x.csv.gz", bytes }.values().unwrap_err();
+            let error = Recording {
+                file: "x.csv.gz",
+                bytes,
+            }
+            .values()
+            .unwrap_err();
             assert!(error.to_string().contains("x.csv.gz"), "{error}");
             assert_eq!(error.kind(), forebay_schemas::ErrorKind::Corrupt);
         }

@@ -52,16 +52,26 @@ impl Pump {
             "devices were not read: the table `gaps` tells of it"
         );
         for (lane, outages) in span.of_devices(&run.site, devices, run.lanes) {
-            let failed = |source| GatewayError::Spool { lane: lane.0, source };
+            let failed = |source| GatewayError::Spool {
+                lane: lane.0,
+                source,
+            };
             let writer = run.writer(lane).map_err(failed)?;
             for some in outages.chunks(AT_ONCE) {
-                self.append_outages(lane, writer, some).await.map_err(failed)?;
+                self.append_outages(lane, writer, some)
+                    .await
+                    .map_err(failed)?;
             }
         }
         Ok(())
     }
 
-    async fn append_outages(&mut self, lane: Lane, writer: &dyn LogWriter, some: &[Outage]) -> Result<(), StreamError> {
+    async fn append_outages(
+        &mut self,
+        lane: Lane,
+        writer: &dyn LogWriter,
+        some: &[Outage],
+    ) -> Result<(), StreamError> {
         while let Err(error) = self.wait_for(writer.append_outages(some.to_vec())).await {
             if error.kind() != ErrorKind::Retry {
                 return Err(error);

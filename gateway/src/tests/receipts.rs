@@ -12,7 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Connector, ConnectorError, Declared, Extent, Message, Outlet, Restored, RuleId, Sample, SessionId, Token, Told,
+    Connector, ConnectorError, Declared, Extent, Message, Outlet, Restored, RuleId, Sample,
+    SessionId, Token, Told,
 };
 use forebay_schemas::{DeviceId, Lane, Reading, Status, TagName, Value, wire::Outage};
 use forebay_stream::{LogWriter, OpenReceipt, Receipt, ReceiptChanges, StreamError, local::Spool};
@@ -52,7 +53,13 @@ fn token(number: u64) -> Token {
 
 /// One sample for each device, and the message's receipt.
 fn message(number: u64, devices: &[&str]) -> Message {
-    Message { samples: devices.iter().map(|device| sample(device, number)).collect(), token: Some(token(number)) }
+    Message {
+        samples: devices
+            .iter()
+            .map(|device| sample(device, number))
+            .collect(),
+        token: Some(token(number)),
+    }
 }
 
 /// What the test has a connector hand over.
@@ -80,8 +87,11 @@ impl Connector for Puppet {
         *self.restored.lock().unwrap() = Some(outlet.restored().to_vec());
         let mut orders = self.orders.lock().await;
         loop {
-            let order = tokio::select! { order = orders.recv() => order, () = stop.cancelled() => None };
-            let Some((ended, messages)) = order else { break };
+            let order =
+                tokio::select! { order = orders.recv() => order, () = stop.cancelled() => None };
+            let Some((ended, messages)) = order else {
+                break;
+            };
             if outlet.deliver_messages(ended, messages).await.is_err() {
                 break;
             }
@@ -104,9 +114,17 @@ struct Rig {
 impl Rig {
     fn start(run: crate::Run, session: Option<SessionId>) -> Self {
         let (orders, taken) = mpsc::channel(8);
-        let (durable, restored) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Option<Vec<Restored>>>>::default());
+        let (durable, restored) = (
+            Arc::<AtomicU64>::default(),
+            Arc::<Mutex<Option<Vec<Restored>>>>::default(),
+        );
         let orders_taken = tokio::sync::Mutex::new(taken);
-        let puppet = Puppet { orders: orders_taken, durable: durable.clone(), restored: restored.clone(), session };
+        let puppet = Puppet {
+            orders: orders_taken,
+            durable: durable.clone(),
+            restored: restored.clone(),
+            session,
+        };
         let source = Source {
             name: "puppet".into(),
             connector: Box::new(puppet),
@@ -115,7 +133,13 @@ impl Rig {
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(Edge::new(run, vec![source]).run(stop.clone()));
-        Self { orders, durable, restored, stop, running }
+        Self {
+            orders,
+            durable,
+            restored,
+            stop,
+            running,
+        }
     }
 
     async fn restored(&self) -> Vec<Restored> {
@@ -125,13 +149,23 @@ impl Rig {
     /// Hands over and waits until it is durable.
     async fn deliver(&self, ended: &[u64], messages: Vec<Message>) {
         let before = self.durable.load(SeqCst);
-        self.orders.send((ended.iter().map(|number| token(*number)).collect(), messages)).await.unwrap();
+        self.orders
+            .send((
+                ended.iter().map(|number| token(*number)).collect(),
+                messages,
+            ))
+            .await
+            .unwrap();
         until(|| (self.durable.load(SeqCst) > before).then_some(())).await;
     }
 
     async fn stop(self) {
         self.stop.cancel();
-        timeout(PATIENCE, self.running).await.unwrap().unwrap().unwrap();
+        timeout(PATIENCE, self.running)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
     }
 
     /// As a crash does: nothing is brought to an end.
@@ -156,7 +190,10 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 /// The spools as they are on the disk now: those that were open may be held for a moment more.
 fn image(folder: &TempDir) -> TempDir {
     let copy = TempDir::new().unwrap();
-    for lane in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+    for lane in std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(Result::unwrap)
+    {
         let to = copy.path().join(lane.file_name());
         std::fs::create_dir(&to).unwrap();
         for file in std::fs::read_dir(lane.path()).unwrap().map(Result::unwrap) {
@@ -167,12 +204,21 @@ fn image(folder: &TempDir) -> TempDir {
 }
 
 async fn numbers(spool: &Spool) -> Vec<u64> {
-    let number = |reading: Reading| if let Some(Value::U64(number)) = reading.value { number } else { 0 };
+    let number = |reading: Reading| {
+        if let Some(Value::U64(number)) = reading.value {
+            number
+        } else {
+            0
+        }
+    };
     read(spool).await.into_iter().map(number).collect()
 }
 
 fn whole(number: u64) -> Restored {
-    Restored { token: token(number), extent: Extent::Whole }
+    Restored {
+        token: token(number),
+        extent: Extent::Whole,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,9 +227,20 @@ async fn after_a_crash_the_connector_gets_exactly_its_open_receipts() {
     let spool = open(&folder, 0).await;
     let rig = Rig::start(run(1, &[&spool]), Some(SESSION));
     assert_eq!(rig.restored().await, []);
-    rig.deliver(&[], (1..=3).map(|number| message(number, &["fan"])).collect()).await;
+    rig.deliver(
+        &[],
+        (1..=3).map(|number| message(number, &["fan"])).collect(),
+    )
+    .await;
     // A message that gave no readings has no receipt, and no end.
-    rig.deliver(&[], vec![Message { samples: Vec::new(), token: Some(token(7)) }]).await;
+    rig.deliver(
+        &[],
+        vec![Message {
+            samples: Vec::new(),
+            token: Some(token(7)),
+        }],
+    )
+    .await;
     rig.deliver(&[2, 7], vec![message(4, &["fan"])]).await;
     rig.kill().await;
     let folder = image(&folder);
@@ -221,7 +278,11 @@ struct Breaking {
 
 #[async_trait]
 impl LogWriter for Breaking {
-    async fn append_with(&self, readings: Vec<Reading>, receipts: ReceiptChanges) -> Result<Receipt, StreamError> {
+    async fn append_with(
+        &self,
+        readings: Vec<Reading>,
+        receipts: ReceiptChanges,
+    ) -> Result<Receipt, StreamError> {
         if self.broken.load(SeqCst) {
             return Err(StreamError::Closed);
         }
@@ -248,20 +309,37 @@ async fn a_crash_between_two_lanes_leaves_the_rest_to_be_taken() {
         let spools = [open(&folder, 0).await, open(&folder, 1).await];
         let mut breaking = run(2, &[&spools[0], &spools[1]]);
         let writer = Arc::new(spools[broken].writer());
-        breaking
-            .writers
-            .insert(Lane(broken as u32), Arc::new(Breaking { inner: writer, broken: AtomicBool::new(true) }));
+        breaking.writers.insert(
+            Lane(broken as u32),
+            Arc::new(Breaking {
+                inner: writer,
+                broken: AtomicBool::new(true),
+            }),
+        );
         let rig = Rig::start(breaking, Some(SESSION));
-        rig.orders.send((Vec::new(), vec![message(1, &DEVICES)])).await.unwrap();
+        rig.orders
+            .send((Vec::new(), vec![message(1, &DEVICES)]))
+            .await
+            .unwrap();
         let ended = timeout(PATIENCE, rig.running).await.unwrap().unwrap();
-        assert!(matches!(ended, Err(GatewayError::Spool { lane, .. }) if lane == broken as u32), "{ended:?}");
+        assert!(
+            matches!(ended, Err(GatewayError::Spool { lane, .. }) if lane == broken as u32),
+            "{ended:?}"
+        );
         let folder = image(&folder);
         let spools = [open(&folder, 0).await, open(&folder, 1).await];
         let rig = Rig::start(run(2, &[&spools[0], &spools[1]]), Some(SESSION));
         // Lanes are written in their order: when the first breaks the second has nothing.
-        let part = Restored { token: token(1), extent: Extent::Part };
-        assert_eq!(rig.restored().await, if broken == 0 { vec![] } else { vec![part] });
-        rig.deliver(&[], vec![message(1, &DEVICES), message(2, &DEVICES)]).await;
+        let part = Restored {
+            token: token(1),
+            extent: Extent::Part,
+        };
+        assert_eq!(
+            rig.restored().await,
+            if broken == 0 { vec![] } else { vec![part] }
+        );
+        rig.deliver(&[], vec![message(1, &DEVICES), message(2, &DEVICES)])
+            .await;
         rig.kill().await;
         for spool in &spools {
             assert_eq!(numbers(spool).await, [1, 2]);
@@ -293,13 +371,26 @@ fn taken(number: u64, devices: &[&str]) -> Taken {
         };
         let at = forebay_schemas::Timestamp::from_nanos(1);
         let (value, status) = (sample.value, sample.status);
-        Reading { series, event_time: at, observed_time: at, value, unit: None, status }
+        Reading {
+            series,
+            event_time: at,
+            observed_time: at,
+            value,
+            unit: None,
+            status,
+        }
     });
-    Taken { readings: readings.collect(), token }
+    Taken {
+        readings: readings.collect(),
+        token,
+    }
 }
 
 fn receipts_of(lots: &BTreeMap<Lane, Vec<Lot>>, lane: u32) -> Vec<OpenReceipt> {
-    lots[&Lane(lane)].iter().filter_map(|lot| lot.receipt.clone()).collect()
+    lots[&Lane(lane)]
+        .iter()
+        .filter_map(|lot| lot.receipt.clone())
+        .collect()
 }
 
 #[test]
@@ -337,7 +428,10 @@ fn an_end_that_waits_ends_no_receipt_opened_anew() {
     keeper.end(vec![token(1), token(2)]);
     let again = keeper.spread(vec![taken(1, &DEVICES)]);
     assert_eq!(again[&Lane(1)], first[&Lane(1)]);
-    assert_eq!(keeper.take_all_ended(), [(Lane(0), receipts_of(&first, 0)[1..].to_vec())].into());
+    assert_eq!(
+        keeper.take_all_ended(),
+        [(Lane(0), receipts_of(&first, 0)[1..].to_vec())].into()
+    );
 }
 
 #[test]
@@ -352,18 +446,29 @@ fn a_part_stored_under_another_number_of_lanes_cannot_be_completed() {
     let (mut keeper, restored) = Keeper::restore(Some(SESSION), four, &both);
     assert_eq!(restored, [whole(1)], "a whole one is whole");
     keeper.end(vec![token(1)]);
-    assert_eq!(keeper.take_all_ended(), both, "its end is told as it was stored");
+    assert_eq!(
+        keeper.take_all_ended(),
+        both,
+        "its end is told as it was stored"
+    );
 }
 
 #[test]
 fn a_message_stays_in_one_append_unless_it_is_too_large_for_any() {
     let lot = |number: u64, count: usize| {
-        let receipt = OpenReceipt { owner: [1; 16], token: vec![number as u8] };
-        Lot { readings: vec![taken(number, &["fan"]).readings.remove(0); count], receipt: Some(receipt) }
+        let receipt = OpenReceipt {
+            owner: [1; 16],
+            token: vec![number as u8],
+        };
+        Lot {
+            readings: vec![taken(number, &["fan"]).readings.remove(0); count],
+            receipt: Some(receipt),
+        }
     };
     // Readings and receipts of a piece.
     type Shape = (usize, usize);
-    let shape = |piece: &crate::lot::Piece| -> Shape { (piece.readings().len(), piece.receipts().len()) };
+    let shape =
+        |piece: &crate::lot::Piece| -> Shape { (piece.readings().len(), piece.receipts().len()) };
     let table: [(&[usize], &[Shape]); 5] = [
         (&[2, 2], &[(4, 2)]),
         (&[3, 3, 1], &[(3, 1), (4, 2)]),
@@ -372,7 +477,11 @@ fn a_message_stays_in_one_append_unless_it_is_too_large_for_any() {
         (&[], &[]),
     ];
     for (sizes, expected) in table {
-        let lots = sizes.iter().zip(0..).map(|(size, number)| lot(number, *size)).collect();
+        let lots = sizes
+            .iter()
+            .zip(0..)
+            .map(|(size, number)| lot(number, *size))
+            .collect();
         let found: Vec<_> = pieces(lots, 4).iter().map(shape).collect();
         assert_eq!(found, expected, "{sizes:?}");
     }
@@ -380,6 +489,10 @@ fn a_message_stays_in_one_append_unless_it_is_too_large_for_any() {
     let [head, tail] = three.pop().unwrap().halves().unwrap();
     assert_eq!((shape(&head), shape(&tail)), ((3, 1), (3, 2)));
     let [first, last] = head.halves().unwrap();
-    assert_eq!((shape(&first), shape(&last)), ((1, 0), (2, 1)), "the receipt is with the last reading");
+    assert_eq!(
+        (shape(&first), shape(&last)),
+        ((1, 0), (2, 1)),
+        "the receipt is with the last reading"
+    );
     assert_eq!(first.clone().halves(), Err(first));
 }

@@ -2,7 +2,9 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use forebay_config::{Document, Optional, Required, Table, TableKeys};
-use forebay_connectors::{Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, Outlet, RuleId};
+use forebay_connectors::{
+    Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, Outlet, RuleId,
+};
 use forebay_schemas::{DeviceId, GatewayId, TagName, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -42,12 +44,21 @@ impl ConnectorKind for SilentKind {
         &KEYS
     }
 
-    fn configure(&self, connector: &mut Table<'_>, tags: &mut [Table<'_>], _: &Context) -> Option<Box<dyn Connector>> {
+    fn configure(
+        &self,
+        connector: &mut Table<'_>,
+        tags: &mut [Table<'_>],
+        _: &Context,
+    ) -> Option<Box<dyn Connector>> {
         let depth = connector.read(&DEPTH);
         let device = connector.read(&DEVICE);
         let declare = |(place, tag): (usize, &mut Table<'_>)| {
             let tag = tag.read(&NAME);
-            Some(Declared { rule: RuleId(place), device: device.clone()?, tag: tag? })
+            Some(Declared {
+                rule: RuleId(place),
+                device: device.clone()?,
+                tag: tag?,
+            })
         };
         let declared = tags.iter_mut().enumerate().filter_map(declare).collect();
         depth.map(|_| Box::new(Silent(declared)) as Box<dyn Connector>)
@@ -87,13 +98,27 @@ clamp = [0, 1.5]
 "#;
     let document = Document::new(Path::new("/etc/f.toml"), text, &|_| None);
     let read = document.read(|root| {
-        Some((gateway(root, Path::new("/var"))?, spool(root)?, connectors(root, &[&SilentKind], &context())))
+        Some((
+            gateway(root, Path::new("/var"))?,
+            spool(root)?,
+            connectors(root, &[&SilentKind], &context()),
+        ))
     });
     let (gateway, _, sources) = read.unwrap();
-    assert_eq!((gateway.id.as_str(), gateway.data_dir.to_str(), gateway.lanes.0.get()), ("g1", Some("/etc/data"), 2));
+    assert_eq!(
+        (
+            gateway.id.as_str(),
+            gateway.data_dir.to_str(),
+            gateway.lanes.0.get()
+        ),
+        ("g1", Some("/etc/data"), 2)
+    );
     assert_eq!((sources.len(), sources[0].rules.len()), (1, 1));
     let rule = &sources[0].rules[0];
-    assert_eq!((rule.deadband, rule.clamp), (Some(Deadband::Percent(1.0)), Some((0.0, 1.5))));
+    assert_eq!(
+        (rule.deadband, rule.clamp),
+        (Some(Deadband::Percent(1.0)), Some((0.0, 1.5)))
+    );
 }
 
 #[test]
@@ -136,41 +161,71 @@ name = "b"
     let lines: Vec<String> = errors.to_string().lines().map(str::to_owned).collect();
     let expected = [
         ("f.toml:3:", "lanes: 1 to 64 lanes are expected"),
-        ("f.toml:5:", "spool.max_bytes: limit bytes_max of 1024 bytes must be at least three times segment_bytes"),
+        (
+            "f.toml:5:",
+            "spool.max_bytes: limit bytes_max of 1024 bytes must be at least three times segment_bytes",
+        ),
         ("f.toml:6:", "spool.max_age"),
         ("f.toml:7:", "connector: name is missing"),
         ("f.toml:8:", "did you mean \"silent\"?"),
-        ("f.toml:12:", "connector.depth: a whole number from 0 to 65535 is expected, found \"x\""),
+        (
+            "f.toml:12:",
+            "connector.depth: a whole number from 0 to 65535 is expected, found \"x\"",
+        ),
         ("f.toml:13:", "connector.exclude: "),
         ("f.toml:16:", "connector.tag.clamp: two numbers [low, high]"),
         ("f.toml:17:", "connector.tag.deadband: a number such as 0.5"),
         ("f.toml:18:", "connector.tag.scale: a scale of 0"),
         ("f.toml:19:", "unknown key; did you mean \"unit\"?"),
         ("f.toml:21:", "two connectors \"a\""),
-        ("f.toml:24:", "connector.kind: missing; one of silent is expected"),
+        (
+            "f.toml:24:",
+            "connector.kind: missing; one of silent is expected",
+        ),
     ];
     assert_eq!(lines.len(), expected.len(), "{errors}");
     for (line, (place, text)) in lines.iter().zip(expected) {
-        assert!(line.starts_with(place) && line.contains(text), "{line:?} is not {place} {text}");
+        assert!(
+            line.starts_with(place) && line.contains(text),
+            "{line:?} is not {place} {text}"
+        );
     }
 }
 
 #[test]
 fn series_of_two_connectors_are_told_by_their_final_names() {
     let connector = |name: &str, more: &str, tags: &[&str]| {
-        let tags = tags.iter().map(|tag| format!("[[connector.tag]]\n{tag}\n")).collect::<String>();
-        format!("[[connector]]\nname = \"{name}\"\nkind = \"silent\"\ndepth = 1\ndevice = \"d\"\n{more}\n{tags}")
+        let tags = tags
+            .iter()
+            .map(|tag| format!("[[connector.tag]]\n{tag}\n"))
+            .collect::<String>();
+        format!(
+            "[[connector]]\nname = \"{name}\"\nkind = \"silent\"\ndepth = 1\ndevice = \"d\"\n{more}\n{tags}"
+        )
     };
     let first = connector("a", "", &["name = \"t\"", "name = \"u\"", "name = \"x\""]);
     let shared = |second: &str| {
         let text = format!("{first}{second}");
         let document = Document::new(Path::new("f.toml"), &text, &|_| None);
-        shared_series(&document.read(|root| Some(connectors(root, &[&SilentKind], &context()))).unwrap())
+        shared_series(
+            &document
+                .read(|root| Some(connectors(root, &[&SilentKind], &context())))
+                .unwrap(),
+        )
     };
     let exclude = "exclude = [\"d/x\"]";
-    let tags = ["name = \"t\"\nrename = \"v\"", "name = \"w\"", "name = \"x\""];
+    let tags = [
+        "name = \"t\"\nrename = \"v\"",
+        "name = \"w\"",
+        "name = \"x\"",
+    ];
     assert!(shared(&connector("b", exclude, &tags)).is_empty());
-    let tags = ["name = \"v\"\nrename = \"t\"", "name = \"u\"", "name = \"u\"", "name = \"x\""];
+    let tags = [
+        "name = \"v\"\nrename = \"t\"",
+        "name = \"u\"",
+        "name = \"u\"",
+        "name = \"x\"",
+    ];
     let expected = "connectors \"a\" and \"b\" share 2 series, such as d/t: nobody can tell their readings apart";
     assert_eq!(shared(&connector("b", exclude, &tags)), [expected]);
 }

@@ -55,7 +55,10 @@ impl Lifecycle {
     pub(crate) fn horizon(&self, at: Timestamp) -> Timestamp {
         // An open warning is updated by every run that sees its condition; ten times the longest of both periods
         // covers runs that judged nothing for a while.
-        minus(at, self.refractory.max(self.resolve_after).saturating_mul(10))
+        minus(
+            at,
+            self.refractory.max(self.resolve_after).saturating_mul(10),
+        )
     }
 
     /// The rows to append after a run that judged the instant `at`.
@@ -108,8 +111,22 @@ impl Lifecycle {
     }
 }
 
-fn open(alert_id: String, dedupe_key: String, condition: Condition, at: Timestamp, now: Timestamp) -> AlertRow {
-    let Condition { site, device, tag, severity, score, contributions, reason } = condition;
+fn open(
+    alert_id: String,
+    dedupe_key: String,
+    condition: Condition,
+    at: Timestamp,
+    now: Timestamp,
+) -> AlertRow {
+    let Condition {
+        site,
+        device,
+        tag,
+        severity,
+        score,
+        contributions,
+        reason,
+    } = condition;
     AlertRow {
         alert_id,
         changed_at: now,
@@ -129,11 +146,22 @@ fn open(alert_id: String, dedupe_key: String, condition: Condition, at: Timestam
 }
 
 /// A window that is judged again after a later one tells nothing new of a warning that is still alive.
-fn update(known: &AlertRow, condition: Condition, at: Timestamp, now: Timestamp) -> Option<AlertRow> {
+fn update(
+    known: &AlertRow,
+    condition: Condition,
+    at: Timestamp,
+    now: Timestamp,
+) -> Option<AlertRow> {
     if at <= known.last_seen {
         return None;
     }
-    let Condition { severity, score, contributions, reason, .. } = condition;
+    let Condition {
+        severity,
+        score,
+        contributions,
+        reason,
+        ..
+    } = condition;
     let worse = severity > known.severity;
     let reopened = known.state == AlertState::Resolved;
     // Somebody who has taken it up has not taken up what it has become.
@@ -159,8 +187,10 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
-    const LIFE: Lifecycle =
-        Lifecycle { refractory: Duration::from_secs(24 * 3600), resolve_after: Duration::from_secs(3 * 3600) };
+    const LIFE: Lifecycle = Lifecycle {
+        refractory: Duration::from_secs(24 * 3600),
+        resolve_after: Duration::from_secs(3 * 3600),
+    };
 
     fn hour(n: i64) -> Timestamp {
         Timestamp::from_nanos(n * 3_600_000_000_000)
@@ -183,13 +213,19 @@ mod tests {
         let mut table: Vec<AlertRow> = Vec::new();
         let mut seen = Vec::new();
         for (n, verdict) in verdicts {
-            let verdicts = verdict.clone().map(|v| ("k".to_owned(), v)).into_iter().collect();
+            let verdicts = verdict
+                .clone()
+                .map(|v| ("k".to_owned(), v))
+                .into_iter()
+                .collect();
             let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
             for row in &table {
                 latest.insert(row.alert_id.clone(), row.clone());
             }
             let history: Vec<AlertRow> = latest.into_values().collect();
-            let id = |key: &str, first: Timestamp| format!("{key}@{}", first.nanos() / 3_600_000_000_000);
+            let id = |key: &str, first: Timestamp| {
+                format!("{key}@{}", first.nanos() / 3_600_000_000_000)
+            };
             for row in LIFE.advance(&history, verdicts, hour(*n), plus(hour(*n), HOUR), id) {
                 seen.push((*n, row.state.name(), row.alert_id.clone()));
                 table.push(row);
@@ -201,15 +237,32 @@ mod tests {
     #[test]
     fn a_condition_that_goes_on_is_one_warning_until_it_has_gone() {
         let (bad, good) = (|| Some(wrong(Severity::Warning)), || Some(Verdict::Healthy));
-        let seen = live(&[(1, good()), (2, bad()), (3, bad()), (4, good()), (5, good()), (6, good()), (7, good())]);
+        let seen = live(&[
+            (1, good()),
+            (2, bad()),
+            (3, bad()),
+            (4, good()),
+            (5, good()),
+            (6, good()),
+            (7, good()),
+        ]);
         let k = || "k@2".to_owned();
-        assert_eq!(seen, [(2, "open", k()), (3, "open", k()), (6, "resolved", k())]);
+        assert_eq!(
+            seen,
+            [(2, "open", k()), (3, "open", k()), (6, "resolved", k())]
+        );
     }
 
     #[test]
     fn it_keeps_its_name_within_the_refractory_period_and_gets_a_new_one_after() {
         let (bad, good) = (|| Some(wrong(Severity::Warning)), || Some(Verdict::Healthy));
-        let seen = live(&[(2, bad()), (5, good()), (20, bad()), (23, good()), (48, bad())]);
+        let seen = live(&[
+            (2, bad()),
+            (5, good()),
+            (20, bad()),
+            (23, good()),
+            (48, bad()),
+        ]);
         let (old, new) = ("k@2".to_owned(), "k@48".to_owned());
         assert_eq!(
             seen,
@@ -228,17 +281,36 @@ mod tests {
         let bad = || Some(wrong(Severity::Warning));
         assert_eq!(live(&[(2, bad()), (9, None), (10, None)]).len(), 1);
         // The same window again, and one from before the warning began.
-        assert_eq!(live(&[(2, bad()), (3, bad()), (3, bad()), (2, bad()), (1, bad())]).len(), 2);
+        assert_eq!(
+            live(&[(2, bad()), (3, bad()), (3, bad()), (2, bad()), (1, bad())]).len(),
+            2
+        );
     }
 
     #[test]
     fn an_acknowledgement_holds_until_it_gets_worse() {
-        let known = open("a".into(), "k".into(), condition(Severity::Warning), hour(1), hour(1));
-        let known = AlertRow { state: AlertState::Acknowledged, acknowledged_by: Some("ann".into()), ..known };
+        let known = open(
+            "a".into(),
+            "k".into(),
+            condition(Severity::Warning),
+            hour(1),
+            hour(1),
+        );
+        let known = AlertRow {
+            state: AlertState::Acknowledged,
+            acknowledged_by: Some("ann".into()),
+            ..known
+        };
         let same = update(&known, condition(Severity::Warning), hour(2), hour(2)).unwrap();
-        assert_eq!((same.state, same.acknowledged_by.as_deref()), (AlertState::Acknowledged, Some("ann")));
+        assert_eq!(
+            (same.state, same.acknowledged_by.as_deref()),
+            (AlertState::Acknowledged, Some("ann"))
+        );
         let worse = update(&known, condition(Severity::Critical), hour(2), hour(2)).unwrap();
-        assert_eq!((worse.state, worse.acknowledged_by), (AlertState::Open, None));
+        assert_eq!(
+            (worse.state, worse.acknowledged_by),
+            (AlertState::Open, None)
+        );
     }
 
     fn condition(severity: Severity) -> Condition {

@@ -62,7 +62,11 @@ fn any(patterns: &[String], column: &str) -> Expr {
         true => col(column).like(lit(like(pattern))),
         false => col(column).eq(lit(pattern.clone())),
     };
-    patterns.iter().map(of_one).reduce(Expr::or).unwrap_or_else(|| lit(false))
+    patterns
+        .iter()
+        .map(of_one)
+        .reduce(Expr::or)
+        .unwrap_or_else(|| lit(false))
 }
 
 /// SQL's LIKE for a pattern with `*` and `?`.
@@ -92,9 +96,15 @@ impl RunContext {
         from: Timestamp,
         step: Duration,
     ) -> Result<BTreeMap<SeriesKey, Vec<Bucket>>, JobError> {
-        let step_micros = i64::try_from(step.as_micros()).ok().filter(|micros| *micros > 0);
-        let step_micros = step_micros.ok_or_else(|| JobError::reject(format!("{step:?} is no step")))?;
-        let first = from.micros().div_euclid(step_micros).saturating_mul(step_micros);
+        let step_micros = i64::try_from(step.as_micros())
+            .ok()
+            .filter(|micros| *micros > 0);
+        let step_micros =
+            step_micros.ok_or_else(|| JobError::reject(format!("{step:?} is no step")))?;
+        let first = from
+            .micros()
+            .div_euclid(step_micros)
+            .saturating_mul(step_micros);
         let mut readings = self
             .session()
             .await?
@@ -109,9 +119,15 @@ impl RunContext {
         }
         // Event times lie after 1970 (E11), so that a quotient rounds towards the past.
         let index = (cast(col("event_time"), DataType::Int64) / lit(step_micros)).alias("step");
-        let names = ["site", "device", "tag"].map(|name| cast(col(name), DataType::Utf8).alias(name));
+        let names =
+            ["site", "device", "tag"].map(|name| cast(col(name), DataType::Utf8).alias(name));
         let rows = readings
-            .select(names.into_iter().chain([index, col("value")]).collect::<Vec<_>>())?
+            .select(
+                names
+                    .into_iter()
+                    .chain([index, col("value")])
+                    .collect::<Vec<_>>(),
+            )?
             .aggregate(
                 vec![col("site"), col("device"), col("tag"), col("step")],
                 vec![avg(col("value")).alias("mean")],
@@ -127,7 +143,10 @@ impl RunContext {
     }
 }
 
-fn collect(rows: &RecordBatch, series: &mut BTreeMap<SeriesKey, Vec<Bucket>>) -> Result<(), JobError> {
+fn collect(
+    rows: &RecordBatch,
+    series: &mut BTreeMap<SeriesKey, Vec<Bucket>>,
+) -> Result<(), JobError> {
     let texts = |i: usize| rows.column(i).as_string_opt::<i32>();
     let (Some(sites), Some(devices), Some(tags), Some(steps), Some(means)) = (
         texts(0),
@@ -136,20 +155,31 @@ fn collect(rows: &RecordBatch, series: &mut BTreeMap<SeriesKey, Vec<Bucket>>) ->
         rows.column(3).as_primitive_opt::<Int64Type>(),
         rows.column(4).as_primitive_opt::<Float64Type>(),
     ) else {
-        return Err(JobError::reject(format!("the means of readings have unexpected types: {:?}", rows.schema())));
+        return Err(JobError::reject(format!(
+            "the means of readings have unexpected types: {:?}",
+            rows.schema()
+        )));
     };
     let mut current: Option<(SeriesKey, Vec<Bucket>)> = None;
     for row in 0..rows.num_rows() {
         let names = (sites.value(row), devices.value(row), tags.value(row));
-        let same = current.as_ref().is_some_and(|(k, _)| (k.site.as_str(), k.device.as_str(), k.tag.as_str()) == names);
+        let same = current
+            .as_ref()
+            .is_some_and(|(k, _)| (k.site.as_str(), k.device.as_str(), k.tag.as_str()) == names);
         if !same {
             keep(current.take(), series);
-            current = Some((key(names).map_err(|e| JobError::reject(e.to_string()))?, Vec::new()));
+            current = Some((
+                key(names).map_err(|e| JobError::reject(e.to_string()))?,
+                Vec::new(),
+            ));
         }
         if let Some((_, buckets)) = &mut current
             && !means.is_null(row)
         {
-            buckets.push(Bucket { index: steps.value(row), mean: means.value(row) });
+            buckets.push(Bucket {
+                index: steps.value(row),
+                mean: means.value(row),
+            });
         }
     }
     keep(current, series);
@@ -163,7 +193,11 @@ fn keep(current: Option<(SeriesKey, Vec<Bucket>)>, series: &mut BTreeMap<SeriesK
 }
 
 fn key((site, device, tag): (&str, &str, &str)) -> Result<SeriesKey, InvalidName> {
-    Ok(SeriesKey { site: SiteId::new(site)?, device: DeviceId::new(device)?, tag: TagName::new(tag)? })
+    Ok(SeriesKey {
+        site: SiteId::new(site)?,
+        device: DeviceId::new(device)?,
+        tag: TagName::new(tag)?,
+    })
 }
 
 #[cfg(test)]
@@ -172,7 +206,11 @@ mod tests {
 
     #[test]
     fn patterns_become_like() {
-        for (pattern, expected) in [("pump-*", "pump-%"), ("m?", "m_"), ("50%_a\\", "50\\%\\_a\\\\")] {
+        for (pattern, expected) in [
+            ("pump-*", "pump-%"),
+            ("m?", "m_"),
+            ("50%_a\\", "50\\%\\_a\\\\"),
+        ] {
             assert_eq!(like(pattern), expected);
         }
     }

@@ -30,7 +30,9 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
 /// The instant that [`rfc3339`] has written so; `None` for any other text.
 pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
-    i64::try_from(at.as_nanosecond()).ok().map(Timestamp::from_nanos)
+    i64::try_from(at.as_nanosecond())
+        .ok()
+        .map(Timestamp::from_nanos)
 }
 
 /// An instant from a column of µs.

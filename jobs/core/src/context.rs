@@ -17,7 +17,9 @@ use forebay_schemas::{
     table::{ALERTS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS},
 };
 
-use crate::{AlertRow, AlertState, Fire, JobError, JobName, Lifecycle, Severity, Verdict, clock::from_micros};
+use crate::{
+    AlertRow, AlertState, Fire, JobError, JobName, Lifecycle, Severity, Verdict, clock::from_micros,
+};
 
 /// One run under way.
 #[derive(Clone)]
@@ -52,7 +54,9 @@ const VISIBLE: [(&Table, &str, Edge); 5] = [
 /// # Errors
 /// None that a configuration could cause.
 pub fn empty_session() -> Result<SessionContext, JobError> {
-    Ok(forebay_lake::empty_session(&VISIBLE.map(|(table, ..)| table))?)
+    Ok(forebay_lake::empty_session(
+        &VISIBLE.map(|(table, ..)| table),
+    )?)
 }
 
 impl RunContext {
@@ -139,8 +143,16 @@ impl RunContext {
     async fn alert_history(&self, since: Timestamp) -> Result<Vec<AlertRow>, JobError> {
         let table = self.lake.table(&ALERTS)?.clone();
         let session = forebay_lake::session(&[table], &self.lake.decrypter()).await?;
-        let of_job = col("job").eq(lit(self.job.as_str())).and(col("last_seen").gt_eq(time_literal(since)));
-        let rows = session.table("alerts").await?.filter(of_job)?.select(alert_columns())?.collect().await?;
+        let of_job = col("job")
+            .eq(lit(self.job.as_str()))
+            .and(col("last_seen").gt_eq(time_literal(since)));
+        let rows = session
+            .table("alerts")
+            .await?
+            .filter(of_job)?
+            .select(alert_columns())?
+            .collect()
+            .await?;
         let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
         for row in rows.iter().flat_map(alert_rows) {
             match latest.get(&row.alert_id) {
@@ -167,8 +179,12 @@ const ALERT_TEXTS: [&str; 10] = [
 const ALERT_TIMES: [&str; 3] = ["changed_at", "first_seen", "last_seen"];
 
 fn alert_columns() -> Vec<Expr> {
-    let texts = ALERT_TEXTS.iter().map(|name| cast(col(*name), DataType::Utf8).alias(*name));
-    let times = ALERT_TIMES.iter().map(|name| cast(col(*name), DataType::Int64).alias(*name));
+    let texts = ALERT_TEXTS
+        .iter()
+        .map(|name| cast(col(*name), DataType::Utf8).alias(*name));
+    let times = ALERT_TIMES
+        .iter()
+        .map(|name| cast(col(*name), DataType::Int64).alias(*name));
     texts.chain(times).chain([col("score")]).collect()
 }
 
@@ -179,11 +195,15 @@ fn alert_rows(rows: &RecordBatch) -> Vec<AlertRow> {
         (!column.is_null(row)).then(|| column.value(row).to_owned())
     };
     let time = |i: usize, row: usize| {
-        let micros = rows.column(ALERT_TEXTS.len() + i).as_primitive_opt::<Int64Type>()?;
+        let micros = rows
+            .column(ALERT_TEXTS.len() + i)
+            .as_primitive_opt::<Int64Type>()?;
         Some(from_micros(micros.value(row)))
     };
     let score = |row: usize| {
-        let column = rows.column(ALERT_TEXTS.len() + ALERT_TIMES.len()).as_primitive_opt::<Float64Type>()?;
+        let column = rows
+            .column(ALERT_TEXTS.len() + ALERT_TIMES.len())
+            .as_primitive_opt::<Float64Type>()?;
         (!column.is_null(row)).then(|| column.value(row))
     };
     let of_row = |row: usize| {
@@ -209,5 +229,8 @@ fn alert_rows(rows: &RecordBatch) -> Vec<AlertRow> {
 
 /// An instant as a literal of the tables' type, so that filters reach the files.
 pub(crate) fn time_literal(at: Timestamp) -> Expr {
-    lit(ScalarValue::TimestampMicrosecond(Some(at.micros()), Some(Arc::from("UTC"))))
+    lit(ScalarValue::TimestampMicrosecond(
+        Some(at.micros()),
+        Some(Arc::from("UTC")),
+    ))
 }

@@ -88,30 +88,49 @@ impl Schedule {
     pub fn parse(text: &str, zone_name: &str) -> Result<Self, ScheduleError> {
         let zone = TimeZone::get(zone_name).map_err(|_| unknown_zone(zone_name))?;
         check_fields(text)?;
-        let never = || ScheduleError::Never { text: text.to_owned() };
+        let never = || ScheduleError::Never {
+            text: text.to_owned(),
+        };
         let cron = Cron::from_str(text).map_err(|_| never())?;
-        let schedule = Self { cron, text: text.to_owned(), zone, zone_name: zone_name.to_owned() };
+        let schedule = Self {
+            cron,
+            text: text.to_owned(),
+            zone,
+            zone_name: zone_name.to_owned(),
+        };
         // 2000-01-01: eight years on, even a 29th of February that falls on a given weekday has come at least once in 28.
-        schedule.next_after(Timestamp::from_nanos(946_684_800_000_000_000)).ok_or_else(never)?;
+        schedule
+            .next_after(Timestamp::from_nanos(946_684_800_000_000_000))
+            .ok_or_else(never)?;
         Ok(schedule)
     }
 
     /// The first time after `at`.
     pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
-        let next = self.cron.find_next_occurrence(&self.zoned(at)?, false).ok()?;
+        let next = self
+            .cron
+            .find_next_occurrence(&self.zoned(at)?, false)
+            .ok()?;
         timestamp(&next)
     }
 
     /// The last time up to and including `at`.
     pub fn latest_at(&self, at: Timestamp) -> Option<Timestamp> {
-        let latest = self.cron.find_previous_occurrence(&self.zoned(at)?, true).ok()?;
+        let latest = self
+            .cron
+            .find_previous_occurrence(&self.zoned(at)?, true)
+            .ok()?;
         timestamp(&latest).filter(|latest| *latest <= at)
     }
 
     fn zoned(&self, at: Timestamp) -> Option<Zoned> {
         // Cron counts whole seconds: an instant within one belongs to the second that has begun.
         let seconds = at.nanos().div_euclid(1_000_000_000);
-        Some(jiff::Timestamp::from_second(seconds).ok()?.to_zoned(self.zone.clone()))
+        Some(
+            jiff::Timestamp::from_second(seconds)
+                .ok()?
+                .to_zoned(self.zone.clone()),
+        )
     }
 }
 
@@ -122,14 +141,19 @@ impl std::fmt::Display for Schedule {
 }
 
 fn timestamp(zoned: &Zoned) -> Option<Timestamp> {
-    i64::try_from(zoned.timestamp().as_nanosecond()).ok().map(Timestamp::from_nanos)
+    i64::try_from(zoned.timestamp().as_nanosecond())
+        .ok()
+        .map(Timestamp::from_nanos)
 }
 
 /// Each field by itself, so that an error names its place.
 fn check_fields(text: &str) -> Result<(), ScheduleError> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     if fields.len() != 5 && fields.len() != 6 {
-        return Err(ScheduleError::Fields { text: text.to_owned(), found: fields.len() });
+        return Err(ScheduleError::Fields {
+            text: text.to_owned(),
+            found: fields.len(),
+        });
     }
     let skipped = 6 - fields.len();
     let mut from = 0;
@@ -141,7 +165,13 @@ fn check_fields(text: &str) -> Result<(), ScheduleError> {
         if Cron::from_str(&alone.join(" ")).is_err() {
             let (what, allowed) = FIELDS[skipped + i];
             let at = text[..at].chars().count() + 1;
-            return Err(ScheduleError::Field { text: text.to_owned(), at, field: (*field).to_owned(), what, allowed });
+            return Err(ScheduleError::Field {
+                text: text.to_owned(),
+                at,
+                field: (*field).to_owned(),
+                what,
+                allowed,
+            });
         }
     }
     Ok(())
@@ -149,9 +179,15 @@ fn check_fields(text: &str) -> Result<(), ScheduleError> {
 
 fn unknown_zone(zone: &str) -> ScheduleError {
     let database = jiff::tz::db();
-    let names: Vec<String> = database.available().map(|name| name.as_str().to_owned()).collect();
+    let names: Vec<String> = database
+        .available()
+        .map(|name| name.as_str().to_owned())
+        .collect();
     let near = nearest(zone, names.iter().map(String::as_str));
-    ScheduleError::Zone { zone: zone.to_owned(), near }
+    ScheduleError::Zone {
+        zone: zone.to_owned(),
+        near,
+    }
 }
 
 #[cfg(test)]
@@ -166,10 +202,16 @@ mod tests {
 
     fn fires(pattern: &str, from: &str, count: usize) -> Vec<String> {
         let schedule = Schedule::parse(pattern, "Europe/Berlin").unwrap();
-        let times = std::iter::successors(schedule.next_after(at(from)), |last| schedule.next_after(*last));
+        let times = std::iter::successors(schedule.next_after(at(from)), |last| {
+            schedule.next_after(*last)
+        });
         let times: Vec<Timestamp> = times.take(count).collect();
         for time in &times {
-            assert_eq!(schedule.latest_at(*time), Some(*time), "backwards and forwards agree");
+            assert_eq!(
+                schedule.latest_at(*time),
+                Some(*time),
+                "backwards and forwards agree"
+            );
         }
         times.into_iter().map(rfc3339).collect()
     }
@@ -178,22 +220,50 @@ mod tests {
     fn a_skipped_hour_runs_once() {
         // 2026-03-29, 02:00 to 03:00 does not exist in Berlin.
         let times = fires("30 2 * * *", "2026-03-28T00:00:00Z", 3);
-        assert_eq!(times, ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
+        assert_eq!(
+            times,
+            [
+                "2026-03-28T01:30:00Z",
+                "2026-03-29T01:00:00Z",
+                "2026-03-30T00:30:00Z"
+            ]
+        );
     }
 
     #[test]
     fn a_doubled_hour_runs_once() {
         // 2026-10-25, 02:00 to 03:00 comes twice in Berlin.
         let times = fires("30 2 * * *", "2026-10-24T00:00:00Z", 3);
-        assert_eq!(times, ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+        assert_eq!(
+            times,
+            [
+                "2026-10-24T00:30:00Z",
+                "2026-10-25T00:30:00Z",
+                "2026-10-26T01:30:00Z"
+            ]
+        );
     }
 
     #[test]
     fn every_hour_means_every_hour() {
         let spring = fires("0 * * * *", "2026-03-28T23:30:00Z", 3);
-        assert_eq!(spring, ["2026-03-29T00:00:00Z", "2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"]);
+        assert_eq!(
+            spring,
+            [
+                "2026-03-29T00:00:00Z",
+                "2026-03-29T01:00:00Z",
+                "2026-03-29T02:00:00Z"
+            ]
+        );
         let autumn = fires("0 * * * *", "2026-10-24T23:30:00Z", 3);
-        assert_eq!(autumn, ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"]);
+        assert_eq!(
+            autumn,
+            [
+                "2026-10-25T00:00:00Z",
+                "2026-10-25T01:00:00Z",
+                "2026-10-25T02:00:00Z"
+            ]
+        );
     }
 
     #[test]
@@ -205,23 +275,43 @@ mod tests {
             ("2026-10-25T01:31:00Z", "2026-10-25T00:30:00Z"),
             ("2026-10-25T12:00:00Z", "2026-10-25T00:30:00Z"),
         ] {
-            assert_eq!(schedule.latest_at(at(now)).map(rfc3339).as_deref(), Some(latest), "at {now}");
+            assert_eq!(
+                schedule.latest_at(at(now)).map(rfc3339).as_deref(),
+                Some(latest),
+                "at {now}"
+            );
         }
     }
 
     #[test]
     fn parts_of_a_second_belong_to_the_second_that_has_begun() {
         let schedule = Schedule::parse("*/10 * * * * *", "UTC").unwrap();
-        let (before, within) = (at("2026-01-01T00:00:09.999Z"), at("2026-01-01T00:00:10.001Z"));
-        assert_eq!(schedule.latest_at(before).map(rfc3339).as_deref(), Some("2026-01-01T00:00:00Z"));
-        assert_eq!(schedule.latest_at(within).map(rfc3339).as_deref(), Some("2026-01-01T00:00:10Z"));
-        assert_eq!(schedule.next_after(within).map(rfc3339).as_deref(), Some("2026-01-01T00:00:20Z"));
+        let (before, within) = (
+            at("2026-01-01T00:00:09.999Z"),
+            at("2026-01-01T00:00:10.001Z"),
+        );
+        assert_eq!(
+            schedule.latest_at(before).map(rfc3339).as_deref(),
+            Some("2026-01-01T00:00:00Z")
+        );
+        assert_eq!(
+            schedule.latest_at(within).map(rfc3339).as_deref(),
+            Some("2026-01-01T00:00:10Z")
+        );
+        assert_eq!(
+            schedule.next_after(within).map(rfc3339).as_deref(),
+            Some("2026-01-01T00:00:20Z")
+        );
     }
 
     #[test]
     fn errors_name_the_field_its_place_and_the_nearest_zone() {
         for (pattern, zone, message) in [
-            ("0 25 * * *", "UTC", "\"0 25 * * *\", character 3: \"25\" is no hour (0 to 23)"),
+            (
+                "0 25 * * *",
+                "UTC",
+                "\"0 25 * * *\", character 3: \"25\" is no hour (0 to 23)",
+            ),
             (
                 "0 6 * * FUNDAY",
                 "UTC",
@@ -233,9 +323,16 @@ mod tests {
                 "\"0 6 * *\" has 4 fields: minute, hour, day of month, month, day of week are expected, a second may stand before them",
             ),
             ("0 0 30 2 *", "UTC", "\"0 0 30 2 *\" never comes"),
-            ("0 6 * * *", "Europe/Berln", "\"Europe/Berln\" is no time zone; did you mean \"Europe/Berlin\"?"),
+            (
+                "0 6 * * *",
+                "Europe/Berln",
+                "\"Europe/Berln\" is no time zone; did you mean \"Europe/Berlin\"?",
+            ),
         ] {
-            assert_eq!(Schedule::parse(pattern, zone).unwrap_err().to_string(), message);
+            assert_eq!(
+                Schedule::parse(pattern, zone).unwrap_err().to_string(),
+                message
+            );
         }
     }
 }

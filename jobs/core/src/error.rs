@@ -91,7 +91,8 @@ impl SchedulerError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store {
-                source: sqlx::Error::Database(_) | sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, ..
+                source: sqlx::Error::Database(_) | sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut,
+                ..
             }
             | Self::Query(_)
             | Self::StillRunning { .. } => ErrorKind::Retry,

@@ -47,7 +47,9 @@ impl Cause {
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Cron, Self::Window, Self::Manual].into_iter().find(|cause| cause.name() == name)
+        [Self::Cron, Self::Window, Self::Manual]
+            .into_iter()
+            .find(|cause| cause.name() == name)
     }
 }
 
@@ -79,10 +81,16 @@ pub(crate) enum Occasion {
 impl Occasion {
     /// What a stored key names; `None` for a run that a person asked for.
     pub(crate) fn of(key: &str) -> Option<Self> {
-        let Some(window) = key.strip_prefix("window/") else { return instant(key).map(Self::Cron) };
+        let Some(window) = key.strip_prefix("window/") else {
+            return instant(key).map(Self::Cron);
+        };
         let mut parts = window.split('/');
         let (site, start, revision) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self::Window(site.to_owned(), instant(start)?, revision.parse().ok()?))
+        Some(Self::Window(
+            site.to_owned(),
+            instant(start)?,
+            revision.parse().ok()?,
+        ))
     }
 }
 
@@ -94,21 +102,47 @@ impl std::fmt::Display for FireKey {
 
 impl Fire {
     pub(crate) fn cron(due: Timestamp) -> Self {
-        Self { key: FireKey(rfc3339(due)), due, window: None, cause: Cause::Cron }
+        Self {
+            key: FireKey(rfc3339(due)),
+            due,
+            window: None,
+            cause: Cause::Cron,
+        }
     }
 
     pub(crate) fn window(window: Window) -> Self {
-        let Window { site, start, end, revision } = &window;
-        let key = FireKey(format!("window/{}/{}/{revision}", site.path_segment(), rfc3339(*start)));
-        Self { key, due: *end, window: Some(window), cause: Cause::Window }
+        let Window {
+            site,
+            start,
+            end,
+            revision,
+        } = &window;
+        let key = FireKey(format!(
+            "window/{}/{}/{revision}",
+            site.path_segment(),
+            rfc3339(*start)
+        ));
+        Self {
+            key,
+            due: *end,
+            window: Some(window),
+            cause: Cause::Window,
+        }
     }
 
     /// A run that someone asked for at `now`; over a window, for jobs that run over windows.
     pub(crate) fn manual(now: Timestamp, window: Option<Window>) -> Self {
-        let of_site = window.as_ref().map_or_else(String::new, |w| format!("/{}", path_segment(w.site.as_str())));
+        let of_site = window.as_ref().map_or_else(String::new, |w| {
+            format!("/{}", path_segment(w.site.as_str()))
+        });
         let key = FireKey(format!("manual/{}{of_site}", rfc3339(now)));
         let due = window.as_ref().map_or(now, |window| window.end);
-        Self { key, due, window, cause: Cause::Manual }
+        Self {
+            key,
+            due,
+            window,
+            cause: Cause::Manual,
+        }
     }
 
     /// The first instant whose readings the run must not see: they were not there when it was due.

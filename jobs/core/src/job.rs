@@ -59,12 +59,23 @@ pub struct JobError {
 impl JobError {
     /// An error that another attempt would not mend.
     pub fn reject(what: impl Into<String>) -> Self {
-        Self { what: what.into(), error_kind: ErrorKind::Reject, source: None }
+        Self {
+            what: what.into(),
+            error_kind: ErrorKind::Reject,
+            source: None,
+        }
     }
 
     /// An error of the engine or of the lake, which may pass.
-    pub fn retry(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { what: what.into(), error_kind: ErrorKind::Retry, source: Some(Box::new(source)) }
+    pub fn retry(
+        what: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            error_kind: ErrorKind::Retry,
+            source: Some(Box::new(source)),
+        }
     }
 
     /// What a caller may do about it.
@@ -75,7 +86,11 @@ impl JobError {
 
 impl From<forebay_lake::LakeError> for JobError {
     fn from(error: forebay_lake::LakeError) -> Self {
-        Self { what: "the lake".into(), error_kind: error.kind(), source: Some(Box::new(error)) }
+        Self {
+            what: "the lake".into(),
+            error_kind: error.kind(),
+            source: Some(Box::new(error)),
+        }
     }
 }
 

@@ -17,7 +17,9 @@ pub enum OnLate {
 pub const JOB: TableKeys = TableKeys::many(
     "job",
     "A computation over the lake that runs by the clock or when a window has closed, and whose results are rows in the lake.",
-    &[&NAME, &KIND, &ON, &SCHEDULE, &TIMEZONE, &AFTER, &ON_LATE, &RETRIES, &TIMEOUT, &ENGINE],
+    &[
+        &NAME, &KIND, &ON, &SCHEDULE, &TIMEZONE, &AFTER, &ON_LATE, &RETRIES, &TIMEOUT, &ENGINE,
+    ],
 );
 
 pub(crate) const NAME: Required<String> = Required::new(
@@ -27,8 +29,10 @@ pub(crate) const NAME: Required<String> = Required::new(
 );
 
 /// What is computed.
-pub(crate) const KIND: Required<String> =
-    Required::new("kind", "What is computed, which decides which other keys there are.");
+pub(crate) const KIND: Required<String> = Required::new(
+    "kind",
+    "What is computed, which decides which other keys there are.",
+);
 
 pub(crate) const ON: Choice<()> = Choice::new(
     "on",
@@ -65,8 +69,11 @@ pub(crate) const ON_LATE: DefaultedChoice<OnLate> = Choice::new(
 )
 .or_first();
 
-pub(crate) const RETRIES: Defaulted<u32> =
-    Defaulted::new("retries", 3, "How often a run that failed is tried again before it counts as failed.");
+pub(crate) const RETRIES: Defaulted<u32> = Defaulted::new(
+    "retries",
+    3,
+    "How often a run that failed is tried again before it counts as failed.",
+);
 
 pub(crate) const TIMEOUT: Defaulted<Duration> = Defaulted::new(
     "timeout",
@@ -74,5 +81,9 @@ pub(crate) const TIMEOUT: Defaulted<Duration> = Defaulted::new(
     "How long one attempt may take before it is stopped and counts as failed; more than 0s.",
 );
 
-pub(crate) const ENGINE: DefaultedChoice<()> =
-    Choice::new("engine", &[("embedded", ())], "Where the job runs: embedded is this process.").or_first();
+pub(crate) const ENGINE: DefaultedChoice<()> = Choice::new(
+    "engine",
+    &[("embedded", ())],
+    "Where the job runs: embedded is this process.",
+)
+.or_first();

@@ -56,31 +56,62 @@ impl Outbox<'_> {
     pub(crate) async fn highest_number(&self) -> Result<i64, LakeError> {
         let mut highest = 0;
         for table in [&SCORES, &PREDICTIONS, &ALERTS, &JOB_RUNS] {
-            let state = self.lake.table(table)?.snapshot().await?.state_of(&self.app_id(table)).await?;
+            let state = self
+                .lake
+                .table(table)?
+                .snapshot()
+                .await?
+                .state_of(&self.app_id(table))
+                .await?;
             highest = highest.max(state.unwrap_or(0));
         }
         Ok(highest)
     }
 
-    async fn append<R: Row>(&self, run: RunNumber, run_id: &str, rows: &[R], now: Timestamp) -> Result<(), LakeError> {
+    async fn append<R: Row>(
+        &self,
+        run: RunNumber,
+        run_id: &str,
+        rows: &[R],
+        now: Timestamp,
+    ) -> Result<(), LakeError> {
         if rows.is_empty() {
             return Ok(());
         }
         let app_id = self.app_id(R::TABLE);
-        let found = self.lake.table(R::TABLE)?.snapshot().await?.state_of(&app_id).await?;
+        let found = self
+            .lake
+            .table(R::TABLE)?
+            .snapshot()
+            .await?
+            .state_of(&app_id)
+            .await?;
         match found {
             Some(state) if state == run.0 => return Ok(()),
             Some(state) if state > run.0 => {
-                return Err(LakeError::Fenced { app_id, expected: Some(run.0 - 1), found });
+                return Err(LakeError::Fenced {
+                    app_id,
+                    expected: Some(run.0 - 1),
+                    found,
+                });
             }
             _ => {}
         }
         let batch = batch(self.job.as_str(), run_id, rows)?;
-        let transaction = Transaction { app_id, from_state: found, to_state: run.0 };
-        self.lake.append(R::TABLE, batch, transaction, now).await.map(drop)
+        let transaction = Transaction {
+            app_id,
+            from_state: found,
+            to_state: run.0,
+        };
+        self.lake
+            .append(R::TABLE, batch, transaction, now)
+            .await
+            .map(drop)
     }
 
     fn app_id(&self, table: &Table) -> String {
-        self.lake.keeper().app_id(&format!("job/{}/{}", self.job, table.name), 0)
+        self.lake
+            .keeper()
+            .app_id(&format!("job/{}/{}", self.job, table.name), 0)
     }
 }

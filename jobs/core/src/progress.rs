@@ -18,13 +18,19 @@ impl JobProgress {
     /// The runs that ended, by job and final state; of every job from the start, so that its first failure is a rise.
     pub fn finished(&self) -> Vec<(JobName, &'static str, u64)> {
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        finished.iter().map(|((job, state), count)| (job.clone(), *state, *count)).collect()
+        finished
+            .iter()
+            .map(|((job, state), count)| (job.clone(), *state, *count))
+            .collect()
     }
 
     /// How many closed windows each job was not run over because too many waited for it at once.
     pub fn windows_skipped(&self) -> Vec<(JobName, u64)> {
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        skipped.iter().map(|(job, count)| (job.clone(), *count)).collect()
+        skipped
+            .iter()
+            .map(|(job, count)| (job.clone(), *count))
+            .collect()
     }
 
     pub(crate) fn skipped(&self, job: &JobName, windows: u64) {

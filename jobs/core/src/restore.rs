@@ -60,10 +60,19 @@ impl History {
             long("finished_at"),
             long("rows_written"),
         ];
-        let of_job = session.table("job_runs").await?.filter(col("job").eq(lit(job.as_str())))?;
+        let of_job = session
+            .table("job_runs")
+            .await?
+            .filter(col("job").eq(lit(job.as_str())))?;
         let rows = of_job.select(columns)?.collect().await?;
-        let windows = closed.iter().map(|closed| (of_key(&closed.window), &closed.window)).collect();
-        let mut runs: Vec<Run> = rows.iter().flat_map(|rows| runs_of(job, rows, &windows)).collect();
+        let windows = closed
+            .iter()
+            .map(|closed| (of_key(&closed.window), &closed.window))
+            .collect();
+        let mut runs: Vec<Run> = rows
+            .iter()
+            .flat_map(|rows| runs_of(job, rows, &windows))
+            .collect();
         runs.sort_by_key(|run| std::cmp::Reverse(run.number));
         let mut fires = BTreeSet::new();
         runs.retain(|run| fires.insert(run.fire.key.clone()));
@@ -78,11 +87,19 @@ fn of_key(window: &Window) -> (String, i64) {
     (window.site.path_segment(), window.start.micros())
 }
 
-fn runs_of(job: &JobName, rows: &RecordBatch, windows: &BTreeMap<(String, i64), &Window>) -> Vec<Run> {
+fn runs_of(
+    job: &JobName,
+    rows: &RecordBatch,
+    windows: &BTreeMap<(String, i64), &Window>,
+) -> Vec<Run> {
     let text = |column: usize, row: usize| text(rows.column(column), row);
     let long = |column: usize, row: usize| long(rows.column(column), row);
     let run = |row: usize| {
-        let number = text(0, row)?.strip_prefix(job.as_str())?.strip_prefix('-')?.parse().ok()?;
+        let number = text(0, row)?
+            .strip_prefix(job.as_str())?
+            .strip_prefix('-')?
+            .parse()
+            .ok()?;
         let finished = from_micros(long(7, row)?);
         Some(Run {
             job: job.clone(),
@@ -104,12 +121,18 @@ fn runs_of(job: &JobName, rows: &RecordBatch, windows: &BTreeMap<(String, i64), 
 /// The occasion of a run; `None` for what a person asked for, and for windows that are no more.
 fn fire(key: &str, windows: &BTreeMap<(String, i64), &Window>) -> Option<Fire> {
     match Occasion::of(key)? {
-        Occasion::Cron(due) => {
-            Some(Fire { key: FireKey::stored(key.to_owned()), due, window: None, cause: Cause::Cron })
-        }
+        Occasion::Cron(due) => Some(Fire {
+            key: FireKey::stored(key.to_owned()),
+            due,
+            window: None,
+            cause: Cause::Cron,
+        }),
         Occasion::Window(site, start, revision) => {
             let window = *windows.get(&(site, start.micros()))?;
-            Some(Fire::window(Window { revision, ..window.clone() }))
+            Some(Fire::window(Window {
+                revision,
+                ..window.clone()
+            }))
         }
     }
 }
@@ -119,7 +142,10 @@ fn before_the_first(runs: &[Run], now: Timestamp) -> BTreeMap<SiteId, LeftOut> {
     let mut left_out: BTreeMap<SiteId, LeftOut> = BTreeMap::new();
     for window in runs.iter().filter_map(|run| run.fire.window.as_ref()) {
         let until = window.start.micros().saturating_sub(1);
-        let of_site = left_out.entry(window.site.clone()).or_insert(LeftOut { until, closed: now.micros() });
+        let of_site = left_out.entry(window.site.clone()).or_insert(LeftOut {
+            until,
+            closed: now.micros(),
+        });
         of_site.until = of_site.until.min(until);
     }
     left_out

@@ -97,7 +97,9 @@ impl Severity {
 
     /// The severity of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.name() == name)
     }
 }
 
@@ -278,7 +280,11 @@ impl Row for FinishedRun {
 ///
 /// # Errors
 /// When a row does not fit its table, which is a fault of this crate, or when a column grows beyond 2 GiB of text.
-pub(crate) fn batch<R: Row>(job: &str, run_id: &str, rows: &[R]) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn batch<R: Row>(
+    job: &str,
+    run_id: &str,
+    rows: &[R],
+) -> Result<RecordBatch, ArrowError> {
     let columns: Result<Vec<ArrayRef>, ArrowError> = R::TABLE
         .columns
         .iter()
@@ -299,7 +305,10 @@ pub(crate) fn batch<R: Row>(job: &str, run_id: &str, rows: &[R]) -> Result<Recor
 
 fn array(table: &Table, column: &Column, cells: &[Cell<'_>]) -> Result<ArrayRef, ArrowError> {
     let unfit = |cell: &Cell<'_>| {
-        ArrowError::SchemaError(format!("{}.{}: {cell:?} is no {:?}", table.name, column.name, column.column_type))
+        ArrowError::SchemaError(format!(
+            "{}.{}: {cell:?} is no {:?}",
+            table.name, column.name, column.column_type
+        ))
     };
     macro_rules! of {
         ($array:ty, $($pattern:pat => $value:expr),+) => {
@@ -366,10 +375,16 @@ mod tests {
         };
         let rows = batch("j", "j-1", &[prediction()]).unwrap();
         assert_eq!((rows.num_rows(), rows.column(0).len()), (1, 1));
-        assert!(rows.column_by_name("hi").unwrap().is_null(0) && !rows.column_by_name("lo").unwrap().is_null(0));
+        assert!(
+            rows.column_by_name("hi").unwrap().is_null(0)
+                && !rows.column_by_name("lo").unwrap().is_null(0)
+        );
         assert_eq!(batch("j", "j-1", &[score]).unwrap().num_rows(), 1);
         assert_eq!(batch("j", "j-1", &[run]).unwrap().num_rows(), 1);
-        assert_eq!(batch::<AlertRow>("j", "j-1", &[]).unwrap().num_columns(), ALERTS.columns.len());
+        assert_eq!(
+            batch::<AlertRow>("j", "j-1", &[]).unwrap().num_columns(),
+            ALERTS.columns.len()
+        );
     }
 
     #[test]
@@ -378,7 +393,11 @@ mod tests {
         impl Row for Wrong {
             const TABLE: &'static Table = &SCORES;
             fn cell(&self, column: &str) -> Cell<'_> {
-                if column == "score" { Cell::Bool(true) } else { Cell::Text(Some("x")) }
+                if column == "score" {
+                    Cell::Bool(true)
+                } else {
+                    Cell::Text(Some("x"))
+                }
             }
         }
         let error = batch("j", "r", &[Wrong]).unwrap_err();

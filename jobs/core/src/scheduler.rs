@@ -22,7 +22,8 @@ use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
-    JobError, JobName, JobProgress, Jobs, RunContext, RunEvent, RunState, ScheduledJob, SchedulerError, Trigger,
+    JobError, JobName, JobProgress, Jobs, RunContext, RunEvent, RunState, ScheduledJob,
+    SchedulerError, Trigger,
     clock::plus,
     fire::Cause,
     outbox::Outbox,
@@ -33,7 +34,10 @@ use crate::{
 };
 
 /// The waits after failures. One scheduler has no others to stay clear of, so it waits the whole of them.
-const RETRY: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+const RETRY: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_secs(60),
+};
 
 /// Longest time that writing the results of one run may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -140,12 +144,21 @@ impl Scheduler {
 
     /// A run whose attempt ended without a word.
     pub(crate) async fn crashed(&self, run: &Run) -> Result<(), SchedulerError> {
-        let retries = self.jobs.find(run.job.as_str()).map_or(0, |job| job.spec.retries);
+        let retries = self
+            .jobs
+            .find(run.job.as_str())
+            .map_or(0, |job| job.spec.retries);
         let retry = retry_of(run.attempt, retries, ErrorKind::Retry);
         let message = "the program ended, or the job panicked, while it ran".to_owned();
         tracing::warn!(job = %run.job, run = %run.id(), attempt = run.attempt, "run was cut short");
-        let trace = Trace { message: Some(message), ..Trace::default() };
-        self.store.step(run, RunEvent::Crashed(retry), trace, self.now()).await.map(drop)
+        let trace = Trace {
+            message: Some(message),
+            ..Trace::default()
+        };
+        self.store
+            .step(run, RunEvent::Crashed(retry), trace, self.now())
+            .await
+            .map(drop)
     }
 
     /// Queues what is due, then runs what is ready, until nothing is. Answers how many attempts were made.
@@ -168,7 +181,11 @@ impl Scheduler {
     }
 
     /// Begins an attempt for each job that is not busy and whose next run is ready, `most` at most.
-    pub(crate) async fn claim(&self, busy: &BTreeSet<JobName>, most: usize) -> Result<Vec<Run>, SchedulerError> {
+    pub(crate) async fn claim(
+        &self,
+        busy: &BTreeSet<JobName>,
+        most: usize,
+    ) -> Result<Vec<Run>, SchedulerError> {
         let mut claimed = Vec::new();
         for job in self.jobs.iter() {
             if claimed.len() >= most {
@@ -206,11 +223,22 @@ impl Scheduler {
             }
             match self.gate(job, &head).await? {
                 Gate::Wait => return Ok(None),
-                Gate::Open => return self.store.step(&head, RunEvent::Claimed, Trace::default(), now).await.map(Some),
+                Gate::Open => {
+                    return self
+                        .store
+                        .step(&head, RunEvent::Claimed, Trace::default(), now)
+                        .await
+                        .map(Some);
+                }
                 Gate::Broken(why) => {
                     tracing::warn!(job = %head.job, run = %head.id(), why, "run was given up before it began");
-                    let trace = Trace { message: Some(why), ..Trace::default() };
-                    self.store.step(&head, RunEvent::Refused, trace, now).await?;
+                    let trace = Trace {
+                        message: Some(why),
+                        ..Trace::default()
+                    };
+                    self.store
+                        .step(&head, RunEvent::Refused, trace, now)
+                        .await?;
                 }
             }
         }
@@ -223,20 +251,30 @@ impl Scheduler {
             return Ok(Gate::Open);
         }
         for name in &job.spec.after {
-            let by_window =
-                self.jobs.find(name.as_str()).is_some_and(|j| matches!(j.spec.trigger, Trigger::WindowClosed));
+            let by_window = self
+                .jobs
+                .find(name.as_str())
+                .is_some_and(|j| matches!(j.spec.trigger, Trigger::WindowClosed));
             let before = match &run.fire.window {
-                Some(window) if by_window => match self.store.find(name, run.fire.key.as_str()).await? {
-                    Some(same) => Some(same),
-                    // It ignores late data: its run for the window as it first was is the one that counts.
-                    None => self.store.of_window(name, &window.site, window.start).await?,
-                },
+                Some(window) if by_window => {
+                    match self.store.find(name, run.fire.key.as_str()).await? {
+                        Some(same) => Some(same),
+                        // It ignores late data: its run for the window as it first was is the one that counts.
+                        None => {
+                            self.store
+                                .of_window(name, &window.site, window.start)
+                                .await?
+                        }
+                    }
+                }
                 _ => self.store.latest(name, run.fire.due).await?,
             };
             match before.map(|before| before.state) {
                 Some(RunState::Succeeded) => {}
                 Some(state) if state.is_final() => {
-                    return Ok(Gate::Broken(format!("job {name}, which comes before it, has {state}")));
+                    return Ok(Gate::Broken(format!(
+                        "job {name}, which comes before it, has {state}"
+                    )));
                 }
                 Some(_) => return Ok(Gate::Wait),
                 None => {
@@ -252,11 +290,19 @@ impl Scheduler {
 
     /// Makes one attempt of a claimed run, and writes what it found.
     pub(crate) async fn attempt(&self, run: Run) -> Result<(), SchedulerError> {
-        let Some(job) = self.jobs.find(run.job.as_str()) else { return Ok(()) };
+        let Some(job) = self.jobs.find(run.job.as_str()) else {
+            return Ok(());
+        };
         // The Delta library records an `attempt` of its own in whatever span is current.
         let run_attempt = i64::from(run.attempt);
         let (name, run_id) = (run.job.as_str(), run.id());
-        let span = info_span!("job", job = name, run_id, run_attempt, otel.status_description = Empty);
+        let span = info_span!(
+            "job",
+            job = name,
+            run_id,
+            run_attempt,
+            otel.status_description = Empty
+        );
         let (event, trace) = self.try_run(job, &run).instrument(span.clone()).await;
         if event != RunEvent::Done {
             span.record("otel.status_description", trace.message.as_deref());
@@ -278,7 +324,10 @@ impl Scheduler {
         match tokio::time::timeout(job.spec.timeout, job.job.run(&context)).await {
             Err(_) => {
                 let message = format!("took longer than its timeout of {:?}", job.spec.timeout);
-                (RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)), failed(message))
+                (
+                    RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)),
+                    failed(message),
+                )
             }
             Ok(Err(error)) => erred(run, retries, &error),
             Ok(Ok(outcome)) => {
@@ -286,13 +335,22 @@ impl Scheduler {
                 let id = run.id();
                 let writing = outbox.write(run.number, &id, &outcome.results, self.now());
                 match tokio::time::timeout(WRITE_TIMEOUT, writing).await {
-                    Ok(Ok(rows)) => {
-                        (RunEvent::Done, Trace { rows: Some(rows), message: outcome.note, ..Trace::default() })
-                    }
+                    Ok(Ok(rows)) => (
+                        RunEvent::Done,
+                        Trace {
+                            rows: Some(rows),
+                            message: outcome.note,
+                            ..Trace::default()
+                        },
+                    ),
                     Ok(Err(error)) => erred(run, retries, &JobError::from(error)),
                     Err(_) => {
-                        let message = format!("writing the results took longer than {WRITE_TIMEOUT:?}");
-                        (RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)), failed(message))
+                        let message =
+                            format!("writing the results took longer than {WRITE_TIMEOUT:?}");
+                        (
+                            RunEvent::Overran(retry_of(run.attempt, retries, ErrorKind::Retry)),
+                            failed(message),
+                        )
                     }
                 }
             }
@@ -301,14 +359,20 @@ impl Scheduler {
 
     async fn settle(&self, run: &Run, event: RunEvent, trace: Trace) -> Result<(), SchedulerError> {
         let now = self.now();
-        let trace = Trace { not_before: Some(plus(now, RETRY.wait(run.attempt, 1.0))), ..trace };
+        let trace = Trace {
+            not_before: Some(plus(now, RETRY.wait(run.attempt, 1.0))),
+            ..trace
+        };
         let settled = self.store.step(run, event, trace, now).await?;
-        let (job, id, attempt, message) = (&run.job, run.id(), run.attempt, settled.message.as_deref());
+        let (job, id, attempt, message) =
+            (&run.job, run.id(), run.attempt, settled.message.as_deref());
         match settled.state {
             RunState::Succeeded => {
                 tracing::info!(%job, run = %id, attempt, rows = settled.rows, message, "run succeeded")
             }
-            RunState::Queued => tracing::warn!(%job, run = %id, attempt, message, "attempt failed, backing off"),
+            RunState::Queued => {
+                tracing::warn!(%job, run = %id, attempt, message, "attempt failed, backing off")
+            }
             state => tracing::error!(%job, run = %id, attempt, message, %state, "run was given up"),
         }
         if settled.state.is_final() {
@@ -321,7 +385,10 @@ impl Scheduler {
     /// Writes a finished run to `job_runs`; answers whether it stands there.
     async fn record(&self, run: &Run) -> Result<bool, SchedulerError> {
         let now = self.now();
-        let recording = self.outbox(&run.job).record(run.number, &run.id(), run.as_finished(now), now).await;
+        let recording = self
+            .outbox(&run.job)
+            .record(run.number, &run.id(), run.as_finished(now), now)
+            .await;
         match recording {
             Ok(()) => {
                 self.store.set_recorded(run).await?;
@@ -337,38 +404,65 @@ impl Scheduler {
     }
 
     fn outbox<'a>(&'a self, job: &'a JobName) -> Outbox<'a> {
-        Outbox { lake: &self.lake, job }
+        Outbox {
+            lake: &self.lake,
+            job,
+        }
     }
 }
 
 fn failed(message: String) -> Trace {
-    Trace { message: Some(message), ..Trace::default() }
+    Trace {
+        message: Some(message),
+        ..Trace::default()
+    }
 }
 
 fn erred(run: &Run, retries: u32, error: &JobError) -> (RunEvent, Trace) {
-    (RunEvent::Erred(retry_of(run.attempt, retries, error.kind())), failed(report(error)))
+    (
+        RunEvent::Erred(retry_of(run.attempt, retries, error.kind())),
+        failed(report(error)),
+    )
 }
 
 /// Attempts count from 1, and the first is no retry.
 fn retry_of(attempt: u32, retries: u32, kind: ErrorKind) -> Retry {
-    if kind == ErrorKind::Retry && attempt <= retries { Retry::Left } else { Retry::Over }
+    if kind == ErrorKind::Retry && attempt <= retries {
+        Retry::Left
+    } else {
+        Retry::Over
+    }
 }
 
 /// The lock beside the database, for as long as the file is open.
 fn lock(path: &Path) -> Result<File, SchedulerError> {
     let path = path.with_extension("lock");
-    let failed = |source| SchedulerError::Lock { path: path.clone(), source };
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let failed = |source| SchedulerError::Lock {
+        path: path.clone(),
+        source,
+    };
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).map_err(failed)?;
-            file.write_all(format!("process {}", std::process::id()).as_bytes()).map_err(failed)?;
+            file.write_all(format!("process {}", std::process::id()).as_bytes())
+                .map_err(failed)?;
             Ok(file)
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             file.read_to_string(&mut holder).map_err(failed)?;
-            let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
+            let holder = if holder.is_empty() {
+                "another process".to_owned()
+            } else {
+                holder
+            };
             Err(SchedulerError::Held { path, holder })
         }
         Err(TryLockError::Error(source)) => Err(failed(source)),

@@ -64,8 +64,16 @@ pub async fn run(
     progress: Arc<JobProgress>,
     stop: CancellationToken,
 ) -> Result<(), SchedulerError> {
-    let scheduler = Arc::new(Scheduler::open(jobs, lake, path, clock).await?.counting(progress));
-    let mut under_way = UnderWay { scheduler, tasks: JoinSet::new(), runs: HashMap::new() };
+    let scheduler = Arc::new(
+        Scheduler::open(jobs, lake, path, clock)
+            .await?
+            .counting(progress),
+    );
+    let mut under_way = UnderWay {
+        scheduler,
+        tasks: JoinSet::new(),
+        runs: HashMap::new(),
+    };
     let mut failure = None;
     while !stop.is_cancelled() && failure.is_none() {
         failure = fatal(under_way.begin().await);
@@ -115,7 +123,9 @@ impl UnderWay {
         let room = RUNS_MAX.saturating_sub(self.runs.len());
         for run in self.scheduler.claim(&busy, room).await? {
             let (scheduler, claimed) = (self.scheduler.clone(), run.clone());
-            let task = self.tasks.spawn(async move { scheduler.attempt(claimed).await });
+            let task = self
+                .tasks
+                .spawn(async move { scheduler.attempt(claimed).await });
             self.runs.insert(task.id(), run);
         }
         Ok(())
@@ -145,7 +155,12 @@ impl UnderWay {
 
     /// Queues a run again if it still stands as it was claimed.
     async fn give_back(&self, run: &Run) -> Result<(), SchedulerError> {
-        match self.scheduler.store().find(&run.job, run.fire.key.as_str()).await? {
+        match self
+            .scheduler
+            .store()
+            .find(&run.job, run.fire.key.as_str())
+            .await?
+        {
             Some(found) if found.state == run.state && found.attempt == run.attempt => {
                 self.scheduler.crashed(run).await
             }
@@ -158,9 +173,17 @@ impl UnderWay {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn list(jobs: &Jobs, path: &Path, clock: &Clock) -> Result<Vec<JobStatus>, SchedulerError> {
+pub async fn list(
+    jobs: &Jobs,
+    path: &Path,
+    clock: &Clock,
+) -> Result<Vec<JobStatus>, SchedulerError> {
     // Before the first run there is no database, and reading makes none.
-    let store = if path.exists() { Some(Store::open(path).await?) } else { None };
+    let store = if path.exists() {
+        Some(Store::open(path).await?)
+    } else {
+        None
+    };
     let now = clock();
     let mut statuses = Vec::new();
     for ScheduledJob { spec, .. } in jobs.iter() {
@@ -205,11 +228,16 @@ pub async fn run_now(
             // A window that lies ahead was closed by a clock that did.
             closed.retain(|closed| closed.window.start <= now);
             let (newest, _) = newest(closed, 1);
-            newest.into_iter().map(|window| Fire::manual(now, Some(window))).collect()
+            newest
+                .into_iter()
+                .map(|window| Fire::manual(now, Some(window)))
+                .collect()
         }
     };
     if fires.is_empty() {
-        return Err(SchedulerError::NoWindow { name: name.to_owned() });
+        return Err(SchedulerError::NoWindow {
+            name: name.to_owned(),
+        });
     }
     // Alone, it registers the job and does what a crash left; beside a service, the job is registered already.
     let alone = match Scheduler::open(jobs, lake, path, clock).await {
@@ -220,13 +248,17 @@ pub async fn run_now(
     let store = Store::open(path).await?;
     if store.registered(&spec.name).await?.is_none() {
         let near = " in the service that runs these jobs: restart it".to_owned();
-        return Err(SchedulerError::UnknownJob { name: name.to_owned(), near });
+        return Err(SchedulerError::UnknownJob {
+            name: name.to_owned(),
+            near,
+        });
     }
     for fire in &fires {
         store.enqueue(&spec.name, spec.kind, fire, now).await?;
     }
     // Each attempt has its timeout and a wait of a minute at most; earlier runs of the job may be before it.
-    let patience = (spec.timeout + Duration::from_secs(60)).saturating_mul(spec.retries.saturating_add(2));
+    let patience =
+        (spec.timeout + Duration::from_secs(60)).saturating_mul(spec.retries.saturating_add(2));
     let ended = tokio::time::timeout(patience, async {
         let mut ended = Vec::new();
         for fire in &fires {
@@ -236,7 +268,9 @@ pub async fn run_now(
     });
     match ended.await {
         Ok(ended) => ended,
-        Err(_) => Err(SchedulerError::StillRunning { run_id: format!("of {name} at {}", fires[0].key) }),
+        Err(_) => Err(SchedulerError::StillRunning {
+            run_id: format!("of {name} at {}", fires[0].key),
+        }),
     }
 }
 
@@ -248,8 +282,12 @@ async fn wait(
 ) -> Result<RunSummary, SchedulerError> {
     loop {
         if let Some(scheduler) = alone {
-            let others: BTreeSet<JobName> =
-                scheduler.jobs().iter().map(|j| j.spec.name.clone()).filter(|n| n != job).collect();
+            let others: BTreeSet<JobName> = scheduler
+                .jobs()
+                .iter()
+                .map(|j| j.spec.name.clone())
+                .filter(|n| n != job)
+                .collect();
             for run in scheduler.claim(&others, usize::MAX).await? {
                 scheduler.attempt(run).await?;
             }

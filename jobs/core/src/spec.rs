@@ -22,12 +22,17 @@ impl JobName {
     /// # Errors
     /// What is wrong with the text.
     pub fn new(text: &str) -> Result<Self, String> {
-        let odd = text.chars().find(|c| !(c.is_alphanumeric() || "-_.".contains(*c)));
+        let odd = text
+            .chars()
+            .find(|c| !(c.is_alphanumeric() || "-_.".contains(*c)));
         match odd {
-            _ if text.is_empty() || text.len() > NAME_BYTES_MAX => {
-                Err(format!("a job's name has 1 to {NAME_BYTES_MAX} bytes, {text:?} has {}", text.len()))
-            }
-            Some(odd) => Err(format!("{odd:?} in {text:?}: a job's name is made of letters, digits, '-', '_' and '.'")),
+            _ if text.is_empty() || text.len() > NAME_BYTES_MAX => Err(format!(
+                "a job's name has 1 to {NAME_BYTES_MAX} bytes, {text:?} has {}",
+                text.len()
+            )),
+            Some(odd) => Err(format!(
+                "{odd:?} in {text:?}: a job's name is made of letters, digits, '-', '_' and '.'"
+            )),
             None => Ok(Self(text.into())),
         }
     }
@@ -111,7 +116,10 @@ impl Jobs {
     pub fn named(&self, name: &str) -> Result<&ScheduledJob, SchedulerError> {
         self.find(name).ok_or_else(|| {
             let near = nearest(name, self.iter().map(|job| job.spec.name.as_str()));
-            SchedulerError::UnknownJob { name: name.to_owned(), near }
+            SchedulerError::UnknownJob {
+                name: name.to_owned(),
+                near,
+            }
         })
     }
 
@@ -132,17 +140,26 @@ impl Jobs {
 pub fn configure(root: &mut Table<'_>, kinds: &[&dyn JobKind]) -> Option<Jobs> {
     let tables = root.tables(&keys::JOB);
     let found = tables.len();
-    let mut read: Vec<Read<'_>> = tables.into_iter().filter_map(|table| read_one(table, kinds)).collect();
+    let mut read: Vec<Read<'_>> = tables
+        .into_iter()
+        .filter_map(|table| read_one(table, kinds))
+        .collect();
     let complete = read.len() == found;
     let unique = names_are_unique(&read);
     let known = after_is_known(&read);
     let order = order(&read);
-    let triggered = order.as_ref().is_some_and(|order| inherit_triggers(&mut read, order));
+    let triggered = order
+        .as_ref()
+        .is_some_and(|order| inherit_triggers(&mut read, order));
     let mut jobs: Vec<Option<ScheduledJob>> = read.into_iter().map(Read::finish).collect();
     if !(complete && unique && known && triggered) {
         return None;
     }
-    order?.into_iter().map(|i| jobs.get_mut(i).and_then(Option::take)).collect::<Option<Vec<_>>>().map(Jobs)
+    order?
+        .into_iter()
+        .map(|i| jobs.get_mut(i).and_then(Option::take))
+        .collect::<Option<Vec<_>>>()
+        .map(Jobs)
 }
 
 /// A `[[job]]` whose own keys have been read.
@@ -160,9 +177,27 @@ struct Read<'d> {
 
 impl Read<'_> {
     fn finish(self) -> Option<ScheduledJob> {
-        let Self { table, name, kind, trigger, after, on_late, retries, timeout, job } = self;
+        let Self {
+            table,
+            name,
+            kind,
+            trigger,
+            after,
+            on_late,
+            retries,
+            timeout,
+            job,
+        } = self;
         table.finish();
-        let spec = JobSpec { name, kind, trigger: trigger?, after, on_late, retries, timeout };
+        let spec = JobSpec {
+            name,
+            kind,
+            trigger: trigger?,
+            after,
+            on_late,
+            retries,
+            timeout,
+        };
         Some(ScheduledJob { spec, job })
     }
 }
@@ -179,13 +214,18 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
     };
     let trigger = trigger(&mut table);
     let after = table.read(&keys::AFTER);
-    let after: Option<Vec<JobName>> =
-        after.iter().map(|other| noted(&table, &keys::AFTER, JobName::new(other))).collect();
+    let after: Option<Vec<JobName>> = after
+        .iter()
+        .map(|other| noted(&table, &keys::AFTER, JobName::new(other)))
+        .collect();
     let on_late = table.read(&keys::ON_LATE);
     let retries = table.read(&keys::RETRIES);
     let timeout = table.read(&keys::TIMEOUT);
     if timeout.is_zero() {
-        table.problem(&keys::TIMEOUT, "a job needs time to run: \"10m\" is the default");
+        table.problem(
+            &keys::TIMEOUT,
+            "a job needs time to run: \"10m\" is the default",
+        );
     }
     // One engine stands so far; the key is in the contract, and another word is refused with the list of what there is.
     table.read(&keys::ENGINE);
@@ -199,7 +239,17 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
         table.finish();
         return None;
     };
-    Some(Read { table, name, kind: kind.name(), trigger, after, on_late, retries, timeout, job })
+    Some(Read {
+        table,
+        name,
+        kind: kind.name(),
+        trigger,
+        after,
+        on_late,
+        retries,
+        timeout,
+        job,
+    })
 }
 
 fn noted<T>(table: &Table<'_>, key: &dyn Describe, read: Result<T, String>) -> Option<T> {
@@ -223,7 +273,9 @@ fn trigger(table: &mut Table<'_>) -> Option<Option<Trigger>> {
                 ScheduleError::Zone { .. } => table.problem(&keys::TIMEZONE, error.to_string()),
                 _ => table.problem(&keys::SCHEDULE, error.to_string()),
             });
-            parsed.ok().map(|schedule| Some(Trigger::Cron(Box::new(schedule))))
+            parsed
+                .ok()
+                .map(|schedule| Some(Trigger::Cron(Box::new(schedule))))
         }
         (false, _) if is_zoned => {
             table.problem(&keys::TIMEZONE, "only a schedule has a time zone");
@@ -246,7 +298,10 @@ fn names_are_unique(read: &[Read<'_>]) -> bool {
     let mut unique = true;
     for one in read {
         if seen.insert(&one.name, ()).is_some() {
-            one.table.problem(&keys::NAME, format!("there is another job {:?}", one.name.as_str()));
+            one.table.problem(
+                &keys::NAME,
+                format!("there is another job {:?}", one.name.as_str()),
+            );
             unique = false;
         }
     }
@@ -259,7 +314,10 @@ fn after_is_known(read: &[Read<'_>]) -> bool {
         for other in &one.after {
             if !read.iter().any(|r| r.name == *other) {
                 let near = nearest(other.as_str(), read.iter().map(|r| r.name.as_str()));
-                one.table.problem(&keys::AFTER, format!("there is no job {:?}{near}", other.as_str()));
+                one.table.problem(
+                    &keys::AFTER,
+                    format!("there is no job {:?}{near}", other.as_str()),
+                );
                 known = false;
             }
         }
@@ -273,12 +331,16 @@ fn order(read: &[Read<'_>]) -> Option<Vec<usize>> {
     while placed.len() < read.len() {
         let is_placed = |name: &JobName| placed.iter().any(|i: &usize| read[*i].name == *name);
         let unknown = |name: &JobName| !read.iter().any(|r| r.name == *name);
-        let next =
-            (0..read.len()).find(|i| !placed.contains(i) && read[*i].after.iter().all(|a| is_placed(a) || unknown(a)));
+        let next = (0..read.len()).find(|i| {
+            !placed.contains(i) && read[*i].after.iter().all(|a| is_placed(a) || unknown(a))
+        });
         let Some(next) = next else {
             let first = (0..read.len()).find(|i| !placed.contains(i))?;
             let circle = circle(read, first);
-            read[first].table.problem(&keys::AFTER, format!("jobs wait for each other in a circle: {circle}"));
+            read[first].table.problem(
+                &keys::AFTER,
+                format!("jobs wait for each other in a circle: {circle}"),
+            );
             return None;
         };
         placed.push(next);
@@ -292,7 +354,10 @@ fn circle(read: &[Read<'_>], from: usize) -> String {
     let mut at = from;
     loop {
         // A job that cannot be placed waits for another that cannot be placed; those lead into the circle.
-        let onward = read[at].after.iter().find_map(|a| read.iter().position(|r| r.name == *a && !r.after.is_empty()));
+        let onward = read[at].after.iter().find_map(|a| {
+            read.iter()
+                .position(|r| r.name == *a && !r.after.is_empty())
+        });
         let Some(next) = onward else { break };
         let name = &read[next].name;
         if let Some(start) = way.iter().position(|n| *n == name) {
@@ -303,7 +368,10 @@ fn circle(read: &[Read<'_>], from: usize) -> String {
         way.push(name);
         at = next;
     }
-    way.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" after ")
+    way.iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(" after ")
 }
 
 /// A job without a trigger of its own fires with the first job that it waits for.
@@ -311,7 +379,9 @@ fn inherit_triggers(read: &mut [Read<'_>], order: &[usize]) -> bool {
     for i in order {
         if read[*i].trigger.is_none() {
             let first = read[*i].after.first().cloned();
-            let Some(trigger) = first.and_then(|f| read.iter().find(|r| r.name == f)?.trigger.clone()) else {
+            let Some(trigger) =
+                first.and_then(|f| read.iter().find(|r| r.name == f)?.trigger.clone())
+            else {
                 // An unknown job: noted already.
                 return false;
             };

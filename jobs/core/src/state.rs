@@ -63,7 +63,13 @@ impl IllegalMove {
 
 impl RunState {
     /// Every state, for reading and showing.
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::TimedOut];
+    pub const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+    ];
 
     /// The state after an event.
     ///
@@ -75,7 +81,9 @@ impl RunState {
             (Self::Queued, Claimed) => Ok(Self::Running),
             (Self::Queued, Refused) => Ok(Self::Failed),
             (Self::Running, Done) => Ok(Self::Succeeded),
-            (Self::Running, Erred(Retry::Left) | Overran(Retry::Left) | Crashed(Retry::Left)) => Ok(Self::Queued),
+            (Self::Running, Erred(Retry::Left) | Overran(Retry::Left) | Crashed(Retry::Left)) => {
+                Ok(Self::Queued)
+            }
             (Self::Running, Erred(Retry::Over) | Crashed(Retry::Over)) => Ok(Self::Failed),
             (Self::Running, Overran(Retry::Over)) => Ok(Self::TimedOut),
             (state, event) => Err(IllegalMove { state, event }),
@@ -118,7 +126,9 @@ mod tests {
         use RunEvent::{Claimed, Crashed, Done, Erred, Overran, Refused};
         use RunState::{Failed, Queued, Running, Succeeded, TimedOut};
         let events = [Claimed, Refused, Done].into_iter().chain(
-            [Retry::Left, Retry::Over].into_iter().flat_map(|retry| [Erred(retry), Overran(retry), Crashed(retry)]),
+            [Retry::Left, Retry::Over]
+                .into_iter()
+                .flat_map(|retry| [Erred(retry), Overran(retry), Crashed(retry)]),
         );
         let mut legal = Vec::new();
         for event in events {
@@ -141,7 +151,11 @@ mod tests {
             (Running, Crashed(Retry::Over), Failed),
         ];
         assert_eq!(legal, expected);
-        assert!(RunState::ALL.iter().all(|state| RunState::from_name(state.name()) == Some(*state)));
+        assert!(
+            RunState::ALL
+                .iter()
+                .all(|state| RunState::from_name(state.name()) == Some(*state))
+        );
         assert!(legal.iter().all(|(from, _, _)| !from.is_final()));
     }
 }

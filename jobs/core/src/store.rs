@@ -15,7 +15,9 @@ use std::{
 use forebay_schemas::{SiteId, Timestamp};
 use sqlx::{
     Row as _, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
 };
 
 use crate::{Fire, JobName, RunEvent, RunState, SchedulerError, fire::Cause, outbox::RunNumber};
@@ -89,44 +91,82 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(std::time::Duration::from_secs(5));
-        let failed = |source| SchedulerError::Store { path: path.to_owned(), source };
+        let failed = |source| SchedulerError::Store {
+            path: path.to_owned(),
+            source,
+        };
         // One connection: SQLite has one writer anyhow, and a second would only wait for it.
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
-        let store = Self { pool, path: path.to_owned() };
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(failed)?;
+        let store = Self {
+            pool,
+            path: path.to_owned(),
+        };
         store.migrate().await?;
         Ok(store)
     }
 
     async fn migrate(&self) -> Result<(), SchedulerError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.failed(e))?;
-        let found: i64 =
-            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(|e| self.failed(e))?;
+        let mut transaction = self
+            .pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|e| self.failed(e))?;
+        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(|e| self.failed(e))?;
         let statements: &[&str] = match found {
             0 => &SCHEMA,
             1 => &[LEFT_OUT_TABLE, LEFT_OUT_BY_FORMAT_1],
             FORMAT => return Ok(()),
-            found => return Err(SchedulerError::NewerFormat { path: self.path.clone(), found, known: FORMAT }),
+            found => {
+                return Err(SchedulerError::NewerFormat {
+                    path: self.path.clone(),
+                    found,
+                    known: FORMAT,
+                });
+            }
         };
         for statement in statements {
-            sqlx::query(*statement).execute(&mut *transaction).await.map_err(|e| self.failed(e))?;
+            sqlx::query(*statement)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|e| self.failed(e))?;
         }
         // A pragma takes no parameters; the text is FORMAT.
-        sqlx::query("PRAGMA user_version = 2").execute(&mut *transaction).await.map_err(|e| self.failed(e))?;
+        sqlx::query("PRAGMA user_version = 2")
+            .execute(&mut *transaction)
+            .await
+            .map_err(|e| self.failed(e))?;
         transaction.commit().await.map_err(|e| self.failed(e))
     }
 
     /// What is known of a job; `None` before it is registered.
-    pub(crate) async fn registered(&self, job: &JobName) -> Result<Option<Registered>, SchedulerError> {
+    pub(crate) async fn registered(
+        &self,
+        job: &JobName,
+    ) -> Result<Option<Registered>, SchedulerError> {
         let row = sqlx::query("SELECT registered, cursor FROM jobs WHERE name = ?")
             .bind(job.as_str())
             .fetch_optional(&self.pool)
             .await
             .map_err(|e| self.failed(e))?;
-        Ok(row.map(|row| Registered { at: crate::clock::from_micros(row.get(0)), cursor: row.get(1) }))
+        Ok(row.map(|row| Registered {
+            at: crate::clock::from_micros(row.get(0)),
+            cursor: row.get(1),
+        }))
     }
 
     /// Notes up to which `closed_at` windows have been looked at.
-    pub(crate) async fn set_cursor(&self, job: &JobName, closed_at: i64) -> Result<(), SchedulerError> {
+    pub(crate) async fn set_cursor(
+        &self,
+        job: &JobName,
+        closed_at: i64,
+    ) -> Result<(), SchedulerError> {
         sqlx::query("UPDATE jobs SET cursor = ? WHERE name = ?")
             .bind(closed_at)
             .bind(job.as_str())
@@ -144,7 +184,11 @@ impl Store {
         fire: &Fire,
         now: Timestamp,
     ) -> Result<Enqueued, SchedulerError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.failed(e))?;
+        let mut transaction = self
+            .pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|e| self.failed(e))?;
         let window = fire.window.as_ref();
         let inserted = sqlx::query(
             "INSERT INTO runs (job, number, fire_key, kind, cause, due, site, window_start, window_end, revision,
@@ -165,7 +209,9 @@ impl Store {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(|e| self.failed(e))?;
-        let Some(row) = inserted else { return Ok(Enqueued::Known) };
+        let Some(row) = inserted else {
+            return Ok(Enqueued::Known);
+        };
         sqlx::query("UPDATE jobs SET counter = counter + 1 WHERE name = ?")
             .bind(job.as_str())
             .execute(&mut *transaction)
@@ -177,18 +223,28 @@ impl Store {
 
     /// The oldest run of a job that is not yet finished and recorded: the only one that may go on.
     pub(crate) async fn head(&self, job: &JobName) -> Result<Option<Run>, SchedulerError> {
-        let query = sqlx::query("SELECT * FROM runs WHERE job = ? AND recorded = 0 ORDER BY number LIMIT 1");
+        let query = sqlx::query(
+            "SELECT * FROM runs WHERE job = ? AND recorded = 0 ORDER BY number LIMIT 1",
+        );
         self.one(query.bind(job.as_str())).await
     }
 
     /// The run of a job for a fire key.
-    pub(crate) async fn find(&self, job: &JobName, fire_key: &str) -> Result<Option<Run>, SchedulerError> {
+    pub(crate) async fn find(
+        &self,
+        job: &JobName,
+        fire_key: &str,
+    ) -> Result<Option<Run>, SchedulerError> {
         let query = sqlx::query("SELECT * FROM runs WHERE job = ? AND fire_key = ?");
         self.one(query.bind(job.as_str()).bind(fire_key)).await
     }
 
     /// The latest run of a job that its own trigger made and that was due at or before `due`.
-    pub(crate) async fn latest(&self, job: &JobName, due: Timestamp) -> Result<Option<Run>, SchedulerError> {
+    pub(crate) async fn latest(
+        &self,
+        job: &JobName,
+        due: Timestamp,
+    ) -> Result<Option<Run>, SchedulerError> {
         let query = sqlx::query(
             "SELECT * FROM runs WHERE job = ? AND cause <> 'manual' AND due <= ? ORDER BY due DESC, number DESC LIMIT 1",
         );
@@ -206,7 +262,13 @@ impl Store {
             "SELECT * FROM runs WHERE job = ? AND cause = 'window' AND site = ? AND window_start = ?
              ORDER BY revision DESC LIMIT 1",
         );
-        self.one(query.bind(job.as_str()).bind(site.as_str()).bind(start.micros())).await
+        self.one(
+            query
+                .bind(job.as_str())
+                .bind(site.as_str())
+                .bind(start.micros()),
+        )
+        .await
     }
 
     /// The highest revision that a job has a run for, of each window that ends at or after `since`.
@@ -224,7 +286,10 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(|e| self.failed(e))?;
-        Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
+        Ok(rows
+            .iter()
+            .map(|row| ((row.get(0), row.get(1)), row.get(2)))
+            .collect())
     }
 
     /// Runs that were under way when the program last ended.
@@ -234,7 +299,11 @@ impl Store {
     }
 
     /// The newest runs of a job.
-    pub(crate) async fn newest(&self, job: &JobName, count: u32) -> Result<Vec<Run>, SchedulerError> {
+    pub(crate) async fn newest(
+        &self,
+        job: &JobName,
+        count: u32,
+    ) -> Result<Vec<Run>, SchedulerError> {
         let query = sqlx::query("SELECT * FROM runs WHERE job = ? ORDER BY number DESC LIMIT ?");
         self.many(query.bind(job.as_str()).bind(count)).await
     }
@@ -251,8 +320,16 @@ impl Store {
         now: Timestamp,
     ) -> Result<Run, SchedulerError> {
         let state = run.state.next(event)?;
-        let attempt = if event == RunEvent::Claimed { run.attempt + 1 } else { run.attempt };
-        let started = if event == RunEvent::Claimed { Some(now) } else { run.started };
+        let attempt = if event == RunEvent::Claimed {
+            run.attempt + 1
+        } else {
+            run.attempt
+        };
+        let started = if event == RunEvent::Claimed {
+            Some(now)
+        } else {
+            run.started
+        };
         let finished = state.is_final().then_some(now);
         let moved = sqlx::query(
             "UPDATE runs SET state = ?, attempt = ?, not_before = ?, started = ?, finished = ?, row_count = ?, message = ?
@@ -308,7 +385,10 @@ impl Store {
         &self,
         query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
     ) -> Result<Option<Run>, SchedulerError> {
-        let row = query.fetch_optional(&self.pool).await.map_err(|e| self.failed(e))?;
+        let row = query
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|e| self.failed(e))?;
         row.map(|row| self.read(&row)).transpose()
     }
 
@@ -316,16 +396,25 @@ impl Store {
         &self,
         query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
     ) -> Result<Vec<Run>, SchedulerError> {
-        let rows = query.fetch_all(&self.pool).await.map_err(|e| self.failed(e))?;
+        let rows = query
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| self.failed(e))?;
         rows.iter().map(|row| self.read(row)).collect()
     }
 
     fn read(&self, row: &SqliteRow) -> Result<Run, SchedulerError> {
-        Run::read(row).map_err(|what| SchedulerError::Damaged { path: self.path.clone(), what })
+        Run::read(row).map_err(|what| SchedulerError::Damaged {
+            path: self.path.clone(),
+            what,
+        })
     }
 
     fn failed(&self, source: sqlx::Error) -> SchedulerError {
-        SchedulerError::Store { path: self.path.clone(), source }
+        SchedulerError::Store {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 

@@ -6,7 +6,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use arrow::{
-    array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+    array::{
+        ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+        TimestampMicrosecondArray,
+    },
     util::pretty::pretty_format_batches,
 };
 use forebay_lake::{
@@ -15,8 +18,8 @@ use forebay_lake::{
     partition_rows, readings_partition,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status, TagName,
-    Timestamp, Value,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId,
+    Status, TagName, Timestamp, Value,
     table::{READINGS, TABLES, WINDOWS},
     wire::ReadingBatch,
 };
@@ -44,8 +47,12 @@ impl TestLake {
         };
         let lake = Lake::local(&folder.join("lake")).expect("a lake in the folder");
         let keyring = Arc::new(keyring.expect("a keyring"));
-        let writer = LakeWriter::open(&lake, keyring, Sealed::Columns, random).await.expect("the lake opens");
-        Self { writer: Arc::new(writer) }
+        let writer = LakeWriter::open(&lake, keyring, Sealed::Columns, random)
+            .await
+            .expect("the lake opens");
+        Self {
+            writer: Arc::new(writer),
+        }
     }
 
     /// Puts good readings of one series into the lake: (instant, value).
@@ -61,7 +68,11 @@ impl TestLake {
             observed_time: *at,
             value: Some(Value::F64(*value)),
             unit: None,
-            status: Status { quality: Quality::Good, code: None, reason: None },
+            status: Status {
+                quality: Quality::Good,
+                code: None,
+                reason: None,
+            },
         };
         self.put(readings.iter().map(reading).collect()).await;
     }
@@ -70,9 +81,18 @@ impl TestLake {
     pub async fn put(&self, readings: Vec<Reading>) {
         let table = self.writer.table(&READINGS).expect("a table");
         let app_id = self.writer.keeper().app_id("test", 0);
-        let from_state = table.snapshot().await.expect("a snapshot").state_of(&app_id).await.expect("a state");
+        let from_state = table
+            .snapshot()
+            .await
+            .expect("a snapshot")
+            .state_of(&app_id)
+            .await
+            .expect("a state");
         let batch = ReadingBatch {
-            lane: LaneId { gateway: GatewayId::new("test").expect("a name"), lane: Lane(0) },
+            lane: LaneId {
+                gateway: GatewayId::new("test").expect("a name"),
+                lane: Lane(0),
+            },
             epoch: Epoch(from_state.unwrap_or(0).unsigned_abs() + 1),
             nonce: EpochNonce::UNKNOWN,
             first_seq: Seq::FIRST,
@@ -81,16 +101,31 @@ impl TestLake {
         let mut adds = Vec::new();
         for part in partition_rows(&[batch]).expect("rows") {
             let partition = readings_partition(&part);
-            adds.push(self.writer.put(table, part.rows, &partition, Some(&part.site), NOW).await.expect("a file"));
+            adds.push(
+                self.writer
+                    .put(table, part.rows, &partition, Some(&part.site), NOW)
+                    .await
+                    .expect("a file"),
+            );
         }
         let to_state = from_state.unwrap_or(0) + 1;
         let id = self.writer.id().expect("an id");
-        table.commit(&Attempt { id, app_id, from_state, to_state, adds }).await.expect("a commit");
+        table
+            .commit(&Attempt {
+                id,
+                app_id,
+                from_state,
+                to_state,
+                adds,
+            })
+            .await
+            .expect("a commit");
     }
 
     /// Closes a window.
     pub async fn close(&self, window: &Window, closed_at: Timestamp) {
-        self.close_all(std::slice::from_ref(window), closed_at).await;
+        self.close_all(std::slice::from_ref(window), closed_at)
+            .await;
     }
 
     /// Closes windows in one commit.
@@ -99,12 +134,17 @@ impl TestLake {
             let times = windows.iter().map(|window| at(window).micros());
             Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
         };
-        let long = || -> ArrayRef { Arc::new(Int64Array::from_iter_values(windows.iter().map(|_| 1))) };
+        let long =
+            || -> ArrayRef { Arc::new(Int64Array::from_iter_values(windows.iter().map(|_| 1))) };
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(windows.iter().map(|window| window.site.as_str()))),
+            Arc::new(StringArray::from_iter_values(
+                windows.iter().map(|window| window.site.as_str()),
+            )),
             micros(&|window| window.start),
             micros(&|window| window.end),
-            Arc::new(Int32Array::from_iter_values(windows.iter().map(|window| window.revision))),
+            Arc::new(Int32Array::from_iter_values(
+                windows.iter().map(|window| window.revision),
+            )),
             micros(&|window| window.end),
             micros(&|_| closed_at),
             long(),
@@ -115,9 +155,22 @@ impl TestLake {
         let rows = RecordBatch::try_new(file_schema(&WINDOWS), columns).expect("a row of windows");
         let app_id = self.writer.keeper().app_id("test windows", 0);
         let table = self.writer.table(&WINDOWS).expect("a table");
-        let from_state = table.snapshot().await.expect("a snapshot").state_of(&app_id).await.expect("a state");
-        let transaction = Transaction { app_id, from_state, to_state: from_state.unwrap_or(0) + 1 };
-        self.writer.append(&WINDOWS, rows, transaction, closed_at).await.expect("a closed window");
+        let from_state = table
+            .snapshot()
+            .await
+            .expect("a snapshot")
+            .state_of(&app_id)
+            .await
+            .expect("a state");
+        let transaction = Transaction {
+            app_id,
+            from_state,
+            to_state: from_state.unwrap_or(0) + 1,
+        };
+        self.writer
+            .append(&WINDOWS, rows, transaction, closed_at)
+            .await
+            .expect("a closed window");
     }
 
     /// A run that is due at `due`, for all sites.
@@ -132,14 +185,32 @@ impl TestLake {
 
     fn context_of(&self, job: &str, fire: Fire) -> RunContext {
         let job = JobName::new(job).expect("a name");
-        RunContext { lake: self.writer.clone(), job, run_id: "run-1".into(), now: fire.due, fire, attempt: 1 }
+        RunContext {
+            lake: self.writer.clone(),
+            job,
+            run_id: "run-1".into(),
+            now: fire.due,
+            fire,
+            attempt: 1,
+        }
     }
 
     /// The answer to a query over all tables, as a person would see it.
     pub async fn query(&self, sql: &str) -> String {
-        let tables: Vec<_> = TABLES.iter().map(|table| self.writer.table(table).expect("a table").clone()).collect();
-        let session = forebay_lake::session(&tables, &self.writer.decrypter()).await.expect("a session");
-        let rows = session.sql(sql).await.expect("a query").collect().await.expect("rows");
+        let tables: Vec<_> = TABLES
+            .iter()
+            .map(|table| self.writer.table(table).expect("a table").clone())
+            .collect();
+        let session = forebay_lake::session(&tables, &self.writer.decrypter())
+            .await
+            .expect("a session");
+        let rows = session
+            .sql(sql)
+            .await
+            .expect("a query")
+            .collect()
+            .await
+            .expect("rows");
         pretty_format_batches(&rows).expect("a table").to_string()
     }
 }
@@ -147,5 +218,10 @@ impl TestLake {
 /// The first revision of the window of `length` that ends at `end`, of [`SITE`].
 pub fn window(end: Timestamp, length: Duration) -> Window {
     let site = SiteId::new(SITE).expect("a name");
-    Window { site, start: crate::clock::minus(end, length), end, revision: 0 }
+    Window {
+        site,
+        start: crate::clock::minus(end, length),
+        end,
+        revision: 0,
+    }
 }

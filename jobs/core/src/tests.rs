@@ -48,7 +48,11 @@ impl Log {
     }
 
     fn of(&self, job: &str) -> Vec<String> {
-        self.attempts().into_iter().filter(|(name, _)| name == job).map(|(_, key)| key).collect()
+        self.attempts()
+            .into_iter()
+            .filter(|(name, _)| name == job)
+            .map(|(_, key)| key)
+            .collect()
     }
 }
 
@@ -71,14 +75,23 @@ impl Job for TestJob {
     async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
         let attempt = (context.job().to_string(), context.fire().key.to_string());
         self.log.attempts.lock().unwrap().push(attempt);
-        let fails =
-            self.log.failures_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        let fails = self
+            .log
+            .failures_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok();
         match self.deed {
-            Deed::Fail if fails => Err(JobError::retry("the pump is wet", std::io::Error::other("water"))),
+            Deed::Fail if fails => Err(JobError::retry(
+                "the pump is wet",
+                std::io::Error::other("water"),
+            )),
             Deed::Refuse => Err(JobError::reject("never")),
             Deed::Hang if fails => std::future::pending().await,
             Deed::Panic if fails => panic!("a job that panics"),
-            _ => Ok(Outcome { results: score(context.cutoff()), note: None }),
+            _ => Ok(Outcome {
+                results: score(context.cutoff()),
+                note: None,
+            }),
         }
     }
 }
@@ -93,7 +106,10 @@ fn score(at: Timestamp) -> Results {
         anomalous: false,
         contributions: None,
     };
-    Results { scores: vec![score], ..Results::default() }
+    Results {
+        scores: vec![score],
+        ..Results::default()
+    }
 }
 
 const TEST: TableKeys = TableKeys::many("job", "A job for tests.", &[&DEED]);
@@ -124,7 +140,10 @@ impl JobKind for TestKind {
 
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
         let deed = table.read(&DEED);
-        Some(Box::new(TestJob { deed, log: self.0.clone() }))
+        Some(Box::new(TestJob {
+            deed,
+            log: self.0.clone(),
+        }))
     }
 }
 
@@ -146,7 +165,12 @@ impl Plant {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = TestLake::open(folder.path(), Arc::new(SystemRandom::new())).await;
-        Self { folder, lake, now: Arc::new(AtomicI64::new(at(0).nanos())), log: Arc::default() }
+        Self {
+            folder,
+            lake,
+            now: Arc::new(AtomicI64::new(at(0).nanos())),
+            log: Arc::default(),
+        }
     }
 
     fn set(&self, now: Timestamp) {
@@ -168,24 +192,46 @@ impl Plant {
 
     /// The scheduler as a start of the program opens it.
     async fn start(&self, text: &str) -> Scheduler {
-        Scheduler::open(self.jobs(text), self.lake.writer.clone(), &self.database(), self.clock()).await.unwrap()
+        Scheduler::open(
+            self.jobs(text),
+            self.lake.writer.clone(),
+            &self.database(),
+            self.clock(),
+        )
+        .await
+        .unwrap()
     }
 
     async fn close(&self, end: Timestamp, revision: i32, closed_at: Timestamp) {
-        let window = Window { revision, ..testing::window(end, HOUR) };
+        let window = Window {
+            revision,
+            ..testing::window(end, HOUR)
+        };
         self.lake.close(&window, closed_at).await;
     }
 
     async fn runs(&self, text: &str, job: &str) -> Vec<RunSummary> {
         let jobs = self.jobs(text);
         let statuses = list(&jobs, &self.database(), &self.clock()).await.unwrap();
-        statuses.into_iter().find(|status| status.name.as_str() == job).unwrap().runs
+        statuses
+            .into_iter()
+            .find(|status| status.name.as_str() == job)
+            .unwrap()
+            .runs
     }
 
     /// How many rows a table holds, and how many different run ids.
     async fn count(&self, table: &str) -> (usize, usize) {
-        let text = self.lake.query(&format!("SELECT count(*) AS n, count(DISTINCT run_id) AS m FROM {table}")).await;
-        let numbers: Vec<usize> = text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
+        let text = self
+            .lake
+            .query(&format!(
+                "SELECT count(*) AS n, count(DISTINCT run_id) AS m FROM {table}"
+            ))
+            .await;
+        let numbers: Vec<usize> = text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|n| n.parse().ok())
+            .collect();
         (numbers[0], numbers[1])
     }
 }

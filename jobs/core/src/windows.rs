@@ -28,7 +28,10 @@ pub(crate) struct ClosedWindow {
 }
 
 /// The windows closed after `cursor` (all, without one), oldest first.
-pub(crate) async fn closed_since(lake: &LakeWriter, cursor: Option<i64>) -> Result<Vec<ClosedWindow>, SchedulerError> {
+pub(crate) async fn closed_since(
+    lake: &LakeWriter,
+    cursor: Option<i64>,
+) -> Result<Vec<ClosedWindow>, SchedulerError> {
     let since = cursor.map_or(i64::MIN, |cursor| cursor.saturating_sub(OVERLAP_MICROS));
     let table = lake.table(&WINDOWS)?.clone();
     let session = forebay_lake::session(&[table], &lake.decrypter()).await?;
@@ -60,10 +63,17 @@ pub(crate) async fn closed_since(lake: &LakeWriter, cursor: Option<i64>) -> Resu
         };
         for row in 0..batch.num_rows() {
             // Every site in the lake was a name when it was written.
-            let Ok(site) = SiteId::new(sites.value(row)) else { continue };
+            let Ok(site) = SiteId::new(sites.value(row)) else {
+                continue;
+            };
             let (start, end) = (from_micros(starts.value(row)), from_micros(ends.value(row)));
             let found = ClosedWindow {
-                window: Window { site: site.clone(), start, end, revision: revisions.value(row) },
+                window: Window {
+                    site: site.clone(),
+                    start,
+                    end,
+                    revision: revisions.value(row),
+                },
                 closed_at: closed.value(row),
             };
             let known = latest.entry((start, site)).or_insert_with(|| found.clone());
@@ -91,21 +101,33 @@ pub(crate) struct Skipped {
 pub(crate) fn newest(windows: Vec<ClosedWindow>, most: usize) -> (Vec<Window>, Vec<Skipped>) {
     let mut of_site: BTreeMap<SiteId, Vec<ClosedWindow>> = BTreeMap::new();
     for closed in windows {
-        of_site.entry(closed.window.site.clone()).or_default().push(closed);
+        of_site
+            .entry(closed.window.site.clone())
+            .or_default()
+            .push(closed);
     }
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
     for (site, mut windows) in of_site {
         windows.sort_by_key(|closed| closed.window.start);
         let rest = windows.split_off(windows.len().saturating_sub(most));
         kept.extend(rest.into_iter().map(|closed| closed.window));
-        let (Some(first), Some(last)) = (windows.first(), windows.last()) else { continue };
-        let closed = windows.iter().map(|closed| closed.closed_at).max().unwrap_or(last.closed_at);
+        let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
+            continue;
+        };
+        let closed = windows
+            .iter()
+            .map(|closed| closed.closed_at)
+            .max()
+            .unwrap_or(last.closed_at);
         skipped.push(Skipped {
             site,
             from: first.window.start,
             to: last.window.end,
             count: windows.len() as u64,
-            left_out: LeftOut { until: last.window.start.micros(), closed },
+            left_out: LeftOut {
+                until: last.window.start.micros(),
+                closed,
+            },
         });
     }
     kept.sort_by(|a, b| (a.start, &a.site).cmp(&(b.start, &b.site)));

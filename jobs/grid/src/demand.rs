@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use forebay_config::{Defaulted, Describe, Optional, Required, Table, TableKeys};
 use forebay_jobs::{
-    Bucket, Job, JobError, JobKind, Outcome, Prediction, Results, RunContext, SeriesKey, SeriesPattern,
+    Bucket, Job, JobError, JobKind, Outcome, Prediction, Results, RunContext, SeriesKey,
+    SeriesPattern,
 };
 use forebay_schemas::Timestamp;
 
@@ -37,11 +38,17 @@ const STEP: Defaulted<Duration> = Defaulted::new(
     "Length of the steps whose means are forecast; at least 1ms. The history that counts must have at most 50000 of them.",
 );
 
-const HORIZON: Defaulted<Duration> = Defaulted::new("horizon", DAY, "How far ahead is forecast: a multiple of step.");
+const HORIZON: Defaulted<Duration> = Defaulted::new(
+    "horizon",
+    DAY,
+    "How far ahead is forecast: a multiple of step.",
+);
 
-const SEASON: Optional<Duration> =
-    Optional::new("season", "The time after which the series repeats itself: a multiple of step.")
-        .absent("a day or a week, whichever was less wrong over trailing");
+const SEASON: Optional<Duration> = Optional::new(
+    "season",
+    "The time after which the series repeats itself: a multiple of step.",
+)
+.absent("a day or a week, whichever was less wrong over trailing");
 
 const TRAILING: Defaulted<Duration> = Defaulted::new(
     "trailing",
@@ -106,7 +113,10 @@ impl JobKind for GridDemandKind {
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
         let tags = table.read(&TAGS);
         let devices = table.read(&DEVICES);
-        let default = GridDemand::new(SeriesPattern { devices, tags: tags.clone().unwrap_or_default() });
+        let default = GridDemand::new(SeriesPattern {
+            devices,
+            tags: tags.clone().unwrap_or_default(),
+        });
         let season = table.read(&SEASON);
         let job = GridDemand {
             step: table.read(&STEP),
@@ -129,22 +139,38 @@ impl GridDemand {
             fit = false;
         };
         if self.series.devices.is_empty() {
-            wrong(&DEVICES, "no device fits an empty list: leave the key out for all".into());
+            wrong(
+                &DEVICES,
+                "no device fits an empty list: leave the key out for all".into(),
+            );
         }
         if self.step < Duration::from_millis(1) {
-            wrong(&STEP, format!("{:?} is no step: \"1ms\" is the least", self.step));
+            wrong(
+                &STEP,
+                format!("{:?} is no step: \"1ms\" is the least", self.step),
+            );
             return fit;
         }
-        let seasons = self.seasons.iter().map(|season| (&SEASON as &dyn Describe, *season));
-        let others: [(&dyn Describe, Duration); 2] = [(&HORIZON, self.horizon), (&TRAILING, self.trailing)];
+        let seasons = self
+            .seasons
+            .iter()
+            .map(|season| (&SEASON as &dyn Describe, *season));
+        let others: [(&dyn Describe, Duration); 2] =
+            [(&HORIZON, self.horizon), (&TRAILING, self.trailing)];
         let multiples = seasons.chain(others);
         for (key, duration) in multiples {
             if duration < self.step || duration.as_nanos() % self.step.as_nanos() != 0 {
-                wrong(key, format!("{duration:?} is no multiple of step, {:?}", self.step));
+                wrong(
+                    key,
+                    format!("{duration:?} is no multiple of step, {:?}", self.step),
+                );
             }
         }
         if !(self.level > 0.0 && self.level <= 0.999) {
-            wrong(&LEVEL, format!("{} is no share above 0 and up to 0.999", self.level));
+            wrong(
+                &LEVEL,
+                format!("{} is no share above 0 and up to 0.999", self.level),
+            );
         } else if self.method().history().max(self.steps(self.horizon)) > STEPS_MAX {
             wrong(
                 &STEP,
@@ -160,7 +186,11 @@ impl GridDemand {
     /// The method of these settings.
     pub fn method(&self) -> SeasonalNaive {
         SeasonalNaive {
-            seasons: self.seasons.iter().map(|season| self.steps(*season)).collect(),
+            seasons: self
+                .seasons
+                .iter()
+                .map(|season| self.steps(*season))
+                .collect(),
             horizon: self.steps(self.horizon),
             trailing: self.steps(self.trailing),
             level: self.level,
@@ -179,9 +209,16 @@ impl GridDemand {
         Timestamp::from_micros(index.checked_mul(self.step_micros())?)
     }
 
-    fn predictions(&self, key: &SeriesKey, forecasts: &[Forecast], context: &RunContext) -> Vec<Prediction> {
+    fn predictions(
+        &self,
+        key: &SeriesKey,
+        forecasts: &[Forecast],
+        context: &RunContext,
+    ) -> Vec<Prediction> {
         let of_one = |forecast: &Forecast| {
-            let season = self.step.saturating_mul(u32::try_from(forecast.season).unwrap_or(u32::MAX));
+            let season = self
+                .step
+                .saturating_mul(u32::try_from(forecast.season).unwrap_or(u32::MAX));
             Some(Prediction {
                 site: key.site.clone(),
                 device: key.device.clone(),
@@ -206,7 +243,9 @@ impl Job for GridDemand {
         let method = self.method();
         // A step that the cutoff cuts is not known yet: it is the first to be forecast.
         let now = context.cutoff().micros().div_euclid(self.step_micros());
-        let from = self.at(now.saturating_sub(method.history())).unwrap_or(Timestamp::from_nanos(0));
+        let from = self
+            .at(now.saturating_sub(method.history()))
+            .unwrap_or(Timestamp::from_nanos(0));
         let series = context.buckets(&self.series, from, self.step).await?;
         let mut predictions = Vec::new();
         let mut refused = Vec::new();
@@ -214,19 +253,38 @@ impl Job for GridDemand {
             refused.push("no series fits devices and tags in the time that counts".to_owned());
         }
         for (key, buckets) in &series {
-            let steps: Vec<Step> =
-                buckets.iter().map(|Bucket { index, mean }| Step { index: *index, mean: *mean }).collect();
+            let steps: Vec<Step> = buckets
+                .iter()
+                .map(|Bucket { index, mean }| Step {
+                    index: *index,
+                    mean: *mean,
+                })
+                .collect();
             match method.forecast(&steps, now) {
                 Ok(forecasts) => predictions.extend(self.predictions(key, &forecasts, context)),
-                Err(why) => refused.push(format!("no forecast of {}/{}/{}: {why}", key.site, key.device, key.tag)),
+                Err(why) => refused.push(format!(
+                    "no forecast of {}/{}/{}: {why}",
+                    key.site, key.device, key.tag
+                )),
             }
         }
-        Ok(Outcome { results: Results { predictions, ..Results::default() }, note: note(&refused) })
+        Ok(Outcome {
+            results: Results {
+                predictions,
+                ..Results::default()
+            },
+            note: note(&refused),
+        })
     }
 }
 
 fn note(refused: &[String]) -> Option<String> {
-    let named = refused.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
+    let named = refused
+        .iter()
+        .take(NAMED_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
     match refused.len().checked_sub(NAMED_MAX) {
         None | Some(0) => (!refused.is_empty()).then_some(named),
         Some(more) => Some(format!("{named}; and {more} more")),

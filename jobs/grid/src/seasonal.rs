@@ -76,7 +76,9 @@ impl SeasonalNaive {
     /// How many steps of history are of use.
     pub fn history(&self) -> i64 {
         let longest = self.seasons.iter().copied().max().unwrap_or(0);
-        self.trailing.saturating_add(longest.saturating_mul(self.lag_seasons(longest) + SEASONS_BACK_MAX - 1))
+        self.trailing.saturating_add(
+            longest.saturating_mul(self.lag_seasons(longest) + SEASONS_BACK_MAX - 1),
+        )
     }
 
     /// Forecasts the steps from `now` on. `steps` ascend; those at `now` and after are not looked at.
@@ -93,29 +95,58 @@ impl SeasonalNaive {
             return Err(TooLittle::Nothing);
         }
         let needed = self.needed();
-        let candidates = self.seasons.iter().map(|season| (*season, self.residuals(&known, *season, now)));
+        let candidates = self
+            .seasons
+            .iter()
+            .map(|season| (*season, self.residuals(&known, *season, now)));
         let enough: Vec<(i64, Vec<Residual>)> = candidates.collect();
         let best = enough
             .iter()
             .filter(|(_, residuals)| residuals.len() >= needed)
             .min_by(|(_, a), (_, b)| mean(a).total_cmp(&mean(b)));
         let Some((season, residuals)) = best else {
-            let found = enough.iter().map(|(_, residuals)| residuals.len()).max().unwrap_or(0);
+            let found = enough
+                .iter()
+                .map(|(_, residuals)| residuals.len())
+                .max()
+                .unwrap_or(0);
             return Err(TooLittle::Residuals { found, needed });
         };
-        let bounds = Bounds { residuals, season: *season, level: self.level, needed };
-        let forecasts: Vec<Forecast> =
-            (now..now.saturating_add(self.horizon)).filter_map(|index| self.one(&known, &bounds, index, now)).collect();
+        let bounds = Bounds {
+            residuals,
+            season: *season,
+            level: self.level,
+            needed,
+        };
+        let forecasts: Vec<Forecast> = (now..now.saturating_add(self.horizon))
+            .filter_map(|index| self.one(&known, &bounds, index, now))
+            .collect();
         match forecasts.is_empty() {
-            true => Err(TooLittle::Residuals { found: residuals.len(), needed }),
+            true => Err(TooLittle::Residuals {
+                found: residuals.len(),
+                needed,
+            }),
             false => Ok(forecasts),
         }
     }
 
-    fn one(&self, known: &Known<'_>, bounds: &Bounds<'_>, index: i64, now: i64) -> Option<Forecast> {
-        let value = known.seasons_ago(index, bounds.season, first_lag(index, bounds.season, now))?;
+    fn one(
+        &self,
+        known: &Known<'_>,
+        bounds: &Bounds<'_>,
+        index: i64,
+        now: i64,
+    ) -> Option<Forecast> {
+        let value =
+            known.seasons_ago(index, bounds.season, first_lag(index, bounds.season, now))?;
         let half = bounds.half_width(index)?;
-        Some(Forecast { index, season: bounds.season, value, lo: value - half, hi: value + half })
+        Some(Forecast {
+            index,
+            season: bounds.season,
+            value,
+            lo: value - half,
+            hi: value + half,
+        })
     }
 
     /// The errors that this method would have made at each known step, with the lag that the furthest step ahead needs:
@@ -127,7 +158,10 @@ impl SeasonalNaive {
         targets
             .filter_map(|step| {
                 let value = known.seasons_ago(step.index, season, lag)?;
-                Some(Residual { index: step.index, size: (step.mean - value).abs() })
+                Some(Residual {
+                    index: step.index,
+                    size: (step.mean - value).abs(),
+                })
             })
             .collect()
     }
@@ -162,7 +196,10 @@ struct Known<'a>(&'a [Step]);
 
 impl Known<'_> {
     fn get(&self, index: i64) -> Option<f64> {
-        let at = self.0.binary_search_by_key(&index, |step| step.index).ok()?;
+        let at = self
+            .0
+            .binary_search_by_key(&index, |step| step.index)
+            .ok()?;
         Some(self.0[at].mean)
     }
 
@@ -188,11 +225,22 @@ impl Bounds<'_> {
             let apart = (residual.index - index).rem_euclid(self.season);
             apart.min(self.season - apart) <= near
         };
-        let sizes: Vec<f64> = self.residuals.iter().filter(is_near).map(|residual| residual.size).collect();
+        let sizes: Vec<f64> = self
+            .residuals
+            .iter()
+            .filter(is_near)
+            .map(|residual| residual.size)
+            .collect();
         if sizes.len() >= self.needed {
             return quantile(sizes, self.level);
         }
-        quantile(self.residuals.iter().map(|residual| residual.size).collect(), self.level)
+        quantile(
+            self.residuals
+                .iter()
+                .map(|residual| residual.size)
+                .collect(),
+            self.level,
+        )
     }
 }
 
@@ -211,11 +259,21 @@ mod tests {
     use super::*;
 
     fn method(seasons: &[i64], horizon: i64) -> SeasonalNaive {
-        SeasonalNaive { seasons: seasons.to_vec(), horizon, trailing: 96, level: 0.9 }
+        SeasonalNaive {
+            seasons: seasons.to_vec(),
+            horizon,
+            trailing: 96,
+            level: 0.9,
+        }
     }
 
     fn steps(count: i64, value: impl Fn(i64) -> f64) -> Vec<Step> {
-        (0..count).map(|index| Step { index, mean: value(index) }).collect()
+        (0..count)
+            .map(|index| Step {
+                index,
+                mean: value(index),
+            })
+            .collect()
     }
 
     #[test]
@@ -224,13 +282,19 @@ mod tests {
         let forecasts = method(&[4, 28], 8).forecast(&weekly, 400).unwrap();
         assert_eq!(forecasts.len(), 8);
         for f in forecasts {
-            assert_eq!((f.value, f.lo, f.hi, f.season), ((f.index % 28) as f64, f.value, f.value, 28), "{f:?}");
+            assert_eq!(
+                (f.value, f.lo, f.hi, f.season),
+                ((f.index % 28) as f64, f.value, f.value, 28),
+                "{f:?}"
+            );
         }
     }
 
     #[test]
     fn a_hole_is_taken_from_a_season_before() {
-        let mut history = steps(200, |index| (index % 4) as f64 + if index < 196 { 0.0 } else { 10.0 });
+        let mut history = steps(200, |index| {
+            (index % 4) as f64 + if index < 196 { 0.0 } else { 10.0 }
+        });
         history.retain(|step| step.index != 197);
         let forecasts = method(&[4], 4).forecast(&history, 200).unwrap();
         let values: Vec<f64> = forecasts.iter().map(|f| f.value).collect();
@@ -241,7 +305,12 @@ mod tests {
     fn a_hole_of_all_seasons_is_no_forecast() {
         let mut history = steps(200, |index| (index % 4) as f64);
         history.retain(|step| step.index % 4 != 1);
-        let indices: Vec<i64> = method(&[4], 4).forecast(&history, 200).unwrap().iter().map(|f| f.index % 4).collect();
+        let indices: Vec<i64> = method(&[4], 4)
+            .forecast(&history, 200)
+            .unwrap()
+            .iter()
+            .map(|f| f.index % 4)
+            .collect();
         assert_eq!(indices, [0, 2, 3]);
     }
 
@@ -250,7 +319,10 @@ mod tests {
         let growing = steps(200, |index| (index / 4) as f64);
         let forecasts = method(&[4], 12).forecast(&growing, 200).unwrap();
         assert_eq!(forecasts.len(), 12);
-        assert!(forecasts.iter().all(|f| f.value == 49.0), "the last known season for every step");
+        assert!(
+            forecasts.iter().all(|f| f.value == 49.0),
+            "the last known season for every step"
+        );
         // Three seasons of growth lie between the furthest step and what it is taken from.
         assert!(forecasts.iter().all(|f| f.hi == 52.0), "{forecasts:?}");
     }
@@ -265,9 +337,21 @@ mod tests {
                 let mut history = clean.clone();
                 history[200 - 28 * seasons_before].mean = outlier;
                 let forecasts = method.forecast(&history, 200).unwrap();
-                let values = |forecasts: &[Forecast]| forecasts.iter().map(|f| (f.index, f.value)).collect::<Vec<_>>();
-                assert_eq!(values(&forecasts), values(&expected), "{outlier} {seasons_before} seasons before");
-                assert!(forecasts.iter().all(|f| f.lo == f.value && f.hi == f.value), "{outlier}: {forecasts:?}");
+                let values = |forecasts: &[Forecast]| {
+                    forecasts
+                        .iter()
+                        .map(|f| (f.index, f.value))
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(
+                    values(&forecasts),
+                    values(&expected),
+                    "{outlier} {seasons_before} seasons before"
+                );
+                assert!(
+                    forecasts.iter().all(|f| f.lo == f.value && f.hi == f.value),
+                    "{outlier}: {forecasts:?}"
+                );
             }
         }
     }
@@ -276,18 +360,39 @@ mod tests {
     fn too_little_is_said_and_not_filled_in() {
         let method = method(&[4, 28], 4);
         assert_eq!(method.forecast(&[], 10), Err(TooLittle::Nothing));
-        assert_eq!(method.forecast(&steps(4, |_| 1.0), 4), Err(TooLittle::Residuals { found: 0, needed: 9 }));
-        assert_eq!(method.forecast(&steps(12, |_| 1.0), 12), Err(TooLittle::Residuals { found: 8, needed: 9 }));
+        assert_eq!(
+            method.forecast(&steps(4, |_| 1.0), 4),
+            Err(TooLittle::Residuals {
+                found: 0,
+                needed: 9
+            })
+        );
+        assert_eq!(
+            method.forecast(&steps(12, |_| 1.0), 12),
+            Err(TooLittle::Residuals {
+                found: 8,
+                needed: 9
+            })
+        );
         assert!(method.forecast(&steps(13, |_| 1.0), 13).is_ok());
         let long_ago = steps(50, |_| 1.0);
-        assert_eq!(method.forecast(&long_ago, 5000), Err(TooLittle::Residuals { found: 0, needed: 9 }));
+        assert_eq!(
+            method.forecast(&long_ago, 5000),
+            Err(TooLittle::Residuals {
+                found: 0,
+                needed: 9
+            })
+        );
     }
 
     #[test]
     fn nothing_from_now_on_is_looked_at() {
         let mut history = steps(200, |index| (index % 7) as f64);
         let before = method(&[4, 28], 8).forecast(&history, 150);
-        history.iter_mut().filter(|step| step.index >= 150).for_each(|step| step.mean = 1e9);
+        history
+            .iter_mut()
+            .filter(|step| step.index >= 150)
+            .for_each(|step| step.mean = 1e9);
         assert_eq!(method(&[4, 28], 8).forecast(&history, 150), before);
     }
 
@@ -296,6 +401,10 @@ mod tests {
         let sizes: Vec<f64> = (1..=9).map(f64::from).collect();
         assert_eq!(quantile(sizes.clone(), 0.9), Some(9.0));
         assert_eq!(quantile(sizes.clone(), 0.5), Some(5.0));
-        assert_eq!(quantile(sizes[..8].to_vec(), 0.9), None, "no residual bounds 90 % with 8");
+        assert_eq!(
+            quantile(sizes[..8].to_vec(), 0.9),
+            None,
+            "no residual bounds 90 % with 8"
+        );
     }
 }

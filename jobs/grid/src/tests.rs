@@ -30,7 +30,14 @@ fn configured(keys: &str) -> Result<Box<dyn Job>, ConfigErrors> {
 /// Two readings a quarter of an hour whose mean repeats each day.
 fn load(steps: i64) -> Vec<(Timestamp, f64)> {
     let half = |step: i64| Timestamp::from_nanos(at(step).nanos() + 450_000_000_000);
-    (0..steps).flat_map(|step| [(at(step), (step % 96) as f64 - 1.0), (half(step), (step % 96) as f64 + 1.0)]).collect()
+    (0..steps)
+        .flat_map(|step| {
+            [
+                (at(step), (step % 96) as f64 - 1.0),
+                (half(step), (step % 96) as f64 + 1.0),
+            ]
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -46,11 +53,27 @@ async fn a_day_ahead_is_forecast_from_what_came_before_the_cutoff() {
     let predictions = &outcome.results.predictions;
     assert_eq!((predictions.len(), &outcome.note), (96, &None));
     for (i, prediction) in (0_i64..).zip(predictions) {
-        assert_eq!((prediction.target_time, prediction.value), (at(5 * 96 + i), i as f64));
-        assert_eq!((prediction.lo, prediction.hi, prediction.level), (Some(i as f64), Some(i as f64), Some(0.9)));
-        assert_eq!((prediction.issued_at, prediction.data_cutoff, prediction.tag.as_str()), (due, due, "load"));
+        assert_eq!(
+            (prediction.target_time, prediction.value),
+            (at(5 * 96 + i), i as f64)
+        );
+        assert_eq!(
+            (prediction.lo, prediction.hi, prediction.level),
+            (Some(i as f64), Some(i as f64), Some(0.9))
+        );
+        assert_eq!(
+            (
+                prediction.issued_at,
+                prediction.data_cutoff,
+                prediction.tag.as_str()
+            ),
+            (due, due, "load")
+        );
     }
-    assert_eq!(predictions[0].model_version, "seasonal-naive/2 season=86400s");
+    assert_eq!(
+        predictions[0].model_version,
+        "seasonal-naive/2 season=86400s"
+    );
 }
 
 /// One wrong reading among right ones, a season before the target, is not what tomorrow looks like.
@@ -61,12 +84,23 @@ async fn an_outlier_a_season_before_the_target_is_not_forecast() {
     let mut readings = load(6 * 96);
     readings[2 * (5 * 96 + 40)].1 = 1e300;
     lake.put_readings("feeder", "load", &readings).await;
-    let outcome = configured("tags = [\"load\"]").unwrap().run(&lake.context("ahead", at(6 * 96))).await.unwrap();
+    let outcome = configured("tags = [\"load\"]")
+        .unwrap()
+        .run(&lake.context("ahead", at(6 * 96)))
+        .await
+        .unwrap();
     let predictions = &outcome.results.predictions;
     assert_eq!(predictions.len(), 96, "{:?}", outcome.note);
     for (i, prediction) in (0_i64..).zip(predictions) {
-        assert_eq!((prediction.target_time, prediction.value), (at(6 * 96 + i), i as f64));
-        assert_eq!((prediction.lo, prediction.hi), (Some(i as f64), Some(i as f64)), "nor does it widen the bounds");
+        assert_eq!(
+            (prediction.target_time, prediction.value),
+            (at(6 * 96 + i), i as f64)
+        );
+        assert_eq!(
+            (prediction.lo, prediction.hi),
+            (Some(i as f64), Some(i as f64)),
+            "nor does it widen the bounds"
+        );
     }
 }
 
@@ -76,7 +110,10 @@ async fn too_little_history_is_a_note_and_no_number() {
     let lake = TestLake::open(folder.path(), Arc::new(SystemRandom::new())).await;
     let job = configured("tags = [\"load\"]").unwrap();
     let nothing = job.run(&lake.context("ahead", at(96))).await.unwrap();
-    assert_eq!(nothing.note.as_deref(), Some("no series fits devices and tags in the time that counts"));
+    assert_eq!(
+        nothing.note.as_deref(),
+        Some("no series fits devices and tags in the time that counts")
+    );
     lake.put_readings("feeder", "load", &load(96)).await;
     let little = job.run(&lake.context("ahead", at(96))).await.unwrap();
     assert!(little.results.predictions.is_empty());
@@ -94,10 +131,17 @@ async fn short_spans_do_for_a_demo() {
     let second = |n: i64| Timestamp::from_nanos((START + n) * 1_000_000_000);
     let load: Vec<(Timestamp, f64)> = (0..40).map(|n| (second(n), (n % 10) as f64)).collect();
     lake.put_readings("feeder", "load", &load).await;
-    let job =
-        configured("tags = [\"load\"], step = \"1s\", horizon = \"5s\", season = \"10s\", trailing = \"30s\"").unwrap();
+    let job = configured(
+        "tags = [\"load\"], step = \"1s\", horizon = \"5s\", season = \"10s\", trailing = \"30s\"",
+    )
+    .unwrap();
     let outcome = job.run(&lake.context("ahead", second(40))).await.unwrap();
-    let values: Vec<f64> = outcome.results.predictions.iter().map(|prediction| prediction.value).collect();
+    let values: Vec<f64> = outcome
+        .results
+        .predictions
+        .iter()
+        .map(|prediction| prediction.value)
+        .collect();
     assert_eq!(values, [0.0, 1.0, 2.0, 3.0, 4.0]);
 }
 
@@ -105,13 +149,31 @@ async fn short_spans_do_for_a_demo() {
 fn settings_are_checked_together() {
     for (keys, message) in [
         ("step = \"15m\"", "job: tags is missing"),
-        ("tags = [\"load\"], season = \"10m\"", "job.season: 600s is no multiple of step, 900s"),
-        ("tags = [\"load\"], horizon = \"25m\"", "job.horizon: 1500s is no multiple of step, 900s"),
+        (
+            "tags = [\"load\"], season = \"10m\"",
+            "job.season: 600s is no multiple of step, 900s",
+        ),
+        (
+            "tags = [\"load\"], horizon = \"25m\"",
+            "job.horizon: 1500s is no multiple of step, 900s",
+        ),
         ("tags = [\"load\"], level = 1.0", "job.level: 1 is no share"),
-        ("tags = [\"load\"], step = \"1s\"", "job.step: 1s cuts the history into more than 50000 steps"),
-        ("tags = [\"load\"], step = \"0s\"", "job.step: 0ns is no step"),
-        ("tags = [\"load\"], devices = []", "job.devices: no device fits an empty list"),
-        ("tags = [\"load\"], seson = \"7d\"", "job.seson: unknown key; did you mean \"season\"?"),
+        (
+            "tags = [\"load\"], step = \"1s\"",
+            "job.step: 1s cuts the history into more than 50000 steps",
+        ),
+        (
+            "tags = [\"load\"], step = \"0s\"",
+            "job.step: 0ns is no step",
+        ),
+        (
+            "tags = [\"load\"], devices = []",
+            "job.devices: no device fits an empty list",
+        ),
+        (
+            "tags = [\"load\"], seson = \"7d\"",
+            "job.seson: unknown key; did you mean \"season\"?",
+        ),
     ] {
         let error = configured(keys).map(drop).unwrap_err().to_string();
         assert!(error.contains(message), "{keys}: {error}");

@@ -29,15 +29,26 @@ struct Measured {
 
 fn seconds(text: &str) -> i64 {
     let at: jiff::civil::DateTime = text.parse().unwrap();
-    at.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second()
+    at.to_zoned(jiff::tz::TimeZone::UTC)
+        .unwrap()
+        .timestamp()
+        .as_second()
 }
 
 fn load(name: &str) -> Vec<(i64, f64)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name);
     let mut text = String::new();
-    flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
-    let rows = text.lines().skip(1).map(|line| line.split_once(',').unwrap());
-    rows.map(|(at, value)| (seconds(at), value.parse().unwrap())).collect()
+    flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap())
+        .read_to_string(&mut text)
+        .unwrap();
+    let rows = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once(',').unwrap());
+    rows.map(|(at, value)| (seconds(at), value.parse().unwrap()))
+        .collect()
 }
 
 fn steps(readings: &[(i64, f64)]) -> Vec<Step> {
@@ -46,7 +57,12 @@ fn steps(readings: &[(i64, f64)]) -> Vec<Step> {
         let sum = sums.entry(at.div_euclid(STEP_SECONDS)).or_default();
         *sum = (sum.0 + value, sum.1 + 1.0);
     }
-    sums.into_iter().map(|(index, (sum, count))| Step { index, mean: sum / count }).collect()
+    sums.into_iter()
+        .map(|(index, (sum, count))| Step {
+            index,
+            mean: sum / count,
+        })
+        .collect()
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -72,16 +88,27 @@ fn verdict(model: &ChangeModel, steps: &[Step], end: i64) -> Option<Verdict> {
 fn replay(name: &str, labels: &[(&str, &str)]) -> Measured {
     let readings = load(name);
     let (steps, model) = (steps(&readings), PredictiveMaintenance::default().model());
-    let labels: Vec<(i64, i64)> = labels.iter().map(|(from, to)| (seconds(from), seconds(to))).collect();
-    let lifecycle = Lifecycle { refractory: Duration::from_secs(86_400), resolve_after: Duration::from_secs(3 * 3600) };
+    let labels: Vec<(i64, i64)> = labels
+        .iter()
+        .map(|(from, to)| (seconds(from), seconds(to)))
+        .collect();
+    let lifecycle = Lifecycle {
+        refractory: Duration::from_secs(86_400),
+        resolve_after: Duration::from_secs(3 * 3600),
+    };
     let (first, last) = (readings[0].0, readings[readings.len() - 1].0);
     let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
     let (mut seen, mut begun): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
     let mut end = first.div_euclid(HOUR_SECONDS) * HOUR_SECONDS;
     while end <= last {
-        let verdicts = verdict(&model, &steps, end).map(|v| ("machine".to_owned(), v)).into_iter().collect();
+        let verdicts = verdict(&model, &steps, end)
+            .map(|v| ("machine".to_owned(), v))
+            .into_iter()
+            .collect();
         let history: Vec<AlertRow> = latest.values().cloned().collect();
-        for row in lifecycle.advance(&history, verdicts, at(end), at(end), |_, first| first.nanos().to_string()) {
+        for row in lifecycle.advance(&history, verdicts, at(end), at(end), |_, first| {
+            first.nanos().to_string()
+        }) {
             if row.last_seen == at(end) {
                 seen.push(end);
             }
@@ -94,7 +121,10 @@ fn replay(name: &str, labels: &[(&str, &str)]) -> Measured {
     }
     let within = |at: &i64| labels.iter().any(|(from, to)| (from..=to).contains(&at));
     Measured {
-        found: labels.iter().filter(|(from, to)| seen.iter().any(|at| (from..=to).contains(&at))).count(),
+        found: labels
+            .iter()
+            .filter(|(from, to)| seen.iter().any(|at| (from..=to).contains(&at)))
+            .count(),
         labelled: labels.len(),
         false_warnings: begun.iter().filter(|at| !within(at)).count(),
         weeks: (last - first) as f64 / 604_800.0,
@@ -102,23 +132,35 @@ fn replay(name: &str, labels: &[(&str, &str)]) -> Measured {
 }
 
 fn card() -> String {
-    let card = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/models/predictive-maintenance.md");
+    let card =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/models/predictive-maintenance.md");
     std::fs::read_to_string(card).unwrap()
 }
 
 /// The model card's row of a record.
 fn check_card(record: &str, measured: &Measured) {
-    let Measured { found, labelled, false_warnings, weeks } = measured;
+    let Measured {
+        found,
+        labelled,
+        false_warnings,
+        weeks,
+    } = measured;
     let row = format!("| {record} | {weeks:.1} weeks | {found} of {labelled} | {false_warnings} |");
     let card = card();
-    assert!(card.contains(&row), "the model card says something else than {row:?}");
+    assert!(
+        card.contains(&row),
+        "the model card says something else than {row:?}"
+    );
 }
 
 #[test]
 fn the_model_card_is_filled_in() {
     let card = card();
     assert!(!card.contains("@@"), "a placeholder is left");
-    assert!(card.contains("Stuck values"), "what the score cannot see is said");
+    assert!(
+        card.contains("Stuck values"),
+        "what the score cannot see is said"
+    );
 }
 
 #[test]
@@ -139,7 +181,10 @@ fn machine_temperature_four_of_four_failures_with_few_false_warnings() {
 
 #[test]
 fn ambient_temperature_one_of_two_failures_with_few_false_warnings() {
-    let labels = [("2013-12-15T07:00", "2013-12-30T09:00"), ("2014-03-29T15:00", "2014-04-20T22:00")];
+    let labels = [
+        ("2013-12-15T07:00", "2013-12-30T09:00"),
+        ("2014-03-29T15:00", "2014-04-20T22:00"),
+    ];
     let measured = replay("ambient_temperature_system_failure.csv.gz", &labels);
     println!("ambient temperature: {measured:?}");
     check_card("ambient temperature (not looked at before)", &measured);

@@ -63,7 +63,12 @@ impl ChangeModel {
         let mut values: Vec<f64> = before.iter().map(|step| step.mean).collect();
         let baseline = median(&mut values);
         let scale = self.scale(&mut values, baseline);
-        let change = Change { score: (level - baseline) / scale, level, baseline, scale };
+        let change = Change {
+            score: (level - baseline) / scale,
+            level,
+            baseline,
+            scale,
+        };
         (scale > 0.0 && change.score.is_finite()).then_some(change)
     }
 
@@ -81,7 +86,9 @@ impl ChangeModel {
 
     fn scale(&self, values: &mut [f64], baseline: f64) -> f64 {
         let floor = self.scale_floor * baseline.abs();
-        values.iter_mut().for_each(|value| *value = (*value - baseline).abs());
+        values
+            .iter_mut()
+            .for_each(|value| *value = (*value - baseline).abs());
         let median = NORMAL * median(values);
         if median > floor {
             return median;
@@ -112,17 +119,28 @@ fn median(values: &mut [f64]) -> f64 {
 mod tests {
     use super::*;
 
-    const MODEL: ChangeModel =
-        ChangeModel { short_steps: 48, baseline_steps: 1344, steps_min: 192, scale_floor: 0.005 };
+    const MODEL: ChangeModel = ChangeModel {
+        short_steps: 48,
+        baseline_steps: 1344,
+        steps_min: 192,
+        scale_floor: 0.005,
+    };
 
     fn steps(count: i64, value: impl Fn(i64) -> f64) -> Vec<Step> {
-        (0..count).map(|index| Step { index, mean: value(index) }).collect()
+        (0..count)
+            .map(|index| Step {
+                index,
+                mean: value(index),
+            })
+            .collect()
     }
 
     /// Even noise between −0.5 and 0.5 that needs no generator.
     fn noise(index: i64) -> f64 {
-        let hashed =
-            (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let hashed = (index as u64)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(31)
+            .wrapping_mul(0xBF58_476D_1CE4_E5B9);
         (hashed >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
     }
 
@@ -136,19 +154,34 @@ mod tests {
 
     #[test]
     fn a_healthy_signal_with_a_daily_cycle_warns_of_nothing() {
-        let day = |index: i64| 70.0 + 5.0 * (index as f64 / 96.0 * std::f64::consts::TAU).sin() + noise(index);
+        let day = |index: i64| {
+            70.0 + 5.0 * (index as f64 / 96.0 * std::f64::consts::TAU).sin() + noise(index)
+        };
         let steps = steps(96 * 30, day);
-        let worst =
-            (200..96 * 30).filter_map(|end| MODEL.judge(&steps, end)).map(|c| c.score.abs()).fold(0.0, f64::max);
-        assert!(worst < 3.5 && worst > 0.1, "the highest score of thirty healthy days is {worst}");
+        let worst = (200..96 * 30)
+            .filter_map(|end| MODEL.judge(&steps, end))
+            .map(|c| c.score.abs())
+            .fold(0.0, f64::max);
+        assert!(
+            worst < 3.5 && worst > 0.1,
+            "the highest score of thirty healthy days is {worst}"
+        );
     }
 
     #[test]
     fn a_drop_shows_with_its_sign_and_its_size() {
-        let steps = steps(1344, |index| if index < 1296 { 70.0 + noise(index) } else { 60.0 });
+        let steps = steps(1344, |index| {
+            if index < 1296 {
+                70.0 + noise(index)
+            } else {
+                60.0
+            }
+        });
         let change = MODEL.judge(&steps, 1344).unwrap();
         assert!(
-            change.score < -20.0 && (change.level - 60.0).abs() < 1e-9 && (change.baseline - 70.0).abs() < 0.1,
+            change.score < -20.0
+                && (change.level - 60.0).abs() < 1e-9
+                && (change.baseline - 70.0).abs() < 0.1,
             "{change:?}"
         );
     }
@@ -156,7 +189,13 @@ mod tests {
     #[test]
     fn a_failure_in_the_baseline_does_not_hide_the_next() {
         let failed = |index: i64| (500..900).contains(&index) || index >= 1296;
-        let steps = steps(1344, |index| if failed(index) { 40.0 } else { 70.0 + noise(index) });
+        let steps = steps(1344, |index| {
+            if failed(index) {
+                40.0
+            } else {
+                70.0 + noise(index)
+            }
+        });
         assert!(MODEL.judge(&steps, 1344).unwrap().score < -20.0);
     }
 
@@ -168,7 +207,14 @@ mod tests {
         assert!(MODEL.judge(&last_digit, 1344).unwrap().score.abs() < 1.1);
         let seldom = steps(1344, |index| f64::from(u8::from(index % 20 == 0)));
         assert!(MODEL.judge(&seldom, 1344).unwrap().score.abs() < 3.5);
-        assert_eq!(MODEL.judge(&steps(1344, |index| f64::from(u8::from(index >= 1296))), 1344), None, "0 has no scale");
+        assert_eq!(
+            MODEL.judge(
+                &steps(1344, |index| f64::from(u8::from(index >= 1296))),
+                1344
+            ),
+            None,
+            "0 has no scale"
+        );
     }
 
     #[test]
@@ -177,15 +223,26 @@ mod tests {
         assert_eq!(MODEL.judge(&[], 10), None);
         assert_eq!(MODEL.judge(&steps[..191], 200), None, "too little before");
         assert_eq!(MODEL.judge(&steps, 1344 + 48), None, "nothing recent");
-        let sparse: Vec<Step> = steps.iter().copied().filter(|step| step.index % 7 == 0).collect();
-        assert_eq!(MODEL.judge(&sparse, 1344), None, "holes are not counted as steps");
+        let sparse: Vec<Step> = steps
+            .iter()
+            .copied()
+            .filter(|step| step.index % 7 == 0)
+            .collect();
+        assert_eq!(
+            MODEL.judge(&sparse, 1344),
+            None,
+            "holes are not counted as steps"
+        );
     }
 
     #[test]
     fn nothing_after_the_end_is_looked_at() {
         let mut steps = steps(1400, noise);
         let before = MODEL.judge(&steps, 1344);
-        steps.iter_mut().filter(|step| step.index >= 1344).for_each(|step| step.mean = 1e9);
+        steps
+            .iter_mut()
+            .filter(|step| step.index >= 1344)
+            .for_each(|step| step.mean = 1e9);
         assert_eq!(MODEL.judge(&steps, 1344), before);
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use forebay_config::{Defaulted, Describe, Table, TableKeys};
 use forebay_jobs::{
-    Bucket, Condition, Job, JobError, JobKind, Lifecycle, Outcome, Results, RunContext, Score, SeriesKey,
-    SeriesPattern, Severity, Verdict,
+    Bucket, Condition, Job, JobError, JobKind, Lifecycle, Outcome, Results, RunContext, Score,
+    SeriesKey, SeriesPattern, Severity, Verdict,
 };
 use forebay_schemas::{DeviceId, SiteId, Timestamp};
 use serde_json::json;
@@ -17,7 +17,17 @@ use crate::{Change, ChangeModel, Step, words::reason};
 const PREDICTIVE_MAINTENANCE: TableKeys = TableKeys::many(
     "job",
     "Scores devices by how far their signals have left the level that they had before, and warns beyond a limit.",
-    &[&DEVICES, &TAGS, &SHORT, &BASELINE, &LIMIT, &REFRACTORY, &POINTS_MIN, &SCALE_FLOOR, &RESOLVE_AFTER],
+    &[
+        &DEVICES,
+        &TAGS,
+        &SHORT,
+        &BASELINE,
+        &LIMIT,
+        &REFRACTORY,
+        &POINTS_MIN,
+        &SCALE_FLOOR,
+        &RESOLVE_AFTER,
+    ],
 );
 
 const DEVICES: Defaulted<Vec<String>> = Defaulted::list(
@@ -71,9 +81,12 @@ const SCALE_FLOOR: Defaulted<f64> = Defaulted::new(
 )
 .unit("share of the usual level");
 
-const RESOLVE_AFTER: Defaulted<u32> =
-    Defaulted::new("resolve_after", 3, "How long a change must be gone before its warning is resolved; at least 1.")
-        .unit("windows, or times short for a job with a schedule");
+const RESOLVE_AFTER: Defaulted<u32> = Defaulted::new(
+    "resolve_after",
+    3,
+    "How long a change must be gone before its warning is resolved; at least 1.",
+)
+.unit("windows, or times short for a job with a schedule");
 
 /// The recent time is cut into this many steps, and the rest into steps of the same length.
 const STEPS_IN_SHORT: u32 = 48;
@@ -100,7 +113,10 @@ pub struct PredictiveMaintenance {
 impl Default for PredictiveMaintenance {
     fn default() -> Self {
         Self {
-            series: SeriesPattern { devices: DEVICES.default(), tags: TAGS.default() },
+            series: SeriesPattern {
+                devices: DEVICES.default(),
+                tags: TAGS.default(),
+            },
             short: SHORT.default(),
             baseline: BASELINE.default(),
             limit: LIMIT.default(),
@@ -127,7 +143,10 @@ impl JobKind for PredictiveMaintenanceKind {
 
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
         let job = PredictiveMaintenance {
-            series: SeriesPattern { devices: table.read(&DEVICES), tags: table.read(&TAGS) },
+            series: SeriesPattern {
+                devices: table.read(&DEVICES),
+                tags: table.read(&TAGS),
+            },
             short: table.read(&SHORT),
             baseline: table.read(&BASELINE),
             limit: table.read(&LIMIT),
@@ -149,15 +168,30 @@ impl PredictiveMaintenance {
             fit = false;
         };
         if self.series.devices.is_empty() {
-            wrong(&DEVICES, "no device fits an empty list: leave the key out for all".into());
+            wrong(
+                &DEVICES,
+                "no device fits an empty list: leave the key out for all".into(),
+            );
         }
         if self.series.tags.is_empty() {
-            wrong(&TAGS, "no tag fits an empty list: leave the key out for all".into());
+            wrong(
+                &TAGS,
+                "no tag fits an empty list: leave the key out for all".into(),
+            );
         }
         if self.short < Duration::from_millis(u64::from(STEPS_IN_SHORT)) {
-            wrong(&SHORT, format!("{:?} is too short: \"48ms\" is the least", self.short));
+            wrong(
+                &SHORT,
+                format!("{:?} is too short: \"48ms\" is the least", self.short),
+            );
         } else if self.baseline < self.short.saturating_mul(4) {
-            wrong(&BASELINE, format!("{:?} is less than four times short, {:?}", self.baseline, self.short));
+            wrong(
+                &BASELINE,
+                format!(
+                    "{:?} is less than four times short, {:?}",
+                    self.baseline, self.short
+                ),
+            );
         } else if self.baseline.as_nanos() / self.step().as_nanos().max(1) > STEPS_IN_BASELINE_MAX {
             wrong(
                 &BASELINE,
@@ -168,13 +202,26 @@ impl PredictiveMaintenance {
                 ),
             );
         } else if self.points_min as i64 > self.model().baseline_steps - self.model().short_steps {
-            wrong(&POINTS_MIN, format!("{} points of {:?} are longer than the baseline", self.points_min, self.step()));
+            wrong(
+                &POINTS_MIN,
+                format!(
+                    "{} points of {:?} are longer than the baseline",
+                    self.points_min,
+                    self.step()
+                ),
+            );
         }
         if self.limit <= 0.0 {
-            wrong(&LIMIT, format!("{} is no limit: 3.5 is the default", self.limit));
+            wrong(
+                &LIMIT,
+                format!("{} is no limit: 3.5 is the default", self.limit),
+            );
         }
         if !(0.0..1.0).contains(&self.scale_floor) {
-            wrong(&SCALE_FLOOR, format!("{} is no share from 0 to below 1", self.scale_floor));
+            wrong(
+                &SCALE_FLOOR,
+                format!("{} is no share from 0 to below 1", self.scale_floor),
+            );
         }
         if self.points_min < 2 {
             wrong(&POINTS_MIN, "a deviation takes two points at least".into());
@@ -204,10 +251,16 @@ impl PredictiveMaintenance {
 
     fn lifecycle(&self, context: &RunContext) -> Lifecycle {
         let window = context.fire().window.as_ref();
-        let length = window.map(|w| Duration::from_nanos((w.end.nanos() - w.start.nanos()).unsigned_abs()));
+        let length =
+            window.map(|w| Duration::from_nanos((w.end.nanos() - w.start.nanos()).unsigned_abs()));
         // By the clock there is no window: the recent time is the unit in which a change is gone.
-        let resolve_after = length.unwrap_or(self.short).saturating_mul(self.resolve_after);
-        Lifecycle { refractory: self.refractory, resolve_after }
+        let resolve_after = length
+            .unwrap_or(self.short)
+            .saturating_mul(self.resolve_after);
+        Lifecycle {
+            refractory: self.refractory,
+            resolve_after,
+        }
     }
 
     /// The index of the first step that the cutoff leaves incomplete: it is not judged.
@@ -228,10 +281,18 @@ impl Job for PredictiveMaintenance {
         let found = series.len();
         let mut devices: BTreeMap<(SiteId, DeviceId), Vec<(SeriesKey, Change)>> = BTreeMap::new();
         for (key, buckets) in series {
-            let steps: Vec<Step> =
-                buckets.iter().map(|Bucket { index, mean }| Step { index: *index, mean: *mean }).collect();
+            let steps: Vec<Step> = buckets
+                .iter()
+                .map(|Bucket { index, mean }| Step {
+                    index: *index,
+                    mean: *mean,
+                })
+                .collect();
             if let Some(change) = model.judge(&steps, end) {
-                devices.entry((key.site.clone(), key.device.clone())).or_default().push((key, change));
+                devices
+                    .entry((key.site.clone(), key.device.clone()))
+                    .or_default()
+                    .push((key, change));
             }
         }
         let judged: usize = devices.values().map(Vec::len).sum();
@@ -239,19 +300,33 @@ impl Job for PredictiveMaintenance {
         let mut scores = Vec::new();
         for ((site, device), mut changes) in devices {
             changes.sort_by(|(_, a), (_, b)| b.score.abs().total_cmp(&a.score.abs()));
-            verdicts.extend(changes.iter().map(|(key, change)| self.verdict(key, change)));
+            verdicts.extend(
+                changes
+                    .iter()
+                    .map(|(key, change)| self.verdict(key, change)),
+            );
             scores.extend(self.score(site, device, &changes, cutoff));
         }
-        let alerts = context.advance_alerts(&self.lifecycle(context), verdicts).await?;
+        let alerts = context
+            .advance_alerts(&self.lifecycle(context), verdicts)
+            .await?;
         let note = (judged < found || found == 0).then(|| self.note(found, judged));
-        Ok(Outcome { results: Results { scores, alerts, ..Results::default() }, note })
+        Ok(Outcome {
+            results: Results {
+                scores,
+                alerts,
+                ..Results::default()
+            },
+            note,
+        })
     }
 }
 
 impl PredictiveMaintenance {
     fn note(&self, found: usize, judged: usize) -> String {
         if found == 0 {
-            return "no series fits devices and tags in the baseline's time: nothing was judged".to_owned();
+            return "no series fits devices and tags in the baseline's time: nothing was judged"
+                .to_owned();
         }
         format!(
             "{} of {found} series were not judged: too few readings (at least {} steps of {:?} before the last {:?}, and one in it), or constantly 0",
@@ -263,7 +338,13 @@ impl PredictiveMaintenance {
     }
 
     /// A device is as far from normal as the tag that has moved most.
-    fn score(&self, site: SiteId, device: DeviceId, changes: &[(SeriesKey, Change)], at: Timestamp) -> Option<Score> {
+    fn score(
+        &self,
+        site: SiteId,
+        device: DeviceId,
+        changes: &[(SeriesKey, Change)],
+        at: Timestamp,
+    ) -> Option<Score> {
         let score = changes.first()?.1.score.abs();
         Some(Score {
             site,
@@ -277,13 +358,21 @@ impl PredictiveMaintenance {
     }
 
     fn verdict(&self, key: &SeriesKey, change: &Change) -> (String, Verdict) {
-        let dedupe_key =
-            format!("{}/{}/{}", key.site.path_segment(), key.device.path_segment(), key.tag.path_segment());
+        let dedupe_key = format!(
+            "{}/{}/{}",
+            key.site.path_segment(),
+            key.device.path_segment(),
+            key.tag.path_segment()
+        );
         let size = change.score.abs();
         if size <= self.limit {
             return (dedupe_key, Verdict::Healthy);
         }
-        let severity = if size > CRITICAL * self.limit { Severity::Critical } else { Severity::Warning };
+        let severity = if size > CRITICAL * self.limit {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        };
         let condition = Condition {
             site: key.site.clone(),
             device: key.device.clone(),

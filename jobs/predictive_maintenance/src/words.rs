@@ -6,8 +6,16 @@ use crate::Change;
 
 /// Such as "machine_temperature has fallen 4.2 robust deviations below its 14-day level".
 pub(crate) fn reason(tag: &str, change: &Change, baseline: Duration) -> String {
-    let (moved, side) = if change.score < 0.0 { ("fallen", "below") } else { ("risen", "above") };
-    format!("{tag} has {moved} {:.1} robust deviations {side} its {} level", change.score.abs(), period(baseline))
+    let (moved, side) = if change.score < 0.0 {
+        ("fallen", "below")
+    } else {
+        ("risen", "above")
+    };
+    format!(
+        "{tag} has {moved} {:.1} robust deviations {side} its {} level",
+        change.score.abs(),
+        period(baseline)
+    )
 }
 
 /// Such as "14-day", in the largest unit that fits twice, or exactly.
@@ -28,11 +36,28 @@ mod tests {
 
     #[test]
     fn a_change_reads_as_a_sentence() {
-        let change = |score| Change { score, level: 0.0, baseline: 0.0, scale: 1.0 };
+        let change = |score| Change {
+            score,
+            level: 0.0,
+            baseline: 0.0,
+            scale: 1.0,
+        };
         let of = |seconds, score| reason("temp", &change(score), Duration::from_secs(seconds));
-        assert_eq!(of(14 * 86_400, -4.21), "temp has fallen 4.2 robust deviations below its 14-day level");
-        assert_eq!(of(300, 5.0), "temp has risen 5.0 robust deviations above its 5-minute level");
-        assert_eq!(of(86_400, 5.0), "temp has risen 5.0 robust deviations above its 1-day level");
-        assert_eq!(of(90, 5.0), "temp has risen 5.0 robust deviations above its 90-second level");
+        assert_eq!(
+            of(14 * 86_400, -4.21),
+            "temp has fallen 4.2 robust deviations below its 14-day level"
+        );
+        assert_eq!(
+            of(300, 5.0),
+            "temp has risen 5.0 robust deviations above its 5-minute level"
+        );
+        assert_eq!(
+            of(86_400, 5.0),
+            "temp has risen 5.0 robust deviations above its 1-day level"
+        );
+        assert_eq!(
+            of(90, 5.0),
+            "temp has risen 5.0 robust deviations above its 90-second level"
+        );
     }
 }

@@ -25,26 +25,56 @@ pub(crate) struct Rows {
 }
 
 /// Reads a query's rows, whose columns must fit a table's.
-pub(crate) async fn select(query: DataFrame, table: &'static Table, rows_max: usize) -> Result<Rows, JobError> {
+pub(crate) async fn select(
+    query: DataFrame,
+    table: &'static Table,
+    rows_max: usize,
+) -> Result<Rows, JobError> {
     let (columns, names) = fit(&query, table)?;
-    let batches = query.select(columns)?.limit(0, Some(rows_max + 1))?.collect().await?;
+    let batches = query
+        .select(columns)?
+        .limit(0, Some(rows_max + 1))?
+        .collect()
+        .await?;
     let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if count > rows_max {
-        return Err(JobError::reject(format!("the query gives more than {rows_max} rows: aggregate or limit them")));
+        return Err(JobError::reject(format!(
+            "the query gives more than {rows_max} rows: aggregate or limit them"
+        )));
     }
-    Ok(Rows { table, batches, names })
+    Ok(Rows {
+        table,
+        batches,
+        names,
+    })
 }
 
 /// A query's columns as a table has them, and their names.
-pub(crate) fn fit(query: &DataFrame, table: &'static Table) -> Result<(Vec<Expr>, Vec<&'static str>), JobError> {
-    let found: Vec<(String, DataType)> =
-        query.schema().fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
-    let wanted: Vec<&'static Column> =
-        table.columns.iter().filter(|column| !FILLED_IN.contains(&column.name)).collect();
-    let unknown = found.iter().find(|(name, _)| !wanted.iter().any(|column| column.name == name));
+pub(crate) fn fit(
+    query: &DataFrame,
+    table: &'static Table,
+) -> Result<(Vec<Expr>, Vec<&'static str>), JobError> {
+    let found: Vec<(String, DataType)> = query
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| (field.name().clone(), field.data_type().clone()))
+        .collect();
+    let wanted: Vec<&'static Column> = table
+        .columns
+        .iter()
+        .filter(|column| !FILLED_IN.contains(&column.name))
+        .collect();
+    let unknown = found
+        .iter()
+        .find(|(name, _)| !wanted.iter().any(|column| column.name == name));
     if let Some((name, _)) = unknown {
         let known: Vec<&str> = wanted.iter().map(|column| column.name).collect();
-        let message = format!("the query's column {name:?} is none of {}'s: {}", table.name, known.join(", "));
+        let message = format!(
+            "the query's column {name:?} is none of {}'s: {}",
+            table.name,
+            known.join(", ")
+        );
         return Err(JobError::reject(message));
     }
     let mut columns = Vec::new();
@@ -57,8 +87,12 @@ pub(crate) fn fit(query: &DataFrame, table: &'static Table) -> Result<(Vec<Expr>
             }
             None if column.nullable => {}
             None => {
-                let message =
-                    format!("the query has no column {:?}, which {} needs ({})", column.name, table.name, what(column));
+                let message = format!(
+                    "the query has no column {:?}, which {} needs ({})",
+                    column.name,
+                    table.name,
+                    what(column)
+                );
                 return Err(JobError::reject(message));
             }
         }
@@ -70,11 +104,16 @@ pub(crate) fn fit(query: &DataFrame, table: &'static Table) -> Result<(Vec<Expr>
 fn as_column(column: &Column, found: &DataType, table: &Table) -> Result<Expr, JobError> {
     let named = ident(column.name);
     let expression = match (column.column_type, found) {
-        (ColumnType::String, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => cast(named, DataType::Utf8),
+        (ColumnType::String, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => {
+            cast(named, DataType::Utf8)
+        }
         (ColumnType::Double, found) if found.is_numeric() => cast(named, DataType::Float64),
         (ColumnType::Bool, DataType::Boolean) => named,
         (ColumnType::Timestamp, DataType::Timestamp(_, _)) => {
-            let utc = cast(named, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())));
+            let utc = cast(
+                named,
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            );
             cast(utc, DataType::Int64)
         }
         // A NULL that was given no type.
@@ -84,7 +123,10 @@ fn as_column(column: &Column, found: &DataType, table: &Table) -> Result<Expr, J
         },
         (_, found) => {
             let (name, table) = (column.name, table.name);
-            let message = format!("the query's column {name:?} is {found}, {table}.{name} is {}", what(column));
+            let message = format!(
+                "the query's column {name:?} is {found}, {table}.{name} is {}",
+                what(column)
+            );
             return Err(JobError::reject(message));
         }
     };
@@ -97,7 +139,9 @@ fn what(column: &Column) -> &'static str {
         ColumnType::Double => "a number",
         ColumnType::Bool => "true or false",
         ColumnType::Timestamp => "a timestamp",
-        ColumnType::Binary | ColumnType::Short | ColumnType::Int | ColumnType::Long => "of another type",
+        ColumnType::Binary | ColumnType::Short | ColumnType::Int | ColumnType::Long => {
+            "of another type"
+        }
     }
 }
 
@@ -118,22 +162,37 @@ impl Rows {
             Some((before, batch))
         });
         starts.flat_map(move |(rows_before, batch)| {
-            (0..batch.num_rows()).map(move |at| Row { rows: self, batch, at, rows_before })
+            (0..batch.num_rows()).map(move |at| Row {
+                rows: self,
+                batch,
+                at,
+                rows_before,
+            })
         })
     }
 }
 
 impl Row<'_> {
     fn column(&self, name: &str) -> Option<usize> {
-        self.rows.names.iter().position(|n| *n == name).filter(|i| self.batch.column(*i).is_valid(self.at))
+        self.rows
+            .names
+            .iter()
+            .position(|n| *n == name)
+            .filter(|i| self.batch.column(*i).is_valid(self.at))
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.batch.column(self.column(name)?).as_string_opt::<i32>().map(|values| values.value(self.at))
+        self.batch
+            .column(self.column(name)?)
+            .as_string_opt::<i32>()
+            .map(|values| values.value(self.at))
     }
 
     fn double(&self, name: &str) -> Option<f64> {
-        let values = self.batch.column(self.column(name)?).as_primitive_opt::<Float64Type>()?;
+        let values = self
+            .batch
+            .column(self.column(name)?)
+            .as_primitive_opt::<Float64Type>()?;
         Some(values.value(self.at))
     }
 
@@ -143,11 +202,17 @@ impl Row<'_> {
     }
 
     fn truth(&self, name: &str) -> Option<bool> {
-        self.batch.column(self.column(name)?).as_boolean_opt().map(|values| values.value(self.at))
+        self.batch
+            .column(self.column(name)?)
+            .as_boolean_opt()
+            .map(|values| values.value(self.at))
     }
 
     fn time(&self, name: &str) -> Option<Timestamp> {
-        let values = self.batch.column(self.column(name)?).as_primitive_opt::<Int64Type>()?;
+        let values = self
+            .batch
+            .column(self.column(name)?)
+            .as_primitive_opt::<Int64Type>()?;
         Timestamp::from_micros(values.value(self.at))
     }
 
@@ -170,12 +235,18 @@ impl Row<'_> {
 
     /// Which row it is, by the columns that tell rows of results apart: people know devices, not numbers of rows.
     fn of(&self) -> String {
-        let texts =
-            ["site", "device", "tag"].into_iter().filter_map(|name| Some(format!("{name} {:?}", self.text(name)?)));
-        let times = ["event_time", "target_time"].into_iter().filter_map(|name| {
-            let micros = self.time(name)?.micros();
-            Some(format!("{name} {}", jiff::Timestamp::from_microsecond(micros).ok()?))
-        });
+        let texts = ["site", "device", "tag"]
+            .into_iter()
+            .filter_map(|name| Some(format!("{name} {:?}", self.text(name)?)));
+        let times = ["event_time", "target_time"]
+            .into_iter()
+            .filter_map(|name| {
+                let micros = self.time(name)?.micros();
+                Some(format!(
+                    "{name} {}",
+                    jiff::Timestamp::from_microsecond(micros).ok()?
+                ))
+            });
         let keys: Vec<String> = texts.chain(times).collect();
         match keys.is_empty() {
             true => String::new(),
@@ -183,7 +254,11 @@ impl Row<'_> {
         }
     }
 
-    fn name<T>(&self, column: &str, make: impl Fn(&str) -> Result<T, InvalidName>) -> Result<T, JobError> {
+    fn name<T>(
+        &self,
+        column: &str,
+        make: impl Fn(&str) -> Result<T, InvalidName>,
+    ) -> Result<T, JobError> {
         let text = self.needed(column, self.text(column))?;
         let (row, of) = (self.number_of_row(), self.of());
         make(text).map_err(|error| JobError::reject(format!("row {row} of the query{of}: {error}")))
@@ -219,7 +294,9 @@ pub(crate) fn predictions(rows: Rows) -> Result<Vec<Prediction>, JobError> {
             lo: row.number("lo"),
             hi: row.number("hi"),
             level: row.number("level"),
-            model_version: row.needed("model_version", row.text("model_version"))?.to_owned(),
+            model_version: row
+                .needed("model_version", row.text("model_version"))?
+                .to_owned(),
             data_cutoff: row.needed("data_cutoff", row.time("data_cutoff"))?,
         })
     };

@@ -17,7 +17,8 @@ use std::{
 
 use async_trait::async_trait;
 use datafusion::{
-    dataframe::DataFrame, execution::context::SQLOptions, prelude::SessionContext, sql::parser::DFParser,
+    dataframe::DataFrame, execution::context::SQLOptions, prelude::SessionContext,
+    sql::parser::DFParser,
 };
 use forebay_config::{Choice, Describe, Optional, Table, TableKeys};
 use forebay_jobs::{Job, JobError, JobKind, Outcome, Results, RunContext, keys::SCHEDULE};
@@ -89,10 +90,16 @@ impl JobKind for SqlKind {
     fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
         let into = table.read(&INTO);
         if !table.has(&INTO) {
-            table.problem(&INTO, "into is missing, \"scores\" or \"predictions\" is expected");
+            table.problem(
+                &INTO,
+                "into is missing, \"scores\" or \"predictions\" is expected",
+            );
         }
         let query = query(table, into);
-        Some(Box::new(SqlJob { query: query?, into: into? }))
+        Some(Box::new(SqlJob {
+            query: query?,
+            into: into?,
+        }))
     }
 }
 
@@ -108,13 +115,19 @@ fn query(table: &mut Table<'_>, into: Option<Into>) -> Option<String> {
         (None, Some(path)) => match std::fs::read_to_string(&path) {
             Ok(query) => (&QUERY_FILE, query),
             Err(error) => {
-                table.problem(&QUERY_FILE, format!("cannot read {}: {error}", path.display()));
+                table.problem(
+                    &QUERY_FILE,
+                    format!("cannot read {}: {error}", path.display()),
+                );
                 return None;
             }
         },
         (None, None) if table.has(&QUERY) || table.has(&QUERY_FILE) => return None,
         (None, None) => {
-            table.problem(&QUERY, "query is missing, a SELECT in quotes is expected, or query_file");
+            table.problem(
+                &QUERY,
+                "query is missing, a SELECT in quotes is expected, or query_file",
+            );
             return None;
         }
     };
@@ -132,22 +145,31 @@ fn check(query: &str, into: Option<Into>, has_window: bool) -> Result<(), String
     let query = Parameters::example(has_window).fill(query)?;
     let statements = DFParser::parse_sql(&query).map_err(|error| error.to_string())?;
     if statements.len() != 1 {
-        return Err(format!("{} statements, one SELECT is expected", statements.len()));
+        return Err(format!(
+            "{} statements, one SELECT is expected",
+            statements.len()
+        ));
     }
     let session = forebay_jobs::empty_session().map_err(|error| error.to_string())?;
     // Tables in memory are there at once, so that planning over them never waits.
-    let planned = match pin!(planned(&session, &query)).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(planned) => planned.map_err(|error| error.to_string())?,
-        Poll::Pending => return Ok(()),
-    };
+    let planned =
+        match pin!(planned(&session, &query)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(planned) => planned.map_err(|error| error.to_string())?,
+            Poll::Pending => return Ok(()),
+        };
     match into {
-        Some(into) => columns::fit(&planned, into.table()).map(drop).map_err(|error| error.to_string()),
+        Some(into) => columns::fit(&planned, into.table())
+            .map(drop)
+            .map_err(|error| error.to_string()),
         None => Ok(()),
     }
 }
 
 async fn planned(session: &SessionContext, query: &str) -> Result<DataFrame, JobError> {
-    let reading_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let reading_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
     let planned = session.sql_with_options(query, reading_only).await;
     // A query that cannot be planned today cannot be planned tomorrow.
     planned.map_err(|error| JobError::reject(format!("the query does not fit the lake: {error}")))
@@ -156,14 +178,30 @@ async fn planned(session: &SessionContext, query: &str) -> Result<DataFrame, Job
 #[async_trait]
 impl Job for SqlJob {
     async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
-        let query = Parameters::of(context).fill(&self.query).map_err(JobError::reject)?;
+        let query = Parameters::of(context)
+            .fill(&self.query)
+            .map_err(JobError::reject)?;
         let session = context.session().await?;
-        let rows = columns::select(planned(&session, &query).await?, self.into.table(), ROWS_MAX).await?;
+        let rows = columns::select(
+            planned(&session, &query).await?,
+            self.into.table(),
+            ROWS_MAX,
+        )
+        .await?;
         let results = match self.into {
-            Into::Scores => Results { scores: columns::scores(rows)?, ..Results::default() },
-            Into::Predictions => Results { predictions: columns::predictions(rows)?, ..Results::default() },
+            Into::Scores => Results {
+                scores: columns::scores(rows)?,
+                ..Results::default()
+            },
+            Into::Predictions => Results {
+                predictions: columns::predictions(rows)?,
+                ..Results::default()
+            },
         };
-        Ok(Outcome { results, note: None })
+        Ok(Outcome {
+            results,
+            note: None,
+        })
     }
 }
 

@@ -27,7 +27,12 @@ impl Parameters {
         let at = timestamp(Timestamp::from_nanos(0));
         let window = has_window.then(|| at.clone());
         let site = has_window.then(|| text("site"));
-        Self { window_start: window.clone(), window_end: window, site, now: at }
+        Self {
+            window_start: window.clone(),
+            window_end: window,
+            site,
+            now: at,
+        }
     }
 
     /// The query with its parameters filled in.
@@ -85,10 +90,24 @@ mod tests {
 
     #[test]
     fn parameters_are_literals_that_nothing_escapes_from() {
-        let parameters = Parameters { site: Some(text("o'{now}")), window_end: None, ..Parameters::example(true) };
+        let parameters = Parameters {
+            site: Some(text("o'{now}")),
+            window_end: None,
+            ..Parameters::example(true)
+        };
         let filled = parameters.fill("SELECT {site}, {now}, '{other}' WHERE t < {window_start}");
         let at = "TIMESTAMP '1970-01-01T00:00:00.000000Z'";
-        assert_eq!(filled, Ok(format!("SELECT 'o''{{now}}', {at}, '{{other}}' WHERE t < {at}")));
-        assert!(parameters.fill("{window_end}").unwrap_err().contains("{window_end}"));
+        assert_eq!(
+            filled,
+            Ok(format!(
+                "SELECT 'o''{{now}}', {at}, '{{other}}' WHERE t < {at}"
+            ))
+        );
+        assert!(
+            parameters
+                .fill("{window_end}")
+                .unwrap_err()
+                .contains("{window_end}")
+        );
     }
 }

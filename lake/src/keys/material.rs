@@ -28,9 +28,17 @@ struct RawMaterial {
     key_material_type: String,
     internal_storage: bool,
     is_footer_key: bool,
-    #[serde(rename = "kmsInstanceID", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "kmsInstanceID",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     kms_instance_id: Option<String>,
-    #[serde(rename = "kmsInstanceURL", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "kmsInstanceURL",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     kms_instance_url: Option<String>,
     #[serde(rename = "masterKeyID")]
     master_key_id: MasterKeyId,
@@ -78,7 +86,9 @@ impl KeyMaterial {
     /// [`KeyError::Material`] for anything but internally stored, doubly wrapped PKMT1 of the default KMS.
     pub fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
         let parsed = |error: serde_json::Error| material(error.to_string());
-        let found = serde_json::from_slice::<RawType>(bytes).map_err(parsed)?.key_material_type;
+        let found = serde_json::from_slice::<RawType>(bytes)
+            .map_err(parsed)?
+            .key_material_type;
         if found != TYPE {
             return Err(material(format!("type {found:?}, not {TYPE}")));
         }
@@ -91,12 +101,22 @@ impl KeyMaterial {
         }
         let kms = raw.is_footer_key.then_some(KMS);
         if raw.kms_instance_id.as_deref() != kms || raw.kms_instance_url.as_deref() != kms {
-            return Err(material("it names another key management service".to_owned()));
+            return Err(material(
+                "it names another key management service".to_owned(),
+            ));
         }
         Ok(Self {
-            key_use: if raw.is_footer_key { KeyUse::Footer } else { KeyUse::Column },
+            key_use: if raw.is_footer_key {
+                KeyUse::Footer
+            } else {
+                KeyUse::Column
+            },
             wrapped_dek: raw.wrapped_dek,
-            kek: WrappedKek { master: raw.master_key_id, kek_id: raw.kek_id, wrapped: raw.wrapped_kek },
+            kek: WrappedKek {
+                master: raw.master_key_id,
+                kek_id: raw.kek_id,
+                wrapped: raw.wrapped_kek,
+            },
         })
     }
 }
@@ -130,7 +150,10 @@ mod tests {
             .into();
         assert_eq!(text.join("\n") + "\n", include_str!("golden/material.json"));
         for (line, key_use) in text.iter().zip([KeyUse::Footer, KeyUse::Column]) {
-            assert_eq!(KeyMaterial::decode(line.as_bytes()).unwrap(), example(key_use));
+            assert_eq!(
+                KeyMaterial::decode(line.as_bytes()).unwrap(),
+                example(key_use)
+            );
         }
     }
 
@@ -138,8 +161,16 @@ mod tests {
     #[test]
     fn reads_what_pyarrow_writes() {
         let read = KeyMaterial::decode(include_bytes!("golden/material.pyarrow.json")).unwrap();
-        assert_eq!((read.key_use, read.kek.master.as_str()), (KeyUse::Footer, "f"));
-        assert_eq!(read.encode().unwrap(), include_str!("golden/material.pyarrow.json").trim().as_bytes());
+        assert_eq!(
+            (read.key_use, read.kek.master.as_str()),
+            (KeyUse::Footer, "f")
+        );
+        assert_eq!(
+            read.encode().unwrap(),
+            include_str!("golden/material.pyarrow.json")
+                .trim()
+                .as_bytes()
+        );
     }
 
     #[test]
@@ -147,8 +178,16 @@ mod tests {
         let good = String::from_utf8(example(KeyUse::Footer).encode().unwrap()).unwrap();
         let cases = [
             ("PKMT1", "PKMT2", "type \"PKMT2\""),
-            ("\"internalStorage\":true", "\"internalStorage\":false", "outside the file"),
-            ("\"doubleWrapping\":true", "\"doubleWrapping\":false", "wrapped once"),
+            (
+                "\"internalStorage\":true",
+                "\"internalStorage\":false",
+                "outside the file",
+            ),
+            (
+                "\"doubleWrapping\":true",
+                "\"doubleWrapping\":false",
+                "wrapped once",
+            ),
             ("\"DEFAULT\"", "\"OTHER\"", "another key management service"),
             ("\"wrappedDEK\":\"ZGVr\",", "", "wrappedDEK"),
             ("}", "", "EOF"),

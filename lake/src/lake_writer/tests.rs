@@ -17,13 +17,32 @@ async fn put(writer: &LakeWriter, site: &str) -> Result<Add, LakeError> {
     let rows = crate::partition_rows(&[readings]).unwrap().remove(0);
     let partition = crate::readings_partition(&rows);
     let table = writer.table(&forebay_schemas::table::READINGS)?;
-    writer.put(table, rows.rows.clone(), &partition, Some(&rows.site), at(DAY_START)).await
+    writer
+        .put(
+            table,
+            rows.rows.clone(),
+            &partition,
+            Some(&rows.site),
+            at(DAY_START),
+        )
+        .await
 }
 
 async fn commit(writer: &LakeWriter, stream: &str, add: Add) {
     let id = writer.id().unwrap();
-    let attempt = Attempt { id, app_id: stream.into(), from_state: None, to_state: 1, adds: vec![add] };
-    writer.table(&forebay_schemas::table::READINGS).unwrap().commit(&attempt).await.unwrap();
+    let attempt = Attempt {
+        id,
+        app_id: stream.into(),
+        from_state: None,
+        to_state: 1,
+        adds: vec![add],
+    };
+    writer
+        .table(&forebay_schemas::table::READINGS)
+        .unwrap()
+        .commit(&attempt)
+        .await
+        .unwrap();
 }
 
 /// A site's key was made after the backup: a second key of its name would make files that no keyring reads together.
@@ -39,11 +58,25 @@ async fn a_keyring_older_than_the_lake_makes_no_second_key_of_a_name() {
     let writer = bench.another().await.unwrap();
     let error = put(&writer, "B").await.map(drop).unwrap_err();
     assert_eq!(error.kind(), forebay_schemas::ErrorKind::Fatal, "{error}");
-    for part in ["forebay.site.B.v1", &keyring.display().to_string(), "restore the newer copy"] {
-        assert!(error.to_string().contains(part), "{part} is not in: {error}");
+    for part in [
+        "forebay.site.B.v1",
+        &keyring.display().to_string(),
+        "restore the newer copy",
+    ] {
+        assert!(
+            error.to_string().contains(part),
+            "{part} is not in: {error}"
+        );
     }
     assert_eq!(fs::read(&keyring).unwrap(), backup, "no key was made");
-    commit(&writer, "c", put(&writer, "C").await.expect("a site that the lake does not know")).await;
+    commit(
+        &writer,
+        "c",
+        put(&writer, "C")
+            .await
+            .expect("a site that the lake does not know"),
+    )
+    .await;
 
     // The newer copy is brought back while the program runs.
     fs::write(&keyring, &newer).unwrap();
@@ -59,14 +92,25 @@ async fn a_key_that_is_made_by_hand_is_no_second_one_either() {
     commit(&bench.writer, "b", put(&bench.writer, "B").await.unwrap()).await;
     fs::write(dir.join("keyring.json"), &backup).unwrap();
     let keyring = FileKeyring::open(&dir, bench.writer.random().clone()).unwrap();
-    let (lake, sites) = (bench.store.lake(), ["C", "B"].map(|site| SiteId::new(site).unwrap()));
-    let error = crate::ensure_site_keys(&lake, &keyring, &sites[1..]).await.unwrap_err();
+    let (lake, sites) = (
+        bench.store.lake(),
+        ["C", "B"].map(|site| SiteId::new(site).unwrap()),
+    );
+    let error = crate::ensure_site_keys(&lake, &keyring, &sites[1..])
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, LakeError::Key(KeyError::Older { id, .. }) if id.as_str() == "forebay.site.B.v1"),
         "{error}"
     );
-    assert_eq!(fs::read(dir.join("keyring.json")).unwrap(), backup, "no key was made");
-    let keys = crate::ensure_site_keys(&lake, &keyring, &sites[..1]).await.unwrap();
+    assert_eq!(
+        fs::read(dir.join("keyring.json")).unwrap(),
+        backup,
+        "no key was made"
+    );
+    let keys = crate::ensure_site_keys(&lake, &keyring, &sites[..1])
+        .await
+        .unwrap();
     assert_eq!(keys[0].as_str(), "forebay.site.C.v1");
 }
 

@@ -53,7 +53,10 @@ impl Disk {
     /// Makes the folder where it is missing; its own name is durable when this returns.
     pub(super) fn open(home: &FsPath, medium: Box<dyn Medium>) -> io::Result<Self> {
         let absolute = std::path::absolute(home)?;
-        let missing: Vec<_> = absolute.ancestors().take_while(|folder| !folder.exists()).collect();
+        let missing: Vec<_> = absolute
+            .ancestors()
+            .take_while(|folder| !folder.exists())
+            .collect();
         fs::create_dir_all(&absolute)?;
         // What is there was perhaps made by somebody who was killed before syncing it.
         for made in missing.iter().copied().chain([absolute.as_path()]) {
@@ -63,7 +66,13 @@ impl Disk {
         }
         let home = absolute.canonicalize()?;
         let durable = Mutex::new(HashSet::from([home.clone()]));
-        Ok(Self { home, medium, temporaries: AtomicU64::default(), durable, is_short: AtomicBool::default() })
+        Ok(Self {
+            home,
+            medium,
+            temporaries: AtomicU64::default(),
+            durable,
+            is_short: AtomicBool::default(),
+        })
     }
 
     /// The folder, absolute and without links.
@@ -81,11 +90,21 @@ impl Disk {
         self.medium.sync_folder(folder)
     }
 
-    pub(super) fn put(&self, target: &FsPath, payload: &PutPayload, existing: Existing) -> io::Result<()> {
+    pub(super) fn put(
+        &self,
+        target: &FsPath,
+        payload: &PutPayload,
+        existing: Existing,
+    ) -> io::Result<()> {
         self.with_room(target, || self.put_once(target, payload, existing))
     }
 
-    fn put_once(&self, target: &FsPath, payload: &PutPayload, existing: Existing) -> io::Result<()> {
+    fn put_once(
+        &self,
+        target: &FsPath,
+        payload: &PutPayload,
+        existing: Existing,
+    ) -> io::Result<()> {
         let (temporary, file) = self.create_temporary(target)?;
         let written = (|| {
             let mut at = 0;
@@ -125,7 +144,13 @@ impl Disk {
         }
     }
 
-    pub(super) fn write(&self, target: &FsPath, file: &fs::File, payload: &PutPayload, at: u64) -> io::Result<()> {
+    pub(super) fn write(
+        &self,
+        target: &FsPath,
+        file: &fs::File,
+        payload: &PutPayload,
+        at: u64,
+    ) -> io::Result<()> {
         self.with_room(target, || {
             let mut at = at;
             for part in payload {
@@ -137,7 +162,12 @@ impl Disk {
     }
 
     /// Syncs a whole file and gives it its name.
-    pub(super) fn finish(&self, file: &fs::File, temporary: &FsPath, target: &FsPath) -> io::Result<()> {
+    pub(super) fn finish(
+        &self,
+        file: &fs::File,
+        temporary: &FsPath,
+        target: &FsPath,
+    ) -> io::Result<()> {
         self.medium.sync(file)?;
         fs::rename(temporary, target)?;
         self.medium.sync_folder(parent_of(target))
@@ -145,7 +175,11 @@ impl Disk {
 
     /// Makes the folders down to `folder`, and each one's name durable.
     fn make_folder(&self, folder: &FsPath) -> io::Result<()> {
-        let is_durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(folder);
+        let is_durable = self
+            .durable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(folder);
         if is_durable && folder.is_dir() {
             return Ok(());
         }
@@ -169,7 +203,11 @@ impl Disk {
 
     /// Does a step that needs room for `target`. What frees room may use the reserve; anything else needs it to be
     /// there.
-    pub(super) fn with_room<T>(&self, target: &FsPath, step: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn with_room<T>(
+        &self,
+        target: &FsPath,
+        step: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
         if self.may_use_reserve(target) {
             return match step() {
                 Err(error) if is_no_space(&error) && self.give_up_reserve() => step(),
@@ -189,7 +227,9 @@ impl Disk {
 
     fn may_use_reserve(&self, target: &FsPath) -> bool {
         let inside = target.strip_prefix(&self.home).unwrap_or(target);
-        inside.components().any(|part| matches!(part, Component::Normal(name) if name == LOG || name == OURS))
+        inside
+            .components()
+            .any(|part| matches!(part, Component::Normal(name) if name == LOG || name == OURS))
     }
 
     fn reserve(&self) -> PathBuf {
@@ -203,7 +243,10 @@ impl Disk {
             return Ok(());
         }
         let (temporary, file) = self.create_temporary(&reserve)?;
-        let made = self.medium.allocate(&file, RESERVE_BYTES).and_then(|()| self.finish(&file, &temporary, &reserve));
+        let made = self
+            .medium
+            .allocate(&file, RESERVE_BYTES)
+            .and_then(|()| self.finish(&file, &temporary, &reserve));
         if made.is_err() && temporary.exists() {
             fs::remove_file(&temporary)?;
         }
@@ -217,7 +260,10 @@ impl Disk {
 
 /// Whether space may help: no room on the device, or the user's quota.
 fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// A folder that may not be read, above a lake that may, cannot be synced by us: whoever made it could.

@@ -56,20 +56,31 @@ struct Checkpoint {
 impl LakeTable {
     /// Writes a checkpoint when the last one is `every` commits old, or older than `old_ms` with commits since: entries go only
     /// once a checkpoint holds them, and a table of few commits must get rid of them too. Answers whether it did.
-    pub(super) async fn checkpoint_if_due(&self, every: u64, old_ms: i64, now: Timestamp) -> Result<bool, LakeError> {
+    pub(super) async fn checkpoint_if_due(
+        &self,
+        every: u64,
+        old_ms: i64,
+        now: Timestamp,
+    ) -> Result<bool, LakeError> {
         let snapshot = self.snapshot().await?;
         // A table without one was last whole when it was created.
         let (hint, written_ms) = match last_checkpoint(self.store().as_ref()).await? {
             Some((hint, written_ms)) => (hint, Some(written_ms)),
-            None => (CheckpointHint::default(), snapshot.state.metadata().created_time()),
+            None => (
+                CheckpointHint::default(),
+                snapshot.state.metadata().created_time(),
+            ),
         };
         let commits = snapshot.version().saturating_sub(hint.version);
         let is_old = written_ms.is_some_and(|at| now.micros() / 1000 - at >= old_ms);
-        let is_due = commits >= every.max(1).max(hint.size / ACTIONS_A_COMMIT) || (commits > 0 && is_old);
+        let is_due =
+            commits >= every.max(1).max(hint.size / ACTIONS_A_COMMIT) || (commits > 0 && is_old);
         if is_due {
             let mut table = DeltaTable::new(self.log.clone());
             table.state = Some(snapshot.state);
-            create_checkpoint(&table, None).await.map_err(|e| self.delta_error(e))?;
+            create_checkpoint(&table, None)
+                .await
+                .map_err(|e| self.delta_error(e))?;
         }
         Ok(is_due)
     }
@@ -82,7 +93,8 @@ impl LakeTable {
             if self.snapshot().await?.version() < ENTRIES_AT_OPEN_MAX {
                 return Ok(false);
             }
-            self.checkpoint_if_due(ENTRIES_AT_OPEN_MAX, i64::MAX, Timestamp::from_nanos(0)).await
+            self.checkpoint_if_due(ENTRIES_AT_OPEN_MAX, i64::MAX, Timestamp::from_nanos(0))
+                .await
         };
         if let Err(error) = checkpointed.await {
             tracing::warn!(table = self.schema().name, %error, "could not write a checkpoint, opening takes longer");
@@ -91,23 +103,45 @@ impl LakeTable {
 
     /// Deletes entries older than `retention_ms` that a checkpoint has made needless, and checkpoints that newer ones
     /// have.
-    pub(super) async fn clean_log(&self, retention_ms: i64, now: Timestamp) -> Result<u64, LakeError> {
+    pub(super) async fn clean_log(
+        &self,
+        retention_ms: i64,
+        now: Timestamp,
+    ) -> Result<u64, LakeError> {
         let mut index = self.index.lock().await;
         self.list_onward(&mut index).await?;
         let now_ms = now.micros() / 1000;
-        let safe = index.checkpoints.iter().rfind(|(_, checkpoint)| checkpoint.holds_ms < now_ms - retention_ms);
+        let safe = index
+            .checkpoints
+            .iter()
+            .rfind(|(_, checkpoint)| checkpoint.holds_ms < now_ms - retention_ms);
         let safe = safe.map(|(version, _)| *version);
         let mut doomed = Vec::new();
         if let (Some(safe), Some(oldest)) = (safe, index.oldest) {
-            doomed.extend((oldest..safe).map(|version| Path::from(format!("_delta_log/{version:020}.json"))));
+            doomed.extend(
+                (oldest..safe).map(|version| Path::from(format!("_delta_log/{version:020}.json"))),
+            );
         }
-        let needless = needless(&index.checkpoints, safe, retention_ms / KEPT_IN_RETENTION, now_ms - OPENING_MS);
+        let needless = needless(
+            &index.checkpoints,
+            safe,
+            retention_ms / KEPT_IN_RETENTION,
+            now_ms - OPENING_MS,
+        );
         for version in &needless {
-            doomed.extend(index.checkpoints.get(version).into_iter().flat_map(|found| found.files.iter().cloned()));
+            doomed.extend(
+                index
+                    .checkpoints
+                    .get(version)
+                    .into_iter()
+                    .flat_map(|found| found.files.iter().cloned()),
+            );
         }
         let deleted = self.delete_all(doomed).await?;
         index.oldest = index.oldest.max(safe);
-        index.checkpoints.retain(|version, _| !needless.contains(version));
+        index
+            .checkpoints
+            .retain(|version, _| !needless.contains(version));
         Ok(deleted)
     }
 
@@ -117,11 +151,15 @@ impl LakeTable {
         let from = index.listed_to.saturating_sub(LISTED_AGAIN);
         let mut listed = match index.listed_to {
             0 => self.store().list(Some(&folder)),
-            _ => self.store().list_with_offset(Some(&folder), &Path::from(format!("_delta_log/{from:020}"))),
+            _ => self
+                .store()
+                .list_with_offset(Some(&folder), &Path::from(format!("_delta_log/{from:020}"))),
         };
         let mut entries = HashMap::new();
         while let Some(object) = listed.try_next().await? {
-            let Some((version, kind)) = file_of_log(&object) else { continue };
+            let Some((version, kind)) = file_of_log(&object) else {
+                continue;
+            };
             index.listed_to = index.listed_to.max(version);
             let time = object.last_modified.timestamp_millis();
             match kind {
@@ -139,7 +177,9 @@ impl LakeTable {
             }
         }
         for (version, checkpoint) in &mut index.checkpoints {
-            let needless = version.checked_sub(1).and_then(|before| entries.get(&before));
+            let needless = version
+                .checked_sub(1)
+                .and_then(|before| entries.get(&before));
             checkpoint.holds_ms = needless.copied().unwrap_or(checkpoint.holds_ms);
         }
         index.oldest = index.oldest.or(entries.keys().min().copied());
@@ -170,7 +210,10 @@ fn needless(
     spacing_ms: i64,
     settled_ms: i64,
 ) -> Vec<Version> {
-    let replaced = checkpoints.iter().rfind(|(_, found)| found.written_ms < settled_ms).map(|(version, _)| *version);
+    let replaced = checkpoints
+        .iter()
+        .rfind(|(_, found)| found.written_ms < settled_ms)
+        .map(|(version, _)| *version);
     let mut last_kept = None;
     let mut needless = Vec::new();
     for (version, checkpoint) in checkpoints {

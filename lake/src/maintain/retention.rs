@@ -17,10 +17,16 @@ impl LakeTable {
     /// Writes the policy's retentions into the table's properties, where they say something else.
     pub(super) async fn tell_retention(&self, policy: &MaintainPolicy) -> Result<(), LakeError> {
         let snapshot = self.snapshot().await?;
-        let wanted = [(LOG_RETENTION, policy.log_retention), (FILE_RETENTION, policy.file_retention)]
-            .map(|(name, retention)| (name.to_owned(), interval(retention)));
+        let wanted = [
+            (LOG_RETENTION, policy.log_retention),
+            (FILE_RETENTION, policy.file_retention),
+        ]
+        .map(|(name, retention)| (name.to_owned(), interval(retention)));
         let told = snapshot.state.metadata().configuration();
-        if wanted.iter().all(|(name, value)| told.get(name) == Some(value)) {
+        if wanted
+            .iter()
+            .all(|(name, value)| told.get(name) == Some(value))
+        {
             return Ok(());
         }
         let mut table = DeltaTable::new(self.log.clone());

@@ -40,21 +40,37 @@ impl LakeTable {
         let now_ms = now.micros() / 1000;
         let last = self.snapshot().await?.state_of(VACUUM_APP_ID).await?;
         // One from the future is due to a clock that was wrong then.
-        let is_short_of_room = self.local.as_ref().is_some_and(|local| local.is_short_of_room());
-        let every = ms(if is_short_of_room { RETENTION_MIN } else { policy.vacuum_every() });
-        if last.is_some_and(|last| last <= now_ms && now_ms - retention_ms < last.saturating_add(every)) {
+        let is_short_of_room = self
+            .local
+            .as_ref()
+            .is_some_and(|local| local.is_short_of_room());
+        let every = ms(if is_short_of_room {
+            RETENTION_MIN
+        } else {
+            policy.vacuum_every()
+        });
+        if last.is_some_and(|last| {
+            last <= now_ms && now_ms - retention_ms < last.saturating_add(every)
+        }) {
             return Ok(None);
         }
         let cut_off = now_ms.min(self.store_time().await?) - retention_ms;
         let announcement = Change {
             id: lake.id()?,
             purpose: Purpose::Vacuum { retention_ms },
-            transactions: vec![Transaction { app_id: VACUUM_APP_ID.to_owned(), from_state: last, to_state: cut_off }],
+            transactions: vec![Transaction {
+                app_id: VACUUM_APP_ID.to_owned(),
+                from_state: last,
+                to_state: cut_off,
+            }],
             adds: Vec::new(),
             removes: Vec::new(),
         };
         match self.commit_change(&announcement).await {
-            Ok(_) => self.vacuum(&self.snapshot().await?, cut_off).await.map(Some),
+            Ok(_) => self
+                .vacuum(&self.snapshot().await?, cut_off)
+                .await
+                .map(Some),
             // Another program vacuums just now.
             Err(LakeError::Fenced { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -65,7 +81,12 @@ impl LakeTable {
     async fn store_time(&self) -> Result<i64, LakeError> {
         let clock = Path::from_iter(CLOCK);
         self.store().put(&clock, PutPayload::default()).await?;
-        Ok(self.store().head(&clock).await?.last_modified.timestamp_millis())
+        Ok(self
+            .store()
+            .head(&clock)
+            .await?
+            .last_modified
+            .timestamp_millis())
     }
 
     /// Deletes what is older than `cut_off`, in ms since 1970 UTC, and not needed by this snapshot.
@@ -73,9 +94,16 @@ impl LakeTable {
         // By name: names are unique, and a path may be encoded in several ways.
         let mut keep: HashSet<String> = snapshot.paths().iter().map(|path| name_of(path)).collect();
         let mut tombstones = snapshot.state.all_tombstones(self.log.as_ref());
-        while let Some(tombstone) = tombstones.try_next().await.map_err(|e| self.delta_error(e))? {
+        while let Some(tombstone) = tombstones
+            .try_next()
+            .await
+            .map_err(|e| self.delta_error(e))?
+        {
             // 0 stands for none, which other writers may leave out: such a file is kept until the log forgets it.
-            if tombstone.deletion_timestamp().is_none_or(|at| at == 0 || at >= cut_off) {
+            if tombstone
+                .deletion_timestamp()
+                .is_none_or(|at| at == 0 || at >= cut_off)
+            {
                 keep.insert(name_of(&tombstone.path()));
             }
         }
@@ -89,7 +117,9 @@ impl LakeTable {
                 continue;
             }
             let needless = match state_object(&object) {
-                Some((app_id, number)) => number < self.current_state(snapshot, app_id, &mut states).await?,
+                Some((app_id, number)) => {
+                    number < self.current_state(snapshot, app_id, &mut states).await?
+                }
                 None => is_needless(&object, &keep),
             };
             if needless {
@@ -127,15 +157,26 @@ impl LakeTable {
 
 /// A stream and a number, if the object is a state.
 fn state_object(object: &ObjectMeta) -> Option<(String, i64)> {
-    let parts: Vec<_> = object.location.parts().map(|part| part.as_ref().to_owned()).collect();
-    let [first, second, app_id, number] = parts.as_slice() else { return None };
-    ([first.as_str(), second.as_str()] == STATE_FOLDER).then_some((app_id.clone(), number.parse().ok()?))
+    let parts: Vec<_> = object
+        .location
+        .parts()
+        .map(|part| part.as_ref().to_owned())
+        .collect();
+    let [first, second, app_id, number] = parts.as_slice() else {
+        return None;
+    };
+    ([first.as_str(), second.as_str()] == STATE_FOLDER)
+        .then_some((app_id.clone(), number.parse().ok()?))
 }
 
 /// Whether the object is a data file that nothing names, or what a crash has left of a file being written.
 fn is_needless(object: &ObjectMeta, keep: &HashSet<String>) -> bool {
     let name = object.location.filename().unwrap_or_default();
-    let in_log = object.location.parts().next().is_some_and(|part| part.as_ref() == LOG_FOLDER);
+    let in_log = object
+        .location
+        .parts()
+        .next()
+        .is_some_and(|part| part.as_ref() == LOG_FOLDER);
     name.starts_with(TEMPORARY_PREFIX) || (!in_log && is_data_name(name) && !keep.contains(name))
 }
 

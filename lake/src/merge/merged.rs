@@ -89,7 +89,14 @@ pub(super) struct Merged {
 impl Merged {
     pub(super) fn of(schema: SchemaRef, files: Vec<StoredFile>, order: Order) -> Self {
         let (runs, heads, gathered) = (Vec::new(), BinaryHeap::new(), Gathered::default());
-        Self { schema, unopened: files, order, runs, heads, gathered }
+        Self {
+            schema,
+            unopened: files,
+            order,
+            runs,
+            heads,
+            gathered,
+        }
     }
 
     fn open(&mut self) -> Result<(), Stopped> {
@@ -101,7 +108,11 @@ impl Merged {
                 let whole: Vec<_> = batches.collect::<Result<_, _>>()?;
                 batches = Box::new(std::iter::once(Ok(sorted(&self.schema, &whole)?)));
             }
-            self.runs.push(Run { batches, last: None, current: None });
+            self.runs.push(Run {
+                batches,
+                last: None,
+                current: None,
+            });
             self.advance(number)?;
         }
         Ok(())
@@ -117,13 +128,23 @@ impl Merged {
                 continue;
             }
             let keys = Arc::new(Keys::of(&batch)?);
-            let follows = run.last.as_ref().is_none_or(|last| last.compare(last.rows - 1, &keys, 0).is_le());
+            let follows = run
+                .last
+                .as_ref()
+                .is_none_or(|last| last.compare(last.rows - 1, &keys, 0).is_le());
             if !follows || !keys.are_sorted() {
                 return Err(Stopped::OutOfOrder);
             }
             run.last = Some(keys.clone());
-            run.current = Some(Current { batch, gathered_as: None });
-            self.heads.push(Reverse(Head { run: number, row: 0, keys }));
+            run.current = Some(Current {
+                batch,
+                gathered_as: None,
+            });
+            self.heads.push(Reverse(Head {
+                run: number,
+                row: 0,
+                keys,
+            }));
             break;
         }
         Ok(())
@@ -158,7 +179,9 @@ impl Merged {
         for current in self.runs.iter_mut().filter_map(|run| run.current.as_mut()) {
             current.gathered_as = None;
         }
-        Ok(Some(std::mem::take(&mut self.gathered).into_batch(&self.schema)?))
+        Ok(Some(
+            std::mem::take(&mut self.gathered).into_batch(&self.schema)?,
+        ))
     }
 }
 
@@ -197,28 +220,51 @@ struct Keys {
 impl Keys {
     fn of(batch: &RecordBatch) -> Result<Self, ArrowError> {
         let column = |name: &&str| batch.column_by_name(name);
-        let wrong = |what: &str| ArrowError::SchemaError(format!("a column that orders rows is no {what}"));
+        let wrong =
+            |what: &str| ArrowError::SchemaError(format!("a column that orders rows is no {what}"));
         let texts = SERIES_COLUMNS.iter().filter_map(column);
         let series: Vec<StringArray> = texts
-            .map(|text| text.as_string_opt::<i32>().cloned().ok_or_else(|| wrong("text")))
+            .map(|text| {
+                text.as_string_opt::<i32>()
+                    .cloned()
+                    .ok_or_else(|| wrong("text"))
+            })
             .collect::<Result<_, _>>()?;
-        let numbers = PLACE_COLUMNS.iter().filter_map(column).filter(|_| !series.is_empty());
+        let numbers = PLACE_COLUMNS
+            .iter()
+            .filter_map(column)
+            .filter(|_| !series.is_empty());
         let places = numbers
             .map(|number| {
-                let times = number.as_primitive_opt::<TimestampMicrosecondType>().map(|times| times.values().clone());
-                let longs = || number.as_primitive_opt::<Int64Type>().map(|longs| longs.values().clone());
+                let times = number
+                    .as_primitive_opt::<TimestampMicrosecondType>()
+                    .map(|times| times.values().clone());
+                let longs = || {
+                    number
+                        .as_primitive_opt::<Int64Type>()
+                        .map(|longs| longs.values().clone())
+                };
                 times.or_else(longs).ok_or_else(|| wrong("number"))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { series, places, rows: batch.num_rows() })
+        Ok(Self {
+            series,
+            places,
+            rows: batch.num_rows(),
+        })
     }
 
     fn compare(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
         let texts = self.series.iter().zip(&other.series);
-        let by_text = texts.map(|(a, b)| a.value(row).cmp(b.value(other_row))).find(|order| order.is_ne());
+        let by_text = texts
+            .map(|(a, b)| a.value(row).cmp(b.value(other_row)))
+            .find(|order| order.is_ne());
         by_text.unwrap_or_else(|| {
             let numbers = self.places.iter().zip(&other.places);
-            numbers.map(|(a, b)| a[row].cmp(&b[other_row])).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+            numbers
+                .map(|(a, b)| a[row].cmp(&b[other_row]))
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal)
         })
     }
 
@@ -262,7 +308,9 @@ impl Head {
 
 impl Ord for Head {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.keys.compare(self.row, &other.keys, other.row).then(self.run.cmp(&other.run))
+        self.keys
+            .compare(self.row, &other.keys, other.row)
+            .then(self.run.cmp(&other.run))
     }
 }
 
@@ -299,25 +347,37 @@ impl Gathered {
     }
 
     fn into_batch(self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-        let Self { batches, stretches, rows } = self;
+        let Self {
+            batches,
+            stretches,
+            rows,
+        } = self;
         if stretches.len() * STRETCH_ROWS_MIN <= rows {
-            let slices: Vec<RecordBatch> =
-                stretches.into_iter().map(|(batch, rows)| batches[batch].slice(rows.start, rows.len())).collect();
+            let slices: Vec<RecordBatch> = stretches
+                .into_iter()
+                .map(|(batch, rows)| batches[batch].slice(rows.start, rows.len()))
+                .collect();
             return concat_batches(schema, &slices);
         }
-        let order: Vec<(usize, usize)> =
-            stretches.into_iter().flat_map(|(batch, rows)| rows.map(move |row| (batch, row))).collect();
+        let order: Vec<(usize, usize)> = stretches
+            .into_iter()
+            .flat_map(|(batch, rows)| rows.map(move |row| (batch, row)))
+            .collect();
         interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &order)
     }
 }
 
 /// The rows with event times of a range, µs since 1970 UTC.
 pub(super) fn within(rows: &RecordBatch, range: &Range<i64>) -> Result<RecordBatch, Stopped> {
-    let times =
-        rows.column_by_name("event_time").and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+    let times = rows
+        .column_by_name("event_time")
+        .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
     let wrong = || ArrowError::SchemaError("a file that is to be cut has no event times".into());
     let times = times.ok_or_else(wrong)?.values();
-    let marks: BooleanArray = times.iter().map(|time| Some(range.contains(time))).collect();
+    let marks: BooleanArray = times
+        .iter()
+        .map(|time| Some(range.contains(time)))
+        .collect();
     Ok(filter_record_batch(rows, &marks)?)
 }
 
@@ -332,7 +392,9 @@ pub(super) fn sample(files: &[StoredFile]) -> Result<RecordBatch, LakeError> {
             batches.extend(file.sample((slice * sampled.len() + number, places), SAMPLE_ROWS)?);
         }
     }
-    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    let schema = batches
+        .first()
+        .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     Ok(concat_batches(&schema, &batches)?)
 }
 
@@ -342,7 +404,10 @@ fn sorted(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, Ar
     let keys = Keys::of(&whole)?;
     let mut order: Vec<u32> = (0..u32::try_from(keys.rows).unwrap_or(u32::MAX)).collect();
     order.sort_by(|a, b| keys.compare(*a as usize, &keys, *b as usize));
-    take_record_batch(&whole, &arrow::array::PrimitiveArray::<UInt32Type>::from_iter_values(order))
+    take_record_batch(
+        &whole,
+        &arrow::array::PrimitiveArray::<UInt32Type>::from_iter_values(order),
+    )
 }
 
 #[cfg(test)]

@@ -52,12 +52,23 @@ pub struct MergePolicy {
 impl MergePolicy {
     /// 8 to 32 files, 128 MiB, 2 million rows.
     pub fn settled_before(settled_before: Timestamp) -> Self {
-        Self { min_files: 8, files_max: 32, target_bytes: 128 << 20, rows_max: 2_000_000, settled_before }
+        Self {
+            min_files: 8,
+            files_max: 32,
+            target_bytes: 128 << 20,
+            rows_max: 2_000_000,
+            settled_before,
+        }
     }
 }
 
 /// Chooses what to merge; each file stands in at most one of the answers.
-pub fn plan(lake: &LakeWriter, table: &'static Table, files: &[Add], policy: &MergePolicy) -> Vec<MergeSpec> {
+pub fn plan(
+    lake: &LakeWriter,
+    table: &'static Table,
+    files: &[Add],
+    policy: &MergePolicy,
+) -> Vec<MergeSpec> {
     let timed = files.iter().map(|add| (add, lake.event_times(table, add)));
     plan_timed(table, timed, policy)
 }
@@ -79,7 +90,14 @@ impl<'a> Member<'a> {
         let (rows, bytes) = (row_count(add)?, add.size.unsigned_abs());
         let block = times.map_or(TimeBlock::ALL, TimeBlock::of);
         let is_settled = add.modification_time < policy.settled_before.micros() / 1000;
-        add.deletion_vector.is_none().then_some(Self { add, rows, bytes, times, block, is_settled })
+        add.deletion_vector.is_none().then_some(Self {
+            add,
+            rows,
+            bytes,
+            times,
+            block,
+            is_settled,
+        })
     }
 
     fn is_small(&self, policy: &MergePolicy) -> bool {
@@ -104,16 +122,29 @@ fn plan_timed<'a>(
 ) -> Vec<MergeSpec> {
     let mut partitions: BTreeMap<Vec<String>, Vec<Member<'_>>> = BTreeMap::new();
     for (add, times) in files {
-        let Some(partition) = partition_of(table, add) else { continue };
-        partitions.entry(partition).or_default().extend(Member::of(add, times, policy));
+        let Some(partition) = partition_of(table, add) else {
+            continue;
+        };
+        partitions
+            .entry(partition)
+            .or_default()
+            .extend(Member::of(add, times, policy));
     }
     let mut specs = Vec::new();
     for (partition, members) in partitions {
         let names = table.partition_columns().iter().map(|column| column.name);
         let partition: Vec<_> = names.zip(partition).collect();
         for Group { members, cuts } in of_partition(members, policy) {
-            let files = members.into_iter().map(|member| member.add.clone()).collect();
-            specs.push(MergeSpec { table, partition: partition.clone(), files, cuts });
+            let files = members
+                .into_iter()
+                .map(|member| member.add.clone())
+                .collect();
+            specs.push(MergeSpec {
+                table,
+                partition: partition.clone(),
+                files,
+                cuts,
+            });
         }
     }
     specs
@@ -121,25 +152,44 @@ fn plan_timed<'a>(
 
 /// `None` for a file whose partition has no value, which our writer does not make.
 fn partition_of(table: &Table, add: &Add) -> Option<Vec<String>> {
-    table.partition_columns().iter().map(|column| add.partition_values.get(column.name).cloned().flatten()).collect()
+    table
+        .partition_columns()
+        .iter()
+        .map(|column| add.partition_values.get(column.name).cloned().flatten())
+        .collect()
 }
 
 fn of_partition<'a>(mut members: Vec<Member<'a>>, policy: &MergePolicy) -> Vec<Group<'a>> {
-    members.sort_by_key(|member| (member.times, member.add.modification_time, member.add.path.as_str()));
+    members.sort_by_key(|member| {
+        (
+            member.times,
+            member.add.modification_time,
+            member.add.path.as_str(),
+        )
+    });
     let mut taken: HashSet<&str> = HashSet::new();
     let mut groups = Vec::new();
     for level in 0..LEVELS {
         let mut blocks: BTreeMap<TimeBlock, Vec<Member<'_>>> = BTreeMap::new();
         for member in members.iter().filter(|member| member.block.level <= level) {
-            blocks.entry(member.block.within(level)).or_default().push(*member);
+            blocks
+                .entry(member.block.within(level))
+                .or_default()
+                .push(*member);
         }
         for (block, members) in blocks {
             let free = |members: &[Member<'a>], taken: &HashSet<&str>| -> Vec<Member<'a>> {
-                let is_free = |member: &&Member<'_>| member.is_settled && !taken.contains(member.add.path.as_str());
+                let is_free = |member: &&Member<'_>| {
+                    member.is_settled && !taken.contains(member.add.path.as_str())
+                };
                 members.iter().filter(is_free).copied().collect()
             };
-            let found = match is_too_much(&members, policy) && members.iter().any(|member| member.times.is_some()) {
-                true if level > 0 => cut(block, free(&members, &taken), policy).into_iter().collect(),
+            let found = match is_too_much(&members, policy)
+                && members.iter().any(|member| member.times.is_some())
+            {
+                true if level > 0 => cut(block, free(&members, &taken), policy)
+                    .into_iter()
+                    .collect(),
                 _ => gathered(block, free(&members, &taken), policy),
             };
             for group in found {
@@ -166,23 +216,44 @@ fn bytes_of(members: &[Member<'_>]) -> u64 {
 
 /// The files of a block that are to be merged into one each.
 fn gathered<'a>(block: TimeBlock, free: Vec<Member<'a>>, policy: &MergePolicy) -> Vec<Group<'a>> {
-    let small: Vec<Member<'_>> = free.into_iter().filter(|member| member.is_small(policy)).collect();
-    let is_over = block.end().is_some_and(|end| end <= policy.settled_before.micros());
+    let small: Vec<Member<'_>> = free
+        .into_iter()
+        .filter(|member| member.is_small(policy))
+        .collect();
+    let is_over = block
+        .end()
+        .is_some_and(|end| end <= policy.settled_before.micros());
     if is_over && is_worth_a_last_merge(&small, policy) {
-        return vec![Group { members: small, cuts: Vec::new() }];
+        return vec![Group {
+            members: small,
+            cuts: Vec::new(),
+        }];
     }
     let mut classes: BTreeMap<u32, Vec<Member<'_>>> = BTreeMap::new();
-    small.into_iter().for_each(|member| classes.entry(member.class()).or_default().push(member));
-    let runs = classes.into_values().flat_map(|members| runs(members, policy));
+    small
+        .into_iter()
+        .for_each(|member| classes.entry(member.class()).or_default().push(member));
+    let runs = classes
+        .into_values()
+        .flat_map(|members| runs(members, policy));
     let min_files = policy.min_files.max(2);
     let worth = runs.filter(|run| run.len() >= min_files || makes_a_whole_file(run, policy));
-    worth.map(|members| Group { members, cuts: Vec::new() }).collect()
+    worth
+        .map(|members| Group {
+            members,
+            cuts: Vec::new(),
+        })
+        .collect()
 }
 
 /// Whether what is left of a block that is over becomes one file.
 fn is_worth_a_last_merge(small: &[Member<'_>], policy: &MergePolicy) -> bool {
     let rows = rows_of(small);
-    let largest = small.iter().map(|member| member.rows).max().unwrap_or_default();
+    let largest = small
+        .iter()
+        .map(|member| member.rows)
+        .max()
+        .unwrap_or_default();
     (2..=policy.files_max).contains(&small.len())
         && !is_too_much(small, policy)
         && rows >= policy.rows_max / OVER_ROWS_PART
@@ -191,28 +262,41 @@ fn is_worth_a_last_merge(small: &[Member<'_>], policy: &MergePolicy) -> bool {
 
 /// Whether the merged file would be one that is left alone, so that waiting for more files gains nothing.
 fn makes_a_whole_file(run: &[Member<'_>], policy: &MergePolicy) -> bool {
-    run.len() > 1 && (bytes_of(run) >= policy.target_bytes / 2 || rows_of(run) >= policy.rows_max.div_ceil(2))
+    run.len() > 1
+        && (bytes_of(run) >= policy.target_bytes / 2 || rows_of(run) >= policy.rows_max.div_ceil(2))
 }
 
 /// The files that reach over a block's finer ones, to be cut along the finest that leave files of a fair size.
 fn cut<'a>(block: TimeBlock, free: Vec<Member<'a>>, policy: &MergePolicy) -> Option<Group<'a>> {
     let mut members = Vec::new();
     let mut bytes = 0;
-    for member in free.into_iter().filter(|member| member.block.level == block.level && member.times.is_some()) {
+    for member in free
+        .into_iter()
+        .filter(|member| member.block.level == block.level && member.times.is_some())
+    {
         bytes += member.bytes;
         if members.len() == policy.files_max || bytes > policy.target_bytes {
             break;
         }
         members.push(member);
     }
-    let times = members.iter().filter_map(|member| member.times).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+    let times = members
+        .iter()
+        .filter_map(|member| member.times)
+        .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
     let rows = rows_of(&members);
-    if members.len() < 2 || (members.len() < policy.min_files.max(2) && rows < policy.rows_max.div_ceil(2)) {
+    if members.len() < 2
+        || (members.len() < policy.min_files.max(2) && rows < policy.rows_max.div_ceil(2))
+    {
         return None;
     }
-    let is_fair = |level: &usize| rows / TimeBlock::count(*level, times) >= policy.rows_max / CUT_ROWS_PART;
+    let is_fair =
+        |level: &usize| rows / TimeBlock::count(*level, times) >= policy.rows_max / CUT_ROWS_PART;
     let level = (0..block.level).find(is_fair).unwrap_or(block.level - 1);
-    Some(Group { members, cuts: TimeBlock::cuts(level.min(ALL_TIME - 1), times) })
+    Some(Group {
+        members,
+        cuts: TimeBlock::cuts(level.min(ALL_TIME - 1), times),
+    })
 }
 
 /// Cuts files, by time, into runs that keep to the policy's limits.
@@ -221,7 +305,8 @@ fn runs<'a>(members: Vec<Member<'a>>, policy: &MergePolicy) -> Vec<Vec<Member<'a
     let (mut bytes, mut rows) = (0, 0);
     let files_max = policy.files_max.max(policy.min_files);
     for member in members {
-        let fits = bytes + member.bytes <= policy.target_bytes && rows + member.rows <= policy.rows_max;
+        let fits =
+            bytes + member.bytes <= policy.target_bytes && rows + member.rows <= policy.rows_max;
         match runs.last_mut().filter(|run| fits && run.len() < files_max) {
             Some(run) => {
                 run.push(member);

@@ -15,13 +15,18 @@ const ROWS: u64 = 50;
 const SECOND: i64 = 1_000_000;
 
 fn policy() -> MergePolicy {
-    MergePolicy { min_files: 2, ..MergePolicy::settled_before(at(DAY_START + SECOND)) }
+    MergePolicy {
+        min_files: 2,
+        ..MergePolicy::settled_before(at(DAY_START + SECOND))
+    }
 }
 
 /// Batch `n` of a stream whose event times run backwards, so that a merged file has to be sorted anew.
 async fn ingest(bench: &Bench, n: u64) {
     let start = DAY_START + (1_000 - n as i64) * SECOND;
-    bench.ingest("s", &batch(n * ROWS + 1, ROWS, start), at(DAY_START)).await;
+    bench
+        .ingest("s", &batch(n * ROWS + 1, ROWS, start), at(DAY_START))
+        .await;
 }
 
 async fn bench_with(files: u64) -> Bench {
@@ -45,10 +50,16 @@ fn assert_sorted(batches: &[RecordBatch]) {
     let mut last = None;
     for rows in batches {
         let device = rows.column_by_name("device").unwrap().as_string::<i32>();
-        let times = rows.column_by_name("event_time").unwrap().as_primitive::<TimestampMicrosecondType>();
+        let times = rows
+            .column_by_name("event_time")
+            .unwrap()
+            .as_primitive::<TimestampMicrosecondType>();
         for row in 0..rows.num_rows() {
             let key = (device.value(row).to_owned(), times.value(row));
-            assert!(last.as_ref().is_none_or(|last| *last <= key), "{last:?} before {key:?}");
+            assert!(
+                last.as_ref().is_none_or(|last| *last <= key),
+                "{last:?} before {key:?}"
+            );
             last = Some(key);
         }
     }
@@ -63,59 +74,131 @@ async fn a_merge_changes_files_and_no_row() {
         }
         let before = bench.checksum().await;
         let specs = planned(&bench).await;
-        assert_eq!(specs.iter().map(|spec| spec.files.len()).collect::<Vec<_>>(), [6]);
+        assert_eq!(
+            specs
+                .iter()
+                .map(|spec| spec.files.len())
+                .collect::<Vec<_>>(),
+            [6]
+        );
         let outcome = merge_now(&bench, &specs[0]).await.unwrap();
-        assert!(matches!(outcome, MergeOutcome::Merged { rows: 300, .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, MergeOutcome::Merged { rows: 300, .. }),
+            "{outcome:?}"
+        );
 
         let files = bench.readings().snapshot().await.unwrap().files();
         assert_eq!(files.len(), 1, "{sealed:?}");
         assert_eq!(bench.checksum().await, before, "{sealed:?}");
-        let rows = bench.readings().read(&files[0], &bench.writer.decrypter()).await.unwrap();
+        let rows = bench
+            .readings()
+            .read(&files[0], &bench.writer.decrypter())
+            .await
+            .unwrap();
         assert_sorted(&rows);
         // The new file's own tag prunes it.
         bench.store.files_read();
-        bench.query("SELECT count(*) FROM readings WHERE event_time > TIMESTAMP '2024-05-01T12:00:00Z'").await;
+        bench
+            .query(
+                "SELECT count(*) FROM readings WHERE event_time > TIMESTAMP '2024-05-01T12:00:00Z'",
+            )
+            .await;
         assert_eq!(bench.store.files_read(), Vec::<String>::new());
-        assert!(planned(&bench).await.is_empty(), "one file is not merged again");
+        assert!(
+            planned(&bench).await.is_empty(),
+            "one file is not merged again"
+        );
     }
 }
 
 async fn add_file(bench: &Bench, add: Add) {
     let (id, app_id) = (bench.writer.id().unwrap(), "jobs".into());
-    let attempt = crate::Attempt { id, app_id, from_state: None, to_state: 1, adds: vec![add] };
+    let attempt = crate::Attempt {
+        id,
+        app_id,
+        from_state: None,
+        to_state: 1,
+        adds: vec![add],
+    };
     bench.readings().commit(&attempt).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_file_that_has_not_its_rows_is_named() {
     let bench = bench_with(2).await;
-    let rows = crate::partition_rows(&[batch(9 * ROWS + 1, ROWS, DAY_START)]).unwrap().remove(0);
+    let rows = crate::partition_rows(&[batch(9 * ROWS + 1, ROWS, DAY_START)])
+        .unwrap()
+        .remove(0);
     let (partition, readings) = (crate::readings_partition(&rows), bench.readings());
-    let add = bench.writer.put(readings, rows.rows.clone(), &partition, Some(&rows.site), at(DAY_START)).await.unwrap();
-    let wrong = Add { stats: Some(format!("{{\"numRecords\":{}}}", ROWS + 1)), ..add.clone() };
+    let add = bench
+        .writer
+        .put(
+            readings,
+            rows.rows.clone(),
+            &partition,
+            Some(&rows.site),
+            at(DAY_START),
+        )
+        .await
+        .unwrap();
+    let wrong = Add {
+        stats: Some(format!("{{\"numRecords\":{}}}", ROWS + 1)),
+        ..add.clone()
+    };
     add_file(&bench, wrong).await;
-    let error = merge_now(&bench, &planned(&bench).await[0]).await.unwrap_err();
-    assert!(matches!(&error, LakeError::Damaged { path, .. } if *path == add.path), "{error}");
-    assert!(error.to_string().contains(&format!("it has {ROWS} rows instead of {}", ROWS + 1)), "{error}");
+    let error = merge_now(&bench, &planned(&bench).await[0])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, LakeError::Damaged { path, .. } if *path == add.path),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("it has {ROWS} rows instead of {}", ROWS + 1)),
+        "{error}"
+    );
 }
 
 /// As jobs write their results: in whatever order a query answers.
 #[tokio::test]
 async fn rows_that_their_writer_has_not_sorted_are_sorted() {
     let bench = bench_with(2).await;
-    let rows = crate::partition_rows(&[batch(9 * ROWS + 1, ROWS, DAY_START)]).unwrap().remove(0);
+    let rows = crate::partition_rows(&[batch(9 * ROWS + 1, ROWS, DAY_START)])
+        .unwrap()
+        .remove(0);
     let backwards = arrow::array::UInt32Array::from_iter_values((0..ROWS as u32).rev());
     let shuffled = arrow::compute::take_record_batch(&rows.rows, &backwards).unwrap();
     let partition = crate::readings_partition(&rows);
-    let add = bench.writer.put(bench.readings(), shuffled, &partition, Some(&rows.site), at(DAY_START)).await.unwrap();
+    let add = bench
+        .writer
+        .put(
+            bench.readings(),
+            shuffled,
+            &partition,
+            Some(&rows.site),
+            at(DAY_START),
+        )
+        .await
+        .unwrap();
     add_file(&bench, add).await;
 
     let before = bench.checksum().await;
     let outcome = merge_now(&bench, &planned(&bench).await[0]).await.unwrap();
-    assert!(matches!(outcome, MergeOutcome::Merged { rows: 150, .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, MergeOutcome::Merged { rows: 150, .. }),
+        "{outcome:?}"
+    );
     assert_eq!(bench.checksum().await, before);
     let files = bench.readings().snapshot().await.unwrap().files();
-    assert_sorted(&bench.readings().read(&files[0], &bench.writer.decrypter()).await.unwrap());
+    assert_sorted(
+        &bench
+            .readings()
+            .read(&files[0], &bench.writer.decrypter())
+            .await
+            .unwrap(),
+    );
 }
 
 #[tokio::test]
@@ -125,13 +208,19 @@ async fn of_two_merges_of_the_same_files_one_lands() {
     let spec = planned(&bench).await.remove(0);
     let (first, second) = tokio::join!(merge_now(&bench, &spec), merge_now(&bench, &spec));
     let outcomes = [first.unwrap(), second.unwrap()];
-    let landed = outcomes.iter().filter(|outcome| matches!(outcome, MergeOutcome::Merged { .. })).count();
+    let landed = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, MergeOutcome::Merged { .. }))
+        .count();
     assert_eq!(landed, 1, "{outcomes:?}");
     assert_eq!(bench.checksum().await, before);
 
     // Much later, with the old plan: the files are gone from the table, although they are still there.
     let outcome = merge_now(&bench, &spec).await.unwrap();
-    assert!(matches!(&outcome, MergeOutcome::Abandoned { why } if why.contains("no longer active")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, MergeOutcome::Abandoned { why } if why.contains("no longer active")),
+        "{outcome:?}"
+    );
     assert_eq!(bench.checksum().await, before);
 }
 
@@ -153,19 +242,35 @@ async fn ingest_goes_on_beside_merges() {
         while merged.get() < MERGES {
             for spec in planned(&bench).await {
                 let outcome = merge_now(&bench, &spec).await.unwrap();
-                assert!(matches!(outcome, MergeOutcome::Merged { .. }), "nothing else rewrites: {outcome:?}");
+                assert!(
+                    matches!(outcome, MergeOutcome::Merged { .. }),
+                    "nothing else rewrites: {outcome:?}"
+                );
                 merged.set(merged.get() + 1);
             }
             tokio::task::yield_now().await;
         }
     };
     let both = async { tokio::join!(ingesting, merging) };
-    let (batches, ()) = tokio::time::timeout(std::time::Duration::from_secs(120), both).await.unwrap();
+    let (batches, ()) = tokio::time::timeout(std::time::Duration::from_secs(120), both)
+        .await
+        .unwrap();
     let count = batches * ROWS;
     let sum = count * (count + 1) / 2;
     let squares = count * (count + 1) * (2 * count + 1) / 6;
-    let expected = format!("|{count}|{count}|{sum}|{:.1}|{:.1}|", sum as f64 / 2.0, squares as f64 / 2.0);
-    assert_eq!(bench.checksum().await.split_whitespace().collect::<String>(), expected);
+    let expected = format!(
+        "|{count}|{count}|{sum}|{:.1}|{:.1}|",
+        sum as f64 / 2.0,
+        squares as f64 / 2.0
+    );
+    assert_eq!(
+        bench
+            .checksum()
+            .await
+            .split_whitespace()
+            .collect::<String>(),
+        expected
+    );
 }
 
 #[tokio::test]
@@ -180,10 +285,16 @@ async fn a_merge_that_dies_before_its_commit_leaves_only_a_file() {
         outcome = merge_now(&bench, &spec) => panic!("it should hang: {outcome:?}"),
         () = hung.notified() => {}
     }
-    assert_eq!(bench.readings().snapshot().await.unwrap().version(), version);
+    assert_eq!(
+        bench.readings().snapshot().await.unwrap().version(),
+        version
+    );
     assert_eq!(bench.checksum().await, before);
     let outcome = merge_now(&bench, &spec).await.unwrap();
-    assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, MergeOutcome::Merged { .. }),
+        "{outcome:?}"
+    );
     assert_eq!(bench.checksum().await, before);
 }
 
@@ -203,7 +314,10 @@ async fn a_failing_store_neither_loses_nor_doubles() {
                     merge_now(&bench, &spec).await.unwrap()
                 }
             };
-            assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{part} {fault:?}: {outcome:?}");
+            assert!(
+                matches!(outcome, MergeOutcome::Merged { .. }),
+                "{part} {fault:?}: {outcome:?}"
+            );
             assert_eq!(bench.checksum().await, before, "{part} {fault:?}");
             assert_eq!(bench.readings().snapshot().await.unwrap().files().len(), 1);
         }
@@ -218,13 +332,19 @@ async fn damage_is_not_merged_away() {
     let store = bench.readings().store();
     use object_store::ObjectStoreExt as _;
     let whole = store.get(&path).await.unwrap().bytes().await.unwrap();
-    for (bytes, why) in [(Some(whole.slice(..whole.len() - 1)), "SHA-256"), (None, "missing")] {
+    for (bytes, why) in [
+        (Some(whole.slice(..whole.len() - 1)), "SHA-256"),
+        (None, "missing"),
+    ] {
         match bytes {
             Some(bytes) => drop(store.put(&path, bytes.into()).await.unwrap()),
             None => store.delete(&path).await.unwrap(),
         }
         let error = merge_now(&bench, &spec).await.unwrap_err();
-        assert!(matches!(error, LakeError::Damaged { .. }) && error.to_string().contains(why), "{error}");
+        assert!(
+            matches!(error, LakeError::Damaged { .. }) && error.to_string().contains(why),
+            "{error}"
+        );
         assert_eq!(bench.readings().snapshot().await.unwrap().files().len(), 3);
     }
 }
@@ -250,24 +370,52 @@ async fn files_that_hold_the_same_days_are_cut_so_that_a_query_opens_its_own_day
         let before = bench.checksum().await;
         let files = bench.readings().snapshot().await.unwrap().files();
         assert_eq!(files.len(), 3, "a file each");
-        let policy = MergePolicy { rows_max: 500, ..policy() };
+        let policy = MergePolicy {
+            rows_max: 500,
+            ..policy()
+        };
         let specs = plan(&bench.writer, bench.readings().schema(), &files, &policy);
-        assert_eq!(specs.iter().map(|spec| (spec.files.len(), spec.cuts.len())).collect::<Vec<_>>(), [(3, 7)]);
+        assert_eq!(
+            specs
+                .iter()
+                .map(|spec| (spec.files.len(), spec.cuts.len()))
+                .collect::<Vec<_>>(),
+            [(3, 7)]
+        );
         let outcome = merge_now(&bench, &specs[0]).await.unwrap();
-        assert!(matches!(outcome, MergeOutcome::Merged { rows: 576, .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, MergeOutcome::Merged { rows: 576, .. }),
+            "{outcome:?}"
+        );
 
         assert_eq!(bench.checksum().await, before, "{sealed:?}");
         let files = bench.readings().snapshot().await.unwrap().files();
-        let mut times: Vec<_> = files.iter().filter_map(|add| bench.writer.event_times(&READINGS, add)).collect();
+        let mut times: Vec<_> = files
+            .iter()
+            .filter_map(|add| bench.writer.event_times(&READINGS, add))
+            .collect();
         times.sort();
         assert_eq!(times.len(), 8);
-        assert!(times.windows(2).all(|pair| pair[0].1 < pair[1].0), "files share no time: {times:?}");
+        assert!(
+            times.windows(2).all(|pair| pair[0].1 < pair[1].0),
+            "files share no time: {times:?}"
+        );
         bench.store.files_read();
         let sql = "SELECT count(*) FROM readings WHERE event_time >= TIMESTAMP '2024-05-02T07:00:00Z' \
                    AND event_time < TIMESTAMP '2024-05-02T08:00:00Z'";
-        assert_eq!(bench.query(sql).await.split_whitespace().collect::<String>(), "|3|");
+        assert_eq!(
+            bench
+                .query(sql)
+                .await
+                .split_whitespace()
+                .collect::<String>(),
+            "|3|"
+        );
         assert_eq!(bench.store.files_read().len(), 1);
-        assert!(plan(&bench.writer, &READINGS, &files, &policy).is_empty(), "what is cut is not merged again");
+        assert!(
+            plan(&bench.writer, &READINGS, &files, &policy).is_empty(),
+            "what is cut is not merged again"
+        );
     }
 }
 
@@ -284,15 +432,23 @@ async fn two_years_of_a_meter_are_one_small_file() {
         // A day's course in steps of a tenth, and a little of chance.
         let course = (f64::from(slot % 48) / 48.0 * std::f64::consts::TAU).sin() * 20.0;
         let chance = f64::from(slot.wrapping_mul(2_654_435_761) >> 27);
-        reading.value = Some(forebay_schemas::Value::F64(((course + chance) * 10.0).round() / 10.0));
+        reading.value = Some(forebay_schemas::Value::F64(
+            ((course + chance) * 10.0).round() / 10.0,
+        ));
     }
     bench.ingest("s", &meter, at(DAY_START)).await;
     let files = bench.readings().snapshot().await.unwrap().files();
     let bytes: i64 = files.iter().map(|add| add.size).sum();
     let each = bytes as f64 / READINGS_OF_TWO_YEARS as f64;
-    assert!(files.len() == 1 && each <= 4.0, "{} files, {each:.2} bytes a reading", files.len());
+    assert!(
+        files.len() == 1 && each <= 4.0,
+        "{} files, {each:.2} bytes a reading",
+        files.len()
+    );
     // Its statistics are a line of the log, and not one for each day.
-    let tag = files[0].tags.as_ref().unwrap()[crate::file_stats::STATS_TAG].as_ref().unwrap();
+    let tag = files[0].tags.as_ref().unwrap()[crate::file_stats::STATS_TAG]
+        .as_ref()
+        .unwrap();
     assert!(tag.len() < 400, "{} bytes", tag.len());
 }
 
@@ -315,16 +471,39 @@ async fn a_table_without_partitions_is_merged_too() {
         ];
         let rows = RecordBatch::try_new(crate::file_schema(&QUARANTINE), columns).unwrap();
         let from_state = (n > 0).then_some(n);
-        let step = Transaction { app_id: "q".into(), from_state, to_state: n + 1 };
-        bench.writer.append(&QUARANTINE, rows, step, at(DAY_START + n * 1_000)).await.unwrap();
+        let step = Transaction {
+            app_id: "q".into(),
+            from_state,
+            to_state: n + 1,
+        };
+        bench
+            .writer
+            .append(&QUARANTINE, rows, step, at(DAY_START + n * 1_000))
+            .await
+            .unwrap();
     }
     let table = bench.writer.table(&QUARANTINE).unwrap();
-    let spec = plan(&bench.writer, &QUARANTINE, &table.snapshot().await.unwrap().files(), &policy()).remove(0);
+    let spec = plan(
+        &bench.writer,
+        &QUARANTINE,
+        &table.snapshot().await.unwrap().files(),
+        &policy(),
+    )
+    .remove(0);
     let outcome = merge_now(&bench, &spec).await.unwrap();
-    assert!(matches!(outcome, MergeOutcome::Merged { rows: 3, .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, MergeOutcome::Merged { rows: 3, .. }),
+        "{outcome:?}"
+    );
     let files = table.snapshot().await.unwrap().files();
     assert_eq!(files.len(), 1);
-    let rows = table.read(&files[0], &bench.writer.decrypter()).await.unwrap();
-    let offsets = rows[0].column_by_name("offset").unwrap().as_primitive::<arrow::datatypes::Int64Type>();
+    let rows = table
+        .read(&files[0], &bench.writer.decrypter())
+        .await
+        .unwrap();
+    let offsets = rows[0]
+        .column_by_name("offset")
+        .unwrap()
+        .as_primitive::<arrow::datatypes::Int64Type>();
     assert_eq!(offsets.values(), &[0, 1, 2]);
 }

@@ -53,18 +53,27 @@ pub(super) fn choose(
     for field in schema.fields() {
         let column = ColumnPath::from(field.name().as_str());
         if INDEXED.contains(&field.name().as_str()) {
-            properties = properties.set_column_statistics_enabled(column.clone(), EnabledStatistics::Page);
+            properties =
+                properties.set_column_statistics_enabled(column.clone(), EnabledStatistics::Page);
         }
         let encoding = match field.data_type() {
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-                Encoding::DELTA_BINARY_PACKED
-            }
+            DataType::Timestamp(..)
+            | DataType::Date32
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64 => Encoding::DELTA_BINARY_PACKED,
             DataType::Float64 => {
-                let values =
-                    sampled.column_by_name(field.name()).filter(|_| layout.doubles == DoubleEncoding::Measured);
-                let chosen = values.map(|values| smallest(values.as_ref(), layout)).transpose()?.unwrap_or_default();
-                let zstd = ZstdLevel::try_new(chosen.level.unwrap_or(layout.zstd_level)).map_err(FileError::Write)?;
-                properties = properties.set_column_compression(column.clone(), Compression::ZSTD(zstd));
+                let values = sampled
+                    .column_by_name(field.name())
+                    .filter(|_| layout.doubles == DoubleEncoding::Measured);
+                let chosen = values
+                    .map(|values| smallest(values.as_ref(), layout))
+                    .transpose()?
+                    .unwrap_or_default();
+                let zstd = ZstdLevel::try_new(chosen.level.unwrap_or(layout.zstd_level))
+                    .map_err(FileError::Write)?;
+                properties =
+                    properties.set_column_compression(column.clone(), Compression::ZSTD(zstd));
                 if chosen.dictionary {
                     continue;
                 }
@@ -72,8 +81,9 @@ pub(super) fn choose(
             }
             _ => continue,
         };
-        properties =
-            properties.set_column_dictionary_enabled(column.clone(), false).set_column_encoding(column, encoding);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, encoding);
     }
     Ok(properties)
 }
@@ -91,15 +101,28 @@ fn smallest(values: &dyn Array, layout: &FileLayout) -> Result<Chosen, FileError
         return Ok(Chosen::default());
     }
     let sample = sample(values)?;
-    let dictionary = Chosen { dictionary: true, level: None };
-    let (mut best, mut least) = (Chosen::default(), encoded_bytes(&sample, Chosen::default(), layout)?);
+    let dictionary = Chosen {
+        dictionary: true,
+        level: None,
+    };
+    let (mut best, mut least) = (
+        Chosen::default(),
+        encoded_bytes(&sample, Chosen::default(), layout)?,
+    );
     let bytes = encoded_bytes(&sample, dictionary, layout)?;
     if bytes < least {
         (best, least) = (dictionary, bytes);
     }
-    let high = Chosen { level: Some(HIGH_LEVEL.max(layout.zstd_level)), ..best };
+    let high = Chosen {
+        level: Some(HIGH_LEVEL.max(layout.zstd_level)),
+        ..best
+    };
     let bytes = encoded_bytes(&sample, high, layout)?;
-    Ok(if bytes + least / WORTH_PART <= least { high } else { best })
+    Ok(if bytes + least / WORTH_PART <= least {
+        high
+    } else {
+        best
+    })
 }
 
 fn sample(values: &dyn Array) -> Result<RecordBatch, FileError> {
@@ -107,7 +130,9 @@ fn sample(values: &dyn Array) -> Result<RecordBatch, FileError> {
     let slices: Vec<_> = if rows <= SLICES * SLICE_ROWS {
         vec![values.slice(0, rows)]
     } else {
-        (0..SLICES).map(|i| values.slice(i * (rows - SLICE_ROWS) / (SLICES - 1), SLICE_ROWS)).collect()
+        (0..SLICES)
+            .map(|i| values.slice(i * (rows - SLICE_ROWS) / (SLICES - 1), SLICE_ROWS))
+            .collect()
     };
     let slices: Vec<&dyn Array> = slices.iter().map(AsRef::as_ref).collect();
     let schema = Schema::new(vec![Field::new("sample", values.data_type().clone(), true)]);
@@ -116,9 +141,18 @@ fn sample(values: &dyn Array) -> Result<RecordBatch, FileError> {
         .map_err(|error| FileError::Write(ParquetError::from(error)))
 }
 
-fn encoded_bytes(sample: &RecordBatch, chosen: Chosen, layout: &FileLayout) -> Result<usize, FileError> {
-    let layout = FileLayout { zstd_level: chosen.level.unwrap_or(layout.zstd_level), ..*layout };
-    let properties = base_properties(&layout)?.set_dictionary_enabled(chosen.dictionary).build();
+fn encoded_bytes(
+    sample: &RecordBatch,
+    chosen: Chosen,
+    layout: &FileLayout,
+) -> Result<usize, FileError> {
+    let layout = FileLayout {
+        zstd_level: chosen.level.unwrap_or(layout.zstd_level),
+        ..*layout
+    };
+    let properties = base_properties(&layout)?
+        .set_dictionary_enabled(chosen.dictionary)
+        .build();
     let write = || {
         let mut writer = ArrowWriter::try_new(Vec::new(), sample.schema(), Some(properties))?;
         writer.write(sample)?;

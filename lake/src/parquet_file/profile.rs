@@ -76,7 +76,10 @@ impl Sealing {
     }
 
     /// Makes the file's keys: one for every leaf column, or one for all.
-    pub(super) fn keys_for(self, schema: &SchemaDescriptor) -> Result<Option<SealedKeys>, FileError> {
+    pub(super) fn keys_for(
+        self,
+        schema: &SchemaDescriptor,
+    ) -> Result<Option<SealedKeys>, FileError> {
         let Some((profile, keys)) = self.0 else {
             return Ok(None);
         };
@@ -85,7 +88,10 @@ impl Sealing {
             Profile::Columns { table, site } => column_keys(schema, &keys, table, site)?,
             Profile::Uniform { table, data_key } => uniform_key(&keys, table, data_key)?,
         };
-        Ok(Some(SealedKeys { properties, keks: keys.keks() }))
+        Ok(Some(SealedKeys {
+            properties,
+            keks: keys.keks(),
+        }))
     }
 }
 
@@ -96,17 +102,22 @@ fn column_keys(
     site: &MasterKeyId,
 ) -> Result<Arc<FileEncryptionProperties>, FileError> {
     let footer = keys.data_key(table, KeyUse::Footer)?;
-    let mut builder =
-        FileEncryptionProperties::builder(footer.secret.expose().to_vec()).with_footer_key_metadata(footer.metadata);
+    let mut builder = FileEncryptionProperties::builder(footer.secret.expose().to_vec())
+        .with_footer_key_metadata(footer.metadata);
     for column in schema.columns() {
         let master = if is_value(column) { site } else { table };
         let key = keys.data_key(master, KeyUse::Column)?;
         let path = column.path().string();
-        builder = builder.with_column_key_and_metadata(&path, key.secret.expose().to_vec(), key.metadata);
+        builder =
+            builder.with_column_key_and_metadata(&path, key.secret.expose().to_vec(), key.metadata);
     }
     let properties = builder.build().map_err(FileError::Write)?;
     let (keyed, ..) = properties.column_keys();
-    let unkeyed = schema.columns().iter().map(|column| column.path().string()).find(|path| !keyed.contains(path));
+    let unkeyed = schema
+        .columns()
+        .iter()
+        .map(|column| column.path().string())
+        .find(|path| !keyed.contains(path));
     match unkeyed {
         Some(column) => Err(FileError::Unkeyed { column }),
         None => Ok(properties),
@@ -130,5 +141,9 @@ fn uniform_key(
 
 /// By the first part of its path, so that a nested column goes with its parent.
 fn is_value(column: &ColumnDescriptor) -> bool {
-    column.path().parts().first().is_some_and(|name| VALUE_COLUMNS.contains(&name.as_str()))
+    column
+        .path()
+        .parts()
+        .first()
+        .is_some_and(|name| VALUE_COLUMNS.contains(&name.as_str()))
 }

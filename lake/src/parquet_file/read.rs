@@ -31,10 +31,13 @@ const BATCH_ROWS: usize = 32 * 1024;
 ///
 /// # Errors
 /// None in practice.
-pub fn open_options(decrypter: Option<&Arc<KeyDecrypter>>) -> Result<ArrowReaderOptions, FileError> {
+pub fn open_options(
+    decrypter: Option<&Arc<KeyDecrypter>>,
+) -> Result<ArrowReaderOptions, FileError> {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     Ok(match decrypter {
-        Some(decrypter) => options.with_file_decryption_properties(decrypter.properties().map_err(FileError::Read)?),
+        Some(decrypter) => options
+            .with_file_decryption_properties(decrypter.properties().map_err(FileError::Read)?),
         None => options,
     })
 }
@@ -44,7 +47,11 @@ pub fn open_options(decrypter: Option<&Arc<KeyDecrypter>>) -> Result<ArrowReader
 /// # Errors
 /// [`FileError::NotSealed`].
 pub fn check_sealed(bytes: &[u8]) -> Result<(), FileError> {
-    if bytes.starts_with(SEALED) && bytes.ends_with(SEALED) { Ok(()) } else { Err(FileError::NotSealed) }
+    if bytes.starts_with(SEALED) && bytes.ends_with(SEALED) {
+        Ok(())
+    } else {
+        Err(FileError::NotSealed)
+    }
 }
 
 /// Asks for the key of every column chunk: parquet forgets why a key could not be had, and goes on without the chunk's
@@ -53,8 +60,14 @@ pub fn check_sealed(bytes: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// The decrypter's.
 pub fn check_keys(metadata: &ParquetMetaData, decrypter: &KeyDecrypter) -> Result<(), KeyError> {
-    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
-        if let Some(ColumnCryptoMetaData::ENCRYPTION_WITH_COLUMN_KEY(key)) = column.crypto_metadata() {
+    for column in metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns())
+    {
+        if let Some(ColumnCryptoMetaData::ENCRYPTION_WITH_COLUMN_KEY(key)) =
+            column.crypto_metadata()
+        {
             decrypter.data_key(key.key_metadata.as_deref().unwrap_or_default())?;
         }
     }
@@ -65,7 +78,10 @@ pub fn check_keys(metadata: &ParquetMetaData, decrypter: &KeyDecrypter) -> Resul
 ///
 /// # Errors
 /// As [`open_file`], and [`FileError::Read`] for damaged bytes.
-pub fn read_file(bytes: Bytes, decrypter: Option<&Arc<KeyDecrypter>>) -> Result<Vec<RecordBatch>, FileError> {
+pub fn read_file(
+    bytes: Bytes,
+    decrypter: Option<&Arc<KeyDecrypter>>,
+) -> Result<Vec<RecordBatch>, FileError> {
     open_file(bytes, decrypter, BATCH_ROWS)?.collect()
 }
 
@@ -121,19 +137,25 @@ fn open(
         let opened = ArrowReaderMetadata::load(&bytes, options).map_err(key_or_read)?;
         check_keys(opened.metadata(), decrypter)?;
     }
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
-        .and_then(|builder| {
-            let columns = match columns {
-                [] => ProjectionMask::all(),
-                columns => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
-            };
-            let builder = builder.with_batch_size(batch_rows).with_projection(columns);
-            match rows {
-                Some(rows) => builder.with_offset(rows.start).with_limit(rows.len()).build(),
-                None => builder.build(),
-            }
-        })
-        .map_err(key_or_read)?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
+            .and_then(|builder| {
+                let columns = match columns {
+                    [] => ProjectionMask::all(),
+                    columns => {
+                        ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied())
+                    }
+                };
+                let builder = builder.with_batch_size(batch_rows).with_projection(columns);
+                match rows {
+                    Some(rows) => builder
+                        .with_offset(rows.start)
+                        .with_limit(rows.len())
+                        .build(),
+                    None => builder.build(),
+                }
+            })
+            .map_err(key_or_read)?;
     Ok(reader.map(|batch| batch.map_err(arrow_read)))
 }
 

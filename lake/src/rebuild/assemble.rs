@@ -35,10 +35,23 @@ pub(super) fn states(
 ) -> Vec<RebuiltState> {
     let mut rebuilt: Vec<RebuiltState> = streams.iter().map(begin).collect();
     let mut lanes: BTreeMap<LaneKey, BTreeSet<EpochKey>> = BTreeMap::new();
-    let of_older = streams.iter().filter_map(|lost| lost.older.as_ref()).filter(|older| older.is_held);
-    let older = of_older.flat_map(|older| &older.state.epochs).map(|at| (at.gateway.clone(), at.lane, at.epoch));
-    for key in found.epochs().cloned().chain(older).filter(|key| !found.known.has(key)) {
-        match streams.iter().position(|lost| lost.import.is_some_and(|import| import.0 == key.2)) {
+    let of_older = streams
+        .iter()
+        .filter_map(|lost| lost.older.as_ref())
+        .filter(|older| older.is_held);
+    let older = of_older
+        .flat_map(|older| &older.state.epochs)
+        .map(|at| (at.gateway.clone(), at.lane, at.epoch));
+    for key in found
+        .epochs()
+        .cloned()
+        .chain(older)
+        .filter(|key| !found.known.has(key))
+    {
+        match streams
+            .iter()
+            .position(|lost| lost.import.is_some_and(|import| import.0 == key.2))
+        {
             Some(at) => of_import(&mut rebuilt[at], &key, found, now),
             None => drop(lanes.entry((key.0.clone(), key.1)).or_default().insert(key)),
         }
@@ -46,19 +59,28 @@ pub(super) fn states(
     for (lane, epochs) in lanes {
         let owners = owners(streams, &lane);
         for at in &owners {
-            let lane = LaneOf { older: streams[*at].older.as_ref(), found, retells, now, lane: &lane };
+            let lane = LaneOf {
+                older: streams[*at].older.as_ref(),
+                found,
+                retells,
+                now,
+                lane: &lane,
+            };
             let untold = lane.put(&epochs, &mut rebuilt[*at].state);
             if owners.first() == Some(at) {
                 rebuilt[*at].untold.extend(untold);
             } else {
                 counts_elsewhere(&mut rebuilt[*at].state, lane.lane);
             }
-            let others = owners.iter().filter(|other| *other != at).map(|other| TakenOver {
-                gateway: lane.lane.0.clone(),
-                lane: lane.lane.1,
-                from: streams[*other].app_id.clone(),
-                counted_there: true,
-            });
+            let others = owners
+                .iter()
+                .filter(|other| *other != at)
+                .map(|other| TakenOver {
+                    gateway: lane.lane.0.clone(),
+                    lane: lane.lane.1,
+                    from: streams[*other].app_id.clone(),
+                    counted_there: true,
+                });
             rebuilt[*at].state.taken_over.extend(others);
         }
     }
@@ -69,31 +91,61 @@ pub(super) fn states(
 /// What a state has of a lane counts in another one.
 fn counts_elsewhere(state: &mut StreamState, (gateway, lane): &LaneKey) {
     let of_lane = |g: &str, l: u32| g == gateway && l == *lane;
-    let epochs = state.epochs.iter().filter(|at| of_lane(&at.gateway, at.lane));
+    let epochs = state
+        .epochs
+        .iter()
+        .filter(|at| of_lane(&at.gateway, at.lane));
     let readings: BTreeMap<u64, u64> = epochs.map(|at| (at.epoch, state.readings_of(at))).collect();
-    for at in state.epochs.iter_mut().filter(|at| of_lane(&at.gateway, at.lane)) {
-        let gaps = state.gaps.iter().filter(|gap| of_lane(&gap.gateway, gap.lane) && gap.epoch == at.epoch);
+    for at in state
+        .epochs
+        .iter_mut()
+        .filter(|at| of_lane(&at.gateway, at.lane))
+    {
+        let gaps = state
+            .gaps
+            .iter()
+            .filter(|gap| of_lane(&gap.gateway, gap.lane) && gap.epoch == at.epoch);
         at.gaps_elsewhere = gaps.count() as u64;
         at.readings_elsewhere = readings.get(&at.epoch).copied().unwrap_or_default();
     }
-    for done in state.forgotten.iter_mut().filter(|done| of_lane(&done.gateway, done.lane)) {
+    for done in state
+        .forgotten
+        .iter_mut()
+        .filter(|done| of_lane(&done.gateway, done.lane))
+    {
         done.readings = 0;
         done.gaps = 0;
     }
 }
 
 /// Readings of epochs that are known elsewhere, which nobody says that it brought: a lost stream did.
-fn claim(rebuilt: &mut [RebuiltState], streams: &[Lost], sound: &[(String, StreamState)], found: &Found) {
+fn claim(
+    rebuilt: &mut [RebuiltState],
+    streams: &[Lost],
+    sound: &[(String, StreamState)],
+    found: &Found,
+) {
     let sound = sound.iter().map(|(_, state)| state.clone());
     let accounts = Accounts::of(sound.chain(rebuilt.iter().map(|rebuilt| rebuilt.state.clone())));
     for (key, readings) in accounts.unclaimed(&found.readings) {
-        let Some(at) = owners(streams, &key).first().copied() else { continue };
+        let Some(at) = owners(streams, &key).first().copied() else {
+            continue;
+        };
         let forgotten = &mut rebuilt[at].state.forgotten;
         let (gateway, lane) = key;
-        match forgotten.iter_mut().find(|done| done.gateway == gateway && done.lane == lane) {
+        match forgotten
+            .iter_mut()
+            .find(|done| done.gateway == gateway && done.lane == lane)
+        {
             Some(done) => done.readings += readings,
             // No epoch has this number: the stream meets the lane as a new one, and goes on from what others took of it.
-            None => forgotten.push(Forgotten { gateway, lane, epoch: 0, readings, gaps: 0 }),
+            None => forgotten.push(Forgotten {
+                gateway,
+                lane,
+                epoch: 0,
+                readings,
+                gaps: 0,
+            }),
         }
     }
 }
@@ -108,7 +160,10 @@ fn begin(lost: &Lost) -> RebuiltState {
             state.stream.clone_from(&older.state.stream);
             state.taken_over.clone_from(&older.state.taken_over);
             // What is rebuilt is what no other state counts.
-            state.taken_over.iter_mut().for_each(|taken| taken.counted_there = true);
+            state
+                .taken_over
+                .iter_mut()
+                .for_each(|taken| taken.counted_there = true);
             state.times_apart = older.state.times_apart;
             state.sites.clone_from(&older.state.sites);
             for site in &mut state.sites {
@@ -121,15 +176,37 @@ fn begin(lost: &Lost) -> RebuiltState {
             }
         }
     }
-    RebuiltState { app_id: lost.app_id.clone(), lost: lost.number, import: lost.import, state, untold: Vec::new() }
+    RebuiltState {
+        app_id: lost.app_id.clone(),
+        lost: lost.number,
+        import: lost.import,
+        state,
+        untold: Vec::new(),
+    }
 }
 
 /// The lost streams that a lane may be of, by place.
 fn owners(streams: &[Lost], (gateway, lane): &LaneKey) -> Vec<usize> {
-    let live = || streams.iter().enumerate().filter(|(_, lost)| lost.import.is_none());
-    let knows = |lost: &Lost| lost.older.as_ref().is_some_and(|older| older.state.knows_lane(gateway, *lane));
-    let knowing: Vec<usize> = live().filter(|(_, lost)| knows(lost)).map(|(at, _)| at).collect();
-    if knowing.is_empty() { live().map(|(at, _)| at).collect() } else { knowing }
+    let live = || {
+        streams
+            .iter()
+            .enumerate()
+            .filter(|(_, lost)| lost.import.is_none())
+    };
+    let knows = |lost: &Lost| {
+        lost.older
+            .as_ref()
+            .is_some_and(|older| older.state.knows_lane(gateway, *lane))
+    };
+    let knowing: Vec<usize> = live()
+        .filter(|(_, lost)| knows(lost))
+        .map(|(at, _)| at)
+        .collect();
+    if knowing.is_empty() {
+        live().map(|(at, _)| at).collect()
+    } else {
+        knowing
+    }
 }
 
 fn of_import(rebuilt: &mut RebuiltState, key: &EpochKey, found: &Found, now: Timestamp) {
@@ -142,8 +219,21 @@ fn of_import(rebuilt: &mut RebuiltState, key: &EpochKey, found: &Found, now: Tim
 
 fn mark((gateway, lane, epoch): &EpochKey, told: &Told) -> EpochMark {
     let (gateway, lane, epoch) = (gateway.clone(), *lane, *epoch);
-    let Told { mark, quarantined, has_tail: closed, .. } = *told;
-    EpochMark { gateway, lane, epoch, mark, closed, quarantined, ..EpochMark::default() }
+    let Told {
+        mark,
+        quarantined,
+        has_tail: closed,
+        ..
+    } = *told;
+    EpochMark {
+        gateway,
+        lane,
+        epoch,
+        mark,
+        closed,
+        quarantined,
+        ..EpochMark::default()
+    }
 }
 
 fn of_tables<'a>(key: &'a EpochKey, found: &'a Found) -> Epoch<'a> {
@@ -151,7 +241,10 @@ fn of_tables<'a>(key: &'a EpochKey, found: &'a Found) -> Epoch<'a> {
         key,
         readings: found.readings.get(key).unwrap_or(&NO_SEQS),
         gaps: found.gaps.get(key).unwrap_or(&NO_GAPS),
-        quarantined: found.quarantined.get(&format!("{}/{}/{}", key.0, key.1, key.2)).unwrap_or(&NO_SEQS),
+        quarantined: found
+            .quarantined
+            .get(&format!("{}/{}/{}", key.0, key.1, key.2))
+            .unwrap_or(&NO_SEQS),
     }
 }
 
@@ -168,8 +261,16 @@ impl LaneOf<'_> {
     /// Puts the lane's epochs into a state; answers the gaps without a row.
     fn put(&self, epochs: &BTreeSet<EpochKey>, state: &mut StreamState) -> Vec<crate::Gap> {
         let mut untold = Vec::new();
-        let latest = epochs.iter().rev().nth(EPOCHS_KEPT - 1).map_or(0, |key| key.2);
-        let mut done = self.forgotten().cloned().map(|done| Forgotten { readings: 0, gaps: 0, ..done });
+        let latest = epochs
+            .iter()
+            .rev()
+            .nth(EPOCHS_KEPT - 1)
+            .map_or(0, |key| key.2);
+        let mut done = self.forgotten().cloned().map(|done| Forgotten {
+            readings: 0,
+            gaps: 0,
+            ..done
+        });
         for key in epochs {
             let older = self.older.and_then(|older| older.epoch(key));
             let reached = older.filter(|_| self.is_held()).map_or(0, |at| at.mark);
@@ -177,7 +278,13 @@ impl LaneOf<'_> {
             let elsewhere = self.found.known.brought(key);
             if key.2 < latest && older.is_none() && self.is_done(key, &told) {
                 let (gateway, lane) = self.lane.clone();
-                let done = done.get_or_insert(Forgotten { gateway, lane, epoch: 0, readings: 0, gaps: 0 });
+                let done = done.get_or_insert(Forgotten {
+                    gateway,
+                    lane,
+                    epoch: 0,
+                    readings: 0,
+                    gaps: 0,
+                });
                 done.epoch = done.epoch.max(key.2);
                 let readings = self.found.readings.get(key).map_or(0, |seqs| seqs.len());
                 done.readings += readings.saturating_sub(elsewhere.readings);
@@ -208,7 +315,11 @@ impl LaneOf<'_> {
     /// What the older state had forgotten of the lane.
     fn forgotten(&self) -> Option<&Forgotten> {
         let older = self.older.filter(|older| older.is_held)?;
-        older.state.forgotten.iter().find(|done| (&done.gateway, done.lane) == (&self.lane.0, self.lane.1))
+        older
+            .state
+            .forgotten
+            .iter()
+            .find(|done| (&done.gateway, done.lane) == (&self.lane.0, self.lane.1))
     }
 
     /// Whether nothing of an epoch is waited for, and the stream does not tell of it again.

@@ -44,7 +44,12 @@ impl Epoch<'_> {
     /// The last seq that was taken or given up. What is in quarantine alone proves nothing: another opening of the spool may have
     /// numbered it.
     fn mark(&self) -> u64 {
-        let gaps = self.gaps.keys().map(|(_, last)| *last).filter(|last| *last != SEQ_UNKNOWN).max();
+        let gaps = self
+            .gaps
+            .keys()
+            .map(|(_, last)| *last)
+            .filter(|last| *last != SEQ_UNKNOWN)
+            .max();
         let readings = self.readings.ranges().last().map(|(_, last)| last);
         gaps.max(readings).unwrap_or(0)
     }
@@ -57,7 +62,10 @@ impl Epoch<'_> {
     /// Explains every seq up to the mark, which is known to be at least `reached`.
     pub(super) fn told(&self, reached: u64, now: Timestamp) -> Told {
         let mark = self.mark().max(reached);
-        let mut told = Told { mark, ..Told::default() };
+        let mut told = Told {
+            mark,
+            ..Told::default()
+        };
         let quarantined: Vec<Range> = self.quarantined.ranges().collect();
         let mut next = 1;
         for (first, last) in self.readings.ranges().chain([(mark + 1, mark + 1)]) {
@@ -72,7 +80,14 @@ impl Epoch<'_> {
     }
 
     /// Explains the seqs from `first` to `last`, none of which is a reading.
-    fn absent(&self, first: u64, last: u64, quarantined: &[Range], now: Timestamp, told: &mut Told) {
+    fn absent(
+        &self,
+        first: u64,
+        last: u64,
+        quarantined: &[Range],
+        now: Timestamp,
+        told: &mut Told,
+    ) {
         let mut seq = first;
         while seq <= last {
             if let Some((range, row)) = self.gaps.range((seq, seq)..=(seq, last)).next_back() {
@@ -83,7 +98,9 @@ impl Epoch<'_> {
             let at = quarantined.partition_point(|(_, last)| *last < seq);
             let refused = quarantined.get(at).filter(|(first, _)| *first <= last);
             let behind = self.gaps.range((seq + 1, 0)..).map(|(range, _)| *range);
-            let row = behind.take_while(|(first, _)| *first <= last).find(|range| range.1 <= last);
+            let row = behind
+                .take_while(|(first, _)| *first <= last)
+                .find(|range| range.1 <= last);
             let next_row = row.map_or(last + 1, |(first, _)| first);
             match refused {
                 Some((first, refused)) if *first <= seq => {
@@ -92,7 +109,9 @@ impl Epoch<'_> {
                     seq = end + 1;
                 }
                 _ => {
-                    let end = refused.map_or(last, |(first, _)| first - 1).min(next_row - 1);
+                    let end = refused
+                        .map_or(last, |(first, _)| first - 1)
+                        .min(next_row - 1);
                     let gap = self.untold((seq, end), now);
                     told.gaps.push(gap.clone());
                     told.untold.push(gap);
@@ -104,7 +123,10 @@ impl Epoch<'_> {
 
     /// A gap without a row; what is left of a larger one keeps its word.
     fn untold(&self, range: Range, now: Timestamp) -> Gap {
-        let around = self.gaps.iter().find(|((first, last), _)| *first <= range.0 && range.1 <= *last);
+        let around = self
+            .gaps
+            .iter()
+            .find(|((first, last), _)| *first <= range.0 && range.1 <= *last);
         let why = around.map_or_else(|| MISSING.to_owned(), |(_, row)| row.why.clone());
         let (opened_at, state) = (now.micros(), GapState::Open);
         self.gap(range, &GapRow::new(why, opened_at, state))
@@ -113,6 +135,16 @@ impl Epoch<'_> {
     fn gap(&self, (first, last): Range, row: &GapRow) -> Gap {
         let (gateway, lane, epoch) = self.key.clone();
         let (why, opened_at, state) = (row.why.clone(), row.opened_at, row.state);
-        Gap { gateway, lane, epoch, first, last, why, opened_at, state, extent: None }
+        Gap {
+            gateway,
+            lane,
+            epoch,
+            first,
+            last,
+            why,
+            opened_at,
+            state,
+            extent: None,
+        }
     }
 }

@@ -24,7 +24,16 @@ const BATCH_ROWS: usize = 8_192;
 
 /// What tells readings apart.
 const IDENTITY: &[&str] = &["gateway", "lane", "epoch", "seq"];
-const GAP_COLUMNS: &[&str] = &["gateway", "lane", "epoch", "first_seq", "last_seq", "why", "state", "changed_at"];
+const GAP_COLUMNS: &[&str] = &[
+    "gateway",
+    "lane",
+    "epoch",
+    "first_seq",
+    "last_seq",
+    "why",
+    "state",
+    "changed_at",
+];
 const QUARANTINE_COLUMNS: &[&str] = &["source", "offset"];
 
 /// First and last seq.
@@ -52,9 +61,17 @@ impl Known {
     fn of(states: &[(String, StreamState)]) -> Self {
         let mut known = Self::default();
         for (_, state) in states {
-            known.epochs.extend(state.epochs.iter().map(|at| (at.gateway.clone(), at.lane, at.epoch)));
+            known.epochs.extend(
+                state
+                    .epochs
+                    .iter()
+                    .map(|at| (at.gateway.clone(), at.lane, at.epoch)),
+            );
             for done in &state.forgotten {
-                let last = known.done.entry((done.gateway.clone(), done.lane)).or_default();
+                let last = known
+                    .done
+                    .entry((done.gateway.clone(), done.lane))
+                    .or_default();
                 *last = done.epoch.max(*last);
             }
         }
@@ -62,8 +79,11 @@ impl Known {
     }
 
     pub(super) fn has(&self, key: &EpochKey) -> bool {
-        let is_known =
-            self.epochs.contains(key) || self.done.get(&(key.0.clone(), key.1)).is_some_and(|last| key.2 <= *last);
+        let is_known = self.epochs.contains(key)
+            || self
+                .done
+                .get(&(key.0.clone(), key.1))
+                .is_some_and(|last| key.2 <= *last);
         is_known && !self.shared.contains_key(key)
     }
 
@@ -80,7 +100,8 @@ impl Known {
                 if !epochs.contains(&key) {
                     continue;
                 }
-                let of_epoch = |gap: &&Gap| (&gap.gateway, gap.lane, gap.epoch) == (&key.0, key.1, key.2);
+                let of_epoch =
+                    |gap: &&Gap| (&gap.gateway, gap.lane, gap.epoch) == (&key.0, key.1, key.2);
                 let gaps = state.gaps.iter().filter(of_epoch).count() as u64;
                 let brought = self.shared.entry(key).or_default();
                 brought.readings += state.readings_of(at).saturating_sub(at.readings_elsewhere);
@@ -102,7 +123,12 @@ pub(super) struct GapRow {
 
 impl GapRow {
     pub(super) fn new(why: String, at: i64, state: GapState) -> Self {
-        Self { why, opened_at: at, state, changed_at: at }
+        Self {
+            why,
+            opened_at: at,
+            state,
+            changed_at: at,
+        }
     }
 }
 
@@ -131,20 +157,41 @@ impl Found {
     fn gaps(&mut self, rows: &RecordBatch) {
         let long = |name: &str| rows.column_by_name(name)?.as_primitive_opt::<Int64Type>();
         let text = |name: &str| rows.column_by_name(name)?.as_string_opt::<i32>();
-        let lane = rows.column_by_name("lane").and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let lane = rows
+            .column_by_name("lane")
+            .and_then(|column| column.as_primitive_opt::<Int32Type>());
         let at = rows.column_by_name("changed_at");
         let at = at.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-        let (Some(gateway), Some(why), Some(state)) = (text("gateway"), text("why"), text("state")) else { return };
-        let (Some(lane), Some(epoch), Some(at)) = (lane, long("epoch"), at) else { return };
-        let (Some(first), Some(last)) = (long("first_seq"), long("last_seq")) else { return };
+        let (Some(gateway), Some(why), Some(state)) = (text("gateway"), text("why"), text("state"))
+        else {
+            return;
+        };
+        let (Some(lane), Some(epoch), Some(at)) = (lane, long("epoch"), at) else {
+            return;
+        };
+        let (Some(first), Some(last)) = (long("first_seq"), long("last_seq")) else {
+            return;
+        };
         for row in 0..rows.num_rows() {
             let lane = lane.value(row).cast_unsigned();
-            let key = (gateway.value(row).to_owned(), lane, epoch.value(row).cast_unsigned());
-            let Some(state) = GapState::named(state.value(row)) else { continue };
-            let last = if last.is_null(row) { SEQ_UNKNOWN } else { last.value(row).cast_unsigned() };
+            let key = (
+                gateway.value(row).to_owned(),
+                lane,
+                epoch.value(row).cast_unsigned(),
+            );
+            let Some(state) = GapState::named(state.value(row)) else {
+                continue;
+            };
+            let last = if last.is_null(row) {
+                SEQ_UNKNOWN
+            } else {
+                last.value(row).cast_unsigned()
+            };
             let new = GapRow::new(why.value(row).to_owned(), at.value(row), state);
             let of_epoch = self.gaps.entry(key).or_default();
-            let told = of_epoch.entry((first.value(row).cast_unsigned(), last)).or_insert_with(|| new.clone());
+            let told = of_epoch
+                .entry((first.value(row).cast_unsigned(), last))
+                .or_insert_with(|| new.clone());
             let opened_at = told.opened_at.min(new.opened_at);
             if new.changed_at > told.changed_at {
                 *told = new;
@@ -166,19 +213,47 @@ pub(super) async fn read(
     states: &[(String, StreamState)],
 ) -> Result<Found, LakeError> {
     let decrypter = lake.decrypter();
-    let found = Found { known: Known::of(states), ..Found::default() };
-    let mut found = scan(lake.table(&READINGS)?, snapshot, &decrypter, IDENTITY, found, Found::readings).await?;
-    let exceeded = Accounts::of(states.iter().map(|(_, state)| state.clone())).exceeded(&found.readings);
+    let found = Found {
+        known: Known::of(states),
+        ..Found::default()
+    };
+    let mut found = scan(
+        lake.table(&READINGS)?,
+        snapshot,
+        &decrypter,
+        IDENTITY,
+        found,
+        Found::readings,
+    )
+    .await?;
+    let exceeded =
+        Accounts::of(states.iter().map(|(_, state)| state.clone())).exceeded(&found.readings);
     found.known.share(&exceeded, states);
     let gaps = lake.table(&GAPS)?;
-    let mut found = scan(gaps, &gaps.snapshot().await?, &decrypter, GAP_COLUMNS, found, Found::gaps).await?;
+    let mut found = scan(
+        gaps,
+        &gaps.snapshot().await?,
+        &decrypter,
+        GAP_COLUMNS,
+        found,
+        Found::gaps,
+    )
+    .await?;
     for of_epoch in found.gaps.values_mut() {
         of_epoch.retain(|_, row| row.state != GapState::Closed);
     }
     found.gaps.retain(|_, of_epoch| !of_epoch.is_empty());
     let quarantine = lake.table(&QUARANTINE)?;
     let now = quarantine.snapshot().await?;
-    scan(quarantine, &now, &decrypter, QUARANTINE_COLUMNS, found, Found::quarantined).await
+    scan(
+        quarantine,
+        &now,
+        &decrypter,
+        QUARANTINE_COLUMNS,
+        found,
+        Found::quarantined,
+    )
+    .await
 }
 
 /// Reads these columns of a table's files, one file at a time.
@@ -199,7 +274,9 @@ async fn scan(
             Ok::<_, LakeError>(found)
         });
         // A panic while decoding is a broken invariant: it goes on in the caller's thread.
-        found = reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        found = reading
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     }
     Ok(found)
 }

@@ -27,8 +27,12 @@ pub(super) struct Older {
 }
 
 impl Older {
-    pub(super) fn epoch(&self, (gateway, lane, epoch): &crate::verify::EpochKey) -> Option<&EpochMark> {
-        let is_it = |at: &&EpochMark| at.gateway == *gateway && at.lane == *lane && at.epoch == *epoch;
+    pub(super) fn epoch(
+        &self,
+        (gateway, lane, epoch): &crate::verify::EpochKey,
+    ) -> Option<&EpochMark> {
+        let is_it =
+            |at: &&EpochMark| at.gateway == *gateway && at.lane == *lane && at.epoch == *epoch;
         self.state.epochs.iter().find(is_it)
     }
 }
@@ -43,7 +47,9 @@ pub(super) async fn find(
     let (table, keeper) = (lake.table(&READINGS)?, lake.keeper());
     let folder = Path::from_iter(["_forebay", "state", app_id]);
     let objects: Vec<_> = table.store().list(Some(&folder)).try_collect().await?;
-    let numbers = objects.iter().filter_map(|object| object.location.filename()?.parse::<i64>().ok());
+    let numbers = objects
+        .iter()
+        .filter_map(|object| object.location.filename()?.parse::<i64>().ok());
     let mut numbers: Vec<i64> = numbers.filter(|number| *number != lost).collect();
     numbers.sort_unstable_by_key(|number| Reverse(*number));
     let mut newest = None;
@@ -55,11 +61,19 @@ pub(super) async fn find(
         };
         if is_held(&state, found) {
             let quarantined = quarantined(&state, app_id, lake, found);
-            return Ok(Some(Older { state, is_held: true, quarantined }));
+            return Ok(Some(Older {
+                state,
+                is_held: true,
+                quarantined,
+            }));
         }
         newest.get_or_insert(state);
     }
-    Ok(newest.map(|state| Older { state, is_held: false, quarantined: Vec::new() }))
+    Ok(newest.map(|state| Older {
+        state,
+        is_held: false,
+        quarantined: Vec::new(),
+    }))
 }
 
 /// Whether the tables hold everything that a state says was taken.
@@ -70,19 +84,37 @@ fn is_held(state: &StreamState, found: &Found) -> bool {
             return true;
         }
         let readings = found.readings.get(&key).unwrap_or(&NO_SEQS);
-        let of_epoch = state.gaps.iter().filter(|gap| (&gap.gateway, gap.lane, gap.epoch) == (&key.0, key.1, key.2));
-        let within = of_epoch.map(|gap| (gap.first, gap.last.min(at.mark))).filter(|(first, last)| first <= last);
-        let absent: u64 = within.map(|(first, last)| last - first + 1 - readings.len_within(first, last)).sum();
-        Epoch { key: &key, readings, gaps: &NO_GAPS, quarantined: &NO_SEQS }.holds(at.mark, absent + at.quarantined)
+        let of_epoch = state
+            .gaps
+            .iter()
+            .filter(|gap| (&gap.gateway, gap.lane, gap.epoch) == (&key.0, key.1, key.2));
+        let within = of_epoch
+            .map(|gap| (gap.first, gap.last.min(at.mark)))
+            .filter(|(first, last)| first <= last);
+        let absent: u64 = within
+            .map(|(first, last)| last - first + 1 - readings.len_within(first, last))
+            .sum();
+        Epoch {
+            key: &key,
+            readings,
+            gaps: &NO_GAPS,
+            quarantined: &NO_SEQS,
+        }
+        .holds(at.mark, absent + at.quarantined)
     })
 }
 
 /// The offsets from a state's own on whose records are in quarantine.
 fn quarantined(state: &StreamState, app_id: &str, lake: &LakeWriter, found: &Found) -> Vec<u64> {
     let stream = &state.stream;
-    let partition = (0..PARTITIONS_MAX).find(|partition| lake.keeper().app_id(stream, *partition) == app_id);
+    let partition =
+        (0..PARTITIONS_MAX).find(|partition| lake.keeper().app_id(stream, *partition) == app_id);
     let place = partition.map(|partition| format!("{stream}, partition {partition}"));
     let offsets = place.and_then(|place| found.quarantined.get(&place));
     let ranges = offsets.map(|offsets| offsets.ranges().flat_map(|(first, last)| first..=last));
-    ranges.into_iter().flatten().filter(|offset| *offset >= state.next_offset).collect()
+    ranges
+        .into_iter()
+        .flatten()
+        .filter(|offset| *offset >= state.next_offset)
+        .collect()
 }

@@ -31,7 +31,11 @@ enum Create {
 /// [`LakeError::Unconditional`] when the store lets two creates of one name through, or does not know conditional
 /// creation;
 /// [`LakeError::Location`] when it refuses to store; [`LakeError::Unreachable`] when it does not answer.
-pub(crate) async fn check_creation(store: &dyn ObjectStore, location: &str, id: Uuid) -> Result<(), LakeError> {
+pub(crate) async fn check_creation(
+    store: &dyn ObjectStore,
+    location: &str,
+    id: Uuid,
+) -> Result<(), LakeError> {
     let probe = Path::from_iter([FOLDER, &format!("probe-{id}")]);
     let checked = create_thrice(store, &probe, location).await;
     if let Err(error) = store.delete(&probe).await
@@ -42,11 +46,26 @@ pub(crate) async fn check_creation(store: &dyn ObjectStore, location: &str, id: 
     checked
 }
 
-async fn create_thrice(store: &dyn ObjectStore, probe: &Path, location: &str) -> Result<(), LakeError> {
-    let unconditional = |why: &str| LakeError::Unconditional { location: location.to_owned(), why: why.to_owned() };
-    let (first, second) = join(create(store, probe, "first"), create(store, probe, "second")).await;
+async fn create_thrice(
+    store: &dyn ObjectStore,
+    probe: &Path,
+    location: &str,
+) -> Result<(), LakeError> {
+    let unconditional = |why: &str| LakeError::Unconditional {
+        location: location.to_owned(),
+        why: why.to_owned(),
+    };
+    let (first, second) = join(
+        create(store, probe, "first"),
+        create(store, probe, "second"),
+    )
+    .await;
     let won = match (first, second) {
-        (Create::Won, Create::Won) => return Err(unconditional("two creates of one name at once both succeeded")),
+        (Create::Won, Create::Won) => {
+            return Err(unconditional(
+                "two creates of one name at once both succeeded",
+            ));
+        }
         (Create::Won, _) => Some("first"),
         (_, Create::Won) => Some("second"),
         (Create::Odd(why), _) | (_, Create::Odd(why)) => return Err(refused(location, &why)),
@@ -54,7 +73,11 @@ async fn create_thrice(store: &dyn ObjectStore, probe: &Path, location: &str) ->
     };
     match create(store, probe, "third").await {
         Create::Lost => {}
-        Create::Won => return Err(unconditional("an object was created although it was there already")),
+        Create::Won => {
+            return Err(unconditional(
+                "an object was created although it was there already",
+            ));
+        }
         Create::Odd(why) => return Err(refused(location, &why)),
     }
     let found = async { store.get(probe).await?.bytes().await }.await;
@@ -62,13 +85,22 @@ async fn create_thrice(store: &dyn ObjectStore, probe: &Path, location: &str) ->
     let is_one_of_both = matches!(found.as_ref(), b"first" | b"second");
     let is_winner = won.is_none_or(|won| won.as_bytes() == found.as_ref());
     if !is_one_of_both || !is_winner {
-        return Err(unconditional("a create that was refused has replaced the object"));
+        return Err(unconditional(
+            "a create that was refused has replaced the object",
+        ));
     }
     Ok(())
 }
 
 async fn create(store: &dyn ObjectStore, probe: &Path, content: &'static str) -> Create {
-    match store.put_opts(probe, PutPayload::from_static(content.as_bytes()), PutMode::Create.into()).await {
+    match store
+        .put_opts(
+            probe,
+            PutPayload::from_static(content.as_bytes()),
+            PutMode::Create.into(),
+        )
+        .await
+    {
         Ok(_) => Create::Won,
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Create::Lost,
         Err(error) => Create::Odd(innermost(&error)),
@@ -79,11 +111,25 @@ async fn create(store: &dyn ObjectStore, probe: &Path, content: &'static str) ->
 fn refused(location: &str, why: &str) -> LakeError {
     let location = location.to_owned();
     match Refusal::of(why) {
-        Some(Refusal { status: 401 | 403, text }) => {
-            let why = format!("the store refuses to create an object: {text}: check the key's right to write");
+        Some(Refusal {
+            status: 401 | 403,
+            text,
+        }) => {
+            let why = format!(
+                "the store refuses to create an object: {text}: check the key's right to write"
+            );
             LakeError::Location { location, why }
         }
-        Some(Refusal { status: 300..=499 | 501, text }) => LakeError::Unconditional { location, why: text },
-        _ => LakeError::Unreachable { location, why: why.to_owned() },
+        Some(Refusal {
+            status: 300..=499 | 501,
+            text,
+        }) => LakeError::Unconditional {
+            location,
+            why: text,
+        },
+        _ => LakeError::Unreachable {
+            location,
+            why: why.to_owned(),
+        },
     }
 }

@@ -11,7 +11,11 @@ fn a_url_names_bucket_and_prefix() {
         ("s3://plant/a/b%20c/", "plant", "a/b c"),
     ] {
         let settings = S3Settings::from_url(&Url::parse(url).unwrap()).unwrap();
-        assert_eq!((settings.bucket.as_str(), settings.prefix.as_str()), (bucket, prefix), "{url}");
+        assert_eq!(
+            (settings.bucket.as_str(), settings.prefix.as_str()),
+            (bucket, prefix),
+            "{url}"
+        );
     }
     for url in ["https://plant/lake", "s3:lake", "file:///lake"] {
         let error = S3Settings::from_url(&Url::parse(url).unwrap()).unwrap_err();
@@ -29,15 +33,27 @@ fn a_secret_is_not_shown() {
 fn an_answer_is_told_from_silence() {
     let check = |error: &str, expected: Option<(u16, &str)>| {
         let found = Refusal::of(error);
-        assert_eq!(found.as_ref().map(|found| (found.status, found.text.as_str())), expected, "{error}");
+        assert_eq!(
+            found
+                .as_ref()
+                .map(|found| (found.status, found.text.as_str())),
+            expected,
+            "{error}"
+        );
     };
     check(
         "Server returned non-2xx status code: 403 Forbidden: <?xml?>\n<Error><Code>SlowClock</Code><Message>Too \
          late.</Message></Error>",
         Some((403, "Too late (SlowClock)")),
     );
-    check("Server returned non-2xx status code: 502 Bad Gateway: oops", Some((502, "502 Bad Gateway: oops")));
-    check("Received redirect without LOCATION", Some((301, "Received redirect without LOCATION")));
+    check(
+        "Server returned non-2xx status code: 502 Bad Gateway: oops",
+        Some((502, "502 Bad Gateway: oops")),
+    );
+    check(
+        "Received redirect without LOCATION",
+        Some((301, "Received redirect without LOCATION")),
+    );
     check("Connection refused (os error 111)", None);
     check("status code: x", None);
 }

@@ -38,8 +38,16 @@ pub(super) struct CheckedFactory {
 }
 
 impl CheckedFactory {
-    pub(super) fn new(table: &'static str, store: Arc<dyn ObjectStore>, decrypter: Arc<KeyDecrypter>) -> Self {
-        Self { table, inner: DefaultParquetFileReaderFactory::new(store), decrypter }
+    pub(super) fn new(
+        table: &'static str,
+        store: Arc<dyn ObjectStore>,
+        decrypter: Arc<KeyDecrypter>,
+    ) -> Self {
+        Self {
+            table,
+            inner: DefaultParquetFileReaderFactory::new(store),
+            decrypter,
+        }
     }
 }
 
@@ -57,7 +65,9 @@ impl ParquetFileReaderFactory for CheckedFactory {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let must_be_sealed = file.extension::<MustBeSealed>().copied();
         let path = file.object_meta.location.to_string();
-        let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
+        let inner = self
+            .inner
+            .create_reader(partition_index, file, metadata_size_hint, metrics)?;
         Ok(Box::new(CheckedReader {
             table: self.table,
             path,
@@ -81,7 +91,10 @@ impl AsyncFileReader for CheckedReader {
         self.inner.get_bytes(range)
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         self.inner.get_byte_ranges(ranges)
     }
 
@@ -91,13 +104,18 @@ impl AsyncFileReader for CheckedReader {
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         Box::pin(async move {
             // On some garbage parquet 59 does not return an error but panics (docs/FACTS.md): that is the file's fault too.
-            let read = AssertUnwindSafe(self.metadata(options)).catch_unwind().await;
-            let read = read.unwrap_or_else(|_| Err(ParquetError::General("its footer is no footer".into())));
+            let read = AssertUnwindSafe(self.metadata(options))
+                .catch_unwind()
+                .await;
+            let read = read
+                .unwrap_or_else(|_| Err(ParquetError::General("its footer is no footer".into())));
             read.map_err(|error| {
                 if !is_the_files_fault(&error) {
                     return error;
                 }
-                let why = format!("{error}; `forebay verify` tells whether it is the file that was committed");
+                let why = format!(
+                    "{error}; `forebay verify` tells whether it is the file that was committed"
+                );
                 let (table, path) = (self.table, self.path.clone());
                 ParquetError::External(Box::new(LakeError::Damaged { table, path, why }))
             })
@@ -112,11 +130,15 @@ impl CheckedReader {
     ) -> parquet::errors::Result<Arc<ParquetMetaData>> {
         let metadata = self.inner.get_metadata(options).await?;
         if let Some(MustBeSealed) = self.must_be_sealed {
-            let mut columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+            let mut columns = metadata
+                .row_groups()
+                .iter()
+                .flat_map(|group| group.columns());
             if columns.any(|column| column.crypto_metadata().is_none()) {
                 return Err(ParquetError::External(Box::new(FileError::NotSealed)));
             }
-            check_keys(&metadata, &self.decrypter).map_err(|error| ParquetError::External(Box::new(error)))?;
+            check_keys(&metadata, &self.decrypter)
+                .map_err(|error| ParquetError::External(Box::new(error)))?;
         }
         Ok(metadata)
     }
@@ -124,7 +146,9 @@ impl CheckedReader {
 
 /// A link that is down or a key that is missing says nothing of the file.
 fn is_the_files_fault(error: &ParquetError) -> bool {
-    let ParquetError::External(source) = error else { return true };
+    let ParquetError::External(source) = error else {
+        return true;
+    };
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
     while let Some(at) = cause {
         if let Some(error) = at.downcast_ref::<object_store::Error>() {

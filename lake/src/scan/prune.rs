@@ -33,28 +33,45 @@ pub(super) fn files<'a>(
         return Ok(all);
     };
     let filter = session.create_physical_expr(filter, &schema.clone().to_dfschema()?)?;
-    let Some(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(filter) else {
+    let Some(predicate) = PruningPredicateBuilder::new()
+        .with_file_schema(schema.clone())
+        .build(filter)
+    else {
         return Ok(all);
     };
     let mut known = Known {
         names: table.partition_columns().iter().map(|c| c.name).collect(),
-        values: files.iter().map(|add| partition_values(table.partition_columns(), add)).collect::<Result<_>>()?,
+        values: files
+            .iter()
+            .map(|add| partition_values(table.partition_columns(), add))
+            .collect::<Result<_>>()?,
         times: files.iter().map(day_bounds).collect(),
     };
     let keep = predicate.prune(&known)?;
     let kept = keep_marked(all, &keep);
-    if !filters.iter().any(|filter| filter.column_refs().iter().any(|column| column.name == EVENT_TIME)) {
+    if !filters.iter().any(|filter| {
+        filter
+            .column_refs()
+            .iter()
+            .any(|column| column.name == EVENT_TIME)
+    }) {
         return Ok(kept);
     }
     known.values = keep_marked(known.values, &keep);
-    known.times = kept.iter().map(|add| event_times(table, add, seal)).collect();
+    known.times = kept
+        .iter()
+        .map(|add| event_times(table, add, seal))
+        .collect();
     Ok(keep_marked(kept, &predicate.prune(&known)?))
 }
 
 const EVENT_TIME: &str = "event_time";
 
 fn keep_marked<T>(all: Vec<T>, marks: &[bool]) -> Vec<T> {
-    all.into_iter().zip(marks).filter_map(|(item, keep)| keep.then_some(item)).collect()
+    all.into_iter()
+        .zip(marks)
+        .filter_map(|(item, keep)| keep.then_some(item))
+        .collect()
 }
 
 /// What is known of each file without opening it.

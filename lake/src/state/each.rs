@@ -31,12 +31,19 @@ impl StateKeeper {
         snapshot: &Snapshot,
     ) -> Result<Vec<FoundState<S>>, LakeError> {
         let mut states = Vec::new();
-        for (app_id, number, state) in self.load_each(table, self.numbers(table, snapshot).await?).await {
+        for (app_id, number, state) in self
+            .load_each(table, self.numbers(table, snapshot).await?)
+            .await
+        {
             let state = match state {
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
                 state => state,
             };
-            states.push(FoundState { app_id, number, state });
+            states.push(FoundState {
+                app_id,
+                number,
+                state,
+            });
         }
         Ok(states)
     }

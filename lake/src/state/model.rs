@@ -149,7 +149,9 @@ pub enum GapState {
 impl GapState {
     /// As [`GapState::name`] says it; `None` for another word.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Open, Self::Closed, Self::Final].into_iter().find(|state| state.name() == name)
+        [Self::Open, Self::Closed, Self::Final]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 
     /// As the `gaps` table has it.
@@ -221,7 +223,10 @@ impl SiteTimes {
     /// The lowest event time behind a jump, if that still counts at `now`, µs since 1970 UTC. Neither a stream that is no more nor
     /// one look at a clock that was ahead holds a site for ever.
     pub fn held_at(&self, now: i64) -> Option<i64> {
-        self.held.filter(|_| self.held_from_until.is_none_or(|(from, until)| from <= now && now < until))
+        self.held.filter(|_| {
+            self.held_from_until
+                .is_none_or(|(from, until)| from <= now && now < until)
+        })
     }
 }
 

@@ -32,13 +32,25 @@ impl StateKeeper {
         random: &Random,
     ) -> Result<(), LakeError> {
         let path = path_of(app_id);
-        let sealed = self.seal(&path, &Times { format: TABLE_FORMAT_VERSION, sites }, random)?;
+        let sealed = self.seal(
+            &path,
+            &Times {
+                format: TABLE_FORMAT_VERSION,
+                sites,
+            },
+            random,
+        )?;
         table.store().put(&path, sealed.into()).await?;
         Ok(())
     }
 
     /// Puts the devices of a stream into its state, as JSON, where they lie apart.
-    pub(super) async fn add_times(&self, table: &LakeTable, app_id: &str, state: &mut serde_json::Value) {
+    pub(super) async fn add_times(
+        &self,
+        table: &LakeTable,
+        app_id: &str,
+        state: &mut serde_json::Value,
+    ) {
         let path = path_of(app_id);
         let times = match self.open::<Times>(table, &path).await {
             Ok(times) => times.sites,
@@ -47,7 +59,12 @@ impl StateKeeper {
                 return;
             }
         };
-        let Some(sites) = state.get_mut("sites").and_then(serde_json::Value::as_array_mut) else { return };
+        let Some(sites) = state
+            .get_mut("sites")
+            .and_then(serde_json::Value::as_array_mut)
+        else {
+            return;
+        };
         for site in sites {
             let name = site.get("site").and_then(serde_json::Value::as_str);
             let found = times.iter().find(|times| Some(times.site.as_str()) == name);

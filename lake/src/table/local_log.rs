@@ -33,7 +33,12 @@ pub(crate) struct LocalLog {
 
 impl LocalLog {
     pub(super) fn new(disk: Arc<Disk>, folder: PathBuf) -> Self {
-        Self { disk, folder, is_written: AtomicBool::default(), durable: Mutex::default() }
+        Self {
+            disk,
+            folder,
+            is_written: AtomicBool::default(),
+            durable: Mutex::default(),
+        }
     }
 
     /// Whether the disk is full.
@@ -62,7 +67,9 @@ impl LocalLog {
             return Ok(());
         }
         let (disk, folder) = (self.disk.clone(), self.folder.clone());
-        let synced = spawn_blocking(move || disk.sync_folder(&folder)).await.map_err(object_store::Error::from)?;
+        let synced = spawn_blocking(move || disk.sync_folder(&folder))
+            .await
+            .map_err(object_store::Error::from)?;
         synced.map_err(|source| generic(&self.folder, source))?;
         *self.durable() = Some(version);
         Ok(())

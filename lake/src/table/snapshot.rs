@@ -17,7 +17,10 @@ use deltalake_core::{
 use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 
 use super::{FORMAT_PROPERTY, transactions::transactions};
-use crate::{LakeError, commit::OWN_PREFIX, lake_writer::Transaction, log_entry::LogEntry, schema::delta_fields};
+use crate::{
+    LakeError, commit::OWN_PREFIX, lake_writer::Transaction, log_entry::LogEntry,
+    schema::delta_fields,
+};
 
 /// Most log entries that are read onward for their transactions; beyond that they are looked up when asked for.
 const ONWARD_MAX: u64 = 32;
@@ -44,14 +47,25 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads the newest version from the last checkpoint on.
     pub(super) async fn load(table: &'static Table, log: LogStoreRef) -> Result<Self, LakeError> {
-        let state = DeltaTableState::try_new(log.as_ref(), None).await.map_err(|e| delta_error(table, e))?;
-        Ok(Self { state, log, table, states: Arc::default() })
+        let state = DeltaTableState::try_new(log.as_ref(), None)
+            .await
+            .map_err(|e| delta_error(table, e))?;
+        Ok(Self {
+            state,
+            log,
+            table,
+            states: Arc::default(),
+        })
     }
 
     /// The newest version, from this one on.
     pub(super) async fn onward(&self) -> Result<Self, LakeError> {
         let mut newest = self.clone();
-        newest.state.update(self.log.as_ref(), None).await.map_err(|e| delta_error(self.table, e))?;
+        newest
+            .state
+            .update(self.log.as_ref(), None)
+            .await
+            .map_err(|e| delta_error(self.table, e))?;
         if newest.version() != self.version() {
             newest.states = Arc::new(Mutex::new(self.states_onward(newest.version()).await?));
         }
@@ -61,8 +75,16 @@ impl Snapshot {
     /// The version that a commit of ours, built on this one, has made.
     pub(crate) fn after(&self, state: DeltaTableState, transactions: &[Transaction]) -> Self {
         let mut states = self.known();
-        states.known.extend(transactions.iter().map(|t| (t.app_id.clone(), Some(t.to_state))));
-        Self { state, states: Arc::new(Mutex::new(states)), ..self.clone() }
+        states.known.extend(
+            transactions
+                .iter()
+                .map(|t| (t.app_id.clone(), Some(t.to_state))),
+        );
+        Self {
+            state,
+            states: Arc::new(Mutex::new(states)),
+            ..self.clone()
+        }
     }
 
     /// Its version.
@@ -71,14 +93,25 @@ impl Snapshot {
     }
 
     /// The Add actions of all its active files.
-    #[expect(deprecated, reason = "the arrays that the deprecation points to leave out tags")]
+    #[expect(
+        deprecated,
+        reason = "the arrays that the deprecation points to leave out tags"
+    )]
     pub fn files(&self) -> Vec<Add> {
-        self.state.log_data().iter().map(|file| file.add_action()).collect()
+        self.state
+            .log_data()
+            .iter()
+            .map(|file| file.add_action())
+            .collect()
     }
 
     /// The paths of all its active files.
     pub fn paths(&self) -> Vec<String> {
-        self.state.log_data().iter().map(|file| file.path().into_owned()).collect()
+        self.state
+            .log_data()
+            .iter()
+            .map(|file| file.path().into_owned())
+            .collect()
     }
 
     /// The state of a stream: the version of its application transaction; `None` before its first commit.
@@ -98,7 +131,11 @@ impl Snapshot {
             .transaction_version(self.log.as_ref(), app_id)
             .await
             .map_err(|e| delta_error(self.table, e))?;
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).known.insert(app_id.to_owned(), found);
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .known
+            .insert(app_id.to_owned(), found);
         Ok(found)
     }
 
@@ -110,60 +147,111 @@ impl Snapshot {
         if !self.known().are_all && !self.know_all().await? {
             return Ok(None);
         }
-        let all = self.known().known.into_iter().filter(|(app_id, _)| !app_id.starts_with(OWN_PREFIX));
-        Ok(Some(all.filter_map(|(app_id, state)| Some((app_id, state?))).collect()))
+        let all = self
+            .known()
+            .known
+            .into_iter()
+            .filter(|(app_id, _)| !app_id.starts_with(OWN_PREFIX));
+        Ok(Some(
+            all.filter_map(|(app_id, state)| Some((app_id, state?)))
+                .collect(),
+        ))
     }
 
     /// Looks up every state; answers whether that can be done.
     async fn know_all(&self) -> Result<bool, LakeError> {
-        let all = transactions(&self.log, self.version()).await.map_err(|e| delta_error(self.table, e))?;
+        let all = transactions(&self.log, self.version())
+            .await
+            .map_err(|e| delta_error(self.table, e))?;
         let Some(all) = all else { return Ok(false) };
-        let known = all.into_iter().map(|(app_id, state)| (app_id, Some(state))).collect();
-        *self.states.lock().unwrap_or_else(PoisonError::into_inner) = States { known, are_all: true };
+        let known = all
+            .into_iter()
+            .map(|(app_id, state)| (app_id, Some(state)))
+            .collect();
+        *self.states.lock().unwrap_or_else(PoisonError::into_inner) = States {
+            known,
+            are_all: true,
+        };
         Ok(true)
     }
 
     fn known_state(&self, app_id: &str) -> Option<Option<i64>> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.known.get(app_id).copied().or(states.are_all.then_some(None))
+        states
+            .known
+            .get(app_id)
+            .copied()
+            .or(states.are_all.then_some(None))
     }
 
     /// Refuses a table that is not ours or that a later release has written (E13).
     pub(super) fn check_format(&self) -> Result<(), LakeError> {
         let table = self.table.name;
         let Some(found) = self.state.metadata().configuration().get(FORMAT_PROPERTY) else {
-            return Err(LakeError::Foreign { table, why: format!("it has no property {FORMAT_PROPERTY}") });
+            return Err(LakeError::Foreign {
+                table,
+                why: format!("it has no property {FORMAT_PROPERTY}"),
+            });
         };
         match found.parse::<u32>() {
             Ok(version) if version <= TABLE_FORMAT_VERSION => self.check_partitions(),
-            _ => Err(LakeError::NewerFormat { table, found: found.clone(), known: TABLE_FORMAT_VERSION }),
+            _ => Err(LakeError::NewerFormat {
+                table,
+                found: found.clone(),
+                known: TABLE_FORMAT_VERSION,
+            }),
         }
     }
 
     /// Refuses a table that is laid out in folders as this release does not lay it out.
     fn check_partitions(&self) -> Result<(), LakeError> {
         let found = self.state.metadata().partition_columns();
-        if found.iter().map(String::as_str).eq(self.table.partition_columns().iter().map(|column| column.name)) {
+        if found.iter().map(String::as_str).eq(self
+            .table
+            .partition_columns()
+            .iter()
+            .map(|column| column.name))
+        {
             return Ok(());
         }
-        Err(LakeError::OldLayout { table: self.table.name, found: found.join(", ") })
+        Err(LakeError::OldLayout {
+            table: self.table.name,
+            found: found.join(", "),
+        })
     }
 
     /// Refuses a table whose format or columns are not those that our files are written for (E6).
     pub(crate) fn check_unchanged(&self) -> Result<(), LakeError> {
-        let changed = |why: String| Err(LakeError::Changed { table: self.table.name, why });
-        let format = self.state.metadata().configuration().get(FORMAT_PROPERTY).map(String::as_str).unwrap_or_default();
+        let changed = |why: String| {
+            Err(LakeError::Changed {
+                table: self.table.name,
+                why,
+            })
+        };
+        let format = self
+            .state
+            .metadata()
+            .configuration()
+            .get(FORMAT_PROPERTY)
+            .map(String::as_str)
+            .unwrap_or_default();
         if format != TABLE_FORMAT_VERSION.to_string() {
-            return changed(format!("its format is {format:?} instead of {TABLE_FORMAT_VERSION}"));
+            return changed(format!(
+                "its format is {format:?} instead of {TABLE_FORMAT_VERSION}"
+            ));
         }
         let schema = self.state.schema();
         let mut wanted = delta_fields(self.table).into_iter();
         for field in schema.fields() {
             let wanted = wanted.next();
             if wanted.as_ref().is_none_or(|w| {
-                (w.name(), w.data_type(), w.is_nullable()) != (field.name(), field.data_type(), field.is_nullable())
+                (w.name(), w.data_type(), w.is_nullable())
+                    != (field.name(), field.data_type(), field.is_nullable())
             }) {
-                return changed(format!("its column {} is not as this release has it", field.name()));
+                return changed(format!(
+                    "its column {} is not as this release has it",
+                    field.name()
+                ));
             }
         }
         match wanted.next() {
@@ -173,7 +261,10 @@ impl Snapshot {
     }
 
     fn known(&self) -> States {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The known states, brought up to version `to`; none where that cannot be told from the log's entries.
@@ -183,14 +274,28 @@ impl Snapshot {
         }
         let mut states = self.known();
         for version in self.version() + 1..=to {
-            let entry = self.log.read_commit_entry(version).await.map_err(|e| delta_error(self.table, e))?;
-            let Some(Ok(entry)) = entry.map(|bytes| LogEntry::parse(&bytes)) else { return Ok(States::default()) };
-            states.known.extend(entry.transactions.into_iter().map(|(app_id, state)| (app_id, Some(state))));
+            let entry = self
+                .log
+                .read_commit_entry(version)
+                .await
+                .map_err(|e| delta_error(self.table, e))?;
+            let Some(Ok(entry)) = entry.map(|bytes| LogEntry::parse(&bytes)) else {
+                return Ok(States::default());
+            };
+            states.known.extend(
+                entry
+                    .transactions
+                    .into_iter()
+                    .map(|(app_id, state)| (app_id, Some(state))),
+            );
         }
         Ok(states)
     }
 }
 
 pub(super) fn delta_error(table: &Table, source: DeltaTableError) -> LakeError {
-    LakeError::Delta { table: table.name, source: Box::new(source) }
+    LakeError::Delta {
+        table: table.name,
+        source: Box::new(source),
+    }
 }

@@ -58,13 +58,21 @@ pub(crate) async fn last_checkpoint(
 }
 
 /// All transactions up to `version`; `None` where the log has another shape than we write: then each is looked up.
-pub(super) async fn transactions(log: &LogStoreRef, version: Version) -> Result<Option<Transactions>, DeltaTableError> {
+pub(super) async fn transactions(
+    log: &LogStoreRef,
+    version: Version,
+) -> Result<Option<Transactions>, DeltaTableError> {
     let store = log.object_store(None);
     let (mut found, after) = match last_checkpoint(store.as_ref()).await? {
         None => (Transactions::new(), None),
-        Some((hint, _)) if hint.parts.is_some() || hint.version == 0 || hint.version > version => return Ok(None),
+        Some((hint, _)) if hint.parts.is_some() || hint.version == 0 || hint.version > version => {
+            return Ok(None);
+        }
         Some((hint, _)) => {
-            let path = Path::from(format!("_delta_log/{:020}.checkpoint.parquet", hint.version));
+            let path = Path::from(format!(
+                "_delta_log/{:020}.checkpoint.parquet",
+                hint.version
+            ));
             match store.get(&path).await {
                 Ok(object) => match of_checkpoint(object.bytes().await?) {
                     Some(found) => (found, Some(hint.version)),
@@ -76,10 +84,13 @@ pub(super) async fn transactions(log: &LogStoreRef, version: Version) -> Result<
         }
     };
     let first = after.map_or(0, |version| version + 1);
-    let mut entries =
-        futures::stream::iter(first..=version).map(|version| log.read_commit_entry(version)).buffered(ENTRIES_AT_ONCE);
+    let mut entries = futures::stream::iter(first..=version)
+        .map(|version| log.read_commit_entry(version))
+        .buffered(ENTRIES_AT_ONCE);
     while let Some(entry) = entries.try_next().await? {
-        let Some(Ok(entry)) = entry.map(|bytes| LogEntry::parse(&bytes)) else { return Ok(None) };
+        let Some(Ok(entry)) = entry.map(|bytes| LogEntry::parse(&bytes)) else {
+            return Ok(None);
+        };
         found.extend(entry.transactions);
     }
     Ok(Some(found))
@@ -88,15 +99,24 @@ pub(super) async fn transactions(log: &LogStoreRef, version: Version) -> Result<
 /// The transactions in a checkpoint's file; `None` if it has not the shape that the Delta protocol gives it.
 fn of_checkpoint(bytes: Bytes) -> Option<Transactions> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).ok()?;
-    let root = builder.parquet_schema().root_schema().get_fields().iter().position(|field| field.name() == "txn");
-    let Some(root) = root else { return Some(Transactions::new()) };
+    let root = builder
+        .parquet_schema()
+        .root_schema()
+        .get_fields()
+        .iter()
+        .position(|field| field.name() == "txn");
+    let Some(root) = root else {
+        return Some(Transactions::new());
+    };
     let mask = ProjectionMask::roots(builder.parquet_schema(), [root]);
     let mut found = Transactions::new();
     for rows in builder.with_projection(mask).build().ok()? {
         let rows = rows.ok()?;
         let txn = rows.column(0).as_struct_opt()?;
         let ids = txn.column_by_name("appId")?.as_string_opt::<i32>()?;
-        let states = txn.column_by_name("version")?.as_primitive_opt::<Int64Type>()?;
+        let states = txn
+            .column_by_name("version")?
+            .as_primitive_opt::<Int64Type>()?;
         for row in (0..txn.len()).filter(|row| txn.is_valid(*row) && ids.is_valid(*row)) {
             found.insert(ids.value(row).to_owned(), states.value(row));
         }

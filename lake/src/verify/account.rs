@@ -64,14 +64,21 @@ impl Accounts {
         let Self { epochs, lanes } = &mut accounts;
         for ((gateway, lane, epoch), account) in epochs {
             let lane = lanes.get(&(gateway.clone(), *lane));
-            let later = lane.map_or(0, |lane| lane.forgotten.iter().filter(|last| epoch <= *last).count());
+            let later = lane.map_or(0, |lane| {
+                lane.forgotten.iter().filter(|last| epoch <= *last).count()
+            });
             account.may_be_forgotten = later > account.kept;
         }
         accounts
     }
 
     fn add(&mut self, state: StreamState) {
-        let StreamState { epochs, gaps, forgotten, .. } = state;
+        let StreamState {
+            epochs,
+            gaps,
+            forgotten,
+            ..
+        } = state;
         let mut done: BTreeMap<LaneKey, u64> = BTreeMap::new();
         for of_lane in forgotten {
             let key = (of_lane.gateway, of_lane.lane);
@@ -83,16 +90,24 @@ impl Accounts {
         }
         let mut found: BTreeMap<EpochKey, Account> = BTreeMap::new();
         for gap in gaps {
-            found.entry((gap.gateway, gap.lane, gap.epoch)).or_default().gaps.push((gap.first, gap.last));
+            found
+                .entry((gap.gateway, gap.lane, gap.epoch))
+                .or_default()
+                .gaps
+                .push((gap.first, gap.last));
         }
         for of_epoch in epochs {
             let key = (of_epoch.gateway, of_epoch.lane);
-            let account = found.entry((key.0.clone(), key.1, of_epoch.epoch)).or_default();
+            let account = found
+                .entry((key.0.clone(), key.1, of_epoch.epoch))
+                .or_default();
             account.mark = of_epoch.mark;
             account.closed = of_epoch.closed;
             account.quarantined = of_epoch.quarantined;
             account.kept = usize::from(done.get(&key).is_some_and(|last| of_epoch.epoch <= *last));
-            let brought = account.expected().saturating_sub(of_epoch.readings_elsewhere);
+            let brought = account
+                .expected()
+                .saturating_sub(of_epoch.readings_elsewhere);
             self.lanes.entry(key).or_default().brought += brought;
         }
         for (key, account) in found {
@@ -126,8 +141,15 @@ impl Accounts {
     /// Epochs of which more was found than the states account for.
     pub(crate) fn exceeded(&self, seqs: &BTreeMap<EpochKey, SeqSet>) -> BTreeSet<EpochKey> {
         let mut exceeded = BTreeSet::new();
-        for (key, account) in self.epochs.iter().filter(|(_, account)| !account.may_be_forgotten) {
-            if seqs.get(key).is_some_and(|found| account.surplus(found) > 0) {
+        for (key, account) in self
+            .epochs
+            .iter()
+            .filter(|(_, account)| !account.may_be_forgotten)
+        {
+            if seqs
+                .get(key)
+                .is_some_and(|found| account.surplus(found) > 0)
+            {
                 exceeded.insert(key.clone());
             }
         }
@@ -144,7 +166,10 @@ impl Accounts {
                 sum.beyond += account.surplus(found);
             }
         }
-        for (key, found) in seqs.iter().filter(|(key, _)| !self.epochs.contains_key(*key)) {
+        for (key, found) in seqs
+            .iter()
+            .filter(|(key, _)| !self.epochs.contains_key(*key))
+        {
             let lane = (key.0.clone(), key.1);
             if self.forgotten(&lane) >= Some(key.2) {
                 sums.entry(lane).or_default().beyond += found.len();
@@ -178,17 +203,24 @@ impl Account {
     /// Seqs up to the mark that are in a gap.
     fn absent(&self) -> u64 {
         let within = self.gaps.iter().filter(|(first, _)| *first <= self.mark);
-        within.map(|(first, last)| (*last).min(self.mark) - first + 1).sum()
+        within
+            .map(|(first, last)| (*last).min(self.mark) - first + 1)
+            .sum()
     }
 
     /// Seqs up to the mark that are in no gap and not in quarantine.
     fn expected(&self) -> u64 {
-        self.mark.saturating_sub(self.absent()).saturating_sub(self.quarantined)
+        self.mark
+            .saturating_sub(self.absent())
+            .saturating_sub(self.quarantined)
     }
 
     /// How many of the found seqs lie up to the mark and in no gap.
     fn known(&self, found: &SeqSet) -> u64 {
-        let within = self.gaps.iter().map(|(first, last)| found.len_within(*first, (*last).min(self.mark)));
+        let within = self
+            .gaps
+            .iter()
+            .map(|(first, last)| found.len_within(*first, (*last).min(self.mark)));
         found.len_within(1, self.mark).saturating_sub(within.sum())
     }
 
@@ -201,7 +233,8 @@ impl Account {
     /// How many gaps there are. Of an epoch that may be forgotten, those into which nothing has come: who forgot it may have
     /// closed the others.
     fn gaps_left(&self, found: &SeqSet) -> u64 {
-        let counts = |gap: &&(u64, u64)| !self.may_be_forgotten || found.len_within(gap.0, gap.1) == 0;
+        let counts =
+            |gap: &&(u64, u64)| !self.may_be_forgotten || found.len_within(gap.0, gap.1) == 0;
         self.gaps.iter().filter(counts).count() as u64
     }
 
@@ -213,7 +246,11 @@ impl Account {
             while found.next_if(|(_, last)| *last < seq).is_some() {}
             if let Some((_, last)) = found.next_if(|(first, _)| *first <= seq) {
                 seq = last + 1;
-            } else if let Some((_, last)) = self.gaps.iter().find(|(first, last)| (*first..=*last).contains(&seq)) {
+            } else if let Some((_, last)) = self
+                .gaps
+                .iter()
+                .find(|(first, last)| (*first..=*last).contains(&seq))
+            {
                 seq = last.saturating_add(1);
             } else {
                 return seq;
@@ -223,7 +260,11 @@ impl Account {
 }
 
 /// Names every epoch and lane whose readings are not those that the states say were taken.
-pub(super) fn compare(mut seqs: BTreeMap<EpochKey, SeqSet>, accounts: Accounts, report: &mut Report) {
+pub(super) fn compare(
+    mut seqs: BTreeMap<EpochKey, SeqSet>,
+    accounts: Accounts,
+    report: &mut Report,
+) {
     let sums = accounts.sums(&seqs);
     report.gaps = accounts.lanes.values().map(|lane| lane.gaps).sum();
     for (epoch, account) in &accounts.epochs {
@@ -235,16 +276,24 @@ pub(super) fn compare(mut seqs: BTreeMap<EpochKey, SeqSet>, accounts: Accounts, 
     for (epoch, found) in seqs {
         count(&epoch, &found, report);
         if accounts.forgotten(&(epoch.0.clone(), epoch.1)) < Some(epoch.2) {
-            report.faults.insert(Fault::Unaccounted { epoch, count: found.len() });
+            report.faults.insert(Fault::Unaccounted {
+                epoch,
+                count: found.len(),
+            });
         }
     }
     for (lane, account) in accounts.lanes {
-        let Some(last) = account.forgotten() else { continue };
+        let Some(last) = account.forgotten() else {
+            continue;
+        };
         let LaneSum { marked, beyond } = sums.get(&lane).copied().unwrap_or_default();
         let expected = account.brought.saturating_sub(marked);
         let epoch = (lane.0, lane.1, last);
         if beyond > expected {
-            report.faults.insert(Fault::Unaccounted { epoch, count: beyond - expected });
+            report.faults.insert(Fault::Unaccounted {
+                epoch,
+                count: beyond - expected,
+            });
         } else if beyond < expected {
             let count = expected - beyond;
             report.missing += count;
@@ -257,13 +306,20 @@ fn compare_epoch(epoch: &EpochKey, account: &Account, found: &SeqSet, report: &m
     let surplus = account.surplus(found);
     // What another state has forgotten is in the lane's sum.
     if surplus > 0 && !account.may_be_forgotten {
-        report.faults.insert(Fault::Unaccounted { epoch: epoch.clone(), count: surplus });
+        report.faults.insert(Fault::Unaccounted {
+            epoch: epoch.clone(),
+            count: surplus,
+        });
     }
     let count = account.expected().saturating_sub(account.known(found));
     if count > 0 {
         report.missing += count;
         let first = account.first_missing(found);
-        report.faults.insert(Fault::Missing { epoch: epoch.clone(), first, count });
+        report.faults.insert(Fault::Missing {
+            epoch: epoch.clone(),
+            first,
+            count,
+        });
     }
 }
 
@@ -272,6 +328,10 @@ fn count(epoch: &EpochKey, found: &SeqSet, report: &mut Report) {
     report.readings += found.len() + found.doubled;
     report.doubled += found.doubled;
     if let Some(first) = found.first_doubled {
-        report.faults.insert(Fault::Doubled { epoch: epoch.clone(), first, count: found.doubled });
+        report.faults.insert(Fault::Doubled {
+            epoch: epoch.clone(),
+            first,
+            count: found.doubled,
+        });
     }
 }

@@ -57,7 +57,9 @@ impl LedgerLine {
     /// Gateway and lane.
     pub fn lane(&self) -> &(String, u32) {
         match self {
-            Self::Compared { lane, .. } | Self::NotCompared { lane } | Self::Unreadable { lane, .. } => lane,
+            Self::Compared { lane, .. }
+            | Self::NotCompared { lane }
+            | Self::Unreadable { lane, .. } => lane,
         }
     }
 }
@@ -82,19 +84,40 @@ pub struct LedgerSums {
 impl fmt::Display for LedgerLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Compared { lane: (gateway, lane), sums } => {
-                let LedgerSums { received, committed, quarantined, expired, pending, missing } = sums;
+            Self::Compared {
+                lane: (gateway, lane),
+                sums,
+            } => {
+                let LedgerSums {
+                    received,
+                    committed,
+                    quarantined,
+                    expired,
+                    pending,
+                    missing,
+                } = sums;
                 write!(
                     f,
                     "ledger gateway={gateway} lane={lane} received={received} committed={committed} \
                      quarantined={quarantined} expired={expired} pending={pending} missing={missing}"
                 )
             }
-            Self::NotCompared { lane: (gateway, lane) } => {
-                write!(f, "ledger gateway={gateway} lane={lane} not compared: the gateway's data folder is not here")
+            Self::NotCompared {
+                lane: (gateway, lane),
+            } => {
+                write!(
+                    f,
+                    "ledger gateway={gateway} lane={lane} not compared: the gateway's data folder is not here"
+                )
             }
-            Self::Unreadable { lane: (gateway, lane), why } => {
-                write!(f, "ledger gateway={gateway} lane={lane} not compared: {why}")
+            Self::Unreadable {
+                lane: (gateway, lane),
+                why,
+            } => {
+                write!(
+                    f,
+                    "ledger gateway={gateway} lane={lane} not compared: {why}"
+                )
             }
         }
     }
@@ -126,7 +149,14 @@ pub(super) struct LaneRows {
 impl LaneRows {
     /// Adds what another table says.
     pub(super) fn extend(&mut self, other: LaneRows) {
-        let LaneRows { counted, elsewhere, quarantined, shared, gaps, closed_gaps } = other;
+        let LaneRows {
+            counted,
+            elsewhere,
+            quarantined,
+            shared,
+            gaps,
+            closed_gaps,
+        } = other;
         // Each kind comes from one table, so that nothing is there twice.
         self.counted.extend(counted);
         self.elsewhere.extend(elsewhere);
@@ -141,7 +171,10 @@ impl<'a> Ledgers<'a> {
     pub(super) fn new(lanes: &'a [LaneLedger]) -> Self {
         let mut places: BTreeMap<&str, BTreeMap<u32, usize>> = BTreeMap::new();
         for (place, ledger) in lanes.iter().enumerate() {
-            places.entry(ledger.lane.gateway.as_str()).or_default().insert(ledger.lane.lane.0, place);
+            places
+                .entry(ledger.lane.gateway.as_str())
+                .or_default()
+                .insert(ledger.lane.lane.0, place);
         }
         Self { lanes, places }
     }
@@ -167,20 +200,43 @@ impl<'a> Ledgers<'a> {
             let lane = (ledger.lane.gateway.as_str().to_owned(), ledger.lane.lane.0);
             for (epoch, first, count) in &found.missing {
                 let epoch = (lane.0.clone(), lane.1, *epoch);
-                report.faults.insert(Fault::ReceivedMissing { epoch, first: *first, count: *count });
+                report.faults.insert(Fault::ReceivedMissing {
+                    epoch,
+                    first: *first,
+                    count: *count,
+                });
             }
             let empty = Tally::default();
             let committed = readings.counted.get(&place).unwrap_or(&empty);
             let quarantined = side.counted.get(&place).unwrap_or(&empty);
             let shared = side.shared.get(&place).copied().unwrap_or_default();
             let differences = equation::differences(ledger, committed, quarantined);
-            let short = differences.iter().filter(|(.., short, _)| *short > 0).map(|(at, span, n, _)| (*at, *span, *n));
-            tell(&lane, short.collect(), found.beyond_counts + shared, Direction::Short, report);
-            let more = differences.iter().filter(|(.., more)| *more > 0).map(|(at, span, _, n)| (*at, *span, *n));
+            let short = differences
+                .iter()
+                .filter(|(.., short, _)| *short > 0)
+                .map(|(at, span, n, _)| (*at, *span, *n));
+            tell(
+                &lane,
+                short.collect(),
+                found.beyond_counts + shared,
+                Direction::Short,
+                report,
+            );
+            let more = differences
+                .iter()
+                .filter(|(.., more)| *more > 0)
+                .map(|(at, span, _, n)| (*at, *span, *n));
             tell(&lane, more.collect(), shared, Direction::More, report);
-            report.ledgers.push(LedgerLine::Compared { lane, sums: found.sums });
+            report.ledgers.push(LedgerLine::Compared {
+                lane,
+                sums: found.sums,
+            });
         }
-        let elsewhere = readings.elsewhere.iter().cloned().map(|lane| LedgerLine::NotCompared { lane });
+        let elsewhere = readings
+            .elsewhere
+            .iter()
+            .cloned()
+            .map(|lane| LedgerLine::NotCompared { lane });
         report.ledgers.extend(elsewhere);
         missing
     }
@@ -193,7 +249,13 @@ enum Direction {
 }
 
 /// Names devices whose counts differ by more readings in all than the allowance explains.
-fn tell(lane: &LaneKey, found: Vec<(&str, Span, u64)>, allowed: u64, to: Direction, report: &mut Report) {
+fn tell(
+    lane: &LaneKey,
+    found: Vec<(&str, Span, u64)>,
+    allowed: u64,
+    to: Direction,
+    report: &mut Report,
+) {
     if found.iter().map(|(.., count)| count).sum::<u64>() <= allowed {
         return;
     }
@@ -205,12 +267,25 @@ fn tell(lane: &LaneKey, found: Vec<(&str, Span, u64)>, allowed: u64, to: Directi
     for (device, (span, count)) in devices.into_iter().take(DEVICES_NAMED_MAX) {
         let (lane, device, since) = (lane.clone(), device.to_owned(), start(span));
         report.faults.insert(match to {
-            Direction::Short => Fault::FewerThanReceived { lane, device, since, count },
-            Direction::More => Fault::MoreThanReceived { lane, device, since, count },
+            Direction::Short => Fault::FewerThanReceived {
+                lane,
+                device,
+                since,
+                count,
+            },
+            Direction::More => Fault::MoreThanReceived {
+                lane,
+                device,
+                since,
+                count,
+            },
         });
     }
     if left > 0 {
-        report.faults.insert(Fault::MoreDevices { lane: lane.clone(), devices: left as u64 });
+        report.faults.insert(Fault::MoreDevices {
+            lane: lane.clone(),
+            devices: left as u64,
+        });
     }
 }
 
@@ -222,5 +297,8 @@ fn start(span: Span) -> String {
         Span::Hour(hour) => i64::from(hour) * 3_600,
     };
     let time = DateTime::from_timestamp(seconds, 0);
-    time.map_or_else(|| seconds.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
+    time.map_or_else(
+        || seconds.to_string(),
+        |time| time.to_rfc3339_opts(SecondsFormat::Secs, true),
+    )
 }

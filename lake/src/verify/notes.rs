@@ -17,7 +17,10 @@ use crate::{
 
 /// The streams that keep notes: imports keep none.
 pub(super) fn keepers(states: &[(String, StreamState)]) -> impl Iterator<Item = String> {
-    states.iter().filter(|(_, state)| !state.stream.is_empty()).map(|(app_id, _)| app_id.clone())
+    states
+        .iter()
+        .filter(|(_, state)| !state.stream.is_empty())
+        .map(|(app_id, _)| app_id.clone())
 }
 
 /// The notes of these streams beside a table that are missing or damaged; none for tables beside which nothing is noted.
@@ -40,7 +43,9 @@ pub(super) async fn lost(
         match note {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                faults.push(Fault::State { why: format!("table {name}: {error}") });
+                faults.push(Fault::State {
+                    why: format!("table {name}: {error}"),
+                });
             }
             Err(error) => return Err(error),
         }

@@ -33,7 +33,11 @@ enum Chunk {
 impl SeqSet {
     /// None.
     pub(crate) const fn new() -> Self {
-        Self { chunks: BTreeMap::new(), doubled: 0, first_doubled: None }
+        Self {
+            chunks: BTreeMap::new(),
+            doubled: 0,
+            first_doubled: None,
+        }
     }
 
     /// Takes in what one file holds, in any order.
@@ -61,7 +65,11 @@ impl SeqSet {
         loop {
             let chunk = from >> CHUNK_BITS;
             let to = last.min((chunk << CHUNK_BITS) | CHUNK_LAST);
-            let overlap = self.chunks.entry(chunk).or_insert_with(|| Chunk::Runs(Vec::new())).add(low(from), low(to));
+            let overlap = self
+                .chunks
+                .entry(chunk)
+                .or_insert_with(|| Chunk::Runs(Vec::new()))
+                .add(low(from), low(to));
             if let Some((doubled, count)) = overlap {
                 self.note_doubled((chunk << CHUNK_BITS) | u64::from(doubled), count);
             }
@@ -103,12 +111,16 @@ impl SeqSet {
             .iter()
             .flat_map(|(number, chunk)| {
                 let base = number << CHUNK_BITS;
-                chunk.runs().map(move |(first, last)| (base | u64::from(first), base | u64::from(last)))
+                chunk
+                    .runs()
+                    .map(move |(first, last)| (base | u64::from(first), base | u64::from(last)))
             })
             .peekable();
         std::iter::from_fn(move || {
             let (first, mut last) = parts.next()?;
-            while let Some((_, next)) = parts.next_if(|(next, _)| last.checked_add(1) == Some(*next)) {
+            while let Some((_, next)) =
+                parts.next_if(|(next, _)| last.checked_add(1) == Some(*next))
+            {
                 last = next;
             }
             Some((first, last))
@@ -122,7 +134,10 @@ impl SeqSet {
             Chunk::Runs(runs) => runs.capacity() * size_of::<(u16, u16)>(),
             Chunk::Bits(_) => WORDS * size_of::<u64>(),
         };
-        self.chunks.values().map(|c| chunk(c) + size_of::<(u64, Chunk)>()).sum()
+        self.chunks
+            .values()
+            .map(|c| chunk(c) + size_of::<(u64, Chunk)>())
+            .sum()
     }
 }
 
@@ -160,11 +175,13 @@ impl Chunk {
         match self {
             Self::Runs(runs) => {
                 let within = runs.iter().filter(|run| run.0 <= last && run.1 >= first);
-                within.map(|run| u64::from(run.1.min(last) - run.0.max(first)) + 1).sum()
+                within
+                    .map(|run| u64::from(run.1.min(last) - run.0.max(first)) + 1)
+                    .sum()
             }
-            Self::Bits(bits) => {
-                masks(first, last).map(|(word, mask)| u64::from((bits[word] & mask).count_ones())).sum()
-            }
+            Self::Bits(bits) => masks(first, last)
+                .map(|(word, mask)| u64::from((bits[word] & mask).count_ones()))
+                .sum(),
         }
     }
 
@@ -196,7 +213,8 @@ fn add_run(runs: &mut Vec<(u16, u16)>, first: u16, last: u16) -> Option<(u16, u6
         let (from, to) = (run.0.max(first), run.1.min(last));
         if from <= to {
             let count = u64::from(to - from) + 1;
-            overlap = Some(overlap.map_or((from, count), |(first, before)| (first, before + count)));
+            overlap =
+                Some(overlap.map_or((from, count), |(first, before)| (first, before + count)));
         }
     }
     runs.splice(start..start + touching, [merged]);
@@ -206,8 +224,16 @@ fn add_run(runs: &mut Vec<(u16, u16)>, first: u16, last: u16) -> Option<(u16, u6
 /// Words, and the bits in them, from `first` to `last`.
 fn masks(first: u16, last: u16) -> impl Iterator<Item = (usize, u64)> {
     (first >> 6..=last >> 6).map(move |word| {
-        let from = if word == first >> 6 { u64::MAX << (first & 63) } else { u64::MAX };
-        let to = if word == last >> 6 { u64::MAX >> (63 - (last & 63)) } else { u64::MAX };
+        let from = if word == first >> 6 {
+            u64::MAX << (first & 63)
+        } else {
+            u64::MAX
+        };
+        let to = if word == last >> 6 {
+            u64::MAX >> (63 - (last & 63))
+        } else {
+            u64::MAX
+        };
         (usize::from(word), from & to)
     })
 }
@@ -239,7 +265,10 @@ mod tests {
     fn seqs_come_in_any_order_and_doubles_are_counted() {
         let mut set = SeqSet::default();
         set.add(vec![5, 3, 4, 70_000, 65_535, 65_536]);
-        assert_eq!((ranges(&set), set.doubled), (vec![(3, 5), (65_535, 65_536), (70_000, 70_000)], 0));
+        assert_eq!(
+            (ranges(&set), set.doubled),
+            (vec![(3, 5), (65_535, 65_536), (70_000, 70_000)], 0)
+        );
         set.add(vec![1, 2, 4, 4, 65_536]);
         assert_eq!(ranges(&set), [(1, 5), (65_535, 65_536), (70_000, 70_000)]);
         assert_eq!((set.doubled, set.first_doubled), (3, Some(4)));
@@ -260,7 +289,11 @@ mod tests {
             set.add((from..=(from + 999_999).min(SEQS)).step_by(2).collect());
         }
         assert_eq!((ranges(&set), set.doubled), (vec![(1, SEQS)], 0));
-        assert!(set.bytes() < 100_000, "{} bytes although there is no hole", set.bytes());
+        assert!(
+            set.bytes() < 100_000,
+            "{} bytes although there is no hole",
+            set.bytes()
+        );
         set.add(vec![7_777_777, 10_000_000]);
         assert_eq!((set.doubled, set.first_doubled), (2, Some(7_777_777)));
     }
@@ -268,11 +301,26 @@ mod tests {
     #[test]
     fn bits_say_what_ranges_say() {
         let (mut bits, mut runs) = (Box::new([0; WORDS]), Vec::new());
-        for (first, last) in [(3, 3), (60, 70), (64, 64), (1_000, 1_500), (65_535, 65_535), (0, 1), (1_400, 1_600)] {
-            assert_eq!(set(&mut bits, first, last), add_run(&mut runs, first, last), "{first}-{last}");
+        for (first, last) in [
+            (3, 3),
+            (60, 70),
+            (64, 64),
+            (1_000, 1_500),
+            (65_535, 65_535),
+            (0, 1),
+            (1_400, 1_600),
+        ] {
+            assert_eq!(
+                set(&mut bits, first, last),
+                add_run(&mut runs, first, last),
+                "{first}-{last}"
+            );
         }
         let bits = Chunk::Bits(bits);
         assert_eq!(bits.runs().collect::<Vec<_>>(), runs);
-        assert_eq!(bits.len_within(62, 1_450), Chunk::Runs(runs).len_within(62, 1_450));
+        assert_eq!(
+            bits.len_within(62, 1_450),
+            Chunk::Runs(runs).len_within(62, 1_450)
+        );
     }
 }

@@ -23,11 +23,17 @@ pub(super) struct WindowRows(BTreeMap<String, BTreeMap<i64, Window>>);
 
 impl WindowRows {
     pub(super) fn collect(&mut self, rows: &RecordBatch) {
-        let site = rows.column_by_name("site").and_then(|column| column.as_string_opt::<i32>());
+        let site = rows
+            .column_by_name("site")
+            .and_then(|column| column.as_string_opt::<i32>());
         let start = rows.column_by_name("window_start");
         let start = start.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-        let revision = rows.column_by_name("revision").and_then(|column| column.as_primitive_opt::<Int32Type>());
-        let (Some(site), Some(start), Some(revision)) = (site, start, revision) else { return };
+        let revision = rows
+            .column_by_name("revision")
+            .and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let (Some(site), Some(start), Some(revision)) = (site, start, revision) else {
+            return;
+        };
         for row in 0..rows.num_rows() {
             let windows = match self.0.get_mut(site.value(row)) {
                 Some(windows) => windows,
@@ -43,14 +49,25 @@ impl WindowRows {
     pub(super) fn check(&self, report: &mut Report) {
         for (site, windows) in &self.0 {
             let wrong = |is_wrong: fn(&Window) -> bool| {
-                let mut wrong = windows.iter().filter(|(_, window)| is_wrong(window)).map(|(start, _)| *start);
+                let mut wrong = windows
+                    .iter()
+                    .filter(|(_, window)| is_wrong(window))
+                    .map(|(start, _)| *start);
                 wrong.next().map(|first| (first, 1 + wrong.count() as u64))
             };
             if let Some((first, count)) = wrong(|window| window.rows > window.revision) {
-                report.faults.insert(Fault::WindowsDoubled { site: site.clone(), first, count });
+                report.faults.insert(Fault::WindowsDoubled {
+                    site: site.clone(),
+                    first,
+                    count,
+                });
             }
             if let Some((first, count)) = wrong(|window| window.rows < window.revision) {
-                report.faults.insert(Fault::WindowsMissing { site: site.clone(), first, count });
+                report.faults.insert(Fault::WindowsMissing {
+                    site: site.clone(),
+                    first,
+                    count,
+                });
             }
         }
     }

@@ -1,6 +1,11 @@
 //! A lake in an S3 store that we did not write (moto's server), over a link that fails at every upload in turn.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test"
+)]
 
 mod moto;
 #[allow(dead_code, reason = "end-to-end tests have it do more")]
@@ -9,14 +14,14 @@ mod proxy;
 use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc, time::Duration};
 
 use forebay_lake::{
-    Attempt, EpochMark, Lake, LakeError, LakeWriter, Location, MaintainPolicy, MergeOutcome, MergePolicy,
-    S3Credentials, S3Link, S3Settings, Sealed, StreamState,
+    Attempt, EpochMark, Lake, LakeError, LakeWriter, Location, MaintainPolicy, MergeOutcome,
+    MergePolicy, S3Credentials, S3Link, S3Settings, Sealed, StreamState,
     keys::{FileKeyring, Random},
     maintain, merge, partition_rows, plan, readings_partition, session,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, EpochNonce, ErrorKind, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId, Status,
-    TagName, Timestamp, Value, table::READINGS, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, ErrorKind, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series,
+    SiteId, Status, TagName, Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use moto::{BUCKET, Moto};
 use object_store::{ObjectStoreExt as _, PutMode};
@@ -54,15 +59,25 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (keys, random): (_, Random) = (tempfile::tempdir().unwrap(), Arc::new(SystemRandom::new()));
+        let (keys, random): (_, Random) =
+            (tempfile::tempdir().unwrap(), Arc::new(SystemRandom::new()));
         FileKeyring::create(keys.path(), random.clone()).unwrap();
         Self { keys, random }
     }
 
     async fn writer(&self, settings: &S3Settings) -> LakeWriter {
-        let lake = Lake::open(&Location::S3(Box::new(settings.clone()))).await.unwrap();
+        let lake = Lake::open(&Location::S3(Box::new(settings.clone())))
+            .await
+            .unwrap();
         let keyring = FileKeyring::open(self.keys.path(), self.random.clone()).unwrap();
-        LakeWriter::open(&lake, Arc::new(keyring), Sealed::Columns, self.random.clone()).await.unwrap()
+        LakeWriter::open(
+            &lake,
+            Arc::new(keyring),
+            Sealed::Columns,
+            self.random.clone(),
+        )
+        .await
+        .unwrap()
     }
 }
 
@@ -83,11 +98,18 @@ fn batch(epoch: u64, first_seq: u64, count: u64) -> ReadingBatch {
             observed_time: time,
             value: Some(Value::F64((first_seq + i) as f64)),
             unit: None,
-            status: Status { quality: Quality::Good, code: None, reason: None },
+            status: Status {
+                quality: Quality::Good,
+                code: None,
+                reason: None,
+            },
         }
     };
     ReadingBatch {
-        lane: LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) },
+        lane: LaneId {
+            gateway: GatewayId::new("gw").unwrap(),
+            lane: Lane(0),
+        },
         epoch: Epoch(epoch),
         nonce: EpochNonce::UNKNOWN,
         first_seq: Seq(first_seq),
@@ -100,7 +122,12 @@ async fn step(lake: &LakeWriter, app_id: &str, batch: &ReadingBatch) -> Result<(
     let table = lake.table(&READINGS)?;
     let from_state = table.snapshot().await?.state_of(app_id).await?;
     let taken = match from_state {
-        Some(number) => lake.keeper().load::<StreamState>(table, app_id, number).await?.next_offset,
+        Some(number) => {
+            lake.keeper()
+                .load::<StreamState>(table, app_id, number)
+                .await?
+                .next_offset
+        }
         None => 0,
     };
     if batch.first_seq.0 <= taken {
@@ -110,13 +137,32 @@ async fn step(lake: &LakeWriter, app_id: &str, batch: &ReadingBatch) -> Result<(
     let mut adds = Vec::new();
     for rows in partition_rows(std::slice::from_ref(batch)).unwrap() {
         let folder = readings_partition(&rows);
-        adds.push(lake.put(table, rows.rows, &folder, Some(&rows.site), at(DAY_START)).await?);
+        adds.push(
+            lake.put(table, rows.rows, &folder, Some(&rows.site), at(DAY_START))
+                .await?,
+        );
     }
     let mark = batch.last_seq().unwrap().0;
-    let epochs = vec![EpochMark { gateway: "gw".into(), epoch: batch.epoch.0, mark, ..EpochMark::default() }];
+    let epochs = vec![EpochMark {
+        gateway: "gw".into(),
+        epoch: batch.epoch.0,
+        mark,
+        ..EpochMark::default()
+    }];
     let state = StreamState::new(mark, epochs);
-    let to_state = lake.keeper().store(table, app_id, from_state, &state, lake.random()).await?;
-    table.commit(&Attempt { id: lake.id()?, app_id: app_id.to_owned(), from_state, to_state, adds }).await?;
+    let to_state = lake
+        .keeper()
+        .store(table, app_id, from_state, &state, lake.random())
+        .await?;
+    table
+        .commit(&Attempt {
+            id: lake.id()?,
+            app_id: app_id.to_owned(),
+            from_state,
+            to_state,
+            adds,
+        })
+        .await?;
     Ok(())
 }
 
@@ -132,11 +178,25 @@ async fn ingest(lake: &LakeWriter, app_id: &str, batch: &ReadingBatch) {
 }
 
 async fn count(lake: &LakeWriter, what: &str) -> String {
-    let context = session(std::slice::from_ref(lake.table(&READINGS).unwrap()), &lake.decrypter()).await.unwrap();
-    let sql = format!("SELECT count(*), count(DISTINCT (epoch * 100000 + seq)), sum(value) FROM readings WHERE {what}");
+    let context = session(
+        std::slice::from_ref(lake.table(&READINGS).unwrap()),
+        &lake.decrypter(),
+    )
+    .await
+    .unwrap();
+    let sql = format!(
+        "SELECT count(*), count(DISTINCT (epoch * 100000 + seq)), sum(value) FROM readings WHERE {what}"
+    );
     let rows = context.sql(&sql).await.unwrap().collect().await.unwrap();
-    let shown = arrow::util::pretty::pretty_format_batches(&rows).unwrap().to_string();
-    shown.lines().nth(3).unwrap_or_default().split_whitespace().collect()
+    let shown = arrow::util::pretty::pretty_format_batches(&rows)
+        .unwrap()
+        .to_string();
+    shown
+        .lines()
+        .nth(3)
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect()
 }
 
 /// What PyArrow sees of the table, without any code of ours.
@@ -147,10 +207,17 @@ fn oracle(store: &Moto, bench: &Bench) -> serde_json::Value {
         .arg(format!("s3://{BUCKET}/north/lake%201/readings"))
         .arg(bench.keys.path().join("keyring.json"))
         .args(["--s3-endpoint", store.url().as_str()])
-        .envs([("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "geheim")])
+        .envs([
+            ("AWS_ACCESS_KEY_ID", "forebay"),
+            ("AWS_SECRET_ACCESS_KEY", "geheim"),
+        ])
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -167,21 +234,48 @@ async fn a_lake_lives_in_a_bucket() {
 
     // Merge, checkpoint and vacuum; then another program opens what is there.
     let table = lake.table(&READINGS).unwrap();
-    let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(at(DAY_START + 1_000_000)) };
-    let spec = plan(&lake, &READINGS, &table.snapshot().await.unwrap().files(), &policy).remove(0);
+    let policy = MergePolicy {
+        min_files: 2,
+        ..MergePolicy::settled_before(at(DAY_START + 1_000_000))
+    };
+    let spec = plan(
+        &lake,
+        &READINGS,
+        &table.snapshot().await.unwrap().files(),
+        &policy,
+    )
+    .remove(0);
     let outcome = merge(&lake, &spec, at(DAY_START)).await.unwrap();
-    assert!(matches!(outcome, MergeOutcome::Merged { rows: 60, .. }), "{outcome:?}");
-    let policy = MaintainPolicy { checkpoint_every: 3, ..MaintainPolicy::default() };
+    assert!(
+        matches!(outcome, MergeOutcome::Merged { rows: 60, .. }),
+        "{outcome:?}"
+    );
+    let policy = MaintainPolicy {
+        checkpoint_every: 3,
+        ..MaintainPolicy::default()
+    };
     let done = maintain(&lake, &policy, at(DAY_START)).await;
     assert_eq!((done.failed, done.checkpoints), (0, 1), "{done:?}");
 
     let other = bench.writer(&settings).await;
     assert_eq!(count(&other, "true").await, "|60|60|1830.0|");
-    assert_eq!(count(&other, "event_time > TIMESTAMP '2024-05-01T00:00:50Z'").await, "|10|10|555.0|");
-    let report = forebay_lake::verify(other.table(&READINGS).unwrap(), other.keeper(), &other.decrypter()).await;
+    assert_eq!(
+        count(&other, "event_time > TIMESTAMP '2024-05-01T00:00:50Z'").await,
+        "|10|10|555.0|"
+    );
+    let report = forebay_lake::verify(
+        other.table(&READINGS).unwrap(),
+        other.keeper(),
+        &other.decrypter(),
+    )
+    .await;
     let report = report.unwrap();
     let seen = oracle(&store, &bench);
-    assert_eq!((&seen["count"], &seen["distinct"], &seen["files"]), (&json!(60), &json!(60), &json!(1)), "{seen}");
+    assert_eq!(
+        (&seen["count"], &seen["distinct"], &seen["files"]),
+        (&json!(60), &json!(60), &json!(1)),
+        "{seen}"
+    );
     assert_eq!(seen["epochs"], json!([["gw", 0, 1, 60, 1, 60]]));
     assert!(report.faults.is_empty(), "{report:?}");
     assert_eq!((report.readings, report.files), (60, 1));
@@ -195,11 +289,23 @@ async fn a_lake_lives_in_a_bucket() {
     let replaced = json!({"add": snapshot.files()[0]});
     let remove = json!({"remove": {"path": replaced["add"]["path"], "deletionTimestamp": 0, "dataChange": true}});
     let name = format!("_delta_log/{:020}.json", snapshot.version() + 1);
-    table.store().put(&name.into(), format!("{remove}\n{add}\n").into()).await.unwrap();
-    let report = forebay_lake::verify(table, lake.keeper(), &lake.decrypter()).await.unwrap();
-    assert_eq!(report.to_string(), "FAULT readings=59 files=1 gaps=0 doubled=0 missing=1");
+    table
+        .store()
+        .put(&name.into(), format!("{remove}\n{add}\n").into())
+        .await
+        .unwrap();
+    let report = forebay_lake::verify(table, lake.keeper(), &lake.decrypter())
+        .await
+        .unwrap();
+    assert_eq!(
+        report.to_string(),
+        "FAULT readings=59 files=1 gaps=0 doubled=0 missing=1"
+    );
     let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
-    assert_eq!(faults, ["gw/0/1: 1 readings are missing, the first is seq 60"]);
+    assert_eq!(
+        faults,
+        ["gw/0/1: 1 readings are missing, the first is seq 60"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,7 +316,10 @@ async fn writers_race_and_each_row_lands_once() {
     // Both create the tables at once.
     let (first, second) = tokio::join!(bench.writer(&settings), bench.writer(&settings));
     let same = first.keeper().app_id("shared", 0);
-    let own = [first.keeper().app_id("own", 1), first.keeper().app_id("own", 2)];
+    let own = [
+        first.keeper().app_id("own", 1),
+        first.keeper().app_id("own", 2),
+    ];
     let run = async |lake: &LakeWriter, own: &str, epoch: u64| {
         for n in 0..STEPS {
             ingest(lake, own, &batch(epoch, n * 5 + 1, 5)).await;
@@ -220,7 +329,11 @@ async fn writers_race_and_each_row_lands_once() {
     };
     tokio::join!(run(&first, &own[0], 1), run(&second, &own[1], 2));
     for epoch in [1, 2, 9] {
-        assert_eq!(count(&first, &format!("epoch = {epoch}")).await, "|20|20|210.0|", "epoch {epoch}");
+        assert_eq!(
+            count(&first, &format!("epoch = {epoch}")).await,
+            "|20|20|210.0|",
+            "epoch {epoch}"
+        );
     }
 }
 
@@ -231,10 +344,29 @@ async fn what_must_be_created_once_is() {
     let lake = bench.writer(&settings).await;
     let objects = lake.table(&READINGS).unwrap().store();
     let path = object_store::path::Path::from("_forebay/once");
-    objects.put_opts(&path, "first".into(), PutMode::Create.into()).await.unwrap();
-    let error = objects.put_opts(&path, "second".into(), PutMode::Create.into()).await.unwrap_err();
-    assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
-    assert_eq!(objects.get(&path).await.unwrap().bytes().await.unwrap().as_ref(), b"first");
+    objects
+        .put_opts(&path, "first".into(), PutMode::Create.into())
+        .await
+        .unwrap();
+    let error = objects
+        .put_opts(&path, "second".into(), PutMode::Create.into())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, object_store::Error::AlreadyExists { .. }),
+        "{error}"
+    );
+    assert_eq!(
+        objects
+            .get(&path)
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap()
+            .as_ref(),
+        b"first"
+    );
     objects.delete(&path).await.unwrap();
 }
 
@@ -245,20 +377,46 @@ async fn a_store_that_does_not_create_once_is_refused_by_name() {
     let bench = Bench::new();
     for (creation, why) in [
         (Creation::Ignored, "both succeeded"),
-        (Creation::Refused("501 Not Implemented"), "501 Not Implemented"),
+        (
+            Creation::Refused("501 Not Implemented"),
+            "501 Not Implemented",
+        ),
         (Creation::Refused("400 Bad Request"), "400 Bad Request"),
-        (Creation::ToldAs("405 Method Not Allowed"), "405 Method Not Allowed"),
+        (
+            Creation::ToldAs("405 Method Not Allowed"),
+            "405 Method Not Allowed",
+        ),
     ] {
         let proxy = Proxy::with_creation(store.address, creation);
         let settings = settings(proxy.url());
-        let lake = Lake::s3(&settings).await.expect("who only reads does not ask");
+        let lake = Lake::s3(&settings)
+            .await
+            .expect("who only reads does not ask");
         let keyring = FileKeyring::open(bench.keys.path(), bench.random.clone()).unwrap();
-        let opened = LakeWriter::open(&lake, Arc::new(keyring), Sealed::Columns, bench.random.clone()).await;
+        let opened = LakeWriter::open(
+            &lake,
+            Arc::new(keyring),
+            Sealed::Columns,
+            bench.random.clone(),
+        )
+        .await;
         let error = opened.err().expect("a writer is refused");
         assert_eq!(error.kind(), ErrorKind::Fatal, "{creation:?}: {error}");
         let text = error.to_string();
-        for part in [why, settings.endpoint.as_ref().unwrap().as_str().trim_end_matches('/'), "conditional creation"] {
-            assert!(text.contains(part), "{creation:?}: {part} is not in: {text}");
+        for part in [
+            why,
+            settings
+                .endpoint
+                .as_ref()
+                .unwrap()
+                .as_str()
+                .trim_end_matches('/'),
+            "conditional creation",
+        ] {
+            assert!(
+                text.contains(part),
+                "{creation:?}: {part} is not in: {text}"
+            );
         }
     }
     // The same store without the proxy is taken.
@@ -288,9 +446,23 @@ async fn a_bad_link_does_not_get_a_good_store_refused() {
 async fn a_table_is_created_once() {
     let store = Moto::start(&[]);
     let proxy = Proxy::to(store.address);
-    let cases = [(Fault::Refused, 1), (Fault::DoneAnd500, 1), (Fault::DoneAnd500, 3), (Fault::DoneAndCut, 1)];
-    for (n, (fault, times)) in cases.into_iter().chain([(Fault::DoneAndSilent, 1)]).enumerate() {
-        let lake = Lake::s3(&S3Settings { prefix: format!("lake{n}"), ..settings(proxy.url()) }).await.unwrap();
+    let cases = [
+        (Fault::Refused, 1),
+        (Fault::DoneAnd500, 1),
+        (Fault::DoneAnd500, 3),
+        (Fault::DoneAndCut, 1),
+    ];
+    for (n, (fault, times)) in cases
+        .into_iter()
+        .chain([(Fault::DoneAndSilent, 1)])
+        .enumerate()
+    {
+        let lake = Lake::s3(&S3Settings {
+            prefix: format!("lake{n}"),
+            ..settings(proxy.url())
+        })
+        .await
+        .unwrap();
         proxy.fail_put(0, times, fault);
         let table = lake.table(&READINGS).await.unwrap();
         assert_eq!(proxy.heal().len(), times.min(3), "{fault:?}");
@@ -308,10 +480,19 @@ async fn an_upload_that_fails_loses_and_doubles_nothing() {
     let store = Moto::start(&[]);
     let proxy = Proxy::to(store.address);
     let bench = Bench::new();
-    for fault in [Fault::Refused, Fault::DoneAnd500, Fault::DoneAndCut, Fault::DoneAndSilent] {
+    for fault in [
+        Fault::Refused,
+        Fault::DoneAnd500,
+        Fault::DoneAndCut,
+        Fault::DoneAndSilent,
+    ] {
         // A lake each: every commit reads the log before it.
-        let lake = bench.writer(&settings_of(&format!("{fault:?}"), proxy.url())).await;
-        let cells = [1, 3].into_iter().flat_map(|times| (0..PUTS).map(move |nth| (times, nth)));
+        let lake = bench
+            .writer(&settings_of(&format!("{fault:?}"), proxy.url()))
+            .await;
+        let cells = [1, 3]
+            .into_iter()
+            .flat_map(|times| (0..PUTS).map(move |nth| (times, nth)));
         let mut hit: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for ((times, nth), epoch) in cells.zip(1..) {
             let app_id = lake.keeper().app_id("spool", epoch as u32);
@@ -321,14 +502,24 @@ async fn an_upload_that_fails_loses_and_doubles_nothing() {
             }
             hit.entry(times).or_default().extend(proxy.heal());
             let found = count(&lake, &format!("epoch = {epoch}")).await;
-            assert_eq!(found, "|10|10|55.0|", "{fault:?} {times} times from put {nth} on");
+            assert_eq!(
+                found, "|10|10|55.0|",
+                "{fault:?} {times} times from put {nth} on"
+            );
         }
         for (times, hit) in hit {
             // A request that got no answer is not tried again by itself.
-            let tries = if fault == Fault::DoneAndSilent { 1 } else { times.min(2) };
+            let tries = if fault == Fault::DoneAndSilent {
+                1
+            } else {
+                times.min(2)
+            };
             for part in ["part-", "_forebay/state", "_delta_log"] {
                 let hits = hit.iter().filter(|path| path.contains(part)).count();
-                assert!(hits >= tries, "{fault:?}: {part} was hit {hits} times: {hit:?}");
+                assert!(
+                    hits >= tries,
+                    "{fault:?}: {part} was hit {hits} times: {hit:?}"
+                );
             }
         }
     }
@@ -343,21 +534,42 @@ async fn a_merge_over_a_bad_link_loses_and_doubles_nothing() {
     let lake = bench.writer(&settings).await;
     let table = lake.table(&READINGS).unwrap();
     let mut epoch = 0;
-    for fault in [Fault::Refused, Fault::DoneAnd500, Fault::DoneAndCut, Fault::DoneAndSilent] {
+    for fault in [
+        Fault::Refused,
+        Fault::DoneAnd500,
+        Fault::DoneAndCut,
+        Fault::DoneAndSilent,
+    ] {
         for nth in 0..2 {
             epoch += 1;
             let app_id = lake.keeper().app_id("spool", epoch as u32);
             for n in 0..3 {
                 ingest(&lake, &app_id, &batch(epoch, n * 5 + 1, 5)).await;
             }
-            let policy = MergePolicy { min_files: 2, ..MergePolicy::settled_before(at(DAY_START + 1_000_000)) };
-            let spec = plan(&lake, &READINGS, &table.snapshot().await.unwrap().files(), &policy).remove(0);
+            let policy = MergePolicy {
+                min_files: 2,
+                ..MergePolicy::settled_before(at(DAY_START + 1_000_000))
+            };
+            let spec = plan(
+                &lake,
+                &READINGS,
+                &table.snapshot().await.unwrap().files(),
+                &policy,
+            )
+            .remove(0);
             proxy.fail_put(nth, 1, fault);
             let outcome = merge(&lake, &spec, at(DAY_START)).await.unwrap();
-            assert!(matches!(outcome, MergeOutcome::Merged { .. }), "{fault:?} {nth}: {outcome:?}");
+            assert!(
+                matches!(outcome, MergeOutcome::Merged { .. }),
+                "{fault:?} {nth}: {outcome:?}"
+            );
             assert_eq!(proxy.heal().len(), 1);
             let expected = format!("|{}|{}|{}.0|", epoch * 15, epoch * 15, epoch * 120);
-            assert_eq!(count(&lake, "true").await, expected, "{fault:?} at put {nth}");
+            assert_eq!(
+                count(&lake, "true").await,
+                expected,
+                "{fault:?} at put {nth}"
+            );
         }
     }
 }
@@ -376,13 +588,31 @@ async fn a_wrong_setting_is_told() {
         assert!(!text.contains("geheim"), "{text}");
     };
     let endpoint = format!("http://{}", store.address);
-    check(good.clone(), ErrorKind::Reject, &["access key forebay", "InvalidAccessKeyId", &endpoint]).await;
+    check(
+        good.clone(),
+        ErrorKind::Reject,
+        &["access key forebay", "InvalidAccessKeyId", &endpoint],
+    )
+    .await;
 
     let store = Moto::start(&[]);
     let endpoint = format!("http://{}", store.address);
-    let missing = S3Settings { bucket: "elsewhere".into(), ..settings(store.url()) };
-    check(missing, ErrorKind::Reject, &["no bucket elsewhere", &endpoint]).await;
+    let missing = S3Settings {
+        bucket: "elsewhere".into(),
+        ..settings(store.url())
+    };
+    check(
+        missing,
+        ErrorKind::Reject,
+        &["no bucket elsewhere", &endpoint],
+    )
+    .await;
     drop(store);
     let gone = settings(endpoint.parse().unwrap());
-    check(gone, ErrorKind::Retry, &["cannot reach", &endpoint, "refused"]).await;
+    check(
+        gone,
+        ErrorKind::Retry,
+        &["cannot reach", &endpoint, "refused"],
+    )
+    .await;
 }

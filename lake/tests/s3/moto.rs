@@ -16,8 +16,9 @@ pub(crate) struct Moto {
 
 impl Moto {
     pub(crate) fn start(options: &[&str]) -> Self {
-        let python = std::env::var_os("FOREBAY_TEST_PYTHON")
-            .unwrap_or_else(|| panic!("FOREBAY_TEST_PYTHON names no Python with moto[server]: run `cargo xtask test`"));
+        let python = std::env::var_os("FOREBAY_TEST_PYTHON").unwrap_or_else(|| {
+            panic!("FOREBAY_TEST_PYTHON names no Python with moto[server]: run `cargo xtask test`")
+        });
         let mut process = Command::new(python)
             .args(["-c", include_str!("server.py"), BUCKET])
             .args(options)
@@ -26,9 +27,17 @@ impl Moto {
             .spawn()
             .expect("start Python");
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port: u16 = line.trim().parse().unwrap_or_else(|_| panic!("moto's server gave no port: is it installed?"));
-        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let port: u16 = line
+            .trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("moto's server gave no port: is it installed?"));
+        Self {
+            process,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+        }
     }
 
     pub(crate) fn url(&self) -> url::Url {

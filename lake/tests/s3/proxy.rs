@@ -73,12 +73,18 @@ impl Proxy {
                 if ended.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(client), plan) = (client, of_thread.clone()) else { continue };
+                let (Ok(client), plan) = (client, of_thread.clone()) else {
+                    continue;
+                };
                 // An error here is a client that went away: that is what is being tried.
                 thread::spawn(move || drop(serve(client, store, &plan, creation)));
             }
         });
-        Self { address, plan, over }
+        Self {
+            address,
+            plan,
+            over,
+        }
     }
 
     pub(crate) fn url(&self) -> url::Url {
@@ -87,23 +93,44 @@ impl Proxy {
 
     /// The PUT after `skip` others fails, `times` in a row.
     pub(crate) fn fail_put(&self, skip: usize, times: usize, fault: Fault) {
-        *self.plan.lock().unwrap() = Some(Plan { of: Vec::new(), skip, times, fault, hit: Vec::new() });
+        *self.plan.lock().unwrap() = Some(Plan {
+            of: Vec::new(),
+            skip,
+            times,
+            fault,
+            hit: Vec::new(),
+        });
     }
 
     /// The next PUT fails whose path contains all of these.
     pub(crate) fn fail_put_of(&self, of: &[&str], fault: Fault) {
         let of = of.iter().map(|part| (*part).to_owned()).collect();
-        *self.plan.lock().unwrap() = Some(Plan { of, skip: 0, times: 1, fault, hit: Vec::new() });
+        *self.plan.lock().unwrap() = Some(Plan {
+            of,
+            skip: 0,
+            times: 1,
+            fault,
+            hit: Vec::new(),
+        });
     }
 
     /// Whether all that was to fail has failed.
     pub(crate) fn is_spent(&self) -> bool {
-        self.plan.lock().unwrap().as_ref().is_none_or(|plan| plan.times == 0)
+        self.plan
+            .lock()
+            .unwrap()
+            .as_ref()
+            .is_none_or(|plan| plan.times == 0)
     }
 
     /// No more faults; the paths that had one.
     pub(crate) fn heal(&self) -> Vec<String> {
-        self.plan.lock().unwrap().take().map(|plan| plan.hit).unwrap_or_default()
+        self.plan
+            .lock()
+            .unwrap()
+            .take()
+            .map(|plan| plan.hit)
+            .unwrap_or_default()
     }
 }
 
@@ -144,8 +171,12 @@ fn serve(
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let first = String::from_utf8_lossy(head.first().map_or(&[][..], Vec::as_slice)).trim().to_owned();
-    let fault = first.strip_prefix("PUT ").and_then(|path| next_fault(path, plan));
+    let first = String::from_utf8_lossy(head.first().map_or(&[][..], Vec::as_slice))
+        .trim()
+        .to_owned();
+    let fault = first
+        .strip_prefix("PUT ")
+        .and_then(|path| next_fault(path, plan));
     let mut client = client;
     if fault == Some(Fault::Refused) {
         return refuse(&mut client);
@@ -154,7 +185,8 @@ fn serve(
         return answer_with(&mut client, status);
     }
     let answer = forward(store, &head, &body)?;
-    if let (true, Some(Creation::ToldAs(status))) = (answer.starts_with(b"HTTP/1.1 412"), creation) {
+    if let (true, Some(Creation::ToldAs(status))) = (answer.starts_with(b"HTTP/1.1 412"), creation)
+    {
         return answer_with(&mut client, status);
     }
     match fault {
@@ -170,13 +202,16 @@ fn serve(
 
 fn next_fault(path: &str, plan: &Mutex<Option<Plan>>) -> Option<Fault> {
     let mut plan = plan.lock().unwrap();
-    let plan = plan.as_mut().filter(|plan| plan.times > 0 && plan.of.iter().all(|part| path.contains(part)))?;
+    let plan = plan
+        .as_mut()
+        .filter(|plan| plan.times > 0 && plan.of.iter().all(|part| path.contains(part)))?;
     if plan.skip > 0 {
         plan.skip -= 1;
         return None;
     }
     plan.times -= 1;
-    plan.hit.push(path.split(' ').next().unwrap_or_default().to_owned());
+    plan.hit
+        .push(path.split(' ').next().unwrap_or_default().to_owned());
     Some(plan.fault)
 }
 
@@ -185,7 +220,9 @@ fn refuse(client: &mut TcpStream) -> io::Result<()> {
 }
 
 fn answer_with(client: &mut TcpStream, status: &str) -> io::Result<()> {
-    client.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
+    client.write_all(
+        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
 }
 
 fn forward(store: SocketAddr, head: &[Vec<u8>], body: &[u8]) -> io::Result<Vec<u8>> {

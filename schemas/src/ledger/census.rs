@@ -52,7 +52,13 @@ impl Census {
     /// # Errors
     /// [`DecodeError`] where the bytes are no batch of this release, or one without readings.
     pub fn of_record(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let Batch { version, epoch, first_seq, count, blocks } = Batch::decode(bytes)?;
+        let Batch {
+            version,
+            epoch,
+            first_seq,
+            count,
+            blocks,
+        } = Batch::decode(bytes)?;
         match version {
             0 => return Err(DecodeError::NoVersion),
             WIRE_VERSION => {}
@@ -61,17 +67,33 @@ impl Census {
         if count as usize > BATCH_READINGS_MAX {
             return Err(DecodeError::TooMany(count));
         }
-        let claimed: usize = blocks.iter().map(|block| block.event_time_delta.len()).sum();
+        let claimed: usize = blocks
+            .iter()
+            .map(|block| block.event_time_delta.len())
+            .sum();
         if claimed != count as usize {
-            return Err(DecodeError::Position { position: claimed as u64, fault: "unclaimed", count });
+            return Err(DecodeError::Position {
+                position: claimed as u64,
+                fault: "unclaimed",
+                count,
+            });
         }
-        let mut found =
-            Self { epoch: Epoch(epoch), first_seq: Seq(first_seq), count: count.into(), devices: Vec::new() };
-        let in_range = count > 0 && first_seq > 0 && found.first_seq.checked_add(count.into()).is_some();
+        let mut found = Self {
+            epoch: Epoch(epoch),
+            first_seq: Seq(first_seq),
+            count: count.into(),
+            devices: Vec::new(),
+        };
+        let in_range =
+            count > 0 && first_seq > 0 && found.first_seq.checked_add(count.into()).is_some();
         if !in_range {
             return Err(DecodeError::SeqRange { first_seq, count });
         }
-        for Block { device, event_time_delta } in blocks {
+        for Block {
+            device,
+            event_time_delta,
+        } in blocks
+        {
             let mut event_time = 0_i64;
             for delta in event_time_delta {
                 event_time = event_time.wrapping_add(delta);
@@ -85,8 +107,15 @@ impl Census {
     pub fn of_batch(batch: &ReadingBatch) -> Option<Self> {
         batch.last_seq()?;
         let count = batch.readings.len() as u64;
-        let mut found = Self { epoch: batch.epoch, first_seq: batch.first_seq, count, devices: Vec::new() };
-        batch.readings.iter().for_each(|reading| found.add(reading.series.device.as_str(), reading.event_time.nanos()));
+        let mut found = Self {
+            epoch: batch.epoch,
+            first_seq: batch.first_seq,
+            count,
+            devices: Vec::new(),
+        };
+        batch.readings.iter().for_each(|reading| {
+            found.add(reading.series.device.as_str(), reading.event_time.nanos())
+        });
         Some(found)
     }
 

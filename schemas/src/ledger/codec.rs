@@ -49,7 +49,13 @@ struct StoredEpoch {
 }
 
 pub(super) fn encode(ledger: &Ledger) -> Vec<u8> {
-    let Ledger { resolution, received, expired, covered, dropped } = ledger;
+    let Ledger {
+        resolution,
+        received,
+        expired,
+        covered,
+        dropped,
+    } = ledger;
     StoredLedger {
         days_from: resolution.days_from,
         hours_from: resolution.hours_from,
@@ -64,7 +70,10 @@ pub(super) fn encode(ledger: &Ledger) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8]) -> Option<Ledger> {
     let stored = StoredLedger::decode(bytes).ok()?;
     Some(Ledger {
-        resolution: Resolution { days_from: stored.days_from, hours_from: stored.hours_from },
+        resolution: Resolution {
+            days_from: stored.days_from,
+            hours_from: stored.hours_from,
+        },
         received: tally(stored.received)?,
         expired: tally(stored.expired)?,
         covered: ranges(stored.covered)?,
@@ -74,7 +83,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Ledger> {
 
 fn devices(tally: &Tally) -> Vec<StoredDevice> {
     let stored = |(device, spans): (&str, &[(Span, u64)])| {
-        let mut stored = StoredDevice { device: device.to_owned(), ..StoredDevice::default() };
+        let mut stored = StoredDevice {
+            device: device.to_owned(),
+            ..StoredDevice::default()
+        };
         let (mut day_before, mut hour_before) = (0, 0);
         for (span, count) in spans {
             match *span {
@@ -98,8 +110,19 @@ fn devices(tally: &Tally) -> Vec<StoredDevice> {
 
 fn tally(devices: Vec<StoredDevice>) -> Option<Tally> {
     let mut tally = Tally::default();
-    for StoredDevice { device, older, day_deltas, day_counts, hour_deltas, hour_counts } in devices {
-        let mut spans: Vec<(Span, u64)> = older.map(|count| (Span::Older, count)).into_iter().collect();
+    for StoredDevice {
+        device,
+        older,
+        day_deltas,
+        day_counts,
+        hour_deltas,
+        hour_counts,
+    } in devices
+    {
+        let mut spans: Vec<(Span, u64)> = older
+            .map(|count| (Span::Older, count))
+            .into_iter()
+            .collect();
         spans.extend(counts(day_deltas, day_counts, Span::Day)?);
         spans.extend(counts(hour_deltas, hour_counts, Span::Hour)?);
         tally.insert(device, spans);
@@ -127,7 +150,10 @@ fn counts(deltas: Vec<i32>, counts: Vec<u64>, span: fn(i32) -> Span) -> Option<V
 fn epochs(ranges: &SeqRanges) -> Vec<StoredEpoch> {
     let stored = |(epoch, ranges): (u64, &[(u64, u64)])| {
         let mut before = 0;
-        let mut stored = StoredEpoch { epoch, ranges: Vec::with_capacity(ranges.len() * 2) };
+        let mut stored = StoredEpoch {
+            epoch,
+            ranges: Vec::with_capacity(ranges.len() * 2),
+        };
         for (first, last) in ranges {
             stored.ranges.extend([first - before, last - first]);
             before = *last;

@@ -28,7 +28,9 @@ impl SeqRanges {
     /// Adds all of another's.
     pub fn add_all(&mut self, other: &SeqRanges) {
         for (epoch, ranges) in other.iter() {
-            ranges.iter().for_each(|(first, last)| self.add(epoch, *first, *last));
+            ranges
+                .iter()
+                .for_each(|(first, last)| self.add(epoch, *first, *last));
         }
     }
 
@@ -46,7 +48,9 @@ impl SeqRanges {
 
     /// Each epoch with its ranges, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[(u64, u64)])> {
-        self.epochs.iter().map(|(epoch, ranges)| (*epoch, ranges.as_slice()))
+        self.epochs
+            .iter()
+            .map(|(epoch, ranges)| (*epoch, ranges.as_slice()))
     }
 
     /// How many ranges there are.

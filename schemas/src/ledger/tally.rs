@@ -47,7 +47,10 @@ pub struct Resolution {
 impl Default for Resolution {
     /// The finest.
     fn default() -> Self {
-        Self { days_from: i32::MIN, hours_from: i32::MIN }
+        Self {
+            days_from: i32::MIN,
+            hours_from: i32::MIN,
+        }
     }
 }
 
@@ -92,19 +95,27 @@ impl Tally {
     /// Adds all counts of another one, told apart as coarsely as `resolution` says.
     pub fn add_all(&mut self, other: &Tally, resolution: Resolution) {
         for (device, spans) in other.iter() {
-            spans.iter().for_each(|(span, count)| self.add(device, resolution.coarser(*span), *count));
+            spans
+                .iter()
+                .for_each(|(span, count)| self.add(device, resolution.coarser(*span), *count));
         }
     }
 
     /// A device's count.
     pub fn at(&self, device: &str, span: Span) -> u64 {
-        let Some(spans) = self.devices.get(device) else { return 0 };
-        spans.binary_search_by_key(&span, |(at, _)| *at).map_or(0, |at| spans[at].1)
+        let Some(spans) = self.devices.get(device) else {
+            return 0;
+        };
+        spans
+            .binary_search_by_key(&span, |(at, _)| *at)
+            .map_or(0, |at| spans[at].1)
     }
 
     /// Each device with its counts, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[(Span, u64)])> {
-        self.devices.iter().map(|(device, spans)| (device.as_str(), spans.as_slice()))
+        self.devices
+            .iter()
+            .map(|(device, spans)| (device.as_str(), spans.as_slice()))
     }
 
     /// How many devices there are.
@@ -119,7 +130,11 @@ impl Tally {
 
     /// All readings.
     pub fn total(&self) -> u64 {
-        self.devices.values().flatten().map(|(_, count)| count).sum()
+        self.devices
+            .values()
+            .flatten()
+            .map(|(_, count)| count)
+            .sum()
     }
 
     pub(super) fn insert(&mut self, device: String, spans: Vec<(Span, u64)>) {
@@ -136,8 +151,17 @@ impl Tally {
     }
 
     /// Where more than `bound` spans have a day of this kind: the first day that may stay as it is.
-    pub(super) fn day_to_keep(&self, bound: usize, day_of: impl Fn(Span) -> Option<i32>) -> Option<i32> {
-        let all = || self.devices.values().flatten().filter_map(|(span, _)| day_of(*span));
+    pub(super) fn day_to_keep(
+        &self,
+        bound: usize,
+        day_of: impl Fn(Span) -> Option<i32>,
+    ) -> Option<i32> {
+        let all = || {
+            self.devices
+                .values()
+                .flatten()
+                .filter_map(|(span, _)| day_of(*span))
+        };
         let mut left = all().count();
         if left <= bound {
             return None;

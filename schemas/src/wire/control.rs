@@ -99,9 +99,18 @@ impl EpochEnd {
         let wire = proto::EpochEnd::decode(bytes)?;
         check_version(wire.version)?;
         let last = Some(Seq(wire.last_seq)).filter(|seq| *seq >= Seq::FIRST);
-        let last = if wire.known { LastSeq::Known(last) } else { LastSeq::Unknown { at_least: last } };
+        let last = if wire.known {
+            LastSeq::Known(last)
+        } else {
+            LastSeq::Unknown { at_least: last }
+        };
         let (lane, nonce) = (lane(&wire.gateway, wire.lane)?, EpochNonce(wire.nonce));
-        Ok(Self { lane, epoch: Epoch(wire.epoch), nonce, last })
+        Ok(Self {
+            lane,
+            epoch: Epoch(wire.epoch),
+            nonce,
+            last,
+        })
     }
 }
 
@@ -136,7 +145,10 @@ impl Gap {
         check_version(wire.version)?;
         let (first_seq, last_seq) = (Seq(wire.first_seq), Seq(wire.last_seq));
         if first_seq < Seq::FIRST || last_seq < first_seq {
-            return Err(DecodeError::GapRange { first_seq: wire.first_seq, last_seq: wire.last_seq });
+            return Err(DecodeError::GapRange {
+                first_seq: wire.first_seq,
+                last_seq: wire.last_seq,
+            });
         }
         let why = match proto::GapWhy::try_from(wire.why) {
             Ok(proto::GapWhy::Expired) => GapWhy::Expired,
@@ -146,12 +158,22 @@ impl Gap {
             Ok(proto::GapWhy::Unspecified) | Err(_) => return Err(DecodeError::GapWhy(wire.why)),
         };
         let (lane, nonce) = (lane(&wire.gateway, wire.lane)?, EpochNonce(wire.nonce));
-        Ok(Self { lane, epoch: Epoch(wire.epoch), nonce, first_seq, last_seq, why })
+        Ok(Self {
+            lane,
+            epoch: Epoch(wire.epoch),
+            nonce,
+            first_seq,
+            last_seq,
+            why,
+        })
     }
 }
 
 pub(super) fn lane(gateway: &str, lane: u32) -> Result<LaneId, DecodeError> {
-    Ok(LaneId { gateway: GatewayId::new(gateway)?, lane: Lane(lane) })
+    Ok(LaneId {
+        gateway: GatewayId::new(gateway)?,
+        lane: Lane(lane),
+    })
 }
 
 #[cfg(test)]
@@ -168,12 +190,24 @@ mod tests {
     }
 
     fn end(last: LastSeq) -> EpochEnd {
-        EpochEnd { lane: lane_id(), epoch: Epoch(1_763_900_000), nonce: NONCE, last }
+        EpochEnd {
+            lane: lane_id(),
+            epoch: Epoch(1_763_900_000),
+            nonce: NONCE,
+            last,
+        }
     }
 
     fn gap(why: GapWhy) -> Gap {
         let (first_seq, last_seq) = (Seq(41), Seq(300));
-        Gap { lane: lane_id(), epoch: Epoch(1_763_900_000), nonce: NONCE, first_seq, last_seq, why }
+        Gap {
+            lane: lane_id(),
+            epoch: Epoch(1_763_900_000),
+            nonce: NONCE,
+            first_seq,
+            last_seq,
+            why,
+        }
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -186,14 +220,33 @@ mod tests {
         let ends = [
             LastSeq::Known(Some(Seq(300))),
             LastSeq::Known(None),
-            LastSeq::Unknown { at_least: Some(Seq(300)) },
+            LastSeq::Unknown {
+                at_least: Some(Seq(300)),
+            },
             LastSeq::Unknown { at_least: None },
         ]
         .map(end);
-        let gaps = [GapWhy::Expired, GapWhy::Damaged, GapWhy::Refused, GapWhy::Dropped].map(gap);
-        let lines = |all: &[Vec<u8>]| all.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>().join("\n");
-        assert_eq!(lines(&ends.clone().map(|end| end.encode())), include_str!("../../golden/epoch_end.v1.hex").trim());
-        assert_eq!(lines(&gaps.clone().map(|gap| gap.encode())), include_str!("../../golden/gap.v1.hex").trim());
+        let gaps = [
+            GapWhy::Expired,
+            GapWhy::Damaged,
+            GapWhy::Refused,
+            GapWhy::Dropped,
+        ]
+        .map(gap);
+        let lines = |all: &[Vec<u8>]| {
+            all.iter()
+                .map(|bytes| hex(bytes))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(
+            lines(&ends.clone().map(|end| end.encode())),
+            include_str!("../../golden/epoch_end.v1.hex").trim()
+        );
+        assert_eq!(
+            lines(&gaps.clone().map(|gap| gap.encode())),
+            include_str!("../../golden/gap.v1.hex").trim()
+        );
         for end in ends {
             assert_eq!(EpochEnd::decode(&end.encode()), Ok(end));
         }
@@ -205,16 +258,29 @@ mod tests {
     #[test]
     fn what_is_no_end_is_refused() {
         let check = |change: fn(&mut proto::EpochEnd), expected: &str, kind: ErrorKind| {
-            let mut wire = proto::EpochEnd::decode(&*end(LastSeq::Known(Some(Seq(3)))).encode()).unwrap();
+            let mut wire =
+                proto::EpochEnd::decode(&*end(LastSeq::Known(Some(Seq(3)))).encode()).unwrap();
             change(&mut wire);
             let error = EpochEnd::decode(&wire.encode_to_vec()).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.kind()), (expected, kind));
         };
-        let newer = "wire version 2 is newer than 1, the newest this release reads: update this program";
+        let newer =
+            "wire version 2 is newer than 1, the newest this release reads: update this program";
         check(|wire| wire.version = 2, newer, Fatal);
-        check(|wire| wire.version = 0, "the record states no wire version", Corrupt);
-        check(|wire| wire.gateway.clear(), "a gateway name must not be empty", Corrupt);
-        assert_eq!(EpochEnd::decode(b"\xff\xff").unwrap_err().to_string(), "not a protobuf message");
+        check(
+            |wire| wire.version = 0,
+            "the record states no wire version",
+            Corrupt,
+        );
+        check(
+            |wire| wire.gateway.clear(),
+            "a gateway name must not be empty",
+            Corrupt,
+        );
+        assert_eq!(
+            EpochEnd::decode(b"\xff\xff").unwrap_err().to_string(),
+            "not a protobuf message"
+        );
     }
 
     #[test]
@@ -225,14 +291,39 @@ mod tests {
             let error = Gap::decode(&wire.encode_to_vec()).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.kind()), (expected, kind));
         };
-        let newer = "wire version 9 is newer than 1, the newest this release reads: update this program";
+        let newer =
+            "wire version 9 is newer than 1, the newest this release reads: update this program";
         check(|wire| wire.version = 9, newer, Fatal);
-        check(|wire| wire.version = 0, "the record states no wire version", Corrupt);
-        check(|wire| wire.gateway.clear(), "a gateway name must not be empty", Corrupt);
-        check(|wire| wire.first_seq = 0, "a gap from seq 0 to 300 is none", Corrupt);
-        check(|wire| wire.last_seq = 40, "a gap from seq 41 to 40 is none", Corrupt);
-        check(|wire| wire.why = 0, "reason 0 for a gap is unknown", Corrupt);
-        check(|wire| wire.why = 5, "reason 5 for a gap is unknown", Corrupt);
+        check(
+            |wire| wire.version = 0,
+            "the record states no wire version",
+            Corrupt,
+        );
+        check(
+            |wire| wire.gateway.clear(),
+            "a gateway name must not be empty",
+            Corrupt,
+        );
+        check(
+            |wire| wire.first_seq = 0,
+            "a gap from seq 0 to 300 is none",
+            Corrupt,
+        );
+        check(
+            |wire| wire.last_seq = 40,
+            "a gap from seq 41 to 40 is none",
+            Corrupt,
+        );
+        check(
+            |wire| wire.why = 0,
+            "reason 0 for a gap is unknown",
+            Corrupt,
+        );
+        check(
+            |wire| wire.why = 5,
+            "reason 5 for a gap is unknown",
+            Corrupt,
+        );
     }
 
     proptest! {

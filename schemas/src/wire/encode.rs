@@ -11,7 +11,10 @@ use crate::{Reading, Series, Status, Value, ValueType};
 type BlockKey<'a> = (&'a Series, Option<&'a str>, Option<ValueType>);
 
 pub(super) fn encode(batch: &ReadingBatch) -> Vec<u8> {
-    let observed_base = batch.readings.first().map_or(0, |r| r.observed_time.nanos());
+    let observed_base = batch
+        .readings
+        .first()
+        .map_or(0, |r| r.observed_time.nanos());
     let mut blocks = Blocks::default();
     for (position, reading) in (0_u32..).zip(&batch.readings) {
         blocks.of(reading, observed_base).push(position, reading);
@@ -43,8 +46,14 @@ impl<'a> Blocks<'a> {
     fn of(&mut self, reading: &'a Reading, observed_base: i64) -> &mut Block<'a> {
         let value_type = reading.value.as_ref().map(Value::value_type);
         let key = (&reading.series, reading.unit.as_deref(), value_type);
-        let behind = if self.last + 1 < self.all.len() { self.last + 1 } else { 0 };
-        let guess = [behind, self.last].into_iter().find(|at| self.all.get(*at).is_some_and(|block| block.key == key));
+        let behind = if self.last + 1 < self.all.len() {
+            self.last + 1
+        } else {
+            0
+        };
+        let guess = [behind, self.last]
+            .into_iter()
+            .find(|at| self.all.get(*at).is_some_and(|block| block.key == key));
         self.last = guess.unwrap_or_else(|| {
             *self.index.entry(key).or_insert_with(|| {
                 self.all.push(Block::new(key, observed_base));
@@ -78,14 +87,26 @@ impl<'a> Block<'a> {
             ..Default::default()
         };
         let statuses = HashMap::new();
-        Self { key, out, statuses, last_status: None, position: 0, event: 0, observed: observed_base }
+        Self {
+            key,
+            out,
+            statuses,
+            last_status: None,
+            position: 0,
+            event: 0,
+            observed: observed_base,
+        }
     }
 
     fn push(&mut self, position: u32, reading: &'a Reading) {
         let (event, observed) = (reading.event_time.nanos(), reading.observed_time.nanos());
         self.out.position_delta.push(position - self.position);
-        self.out.event_time_delta.push(event.wrapping_sub(self.event));
-        self.out.observed_delta.push(observed.wrapping_sub(self.observed));
+        self.out
+            .event_time_delta
+            .push(event.wrapping_sub(self.event));
+        self.out
+            .observed_delta
+            .push(observed.wrapping_sub(self.observed));
         (self.position, self.event, self.observed) = (position, event, observed);
         let status = self.status(&reading.status);
         self.out.status_index.push(status);
@@ -125,7 +146,11 @@ impl<'a> Block<'a> {
 }
 
 fn wire_status(status: &Status) -> proto::Status {
-    proto::Status { quality: status.quality.code().into(), code: status.code, reason: status.reason.clone() }
+    proto::Status {
+        quality: status.quality.code().into(),
+        code: status.code,
+        reason: status.reason.clone(),
+    }
 }
 
 fn wire_type(value_type: Option<ValueType>) -> proto::ValueType {

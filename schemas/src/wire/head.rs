@@ -6,7 +6,8 @@
 use prost::Message;
 
 use super::{
-    BATCH_READINGS_MAX, DecodeError, OUTAGES_MAX, Outages, ReadingBatch, control::lane, decode::check_version,
+    BATCH_READINGS_MAX, DecodeError, OUTAGES_MAX, Outages, ReadingBatch, control::lane,
+    decode::check_version,
 };
 use crate::{Epoch, EpochNonce, LaneId, Seq};
 
@@ -108,7 +109,10 @@ impl RecordHead {
         };
         match found.last_seq() {
             Some(_) => found.check_seqs(),
-            None => Err(DecodeError::SeqRange { first_seq: head.first_seq, count }),
+            None => Err(DecodeError::SeqRange {
+                first_seq: head.first_seq,
+                count,
+            }),
         }
     }
 
@@ -120,7 +124,10 @@ impl RecordHead {
 
     fn check_seqs(self) -> Result<Self, DecodeError> {
         if self.first_seq < Seq::FIRST || self.first_seq.checked_add(self.count.into()).is_none() {
-            return Err(DecodeError::SeqRange { first_seq: self.first_seq.0, count: self.count });
+            return Err(DecodeError::SeqRange {
+                first_seq: self.first_seq.0,
+                count: self.count,
+            });
         }
         Ok(self)
     }
@@ -128,17 +135,41 @@ impl RecordHead {
 
 impl From<&ReadingBatch> for RecordHead {
     fn from(batch: &ReadingBatch) -> Self {
-        let ReadingBatch { lane, epoch, nonce, first_seq, readings } = batch;
+        let ReadingBatch {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            readings,
+        } = batch;
         let count = u32::try_from(readings.len()).unwrap_or(u32::MAX);
-        Self { lane: lane.clone(), epoch: *epoch, nonce: *nonce, first_seq: *first_seq, count }
+        Self {
+            lane: lane.clone(),
+            epoch: *epoch,
+            nonce: *nonce,
+            first_seq: *first_seq,
+            count,
+        }
     }
 }
 
 impl From<&Outages> for RecordHead {
     fn from(outages: &Outages) -> Self {
-        let Outages { lane, epoch, nonce, first_seq, outages } = outages;
+        let Outages {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            outages,
+        } = outages;
         let count = u32::try_from(outages.len()).unwrap_or(u32::MAX);
-        Self { lane: lane.clone(), epoch: *epoch, nonce: *nonce, first_seq: *first_seq, count }
+        Self {
+            lane: lane.clone(),
+            epoch: *epoch,
+            nonce: *nonce,
+            first_seq: *first_seq,
+            count,
+        }
     }
 }
 
@@ -146,12 +177,16 @@ impl From<&Outages> for RecordHead {
 mod tests {
     use super::*;
     use crate::{
-        DeviceId, ErrorKind, GatewayId, Lane, Reading, Series, SiteId, Status, TagName, Timestamp, Value,
+        DeviceId, ErrorKind, GatewayId, Lane, Reading, Series, SiteId, Status, TagName, Timestamp,
+        Value,
         wire::{Outage, OutageWhy},
     };
 
     fn lane_id() -> LaneId {
-        LaneId { gateway: GatewayId::new("Werk 1/ü").unwrap(), lane: Lane(3) }
+        LaneId {
+            gateway: GatewayId::new("Werk 1/ü").unwrap(),
+            lane: Lane(3),
+        }
     }
 
     fn batch(count: u64) -> ReadingBatch {
@@ -169,14 +204,32 @@ mod tests {
             status: Status::GOOD,
         };
         let (lane, readings) = (lane_id(), (0..count).map(reading).collect());
-        ReadingBatch { lane, epoch: Epoch(7), nonce: EpochNonce(0xA), first_seq: Seq(11), readings }
+        ReadingBatch {
+            lane,
+            epoch: Epoch(7),
+            nonce: EpochNonce(0xA),
+            first_seq: Seq(11),
+            readings,
+        }
     }
 
     fn outages(count: usize) -> Outages {
         let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
-        let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
+        let outage = Outage {
+            site: SiteId::new("s").unwrap(),
+            device: None,
+            from,
+            to,
+            why: OutageWhy::Stopped,
+        };
         let (lane, outages) = (lane_id(), vec![outage; count]);
-        Outages { lane, epoch: Epoch(7), nonce: EpochNonce(0xA), first_seq: Seq(11), outages }
+        Outages {
+            lane,
+            epoch: Epoch(7),
+            nonce: EpochNonce(0xA),
+            first_seq: Seq(11),
+            outages,
+        }
     }
 
     #[test]
@@ -185,13 +238,19 @@ mod tests {
             let batch = batch(count);
             let head = RecordHead::of_readings(&batch.encode()).unwrap();
             assert_eq!(head, RecordHead::from(&batch));
-            assert_eq!((head.count, head.last_seq()), (count as u32, batch.last_seq()));
+            assert_eq!(
+                (head.count, head.last_seq()),
+                (count as u32, batch.last_seq())
+            );
         }
         for count in [1, 2, OUTAGES_MAX] {
             let outages = outages(count);
             let head = RecordHead::of_outages(&outages.encode()).unwrap();
             assert_eq!(head, RecordHead::from(&outages));
-            assert_eq!((head.count as usize, head.last_seq()), (count, outages.last_seq()));
+            assert_eq!(
+                (head.count as usize, head.last_seq()),
+                (count, outages.last_seq())
+            );
         }
     }
 
@@ -200,36 +259,103 @@ mod tests {
     fn a_body_that_cannot_be_decoded_does_not_hide_the_head() {
         let mut bytes = batch(5).encode();
         bytes.extend_from_slice(&[0x42, 3, 0xff, 0xff, 0xff]);
-        assert_eq!(ReadingBatch::decode(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
-        assert_eq!(RecordHead::of_readings(&bytes).unwrap(), RecordHead::from(&batch(5)));
+        assert_eq!(
+            ReadingBatch::decode(&bytes).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+        assert_eq!(
+            RecordHead::of_readings(&bytes).unwrap(),
+            RecordHead::from(&batch(5))
+        );
     }
 
     #[test]
     fn a_head_is_refused_as_the_whole_record_is() {
         let refused = |head: &ReadingsHead| {
             let bytes = head.encode_to_vec();
-            let (of_head, of_whole) = (RecordHead::of_readings(&bytes), ReadingBatch::decode(&bytes));
+            let (of_head, of_whole) = (
+                RecordHead::of_readings(&bytes),
+                ReadingBatch::decode(&bytes),
+            );
             let (of_head, of_whole) = (of_head.unwrap_err(), of_whole.unwrap_err());
             assert_eq!(of_head, of_whole, "{head:?}");
             of_head
         };
         let gateway = lane_id().gateway.as_str().to_owned();
-        let good = ReadingsHead { version: 1, gateway, lane: 3, epoch: 7, first_seq: 1, count: 0, nonce: 10 };
+        let good = ReadingsHead {
+            version: 1,
+            gateway,
+            lane: 3,
+            epoch: 7,
+            first_seq: 1,
+            count: 0,
+            nonce: 10,
+        };
         assert!(RecordHead::of_readings(&good.encode_to_vec()).is_ok());
-        let newer = refused(&ReadingsHead { version: 2, ..good.clone() });
-        assert_eq!((newer.kind(), newer), (ErrorKind::Fatal, DecodeError::NewerVersion { found: 2 }));
-        assert_eq!(refused(&ReadingsHead { version: 0, ..good.clone() }), DecodeError::NoVersion);
+        let newer = refused(&ReadingsHead {
+            version: 2,
+            ..good.clone()
+        });
+        assert_eq!(
+            (newer.kind(), newer),
+            (ErrorKind::Fatal, DecodeError::NewerVersion { found: 2 })
+        );
+        assert_eq!(
+            refused(&ReadingsHead {
+                version: 0,
+                ..good.clone()
+            }),
+            DecodeError::NoVersion
+        );
         let many = BATCH_READINGS_MAX as u32 + 1;
-        assert_eq!(refused(&ReadingsHead { count: many, ..good.clone() }), DecodeError::TooMany(many));
-        let range = DecodeError::SeqRange { first_seq: 0, count: 0 };
-        assert_eq!(refused(&ReadingsHead { first_seq: 0, ..good.clone() }), range);
-        assert!(matches!(refused(&ReadingsHead { gateway: String::new(), ..good }), DecodeError::Name(_)));
-        assert!(matches!(RecordHead::of_readings(&[0xff; 9]), Err(DecodeError::Protobuf(_))));
-        let none = OutagesHead { version: 1, gateway: "g".to_owned(), first_seq: 1, ..OutagesHead::default() };
-        let range = DecodeError::SeqRange { first_seq: 1, count: 0 };
+        assert_eq!(
+            refused(&ReadingsHead {
+                count: many,
+                ..good.clone()
+            }),
+            DecodeError::TooMany(many)
+        );
+        let range = DecodeError::SeqRange {
+            first_seq: 0,
+            count: 0,
+        };
+        assert_eq!(
+            refused(&ReadingsHead {
+                first_seq: 0,
+                ..good.clone()
+            }),
+            range
+        );
+        assert!(matches!(
+            refused(&ReadingsHead {
+                gateway: String::new(),
+                ..good
+            }),
+            DecodeError::Name(_)
+        ));
+        assert!(matches!(
+            RecordHead::of_readings(&[0xff; 9]),
+            Err(DecodeError::Protobuf(_))
+        ));
+        let none = OutagesHead {
+            version: 1,
+            gateway: "g".to_owned(),
+            first_seq: 1,
+            ..OutagesHead::default()
+        };
+        let range = DecodeError::SeqRange {
+            first_seq: 1,
+            count: 0,
+        };
         assert_eq!(RecordHead::of_outages(&none.encode_to_vec()), Err(range));
-        let many = OutagesHead { outages: vec![Counted {}; OUTAGES_MAX + 1], ..none };
+        let many = OutagesHead {
+            outages: vec![Counted {}; OUTAGES_MAX + 1],
+            ..none
+        };
         let count = OUTAGES_MAX as u32 + 1;
-        assert_eq!(RecordHead::of_outages(&many.encode_to_vec()), Err(DecodeError::TooManyOutages(count)));
+        assert_eq!(
+            RecordHead::of_outages(&many.encode_to_vec()),
+            Err(DecodeError::TooManyOutages(count))
+        );
     }
 }

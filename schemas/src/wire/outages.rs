@@ -97,10 +97,17 @@ impl Outages {
             epoch: Epoch(wire.epoch),
             nonce: EpochNonce(wire.nonce),
             first_seq: Seq(wire.first_seq),
-            outages: wire.outages.into_iter().map(decode).collect::<Result<_, _>>()?,
+            outages: wire
+                .outages
+                .into_iter()
+                .map(decode)
+                .collect::<Result<_, _>>()?,
         };
         if outages.first_seq < Seq::FIRST || outages.last_seq().is_none() {
-            return Err(DecodeError::SeqRange { first_seq: wire.first_seq, count });
+            return Err(DecodeError::SeqRange {
+                first_seq: wire.first_seq,
+                count,
+            });
         }
         Ok(outages)
     }
@@ -113,7 +120,10 @@ fn encode(outage: &Outage) -> proto::Outage {
     };
     proto::Outage {
         site: outage.site.as_str().to_owned(),
-        device: outage.device.as_ref().map_or_else(String::new, |device| device.as_str().to_owned()),
+        device: outage
+            .device
+            .as_ref()
+            .map_or_else(String::new, |device| device.as_str().to_owned()),
         from: outage.from.nanos(),
         to: outage.to.nanos(),
         why: why.into(),
@@ -127,7 +137,10 @@ fn decode(wire: proto::Outage) -> Result<Outage, DecodeError> {
         Ok(proto::OutageWhy::Unspecified) | Err(_) => return Err(DecodeError::OutageWhy(wire.why)),
     };
     if wire.to < wire.from {
-        return Err(DecodeError::OutageRange { from: wire.from, to: wire.to });
+        return Err(DecodeError::OutageRange {
+            from: wire.from,
+            to: wire.to,
+        });
     }
     Ok(Outage {
         site: SiteId::new(&wire.site)?,
@@ -161,7 +174,10 @@ mod tests {
             epoch: Epoch(1_763_900_000),
             nonce: EpochNonce(0x0123_4567_89ab_cdef),
             first_seq: Seq(41),
-            outages: vec![outage(Some("boiler-1"), OutageWhy::SpoolFull), outage(None, OutageWhy::Stopped)],
+            outages: vec![
+                outage(Some("boiler-1"), OutageWhy::SpoolFull),
+                outage(None, OutageWhy::Stopped),
+            ],
         }
     }
 
@@ -183,25 +199,54 @@ mod tests {
             let error = Outages::decode(&wire.encode_to_vec()).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.kind()), (expected, kind));
         };
-        let newer = "wire version 9 is newer than 1, the newest this release reads: update this program";
+        let newer =
+            "wire version 9 is newer than 1, the newest this release reads: update this program";
         check(|wire| wire.version = 9, newer, Fatal);
-        check(|wire| wire.version = 0, "the record states no wire version", Corrupt);
-        check(|wire| wire.gateway.clear(), "a gateway name must not be empty", Corrupt);
-        check(|wire| wire.outages[0].site.clear(), "a site name must not be empty", Corrupt);
-        check(|wire| wire.first_seq = 0, "2 readings from seq 0 are outside the numbers of an epoch", Corrupt);
+        check(
+            |wire| wire.version = 0,
+            "the record states no wire version",
+            Corrupt,
+        );
+        check(
+            |wire| wire.gateway.clear(),
+            "a gateway name must not be empty",
+            Corrupt,
+        );
+        check(
+            |wire| wire.outages[0].site.clear(),
+            "a site name must not be empty",
+            Corrupt,
+        );
+        check(
+            |wire| wire.first_seq = 0,
+            "2 readings from seq 0 are outside the numbers of an epoch",
+            Corrupt,
+        );
         check(
             |wire| wire.first_seq = u64::MAX,
             "2 readings from seq 18446744073709551615 are outside the numbers of an epoch",
             Corrupt,
         );
-        check(|wire| wire.outages.clear(), "0 readings from seq 41 are outside the numbers of an epoch", Corrupt);
+        check(
+            |wire| wire.outages.clear(),
+            "0 readings from seq 41 are outside the numbers of an epoch",
+            Corrupt,
+        );
         check(
             |wire| wire.outages = vec![wire.outages[0].clone(); 1025],
             "1025 outages in one record, more than 1024",
             Corrupt,
         );
-        check(|wire| wire.outages[1].why = 3, "reason 3 for an outage is unknown", Corrupt);
-        check(|wire| (wire.outages[1].from, wire.outages[1].to) = (5, 4), "an outage from 5 to 4 ns is none", Corrupt);
+        check(
+            |wire| wire.outages[1].why = 3,
+            "reason 3 for an outage is unknown",
+            Corrupt,
+        );
+        check(
+            |wire| (wire.outages[1].from, wire.outages[1].to) = (5, 4),
+            "an outage from 5 to 4 ns is none",
+            Corrupt,
+        );
     }
 
     proptest! {

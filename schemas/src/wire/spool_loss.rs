@@ -69,12 +69,23 @@ impl SpoolLoss {
             Ok(proto::SpoolLossWhy::Header) => Damage::Header,
             Ok(proto::SpoolLossWhy::Missing) => Damage::Missing,
             Ok(proto::SpoolLossWhy::MarkLost) => Damage::MarkLost,
-            Ok(proto::SpoolLossWhy::Unspecified) | Err(_) => return Err(DecodeError::LossWhy(wire.why)),
+            Ok(proto::SpoolLossWhy::Unspecified) | Err(_) => {
+                return Err(DecodeError::LossWhy(wire.why));
+            }
         };
         if wire.from >= wire.to {
-            return Err(DecodeError::LossRange { from: wire.from, to: wire.to });
+            return Err(DecodeError::LossRange {
+                from: wire.from,
+                to: wire.to,
+            });
         }
-        Ok(Self { lane: lane(&wire.gateway, wire.lane)?, epoch: Epoch(wire.epoch), from: wire.from, to: wire.to, why })
+        Ok(Self {
+            lane: lane(&wire.gateway, wire.lane)?,
+            epoch: Epoch(wire.epoch),
+            from: wire.from,
+            to: wire.to,
+            why,
+        })
     }
 }
 
@@ -84,14 +95,31 @@ mod tests {
     use crate::ErrorKind::{self, Corrupt, Fatal};
 
     fn loss(why: Damage) -> SpoolLoss {
-        SpoolLoss { lane: lane("gw-1", 3).unwrap(), epoch: Epoch(1_763_900_000), from: 41, to: 300, why }
+        SpoolLoss {
+            lane: lane("gw-1", 3).unwrap(),
+            epoch: Epoch(1_763_900_000),
+            from: 41,
+            to: 300,
+            why,
+        }
     }
 
     /// A change of these bytes is a change of a stored format: it takes an ADR.
     #[test]
     fn version_1_keeps_its_bytes() {
-        let all = [Damage::Record, Damage::Header, Damage::Missing, Damage::MarkLost].map(loss);
-        let hex = |loss: &SpoolLoss| loss.encode().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let all = [
+            Damage::Record,
+            Damage::Header,
+            Damage::Missing,
+            Damage::MarkLost,
+        ]
+        .map(loss);
+        let hex = |loss: &SpoolLoss| {
+            loss.encode()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
         let lines = all.iter().map(hex).collect::<Vec<_>>().join("\n");
         assert_eq!(lines, include_str!("../../golden/spool_loss.v1.hex").trim());
         for loss in all {
@@ -107,10 +135,23 @@ mod tests {
             let error = SpoolLoss::decode(&wire.encode_to_vec()).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.kind()), (expected, kind));
         };
-        let newer = "wire version 9 is newer than 1, the newest this release reads: update this program";
+        let newer =
+            "wire version 9 is newer than 1, the newest this release reads: update this program";
         check(|wire| wire.version = 9, newer, Fatal);
-        check(|wire| wire.gateway.clear(), "a gateway name must not be empty", Corrupt);
-        check(|wire| wire.to = 41, "lost places from 41 to 41 are none", Corrupt);
-        check(|wire| wire.why = 5, "reason 5 for lost places is unknown", Corrupt);
+        check(
+            |wire| wire.gateway.clear(),
+            "a gateway name must not be empty",
+            Corrupt,
+        );
+        check(
+            |wire| wire.to = 41,
+            "lost places from 41 to 41 are none",
+            Corrupt,
+        );
+        check(
+            |wire| wire.why = 5,
+            "reason 5 for lost places is unknown",
+            Corrupt,
+        );
     }
 }

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{DeviceId, EpochNonce, GatewayId, Lane, Quality, Series, SiteId, Status, TagName, Timestamp, Value};
+use crate::{
+    DeviceId, EpochNonce, GatewayId, Lane, Quality, Series, SiteId, Status, TagName, Timestamp,
+    Value,
+};
 
 fn series(device: &str, tag: &str) -> Series {
     Series {
@@ -14,7 +17,10 @@ fn series(device: &str, tag: &str) -> Series {
 }
 
 fn batch(first_seq: u64, readings: Vec<Reading>) -> ReadingBatch {
-    let lane = LaneId { gateway: GatewayId::new("gw-1").unwrap(), lane: Lane(3) };
+    let lane = LaneId {
+        gateway: GatewayId::new("gw-1").unwrap(),
+        lane: Lane(3),
+    };
     ReadingBatch {
         lane,
         epoch: Epoch(1_763_900_000),
@@ -39,7 +45,13 @@ fn sample() -> ReadingBatch {
         vec![
             reading("temp", 0, Some(Value::F64(81.5)), Some("Cel"), Status::GOOD),
             reading("count", 0, Some(Value::U64(u64::MAX)), None, Status::GOOD),
-            reading("temp", 1000, Some(Value::F64(-0.0)), Some("Cel"), Status::GOOD),
+            reading(
+                "temp",
+                1000,
+                Some(Value::F64(-0.0)),
+                Some("Cel"),
+                Status::GOOD,
+            ),
             reading(
                 "temp",
                 2000,
@@ -47,7 +59,13 @@ fn sample() -> ReadingBatch {
                 Some("Cel"),
                 Status::bad(Some(0x0B), "gateway target device failed to respond"),
             ),
-            reading("temp", 1500, Some(Value::Text("hot".into())), Some("Cel"), Status::GOOD),
+            reading(
+                "temp",
+                1500,
+                Some(Value::Text("hot".into())),
+                Some("Cel"),
+                Status::GOOD,
+            ),
         ],
     )
 }
@@ -71,7 +89,13 @@ fn version_1_keeps_its_bytes() {
 fn a_record_without_a_nonce_is_read() {
     let bytes = sample().encode();
     let without = &bytes[..bytes.len() - 9];
-    assert_eq!(ReadingBatch::decode(without), Ok(ReadingBatch { nonce: EpochNonce::UNKNOWN, ..sample() }));
+    assert_eq!(
+        ReadingBatch::decode(without),
+        Ok(ReadingBatch {
+            nonce: EpochNonce::UNKNOWN,
+            ..sample()
+        })
+    );
 }
 
 /// Encodes `sample()` after a change that its writer would never make, and expects the reader to refuse it.
@@ -91,23 +115,71 @@ fn what_is_not_a_batch_is_refused() {
         "wire version 2 is newer than 1, the newest this release reads: update this program",
         Fatal,
     );
-    check(|w| w.version = 0, "the record states no wire version", Corrupt);
-    check(|w| w.count = 6, "position 5 is unclaimed in a batch of 6", Corrupt);
-    check(|w| w.count = u32::MAX, "4294967295 readings in one batch, more than 1048576", Corrupt);
-    check(|w| w.first_seq = 0, "5 readings from seq 0 are outside the numbers of an epoch", Corrupt);
+    check(
+        |w| w.version = 0,
+        "the record states no wire version",
+        Corrupt,
+    );
+    check(
+        |w| w.count = 6,
+        "position 5 is unclaimed in a batch of 6",
+        Corrupt,
+    );
+    check(
+        |w| w.count = u32::MAX,
+        "4294967295 readings in one batch, more than 1048576",
+        Corrupt,
+    );
+    check(
+        |w| w.first_seq = 0,
+        "5 readings from seq 0 are outside the numbers of an epoch",
+        Corrupt,
+    );
     check(
         |w| w.first_seq = u64::MAX - 3,
         "5 readings from seq 18446744073709551612 are outside the numbers of an epoch",
         Corrupt,
     );
-    check(|w| w.gateway.clear(), "a gateway name must not be empty", Corrupt);
-    check(|w| w.blocks[0].position_delta[1] = 9, "position 9 is past the end in a batch of 5", Corrupt);
-    check(|w| w.blocks[0].position_delta[1] = 1, "position 1 is claimed twice in a batch of 5", Corrupt);
-    check(|w| w.blocks[0].f64.truncate(1), "column f64 of temp has 1 entries instead of 2", Corrupt);
-    check(|w| w.blocks[0].i64.push(1), "column i64 of temp has 1 entries instead of 0", Corrupt);
-    check(|w| w.blocks[0].value_type = 77, "value type 77 is unknown", Corrupt);
-    check(|w| w.blocks[0].statuses.clear(), "status 0 of temp is not among the block's 0", Corrupt);
-    check(|w| w.blocks[0].statuses[0].quality = 9, "9 is no quality: 0 is good, 1 uncertain, 2 bad", Corrupt);
+    check(
+        |w| w.gateway.clear(),
+        "a gateway name must not be empty",
+        Corrupt,
+    );
+    check(
+        |w| w.blocks[0].position_delta[1] = 9,
+        "position 9 is past the end in a batch of 5",
+        Corrupt,
+    );
+    check(
+        |w| w.blocks[0].position_delta[1] = 1,
+        "position 1 is claimed twice in a batch of 5",
+        Corrupt,
+    );
+    check(
+        |w| w.blocks[0].f64.truncate(1),
+        "column f64 of temp has 1 entries instead of 2",
+        Corrupt,
+    );
+    check(
+        |w| w.blocks[0].i64.push(1),
+        "column i64 of temp has 1 entries instead of 0",
+        Corrupt,
+    );
+    check(
+        |w| w.blocks[0].value_type = 77,
+        "value type 77 is unknown",
+        Corrupt,
+    );
+    check(
+        |w| w.blocks[0].statuses.clear(),
+        "status 0 of temp is not among the block's 0",
+        Corrupt,
+    );
+    check(
+        |w| w.blocks[0].statuses[0].quality = 9,
+        "9 is no quality: 0 is good, 1 uncertain, 2 bad",
+        Corrupt,
+    );
 }
 
 fn any_value() -> impl Strategy<Value = Option<Value>> {
@@ -123,19 +195,40 @@ fn any_value() -> impl Strategy<Value = Option<Value>> {
 }
 
 fn any_reading() -> impl Strategy<Value = Reading> {
-    let status = (0_u32..3, any::<Option<i64>>(), proptest::option::of(".{0,4}"))
-        .prop_map(|(q, code, reason)| Status { quality: Quality::try_from(q).unwrap(), code, reason });
-    let unit = prop_oneof![Just(None), Just(Some(Arc::from("Cel"))), Just(Some(Arc::from("bar")))];
-    ("[ab]", "[xy]", any::<i64>(), any::<i64>(), any_value(), unit, status).prop_map(
-        |(device, tag, event, observed, value, unit, status)| Reading {
-            series: series(&device, &tag),
-            event_time: Timestamp::from_nanos(event),
-            observed_time: Timestamp::from_nanos(observed),
-            value,
-            unit,
-            status,
-        },
+    let status = (
+        0_u32..3,
+        any::<Option<i64>>(),
+        proptest::option::of(".{0,4}"),
     )
+        .prop_map(|(q, code, reason)| Status {
+            quality: Quality::try_from(q).unwrap(),
+            code,
+            reason,
+        });
+    let unit = prop_oneof![
+        Just(None),
+        Just(Some(Arc::from("Cel"))),
+        Just(Some(Arc::from("bar")))
+    ];
+    (
+        "[ab]",
+        "[xy]",
+        any::<i64>(),
+        any::<i64>(),
+        any_value(),
+        unit,
+        status,
+    )
+        .prop_map(
+            |(device, tag, event, observed, value, unit, status)| Reading {
+                series: series(&device, &tag),
+                event_time: Timestamp::from_nanos(event),
+                observed_time: Timestamp::from_nanos(observed),
+                value,
+                unit,
+                status,
+            },
+        )
 }
 
 proptest! {

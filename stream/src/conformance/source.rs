@@ -8,7 +8,9 @@ use forebay_schemas::{EpochNonce, Seq};
 use tokio::time::timeout;
 
 use super::some;
-use crate::{Delivered, Entry, LastSeq, LogSource, LogWriter, Offset, PartitionReader, Receipt, StreamError};
+use crate::{
+    Delivered, Entry, LastSeq, LogSource, LogWriter, Offset, PartitionReader, Receipt, StreamError,
+};
 
 /// How long a record may take to arrive.
 const ARRIVES_MAX: Duration = Duration::from_secs(60);
@@ -50,13 +52,23 @@ async fn arrives(reader: &mut dyn PartitionReader) -> Result<Delivered, StreamEr
 }
 
 /// Records until the readings are all there; they must come once each, in the order of their seqs.
-async fn until(reader: &mut dyn PartitionReader, receipt: Receipt, from: Seq) -> Result<Vec<Delivered>, StreamError> {
+async fn until(
+    reader: &mut dyn PartitionReader,
+    receipt: Receipt,
+    from: Seq,
+) -> Result<Vec<Delivered>, StreamError> {
     let (mut records, mut next) = (Vec::<Delivered>::new(), from);
     while next <= receipt.last_seq {
         let delivered = arrives(reader).await?;
-        assert!(delivered.record.next > delivered.record.offset, "{delivered:?} makes no progress");
+        assert!(
+            delivered.record.next > delivered.record.offset,
+            "{delivered:?} makes no progress"
+        );
         if let Some(before) = records.last() {
-            assert!(before.record.next <= delivered.record.offset, "{delivered:?} overlaps {before:?}");
+            assert!(
+                before.record.next <= delivered.record.offset,
+                "{delivered:?} overlaps {before:?}"
+            );
         }
         if let Entry::Batch(batch) = &delivered.record.entry {
             assert_eq!(Some(&batch.lane), delivered.lane.as_ref());
@@ -70,7 +82,9 @@ async fn until(reader: &mut dyn PartitionReader, receipt: Receipt, from: Seq) ->
     Ok(records)
 }
 
-async fn reads_in_order_and_resumes_where_it_may(mut subject: impl SourceSubject) -> Result<(), StreamError> {
+async fn reads_in_order_and_resumes_where_it_may(
+    mut subject: impl SourceSubject,
+) -> Result<(), StreamError> {
     let writer = subject.open().await?;
     let mut receipt = writer.append(some(1, 1)).await?;
     for (first, count) in [(2, 5), (7, 2)] {
@@ -83,7 +97,11 @@ async fn reads_in_order_and_resumes_where_it_may(mut subject: impl SourceSubject
         let at = if subject.believes_offsets() { at } else { 0 };
         let mut same = source.open(delivered.record.offset).await?;
         assert_eq!(Some(&arrives(&mut *same).await?), all.get(at));
-        let behind = if subject.believes_offsets() { at + 1 } else { 0 };
+        let behind = if subject.believes_offsets() {
+            at + 1
+        } else {
+            0
+        };
         if let Some(after) = all.get(behind) {
             let mut next = source.open(delivered.record.next).await?;
             assert_eq!(arrives(&mut *next).await?, *after);
@@ -103,8 +121,13 @@ async fn waits_and_sees_the_end(mut subject: impl SourceSubject) -> Result<(), S
     assert_eq!(reader.try_next().await?, None);
     let (record, receipt) = tokio::join!(arrives(&mut *reader), writer.append(some(1, 1)));
     let (record, receipt) = (record?, receipt?);
-    assert_eq!((receipt.first_seq, receipt.last_seq), (Seq::FIRST, Seq::FIRST));
-    let Entry::Batch(batch) = record.record.entry else { panic_with(&record) };
+    assert_eq!(
+        (receipt.first_seq, receipt.last_seq),
+        (Seq::FIRST, Seq::FIRST)
+    );
+    let Entry::Batch(batch) = record.record.entry else {
+        panic_with(&record)
+    };
     assert_eq!(batch.readings, some(1, 1));
     assert_eq!(reader.try_next().await?, None);
     assert_eq!(reader.try_next().await?, None);
@@ -121,7 +144,9 @@ async fn ends_an_epoch_before_the_next(mut subject: impl SourceSubject) -> Resul
     let mut reader = source.open(Offset(0)).await?;
     until(&mut *reader, first, Seq::FIRST).await?;
     let end = arrives(&mut *reader).await?;
-    let Entry::EpochEnd { epoch, nonce, last } = end.record.entry else { panic_with(&end) };
+    let Entry::EpochEnd { epoch, nonce, last } = end.record.entry else {
+        panic_with(&end)
+    };
     assert_eq!((epoch, last), (first.epoch, LastSeq::Known(Some(Seq(3)))));
     assert_ne!(nonce, EpochNonce::UNKNOWN);
     until(&mut *reader, second, Seq::FIRST).await?;

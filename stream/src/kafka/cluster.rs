@@ -41,7 +41,10 @@ impl ConsumerContext for Quiet {}
 /// The client library's log lines; it repeats itself at each attempt, so nothing there is more than a warning.
 pub(super) fn pass_on(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => {
             warn!(facility, message, "kafka client");
         }
         _ => debug!(facility, message, "kafka client"),
@@ -55,9 +58,13 @@ pub(super) fn mend(code: RDKafkaErrorCode) -> Option<&'static str> {
         Code::Authentication | Code::SaslAuthenticationFailed => {
             "check mechanism, user and password in [stream.sasl], and whether the broker wants [stream.tls]"
         }
-        Code::SSL => "check ca_file, cert_file and key_file in [stream.tls], and whether the broker speaks TLS there",
+        Code::SSL => {
+            "check ca_file, cert_file and key_file in [stream.tls], and whether the broker speaks TLS there"
+        }
         Code::UnsupportedSASLMechanism => "choose another mechanism in [stream.sasl]",
-        Code::TopicAuthorizationFailed => "allow this user the topic: WRITE to publish, READ to consume, DESCRIBE",
+        Code::TopicAuthorizationFailed => {
+            "allow this user the topic: WRITE to publish, READ to consume, DESCRIBE"
+        }
         Code::GroupAuthorizationFailed => "allow this user READ on the consumer group",
         Code::ClusterAuthorizationFailed => "allow this user IDEMPOTENT_WRITE on the cluster",
         _ => return None,
@@ -70,7 +77,11 @@ pub(super) fn is_denied(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         code(error),
-        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed)
+        Some(
+            Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+        )
     )
 }
 
@@ -102,7 +113,9 @@ impl Cluster {
         settings.check_files()?;
         let mut config = settings.client();
         config.set("allow.auto.create.topics", "false");
-        let client: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(KafkaSettings::refused)?;
+        let client: BaseConsumer<Quiet> = config
+            .create_with_context(Quiet)
+            .map_err(KafkaSettings::refused)?;
         let client = Arc::new(client);
         for turn in 0_u32.. {
             let asked = client.clone();
@@ -110,13 +123,24 @@ impl Cluster {
             let id = off_reactor(move || first_answer(&asked, &topic)).await?;
             match id {
                 Ok(Some(id)) => {
-                    info!(cluster = id, brokers = settings.brokers_shown(), "connected to kafka");
-                    let cluster = Self { settings, id: id.into(), client };
+                    info!(
+                        cluster = id,
+                        brokers = settings.brokers_shown(),
+                        "connected to kafka"
+                    );
+                    let cluster = Self {
+                        settings,
+                        id: id.into(),
+                        client,
+                    };
                     cluster.refuse_compacted().await?;
                     return Ok(cluster);
                 }
                 Ok(None) if turn % TURNS_BETWEEN_WARNINGS == 0 => {
-                    warn!(brokers = settings.brokers_shown(), "kafka does not answer, trying again");
+                    warn!(
+                        brokers = settings.brokers_shown(),
+                        "kafka does not answer, trying again"
+                    );
                 }
                 Ok(None) => {}
                 Err((code, mend)) => {
@@ -131,8 +155,11 @@ impl Cluster {
     /// Offset of the oldest record of a partition, and the one that its next record will get.
     pub(super) async fn bounds(&self, partition: u32) -> Result<(u64, u64), StreamError> {
         let topic = self.settings.topic.clone();
-        let asked = self.ask(move |client| client.fetch_watermarks(&topic, partition as i32, ANSWER_MAX));
-        let (low, high) = asked.await?.map_err(|source| self.error("find the ends of", source))?;
+        let asked =
+            self.ask(move |client| client.fetch_watermarks(&topic, partition as i32, ANSWER_MAX));
+        let (low, high) = asked
+            .await?
+            .map_err(|source| self.error("find the ends of", source))?;
         Ok((low.max(0) as u64, high.max(0) as u64))
     }
 
@@ -140,13 +167,21 @@ impl Cluster {
     pub(super) fn error(&self, op: &'static str, source: KafkaError) -> StreamError {
         match code(&source).and_then(|code| Some((code, mend(code)?))) {
             Some((code, mend)) => self.refusal(code, mend),
-            None => StreamError::Kafka { op, topic: self.settings.topic.clone(), source },
+            None => StreamError::Kafka {
+                op,
+                topic: self.settings.topic.clone(),
+                source,
+            },
         }
     }
 
     /// What only a person can mend.
     pub(super) fn refusal(&self, code: RDKafkaErrorCode, mend: &'static str) -> StreamError {
-        StreamError::KafkaRefused { brokers: self.settings.brokers_shown(), why: code.to_string(), mend }
+        StreamError::KafkaRefused {
+            brokers: self.settings.brokers_shown(),
+            why: code.to_string(),
+            mend,
+        }
     }
 
     /// Asks the client outside the reactor.
@@ -168,7 +203,9 @@ fn first_answer(client: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<Stri
         Err(error) => debug!(%error, "no answer from kafka"),
     }
     while let Some(Err(error)) = client.poll(Duration::ZERO) {
-        let refusal = error.rdkafka_error_code().and_then(|code| Some((code, mend(code)?)));
+        let refusal = error
+            .rdkafka_error_code()
+            .and_then(|code| Some((code, mend(code)?)));
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
@@ -176,7 +213,9 @@ fn first_answer(client: &BaseConsumer<Quiet>, topic: &str) -> Result<Option<Stri
     Ok(None)
 }
 
-async fn off_reactor<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Result<T, StreamError> {
+async fn off_reactor<T: Send + 'static>(
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StreamError> {
     spawn_blocking(ask).await.map_err(|_| StreamError::Closed)
 }
 
@@ -188,9 +227,15 @@ mod tests {
     #[test]
     fn what_an_administrator_is_answered_is_understood() {
         let asked = |code| KafkaError::AdminOp(code);
-        assert!(is_missing(&asked(RDKafkaErrorCode::UnknownTopicOrPartition)));
-        assert!(is_missing(&KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)));
+        assert!(is_missing(&asked(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+        )));
+        assert!(is_missing(&KafkaError::MetadataFetch(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+        )));
         assert!(!is_missing(&asked(RDKafkaErrorCode::OperationTimedOut)));
-        assert!(is_denied(&asked(RDKafkaErrorCode::ClusterAuthorizationFailed)));
+        assert!(is_denied(&asked(
+            RDKafkaErrorCode::ClusterAuthorizationFailed
+        )));
     }
 }

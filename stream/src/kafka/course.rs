@@ -52,26 +52,73 @@ struct Running {
 
 impl Course {
     /// The records for what the spool holds at a place, in order; none for damage, until something follows it.
-    pub(super) fn records(&mut self, lane: &LaneId, record: RawRecord, known: &impl Known) -> Vec<Outgoing> {
+    pub(super) fn records(
+        &mut self,
+        lane: &LaneId,
+        record: RawRecord,
+        known: &impl Known,
+    ) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        let RawRecord { offset, next, entry } = record;
+        let RawRecord {
+            offset,
+            next,
+            entry,
+        } = record;
         match entry {
-            RawEntry::Readings(batch) => self.goes_on(lane, batch, Outgoing::Readings, known, &mut out),
-            RawEntry::Outages(batch) => self.goes_on(lane, batch, Outgoing::Outages, known, &mut out),
-            RawEntry::Decoded(entry) => self.decoded(lane, Record { offset, next, entry }, known, &mut out),
+            RawEntry::Readings(batch) => {
+                self.goes_on(lane, batch, Outgoing::Readings, known, &mut out)
+            }
+            RawEntry::Outages(batch) => {
+                self.goes_on(lane, batch, Outgoing::Outages, known, &mut out)
+            }
+            RawEntry::Decoded(entry) => self.decoded(
+                lane,
+                Record {
+                    offset,
+                    next,
+                    entry,
+                },
+                known,
+                &mut out,
+            ),
         }
         out
     }
 
-    fn decoded(&mut self, lane: &LaneId, record: Record, known: &impl Known, out: &mut Vec<Outgoing>) {
+    fn decoded(
+        &mut self,
+        lane: &LaneId,
+        record: Record,
+        known: &impl Known,
+        out: &mut Vec<Outgoing>,
+    ) {
         match record.entry {
-            Entry::Batch(batch) => self.goes_on(lane, RawBatch::from(&batch), Outgoing::Readings, known, out),
-            Entry::Outages(outages) => self.goes_on(lane, RawBatch::from(&outages), Outgoing::Outages, known, out),
-            Entry::Dropped { epoch, nonce, first_seq, last_seq } => {
+            Entry::Batch(batch) => {
+                self.goes_on(lane, RawBatch::from(&batch), Outgoing::Readings, known, out)
+            }
+            Entry::Outages(outages) => self.goes_on(
+                lane,
+                RawBatch::from(&outages),
+                Outgoing::Outages,
+                known,
+                out,
+            ),
+            Entry::Dropped {
+                epoch,
+                nonce,
+                first_seq,
+                last_seq,
+            } => {
                 let seqs = (first_seq, last_seq);
                 self.missing(lane, (epoch, nonce), seqs, GapWhy::Dropped, known, out);
             }
-            Entry::Gap { epoch, nonce, first_seq, last_seq, why } => {
+            Entry::Gap {
+                epoch,
+                nonce,
+                first_seq,
+                last_seq,
+                why,
+            } => {
                 self.missing(lane, (epoch, nonce), (first_seq, last_seq), why, known, out);
             }
             Entry::EpochEnd { epoch, nonce, last } => {
@@ -80,11 +127,20 @@ impl Course {
                     self.jump(lane, after, out);
                 }
                 (self.running, self.ended) = (None, Some(epoch));
-                out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch, nonce, last }));
+                out.push(Outgoing::End(EpochEnd {
+                    lane: lane.clone(),
+                    epoch,
+                    nonce,
+                    last,
+                }));
             }
             Entry::Damaged { why, .. } => {
                 let from = self.lost.map_or(record.offset, |lost| lost.from);
-                self.lost = Some(Lost { from, to: record.next, why });
+                self.lost = Some(Lost {
+                    from,
+                    to: record.next,
+                    why,
+                });
             }
             Entry::SpoolLoss { .. } | Entry::Undecodable { .. } => {}
         }
@@ -99,7 +155,9 @@ impl Course {
         known: &impl Known,
         out: &mut Vec<Outgoing>,
     ) {
-        let Some(last) = batch.head.last_seq() else { return };
+        let Some(last) = batch.head.last_seq() else {
+            return;
+        };
         self.enter(lane, (batch.head.epoch, batch.head.nonce), known, out);
         self.jump(lane, batch.head.first_seq, out);
         self.pass(last);
@@ -116,27 +174,62 @@ impl Course {
         out: &mut Vec<Outgoing>,
     ) {
         if let Some(Lost { from, to, why }) = self.lost.take() {
-            out.push(Outgoing::Loss(SpoolLoss { lane: lane.clone(), epoch, from: from.0, to: to.0, why }));
+            out.push(Outgoing::Loss(SpoolLoss {
+                lane: lane.clone(),
+                epoch,
+                from: from.0,
+                to: to.0,
+                why,
+            }));
         }
         if self.running.is_some_and(|running| running.epoch == epoch) {
             return;
         }
-        for open in known.open_before(epoch).into_iter().filter(|open| Some(*open) > self.ended) {
+        for open in known
+            .open_before(epoch)
+            .into_iter()
+            .filter(|open| Some(*open) > self.ended)
+        {
             let running = self.running.filter(|running| running.epoch == open);
             let nonce = running.map_or(EpochNonce::UNKNOWN, |running| running.nonce);
-            let last = LastSeq::Unknown { at_least: running.and_then(|running| before(running.next)) };
-            out.push(Outgoing::End(EpochEnd { lane: lane.clone(), epoch: open, nonce, last }));
+            let last = LastSeq::Unknown {
+                at_least: running.and_then(|running| before(running.next)),
+            };
+            out.push(Outgoing::End(EpochEnd {
+                lane: lane.clone(),
+                epoch: open,
+                nonce,
+                last,
+            }));
         }
-        let next = if known.begun(epoch) { None } else { Some(Seq::FIRST) };
+        let next = if known.begun(epoch) {
+            None
+        } else {
+            Some(Seq::FIRST)
+        };
         self.running = Some(Running { epoch, nonce, next });
     }
 
     /// Says that what lies between the seq that should come and the one that does was damaged.
     fn jump(&self, lane: &LaneId, comes: Seq, out: &mut Vec<Outgoing>) {
-        let Some(Running { epoch, nonce, next: Some(next) }) = self.running else { return };
+        let Some(Running {
+            epoch,
+            nonce,
+            next: Some(next),
+        }) = self.running
+        else {
+            return;
+        };
         if let Some(last_seq) = before(Some(comes)).filter(|last| *last >= next) {
             let (lane, why) = (lane.clone(), GapWhy::Damaged);
-            out.push(Outgoing::Gap(Gap { lane, epoch, nonce, first_seq: next, last_seq, why }));
+            out.push(Outgoing::Gap(Gap {
+                lane,
+                epoch,
+                nonce,
+                first_seq: next,
+                last_seq,
+                why,
+            }));
         }
     }
 
@@ -152,9 +245,19 @@ impl Course {
         self.enter(lane, (epoch, nonce), known, out);
         self.jump(lane, first_seq, out);
         // The range may begin before what was sent already.
-        let first_seq = self.running.and_then(|running| running.next).map_or(first_seq, |next| next.max(first_seq));
+        let first_seq = self
+            .running
+            .and_then(|running| running.next)
+            .map_or(first_seq, |next| next.max(first_seq));
         if first_seq <= last_seq {
-            out.push(Outgoing::Gap(Gap { lane: lane.clone(), epoch, nonce, first_seq, last_seq, why }));
+            out.push(Outgoing::Gap(Gap {
+                lane: lane.clone(),
+                epoch,
+                nonce,
+                first_seq,
+                last_seq,
+                why,
+            }));
             self.pass(last_seq);
         }
     }
@@ -168,7 +271,9 @@ impl Course {
 
 /// The seq before; `None` before the first.
 fn before(next: Option<Seq>) -> Option<Seq> {
-    next.and_then(|next| next.0.checked_sub(1)).filter(|last| *last > 0).map(Seq)
+    next.and_then(|next| next.0.checked_sub(1))
+        .filter(|last| *last > 0)
+        .map(Seq)
 }
 
 #[cfg(test)]
@@ -192,12 +297,19 @@ mod tests {
         }
 
         fn open_before(&self, epoch: Epoch) -> Vec<Epoch> {
-            self.open.iter().map(|open| Epoch(*open)).filter(|open| *open < epoch).collect()
+            self.open
+                .iter()
+                .map(|open| Epoch(*open))
+                .filter(|open| *open < epoch)
+                .collect()
         }
     }
 
     fn lane() -> LaneId {
-        LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) }
+        LaneId {
+            gateway: GatewayId::new("gw").unwrap(),
+            lane: Lane(0),
+        }
     }
 
     fn batch(epoch: u64, first: u64, count: u64) -> Entry {
@@ -217,7 +329,13 @@ mod tests {
 
     fn outages(epoch: u64, first: u64, count: usize) -> Entry {
         let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
-        let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
+        let outage = Outage {
+            site: SiteId::new("s").unwrap(),
+            device: None,
+            from,
+            to,
+            why: OutageWhy::Stopped,
+        };
         Entry::Outages(Outages {
             lane: lane(),
             epoch: Epoch(epoch),
@@ -228,15 +346,28 @@ mod tests {
     }
 
     fn end(epoch: u64, last: LastSeq) -> Entry {
-        Entry::EpochEnd { epoch: Epoch(epoch), nonce: nonce(epoch), last }
+        Entry::EpochEnd {
+            epoch: Epoch(epoch),
+            nonce: nonce(epoch),
+            last,
+        }
     }
 
     fn dropped(epoch: u64, first: u64, last: u64) -> Entry {
-        Entry::Dropped { epoch: Epoch(epoch), nonce: nonce(epoch), first_seq: Seq(first), last_seq: Seq(last) }
+        Entry::Dropped {
+            epoch: Epoch(epoch),
+            nonce: nonce(epoch),
+            first_seq: Seq(first),
+            last_seq: Seq(last),
+        }
     }
 
     fn damage() -> Entry {
-        Entry::Damaged { segment: Offset(0), bytes: 0..1, why: Damage::Record }
+        Entry::Damaged {
+            segment: Offset(0),
+            bytes: 0..1,
+            why: Damage::Record,
+        }
     }
 
     /// Each record as `epoch:first-last` with what it is.
@@ -244,17 +375,43 @@ mod tests {
         out.iter()
             .map(|out| match out {
                 Outgoing::Readings(RawBatch { head, .. }) => {
-                    format!("{}:{}-{}", head.epoch, head.first_seq, head.last_seq().unwrap())
+                    format!(
+                        "{}:{}-{}",
+                        head.epoch,
+                        head.first_seq,
+                        head.last_seq().unwrap()
+                    )
                 }
                 Outgoing::Outages(RawBatch { head, .. }) => {
-                    format!("{}:{}-{} out", head.epoch, head.first_seq, head.last_seq().unwrap())
+                    format!(
+                        "{}:{}-{} out",
+                        head.epoch,
+                        head.first_seq,
+                        head.last_seq().unwrap()
+                    )
                 }
-                Outgoing::Loss(SpoolLoss { epoch, from, to, .. }) => format!("{epoch}: places {from}-{to} lost"),
-                Outgoing::Gap(gap) => format!("{}:{}-{} {}", gap.epoch, gap.first_seq, gap.last_seq, gap.why.as_str()),
-                Outgoing::End(EpochEnd { epoch, last: LastSeq::Known(last), .. }) => {
+                Outgoing::Loss(SpoolLoss {
+                    epoch, from, to, ..
+                }) => format!("{epoch}: places {from}-{to} lost"),
+                Outgoing::Gap(gap) => format!(
+                    "{}:{}-{} {}",
+                    gap.epoch,
+                    gap.first_seq,
+                    gap.last_seq,
+                    gap.why.as_str()
+                ),
+                Outgoing::End(EpochEnd {
+                    epoch,
+                    last: LastSeq::Known(last),
+                    ..
+                }) => {
                     format!("{epoch} ends {}", last.map_or(0, |last| last.0))
                 }
-                Outgoing::End(EpochEnd { epoch, last: LastSeq::Unknown { at_least }, .. }) => {
+                Outgoing::End(EpochEnd {
+                    epoch,
+                    last: LastSeq::Unknown { at_least },
+                    ..
+                }) => {
                     format!("{epoch} ends {}?", at_least.map_or(0, |last| last.0))
                 }
             })
@@ -263,9 +420,15 @@ mod tests {
 
     fn check(sent: Sent, entries: Vec<Entry>, expected: &[&str]) {
         let mut course = Course::default();
-        let record = |(at, entry)| Record { offset: Offset(at), next: Offset(at + 1), entry };
+        let record = |(at, entry)| Record {
+            offset: Offset(at),
+            next: Offset(at + 1),
+            entry,
+        };
         let records = (0..).zip(entries).map(record);
-        let out: Vec<_> = records.flat_map(|record| course.records(&lane(), record.into(), &sent)).collect();
+        let out: Vec<_> = records
+            .flat_map(|record| course.records(&lane(), record.into(), &sent))
+            .collect();
         assert_eq!(shown(&out), expected);
         let openings = out.iter().filter_map(|out| match out {
             Outgoing::Readings(RawBatch { head, .. }) => Some((head.epoch, head.nonce)),
@@ -274,45 +437,113 @@ mod tests {
             Outgoing::End(end) if end.nonce != EpochNonce::UNKNOWN => Some((end.epoch, end.nonce)),
             Outgoing::End(_) | Outgoing::Loss(_) => None,
         });
-        assert!(openings.into_iter().all(|(epoch, of)| of == nonce(epoch.0)), "each names its opening: {out:?}");
+        assert!(
+            openings.into_iter().all(|(epoch, of)| of == nonce(epoch.0)),
+            "each names its opening: {out:?}"
+        );
     }
 
     #[test]
     fn every_seq_is_sent_or_said_to_be_missing() {
-        let fresh = || Sent { begun: vec![], open: vec![] };
+        let fresh = || Sent {
+            begun: vec![],
+            open: vec![],
+        };
         let known = |last| LastSeq::Known(Some(Seq(last)));
-        check(fresh(), vec![batch(1, 1, 3), batch(1, 4, 1), end(1, known(4))], &["1:1-3", "1:4-4", "1 ends 4"]);
+        check(
+            fresh(),
+            vec![batch(1, 1, 3), batch(1, 4, 1), end(1, known(4))],
+            &["1:1-3", "1:4-4", "1 ends 4"],
+        );
         let lost = "1: places 1-2 lost";
-        check(fresh(), vec![damage(), batch(1, 4, 1)], &["1: places 0-1 lost", "1:1-3 damaged", "1:4-4"]);
-        check(fresh(), vec![batch(1, 1, 2), damage(), batch(1, 6, 1)], &["1:1-2", lost, "1:3-5 damaged", "1:6-6"]);
-        check(fresh(), vec![batch(1, 1, 2), damage(), end(1, known(9))], &["1:1-2", lost, "1:3-9 damaged", "1 ends 9"]);
-        check(fresh(), vec![batch(1, 1, 2), outages(1, 3, 2), batch(1, 5, 1)], &["1:1-2", "1:3-4 out", "1:5-5"]);
+        check(
+            fresh(),
+            vec![damage(), batch(1, 4, 1)],
+            &["1: places 0-1 lost", "1:1-3 damaged", "1:4-4"],
+        );
+        check(
+            fresh(),
+            vec![batch(1, 1, 2), damage(), batch(1, 6, 1)],
+            &["1:1-2", lost, "1:3-5 damaged", "1:6-6"],
+        );
+        check(
+            fresh(),
+            vec![batch(1, 1, 2), damage(), end(1, known(9))],
+            &["1:1-2", lost, "1:3-9 damaged", "1 ends 9"],
+        );
+        check(
+            fresh(),
+            vec![batch(1, 1, 2), outages(1, 3, 2), batch(1, 5, 1)],
+            &["1:1-2", "1:3-4 out", "1:5-5"],
+        );
         check(fresh(), vec![end(1, LastSeq::Known(None))], &["1 ends 0"]);
-        let unknown = LastSeq::Unknown { at_least: Some(Seq(4)) };
-        check(fresh(), vec![batch(1, 1, 2), damage(), end(1, unknown)], &["1:1-2", lost, "1:3-4 damaged", "1 ends 4?"]);
-        check(fresh(), vec![batch(1, 1, 2), dropped(1, 3, 7), batch(1, 8, 1)], &["1:1-2", "1:3-7 dropped", "1:8-8"]);
-        check(fresh(), vec![batch(1, 1, 5), dropped(1, 3, 7)], &["1:1-5", "1:6-7 dropped"]);
-        check(fresh(), vec![batch(1, 1, 5), dropped(1, 3, 5), batch(1, 6, 1)], &["1:1-5", "1:6-6"]);
+        let unknown = LastSeq::Unknown {
+            at_least: Some(Seq(4)),
+        };
+        check(
+            fresh(),
+            vec![batch(1, 1, 2), damage(), end(1, unknown)],
+            &["1:1-2", lost, "1:3-4 damaged", "1 ends 4?"],
+        );
+        check(
+            fresh(),
+            vec![batch(1, 1, 2), dropped(1, 3, 7), batch(1, 8, 1)],
+            &["1:1-2", "1:3-7 dropped", "1:8-8"],
+        );
+        check(
+            fresh(),
+            vec![batch(1, 1, 5), dropped(1, 3, 7)],
+            &["1:1-5", "1:6-7 dropped"],
+        );
+        check(
+            fresh(),
+            vec![batch(1, 1, 5), dropped(1, 3, 5), batch(1, 6, 1)],
+            &["1:1-5", "1:6-6"],
+        );
     }
 
     #[test]
     fn what_an_earlier_process_sent_is_not_guessed() {
-        let begun = || Sent { begun: vec![1], open: vec![1] };
+        let begun = || Sent {
+            begun: vec![1],
+            open: vec![1],
+        };
         check(
             begun(),
             vec![damage(), batch(1, 40, 2), damage(), batch(1, 50, 1)],
-            &["1: places 0-1 lost", "1:40-41", "1: places 2-3 lost", "1:42-49 damaged", "1:50-50"],
+            &[
+                "1: places 0-1 lost",
+                "1:40-41",
+                "1: places 2-3 lost",
+                "1:42-49 damaged",
+                "1:50-50",
+            ],
         );
-        check(begun(), vec![end(1, LastSeq::Known(Some(Seq(4))))], &["1 ends 4"]);
+        check(
+            begun(),
+            vec![end(1, LastSeq::Known(Some(Seq(4))))],
+            &["1 ends 4"],
+        );
     }
 
     #[test]
     fn an_epoch_whose_end_is_lost_is_ended_before_the_next() {
-        let open = || Sent { begun: vec![1], open: vec![1] };
+        let open = || Sent {
+            begun: vec![1],
+            open: vec![1],
+        };
         let lost = "2: places 1-2 lost";
-        check(open(), vec![batch(1, 7, 2), damage(), batch(2, 1, 1)], &["1:7-8", lost, "1 ends 8?", "2:1-1"]);
+        check(
+            open(),
+            vec![batch(1, 7, 2), damage(), batch(2, 1, 1)],
+            &["1:7-8", lost, "1 ends 8?", "2:1-1"],
+        );
         let ended = end(1, LastSeq::Known(Some(Seq(8))));
-        check(open(), vec![batch(1, 7, 2), ended, batch(2, 1, 1)], &["1:7-8", "1 ends 8", "2:1-1"]);
+        check(
+            open(),
+            vec![batch(1, 7, 2), ended, batch(2, 1, 1)],
+            &["1:7-8", "1 ends 8", "2:1-1"],
+        );
         let expected = ["2: places 0-1 lost", "1 ends 0?", "2:1-2 damaged", "2:3-3"];
         check(open(), vec![damage(), batch(2, 3, 1)], &expected);
     }
@@ -334,21 +565,43 @@ mod tests {
         };
         for now in [5_000_000, 10_000_000, 15_000_000] {
             let spool = opened(now).await.unwrap();
-            spool.writer().append(readings(1, 3).unwrap()).await.unwrap();
+            spool
+                .writer()
+                .append(readings(1, 3).unwrap())
+                .await
+                .unwrap();
             spool.writer().close().await.unwrap();
         }
-        let segments = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let mut segments: Vec<_> = segments.filter(|path| path.extension().is_some_and(|of| of == "seg")).collect();
+        let segments = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let mut segments: Vec<_> = segments
+            .filter(|path| path.extension().is_some_and(|of| of == "seg"))
+            .collect();
         segments.sort();
         let mut bytes = std::fs::read(&segments[1]).unwrap();
         bytes[20] ^= 1;
         std::fs::write(&segments[1], bytes).unwrap();
         let spool = opened(20_000_000).await.unwrap();
-        spool.writer().append(readings(1, 1).unwrap()).await.unwrap();
-        let (mut course, sent) = (Course::default(), Sent { begun: vec![], open: vec![] });
-        let records = crate::conformance::drain(&mut spool.reader(Offset(0))).await.unwrap();
-        let out: Vec<_> =
-            records.into_iter().flat_map(|record| course.records(&lane(), record.into(), &sent)).collect();
+        spool
+            .writer()
+            .append(readings(1, 1).unwrap())
+            .await
+            .unwrap();
+        let (mut course, sent) = (
+            Course::default(),
+            Sent {
+                begun: vec![],
+                open: vec![],
+            },
+        );
+        let records = crate::conformance::drain(&mut spool.reader(Offset(0)))
+            .await
+            .unwrap();
+        let out: Vec<_> = records
+            .into_iter()
+            .flat_map(|record| course.records(&lane(), record.into(), &sent))
+            .collect();
         let expected = [
             "5000000:1-3",
             "5000000 ends 3",
@@ -364,8 +617,21 @@ mod tests {
     #[test]
     fn damage_that_hides_whole_epochs_is_told_by_its_places() {
         let known = |last| LastSeq::Known(Some(Seq(last)));
-        let entries = vec![batch(1, 1, 4), end(1, known(4)), damage(), damage(), batch(4, 1, 1)];
-        let sent = Sent { begun: vec![], open: vec![] };
-        check(sent, entries, &["1:1-4", "1 ends 4", "4: places 2-4 lost", "4:1-1"]);
+        let entries = vec![
+            batch(1, 1, 4),
+            end(1, known(4)),
+            damage(),
+            damage(),
+            batch(4, 1, 1),
+        ];
+        let sent = Sent {
+            begun: vec![],
+            open: vec![],
+        };
+        check(
+            sent,
+            entries,
+            &["1:1-4", "1 ends 4", "4: places 2-4 lost", "4:1-1"],
+        );
     }
 }

@@ -48,7 +48,10 @@ pub(super) struct Noted(Mutex<BTreeMap<u32, u64>>);
 
 impl Noted {
     pub(super) fn note(&self, partition: u32, offset: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, offset);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(partition, offset);
     }
 
     fn take(&self) -> BTreeMap<u32, u64> {
@@ -77,11 +80,22 @@ impl KafkaGroup {
         let (to, changes) = mpsc::channel(CHANGES_MAX);
         let mut config = settings.member();
         config.set("partition.assignment.strategy", "cooperative-sticky");
-        config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
-        config.set("allow.auto.create.topics", "false").set("queued.max.messages.kbytes", "1024");
-        let context = Member { changes: to, leases: Mutex::default() };
-        let consumer: BaseConsumer<Member> = config.create_with_context(context).map_err(KafkaSettings::refused)?;
-        consumer.subscribe(&[&settings.topic]).map_err(|source| cluster.error("subscribe to", source))?;
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false");
+        config
+            .set("allow.auto.create.topics", "false")
+            .set("queued.max.messages.kbytes", "1024");
+        let context = Member {
+            changes: to,
+            leases: Mutex::default(),
+        };
+        let consumer: BaseConsumer<Member> = config
+            .create_with_context(context)
+            .map_err(KafkaSettings::refused)?;
+        consumer
+            .subscribe(&[&settings.topic])
+            .map_err(|source| cluster.error("subscribe to", source))?;
         let (stop, noted) = (CancellationToken::new(), Arc::new(Noted::default()));
         let mut member = JoinSet::new();
         member.spawn_blocking({
@@ -89,7 +103,14 @@ impl KafkaGroup {
             move || serve(&consumer, &cluster, &noted, &stop)
         });
         let stream = format!("kafka/{}/{}", cluster.id, settings.topic).into();
-        Ok(Self { cluster, noted, stream, changes, stop, member })
+        Ok(Self {
+            cluster,
+            noted,
+            stream,
+            changes,
+            stop,
+            member,
+        })
     }
 
     /// Leaves the group, so that others get its partitions at once; all its readers fail from then on.
@@ -110,8 +131,18 @@ impl LogGroup for KafkaGroup {
     async fn next(&mut self) -> Result<GroupEvent, StreamError> {
         match self.changes.recv().await {
             Some(Change::Assigned(partition, lease)) => {
-                let (cluster, noted, stream) = (self.cluster.clone(), self.noted.clone(), self.stream.clone());
-                Ok(GroupEvent::Assigned(Arc::new(KafkaSource { cluster, noted, stream, partition, lease })))
+                let (cluster, noted, stream) = (
+                    self.cluster.clone(),
+                    self.noted.clone(),
+                    self.stream.clone(),
+                );
+                Ok(GroupEvent::Assigned(Arc::new(KafkaSource {
+                    cluster,
+                    noted,
+                    stream,
+                    partition,
+                    lease,
+                })))
             }
             Some(Change::Revoked(partition)) => Ok(GroupEvent::Revoked(partition)),
             Some(Change::Failed(error)) => Err(error),
@@ -121,7 +152,12 @@ impl LogGroup for KafkaGroup {
 }
 
 /// Serves the group until stopped. Polling is what keeps us a member.
-fn serve(consumer: &BaseConsumer<Member>, cluster: &Cluster, noted: &Noted, stop: &CancellationToken) {
+fn serve(
+    consumer: &BaseConsumer<Member>,
+    cluster: &Cluster,
+    noted: &Noted,
+    stop: &CancellationToken,
+) {
     while !stop.is_cancelled() {
         match consumer.poll(POLL) {
             // Fetched before the pause took hold; whoever reads the partition gets it again.
@@ -129,11 +165,17 @@ fn serve(consumer: &BaseConsumer<Member>, cluster: &Cluster, noted: &Noted, stop
             Some(Err(error)) => {
                 if is_missing(&error) {
                     let settings = &cluster.settings;
-                    warn!(topic = settings.topic, mend = missing(settings), "waiting for the kafka topic");
+                    warn!(
+                        topic = settings.topic,
+                        mend = missing(settings),
+                        "waiting for the kafka topic"
+                    );
                 }
                 debug!(%error, "kafka group");
                 if is_denied(&error) || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-                    consumer.context().change(Change::Failed(cluster.error("join the group of", error)));
+                    consumer
+                        .context()
+                        .change(Change::Failed(cluster.error("join the group of", error)));
                 }
             }
         }
@@ -177,7 +219,11 @@ impl Member {
     fn assigned(&self, partitions: &[u32]) {
         for partition in partitions {
             let lease = CancellationToken::new();
-            let before = self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(*partition, lease.clone());
+            let before = self
+                .leases
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(*partition, lease.clone());
             if let Some(before) = before {
                 before.cancel();
             }
@@ -187,7 +233,11 @@ impl Member {
 
     fn revoked(&self, partitions: &[u32]) {
         for partition in partitions {
-            let lease = self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
+            let lease = self
+                .leases
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(partition);
             if let Some(lease) = lease {
                 lease.cancel();
                 self.change(Change::Revoked(*partition));
@@ -196,7 +246,12 @@ impl Member {
     }
 
     fn revoke_all(&self) {
-        for (_, lease) in self.leases.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+        for (_, lease) in self
+            .leases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+        {
             lease.cancel();
         }
     }
@@ -209,14 +264,30 @@ impl ClientContext for Member {
 }
 
 impl ConsumerContext for Member {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let partitions: Vec<u32> = list.elements().iter().map(|element| element.partition().max(0) as u32).collect();
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let partitions: Vec<u32> = list
+            .elements()
+            .iter()
+            .map(|element| element.partition().max(0) as u32)
+            .collect();
+        let cooperative = matches!(
+            consumer.rebalance_protocol(),
+            RebalanceProtocol::Cooperative
+        );
         let done = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             assign(consumer, list, cooperative).inspect(|()| self.assigned(&partitions))
         } else {
             self.revoked(&partitions);
-            if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
+            if cooperative {
+                consumer.incremental_unassign(list)
+            } else {
+                consumer.unassign()
+            }
         };
         match done {
             Ok(()) => info!(?event, ?partitions, "kafka partitions moved"),
@@ -237,12 +308,20 @@ impl ConsumerContext for Member {
 }
 
 /// From the end, so that no committed offset is asked for, and paused.
-fn assign(consumer: &BaseConsumer<Member>, list: &mut TopicPartitionList, cooperative: bool) -> KafkaResult<()> {
+fn assign(
+    consumer: &BaseConsumer<Member>,
+    list: &mut TopicPartitionList,
+    cooperative: bool,
+) -> KafkaResult<()> {
     list.set_all_offsets(At::End)?;
     if cooperative {
         consumer.incremental_assign(list)?
     } else {
         consumer.assign(list)?
     }
-    if list.count() == 0 { Ok(()) } else { consumer.pause(list) }
+    if list.count() == 0 {
+        Ok(())
+    } else {
+        consumer.pause(list)
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use forebay_config::{Bytes, Choice, Defaulted, DefaultedChoice, Optional, Required, Secret, TableKeys};
+use forebay_config::{
+    Bytes, Choice, Defaulted, DefaultedChoice, Optional, Required, Secret, TableKeys,
+};
 
 /// How records are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +55,12 @@ pub const STREAM: TableKeys = TableKeys::one(
 );
 
 /// What the stream is.
-pub const KIND: Choice<()> =
-    Choice::new("kind", &[("kafka", ())], "The log that carries readings from the gateways to the lake.").required();
+pub const KIND: Choice<()> = Choice::new(
+    "kind",
+    &[("kafka", ())],
+    "The log that carries readings from the gateways to the lake.",
+)
+.required();
 
 pub(super) const BROKERS: Required<Vec<String>> = Required::new(
     "brokers",
@@ -135,16 +141,19 @@ pub(super) const TLS: TableKeys = TableKeys::one(
     &[&CA_FILE, &CERT_FILE, &KEY_FILE],
 );
 
-pub(super) const CA_FILE: Optional<PathBuf> =
-    Optional::new("ca_file", "Certificates (PEM) of the authorities that may sign the brokers' certificates.")
-        .absent("the system's list");
+pub(super) const CA_FILE: Optional<PathBuf> = Optional::new(
+    "ca_file",
+    "Certificates (PEM) of the authorities that may sign the brokers' certificates.",
+)
+.absent("the system's list");
 
 pub(super) const CERT_FILE: Optional<PathBuf> = Optional::new(
     "cert_file",
     "The client's own certificate (PEM), where the brokers ask for one; key_file goes with it.",
 );
 
-pub(super) const KEY_FILE: Optional<PathBuf> = Optional::new("key_file", "The private key (PEM) of cert_file.");
+pub(super) const KEY_FILE: Optional<PathBuf> =
+    Optional::new("key_file", "The private key (PEM) of cert_file.");
 
 pub(super) const SASL: TableKeys = TableKeys::one(
     "sasl",
@@ -166,8 +175,10 @@ pub(super) const MECHANISM: Choice<Mechanism> = Choice::new(
 
 pub(super) const USER: Required<String> = Required::new("user", "The user's name.");
 
-pub(super) const PASSWORD: Required<Secret> =
-    Required::new("password", "The user's password, best as \"${VARIABLE}\" or \"${file:PATH}\".");
+pub(super) const PASSWORD: Required<Secret> = Required::new(
+    "password",
+    "The user's password, best as \"${VARIABLE}\" or \"${file:PATH}\".",
+);
 
 impl Compression {
     /// As Kafka calls it.

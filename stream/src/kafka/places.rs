@@ -39,18 +39,33 @@ pub(super) struct Places {
 impl Places {
     /// What the file says of this topic; nothing if it is of another.
     pub(super) fn load(path: &Path, topic: &str) -> Result<Self, StreamError> {
-        let none = Self { path: path.to_owned(), topic: topic.to_owned(), epochs: BTreeMap::new(), found: false };
+        let none = Self {
+            path: path.to_owned(),
+            topic: topic.to_owned(),
+            epochs: BTreeMap::new(),
+            found: false,
+        };
         let text = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(none),
             Err(error) => return Err(StreamError::io("read", path)(error)),
         };
-        let damaged = || StreamError::Places { path: path.to_owned() };
+        let damaged = || StreamError::Places {
+            path: path.to_owned(),
+        };
         let text = String::from_utf8(text).map_err(|_| damaged())?;
         match parse(&text) {
-            Parsed::Places(of, epochs) if of == topic => Ok(Self { epochs, found: true, ..none }),
+            Parsed::Places(of, epochs) if of == topic => Ok(Self {
+                epochs,
+                found: true,
+                ..none
+            }),
             Parsed::Places(..) => Ok(none),
-            Parsed::Newer(found) => Err(StreamError::NewerVersion { path: path.to_owned(), found, newest: VERSION }),
+            Parsed::Newer(found) => Err(StreamError::NewerVersion {
+                path: path.to_owned(),
+                found,
+                newest: VERSION,
+            }),
             Parsed::Damaged => Err(damaged()),
         }
     }
@@ -62,7 +77,12 @@ impl Places {
 
     /// Keeps the partition chosen for an epoch, and lets go of the ended ones up to `forgotten`, of which the spool holds no
     /// record any more.
-    pub(super) fn choose(&mut self, epoch: Epoch, partition: u32, forgotten: Option<Epoch>) -> Result<(), StreamError> {
+    pub(super) fn choose(
+        &mut self,
+        epoch: Epoch,
+        partition: u32,
+        forgotten: Option<Epoch>,
+    ) -> Result<(), StreamError> {
         let mut epochs = self.epochs.clone();
         epochs.retain(|epoch, (_, state)| *state == State::Open || Some(*epoch) > forgotten);
         epochs.insert(epoch, (partition, State::Open));
@@ -77,7 +97,11 @@ impl Places {
                 *state = State::Ended;
             }
         }
-        if epochs == self.epochs { Ok(()) } else { self.write(epochs) }
+        if epochs == self.epochs {
+            Ok(())
+        } else {
+            self.write(epochs)
+        }
     }
 
     fn write(&mut self, epochs: BTreeMap<Epoch, (u32, State)>) -> Result<(), StreamError> {
@@ -94,7 +118,10 @@ impl Known for Places {
 
     fn open_before(&self, epoch: Epoch) -> Vec<Epoch> {
         let before = self.epochs.range(..epoch);
-        before.filter(|(_, (_, state))| *state == State::Open).map(|(epoch, _)| *epoch).collect()
+        before
+            .filter(|(_, (_, state))| *state == State::Open)
+            .map(|(epoch, _)| *epoch)
+            .collect()
     }
 }
 
@@ -109,7 +136,11 @@ pub(super) fn choose(lane: &LaneId, partitions: u32) -> u32 {
 fn render(topic: &str, epochs: &BTreeMap<Epoch, (u32, State)>) -> String {
     let mut text = format!("{HEAD} {VERSION} {topic}\n");
     for (epoch, (partition, state)) in epochs {
-        let state = if *state == State::Open { "open" } else { "ended" };
+        let state = if *state == State::Open {
+            "open"
+        } else {
+            "ended"
+        };
         text.push_str(&format!("{epoch} {partition} {state}\n"));
     }
     format!("{text}crc {:08x}\n", crc32c::crc32c(text.as_bytes()))
@@ -123,7 +154,10 @@ enum Parsed {
 
 fn parse(text: &str) -> Parsed {
     let mut head = text.lines().next().unwrap_or_default().split(' ');
-    match (head.next(), head.next().and_then(|version| version.parse::<u16>().ok())) {
+    match (
+        head.next(),
+        head.next().and_then(|version| version.parse::<u16>().ok()),
+    ) {
         (Some(HEAD), Some(VERSION)) => {}
         (Some(HEAD), Some(newer)) if newer > VERSION => return Parsed::Newer(newer),
         _ => return Parsed::Damaged,
@@ -158,10 +192,17 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), StreamError> {
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let mut file = File::create(&temporary).map_err(StreamError::io("create", &*temporary))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(StreamError::io("write", &*temporary))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(StreamError::io("write", &*temporary))?;
     fs::rename(&temporary, path).map_err(StreamError::io("rename", &*temporary))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StreamError::io("sync", folder))
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StreamError::io("sync", folder))
 }
 
 #[cfg(test)]
@@ -181,19 +222,36 @@ mod tests {
         places.end(&[Epoch(5)]).unwrap();
         let mut again = Places::load(&path, "t").unwrap();
         assert!(again.found);
-        assert_eq!((again.get(Epoch(5)), again.get(Epoch(6)), again.get(Epoch(7))), (Some(3), Some(1), None));
+        assert_eq!(
+            (
+                again.get(Epoch(5)),
+                again.get(Epoch(6)),
+                again.get(Epoch(7))
+            ),
+            (Some(3), Some(1), None)
+        );
         assert_eq!(again.open_before(Epoch(7)), [Epoch(6)]);
         again.choose(Epoch(7), 0, Some(Epoch(5))).unwrap();
         let last = Places::load(&path, "t").unwrap();
-        assert_eq!((last.get(Epoch(5)), last.get(Epoch(6)), last.get(Epoch(7))), (None, Some(1), Some(0)));
-        assert_eq!(Places::load(&path, "other").unwrap().get(Epoch(6)), None, "another topic, other partitions");
+        assert_eq!(
+            (last.get(Epoch(5)), last.get(Epoch(6)), last.get(Epoch(7))),
+            (None, Some(1), Some(0))
+        );
+        assert_eq!(
+            Places::load(&path, "other").unwrap().get(Epoch(6)),
+            None,
+            "another topic, other partitions"
+        );
     }
 
     #[test]
     fn damage_and_later_releases_are_told_and_left_alone() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("places");
-        Places::load(&path, "t").unwrap().choose(Epoch(5), 3, None).unwrap();
+        Places::load(&path, "t")
+            .unwrap()
+            .choose(Epoch(5), 3, None)
+            .unwrap();
         let good = fs::read_to_string(&path).unwrap();
         let newer = good.replacen("forebay-places 1", "forebay-places 2", 1);
         for (content, kind) in [
@@ -203,7 +261,11 @@ mod tests {
             (newer, ErrorKind::Fatal),
         ] {
             fs::write(&path, &content).unwrap();
-            assert_eq!(Places::load(&path, "t").unwrap_err().kind(), kind, "{content}");
+            assert_eq!(
+                Places::load(&path, "t").unwrap_err().kind(),
+                kind,
+                "{content}"
+            );
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
         }
     }
@@ -213,7 +275,10 @@ mod tests {
         for (lanes, partitions) in [(8, 4), (4, 4), (8, 3), (3, 8), (1, 1)] {
             let mut taken = vec![0; partitions as usize];
             for lane in 0..lanes {
-                let lane = LaneId { gateway: GatewayId::new("g1").unwrap(), lane: Lane(lane) };
+                let lane = LaneId {
+                    gateway: GatewayId::new("g1").unwrap(),
+                    lane: Lane(lane),
+                };
                 taken[choose(&lane, partitions) as usize] += 1;
             }
             let (least, most) = (taken.iter().min().unwrap(), taken.iter().max().unwrap());
@@ -223,7 +288,10 @@ mod tests {
 
     #[test]
     fn gateways_of_one_lane_spread() {
-        let of = |n| LaneId { gateway: GatewayId::new(&format!("gw-{n}")).unwrap(), lane: Lane(0) };
+        let of = |n| LaneId {
+            gateway: GatewayId::new(&format!("gw-{n}")).unwrap(),
+            lane: Lane(0),
+        };
         let chosen: std::collections::BTreeSet<u32> = (0..32).map(|n| choose(&of(n), 4)).collect();
         assert_eq!(chosen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
     }

@@ -42,11 +42,17 @@ impl Cluster {
 
     async fn cleanup_policy(&self) -> Result<Option<String>, KafkaError> {
         let admin: AdminClient<DefaultClientContext> = self.settings.client().create()?;
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
+        let options = AdminOptions::new()
+            .operation_timeout(Some(ANSWER_MAX))
+            .request_timeout(Some(ANSWER_MAX));
         let topic = ResourceSpecifier::Topic(&self.settings.topic);
         let described = admin.describe_configs([&topic], &options).await?;
-        let Some(described) = described.into_iter().next() else { return Ok(None) };
+        let Some(described) = described.into_iter().next() else {
+            return Ok(None);
+        };
         let described = described.map_err(KafkaError::AdminOp)?;
-        Ok(described.get(CLEANUP_POLICY).and_then(|entry| entry.value.clone()))
+        Ok(described
+            .get(CLEANUP_POLICY)
+            .and_then(|entry| entry.value.clone()))
     }
 }

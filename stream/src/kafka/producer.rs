@@ -47,7 +47,9 @@ impl ProducerContext for Answers {
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         let result = match result {
             Ok(_) => Ok(()),
-            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+            Err((error, _)) => Err(error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown)),
         };
         // There is room for as many answers as records may be under way; nobody listens once the producer is given up.
         if let Err(unheard) = self.to.try_send(Answer { number, result }) {
@@ -76,23 +78,50 @@ impl Producer {
     /// A producer that sends nothing larger than `limit` bytes.
     pub(super) fn new(settings: &KafkaSettings, limit: u64) -> Result<Self, StreamError> {
         let mut config = settings.client();
-        config.set("enable.idempotence", "true").set("enable.gapless.guarantee", "true");
-        config.set("acks", "all").set("message.timeout.ms", "0").set("max.in.flight.requests.per.connection", "5");
+        config
+            .set("enable.idempotence", "true")
+            .set("enable.gapless.guarantee", "true");
+        config
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("max.in.flight.requests.per.connection", "5");
         config.set("linger.ms", LINGER.as_millis().to_string());
         config.set("compression.type", settings.compression.as_str());
         config.set("message.max.bytes", limit.to_string());
         config.set("batch.size", limit.min(BATCH_BYTES_MAX).to_string());
-        config.set("queue.buffering.max.messages", (2 * RECORDS_MAX).to_string());
-        config.set("queue.buffering.max.kbytes", (2 * settings.queue / 1024).max(1).to_string());
-        config.set("retry.backoff.ms", "100").set("allow.auto.create.topics", "false");
+        config.set(
+            "queue.buffering.max.messages",
+            (2 * RECORDS_MAX).to_string(),
+        );
+        config.set(
+            "queue.buffering.max.kbytes",
+            (2 * settings.queue / 1024).max(1).to_string(),
+        );
+        config
+            .set("retry.backoff.ms", "100")
+            .set("allow.auto.create.topics", "false");
         let (to, answers) = mpsc::channel(2 * RECORDS_MAX);
-        let inner = config.create_with_context(Answers { to }).map_err(KafkaSettings::refused)?;
-        Ok(Self { inner: Some(inner), answers, topic: settings.topic.clone() })
+        let inner = config
+            .create_with_context(Answers { to })
+            .map_err(KafkaSettings::refused)?;
+        Ok(Self {
+            inner: Some(inner),
+            answers,
+            topic: settings.topic.clone(),
+        })
     }
 
     /// Hands a record over; its answer comes under `number`.
-    pub(super) fn send(&self, record: &Fitted, key: &str, partition: u32, number: usize) -> Result<(), NotTaken> {
-        let Some(inner) = &self.inner else { return Err(NotTaken::Failed(KafkaError::Canceled)) };
+    pub(super) fn send(
+        &self,
+        record: &Fitted,
+        key: &str,
+        partition: u32,
+        number: usize,
+    ) -> Result<(), NotTaken> {
+        let Some(inner) = &self.inner else {
+            return Err(NotTaken::Failed(KafkaError::Canceled));
+        };
         let sent = BaseRecord::with_opaque_to(&self.topic, number)
             .partition(partition as i32)
             .key(key)
@@ -100,7 +129,9 @@ impl Producer {
             .headers(record.outgoing.headers());
         match inner.send(sent) {
             Ok(()) => Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Err(NotTaken::Full),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                Err(NotTaken::Full)
+            }
             Err((error, _)) => Err(NotTaken::Failed(error)),
         }
     }

@@ -105,7 +105,9 @@ impl Publisher {
         loop {
             let before = self.passed;
             let turn = match self.turn().await {
-                Err(error) if error.kind() == ErrorKind::Retry || self.may_pass(&error) => Turn::Failed(error),
+                Err(error) if error.kind() == ErrorKind::Retry || self.may_pass(&error) => {
+                    Turn::Failed(error)
+                }
                 turn => turn?,
             };
             if self.passed != before {
@@ -117,7 +119,9 @@ impl Publisher {
                     return Ok(());
                 }
                 Turn::TooLarge => self.lower_limit(back_off),
-                Turn::Failed(refused @ StreamError::KafkaRefused { .. }) if !self.acknowledged => return Err(refused),
+                Turn::Failed(refused @ StreamError::KafkaRefused { .. }) if !self.acknowledged => {
+                    return Err(refused);
+                }
                 Turn::Failed(failure) => {
                     let why = self.why(&failure);
                     warn!(lane = %self.key, why, wait_ms = back_off.as_millis() as u64,

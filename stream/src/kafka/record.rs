@@ -74,12 +74,24 @@ impl Outgoing {
 
     pub(super) fn headers(&self) -> OwnedHeaders {
         let lane = self.lane();
-        let text = |headers: OwnedHeaders, key, value: &str| headers.insert(Header { key, value: Some(value) });
+        let text = |headers: OwnedHeaders, key, value: &str| {
+            headers.insert(Header {
+                key,
+                value: Some(value),
+            })
+        };
         let (kind, numbers) = match self {
-            Self::Readings(RawBatch { head, .. }) => (READINGS, Some((head.first_seq, u64::from(head.count)))),
+            Self::Readings(RawBatch { head, .. }) => {
+                (READINGS, Some((head.first_seq, u64::from(head.count))))
+            }
             Self::End(_) => (EPOCH_END, None),
-            Self::Gap(gap) => (GAP, Some((gap.first_seq, gap.last_seq.0 - gap.first_seq.0 + 1))),
-            Self::Outages(RawBatch { head, .. }) => (OUTAGES, Some((head.first_seq, u64::from(head.count)))),
+            Self::Gap(gap) => (
+                GAP,
+                Some((gap.first_seq, gap.last_seq.0 - gap.first_seq.0 + 1)),
+            ),
+            Self::Outages(RawBatch { head, .. }) => {
+                (OUTAGES, Some((head.first_seq, u64::from(head.count))))
+            }
             Self::Loss(_) => (SPOOL_LOSS, None),
         };
         let mut headers = text(OwnedHeaders::new_with_capacity(7), KIND, kind);
@@ -134,11 +146,27 @@ impl Incoming {
         let (lane, entry) = match self.entry() {
             Ok((lane, entry)) => (Some(lane), entry),
             Err(Unreadable::Bytes(source)) if source.kind() == ErrorKind::Fatal => {
-                return Err(StreamError::Record { offset: self.offset, source });
+                return Err(StreamError::Record {
+                    offset: self.offset,
+                    source,
+                });
             }
-            Err(why) => (None, Entry::Undecodable { why: why.to_string(), bytes: self.payload }),
+            Err(why) => (
+                None,
+                Entry::Undecodable {
+                    why: why.to_string(),
+                    bytes: self.payload,
+                },
+            ),
         };
-        Ok(Delivered { lane, record: Record { offset, next, entry } })
+        Ok(Delivered {
+            lane,
+            record: Record {
+                offset,
+                next,
+                entry,
+            },
+        })
     }
 
     fn entry(&self) -> Result<(LaneId, Entry), Unreadable> {
@@ -149,19 +177,55 @@ impl Incoming {
             }
             Some(EPOCH_END) => {
                 let end = EpochEnd::decode(&self.payload)?;
-                (end.lane, Entry::EpochEnd { epoch: end.epoch, nonce: end.nonce, last: end.last })
+                (
+                    end.lane,
+                    Entry::EpochEnd {
+                        epoch: end.epoch,
+                        nonce: end.nonce,
+                        last: end.last,
+                    },
+                )
             }
             Some(GAP) => {
-                let Gap { lane, epoch, nonce, first_seq, last_seq, why } = Gap::decode(&self.payload)?;
-                (lane, Entry::Gap { epoch, nonce, first_seq, last_seq, why })
+                let Gap {
+                    lane,
+                    epoch,
+                    nonce,
+                    first_seq,
+                    last_seq,
+                    why,
+                } = Gap::decode(&self.payload)?;
+                (
+                    lane,
+                    Entry::Gap {
+                        epoch,
+                        nonce,
+                        first_seq,
+                        last_seq,
+                        why,
+                    },
+                )
             }
             Some(OUTAGES) => {
                 let outages = Outages::decode(&self.payload)?;
                 (outages.lane.clone(), Entry::Outages(outages))
             }
             Some(SPOOL_LOSS) => {
-                let SpoolLoss { lane, from, to, why, .. } = SpoolLoss::decode(&self.payload)?;
-                (lane, Entry::SpoolLoss { from: Offset(from), to: Offset(to), why })
+                let SpoolLoss {
+                    lane,
+                    from,
+                    to,
+                    why,
+                    ..
+                } = SpoolLoss::decode(&self.payload)?;
+                (
+                    lane,
+                    Entry::SpoolLoss {
+                        from: Offset(from),
+                        to: Offset(to),
+                        why,
+                    },
+                )
             }
             kind => match self.schema_version {
                 Some(found) if found > WIRE_VERSION && kind.is_some() => {
@@ -202,42 +266,89 @@ mod tests {
     use crate::{Damage, conformance::readings};
 
     fn lane() -> LaneId {
-        LaneId { gateway: GatewayId::new("Werk 1/a.b").unwrap(), lane: Lane(2) }
+        LaneId {
+            gateway: GatewayId::new("Werk 1/a.b").unwrap(),
+            lane: Lane(2),
+        }
     }
 
     const NONCE: EpochNonce = EpochNonce(0xA);
 
     fn batch() -> ReadingBatch {
         let (epoch, first_seq, readings) = (Epoch(9), Seq(4), readings(1, 3).unwrap());
-        ReadingBatch { lane: lane(), epoch, nonce: NONCE, first_seq, readings }
+        ReadingBatch {
+            lane: lane(),
+            epoch,
+            nonce: NONCE,
+            first_seq,
+            readings,
+        }
     }
 
     fn outages() -> Outages {
         let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
-        let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
-        Outages { lane: lane(), epoch: Epoch(9), nonce: NONCE, first_seq: Seq(4), outages: vec![outage] }
+        let outage = Outage {
+            site: SiteId::new("s").unwrap(),
+            device: None,
+            from,
+            to,
+            why: OutageWhy::Stopped,
+        };
+        Outages {
+            lane: lane(),
+            epoch: Epoch(9),
+            nonce: NONCE,
+            first_seq: Seq(4),
+            outages: vec![outage],
+        }
     }
 
     fn outgoing() -> [Outgoing; 5] {
         let (lane, epoch, first_seq, nonce) = (lane(), Epoch(9), Seq(4), NONCE);
         [
             Outgoing::Readings(RawBatch::from(&batch())),
-            Outgoing::End(EpochEnd { lane: lane.clone(), epoch, nonce, last: LastSeq::Known(Some(Seq(8))) }),
-            Outgoing::Gap(Gap { lane: lane.clone(), epoch, nonce, first_seq, last_seq: Seq(6), why: GapWhy::Refused }),
+            Outgoing::End(EpochEnd {
+                lane: lane.clone(),
+                epoch,
+                nonce,
+                last: LastSeq::Known(Some(Seq(8))),
+            }),
+            Outgoing::Gap(Gap {
+                lane: lane.clone(),
+                epoch,
+                nonce,
+                first_seq,
+                last_seq: Seq(6),
+                why: GapWhy::Refused,
+            }),
             Outgoing::Outages(RawBatch::from(&outages())),
-            Outgoing::Loss(SpoolLoss { lane, epoch, from: 3, to: 5, why: Damage::Header }),
+            Outgoing::Loss(SpoolLoss {
+                lane,
+                epoch,
+                from: 3,
+                to: 5,
+                why: Damage::Header,
+            }),
         ]
     }
 
     fn headers(outgoing: &Outgoing) -> Vec<(String, String)> {
         let headers = outgoing.headers();
         let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
-        headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), text(header.value)))
+            .collect()
     }
 
     fn incoming(outgoing: &Outgoing) -> Incoming {
         let headers = headers(outgoing);
-        let get = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let get = |name: &str| {
+            headers
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.clone())
+        };
         Incoming {
             offset: 7,
             kind: get(KIND),
@@ -249,7 +360,11 @@ mod tests {
     #[test]
     fn headers_say_what_tools_want_to_know() {
         let shown = outgoing().map(|outgoing| {
-            headers(&outgoing).iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+            headers(&outgoing)
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect::<Vec<_>>()
+                .join(" ")
         });
         assert_eq!(
             shown,
@@ -269,17 +384,40 @@ mod tests {
         let [of_readings, end, gap, of_outages, loss] = outgoing();
         for (sent, expected) in [
             (&of_readings, Entry::Batch(batch())),
-            (&end, Entry::EpochEnd { epoch: Epoch(9), nonce: NONCE, last: LastSeq::Known(Some(Seq(8))) }),
+            (
+                &end,
+                Entry::EpochEnd {
+                    epoch: Epoch(9),
+                    nonce: NONCE,
+                    last: LastSeq::Known(Some(Seq(8))),
+                },
+            ),
             (
                 &gap,
-                Entry::Gap { epoch: Epoch(9), nonce: NONCE, first_seq: Seq(4), last_seq: Seq(6), why: GapWhy::Refused },
+                Entry::Gap {
+                    epoch: Epoch(9),
+                    nonce: NONCE,
+                    first_seq: Seq(4),
+                    last_seq: Seq(6),
+                    why: GapWhy::Refused,
+                },
             ),
             (&of_outages, Entry::Outages(outages())),
-            (&loss, Entry::SpoolLoss { from: Offset(3), to: Offset(5), why: Damage::Header }),
+            (
+                &loss,
+                Entry::SpoolLoss {
+                    from: Offset(3),
+                    to: Offset(5),
+                    why: Damage::Header,
+                },
+            ),
         ] {
             let came = incoming(sent).decode().unwrap();
             assert_eq!((came.lane, came.record.entry), (Some(lane()), expected));
-            assert_eq!((came.record.offset, came.record.next), (Offset(7), Offset(8)));
+            assert_eq!(
+                (came.record.offset, came.record.next),
+                (Offset(7), Offset(8))
+            );
         }
     }
 
@@ -291,14 +429,22 @@ mod tests {
             change(&mut changed);
             let payload = changed.payload.clone();
             let came = changed.decode().unwrap();
-            let Entry::Undecodable { bytes, why } = came.record.entry else { panic!("decoded") };
+            let Entry::Undecodable { bytes, why } = came.record.entry else {
+                panic!("decoded")
+            };
             assert!(why.contains(expected), "{why}");
             assert_eq!((bytes, came.lane), (payload, None));
         };
-        undecodable(&|came| came.payload = b"{}".to_vec(), "not a protobuf message");
+        undecodable(
+            &|came| came.payload = b"{}".to_vec(),
+            "not a protobuf message",
+        );
         undecodable(&|came| came.payload.clear(), "states no wire version");
         undecodable(&|came| came.kind = None, "forebay-record is None");
-        undecodable(&|came| came.kind = Some("alert".to_owned()), "forebay-record is Some(\"alert\")");
+        undecodable(
+            &|came| came.kind = Some("alert".to_owned()),
+            "forebay-record is Some(\"alert\")",
+        );
         let mut newer = incoming(&batch);
         (newer.kind, newer.schema_version) = (Some("alert".to_owned()), Some(2));
         assert_eq!(newer.decode().unwrap_err().kind(), ErrorKind::Fatal);

@@ -11,7 +11,8 @@ use super::keys::{self, Compression, Mechanism};
 use crate::StreamError;
 
 /// Below this a broker refuses us unless its `group.min.session.timeout.ms` is changed; above, the client library does.
-const SESSION_TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(300);
+const SESSION_TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(6)..=Duration::from_secs(300);
 /// A member says at least so often that it lives, and thrice within its session.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 /// Below this no single reading is sure to fit; above it the broker's own memory is at stake.
@@ -90,7 +91,9 @@ impl KafkaSettings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let brokers = brokers(table);
         let tls = table.table(&keys::TLS).map(tls);
-        let sasl = table.table(&keys::SASL).map(|sasl_table| sasl(sasl_table, tls.is_some()));
+        let sasl = table
+            .table(&keys::SASL)
+            .map(|sasl_table| sasl(sasl_table, tls.is_some()));
         let settings = Self {
             topic: topic(table),
             partitions: Some(table.read(&keys::PARTITIONS)).filter(|partitions| *partitions > 0),
@@ -111,10 +114,16 @@ impl KafkaSettings {
 
     fn check(&self, table: &Table<'_>) {
         if !MAX_RECORD_RANGE.contains(&self.max_record) {
-            table.problem(&keys::MAX_RECORD, "a size from \"4KiB\" to \"64MiB\" is expected");
+            table.problem(
+                &keys::MAX_RECORD,
+                "a size from \"4KiB\" to \"64MiB\" is expected",
+            );
         }
         if self.queue < self.max_record {
-            table.problem(&keys::QUEUE, "at least max_record is expected, or the largest record could never be sent");
+            table.problem(
+                &keys::QUEUE,
+                "at least max_record is expected, or the largest record could never be sent",
+            );
         }
         if self.group.is_empty() {
             table.problem(&keys::GROUP, "a name is expected");
@@ -123,7 +132,10 @@ impl KafkaSettings {
             table.problem(&keys::METADATA_REFRESH, "1s or more is expected");
         }
         if !SESSION_TIMEOUT_RANGE.contains(&self.session_timeout) {
-            table.problem(&keys::SESSION_TIMEOUT, "a time from \"6s\" to \"5m\" is expected");
+            table.problem(
+                &keys::SESSION_TIMEOUT,
+                "a time from \"6s\" to \"5m\" is expected",
+            );
         }
     }
 
@@ -137,8 +149,13 @@ impl KafkaSettings {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.brokers.join(","));
         config.set("client.id", "forebay");
-        config.set("topic.metadata.refresh.interval.ms", self.metadata_refresh.as_millis().to_string());
-        config.set("reconnect.backoff.ms", "100").set("reconnect.backoff.max.ms", "5000");
+        config.set(
+            "topic.metadata.refresh.interval.ms",
+            self.metadata_refresh.as_millis().to_string(),
+        );
+        config
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "5000");
         config.set("log.connection.close", "false");
         let protocol = match (&self.tls, &self.sasl) {
             (None, None) => "PLAINTEXT",
@@ -148,16 +165,24 @@ impl KafkaSettings {
         };
         config.set("security.protocol", protocol);
         if let Some(tls) = &self.tls {
-            let ca = tls.ca_file.as_ref().map_or("probe".to_owned(), |file| file.display().to_string());
+            let ca = tls
+                .ca_file
+                .as_ref()
+                .map_or("probe".to_owned(), |file| file.display().to_string());
             config.set("ssl.ca.location", ca);
             if let Some((certificate, key)) = &tls.identity {
-                config.set("ssl.certificate.location", certificate.display().to_string());
+                config.set(
+                    "ssl.certificate.location",
+                    certificate.display().to_string(),
+                );
                 config.set("ssl.key.location", key.display().to_string());
             }
         }
         if let Some(sasl) = &self.sasl {
             config.set("sasl.mechanism", sasl.mechanism.as_str());
-            config.set("sasl.username", &sasl.user).set("sasl.password", sasl.password.expose());
+            config
+                .set("sasl.username", &sasl.user)
+                .set("sasl.password", sasl.password.expose());
         }
         config
     }
@@ -167,22 +192,34 @@ impl KafkaSettings {
         let mut config = self.client();
         let heartbeat = HEARTBEAT_MAX.min(self.session_timeout / 3);
         config.set("group.id", &self.group);
-        config.set("session.timeout.ms", self.session_timeout.as_millis().to_string());
+        config.set(
+            "session.timeout.ms",
+            self.session_timeout.as_millis().to_string(),
+        );
         config.set("heartbeat.interval.ms", heartbeat.as_millis().to_string());
         config
     }
 
     /// The error for a client that could not be made of these settings.
     pub(super) fn refused(source: rdkafka::error::KafkaError) -> StreamError {
-        StreamError::KafkaSettings { why: source.to_string() }
+        StreamError::KafkaSettings {
+            why: source.to_string(),
+        }
     }
 
     /// The client library would name the key of a file that it cannot read, but not the file.
     pub(super) fn check_files(&self) -> Result<(), StreamError> {
         let Some(tls) = &self.tls else { return Ok(()) };
-        let identity =
-            tls.identity.iter().flat_map(|(certificate, key)| [("cert_file", certificate), ("key_file", key)]);
-        for (key, path) in tls.ca_file.iter().map(|file| ("ca_file", file)).chain(identity) {
+        let identity = tls
+            .identity
+            .iter()
+            .flat_map(|(certificate, key)| [("cert_file", certificate), ("key_file", key)]);
+        for (key, path) in tls
+            .ca_file
+            .iter()
+            .map(|file| ("ca_file", file))
+            .chain(identity)
+        {
             if let Err(error) = std::fs::File::open(path) {
                 let why = format!("{key} {} cannot be read: {error}", path.display());
                 return Err(StreamError::KafkaSettings { why });
@@ -210,13 +247,23 @@ impl<T> FlattenNone<T> for Option<Option<T>> {
 fn brokers(table: &mut Table<'_>) -> Option<Vec<String>> {
     let brokers: Vec<String> = table.read(&keys::BROKERS)?;
     if brokers.is_empty() {
-        table.problem(&keys::BROKERS, "at least one is expected, such as [\"kafka-1:9092\"]");
+        table.problem(
+            &keys::BROKERS,
+            "at least one is expected, such as [\"kafka-1:9092\"]",
+        );
     }
     for broker in &brokers {
-        let address = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['/', ',', ' ']));
-        let port = address.and_then(|(_, port)| port.parse::<u16>().ok()).filter(|port| *port > 0);
+        let address = broker
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty() && !host.contains(['/', ',', ' ']));
+        let port = address
+            .and_then(|(_, port)| port.parse::<u16>().ok())
+            .filter(|port| *port > 0);
         if port.is_none() {
-            table.problem(&keys::BROKERS, format!("{broker:?} is no \"host:port\", such as \"kafka-1:9092\""));
+            table.problem(
+                &keys::BROKERS,
+                format!("{broker:?} is no \"host:port\", such as \"kafka-1:9092\""),
+            );
         }
     }
     Some(brokers)
@@ -225,10 +272,12 @@ fn brokers(table: &mut Table<'_>) -> Option<Vec<String>> {
 fn topic(table: &mut Table<'_>) -> String {
     let topic = table.read(&keys::TOPIC);
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let named = !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && topic != "." && topic != "..";
+    let named =
+        !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && topic != "." && topic != "..";
     if !named || !topic.chars().all(legal) {
-        let rule =
-            format!("{topic:?} is no topic: 1 to {TOPIC_BYTES_MAX} of a-z, A-Z, 0-9, '.', '_' and '-' are expected");
+        let rule = format!(
+            "{topic:?} is no topic: 1 to {TOPIC_BYTES_MAX} of a-z, A-Z, 0-9, '.', '_' and '-' are expected"
+        );
         table.problem(&keys::TOPIC, rule);
     }
     topic
@@ -241,11 +290,17 @@ fn tls(mut table: Table<'_>) -> Option<Tls> {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         (Some(_), None) => {
-            table.problem(&keys::CERT_FILE, "key_file is missing: a certificate is of use only with its key");
+            table.problem(
+                &keys::CERT_FILE,
+                "key_file is missing: a certificate is of use only with its key",
+            );
             None
         }
         (None, Some(_)) => {
-            table.problem(&keys::KEY_FILE, "cert_file is missing: a key is of use only with its certificate");
+            table.problem(
+                &keys::KEY_FILE,
+                "cert_file is missing: a key is of use only with its certificate",
+            );
             None
         }
     };
@@ -256,7 +311,10 @@ fn tls(mut table: Table<'_>) -> Option<Tls> {
 fn sasl(mut table: Table<'_>, tls: bool) -> Option<Sasl> {
     let mechanism = table.read(&keys::MECHANISM);
     if !table.has(&keys::MECHANISM) {
-        table.problem(&keys::MECHANISM, "is missing: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected");
+        table.problem(
+            &keys::MECHANISM,
+            "is missing: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 is expected",
+        );
     }
     if mechanism == Some(Mechanism::Plain) && !tls {
         let rule = "PLAIN would send the password in clear: add [stream.tls], or use SCRAM-SHA-512";
@@ -264,7 +322,11 @@ fn sasl(mut table: Table<'_>, tls: bool) -> Option<Sasl> {
     }
     let (user, password) = (table.read(&keys::USER), table.read(&keys::PASSWORD));
     table.finish();
-    Some(Sasl { mechanism: mechanism?, user: user?, password: password? })
+    Some(Sasl {
+        mechanism: mechanism?,
+        user: user?,
+        password: password?,
+    })
 }
 
 #[cfg(test)]
@@ -291,9 +353,18 @@ mod tests {
     fn a_short_table_has_defaults() {
         let settings = read("[stream]\nbrokers = [\"k:9092\"]\n").unwrap();
         assert_eq!(settings, KafkaSettings::new(vec!["k:9092".to_owned()]));
-        assert_eq!(settings.client().get("security.protocol"), Some("PLAINTEXT"));
-        assert_eq!((settings.topic.as_str(), settings.group.as_str()), ("forebay.readings", "forebay"));
-        assert_eq!((settings.max_record, settings.gap_wait), (1 << 20, Duration::from_secs(30)));
+        assert_eq!(
+            settings.client().get("security.protocol"),
+            Some("PLAINTEXT")
+        );
+        assert_eq!(
+            (settings.topic.as_str(), settings.group.as_str()),
+            ("forebay.readings", "forebay")
+        );
+        assert_eq!(
+            (settings.max_record, settings.gap_wait),
+            (1 << 20, Duration::from_secs(30))
+        );
     }
 
     #[test]
@@ -324,8 +395,16 @@ mod tests {
 
     #[test]
     fn a_topic_is_created_unless_its_partitions_are_none() {
-        assert_eq!(read("[stream]\nbrokers = [\"k:1\"]\n").unwrap().partitions, Some(6));
-        assert_eq!(read("[stream]\nbrokers = [\"k:1\"]\npartitions = 0\n").unwrap().partitions, None);
+        assert_eq!(
+            read("[stream]\nbrokers = [\"k:1\"]\n").unwrap().partitions,
+            Some(6)
+        );
+        assert_eq!(
+            read("[stream]\nbrokers = [\"k:1\"]\npartitions = 0\n")
+                .unwrap()
+                .partitions,
+            None
+        );
     }
 
     #[test]
@@ -333,24 +412,60 @@ mod tests {
         for (text, expected) in [
             ("", "stream: brokers is missing"),
             ("brokers = []", "at least one is expected"),
-            ("brokers = [\"k\"]", "\"k\" is no \"host:port\", such as \"kafka-1:9092\""),
+            (
+                "brokers = [\"k\"]",
+                "\"k\" is no \"host:port\", such as \"kafka-1:9092\"",
+            ),
             ("brokers = [\"k:0\"]", "\"k:0\" is no \"host:port\""),
             ("brokers = [\"http://k:1\"]", "is no \"host:port\""),
-            ("brokers = [\"k:1\"]\ntopic = \"a b\"", "\"a b\" is no topic"),
-            ("brokers = [\"k:1\"]\ntopc = \"a\"", "unknown key; did you mean \"topic\"?"),
-            ("brokers = [\"k:1\"]\nmax_record = \"1KiB\"", "a size from \"4KiB\" to \"64MiB\""),
-            ("brokers = [\"k:1\"]\nqueue = \"1KiB\"", "at least max_record is expected"),
-            ("brokers = [\"k:1\"]\npartitions = -1", "a whole number from 0 to 65535"),
-            ("brokers = [\"k:1\"]\nsession_timeout = \"5s\"", "a time from \"6s\" to \"5m\" is expected"),
-            ("brokers = [\"k:1\"]\ncompression = \"zst\"", "did you mean \"zstd\"?"),
-            ("brokers = [\"k:1\"]\n[stream.tls]\ncert_file = \"c\"", "key_file is missing"),
-            ("brokers = [\"k:1\"]\n[stream.tls]\nkey_file = \"c\"", "cert_file is missing"),
-            ("brokers = [\"k:1\"]\n[stream.sasl]\nuser = \"u\"\npassword = \"p\"", "mechanism: is missing"),
+            (
+                "brokers = [\"k:1\"]\ntopic = \"a b\"",
+                "\"a b\" is no topic",
+            ),
+            (
+                "brokers = [\"k:1\"]\ntopc = \"a\"",
+                "unknown key; did you mean \"topic\"?",
+            ),
+            (
+                "brokers = [\"k:1\"]\nmax_record = \"1KiB\"",
+                "a size from \"4KiB\" to \"64MiB\"",
+            ),
+            (
+                "brokers = [\"k:1\"]\nqueue = \"1KiB\"",
+                "at least max_record is expected",
+            ),
+            (
+                "brokers = [\"k:1\"]\npartitions = -1",
+                "a whole number from 0 to 65535",
+            ),
+            (
+                "brokers = [\"k:1\"]\nsession_timeout = \"5s\"",
+                "a time from \"6s\" to \"5m\" is expected",
+            ),
+            (
+                "brokers = [\"k:1\"]\ncompression = \"zst\"",
+                "did you mean \"zstd\"?",
+            ),
+            (
+                "brokers = [\"k:1\"]\n[stream.tls]\ncert_file = \"c\"",
+                "key_file is missing",
+            ),
+            (
+                "brokers = [\"k:1\"]\n[stream.tls]\nkey_file = \"c\"",
+                "cert_file is missing",
+            ),
+            (
+                "brokers = [\"k:1\"]\n[stream.sasl]\nuser = \"u\"\npassword = \"p\"",
+                "mechanism: is missing",
+            ),
             (
                 "brokers = [\"k:1\"]\n[stream.sasl]\nmechanism = \"PLAIN\"\nuser = \"u\"\npassword = \"p\"",
                 "PLAIN would send the password in clear: add [stream.tls]",
             ),
-            ("brokers = [\"k:1\"]\n[stream.sasl]\nmechanism = \"SCRAM-SHA-256\"\nuser = \"u\"", "password is missing"),
+            (
+                "brokers = [\"k:1\"]\n[stream.sasl]\nmechanism = \"SCRAM-SHA-256\"\nuser = \"u\"",
+                "password is missing",
+            ),
         ] {
             let error = read(&format!("[stream]\n{text}\n")).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

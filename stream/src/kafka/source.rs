@@ -59,7 +59,9 @@ impl LogSource for KafkaSource {
 
     async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
         if self.lease.is_cancelled() {
-            return Err(StreamError::Revoked { partition: self.partition });
+            return Err(StreamError::Revoked {
+                partition: self.partition,
+            });
         }
         let mut reader = KafkaReader {
             cluster: self.cluster.clone(),
@@ -83,13 +85,26 @@ fn consumer(settings: &KafkaSettings) -> Result<StreamConsumer<Quiet>, StreamErr
     let mut config = settings.client();
     // The client library wants a group even of a consumer that joins none; it neither subscribes nor commits.
     config.set("group.id", &settings.group);
-    config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
-    config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("check.crcs", "true");
+    config
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false");
+    config
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("check.crcs", "true");
     // Our producers use no transactions; waiting for the end of a stranger's would hold up the partition.
-    config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
-    config.set("queued.max.messages.kbytes", AHEAD_KBYTES_MAX).set("queued.min.messages", "1000");
-    config.set("fetch.queue.backoff.ms", "20").set("fetch.error.backoff.ms", "200");
-    config.create_with_context(Quiet).map_err(KafkaSettings::refused)
+    config
+        .set("isolation.level", "read_uncommitted")
+        .set("allow.auto.create.topics", "false");
+    config
+        .set("queued.max.messages.kbytes", AHEAD_KBYTES_MAX)
+        .set("queued.min.messages", "1000");
+    config
+        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.error.backoff.ms", "200");
+    config
+        .create_with_context(Quiet)
+        .map_err(KafkaSettings::refused)
 }
 
 struct KafkaReader {
@@ -158,7 +173,9 @@ impl KafkaReader {
                 return Err(error.clone());
             }
             if self.lease.is_cancelled() {
-                return Err(StreamError::Revoked { partition: self.partition });
+                return Err(StreamError::Revoked {
+                    partition: self.partition,
+                });
             }
             if self.astray {
                 self.find_again().await;
@@ -195,7 +212,9 @@ impl KafkaReader {
 
     fn deliver(&mut self, decoded: Result<Delivered, StreamError>) -> Result<Step, StreamError> {
         if self.lease.is_cancelled() {
-            return Err(StreamError::Revoked { partition: self.partition });
+            return Err(StreamError::Revoked {
+                partition: self.partition,
+            });
         }
         match decoded {
             Ok(delivered) => {
@@ -273,7 +292,11 @@ impl PartitionReader for KafkaReader {
             Some(Step::End) | None => {}
         }
         let (_, high) = self.cluster.bounds(self.partition).await?;
-        if high <= self.position { Ok(None) } else { self.readable().await }
+        if high <= self.position {
+            Ok(None)
+        } else {
+            self.readable().await
+        }
     }
 
     async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {
@@ -295,6 +318,17 @@ impl Drop for KafkaReader {
 
 /// The place of records that the broker has deleted.
 fn lost(from: u64, to: u64) -> Delivered {
-    let entry = Entry::Damaged { segment: Offset(from), bytes: 0..0, why: Damage::Missing };
-    Delivered { lane: None, record: Record { offset: Offset(from), next: Offset(to), entry } }
+    let entry = Entry::Damaged {
+        segment: Offset(from),
+        bytes: 0..0,
+        why: Damage::Missing,
+    };
+    Delivered {
+        lane: None,
+        record: Record {
+            offset: Offset(from),
+            next: Offset(to),
+            entry,
+        },
+    }
 }

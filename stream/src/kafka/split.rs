@@ -40,11 +40,21 @@ pub(super) fn fit(outgoing: Outgoing, limit: u64) -> Vec<Fitted> {
     match &whole.outgoing {
         Outgoing::Readings(batch) => match ReadingBatch::decode(&batch.bytes) {
             Ok(decoded) => parts_of_readings(decoded, limit),
-            Err(why) => vec![refused(&batch.head, &why.to_string(), whole.bytes.len(), limit)],
+            Err(why) => vec![refused(
+                &batch.head,
+                &why.to_string(),
+                whole.bytes.len(),
+                limit,
+            )],
         },
         Outgoing::Outages(batch) => match Outages::decode(&batch.bytes) {
             Ok(decoded) => parts_of_outages(decoded, limit),
-            Err(why) => vec![refused(&batch.head, &why.to_string(), whole.bytes.len(), limit)],
+            Err(why) => vec![refused(
+                &batch.head,
+                &why.to_string(),
+                whole.bytes.len(),
+                limit,
+            )],
         },
         Outgoing::End(_) | Outgoing::Gap(_) | Outgoing::Loss(_) => vec![whole],
     }
@@ -89,11 +99,24 @@ fn parts_of_outages(outages: Outages, limit: u64) -> Vec<Fitted> {
 
 /// The gap in the place of a record that is too large and cannot be cut, since its body cannot be decoded.
 fn refused(head: &RecordHead, why: &str, bytes: usize, limit: u64) -> Fitted {
-    let RecordHead { lane, epoch, nonce, first_seq, .. } = head.clone();
+    let RecordHead {
+        lane,
+        epoch,
+        nonce,
+        first_seq,
+        ..
+    } = head.clone();
     error!(gateway = %lane.gateway, lane = %lane.lane, %epoch, seq = %first_seq, bytes, limit, why,
         "a record is larger than kafka takes and cannot be split, sent a gap in its place");
     let last_seq = head.last_seq().unwrap_or(first_seq);
-    Fitted::whole(Outgoing::Gap(Gap { lane, epoch, nonce, first_seq, last_seq, why: GapWhy::Refused }))
+    Fitted::whole(Outgoing::Gap(Gap {
+        lane,
+        epoch,
+        nonce,
+        first_seq,
+        last_seq,
+        why: GapWhy::Refused,
+    }))
 }
 
 fn halves(mut batch: ReadingBatch) -> Result<(ReadingBatch, ReadingBatch), Gap> {
@@ -102,11 +125,27 @@ fn halves(mut batch: ReadingBatch) -> Result<(ReadingBatch, ReadingBatch), Gap> 
     match batch.first_seq.checked_add(middle as u64) {
         Some(first_seq) if middle > 0 => {
             let readings = batch.readings.split_off(middle);
-            Ok((batch, ReadingBatch { lane, epoch, nonce, first_seq, readings }))
+            Ok((
+                batch,
+                ReadingBatch {
+                    lane,
+                    epoch,
+                    nonce,
+                    first_seq,
+                    readings,
+                },
+            ))
         }
         _ => {
             let last_seq = batch.last_seq().unwrap_or(batch.first_seq);
-            Err(Gap { lane, epoch, nonce, first_seq: batch.first_seq, last_seq, why: GapWhy::Refused })
+            Err(Gap {
+                lane,
+                epoch,
+                nonce,
+                first_seq: batch.first_seq,
+                last_seq,
+                why: GapWhy::Refused,
+            })
         }
     }
 }
@@ -133,7 +172,10 @@ mod tests {
     use crate::conformance::readings;
 
     fn batch(count: u64) -> ReadingBatch {
-        let lane = LaneId { gateway: GatewayId::new("gw").unwrap(), lane: Lane(0) };
+        let lane = LaneId {
+            gateway: GatewayId::new("gw").unwrap(),
+            lane: Lane(0),
+        };
         ReadingBatch {
             lane,
             epoch: Epoch(1),
@@ -152,7 +194,9 @@ mod tests {
         let mut readings = Vec::new();
         for part in parts {
             assert!(part.bytes.len() < 2000);
-            let Outgoing::Readings(RawBatch { head, bytes }) = part.outgoing else { panic!("no batch") };
+            let Outgoing::Readings(RawBatch { head, bytes }) = part.outgoing else {
+                panic!("no batch")
+            };
             assert_eq!(bytes, part.bytes);
             let part = ReadingBatch::decode(&bytes).unwrap();
             assert_eq!((RecordHead::from(&part), part.first_seq), (head, next));
@@ -171,24 +215,55 @@ mod tests {
         let ranges: Vec<_> = parts
             .iter()
             .map(|part| match part {
-                Outgoing::Readings(batch) => (batch.head.first_seq.0, batch.head.last_seq().unwrap().0, None),
+                Outgoing::Readings(batch) => (
+                    batch.head.first_seq.0,
+                    batch.head.last_seq().unwrap().0,
+                    None,
+                ),
                 Outgoing::Gap(gap) => (gap.first_seq.0, gap.last_seq.0, Some(gap.why)),
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(ranges, [(11, 12, None), (13, 13, Some(GapWhy::Refused)), (14, 15, None)]);
+        assert_eq!(
+            ranges,
+            [
+                (11, 12, None),
+                (13, 13, Some(GapWhy::Refused)),
+                (14, 15, None)
+            ]
+        );
     }
 
     #[test]
     fn many_outages_go_in_parts() {
-        let ReadingBatch { lane, epoch, nonce, first_seq, .. } = batch(1);
+        let ReadingBatch {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            ..
+        } = batch(1);
         let (from, to) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
-        let outage = Outage { site: SiteId::new("s").unwrap(), device: None, from, to, why: OutageWhy::Stopped };
-        let whole = Outages { lane, epoch, nonce, first_seq, outages: vec![outage; 1000] };
+        let outage = Outage {
+            site: SiteId::new("s").unwrap(),
+            device: None,
+            from,
+            to,
+            why: OutageWhy::Stopped,
+        };
+        let whole = Outages {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            outages: vec![outage; 1000],
+        };
         let mut next = first_seq;
         for part in fit(Outgoing::Outages(RawBatch::from(&whole)), 2000) {
             assert!(part.bytes.len() < 2000);
-            let Outgoing::Outages(RawBatch { bytes, .. }) = part.outgoing else { panic!("no outages") };
+            let Outgoing::Outages(RawBatch { bytes, .. }) = part.outgoing else {
+                panic!("no outages")
+            };
             let part = Outages::decode(&bytes).unwrap();
             assert_eq!((part.first_seq, part.nonce), (next, nonce));
             next = part.last_seq().unwrap().checked_add(1).unwrap();
@@ -200,7 +275,13 @@ mod tests {
     fn what_fits_stays_whole() {
         let whole = Outgoing::Readings(RawBatch::from(&batch(3)));
         let parts = fit(whole.clone(), 1 << 20);
-        assert_eq!(parts, [Fitted { bytes: whole.bytes(), outgoing: whole }]);
+        assert_eq!(
+            parts,
+            [Fitted {
+                bytes: whole.bytes(),
+                outgoing: whole
+            }]
+        );
     }
 
     /// Its seqs are not lost in silence: they go out as a gap, once it is too large to go as it is.
@@ -209,10 +290,30 @@ mod tests {
         let mut bytes = batch(1000).encode();
         bytes.extend_from_slice(&[0x42, 3, 0xff, 0xff, 0xff]);
         let head = RecordHead::of_readings(&bytes).unwrap();
-        let whole = Outgoing::Readings(RawBatch { head: head.clone(), bytes: bytes.into() });
-        assert_eq!(fit(whole.clone(), 1 << 20), [Fitted::whole(whole.clone())], "as it lies");
-        let RecordHead { lane, epoch, nonce, first_seq, .. } = head;
-        let gap = Gap { lane, epoch, nonce, first_seq, last_seq: Seq(1010), why: GapWhy::Refused };
+        let whole = Outgoing::Readings(RawBatch {
+            head: head.clone(),
+            bytes: bytes.into(),
+        });
+        assert_eq!(
+            fit(whole.clone(), 1 << 20),
+            [Fitted::whole(whole.clone())],
+            "as it lies"
+        );
+        let RecordHead {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            ..
+        } = head;
+        let gap = Gap {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            last_seq: Seq(1010),
+            why: GapWhy::Refused,
+        };
         assert_eq!(fit(whole, 2000), [Fitted::whole(Outgoing::Gap(gap))]);
     }
 }

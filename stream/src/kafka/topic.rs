@@ -27,13 +27,18 @@ use crate::StreamError;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOKS_MAX: u32 = 20;
 /// Where nobody creates the topic.
-const CREATE_IT: &str = "the topic does not exist: create it, or set partitions in [stream] where it is published";
+const CREATE_IT: &str =
+    "the topic does not exist: create it, or set partitions in [stream] where it is published";
 /// Where a publisher creates the topic.
 const NOT_YET: &str = "the topic does not exist yet: the first gateway that publishes creates it";
 
 /// What to say of a topic that is not there, while it is waited for.
 pub(super) fn missing(settings: &KafkaSettings) -> &'static str {
-    if settings.partitions.is_none() { CREATE_IT } else { NOT_YET }
+    if settings.partitions.is_none() {
+        CREATE_IT
+    } else {
+        NOT_YET
+    }
 }
 
 /// The mend for a topic that cannot be created; none where it may go better later.
@@ -81,7 +86,10 @@ impl Cluster {
                 }
             }
         }
-        Err(self.error("look up", KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)))
+        Err(self.error(
+            "look up",
+            KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition),
+        ))
     }
 
     /// How many partitions the topic has; `None` if it is missing.
@@ -89,7 +97,9 @@ impl Cluster {
         let topic = self.settings.topic.clone();
         let asked = self.ask(move |client| {
             let metadata = client.fetch_metadata(Some(&topic), ANSWER_MAX)?;
-            let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+            let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+                return Ok(None);
+            };
             match found.error() {
                 None => Ok(Some(found.partitions().len() as u32).filter(|count| *count > 0)),
                 Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
@@ -101,18 +111,34 @@ impl Cluster {
 
     async fn create(&self, partitions: u16) -> Result<(), StreamError> {
         let settings = &self.settings;
-        let admin: AdminClient<DefaultClientContext> = settings.client().create().map_err(KafkaSettings::refused)?;
+        let admin: AdminClient<DefaultClientContext> =
+            settings.client().create().map_err(KafkaSettings::refused)?;
         // -1 replicas: as many as the broker makes by default (KIP-464).
-        let topic = NewTopic::new(&settings.topic, i32::from(partitions), TopicReplication::Fixed(-1));
+        let topic = NewTopic::new(
+            &settings.topic,
+            i32::from(partitions),
+            TopicReplication::Fixed(-1),
+        );
         // The broker's default may be another.
         let topic = topic.set(CLEANUP_POLICY, "delete");
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX)).request_timeout(Some(ANSWER_MAX));
-        let answers = admin.create_topics([&topic], &options).await.map_err(|source| self.not_created(source))?;
+        let options = AdminOptions::new()
+            .operation_timeout(Some(ANSWER_MAX))
+            .request_timeout(Some(ANSWER_MAX));
+        let answers = admin
+            .create_topics([&topic], &options)
+            .await
+            .map_err(|source| self.not_created(source))?;
         let topic = &settings.topic;
         match answers.into_iter().next() {
-            Some(Ok(_)) => info!(topic, partitions, "created the kafka topic, with the brokers' default replication"),
+            Some(Ok(_)) => info!(
+                topic,
+                partitions, "created the kafka topic, with the brokers' default replication"
+            ),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
-                info!(topic, "the kafka topic was created by another gateway meanwhile");
+                info!(
+                    topic,
+                    "the kafka topic was created by another gateway meanwhile"
+                );
             }
             Some(Err((_, code))) => return Err(self.not_created(KafkaError::AdminOp(code))),
             None => return Err(self.not_created(KafkaError::NoMessageReceived)),
@@ -148,16 +174,29 @@ mod tests {
     fn what_a_person_must_mend_is_told_from_what_passes() {
         use RDKafkaErrorCode as Code;
         for (code, expected) in [
-            (Code::TopicAuthorizationFailed, "allow this user CREATE on the topic"),
-            (Code::ClusterAuthorizationFailed, "allow this user CREATE on the topic"),
+            (
+                Code::TopicAuthorizationFailed,
+                "allow this user CREATE on the topic",
+            ),
+            (
+                Code::ClusterAuthorizationFailed,
+                "allow this user CREATE on the topic",
+            ),
             (Code::InvalidTopic, "choose another topic"),
             (Code::UnsupportedFeature, "older than Kafka 2.4"),
             (Code::UnsupportedVersion, "older than Kafka 2.4"),
             (Code::PolicyViolation, "do not allow such a topic"),
         ] {
-            assert!(mend(code).is_some_and(|mend| mend.contains(expected)), "{code:?}");
+            assert!(
+                mend(code).is_some_and(|mend| mend.contains(expected)),
+                "{code:?}"
+            );
         }
-        for code in [Code::InvalidReplicationFactor, Code::OperationTimedOut, Code::NotController] {
+        for code in [
+            Code::InvalidReplicationFactor,
+            Code::OperationTimedOut,
+            Code::NotController,
+        ] {
             assert_eq!(mend(code), None, "{code:?} may pass");
         }
     }
@@ -165,7 +204,10 @@ mod tests {
     #[test]
     fn who_waits_for_a_topic_is_told_who_creates_it() {
         let mut settings = KafkaSettings::new(vec!["k:1".to_owned()]);
-        assert_eq!((settings.partitions, missing(&settings)), (Some(6), NOT_YET));
+        assert_eq!(
+            (settings.partitions, missing(&settings)),
+            (Some(6), NOT_YET)
+        );
         settings.partitions = None;
         assert_eq!(missing(&settings), CREATE_IT);
     }

@@ -53,12 +53,18 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(bytes_max: u64) -> Self {
-        Self { under_way: VecDeque::new(), first: 0, bytes: 0, bytes_max }
+        Self {
+            under_way: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// Whether another record of this size may go; one may always.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        let few = self.under_way.len() < RECORDS_MAX && self.bytes.saturating_add(bytes) <= self.bytes_max;
+        let few = self.under_way.len() < RECORDS_MAX
+            && self.bytes.saturating_add(bytes) <= self.bytes_max;
         few || self.under_way.is_empty()
     }
 
@@ -99,21 +105,42 @@ mod tests {
     use super::*;
 
     fn sent(bytes: u64, next: Option<u64>) -> Sent {
-        let passed = next.map(|next| Passed { next: Offset(next), course: Course::default() });
-        Sent { bytes, readings: 7, ends: next.map(Epoch), passed }
+        let passed = next.map(|next| Passed {
+            next: Offset(next),
+            course: Course::default(),
+        });
+        Sent {
+            bytes,
+            readings: 7,
+            ends: next.map(Epoch),
+            passed,
+        }
     }
 
     #[test]
     fn only_the_acknowledged_head_is_passed() {
         let mut window = Window::new(100);
-        for record in [sent(10, None), sent(10, Some(1)), sent(10, Some(2)), sent(10, Some(3))] {
+        for record in [
+            sent(10, None),
+            sent(10, Some(1)),
+            sent(10, Some(2)),
+            sent(10, Some(3)),
+        ] {
             window.sent(record);
         }
         let passed = |head: Head| head.passed.map(|passed| passed.next.0);
-        assert_eq!(passed(window.acknowledged(1)), None, "the first half is not there yet");
+        assert_eq!(
+            passed(window.acknowledged(1)),
+            None,
+            "the first half is not there yet"
+        );
         assert_eq!(passed(window.acknowledged(3)), None);
         let head = window.acknowledged(0);
-        assert_eq!((head.readings, &head.ended), (14, &vec![Epoch(1)]), "the first two records");
+        assert_eq!(
+            (head.readings, &head.ended),
+            (14, &vec![Epoch(1)]),
+            "the first two records"
+        );
         assert_eq!(passed(head), Some(1));
         assert_eq!(passed(window.acknowledged(2)), Some(3));
         assert!(window.is_empty());

@@ -37,8 +37,15 @@ pub fn lane_ledger(
     let mut reads = 0;
     loop {
         reads += 1;
-        let Some(mark) = read_mark(path, key)? else { return Ok(None) };
-        let audit = Audit { path, key, medium: Arc::new(OsMedium), mark };
+        let Some(mark) = read_mark(path, key)? else {
+            return Ok(None);
+        };
+        let audit = Audit {
+            path,
+            key,
+            medium: Arc::new(OsMedium),
+            mark,
+        };
         let before = audit.ledger_file()?;
         let up_to = before.up_to;
         match audit.stock(before, lane.clone(), behind) {
@@ -66,7 +73,11 @@ fn read_mark(folder: &Path, key: &SpoolKey) -> Result<Option<Mark>, StreamError>
     };
     match Mark::decode(&bytes, key) {
         Ok(mark) => Ok(Some(mark)),
-        Err(BadHeader::Newer(found)) => Err(StreamError::NewerVersion { path, found, newest: MARK_VERSION }),
+        Err(BadHeader::Newer(found)) => Err(StreamError::NewerVersion {
+            path,
+            found,
+            newest: MARK_VERSION,
+        }),
         Err(BadHeader::WrongKey) => Err(StreamError::WrongKey { path }),
         Err(BadHeader::Damaged) => {
             warn!(path = %path.display(), "the spool's mark is damaged, skipped the spool");
@@ -77,14 +88,30 @@ fn read_mark(folder: &Path, key: &SpoolKey) -> Result<Option<Mark>, StreamError>
 
 impl Audit<'_> {
     fn ledger_file(&self) -> Result<LedgerFile, StreamError> {
-        LedgerFile::read(&*self.medium, &self.path.join(LEDGER_NAME), self.key, self.mark.spool)
+        LedgerFile::read(
+            &*self.medium,
+            &self.path.join(LEDGER_NAME),
+            self.key,
+            self.mark.spool,
+        )
     }
 
     /// The ledger with every record that lies in the spool and is not counted yet.
-    fn stock(&self, file: LedgerFile, lane: LaneId, behind: Behind) -> Result<LaneLedger, StreamError> {
+    fn stock(
+        &self,
+        file: LedgerFile,
+        lane: LaneId,
+        behind: Behind,
+    ) -> Result<LaneLedger, StreamError> {
         let LedgerFile { up_to, ledger, .. } = file;
         let (waiting, waiting_seqs) = (Tally::default(), SeqRanges::default());
-        let mut found = LaneLedger { lane, ledger, waiting, waiting_seqs, behind };
+        let mut found = LaneLedger {
+            lane,
+            ledger,
+            waiting,
+            waiting_seqs,
+            behind,
+        };
         let segments = list_segments(self.path)?;
         for (at, segment) in segments.iter().enumerate() {
             let next = segments.get(at + 1).map(|next| next.first);
@@ -100,10 +127,15 @@ impl Audit<'_> {
         up_to: Offset,
         found: &mut LaneLedger,
     ) -> Result<(), StreamError> {
-        let extent = Extent { bytes: segment.bytes, next };
+        let extent = Extent {
+            bytes: segment.bytes,
+            next,
+        };
         let scan = Scan::open(&segment.path, self.key, self.medium.clone(), extent)?;
         // What a damaged header hides is not covered.
-        let Ok(mut scan) = belongs(scan, &self.mark.spool, segment.first) else { return Ok(()) };
+        let Ok(mut scan) = belongs(scan, &self.mark.spool, segment.first) else {
+            return Ok(());
+        };
         while let Some((offset, record)) = scan.next_census()? {
             if offset < up_to {
                 continue;

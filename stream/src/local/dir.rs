@@ -51,12 +51,20 @@ impl Dir {
         fs::create_dir_all(path).map_err(StreamError::io("create", path))?;
         let lock = lock(path)?;
         let handle = File::open(path).map_err(StreamError::io("open", path))?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             File::open(parent)
                 .and_then(|parent| medium.sync_folder(&parent))
                 .map_err(StreamError::io("sync", parent))?;
         }
-        Ok(Self { path: path.to_owned(), handle, medium, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            handle,
+            medium,
+            _lock: lock,
+        })
     }
 
     /// A file's path here.
@@ -73,7 +81,10 @@ impl Dir {
     pub(super) fn clean(&self) -> Result<(), StreamError> {
         for entry in fs::read_dir(&self.path).map_err(StreamError::io("list", &*self.path))? {
             let path = entry.map_err(StreamError::io("list", &*self.path))?.path();
-            if path.extension().is_some_and(|extension| extension == TEMPORARY) {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == TEMPORARY)
+            {
                 fs::remove_file(&path).map_err(StreamError::io("remove", &*path))?;
             }
         }
@@ -81,9 +92,16 @@ impl Dir {
     }
 
     /// Puts a file in place, whole and synced, instead of one of that name.
-    pub(super) fn put(&self, name: &str, bytes: &[u8], reserve: Reserve) -> Result<File, StreamError> {
+    pub(super) fn put(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        reserve: Reserve,
+    ) -> Result<File, StreamError> {
         match self.put_once(name, bytes) {
-            Err(error) if error.is_no_space() && reserve == Reserve::Use && self.give_up_reserve() => {
+            Err(error)
+                if error.is_no_space() && reserve == Reserve::Use && self.give_up_reserve() =>
+            {
                 self.put_once(name, bytes)
             }
             result => result,
@@ -94,8 +112,13 @@ impl Dir {
         let (path, temporary) = (self.file(name), self.file(&format!("{name}.{TEMPORARY}")));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        let file = options.open(&temporary).map_err(StreamError::io("create", &*temporary))?;
-        let written = self.medium.write(&file, bytes, 0).and_then(|()| self.medium.sync(&file));
+        let file = options
+            .open(&temporary)
+            .map_err(StreamError::io("create", &*temporary))?;
+        let written = self
+            .medium
+            .write(&file, bytes, 0)
+            .and_then(|()| self.medium.sync(&file));
         if let Err(source) = written {
             if let Err(error) = fs::remove_file(&temporary) {
                 warn!(path = %temporary.display(), %error, "could not remove a temporary file, the next opening will");
@@ -110,7 +133,9 @@ impl Dir {
     /// Removes a file durably; one that is gone already is as good.
     pub(super) fn remove(&self, path: &Path) -> Result<(), StreamError> {
         match fs::remove_file(path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StreamError::io("remove", path)(source)),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StreamError::io("remove", path)(source))
+            }
             _ => self.sync(),
         }
     }
@@ -130,7 +155,9 @@ impl Dir {
     }
 
     fn sync(&self) -> Result<(), StreamError> {
-        self.medium.sync_folder(&self.handle).map_err(StreamError::io("sync", &*self.path))
+        self.medium
+            .sync_folder(&self.handle)
+            .map_err(StreamError::io("sync", &*self.path))
     }
 }
 
@@ -143,7 +170,11 @@ pub(super) fn list_segments(folder: &Path) -> Result<Vec<Found>, StreamError> {
         let name = entry.file_name();
         if let Some(first) = name.to_str().and_then(first_offset) {
             let bytes = entry.metadata().map_err(failed())?.len();
-            found.push(Found { first, path: entry.path().into(), bytes });
+            found.push(Found {
+                first,
+                path: entry.path().into(),
+                bytes,
+            });
         }
     }
     found.sort_by_key(|segment| segment.first);
@@ -157,23 +188,35 @@ pub(super) fn segment_name(first: u64) -> String {
 
 fn first_offset(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
-    (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+    (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 fn lock(dir: &Path) -> Result<File, StreamError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let mut file = options.open(&path).map_err(StreamError::io("open", &*path))?;
+    let mut file = options
+        .open(&path)
+        .map_err(StreamError::io("open", &*path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            let holder = fs::read_to_string(&path).map_err(StreamError::io("read", path))?.trim().to_owned();
-            return Err(StreamError::Held { path: dir.to_owned(), holder });
+            let holder = fs::read_to_string(&path)
+                .map_err(StreamError::io("read", path))?
+                .trim()
+                .to_owned();
+            return Err(StreamError::Held {
+                path: dir.to_owned(),
+                holder,
+            });
         }
         Err(errno) => return Err(StreamError::io("lock", path)(errno.into())),
     }
     let holder = std::process::id().to_string();
-    file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())).map_err(StreamError::io("write", path))?;
+    file.set_len(0)
+        .and_then(|()| file.write_all(holder.as_bytes()))
+        .map_err(StreamError::io("write", path))?;
     Ok(file)
 }

@@ -71,8 +71,11 @@ impl Header {
     pub(super) fn decode(bytes: &[u8], key: &SpoolKey) -> Result<(Self, FileKey), BadHeader> {
         let header = checked(bytes, MAGIC, FORMAT_VERSION)?;
         let fields = Self::fields(header).ok_or(BadHeader::Damaged)?;
-        let file_key = FileKey::derive(key, &fields.salt, KEY_PURPOSE).map_err(|_| BadHeader::Damaged)?;
-        let seal = header.get(SEALED_BYTES..SEALED_BYTES + TAG_BYTES).ok_or(BadHeader::Damaged)?;
+        let file_key =
+            FileKey::derive(key, &fields.salt, KEY_PURPOSE).map_err(|_| BadHeader::Damaged)?;
+        let seal = header
+            .get(SEALED_BYTES..SEALED_BYTES + TAG_BYTES)
+            .ok_or(BadHeader::Damaged)?;
         match file_key.open(HEADER_NONCE, &header[..SEALED_BYTES], seal) {
             Some(_) => Ok((fields, file_key)),
             None => Err(BadHeader::WrongKey),
@@ -92,14 +95,21 @@ impl Header {
 }
 
 /// The header of any version whose magic and checksum hold, refused if it is newer than `newest`.
-pub(super) fn checked<'a>(bytes: &'a [u8], magic: &[u8; 8], newest: u16) -> Result<&'a [u8], BadHeader> {
+pub(super) fn checked<'a>(
+    bytes: &'a [u8],
+    magic: &[u8; 8],
+    newest: u16,
+) -> Result<&'a [u8], BadHeader> {
     let mut fields = Fields(bytes);
     let found_magic = fields.array::<8>().ok_or(BadHeader::Damaged)?;
     let version = fields.u16().ok_or(BadHeader::Damaged)?;
     let length = usize::from(fields.u16().ok_or(BadHeader::Damaged)?);
     let header = bytes.get(..length).ok_or(BadHeader::Damaged)?;
     let (body, checksum) = header.split_last_chunk::<4>().ok_or(BadHeader::Damaged)?;
-    if &found_magic != magic || crc32c::crc32c(body) != u32::from_le_bytes(*checksum) || version == 0 {
+    if &found_magic != magic
+        || crc32c::crc32c(body) != u32::from_le_bytes(*checksum)
+        || version == 0
+    {
         return Err(BadHeader::Damaged);
     }
     if version > newest {

@@ -42,10 +42,16 @@ pub(super) struct FileKey(LessSafeKey);
 
 impl FileKey {
     /// The key of the file with this salt; `purpose` separates kinds of files.
-    pub(super) fn derive(key: &SpoolKey, salt: &[u8; SALT_BYTES], purpose: &[u8]) -> Result<Self, StreamError> {
+    pub(super) fn derive(
+        key: &SpoolKey,
+        salt: &[u8; SALT_BYTES],
+        purpose: &[u8],
+    ) -> Result<Self, StreamError> {
         let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(&key.0);
         let info = [purpose];
-        let derived = secret.expand(&info, &AES_256_GCM).map_err(|_| StreamError::Crypto("key derivation"))?;
+        let derived = secret
+            .expand(&info, &AES_256_GCM)
+            .map_err(|_| StreamError::Crypto("key derivation"))?;
         Ok(Self(LessSafeKey::new(UnboundKey::from(derived))))
     }
 
@@ -59,14 +65,23 @@ impl FileKey {
     ) -> Result<(), StreamError> {
         let mut sealed = plain.to_vec();
         self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(aad),
+                &mut sealed,
+            )
             .map_err(|_| StreamError::Crypto("sealing"))?;
         out.extend_from_slice(&sealed);
         Ok(())
     }
 
     /// What was sealed; `None` if anything differs.
-    pub(super) fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn open(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Option<Vec<u8>> {
         let mut buffer = sealed.to_vec();
         let length = self.open_in_place(nonce, aad, &mut buffer)?;
         buffer.truncate(length);
@@ -75,8 +90,15 @@ impl FileKey {
 
     /// Puts what was sealed at the start of `sealed` and answers its length; `None` if anything differs, and then `sealed` is
     /// of no more use.
-    pub(super) fn open_in_place(&self, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: &mut [u8]) -> Option<usize> {
-        let opened = self.0.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed);
+    pub(super) fn open_in_place(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &mut [u8],
+    ) -> Option<usize> {
+        let opened =
+            self.0
+                .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed);
         opened.ok().map(|plain| plain.len())
     }
 }
@@ -84,6 +106,8 @@ impl FileKey {
 /// Fresh random bytes.
 pub(super) fn random<const N: usize>(source: &dyn SecureRandom) -> Result<[u8; N], StreamError> {
     let mut bytes = [0; N];
-    source.fill(&mut bytes).map_err(|_| StreamError::Crypto("the source of random numbers"))?;
+    source
+        .fill(&mut bytes)
+        .map_err(|_| StreamError::Crypto("the source of random numbers"))?;
     Ok(bytes)
 }

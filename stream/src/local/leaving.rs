@@ -34,7 +34,9 @@ impl Leaving {
         if self.waiting.is_empty() || !self.counting.is_empty() {
             return;
         }
-        let Some(segment) = store.passed().cloned() else { return self.answer(&Ok(())) };
+        let Some(segment) = store.passed().cloned() else {
+            return self.answer(&Ok(()));
+        };
         let counter = store.counter();
         self.counting.spawn_blocking(move || {
             counter.count(&segment, Reserve::Use, |_| Fate::Taken);

@@ -59,20 +59,41 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    pub(super) fn new(dir: Arc<Dir>, sealed: SealedFile, random: Arc<dyn SecureRandom + Send + Sync>) -> Self {
-        Self { dir, sealed, random, file: Mutex::new(()) }
+    pub(super) fn new(
+        dir: Arc<Dir>,
+        sealed: SealedFile,
+        random: Arc<dyn SecureRandom + Send + Sync>,
+    ) -> Self {
+        Self {
+            dir,
+            sealed,
+            random,
+            file: Mutex::new(()),
+        }
     }
 
     /// Counts a segment whose file is about to be removed, as [`count`] does; nothing if that has been done.
     pub(super) fn count(&self, segment: &Segment, reserve: Reserve, fate: impl Fn(Offset) -> Fate) {
         let _alone = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        count(&self.dir, &self.sealed, &*self.random, slice::from_ref(segment), reserve, fate);
+        count(
+            &self.dir,
+            &self.sealed,
+            &*self.random,
+            slice::from_ref(segment),
+            reserve,
+            fate,
+        );
     }
 }
 
 /// Refuses to open beside a ledger of a later release (E13).
 pub(super) fn refuse_newer(dir: &Dir, key: &SpoolKey) -> Result<(), StreamError> {
-    match LedgerFile::read(&*dir.medium, &dir.file(LEDGER_NAME), key, SpoolId::default()) {
+    match LedgerFile::read(
+        &*dir.medium,
+        &dir.file(LEDGER_NAME),
+        key,
+        SpoolId::default(),
+    ) {
         Err(error @ StreamError::NewerVersion { .. }) => Err(error),
         Err(error) => {
             warn!(%error, "could not read the spool's ledger, what leaves the spool is not counted");
@@ -107,9 +128,17 @@ fn try_count(
     reserve: Reserve,
     fate: impl Fn(Offset) -> Fate,
 ) -> Result<(), StreamError> {
-    let mut file = LedgerFile::read(&*dir.medium, &dir.file(LEDGER_NAME), &sealed.key, sealed.spool)?;
+    let mut file = LedgerFile::read(
+        &*dir.medium,
+        &dir.file(LEDGER_NAME),
+        &sealed.key,
+        sealed.spool,
+    )?;
     let before = file.clone();
-    for segment in segments.iter().filter(|segment| segment.next > before.up_to.0) {
+    for segment in segments
+        .iter()
+        .filter(|segment| segment.next > before.up_to.0)
+    {
         let mut scan = match segment.scan(sealed) {
             Ok(Ok(scan)) => scan,
             // All of it is damage.
@@ -140,8 +169,17 @@ impl LedgerFile {
     ///
     /// # Errors
     /// `Fatal` for one of a later release; `Retry` if the file system refused.
-    pub(super) fn read(medium: &dyn Medium, path: &Path, key: &SpoolKey, spool: SpoolId) -> Result<Self, StreamError> {
-        let empty = Self { spool, up_to: Offset(0), ledger: Ledger::default() };
+    pub(super) fn read(
+        medium: &dyn Medium,
+        path: &Path,
+        key: &SpoolKey,
+        spool: SpoolId,
+    ) -> Result<Self, StreamError> {
+        let empty = Self {
+            spool,
+            up_to: Offset(0),
+            ledger: Ledger::default(),
+        };
         let bytes = match read_whole(medium, path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(empty),
@@ -149,11 +187,16 @@ impl LedgerFile {
         };
         match Self::decode(&bytes, key) {
             // Offsets of another life of the spool mean other records.
-            Ok(found) if found.spool != spool => Ok(Self { ledger: found.ledger, ..empty }),
+            Ok(found) if found.spool != spool => Ok(Self {
+                ledger: found.ledger,
+                ..empty
+            }),
             Ok(found) => Ok(found),
-            Err(BadHeader::Newer(found)) => {
-                Err(StreamError::NewerVersion { path: path.to_owned(), found, newest: LEDGER_VERSION })
-            }
+            Err(BadHeader::Newer(found)) => Err(StreamError::NewerVersion {
+                path: path.to_owned(),
+                found,
+                newest: LEDGER_VERSION,
+            }),
             Err(BadHeader::WrongKey | BadHeader::Damaged) => {
                 warn!(path = %path.display(), "the spool's ledger is damaged, it covers only what comes from here on");
                 Ok(empty)
@@ -161,7 +204,11 @@ impl LedgerFile {
         }
     }
 
-    pub(super) fn encode(&self, key: &SpoolKey, salt: [u8; SALT_BYTES]) -> Result<Vec<u8>, StreamError> {
+    pub(super) fn encode(
+        &self,
+        key: &SpoolKey,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<Vec<u8>, StreamError> {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&LEDGER_VERSION.to_le_bytes());
         out.extend_from_slice(&(HEADER_BYTES as u16).to_le_bytes());
@@ -181,10 +228,16 @@ impl LedgerFile {
         let spool = fields.array().ok_or(BadHeader::Damaged)?;
         let salt = fields.array().ok_or(BadHeader::Damaged)?;
         let file_key = FileKey::derive(key, &salt, KEY_PURPOSE).map_err(|_| BadHeader::Damaged)?;
-        let content = file_key.open(NONCE, header, &bytes[header.len()..]).ok_or(BadHeader::WrongKey)?;
+        let content = file_key
+            .open(NONCE, header, &bytes[header.len()..])
+            .ok_or(BadHeader::WrongKey)?;
         let mut fields = Fields(&content);
         let up_to = Offset(fields.u64().ok_or(BadHeader::Damaged)?);
         let ledger = Ledger::decode(fields.0).ok_or(BadHeader::Damaged)?;
-        Ok(Self { spool, up_to, ledger })
+        Ok(Self {
+            spool,
+            up_to,
+            ledger,
+        })
     }
 }

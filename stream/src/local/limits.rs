@@ -36,6 +36,10 @@ impl Limits {
         if bytes_max / SEGMENTS_MIN < segment_bytes {
             return wrong("bytes_max", bytes_max, "at least three times segment_bytes");
         }
-        Ok(Self { bytes_max, segment_bytes, on_full })
+        Ok(Self {
+            bytes_max,
+            segment_bytes,
+            on_full,
+        })
     }
 }

@@ -58,7 +58,9 @@ pub(super) enum FoundMark {
 impl Mark {
     /// No segment holds anything below this.
     pub(super) fn floor(&self) -> Offset {
-        self.kept.last().map_or(self.forgotten, |kept| kept.next.max(self.forgotten))
+        self.kept
+            .last()
+            .map_or(self.forgotten, |kept| kept.next.max(self.forgotten))
     }
 
     /// Puts the mark in place, synced.
@@ -83,7 +85,11 @@ impl Mark {
         }
     }
 
-    pub(super) fn encode(&self, key: &SpoolKey, salt: [u8; SALT_BYTES]) -> Result<Vec<u8>, StreamError> {
+    pub(super) fn encode(
+        &self,
+        key: &SpoolKey,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<Vec<u8>, StreamError> {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&MARK_VERSION.to_le_bytes());
         out.extend_from_slice(&(HEADER_BYTES as u16).to_le_bytes());
@@ -100,8 +106,12 @@ impl Mark {
         receipts::encode(self.receipts.iter(), &mut content)?;
         let mut put = |number: u64| content.extend_from_slice(&number.to_le_bytes());
         for record in &self.kept {
-            let Some((kind, numbers)) = numbers(&record.entry) else { continue };
-            let numbers = [record.offset.0, record.next.0, kind].into_iter().chain(numbers);
+            let Some((kind, numbers)) = numbers(&record.entry) else {
+                continue;
+            };
+            let numbers = [record.offset.0, record.next.0, kind]
+                .into_iter()
+                .chain(numbers);
             numbers.chain([nonce(&record.entry).0]).for_each(&mut put);
         }
         let aad = out.clone();
@@ -115,7 +125,9 @@ impl Mark {
         let spool = fields.array().ok_or(BadHeader::Damaged)?;
         let salt = fields.array().ok_or(BadHeader::Damaged)?;
         let file_key = FileKey::derive(key, &salt, KEY_PURPOSE).map_err(|_| BadHeader::Damaged)?;
-        let content = file_key.open(NONCE, header, &bytes[header.len()..]).ok_or(BadHeader::WrongKey)?;
+        let content = file_key
+            .open(NONCE, header, &bytes[header.len()..])
+            .ok_or(BadHeader::WrongKey)?;
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
         Self::content(version, spool, &content).ok_or(BadHeader::Damaged)
     }
@@ -132,16 +144,36 @@ impl Mark {
         // Beside a mark of version 1 no record has receipts: the mark of an opening precedes its first append.
         let (receipts_at, receipts) = match version {
             1 => (Offset(u64::MAX), Open::new()),
-            _ => (Offset(fields.u64()?), receipts::decode(&mut fields)?.into_iter().collect()),
+            _ => (
+                Offset(fields.u64()?),
+                receipts::decode(&mut fields)?.into_iter().collect(),
+            ),
         };
         let mut kept = Vec::new();
         while !fields.0.is_empty() {
             let (offset, next) = (Offset(fields.u64()?), Offset(fields.u64()?));
             let (kind, numbers) = (fields.u64()?, [fields.u64()?, fields.u64()?, fields.u64()?]);
-            let nonce = if version < 3 { EpochNonce::UNKNOWN } else { EpochNonce(fields.u64()?) };
-            kept.push(Record { offset, next, entry: entry(kind, numbers, nonce)? });
+            let nonce = if version < 3 {
+                EpochNonce::UNKNOWN
+            } else {
+                EpochNonce(fields.u64()?)
+            };
+            kept.push(Record {
+                offset,
+                next,
+                entry: entry(kind, numbers, nonce)?,
+            });
         }
-        Some(Self { spool, epoch, nonce, stored_at, forgotten, kept, receipts, receipts_at })
+        Some(Self {
+            spool,
+            epoch,
+            nonce,
+            stored_at,
+            forgotten,
+            kept,
+            receipts,
+            receipts_at,
+        })
     }
 }
 
@@ -161,12 +193,27 @@ fn numbers(entry: &Entry) -> Option<(u64, [u64; 3])> {
         | Entry::Gap { .. }
         | Entry::SpoolLoss { .. }
         | Entry::Undecodable { .. } => return None,
-        Entry::Dropped { epoch, first_seq, last_seq, .. } => (0, [epoch.0, first_seq.0, last_seq.0]),
-        Entry::EpochEnd { epoch, last: LastSeq::Known(seq), .. } => (1, [epoch.0, seq.map_or(0, |seq| seq.0), 0]),
-        Entry::EpochEnd { epoch, last: LastSeq::Unknown { at_least }, .. } => {
-            (2, [epoch.0, at_least.map_or(0, |seq| seq.0), 0])
-        }
-        Entry::Damaged { segment, bytes, why } => {
+        Entry::Dropped {
+            epoch,
+            first_seq,
+            last_seq,
+            ..
+        } => (0, [epoch.0, first_seq.0, last_seq.0]),
+        Entry::EpochEnd {
+            epoch,
+            last: LastSeq::Known(seq),
+            ..
+        } => (1, [epoch.0, seq.map_or(0, |seq| seq.0), 0]),
+        Entry::EpochEnd {
+            epoch,
+            last: LastSeq::Unknown { at_least },
+            ..
+        } => (2, [epoch.0, at_least.map_or(0, |seq| seq.0), 0]),
+        Entry::Damaged {
+            segment,
+            bytes,
+            why,
+        } => {
             let kind = match why {
                 Damage::Record => 3,
                 Damage::Header => 4,
@@ -180,11 +227,28 @@ fn numbers(entry: &Entry) -> Option<(u64, [u64; 3])> {
 
 fn entry(kind: u64, [a, b, c]: [u64; 3], nonce: EpochNonce) -> Option<Entry> {
     let seq = (b != 0).then_some(Seq(b));
-    let damaged = |why| Entry::Damaged { segment: Offset(a), bytes: b..c, why };
+    let damaged = |why| Entry::Damaged {
+        segment: Offset(a),
+        bytes: b..c,
+        why,
+    };
     Some(match kind {
-        0 => Entry::Dropped { epoch: Epoch(a), nonce, first_seq: Seq(b), last_seq: Seq(c) },
-        1 => Entry::EpochEnd { epoch: Epoch(a), nonce, last: LastSeq::Known(seq) },
-        2 => Entry::EpochEnd { epoch: Epoch(a), nonce, last: LastSeq::Unknown { at_least: seq } },
+        0 => Entry::Dropped {
+            epoch: Epoch(a),
+            nonce,
+            first_seq: Seq(b),
+            last_seq: Seq(c),
+        },
+        1 => Entry::EpochEnd {
+            epoch: Epoch(a),
+            nonce,
+            last: LastSeq::Known(seq),
+        },
+        2 => Entry::EpochEnd {
+            epoch: Epoch(a),
+            nonce,
+            last: LastSeq::Unknown { at_least: seq },
+        },
         3 => damaged(Damage::Record),
         4 => damaged(Damage::Header),
         5 => damaged(Damage::Missing),

@@ -51,7 +51,13 @@ impl Medium for OsMedium {
 ///
 /// # Errors
 /// Of another kind than a bad sector.
-pub(super) fn read_around(medium: &dyn Medium, path: &Path, file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
+pub(super) fn read_around(
+    medium: &dyn Medium,
+    path: &Path,
+    file: &File,
+    buffer: &mut [u8],
+    at: u64,
+) -> io::Result<()> {
     if read_or_bad(medium, file, buffer, at)? {
         return Ok(());
     }
@@ -95,5 +101,7 @@ fn read_or_bad(medium: &dyn Medium, file: &File, buffer: &mut [u8], at: u64) -> 
 
 /// As a disk, a flash chip or a file system with checksums says that its bytes are lost.
 fn is_bad_sector(error: &io::Error) -> bool {
-    [Errno::IO, Errno::BADMSG, Errno::UCLEAN].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    [Errno::IO, Errno::BADMSG, Errno::UCLEAN]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

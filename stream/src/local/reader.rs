@@ -57,7 +57,14 @@ impl SpoolReader {
         sealed: SealedFile,
         from: Offset,
     ) -> Self {
-        Self { view, control, sealed, at: from, ready: VecDeque::new(), open: None }
+        Self {
+            view,
+            control,
+            sealed,
+            at: from,
+            ready: VecDeque::new(),
+            open: None,
+        }
     }
 
     /// Reads ahead; leaves nothing ready at the end.
@@ -65,18 +72,26 @@ impl SpoolReader {
         let view = self.view.borrow_and_update().clone();
         self.at = self.at.max(view.forgotten);
         if let Some((generation, scan)) = self.open.take() {
-            let unread = scan.offset() == self.at.0 && scan.extent.next.is_some_and(|next| next > self.at.0);
+            let unread =
+                scan.offset() == self.at.0 && scan.extent.next.is_some_and(|next| next > self.at.0);
             if unread {
                 return self.read(generation, ScanFrom::Open(scan), form).await;
             }
-            let same = view.segment_at(self.at).filter(|segment| segment.generation == generation);
-            if let Some(segment) =
-                same.filter(|segment| segment.first == scan.header.first && scan.offset() == self.at.0)
+            let same = view
+                .segment_at(self.at)
+                .filter(|segment| segment.generation == generation);
+            if let Some(segment) = same
+                .filter(|segment| segment.first == scan.header.first && scan.offset() == self.at.0)
             {
-                return self.read(generation, ScanFrom::Grown(scan, segment.clone()), form).await;
+                return self
+                    .read(generation, ScanFrom::Grown(scan, segment.clone()), form)
+                    .await;
             }
             let active = &view.active;
-            if active.generation == generation && active.first == scan.header.first && scan.offset() == active.next {
+            if active.generation == generation
+                && active.first == scan.header.first
+                && scan.offset() == active.next
+            {
                 // All of it is read: what is appended next is read from here on, and nothing before it again.
                 self.open = Some((generation, scan));
                 return Ok(());
@@ -84,16 +99,36 @@ impl SpoolReader {
         }
         if let Some(kept) = view.kept.iter().find(|kept| kept.next > self.at) {
             let offset = kept.offset.max(self.at);
-            self.push(Record { offset, ..kept.clone() }.into());
+            self.push(
+                Record {
+                    offset,
+                    ..kept.clone()
+                }
+                .into(),
+            );
             return Ok(());
         }
-        let Some(segment) = view.segment_at(self.at) else { return Ok(()) };
+        let Some(segment) = view.segment_at(self.at) else {
+            return Ok(());
+        };
         if self.at.0 < segment.first {
-            let entry = Entry::Damaged { segment: self.at, bytes: 0..0, why: Damage::Missing };
-            self.push(Record { offset: self.at, next: Offset(segment.first), entry }.into());
+            let entry = Entry::Damaged {
+                segment: self.at,
+                bytes: 0..0,
+                why: Damage::Missing,
+            };
+            self.push(
+                Record {
+                    offset: self.at,
+                    next: Offset(segment.first),
+                    entry,
+                }
+                .into(),
+            );
             return Ok(());
         }
-        self.read(segment.generation, ScanFrom::Closed(segment.clone()), form).await
+        self.read(segment.generation, ScanFrom::Closed(segment.clone()), form)
+            .await
     }
 
     fn push(&mut self, record: RawRecord) {
@@ -108,11 +143,21 @@ impl SpoolReader {
         self.open = None;
     }
 
-    async fn read(&mut self, generation: u64, from: ScanFrom, form: Form) -> Result<(), StreamError> {
+    async fn read(
+        &mut self,
+        generation: u64,
+        from: ScanFrom,
+        form: Form,
+    ) -> Result<(), StreamError> {
         let (sealed, at) = (self.sealed.clone(), self.at);
-        let ahead = spawn_blocking(move || from.read(&sealed, at, form)).await.map_err(|_| StreamError::Closed)??;
+        let ahead = spawn_blocking(move || from.read(&sealed, at, form))
+            .await
+            .map_err(|_| StreamError::Closed)??;
         self.open = ahead.scan.map(|scan| (generation, scan));
-        ahead.records.into_iter().for_each(|record| self.push(record));
+        ahead
+            .records
+            .into_iter()
+            .for_each(|record| self.push(record));
         match ahead.failed {
             Some(error) if self.ready.is_empty() => Err(error),
             _ => Ok(()),
@@ -169,7 +214,11 @@ enum ScanFrom {
 
 impl ScanFrom {
     fn read(self, sealed: &SealedFile, at: Offset, form: Form) -> Result<Ahead, StreamError> {
-        let mut ahead = Ahead { scan: None, records: VecDeque::new(), failed: None };
+        let mut ahead = Ahead {
+            scan: None,
+            records: VecDeque::new(),
+            failed: None,
+        };
         let mut scan = match self {
             Self::Open(scan) => scan,
             Self::Grown(mut scan, segment) => {
@@ -179,17 +228,26 @@ impl ScanFrom {
             Self::Closed(segment) => match segment.scan(sealed)? {
                 Ok(scan) => scan,
                 Err(unreadable) => {
-                    ahead.records.push_back(Record { offset: at, ..unreadable }.into());
+                    ahead.records.push_back(
+                        Record {
+                            offset: at,
+                            ..unreadable
+                        }
+                        .into(),
+                    );
                     return Ok(ahead);
                 }
             },
         };
         let (start, ahead_max) = (scan.position(), form.ahead_max());
-        while ahead.records.len() < ahead_max && scan.position() - start < AHEAD_BYTES_MAX || ahead.records.is_empty() {
+        while ahead.records.len() < ahead_max && scan.position() - start < AHEAD_BYTES_MAX
+            || ahead.records.is_empty()
+        {
             match form.step(&mut scan) {
-                Ok(Some(record)) if record.next > at => {
-                    ahead.records.push_back(RawRecord { offset: record.offset.max(at), ..record })
-                }
+                Ok(Some(record)) if record.next > at => ahead.records.push_back(RawRecord {
+                    offset: record.offset.max(at),
+                    ..record
+                }),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {
@@ -225,9 +283,22 @@ impl LogReader for SpoolReader {
 
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {
         loop {
-            let Some(RawRecord { offset, next, entry }) = self.take(Form::Decoded).await? else { return Ok(None) };
+            let Some(RawRecord {
+                offset,
+                next,
+                entry,
+            }) = self.take(Form::Decoded).await?
+            else {
+                return Ok(None);
+            };
             match entry {
-                RawEntry::Decoded(entry) => return Ok(Some(Record { offset, next, entry })),
+                RawEntry::Decoded(entry) => {
+                    return Ok(Some(Record {
+                        offset,
+                        next,
+                        entry,
+                    }));
+                }
                 // Read ahead for `next_raw`: once more, since a body that cannot be decoded has its place in the file to name.
                 RawEntry::Readings(_) | RawEntry::Outages(_) => self.go_back(offset),
             }

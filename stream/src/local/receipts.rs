@@ -24,7 +24,10 @@ pub(super) fn apply(open: &mut Open, changes: &ReceiptChanges) {
 }
 
 /// Appends the two lists of a record.
-pub(super) fn encode_changes(changes: &ReceiptChanges, out: &mut Vec<u8>) -> Result<(), StreamError> {
+pub(super) fn encode_changes(
+    changes: &ReceiptChanges,
+    out: &mut Vec<u8>,
+) -> Result<(), StreamError> {
     for list in [&changes.ended, &changes.opened] {
         let list: BTreeSet<&OpenReceipt> = list.iter().collect();
         encode(list.into_iter(), out)?;
@@ -54,7 +57,9 @@ pub(super) fn encode<'a>(
     out: &mut Vec<u8>,
 ) -> Result<(), StreamError> {
     let receipts: Vec<&OpenReceipt> = receipts.collect();
-    let owners: Vec<_> = receipts.chunk_by(|one, other| one.owner == other.owner).collect();
+    let owners: Vec<_> = receipts
+        .chunk_by(|one, other| one.owner == other.owner)
+        .collect();
     put_count(owners.len(), out)?;
     for receipts in owners {
         out.extend(receipts.iter().take(1).flat_map(|first| first.owner));
@@ -79,7 +84,10 @@ pub(super) fn decode(fields: &mut Fields<'_>) -> Option<Vec<OpenReceipt>> {
         let owner = fields.array()?;
         for _ in 0..fields.u32()? {
             let length = usize::from(fields.u16()?);
-            receipts.push(OpenReceipt { owner, token: fields.bytes(length)? });
+            receipts.push(OpenReceipt {
+                owner,
+                token: fields.bytes(length)?,
+            });
         }
     }
     Some(receipts)
@@ -98,7 +106,11 @@ fn pass(fields: &mut Fields<'_>) -> Option<()> {
 }
 
 fn put_count(count: usize, out: &mut Vec<u8>) -> Result<(), StreamError> {
-    let too_many = |_| StreamError::TooLarge { found: count as u64, max: u64::from(u32::MAX), unit: "receipts" };
+    let too_many = |_| StreamError::TooLarge {
+        found: count as u64,
+        max: u64::from(u32::MAX),
+        unit: "receipts",
+    };
     out.extend_from_slice(&u32::try_from(count).map_err(too_many)?.to_le_bytes());
     Ok(())
 }

@@ -50,20 +50,36 @@ pub(super) struct Cipher {
 
 impl Cipher {
     pub(super) fn new(key: FileKey, header: &Header) -> Self {
-        Self { key, spool: header.spool, first: header.first }
+        Self {
+            key,
+            spool: header.spool,
+            first: header.first,
+        }
     }
 
     /// Appends a record to `out`.
-    pub(super) fn seal(&self, index: u64, kind: Kind, content: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
-        let too_large =
-            |_| StreamError::TooLarge { found: content.len() as u64, max: u64::from(u32::MAX), unit: "bytes" };
-        let length = u32::try_from(content.len() + TAG_BYTES).map_err(too_large)?.to_le_bytes();
+    pub(super) fn seal(
+        &self,
+        index: u64,
+        kind: Kind,
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), StreamError> {
+        let too_large = |_| StreamError::TooLarge {
+            found: content.len() as u64,
+            max: u64::from(u32::MAX),
+            unit: "bytes",
+        };
+        let length = u32::try_from(content.len() + TAG_BYTES)
+            .map_err(too_large)?
+            .to_le_bytes();
         let start = out.len();
         out.extend_from_slice(&length);
         out.extend_from_slice(&[0; 4]);
         out.push(kind as u8);
         out.extend_from_slice(&nonce(index));
-        self.key.seal(nonce(index), &self.aad(index, kind), content, out)?;
+        self.key
+            .seal(nonce(index), &self.aad(index, kind), content, out)?;
         let checksum = checksum(length, &out[start + 8..]);
         out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
         Ok(())
@@ -82,11 +98,28 @@ impl Cipher {
     }
 
     /// `frame` is at least as long as was checked.
-    fn unseal(&self, Checked { kind, index, length }: Checked, mut frame: BytesMut) -> Option<Opened> {
+    fn unseal(
+        &self,
+        Checked {
+            kind,
+            index,
+            length,
+        }: Checked,
+        mut frame: BytesMut,
+    ) -> Option<Opened> {
         let sealed = frame.get_mut(FRAME_HEAD_BYTES..length)?;
-        let content_bytes = self.key.open_in_place(nonce(index), &self.aad(index, kind), sealed)?;
-        let content = frame.freeze().slice(FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + content_bytes);
-        Some(Opened { kind, index, content, length })
+        let content_bytes = self
+            .key
+            .open_in_place(nonce(index), &self.aad(index, kind), sealed)?;
+        let content = frame
+            .freeze()
+            .slice(FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + content_bytes);
+        Some(Opened {
+            kind,
+            index,
+            content,
+            length,
+        })
     }
 
     fn aad(&self, index: u64, kind: Kind) -> [u8; 33] {
@@ -126,7 +159,11 @@ impl Checked {
             4 => Kind::Outages,
             _ => return None,
         };
-        Some(Self { kind, index, length: end })
+        Some(Self {
+            kind,
+            index,
+            length: end,
+        })
     }
 }
 
@@ -170,7 +207,11 @@ pub(super) fn decode_end(content: &[u8]) -> Option<(Epoch, EpochNonce, LastSeq)>
     let epoch = Epoch(fields.u64()?);
     let unknown = fields.u8()?;
     let seq = Some(fields.u64()?).filter(|seq| *seq != 0).map(Seq);
-    let nonce = if fields.0.is_empty() { EpochNonce::UNKNOWN } else { EpochNonce(fields.u64()?) };
+    let nonce = if fields.0.is_empty() {
+        EpochNonce::UNKNOWN
+    } else {
+        EpochNonce(fields.u64()?)
+    };
     match (unknown, fields.0.is_empty()) {
         (0, true) => Some((epoch, nonce, LastSeq::Known(seq))),
         (1, true) => Some((epoch, nonce, LastSeq::Unknown { at_least: seq })),

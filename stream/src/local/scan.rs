@@ -96,12 +96,24 @@ impl Scan {
         extent: Extent,
     ) -> Result<Result<Self, BadHeader>, StreamError> {
         let file = File::open(path).map_err(StreamError::io("open", &**path))?;
-        let mut bytes = vec![0; HEADER_BYTES.min(usize::try_from(extent.bytes).unwrap_or(HEADER_BYTES))];
-        read_around(&*medium, path, &file, &mut bytes, 0).map_err(StreamError::io("read", &**path))?;
+        let mut bytes =
+            vec![0; HEADER_BYTES.min(usize::try_from(extent.bytes).unwrap_or(HEADER_BYTES))];
+        read_around(&*medium, path, &file, &mut bytes, 0)
+            .map_err(StreamError::io("read", &**path))?;
         Ok(Header::decode(&bytes, key).map(|(header, file_key)| {
             let cipher = Cipher::new(file_key, &header);
             let (path, pos, index, block) = (path.clone(), HEADER_BYTES as u64, 0, BytesMut::new());
-            Self { path, file, medium, header, cipher, pos, index, block, extent }
+            Self {
+                path,
+                file,
+                medium,
+                header,
+                cipher,
+                pos,
+                index,
+                block,
+                extent,
+            }
         }))
     }
 
@@ -118,7 +130,11 @@ impl Scan {
     /// The next record, damage or end.
     pub(super) fn step(&mut self) -> Result<Step, StreamError> {
         match self.place()? {
-            Place::Sound { offset, from, opened } => self.decode(offset, from, &opened),
+            Place::Sound {
+                offset,
+                from,
+                opened,
+            } => self.decode(offset, from, &opened),
             Place::Damaged(record) => Ok(Step::Record(record, ReceiptChanges::default())),
             Place::End => Ok(Step::End),
             Place::Torn { at, cut } => Ok(Step::Torn { at, cut }),
@@ -135,7 +151,11 @@ impl Scan {
                 let (from, offset) = (self.pos, self.offset());
                 self.pos += opened.length as u64;
                 self.index += 1;
-                Ok(Place::Sound { offset, from, opened })
+                Ok(Place::Sound {
+                    offset,
+                    from,
+                    opened,
+                })
             }
             _ => self.resync(),
         }
@@ -156,10 +176,18 @@ impl Scan {
             Kind::EpochEnd => (ReceiptChanges::default(), epoch_end(&opened.content)),
         };
         Ok(match entry {
-            Some(entry) => {
-                Step::Record(Record { offset: Offset(offset), next: Offset(self.offset()), entry }, receipts)
-            }
-            None => Step::Record(self.damaged(offset, from, Damage::Record), ReceiptChanges::default()),
+            Some(entry) => Step::Record(
+                Record {
+                    offset: Offset(offset),
+                    next: Offset(self.offset()),
+                    entry,
+                },
+                receipts,
+            ),
+            None => Step::Record(
+                self.damaged(offset, from, Damage::Record),
+                ReceiptChanges::default(),
+            ),
         })
     }
 
@@ -170,7 +198,11 @@ impl Scan {
             return Ok(None);
         }
         self.read_ahead(FRAME_OVERHEAD, left)?;
-        let Some(length) = self.block.first_chunk::<4>().map(|length| u32::from_le_bytes(*length)) else {
+        let Some(length) = self
+            .block
+            .first_chunk::<4>()
+            .map(|length| u32::from_le_bytes(*length))
+        else {
             return Ok(None);
         };
         let length = FRAME_HEAD_BYTES as u64 + u64::from(length);
@@ -189,7 +221,9 @@ impl Scan {
     /// Makes `block` at least `bytes` long, of the `left` ones that there are.
     fn read_ahead(&mut self, bytes: usize, left: u64) -> Result<(), StreamError> {
         if self.block.len() < bytes {
-            let length = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.max(BLOCK_BYTES));
+            let length = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(bytes.max(BLOCK_BYTES));
             let mut block = BytesMut::zeroed(length);
             self.read_at(&mut block, self.pos)?;
             self.block = block;
@@ -207,9 +241,14 @@ impl Scan {
         let sound = (0..rest.len()).find_map(|at| {
             let claimed = index_at(&rest[at..])?;
             let expected = (self.index..index_end).contains(&claimed);
-            expected.then(|| self.cipher.open(&rest[at..])).flatten().map(|opened| (at as u64, opened.index))
+            expected
+                .then(|| self.cipher.open(&rest[at..]))
+                .flatten()
+                .map(|opened| (at as u64, opened.index))
         });
-        let Some((at, index)) = sound else { return Ok(self.nothing_sound(&rest)) };
+        let Some((at, index)) = sound else {
+            return Ok(self.nothing_sound(&rest));
+        };
         self.pos = from + at;
         if index == self.index {
             warn!(segment = %self.path.display(), from, bytes = at, "skipped bytes that are no record where none is missing");
@@ -222,19 +261,39 @@ impl Scan {
     fn nothing_sound(&mut self, rest: &[u8]) -> Place {
         let (from, offset) = (self.pos, self.offset());
         let Some(next) = self.extent.next else {
-            let cut = if is_cut_short(rest) { Cut::Short } else { Cut::Unsound };
-            return if rest.is_empty() { Place::End } else { Place::Torn { at: from, cut } };
+            let cut = if is_cut_short(rest) {
+                Cut::Short
+            } else {
+                Cut::Unsound
+            };
+            return if rest.is_empty() {
+                Place::End
+            } else {
+                Place::Torn { at: from, cut }
+            };
         };
         self.index = next - self.header.first;
         self.pos = self.extent.bytes;
-        let why = if rest.is_empty() { Damage::Missing } else { Damage::Record };
+        let why = if rest.is_empty() {
+            Damage::Missing
+        } else {
+            Damage::Record
+        };
         Place::Damaged(self.damaged(offset, from, why))
     }
 
     /// The record for the places from `offset` and the bytes from `from` on, up to where the scan is now.
     fn damaged(&self, offset: u64, from: u64, why: Damage) -> Record {
-        let entry = Entry::Damaged { segment: Offset(self.header.first), bytes: from..self.pos, why };
-        Record { offset: Offset(offset), next: Offset(self.offset()), entry }
+        let entry = Entry::Damaged {
+            segment: Offset(self.header.first),
+            bytes: from..self.pos,
+            why,
+        };
+        Record {
+            offset: Offset(offset),
+            next: Offset(self.offset()),
+            entry,
+        }
     }
 
     /// Records may be missing altogether as well as damaged, when the segment's end is known.
@@ -262,7 +321,9 @@ fn epoch_end(content: &[u8]) -> Option<Entry> {
 fn sound<T>(offset: u64, decoded: Result<T, DecodeError>) -> Result<Option<T>, StreamError> {
     match decoded {
         Ok(decoded) => Ok(Some(decoded)),
-        Err(source) if source.kind() == ErrorKind::Fatal => Err(StreamError::Record { offset, source }),
+        Err(source) if source.kind() == ErrorKind::Fatal => {
+            Err(StreamError::Record { offset, source })
+        }
         Err(_) => Ok(None),
     }
 }
@@ -270,7 +331,9 @@ fn sound<T>(offset: u64, decoded: Result<T, DecodeError>) -> Result<Option<T>, S
 /// Whether the bytes are the beginning of one record whose end is not there.
 fn is_cut_short(rest: &[u8]) -> bool {
     match rest.first_chunk::<4>() {
-        Some(length) => FRAME_HEAD_BYTES as u64 + u64::from(u32::from_le_bytes(*length)) > rest.len() as u64,
+        Some(length) => {
+            FRAME_HEAD_BYTES as u64 + u64::from(u32::from_le_bytes(*length)) > rest.len() as u64
+        }
         None => true,
     }
 }

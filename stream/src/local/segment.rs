@@ -33,23 +33,42 @@ pub(super) struct Segment {
 impl Segment {
     /// Its records, or the one record that says that it cannot be read.
     pub(super) fn scan(&self, sealed: &SealedFile) -> Result<Result<Scan, Record>, StreamError> {
-        let extent = Extent { bytes: self.bytes, next: Some(self.next) };
+        let extent = Extent {
+            bytes: self.bytes,
+            next: Some(self.next),
+        };
         let found = Scan::open(&self.path, &sealed.key, sealed.medium.clone(), extent)?;
         Ok(belongs(found, &sealed.spool, self.first).map_err(|_| self.unreadable()))
     }
 
     /// The record that stands for all of it.
     fn unreadable(&self) -> Record {
-        let entry = Entry::Damaged { segment: Offset(self.first), bytes: 0..self.bytes, why: Damage::Header };
-        Record { offset: Offset(self.first), next: Offset(self.next), entry }
+        let entry = Entry::Damaged {
+            segment: Offset(self.first),
+            bytes: 0..self.bytes,
+            why: Damage::Header,
+        };
+        Record {
+            offset: Offset(self.first),
+            next: Offset(self.next),
+            entry,
+        }
     }
 }
 
 /// Refuses a header that is sound but lies in the wrong place.
-pub(super) fn belongs(found: Result<Scan, BadHeader>, spool: &SpoolId, first: u64) -> Result<Scan, BadHeader> {
+pub(super) fn belongs(
+    found: Result<Scan, BadHeader>,
+    spool: &SpoolId,
+    first: u64,
+) -> Result<Scan, BadHeader> {
     found.and_then(|scan| {
         let at_home = scan.header.spool == *spool && scan.header.first == first;
-        if at_home { Ok(scan) } else { Err(BadHeader::Damaged) }
+        if at_home {
+            Ok(scan)
+        } else {
+            Err(BadHeader::Damaged)
+        }
     })
 }
 
@@ -72,6 +91,9 @@ impl View {
     /// The first segment that has a place at or after `at`.
     pub(super) fn segment_at(&self, at: Offset) -> Option<&Segment> {
         let passed = self.closed.partition_point(|segment| segment.next <= at.0);
-        self.closed.get(passed).or(Some(&self.active)).filter(|segment| segment.next > at.0)
+        self.closed
+            .get(passed)
+            .or(Some(&self.active))
+            .filter(|segment| segment.next > at.0)
     }
 }

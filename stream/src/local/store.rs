@@ -110,9 +110,22 @@ struct Stage {
 
 impl Store {
     /// Begins `epoch` after what was recovered: a segment, the end records that are due, the mark.
-    pub(super) fn begin(parts: Parts, recovered: Recovered, epoch: Epoch) -> Result<Self, StreamError> {
-        let Recovered { mut mark, segments, next, ends, .. } = recovered;
-        (mark.epoch, mark.nonce) = (epoch, EpochNonce(u64::from_le_bytes(random(&*parts.random)?)));
+    pub(super) fn begin(
+        parts: Parts,
+        recovered: Recovered,
+        epoch: Epoch,
+    ) -> Result<Self, StreamError> {
+        let Recovered {
+            mut mark,
+            segments,
+            next,
+            ends,
+            ..
+        } = recovered;
+        (mark.epoch, mark.nonce) = (
+            epoch,
+            EpochNonce(u64::from_le_bytes(random(&*parts.random)?)),
+        );
         let active = Active::begin(&parts, &mark, next.0, Seq::FIRST, 0, Reserve::Use)?;
         let view = View {
             forgotten: mark.forgotten,
@@ -122,7 +135,11 @@ impl Store {
         };
         let (view, _) = watch::channel(view);
         let sealed = sealed(&parts, &mark);
-        let counter = Arc::new(Counter::new(parts.dir.clone(), sealed, parts.random.clone()));
+        let counter = Arc::new(Counter::new(
+            parts.dir.clone(),
+            sealed,
+            parts.random.clone(),
+        ));
         let mut store = Self {
             parts,
             mark,
@@ -137,7 +154,12 @@ impl Store {
         if !ends.is_empty() {
             let mut frames = Vec::new();
             for (index, (epoch, nonce, last)) in (0..).zip(&ends) {
-                store.active.cipher.seal(index, Kind::EpochEnd, &encode_end(*epoch, *nonce, *last), &mut frames)?;
+                store.active.cipher.seal(
+                    index,
+                    Kind::EpochEnd,
+                    &encode_end(*epoch, *nonce, *last),
+                    &mut frames,
+                )?;
             }
             store.write(&frames, ends.len() as u64)?;
         }
@@ -168,14 +190,19 @@ impl Store {
                 },
                 Err(error) => {
                     warn!(%error, "could not write to the spool, the appends that waited are refused");
-                    pending.drain(..).for_each(|append| answer(append, Err(error.clone())));
+                    pending
+                        .drain(..)
+                        .for_each(|append| answer(append, Err(error.clone())));
                 }
             }
         }
     }
 
     /// One write and one sync; or a step that makes them possible.
-    fn commit_group(&mut self, pending: &mut VecDeque<Append>) -> Result<Option<Outcome>, StreamError> {
+    fn commit_group(
+        &mut self,
+        pending: &mut VecDeque<Append>,
+    ) -> Result<Option<Outcome>, StreamError> {
         if self.active.failed {
             self.roll()?;
         }
@@ -183,11 +210,18 @@ impl Store {
         if !stage.taken.is_empty() {
             let written = self.write(&stage.frames, stage.taken.len() as u64);
             if let Err(error) = written {
-                stage.taken.into_iter().rev().for_each(|(append, _)| pending.push_front(append));
+                stage
+                    .taken
+                    .into_iter()
+                    .rev()
+                    .for_each(|(append, _)| pending.push_front(append));
                 return Err(error);
             }
             if let Some((_, receipt)) = stage.taken.last() {
-                self.next_seq = receipt.last_seq.checked_add(1).ok_or(StreamError::Exhausted("the epoch"))?;
+                self.next_seq = receipt
+                    .last_seq
+                    .checked_add(1)
+                    .ok_or(StreamError::Exhausted("the epoch"))?;
             }
             for (append, _) in &stage.taken {
                 apply(&mut self.mark.receipts, &append.receipts);
@@ -197,7 +231,10 @@ impl Store {
                 }
             }
             self.publish();
-            stage.taken.into_iter().for_each(|(append, receipt)| answer(append, Ok(receipt)));
+            stage
+                .taken
+                .into_iter()
+                .for_each(|(append, receipt)| answer(append, Ok(receipt)));
             return Ok(None);
         }
         match stage.stop {
@@ -209,11 +246,19 @@ impl Store {
 
     /// Seals appends for as long as they fit.
     fn stage(&mut self, pending: &mut VecDeque<Append>) -> Result<Stage, StreamError> {
-        let mut stage = Stage { frames: Vec::new(), taken: Vec::new(), stop: Stop::Drained };
+        let mut stage = Stage {
+            frames: Vec::new(),
+            taken: Vec::new(),
+            stop: Stop::Drained,
+        };
         let mut seq = self.next_seq;
         let (held, limits) = (self.bytes(), self.parts.limits);
         while let Some(mut append) = pending.pop_front() {
-            let Encoded { kind, content, receipt } = match self.encode(&mut append, seq) {
+            let Encoded {
+                kind,
+                content,
+                receipt,
+            } = match self.encode(&mut append, seq) {
                 Ok(encoded) => encoded,
                 Err(error) => {
                     answer(append, Err(error));
@@ -222,16 +267,25 @@ impl Store {
             };
             let frame = (content.len() + FRAME_OVERHEAD) as u64;
             let staged = stage.frames.len() as u64;
-            let full_segment = self.active.segment.bytes + staged + frame + END_BYTES > limits.segment_bytes;
+            let full_segment =
+                self.active.segment.bytes + staged + frame + END_BYTES > limits.segment_bytes;
             let header = if full_segment { HEADER_BYTES as u64 } else { 0 };
-            stage.stop = match (held + staged + header + frame + END_BYTES > limits.bytes_max, full_segment) {
+            stage.stop = match (
+                held + staged + header + frame + END_BYTES > limits.bytes_max,
+                full_segment,
+            ) {
                 (true, _) => Stop::Full,
                 (false, true) => Stop::Roll,
                 (false, false) if stage.frames.len() >= GROUP_BYTES_MAX => Stop::Roll,
                 (false, false) => {
                     let index = self.active.index() + stage.taken.len() as u64;
-                    self.active.cipher.seal(index, kind, &content, &mut stage.frames)?;
-                    seq = receipt.last_seq.checked_add(1).ok_or(StreamError::Exhausted("the epoch"))?;
+                    self.active
+                        .cipher
+                        .seal(index, kind, &content, &mut stage.frames)?;
+                    seq = receipt
+                        .last_seq
+                        .checked_add(1)
+                        .ok_or(StreamError::Exhausted("the epoch"))?;
                     stage.taken.push((append, receipt));
                     continue;
                 }
@@ -249,32 +303,75 @@ impl Store {
             self.encode_outages(append, first_seq)?
         };
         let found = encoded.content.len() as u64;
-        let max = self.parts.limits.segment_bytes - (HEADER_BYTES + FRAME_OVERHEAD) as u64 - END_BYTES;
-        if found > max { Err(StreamError::TooLarge { found, max, unit: "bytes" }) } else { Ok(encoded) }
+        let max =
+            self.parts.limits.segment_bytes - (HEADER_BYTES + FRAME_OVERHEAD) as u64 - END_BYTES;
+        if found > max {
+            Err(StreamError::TooLarge {
+                found,
+                max,
+                unit: "bytes",
+            })
+        } else {
+            Ok(encoded)
+        }
     }
 
     fn encode_outages(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
         let (count, max) = (append.outages.len() as u64, OUTAGES_MAX as u64);
         if count > max {
-            return Err(StreamError::TooLarge { found: count, max, unit: "outages" });
+            return Err(StreamError::TooLarge {
+                found: count,
+                max,
+                unit: "outages",
+            });
         }
         let outages = std::mem::take(&mut append.outages);
         let (lane, epoch, nonce) = (self.parts.lane.clone(), self.mark.epoch, self.mark.nonce);
-        let record = Outages { lane, epoch, nonce, first_seq, outages };
-        let (content, last_seq) = (record.encode(), record.last_seq().ok_or(StreamError::Empty)?);
+        let record = Outages {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            outages,
+        };
+        let (content, last_seq) = (
+            record.encode(),
+            record.last_seq().ok_or(StreamError::Empty)?,
+        );
         append.outages = record.outages;
-        Ok(Encoded { kind: Kind::Outages, content, receipt: Receipt { epoch, first_seq, last_seq } })
+        Ok(Encoded {
+            kind: Kind::Outages,
+            content,
+            receipt: Receipt {
+                epoch,
+                first_seq,
+                last_seq,
+            },
+        })
     }
 
     fn encode_readings(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
         let count = append.readings.len() as u64;
         if count > BATCH_READINGS_MAX as u64 {
-            return Err(StreamError::TooLarge { found: count, max: BATCH_READINGS_MAX as u64, unit: "readings" });
+            return Err(StreamError::TooLarge {
+                found: count,
+                max: BATCH_READINGS_MAX as u64,
+                unit: "readings",
+            });
         }
         let readings = std::mem::take(&mut append.readings);
         let (lane, epoch, nonce) = (self.parts.lane.clone(), self.mark.epoch, self.mark.nonce);
-        let batch = ReadingBatch { lane, epoch, nonce, first_seq, readings };
-        append.receipts.ended.retain(|ended| self.mark.receipts.contains(ended));
+        let batch = ReadingBatch {
+            lane,
+            epoch,
+            nonce,
+            first_seq,
+            readings,
+        };
+        append
+            .receipts
+            .ended
+            .retain(|ended| self.mark.receipts.contains(ended));
         let (mut content, mut kind) = (Vec::new(), Kind::Batch);
         if !append.receipts.is_empty() {
             encode_changes(&append.receipts, &mut content)?;
@@ -284,14 +381,29 @@ impl Store {
         let last_seq = batch.last_seq();
         append.readings = batch.readings;
         let last_seq = last_seq.ok_or(StreamError::Empty)?;
-        Ok(Encoded { kind, content, receipt: Receipt { epoch, first_seq, last_seq } })
+        Ok(Encoded {
+            kind,
+            content,
+            receipt: Receipt {
+                epoch,
+                first_seq,
+                last_seq,
+            },
+        })
     }
 
     /// Writes and syncs; after a failure the segment is cut back and done with.
     fn write(&mut self, frames: &[u8], count: u64) -> Result<(), StreamError> {
-        let Active { segment, file, failed, .. } = &mut self.active;
+        let Active {
+            segment,
+            file,
+            failed,
+            ..
+        } = &mut self.active;
         let medium = &self.parts.dir.medium;
-        let written = medium.write(file, frames, segment.bytes).and_then(|()| medium.sync(file));
+        let written = medium
+            .write(file, frames, segment.bytes)
+            .and_then(|()| medium.sync(file));
         if let Err(source) = written {
             *failed = true;
             if let Err(error) = file.set_len(segment.bytes) {
@@ -307,7 +419,14 @@ impl Store {
     fn roll(&mut self) -> Result<(), StreamError> {
         let next = self.active.segment.next;
         let generation = self.generation + 1;
-        let active = Active::begin(&self.parts, &self.mark, next, self.next_seq, generation, Reserve::Keep)?;
+        let active = Active::begin(
+            &self.parts,
+            &self.mark,
+            next,
+            self.next_seq,
+            generation,
+            Reserve::Keep,
+        )?;
         let old = std::mem::replace(&mut self.active, active);
         // An empty one was replaced under its own name.
         if old.segment.next > old.segment.first {
@@ -348,7 +467,9 @@ impl Store {
         let last = Some(Seq(self.next_seq.0 - 1)).filter(|seq| seq.0 > 0);
         let mut frame = Vec::new();
         let content = encode_end(self.mark.epoch, self.mark.nonce, LastSeq::Known(last));
-        self.active.cipher.seal(self.active.index(), Kind::EpochEnd, &content, &mut frame)?;
+        self.active
+            .cipher
+            .seal(self.active.index(), Kind::EpochEnd, &content, &mut frame)?;
         self.write(&frame, 1)?;
         self.publish();
         if let Some((at, since)) = self.heard {
@@ -364,7 +485,12 @@ impl Store {
     /// Writes the mark with the receipts as they are now: of everything synced.
     fn write_mark(&mut self, reserve: Reserve) -> Result<(), StreamError> {
         self.mark.receipts_at = Offset(self.active.segment.next);
-        self.mark.write(&self.parts.dir, &self.parts.key, &*self.parts.random, reserve)
+        self.mark.write(
+            &self.parts.dir,
+            &self.parts.key,
+            &*self.parts.random,
+            reserve,
+        )
     }
 
     fn bytes(&self) -> u64 {
@@ -377,7 +503,13 @@ impl Store {
         self.view.send_replace(View {
             forgotten: self.mark.forgotten,
             kept: Arc::new(self.mark.kept.clone()),
-            closed: Arc::new(self.closed.iter().filter(|segment| segment.next > floor.0).cloned().collect()),
+            closed: Arc::new(
+                self.closed
+                    .iter()
+                    .filter(|segment| segment.next > floor.0)
+                    .cloned()
+                    .collect(),
+            ),
             active: self.active.segment.clone(),
         });
     }
@@ -400,13 +532,30 @@ impl Active {
         generation: u64,
         reserve: Reserve,
     ) -> Result<Self, StreamError> {
-        let header = Header { spool: mark.spool, first, epoch: mark.epoch, first_seq, salt: random(&*parts.random)? };
+        let header = Header {
+            spool: mark.spool,
+            first,
+            epoch: mark.epoch,
+            first_seq,
+            salt: random(&*parts.random)?,
+        };
         let (bytes, key) = header.encode(&parts.key)?;
         let name = segment_name(first);
         let file = parts.dir.put(&name, &bytes, reserve)?;
         let path = parts.dir.file(&name).into();
-        let segment = Segment { first, next: first, bytes: bytes.len() as u64, path, generation };
-        Ok(Self { segment, file, cipher: Cipher::new(key, &header), failed: false })
+        let segment = Segment {
+            first,
+            next: first,
+            bytes: bytes.len() as u64,
+            path,
+            generation,
+        };
+        Ok(Self {
+            segment,
+            file,
+            cipher: Cipher::new(key, &header),
+            failed: false,
+        })
     }
 
     fn index(&self) -> u64 {
@@ -416,7 +565,11 @@ impl Active {
 
 /// How the segments of this spool are read.
 fn sealed(parts: &Parts, mark: &Mark) -> SealedFile {
-    SealedFile { spool: mark.spool, key: parts.key.clone(), medium: parts.dir.medium.clone() }
+    SealedFile {
+        spool: mark.spool,
+        key: parts.key.clone(),
+        medium: parts.dir.medium.clone(),
+    }
 }
 
 /// Answers who still waits; one that does not has no use for it.

@@ -43,7 +43,9 @@ pub(super) async fn ask<T, Q>(
     question: impl FnOnce(oneshot::Sender<Result<T, StreamError>>) -> Q,
 ) -> Result<T, StreamError> {
     let (reply, answer) = oneshot::channel();
-    to.send(question(reply)).await.map_err(|_| StreamError::Closed)?;
+    to.send(question(reply))
+        .await
+        .map_err(|_| StreamError::Closed)?;
     answer.await.map_err(|_| StreamError::Closed)?
 }
 
@@ -56,11 +58,21 @@ pub struct SpoolWriter {
 
 #[async_trait]
 impl LogWriter for SpoolWriter {
-    async fn append_with(&self, readings: Vec<Reading>, receipts: ReceiptChanges) -> Result<Receipt, StreamError> {
+    async fn append_with(
+        &self,
+        readings: Vec<Reading>,
+        receipts: ReceiptChanges,
+    ) -> Result<Receipt, StreamError> {
         if readings.is_empty() {
             return Err(StreamError::Empty);
         }
-        ask(&self.appends, |reply| Append { readings, outages: Vec::new(), receipts, reply }).await
+        ask(&self.appends, |reply| Append {
+            readings,
+            outages: Vec::new(),
+            receipts,
+            reply,
+        })
+        .await
     }
 
     async fn append_outages(&self, outages: Vec<Outage>) -> Result<Receipt, StreamError> {
@@ -68,7 +80,13 @@ impl LogWriter for SpoolWriter {
             return Err(StreamError::Empty);
         }
         let (readings, receipts) = (Vec::new(), ReceiptChanges::default());
-        ask(&self.appends, |reply| Append { readings, outages, receipts, reply }).await
+        ask(&self.appends, |reply| Append {
+            readings,
+            outages,
+            receipts,
+            reply,
+        })
+        .await
     }
 
     async fn end_receipts(&self, ended: Vec<OpenReceipt>) -> Result<(), StreamError> {
@@ -95,7 +113,11 @@ enum State {
 }
 
 /// Runs until closed.
-pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, mut control: mpsc::Receiver<Control>) {
+pub(super) async fn run(
+    mut store: Store,
+    mut appends: mpsc::Receiver<Append>,
+    mut control: mpsc::Receiver<Control>,
+) {
     let mut pending = VecDeque::new();
     let mut group = Vec::new();
     let mut state = State::Idle;
@@ -125,9 +147,15 @@ pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, m
         };
         match event {
             Event::Control(None) => return,
-            Event::Control(Some(Control::Close(reply))) => return close(store, leaving, reply).await,
+            Event::Control(Some(Control::Close(reply))) => {
+                return close(store, leaving, reply).await;
+            }
             Event::Control(Some(Control::Forget(up_to, reply))) => {
-                let Some((back, result)) = off_reactor(store, move |store| store.forget(up_to)).await else { return };
+                let Some((back, result)) =
+                    off_reactor(store, move |store| store.forget(up_to)).await
+                else {
+                    return;
+                };
                 store = back;
                 match result {
                     Ok(()) => leaving.wait(reply),
@@ -136,12 +164,16 @@ pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, m
             }
             Event::Control(Some(Control::EndReceipts(ended, reply))) => {
                 let work = move |store: &mut Store| store.end_receipts(&ended);
-                let Some((back, result)) = off_reactor(store, work).await else { return };
+                let Some((back, result)) = off_reactor(store, work).await else {
+                    return;
+                };
                 store = back;
                 drop(reply.send(result));
             }
             Event::Counted(Ok(segment)) => {
-                let Some((back, removed)) = off_reactor(store, move |store| store.remove(&segment)).await else {
+                let Some((back, removed)) =
+                    off_reactor(store, move |store| store.remove(&segment)).await
+                else {
                     return;
                 };
                 store = back;
@@ -158,7 +190,11 @@ pub(super) async fn run(mut store: Store, mut appends: mpsc::Receiver<Append>, m
         }
         leaving.go_on(&store);
         let waiting = std::mem::take(&mut pending);
-        let Some((back, (outcome, left))) = off_reactor(store, |store| commit(store, waiting)).await else { return };
+        let Some((back, (outcome, left))) =
+            off_reactor(store, |store| commit(store, waiting)).await
+        else {
+            return;
+        };
         (store, pending) = (back, left);
         state = next(&state, &outcome);
     }
@@ -173,12 +209,14 @@ fn next(state: &State, outcome: &Outcome) -> State {
     match (outcome, state) {
         (Outcome::Done, _) => State::Idle,
         (Outcome::Full, _) => State::Full,
-        (Outcome::NoSpace, State::NoSpace { back_off }) => {
-            State::NoSpace { back_off: (*back_off * 2).min(BACK_OFF_MAX) }
-        }
+        (Outcome::NoSpace, State::NoSpace { back_off }) => State::NoSpace {
+            back_off: (*back_off * 2).min(BACK_OFF_MAX),
+        },
         (Outcome::NoSpace, _) => {
             warn!("no room on the spool's device, appends wait");
-            State::NoSpace { back_off: BACK_OFF_MIN }
+            State::NoSpace {
+                back_off: BACK_OFF_MIN,
+            }
         }
     }
 }

@@ -34,7 +34,10 @@ impl SourceSubject for Through {
             drop(spool);
         }
         let spool = spool(&self.dir.path().join("spool"), self.lane.clone()).await;
-        let (settings, places) = (broker().await.settings(&self.topic), self.dir.path().join("places"));
+        let (settings, places) = (
+            broker().await.settings(&self.topic),
+            self.dir.path().join("places"),
+        );
         let publishing = Publishing::start(settings, &spool, self.lane.clone(), places);
         let writer = spool.writer();
         self.open = Some((spool, publishing));
@@ -52,7 +55,13 @@ impl SourceSubject for Through {
 async fn a_kafka_partition_conforms() {
     let empty = || async {
         let (dir, topic) = (TempDir::new().unwrap(), topic(1).await);
-        Through { dir, topic, lane: lane("gw", 0), open: None, group: None }
+        Through {
+            dir,
+            topic,
+            lane: lane("gw", 0),
+            open: None,
+            group: None,
+        }
     };
     check_source(empty).await.unwrap();
 }

@@ -7,11 +7,15 @@ use std::{
 };
 
 use forebay_schemas::ErrorKind;
-use forebay_stream::{GroupEvent, LogGroup as _, LogSource, LogWriter as _, Offset, StreamError, kafka::KafkaGroup};
+use forebay_stream::{
+    GroupEvent, LogGroup as _, LogSource, LogWriter as _, Offset, StreamError, kafka::KafkaGroup,
+};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Publishing, WITHIN, append, broker, change, join, lane, read_until, spool, topic};
+use crate::support::{
+    Publishing, WITHIN, append, broker, change, join, lane, read_until, spool, topic,
+};
 
 type Sources = BTreeMap<u32, Arc<dyn LogSource>>;
 
@@ -22,17 +26,25 @@ async fn settle(members: &mut [(KafkaGroup, Sources)], counts: &[usize]) {
         for (group, sources) in members.iter_mut() {
             while let Ok(event) = timeout(Duration::from_millis(50), group.next()).await {
                 match event.unwrap() {
-                    GroupEvent::Assigned(source) => drop(sources.insert(source.partition(), source)),
+                    GroupEvent::Assigned(source) => {
+                        drop(sources.insert(source.partition(), source))
+                    }
                     GroupEvent::Revoked(partition) => drop(sources.remove(&partition)),
                 }
             }
         }
         let found: Vec<_> = members.iter().map(|(_, sources)| sources.len()).collect();
-        let all: BTreeSet<_> = members.iter().flat_map(|(_, sources)| sources.keys()).collect();
+        let all: BTreeSet<_> = members
+            .iter()
+            .flat_map(|(_, sources)| sources.keys())
+            .collect();
         if found == counts && all.len() == counts.iter().sum::<usize>() {
             return;
         }
-        assert!(Instant::now() < deadline, "partitions are not shared as {counts:?} but {found:?}");
+        assert!(
+            Instant::now() < deadline,
+            "partitions are not shared as {counts:?} but {found:?}"
+        );
     }
 }
 
@@ -43,11 +55,18 @@ async fn a_partition_that_is_taken_away_is_read_by_one_only() {
     let (first, sources) = join(settings.clone(), 4).await;
     let mut readers = BTreeMap::new();
     for (partition, source) in &sources {
-        assert!(source.stream().starts_with("kafka/") && source.stream().ends_with(&topic), "{}", source.stream());
+        assert!(
+            source.stream().starts_with("kafka/") && source.stream().ends_with(&topic),
+            "{}",
+            source.stream()
+        );
         readers.insert(*partition, source.open(Offset(0)).await.unwrap());
     }
     let mut members = vec![(first, sources.clone())];
-    let second = timeout(WITHIN, KafkaGroup::join(settings.clone())).await.unwrap().unwrap();
+    let second = timeout(WITHIN, KafkaGroup::join(settings.clone()))
+        .await
+        .unwrap()
+        .unwrap();
     members.push((second, Sources::new()));
     settle(&mut members, &[2, 2]).await;
     // Readings for every lane, so that all partitions have some.
@@ -58,9 +77,17 @@ async fn a_partition_that_is_taken_away_is_read_by_one_only() {
         let epoch = append(&spool.writer(), 1, 10).await;
         expected.push((lane.clone(), epoch, 10));
         let places = dir.path().join(format!("places-{}", lane.lane));
-        publishing.push(Publishing::start(settings.clone(), &spool, lane.clone(), places));
+        publishing.push(Publishing::start(
+            settings.clone(),
+            &spool,
+            lane.clone(),
+            places,
+        ));
     }
-    let all: Sources = members.iter().flat_map(|(_, sources)| sources.clone()).collect();
+    let all: Sources = members
+        .iter()
+        .flat_map(|(_, sources)| sources.clone())
+        .collect();
     read_until(&all, &expected).await;
     for (partition, reader) in &mut readers {
         // Two lanes may share a partition and leave another without readings.
@@ -89,7 +116,10 @@ async fn a_partition_that_is_taken_away_is_read_by_one_only() {
     while waiting.try_next().await.unwrap().is_some() {}
     let (left, waited) = tokio::join!(first.leave(), timeout(WITHIN, waiting.next()));
     assert_eq!(left, ());
-    assert!(matches!(waited.unwrap(), Err(StreamError::Revoked { partition: 0 })), "a waiting reader is woken");
+    assert!(
+        matches!(waited.unwrap(), Err(StreamError::Revoked { partition: 0 })),
+        "a waiting reader is woken"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +134,9 @@ async fn new_partitions_are_found_and_used_by_new_epochs() {
             broker.grow(&topic, 8).await;
             while sources.len() < 8 {
                 match change(&mut group).await {
-                    GroupEvent::Assigned(source) => drop(sources.insert(source.partition(), source)),
+                    GroupEvent::Assigned(source) => {
+                        drop(sources.insert(source.partition(), source))
+                    }
                     GroupEvent::Revoked(partition) => drop(sources.remove(&partition)),
                 }
             }
@@ -115,7 +147,11 @@ async fn new_partitions_are_found_and_used_by_new_epochs() {
             let publishing = Publishing::start(settings.clone(), &spool, lane.clone(), places);
             let epoch = append(&spool.writer(), 1, 3).await;
             expected.push((lane.clone(), epoch, 3));
-            while !forebay_stream::conformance::drain(&mut spool.reader(Offset(0))).await.unwrap().is_empty() {
+            while !forebay_stream::conformance::drain(&mut spool.reader(Offset(0)))
+                .await
+                .unwrap()
+                .is_empty()
+            {
                 sleep(Duration::from_millis(20)).await;
             }
             publishing.stop().await.unwrap();

@@ -29,10 +29,16 @@ impl LogReader for Script {
     }
 
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {
-        let Some(entry) = self.entries.get(self.at).cloned() else { return Ok(None) };
+        let Some(entry) = self.entries.get(self.at).cloned() else {
+            return Ok(None);
+        };
         let offset = Offset(self.at as u64);
         self.at += 1;
-        Ok(Some(Record { offset, next: Offset(self.at as u64), entry }))
+        Ok(Some(Record {
+            offset,
+            next: Offset(self.at as u64),
+            entry,
+        }))
     }
 
     async fn forget(&self, _: Offset) -> Result<(), StreamError> {
@@ -44,10 +50,20 @@ impl LogReader for Script {
 async fn through(settings: KafkaSettings, lane: LaneId, entries: Vec<Entry>) -> Vec<Delivered> {
     let dir = TempDir::new().unwrap();
     let script = Script { entries, at: 0 };
-    let log =
-        Box::new(move |from: Offset| Box::new(Script { at: from.0 as usize, ..script.clone() }) as Box<dyn LogReader>);
-    let published =
-        publish(settings.clone(), log, lane, dir.path().join("places"), Arc::default(), CancellationToken::new());
+    let log = Box::new(move |from: Offset| {
+        Box::new(Script {
+            at: from.0 as usize,
+            ..script.clone()
+        }) as Box<dyn LogReader>
+    });
+    let published = publish(
+        settings.clone(),
+        log,
+        lane,
+        dir.path().join("places"),
+        Arc::default(),
+        CancellationToken::new(),
+    );
     timeout(WITHIN, published).await.unwrap().unwrap();
     let (group, sources) = join(settings, 1).await;
     let all = drain(&*sources[&0], Offset(0)).await;
@@ -68,20 +84,59 @@ fn batch(lane: &LaneId, epoch: u64, first: u64, count: u64) -> ReadingBatch {
 #[tokio::test(flavor = "multi_thread")]
 async fn gaps_and_ends_arrive_in_their_places() {
     let (topic, lane) = (topic(1).await, lane("Werk 1/ü", 3));
-    let damaged = || Entry::Damaged { segment: Offset(0), bytes: 0..9, why: Damage::Record };
+    let damaged = || Entry::Damaged {
+        segment: Offset(0),
+        bytes: 0..9,
+        why: Damage::Record,
+    };
     let nonce = EpochNonce::UNKNOWN;
-    let dropped = |first, last| Entry::Dropped { epoch: Epoch(1), nonce, first_seq: Seq(first), last_seq: Seq(last) };
+    let dropped = |first, last| Entry::Dropped {
+        epoch: Epoch(1),
+        nonce,
+        first_seq: Seq(first),
+        last_seq: Seq(last),
+    };
     let one = |first, count| Entry::Batch(batch(&lane, 1, first, count));
-    let ended = Entry::EpochEnd { epoch: Epoch(1), nonce, last: LastSeq::Unknown { at_least: Some(Seq(30)) } };
+    let ended = Entry::EpochEnd {
+        epoch: Epoch(1),
+        nonce,
+        last: LastSeq::Unknown {
+            at_least: Some(Seq(30)),
+        },
+    };
     let second = Entry::Batch(batch(&lane, 2, 1, 2));
     // The first batch of an epoch without a known place may have been preceded by others, so its damage is not counted.
-    let entries =
-        vec![one(1, 2), damaged(), one(6, 1), dropped(7, 9), one(10, 1), ended.clone(), second.clone(), damaged()];
+    let entries = vec![
+        one(1, 2),
+        damaged(),
+        one(6, 1),
+        dropped(7, 9),
+        one(10, 1),
+        ended.clone(),
+        second.clone(),
+        damaged(),
+    ];
     let came = through(broker().await.settings(&topic), lane.clone(), entries).await;
-    assert!(came.iter().all(|delivered| delivered.lane.as_ref() == Some(&lane)));
-    let came: Vec<_> = came.into_iter().map(|delivered| delivered.record.entry).collect();
-    let gap = |first, last, why| Entry::Gap { epoch: Epoch(1), nonce, first_seq: Seq(first), last_seq: Seq(last), why };
-    let lost = Entry::SpoolLoss { from: Offset(1), to: Offset(2), why: Damage::Record };
+    assert!(
+        came.iter()
+            .all(|delivered| delivered.lane.as_ref() == Some(&lane))
+    );
+    let came: Vec<_> = came
+        .into_iter()
+        .map(|delivered| delivered.record.entry)
+        .collect();
+    let gap = |first, last, why| Entry::Gap {
+        epoch: Epoch(1),
+        nonce,
+        first_seq: Seq(first),
+        last_seq: Seq(last),
+        why,
+    };
+    let lost = Entry::SpoolLoss {
+        from: Offset(1),
+        to: Offset(2),
+        why: Damage::Record,
+    };
     let expected = [
         one(1, 2),
         lost,
@@ -109,11 +164,18 @@ fn noise(bytes: usize) -> String {
 }
 
 fn seqs(came: &[Delivered]) -> Vec<(u64, u64, Option<GapWhy>)> {
-    let seqs = came.iter().filter_map(|delivered| match &delivered.record.entry {
-        Entry::Batch(batch) => Some((batch.first_seq.0, batch.last_seq()?.0, None)),
-        Entry::Gap { first_seq, last_seq, why, .. } => Some((first_seq.0, last_seq.0, Some(*why))),
-        _ => None,
-    });
+    let seqs = came
+        .iter()
+        .filter_map(|delivered| match &delivered.record.entry {
+            Entry::Batch(batch) => Some((batch.first_seq.0, batch.last_seq()?.0, None)),
+            Entry::Gap {
+                first_seq,
+                last_seq,
+                why,
+                ..
+            } => Some((first_seq.0, last_seq.0, Some(*why))),
+            _ => None,
+        });
     seqs.collect()
 }
 
@@ -127,15 +189,23 @@ async fn records_too_large_for_the_settings_are_split() {
     let came = through(settings, lane, vec![Entry::Batch(large)]).await;
     let seqs = seqs(&came);
     assert!(seqs.len() > 4, "{seqs:?}");
-    assert!(seqs.contains(&(1500, 1500, Some(GapWhy::Refused))), "{seqs:?}");
+    assert!(
+        seqs.contains(&(1500, 1500, Some(GapWhy::Refused))),
+        "{seqs:?}"
+    );
     assert_eq!((seqs[0].0, seqs[seqs.len() - 1].1), (1, 3000));
-    assert!(seqs.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0), "{seqs:?}");
+    assert!(
+        seqs.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0),
+        "{seqs:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_takes_less_gets_smaller_records() {
     let (broker, topic, lane) = (broker().await, topic_name(), lane("gw", 0));
-    broker.create(&topic, 1, &[("max.message.bytes", "20000")]).await;
+    broker
+        .create(&topic, 1, &[("max.message.bytes", "20000")])
+        .await;
     let mut large = batch(&lane, 1, 1, 40);
     for reading in &mut large.readings {
         reading.value = Some(Value::Text(noise(2000)));
@@ -145,13 +215,18 @@ async fn a_broker_that_takes_less_gets_smaller_records() {
     let seqs = seqs(&came);
     assert!(seqs.contains(&(21, 21, Some(GapWhy::Refused))), "{seqs:?}");
     assert_eq!((seqs[0].0, seqs[seqs.len() - 1].1), (1, 40));
-    assert!(seqs.windows(2).all(|pair| pair[0].1 + 1 >= pair[1].0), "{seqs:?}");
+    assert!(
+        seqs.windows(2).all(|pair| pair[0].1 + 1 >= pair[1].0),
+        "{seqs:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_as_large_as_allowed_stay_whole() {
     let (broker, topic, lane) = (broker().await, topic_name(), lane("gw", 0));
-    broker.create(&topic, 1, &[("max.message.bytes", "5000000")]).await;
+    broker
+        .create(&topic, 1, &[("max.message.bytes", "5000000")])
+        .await;
     let mut settings = broker.settings(&topic);
     settings.max_record = 4 << 20;
     let mut large = batch(&lane, 1, 1, 30);
@@ -159,7 +234,18 @@ async fn records_as_large_as_allowed_stay_whole() {
         reading.value = Some(Value::Text(noise(100_000)));
     }
     let small = batch(&lane, 1, 31, 1);
-    let came = through(settings, lane, vec![Entry::Batch(large.clone()), Entry::Batch(small.clone())]).await;
-    let came: Vec<_> = came.into_iter().map(|delivered| delivered.record.entry).collect();
-    assert!(came == [Entry::Batch(large), Entry::Batch(small)], "not as sent");
+    let came = through(
+        settings,
+        lane,
+        vec![Entry::Batch(large.clone()), Entry::Batch(small.clone())],
+    )
+    .await;
+    let came: Vec<_> = came
+        .into_iter()
+        .map(|delivered| delivered.record.entry)
+        .collect();
+    assert!(
+        came == [Entry::Batch(large), Entry::Batch(small)],
+        "not as sent"
+    );
 }

@@ -24,7 +24,8 @@ use tokio::{
 use crate::{
     kafka_broker::Broker,
     support::{
-        Publishing, WITHIN, append, broker, drain, join, lane, read_until, spool, spool_with, topic, topic_name,
+        Publishing, WITHIN, append, broker, drain, join, lane, read_until, spool, spool_with,
+        topic, topic_name,
     },
 };
 
@@ -44,7 +45,12 @@ async fn nothing_is_lost_while_the_broker_dies_and_comes_back() {
         let lane = lane("werk", number as u32);
         let spool = spool(&dir.path().join(format!("spool-{number}")), lane.clone()).await;
         let places = dir.path().join(format!("places-{number}"));
-        publishing.push(Publishing::start(settings.clone(), &spool, lane.clone(), places));
+        publishing.push(Publishing::start(
+            settings.clone(),
+            &spool,
+            lane.clone(),
+            places,
+        ));
         expected.push((lane, spool.opened().epoch, PER_LANE));
         spools.push(spool);
     }
@@ -59,7 +65,10 @@ async fn nothing_is_lost_while_the_broker_dies_and_comes_back() {
             let (writer, written, mut phase) = (spool.writer(), written.clone(), phase.subscribe());
             tokio::spawn(async move {
                 for first in (1..=PER_LANE).step_by(APPEND as usize) {
-                    phase.wait_for(|phase| first * PHASES / PER_LANE <= *phase).await.unwrap();
+                    phase
+                        .wait_for(|phase| first * PHASES / PER_LANE <= *phase)
+                        .await
+                        .unwrap();
                     append(&writer, first, APPEND).await;
                     written.fetch_add(APPEND, Ordering::Relaxed);
                 }
@@ -88,22 +97,38 @@ async fn nothing_is_lost_while_the_broker_dies_and_comes_back() {
     broker.kill();
     append(&spools[0].writer(), PER_LANE + 1, 5).await;
     let stopped = futures_of(publishing.into_iter().map(Publishing::stop));
-    for stopped in timeout(Duration::from_secs(20), stopped).await.expect("the end waits for a dead broker") {
+    for stopped in timeout(Duration::from_secs(20), stopped)
+        .await
+        .expect("the end waits for a dead broker")
+    {
         stopped.unwrap();
     }
-    let left = forebay_stream::conformance::drain(&mut spools[0].reader(Offset(0))).await.unwrap();
-    assert!(matches!(&left[..], [Record { entry: Entry::Batch(batch), .. }] if batch.readings.len() == 5), "{left:?}");
-    timeout(Duration::from_secs(20), group.leave()).await.expect("leaving waits for a dead broker");
+    let left = forebay_stream::conformance::drain(&mut spools[0].reader(Offset(0)))
+        .await
+        .unwrap();
+    assert!(
+        matches!(&left[..], [Record { entry: Entry::Batch(batch), .. }] if batch.readings.len() == 5),
+        "{left:?}"
+    );
+    timeout(Duration::from_secs(20), group.leave())
+        .await
+        .expect("leaving waits for a dead broker");
 }
 
 /// Waits until the spool holds nothing any more.
 async fn forgotten(spool: &Spool) {
     let empty = async {
-        while !forebay_stream::conformance::drain(&mut spool.reader(Offset(0))).await.unwrap().is_empty() {
+        while !forebay_stream::conformance::drain(&mut spool.reader(Offset(0)))
+            .await
+            .unwrap()
+            .is_empty()
+        {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(WITHIN, empty).await.expect("the spool does not forget what is acknowledged");
+    timeout(WITHIN, empty)
+        .await
+        .expect("the spool does not forget what is acknowledged");
 }
 
 async fn futures_of<F: Future + Send + 'static>(all: impl Iterator<Item = F>) -> Vec<F::Output>
@@ -125,12 +150,22 @@ async fn a_killed_publisher_leaves_no_hole() {
     let mut expected = Vec::new();
     for _ in 0..3 {
         let spool = spool(&dir.path().join("spool"), lane.clone()).await;
-        let mut publishing = Publishing::start(broker.settings(&topic), &spool, lane.clone(), places.clone());
+        let mut publishing = Publishing::start(
+            broker.settings(&topic),
+            &spool,
+            lane.clone(),
+            places.clone(),
+        );
         for first in (1..=600).step_by(3) {
             append(&spool.writer(), first, 3).await;
             if first % 200 == 1 {
                 publishing.kill().await;
-                publishing = Publishing::start(broker.settings(&topic), &spool, lane.clone(), places.clone());
+                publishing = Publishing::start(
+                    broker.settings(&topic),
+                    &spool,
+                    lane.clone(),
+                    places.clone(),
+                );
             }
         }
         expected.push((lane.clone(), spool.opened().epoch, 600));
@@ -146,16 +181,29 @@ async fn a_killed_publisher_leaves_no_hole() {
     let mut ends = Vec::new();
     for source in sources.values() {
         let all = drain(&**source, Offset(0)).await;
-        ends.extend(all.into_iter().filter_map(|delivered| match delivered.record.entry {
-            Entry::EpochEnd { epoch, last: LastSeq::Known(last), .. } => Some((epoch, last.map_or(0, |last| last.0))),
-            _ => None,
-        }));
+        ends.extend(
+            all.into_iter()
+                .filter_map(|delivered| match delivered.record.entry {
+                    Entry::EpochEnd {
+                        epoch,
+                        last: LastSeq::Known(last),
+                        ..
+                    } => Some((epoch, last.map_or(0, |last| last.0))),
+                    _ => None,
+                }),
+        );
     }
     ends.sort();
     ends.dedup();
-    let mut closed: Vec<_> = expected.iter().map(|(_, epoch, last)| (*epoch, *last)).collect();
+    let mut closed: Vec<_> = expected
+        .iter()
+        .map(|(_, epoch, last)| (*epoch, *last))
+        .collect();
     closed.push((spool.opened().epoch, 0));
-    assert_eq!(ends, closed, "each epoch has its end, where its readings are");
+    assert_eq!(
+        ends, closed,
+        "each epoch has its end, where its readings are"
+    );
     group.leave().await;
 }
 
@@ -168,7 +216,12 @@ async fn a_full_spool_says_what_it_dropped() {
     for first in (1..=400).step_by(4) {
         append(&spool.writer(), first, 4).await;
     }
-    let publishing = Publishing::start(broker.settings(&topic), &spool, lane.clone(), dir.path().join("places"));
+    let publishing = Publishing::start(
+        broker.settings(&topic),
+        &spool,
+        lane.clone(),
+        dir.path().join("places"),
+    );
     let (group, sources) = join(broker.settings(&topic), 1).await;
     let mut reader = sources[&0].open(Offset(0)).await.unwrap();
     let (mut next, mut dropped) = (1, 0);
@@ -180,7 +233,12 @@ async fn a_full_spool_says_what_it_dropped() {
                 assert_eq!(batch.first_seq.0, next);
                 next = batch.last_seq().unwrap().0 + 1;
             }
-            Entry::Gap { first_seq, last_seq, why, .. } => {
+            Entry::Gap {
+                first_seq,
+                last_seq,
+                why,
+                ..
+            } => {
                 assert_eq!((first_seq.0, why.as_str()), (next, "dropped"));
                 dropped += last_seq.0 - first_seq.0 + 1;
                 next = last_seq.0 + 1;
@@ -201,7 +259,12 @@ async fn a_missing_topic_is_waited_for() {
     let epoch = append(&spool.writer(), 1, 5).await;
     let mut settings = broker.settings(&topic);
     settings.partitions = None;
-    let publishing = Publishing::start(settings.clone(), &spool, lane.clone(), dir.path().join("places"));
+    let publishing = Publishing::start(
+        settings.clone(),
+        &spool,
+        lane.clone(),
+        dir.path().join("places"),
+    );
     let joining = tokio::spawn(join(settings, 2));
     sleep(Duration::from_millis(800)).await;
     broker.create(&topic, 2, &[]).await;
@@ -212,7 +275,9 @@ async fn a_missing_topic_is_waited_for() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(WITHIN, acknowledged).await.expect("what is there is acknowledged and forgotten");
+    timeout(WITHIN, acknowledged)
+        .await
+        .expect("what is there is acknowledged and forgotten");
     assert_eq!(publishing.published(), 5);
     publishing.stop().await.unwrap();
     group.leave().await;
@@ -245,7 +310,10 @@ async fn a_stranger_in_kafkas_place_is_waited_out() {
         }
     };
     timeout(WITHIN, again).await.expect("it does not try again");
-    timeout(Duration::from_secs(10), publishing.stop()).await.expect("the end waits for a stranger").unwrap();
+    timeout(Duration::from_secs(10), publishing.stop())
+        .await
+        .expect("the end waits for a stranger")
+        .unwrap();
     met.store(1_000_000, Ordering::Relaxed);
     drop(TcpStream::connect(address).unwrap());
     stranger.join().unwrap();
@@ -257,8 +325,19 @@ async fn settings_that_do_not_work_are_an_error() {
     let lane = lane("gw", 0);
     let spool = spool(&dir.path().join("spool"), lane.clone()).await;
     let mut settings = broker.settings("any");
-    settings.tls = Some(forebay_stream::kafka::Tls { ca_file: Some("/nowhere/ca.pem".into()), identity: None });
-    let error = Publishing::start(settings, &spool, lane, dir.path().join("places")).ended().await.unwrap_err();
+    settings.tls = Some(forebay_stream::kafka::Tls {
+        ca_file: Some("/nowhere/ca.pem".into()),
+        identity: None,
+    });
+    let error = Publishing::start(settings, &spool, lane, dir.path().join("places"))
+        .ended()
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fatal);
-    assert!(error.to_string().starts_with("mend [stream]: ca_file /nowhere/ca.pem cannot be read"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("mend [stream]: ca_file /nowhere/ca.pem cannot be read"),
+        "{error}"
+    );
 }

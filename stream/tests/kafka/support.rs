@@ -12,7 +12,8 @@ use std::{
 
 use forebay_schemas::{Epoch, GatewayId, Lane, LaneId, Seq, Timestamp};
 use forebay_stream::{
-    Delivered, Entry, GroupEvent, LogGroup as _, LogReader, LogSource, LogWriter, Offset, StreamError,
+    Delivered, Entry, GroupEvent, LogGroup as _, LogReader, LogSource, LogWriter, Offset,
+    StreamError,
     kafka::{KafkaGroup, KafkaSettings, LogFactory, publish},
     local::{Limits, OnFull, Options, Spool, SpoolKey},
 };
@@ -47,11 +48,19 @@ pub(crate) fn topic_name() -> String {
 }
 
 pub(crate) fn lane(gateway: &str, lane: u32) -> LaneId {
-    LaneId { gateway: GatewayId::new(gateway).unwrap(), lane: Lane(lane) }
+    LaneId {
+        gateway: GatewayId::new(gateway).unwrap(),
+        lane: Lane(lane),
+    }
 }
 
 pub(crate) async fn spool(path: &Path, lane: LaneId) -> Arc<Spool> {
-    spool_with(path, lane, Limits::new(64 << 20, 1 << 20, OnFull::Block).unwrap()).await
+    spool_with(
+        path,
+        lane,
+        Limits::new(64 << 20, 1 << 20, OnFull::Block).unwrap(),
+    )
+    .await
 }
 
 pub(crate) async fn spool_with(path: &Path, lane: LaneId, limits: Limits) -> Arc<Spool> {
@@ -83,12 +92,29 @@ pub(crate) struct Publishing {
 }
 
 impl Publishing {
-    pub(crate) fn start(settings: KafkaSettings, spool: &Arc<Spool>, lane: LaneId, places: PathBuf) -> Self {
+    pub(crate) fn start(
+        settings: KafkaSettings,
+        spool: &Arc<Spool>,
+        lane: LaneId,
+        places: PathBuf,
+    ) -> Self {
         let (stop, published) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let spool = spool.clone();
-        let log: LogFactory = Box::new(move |from| Box::new(spool.reader(from)) as Box<dyn LogReader>);
-        let task = tokio::spawn(publish(settings, log, lane, places, published.clone(), stop.clone()));
-        Self { stop, published, task }
+        let log: LogFactory =
+            Box::new(move |from| Box::new(spool.reader(from)) as Box<dyn LogReader>);
+        let task = tokio::spawn(publish(
+            settings,
+            log,
+            lane,
+            places,
+            published.clone(),
+            stop.clone(),
+        ));
+        Self {
+            stop,
+            published,
+            task,
+        }
     }
 
     /// Readings that Kafka has acknowledged.
@@ -108,7 +134,10 @@ impl Publishing {
     }
 
     pub(crate) async fn ended(self) -> Result<(), StreamError> {
-        timeout(WITHIN, self.task).await.expect("the publisher does not end").unwrap()
+        timeout(WITHIN, self.task)
+            .await
+            .expect("the publisher does not end")
+            .unwrap()
     }
 
     /// As a crash does; returns once nothing of it runs.
@@ -119,8 +148,14 @@ impl Publishing {
 }
 
 /// Joins and waits for `count` partitions.
-pub(crate) async fn join(settings: KafkaSettings, count: usize) -> (KafkaGroup, BTreeMap<u32, Arc<dyn LogSource>>) {
-    let mut group = timeout(WITHIN, KafkaGroup::join(settings)).await.unwrap().unwrap();
+pub(crate) async fn join(
+    settings: KafkaSettings,
+    count: usize,
+) -> (KafkaGroup, BTreeMap<u32, Arc<dyn LogSource>>) {
+    let mut group = timeout(WITHIN, KafkaGroup::join(settings))
+        .await
+        .unwrap()
+        .unwrap();
     let mut sources = BTreeMap::new();
     while sources.len() < count {
         match change(&mut group).await {
@@ -132,7 +167,10 @@ pub(crate) async fn join(settings: KafkaSettings, count: usize) -> (KafkaGroup, 
 }
 
 pub(crate) async fn change(group: &mut KafkaGroup) -> GroupEvent {
-    timeout(WITHIN, group.next()).await.expect("no change in the group").unwrap()
+    timeout(WITHIN, group.next())
+        .await
+        .expect("no change in the group")
+        .unwrap()
 }
 
 /// Appends readings numbered from `from`, a few at a time.
@@ -145,7 +183,11 @@ pub(crate) async fn append(writer: &dyn LogWriter, from: u64, count: u64) -> Epo
 pub(crate) async fn drain(source: &dyn LogSource, from: Offset) -> Vec<Delivered> {
     let mut reader = timeout(WITHIN, source.open(from)).await.unwrap().unwrap();
     let mut all = Vec::new();
-    while let Some(delivered) = timeout(WITHIN, reader.try_next()).await.expect("no end of the partition").unwrap() {
+    while let Some(delivered) = timeout(WITHIN, reader.try_next())
+        .await
+        .expect("no end of the partition")
+        .unwrap()
+    {
         all.push(delivered);
     }
     all
@@ -157,11 +199,21 @@ pub(crate) struct Marks(BTreeMap<(LaneId, Epoch), Seq>);
 
 impl Marks {
     pub(crate) fn take(&mut self, delivered: &Delivered) {
-        let (Some(lane), Entry::Batch(batch)) = (&delivered.lane, &delivered.record.entry) else { return };
+        let (Some(lane), Entry::Batch(batch)) = (&delivered.lane, &delivered.record.entry) else {
+            return;
+        };
         let mark = self.0.entry((lane.clone(), batch.epoch)).or_insert(Seq(0));
-        assert!(batch.first_seq.0 <= mark.0 + 1, "{lane:?} jumps from {mark} to {}", batch.first_seq);
+        assert!(
+            batch.first_seq.0 <= mark.0 + 1,
+            "{lane:?} jumps from {mark} to {}",
+            batch.first_seq
+        );
         for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
-            assert_eq!(reading.value, Some(forebay_schemas::Value::U64(seq)), "not the reading of seq {seq}");
+            assert_eq!(
+                reading.value,
+                Some(forebay_schemas::Value::U64(seq)),
+                "not the reading of seq {seq}"
+            );
         }
         *mark = (*mark).max(batch.last_seq().unwrap());
     }
@@ -187,17 +239,25 @@ pub(crate) async fn read_until(
                 while let Some(delivered) = reader.try_next().await.unwrap() {
                     let before = marks.0.clone();
                     marks.take(&delivered);
-                    doubles += u64::from(before == marks.0 && matches!(delivered.record.entry, Entry::Batch(_)));
+                    doubles += u64::from(
+                        before == marks.0 && matches!(delivered.record.entry, Entry::Batch(_)),
+                    );
                 }
             }
-            if expected.iter().all(|(lane, epoch, last)| marks.mark(lane, *epoch) >= *last) {
+            if expected
+                .iter()
+                .all(|(lane, epoch, last)| marks.mark(lane, *epoch) >= *last)
+            {
                 return;
             }
             sleep(Duration::from_millis(20)).await;
         }
     };
     let came = timeout(WITHIN, all).await;
-    let missing: Vec<_> = expected.iter().map(|(lane, epoch, last)| (marks.mark(lane, *epoch), *last)).collect();
+    let missing: Vec<_> = expected
+        .iter()
+        .map(|(lane, epoch, last)| (marks.mark(lane, *epoch), *last))
+        .collect();
     assert!(came.is_ok(), "not all readings came: {missing:?}");
     for (lane, epoch, last) in expected {
         assert_eq!(marks.mark(lane, *epoch), *last);

@@ -36,8 +36,15 @@ async fn described(broker: &Broker, topic: &str) -> (usize, Option<String>) {
     });
     let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
     let resource = ResourceSpecifier::Topic(topic);
-    let described = admin.describe_configs([&resource], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
-    let policy = described.get("cleanup.policy").and_then(|entry| entry.value.clone());
+    let described = admin
+        .describe_configs([&resource], &AdminOptions::new())
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    let policy = described
+        .get("cleanup.policy")
+        .and_then(|entry| entry.value.clone());
     (partitions.await.unwrap(), policy)
 }
 
@@ -52,7 +59,9 @@ async fn publish(settings: KafkaSettings, dir: &Path, lane: LaneId) -> Result<u6
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(WITHIN, done).await.expect("neither published nor refused");
+    timeout(WITHIN, done)
+        .await
+        .expect("neither published nor refused");
     let published = publishing.published();
     publishing.stop().await.map(|()| published)
 }
@@ -66,21 +75,40 @@ async fn gateways_that_start_at_once_create_one_topic() {
     for published in [published.0, published.1, published.2, published.3] {
         assert_eq!(published.unwrap(), 5);
     }
-    assert_eq!(described(broker, &topic).await, (6, Some("delete".to_owned())));
+    assert_eq!(
+        described(broker, &topic).await,
+        (6, Some("delete".to_owned()))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_create_topics_is_told_and_uses_what_another_creates() {
-    let (broker, dir, topic) = (Broker::guarded().await, TempDir::new().unwrap(), topic_name());
+    let (broker, dir, topic) = (
+        Broker::guarded().await,
+        TempDir::new().unwrap(),
+        topic_name(),
+    );
     let denied = broker.secure_settings(&topic, Mechanism::ScramSha512, PASSWORD);
-    let refused = publish(denied.clone(), dir.path(), lane("gw", 0)).await.unwrap_err();
+    let refused = publish(denied.clone(), dir.path(), lane("gw", 0))
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Fatal);
     let expected = "allow this user CREATE on the topic, or create the topic and set partitions = 0 in [stream]";
     assert!(refused.to_string().ends_with(expected), "{refused}");
-    let allowed = KafkaSettings { partitions: Some(2), ..broker.settings(&topic) };
-    assert_eq!(publish(allowed, dir.path(), lane("gw", 1)).await.unwrap(), 5);
+    let allowed = KafkaSettings {
+        partitions: Some(2),
+        ..broker.settings(&topic)
+    };
+    assert_eq!(
+        publish(allowed, dir.path(), lane("gw", 1)).await.unwrap(),
+        5
+    );
     let delete = Some("delete".to_owned());
-    assert_eq!(described(&broker, &topic).await, (2, delete), "not compacted, though the broker's default is");
+    assert_eq!(
+        described(&broker, &topic).await,
+        (2, delete),
+        "not compacted, though the broker's default is"
+    );
     assert_eq!(publish(denied, dir.path(), lane("gw", 2)).await.unwrap(), 5);
 }
 
@@ -89,7 +117,14 @@ async fn a_name_that_kafka_does_not_take_is_refused() {
     let (broker, dir, number) = (broker().await, TempDir::new().unwrap(), topic_name());
     broker.create(&format!("{number}.a"), 1, &[]).await;
     let settings = broker.settings(&format!("{number}_a"));
-    let refused = publish(settings, dir.path(), lane("gw", 0)).await.unwrap_err();
+    let refused = publish(settings, dir.path(), lane("gw", 0))
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Fatal);
-    assert!(refused.to_string().contains("choose another topic in [stream]"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("choose another topic in [stream]"),
+        "{refused}"
+    );
 }

@@ -52,14 +52,36 @@ impl Broker {
         let properties = properties(dir.path(), clear, controller, secure) + more;
         fs::write(dir.path().join("server.properties"), properties).unwrap();
         fs::write(dir.path().join("log4j2.properties"), LOGGING).unwrap();
-        let broker = Self { dir, clear, secure, running: None };
+        let broker = Self {
+            dir,
+            clear,
+            secure,
+            running: None,
+        };
         let mut format = broker.java("kafka.tools.StorageTool");
         let scram = |kind| format!("{kind}=[name={USER},password={PASSWORD}]");
-        format.args(["format", "--cluster-id", "Rk9SRUJBWS1URVNULUNMVQ", "--standalone", "--config"]);
+        format.args([
+            "format",
+            "--cluster-id",
+            "Rk9SRUJBWS1URVNULUNMVQ",
+            "--standalone",
+            "--config",
+        ]);
         format.arg(broker.dir.path().join("server.properties"));
-        format.args(["--add-scram", &scram("SCRAM-SHA-256"), "--add-scram", &scram("SCRAM-SHA-512")]);
-        let output = format.output().expect("java must be on the PATH (Debian: default-jre-headless)");
-        assert!(output.status.success(), "formatting failed: {}", String::from_utf8_lossy(&output.stderr));
+        format.args([
+            "--add-scram",
+            &scram("SCRAM-SHA-256"),
+            "--add-scram",
+            &scram("SCRAM-SHA-512"),
+        ]);
+        let output = format
+            .output()
+            .expect("java must be on the PATH (Debian: default-jre-headless)");
+        assert!(
+            output.status.success(),
+            "formatting failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         broker
     }
 
@@ -82,12 +104,22 @@ impl Broker {
         broker.start();
         broker.up().await;
         let mut allow = broker.java("org.apache.kafka.tools.AclCommand");
-        allow.args(["--bootstrap-server", &broker.address(), "--add", "--allow-principal", &format!("User:{USER}")]);
+        allow.args([
+            "--bootstrap-server",
+            &broker.address(),
+            "--add",
+            "--allow-principal",
+            &format!("User:{USER}"),
+        ]);
         for operation in ["Describe", "Read", "Write"] {
             allow.args(["--operation", operation]);
         }
         let output = allow.args(["--topic", "*"]).output().unwrap();
-        assert!(output.status.success(), "allowing failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "allowing failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         broker
     }
 
@@ -95,29 +127,54 @@ impl Broker {
         assert!(self.running.is_none(), "it runs already");
         let java = self.java("kafka.Kafka");
         let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "guard"]).arg(java.get_program()).args(java.get_args());
-        guard.arg(self.dir.path().join("server.properties")).env("FOREBAY_LOG_FILE", self.log());
-        let mut guard = guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        guard
+            .args(["-c", GUARD, "guard"])
+            .arg(java.get_program())
+            .args(java.get_args());
+        guard
+            .arg(self.dir.path().join("server.properties"))
+            .env("FOREBAY_LOG_FILE", self.log());
+        let mut guard = guard
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut pid = String::new();
-        BufReader::new(guard.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        BufReader::new(guard.stdout.take().unwrap())
+            .read_line(&mut pid)
+            .unwrap();
         self.running = Some((guard, pid.trim().parse().unwrap()));
     }
 
     /// Waits until it answers.
     pub(crate) async fn up(&mut self) {
         let deadline = Instant::now() + UP_WITHIN;
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", self.address()).set("log_level", "0").create().unwrap();
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.address())
+            .set("log_level", "0")
+            .create()
+            .unwrap();
         let consumer = std::sync::Arc::new(consumer);
         loop {
             let asked = consumer.clone();
-            let answer = tokio::task::spawn_blocking(move || asked.fetch_metadata(None, Duration::from_secs(1)));
-            if answer.await.unwrap().is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+            let answer = tokio::task::spawn_blocking(move || {
+                asked.fetch_metadata(None, Duration::from_secs(1))
+            });
+            if answer
+                .await
+                .unwrap()
+                .is_ok_and(|metadata| !metadata.brokers().is_empty())
+            {
                 return;
             }
             let (guard, _) = self.running.as_mut().expect("not started");
             let ended = guard.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "kafka does not answer: {}", self.last_words());
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "kafka does not answer: {}",
+                self.last_words()
+            );
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -138,7 +195,10 @@ impl Broker {
 
     /// Where it is reached over TLS, by [`USER`] with [`PASSWORD`], and the file of the authority that signed for it.
     pub(crate) fn secure_address(&self) -> (String, PathBuf) {
-        (format!("localhost:{}", self.secure), self.dir.path().join("ca.pem"))
+        (
+            format!("localhost:{}", self.secure),
+            self.dir.path().join("ca.pem"),
+        )
     }
 
     /// Settings in clear.
@@ -151,18 +211,33 @@ impl Broker {
     }
 
     /// Settings with TLS and a user.
-    pub(crate) fn secure_settings(&self, topic: &str, mechanism: Mechanism, password: &str) -> KafkaSettings {
+    pub(crate) fn secure_settings(
+        &self,
+        topic: &str,
+        mechanism: Mechanism,
+        password: &str,
+    ) -> KafkaSettings {
         let (address, ca_file) = self.secure_address();
         KafkaSettings {
             brokers: vec![address],
-            tls: Some(Tls { ca_file: Some(ca_file), identity: None }),
-            sasl: Some(Sasl { mechanism, user: USER.to_owned(), password: forebay_config::Secret::new(password) }),
+            tls: Some(Tls {
+                ca_file: Some(ca_file),
+                identity: None,
+            }),
+            sasl: Some(Sasl {
+                mechanism,
+                user: USER.to_owned(),
+                password: forebay_config::Secret::new(password),
+            }),
             ..self.settings(topic)
         }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
-        ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap()
+        ClientConfig::new()
+            .set("bootstrap.servers", self.address())
+            .create()
+            .unwrap()
     }
 
     pub(crate) async fn create(&self, topic: &str, partitions: u32, config: &[(&str, &str)]) {
@@ -170,42 +245,75 @@ impl Broker {
         for (key, value) in config {
             new = new.set(key, value);
         }
-        let made = self.admin().create_topics([&new], &AdminOptions::new()).await.unwrap();
+        let made = self
+            .admin()
+            .create_topics([&new], &AdminOptions::new())
+            .await
+            .unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
     }
 
     pub(crate) async fn grow(&self, topic: &str, partitions: usize) {
         let grown = NewPartitions::new(topic, partitions);
-        let made = self.admin().create_partitions([&grown], &AdminOptions::new()).await.unwrap();
+        let made = self
+            .admin()
+            .create_partitions([&grown], &AdminOptions::new())
+            .await
+            .unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
     }
 
     /// Deletes all records of a partition below an offset, as retention does.
     pub(crate) async fn delete_below(&self, topic: &str, partition: u32, offset: u64) {
         let mut list = rdkafka::TopicPartitionList::new();
-        list.add_partition_offset(topic, partition as i32, rdkafka::Offset::Offset(offset as i64)).unwrap();
-        self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
+        list.add_partition_offset(
+            topic,
+            partition as i32,
+            rdkafka::Offset::Offset(offset as i64),
+        )
+        .unwrap();
+        self.admin()
+            .delete_records(&list, &AdminOptions::new())
+            .await
+            .unwrap();
     }
 
     /// What the records of a topic take on the broker's disk.
     #[allow(dead_code, reason = "the benches ask")]
     pub(crate) fn stored_bytes(&self, topic: &str) -> u64 {
-        let entries = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let entries = |folder: &Path| {
+            fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+        };
         let is_partition = |folder: &PathBuf| {
             let name = folder.file_name().unwrap().to_string_lossy();
             name.rsplit_once('-').is_some_and(|(of, _)| of == topic)
         };
-        let files = entries(&self.dir.path().join("data")).filter(is_partition).flat_map(|folder| entries(&folder));
-        let logs = files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
+        let files = entries(&self.dir.path().join("data"))
+            .filter(is_partition)
+            .flat_map(|folder| entries(&folder));
+        let logs =
+            files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
         logs.map(|log| fs::metadata(log).unwrap().len()).sum()
     }
 
     fn java(&self, class: &str) -> Command {
         let jars = jars();
         let mut java = Command::new("java");
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
-        java.arg(format!("-Dlog4j2.configurationFile={}", self.dir.path().join("log4j2.properties").display()));
-        java.arg("-cp").arg(format!("{}/*", jars.display())).arg(class);
+        java.args([
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Xshare:auto",
+        ]);
+        java.arg(format!(
+            "-Dlog4j2.configurationFile={}",
+            self.dir.path().join("log4j2.properties").display()
+        ));
+        java.arg("-cp")
+            .arg(format!("{}/*", jars.display()))
+            .arg(class);
         java
     }
 
@@ -242,12 +350,15 @@ fn free_ports() -> [u16; 3] {
 /// What TLS needs, and the server's key and certificate in one file, as Kafka wants them.
 fn keystore(dir: &Path) {
     certificates::certificates(dir);
-    let [key, certificate] = ["server.key", "server.pem"].map(|name| fs::read_to_string(dir.join(name)).unwrap());
+    let [key, certificate] =
+        ["server.key", "server.pem"].map(|name| fs::read_to_string(dir.join(name)).unwrap());
     fs::write(dir.join("keystore.pem"), key + &certificate).unwrap();
 }
 
 fn properties(dir: &Path, clear: u16, controller: u16, secure: u16) -> String {
-    let plain = format!("org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";");
+    let plain = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";"
+    );
     let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
     let mut text = format!(
         "process.roles=broker,controller\nnode.id=1\nlog.dirs={}\n\
@@ -261,8 +372,16 @@ fn properties(dir: &Path, clear: u16, controller: u16, secure: u16) -> String {
         dir.join("data").display(),
         dir.join("keystore.pem").display(),
     );
-    for (mechanism, jaas) in [("plain", &*plain), ("scram-sha-256", scram), ("scram-sha-512", scram)] {
-        writeln!(text, "listener.name.secure.{mechanism}.sasl.jaas.config={jaas}").unwrap();
+    for (mechanism, jaas) in [
+        ("plain", &*plain),
+        ("scram-sha-256", scram),
+        ("scram-sha-512", scram),
+    ] {
+        writeln!(
+            text,
+            "listener.name.secure.{mechanism}.sasl.jaas.config={jaas}"
+        )
+        .unwrap();
     }
     text + "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=2\n\
         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\ntransaction.state.log.num.partitions=1\n\

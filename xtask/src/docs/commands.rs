@@ -31,7 +31,10 @@ pub(super) fn commands(line: &str) -> Vec<Command<'_>> {
     let line = line.split_once(" #").map_or(line, |(command, _)| command);
     let mut parts = vec![line];
     for separator in SEPARATORS {
-        parts = parts.into_iter().flat_map(|part| part.split(separator)).collect();
+        parts = parts
+            .into_iter()
+            .flat_map(|part| part.split(separator))
+            .collect();
     }
     parts.into_iter().filter_map(command).collect()
 }
@@ -39,7 +42,10 @@ pub(super) fn commands(line: &str) -> Vec<Command<'_>> {
 fn command(part: &str) -> Option<Command<'_>> {
     let words: Vec<&str> = part.split_whitespace().collect();
     let words = behind_program(behind_sudo(&words))?;
-    let mut command = Command { verbs: Vec::new(), options: Vec::new() };
+    let mut command = Command {
+        verbs: Vec::new(),
+        options: Vec::new(),
+    };
     let mut is_verb = true;
     let mut is_value = false;
     for &word in words {
@@ -73,7 +79,10 @@ fn behind_sudo<'w, 'l>(words: &'w [&'l str]) -> &'w [&'l str] {
 
 fn is_variable(word: &str) -> bool {
     let name = word.split_once('=').map_or("", |(name, _)| name);
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// The words behind `forebay`, or behind `cargo run --`; none for another program.
@@ -82,7 +91,9 @@ fn behind_program<'w, 'l>(words: &'w [&'l str]) -> Option<&'w [&'l str]> {
     if *program == "forebay" || program.ends_with("/forebay") {
         return Some(rest);
     }
-    let ["cargo", "run", rest @ ..] = words else { return None };
+    let ["cargo", "run", rest @ ..] = words else {
+        return None;
+    };
     let end = rest.iter().position(|word| *word == "--")?;
     let is_ours = !rest[..end].iter().any(|word| OTHER_PROGRAM.contains(word));
     is_ours.then(|| &rest[end + 1..])
@@ -95,5 +106,6 @@ fn long(word: &str) -> Option<&str> {
 
 /// Whether a word may be a verb, and no placeholder, path or quotation.
 fn is_name(word: &str) -> bool {
-    word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && word.starts_with(|c: char| c.is_ascii_lowercase())
+    word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        && word.starts_with(|c: char| c.is_ascii_lowercase())
 }

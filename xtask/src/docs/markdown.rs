@@ -39,13 +39,19 @@ pub(super) fn lines(page: &str) -> Vec<Line<'_>> {
                 Place::Fence
             }
             (None, None) => Place::Prose,
-            (Some((mark, length, _)), Some((found, long, ""))) if found == mark && long >= length => {
+            (Some((mark, length, _)), Some((found, long, "")))
+                if found == mark && long >= length =>
+            {
                 open = None;
                 Place::Fence
             }
             (Some((_, _, info)), _) => Place::Block { info },
         };
-        lines.push(Line { number: before + 1, text, place });
+        lines.push(Line {
+            number: before + 1,
+            text,
+            place,
+        });
     }
     lines
 }
@@ -53,7 +59,10 @@ pub(super) fn lines(page: &str) -> Vec<Line<'_>> {
 /// The mark of a fence, its length and the words behind it.
 fn fence(line: &str) -> Option<(char, usize, &str)> {
     let line = line.trim_start();
-    let mark = line.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
+    let mark = line
+        .chars()
+        .next()
+        .filter(|mark| matches!(mark, '`' | '~'))?;
     let rest = line.trim_start_matches(mark);
     let length = line.len() - rest.len();
     let is_fence = length >= FENCE_MIN && !rest.contains('`');
@@ -103,7 +112,9 @@ fn closing(text: &str, ticks: usize) -> Option<usize> {
 
 /// A code span may stand off its ticks by a blank on both sides.
 fn trimmed(span: &str) -> &str {
-    span.strip_prefix(' ').and_then(|span| span.strip_suffix(' ')).unwrap_or(span)
+    span.strip_prefix(' ')
+        .and_then(|span| span.strip_suffix(' '))
+        .unwrap_or(span)
 }
 
 /// The level and the text of a heading.
@@ -113,7 +124,9 @@ pub(super) fn heading(line: &Line<'_>) -> Option<(usize, String)> {
     }
     let text = line.text.trim_start_matches('#');
     let level = line.text.len() - text.len();
-    let text = text.strip_prefix(' ').filter(|_| (1..=6).contains(&level))?;
+    let text = text
+        .strip_prefix(' ')
+        .filter(|_| (1..=6).contains(&level))?;
     Some((level, without_links(text.trim())))
 }
 
@@ -138,7 +151,11 @@ fn anchors(page: &str) -> BTreeSet<String> {
         let kept: String = text.to_lowercase().chars().filter(is_kept).collect();
         let slug = kept.replace(' ', "-");
         let seen = times.entry(slug.clone()).or_default();
-        anchors.insert(if *seen == 0 { slug } else { format!("{slug}-{seen}") });
+        anchors.insert(if *seen == 0 {
+            slug
+        } else {
+            format!("{slug}-{seen}")
+        });
         *seen += 1;
     }
     anchors
@@ -163,8 +180,10 @@ fn targets(prose: &str) -> Vec<&str> {
 
 /// Links that lead nowhere, in every page.
 pub(super) fn links(repository: &Repository) -> Vec<Problem> {
-    let anchors: BTreeMap<&str, BTreeSet<String>> =
-        repository.pages().map(|(name, page)| (name, anchors(page))).collect();
+    let anchors: BTreeMap<&str, BTreeSet<String>> = repository
+        .pages()
+        .map(|(name, page)| (name, anchors(page)))
+        .collect();
     let mut problems = Vec::new();
     for (name, page) in repository.pages() {
         for line in lines(page) {

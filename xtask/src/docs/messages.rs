@@ -14,17 +14,30 @@ const ANYTHING: char = '…';
 /// Quotations that no program of ours prints.
 pub(super) fn check(repository: &Repository) -> anyhow::Result<Vec<Problem>> {
     let is_production = |name: &str| !name.contains("/tests") && !name.starts_with("xtask/");
-    let sources: Vec<String> =
-        repository.ending(".rs").filter(|(name, _)| is_production(name)).map(|(_, text)| joined(text)).collect();
+    let sources: Vec<String> = repository
+        .ending(".rs")
+        .filter(|(name, _)| is_production(name))
+        .map(|(_, text)| joined(text))
+        .collect();
     let mut problems = Vec::new();
     for line in lines(repository.text(PAGE)?) {
         if line.place != Place::Prose {
             continue;
         }
-        let Some(message) = quoted(line.text) else { continue };
-        for part in message.split(ANYTHING).map(str::trim).filter(|part| !part.is_empty()) {
+        let Some(message) = quoted(line.text) else {
+            continue;
+        };
+        for part in message
+            .split(ANYTHING)
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             if !sources.iter().any(|source| source.contains(part)) {
-                problems.push(problem(PAGE, line.number, format!("no program of ours says {part:?}")));
+                problems.push(problem(
+                    PAGE,
+                    line.number,
+                    format!("no program of ours says {part:?}"),
+                ));
             }
         }
     }
@@ -48,5 +61,7 @@ fn joined(source: &str) -> String {
         rest = after.trim_start();
     }
     out.push_str(rest);
-    out.replace("\\\"", "\"").replace("{{", "{").replace("}}", "}")
+    out.replace("\\\"", "\"")
+        .replace("{{", "{")
+        .replace("}}", "}")
 }

@@ -3,7 +3,13 @@
 use super::{Problem, Repository, problem};
 
 /// How files of a kind begin a comment.
-const COMMENTS: [(&str, &str); 5] = [(".rs", "//"), (".toml", "#"), (".py", "#"), (".yml", "#"), (".yaml", "#")];
+const COMMENTS: [(&str, &str); 5] = [
+    (".rs", "//"),
+    (".toml", "#"),
+    (".py", "#"),
+    (".yml", "#"),
+    (".yaml", "#"),
+];
 
 const FOLDER: &str = "docs/";
 
@@ -13,9 +19,15 @@ pub(super) fn check(repository: &Repository) -> Vec<Problem> {
     for (end, mark) in COMMENTS {
         for (name, text) in repository.ending(end) {
             for (before, line) in text.lines().enumerate() {
-                let Some((_, comment)) = line.split_once(mark) else { continue };
-                let named = paths(comment).into_iter().filter(|path| !is_there(repository, path));
-                problems.extend(named.map(|path| problem(name, before + 1, format!("there is no {path}"))));
+                let Some((_, comment)) = line.split_once(mark) else {
+                    continue;
+                };
+                let named = paths(comment)
+                    .into_iter()
+                    .filter(|path| !is_there(repository, path));
+                problems.extend(
+                    named.map(|path| problem(name, before + 1, format!("there is no {path}"))),
+                );
             }
         }
     }
@@ -31,7 +43,10 @@ fn paths(comment: &str) -> Vec<&str> {
         if comment[..at].chars().next_back().is_some_and(is_of_path) {
             continue;
         }
-        let path = comment[at..].split(|c| !is_of_path(c)).next().unwrap_or_default();
+        let path = comment[at..]
+            .split(|c| !is_of_path(c))
+            .next()
+            .unwrap_or_default();
         paths.push(path.trim_end_matches('.'));
     }
     paths
@@ -39,5 +54,6 @@ fn paths(comment: &str) -> Vec<&str> {
 
 /// A record may be named by its number alone.
 fn is_there(repository: &Repository, path: &str) -> bool {
-    repository.has(path) || (path.starts_with("docs/adr/0") && repository.starts_some(&format!("{path}-")))
+    repository.has(path)
+        || (path.starts_with("docs/adr/0") && repository.starts_some(&format!("{path}-")))
 }

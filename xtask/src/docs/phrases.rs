@@ -11,8 +11,14 @@ const PLACEHOLDERS: [&str; 4] = ["@@", "TODO", "TBD", "FIXME"];
 
 /// Each with better words.
 const PHRASES: [(&str, &str); 6] = [
-    ("is told", "\"is reported\", or a sentence whose subject acts"),
-    ("are told", "\"are reported\", or a sentence whose subject acts"),
+    (
+        "is told",
+        "\"is reported\", or a sentence whose subject acts",
+    ),
+    (
+        "are told",
+        "\"are reported\", or a sentence whose subject acts",
+    ),
     ("anew", "\"again\""),
     ("by itself", "nothing, or what does it"),
     ("by themselves", "nothing, or what does it"),
@@ -30,13 +36,24 @@ pub(super) fn check(repository: &Repository) -> Vec<Problem> {
         for line in lines(page) {
             let (_, prose) = spans(line.text);
             for word in PLACEHOLDERS.into_iter().filter(|word| prose.contains(word)) {
-                problems.push(problem(name, line.number, format!("the placeholder {word} is not filled in")));
+                problems.push(problem(
+                    name,
+                    line.number,
+                    format!("the placeholder {word} is not filled in"),
+                ));
             }
             if !is_kept_up || line.place != Place::Prose {
                 continue;
             }
-            for (phrase, better) in PHRASES.into_iter().filter(|(phrase, _)| has_words(&prose, phrase)) {
-                problems.push(problem(name, line.number, format!("{phrase:?} is not plain English: write {better}")));
+            for (phrase, better) in PHRASES
+                .into_iter()
+                .filter(|(phrase, _)| has_words(&prose, phrase))
+            {
+                problems.push(problem(
+                    name,
+                    line.number,
+                    format!("{phrase:?} is not plain English: write {better}"),
+                ));
             }
         }
     }
@@ -48,6 +65,7 @@ fn has_words(text: &str, words: &str) -> bool {
     let text = text.to_lowercase();
     let is_apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
     text.match_indices(words).any(|(at, found)| {
-        is_apart(text[..at].chars().next_back()) && is_apart(text[at + found.len()..].chars().next())
+        is_apart(text[..at].chars().next_back())
+            && is_apart(text[at + found.len()..].chars().next())
     })
 }

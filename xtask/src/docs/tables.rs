@@ -37,19 +37,32 @@ pub(super) fn check(repository: &Repository) -> anyhow::Result<Vec<Problem>> {
         match described.get(table) {
             None => problems.push(problem(PAGE, 1, format!("table {table} is missing"))),
             Some((line, found)) if found != columns => {
-                let message = format!("table {table} has the columns {}, this says {}", shown(columns), shown(found));
+                let message = format!(
+                    "table {table} has the columns {}, this says {}",
+                    shown(columns),
+                    shown(found)
+                );
                 problems.push(problem(PAGE, *line, message));
             }
             Some(_) => {}
         }
     }
-    let unknown = described.iter().filter(|(table, (_, columns))| !stored.contains_key(*table) && !columns.is_empty());
-    problems.extend(unknown.map(|(table, (line, _))| problem(PAGE, *line, format!("there is no table {table}"))));
+    let unknown = described
+        .iter()
+        .filter(|(table, (_, columns))| !stored.contains_key(*table) && !columns.is_empty());
+    problems.extend(
+        unknown
+            .map(|(table, (line, _))| problem(PAGE, *line, format!("there is no table {table}"))),
+    );
     Ok(problems)
 }
 
 fn shown(columns: &Columns) -> String {
-    columns.iter().map(|(name, of)| format!("{name} {of}")).collect::<Vec<_>>().join(", ")
+    columns
+        .iter()
+        .map(|(name, of)| format!("{name} {of}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn golden(text: &str) -> anyhow::Result<BTreeMap<String, Columns>> {
@@ -68,7 +81,10 @@ fn golden(text: &str) -> anyhow::Result<BTreeMap<String, Columns>> {
                     .find(|(stored, _)| *stored == of)
                     .with_context(|| format!("{GOLDEN}: the type {of} is unknown here"))?;
                 let mark = if null == ["null"] { "?" } else { "" };
-                tables.entry(table.clone()).or_default().push((name.to_owned(), format!("{of}{mark}")));
+                tables
+                    .entry(table.clone())
+                    .or_default()
+                    .push((name.to_owned(), format!("{of}{mark}")));
             }
             _ => {}
         }
@@ -96,9 +112,15 @@ fn page(text: &str) -> BTreeMap<String, (usize, Columns)> {
             ["", _, _, ..] => is_list,
             _ => false,
         };
-        let (Some(table), true, ["", name, of, ..]) = (&table, is_list, &cells[..]) else { continue };
+        let (Some(table), true, ["", name, of, ..]) = (&table, is_list, &cells[..]) else {
+            continue;
+        };
         if let [name] = spans(name).0[..] {
-            tables.entry(table.clone()).or_default().1.push((name.to_owned(), (*of).to_owned()));
+            tables
+                .entry(table.clone())
+                .or_default()
+                .1
+                .push((name.to_owned(), (*of).to_owned()));
         }
     }
     tables

@@ -43,7 +43,10 @@ struct Known {
 pub(super) fn check(repository: &Repository) -> anyhow::Result<Vec<Problem>> {
     let known = Known::read(repository)?;
     let mut problems = Vec::new();
-    for (name, page) in repository.pages().filter(|(name, _)| !name.starts_with(RFCS) && !name.starts_with(ADRS)) {
+    for (name, page) in repository
+        .pages()
+        .filter(|(name, _)| !name.starts_with(RFCS) && !name.starts_with(ADRS))
+    {
         for line in lines(page) {
             let texts = match line.place {
                 Place::Prose => spans(line.text).0,
@@ -51,7 +54,10 @@ pub(super) fn check(repository: &Repository) -> anyhow::Result<Vec<Problem>> {
                 Place::Fence | Place::Block { .. } => continue,
             };
             let commands = texts.into_iter().flat_map(commands);
-            problems.extend(commands.filter_map(|found| Some(problem(name, line.number, known.refuses(&found)?))));
+            problems.extend(
+                commands
+                    .filter_map(|found| Some(problem(name, line.number, known.refuses(&found)?))),
+            );
         }
     }
     problems.extend(known.left_out(repository.text(PAGE)?));
@@ -65,24 +71,42 @@ fn is_shell(info: &str) -> bool {
 impl Known {
     fn read(repository: &Repository) -> anyhow::Result<Self> {
         let main = repository.text(MAIN)?;
-        let mut known = Self { verbs: BTreeMap::new(), options: options(main) };
+        let mut known = Self {
+            verbs: BTreeMap::new(),
+            options: options(main),
+        };
         known.options.extend(OF_CLAP.map(str::to_owned));
         for (name, of) in variants(main) {
             let mut verb = Verb::default();
             // `verbs::keys::Verb` has verbs below it, `verbs::run::Args` has none.
-            if let Some((module, kind)) = of.split_once("verbs::").and_then(|(_, path)| path.split_once("::")) {
+            if let Some((module, kind)) = of
+                .split_once("verbs::")
+                .and_then(|(_, path)| path.split_once("::"))
+            {
                 let source = repository.text(&format!("cli/src/verbs/{module}.rs"))?;
                 let folder = format!("cli/src/verbs/{module}/");
-                let parts = repository.ending(".rs").filter(|(name, _)| name.starts_with(&folder));
-                verb.options = parts.map(|(_, part)| part).chain([source]).flat_map(options).collect();
+                let parts = repository
+                    .ending(".rs")
+                    .filter(|(name, _)| name.starts_with(&folder));
+                verb.options = parts
+                    .map(|(_, part)| part)
+                    .chain([source])
+                    .flat_map(options)
+                    .collect();
                 if kind.starts_with("Verb") {
                     verb.below = variants(source).into_iter().map(|(name, _)| name).collect();
-                    ensure!(!verb.below.is_empty(), "cli/src/verbs/{module}.rs: no verbs are found in its enum");
+                    ensure!(
+                        !verb.below.is_empty(),
+                        "cli/src/verbs/{module}.rs: no verbs are found in its enum"
+                    );
                 }
             }
             known.verbs.insert(name, verb);
         }
-        ensure!(!known.verbs.is_empty(), "{MAIN}: no verbs are found in its enum Verb");
+        ensure!(
+            !known.verbs.is_empty(),
+            "{MAIN}: no verbs are found in its enum Verb"
+        );
         Ok(known)
     }
 
@@ -90,17 +114,27 @@ impl Known {
     fn refuses(&self, command: &Command<'_>) -> Option<String> {
         let (name, rest) = command.verbs.split_first()?;
         let Some(verb) = self.verbs.get(*name) else {
-            return Some(format!("forebay has no verb {name:?}, only {}", shown(self.verbs.keys())));
+            return Some(format!(
+                "forebay has no verb {name:?}, only {}",
+                shown(self.verbs.keys())
+            ));
         };
         if let Some(below) = rest.first()
             && !verb.below.is_empty()
             && !verb.below.contains(*below)
         {
-            return Some(format!("forebay {name} has no verb {below:?}, only {}", shown(&verb.below)));
+            return Some(format!(
+                "forebay {name} has no verb {below:?}, only {}",
+                shown(&verb.below)
+            ));
         }
-        let is_known = |option: &&&str| verb.options.contains(**option) || self.options.contains(**option);
+        let is_known =
+            |option: &&&str| verb.options.contains(**option) || self.options.contains(**option);
         let unknown = command.options.iter().find(|option| !is_known(option))?;
-        Some(format!("forebay {name} has no option {unknown}, only {}", shown(&verb.options)))
+        Some(format!(
+            "forebay {name} has no option {unknown}, only {}",
+            shown(&verb.options)
+        ))
     }
 
     /// Verbs and options that the page of verbs does not describe, and headings of verbs that are not there.
@@ -113,7 +147,8 @@ impl Known {
                 if let Some(name) = &current {
                     sections.insert(name.clone(), (line.number, String::new()));
                 }
-            } else if let Some((_, text)) = current.as_ref().and_then(|name| sections.get_mut(name)) {
+            } else if let Some((_, text)) = current.as_ref().and_then(|name| sections.get_mut(name))
+            {
                 text.push_str(line.text);
                 text.push('\n');
             }
@@ -124,31 +159,54 @@ impl Known {
                 problems.push(problem(PAGE, 1, format!("the verb {name} has no section")));
                 continue;
             };
-            let words: BTreeSet<&str> = text.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
-            let missing = verb.options.iter().chain(&verb.below).filter(|word| !words.contains(word.as_str()));
-            problems.extend(missing.map(|word| problem(PAGE, line, format!("{name}: {word} is not described"))));
+            let words: BTreeSet<&str> = text
+                .split(|c: char| !(c.is_alphanumeric() || c == '-'))
+                .collect();
+            let missing = verb
+                .options
+                .iter()
+                .chain(&verb.below)
+                .filter(|word| !words.contains(word.as_str()));
+            problems.extend(
+                missing.map(|word| problem(PAGE, line, format!("{name}: {word} is not described"))),
+            );
         }
         problems.extend(sections.iter().map(|(name, (line, _))| {
-            problem(PAGE, *line, format!("forebay has no verb {name:?}, only {}", shown(self.verbs.keys())))
+            problem(
+                PAGE,
+                *line,
+                format!(
+                    "forebay has no verb {name:?}, only {}",
+                    shown(self.verbs.keys())
+                ),
+            )
         }));
         problems
     }
 }
 
 fn shown<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
-    names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    names
+        .into_iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The variants of a source's enum `Verb`, as clap names them, each with what stands behind its name.
 fn variants(source: &str) -> Vec<(String, &str)> {
-    let Some((_, body)) = source.split_once("enum Verb {\n") else { return Vec::new() };
+    let Some((_, body)) = source.split_once("enum Verb {\n") else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     let mut depth = 0_usize;
     for line in body.lines() {
         let text = line.trim();
         let is_variant = depth == 0 && text.starts_with(|c: char| c.is_ascii_uppercase());
         if is_variant {
-            let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+            let end = text
+                .find(|c: char| !c.is_ascii_alphanumeric())
+                .unwrap_or(text.len());
             found.push((kebab(&text[..end]), &text[end..]));
         }
         if text.starts_with("//") || text.starts_with('#') {
@@ -174,11 +232,17 @@ fn options(source: &str) -> BTreeSet<String> {
         } else if line.starts_with("#[arg(") {
             attribute = Some(line.to_owned());
         } else if is_long && !line.starts_with("///") && !line.starts_with('#') {
-            let name = line.trim_start_matches("pub(crate) ").split(':').next().unwrap_or_default();
+            let name = line
+                .trim_start_matches("pub(crate) ")
+                .split(':')
+                .next()
+                .unwrap_or_default();
             options.insert(format!("--{}", name.replace('_', "-")));
             is_long = false;
         }
-        let Some(whole) = attribute.take_if(|whole| whole.ends_with(")]")) else { continue };
+        let Some(whole) = attribute.take_if(|whole| whole.ends_with(")]")) else {
+            continue;
+        };
         match long_name(&whole) {
             Some("") => is_long = true,
             Some(name) => drop(options.insert(format!("--{name}"))),
@@ -190,7 +254,9 @@ fn options(source: &str) -> BTreeSet<String> {
 
 /// The name that an attribute gives its option; empty where the field's own name counts.
 fn long_name(attribute: &str) -> Option<&str> {
-    let (_, behind) = attribute.split_once("long").filter(|(before, _)| before.ends_with(['(', ' ', ',']))?;
+    let (_, behind) = attribute
+        .split_once("long")
+        .filter(|(before, _)| before.ends_with(['(', ' ', ',']))?;
     match behind.strip_prefix(" = \"") {
         Some(name) => name.split('"').next(),
         None => behind.starts_with([',', ')']).then_some(""),

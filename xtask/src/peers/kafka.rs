@@ -41,13 +41,23 @@ pub(crate) fn kafka(target: &Path) -> anyhow::Result<PathBuf> {
     for (program, version) in [("java", "-version"), ("mvn", "--version")] {
         let found = Command::new(program).arg(version).output();
         if !found.is_ok_and(|found| found.status.success()) {
-            bail!("the tests run Apache Kafka and need {program} (Debian: default-jre-headless and maven)");
+            bail!(
+                "the tests run Apache Kafka and need {program} (Debian: default-jre-headless and maven)"
+            );
         }
     }
     let mut fetch = Command::new("mvn");
-    fetch.args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
-    run(fetch.arg("--file").arg(&pom).arg(format!("-DoutputDirectory={}", home.display())))
-        .context("fetch Apache Kafka's jars")?;
+    fetch.args([
+        "--quiet",
+        "--batch-mode",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+    ]);
+    run(fetch
+        .arg("--file")
+        .arg(&pom)
+        .arg(format!("-DoutputDirectory={}", home.display())))
+    .context("fetch Apache Kafka's jars")?;
     fs::rename(&pom, &stamp).context("keep the list of what is fetched")?;
     Ok(home)
 }

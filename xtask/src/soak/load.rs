@@ -49,8 +49,14 @@ impl Load {
 
     pub(super) fn publishing(self) -> Publishing {
         match self {
-            Self::Plant => Publishing { devices: 5, numbers_a_second: 50 },
-            Self::Day => Publishing { devices: 200, numbers_a_second: 400 },
+            Self::Plant => Publishing {
+                devices: 5,
+                numbers_a_second: 50,
+            },
+            Self::Day => Publishing {
+                devices: 200,
+                numbers_a_second: 400,
+            },
         }
     }
 
@@ -72,7 +78,13 @@ mod tests {
     #[test]
     fn a_day_takes_72_minutes_and_has_its_hours_as_windows() {
         assert_eq!(Load::Day.whole(), Duration::from_secs(72 * 60));
-        assert_eq!(Load::Day.rhythm(Load::Day.whole()).window, Duration::from_secs(108));
-        assert_eq!(Load::Plant.rhythm(Duration::from_secs(600)), Rhythm::of(Duration::from_secs(600)));
+        assert_eq!(
+            Load::Day.rhythm(Load::Day.whole()).window,
+            Duration::from_secs(108)
+        );
+        assert_eq!(
+            Load::Plant.rhythm(Duration::from_secs(600)),
+            Rhythm::of(Duration::from_secs(600))
+        );
     }
 }

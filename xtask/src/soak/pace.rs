@@ -9,7 +9,10 @@ use std::{
 pub(super) struct Watch(Instant);
 
 impl Watch {
-    #[expect(clippy::disallowed_methods, reason = "a soak is measured in the time of the machine it runs on")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a soak is measured in the time of the machine it runs on"
+    )]
     pub(super) fn start() -> Self {
         Self(Instant::now())
     }
@@ -19,13 +22,19 @@ impl Watch {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a soak watches other processes, which tell of nothing")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a soak watches other processes, which tell of nothing"
+)]
 pub(super) fn sleep(time: Duration) {
     thread::sleep(time);
 }
 
 /// µs since 1970 UTC, for peers that date their values.
-#[expect(clippy::disallowed_methods, reason = "a device's clock is the machine's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a device's clock is the machine's"
+)]
 pub(super) fn micros_now() -> anyhow::Result<u128> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())
 }
@@ -33,7 +42,9 @@ pub(super) fn micros_now() -> anyhow::Result<u128> {
 /// A whole number of `s`, `m` or `h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time such as \"90s\", \"3m\" or \"1h\"");
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
@@ -55,10 +66,19 @@ mod tests {
 
     #[test]
     fn times_are_read() {
-        for (text, seconds) in
-            [("90s", Some(90)), ("3m", Some(180)), ("1h", Some(3600)), ("3", None), ("", None), ("é", None)]
-        {
-            assert_eq!(duration(text).ok(), seconds.map(Duration::from_secs), "{text:?}");
+        for (text, seconds) in [
+            ("90s", Some(90)),
+            ("3m", Some(180)),
+            ("1h", Some(3600)),
+            ("3", None),
+            ("", None),
+            ("é", None),
+        ] {
+            assert_eq!(
+                duration(text).ok(),
+                seconds.map(Duration::from_secs),
+                "{text:?}"
+            );
         }
         assert_eq!(shown(Duration::from_secs(725)), "12m05s");
     }

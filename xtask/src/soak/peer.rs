@@ -31,16 +31,42 @@ pub(super) struct Peer {
 
 impl Peer {
     /// `script` is a path from the workspace's root.
-    pub(super) fn start(python: &Path, script: &'static str, options: &str) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        python: &Path,
+        script: &'static str,
+        options: &str,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(python);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(script);
-        command.arg(path).arg(options).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(path)
+            .arg(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = Process::spawn(script, &mut command)?;
-        let input = process.child.stdin.take().context("a peer has a standard input")?;
-        let output = BufReader::new(process.child.stdout.take().context("a peer has a standard output")?);
-        let mut peer = Self { input, output, first_line: String::new(), _process: process };
+        let input = process
+            .child
+            .stdin
+            .take()
+            .context("a peer has a standard input")?;
+        let output = BufReader::new(
+            process
+                .child
+                .stdout
+                .take()
+                .context("a peer has a standard output")?,
+        );
+        let mut peer = Self {
+            input,
+            output,
+            first_line: String::new(),
+            _process: process,
+        };
         peer.first_line = peer.line()?;
-        ensure!(!peer.first_line.is_empty(), "{script} ended before it was up");
+        ensure!(
+            !peer.first_line.is_empty(),
+            "{script} ended before it was up"
+        );
         Ok(peer)
     }
 
@@ -54,7 +80,10 @@ impl Peer {
     pub(super) fn ask(&mut self, command: &str) -> anyhow::Result<()> {
         writeln!(self.input, "{command}")?;
         self.input.flush()?;
-        ensure!(!self.line()?.is_empty(), "a peer ended in the midst of {command}");
+        ensure!(
+            !self.line()?.is_empty(),
+            "a peer ended in the midst of {command}"
+        );
         Ok(())
     }
 }
@@ -74,11 +103,17 @@ impl Broker {
     pub(super) fn start(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         let config = folder.join("mosquitto.conf");
-        let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
+        let program = if Path::new("/usr/sbin/mosquitto").exists() {
+            "/usr/sbin/mosquitto"
+        } else {
+            "mosquitto"
+        };
         // mosquitto cannot say which port it was given: another process may be faster, then it is tried again.
         for _ in 0..PORTS_TRIED {
             let port = free_port()?;
-            let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\n");
+            let text = format!(
+                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type error\n"
+            );
             fs::write(&config, text)?;
             let mut command = Command::new(program);
             let mut process = Process::spawn("mosquitto", command.arg("-c").arg(&config))

@@ -58,7 +58,11 @@ pub(super) struct Plant {
 impl Plant {
     pub(super) fn start(folder: &Path, python: &Path, load: Load) -> anyhow::Result<Self> {
         let broker = Broker::start(&folder.join("mosquitto"))?;
-        let publisher = Peer::start(python, MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port))?;
+        let publisher = Peer::start(
+            python,
+            MQTT,
+            &format!(r#"{{"port": {}, "version": 5}}"#, broker.port),
+        )?;
         let certificates = folder.join("opcua");
         fs::create_dir_all(&certificates)?;
         let servers = vec![
@@ -67,17 +71,36 @@ impl Plant {
         ];
         let publisher = Some(publisher);
         let publishing = load.publishing();
-        Ok(Self { broker, publisher, publishing, servers, stop: Arc::default(), at_work: Vec::new() })
+        Ok(Self {
+            broker,
+            publisher,
+            publishing,
+            servers,
+            stop: Arc::default(),
+            at_work: Vec::new(),
+        })
     }
 
     pub(super) fn ports(&self) -> Ports {
-        let port = |kind| self.servers.iter().find(|server| server.kind == kind).map_or(0, |server| server.port);
-        Ports { mqtt: self.broker.port, modbus: port(ServerKind::Modbus), opcua: port(ServerKind::OpcUa) }
+        let port = |kind| {
+            self.servers
+                .iter()
+                .find(|server| server.kind == kind)
+                .map_or(0, |server| server.port)
+        };
+        Ports {
+            mqtt: self.broker.port,
+            modbus: port(ServerKind::Modbus),
+            opcua: port(ServerKind::OpcUa),
+        }
     }
 
     /// One message: what is published before the gateway has subscribed goes nowhere.
     pub(super) fn probe(&mut self) -> anyhow::Result<()> {
-        let publisher = self.publisher.as_mut().context("the devices are at work already")?;
+        let publisher = self
+            .publisher
+            .as_mut()
+            .context("the devices are at work already")?;
         publisher.ask(r#"{"topic": "site/probe/cell/volts", "first": 0, "last": 0}"#)?;
         sleep(SECOND);
         Ok(())
@@ -85,13 +108,22 @@ impl Plant {
 
     /// Begins to send, each device in its own thread.
     pub(super) fn work(&mut self, length: Duration) -> anyhow::Result<()> {
-        let publisher = self.publisher.take().context("the devices are at work already")?;
+        let publisher = self
+            .publisher
+            .take()
+            .context("the devices are at work already")?;
         let (stop, publishing) = (self.stop.clone(), self.publishing);
-        self.at_work.push(("the publisher", thread::spawn(move || publish(publisher, publishing, &stop))));
+        self.at_work.push((
+            "the publisher",
+            thread::spawn(move || publish(publisher, publishing, &stop)),
+        ));
         let outage_every = (length / OUTAGES).max(OUTAGE_EVERY_MIN);
         for server in self.servers.drain(..) {
             let stop = self.stop.clone();
-            self.at_work.push((server.kind.name(), thread::spawn(move || server.serve(outage_every, &stop))));
+            self.at_work.push((
+                server.kind.name(),
+                thread::spawn(move || server.serve(outage_every, &stop)),
+            ));
         }
         Ok(())
     }
@@ -99,7 +131,11 @@ impl Plant {
     /// An error once a device has ended, or the broker.
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
         self.broker.process.check()?;
-        match self.at_work.iter().position(|(_, device)| device.is_finished()) {
+        match self
+            .at_work
+            .iter()
+            .position(|(_, device)| device.is_finished())
+        {
             Some(ended) => {
                 let (name, device) = self.at_work.swap_remove(ended);
                 outcome(name, device).and_then(|_| bail!("{name} stopped by itself"))
@@ -126,18 +162,26 @@ impl Drop for Plant {
 }
 
 fn outcome(name: &str, device: JoinHandle<anyhow::Result<u64>>) -> anyhow::Result<u64> {
-    device.join().map_err(|_| anyhow!("{name} panicked"))?.with_context(|| format!("{name} cannot go on"))
+    device
+        .join()
+        .map_err(|_| anyhow!("{name} panicked"))?
+        .with_context(|| format!("{name} cannot go on"))
 }
 
 /// Sends numbers, each once, until told to stop; answers how many.
 fn publish(mut publisher: Peer, publishing: Publishing, stop: &AtomicBool) -> anyhow::Result<u64> {
-    let Publishing { devices, numbers_a_second } = publishing;
+    let Publishing {
+        devices,
+        numbers_a_second,
+    } = publishing;
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         let watch = Watch::start();
         let (first, last) = (sent + 1, sent + numbers_a_second);
         let topic = r#""topic": "site/c-{n}/cell/volts""#;
-        publisher.ask(&format!(r#"{{{topic}, "spread": {devices}, "first": {first}, "last": {last}}}"#))?;
+        publisher.ask(&format!(
+            r#"{{{topic}, "spread": {devices}, "first": {first}, "last": {last}}}"#
+        ))?;
         sent = last;
         sleep(SECOND.saturating_sub(watch.passed()));
     }
@@ -171,8 +215,17 @@ struct Server {
 impl Server {
     fn start(python: &Path, kind: ServerKind, folder: &Path) -> anyhow::Result<Self> {
         let peer = started(python, kind, folder, 0)?;
-        let port = peer.first_line.parse().with_context(|| format!("{} says no port", kind.name()))?;
-        Ok(Self { kind, port, peer, python: python.to_owned(), folder: folder.to_owned() })
+        let port = peer
+            .first_line
+            .parse()
+            .with_context(|| format!("{} says no port", kind.name()))?;
+        Ok(Self {
+            kind,
+            port,
+            peer,
+            python: python.to_owned(),
+            folder: folder.to_owned(),
+        })
     }
 
     /// Is there, and now and then not, until told to stop.
@@ -204,7 +257,13 @@ impl Server {
     }
 
     fn restarted(self, away: Duration) -> anyhow::Result<Self> {
-        let Self { kind, port, peer, python, folder } = self;
+        let Self {
+            kind,
+            port,
+            peer,
+            python,
+            folder,
+        } = self;
         drop(peer);
         sleep(away);
         let mut tried = 1;
@@ -216,17 +275,30 @@ impl Server {
             }
             tried += 1;
         };
-        Ok(Self { kind, port, peer, python, folder })
+        Ok(Self {
+            kind,
+            port,
+            peer,
+            python,
+            folder,
+        })
     }
 }
 
 fn started(python: &Path, kind: ServerKind, folder: &Path, port: u16) -> anyhow::Result<Peer> {
     match kind {
         ServerKind::Modbus => {
-            let register =
-                |n| format!(r#"{{"register": "holding", "address": {n}, "type": "u16", "value": {}}}"#, n + 7);
+            let register = |n| {
+                format!(
+                    r#"{{"register": "holding", "address": {n}, "type": "u16", "value": {}}}"#,
+                    n + 7
+                )
+            };
             let values: Vec<String> = (0..REGISTERS).map(register).collect();
-            let options = format!(r#"{{"port": {port}, "units": [{{"id": 1, "values": [{}]}}]}}"#, values.join(", "));
+            let options = format!(
+                r#"{{"port": {port}, "units": [{{"id": 1, "values": [{}]}}]}}"#,
+                values.join(", ")
+            );
             Peer::start(python, MODBUS, &options)
         }
         ServerKind::OpcUa => {

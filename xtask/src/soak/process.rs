@@ -20,7 +20,9 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn spawn(name: &'static str, command: &mut Command) -> anyhow::Result<Self> {
-        let child = command.spawn().with_context(|| format!("cannot start {name}: {command:?}"))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {name}: {command:?}"))?;
         Ok(Self { child, name })
     }
 
@@ -38,7 +40,9 @@ impl Process {
 
     /// SIGTERM; it has to end by itself with 0.
     pub(super) fn terminate(mut self, within: Duration) -> anyhow::Result<()> {
-        let told = Command::new("kill").args(["-TERM", &self.id().to_string()]).status()?;
+        let told = Command::new("kill")
+            .args(["-TERM", &self.id().to_string()])
+            .status()?;
         anyhow::ensure!(told.success(), "cannot signal {}", self.name);
         let watch = Watch::start();
         while watch.passed() < within {
@@ -48,7 +52,11 @@ impl Process {
                 None => sleep(LOOK),
             }
         }
-        bail!("{} has not ended within {} s of SIGTERM", self.name, within.as_secs())
+        bail!(
+            "{} has not ended within {} s of SIGTERM",
+            self.name,
+            within.as_secs()
+        )
     }
 }
 

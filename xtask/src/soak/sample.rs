@@ -90,7 +90,13 @@ pub(super) struct Probe {
 impl Probe {
     pub(super) fn new(site: &Site, process: u32) -> Self {
         let process = Path::new("/proc").join(process.to_string());
-        Self { process, data: site.data(), log: site.log(), page: site.page(), tables: Vec::new() }
+        Self {
+            process,
+            data: site.data(),
+            log: site.log(),
+            page: site.page(),
+            tables: Vec::new(),
+        }
     }
 
     /// A number on the gateway's page; 0 while there is none.
@@ -99,26 +105,38 @@ impl Probe {
     }
 
     pub(super) fn sample(&mut self, at: Duration) -> anyhow::Result<Sample> {
-        let mut sample = Sample { at, ..Sample::default() };
-        self.of_process(&mut sample).context("look at the gateway's process")?;
+        let mut sample = Sample {
+            at,
+            ..Sample::default()
+        };
+        self.of_process(&mut sample)
+            .context("look at the gateway's process")?;
         let mut kinds = Kinds::default();
-        walk(&self.data, &mut kinds).with_context(|| format!("look below {}", self.data.display()))?;
+        walk(&self.data, &mut kinds)
+            .with_context(|| format!("look below {}", self.data.display()))?;
         (sample.spool, sample.log, sample.data) = (kinds.spool, kinds.log, kinds.data);
         (sample.states, sample.runs, sample.other) = (kinds.states, kinds.runs, kinds.other);
         self.of_tables(&mut sample)?;
-        let page = self.page().context("read the gateway's page for Prometheus")?;
+        let page = self
+            .page()
+            .context("read the gateway's page for Prometheus")?;
         sample.committed = value(&page, "forebay_committed_total", "");
         sample.page_lines = page.lines().filter(|line| !line.starts_with('#')).count() as f64;
         let log = fs::read_to_string(&self.log)?;
         sample.log_lines = log.lines().count() as f64;
-        sample.job_runs = log.lines().filter(|line| line.contains("run succeeded")).count() as f64;
+        sample.job_runs = log
+            .lines()
+            .filter(|line| line.contains("run succeeded"))
+            .count() as f64;
         Ok(sample)
     }
 
     fn of_process(&self, sample: &mut Sample) -> anyhow::Result<()> {
         let status = fs::read_to_string(self.process.join("status"))?;
         let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok())
                 .with_context(|| format!("no {name}"))
         };
@@ -129,8 +147,12 @@ impl Probe {
         let stat = fs::read_to_string(self.process.join("stat"))?;
         // The name, in brackets, may hold anything; utime and stime are the 12th and 13th fields behind it (proc(5)).
         let behind = stat.rsplit_once(')').context("no name")?.1;
-        let times: Vec<f64> =
-            behind.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        let times: Vec<f64> = behind
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse().ok())
+            .collect();
         sample.cpu_seconds = times.iter().sum::<f64>() / TICKS_A_SECOND;
         Ok(())
     }
@@ -139,12 +161,18 @@ impl Probe {
         if self.tables.is_empty() {
             for table in fs::read_dir(self.data.join("lake"))? {
                 let table = table?;
-                self.tables.push((table.file_name().to_string_lossy().into_owned(), TableLog::new(&table.path())));
+                self.tables.push((
+                    table.file_name().to_string_lossy().into_owned(),
+                    TableLog::new(&table.path()),
+                ));
             }
         }
         for (name, log) in &mut self.tables {
             log.advance()?;
-            let files = Files { count: log.files() as f64, bytes: log.bytes() as f64 };
+            let files = Files {
+                count: log.files() as f64,
+                bytes: log.bytes() as f64,
+            };
             sample.active.count += files.count;
             sample.active.bytes += files.bytes;
             sample.entries_ever += log.entries() as f64;
@@ -169,9 +197,15 @@ impl Probe {
 
 /// The sum over a metric's lines that hold a label.
 fn value(page: &str, name: &str, label: &str) -> f64 {
-    let of_metric =
-        |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label);
-    page.lines().filter(of_metric).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    let of_metric = |line: &&str| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && line.contains(label)
+    };
+    page.lines()
+        .filter(of_metric)
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -205,9 +239,13 @@ fn walk(root: &Path, kinds: &mut Kinds) -> anyhow::Result<()> {
     while let Some(folder) = folders.pop() {
         // The gateway deletes while it is looked: what has gone is no error.
         for entry in present(fs::read_dir(&folder))?.into_iter().flatten() {
-            let Some(entry) = present(entry)? else { continue };
+            let Some(entry) = present(entry)? else {
+                continue;
+            };
             let path = entry.path();
-            let Some(about) = present(fs::symlink_metadata(&path))? else { continue };
+            let Some(about) = present(fs::symlink_metadata(&path))? else {
+                continue;
+            };
             if about.is_dir() {
                 folders.push(path);
                 continue;
@@ -248,8 +286,15 @@ mod tests {
         ] {
             kinds.of(Path::new(path)).count += 1.0;
         }
-        let counts =
-            [kinds.spool, kinds.log, kinds.data, kinds.states, kinds.runs, kinds.other].map(|files| files.count);
+        let counts = [
+            kinds.spool,
+            kinds.log,
+            kinds.data,
+            kinds.states,
+            kinds.runs,
+            kinds.other,
+        ]
+        .map(|files| files.count);
         assert_eq!(counts, [1.0, 2.0, 2.0, 1.0, 1.0, 2.0]);
     }
 
@@ -257,7 +302,11 @@ mod tests {
     fn a_metric_is_the_sum_of_its_lines() {
         let page = "# TYPE a_total counter\na_total{c=\"x\"} 2\na_total{c=\"y\"} 3\na_total_more 7\nb 1.5\n";
         assert_eq!(
-            (value(page, "a_total", ""), value(page, "a_total", "\"y\""), value(page, "b", "")),
+            (
+                value(page, "a_total", ""),
+                value(page, "a_total", "\"y\""),
+                value(page, "b", "")
+            ),
             (5.0, 3.0, 1.5)
         );
     }

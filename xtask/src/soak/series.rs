@@ -63,37 +63,157 @@ struct Series {
     unit: (&'static str, f64),
 }
 
-const fn level(name: &'static str, read: fn(&Sample) -> f64, settles: Settles, share: f64, more: f64) -> Series {
-    Series { name, measure: Measure::Level(read), settles, share, more, most: f64::INFINITY, unit: ("", 1.0) }
+const fn level(
+    name: &'static str,
+    read: fn(&Sample) -> f64,
+    settles: Settles,
+    share: f64,
+    more: f64,
+) -> Series {
+    Series {
+        name,
+        measure: Measure::Level(read),
+        settles,
+        share,
+        more,
+        most: f64::INFINITY,
+        unit: ("", 1.0),
+    }
 }
 
-const fn bytes(name: &'static str, read: fn(&Sample) -> f64, settles: Settles, share: f64, mebibytes: f64) -> Series {
-    Series { unit: ("MiB", MIB), ..level(name, read, settles, share, mebibytes * MIB) }
+const fn bytes(
+    name: &'static str,
+    read: fn(&Sample) -> f64,
+    settles: Settles,
+    share: f64,
+    mebibytes: f64,
+) -> Series {
+    Series {
+        unit: ("MiB", MIB),
+        ..level(name, read, settles, share, mebibytes * MIB)
+    }
 }
 
 const fn rate(name: &'static str, read: fn(&Sample) -> f64, share: f64, more: f64) -> Series {
-    Series { measure: Measure::Rate(read), unit: ("/min", 1.0), ..level(name, read, Settles::WithWindows, share, more) }
+    Series {
+        measure: Measure::Rate(read),
+        unit: ("/min", 1.0),
+        ..level(name, read, Settles::WithWindows, share, more)
+    }
 }
 
 /// Little is allowed to memory: what a commit leaves behind is small, and a gateway makes thousands a day. A checkpoint's
 /// hundred entries, and the small files of a minute or two, come and go in every table.
 const ALL: &[Series] = &[
-    bytes("resident memory", |s| s.resident_bytes, Settles::WithWindows, 0.08, 8.0),
-    bytes("peak of memory", |s| s.peak_bytes, Settles::WithWindows, 0.15, 16.0),
-    Series { most: THREADS_MAX, ..level("threads", |s| s.threads, Settles::WithWindows, 0.0, 12.0) },
-    level("open files", |s| s.open_files, Settles::WithWindows, 0.1, 8.0),
-    level("spool: files", |s| s.spool.count, Settles::WithWindows, 0.2, 4.0),
-    bytes("spool: bytes", |s| s.spool.bytes, Settles::WithWindows, 0.2, 0.5),
-    level("Delta logs: files", |s| s.log.count, Settles::WithRetention, 0.2, 200.0),
-    bytes("Delta logs: bytes", |s| s.log.bytes, Settles::WithRetention, 0.2, 1.0),
-    level("data: files on disk", |s| s.data.count, Settles::WithRetention, 0.2, 100.0),
-    level("data: active files", |s| s.active.count, Settles::WithRetention, 0.2, 60.0),
-    bytes("data: needless bytes", |s| s.data.bytes - s.active.bytes, Settles::WithRetention, 1.0, 8.0),
-    level("states: files", |s| s.states.count, Settles::WithRetention, 0.2, 100.0),
-    level("other files", |s| s.other.count, Settles::WithWindows, 0.1, 10.0),
-    level("bytes a reading", |s| s.active_readings.bytes / s.committed.max(1.0), Settles::WithRetention, 0.2, 2.0),
-    level("bytes a job run", |s| s.runs.bytes / s.job_runs.max(1.0), Settles::WithRetention, 0.2, 500.0),
-    level("lines on the metrics page", |s| s.page_lines, Settles::WithWindows, 0.0, 8.0),
+    bytes(
+        "resident memory",
+        |s| s.resident_bytes,
+        Settles::WithWindows,
+        0.08,
+        8.0,
+    ),
+    bytes(
+        "peak of memory",
+        |s| s.peak_bytes,
+        Settles::WithWindows,
+        0.15,
+        16.0,
+    ),
+    Series {
+        most: THREADS_MAX,
+        ..level("threads", |s| s.threads, Settles::WithWindows, 0.0, 12.0)
+    },
+    level(
+        "open files",
+        |s| s.open_files,
+        Settles::WithWindows,
+        0.1,
+        8.0,
+    ),
+    level(
+        "spool: files",
+        |s| s.spool.count,
+        Settles::WithWindows,
+        0.2,
+        4.0,
+    ),
+    bytes(
+        "spool: bytes",
+        |s| s.spool.bytes,
+        Settles::WithWindows,
+        0.2,
+        0.5,
+    ),
+    level(
+        "Delta logs: files",
+        |s| s.log.count,
+        Settles::WithRetention,
+        0.2,
+        200.0,
+    ),
+    bytes(
+        "Delta logs: bytes",
+        |s| s.log.bytes,
+        Settles::WithRetention,
+        0.2,
+        1.0,
+    ),
+    level(
+        "data: files on disk",
+        |s| s.data.count,
+        Settles::WithRetention,
+        0.2,
+        100.0,
+    ),
+    level(
+        "data: active files",
+        |s| s.active.count,
+        Settles::WithRetention,
+        0.2,
+        60.0,
+    ),
+    bytes(
+        "data: needless bytes",
+        |s| s.data.bytes - s.active.bytes,
+        Settles::WithRetention,
+        1.0,
+        8.0,
+    ),
+    level(
+        "states: files",
+        |s| s.states.count,
+        Settles::WithRetention,
+        0.2,
+        100.0,
+    ),
+    level(
+        "other files",
+        |s| s.other.count,
+        Settles::WithWindows,
+        0.1,
+        10.0,
+    ),
+    level(
+        "bytes a reading",
+        |s| s.active_readings.bytes / s.committed.max(1.0),
+        Settles::WithRetention,
+        0.2,
+        2.0,
+    ),
+    level(
+        "bytes a job run",
+        |s| s.runs.bytes / s.job_runs.max(1.0),
+        Settles::WithRetention,
+        0.2,
+        500.0,
+    ),
+    level(
+        "lines on the metrics page",
+        |s| s.page_lines,
+        Settles::WithWindows,
+        0.0,
+        8.0,
+    ),
     rate("lines of its own log", |s| s.log_lines, 0.5, 5.0),
 ];
 
@@ -109,7 +229,13 @@ const TOLD: &[Series] = &[
 const COST: Series = Series {
     measure: Measure::Cost(|s| s.cpu_seconds),
     unit: ("µs", 1e-6),
-    ..level("processor a reading", |_| 0.0, Settles::WithWindows, 0.1, 0.0)
+    ..level(
+        "processor a reading",
+        |_| 0.0,
+        Settles::WithWindows,
+        0.1,
+        0.0,
+    )
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,10 +283,27 @@ impl fmt::Display for Table {
             "{:<26} {:>5} {:>12} {:>12} {:>12} {:>12}  verdict",
             "series", "unit", "2nd quarter", "last quarter", "an hour", "at most"
         )?;
-        for Row { name, unit: (unit, one), second, last, an_hour, bound, verdict } in &self.0 {
-            let [second, last, an_hour] = [second, last, an_hour].map(|figure| format!("{:.1}", figure / one));
-            let bound = if *verdict == Verdict::Told { String::new() } else { format!("{:.1}", bound / one) };
-            writeln!(f, "{name:<26} {unit:>5} {second:>12} {last:>12} {an_hour:>12} {bound:>12}  {verdict}")?;
+        for Row {
+            name,
+            unit: (unit, one),
+            second,
+            last,
+            an_hour,
+            bound,
+            verdict,
+        } in &self.0
+        {
+            let [second, last, an_hour] =
+                [second, last, an_hour].map(|figure| format!("{:.1}", figure / one));
+            let bound = if *verdict == Verdict::Told {
+                String::new()
+            } else {
+                format!("{:.1}", bound / one)
+            };
+            writeln!(
+                f,
+                "{name:<26} {unit:>5} {second:>12} {last:>12} {an_hour:>12} {bound:>12}  {verdict}"
+            )?;
         }
         Ok(())
     }
@@ -172,7 +315,10 @@ pub(super) fn judge(samples: &[Sample], rhythm: &Rhythm, load: Load) -> Table {
     let row = |series: &Series| {
         let quarter = |n: u32| {
             let (from, to) = (length * n / 4, length * (n + 1) / 4);
-            let within: Vec<&Sample> = samples.iter().filter(|s| s.at > from && s.at <= to).collect();
+            let within: Vec<&Sample> = samples
+                .iter()
+                .filter(|s| s.at > from && s.at <= to)
+                .collect();
             figure(&series.measure, &within)
         };
         let (second, last) = (quarter(1), quarter(3));
@@ -183,21 +329,41 @@ pub(super) fn judge(samples: &[Sample], rhythm: &Rhythm, load: Load) -> Table {
             () if last <= bound => Verdict::Flat,
             () => Verdict::Grows,
         };
-        let warm: Vec<&Sample> = samples.iter().filter(|sample| sample.at > length / 4).collect();
+        let warm: Vec<&Sample> = samples
+            .iter()
+            .filter(|sample| sample.at > length / 4)
+            .collect();
         let an_hour = match series.measure {
             Measure::Level(read) => slope(&warm, read) * HOUR_SECONDS,
             Measure::Rate(_) | Measure::Cost(_) => {
                 (last - second) / (length.as_secs_f64() / 2.0).max(1.0) * HOUR_SECONDS
             }
         };
-        Row { name: series.name, unit: series.unit, second, last, an_hour, bound, verdict }
+        Row {
+            name: series.name,
+            unit: series.unit,
+            second,
+            last,
+            an_hour,
+            bound,
+            verdict,
+        }
     };
-    let told = |series: &Series| Row { verdict: Verdict::Told, ..row(series) };
+    let told = |series: &Series| Row {
+        verdict: Verdict::Told,
+        ..row(series)
+    };
     let cost = match load {
         Load::Plant => told(&COST),
         Load::Day => row(&COST),
     };
-    Table(ALL.iter().map(row).chain(TOLD.iter().map(told)).chain([cost]).collect())
+    Table(
+        ALL.iter()
+            .map(row)
+            .chain(TOLD.iter().map(told))
+            .chain([cost])
+            .collect(),
+    )
 }
 
 fn figure(measure: &Measure, samples: &[&Sample]) -> f64 {
@@ -220,7 +386,10 @@ fn figure(measure: &Measure, samples: &[&Sample]) -> f64 {
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    match (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2)) {
+    match (
+        values.get(values.len().saturating_sub(1) / 2),
+        values.get(values.len() / 2),
+    ) {
         (Some(low), Some(high)) => f64::midpoint(*low, *high),
         _ => 0.0,
     }
@@ -229,7 +398,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// By least squares, a second.
 fn slope(samples: &[&Sample], read: fn(&Sample) -> f64) -> f64 {
     let count = samples.len().max(1) as f64;
-    let mean = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(|sample| of(sample)).sum::<f64>() / count;
+    let mean =
+        |of: &dyn Fn(&Sample) -> f64| samples.iter().map(|sample| of(sample)).sum::<f64>() / count;
     let time = |sample: &Sample| sample.at.as_secs_f64();
     let (mean_time, mean_value) = (mean(&time), mean(&read));
     let across = mean(&|sample| (time(sample) - mean_time) * (read(sample) - mean_value));
@@ -246,12 +416,21 @@ mod tests {
     /// An hour of samples, 5 s apart.
     fn hour(of: impl Fn(f64) -> Sample) -> Vec<Sample> {
         let at = |n: u32| Duration::from_secs(5) * n;
-        (1..=720).map(|n| Sample { at: at(n), ..of(at(n).as_secs_f64() / 3600.0) }).collect()
+        (1..=720)
+            .map(|n| Sample {
+                at: at(n),
+                ..of(at(n).as_secs_f64() / 3600.0)
+            })
+            .collect()
     }
 
     fn verdict(samples: &[Sample], length: Duration, name: &str) -> Verdict {
         let table = judge(samples, &Rhythm::of(length), Load::Day);
-        table.0.iter().find(|row| row.name == name).map_or(Verdict::Told, |row| row.verdict)
+        table
+            .0
+            .iter()
+            .find(|row| row.name == name)
+            .map_or(Verdict::Told, |row| row.verdict)
     }
 
     #[test]
@@ -259,15 +438,38 @@ mod tests {
         type Shape = fn(f64) -> f64;
         let cases: [(&str, Shape, Verdict); 6] = [
             ("as it was", |_| 200.0, Verdict::Flat),
-            ("a saw", |hours| 200.0 + (hours * 30.0).fract() * 100.0, Verdict::Flat),
-            ("only at first", |hours| 200.0 + 500.0 * (hours * 5.0).min(1.0), Verdict::Flat),
-            ("a MiB a minute", |hours| 160.0 + 60.0 * hours, Verdict::Grows),
+            (
+                "a saw",
+                |hours| 200.0 + (hours * 30.0).fract() * 100.0,
+                Verdict::Flat,
+            ),
+            (
+                "only at first",
+                |hours| 200.0 + 500.0 * (hours * 5.0).min(1.0),
+                Verdict::Flat,
+            ),
+            (
+                "a MiB a minute",
+                |hours| 160.0 + 60.0 * hours,
+                Verdict::Grows,
+            ),
             ("without end", |hours| 200.0 + 300.0 * hours, Verdict::Grows),
-            ("less and less", |hours| 900.0 - 300.0 * hours, Verdict::Flat),
+            (
+                "less and less",
+                |hours| 900.0 - 300.0 * hours,
+                Verdict::Flat,
+            ),
         ];
         for (what, mebibytes, expected) in cases {
-            let samples = hour(|hours| Sample { resident_bytes: mebibytes(hours) * MIB, ..Sample::default() });
-            assert_eq!(verdict(&samples, HOUR, "resident memory"), expected, "{what}");
+            let samples = hour(|hours| Sample {
+                resident_bytes: mebibytes(hours) * MIB,
+                ..Sample::default()
+            });
+            assert_eq!(
+                verdict(&samples, HOUR, "resident memory"),
+                expected,
+                "{what}"
+            );
         }
     }
 
@@ -280,8 +482,15 @@ mod tests {
             (40.0, 32.0, Verdict::Flat),
         ];
         for (first, last, expected) in cases {
-            let samples = hour(|hours| Sample { threads: if hours < 0.5 { first } else { last }, ..Sample::default() });
-            assert_eq!(verdict(&samples, HOUR, "threads"), expected, "{first}, then {last}");
+            let samples = hour(|hours| Sample {
+                threads: if hours < 0.5 { first } else { last },
+                ..Sample::default()
+            });
+            assert_eq!(
+                verdict(&samples, HOUR, "threads"),
+                expected,
+                "{first}, then {last}"
+            );
         }
     }
 
@@ -290,23 +499,37 @@ mod tests {
         let samples = hour(|hours| Sample {
             log_lines: 1000.0 * hours * hours,
             committed: 1e6 * hours,
-            active_readings: super::super::sample::Files { count: 1.0, bytes: 2e7 * hours },
+            active_readings: super::super::sample::Files {
+                count: 1.0,
+                bytes: 2e7 * hours,
+            },
             ..Sample::default()
         });
-        assert_eq!(verdict(&samples, HOUR, "lines of its own log"), Verdict::Grows);
+        assert_eq!(
+            verdict(&samples, HOUR, "lines of its own log"),
+            Verdict::Grows
+        );
         assert_eq!(verdict(&samples, HOUR, "bytes a reading"), Verdict::Flat);
         assert!(!judge(&samples, &Rhythm::of(HOUR), Load::Plant).is_flat());
     }
 
     #[test]
     fn what_a_reading_costs_may_rise_by_a_tenth() {
-        for (rise, expected) in [(0.0, Verdict::Flat), (0.05, Verdict::Flat), (0.5, Verdict::Grows)] {
+        for (rise, expected) in [
+            (0.0, Verdict::Flat),
+            (0.05, Verdict::Flat),
+            (0.5, Verdict::Grows),
+        ] {
             let samples = hour(|hours| Sample {
                 committed: 1e6 * hours,
                 cpu_seconds: 100.0 * (hours + rise * hours * hours),
                 ..Sample::default()
             });
-            assert_eq!(verdict(&samples, HOUR, "processor a reading"), expected, "{rise}");
+            assert_eq!(
+                verdict(&samples, HOUR, "processor a reading"),
+                expected,
+                "{rise}"
+            );
         }
     }
 
@@ -316,18 +539,27 @@ mod tests {
         let samples: Vec<Sample> = (1..=36)
             .map(|n| Sample {
                 at: Duration::from_secs(5) * n,
-                states: super::super::sample::Files { count: f64::from(n) * 99.0, bytes: 0.0 },
+                states: super::super::sample::Files {
+                    count: f64::from(n) * 99.0,
+                    bytes: 0.0,
+                },
                 ..Sample::default()
             })
             .collect();
-        assert!(matches!(verdict(&samples, length, "states: files"), Verdict::TooShort(_)));
+        assert!(matches!(
+            verdict(&samples, length, "states: files"),
+            Verdict::TooShort(_)
+        ));
         assert_eq!(verdict(&samples, length, "open files"), Verdict::Flat);
         assert!(judge(&samples, &Rhythm::of(length), Load::Plant).is_flat());
     }
 
     #[test]
     fn a_slope_is_that_of_a_line() {
-        let samples = hour(|hours| Sample { threads: 7.0 + 3.0 * hours, ..Sample::default() });
+        let samples = hour(|hours| Sample {
+            threads: 7.0 + 3.0 * hours,
+            ..Sample::default()
+        });
         let all: Vec<&Sample> = samples.iter().collect();
         assert!((slope(&all, |sample| sample.threads) * HOUR_SECONDS - 3.0).abs() < 1e-9);
         assert_eq!(median(vec![3.0, 1.0, 2.0, 10.0]), 2.5);

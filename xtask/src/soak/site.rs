@@ -50,10 +50,23 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(folder: &Path, binary: &Path, rhythm: &Rhythm, load: Load, ports: Ports) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        folder: &Path,
+        binary: &Path,
+        rhythm: &Rhythm,
+        load: Load,
+        ports: Ports,
+    ) -> anyhow::Result<Self> {
         let page = free_port()?;
-        fs::write(folder.join("forebay.toml"), configuration(rhythm, load, ports, page))?;
-        Ok(Self { folder: folder.to_owned(), binary: binary.to_owned(), page })
+        fs::write(
+            folder.join("forebay.toml"),
+            configuration(rhythm, load, ports, page),
+        )?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            binary: binary.to_owned(),
+            page,
+        })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -75,7 +88,11 @@ impl Site {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.current_dir(&self.folder).args(args).env("NO_COLOR", "1").env_remove("FOREBAY_LOG");
+        command
+            .current_dir(&self.folder)
+            .args(args)
+            .env("NO_COLOR", "1")
+            .env_remove("FOREBAY_LOG");
         command
     }
 
@@ -84,14 +101,26 @@ impl Site {
         let log = fs::File::create(self.log())?;
         let mut command = self.command(&["run"]);
         // As the units and images in deploy/ set it.
-        command.env("MIMALLOC_ALLOW_THP", "0").env("MIMALLOC_PURGE_DELAY", "0");
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        Ok(Gateway { process: Process::spawn("forebay run", command)?, log: self.log() })
+        command
+            .env("MIMALLOC_ALLOW_THP", "0")
+            .env("MIMALLOC_PURGE_DELAY", "0");
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        Ok(Gateway {
+            process: Process::spawn("forebay run", command)?,
+            log: self.log(),
+        })
     }
 
     fn answer(&self, sql: &str) -> anyhow::Result<String> {
         let asked = self.command(&["query", sql, "--format", "csv"]).output()?;
-        ensure!(asked.status.success(), "{sql}: {}", String::from_utf8_lossy(&asked.stderr));
+        ensure!(
+            asked.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&asked.stderr)
+        );
         let answer = String::from_utf8(asked.stdout)?;
         Ok(answer.lines().last().unwrap_or_default().to_owned())
     }
@@ -104,7 +133,10 @@ impl Site {
             if found == format!("{sent},{sent}") {
                 return Ok(());
             }
-            ensure!(watch.passed() < COMMITTED_MAX, "{sent} numbers were sent; in the lake (rows, numbers): {found}");
+            ensure!(
+                watch.passed() < COMMITTED_MAX,
+                "{sent} numbers were sent; in the lake (rows, numbers): {found}"
+            );
             sleep(LOOK);
         }
     }
@@ -112,17 +144,22 @@ impl Site {
     /// Each number is there once, and `forebay verify` finds nothing.
     pub(super) fn check_readings(&self, sent: u64) -> anyhow::Result<()> {
         let found = self.answer(NUMBERS)?;
-        ensure!(found == format!("{sent},{sent}"), "{sent} numbers were sent; in the lake (rows, numbers): {found}");
+        ensure!(
+            found == format!("{sent},{sent}"),
+            "{sent} numbers were sent; in the lake (rows, numbers): {found}"
+        );
         let verified = self.command(&["verify"]).output()?;
         let said = String::from_utf8_lossy(&verified.stdout);
-        println!("{sent} numbers over MQTT, each there once; verify: {}", said.lines().last().unwrap_or_default());
+        println!(
+            "{sent} numbers over MQTT, each there once; verify: {}",
+            said.lines().last().unwrap_or_default()
+        );
         ensure!(verified.status.success(), "verify finds a fault: {said}");
         Ok(())
     }
 }
 
-const NUMBERS: &str =
-    "select count(*), count(distinct value_int) from readings where device like 'c-%' and quality = 0";
+const NUMBERS: &str = "select count(*), count(distinct value_int) from readings where device like 'c-%' and quality = 0";
 
 /// `forebay run` at work.
 pub(super) struct Gateway {
@@ -136,19 +173,31 @@ impl Gateway {
     }
 
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
-        self.process.check().with_context(|| format!("see {}", self.log.display()))
+        self.process
+            .check()
+            .with_context(|| format!("see {}", self.log.display()))
     }
 
     pub(super) fn stop(self) -> anyhow::Result<()> {
-        self.process.terminate(COMMITTED_MAX).with_context(|| format!("see {}", self.log.display()))
+        self.process
+            .terminate(COMMITTED_MAX)
+            .with_context(|| format!("see {}", self.log.display()))
     }
 }
 
 /// Every part that a gateway without a Kafka has.
 fn configuration(rhythm: &Rhythm, load: Load, ports: Ports, page: u16) -> String {
-    let Ports { mqtt, modbus, opcua } = ports;
+    let Ports {
+        mqtt,
+        modbus,
+        opcua,
+    } = ports;
     let millis = |time: Duration| format!("{}ms", time.as_millis());
-    let Rhythm { window, commit, retention } = *rhythm;
+    let Rhythm {
+        window,
+        commit,
+        retention,
+    } = *rhythm;
     let (lateness, idle) = (millis(window / 6), millis(window / 2));
     let (short, baseline) = (millis(window * 2), millis(window * 8));
     let (window, commit, retention) = (millis(window), millis(commit), millis(retention));
@@ -233,10 +282,18 @@ mod tests {
     #[test]
     fn what_takes_an_hour_takes_less_in_a_shorter_run() {
         let seconds = |s| Duration::from_secs(s);
-        let hour = Rhythm { window: seconds(60), commit: seconds(2), retention: seconds(300) };
+        let hour = Rhythm {
+            window: seconds(60),
+            commit: seconds(2),
+            retention: seconds(300),
+        };
         assert_eq!(Rhythm::of(seconds(3600)), hour);
         assert_eq!(Rhythm::of(seconds(36_000)), hour);
-        let short = Rhythm { window: seconds(5), commit: seconds(1) / 2, retention: seconds(60) };
+        let short = Rhythm {
+            window: seconds(5),
+            commit: seconds(1) / 2,
+            retention: seconds(60),
+        };
         assert_eq!(Rhythm::of(seconds(180)), short);
     }
 }

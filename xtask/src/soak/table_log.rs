@@ -20,7 +20,11 @@ pub(super) struct TableLog {
 impl TableLog {
     /// `table` is the table's folder.
     pub(super) fn new(table: &Path) -> Self {
-        Self { folder: table.join("_delta_log"), next: 0, active: HashMap::new() }
+        Self {
+            folder: table.join("_delta_log"),
+            next: 0,
+            active: HashMap::new(),
+        }
     }
 
     /// Reads the entries that are new. They are looked for more often than they are cleaned up.
@@ -30,9 +34,12 @@ impl TableLog {
             let text = match fs::read_to_string(&path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("read {}", path.display()));
+                }
             };
-            self.take(&text).with_context(|| format!("read {}", path.display()))?;
+            self.take(&text)
+                .with_context(|| format!("read {}", path.display()))?;
             self.next += 1;
         }
     }
@@ -42,7 +49,12 @@ impl TableLog {
             let action: Value = serde_json::from_str(line)?;
             let path = |action: &Value| action["path"].as_str().map(str::to_owned);
             if let Some(added) = path(&action["add"]) {
-                self.active.insert(added, action["add"]["size"].as_u64().context("an add has a size")?);
+                self.active.insert(
+                    added,
+                    action["add"]["size"]
+                        .as_u64()
+                        .context("an add has a size")?,
+                );
             }
             if let Some(removed) = path(&action["remove"]) {
                 self.active.remove(&removed);

@@ -45,7 +45,8 @@ impl Folder {
             .replace("<short>", &format!("{}ms", short.as_millis()))
             .replace("<baseline>", &format!("{}ms", (short * 5).as_millis()));
         let text = format!("{text}\n{}", configuration(plant));
-        fs::write(folder.config(), text).with_context(|| format!("cannot write {}", folder.config().display()))?;
+        fs::write(folder.config(), text)
+            .with_context(|| format!("cannot write {}", folder.config().display()))?;
         Ok(folder)
     }
 
@@ -53,7 +54,10 @@ impl Folder {
     fn check_is_a_demo(&self) -> anyhow::Result<()> {
         let found = fs::read_to_string(self.config()).unwrap_or_default();
         if !found.is_empty() && found.lines().next() != SETTINGS.lines().next() {
-            bail!("{} is not the demo's: give --data-dir a folder of its own", self.config().display());
+            bail!(
+                "{} is not the demo's: give --data-dir a folder of its own",
+                self.config().display()
+            );
         }
         Ok(())
     }
@@ -99,6 +103,14 @@ impl Folder {
             on_existing: OnExisting::default(),
             file,
         };
-        Ok(import(&spec, &config.gateway.id, &lake, &config.lake.windows, now()?).await?.committed)
+        Ok(import(
+            &spec,
+            &config.gateway.id,
+            &lake,
+            &config.lake.windows,
+            now()?,
+        )
+        .await?
+        .committed)
     }
 }

@@ -30,7 +30,11 @@ async fn session(store: &Store) -> anyhow::Result<SessionContext> {
 }
 
 /// The numbers of a tag that are in the lake: µs since 1970, and the value's bits.
-pub(super) async fn numbers(store: &Store, device: &str, tag: &str) -> anyhow::Result<HashSet<(i64, u64)>> {
+pub(super) async fn numbers(
+    store: &Store,
+    device: &str,
+    tag: &str,
+) -> anyhow::Result<HashSet<(i64, u64)>> {
     let sql = format!(
         "select cast(event_time as bigint), value from readings \
          where device = '{device}' and tag = '{tag}' and value is not null"
@@ -38,7 +42,11 @@ pub(super) async fn numbers(store: &Store, device: &str, tag: &str) -> anyhow::R
     let mut numbers = HashSet::new();
     for batch in session(store).await?.sql(&sql).await?.collect().await? {
         let times = batch.column(0).as_primitive::<Int64Type>().values().iter();
-        let values = batch.column(1).as_primitive::<Float64Type>().values().iter();
+        let values = batch
+            .column(1)
+            .as_primitive::<Float64Type>()
+            .values()
+            .iter();
         numbers.extend(times.zip(values).map(|(at, value)| (*at, value.to_bits())));
     }
     Ok(numbers)
@@ -56,7 +64,10 @@ impl Outcome {
 
     /// The newest alerts of what has been seen since a run's start: the folder may hold those of earlier runs.
     pub(super) async fn warnings(&self, started: Timestamp) -> anyhow::Result<Vec<RecordBatch>> {
-        let since = format!("alerts where state = 'open' and cast(last_seen as bigint) >= {}", started.micros());
+        let since = format!(
+            "alerts where state = 'open' and cast(last_seen as bigint) >= {}",
+            started.micros()
+        );
         let newest = format!(
             "select device, tag, severity, first_seen, reason from {since} \
             and changed_at = (select max(changed_at) from {since}) order by device limit 4"
@@ -67,13 +78,29 @@ impl Outcome {
     }
 
     /// Prints what came of the demo, and what to try next. `new` readings and `warnings` are this run's.
-    pub(super) async fn print(&self, new: i64, warnings: &[RecordBatch], folder: &Path) -> anyhow::Result<()> {
+    pub(super) async fn print(
+        &self,
+        new: i64,
+        warnings: &[RecordBatch],
+        folder: &Path,
+    ) -> anyhow::Result<()> {
         let windows = count(&self.session, "windows").await?;
         let readings = self.readings;
-        out::print(format!("{readings} readings are in the lake, {new} of them new; {windows} windows are closed.\n"))?;
-        let (devices, forecast) = (self.session.sql(DEVICES).await?, self.session.sql(FORECAST).await?);
-        table("Readings, exactly once, encrypted at rest:", &devices.collect().await?)?;
-        table("The newest forecast of the feeder's load (90 % interval):", &forecast.collect().await?)?;
+        out::print(format!(
+            "{readings} readings are in the lake, {new} of them new; {windows} windows are closed.\n"
+        ))?;
+        let (devices, forecast) = (
+            self.session.sql(DEVICES).await?,
+            self.session.sql(FORECAST).await?,
+        );
+        table(
+            "Readings, exactly once, encrypted at rest:",
+            &devices.collect().await?,
+        )?;
+        table(
+            "The newest forecast of the feeder's load (90 % interval):",
+            &forecast.collect().await?,
+        )?;
         match warnings {
             [] => out::print("\nNo failure warning.\n")?,
             warnings => table("Failure warnings:", warnings)?,
@@ -93,10 +120,19 @@ Try next:
 }
 
 fn table(title: &str, rows: &[RecordBatch]) -> anyhow::Result<()> {
-    Ok(out::print(format!("\n{title}\n{}\n", pretty_format_batches(rows)?))?)
+    Ok(out::print(format!(
+        "\n{title}\n{}\n",
+        pretty_format_batches(rows)?
+    ))?)
 }
 
 async fn count(session: &SessionContext, table: &str) -> anyhow::Result<i64> {
-    let rows = session.sql(&format!("select count(*) from {table}")).await?.collect().await?;
-    Ok(rows.first().map_or(0, |rows| rows.column(0).as_primitive::<Int64Type>().value(0)))
+    let rows = session
+        .sql(&format!("select count(*) from {table}"))
+        .await?
+        .collect()
+        .await?;
+    Ok(rows.first().map_or(0, |rows| {
+        rows.column(0).as_primitive::<Int64Type>().value(0)
+    }))
 }

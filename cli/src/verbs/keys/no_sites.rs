@@ -20,7 +20,11 @@ impl Sites {
         true
     }
 
-    pub(super) async fn add_to(&self, _keyring: &FileKeyring, _config: &Config) -> anyhow::Result<()> {
+    pub(super) async fn add_to(
+        &self,
+        _keyring: &FileKeyring,
+        _config: &Config,
+    ) -> anyhow::Result<()> {
         Ok(())
     }
 }

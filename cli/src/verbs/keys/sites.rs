@@ -17,8 +17,12 @@ pub(crate) struct SiteArgs {
 impl SiteArgs {
     /// The sites, whose names are checked.
     pub(super) fn sites(self) -> anyhow::Result<Sites> {
-        let site = |name: String| SiteId::new(&name).with_context(|| format!("{name:?} is no name of a site"));
-        Ok(Sites(self.site.into_iter().map(site).collect::<Result<_, _>>()?))
+        let site = |name: String| {
+            SiteId::new(&name).with_context(|| format!("{name:?} is no name of a site"))
+        };
+        Ok(Sites(
+            self.site.into_iter().map(site).collect::<Result<_, _>>()?,
+        ))
     }
 }
 
@@ -31,14 +35,25 @@ impl Sites {
     }
 
     /// Makes the sites' keys, except those that the lake knows and a newer copy of the keyring has.
-    pub(super) async fn add_to(&self, keyring: &FileKeyring, config: &Config) -> anyhow::Result<()> {
+    pub(super) async fn add_to(
+        &self,
+        keyring: &FileKeyring,
+        config: &Config,
+    ) -> anyhow::Result<()> {
         if self.is_empty() {
             return Ok(());
         }
-        let lake = Store::of(config)?.lake_there().await.context("cannot tell which keys the lake knows already")?;
+        let lake = Store::of(config)?
+            .lake_there()
+            .await
+            .context("cannot tell which keys the lake knows already")?;
         let keys = match lake {
             Some(lake) => ensure_site_keys(&lake, keyring, &self.0).await?,
-            None => self.0.iter().map(|site| keyring.add_if_missing(&site_key_name(site))).collect::<Result<_, _>>()?,
+            None => self
+                .0
+                .iter()
+                .map(|site| keyring.add_if_missing(&site_key_name(site)))
+                .collect::<Result<_, _>>()?,
         };
         for (site, key) in self.0.iter().zip(keys) {
             eprintln!("site {site}: {key}");

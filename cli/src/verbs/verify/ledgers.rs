@@ -33,20 +33,28 @@ impl AtHand {
         for (LaneId { gateway, lane }, why) in &self.unreadable {
             let lane = (gateway.as_str().to_owned(), lane.0);
             report.ledgers.retain(|line| *line.lane() != lane);
-            report.ledgers.push(LedgerLine::Unreadable { lane, why: why.clone() });
+            report.ledgers.push(LedgerLine::Unreadable {
+                lane,
+                why: why.clone(),
+            });
         }
     }
 }
 
 /// What each lane of the folder's gateway has received; nothing where no gateway has run in it.
 pub(super) async fn at_hand(data_dir: &Path, store: &ReadingStore) -> anyhow::Result<AtHand> {
-    let Some(gateway) = owner::of(data_dir) else { return Ok(AtHand::default()) };
+    let Some(gateway) = owner::of(data_dir) else {
+        return Ok(AtHand::default());
+    };
     let gateway = GatewayId::new(&gateway)?;
     let spools = data_dir.join("spool");
     let key = SpoolKey::new(store.derived_key(SPOOL_SECRET).await?);
     let mut found = AtHand::default();
     for lane in lanes_to_open(NonZeroU32::MIN, &spools)? {
-        let id = LaneId { gateway: gateway.clone(), lane };
+        let id = LaneId {
+            gateway: gateway.clone(),
+            lane,
+        };
         match of_lane(&spools, &id, &key) {
             Ok(ledger) => found.lanes.extend(ledger),
             Err(why) => found.unreadable.push((id, why)),
@@ -67,9 +75,10 @@ fn of_lane(spools: &Path, lane: &LaneId, key: &SpoolKey) -> Result<Option<LaneLe
     };
     let spool = spools.join(lane.lane.to_string());
     match lane_ledger(&spool, lane.clone(), key, behind) {
-        Ok(None) if spool.is_dir() => {
-            Err(format!("damaged: the mark of spool {} is damaged or missing", spool.display()))
-        }
+        Ok(None) if spool.is_dir() => Err(format!(
+            "damaged: the mark of spool {} is damaged or missing",
+            spool.display()
+        )),
         Ok(ledger) => Ok(ledger),
         Err(error @ StreamError::WrongKey { .. }) => Err(format!("damaged: {error}")),
         Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
@@ -90,7 +99,10 @@ mod tests {
     use crate::clock::{now, random};
 
     fn lane(number: u32) -> LaneId {
-        LaneId { gateway: GatewayId::new("g1").unwrap(), lane: Lane(number) }
+        LaneId {
+            gateway: GatewayId::new("g1").unwrap(),
+            lane: Lane(number),
+        }
     }
 
     fn key(byte: u8) -> SpoolKey {
@@ -101,7 +113,10 @@ mod tests {
     async fn a_spool_whose_mark_or_key_does_not_fit_is_damaged_and_not_elsewhere() {
         let folder = tempfile::tempdir().unwrap();
         let spools = folder.path();
-        assert!(of_lane(spools, &lane(0), &key(7)).unwrap().is_none(), "there is no spool");
+        assert!(
+            of_lane(spools, &lane(0), &key(7)).unwrap().is_none(),
+            "there is no spool"
+        );
         for number in [0, 1] {
             let options = Options {
                 path: spools.join(number.to_string()),
@@ -111,25 +126,51 @@ mod tests {
                 now: now().unwrap(),
                 random: random(),
             };
-            Spool::open(options).await.unwrap().writer().close().await.unwrap();
+            Spool::open(options)
+                .await
+                .unwrap()
+                .writer()
+                .close()
+                .await
+                .unwrap();
         }
         assert!(of_lane(spools, &lane(0), &key(7)).unwrap().is_some());
         fs::write(spools.join("1/mark"), b"rubbish").unwrap();
         let wrong_key = of_lane(spools, &lane(0), &key(8)).unwrap_err();
-        assert!(wrong_key.starts_with("damaged: ") && wrong_key.contains("sealed with another key"), "{wrong_key}");
+        assert!(
+            wrong_key.starts_with("damaged: ") && wrong_key.contains("sealed with another key"),
+            "{wrong_key}"
+        );
         let no_mark = of_lane(spools, &lane(1), &key(7)).unwrap_err();
-        assert!(no_mark.starts_with("damaged: the mark of spool "), "{no_mark}");
+        assert!(
+            no_mark.starts_with("damaged: the mark of spool "),
+            "{no_mark}"
+        );
 
-        let at_hand = AtHand { lanes: Vec::new(), unreadable: vec![(lane(1), no_mark), (lane(0), wrong_key)] };
-        let elsewhere = |number| LedgerLine::NotCompared { lane: ("g1".to_owned(), number) };
-        let mut report = Report { ledgers: vec![elsewhere(0), elsewhere(2)], ..Report::default() };
+        let at_hand = AtHand {
+            lanes: Vec::new(),
+            unreadable: vec![(lane(1), no_mark), (lane(0), wrong_key)],
+        };
+        let elsewhere = |number| LedgerLine::NotCompared {
+            lane: ("g1".to_owned(), number),
+        };
+        let mut report = Report {
+            ledgers: vec![elsewhere(0), elsewhere(2)],
+            ..Report::default()
+        };
         at_hand.name_unreadable(&mut report);
         let lines: Vec<String> = report.ledgers.iter().map(LedgerLine::to_string).collect();
-        assert!(lines[0].starts_with("ledger gateway=g1 lane=2 not compared: the gateway's data folder is not here"));
+        assert!(lines[0].starts_with(
+            "ledger gateway=g1 lane=2 not compared: the gateway's data folder is not here"
+        ));
         assert!(
-            lines[1].starts_with("ledger gateway=g1 lane=1 not compared: damaged: the mark of spool "),
+            lines[1]
+                .starts_with("ledger gateway=g1 lane=1 not compared: damaged: the mark of spool "),
             "{lines:?}"
         );
-        assert!(lines[2].starts_with("ledger gateway=g1 lane=0 not compared: damaged: "), "{lines:?}");
+        assert!(
+            lines[2].starts_with("ledger gateway=g1 lane=0 not compared: damaged: "),
+            "{lines:?}"
+        );
     }
 }

@@ -10,10 +10,20 @@ pub(crate) struct Chance(u64);
 
 impl Chance {
     /// From the seed in `FOREBAY_TEST_SEED`, or from the clock.
-    #[expect(clippy::disallowed_methods, reason = "each run is another one; the seed is printed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "each run is another one; the seed is printed"
+    )]
     pub(crate) fn new() -> Self {
-        let given = std::env::var("FOREBAY_TEST_SEED").ok().map(|seed| seed.parse().expect("a seed is a number"));
-        let seed = given.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs());
+        let given = std::env::var("FOREBAY_TEST_SEED")
+            .ok()
+            .map(|seed| seed.parse().expect("a seed is a number"));
+        let seed = given.unwrap_or_else(|| {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_secs()
+        });
         // Past the test runner, which keeps what a passing test prints to itself.
         let said = format!("FOREBAY_TEST_SEED={seed} draws the same again\n");
         std::io::stderr().write_all(said.as_bytes()).unwrap();

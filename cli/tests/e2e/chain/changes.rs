@@ -47,36 +47,63 @@ struct Story {
 
 impl Story {
     fn begin() -> Self {
-        let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100");
-        let plant = Plant::start(Link::Clear, "gap_wait = \"5s\"\nmetadata_refresh = \"1s\"", LAKE, "");
+        let broker =
+            Broker::start("allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100");
+        let plant = Plant::start(
+            Link::Clear,
+            "gap_wait = \"5s\"\nmetadata_refresh = \"1s\"",
+            LAKE,
+            "",
+        );
         let proxy = Proxy::to(plant.store_address());
         let log = plant.edge.path("acknowledged");
         let options = json!({"port": broker.port, "version": 5, "log": log}).to_string();
         let publisher = Peer::start("connectors/mqtt/tests/peer.py", &options);
-        Self { plant, broker, proxy, publisher, last: 0 }
+        Self {
+            plant,
+            broker,
+            proxy,
+            publisher,
+            last: 0,
+        }
     }
 
     /// The configuration of the gateway under a name; `kafka` puts the topic between it and the lake.
     fn configuration(&self, name: &str, lanes: u32, kafka: bool) -> String {
         let stream = match kafka {
-            true => format!("{}gap_wait = \"5s\"\nmetadata_refresh = \"1s\"\n", self.plant.stream(Link::Clear)),
+            true => format!(
+                "{}gap_wait = \"5s\"\nmetadata_refresh = \"1s\"\n",
+                self.plant.stream(Link::Clear)
+            ),
             false => String::new(),
         };
         let endpoint = self.proxy.url().to_string();
-        let lake = self.plant.keys_and_lake(LAKE, endpoint.trim_end_matches('/'));
-        format!("{}{stream}{lake}{}", head("g1", lanes), connector(self.broker.port, name))
+        let lake = self
+            .plant
+            .keys_and_lake(LAKE, endpoint.trim_end_matches('/'));
+        format!(
+            "{}{stream}{lake}{}",
+            head("g1", lanes),
+            connector(self.broker.port, name)
+        )
     }
 
     fn until_subscribed(&self, name: &str) {
-        let subscribed = || self.broker.log().contains(&format!("Sending SUBACK to forebay-{name}"));
-        until(PATIENCE, subscribed).unwrap_or_else(|()| panic!("{name} never subscribes: {}", self.plant.edge.log()));
+        let subscribed = || {
+            self.broker
+                .log()
+                .contains(&format!("Sending SUBACK to forebay-{name}"))
+        };
+        until(PATIENCE, subscribed)
+            .unwrap_or_else(|()| panic!("{name} never subscribes: {}", self.plant.edge.log()));
     }
 
     /// The next numbers, to the gateway of this name.
     fn publish(&mut self, name: &str) {
         let (first, last) = (self.last + 1, self.last + CHUNK);
         let topic = format!("{name}/c-{{n}}/cell/count");
-        let command = json!({"topic": topic, "spread": DEVICES, "first": first, "last": last, "every_ms": 5});
+        let command =
+            json!({"topic": topic, "spread": DEVICES, "first": first, "last": last, "every_ms": 5});
         assert_eq!(self.publisher.ask(&command.to_string()), "done");
         self.last = last;
     }
@@ -93,7 +120,12 @@ impl Story {
 /// A copy of a data folder, as an image is copied to a second machine.
 fn copied(from: &Site, configuration: &str) -> Site {
     let copy = Site::new();
-    let status = Command::new("cp").arg("-a").arg(from.path("data")).arg(copy.path("data")).status().unwrap();
+    let status = Command::new("cp")
+        .arg("-a")
+        .arg(from.path("data"))
+        .arg(copy.path("data"))
+        .status()
+        .unwrap();
     assert!(status.success());
     copy.configure(configuration);
     copy
@@ -106,7 +138,10 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
     let both: &[&str] = &["--role", "edge,compactor"];
 
     // The spool is the stream, in four lanes, and the store refuses a part of what is put there.
-    story.plant.edge.configure(&story.configuration("g", LANES_BEFORE, false));
+    story
+        .plant
+        .edge
+        .configure(&story.configuration("g", LANES_BEFORE, false));
     let running = story.plant.edge.run(both);
     story.until_subscribed("g");
     story.proxy.fail_put(2, 3, Fault::Refused);
@@ -115,11 +150,17 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
     story.publish_and_kill(running, &mut chance);
     story.proxy.heal();
     // One lane, what the others hold being still there.
-    story.plant.edge.configure(&story.configuration("g", 1, false));
+    story
+        .plant
+        .edge
+        .configure(&story.configuration("g", 1, false));
     let running = story.plant.edge.run(both);
     story.publish_and_kill(running, &mut chance);
     // Kafka midway, what the spool holds being still there.
-    story.plant.edge.configure(&story.configuration("g", 1, true));
+    story
+        .plant
+        .edge
+        .configure(&story.configuration("g", 1, true));
     let running = story.plant.edge.run(both);
     story.publish_and_kill(running, &mut chance);
     // A day ahead, and right again.
@@ -129,7 +170,10 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
     story.publish_and_kill(running, &mut chance);
     let distinct = "select count(distinct value_int) from readings where quality = 0";
     let running = story.plant.edge.run(both);
-    story.plant.edge.until(distinct, i64::try_from(story.last).unwrap(), PATIENCE);
+    story
+        .plant
+        .edge
+        .until(distinct, i64::try_from(story.last).unwrap(), PATIENCE);
     // Windows go on closing although some were closed a day ahead.
     let windows = "select count(*) from windows where closed_at < now()";
     let closed = story.plant.edge.number(windows);
@@ -139,22 +183,40 @@ fn lanes_stream_clock_store_and_copies_change_and_each_acknowledged_number_is_in
 
     // Two copies of one image wake up long ago, each with devices of its own, and write into one lake. Without Kafka, whose
     // library waits by a clock that libfaketime spoils.
-    let copies = ["a", "b"].map(|name| copied(&story.plant.edge, &story.configuration(name, 1, false)));
+    let copies =
+        ["a", "b"].map(|name| copied(&story.plant.edge, &story.configuration(name, 1, false)));
     let alive = copies.each_ref().map(|copy| copy.run_at(LONG_AGO, both));
     for name in ["a", "b"] {
         story.until_subscribed(name);
         story.publish(name);
     }
-    story.plant.edge.until(distinct, i64::try_from(story.last).unwrap(), PATIENCE);
+    story
+        .plant
+        .edge
+        .until(distinct, i64::try_from(story.last).unwrap(), PATIENCE);
     alive.into_iter().for_each(Running::stop);
     for copy in &copies {
-        assert!(copy.log().contains("2020-01-01T"), "the copies' clocks are not set: is faketime installed?");
+        assert!(
+            copy.log().contains("2020-01-01T"),
+            "the copies' clocks are not set: is faketime installed?"
+        );
     }
 
-    let acknowledged = acknowledged(&fs::read_to_string(story.plant.edge.path("acknowledged")).unwrap());
-    assert_eq!(acknowledged, (1..=story.last).collect(), "every number was taken by the broker");
+    let acknowledged =
+        acknowledged(&fs::read_to_string(story.plant.edge.path("acknowledged")).unwrap());
+    assert_eq!(
+        acknowledged,
+        (1..=story.last).collect(),
+        "every number was taken by the broker"
+    );
     // Kafka's state and that of the copies' spool know the lane, and have forgotten the same epochs and others.
     let verified = story.plant.edge.forebay(&["verify"]);
-    assert_eq!(verified.status.code(), Some(0), "{}{}", text(&verified.stderr), text(&verified.stdout));
+    assert_eq!(
+        verified.status.code(),
+        Some(0),
+        "{}{}",
+        text(&verified.stderr),
+        text(&verified.stdout)
+    );
     check_oracle(&story.plant, &acknowledged);
 }

@@ -51,11 +51,19 @@ impl Devices {
         });
         let opcua = Peer::start("connectors/opcua/tests/peer.py", &options.to_string());
         let modbus = boiler(0, &folder.path().join("served"));
-        Self { broker, opcua, modbus, folder }
+        Self {
+            broker,
+            opcua,
+            modbus,
+            folder,
+        }
     }
 
     fn connectors(&self) -> String {
-        let (mqtt, opcua) = (self.broker.folder.path().display(), self.folder.path().display());
+        let (mqtt, opcua) = (
+            self.broker.folder.path().display(),
+            self.folder.path().display(),
+        );
         format!(
             "[[connector]]\nname = \"cells\"\nkind = \"mqtt\"\nurl = \"mqtts://localhost:{}\"\nversion = 5\n\
              client_id = \"forebay-test\"\ntopics = [\"site/+/cell/#\"]\nuser = \"edge\"\npassword = \"geheim\"\n\
@@ -113,26 +121,65 @@ fn changing() -> Vec<(&'static str, Row)> {
         (r#""wärmer""#, None, ["", "wärmer", "text"]),
         ("true", Some(1.0), ["", "", "bool"]),
         ("false", Some(0.0), ["", "", "bool"]),
-        ("9007199254740993", Some(9_007_199_254_740_992.0), ["9007199254740993", "", "i64"]),
-        ("-9007199254740993", Some(-9_007_199_254_740_992.0), ["-9007199254740993", "", "i64"]),
-        (r#""9007199254740993""#, None, ["", "9007199254740993", "text"]),
-        ("9223372036854775807", Some(9_223_372_036_854_775_807.0), ["9223372036854775807", "", "i64"]),
-        ("9223372036854775808", Some(9_223_372_036_854_775_808.0), ["", "9223372036854775808", "u64"]),
-        ("18446744073709551615", Some(18_446_744_073_709_551_615.0), ["", "18446744073709551615", "u64"]),
-        ("-9223372036854775808", Some(-9_223_372_036_854_775_808.0), ["-9223372036854775808", "", "i64"]),
+        (
+            "9007199254740993",
+            Some(9_007_199_254_740_992.0),
+            ["9007199254740993", "", "i64"],
+        ),
+        (
+            "-9007199254740993",
+            Some(-9_007_199_254_740_992.0),
+            ["-9007199254740993", "", "i64"],
+        ),
+        (
+            r#""9007199254740993""#,
+            None,
+            ["", "9007199254740993", "text"],
+        ),
+        (
+            "9223372036854775807",
+            Some(9_223_372_036_854_775_807.0),
+            ["9223372036854775807", "", "i64"],
+        ),
+        (
+            "9223372036854775808",
+            Some(9_223_372_036_854_775_808.0),
+            ["", "9223372036854775808", "u64"],
+        ),
+        (
+            "18446744073709551615",
+            Some(18_446_744_073_709_551_615.0),
+            ["", "18446744073709551615", "u64"],
+        ),
+        (
+            "-9223372036854775808",
+            Some(-9_223_372_036_854_775_808.0),
+            ["-9223372036854775808", "", "i64"],
+        ),
         // Numbers that are off by one in the last place where digits are read in haste.
-        ("51.248178375505404", Some(51.248_178_375_505_404), ["", "", "f64"]),
-        ("2.0030397744267762e-253", Some(2.003_039_774_426_776_2e-253), ["", "", "f64"]),
+        (
+            "51.248178375505404",
+            Some(51.248_178_375_505_404),
+            ["", "", "f64"],
+        ),
+        (
+            "2.0030397744267762e-253",
+            Some(2.003_039_774_426_776_2e-253),
+            ["", "", "f64"],
+        ),
         ("5e-324", Some(5e-324), ["", "", "f64"]),
         ("20.5", Some(20.5), ["", "", "f64"]),
     ];
-    let row = |(i, (payload, number, exact))| (payload, Row::new(number, exact, "V", 0, BASE + i as i64));
+    let row =
+        |(i, (payload, number, exact))| (payload, Row::new(number, exact, "V", 0, BASE + i as i64));
     table.into_iter().enumerate().map(row).collect()
 }
 
 fn publish(publisher: &mut Peer, device: &str, tag: &str, readings: &[(String, i64)]) {
-    let payloads: Vec<String> =
-        readings.iter().map(|(value, at)| format!("{{\"v\": {value}, \"ts\": {at}}}")).collect();
+    let payloads: Vec<String> = readings
+        .iter()
+        .map(|(value, at)| format!("{{\"v\": {value}, \"ts\": {at}}}"))
+        .collect();
     let command = json!({"topic": format!("site/{device}/cell/{tag}"), "payloads": payloads});
     assert_eq!(publisher.ask(&command.to_string()), "done");
 }
@@ -142,19 +189,32 @@ fn serve(devices: &mut Devices, publisher: &mut Peer) -> BTreeMap<(String, Strin
     let mut served = BTreeMap::new();
     for cell in 1..=CELLS {
         let device = format!("c-{cell}");
-        let readings: Vec<(i64, i64)> = (1..=CELL_READINGS).map(|n| (n * cell, BASE + n * 250_000 + cell)).collect();
-        let written: Vec<_> = readings.iter().map(|(value, at)| (value.to_string(), *at)).collect();
+        let readings: Vec<(i64, i64)> = (1..=CELL_READINGS)
+            .map(|n| (n * cell, BASE + n * 250_000 + cell))
+            .collect();
+        let written: Vec<_> = readings
+            .iter()
+            .map(|(value, at)| (value.to_string(), *at))
+            .collect();
         publish(publisher, &device, "volts", &written);
-        let rows = readings.iter().map(|(value, at)| Row::integer(*value, "V", *at)).collect();
+        let rows = readings
+            .iter()
+            .map(|(value, at)| Row::integer(*value, "V", *at))
+            .collect();
         served.insert((device, "volts".to_owned()), rows);
     }
     let changing = changing();
-    let written: Vec<_> = changing.iter().map(|(payload, row)| ((*payload).to_owned(), row.event_time)).collect();
+    let written: Vec<_> = changing
+        .iter()
+        .map(|(payload, row)| ((*payload).to_owned(), row.event_time))
+        .collect();
     publish(publisher, "c-1", "state", &written);
-    served.insert(("c-1".to_owned(), "state".to_owned()), changing.into_iter().map(|(_, row)| row).collect());
+    served.insert(
+        ("c-1".to_owned(), "state".to_owned()),
+        changing.into_iter().map(|(_, row)| row).collect(),
+    );
 
-    let sequence =
-        json!({"sequence": ["Force"], "start": 1, "count": FORCES, "every_ms": FORCES_EVERY_MS, "base_us": BASE});
+    let sequence = json!({"sequence": ["Force"], "start": 1, "count": FORCES, "every_ms": FORCES_EVERY_MS, "base_us": BASE});
     assert_eq!(devices.opcua.ask(&sequence.to_string()), "\"ok\"");
     let mut forces = vec![Row::integer(-1, "N", BASE - 1_000_000)];
     forces.extend((1..=FORCES).map(|n| Row::integer(n, "N", BASE + n * FORCES_EVERY_MS * 1000)));
@@ -178,10 +238,18 @@ fn serve(devices: &mut Devices, publisher: &mut Peer) -> BTreeMap<(String, Strin
 fn check_modbus(site: &Site, served: &[(u16, i64)]) -> Vec<Row> {
     let rows = Row::of(site, "boiler-1", "steam");
     // A read under way when the edge was stopped was answered and is not in the lake.
-    assert!(rows.len() == served.len() || rows.len() + 1 == served.len(), "{} of {}", rows.len(), served.len());
+    assert!(
+        rows.len() == served.len() || rows.len() + 1 == served.len(),
+        "{} of {}",
+        rows.len(),
+        served.len()
+    );
     for (row, (value, at)) in rows.iter().zip(served) {
         let exact = [&value.to_string(), "", "u64"];
-        assert_eq!(row, &Row::new(Some(f64::from(*value)), exact, "Cel", 0, row.event_time));
+        assert_eq!(
+            row,
+            &Row::new(Some(f64::from(*value)), exact, "Cel", 0, row.event_time)
+        );
         assert!(
             (row.event_time - at).abs() <= POLL_MICROS,
             "{value} was served at {at}, event time {}",
@@ -191,7 +259,11 @@ fn check_modbus(site: &Site, served: &[(u16, i64)]) -> Vec<Row> {
     let values: Vec<u16> = served.iter().map(|(value, _)| *value).collect();
     let held: Vec<u16> = HELD.iter().flat_map(|value| [*value; 3]).collect();
     assert!(rows.len() >= held.len(), "all values were read: {rows:?}");
-    assert_eq!(values[..held.len()], held, "each value is held for three polls");
+    assert_eq!(
+        values[..held.len()],
+        held,
+        "each value is held for three polls"
+    );
     rows
 }
 
@@ -200,19 +272,37 @@ fn check_aggregates(site: &Site, expected: &BTreeMap<(String, String), Vec<Row>>
     let mut answered = BTreeMap::new();
     for row in site.rows("select device, tag, count(*), avg(value) from readings group by 1,2") {
         let fields: Vec<&str> = row.split(',').collect();
-        let [device, tag, count, average] = fields[..] else { panic!("a row is {row}") };
-        let found = (count.parse::<usize>().unwrap(), average.parse::<f64>().unwrap());
-        assert!(answered.insert((device.to_owned(), tag.to_owned()), found).is_none(), "{device}/{tag} comes twice");
+        let [device, tag, count, average] = fields[..] else {
+            panic!("a row is {row}")
+        };
+        let found = (
+            count.parse::<usize>().unwrap(),
+            average.parse::<f64>().unwrap(),
+        );
+        assert!(
+            answered
+                .insert((device.to_owned(), tag.to_owned()), found)
+                .is_none(),
+            "{device}/{tag} comes twice"
+        );
     }
-    assert_eq!(answered.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    assert_eq!(
+        answered.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
     for (series, rows) in expected {
         let numbers: Vec<f64> = rows.iter().filter_map(|row| row.number).collect();
         let average = numbers.iter().sum::<f64>() / numbers.len() as f64;
         let (count, found) = answered[series];
         assert_eq!(count, rows.len(), "{series:?}");
         // The engine may add in another order.
-        let scale = numbers.iter().fold(f64::MIN_POSITIVE, |most, number| most.max(number.abs()));
-        assert!((found - average).abs() <= scale * 1e-15, "{series:?}: {found} instead of {average}");
+        let scale = numbers
+            .iter()
+            .fold(f64::MIN_POSITIVE, |most, number| most.max(number.abs()));
+        assert!(
+            (found - average).abs() <= scale * 1e-15,
+            "{series:?}: {found} instead of {average}"
+        );
     }
 }
 
@@ -227,26 +317,52 @@ fn check_bad_soon(site: &Site, device: &str, tags: i64, killed_at: i64) {
          and value_type is null and cast(observed_time as bigint) >= {killed_at}"
     );
     site.until(&bad, tags, PATIENCE);
-    let soon = format!("{bad} and cast(observed_time as bigint) <= {}", killed_at + FIVE_SECONDS);
-    assert_eq!(site.number(&soon), tags, "{device}: within five seconds of the kill");
+    let soon = format!(
+        "{bad} and cast(observed_time as bigint) <= {}",
+        killed_at + FIVE_SECONDS
+    );
+    assert_eq!(
+        site.number(&soon),
+        tags,
+        "{device}: within five seconds of the kill"
+    );
 }
 
 /// A message after all others goes through.
 fn check_goes_on(site: &Site, publisher: &mut Peer, value: i64) {
-    publish(publisher, "c-2", "volts", &[(value.to_string(), BASE + value)]);
-    site.until(&format!("{} and tag = 'volts' and value_int = {value}", count("c-2")), 1, PATIENCE);
+    publish(
+        publisher,
+        "c-2",
+        "volts",
+        &[(value.to_string(), BASE + value)],
+    );
+    site.until(
+        &format!("{} and tag = 'volts' and value_int = {value}", count("c-2")),
+        1,
+        PATIENCE,
+    );
 }
 
 /// What the press writes after all else comes through.
 fn check_press_goes_on(site: &Site, opcua: &mut Peer, value: i64) {
     let write = json!({"write": [["Force", "Int64", value, 0, BASE + value, null]]});
     assert_eq!(opcua.ask(&write.to_string()), "\"ok\"");
-    site.until(&format!("{} and value_int = {value} and quality = 0", count("press-3")), 1, PATIENCE);
+    site.until(
+        &format!(
+            "{} and value_int = {value} and quality = 0",
+            count("press-3")
+        ),
+        1,
+        PATIENCE,
+    );
 }
 
 /// The boiler is read and its values come through, after this time too.
 fn check_boiler_goes_on(site: &Site, after: i64) {
-    let good = format!("{} and quality = 0 and cast(observed_time as bigint) > {after}", count("boiler-1"));
+    let good = format!(
+        "{} and quality = 0 and cast(observed_time as bigint) > {after}",
+        count("boiler-1")
+    );
     site.until(&good, 1, PATIENCE);
 }
 
@@ -258,8 +374,17 @@ fn check_without_broker(site: &Site, devices: &mut Devices, publisher: &mut Peer
     for cell in &cells {
         publish(publisher, cell, "volts", &heard);
     }
-    site.until("select count(*) from readings where device like 'c-%' and value_int = 901", CELLS + 1, PATIENCE);
-    let subscriptions = |broker: &Broker| broker.log().matches("Sending SUBACK to forebay-test").count();
+    site.until(
+        "select count(*) from readings where device like 'c-%' and value_int = 901",
+        CELLS + 1,
+        PATIENCE,
+    );
+    let subscriptions = |broker: &Broker| {
+        broker
+            .log()
+            .matches("Sending SUBACK to forebay-test")
+            .count()
+    };
     let before = subscriptions(&devices.broker);
     let stopped_at = wall_micros();
     devices.broker.stop();
@@ -269,7 +394,8 @@ fn check_without_broker(site: &Site, devices: &mut Devices, publisher: &mut Peer
     check_press_goes_on(site, &mut devices.opcua, 902);
     check_boiler_goes_on(site, wall_micros());
     assert!(devices.broker.run(), "the broker is up again");
-    until(PATIENCE, || subscriptions(&devices.broker) > before).expect("the connector subscribes again");
+    until(PATIENCE, || subscriptions(&devices.broker) > before)
+        .expect("the connector subscribes again");
     check_goes_on(site, publisher, 903);
 }
 
@@ -286,13 +412,23 @@ fn check_rubbish_is_kept(site: &Site, plant: &Plant) {
 #[test]
 fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     let mut devices = Devices::start();
-    let plant = Plant::start(Link::Secure, "", "commit_interval = \"1s\"", &devices.connectors());
+    let plant = Plant::start(
+        Link::Secure,
+        "",
+        "commit_interval = \"1s\"",
+        &devices.connectors(),
+    );
     let compactors = [plant.run_compactor(0), plant.run_compactor(1)];
     plant.until_shared();
     let edge = plant.run_edge();
     let lake = &plant.compactors[0];
     // What is published before the connector has subscribed goes nowhere.
-    let subscribed = || devices.broker.log().contains("Sending SUBACK to forebay-test");
+    let subscribed = || {
+        devices
+            .broker
+            .log()
+            .contains("Sending SUBACK to forebay-test")
+    };
     until(PATIENCE, subscribed).expect("the connector subscribes");
     lake.until(&count("press-3"), 2, PATIENCE);
     let mut publisher = devices.publisher();
@@ -300,7 +436,11 @@ fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     let all_polled = || devices.served_by_modbus().len() > HELD.len() * 3;
     until(PATIENCE, all_polled).expect("the Modbus server is polled");
     let total: usize = expected.values().map(Vec::len).sum();
-    lake.until("select count(*) from readings where device <> 'boiler-1'", total as i64, PATIENCE);
+    lake.until(
+        "select count(*) from readings where device <> 'boiler-1'",
+        total as i64,
+        PATIENCE,
+    );
     edge.stop();
     let polled = devices.served_by_modbus();
     lake.until(&count("boiler-1"), polled.len() as i64 - 1, PATIENCE);
@@ -308,11 +448,18 @@ fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     for ((device, tag), rows) in &expected {
         assert_eq!(&Row::of(lake, device, tag), rows, "{device}/{tag}");
     }
-    expected.insert(("boiler-1".to_owned(), "steam".to_owned()), check_modbus(lake, &polled));
+    expected.insert(
+        ("boiler-1".to_owned(), "steam".to_owned()),
+        check_modbus(lake, &polled),
+    );
     check_aggregates(lake, &expected);
     assert_eq!(plant.partitions_in_use(PARTITIONS), PARTITIONS as usize);
     for site in &plant.compactors {
-        assert!(committed(site) > 0, "both compactors commit: {}", site.log());
+        assert!(
+            committed(site) > 0,
+            "both compactors commit: {}",
+            site.log()
+        );
     }
 
     // A second epoch, in which servers go away.
@@ -322,10 +469,19 @@ fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     lake.until(&in_second_epoch.replace("DEVICE", "boiler-1"), 1, PATIENCE);
     // What still holds is not stored again; what is new is.
     check_press_goes_on(lake, &mut devices.opcua, 900);
-    assert_eq!(lake.number(&in_second_epoch.replace("DEVICE", "press-3")), 1, "a restart adds what was there");
+    assert_eq!(
+        lake.number(&in_second_epoch.replace("DEVICE", "press-3")),
+        1,
+        "a restart adds what was there"
+    );
     check_without_broker(lake, &mut devices, &mut publisher);
     check_rubbish_is_kept(lake, &plant);
-    let Devices { mut opcua, modbus, broker: _broker, folder } = devices;
+    let Devices {
+        mut opcua,
+        modbus,
+        broker: _broker,
+        folder,
+    } = devices;
     let port = modbus.first_line.parse().unwrap();
     let killed_at = wall_micros();
     modbus.kill();
@@ -346,5 +502,9 @@ fn what_foreign_devices_serve_stands_in_the_lake_exactly() {
     let (code, line) = lake.verify();
     assert_eq!(code, 0, "{line}");
     let seen = plant.oracle(&[]);
-    assert_eq!((&seen["count"], &seen["distinct"]), (&json!(rows), &json!(rows)), "{seen}");
+    assert_eq!(
+        (&seen["count"], &seen["distinct"]),
+        (&json!(rows), &json!(rows)),
+        "{seen}"
+    );
 }

@@ -30,10 +30,17 @@ const EVERY_MS: u64 = 10;
 const GROWN: u32 = 8;
 /// Windows, files and sessions are short: the whole is to be over in minutes.
 const STREAM: &str = "session_timeout = \"6s\"\nmetadata_refresh = \"1s\"";
-const LAKE: &str = "commit_interval = \"500ms\"\nmerge_every = \"2s\"\nmerge_settled = \"1s\"\nwindow = \"1m\"";
+const LAKE: &str =
+    "commit_interval = \"500ms\"\nmerge_every = \"2s\"\nmerge_settled = \"1s\"\nwindow = \"1m\"";
 
 /// Ends of one round: a good part of all.
-const EDGE: [End; 5] = [End::Anywhere, End::Anywhere, End::Anywhere, End::At("after_sync"), End::At("after_sync")];
+const EDGE: [End; 5] = [
+    End::Anywhere,
+    End::Anywhere,
+    End::Anywhere,
+    End::At("after_sync"),
+    End::At("after_sync"),
+];
 const FIRST: [End; 5] = [
     End::Anywhere,
     End::At("after_quarantine"),
@@ -41,8 +48,13 @@ const FIRST: [End; 5] = [
     End::At("after_commit"),
     End::At("in_merge"),
 ];
-const SECOND: [End; 5] =
-    [End::Anywhere, End::At("after_state"), End::At("after_commit"), End::At("after_file_write"), End::At("in_merge")];
+const SECOND: [End; 5] = [
+    End::Anywhere,
+    End::At("after_state"),
+    End::At("after_commit"),
+    End::At("after_file_write"),
+    End::At("in_merge"),
+];
 
 fn connector(port: u16) -> String {
     format!(
@@ -58,14 +70,23 @@ fn publish(publisher: &mut Peer, stop: &AtomicBool) -> u64 {
     while !stop.load(Ordering::Relaxed) {
         let (first, next) = (last + 1, last + CHUNK);
         let command = json!({"topic": "site/c-{n}/cell/count", "spread": DEVICES, "first": first, "last": next, "every_ms": EVERY_MS});
-        assert_eq!(publisher.ask(&command.to_string()), "done", "the broker stays up and takes everything");
+        assert_eq!(
+            publisher.ask(&command.to_string()),
+            "done",
+            "the broker stays up and takes everything"
+        );
         last = next;
     }
     last
 }
 
 /// One round of deaths in all three processes, with Kafka among them; all are alive after it.
-fn round(mortals: &[Mortal<'_>; 3], kafka: &mut Kafka, chance: &mut Chance, deaths: &Deaths) -> [Running; 3] {
+fn round(
+    mortals: &[Mortal<'_>; 3],
+    kafka: &mut Kafka,
+    chance: &mut Chance,
+    deaths: &Deaths,
+) -> [Running; 3] {
     thread::scope(|scope| {
         let dying = [0, 1, 2].map(|of| {
             let (mortal, ends, mut own) = (&mortals[of], [EDGE, FIRST, SECOND][of], chance.split());
@@ -86,8 +107,11 @@ fn reading(site: &Site) -> (BTreeSet<u32>, BTreeMap<u32, usize>) {
             now.clear();
         }
         let behind = line.rsplit_once("partition ").map(|(_, behind)| behind);
-        let partition = behind.and_then(|behind| behind.split(|c: char| !c.is_ascii_digit()).next());
-        let Some(partition) = partition.and_then(|number| number.parse().ok()) else { continue };
+        let partition =
+            behind.and_then(|behind| behind.split(|c: char| !c.is_ascii_digit()).next());
+        let Some(partition) = partition.and_then(|number| number.parse().ok()) else {
+            continue;
+        };
         if line.contains(" consuming ") {
             now.insert(partition);
             *begun.entry(partition).or_default() += 1;
@@ -102,28 +126,42 @@ fn until_all_are_read(plant: [&Site; 2], partitions: u32) {
     let all: BTreeSet<u32> = (0..partitions).collect();
     let shared = || {
         let (first, second) = (reading(plant[0]).0, reading(plant[1]).0);
-        !first.is_empty() && !second.is_empty() && first.union(&second).copied().collect::<BTreeSet<_>>() == all
+        !first.is_empty()
+            && !second.is_empty()
+            && first.union(&second).copied().collect::<BTreeSet<_>>() == all
     };
     let both = || format!("{:?} and {:?}", reading(plant[0]).0, reading(plant[1]).0);
-    until(PATIENCE, shared).unwrap_or_else(|()| panic!("of {partitions} partitions these are read: {}", both()));
+    until(PATIENCE, shared)
+        .unwrap_or_else(|()| panic!("of {partitions} partitions these are read: {}", both()));
 }
 
 /// The first compactor sleeps beyond its session, loses a partition to the second, wakes up, and gets it back when the
 /// second dies, which is born again.
-fn sleep_and_lose(mortals: [&Mortal<'_>; 2], sleeping: &Running, awake: Running, deaths: &Deaths) -> Running {
+fn sleep_and_lose(
+    mortals: [&Mortal<'_>; 2],
+    sleeping: &Running,
+    awake: Running,
+    deaths: &Deaths,
+) -> Running {
     let [sleeper, other] = mortals.map(|compactor| compactor.site);
     let had = *reading(sleeper).0.first().unwrap();
     let begun = reading(sleeper).1[&had];
     signal("STOP", sleeping.pid());
-    until(PATIENCE, || reading(other).0.contains(&had)).expect("the other gets the sleeper's partition");
+    until(PATIENCE, || reading(other).0.contains(&had))
+        .expect("the other gets the sleeper's partition");
     let commits = committed_of(other, had);
-    until(PATIENCE, || committed_of(other, had) > commits).expect("the other commits what comes in it");
+    until(PATIENCE, || committed_of(other, had) > commits)
+        .expect("the other commits what comes in it");
     signal("CONT", sleeping.pid());
-    deaths.tell(&format!("a compactor slept, lost partition {had} and woke up"));
+    deaths.tell(&format!(
+        "a compactor slept, lost partition {had} and woke up"
+    ));
     awake.kill();
     deaths.note(mortals[1].role, End::Anywhere);
-    until(PATIENCE, || reading(sleeper).1[&had] > begun && reading(sleeper).0.contains(&had))
-        .expect("the sleeper gets its partition back");
+    until(PATIENCE, || {
+        reading(sleeper).1[&had] > begun && reading(sleeper).0.contains(&had)
+    })
+    .expect("the sleeper gets its partition back");
     let commits = committed_of(sleeper, had);
     until(PATIENCE, || committed_of(sleeper, had) > commits).expect("the sleeper commits again");
     deaths.tell(&format!("it has partition {had} again"));
@@ -133,13 +171,23 @@ fn sleep_and_lose(mortals: [&Mortal<'_>; 2], sleeping: &Running, awake: Running,
 /// Commits of one partition.
 fn committed_of(site: &Site, partition: u32) -> usize {
     let place = format!("partition {partition}\"");
-    site.log().lines().filter(|line| line.contains(" committed ") && line.contains(&place)).count()
+    site.log()
+        .lines()
+        .filter(|line| line.contains(" committed ") && line.contains(&place))
+        .count()
 }
 
 /// The numbers whose PUBACK has come.
 pub(super) fn acknowledged(log: &str) -> BTreeSet<u64> {
-    let number = |line: &str| line.strip_prefix("{\"v\": ")?.strip_suffix('}')?.parse().ok();
-    log.lines().map(|line| number(line).unwrap_or_else(|| panic!("the log says {line}"))).collect()
+    let number = |line: &str| {
+        line.strip_prefix("{\"v\": ")?
+            .strip_suffix('}')?
+            .parse()
+            .ok()
+    };
+    log.lines()
+        .map(|line| number(line).unwrap_or_else(|| panic!("the log says {line}")))
+        .collect()
 }
 
 /// Every acknowledged number is there once, nothing else is, and no identity comes twice.
@@ -152,9 +200,15 @@ pub(super) fn check_oracle(plant: &Plant, acknowledged: &BTreeSet<u64>) {
             counts.insert(value.parse().unwrap(), count.as_u64().unwrap());
         }
     }
-    let lost: Vec<_> = acknowledged.iter().filter(|number| !counts.contains_key(number)).collect();
+    let lost: Vec<_> = acknowledged
+        .iter()
+        .filter(|number| !counts.contains_key(number))
+        .collect();
     let doubled: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
-    let strange: Vec<_> = counts.keys().filter(|number| !acknowledged.contains(number)).collect();
+    let strange: Vec<_> = counts
+        .keys()
+        .filter(|number| !acknowledged.contains(number))
+        .collect();
     assert!(
         lost.is_empty() && doubled.is_empty() && strange.is_empty(),
         "{} lost: {lost:?}; {} doubled: {doubled:?}; {} unknown: {strange:?}",
@@ -177,7 +231,10 @@ fn check_verify_finds(plant: &Plant) {
     };
     let kept = site.path("kept");
     let path = plant.tamper("row", &kept);
-    let out = check(3, &format!("file {path}: its SHA-256 is not the one that was committed"));
+    let out = check(
+        3,
+        &format!("file {path}: its SHA-256 is not the one that was committed"),
+    );
     assert!(out.lines().last().unwrap().starts_with("FAULT "), "{out}");
     plant.tamper("back", &kept);
     check(0, "");
@@ -190,7 +247,8 @@ fn check_verify_finds(plant: &Plant) {
 #[test]
 fn whatever_is_killed_each_acknowledged_number_is_in_the_lake_once() {
     let mut chance = Chance::new();
-    let broker = Broker::start("allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100");
+    let broker =
+        Broker::start("allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100");
     let mut plant = Plant::start(Link::Clear, STREAM, LAKE, &connector(broker.port));
     // From here on: before, it waited for other plants to end.
     let begun = now();
@@ -200,15 +258,29 @@ fn whatever_is_killed_each_acknowledged_number_is_in_the_lake_once() {
 
     // The session is there, and subscribed, before the first number.
     let first = plant.run_edge();
-    let subscribed = || broker.log().contains(&format!("Sending SUBACK to {CLIENT}"));
+    let subscribed = || {
+        broker
+            .log()
+            .contains(&format!("Sending SUBACK to {CLIENT}"))
+    };
     until(PATIENCE, subscribed).expect("the connector subscribes");
     first.kill();
     deaths.note("edge", End::Anywhere);
 
-    let Plant { edge, compactors: [one, two], kafka, .. } = &mut plant;
+    let Plant {
+        edge,
+        compactors: [one, two],
+        kafka,
+        ..
+    } = &mut plant;
     let mortal = |site, role, least, most, passages_max| {
         let lives = [least, most].map(Duration::from_secs);
-        Mortal { site, role, lives, passages_max }
+        Mortal {
+            site,
+            role,
+            lives,
+            passages_max,
+        }
     };
     let mortals = [
         mortal(&*edge, "edge", 2, 15, 100),
@@ -216,7 +288,12 @@ fn whatever_is_killed_each_acknowledged_number_is_in_the_lake_once() {
         mortal(&*two, "compactor", 4, 15, 3),
     ];
     let (last, [edge, first, second]) = thread::scope(|scope| {
-        let publishing = scope.spawn(|| publish(&mut Peer::start("connectors/mqtt/tests/peer.py", &options), &stop));
+        let publishing = scope.spawn(|| {
+            publish(
+                &mut Peer::start("connectors/mqtt/tests/peer.py", &options),
+                &stop,
+            )
+        });
         // A test that fails ends the publisher too.
         let _stop = StopAtEnd(&stop);
         let [edge, first, second] = round(&mortals, kafka, &mut chance, &deaths);
@@ -241,22 +318,40 @@ fn whatever_is_killed_each_acknowledged_number_is_in_the_lake_once() {
     }
 
     let acknowledged = acknowledged(&fs::read_to_string(&log).unwrap());
-    assert_eq!(acknowledged, (1..=last).collect(), "every number was taken by the broker");
+    assert_eq!(
+        acknowledged,
+        (1..=last).collect(),
+        "every number was taken by the broker"
+    );
     let distinct = "select count(distinct value_int) from readings where quality = 0";
-    plant.edge.until(distinct, acknowledged.len() as i64, PATIENCE);
+    plant
+        .edge
+        .until(distinct, acknowledged.len() as i64, PATIENCE);
     [edge, first, second].into_iter().for_each(Running::stop);
     deaths.tell(&format!("{last} numbers are there"));
-    let again = broker.log().matches(&format!("Sending PUBLISH to {CLIENT} (d1, q1,")).count();
+    let again = broker
+        .log()
+        .matches(&format!("Sending PUBLISH to {CLIENT} (d1, q1,"))
+        .count();
     assert!(again > 0, "no message came again");
     deaths.tell(&format!("{again} messages came again"));
 
     check_oracle(&plant, &acknowledged);
     let [received, committed, quarantined, expired, pending, missing] = plant.edge.ledger();
-    let sums = format!("{received} = {committed} + {quarantined} + {expired} + {pending}, {missing} missing");
-    assert!(received >= last && received == committed + quarantined + expired + pending && missing == 0, "{sums}");
+    let sums = format!(
+        "{received} = {committed} + {quarantined} + {expired} + {pending}, {missing} missing"
+    );
+    assert!(
+        received >= last && received == committed + quarantined + expired + pending && missing == 0,
+        "{sums}"
+    );
     deaths.tell(&format!("the ledger of the gateway holds: {sums}"));
     check_verify_finds(&plant);
-    assert_eq!(plant.partitions_in_use(GROWN), GROWN as usize, "new partitions are used");
+    assert_eq!(
+        plant.partitions_in_use(GROWN),
+        GROWN as usize,
+        "new partitions are used"
+    );
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(600), "took {took:?}");
 }

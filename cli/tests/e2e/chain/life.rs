@@ -40,13 +40,20 @@ pub(crate) struct Deaths {
 
 impl Deaths {
     pub(crate) fn new() -> Self {
-        Self { begun: now(), all: Mutex::default() }
+        Self {
+            begun: now(),
+            all: Mutex::default(),
+        }
     }
 
     pub(crate) fn note(&self, who: &str, end: End) {
         let mut all = self.all.lock().unwrap();
         all.push(end);
-        eprintln!("{:6.1} s: death {} is {who}'s: {end:?}", self.begun.elapsed().as_secs_f64(), all.len());
+        eprintln!(
+            "{:6.1} s: death {} is {who}'s: {end:?}",
+            self.begun.elapsed().as_secs_f64(),
+            all.len()
+        );
     }
 
     /// An event of another kind.
@@ -59,7 +66,12 @@ impl Deaths {
     }
 
     pub(crate) fn count_at(&self, failpoint: &'static str) -> usize {
-        self.all.lock().unwrap().iter().filter(|end| **end == End::At(failpoint)).count()
+        self.all
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|end| **end == End::At(failpoint))
+            .count()
     }
 }
 
@@ -91,11 +103,19 @@ impl Mortal<'_> {
 
     fn die_at(&self, failpoint: &'static str, chance: &mut Chance, deaths: &Deaths) -> bool {
         let passages = chance.below(self.passages_max + 1).to_string();
-        let environment = [("FOREBAY_FAILPOINT", failpoint), ("FOREBAY_FAILPOINT_AFTER", &passages)];
+        let environment = [
+            ("FOREBAY_FAILPOINT", failpoint),
+            ("FOREBAY_FAILPOINT_AFTER", &passages),
+        ];
         let mut running = self.born(&environment);
         let status = running.ended_within(FAILPOINT_WITHIN);
         if let Some(status) = status {
-            assert_eq!(status.signal(), Some(SIGKILL), "the {} died of something else", self.role);
+            assert_eq!(
+                status.signal(),
+                Some(SIGKILL),
+                "the {} died of something else",
+                self.role
+            );
             let (log, said) = (self.site.log(), format!("failpoint=\"{failpoint}\""));
             assert!(
                 log.lines().rev().take(5).any(|line| line.contains(&said)),

@@ -75,7 +75,8 @@ impl Kafka {
     }
 
     pub(crate) fn grow(&self, partitions: u32) {
-        self.runtime.block_on(self.broker.grow(TOPIC, partitions as usize));
+        self.runtime
+            .block_on(self.broker.grow(TOPIC, partitions as usize));
     }
 }
 
@@ -90,8 +91,14 @@ impl Plant {
             compactors: [Site::new(), Site::new()],
             _alone: alone,
         };
-        let common = format!("{}{stream}\n{}", plant.stream(link), plant.keys_and_lake(lake, &plant.endpoint()));
-        plant.edge.configure(&format!("{}{common}{connectors}", head("g1", LANES)));
+        let common = format!(
+            "{}{stream}\n{}",
+            plant.stream(link),
+            plant.keys_and_lake(lake, &plant.endpoint())
+        );
+        plant
+            .edge
+            .configure(&format!("{}{common}{connectors}", head("g1", LANES)));
         for (site, id) in plant.compactors.iter().zip(["c1", "c2"]) {
             site.configure(&format!("{}{common}", head(id, 1)));
         }
@@ -113,7 +120,9 @@ impl Plant {
                 (address, security)
             }
         };
-        format!("{security}[stream]\nkind = \"kafka\"\nbrokers = [\"{address}\"]\ntopic = \"{TOPIC}\"\n")
+        format!(
+            "{security}[stream]\nkind = \"kafka\"\nbrokers = [\"{address}\"]\ntopic = \"{TOPIC}\"\n"
+        )
     }
 
     /// The lake's tables of the configuration, the store being reached at `endpoint`.
@@ -149,16 +158,29 @@ impl Plant {
 
     /// Waits until each compactor reads a part of the partitions.
     pub(crate) fn until_shared(&self) {
-        let shared = || self.compactors.iter().all(|site| site.log().contains("consuming"));
+        let shared = || {
+            self.compactors
+                .iter()
+                .all(|site| site.log().contains("consuming"))
+        };
         until(PATIENCE, shared).expect("both compactors get partitions");
     }
 
     /// Puts a record into a partition that says of itself that it holds readings; answers its offset.
     pub(crate) fn produce(&self, partition: i32, payload: &[u8]) -> i64 {
         let address = self.kafka.broker.address();
-        let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
-        let kind = OwnedHeaders::new().insert(Header { key: "forebay-record", value: Some("readings") });
-        let record = FutureRecord::<(), _>::to(TOPIC).partition(partition).payload(payload).headers(kind);
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", address)
+            .create()
+            .unwrap();
+        let kind = OwnedHeaders::new().insert(Header {
+            key: "forebay-record",
+            value: Some("readings"),
+        });
+        let record = FutureRecord::<(), _>::to(TOPIC)
+            .partition(partition)
+            .payload(payload)
+            .headers(kind);
         let sent = self.kafka.runtime.block_on(producer.send(record, PATIENCE));
         sent.map_err(|(error, _)| error).unwrap().offset
     }
@@ -166,9 +188,14 @@ impl Plant {
     /// How many partitions hold a record.
     pub(crate) fn partitions_in_use(&self, of: u32) -> usize {
         let address = self.kafka.broker.address();
-        let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", address)
+            .create()
+            .unwrap();
         let used = |partition: &u32| {
-            let marks = consumer.fetch_watermarks(TOPIC, partition.cast_signed(), PATIENCE).unwrap();
+            let marks = consumer
+                .fetch_watermarks(TOPIC, partition.cast_signed(), PATIENCE)
+                .unwrap();
             marks.1 > marks.0
         };
         (0..of).filter(used).count()
@@ -181,11 +208,16 @@ impl Plant {
 
     /// Does to `readings` what nobody should, or undoes it; answers the path of the file concerned.
     pub(crate) fn tamper(&self, deed: &str, kept: &Path) -> String {
-        self.asked("lake/tests/tamper.py", &[deed, kept.to_str().unwrap()]).trim().to_owned()
+        self.asked("lake/tests/tamper.py", &[deed, kept.to_str().unwrap()])
+            .trim()
+            .to_owned()
     }
 
     fn asked(&self, script: &str, more: &[&str]) -> String {
-        let (table, keyring) = (format!("s3://{BUCKET}/{LAKE}/readings"), self.keys().join("keyring.json"));
+        let (table, keyring) = (
+            format!("s3://{BUCKET}/{LAKE}/readings"),
+            self.keys().join("keyring.json"),
+        );
         asked_of_bucket(script, &table, &keyring, more, &self.endpoint())
     }
 }
@@ -194,6 +226,13 @@ impl Plant {
 pub(crate) fn committed(site: &Site) -> u64 {
     let log = site.log();
     let commits = log.lines().filter(|line| line.contains(" committed "));
-    let readings = commits.filter_map(|line| line.rsplit("readings=").next()?.split(' ').next()?.parse::<u64>().ok());
+    let readings = commits.filter_map(|line| {
+        line.rsplit("readings=")
+            .next()?
+            .split(' ')
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
     readings.sum()
 }

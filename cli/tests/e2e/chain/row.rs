@@ -16,12 +16,30 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(number: Option<f64>, exact: [&str; 3], unit: &str, quality: u8, event_time: i64) -> Self {
-        Self { number, exact: exact.map(str::to_owned), unit: unit.to_owned(), quality, event_time }
+    pub(crate) fn new(
+        number: Option<f64>,
+        exact: [&str; 3],
+        unit: &str,
+        quality: u8,
+        event_time: i64,
+    ) -> Self {
+        Self {
+            number,
+            exact: exact.map(str::to_owned),
+            unit: unit.to_owned(),
+            quality,
+            event_time,
+        }
     }
 
     pub(crate) fn integer(value: i64, unit: &str, event_time: i64) -> Self {
-        Self::new(Some(value as f64), [&value.to_string(), "", "i64"], unit, 0, event_time)
+        Self::new(
+            Some(value as f64),
+            [&value.to_string(), "", "i64"],
+            unit,
+            0,
+            event_time,
+        )
     }
 
     /// All readings of a tag, in the order in which they were taken.
@@ -35,8 +53,16 @@ impl Row {
 
     fn parse(row: &str) -> Self {
         let fields: Vec<&str> = row.split(',').collect();
-        let [number, integer, text, kind, unit, quality, event_time] = fields[..] else { panic!("a row is {row}") };
+        let [number, integer, text, kind, unit, quality, event_time] = fields[..] else {
+            panic!("a row is {row}")
+        };
         let number = (!number.is_empty()).then(|| number.parse().unwrap());
-        Self::new(number, [integer, text, kind], unit, quality.parse().unwrap(), event_time.parse().unwrap())
+        Self::new(
+            number,
+            [integer, text, kind],
+            unit,
+            quality.parse().unwrap(),
+            event_time.parse().unwrap(),
+        )
     }
 }

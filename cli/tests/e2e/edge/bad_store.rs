@@ -42,11 +42,17 @@ fn whichever_upload_fails_and_however_each_row_is_there_once() {
     ));
     assert!(site.forebay(&["keys", "init"]).status.success());
     let running = site.run(&[]);
-    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 5}}"#, broker.port));
+    let mut publisher = Peer::start(
+        MQTT,
+        &format!(r#"{{"port": {}, "version": 5}}"#, broker.port),
+    );
     until_subscribed(&site, &mut publisher);
     let mut sent = 0;
     for fault in FAULTS {
-        for (table, upload) in TABLES.iter().flat_map(|table| UPLOADS.map(|upload| (table, upload))) {
+        for (table, upload) in TABLES
+            .iter()
+            .flat_map(|table| UPLOADS.map(|upload| (table, upload)))
+        {
             proxy.fail_put_of(&[&format!("/{table}/"), upload], fault);
             until(MINUTE, || {
                 sent += 1;
@@ -57,12 +63,17 @@ fn whichever_upload_fails_and_however_each_row_is_there_once() {
             assert_eq!(proxy.heal().len(), 1, "{fault:?} {table} {upload}");
         }
     }
-    site.until("select count(distinct value_int) from readings where device = 'c-7' and quality = 0", sent, MINUTE);
+    site.until(
+        "select count(distinct value_int) from readings where device = 'c-7' and quality = 0",
+        sent,
+        MINUTE,
+    );
     site.until("select count(*) from quarantine", sent, MINUTE);
     // All of them close with all of their rows, late ones too, within seconds of the last reading.
     let untold = "select date_trunc('second', event_time), count(*) from readings group by 1 \
                   except select window_start, rows from windows where site = 'werk'";
-    until(MINUTE, || site.rows(untold).is_empty()).unwrap_or_else(|()| panic!("not told: {:?}", site.rows(untold)));
+    until(MINUTE, || site.rows(untold).is_empty())
+        .unwrap_or_else(|()| panic!("not told: {:?}", site.rows(untold)));
     running.stop();
 
     let once = |sql: &str| site.rows(sql).concat();
@@ -71,16 +82,27 @@ fn whichever_upload_fails_and_however_each_row_is_there_once() {
         format!("{sent},{sent}"),
         "each refused payload once"
     );
-    let doubled = "select site, window_start, revision from windows group by 1, 2, 3 having count(*) > 1";
+    let doubled =
+        "select site, window_start, revision from windows group by 1, 2, 3 having count(*) > 1";
     assert_eq!(once(doubled), "", "a window is told twice");
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
-    let (table, keyring) = ("s3://plant/lake/readings", site.path("data/keys/keyring.json"));
-    let (endpoint, values) = (format!("http://127.0.0.1:{}", store.first_line), ["--values", "value_int"]);
+    let (table, keyring) = (
+        "s3://plant/lake/readings",
+        site.path("data/keys/keyring.json"),
+    );
+    let (endpoint, values) = (
+        format!("http://127.0.0.1:{}", store.first_line),
+        ["--values", "value_int"],
+    );
     let seen = asked_of_bucket("lake/tests/oracle.py", table, &keyring, &values, &endpoint);
     let seen: Json = serde_json::from_str(&seen).unwrap();
     assert_eq!(seen["count"], seen["distinct"], "{seen}");
     for number in 1..=sent {
-        assert_eq!(seen["values"][number.to_string()], json!(1), "number {number}");
+        assert_eq!(
+            seen["values"][number.to_string()],
+            json!(1),
+            "number {number}"
+        );
     }
 }

@@ -39,11 +39,23 @@ fn a_stop_and_a_crash_are_rows_with_their_device_and_time_and_a_restart_is_none(
     let found: Vec<(String, i64)> = site
         .rows(OUTAGES)
         .iter()
-        .map(|row| row.split_once(',').map(|(why, seconds)| (why.to_owned(), seconds.parse().unwrap())).unwrap())
+        .map(|row| {
+            row.split_once(',')
+                .map(|(why, seconds)| (why.to_owned(), seconds.parse().unwrap()))
+                .unwrap()
+        })
         .collect();
-    let [(first, five), (second, ten)] = found.as_slice() else { panic!("{found:?}") };
+    let [(first, five), (second, ten)] = found.as_slice() else {
+        panic!("{found:?}")
+    };
     assert_eq!((first.as_str(), second.as_str()), ("stopped", "stopped"));
-    assert!((300..360).contains(five), "the stop took five minutes and the seconds of a start: {found:?}");
-    assert!((540..660).contains(ten), "the crash was ten minutes before the next start: {found:?}");
+    assert!(
+        (300..360).contains(five),
+        "the stop took five minutes and the seconds of a start: {found:?}"
+    );
+    assert!(
+        (540..660).contains(ten),
+        "the crash was ten minutes before the next start: {found:?}"
+    );
     assert_eq!(site.verify().0, 0, "{:?}", site.verify());
 }

@@ -33,7 +33,10 @@ fn run(site: &Site, publisher: &mut Peer) -> Running {
 fn a_retained_message_is_one_reading_over_restarts_and_bad_while_the_broker_is_away() {
     let site = Site::new();
     let broker = Broker::start(MOSQUITTO);
-    let mut publisher = Peer::start(MQTT, &format!(r#"{{"port": {}, "version": 4}}"#, broker.port));
+    let mut publisher = Peer::start(
+        MQTT,
+        &format!(r#"{{"port": {}, "version": 4}}"#, broker.port),
+    );
     publisher.ask(r#"{"topic": "site/cell/t", "first": 7, "last": 7, "retain": true}"#);
     site.configure(&(head("plant") + &connector(broker.port)));
     for _ in 0..3 {

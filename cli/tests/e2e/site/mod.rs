@@ -38,7 +38,9 @@ impl Alone {
     /// Waits for its turn.
     pub(crate) fn at_last() -> Self {
         static ONE: Mutex<()> = Mutex::new(());
-        Self { _one: ONE.lock().unwrap_or_else(PoisonError::into_inner) }
+        Self {
+            _one: ONE.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 }
 
@@ -49,7 +51,9 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -63,7 +67,9 @@ impl Site {
 
     /// Bytes of the spool that are not zero: segments are as long as they may get from the beginning.
     pub(crate) fn spooled(&self) -> usize {
-        let bytes = files(&self.path("data/spool")).into_iter().filter_map(|file| fs::read(file).ok());
+        let bytes = files(&self.path("data/spool"))
+            .into_iter()
+            .filter_map(|file| fs::read(file).ok());
         bytes.flatten().filter(|byte| *byte != 0).count()
     }
 
@@ -77,7 +83,11 @@ impl Site {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
-        command.arg("-c").arg(self.config()).args(args).env("NO_COLOR", "1");
+        command
+            .arg("-c")
+            .arg(self.config())
+            .args(args)
+            .env("NO_COLOR", "1");
         command
     }
 
@@ -100,20 +110,31 @@ impl Site {
     /// Starts `forebay run` under a clock that is set otherwise, such as "+1d" or "@2020-01-01 00:00:00" (faketime(1)).
     pub(crate) fn run_at(&self, clock: &str, args: &[&str]) -> Running {
         // The library and not the program, which stays between a test's signals and the gateway.
-        let faked = [("LD_PRELOAD", FAKETIME), ("FAKETIME", clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        let faked = [
+            ("LD_PRELOAD", FAKETIME),
+            ("FAKETIME", clock),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
         self.run_with(args, &faked)
     }
 
     fn started(&self, mut command: Command) -> Running {
         let log = self.path("run.log");
-        let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let child = command
             .stderr(file)
             .stdout(Stdio::null())
             .env("FOREBAY_LOG", "warn,forebay=info,forebay_compactor=debug")
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Running { child: Some(child), log }
+        Running {
+            child: Some(child),
+            log,
+        }
     }
 
     /// What `forebay run` has said so far.
@@ -125,20 +146,27 @@ impl Site {
     fn answer(&self, sql: &str) -> Result<Vec<String>, String> {
         let answered = self.forebay(&["query", sql, "--format", "csv"]);
         match answered.status.success() {
-            true => Ok(text(&answered.stdout).lines().skip(1).map(str::to_owned).collect()),
+            true => Ok(text(&answered.stdout)
+                .lines()
+                .skip(1)
+                .map(str::to_owned)
+                .collect()),
             false => Err(text(&answered.stderr)),
         }
     }
 
     /// The rows of a query, which has to succeed.
     pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
-        self.answer(sql).unwrap_or_else(|said| panic!("{sql}: {said}; {}", self.log()))
+        self.answer(sql)
+            .unwrap_or_else(|said| panic!("{sql}: {said}; {}", self.log()))
     }
 
     /// The one number that a query answers, which has to succeed.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         let rows = self.rows(sql);
-        rows.concat().parse().unwrap_or_else(|_| panic!("{sql} answers {rows:?}"))
+        rows.concat()
+            .parse()
+            .unwrap_or_else(|_| panic!("{sql} answers {rows:?}"))
     }
 
     /// The same, for who asks again: 0 while there is no lake, or none can be reached.
@@ -150,7 +178,10 @@ impl Site {
     pub(crate) fn verify(&self) -> (i32, String) {
         let verified = self.forebay(&["verify"]);
         let out = text(&verified.stdout);
-        (verified.status.code().unwrap(), out.lines().last().unwrap_or_default().to_owned())
+        (
+            verified.status.code().unwrap(),
+            out.lines().last().unwrap_or_default().to_owned(),
+        )
     }
 
     /// What `verify` says of each lane's ledger, summed up: received, committed, quarantined, expired, pending and missing.
@@ -158,10 +189,21 @@ impl Site {
         let out = text(&self.forebay(&["verify"]).stdout);
         let mut sums = [0; 6];
         for line in out.lines().filter(|line| line.starts_with("ledger ")) {
-            let names = ["received", "committed", "quarantined", "expired", "pending", "missing"];
+            let names = [
+                "received",
+                "committed",
+                "quarantined",
+                "expired",
+                "pending",
+                "missing",
+            ];
             for (name, sum) in names.iter().zip(&mut sums) {
-                let value = line.split(' ').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-                *sum += value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("{name}: {out}"));
+                let value = line
+                    .split(' ')
+                    .find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+                *sum += value
+                    .and_then(|value| value.parse::<u64>().ok())
+                    .unwrap_or_else(|| panic!("{name}: {out}"));
             }
         }
         sums
@@ -181,7 +223,10 @@ impl Site {
             is_so
         })
         .unwrap_or_else(|()| {
-            panic!("{sql} answers {last:?} instead of {least} after {within:?}; {}", self.log());
+            panic!(
+                "{sql} answers {last:?} instead of {least} after {within:?}; {}",
+                self.log()
+            );
         });
     }
 }
@@ -211,7 +256,10 @@ impl Running {
 
     pub(crate) fn kill(mut self) {
         let child = self.child.as_mut().unwrap();
-        assert!(child.try_wait().unwrap().is_none(), "it has ended by itself");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it has ended by itself"
+        );
         child.kill().unwrap();
         child.wait().unwrap();
         self.child = None;
@@ -219,7 +267,9 @@ impl Running {
 
     /// Whether it still runs.
     pub(crate) fn is_up(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     /// Waits for it to die by itself, as at a failpoint, and does `more` for it meanwhile.
@@ -235,7 +285,12 @@ impl Running {
             child.kill().unwrap();
             panic!("it lives on: {}", fs::read_to_string(&self.log).unwrap());
         }
-        assert_eq!(status.unwrap().signal(), Some(SIGKILL), "{}", fs::read_to_string(&self.log).unwrap());
+        assert_eq!(
+            status.unwrap().signal(),
+            Some(SIGKILL),
+            "{}",
+            fs::read_to_string(&self.log).unwrap()
+        );
     }
 
     /// SIGTERM; it has to end by itself with 0.
@@ -250,7 +305,12 @@ impl Running {
         if ended.is_err() {
             child.kill().unwrap();
         }
-        assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", fs::read_to_string(&self.log).unwrap());
+        assert_eq!(
+            status.and_then(|status| status.code()),
+            Some(0),
+            "{}",
+            fs::read_to_string(&self.log).unwrap()
+        );
     }
 }
 
@@ -279,9 +339,19 @@ fn number_in(answer: &Result<Vec<String>, String>) -> Option<i64> {
 
 /// All files below a folder; none if it is not there.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let paths = entries.map(|entry| entry.unwrap().path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 fn bytes_in(folder: &Path) -> u64 {
@@ -308,20 +378,35 @@ pub(crate) fn until(within: Duration, mut is_so: impl FnMut() -> bool) -> Result
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test waits for other processes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test waits for other processes"
+)]
 pub(crate) fn pause(length: Duration) {
     thread::sleep(length);
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test waits for other processes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test waits for other processes"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// µs since 1970 by this machine's clock.
-#[expect(clippy::disallowed_methods, reason = "what others have dated is compared with this machine's clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what others have dated is compared with this machine's clock"
+)]
 pub(crate) fn wall_micros() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
+    i64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_micros(),
+    )
+    .unwrap()
 }
 
 /// Sends a signal to a process that a test has started.
@@ -346,14 +431,23 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 pub(crate) fn days_of_files(table: &Path) -> Vec<(PathBuf, String, String)> {
     let data = files(table);
     let mut found = Vec::new();
-    for entry in data.iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
+    for entry in data
+        .iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "json"))
+    {
         for line in fs::read_to_string(entry).unwrap().lines() {
             let action: serde_json::Value = serde_json::from_str(line).unwrap();
-            let Some(path) = action["add"]["path"].as_str() else { continue };
-            let stats: serde_json::Value = serde_json::from_str(action["add"]["stats"].as_str().unwrap()).unwrap();
+            let Some(path) = action["add"]["path"].as_str() else {
+                continue;
+            };
+            let stats: serde_json::Value =
+                serde_json::from_str(action["add"]["stats"].as_str().unwrap()).unwrap();
             let day = |bound: &str| stats[bound]["event_time"].as_str().unwrap()[..10].to_owned();
             let name = path.rsplit('/').next().unwrap();
-            let file = data.iter().find(|file| file.ends_with(name)).unwrap_or_else(|| panic!("{path} is missing"));
+            let file = data
+                .iter()
+                .find(|file| file.ends_with(name))
+                .unwrap_or_else(|| panic!("{path} is missing"));
             found.push((file.clone(), day("minValues"), day("maxValues")));
         }
     }
@@ -363,6 +457,12 @@ pub(crate) fn days_of_files(table: &Path) -> Vec<(PathBuf, String, String)> {
 
 /// The files of a table that may hold event times of a day.
 pub(crate) fn files_of_day(table: &Path, day: &str) -> Vec<PathBuf> {
-    let holds = |(_, first, last): &(PathBuf, String, String)| (first.as_str()..=last.as_str()).contains(&day);
-    days_of_files(table).into_iter().filter(holds).map(|(file, ..)| file).collect()
+    let holds = |(_, first, last): &(PathBuf, String, String)| {
+        (first.as_str()..=last.as_str()).contains(&day)
+    };
+    days_of_files(table)
+        .into_iter()
+        .filter(holds)
+        .map(|(file, ..)| file)
+        .collect()
 }

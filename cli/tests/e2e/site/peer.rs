@@ -19,13 +19,24 @@ impl Peer {
     /// `script` is a path from the workspace's root.
     pub(crate) fn start(script: &str, options: &str) -> Self {
         let mut command = python(script);
-        command.arg(options).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut peer = Self { child, input, output, first_line: String::new() };
+        let mut peer = Self {
+            child,
+            input,
+            output,
+            first_line: String::new(),
+        };
         peer.first_line = peer.line();
-        assert!(!peer.first_line.is_empty(), "{options}: the peer ended before it was up");
+        assert!(
+            !peer.first_line.is_empty(),
+            "{options}: the peer ended before it was up"
+        );
         peer
     }
 

@@ -17,11 +17,24 @@ pub(crate) fn python(script: &str) -> Command {
 }
 
 /// What a script says of a table in a bucket, such as "s3://plant/lake/readings".
-pub(crate) fn asked_of_bucket(script: &str, table: &str, keyring: &Path, more: &[&str], endpoint: &str) -> String {
+pub(crate) fn asked_of_bucket(
+    script: &str,
+    table: &str,
+    keyring: &Path,
+    more: &[&str],
+    endpoint: &str,
+) -> String {
     let mut command = python(script);
-    command.arg(table).arg(keyring).args(more).args(["--s3-endpoint", endpoint]);
+    command
+        .arg(table)
+        .arg(keyring)
+        .args(more)
+        .args(["--s3-endpoint", endpoint]);
     let (id, secret) = S3_USER;
-    let output = command.envs([("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)]).output().unwrap();
+    let output = command
+        .envs([("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
 }

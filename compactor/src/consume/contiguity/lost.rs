@@ -13,8 +13,16 @@ const LOST_KEPT: usize = 64;
 
 impl Contiguity {
     /// A place cannot be read. What was read there before, by this or an earlier run, is not lost.
-    pub(super) fn damaged(&mut self, lane: Option<LaneId>, place: Range<Offset>, why: Damage, taken: &mut Taken) {
-        let read = self.overflow.map_or(self.high, |overflow| overflow.min(self.high));
+    pub(super) fn damaged(
+        &mut self,
+        lane: Option<LaneId>,
+        place: Range<Offset>,
+        why: Damage,
+        taken: &mut Taken,
+    ) {
+        let read = self
+            .overflow
+            .map_or(self.high, |overflow| overflow.min(self.high));
         let (from, to) = (place.start.max(read), place.end);
         if let Some(lane) = &lane {
             self.lane(lane);
@@ -22,7 +30,10 @@ impl Contiguity {
         if from >= to {
             return;
         }
-        let hit = self.lanes.iter_mut().filter(|(found, _)| lane.as_ref().is_none_or(|lane| lane == *found));
+        let hit = self
+            .lanes
+            .iter_mut()
+            .filter(|(found, _)| lane.as_ref().is_none_or(|lane| lane == *found));
         hit.for_each(|(_, lane)| lane.damaged = true);
         if !self.lost.insert((from.0, to.0)) {
             return;
@@ -68,15 +79,24 @@ impl Contiguity {
     /// A lane; one that is new may have had readings in the places that were lost.
     pub(super) fn lane(&mut self, id: &LaneId) -> &mut LaneProgress {
         let damaged = !self.lost.is_empty();
-        self.lanes.entry(id.clone()).or_insert_with(|| LaneProgress { damaged, ..LaneProgress::default() })
+        self.lanes
+            .entry(id.clone())
+            .or_insert_with(|| LaneProgress {
+                damaged,
+                ..LaneProgress::default()
+            })
     }
 }
 
 fn told(why: Damage) -> &'static str {
     match why {
         Damage::Missing => "are gone: they were deleted before they were read",
-        Damage::Record => "are damaged: their records fail their checksum, their seal or their order",
+        Damage::Record => {
+            "are damaged: their records fail their checksum, their seal or their order"
+        }
         Damage::Header => "are damaged: the header of their segment cannot be read",
-        Damage::MarkLost => "are gone: the spool's mark file is lost, and with it whether they were dropped or taken",
+        Damage::MarkLost => {
+            "are gone: the spool's mark file is lost, and with it whether they were dropped or taken"
+        }
     }
 }

@@ -33,25 +33,29 @@ impl Contiguity {
                     readings_elsewhere: epoch.readings_elsewhere,
                     gaps_elsewhere: epoch.gaps_elsewhere,
                 });
-                state.gaps.extend(epoch.holes.iter().map(|(first, hole)| Gap {
-                    gateway: gateway.clone(),
-                    lane,
-                    epoch: *number,
-                    first,
-                    last: hole.last,
-                    why: hole.why.clone(),
-                    opened_at: hole.opened_at,
-                    state: hole.state,
-                    extent: hole.extent.clone(),
-                }));
+                state
+                    .gaps
+                    .extend(epoch.holes.iter().map(|(first, hole)| Gap {
+                        gateway: gateway.clone(),
+                        lane,
+                        epoch: *number,
+                        first,
+                        last: hole.last,
+                        why: hole.why.clone(),
+                        opened_at: hole.opened_at,
+                        state: hole.state,
+                        extent: hole.extent.clone(),
+                    }));
             }
-            state.forgotten.extend(progress.forgotten.map(|done| Forgotten {
-                gateway,
-                lane,
-                epoch: done.epoch,
-                readings: done.readings,
-                gaps: done.gaps,
-            }));
+            state
+                .forgotten
+                .extend(progress.forgotten.map(|done| Forgotten {
+                    gateway,
+                    lane,
+                    epoch: done.epoch,
+                    readings: done.readings,
+                    gaps: done.gaps,
+                }));
         }
         state.ended_gaps = ended(before, &state);
         state.quarantined = self.quarantined.range(next_offset..).copied().collect();
@@ -64,15 +68,29 @@ impl Contiguity {
     /// Per site what is behind a jump.
     fn held(&self) -> BTreeMap<String, HeldTimes> {
         let mut sites: BTreeMap<String, HeldTimes> = BTreeMap::new();
-        let counts = i64::try_from(self.rules.gap_wait.as_micros()).unwrap_or(i64::MAX).saturating_mul(2);
-        let held = self.lanes.values().flat_map(|lane| lane.epochs.values()).flat_map(|epoch| epoch.held.values());
+        let counts = i64::try_from(self.rules.gap_wait.as_micros())
+            .unwrap_or(i64::MAX)
+            .saturating_mul(2);
+        let held = self
+            .lanes
+            .values()
+            .flat_map(|lane| lane.epochs.values())
+            .flat_map(|epoch| epoch.held.values());
         for held in held {
-            let HeldWhat::Batch(batch) = &held.what else { continue };
+            let HeldWhat::Batch(batch) = &held.what else {
+                continue;
+            };
             let since = held.read_at.micros();
             for reading in &batch.readings {
                 let event = reading.event_time.micros();
-                let new = HeldTimes { event, since, until: since.saturating_add(counts) };
-                let site = sites.entry(reading.series.site.as_str().to_owned()).or_insert(new);
+                let new = HeldTimes {
+                    event,
+                    since,
+                    until: since.saturating_add(counts),
+                };
+                let site = sites
+                    .entry(reading.series.site.as_str().to_owned())
+                    .or_insert(new);
                 site.event = site.event.min(event);
                 site.since = site.since.min(since);
                 site.until = site.until.max(new.until);
@@ -92,27 +110,51 @@ fn ended(before: &StreamState, after: &StreamState) -> Vec<Gap> {
     let open = before.gaps.iter().filter(|gap| gap.state == GapState::Open);
     let become_of = |gap: &Gap| match now.get(&key(gap)) {
         Some(found) if found.state == GapState::Open => None,
-        None if !is_forgotten(after, gap) => Some(Gap { state: GapState::Closed, ..gap.clone() }),
-        Some(found) => Some(Gap { state: GapState::Final, ..(*found).clone() }),
+        None if !is_forgotten(after, gap) => Some(Gap {
+            state: GapState::Closed,
+            ..gap.clone()
+        }),
+        Some(found) => Some(Gap {
+            state: GapState::Final,
+            ..(*found).clone()
+        }),
         // An epoch is forgotten with its final gaps only.
-        None => Some(Gap { state: GapState::Final, ..gap.clone() }),
+        None => Some(Gap {
+            state: GapState::Final,
+            ..gap.clone()
+        }),
     };
     open.filter_map(become_of).collect()
 }
 
 fn is_forgotten(state: &StreamState, gap: &Gap) -> bool {
     let of_gap = |gateway: &str, lane: u32| gap.gateway == gateway && gap.lane == lane;
-    state.forgotten.iter().any(|done| of_gap(&done.gateway, done.lane) && gap.epoch <= done.epoch)
-        && !state.epochs.iter().any(|epoch| of_gap(&epoch.gateway, epoch.lane) && gap.epoch == epoch.epoch)
+    state
+        .forgotten
+        .iter()
+        .any(|done| of_gap(&done.gateway, done.lane) && gap.epoch <= done.epoch)
+        && !state
+            .epochs
+            .iter()
+            .any(|epoch| of_gap(&epoch.gateway, epoch.lane) && gap.epoch == epoch.epoch)
 }
 
 /// Gaps that the state before did not have, and outages in the place of a gap that it had: their rows are written before the
 /// readings (E9).
-pub(in crate::consume) fn opened_gaps<'a>(before: &StreamState, after: &'a StreamState) -> Vec<&'a Gap> {
-    let known: BTreeMap<GapKey<'_>, GapState> = before.gaps.iter().map(|gap| (key(gap), gap.state)).collect();
+pub(in crate::consume) fn opened_gaps<'a>(
+    before: &StreamState,
+    after: &'a StreamState,
+) -> Vec<&'a Gap> {
+    let known: BTreeMap<GapKey<'_>, GapState> = before
+        .gaps
+        .iter()
+        .map(|gap| (key(gap), gap.state))
+        .collect();
     let is_news = |gap: &Gap| match known.get(&key(gap)) {
         None => true,
-        Some(before) => gap.extent.is_some() && *before == GapState::Open && gap.state != GapState::Open,
+        Some(before) => {
+            gap.extent.is_some() && *before == GapState::Open && gap.state != GapState::Open
+        }
     };
     after.gaps.iter().filter(|gap| is_news(gap)).collect()
 }

@@ -23,16 +23,23 @@ impl Contiguity {
         let (epoch, begins) = match entry {
             Entry::Batch(batch) => (batch.epoch, batch.first_seq == Seq::FIRST),
             Entry::Outages(outages) => (outages.epoch, outages.first_seq == Seq::FIRST),
-            Entry::EpochEnd { epoch, last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last }, .. } => {
-                (*epoch, last.is_none())
+            Entry::EpochEnd {
+                epoch,
+                last: LastSeq::Known(last) | LastSeq::Unknown { at_least: last },
+                ..
+            } => (*epoch, last.is_none()),
+            Entry::Dropped {
+                epoch, first_seq, ..
             }
-            Entry::Dropped { epoch, first_seq, .. } | Entry::Gap { epoch, first_seq, .. } => {
-                (*epoch, *first_seq == Seq::FIRST)
-            }
+            | Entry::Gap {
+                epoch, first_seq, ..
+            } => (*epoch, *first_seq == Seq::FIRST),
             Entry::Damaged { .. } | Entry::SpoolLoss { .. } => (Epoch(0), true),
             Entry::Undecodable { .. } => return None,
         };
-        let Some(known) = self.lanes.get(lane).filter(|known| !known.is_new()) else { return Some(lane.clone()) };
+        let Some(known) = self.lanes.get(lane).filter(|known| !known.is_new()) else {
+            return Some(lane.clone());
+        };
         let is_known = known.epochs.contains_key(&epoch.0) || known.has_forgotten(epoch.0);
         (!is_known && !begins).then(|| lane.clone())
     }
@@ -57,9 +64,15 @@ impl Contiguity {
                 if lane.has_forgotten(number) && !lane.epochs.contains_key(&number) {
                     continue;
                 }
-                if lane.epochs.entry(number).or_default().take_over(epoch, &mut taking) {
+                if lane
+                    .epochs
+                    .entry(number)
+                    .or_default()
+                    .take_over(epoch, &mut taking)
+                {
                     let of_epoch = |gap: &&Gap| {
-                        gap.epoch == number && lane_id(&gap.gateway, gap.lane).is_ok_and(|found| found == id)
+                        gap.epoch == number
+                            && lane_id(&gap.gateway, gap.lane).is_ok_and(|found| found == id)
                     };
                     known.extend(elsewhere.gaps.iter().filter(of_epoch).cloned());
                 }
@@ -67,7 +80,10 @@ impl Contiguity {
             if let Some(theirs) = found.forgotten.filter(|theirs| theirs.epoch > 0) {
                 // What they brought counts in their states.
                 let before = lane.forgotten.unwrap_or_default();
-                lane.forgotten = Some(Done { epoch: before.epoch.max(theirs.epoch), ..before });
+                lane.forgotten = Some(Done {
+                    epoch: before.epoch.max(theirs.epoch),
+                    ..before
+                });
             }
             self.absorb(taking, &mut taken);
         }

@@ -16,7 +16,10 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn moment(seconds: i64) -> Moment {
-    Moment { clock: at(seconds), up: Duration::from_secs(seconds as u64) }
+    Moment {
+        clock: at(seconds),
+        up: Duration::from_secs(seconds as u64),
+    }
 }
 
 /// When a reading was taken: all of them before the tests begin.
@@ -60,19 +63,36 @@ fn batch_of(nonce: EpochNonce, epoch: u64, first: u64, last: u64) -> Entry {
 }
 
 fn end(epoch: u64, last: u64) -> Entry {
-    Entry::EpochEnd { epoch: Epoch(epoch), nonce: NONCE, last: LastSeq::Known((last > 0).then_some(Seq(last))) }
+    Entry::EpochEnd {
+        epoch: Epoch(epoch),
+        nonce: NONCE,
+        last: LastSeq::Known((last > 0).then_some(Seq(last))),
+    }
 }
 
 fn damaged(why: Damage) -> Entry {
-    Entry::Damaged { segment: Offset(0), bytes: 0..0, why }
+    Entry::Damaged {
+        segment: Offset(0),
+        bytes: 0..0,
+        why,
+    }
 }
 
 fn dropped(epoch: u64, first: u64, last: u64) -> Entry {
-    Entry::Dropped { epoch: Epoch(epoch), nonce: NONCE, first_seq: Seq(first), last_seq: Seq(last) }
+    Entry::Dropped {
+        epoch: Epoch(epoch),
+        nonce: NONCE,
+        first_seq: Seq(first),
+        last_seq: Seq(last),
+    }
 }
 
 fn rules() -> Rules {
-    Rules { gap_wait: WAIT, held_bytes_max: 1 << 20, max_skew: Duration::from_secs(86_400) }
+    Rules {
+        gap_wait: WAIT,
+        held_bytes_max: 1 << 20,
+        max_skew: Duration::from_secs(86_400),
+    }
 }
 
 /// A partition under test, fed by hand.
@@ -92,7 +112,15 @@ impl Partition {
         let state = StreamState::new(0, Vec::new());
         let contiguity = Contiguity::new(&state, rules, moment(0)).unwrap();
         let (seqs, quarantine, log) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { contiguity, state, seqs, duplicates: 0, foreign: 0, quarantine, log }
+        Self {
+            contiguity,
+            state,
+            seqs,
+            duplicates: 0,
+            foreign: 0,
+            quarantine,
+            log,
+        }
     }
 
     fn open() -> Self {
@@ -107,10 +135,25 @@ impl Partition {
         self.take_range(offset..offset + 1, entry, moment(seconds))
     }
 
-    fn take_range(&mut self, offsets: std::ops::Range<u64>, entry: Entry, now: Moment) -> &mut Self {
+    fn take_range(
+        &mut self,
+        offsets: std::ops::Range<u64>,
+        entry: Entry,
+        now: Moment,
+    ) -> &mut Self {
         self.log.insert(offsets.start, entry.clone());
-        let record = Record { offset: Offset(offsets.start), next: Offset(offsets.end), entry };
-        let taken = self.contiguity.take(Delivered { lane: Some(lane()), record }, now);
+        let record = Record {
+            offset: Offset(offsets.start),
+            next: Offset(offsets.end),
+            entry,
+        };
+        let taken = self.contiguity.take(
+            Delivered {
+                lane: Some(lane()),
+                record,
+            },
+            now,
+        );
         self.absorb(taken);
         self
     }
@@ -118,7 +161,11 @@ impl Partition {
     /// Lets a jump wait from `seconds` on, and reads the log once more.
     fn wait_out(&mut self, seconds: i64) -> &mut Self {
         let due = seconds + WAIT.as_secs() as i64;
-        assert_eq!(self.tick(due), Some(0), "a jump that waited has the log read again");
+        assert_eq!(
+            self.tick(due),
+            Some(0),
+            "a jump that waited has the log read again"
+        );
         self.contiguity.opened(Offset(0));
         for (offset, entry) in self.log.clone() {
             self.take_at(offset, entry, due + 1);
@@ -129,7 +176,11 @@ impl Partition {
 
     fn absorb(&mut self, taken: Taken) {
         for batch in &taken.batches {
-            self.seqs.extend((batch.first_seq.0..).zip(&batch.readings).map(|(seq, _)| (batch.epoch.0, seq)));
+            self.seqs.extend(
+                (batch.first_seq.0..)
+                    .zip(&batch.readings)
+                    .map(|(seq, _)| (batch.epoch.0, seq)),
+            );
         }
         self.duplicates += taken.duplicates;
         self.foreign += taken.foreign;
@@ -166,14 +217,29 @@ impl Partition {
     /// Gaps as epoch, first, last, why, state.
     fn gaps(&mut self) -> Vec<String> {
         let show = |gap: &Gap| {
-            let last = if gap.last == SEQ_UNKNOWN { "?".into() } else { gap.last.to_string() };
-            format!("{} {}-{last} {} {}", gap.epoch, gap.first, gap.why, gap.state.name())
+            let last = if gap.last == SEQ_UNKNOWN {
+                "?".into()
+            } else {
+                gap.last.to_string()
+            };
+            format!(
+                "{} {}-{last} {} {}",
+                gap.epoch,
+                gap.first,
+                gap.why,
+                gap.state.name()
+            )
         };
         self.commit().gaps.iter().map(show).collect()
     }
 
     fn seqs_of(&self, epoch: u64) -> Vec<u64> {
-        let mut seqs: Vec<u64> = self.seqs.iter().filter(|(e, _)| *e == epoch).map(|(_, seq)| *seq).collect();
+        let mut seqs: Vec<u64> = self
+            .seqs
+            .iter()
+            .filter(|(e, _)| *e == epoch)
+            .map(|(_, seq)| *seq)
+            .collect();
         seqs.sort_unstable();
         seqs
     }
@@ -186,10 +252,16 @@ fn upto(last: u64) -> Vec<u64> {
 #[test]
 fn what_was_taken_is_not_taken_again() {
     let mut p = Partition::open();
-    p.take(0, batch(7, 1, 3)).take(1, batch(7, 2, 5)).take(2, batch(7, 1, 5)).take(3, batch(7, 6, 6));
+    p.take(0, batch(7, 1, 3))
+        .take(1, batch(7, 2, 5))
+        .take(2, batch(7, 1, 5))
+        .take(3, batch(7, 6, 6));
     assert_eq!((p.seqs_of(7), p.duplicates), (upto(6), 7));
     assert_eq!(p.commit().next_offset, 4);
-    p.restart().take(4, batch(7, 5, 8)).take(5, end(7, 8)).take(6, batch(7, 8, 8));
+    p.restart()
+        .take(4, batch(7, 5, 8))
+        .take(5, end(7, 8))
+        .take(6, batch(7, 8, 8));
     assert_eq!((p.seqs_of(7), p.duplicates), (upto(8), 10));
     assert!(p.commit().epochs[0].closed && p.gaps().is_empty());
 }
@@ -197,12 +269,25 @@ fn what_was_taken_is_not_taken_again() {
 #[test]
 fn jumps_say_why_they_are_there() {
     let mut p = Partition::open();
-    p.take(0, batch(7, 1, 3)).take(1, dropped(7, 2, 6)).take(2, batch(7, 9, 10)).take(3, end(7, 12));
+    p.take(0, batch(7, 1, 3))
+        .take(1, dropped(7, 2, 6))
+        .take(2, batch(7, 9, 10))
+        .take(3, end(7, 12));
     assert_eq!(p.gaps(), ["7 4-6 dropped open"]);
     p.wait_out(0);
-    assert_eq!(p.gaps(), ["7 4-6 dropped open", "7 7-8 missing open", "7 11-12 missing open"]);
+    assert_eq!(
+        p.gaps(),
+        [
+            "7 4-6 dropped open",
+            "7 7-8 missing open",
+            "7 11-12 missing open"
+        ]
+    );
     assert_eq!(p.seqs_of(7), [1, 2, 3, 9, 10]);
-    p.take(4, batch(8, 1, 1)).take(5, damaged(Damage::Record)).take(6, batch(8, 4, 4)).take(7, batch(9, 1, 1));
+    p.take(4, batch(8, 1, 1))
+        .take(5, damaged(Damage::Record))
+        .take(6, batch(8, 4, 4))
+        .take(7, batch(9, 1, 1));
     p.wait_out(100);
     assert_eq!(p.gaps()[3..], ["8 2-3 damaged open", "8 5-? damaged open"]);
 }
@@ -214,8 +299,15 @@ fn a_gap_takes_what_comes_late_and_tells_of_it() {
     let before = p.commit();
     p.take(1, batch(7, 4, 6));
     assert_eq!(p.gaps(), ["7 1-3 missing open", "7 7-9 missing open"]);
-    assert_eq!((p.state.ended_gaps[0].last, p.state.ended_gaps[0].state), (9, GapState::Closed));
-    assert_eq!(opened_gaps(&before, &p.state).len(), 2, "the rests are gaps of their own");
+    assert_eq!(
+        (p.state.ended_gaps[0].last, p.state.ended_gaps[0].state),
+        (9, GapState::Closed)
+    );
+    assert_eq!(
+        opened_gaps(&before, &p.state).len(),
+        2,
+        "the rests are gaps of their own"
+    );
     p.restart().take(2, batch(7, 1, 9));
     assert_eq!((p.seqs_of(7), p.gaps()), (upto(12), vec![]));
     assert_eq!(p.duplicates, 3);
@@ -224,13 +316,21 @@ fn a_gap_takes_what_comes_late_and_tells_of_it() {
 #[test]
 fn a_jump_waits_and_is_filled() {
     let mut p = Partition::open();
-    p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6)).take(2, end(7, 6));
+    p.take(0, batch(7, 1, 2))
+        .take(1, batch(7, 5, 6))
+        .take(2, end(7, 6));
     assert_eq!(p.seqs_of(7), upto(2));
-    assert_eq!((p.commit().next_offset, p.state.sites[0].held), (1, Some(event(5).micros())));
+    assert_eq!(
+        (p.commit().next_offset, p.state.sites[0].held),
+        (1, Some(event(5).micros()))
+    );
     assert_eq!(p.tick(59), None);
     p.take(3, batch(7, 3, 4));
     assert_eq!((p.seqs_of(7), p.gaps()), (upto(6), vec![]));
-    assert_eq!((p.commit().next_offset, p.state.epochs[0].closed), (4, true));
+    assert_eq!(
+        (p.commit().next_offset, p.state.epochs[0].closed),
+        (4, true)
+    );
     assert!(p.state.sites[0].held.is_none() && !p.contiguity.is_waiting());
 }
 
@@ -243,7 +343,10 @@ fn a_jump_becomes_a_gap_only_after_the_partition_was_read_again() {
     assert_eq!((p.tick(600), p.gaps()), (None, vec![]));
     p.take(0, batch(7, 1, 2)).take(1, batch(7, 5, 6));
     assert_eq!(p.tick(601), None);
-    assert_eq!((p.seqs_of(7), p.gaps()), (vec![1, 2, 5, 6], vec!["7 3-4 missing open".into()]));
+    assert_eq!(
+        (p.seqs_of(7), p.gaps()),
+        (vec![1, 2, 5, 6], vec!["7 3-4 missing open".into()])
+    );
     p.take(2, batch(7, 3, 4));
     assert_eq!((p.seqs_of(7), p.gaps()), (upto(6), vec![]));
 }
@@ -252,32 +355,51 @@ fn a_jump_becomes_a_gap_only_after_the_partition_was_read_again() {
 fn without_its_end_record_an_epoch_is_pending_then_a_gap() {
     let mut p = Partition::open();
     p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1));
-    assert_eq!((p.seqs_of(8), p.gaps()), (vec![1], vec![]), "the successor need not wait");
+    assert_eq!(
+        (p.seqs_of(8), p.gaps()),
+        (vec![1], vec![]),
+        "the successor need not wait"
+    );
     p.take_at(2, batch(7, 3, 3), 50);
     assert_eq!(p.tick(60), None, "it still makes progress");
     assert_eq!(p.tick(110), Some(0));
     p.contiguity.opened(Offset(0));
-    p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1)).take(2, batch(7, 3, 3));
+    p.take(0, batch(7, 1, 2))
+        .take(1, batch(8, 1, 1))
+        .take(2, batch(7, 3, 3));
     p.tick(111);
     assert_eq!(p.gaps(), ["7 4-? unfinished open"]);
     p.restart().take(3, batch(7, 6, 6));
     assert_eq!(p.gaps(), ["7 4-5 unfinished open", "7 7-? unfinished open"]);
-    p.take(4, end(7, 8)).take(5, batch(7, 7, 8)).take(6, batch(7, 4, 5));
+    p.take(4, end(7, 8))
+        .take(5, batch(7, 7, 8))
+        .take(6, batch(7, 4, 5));
     assert_eq!((p.seqs_of(7), p.gaps()), (upto(8), vec![]));
 }
 
 #[test]
 fn what_finds_no_room_is_read_again() {
-    let mut p = Partition::new(Rules { held_bytes_max: 1, ..rules() });
-    p.take(0, batch(7, 1, 1)).take(1, batch(7, 4, 4)).take(2, batch(7, 3, 3)).take(3, batch(7, 2, 2));
+    let mut p = Partition::new(Rules {
+        held_bytes_max: 1,
+        ..rules()
+    });
+    p.take(0, batch(7, 1, 1))
+        .take(1, batch(7, 4, 4))
+        .take(2, batch(7, 3, 3))
+        .take(3, batch(7, 2, 2));
     assert_eq!((p.seqs_of(7), p.commit().next_offset), (upto(2), 1));
     assert_eq!(p.tick(1), Some(1));
     p.contiguity.opened(Offset(1));
     p.take(1, batch(7, 4, 4)).take(2, batch(7, 3, 3));
     assert_eq!(p.tick(2), Some(1));
     p.contiguity.opened(Offset(1));
-    p.take(1, batch(7, 4, 4)).take(2, batch(7, 3, 3)).take(3, batch(7, 2, 2));
-    assert_eq!((p.seqs_of(7), p.commit().next_offset, p.gaps()), (upto(4), 4, vec![]));
+    p.take(1, batch(7, 4, 4))
+        .take(2, batch(7, 3, 3))
+        .take(3, batch(7, 2, 2));
+    assert_eq!(
+        (p.seqs_of(7), p.commit().next_offset, p.gaps()),
+        (upto(4), 4, vec![])
+    );
 }
 
 #[test]
@@ -290,60 +412,117 @@ fn gaps_become_final_and_epochs_are_forgotten() {
     let old = 61 + 90 * 86_400;
     p.tick(old - 1);
     p.tick(old);
-    assert_eq!((p.gaps(), p.commit().epochs.len()), (vec!["1 1-2 missing open".into()], 5));
+    assert_eq!(
+        (p.gaps(), p.commit().epochs.len()),
+        (vec!["1 1-2 missing open".into()], 5)
+    );
     p.tick(old + 3_600);
     let state = p.commit();
-    assert_eq!((state.ended_gaps[0].state, state.ended_gaps[0].first), (GapState::Final, 1));
+    assert_eq!(
+        (state.ended_gaps[0].state, state.ended_gaps[0].first),
+        (GapState::Final, 1)
+    );
     assert_eq!((state.epochs.len(), state.epochs[0].epoch), (4, 5));
     let forgotten = &state.forgotten[0];
-    assert_eq!((forgotten.epoch, forgotten.readings, forgotten.gaps), (4, 8, 1));
+    assert_eq!(
+        (forgotten.epoch, forgotten.readings, forgotten.gaps),
+        (4, 8, 1)
+    );
 
-    p.restart().take(9, batch(3, 1, 2)).take(10, batch(5, 1, 2)).take(11, end(2, 2));
+    p.restart()
+        .take(9, batch(3, 1, 2))
+        .take(10, batch(5, 1, 2))
+        .take(11, end(2, 2));
     assert_eq!((p.quarantine.len(), p.duplicates), (1, 2));
     assert!(p.quarantine[0].why.contains("forgotten"));
-    assert_eq!(ReadingBatch::decode(&p.quarantine[0].raw).unwrap().epoch, Epoch(3));
+    assert_eq!(
+        ReadingBatch::decode(&p.quarantine[0].raw).unwrap().epoch,
+        Epoch(3)
+    );
 }
 
 #[test]
 fn a_record_is_quarantined_once() {
-    let rubbish = || Entry::Undecodable { bytes: vec![1, 2], why: "not a protobuf message".into() };
+    let rubbish = || Entry::Undecodable {
+        bytes: vec![1, 2],
+        why: "not a protobuf message".into(),
+    };
     let mut p = Partition::open();
     p.take(0, batch(7, 5, 5)).take(1, rubbish());
-    assert_eq!((p.commit().next_offset, p.state.quarantined.clone()), (0, vec![1]));
-    p.restart().take(0, batch(7, 5, 5)).take(1, rubbish()).take(2, batch(7, 1, 4));
-    assert_eq!((p.quarantine.len(), p.quarantine[0].at, p.seqs_of(7)), (1, 1, upto(5)));
+    assert_eq!(
+        (p.commit().next_offset, p.state.quarantined.clone()),
+        (0, vec![1])
+    );
+    p.restart()
+        .take(0, batch(7, 5, 5))
+        .take(1, rubbish())
+        .take(2, batch(7, 1, 4));
+    assert_eq!(
+        (p.quarantine.len(), p.quarantine[0].at, p.seqs_of(7)),
+        (1, 1, upto(5))
+    );
     assert_eq!((p.commit().next_offset, p.state.quarantined.len()), (3, 0));
 }
 
 #[test]
 fn event_times_that_cannot_be_are_quarantined_and_accounted_for() {
-    let Entry::Batch(mut mixed) = batch(7, 1, 5) else { unreachable!() };
+    let Entry::Batch(mut mixed) = batch(7, 1, 5) else {
+        unreachable!()
+    };
     mixed.readings[1].event_time = Timestamp::from_nanos(0);
     mixed.readings[4].event_time = at(5 + 86_401);
     let mut p = Partition::open();
-    p.take(0, Entry::Batch(mixed.clone())).take(1, Entry::Batch(mixed));
+    p.take(0, Entry::Batch(mixed.clone()))
+        .take(1, Entry::Batch(mixed));
     assert_eq!((p.seqs_of(7), p.duplicates), (vec![1, 3, 4], 5));
-    assert_eq!(p.quarantine.iter().map(|q| q.at).collect::<Vec<_>>(), [2, 5]);
-    assert_eq!((p.commit().epochs[0].quarantined, p.state.epochs[0].mark), (2, 5));
+    assert_eq!(
+        p.quarantine.iter().map(|q| q.at).collect::<Vec<_>>(),
+        [2, 5]
+    );
+    assert_eq!(
+        (p.commit().epochs[0].quarantined, p.state.epochs[0].mark),
+        (2, 5)
+    );
     let raw = ReadingBatch::decode(&p.quarantine[0].raw).unwrap();
-    assert_eq!((raw.first_seq, raw.readings.len(), raw.readings[0].event_time.nanos()), (Seq(2), 1, 0));
-    assert_eq!(p.state.sites[0].devices["pump"].event, event(4).micros(), "rubbish moves no watermark");
+    assert_eq!(
+        (
+            raw.first_seq,
+            raw.readings.len(),
+            raw.readings[0].event_time.nanos()
+        ),
+        (Seq(2), 1, 0)
+    );
+    assert_eq!(
+        p.state.sites[0].devices["pump"].event,
+        event(4).micros(),
+        "rubbish moves no watermark"
+    );
 }
 
 #[test]
 fn readings_behind_the_end_are_refused() {
     let mut p = Partition::open();
-    p.take(0, batch(7, 1, 2)).take(1, end(7, 2)).take(2, batch(7, 2, 3));
-    assert_eq!((p.seqs_of(7), p.duplicates, p.quarantine.len()), (upto(2), 1, 1));
+    p.take(0, batch(7, 1, 2))
+        .take(1, end(7, 2))
+        .take(2, batch(7, 2, 3));
+    assert_eq!(
+        (p.seqs_of(7), p.duplicates, p.quarantine.len()),
+        (upto(2), 1, 1)
+    );
     assert!(p.quarantine[0].why.contains("behind the end"));
 }
 
 #[test]
 fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
     let mut p = Partition::open();
-    p.take(0, batch(7, 1, 2)).take(900, batch(7, 3, 4)).restart();
+    p.take(0, batch(7, 1, 2))
+        .take(900, batch(7, 3, 4))
+        .restart();
     p.take(0, batch(7, 1, 2)).take(1, batch(8, 1, 1));
-    assert_eq!((p.seqs_of(7), p.seqs_of(8), p.commit().next_offset), (upto(4), vec![1], 2));
+    assert_eq!(
+        (p.seqs_of(7), p.seqs_of(8), p.commit().next_offset),
+        (upto(4), vec![1], 2)
+    );
 }
 
 #[test]
@@ -356,9 +535,20 @@ fn numbers_at_the_end_of_all_numbers_stop_nothing() {
         first_seq: Seq(u64::MAX),
         readings: vec![reading(1)],
     };
-    p.take(0, Entry::Batch(one())).take(1, end(7, u64::MAX)).take(2, dropped(7, 1, u64::MAX - 1));
-    p.take(3, Entry::Batch(ReadingBatch { first_seq: Seq(SEQ_UNKNOWN - 1), ..one() }));
-    p.take(4, batch(u64::MAX, 1, 2)).take(5, batch(7, 1, 2)).take(6, batch(u64::MAX, 3, 3)).take(7, end(7, 3));
+    p.take(0, Entry::Batch(one()))
+        .take(1, end(7, u64::MAX))
+        .take(2, dropped(7, 1, u64::MAX - 1));
+    p.take(
+        3,
+        Entry::Batch(ReadingBatch {
+            first_seq: Seq(SEQ_UNKNOWN - 1),
+            ..one()
+        }),
+    );
+    p.take(4, batch(u64::MAX, 1, 2))
+        .take(5, batch(7, 1, 2))
+        .take(6, batch(u64::MAX, 3, 3))
+        .take(7, end(7, 3));
     p.tick(1_000);
     p.restart();
     assert_eq!((p.quarantine.len(), p.seqs_of(u64::MAX)), (3, upto(3)));
@@ -368,13 +558,18 @@ fn numbers_at_the_end_of_all_numbers_stop_nothing() {
 #[test]
 fn an_end_or_a_loss_of_nothing_is_no_gap() {
     let mut p = Partition::open();
-    p.take(0, end(7, 0)).take(1, dropped(8, 3, 2)).take(2, batch(8, 1, 1)).take(3, end(8, 1)).take(4, end(8, 1));
+    p.take(0, end(7, 0))
+        .take(1, dropped(8, 3, 2))
+        .take(2, batch(8, 1, 1))
+        .take(3, end(8, 1))
+        .take(4, end(8, 1));
     assert_eq!((p.gaps(), p.seqs_of(8)), (vec![], vec![1]));
 }
 
 /// Ways to deliver epochs 7 and 8, `count` readings each: cut into batches, repeated, out of order, cut off and begun anew.
 fn deliveries(count: u64) -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
-    let cut = (7..=8_u64, 1..=count, 0..6_u64).prop_map(move |(e, first, more)| (e, first, (first + more).min(count)));
+    let cut = (7..=8_u64, 1..=count, 0..6_u64)
+        .prop_map(move |(e, first, more)| (e, first, (first + more).min(count)));
     proptest::collection::vec(cut, 0..60)
 }
 

@@ -29,7 +29,11 @@ impl Contiguity {
     /// Whether time alone can change something soon.
     pub(in crate::consume) fn is_waiting(&self) -> bool {
         self.overflow.is_some()
-            || self.lanes.values().flat_map(|lane| lane.epochs.values()).any(|e| e.waiting.is_some())
+            || self
+                .lanes
+                .values()
+                .flat_map(|lane| lane.epochs.values())
+                .any(|e| e.waiting.is_some())
     }
 
     /// Lets time pass.
@@ -41,7 +45,10 @@ impl Contiguity {
         if self.reread_is_due(now) {
             ticked.read_from = Some(Offset(0));
         }
-        if let Some(overflow) = self.overflow.filter(|_| self.freed && ticked.read_from.is_none()) {
+        if let Some(overflow) = self
+            .overflow
+            .filter(|_| self.freed && ticked.read_from.is_none())
+        {
             // There is room again for what was left out.
             (self.overflow, self.freed) = (None, false);
             self.high = self.high.min(overflow);
@@ -52,8 +59,14 @@ impl Contiguity {
 
     /// Whether the partition is being read again because of a jump.
     pub(in crate::consume) fn is_rereading(&self) -> bool {
-        let waits = self.lanes.values().flat_map(|lane| lane.epochs.values()).filter_map(|epoch| epoch.waiting);
-        waits.filter_map(|waiting| waiting.reread).any(|(_, up_to)| self.position < up_to)
+        let waits = self
+            .lanes
+            .values()
+            .flat_map(|lane| lane.epochs.values())
+            .filter_map(|epoch| epoch.waiting);
+        waits
+            .filter_map(|waiting| waiting.reread)
+            .any(|(_, up_to)| self.position < up_to)
     }
 
     /// The reader has come to the end of what there is: what was there before and is no more cannot be read again.
@@ -64,7 +77,10 @@ impl Contiguity {
     /// Jumps that are due have the partition read once more.
     fn reread_is_due(&mut self, now: Moment) -> bool {
         let mut due = false;
-        let epochs = self.lanes.values_mut().flat_map(|lane| lane.epochs.values_mut());
+        let epochs = self
+            .lanes
+            .values_mut()
+            .flat_map(|lane| lane.epochs.values_mut());
         for waiting in epochs.filter_map(|epoch| epoch.waiting.as_mut()) {
             let waited = now.up.saturating_sub(waiting.since);
             if waiting.reread.is_none() && waited >= self.rules.gap_wait {
@@ -82,7 +98,9 @@ impl Contiguity {
             let cause = lane.cause();
             for epoch in lane.epochs.values_mut() {
                 let reread = epoch.waiting.and_then(|waiting| waiting.reread);
-                let Some((since, _)) = reread.filter(|(_, up_to)| self.position >= *up_to) else { continue };
+                let Some((since, _)) = reread.filter(|(_, up_to)| self.position >= *up_to) else {
+                    continue;
+                };
                 let mut taking = Taking::new(cause, now, 0);
                 epoch.give_up(since, &mut taking);
                 given.push(taking);
@@ -96,8 +114,13 @@ impl Contiguity {
     }
 
     fn end_gaps(&mut self, now: Moment) {
-        let old = now.micros().saturating_sub(GAP_FINAL_AFTER.as_micros() as i64);
-        let epochs = self.lanes.values_mut().flat_map(|lane| lane.epochs.values_mut());
+        let old = now
+            .micros()
+            .saturating_sub(GAP_FINAL_AFTER.as_micros() as i64);
+        let epochs = self
+            .lanes
+            .values_mut()
+            .flat_map(|lane| lane.epochs.values_mut());
         epochs.for_each(|epoch| epoch.holes.finish(old, now.up, CLOCK_BELIEVED_AFTER));
     }
 
@@ -113,10 +136,16 @@ impl LaneProgress {
         let latest = self.epochs.keys().rev().nth(EPOCHS_KEPT - 1).copied();
         let Some(latest) = latest else { return };
         let is_done = |epoch: &EpochProgress| epoch.closed && !epoch.holes.any_open();
-        let done: Vec<u64> =
-            self.epochs.range(..latest).filter(|(_, epoch)| is_done(epoch)).map(|(number, _)| *number).collect();
+        let done: Vec<u64> = self
+            .epochs
+            .range(..latest)
+            .filter(|(_, epoch)| is_done(epoch))
+            .map(|(number, _)| *number)
+            .collect();
         for number in done {
-            let Some(epoch) = self.epochs.remove(&number) else { continue };
+            let Some(epoch) = self.epochs.remove(&number) else {
+                continue;
+            };
             let before = self.forgotten.unwrap_or_default();
             self.forgotten = Some(Done {
                 epoch: number.max(before.epoch),

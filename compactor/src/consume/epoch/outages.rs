@@ -9,7 +9,12 @@ use super::{EpochProgress, HeldWhat, Taking};
 
 impl EpochProgress {
     /// Takes what is new of a record of outages.
-    pub(in crate::consume) fn outages(&mut self, told: Outages, offset: Offset, taking: &mut Taking) {
+    pub(in crate::consume) fn outages(
+        &mut self,
+        told: Outages,
+        offset: Offset,
+        taking: &mut Taking,
+    ) {
         let Some(last) = told.last_seq() else { return };
         let (first, last) = (told.first_seq.0, last.0);
         // Those that were given up for missing before they came.
@@ -51,9 +56,12 @@ impl EpochProgress {
 
 /// What a record of outages takes in memory.
 fn size_of_outages(told: &Outages) -> usize {
-    let names = told
-        .outages
-        .iter()
-        .map(|outage| outage.site.as_str().len() + outage.device.as_ref().map_or(0, |device| device.as_str().len()));
+    let names = told.outages.iter().map(|outage| {
+        outage.site.as_str().len()
+            + outage
+                .device
+                .as_ref()
+                .map_or(0, |device| device.as_str().len())
+    });
     size_of_val(&*told.outages) + names.sum::<usize>()
 }

@@ -10,7 +10,13 @@ use super::{EpochProgress, HeldEnd, HeldWhat, More, Taking};
 impl EpochProgress {
     /// Goes on from what another stream took of this epoch, if that is more; answers whether it is.
     pub(in crate::consume) fn take_over(&mut self, other: Self, taking: &mut Taking) -> bool {
-        let knowledge = |epoch: &Self| (epoch.mark, epoch.closed, Reverse(epoch.holes.seqs_up_to(epoch.mark)));
+        let knowledge = |epoch: &Self| {
+            (
+                epoch.mark,
+                epoch.closed,
+                Reverse(epoch.holes.seqs_up_to(epoch.mark)),
+            )
+        };
         let is_anothers = self.nonce != 0 && other.nonce != 0 && self.nonce != other.nonce;
         if is_anothers || knowledge(&other) <= knowledge(self) {
             return false;
@@ -18,7 +24,11 @@ impl EpochProgress {
         let (readings, gaps) = (self.readings_brought(), self.gaps_brought());
         let held = std::mem::take(&mut self.held);
         let (end, unheld) = (self.end.take(), self.unheld.take());
-        *self = Self { superseded: self.superseded, unheld, ..other };
+        *self = Self {
+            superseded: self.superseded,
+            unheld,
+            ..other
+        };
         // Before what was held is taken: that is this stream's.
         self.readings_elsewhere = self.readings().saturating_sub(readings);
         self.gaps_elsewhere = self.holes.count().saturating_sub(gaps);
@@ -45,7 +55,9 @@ impl EpochProgress {
 
     /// How many readings up to the mark the table holds.
     fn readings(&self) -> u64 {
-        self.mark.saturating_sub(self.holes.seqs_up_to(self.mark)).saturating_sub(self.quarantined)
+        self.mark
+            .saturating_sub(self.holes.seqs_up_to(self.mark))
+            .saturating_sub(self.quarantined)
     }
 
     /// How many of them this stream brought.

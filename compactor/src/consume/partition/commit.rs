@@ -41,7 +41,8 @@ impl Run<'_> {
     pub(super) async fn commit(&mut self) -> Result<Committed, CompactorError> {
         let gathered = std::mem::take(&mut self.gathered);
         let after = self.contiguity.state(&self.state);
-        if gathered.readings == 0 && gathered.quarantine.is_empty() && is_same(&after, &self.state) {
+        if gathered.readings == 0 && gathered.quarantine.is_empty() && is_same(&after, &self.state)
+        {
             return Ok(Committed::Yes);
         }
         let (place, readings) = (self.at.place(), gathered.readings.cast_signed());
@@ -58,18 +59,29 @@ impl Run<'_> {
         let rows = std::mem::take(&mut gathered.rows);
         let sorting = spawn_blocking(move || rows.finish());
         // A panic while sorting is a broken invariant: it goes on in this task.
-        let rows = sorting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        let rows = rows.map_err(|error| CompactorError::Lake { place: self.at.place(), source: error.into() })?;
+        let rows = sorting
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let rows = rows.map_err(|error| CompactorError::Lake {
+            place: self.at.place(),
+            source: error.into(),
+        })?;
         let mut pause = Pause::new(&self.at.stop);
         if gathered.readings > 0 {
             self.times.moved();
         }
         let mut begun_commit = Begun::default();
         let number = loop {
-            match self.try_commit(&gathered.quarantine, &rows, &after, &mut begun_commit).await {
+            match self
+                .try_commit(&gathered.quarantine, &rows, &after, &mut begun_commit)
+                .await
+            {
                 Ok(number) => break number,
                 Err(LakeError::Fenced { .. }) => return Ok(Committed::Fenced),
-                Err(error) => self.bear_unless_stopped(error, "cannot commit", &mut pause).await?,
+                Err(error) => {
+                    self.bear_unless_stopped(error, "cannot commit", &mut pause)
+                        .await?
+                }
             }
         };
         let opened = opened_gaps(&self.state, &after);
@@ -81,7 +93,13 @@ impl Run<'_> {
         add(&progress.commits, 1);
         let millis = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         progress.last_commit_millis.store(millis, Relaxed);
-        debug!(place = self.at.place(), number, readings = gathered.readings, millis, "committed");
+        debug!(
+            place = self.at.place(),
+            number,
+            readings = gathered.readings,
+            millis,
+            "committed"
+        );
         (self.number, self.state) = (Some(number), after);
         let told = self.tell_ended_gaps().await?;
         if let Some(up_to) = self.contiguity.may_be_forgotten()
@@ -109,7 +127,11 @@ impl Run<'_> {
     fn tell_of(&mut self, gathered: &Gathered, opened: &[&Gap]) {
         let place = self.at.place();
         if gathered.readings > 0 && self.at.progress.committed.load(Relaxed) == 0 {
-            info!(place, readings = gathered.readings, "the first readings since the start are in the lake");
+            info!(
+                place,
+                readings = gathered.readings,
+                "the first readings since the start are in the lake"
+            );
         }
         if let Some(Quarantined { why, .. }) = gathered.quarantine.first()
             && self.quarantine_log.admit().is_some()
@@ -123,15 +145,33 @@ impl Run<'_> {
             );
         }
         // What is left of a gap when some of its readings have come is no news.
-        let news: Vec<&Gap> =
-            opened.iter().copied().filter(|gap| !self.state.gaps.iter().any(|old| holds(old, gap))).collect();
-        if let Some(Gap { gateway, lane, epoch, first, last, why, .. }) = news.first()
+        let news: Vec<&Gap> = opened
+            .iter()
+            .copied()
+            .filter(|gap| !self.state.gaps.iter().any(|old| holds(old, gap)))
+            .collect();
+        if let Some(Gap {
+            gateway,
+            lane,
+            epoch,
+            first,
+            last,
+            why,
+            ..
+        }) = news.first()
             && self.gap_log.admit().is_some()
         {
             let (gaps, last) = (news.len(), (*last != SEQ_UNKNOWN).then_some(*last));
             warn!(
                 place,
-                gaps, gateway, lane, epoch, first, last, why, "readings are missing: they stand in the table `gaps`"
+                gaps,
+                gateway,
+                lane,
+                epoch,
+                first,
+                last,
+                why,
+                "readings are missing: they stand in the table `gaps`"
             );
         }
     }
@@ -147,7 +187,11 @@ impl Run<'_> {
         let lake = &at.lake;
         let now = (at.clock)();
         let place = at.place();
-        let origin = Origin { app_id: self.app_id, source: &place, base: self.number };
+        let origin = Origin {
+            app_id: self.app_id,
+            source: &place,
+            base: self.number,
+        };
         side::quarantine(lake, origin, quarantine, now).await?;
         side::gaps(lake, origin, &opened_gaps(&self.state, after), now).await?;
         failpoint(Failpoint::AfterQuarantine);
@@ -156,7 +200,12 @@ impl Run<'_> {
             None => self.stored(after).await?,
         };
         let state = begun.stored.insert(stored);
-        let step = Step { app_id: self.app_id, from_state: self.number, state, rows };
+        let step = Step {
+            app_id: self.app_id,
+            from_state: self.number,
+            state,
+            rows,
+        };
         begun.upload.commit(lake, step, now).await
     }
 
@@ -165,13 +214,20 @@ impl Run<'_> {
         let ended = self.state.ended_gaps.clone();
         let ended: Vec<&Gap> = ended.iter().collect();
         let place = self.at.place();
-        let origin = Origin { app_id: self.app_id, source: &place, base: self.number };
+        let origin = Origin {
+            app_id: self.app_id,
+            source: &place,
+            base: self.number,
+        };
         let mut pause = Pause::new(&self.at.stop);
         loop {
             match side::gaps(&self.at.lake, origin, &ended, (self.at.clock)()).await {
                 Ok(()) => return Ok(Committed::Yes),
                 Err(LakeError::Fenced { .. }) => return Ok(Committed::Fenced),
-                Err(error) => self.bear_unless_stopped(error, "cannot tell of closed gaps", &mut pause).await?,
+                Err(error) => {
+                    self.bear_unless_stopped(error, "cannot tell of closed gaps", &mut pause)
+                        .await?
+                }
             }
         }
     }
@@ -185,7 +241,10 @@ impl Run<'_> {
         pause: &mut Pause<'_>,
     ) -> Result<(), CompactorError> {
         if self.at.stop.is_cancelled() {
-            return Err(CompactorError::Lake { place: self.at.place(), source: error });
+            return Err(CompactorError::Lake {
+                place: self.at.place(),
+                source: error,
+            });
         }
         self.at.bear(error, what)?;
         pause.wait().await;
@@ -211,8 +270,13 @@ fn holds(outer: &Gap, inner: &Gap) -> bool {
 /// nothing.
 fn is_same(a: &StreamState, b: &StreamState) -> bool {
     let bare = |state: &StreamState| {
-        let mut bare = StreamState { ended_gaps: Vec::new(), ..state.clone() };
-        bare.sites.iter_mut().for_each(|site| site.held_from_until = None);
+        let mut bare = StreamState {
+            ended_gaps: Vec::new(),
+            ..state.clone()
+        };
+        bare.sites
+            .iter_mut()
+            .for_each(|site| site.held_from_until = None);
         bare
     };
     bare(a) == bare(b)

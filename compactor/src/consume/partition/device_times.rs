@@ -31,7 +31,9 @@ impl WrittenTimes {
     }
 
     fn is_due(&self, devices: usize) -> bool {
-        let rest = REST_PER_DEVICE.saturating_mul(u32::try_from(devices).unwrap_or(u32::MAX)).min(REST_MAX);
+        let rest = REST_PER_DEVICE
+            .saturating_mul(u32::try_from(devices).unwrap_or(u32::MAX))
+            .min(REST_MAX);
         self.moved && self.at.is_none_or(|at| at.elapsed() >= rest)
     }
 }
@@ -41,16 +43,30 @@ impl Run<'_> {
     pub(super) async fn stored(&mut self, state: &StreamState) -> Result<StreamState, LakeError> {
         let devices: usize = state.sites.iter().map(|site| site.devices.len()).sum();
         if devices <= INLINE_MAX {
-            return Ok(StreamState { times_apart: false, ..state.clone() });
+            return Ok(StreamState {
+                times_apart: false,
+                ..state.clone()
+            });
         }
         if self.times.is_due(devices) || (self.times.moved && self.at.stop.is_cancelled()) {
             let lake = &self.at.lake;
             let readings = lake.table(&READINGS)?;
-            lake.keeper().store_times(readings, self.app_id, state.sites.clone(), lake.random()).await?;
-            self.times = WrittenTimes { at: Some(Instant::now()), moved: false };
+            lake.keeper()
+                .store_times(readings, self.app_id, state.sites.clone(), lake.random())
+                .await?;
+            self.times = WrittenTimes {
+                at: Some(Instant::now()),
+                moved: false,
+            };
         }
-        let mut stored = StreamState { times_apart: true, ..state.clone() };
-        stored.sites.iter_mut().for_each(|site| site.devices.clear());
+        let mut stored = StreamState {
+            times_apart: true,
+            ..state.clone()
+        };
+        stored
+            .sites
+            .iter_mut()
+            .for_each(|site| site.devices.clear());
         Ok(stored)
     }
 }

@@ -8,7 +8,11 @@ const EACH: u64 = 5;
 
 impl Bench {
     pub(super) async fn spool_in(&self, folder: &str) -> Arc<Spool> {
-        self.spool_at(folder, Limits::new(1 << 20, 1 << 14, OnFull::Block).unwrap()).await
+        self.spool_at(
+            folder,
+            Limits::new(1 << 20, 1 << 14, OnFull::Block).unwrap(),
+        )
+        .await
     }
 
     pub(super) async fn spool_at(&self, folder: &str, limits: Limits) -> Arc<Spool> {
@@ -40,10 +44,26 @@ impl Bench {
     }
 }
 
-fn compactor(bench: &Bench, spool: &Arc<Spool>, stop: &CancellationToken) -> impl Future<Output = ()> + use<> {
-    let group = Box::new(FixedGroup::new(vec![Arc::new(SpoolSource::new(spool.clone(), lane()))]));
-    let (lake, clock, progress, stop) = (bench.lake.clone(), bench.clock.clone(), bench.progress.clone(), stop.clone());
-    async move { run(lake, group, settings(), clock, progress, stop).await.unwrap() }
+fn compactor(
+    bench: &Bench,
+    spool: &Arc<Spool>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let group = Box::new(FixedGroup::new(vec![Arc::new(SpoolSource::new(
+        spool.clone(),
+        lane(),
+    ))]));
+    let (lake, clock, progress, stop) = (
+        bench.lake.clone(),
+        bench.clock.clone(),
+        bench.progress.clone(),
+        stop.clone(),
+    );
+    async move {
+        run(lake, group, settings(), clock, progress, stop)
+            .await
+            .unwrap()
+    }
 }
 
 /// No copy ever sees the end of the other's epoch: what may follow there is a gap of unknown end, which moves on as the other
@@ -72,9 +92,20 @@ async fn copies_of_a_data_folder_at_work_beside_one_another_leave_no_gap_without
         }
         stop.cancel();
     };
-    let working = async { tokio::join!(compactor(&bench, &a, &stop), compactor(&bench, &b, &stop), writing) };
-    timeout(PATIENCE, working).await.expect("the copies do not get on");
+    let working = async {
+        tokio::join!(
+            compactor(&bench, &a, &stop),
+            compactor(&bench, &b, &stop),
+            writing
+        )
+    };
+    timeout(PATIENCE, working)
+        .await
+        .expect("the copies do not get on");
     let verdict = bench.verdict().await;
-    assert!(verdict.starts_with(&format!("ok readings={} ", EACH + 2 * ROUNDS * EACH)), "{verdict}");
+    assert!(
+        verdict.starts_with(&format!("ok readings={} ", EACH + 2 * ROUNDS * EACH)),
+        "{verdict}"
+    );
     assert_ne!(bench.rows(told).await, ["1"], "the gap has moved on");
 }

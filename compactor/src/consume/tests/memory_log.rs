@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use forebay_stream::{Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError};
+use forebay_stream::{
+    Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError,
+};
 use tokio::sync::mpsc;
 
 use super::lane;
@@ -28,33 +30,64 @@ pub(super) struct MemoryLog {
 impl MemoryLog {
     pub(super) fn new(partition: u32, records: Vec<Entry>) -> Self {
         let failures = AtomicU32::new(0);
-        Self { partition, records, at_end: None, failures, stream: "memory", forgotten: None }
+        Self {
+            partition,
+            records,
+            at_end: None,
+            failures,
+            stream: "memory",
+            forgotten: None,
+        }
     }
 
     pub(super) fn named(stream: &'static str, records: Vec<Entry>) -> Self {
-        Self { stream, ..Self::new(0, records) }
+        Self {
+            stream,
+            ..Self::new(0, records)
+        }
     }
 
     pub(super) fn spool(stream: &'static str, records: Vec<Entry>) -> Self {
-        Self { forgotten: Some(Arc::default()), ..Self::named(stream, records) }
+        Self {
+            forgotten: Some(Arc::default()),
+            ..Self::named(stream, records)
+        }
     }
 
     /// As one that was opened before and has forgotten since.
-    pub(super) fn spool_that_forgot(stream: &'static str, records: Vec<Entry>, forgotten: &Arc<AtomicU64>) -> Self {
-        Self { forgotten: Some(forgotten.clone()), ..Self::named(stream, records) }
+    pub(super) fn spool_that_forgot(
+        stream: &'static str,
+        records: Vec<Entry>,
+        forgotten: &Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            forgotten: Some(forgotten.clone()),
+            ..Self::named(stream, records)
+        }
     }
 
     /// Up to where it has forgotten.
     pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten.as_ref().map_or(0, |forgotten| forgotten.load(Ordering::SeqCst))
+        self.forgotten
+            .as_ref()
+            .map_or(0, |forgotten| forgotten.load(Ordering::SeqCst))
     }
 
     pub(super) fn failing(partition: u32, records: Vec<Entry>, at_end: Failure) -> Self {
         Self::failing_times(u32::MAX, partition, records, at_end)
     }
 
-    pub(super) fn failing_times(failures: u32, partition: u32, records: Vec<Entry>, at_end: Failure) -> Self {
-        Self { at_end: Some(at_end), failures: AtomicU32::new(failures), ..Self::new(partition, records) }
+    pub(super) fn failing_times(
+        failures: u32,
+        partition: u32,
+        records: Vec<Entry>,
+        at_end: Failure,
+    ) -> Self {
+        Self {
+            at_end: Some(at_end),
+            failures: AtomicU32::new(failures),
+            ..Self::new(partition, records)
+        }
     }
 }
 
@@ -69,11 +102,20 @@ impl LogSource for MemoryLog {
     }
 
     async fn open(&self, from: Offset) -> Result<Box<dyn PartitionReader>, StreamError> {
-        let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let left = self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
         let at_end = self.at_end.filter(|_| left.is_ok());
         let at = self.forgotten.as_ref().map_or(from.0, |_| self.forgotten());
         let forgotten = self.forgotten.clone();
-        Ok(Box::new(MemoryReader { records: self.records.clone(), at, at_end, forgotten }))
+        Ok(Box::new(MemoryReader {
+            records: self.records.clone(),
+            at,
+            at_end,
+            forgotten,
+        }))
     }
 }
 
@@ -97,9 +139,16 @@ impl PartitionReader for MemoryReader {
         let Some(entry) = self.records.get(self.at as usize).cloned() else {
             return self.at_end.map_or(Ok(None), |failure| Err(failure()));
         };
-        let record = Record { offset: Offset(self.at), next: Offset(self.at + 1), entry };
+        let record = Record {
+            offset: Offset(self.at),
+            next: Offset(self.at + 1),
+            entry,
+        };
         self.at += 1;
-        Ok(Some(Delivered { lane: Some(lane()), record }))
+        Ok(Some(Delivered {
+            lane: Some(lane()),
+            record,
+        }))
     }
 
     async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {

@@ -29,43 +29,89 @@ impl Bench {
 async fn one_reading_of_long_ago_has_its_own_window_counted_and_none_between() {
     for looked in [None, Some(Looked::default())] {
         let good = Status::GOOD;
-        let mut bench = Bench { looked, ..Bench::new().await };
-        bench.commit(&[("a", 10, good.clone()), ("a", 70, good.clone())]).await;
+        let mut bench = Bench {
+            looked,
+            ..Bench::new().await
+        };
+        bench
+            .commit(&[("a", 10, good.clone()), ("a", 70, good.clone())])
+            .await;
         assert_eq!(bench.close(71).await, 1);
-        bench.commit(&[("a", DAY + 10, good.clone()), ("a", DAY + 130, good.clone())]).await;
+        bench
+            .commit(&[
+                ("a", DAY + 10, good.clone()),
+                ("a", DAY + 130, good.clone()),
+            ])
+            .await;
         assert_eq!(bench.close(DAY + 131).await, 2);
-        bench.commit(&[("a", 2 * DAY + 10, good.clone()), ("a", 2 * DAY + 130, good.clone())]).await;
+        bench
+            .commit(&[
+                ("a", 2 * DAY + 10, good.clone()),
+                ("a", 2 * DAY + 130, good.clone()),
+            ])
+            .await;
         assert_eq!(bench.close(2 * DAY + 131).await, 2);
         assert_eq!(bench.remove_files(DAY, 2 * DAY).await, 1);
 
         // Years before all that there is, in one file with what is read now; and again, which makes a revision.
         for (n, rows) in [(0, 2), (1, 2)] {
             let now = 2 * DAY + 190 + n * 60;
-            bench.commit(&[("a", 5 - 3_000 * DAY, good.clone()), ("a", now, good.clone())]).await;
-            assert_eq!(bench.close(now + 1).await, rows, "no file of the day between is opened");
+            bench
+                .commit(&[
+                    ("a", 5 - 3_000 * DAY, good.clone()),
+                    ("a", now, good.clone()),
+                ])
+                .await;
+            assert_eq!(
+                bench.close(now + 1).await,
+                rows,
+                "no file of the day between is opened"
+            );
         }
         let rows = bench.rows().await;
         let old = -3_000 * DAY;
-        assert_eq!(rows[..2], [format!("{old} {} 1 1 1 100.0", old + 60), format!("{old} {} 2 2 1 100.0", old + 60)]);
+        assert_eq!(
+            rows[..2],
+            [
+                format!("{old} {} 1 1 1 100.0", old + 60),
+                format!("{old} {} 2 2 1 100.0", old + 60)
+            ]
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_left_for_later_is_counted_without_what_lies_between() {
     let good = Status::GOOD;
-    let mut bench = Bench { looked: Some(Looked::default()), ..Bench::new().await };
+    let mut bench = Bench {
+        looked: Some(Looked::default()),
+        ..Bench::new().await
+    };
     bench.commit(&[("a", 10, good.clone())]).await;
     bench.commit(&[("a", DAY + 10, good.clone())]).await;
-    bench.commit(&[("a", 2 * DAY + 10, good.clone()), ("a", 2 * DAY + 70, good.clone())]).await;
+    bench
+        .commit(&[
+            ("a", 2 * DAY + 10, good.clone()),
+            ("a", 2 * DAY + 70, good.clone()),
+        ])
+        .await;
     assert_eq!(bench.close(2 * DAY + 71).await, 3);
     assert_eq!(bench.remove_files(DAY, 2 * DAY).await, 1);
     let late = |n: i64, now: i64| {
-        [("a", 500 + n, good.clone()), ("a", 2 * DAY - 600 + n, good.clone()), ("a", now, good.clone())]
+        [
+            ("a", 500 + n, good.clone()),
+            ("a", 2 * DAY - 600 + n, good.clone()),
+            ("a", now, good.clone()),
+        ]
     };
     bench.commit(&late(0, 2 * DAY + 71)).await;
     assert_eq!(bench.close(2 * DAY + 110).await, 2);
     bench.commit(&late(1, 2 * DAY + 124)).await;
-    assert_eq!(bench.close(2 * DAY + 125).await, 1, "the two were closed just now");
+    assert_eq!(
+        bench.close(2 * DAY + 125).await,
+        1,
+        "the two were closed just now"
+    );
     assert_eq!(bench.close(2 * DAY + 146).await, 2, "their turn");
 }
 
@@ -79,14 +125,35 @@ async fn a_state_is_read_once_and_not_at_each_look() {
     }
     let (progress, mut looked) = (WindowProgress::default(), Looked::default());
     let mut look = async |bench: &Bench, seconds| {
-        let written = pass(&bench.lake, &settings(), at(seconds), &progress, &mut looked).await.unwrap();
+        let written = pass(
+            &bench.lake,
+            &settings(),
+            at(seconds),
+            &progress,
+            &mut looked,
+        )
+        .await
+        .unwrap();
         (written, progress.unreadable_states())
     };
     assert_eq!(look(&bench, 11).await, (0, 0));
     for import in ["import-1", "import-2"] {
-        remove_all(&bench.lake_folder().join("readings/_forebay/state").join(import));
+        remove_all(
+            &bench
+                .lake_folder()
+                .join("readings/_forebay/state")
+                .join(import),
+        );
     }
-    assert_eq!(look(&bench, 12).await, (0, 0), "nothing has changed, nothing is read");
+    assert_eq!(
+        look(&bench, 12).await,
+        (0, 0),
+        "nothing has changed, nothing is read"
+    );
     bench.commit(&[("a", 70, Status::GOOD)]).await;
-    assert_eq!(look(&bench, 71).await, (1, 0), "only the state that is new is read");
+    assert_eq!(
+        look(&bench, 71).await,
+        (1, 0),
+        "only the state that is new is read"
+    );
 }

@@ -60,7 +60,10 @@ pub(super) struct State {
 impl State {
     fn keep(&mut self, delivery: Delivery) {
         let Delivery { parcel, receipt } = delivery;
-        self.kept.push(Kept { at: Instant::now(), parcel });
+        self.kept.push(Kept {
+            at: Instant::now(),
+            parcel,
+        });
         if receipt.send(()).is_err() {
             self.abandoned += 1;
         }
@@ -77,9 +80,19 @@ impl State {
 
 impl Gateway {
     pub(super) fn new(receipts: Receipts, has_session: bool) -> Self {
-        let state =
-            State { receipts, kept: Vec::new(), held: VecDeque::new(), abandoned: 0, over: None, is_closed: false };
-        Self { state: Mutex::new(state), news: Notify::new(), has_session }
+        let state = State {
+            receipts,
+            kept: Vec::new(),
+            held: VecDeque::new(),
+            abandoned: 0,
+            over: None,
+            is_closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            news: Notify::new(),
+            has_session,
+        }
     }
 
     /// A test that fails while it looks at the state shall not take the others' words away.
@@ -106,7 +119,9 @@ impl Gateway {
     fn take(&self, delivery: Delivery) {
         let mut state = self.state();
         if self.has_session && matches!(delivery.parcel, Parcel::Samples(_)) {
-            state.over = Some("the connector's session sends again, and samples came outside of its messages");
+            state.over = Some(
+                "the connector's session sends again, and samples came outside of its messages",
+            );
         } else if !state.is_closed {
             match state.receipts {
                 Receipts::Given => state.keep(delivery),
@@ -119,7 +134,11 @@ impl Gateway {
     }
 
     /// Looks at the state after each piece of news until there is an answer; none when the time is over.
-    pub(super) async fn wait<T>(&self, within: Duration, mut look: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
+    pub(super) async fn wait<T>(
+        &self,
+        within: Duration,
+        mut look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
         let waiting = async {
             loop {
                 let news = self.news.notified();
@@ -138,7 +157,11 @@ impl Gateway {
 }
 
 /// Takes what comes until the connector has dropped its outlet; once closed, nothing is kept.
-pub(super) async fn take(gateway: Arc<Gateway>, mut deliveries: mpsc::Receiver<Delivery>, closed: CancellationToken) {
+pub(super) async fn take(
+    gateway: Arc<Gateway>,
+    mut deliveries: mpsc::Receiver<Delivery>,
+    closed: CancellationToken,
+) {
     let taking = async {
         while let Some(delivery) = deliveries.recv().await {
             gateway.take(delivery);
@@ -148,7 +171,10 @@ pub(super) async fn take(gateway: Arc<Gateway>, mut deliveries: mpsc::Receiver<D
         deliveries.close();
         while deliveries.recv().await.is_some() {}
     }
-    gateway.state().over.get_or_insert("the connector has ended");
+    gateway
+        .state()
+        .over
+        .get_or_insert("the connector has ended");
     gateway.news.notify_waiters();
 }
 
@@ -162,5 +188,11 @@ fn has_samples(parcel: &Parcel) -> bool {
 
 /// The changes of links in parcels, in order.
 pub(super) fn links_of(kept: &[Kept]) -> impl DoubleEndedIterator<Item = &LinkChange> {
-    kept.iter().filter_map(|kept| if let Parcel::Link(change) = &kept.parcel { Some(change) } else { None })
+    kept.iter().filter_map(|kept| {
+        if let Parcel::Link(change) = &kept.parcel {
+            Some(change)
+        } else {
+            None
+        }
+    })
 }

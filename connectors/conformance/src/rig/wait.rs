@@ -22,7 +22,12 @@ impl Rig {
     ///
     /// # Panics
     /// It does not come, or the connector ends before.
-    pub async fn until<T>(&self, what: &str, from: usize, enough: impl Fn(&[Kept]) -> Option<T>) -> T {
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        from: usize,
+        enough: impl Fn(&[Kept]) -> Option<T>,
+    ) -> T {
         let look = |state: &mut State| match enough(&state.kept[from..]) {
             Some(found) => Some(Ok(found)),
             None => state.over.map(Err),
@@ -45,15 +50,21 @@ impl Rig {
 
     /// Waits for the first link that came.
     pub async fn up_since(&self, from: usize) {
-        self.until("a link that came", from, |kept| links_of(kept).find(|change| change.down.is_none()).map(drop))
-            .await;
+        self.until("a link that came", from, |kept| {
+            links_of(kept)
+                .find(|change| change.down.is_none())
+                .map(drop)
+        })
+        .await;
     }
 
     /// Waits for the first link that went, and answers when and why.
     pub async fn down_since(&self, from: usize) -> (Instant, String) {
         self.until("a link that went", from, |kept| {
             kept.iter().find_map(|Kept { at, parcel }| match parcel {
-                Parcel::Link(LinkChange { down: Some(reason), .. }) => Some((*at, reason.clone())),
+                Parcel::Link(LinkChange {
+                    down: Some(reason), ..
+                }) => Some((*at, reason.clone())),
                 _ => None,
             })
         })
@@ -75,20 +86,33 @@ impl Rig {
 impl Rig {
     /// Waits until the last thing that was said of a link is that it is up.
     pub async fn until_up(&self) {
-        self.until("the link", 0, |kept| links_of(kept).next_back().filter(|change| change.down.is_none()).map(drop))
-            .await;
+        self.until("the link", 0, |kept| {
+            links_of(kept)
+                .next_back()
+                .filter(|change| change.down.is_none())
+                .map(drop)
+        })
+        .await;
     }
 
     /// Waits until the last thing that was said of a link is that it is down, and answers why.
     pub async fn until_down(&self) -> String {
-        self.until("the end of the link", 0, |kept| links_of(kept).next_back().and_then(|change| change.down.clone()))
-            .await
+        self.until("the end of the link", 0, |kept| {
+            links_of(kept)
+                .next_back()
+                .and_then(|change| change.down.clone())
+        })
+        .await
     }
 
     /// Waits until something waits for its receipt.
     pub async fn until_held(&self) {
         let look = |state: &mut State| {
-            if state.held.is_empty() { state.over.map(Err) } else { Some(Ok(())) }
+            if state.held.is_empty() {
+                state.over.map(Err)
+            } else {
+                Some(Ok(()))
+            }
         };
         match self.gateway.wait(PATIENCE, look).await {
             Some(Ok(())) => {}
@@ -101,11 +125,15 @@ impl Rig {
     pub async fn stays_held(&self, deliveries_max: usize, watched: Duration) {
         let look = |state: &mut State| match state.over {
             Some(why) => Some(why.to_owned()),
-            None if state.held.len() > deliveries_max => Some(format!("{} deliveries", state.held.len())),
+            None if state.held.len() > deliveries_max => {
+                Some(format!("{} deliveries", state.held.len()))
+            }
             None => None,
         };
         if let Some(fault) = self.gateway.wait(watched, look).await {
-            panic!("at most {deliveries_max} deliveries may wait for their receipts, and they do so: {fault}");
+            panic!(
+                "at most {deliveries_max} deliveries may wait for their receipts, and they do so: {fault}"
+            );
         }
     }
 }
@@ -133,19 +161,37 @@ impl Rig {
 
     /// Reads the next samples.
     pub async fn next_samples(&self) -> Vec<Sample> {
-        self.next(PATIENCE, |parcel| if let Parcel::Samples(samples) = parcel { Some(samples) } else { None }).await
+        self.next(PATIENCE, |parcel| {
+            if let Parcel::Samples(samples) = parcel {
+                Some(samples)
+            } else {
+                None
+            }
+        })
+        .await
     }
 
     /// Reads the next change of a link.
     pub async fn next_link(&self, within: Duration) -> LinkChange {
-        self.next(within, |parcel| if let Parcel::Link(change) = parcel { Some(change) } else { None }).await
+        self.next(within, |parcel| {
+            if let Parcel::Link(change) = parcel {
+                Some(change)
+            } else {
+                None
+            }
+        })
+        .await
     }
 
     /// Reads until a good sample of a tag.
     pub async fn next_good(&self, tag: &str) -> Value {
-        let is_good = |sample: &Sample| sample.tag.as_str() == tag && sample.status.quality == Quality::Good;
+        let is_good =
+            |sample: &Sample| sample.tag.as_str() == tag && sample.status.quality == Quality::Good;
         self.next(PATIENCE, |parcel| match parcel {
-            Parcel::Samples(samples) => samples.into_iter().find(is_good).and_then(|sample| sample.value),
+            Parcel::Samples(samples) => samples
+                .into_iter()
+                .find(is_good)
+                .and_then(|sample| sample.value),
             Parcel::Messages { .. } | Parcel::Link(_) => None,
         })
         .await
@@ -153,9 +199,16 @@ impl Rig {
 }
 
 fn read(state: &mut State) -> Option<Result<Parcel, &'static str>> {
-    assert_eq!(state.receipts, Receipts::WhenRead, "the rig answers without being read");
+    assert_eq!(
+        state.receipts,
+        Receipts::WhenRead,
+        "the rig answers without being read"
+    );
     let parcel = state.read();
-    assert_eq!(state.abandoned, 0, "the connector did not wait for its receipt");
+    assert_eq!(
+        state.abandoned, 0,
+        "the connector did not wait for its receipt"
+    );
     match parcel {
         Some(parcel) => Some(Ok(parcel)),
         None => state.over.map(Err),

@@ -17,8 +17,15 @@ pub(super) async fn a_lost_link_is_reported_and_made_again<S: Subject>(bench: &m
         bench.subject.take_away(loss).await;
         let (reported_at, change) = rig.until("the lost link", from, first_change).await;
         let took = reported_at - lost_at;
-        assert!(took < LOSS_REPORTED_WITHIN, "{loss:?} was reported after {took:?} only: {change:?}");
-        let LinkChange { device: None, down: Some(reason) } = change else {
+        assert!(
+            took < LOSS_REPORTED_WITHIN,
+            "{loss:?} was reported after {took:?} only: {change:?}"
+        );
+        let LinkChange {
+            device: None,
+            down: Some(reason),
+        } = change
+        else {
             panic!("{loss:?} is a lost link of the whole connector, and {change:?} was reported");
         };
         let expected = bench.subject.reasons(loss);
@@ -40,7 +47,11 @@ pub(super) async fn a_stop_is_quick_while_the_device_is_away<S: Subject>(bench: 
     rig.until_down().await;
     let stopped_at = Instant::now();
     rig.stop().await;
-    assert!(stopped_at.elapsed() < ENDED_WITHIN, "the stop took {:?}", stopped_at.elapsed());
+    assert!(
+        stopped_at.elapsed() < ENDED_WITHIN,
+        "the stop took {:?}",
+        stopped_at.elapsed()
+    );
 }
 
 fn first_change(kept: &[Kept]) -> Option<(Instant, LinkChange)> {

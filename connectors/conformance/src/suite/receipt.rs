@@ -21,14 +21,21 @@ pub(super) async fn a_withheld_receipt_is_awaited<S: Subject>(bench: &mut Bench<
     let values = bench.say_times(WITHHELD_NUMBERS).await;
     rig.until_held().await;
     rig.stays_held(DELIVERIES_MAX, WATCHED).await;
-    assert_eq!(rig.links().len(), changes, "a gateway without room makes no link go");
+    assert_eq!(
+        rig.links().len(),
+        changes,
+        "a gateway without room makes no link go"
+    );
     rig.receipts(Receipts::Given);
     if let Some(last) = values.last() {
         bench.heard(&rig, from, last).await;
     }
     let kept = bench.values(&rig.stop().await);
     if bench.subject.memory() != Memory::Latest {
-        assert!(kept.ends_with(&values), "{values:?} were said in a row, and {kept:?} were kept");
+        assert!(
+            kept.ends_with(&values),
+            "{values:?} were said in a row, and {kept:?} were kept"
+        );
     }
 }
 
@@ -48,10 +55,18 @@ pub(super) async fn what_was_not_acknowledged_comes_again<S: Subject>(bench: &mu
     if let Some(last) = values.last() {
         bench.heard(&rig, 0, last).await;
     }
-    assert_eq!(bench.values(&rig.stop().await), values, "what has no receipt comes again, once and in order");
+    assert_eq!(
+        bench.values(&rig.stop().await),
+        values,
+        "what has no receipt comes again, once and in order"
+    );
     let rig = bench.linked("again").await;
     let next = bench.say_and_hear(&rig).await;
-    assert_eq!(bench.values(&rig.stop().await), [next.value.unwrap()], "what was acknowledged does not come again");
+    assert_eq!(
+        bench.values(&rig.stop().await),
+        [next.value.unwrap()],
+        "what was acknowledged does not come again"
+    );
 }
 
 /// With the next thing that it has to hand over a connector sees that the gateway takes nothing more. That is its end and no error,
@@ -83,12 +98,23 @@ pub(super) async fn a_stop_awaits_the_receipt_under_way<S: Subject>(bench: &mut 
     rig.stays_held(DELIVERIES_MAX, STOP_WATCHED).await;
     let given_at = Instant::now();
     rig.receipts(Receipts::Given);
-    assert!(rig.count() >= before + under_way, "what was under way is kept");
+    assert!(
+        rig.count() >= before + under_way,
+        "what was under way is kept"
+    );
     rig.stop().await;
-    assert!(given_at.elapsed() < ENDED_WITHIN, "the stop took {:?}", given_at.elapsed());
+    assert!(
+        given_at.elapsed() < ENDED_WITHIN,
+        "the stop took {:?}",
+        given_at.elapsed()
+    );
     if bench.subject.memory() == Memory::Session {
         let rig = bench.linked("drains").await;
         let next = bench.say_and_hear(&rig).await;
-        assert_eq!(bench.values(&rig.stop().await), [next.value.unwrap()], "what was under way is acknowledged");
+        assert_eq!(
+            bench.values(&rig.stop().await),
+            [next.value.unwrap()],
+            "what was under way is acknowledged"
+        );
     }
 }

@@ -10,7 +10,14 @@ use crate::plan::Point;
 const LIMIT: Duration = Duration::from_millis(500);
 
 fn read(register: Register, first: u16, count: u16) -> Read {
-    Read::of(register, vec![Point { tag: 0, first, count }])
+    Read::of(
+        register,
+        vec![Point {
+            tag: 0,
+            first,
+            count,
+        }],
+    )
 }
 
 /// Numbers from a fixed start (Marsaglia's xorshift).
@@ -40,7 +47,10 @@ fn body(number: usize, numbers: &mut Numbers) -> Vec<u8> {
 async fn every_function_code_with_any_body_is_either_the_reply_or_a_fault() {
     const ROUNDS: usize = 8 * 256;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+    let server = Server {
+        host: "127.0.0.1".into(),
+        port: listener.local_addr().unwrap().port(),
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut numbers = Numbers(0x2545_f491);
@@ -96,17 +106,27 @@ async fn every_function_code_with_any_body_is_either_the_reply_or_a_fault() {
 #[tokio::test]
 async fn a_stop_ends_the_wait_for_a_reply() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+    let server = Server {
+        host: "127.0.0.1".into(),
+        port: listener.local_addr().unwrap().port(),
+    };
     let stop = CancellationToken::new();
-    let mut client = Client::connect(&server, Duration::from_secs(3600), &stop).await.unwrap();
+    let mut client = Client::connect(&server, Duration::from_secs(3600), &stop)
+        .await
+        .unwrap();
     let cancel = stop.clone();
-    let (told, _open) =
-        tokio::join!(async move { client.read(UnitId(1), &read(Register::Coil, 0, 1)).await }, async move {
+    let (told, _open) = tokio::join!(
+        async move { client.read(UnitId(1), &read(Register::Coil, 0, 1)).await },
+        async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.read_exact(&mut [0; 12]).await.unwrap();
             cancel.cancel();
             stream
-        });
+        }
+    );
     assert_eq!(told, Err(Fault::Stopped));
-    assert_eq!(Client::connect(&server, LIMIT, &stop).await.err(), Some(Fault::Stopped));
+    assert_eq!(
+        Client::connect(&server, LIMIT, &stop).await.err(),
+        Some(Fault::Stopped)
+    );
 }

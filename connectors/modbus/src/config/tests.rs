@@ -18,20 +18,34 @@ const HEAD: &str = "[[connector]]\nurl = \"tcp://plc:502\"\ndevice = \"boiler\"\
 
 /// One tag under a sound connector, a key a line.
 fn tag(keys: &str) -> Result<Tag, String> {
-    let text = format!("{HEAD}[[connector.tag]]\nname = \"t\"\n{}", keys.replace("; ", "\n"));
-    read(&text).map(|settings| settings.tags.into_iter().next().unwrap()).map_err(|errors| errors.to_string())
+    let text = format!(
+        "{HEAD}[[connector.tag]]\nname = \"t\"\n{}",
+        keys.replace("; ", "\n")
+    );
+    read(&text)
+        .map(|settings| settings.tags.into_iter().next().unwrap())
+        .map_err(|errors| errors.to_string())
 }
 
 #[test]
 fn a_realistic_file_gives_few_requests() {
     let mut text = format!("{HEAD}unit_id = 3\n");
     let mut add = |name: &str, keys: &str| {
-        text.push_str(&format!("[[connector.tag]]\nname = \"{name}\"\n{}\n", keys.replace("; ", "\n")));
+        text.push_str(&format!(
+            "[[connector.tag]]\nname = \"{name}\"\n{}\n",
+            keys.replace("; ", "\n")
+        ));
     };
     for phase in 0..3 {
-        for (row, quantity) in ["voltage", "current", "power", "cos_phi"].iter().enumerate() {
+        for (row, quantity) in ["voltage", "current", "power", "cos_phi"]
+            .iter()
+            .enumerate()
+        {
             let address = 100 + row * 6 + phase * 2;
-            add(&format!("{quantity}_{phase}"), &format!("register = \"input\"; address = {address}; type = \"f32\""));
+            add(
+                &format!("{quantity}_{phase}"),
+                &format!("register = \"input\"; address = {address}; type = \"f32\""),
+            );
         }
     }
     for counter in 0..4 {
@@ -42,19 +56,36 @@ fn a_realistic_file_gives_few_requests() {
         add(&format!("energy_{counter}"), &keys);
     }
     for bit in 0..16 {
-        add(&format!("alarm_{bit}"), &format!("register = \"holding\"; address = 5; type = \"bit:{bit}\""));
+        add(
+            &format!("alarm_{bit}"),
+            &format!("register = \"holding\"; address = 5; type = \"bit:{bit}\""),
+        );
     }
-    add("serial", "register = \"holding\"; address = 8; type = \"string:16\"; every = \"1h\"");
+    add(
+        "serial",
+        "register = \"holding\"; address = 8; type = \"string:16\"; every = \"1h\"",
+    );
     add("pump", "register = \"coil\"; address = 0; every = \"1s\"");
     add("door", "register = \"discrete\"; address = 17");
     add("valve", "register = \"coil\"; address = 64");
-    add("meter", "register = \"input\"; address = 0; type = \"bcd32\"; unit_id = 9; device = \"meter\"");
+    add(
+        "meter",
+        "register = \"input\"; address = 0; type = \"bcd32\"; unit_id = 9; device = \"meter\"",
+    );
     let settings = read(&text).unwrap_or_else(|errors| panic!("{errors}"));
     let line = |group: &Group, read: &crate::plan::Read| {
-        format!("unit {} every {:?}: {read} for {} tags", group.unit, group.every, read.points.len())
+        format!(
+            "unit {} every {:?}: {read} for {} tags",
+            group.unit,
+            group.every,
+            read.points.len()
+        )
     };
-    let plan: Vec<String> =
-        settings.groups.iter().flat_map(|group| group.reads.iter().map(|read| line(group, read))).collect();
+    let plan: Vec<String> = settings
+        .groups
+        .iter()
+        .flat_map(|group| group.reads.iter().map(|read| line(group, read)))
+        .collect();
     let expected = [
         "unit 3 every 1s: holding 5 for 16 tags",
         "unit 3 every 1s: input 100..=123 for 12 tags",
@@ -65,22 +96,41 @@ fn a_realistic_file_gives_few_requests() {
         "unit 9 every 1s: input 0..=1 for 1 tags",
     ];
     assert_eq!(plan, expected);
-    let devices: Vec<Vec<&str>> =
-        settings.units.iter().map(|unit| unit.devices.iter().map(DeviceId::as_str).collect()).collect();
+    let devices: Vec<Vec<&str>> = settings
+        .units
+        .iter()
+        .map(|unit| unit.devices.iter().map(DeviceId::as_str).collect())
+        .collect();
     assert_eq!(devices, [["boiler"], ["meter"]]);
 }
 
 #[test]
 fn defaults_are_those_of_the_documents() {
-    let text = format!("{HEAD}[[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 65535");
+    let text =
+        format!("{HEAD}[[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 65535");
     let settings = read(&text).unwrap();
-    assert_eq!(settings.server, Server { host: "plc".into(), port: 502 });
-    let second = Duration::from_secs(1);
-    assert_eq!((settings.timeout, settings.heartbeat, settings.pause), (second, 2 * second, Duration::ZERO));
-    let tag = &settings.tags[0];
-    assert_eq!((tag.unit, tag.every, tag.layout.kind), (UnitId(1), second, ValueKind::Bool));
     assert_eq!(
-        self::tag("register = \"holding\"; address = 0; type = \"f32\"").unwrap().layout.order,
+        settings.server,
+        Server {
+            host: "plc".into(),
+            port: 502
+        }
+    );
+    let second = Duration::from_secs(1);
+    assert_eq!(
+        (settings.timeout, settings.heartbeat, settings.pause),
+        (second, 2 * second, Duration::ZERO)
+    );
+    let tag = &settings.tags[0];
+    assert_eq!(
+        (tag.unit, tag.every, tag.layout.kind),
+        (UnitId(1), second, ValueKind::Bool)
+    );
+    assert_eq!(
+        self::tag("register = \"holding\"; address = 0; type = \"f32\"")
+            .unwrap()
+            .layout
+            .order,
         Order::big_endian(4)
     );
 }
@@ -91,7 +141,10 @@ fn urls_name_a_host_and_at_most_a_port() {
         ("tcp://10.0.0.5", "tcp://10.0.0.5:502"),
         ("tcp://10.0.0.5:1502/", "tcp://10.0.0.5:1502"),
         ("tcp://[fe80::1]:502", "tcp://[fe80::1]:502"),
-        ("tcp://PLC-1.plant.example:5020", "tcp://PLC-1.plant.example:5020"),
+        (
+            "tcp://PLC-1.plant.example:5020",
+            "tcp://PLC-1.plant.example:5020",
+        ),
     ] {
         assert_eq!(parse_url(text).unwrap().to_string(), server);
     }
@@ -109,28 +162,76 @@ fn urls_name_a_host_and_at_most_a_port() {
         "",
     ] {
         let error = parse_url(text).unwrap_err();
-        assert!(error.ends_with("\"tcp://10.0.0.5:502\" is expected"), "{error}");
+        assert!(
+            error.ends_with("\"tcp://10.0.0.5:502\" is expected"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn wrong_tags_are_told_with_what_is_right() {
     for (keys, part) in [
-        ("register = \"holding\"; address = 1; type = \"f23\"", "\"f23\" is no type; the types are bool, i16"),
-        ("register = \"holding\"; address = 1", "tag.type: is missing: a type such as"),
-        ("register = \"holdin\"; address = 1; type = \"u16\"", "did you mean \"holding\"?"),
-        ("address = 1; type = \"u16\"", "\"holding\", \"input\", \"coil\" or \"discrete\""),
-        ("register = \"input\"; type = \"u16\"", "address is missing, a whole number from 0 to 65535"),
-        ("register = \"input\"; address = 65536; type = \"u16\"", "a whole number from 0 to 65535 is expected"),
-        ("register = \"input\"; address = 65535; type = \"f32\"", "f32 takes 2 registers: its last address is 65534"),
-        ("register = \"input\"; address = 1; type = \"f32\"; order = \"AB\"", "\"ABCD\" (big-endian), \"CDAB\""),
-        ("register = \"input\"; address = 1; type = \"bool\"", "\"bit:0\" (lowest) to \"bit:15\""),
-        ("register = \"coil\"; address = 1; type = \"u16\"", "a coil is always \"bool\""),
-        ("register = \"coil\"; address = 1; order = \"AB\"", "a single bit has no order"),
-        ("register = \"coil\"; address = 1; unit_id = 256", "a whole number from 0 to 255"),
-        ("register = \"coil\"; address = 1; every = \"1ms\"", "10ms to 86400s is expected, found 1ms"),
-        ("register = \"coil\"; address = 1; every = \"soon\"", "a duration such as \"10s\""),
-        ("register = \"input\"; address = 1; type = 16", "a text in quotes is expected"),
+        (
+            "register = \"holding\"; address = 1; type = \"f23\"",
+            "\"f23\" is no type; the types are bool, i16",
+        ),
+        (
+            "register = \"holding\"; address = 1",
+            "tag.type: is missing: a type such as",
+        ),
+        (
+            "register = \"holdin\"; address = 1; type = \"u16\"",
+            "did you mean \"holding\"?",
+        ),
+        (
+            "address = 1; type = \"u16\"",
+            "\"holding\", \"input\", \"coil\" or \"discrete\"",
+        ),
+        (
+            "register = \"input\"; type = \"u16\"",
+            "address is missing, a whole number from 0 to 65535",
+        ),
+        (
+            "register = \"input\"; address = 65536; type = \"u16\"",
+            "a whole number from 0 to 65535 is expected",
+        ),
+        (
+            "register = \"input\"; address = 65535; type = \"f32\"",
+            "f32 takes 2 registers: its last address is 65534",
+        ),
+        (
+            "register = \"input\"; address = 1; type = \"f32\"; order = \"AB\"",
+            "\"ABCD\" (big-endian), \"CDAB\"",
+        ),
+        (
+            "register = \"input\"; address = 1; type = \"bool\"",
+            "\"bit:0\" (lowest) to \"bit:15\"",
+        ),
+        (
+            "register = \"coil\"; address = 1; type = \"u16\"",
+            "a coil is always \"bool\"",
+        ),
+        (
+            "register = \"coil\"; address = 1; order = \"AB\"",
+            "a single bit has no order",
+        ),
+        (
+            "register = \"coil\"; address = 1; unit_id = 256",
+            "a whole number from 0 to 255",
+        ),
+        (
+            "register = \"coil\"; address = 1; every = \"1ms\"",
+            "10ms to 86400s is expected, found 1ms",
+        ),
+        (
+            "register = \"coil\"; address = 1; every = \"soon\"",
+            "a duration such as \"10s\"",
+        ),
+        (
+            "register = \"input\"; address = 1; type = 16",
+            "a text in quotes is expected",
+        ),
     ] {
         let error = tag(keys).unwrap_err();
         assert!(error.contains(part), "{keys} gave:\n{error}");
@@ -141,15 +242,24 @@ fn wrong_tags_are_told_with_what_is_right() {
 #[test]
 fn a_wrong_register_does_not_hide_what_else_is_wrong() {
     for (keys, parts) in [
-        ("register = \"holdin\"; address = 1; type = \"f23\"", ["\"holding\"", "\"f23\" is no type"]),
-        ("address = 65535; type = \"f32\"", ["register: is missing", "its last address is 65534"]),
+        (
+            "register = \"holdin\"; address = 1; type = \"f23\"",
+            ["\"holding\"", "\"f23\" is no type"],
+        ),
+        (
+            "address = 65535; type = \"f32\"",
+            ["register: is missing", "its last address is 65534"],
+        ),
         (
             "register = \"coils\"; address = 1; type = \"u16\"; order = \"BC\"",
             ["\"coil\"", "must name each of the 2 bytes AB once"],
         ),
     ] {
         let error = tag(keys).unwrap_err();
-        assert!(parts.iter().all(|part| error.contains(part)), "{keys} gave:\n{error}");
+        assert!(
+            parts.iter().all(|part| error.contains(part)),
+            "{keys} gave:\n{error}"
+        );
         assert_eq!(error.lines().count(), parts.len(), "{keys} gave:\n{error}");
     }
     // Without a type no more than the register can be judged.
@@ -188,27 +298,42 @@ fn wrong_connectors_are_told_in_one_pass() {
 fn two_tags_of_a_device_do_not_share_a_name() {
     let tag = "[[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 0\n";
     let error = read(&format!("{HEAD}{tag}{tag}")).unwrap_err().to_string();
-    assert!(error.contains("t of device boiler is the name of tag 1 too"), "{error}");
+    assert!(
+        error.contains("t of device boiler is the name of tag 1 too"),
+        "{error}"
+    );
     assert!(read(&format!("{HEAD}{tag}{tag}device = \"other\"\n")).is_ok());
 }
 
 #[test]
 fn a_value_longer_than_the_largest_read_is_refused() {
     let head = format!("{HEAD}max_registers = 3\n");
-    let text = format!("{head}[[connector.tag]]\nname = \"t\"\nregister = \"input\"\naddress = 0\ntype = \"f64\"\n");
+    let text = format!(
+        "{head}[[connector.tag]]\nname = \"t\"\nregister = \"input\"\naddress = 0\ntype = \"f64\"\n"
+    );
     let error = read(&text).unwrap_err().to_string();
-    assert!(error.contains("f64 takes 4 registers, more than max_registers = 3"), "{error}");
+    assert!(
+        error.contains("f64 takes 4 registers, more than max_registers = 3"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_device_on_two_units_has_no_link_of_its_own() {
     let tag = |name: &str, unit: u8| {
-        format!("[[connector.tag]]\nname = \"{name}\"\nregister = \"coil\"\naddress = 0\nunit_id = {unit}\n")
+        format!(
+            "[[connector.tag]]\nname = \"{name}\"\nregister = \"coil\"\naddress = 0\nunit_id = {unit}\n"
+        )
     };
     let alone = format!("{}device = \"meter\"\n", tag("c", 2));
     let settings = read(&format!("{HEAD}{}{}{alone}", tag("a", 1), tag("b", 2))).unwrap();
-    let [one, two] = settings.units.as_slice() else { panic!("{:?}", settings.units) };
-    assert_eq!((one.devices.len(), one.shared.as_slice()), (0, [0].as_slice()));
+    let [one, two] = settings.units.as_slice() else {
+        panic!("{:?}", settings.units)
+    };
+    assert_eq!(
+        (one.devices.len(), one.shared.as_slice()),
+        (0, [0].as_slice())
+    );
     assert_eq!(
         (two.devices.as_slice(), two.shared.as_slice()),
         ([DeviceId::new("meter").unwrap()].as_slice(), [1].as_slice())
@@ -226,7 +351,14 @@ fn many_tags_and_devices_are_planned_at_once() {
         ));
     }
     let settings = read(&text).unwrap();
-    assert_eq!((settings.tags.len(), settings.units.len(), settings.groups.len()), (20_000, 200, 200));
+    assert_eq!(
+        (
+            settings.tags.len(),
+            settings.units.len(),
+            settings.groups.len()
+        ),
+        (20_000, 200, 200)
+    );
     // A hundred values over 299 registers each: three requests.
     assert!(settings.groups.iter().all(|group| group.reads.len() == 3));
 }
@@ -234,9 +366,13 @@ fn many_tags_and_devices_are_planned_at_once() {
 #[test]
 fn a_tag_without_an_order_has_that_of_its_connector() {
     let order = |order: &str, keys: &str| {
-        let tag = format!("[[connector.tag]]\nname = \"t\"\naddress = 0\n{}", keys.replace("; ", "\n"));
+        let tag = format!(
+            "[[connector.tag]]\nname = \"t\"\naddress = 0\n{}",
+            keys.replace("; ", "\n")
+        );
         let read = read(&format!("{HEAD}order = \"{order}\"\n{tag}"));
-        read.map(|settings| settings.tags[0].layout.order.clone()).map_err(|errors| errors.to_string())
+        read.map(|settings| settings.tags[0].layout.order.clone())
+            .map_err(|errors| errors.to_string())
     };
     let cases = [
         ("CDAB", "u16", "AB"),
@@ -252,25 +388,61 @@ fn a_tag_without_an_order_has_that_of_its_connector() {
         ("EFABGHCD", "u64", "EFABGHCD"),
     ];
     for (connector, kind, expected) in cases {
-        let found = order(connector, &format!("register = \"holding\"; type = \"{kind}\"")).unwrap();
-        assert_eq!(found, Order::parse(expected, expected.len()).unwrap(), "{connector} {kind}");
+        let found = order(
+            connector,
+            &format!("register = \"holding\"; type = \"{kind}\""),
+        )
+        .unwrap();
+        assert_eq!(
+            found,
+            Order::parse(expected, expected.len()).unwrap(),
+            "{connector} {kind}"
+        );
     }
-    let own = order("CDAB", "register = \"input\"; type = \"u32\"; order = \"ABCD\"").unwrap();
+    let own = order(
+        "CDAB",
+        "register = \"input\"; type = \"u32\"; order = \"ABCD\"",
+    )
+    .unwrap();
     assert_eq!(own, Order::big_endian(4));
     order("CDAB", "register = \"coil\"").unwrap();
     let wrong = [
-        ("EFABGHCD", "f32", "the connector's order \"EFABGHCD\" says nothing of the 4 bytes of f32"),
+        (
+            "EFABGHCD",
+            "f32",
+            "the connector's order \"EFABGHCD\" says nothing of the 4 bytes of f32",
+        ),
         ("EFABGHCD", "u16", "give this tag an order of its own"),
         ("BACD", "u32", "\"BACD\" is no order of registers"),
-        ("ABCE", "u32", "\"ABCE\" must name each of the 4 bytes ABCD once"),
-        ("ABC", "u32", "2, 4 or 8 letters are expected, such as \"CDAB\""),
+        (
+            "ABCE",
+            "u32",
+            "\"ABCE\" must name each of the 4 bytes ABCD once",
+        ),
+        (
+            "ABC",
+            "u32",
+            "2, 4 or 8 letters are expected, such as \"CDAB\"",
+        ),
     ];
     for (connector, kind, part) in wrong {
-        let error = order(connector, &format!("register = \"holding\"; type = \"{kind}\"")).unwrap_err();
+        let error = order(
+            connector,
+            &format!("register = \"holding\"; type = \"{kind}\""),
+        )
+        .unwrap_err();
         assert!(error.contains(part), "{error}");
     }
-    let error = tag("register = \"holding\"; address = 0; type = \"u16\"; order = \"BACD\"").unwrap_err();
-    assert!(error.contains("must name each of the 2 bytes AB once"), "{error}");
-    let error = tag("register = \"holding\"; address = 0; type = \"u32\"; order = \"BACD\"").unwrap_err();
-    assert!(error.contains("\"BACD\" is no order of registers, whose two bytes stay together"), "{error}");
+    let error =
+        tag("register = \"holding\"; address = 0; type = \"u16\"; order = \"BACD\"").unwrap_err();
+    assert!(
+        error.contains("must name each of the 2 bytes AB once"),
+        "{error}"
+    );
+    let error =
+        tag("register = \"holding\"; address = 0; type = \"u32\"; order = \"BACD\"").unwrap_err();
+    assert!(
+        error.contains("\"BACD\" is no order of registers, whose two bytes stay together"),
+        "{error}"
+    );
 }

@@ -2,10 +2,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { gap_max: 8, registers_max: 125, coils_max: 2000 };
+const LIMITS: Limits = Limits {
+    gap_max: 8,
+    registers_max: 125,
+    coils_max: 2000,
+};
 
 fn points(spans: &[(u16, u16)]) -> Vec<Point> {
-    spans.iter().enumerate().map(|(tag, &(first, count))| Point { tag, first, count }).collect()
+    spans
+        .iter()
+        .enumerate()
+        .map(|(tag, &(first, count))| Point { tag, first, count })
+        .collect()
 }
 
 fn spans(reads: &[Read]) -> Vec<(u16, u16)> {
@@ -14,11 +22,26 @@ fn spans(reads: &[Read]) -> Vec<(u16, u16)> {
 
 #[test]
 fn reads_are_merged_over_small_gaps_only() {
-    let merged = plan(Register::Holding, points(&[(10, 2), (0, 2), (20, 1), (30, 4)]), &LIMITS);
+    let merged = plan(
+        Register::Holding,
+        points(&[(10, 2), (0, 2), (20, 1), (30, 4)]),
+        &LIMITS,
+    );
     assert_eq!(spans(&merged), [(0, 21), (30, 4)]);
-    let bits = plan(Register::Coil, points(&[(0, 1), (129, 1), (259, 1)]), &LIMITS);
+    let bits = plan(
+        Register::Coil,
+        points(&[(0, 1), (129, 1), (259, 1)]),
+        &LIMITS,
+    );
     assert_eq!(spans(&bits), [(0, 130), (259, 1)]);
-    assert_eq!(spans(&plan(Register::Input, points(&[(65_535, 1), (65_531, 4)]), &LIMITS)), [(65_531, 5)]);
+    assert_eq!(
+        spans(&plan(
+            Register::Input,
+            points(&[(65_535, 1), (65_531, 4)]),
+            &LIMITS
+        )),
+        [(65_531, 5)]
+    );
     assert_eq!(plan(Register::Input, Vec::new(), &LIMITS), []);
 }
 
@@ -31,10 +54,16 @@ fn limits_cut_between_values() {
 
 #[test]
 fn a_split_goes_through_the_widest_gap_and_never_through_a_value() {
-    let read = Read::of(Register::Holding, points(&[(0, 2), (2, 2), (8, 2), (10, 1), (10, 1)]));
+    let read = Read::of(
+        Register::Holding,
+        points(&[(0, 2), (2, 2), (8, 2), (10, 1), (10, 1)]),
+    );
     let (before, behind) = read.split().unwrap();
     assert_eq!(spans(&[before.clone(), behind.clone()]), [(0, 4), (8, 3)]);
-    assert_eq!(before.split().map(|(a, b)| spans(&[a, b])), Some(vec![(0, 2), (2, 2)]));
+    assert_eq!(
+        before.split().map(|(a, b)| spans(&[a, b])),
+        Some(vec![(0, 2), (2, 2)])
+    );
     let (value, bits) = behind.split().unwrap();
     assert_eq!(spans(&[value, bits.clone()]), [(8, 2), (10, 1)]);
     assert_eq!(bits.split(), None, "two bits of one register stay together");
@@ -52,10 +81,19 @@ fn check(reads: &[Read], expected: usize, count_max: u16) {
     let mut seen: Vec<usize> = Vec::new();
     for read in reads {
         assert!(read.count >= 1 && read.count <= count_max, "{read}");
-        assert!(u32::from(read.first) + u32::from(read.count) <= 65_536, "{read}");
-        assert_eq!(read.points.iter().map(|point| point.first).min(), Some(read.first));
+        assert!(
+            u32::from(read.first) + u32::from(read.count) <= 65_536,
+            "{read}"
+        );
+        assert_eq!(
+            read.points.iter().map(|point| point.first).min(),
+            Some(read.first)
+        );
         for point in &read.points {
-            assert!(point.first >= read.first && point.end() <= u32::from(read.first) + u32::from(read.count));
+            assert!(
+                point.first >= read.first
+                    && point.end() <= u32::from(read.first) + u32::from(read.count)
+            );
             seen.push(point.tag);
         }
     }

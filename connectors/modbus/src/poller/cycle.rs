@@ -48,15 +48,30 @@ impl Poller<'_> {
     /// Polls a group, hands over what it gave, and tells if its unit does not answer.
     pub(super) async fn poll(&mut self, place: usize) -> Result<(), End> {
         let settings = self.settings;
-        let Some(group) = settings.groups.get(place) else { return Ok(()) };
-        let Some(unit) = settings.units.iter().position(|unit| unit.id == group.unit) else { return Ok(()) };
+        let Some(group) = settings.groups.get(place) else {
+            return Ok(());
+        };
+        let Some(unit) = settings.units.iter().position(|unit| unit.id == group.unit) else {
+            return Ok(());
+        };
         let now = Instant::now();
         if self.links.rests(unit, now) {
             return Ok(());
         }
-        let Some((queue, resting)) = self.reads.get_mut(place).map(|reads| reads.begin(now)) else { return Ok(()) };
-        let samples = resting.iter().flat_map(|known| self.silent(unit, known)).collect();
-        let mut cycle = Cycle { queue, kept: resting, samples, silences: 0, answered: false };
+        let Some((queue, resting)) = self.reads.get_mut(place).map(|reads| reads.begin(now)) else {
+            return Ok(());
+        };
+        let samples = resting
+            .iter()
+            .flat_map(|known| self.silent(unit, known))
+            .collect();
+        let mut cycle = Cycle {
+            queue,
+            kept: resting,
+            samples,
+            silences: 0,
+            answered: false,
+        };
         if cycle.queue.is_empty() {
             // Nothing is asked: the unit's end would pass unseen.
             self.links.deliver(cycle.samples).await?;
@@ -95,7 +110,11 @@ impl Poller<'_> {
             };
             if matches!(reply, Reply::Nothing) {
                 known.fails(Instant::now());
-                let halves = if known.is_silent() { known.split() } else { None };
+                let halves = if known.is_silent() {
+                    known.split()
+                } else {
+                    None
+                };
                 if let Some(halves) = halves {
                     cycle.queue.extend(halves);
                     continue;
@@ -115,7 +134,11 @@ impl Poller<'_> {
             let read = &known.read;
             match reply {
                 Reply::Data(data) => {
-                    cycle.samples.extend(each(&settings.tags, read, |tag, point| decoded(tag, read, point, &data)));
+                    cycle
+                        .samples
+                        .extend(each(&settings.tags, read, |tag, point| {
+                            decoded(tag, read, point, &data)
+                        }));
                 }
                 Reply::Refused(exception) => {
                     if exception.is_of_the_range()
@@ -125,7 +148,9 @@ impl Poller<'_> {
                         cycle.queue.push_front(before);
                         continue;
                     }
-                    cycle.samples.extend(each(&settings.tags, read, |tag, _| refused(tag, exception)));
+                    cycle
+                        .samples
+                        .extend(each(&settings.tags, read, |tag, _| refused(tag, exception)));
                 }
                 Reply::Nothing => {}
             }
@@ -135,7 +160,12 @@ impl Poller<'_> {
     }
 
     /// Asks once, or twice where the first reply is lost and the unit shows that it lives.
-    async fn read_one(&mut self, unit: usize, known: &Known, cycle: &mut Cycle) -> Result<Reply, Trouble> {
+    async fn read_one(
+        &mut self,
+        unit: usize,
+        known: &Known,
+        cycle: &mut Cycle,
+    ) -> Result<Reply, Trouble> {
         let attempts = if known.is_doubted() { 1 } else { 2 };
         for attempt in 1..=attempts {
             match self.ask(unit, &known.read).await {
@@ -160,12 +190,21 @@ impl Poller<'_> {
     /// A bad sample for each tag of a read that its unit does not answer.
     fn silent(&self, unit: usize, known: &Known) -> Vec<Sample> {
         let (read, timeout) = (&known.read, self.settings.timeout);
-        let unit = self.settings.units.get(unit).map_or_else(String::new, |unit| unit.id.to_string());
-        let mut reason = format!("no answer to {read} within {timeout:?}, although unit {unit} answers other reads");
+        let unit = self
+            .settings
+            .units
+            .get(unit)
+            .map_or_else(String::new, |unit| unit.id.to_string());
+        let mut reason = format!(
+            "no answer to {read} within {timeout:?}, although unit {unit} answers other reads"
+        );
         if known.is_silent() {
             reason += ": the device may not have it; it is tried again within 10 minutes";
         }
-        each(&self.settings.tags, read, |_, _| Decoded::bad(reason.clone())).collect()
+        each(&self.settings.tags, read, |_, _| {
+            Decoded::bad(reason.clone())
+        })
+        .collect()
     }
 }
 
@@ -178,7 +217,10 @@ fn each<'s>(
     read.points.iter().filter_map(move |point| {
         let tag = tags.get(point.tag)?;
         let Decoded { value, status } = value(tag, point);
-        Some(Sample { value, ..bad(point.tag, tag, status) })
+        Some(Sample {
+            value,
+            ..bad(point.tag, tag, status)
+        })
     })
 }
 
@@ -187,16 +229,24 @@ fn refused(tag: &Tag, exception: Exception) -> Decoded {
     if exception.is_of_the_range()
         && let Some(address) = tag.register.offset_of_number(tag.address)
     {
-        reason += &format!("; addresses count from 0: what manuals number {} has the address {address}", tag.address);
+        reason += &format!(
+            "; addresses count from 0: what manuals number {} has the address {address}",
+            tag.address
+        );
     }
-    Decoded { value: None, status: Status::bad(Some(i64::from(exception.0)), reason) }
+    Decoded {
+        value: None,
+        status: Status::bad(Some(i64::from(exception.0)), reason),
+    }
 }
 
 /// The value of a point in the reply to its read.
 fn decoded(tag: &Tag, read: &Read, point: &Point, data: &Data) -> Decoded {
     let from = usize::from(point.first - read.first);
     let found = match data {
-        Data::Words(words) => words.get(from..from + usize::from(point.count)).map(|words| tag.layout.decode(words)),
+        Data::Words(words) => words
+            .get(from..from + usize::from(point.count))
+            .map(|words| tag.layout.decode(words)),
         Data::Bits(bits) => bits.get(from).map(|bit| Decoded::bit(*bit)),
     };
     found.unwrap_or_else(|| Decoded::bad("the reply does not reach to this tag"))

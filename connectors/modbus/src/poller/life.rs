@@ -91,7 +91,10 @@ impl Poller<'_> {
             && !self.has_time_for(2)
         {
             self.ask_witness(witness, &reason).await?;
-            return self.ask_sign(unit, lost).await.map_err(Trouble::of_the_unit);
+            return self
+                .ask_sign(unit, lost)
+                .await
+                .map_err(Trouble::of_the_unit);
         }
         match self.ask_sign(unit, lost).await {
             Err(Trouble::Silent(_)) => {}
@@ -114,19 +117,27 @@ impl Poller<'_> {
     async fn ask_witness(&mut self, witness: usize, reason: &str) -> Result<(), Trouble> {
         match self.ask_sign(witness, None).await {
             Ok(()) => Ok(()),
-            Err(Trouble::Unit(why) | Trouble::Silent(why)) => Err(Trouble::End(End::Lost(format!("{reason}, {why}")))),
+            Err(Trouble::Unit(why) | Trouble::Silent(why)) => {
+                Err(Trouble::End(End::Lost(format!("{reason}, {why}"))))
+            }
             Err(end) => Err(end),
         }
     }
 
     /// Asks a unit for anything: an exception is an answer too, unless a gateway gives it in the unit's place.
     async fn ask_sign(&mut self, unit: usize, outside: Option<&Read>) -> Result<(), Trouble> {
-        let Some(sign) = self.signs.get_mut(unit).and_then(|signs| signs.take(outside)) else {
+        let Some(sign) = self
+            .signs
+            .get_mut(unit)
+            .and_then(|signs| signs.take(outside))
+        else {
             return Err(Trouble::Unit("nothing is read from this unit".into()));
         };
         let asked = self.ask(unit, &sign).await;
         let answer = match asked {
-            Ok(Err(exception)) if exception.is_of_the_gateway() => Err(Trouble::Unit(exception.to_string())),
+            Ok(Err(exception)) if exception.is_of_the_gateway() => {
+                Err(Trouble::Unit(exception.to_string()))
+            }
             Ok(_) => Ok(()),
             Err(trouble) => Err(trouble),
         };
@@ -143,6 +154,7 @@ impl Poller<'_> {
     /// is told of later anyway.
     fn has_time_for(&self, timeouts: u32) -> bool {
         let spent = self.heard.map_or(Duration::ZERO, |heard| heard.elapsed());
-        self.settings.heartbeat > keys::HEARTBEAT.default() || spent + self.settings.timeout * timeouts <= TOLD_WITHIN
+        self.settings.heartbeat > keys::HEARTBEAT.default()
+            || spent + self.settings.timeout * timeouts <= TOLD_WITHIN
     }
 }

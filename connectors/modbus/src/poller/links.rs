@@ -41,7 +41,11 @@ struct UnitLink {
 
 impl<'c> Links<'c> {
     pub(super) fn new(settings: &'c Settings, outlet: Outlet) -> Self {
-        let unit = UnitLink { state: LinkState::Idle, told: LinkTold::Nothing, rests_until: None };
+        let unit = UnitLink {
+            state: LinkState::Idle,
+            told: LinkTold::Nothing,
+            rests_until: None,
+        };
         Self {
             settings,
             outlet,
@@ -67,7 +71,12 @@ impl<'c> Links<'c> {
     pub(super) async fn established(&mut self) -> Result<(), End> {
         self.server = self.server.clone().next(LinkEvent::Established)?;
         if self.server_told != LinkTold::Up {
-            self.outlet.link(LinkChange { device: None, down: None }).await?;
+            self.outlet
+                .link(LinkChange {
+                    device: None,
+                    down: None,
+                })
+                .await?;
             self.server_told = LinkTold::Up;
         }
         Ok(())
@@ -75,13 +84,21 @@ impl<'c> Links<'c> {
 
     /// The link to the server is lost, or could not be set up; answers how often in a row.
     pub(super) async fn lost(&mut self, reason: &str) -> Result<u32, End> {
-        self.server = self.server.clone().next(LinkEvent::Lost(reason.to_owned()))?;
+        self.server = self
+            .server
+            .clone()
+            .next(LinkEvent::Lost(reason.to_owned()))?;
         for unit in &mut self.units {
             // What is known of units is as old as the link; what was told of them still stands.
             (unit.state, unit.rests_until) = (LinkState::Idle, None);
         }
         if self.server_told != LinkTold::Down {
-            self.outlet.link(LinkChange { device: None, down: Some(reason.to_owned()) }).await?;
+            self.outlet
+                .link(LinkChange {
+                    device: None,
+                    down: Some(reason.to_owned()),
+                })
+                .await?;
             self.server_told = LinkTold::Down;
         }
         Ok(self.server.failures())
@@ -89,18 +106,29 @@ impl<'c> Links<'c> {
 
     /// Whether a unit that is down is not to be asked yet.
     pub(super) fn rests(&self, unit: usize, now: Instant) -> bool {
-        self.units.get(unit).and_then(|unit| unit.rests_until).is_some_and(|until| now < until)
+        self.units
+            .get(unit)
+            .and_then(|unit| unit.rests_until)
+            .is_some_and(|until| now < until)
     }
 
     /// A unit that is up, other than this one.
     pub(super) fn another_up(&self, unit: usize) -> Option<usize> {
-        let mut others = self.units.iter().enumerate().filter(|(place, _)| *place != unit);
-        others.find(|(_, other)| other.state == LinkState::Up).map(|(place, _)| place)
+        let mut others = self
+            .units
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place != unit);
+        others
+            .find(|(_, other)| other.state == LinkState::Up)
+            .map(|(place, _)| place)
     }
 
     /// A unit has answered.
     pub(super) async fn unit_answers(&mut self, unit: usize) -> Result<(), End> {
-        let (Some(link), Some(configured)) = (self.units.get_mut(unit), self.settings.units.get(unit)) else {
+        let (Some(link), Some(configured)) =
+            (self.units.get_mut(unit), self.settings.units.get(unit))
+        else {
             return Ok(());
         };
         if link.state == LinkState::Up {
@@ -111,7 +139,12 @@ impl<'c> Links<'c> {
         if link.told == LinkTold::Down {
             tracing::info!(server = %self.settings.server, unit = %configured.id, "unit answers again");
             for device in &configured.devices {
-                self.outlet.link(LinkChange { device: Some(device.clone()), down: None }).await?;
+                self.outlet
+                    .link(LinkChange {
+                        device: Some(device.clone()),
+                        down: None,
+                    })
+                    .await?;
             }
             link.told = LinkTold::Up;
         }
@@ -119,8 +152,15 @@ impl<'c> Links<'c> {
     }
 
     /// A unit does not answer, although its server does. `uniform` is drawn from 0 to 1.
-    pub(super) async fn unit_fails(&mut self, unit: usize, reason: &str, uniform: f64) -> Result<(), End> {
-        let (Some(link), Some(configured)) = (self.units.get_mut(unit), self.settings.units.get(unit)) else {
+    pub(super) async fn unit_fails(
+        &mut self,
+        unit: usize,
+        reason: &str,
+        uniform: f64,
+    ) -> Result<(), End> {
+        let (Some(link), Some(configured)) =
+            (self.units.get_mut(unit), self.settings.units.get(unit))
+        else {
             return Ok(());
         };
         let was_down = matches!(link.state, LinkState::Down { .. });
@@ -131,11 +171,21 @@ impl<'c> Links<'c> {
             tracing::warn!(server = %self.settings.server, unit = %configured.id, reason, "unit is down, trying again");
             for device in &configured.devices {
                 let down = Some(reason.to_owned());
-                self.outlet.link(LinkChange { device: Some(device.clone()), down }).await?;
+                self.outlet
+                    .link(LinkChange {
+                        device: Some(device.clone()),
+                        down,
+                    })
+                    .await?;
             }
         }
-        let shared = configured.shared.iter().filter_map(|place| Some((*place, self.settings.tags.get(*place)?)));
-        let samples = shared.map(|(place, tag)| bad(place, tag, Status::bad(None, reason))).collect();
+        let shared = configured
+            .shared
+            .iter()
+            .filter_map(|place| Some((*place, self.settings.tags.get(*place)?)));
+        let samples = shared
+            .map(|(place, tag)| bad(place, tag, Status::bad(None, reason)))
+            .collect();
         self.deliver(samples).await
     }
 

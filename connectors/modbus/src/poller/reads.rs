@@ -36,7 +36,13 @@ pub(super) struct Known {
 
 impl Known {
     fn new(planned: usize, read: Read) -> Self {
-        Self { read, planned, answered: false, silences: 0, rests_until: None }
+        Self {
+            read,
+            planned,
+            answered: false,
+            silences: 0,
+            rests_until: None,
+        }
     }
 
     /// The device has answered it; answers whether it was silent for sure before.
@@ -54,7 +60,8 @@ impl Known {
         }
         if self.is_silent() {
             let doublings = (self.silences - SURE).min(16);
-            self.rests_until = Some(now + REST_FIRST.saturating_mul(1 << doublings).min(SPLIT_KEPT));
+            self.rests_until =
+                Some(now + REST_FIRST.saturating_mul(1 << doublings).min(SPLIT_KEPT));
         }
     }
 
@@ -76,7 +83,10 @@ impl Known {
     /// Its halves, to be judged on their own; none for a single place.
     pub(super) fn split(&self) -> Option<[Self; 2]> {
         let (before, behind) = self.read.split()?;
-        Some([Self::new(self.planned, before), Self::new(self.planned, behind)])
+        Some([
+            Self::new(self.planned, before),
+            Self::new(self.planned, behind),
+        ])
     }
 }
 
@@ -91,14 +101,24 @@ pub(super) struct Reads {
 
 impl Reads {
     pub(super) fn new(planned: &[Read]) -> Self {
-        let mut reads = Self { planned: planned.to_vec(), current: Vec::new(), split_at: Vec::new() };
+        let mut reads = Self {
+            planned: planned.to_vec(),
+            current: Vec::new(),
+            split_at: Vec::new(),
+        };
         reads.restart();
         reads
     }
 
     /// Forgets all that is known.
     pub(super) fn restart(&mut self) {
-        self.current = self.planned.iter().cloned().enumerate().map(|(place, read)| Known::new(place, read)).collect();
+        self.current = self
+            .planned
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(place, read)| Known::new(place, read))
+            .collect();
         self.split_at = vec![None; self.planned.len()];
     }
 
@@ -106,7 +126,8 @@ impl Reads {
     pub(super) fn begin(&mut self, now: Instant) -> (VecDeque<Known>, Vec<Known>) {
         self.join(now);
         let rests = |known: &Known| known.rests_until.is_some_and(|until| now < until);
-        let (resting, mut due): (Vec<Known>, Vec<Known>) = self.current.iter().cloned().partition(rests);
+        let (resting, mut due): (Vec<Known>, Vec<Known>) =
+            self.current.iter().cloned().partition(rests);
         due.sort_by_key(Known::is_doubted);
         (due.into(), resting)
     }
@@ -128,7 +149,10 @@ impl Reads {
     fn join(&mut self, now: Instant) {
         for (place, (read, at)) in self.planned.iter().zip(&mut self.split_at).enumerate() {
             let is_old = at.is_some_and(|at| now.duration_since(at) >= SPLIT_KEPT);
-            let has_silent = self.current.iter().any(|known| known.planned == place && known.is_silent());
+            let has_silent = self
+                .current
+                .iter()
+                .any(|known| known.planned == place && known.is_silent());
             if is_old && !has_silent {
                 *at = None;
                 self.current.retain(|known| known.planned != place);
@@ -145,12 +169,21 @@ mod tests {
     use crate::plan::{Point, Register};
 
     fn whole() -> Read {
-        let points = [0, 1, 2, 3].map(|first| Point { tag: usize::from(first), first, count: 1 });
+        let points = [0, 1, 2, 3].map(|first| Point {
+            tag: usize::from(first),
+            first,
+            count: 1,
+        });
         Read::of(Register::Holding, points.to_vec())
     }
 
     fn due(reads: &mut Reads, now: Instant) -> Vec<(u16, u16)> {
-        reads.begin(now).0.iter().map(|known| (known.read.first, known.read.count)).collect()
+        reads
+            .begin(now)
+            .0
+            .iter()
+            .map(|known| (known.read.first, known.read.count))
+            .collect()
     }
 
     fn halved(reads: &mut Reads, now: Instant) -> Vec<Known> {
@@ -187,12 +220,20 @@ mod tests {
             let asked_at = halves[1].rests_until.unwrap();
             rests.push(asked_at.duration_since(now).as_secs());
             now = asked_at;
-            assert_eq!(due(&mut reads, now), [(0, 2), (2, 2)], "what is in doubt comes last");
+            assert_eq!(
+                due(&mut reads, now),
+                [(0, 2), (2, 2)],
+                "what is in doubt comes last"
+            );
         }
         assert_eq!(rests, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
         assert!(halves[1].answers(), "a device that was mended is seen");
         reads.keep(halves, now);
-        assert_eq!(due(&mut reads, now), [(0, 4)], "its parts are old: they are one again");
+        assert_eq!(
+            due(&mut reads, now),
+            [(0, 4)],
+            "its parts are old: they are one again"
+        );
     }
 
     #[test]
@@ -202,7 +243,10 @@ mod tests {
         let now = Instant::now();
         for sure in [false, false, true] {
             known.fails(now);
-            assert_eq!((known.is_silent(), known.rests_until.is_some()), (sure, sure));
+            assert_eq!(
+                (known.is_silent(), known.rests_until.is_some()),
+                (sure, sure)
+            );
         }
         assert!(known.is_newly_silent());
     }

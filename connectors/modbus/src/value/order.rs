@@ -14,7 +14,11 @@ impl Order {
     /// The order of these letters for a value of so many bytes (2, 4 or 8), or what is wrong with it: registers come in any
     /// order, and the two bytes of each are swapped in all of them or in none.
     pub(crate) fn parse(text: &str, bytes: usize) -> Result<Self, String> {
-        let order = Self(text.bytes().map(|letter| letter.wrapping_sub(b'A')).collect());
+        let order = Self(
+            text.bytes()
+                .map(|letter| letter.wrapping_sub(b'A'))
+                .collect(),
+        );
         let mut sorted = order.0.clone();
         sorted.sort_unstable();
         let what = if !sorted.iter().copied().eq((0_u8..).take(bytes)) {
@@ -27,7 +31,9 @@ impl Order {
         };
         let such = match bytes {
             2 => "\"AB\" (high byte first) or \"BA\"",
-            4 => "\"ABCD\" (big-endian), \"CDAB\" (low word first), \"BADC\" (bytes swapped) or \"DCBA\"",
+            4 => {
+                "\"ABCD\" (big-endian), \"CDAB\" (low word first), \"BADC\" (bytes swapped) or \"DCBA\""
+            }
             _ => "\"ABCDEFGH\" (big-endian), \"GHEFCDAB\" (low word first) or \"HGFEDCBA\"",
         };
         Err(format!("{text:?} {what}, such as {such}"))
@@ -38,7 +44,8 @@ impl Order {
         let swapped = self.0.first() > self.0.get(1);
         let mut words = self.0.chunks_exact(2);
         words.all(|word| {
-            word.iter().all(|place| word.first().map(|first| first / 2) == Some(place / 2))
+            word.iter()
+                .all(|place| word.first().map(|first| first / 2) == Some(place / 2))
                 && is_swapped(word) == swapped
         })
     }
@@ -47,7 +54,9 @@ impl Order {
     pub(crate) fn parse_any(text: &str) -> Result<Self, String> {
         match text.len() {
             bytes @ (2 | 4 | 8) => Self::parse(text, bytes),
-            _ => Err(format!("{text:?}: 2, 4 or 8 letters are expected, such as \"CDAB\" for the low word first")),
+            _ => Err(format!(
+                "{text:?}: 2, 4 or 8 letters are expected, such as \"CDAB\" for the low word first"
+            )),
         }
     }
 
@@ -58,8 +67,13 @@ impl Order {
             return Some(self.clone());
         }
         let patterns = [(false, false), (true, false), (false, true), (true, true)];
-        let alike = |(low_first, swapped): &(bool, bool)| Self::of_words(self.0.len(), *low_first, *swapped) == *self;
-        patterns.into_iter().find(alike).map(|(low_first, swapped)| Self::of_words(bytes, low_first, swapped))
+        let alike = |(low_first, swapped): &(bool, bool)| {
+            Self::of_words(self.0.len(), *low_first, *swapped) == *self
+        };
+        patterns
+            .into_iter()
+            .find(alike)
+            .map(|(low_first, swapped)| Self::of_words(bytes, low_first, swapped))
     }
 
     fn of_words(bytes: usize, low_first: bool, swapped: bool) -> Self {

@@ -5,13 +5,21 @@ use super::*;
 /// The registers of a value's big-endian bytes, sent in this order: written from the meaning of `order`, not from the
 /// decoder.
 fn sent(bytes: &[u8], letters: &str) -> Vec<u16> {
-    let wire: Vec<u8> = letters.bytes().map(|letter| bytes[usize::from(letter - b'A')]).collect();
-    wire.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+    let wire: Vec<u8> = letters
+        .bytes()
+        .map(|letter| bytes[usize::from(letter - b'A')])
+        .collect();
+    wire.chunks(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+        .collect()
 }
 
 fn layout(kind: &str, letters: &str) -> Layout {
     let kind = ValueKind::parse(kind).unwrap();
-    Layout { kind, order: Order::parse(letters, kind.ordered_bytes()).unwrap() }
+    Layout {
+        kind,
+        order: Order::parse(letters, kind.ordered_bytes()).unwrap(),
+    }
 }
 
 fn value(kind: &str, letters: &str, bytes: &[u8]) -> Option<Value> {
@@ -22,10 +30,19 @@ fn value(kind: &str, letters: &str, bytes: &[u8]) -> Option<Value> {
 
 #[test]
 fn known_bytes_give_known_values() {
-    assert_eq!(layout("f32", "CDAB").decode(&[0xcccd, 0x42f6]).value, Some(Value::F64(f64::from(123.4_f32))));
+    assert_eq!(
+        layout("f32", "CDAB").decode(&[0xcccd, 0x42f6]).value,
+        Some(Value::F64(f64::from(123.4_f32)))
+    );
     assert_eq!(value("i16", "BA", &[0xff, 0xfe]), Some(Value::I64(-2)));
-    assert_eq!(value("u64", "HGFEDCBA", &[0xff; 8]), Some(Value::U64(u64::MAX)));
-    assert_eq!(value("bcd32", "CDAB", &[0x12, 0x34, 0x56, 0x78]), Some(Value::U64(12_345_678)));
+    assert_eq!(
+        value("u64", "HGFEDCBA", &[0xff; 8]),
+        Some(Value::U64(u64::MAX))
+    );
+    assert_eq!(
+        value("bcd32", "CDAB", &[0x12, 0x34, 0x56, 0x78]),
+        Some(Value::U64(12_345_678))
+    );
     assert_eq!(value("bit:9", "AB", &[0x02, 0]), Some(Value::Bool(true)));
     assert_eq!(value("bit:9", "BA", &[0, 0x02]), Some(Value::Bool(false)));
     for (bits, expected) in [
@@ -35,7 +52,10 @@ fn known_bytes_give_known_values() {
         (0x0001, 5.960_464_477_539_063e-8),
         (0x3555, 0.333_251_953_125),
     ] {
-        assert_eq!(value("f16", "AB", &bits.to_be_bytes()), Some(Value::F64(expected)));
+        assert_eq!(
+            value("f16", "AB", &bits.to_be_bytes()),
+            Some(Value::F64(expected))
+        );
     }
 }
 
@@ -55,34 +75,70 @@ fn what_is_not_finite_is_bad_and_keeps_its_bits() {
         ("f64", &[0xff, 0xf0, 0, 0, 0, 0, 0, 0], INFINITE),
     ];
     for (kind, bytes, reason) in cases {
-        let raw = bytes.iter().fold(0_u64, |raw, byte| raw << 8 | u64::from(*byte));
+        let raw = bytes
+            .iter()
+            .fold(0_u64, |raw, byte| raw << 8 | u64::from(*byte));
         // Whatever the order on the wire, the code is that of the number.
         let letters: String = "ABCDEFGH"[..bytes.len()].chars().rev().collect();
         let decoded = layout(kind, &letters).decode(&sent(bytes, &letters));
-        assert_eq!(decoded, Decoded { value: None, status: Status::bad(Some(raw.cast_signed()), reason) }, "{kind}");
+        assert_eq!(
+            decoded,
+            Decoded {
+                value: None,
+                status: Status::bad(Some(raw.cast_signed()), reason)
+            },
+            "{kind}"
+        );
     }
 }
 
 #[test]
 fn a_nibble_above_nine_is_bad_and_says_why() {
     let decoded = layout("bcd16", "AB").decode(&[0x12a4]);
-    assert_eq!(decoded, Decoded::bad("0x12a4 is no bcd16: a is no decimal digit"));
-    assert_eq!(layout("bcd16", "AB").decode(&[0x9999]).value, Some(Value::U64(9999)));
+    assert_eq!(
+        decoded,
+        Decoded::bad("0x12a4 is no bcd16: a is no decimal digit")
+    );
+    assert_eq!(
+        layout("bcd16", "AB").decode(&[0x9999]).value,
+        Some(Value::U64(9999))
+    );
 }
 
 #[test]
 fn texts_end_at_their_first_nul_and_keep_what_is_no_text() {
     let decode = |kind: &str, letters: &str, bytes: &[u8]| {
         let layout = layout(kind, letters);
-        let words: Vec<u16> = bytes.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+        let words: Vec<u16> = bytes
+            .chunks(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect();
         layout.decode(&words)
     };
-    assert_eq!(decode("string:6", "AB", b"ab c \0").value, Some(Value::Text("ab c".into())));
-    assert_eq!(decode("string:6", "BA", b"ba c\0\0").value, Some(Value::Text("abc".into())));
-    assert_eq!(decode("string:3", "AB", b"abcX").value, Some(Value::Text("abc".into())));
-    assert_eq!(decode("string:2", "AB", b"\0\0").value, Some(Value::Text(String::new())));
-    assert_eq!(decode("string:16", "AB", b"VN-3\0\0-9rest!!!!").value, Some(Value::Text("VN-3".into())));
-    assert_eq!(decode("string:4", "AB", b"a \0\xff").value, Some(Value::Text("a".into())));
+    assert_eq!(
+        decode("string:6", "AB", b"ab c \0").value,
+        Some(Value::Text("ab c".into()))
+    );
+    assert_eq!(
+        decode("string:6", "BA", b"ba c\0\0").value,
+        Some(Value::Text("abc".into()))
+    );
+    assert_eq!(
+        decode("string:3", "AB", b"abcX").value,
+        Some(Value::Text("abc".into()))
+    );
+    assert_eq!(
+        decode("string:2", "AB", b"\0\0").value,
+        Some(Value::Text(String::new()))
+    );
+    assert_eq!(
+        decode("string:16", "AB", b"VN-3\0\0-9rest!!!!").value,
+        Some(Value::Text("VN-3".into()))
+    );
+    assert_eq!(
+        decode("string:4", "AB", b"a \0\xff").value,
+        Some(Value::Text("a".into()))
+    );
     let odd = decode("string:4", "AB", b"a\xff \0");
     assert_eq!(odd.value, Some(Value::Bytes(b"a\xff ".to_vec())));
     assert_eq!(
@@ -119,7 +175,10 @@ fn wrong_types_and_orders_are_told_with_right_ones() {
     ] {
         let error = Order::parse(text, bytes).unwrap_err();
         let example = error.split('"').nth(3).unwrap();
-        assert!(Order::parse(example, bytes).is_ok(), "the example in {error} is wrong too");
+        assert!(
+            Order::parse(example, bytes).is_ok(),
+            "the example in {error} is wrong too"
+        );
     }
     for (name, kind) in PLAIN {
         assert_eq!(ValueKind::parse(&kind.name()), Ok(kind), "{name}");
@@ -128,9 +187,18 @@ fn wrong_types_and_orders_are_told_with_right_ones() {
 
 /// Registers of so many bytes in any order, the bytes of each swapped or not.
 fn letters(bytes: usize) -> impl Strategy<Value = String> {
-    let words: Vec<&str> = ["AB", "CD", "EF", "GH"].into_iter().take(bytes / 2).collect();
+    let words: Vec<&str> = ["AB", "CD", "EF", "GH"]
+        .into_iter()
+        .take(bytes / 2)
+        .collect();
     (Just(words).prop_shuffle(), any::<bool>()).prop_map(|(words, swapped)| {
-        let word = |word: &str| if swapped { word.chars().rev().collect() } else { word.to_owned() };
+        let word = |word: &str| {
+            if swapped {
+                word.chars().rev().collect()
+            } else {
+                word.to_owned()
+            }
+        };
         words.into_iter().map(word).collect::<String>()
     })
 }

@@ -22,7 +22,10 @@ struct Pymodbus {
 impl Pymodbus {
     async fn start() -> Self {
         let peer = register(0).await;
-        Self { port: peer.port, peer: Some(peer) }
+        Self {
+            port: peer.port,
+            peer: Some(peer),
+        }
     }
 
     fn peer(&mut self) -> &mut Peer {
@@ -31,7 +34,11 @@ impl Pymodbus {
 }
 
 async fn register(port: u16) -> Peer {
-    Peer::start(port, &[unit(1, "", &[served("holding", GOOD, "u16", "", "0")])]).await
+    Peer::start(
+        port,
+        &[unit(1, "", &[served("holding", GOOD, "u16", "", "0")])],
+    )
+    .await
 }
 
 #[async_trait]
@@ -47,7 +54,10 @@ impl Subject for Pymodbus {
              every = \"50ms\"\n"
         );
         let point = |name: &str, address: u16| {
-            tag(name, &format!("register = \"holding\"; address = {address}; type = \"u16\""))
+            tag(
+                name,
+                &format!("register = \"holding\"; address = {address}; type = \"u16\""),
+            )
         };
         [connector, point("good", GOOD), point("bad", BAD)].concat()
     }
@@ -57,15 +67,30 @@ impl Subject for Pymodbus {
     }
 
     fn declared(&self) -> Vec<Point> {
-        vec![self.good(), Point { device: "plc", tag: "bad" }]
+        vec![
+            self.good(),
+            Point {
+                device: "plc",
+                tag: "bad",
+            },
+        ]
     }
 
     fn good(&self) -> Point {
-        Point { device: "plc", tag: "good" }
+        Point {
+            device: "plc",
+            tag: "good",
+        }
     }
 
     fn bad(&self) -> Option<BadPoint> {
-        Some(BadPoint { point: Point { device: "plc", tag: "bad" }, reason: "illegal data address (2)" })
+        Some(BadPoint {
+            point: Point {
+                device: "plc",
+                tag: "bad",
+            },
+            reason: "illegal data address (2)",
+        })
     }
 
     async fn say(&mut self, number: u32) {
@@ -80,7 +105,10 @@ impl Subject for Pymodbus {
         match loss {
             // The second where a request was under way.
             Loss::Gone => {
-                vec![format!("cannot connect to tcp://localhost:{}", self.port), "the connection broke".to_owned()]
+                vec![
+                    format!("cannot connect to tcp://localhost:{}", self.port),
+                    "the connection broke".to_owned(),
+                ]
             }
             Loss::Silent => vec!["no answer from unit 1 within 1s".to_owned()],
         }

@@ -27,7 +27,11 @@ fn two_tags(port: u16) -> String {
 
 /// Runs against a server that is honest at first, then does a deed to three requests in a row, then is honest again.
 /// `reason` is part of what is told; none where the deed is healed without a word.
-async fn check(name: &'static str, reason: Option<&str>, deed: impl Fn(Asked) -> Deed + Send + Sync + 'static) {
+async fn check(
+    name: &'static str,
+    reason: Option<&str>,
+    deed: impl Fn(Asked) -> Deed + Send + Sync + 'static,
+) {
     check_times(3, name, reason, deed).await;
 }
 
@@ -70,7 +74,10 @@ async fn check_times(
     match reason {
         None => assert_eq!(downs, Vec::<String>::new(), "{name}"),
         Some(reason) => {
-            assert!(downs.iter().any(|down| down.contains(reason)), "{name}: {reason:?} is not in {downs:?}");
+            assert!(
+                downs.iter().any(|down| down.contains(reason)),
+                "{name}: {reason:?} is not in {downs:?}"
+            );
         }
     }
     rig.stop().await;
@@ -88,40 +95,100 @@ async fn no_broken_reply_reaches_a_tag() {
     let foreign = Some("the reply belongs to another request");
     let malformed = Some("the reply is malformed");
     let silent = Some("no answer from unit 1 within 500ms");
-    let noise = Some("what came from unit 1 within 500ms is no whole Modbus reply: is this a Modbus TCP port?");
-    tasks.spawn(check("fewer registers", Some("carries 0 values, 1 are due"), |asked| Deed::Send(asked.reply_of(0))));
-    tasks.spawn(check("more registers", Some("carries 2 values, 1 are due"), |asked| Deed::Send(asked.reply_of(2))));
-    tasks.spawn(check("byte count too high", malformed, |asked| changed(asked, |bytes| bytes[8] = 4)));
-    tasks.spawn(check("byte count too low", malformed, |asked| changed(asked, |bytes| bytes[8] = 0)));
-    tasks.spawn(check("odd byte count", malformed, |asked| changed(asked, |bytes| bytes[8] = 1)));
-    tasks.spawn(check("length beyond the frame", noise, |asked| changed(asked, |bytes| bytes[4] = 0xff)));
-    tasks.spawn(check("length short of the frame", malformed, |asked| changed(asked, |bytes| bytes[5] -= 1)));
-    tasks.spawn(check("no length", malformed, |asked| changed(asked, |bytes| bytes[5] = 0)));
-    tasks.spawn(check("no body", malformed, |asked| Deed::Send(asked.frame(&[]))));
-    tasks.spawn(check("wrong transaction", foreign, |asked| changed(asked, |bytes| bytes[1] ^= 1)));
-    tasks.spawn(check("wrong unit", foreign, |asked| changed(asked, |bytes| bytes[6] = 9)));
-    tasks.spawn(check("wrong protocol", malformed, |asked| changed(asked, |bytes| bytes[3] = 1)));
-    tasks
-        .spawn(check("wrong function", Some("is not one to function 3"), |asked| changed(asked, |bytes| bytes[7] = 4)));
-    tasks.spawn(check("exception to another function", Some("is not one to function 3"), |asked| {
-        Deed::Send(asked.frame(&[0x84, 2]))
+    let noise = Some(
+        "what came from unit 1 within 500ms is no whole Modbus reply: is this a Modbus TCP port?",
+    );
+    tasks.spawn(check(
+        "fewer registers",
+        Some("carries 0 values, 1 are due"),
+        |asked| Deed::Send(asked.reply_of(0)),
+    ));
+    tasks.spawn(check(
+        "more registers",
+        Some("carries 2 values, 1 are due"),
+        |asked| Deed::Send(asked.reply_of(2)),
+    ));
+    tasks.spawn(check("byte count too high", malformed, |asked| {
+        changed(asked, |bytes| bytes[8] = 4)
     }));
-    tasks.spawn(check("exception without a code", malformed, |asked| Deed::Send(asked.frame(&[0x83]))));
+    tasks.spawn(check("byte count too low", malformed, |asked| {
+        changed(asked, |bytes| bytes[8] = 0)
+    }));
+    tasks.spawn(check("odd byte count", malformed, |asked| {
+        changed(asked, |bytes| bytes[8] = 1)
+    }));
+    tasks.spawn(check("length beyond the frame", noise, |asked| {
+        changed(asked, |bytes| bytes[4] = 0xff)
+    }));
+    tasks.spawn(check("length short of the frame", malformed, |asked| {
+        changed(asked, |bytes| bytes[5] -= 1)
+    }));
+    tasks.spawn(check("no length", malformed, |asked| {
+        changed(asked, |bytes| bytes[5] = 0)
+    }));
+    tasks.spawn(check("no body", malformed, |asked| {
+        Deed::Send(asked.frame(&[]))
+    }));
+    tasks.spawn(check("wrong transaction", foreign, |asked| {
+        changed(asked, |bytes| bytes[1] ^= 1)
+    }));
+    tasks.spawn(check("wrong unit", foreign, |asked| {
+        changed(asked, |bytes| bytes[6] = 9)
+    }));
+    tasks.spawn(check("wrong protocol", malformed, |asked| {
+        changed(asked, |bytes| bytes[3] = 1)
+    }));
+    tasks.spawn(check(
+        "wrong function",
+        Some("is not one to function 3"),
+        |asked| changed(asked, |bytes| bytes[7] = 4),
+    ));
+    tasks.spawn(check(
+        "exception to another function",
+        Some("is not one to function 3"),
+        |asked| Deed::Send(asked.frame(&[0x84, 2])),
+    ));
+    tasks.spawn(check("exception without a code", malformed, |asked| {
+        Deed::Send(asked.frame(&[0x83]))
+    }));
     tasks.spawn(check("another protocol, of no end", noise, |_| {
         Deed::Send(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())
     }));
-    tasks.spawn(check("half a reply, then silence", noise, |asked| Deed::Send(asked.honest()[..9].to_vec())));
-    tasks.spawn(check("slow drip", noise, |asked| Deed::Drip(asked.honest(), Duration::from_millis(100))));
-    tasks.spawn(check("late", silent, |asked| Deed::Later(asked.honest(), Duration::from_millis(700))));
+    tasks.spawn(check("half a reply, then silence", noise, |asked| {
+        Deed::Send(asked.honest()[..9].to_vec())
+    }));
+    tasks.spawn(check("slow drip", noise, |asked| {
+        Deed::Drip(asked.honest(), Duration::from_millis(100))
+    }));
+    tasks.spawn(check("late", silent, |asked| {
+        Deed::Later(asked.honest(), Duration::from_millis(700))
+    }));
     tasks.spawn(check("nothing", silent, |_| Deed::Nothing));
     // The first of them is healed by a new connection.
-    tasks.spawn(check_times(4, "closed", Some("the server closed the connection"), |_| Deed::Close(Vec::new())));
-    tasks.spawn(check_times(4, "closed midway", Some("the server closed the connection"), |asked| {
-        Deed::Close(asked.honest()[..10].to_vec())
+    tasks.spawn(check_times(
+        4,
+        "closed",
+        Some("the server closed the connection"),
+        |_| Deed::Close(Vec::new()),
+    ));
+    tasks.spawn(check_times(
+        4,
+        "closed midway",
+        Some("the server closed the connection"),
+        |asked| Deed::Close(asked.honest()[..10].to_vec()),
+    ));
+    tasks.spawn(check_times(
+        4,
+        "reset",
+        Some("the connection broke"),
+        |_| Deed::Reset,
+    ));
+    tasks.spawn(check("closed after each reply", None, |asked| {
+        Deed::Close(asked.honest())
     }));
-    tasks.spawn(check_times(4, "reset", Some("the connection broke"), |_| Deed::Reset));
-    tasks.spawn(check("closed after each reply", None, |asked| Deed::Close(asked.honest())));
-    tasks.spawn(check("each reply twice", None, |asked| Deed::Send([asked.honest(), asked.honest()].concat())));
+    tasks.spawn(check("each reply twice", None, |asked| {
+        Deed::Send([asked.honest(), asked.honest()].concat())
+    }));
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
@@ -131,8 +198,11 @@ async fn no_broken_reply_reaches_a_tag() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_not_used_again_after_a_fault() {
     type Fault = fn(Asked) -> Deed;
-    let faults: [Fault; 3] =
-        [|_| Deed::Nothing, |asked| Deed::Send(asked.reply_of(3)), |asked| Deed::Send(asked.frame(&[4, 2, 0, 0]))];
+    let faults: [Fault; 3] = [
+        |_| Deed::Nothing,
+        |asked| Deed::Send(asked.reply_of(3)),
+        |asked| Deed::Send(asked.frame(&[4, 2, 0, 0])),
+    ];
     for fault in faults {
         let server = Server::start(move |number, asked| match number {
             4 => fault(asked),
@@ -143,7 +213,12 @@ async fn a_connection_is_not_used_again_after_a_fault() {
         while server.asked().len() < 8 {
             rig.next_samples().await;
         }
-        let connections: Vec<usize> = server.asked().iter().map(|asked| asked.connection).take(8).collect();
+        let connections: Vec<usize> = server
+            .asked()
+            .iter()
+            .map(|asked| asked.connection)
+            .take(8)
+            .collect();
         assert_eq!(connections, [0, 0, 0, 0, 0, 1, 1, 1]);
         rig.stop().await;
     }
@@ -158,15 +233,25 @@ async fn the_other_units_go_on_over_a_new_connection() {
     })
     .await;
     let mut text = two_tags(server.port);
-    text.push_str(&tag("slow", "register = \"holding\"; address = 10; type = \"u16\"; unit_id = 2; device = \"slow\""));
+    text.push_str(&tag(
+        "slow",
+        "register = \"holding\"; address = 10; type = \"u16\"; unit_id = 2; device = \"slow\"",
+    ));
     let rig = start(&text);
     let silences = |asked: &[Asked]| asked.iter().filter(|asked| asked.unit == 2).count();
     while silences(&server.asked()) < 3 {
         let samples = rig.next_samples().await;
-        assert!(samples.iter().all(|sample| sample.device.as_str() == "plc"), "{samples:?}");
+        assert!(
+            samples.iter().all(|sample| sample.device.as_str() == "plc"),
+            "{samples:?}"
+        );
     }
     for pair in server.asked().windows(2) {
-        assert_eq!(pair[1].connection - pair[0].connection, usize::from(pair[0].unit == 2), "{pair:?}");
+        assert_eq!(
+            pair[1].connection - pair[0].connection,
+            usize::from(pair[0].unit == 2),
+            "{pair:?}"
+        );
     }
     rig.stop().await;
 }
@@ -179,7 +264,9 @@ async fn a_reply_to_the_last_request_is_not_taken_for_the_next() {
     let server = Server::start(move |number, asked| {
         let before = last.lock().unwrap().replace(asked);
         match before {
-            Some(before) if number % 3 == 2 => Deed::Send([before.honest(), asked.honest()].concat()),
+            Some(before) if number % 3 == 2 => {
+                Deed::Send([before.honest(), asked.honest()].concat())
+            }
             _ => Deed::Send(asked.honest()),
         }
     })
@@ -194,7 +281,10 @@ async fn a_reply_to_the_last_request_is_not_taken_for_the_next() {
             Parcel::Samples(samples) => {
                 for sample in samples {
                     let address: u16 = sample.tag.as_str().parse().unwrap();
-                    assert_eq!(sample.value, Some(Value::U64(u64::from(honest_value(address)))));
+                    assert_eq!(
+                        sample.value,
+                        Some(Value::U64(u64::from(honest_value(address))))
+                    );
                     good += 1;
                 }
             }
@@ -219,7 +309,11 @@ async fn a_server_of_rubbish_neither_crashes_nor_fills_the_tags() {
             body.push(state.to_le_bytes()[0] & 0x1f);
         }
         // Each second request, so that the link comes up in between.
-        if number % 2 == 0 { Deed::Send(asked.honest()) } else { Deed::Send(asked.frame(&body)) }
+        if number % 2 == 0 {
+            Deed::Send(asked.honest())
+        } else {
+            Deed::Send(asked.frame(&body))
+        }
     })
     .await;
     let mut tasks = JoinSet::new();
@@ -243,7 +337,10 @@ async fn three_downs(port: u16) {
             Parcel::Samples(samples) => {
                 for sample in samples.into_iter().filter(|sample| sample.value.is_some()) {
                     let address: u16 = sample.tag.as_str().parse().unwrap();
-                    assert_eq!(sample.value, Some(Value::U64(u64::from(honest_value(address)))));
+                    assert_eq!(
+                        sample.value,
+                        Some(Value::U64(u64::from(honest_value(address))))
+                    );
                 }
             }
         }
@@ -256,13 +353,14 @@ async fn three_downs(port: u16) {
 /// A server that answers the first request of each connection only must not make the link flap without end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_is_lost_at_once_is_tried_less_and_less_often() {
-    let server =
-        Server::start(
-            |_, asked| {
-                if asked.first == 500 { Deed::Send(asked.reply_of(3)) } else { Deed::Send(asked.honest()) }
-            },
-        )
-        .await;
+    let server = Server::start(|_, asked| {
+        if asked.first == 500 {
+            Deed::Send(asked.reply_of(3))
+        } else {
+            Deed::Send(asked.honest())
+        }
+    })
+    .await;
     let rig = start(&two_tags(server.port));
     let mut downs = Vec::new();
     rig.next(PATIENCE, |parcel| {
@@ -283,11 +381,17 @@ async fn a_server_that_accepts_and_says_nothing_is_told_of_in_time() {
     let server = Server::start(|_, _| Deed::Nothing).await;
     let mut text = head(server.port, "");
     for id in 1..=20 {
-        text.push_str(&tag(&format!("t{id}"), &format!("register = \"coil\"; address = 0; unit_id = {id}")));
+        text.push_str(&tag(
+            &format!("t{id}"),
+            &format!("register = \"coil\"; address = 0; unit_id = {id}"),
+        ));
     }
     let rig = start(&text);
     let change = rig.next_link(LOSS_REPORTED_WITHIN).await;
-    assert_eq!((change.device, change.down.as_deref()), (None, Some("no answer from unit 3 within 1s")));
+    assert_eq!(
+        (change.device, change.down.as_deref()),
+        (None, Some("no answer from unit 3 within 1s"))
+    );
     rig.stop().await;
 }
 
@@ -325,12 +429,17 @@ async fn a_split_is_remembered_and_small() {
     let (first, later) = asked.split_at(first_poll.unwrap());
     // The probe, then halves of halves: two for each of log2(60) refusals, give or take one.
     assert!(first.len() <= 16, "{first:?}");
-    let mut reads: Vec<(u16, u16)> = later.iter().map(|asked| (asked.first, asked.count)).collect();
+    let mut reads: Vec<(u16, u16)> = later
+        .iter()
+        .map(|asked| (asked.first, asked.count))
+        .collect();
     reads.sort_unstable();
     reads.dedup();
     assert!(reads.len() <= 8, "{reads:?}");
-    let refused: Vec<&(u16, u16)> =
-        reads.iter().filter(|(first, count)| (*first..first + count).contains(&37)).collect();
+    let refused: Vec<&(u16, u16)> = reads
+        .iter()
+        .filter(|(first, count)| (*first..first + count).contains(&37))
+        .collect();
     assert_eq!(refused, [&(37, 1)]);
     rig.stop().await;
 }
@@ -338,13 +447,14 @@ async fn a_split_is_remembered_and_small() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_with_a_lower_limit_is_read_in_smaller_pieces() {
     // Refuses more than 16 registers with "illegal data value", as the standard has it.
-    let server =
-        Server::start(
-            |_, asked| {
-                if asked.count > 16 { Deed::Send(asked.exception(3)) } else { Deed::Send(asked.honest()) }
-            },
-        )
-        .await;
+    let server = Server::start(|_, asked| {
+        if asked.count > 16 {
+            Deed::Send(asked.exception(3))
+        } else {
+            Deed::Send(asked.honest())
+        }
+    })
+    .await;
     let mut text = head(server.port, "");
     for address in 0..100 {
         text.push_str(&tag(
@@ -354,6 +464,12 @@ async fn a_device_with_a_lower_limit_is_read_in_smaller_pieces() {
     }
     let rig = start(&text);
     let samples = rig.next_samples().await;
-    assert_eq!(samples.iter().filter(|sample| sample.status.quality == Quality::Good).count(), 100);
+    assert_eq!(
+        samples
+            .iter()
+            .filter(|sample| sample.status.quality == Quality::Good)
+            .count(),
+        100
+    );
     rig.stop().await;
 }

@@ -1,6 +1,11 @@
 //! The connector against pymodbus, and against servers that break the protocol.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test cannot set up ends it"
+)]
 
 mod conforms;
 mod faults;

@@ -25,7 +25,10 @@ pub(crate) fn head(port: u16, keys: &str) -> String {
 
 /// A tag; keys divided by "; ".
 pub(crate) fn tag(name: &str, keys: &str) -> String {
-    format!("[[connector.tag]]\nname = \"{name}\"\n{}\n", keys.replace("; ", "\n"))
+    format!(
+        "[[connector.tag]]\nname = \"{name}\"\n{}\n",
+        keys.replace("; ", "\n")
+    )
 }
 
 fn python() -> String {
@@ -49,7 +52,10 @@ impl Peer {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer.py");
         let mut child = Command::new(&python)
             .arg(script)
-            .arg(format!("{{\"port\": {port}, \"units\": [{}]}}", units.join(", ")))
+            .arg(format!(
+                "{{\"port\": {port}, \"units\": [{}]}}",
+                units.join(", ")
+            ))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -57,17 +63,29 @@ impl Peer {
             .unwrap_or_else(|error| panic!("cannot start {python}: {error}"));
         let commands = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await.expect("the peer says nothing").unwrap();
-        let port =
-            line.and_then(|line| line.parse().ok()).expect("the peer ended; does the Python have pymodbus 3.16?");
-        Self { child, commands, lines, port }
+        let line = timeout(PATIENCE, lines.next_line())
+            .await
+            .expect("the peer says nothing")
+            .unwrap();
+        let port = line
+            .and_then(|line| line.parse().ok())
+            .expect("the peer ended; does the Python have pymodbus 3.16?");
+        Self {
+            child,
+            commands,
+            lines,
+            port,
+        }
     }
 
     /// A holding register has this value from now on.
     pub(crate) async fn write(&mut self, address: u16, value: u32) {
         let command = format!("{{\"address\": {address}, \"value\": {value}}}\n");
         self.commands.write_all(command.as_bytes()).await.unwrap();
-        let line = timeout(PATIENCE, self.lines.next_line()).await.expect("the peer does not answer").unwrap();
+        let line = timeout(PATIENCE, self.lines.next_line())
+            .await
+            .expect("the peer does not answer")
+            .unwrap();
         assert_eq!(line.as_deref(), Some("ok"));
     }
 
@@ -79,13 +97,23 @@ impl Peer {
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the peer has ended");
         let script = format!("import os, signal; os.kill({id}, signal.SIG{name})");
-        assert!(Command::new(python()).args(["-c", &script]).status().await.unwrap().success());
+        assert!(
+            Command::new(python())
+                .args(["-c", &script])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
     }
 }
 
 /// A unit of the peer: its values, each a JSON object, and further keys.
 pub(crate) fn unit(id: u8, more: &str, values: &[String]) -> String {
-    format!("{{\"id\": {id}, \"values\": [{}]{more}}}", values.join(", "))
+    format!(
+        "{{\"id\": {id}, \"values\": [{}]{more}}}",
+        values.join(", ")
+    )
 }
 
 /// A value of the peer; `value` is JSON.

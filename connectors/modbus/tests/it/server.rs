@@ -30,7 +30,14 @@ pub(crate) struct Asked {
 impl Asked {
     fn parse(connection: usize, frame: [u8; 12]) -> Self {
         let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
-        Self { connection, transaction: word(0), unit: frame[6], function: frame[7], first: word(8), count: word(10) }
+        Self {
+            connection,
+            transaction: word(0),
+            unit: frame[6],
+            function: frame[7],
+            first: word(8),
+            count: word(10),
+        }
     }
 
     /// A frame with this body behind the header.
@@ -46,7 +53,9 @@ impl Asked {
     }
 
     fn words(&self, count: u16) -> Vec<u8> {
-        (0..count).flat_map(|offset| honest_value(self.first + offset).to_be_bytes()).collect()
+        (0..count)
+            .flat_map(|offset| honest_value(self.first + offset).to_be_bytes())
+            .collect()
     }
 
     pub(crate) fn honest(&self) -> Vec<u8> {
@@ -92,7 +101,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(conduct: impl Fn(usize, Asked) -> Deed + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        conduct: impl Fn(usize, Asked) -> Deed + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (conduct, asked): (Conduct, _) = (Arc::new(conduct), Arc::new(Mutex::new(Vec::new())));
@@ -103,11 +114,21 @@ impl Server {
             let served = Arc::new(AtomicUsize::new(0));
             let mut number = 0;
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(number, stream, conduct.clone(), served.clone(), log.clone()));
+                connections.spawn(serve(
+                    number,
+                    stream,
+                    conduct.clone(),
+                    served.clone(),
+                    log.clone(),
+                ));
                 number += 1;
             }
         });
-        Self { port, asked, _tasks: tasks }
+        Self {
+            port,
+            asked,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {

@@ -18,12 +18,32 @@ fn cases() -> Vec<(&'static str, &'static [&'static str], &'static str, Value)> 
         ("u16", TWO, "65534", Value::U64(65_534)),
         ("i32", FOUR, "-123456789", Value::I64(-123_456_789)),
         ("u32", FOUR, "4000000001", Value::U64(4_000_000_001)),
-        ("i64", EIGHT, "-9007199254740993", Value::I64(-9_007_199_254_740_993)),
-        ("u64", EIGHT, "18446744073709551614", Value::U64(u64::MAX - 1)),
-        ("f16", TWO, "-0.333251953125", Value::F64(-0.333_251_953_125)),
+        (
+            "i64",
+            EIGHT,
+            "-9007199254740993",
+            Value::I64(-9_007_199_254_740_993),
+        ),
+        (
+            "u64",
+            EIGHT,
+            "18446744073709551614",
+            Value::U64(u64::MAX - 1),
+        ),
+        (
+            "f16",
+            TWO,
+            "-0.333251953125",
+            Value::F64(-0.333_251_953_125),
+        ),
         ("f16", TWO, "6.103515625e-05", Value::F64(6.103_515_625e-5)),
         ("f32", FOUR, "123.4", Value::F64(f64::from(123.4_f32))),
-        ("f64", EIGHT, "2.718281828459045", Value::F64(std::f64::consts::E)),
+        (
+            "f64",
+            EIGHT,
+            "2.718281828459045",
+            Value::F64(std::f64::consts::E),
+        ),
         ("bcd16", TWO, "1234", Value::U64(1234)),
         ("bcd32", FOUR, "87654321", Value::U64(87_654_321)),
         ("bit:0", TWO, "true", Value::Bool(true)),
@@ -41,8 +61,9 @@ async fn every_type_arrives_in_every_order_from_every_table() {
     for (kind, orders, value, arrives) in cases() {
         for order in orders {
             for register in ["holding", "input"] {
-                let keys =
-                    format!("register = \"{register}\"; address = {address}; type = \"{kind}\"; order = \"{order}\"");
+                let keys = format!(
+                    "register = \"{register}\"; address = {address}; type = \"{kind}\"; order = \"{order}\""
+                );
                 tags.push_str(&tag(&format!("{kind} {order} {register} {address}"), &keys));
                 values.push(served(register, address, kind, order, value));
                 expected.push(arrives.clone());
@@ -51,9 +72,12 @@ async fn every_type_arrives_in_every_order_from_every_table() {
             address += 6;
         }
     }
-    for (register, address, value) in
-        [("coil", 0, true), ("coil", 9, false), ("discrete", 17, true), ("discrete", 16, false)]
-    {
+    for (register, address, value) in [
+        ("coil", 0, true),
+        ("coil", 9, false),
+        ("discrete", 17, true),
+        ("discrete", 16, false),
+    ] {
         tags.push_str(&tag(
             &format!("{register} {address}"),
             &format!("register = \"{register}\"; address = {address}"),
@@ -62,15 +86,31 @@ async fn every_type_arrives_in_every_order_from_every_table() {
         expected.push(Value::Bool(value));
     }
     let peer = Peer::start(0, &[unit(1, "", &values)]).await;
-    let rig = start(&format!("{}{tags}", head(peer.port, "every = \"100ms\"; timeout = \"5s\"")));
+    let rig = start(&format!(
+        "{}{tags}",
+        head(peer.port, "every = \"100ms\"; timeout = \"5s\"")
+    ));
     for round in 0..2 {
         let mut samples = rig.next_samples().await;
         samples.sort_by_key(|sample| sample.rule);
-        assert_eq!(samples.len(), expected.len(), "one delivery holds the whole poll");
+        assert_eq!(
+            samples.len(),
+            expected.len(),
+            "one delivery holds the whole poll"
+        );
         for (place, (sample, expected)) in samples.iter().zip(&expected).enumerate() {
-            assert_eq!((sample.rule, sample.status.quality), (RuleId(place), Quality::Good), "{sample:?}");
+            assert_eq!(
+                (sample.rule, sample.status.quality),
+                (RuleId(place), Quality::Good),
+                "{sample:?}"
+            );
             assert_eq!((sample.device.as_str(), sample.event_time), ("plc", None));
-            assert_eq!(sample.value.as_ref(), Some(expected), "round {round}: {}", sample.tag);
+            assert_eq!(
+                sample.value.as_ref(),
+                Some(expected),
+                "round {round}: {}",
+                sample.tag
+            );
         }
     }
     rig.stop().await;
@@ -87,24 +127,57 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
     ];
     let peer = Peer::start(0, &[unit(1, "", &values)]).await;
     let tags = [
-        tag("digits", "register = \"holding\"; address = 0; type = \"bcd16\""),
-        tag("label", "register = \"holding\"; address = 1; type = \"string:4\""),
-        tag("level", "register = \"holding\"; address = 3; type = \"u16\""),
-        tag("flow", "register = \"holding\"; address = 10; type = \"f32\""),
-        tag("heat", "register = \"holding\"; address = 12; type = \"f64\""),
+        tag(
+            "digits",
+            "register = \"holding\"; address = 0; type = \"bcd16\"",
+        ),
+        tag(
+            "label",
+            "register = \"holding\"; address = 1; type = \"string:4\"",
+        ),
+        tag(
+            "level",
+            "register = \"holding\"; address = 3; type = \"u16\"",
+        ),
+        tag(
+            "flow",
+            "register = \"holding\"; address = 10; type = \"f32\"",
+        ),
+        tag(
+            "heat",
+            "register = \"holding\"; address = 12; type = \"f64\"",
+        ),
     ];
-    let rig = start(&format!("{}{}", head(peer.port, "timeout = \"5s\""), tags.concat()));
+    let rig = start(&format!(
+        "{}{}",
+        head(peer.port, "timeout = \"5s\""),
+        tags.concat()
+    ));
     let samples = rig.next_samples().await;
-    let [digits, label, level, flow, heat] = samples.as_slice() else { panic!("{samples:?}") };
-    assert_eq!((digits.value.as_ref(), digits.status.quality), (None, Quality::Bad));
-    assert_eq!(digits.status.reason.as_deref(), Some("0x12a4 is no bcd16: a is no decimal digit"));
+    let [digits, label, level, flow, heat] = samples.as_slice() else {
+        panic!("{samples:?}")
+    };
+    assert_eq!(
+        (digits.value.as_ref(), digits.status.quality),
+        (None, Quality::Bad)
+    );
+    assert_eq!(
+        digits.status.reason.as_deref(),
+        Some("0x12a4 is no bcd16: a is no decimal digit")
+    );
     assert_eq!(
         (label.value.clone(), label.status.quality),
         (Some(Value::Bytes(b"A\xffB".to_vec())), Quality::Uncertain)
     );
     assert_eq!(level.value, Some(Value::U64(5)));
-    assert_eq!((flow.value.as_ref(), &flow.status), (None, &Status::bad(Some(0x7FC0_0000), "not a number")));
-    assert_eq!((heat.value.as_ref(), &heat.status), (None, &Status::bad(Some(0xFFF0 << 48), "infinite")));
+    assert_eq!(
+        (flow.value.as_ref(), &flow.status),
+        (None, &Status::bad(Some(0x7FC0_0000), "not a number"))
+    );
+    assert_eq!(
+        (heat.value.as_ref(), &heat.status),
+        (None, &Status::bad(Some(0xFFF0 << 48), "infinite"))
+    );
     rig.stop().await;
 }
 
@@ -112,19 +185,36 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
 async fn units_are_told_apart() {
     let units: Vec<String> = [1_u8, 7, 255]
         .iter()
-        .map(|id| unit(*id, "", &[served("holding", 4, "u16", "", &format!("{}", 1000 + u16::from(*id)))]))
+        .map(|id| {
+            unit(
+                *id,
+                "",
+                &[served(
+                    "holding",
+                    4,
+                    "u16",
+                    "",
+                    &format!("{}", 1000 + u16::from(*id)),
+                )],
+            )
+        })
         .collect();
     let peer = Peer::start(0, &units).await;
     let mut text = head(peer.port, "every = \"50ms\"; timeout = \"5s\"");
     for id in [1, 7, 255] {
-        let keys = format!("register = \"holding\"; address = 4; type = \"u16\"; unit_id = {id}; device = \"d{id}\"");
+        let keys = format!(
+            "register = \"holding\"; address = 4; type = \"u16\"; unit_id = {id}; device = \"d{id}\""
+        );
         text.push_str(&tag(&format!("t{id}"), &keys));
     }
     let rig = start(&text);
     for _ in 0..9 {
         for sample in rig.next_samples().await {
             let id: u64 = sample.device.as_str()[1..].parse().unwrap();
-            assert_eq!((sample.tag.as_str(), sample.value), (format!("t{id}").as_str(), Some(Value::U64(1000 + id))));
+            assert_eq!(
+                (sample.tag.as_str(), sample.value),
+                (format!("t{id}").as_str(), Some(Value::U64(1000 + id)))
+            );
         }
     }
     rig.stop().await;
@@ -135,16 +225,31 @@ const HELD: [u64; 6] = [7, 65_535, 0, 12_345, 8, 99];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_held_for_three_polls_all_arrive_in_order() {
-    let values = [served("holding", 40, "u16", "", "0"), served("holding", 41, "u16", "", "1")];
+    let values = [
+        served("holding", 40, "u16", "", "0"),
+        served("holding", 41, "u16", "", "1"),
+    ];
     let peer = Peer::start(0, &[unit(1, ", \"held\": [40]", &values)]).await;
     let tags = [
-        tag("first", "register = \"holding\"; address = 41; type = \"u16\""),
-        tag("held", "register = \"holding\"; address = 40; type = \"u16\""),
+        tag(
+            "first",
+            "register = \"holding\"; address = 41; type = \"u16\"",
+        ),
+        tag(
+            "held",
+            "register = \"holding\"; address = 40; type = \"u16\"",
+        ),
     ];
-    let rig = start(&format!("{}{}", head(peer.port, "every = \"20ms\"; timeout = \"5s\""), tags.concat()));
+    let rig = start(&format!(
+        "{}{}",
+        head(peer.port, "every = \"20ms\"; timeout = \"5s\""),
+        tags.concat()
+    ));
     let mut distinct = Vec::new();
     while distinct.last() != HELD.last() {
-        let Value::U64(value) = rig.next_good("held").await else { panic!("no unsigned number") };
+        let Value::U64(value) = rig.next_good("held").await else {
+            panic!("no unsigned number")
+        };
         if distinct.last() != Some(&value) {
             distinct.push(value);
         }

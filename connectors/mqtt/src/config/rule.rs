@@ -21,7 +21,10 @@ pub(super) fn rules(
     device: Option<&DeviceId>,
 ) -> Option<Vec<Rule>> {
     if tags.is_empty() {
-        connector.problem(&keys::KEYS.tag, "at least one [[connector.tag]] with a topic is expected");
+        connector.problem(
+            &keys::KEYS.tag,
+            "at least one [[connector.tag]] with a topic is expected",
+        );
         return None;
     }
     let topics = connector.read(&keys::TOPICS);
@@ -43,7 +46,11 @@ fn rule(
     let name = tag.read(&keys::TAG_NAME);
     let device = tag.read(&keys::TAG_DEVICE);
     let value = path(tag, &keys::VALUE);
-    let value_type = if tag.has(&keys::TYPE) { Some(tag.read(&keys::TYPE)) } else { None };
+    let value_type = if tag.has(&keys::TYPE) {
+        Some(tag.read(&keys::TYPE))
+    } else {
+        None
+    };
     let quality = path(tag, &keys::QUALITY);
     let time = time_path(tag);
     if format == Format::Raw {
@@ -68,13 +75,22 @@ fn rule(
         good = false;
     };
     if topics.is_some_and(|topics| !topics.iter().any(|topic| topic::overlap(topic, &filter))) {
-        wrong(&keys::TOPIC, &format!("{text:?} matches nothing that topics subscribes to"));
+        wrong(
+            &keys::TOPIC,
+            &format!("{text:?} matches nothing that topics subscribes to"),
+        );
     }
     if template.has_tag() && name.is_some() {
-        wrong(&keys::TAG_NAME, "the topic tells the tag by {tag}: leave out one of the two");
+        wrong(
+            &keys::TAG_NAME,
+            "the topic tells the tag by {tag}: leave out one of the two",
+        );
     }
     if template.has_device() && device.is_some() {
-        wrong(&keys::TAG_DEVICE, "the topic tells the device by {device}: leave out one of the two");
+        wrong(
+            &keys::TAG_DEVICE,
+            "the topic tells the device by {device}: leave out one of the two",
+        );
     }
     if !template.has_device() && device.is_none() && connector_device.is_none() {
         wrong(
@@ -83,7 +99,10 @@ fn rule(
         );
     }
     if format == Format::Raw && !template.has_tag() && name.is_none() {
-        wrong(&keys::TOPIC, "the tag is not known: write {tag} in the topic, or the key name");
+        wrong(
+            &keys::TOPIC,
+            "the tag is not known: write {tag} in the topic, or the key name",
+        );
     }
     let device = device.or_else(|| connector_device.cloned());
     let (value, quality, time) = (value?, quality?, time?);
@@ -93,7 +112,17 @@ fn rule(
     };
     let value = value.unwrap_or_default();
     let names = Segments::of(&value.to_string());
-    good.then_some(Rule { id, template, device, tag: name, value, names, value_type, time, quality })
+    good.then_some(Rule {
+        id,
+        template,
+        device,
+        tag: name,
+        value,
+        names,
+        value_type,
+        time,
+        quality,
+    })
 }
 
 /// A JSONPath; the outer none where it is wrong, the inner where it is missing.
@@ -104,7 +133,10 @@ fn path(tag: &mut Table<'_>, key: &Optional<String>) -> Option<Option<JsonPath>>
     match JsonPath::parse(&text) {
         Ok(path) => Some(Some(path)),
         Err(error) => {
-            tag.problem(key, format!("{text:?} is no JSONPath such as \"$.v\": {error}"));
+            tag.problem(
+                key,
+                format!("{text:?} is no JSONPath such as \"$.v\": {error}"),
+            );
             None
         }
     }
@@ -114,11 +146,18 @@ fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
     let path = path(tag, &keys::TIME);
     let format = tag.read(&keys::TIME_FORMAT);
     let has_unit = tag.has(&keys::TIME_UNIT);
-    let unit = if has_unit { Some(tag.read(&keys::TIME_UNIT)?) } else { None };
+    let unit = if has_unit {
+        Some(tag.read(&keys::TIME_UNIT)?)
+    } else {
+        None
+    };
     let zone = zone(tag)?;
     let path = path?;
-    let others: [(&dyn Describe, bool); 3] =
-        [(&keys::TIME_FORMAT, format.is_some()), (&keys::TIME_UNIT, has_unit), (&keys::TIME_ZONE, zone.is_some())];
+    let others: [(&dyn Describe, bool); 3] = [
+        (&keys::TIME_FORMAT, format.is_some()),
+        (&keys::TIME_UNIT, has_unit),
+        (&keys::TIME_ZONE, zone.is_some()),
+    ];
     for (key, is_there) in others {
         if is_there && path.is_none() {
             tag.problem(key, "time is missing, a JSONPath such as \"$.ts\"");
@@ -128,18 +167,30 @@ fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
     if let Some(format) = &format
         && let Err(error) = time::check_format(format)
     {
-        tag.problem(&keys::TIME_FORMAT, format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"));
+        tag.problem(
+            &keys::TIME_FORMAT,
+            format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"),
+        );
         return None;
     }
     let form = match (format, unit) {
         (Some(_), Some(_)) => {
-            tag.problem(&keys::TIME_FORMAT, "time_unit is there too: leave out one of the two");
+            tag.problem(
+                &keys::TIME_FORMAT,
+                "time_unit is there too: leave out one of the two",
+            );
             return None;
         }
-        (Some(format), None) => TimeForm::Format { format, zone: zone.unwrap_or(TimeZone::UTC) },
+        (Some(format), None) => TimeForm::Format {
+            format,
+            zone: zone.unwrap_or(TimeZone::UTC),
+        },
         (None, Some(unit)) => {
             if zone.is_some() {
-                tag.problem(&keys::TIME_ZONE, "a number counts from 1970 in UTC: leave out time_zone or time_unit");
+                tag.problem(
+                    &keys::TIME_ZONE,
+                    "a number counts from 1970 in UTC: leave out time_zone or time_unit",
+                );
                 return None;
             }
             TimeForm::Unit(unit)
@@ -152,12 +203,19 @@ fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
 /// The zone of times that name none; the outer none where it is wrong.
 fn zone(tag: &mut Table<'_>) -> Option<Option<TimeZone>> {
     let Some(name) = tag.read(&keys::TIME_ZONE) else {
-        return if tag.has(&keys::TIME_ZONE) { None } else { Some(None) };
+        return if tag.has(&keys::TIME_ZONE) {
+            None
+        } else {
+            Some(None)
+        };
     };
     match TimeZone::get(&name) {
         Ok(zone) => Some(Some(zone)),
         Err(_) => {
-            tag.problem(&keys::TIME_ZONE, format!("{name:?} is no time zone such as \"Europe/Berlin\" or \"UTC\""));
+            tag.problem(
+                &keys::TIME_ZONE,
+                format!("{name:?} is no time zone such as \"Europe/Berlin\" or \"UTC\""),
+            );
             None
         }
     }

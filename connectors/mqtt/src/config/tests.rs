@@ -26,18 +26,42 @@ fn configured(connector: &str, tags: &str) -> Result<Mqtt, String> {
         let mut tags = connectors[0].tables(&keys::KEYS.tag);
         mqtt(&mut connectors[0], &mut tags, &context)
     });
-    read.map_err(|errors| errors.problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("\n"))
+    read.map_err(|errors| {
+        errors
+            .problems
+            .iter()
+            .map(|p| p.message.clone())
+            .collect::<Vec<_>>()
+            .join("\n")
+    })
 }
 
 #[test]
 fn defaults_are_those_of_the_contract() {
     let settings = read("url = \"mqtt://broker\"", RULE).unwrap();
-    let seen = (settings.host.as_str(), settings.port, settings.version, settings.qos, settings.in_flight_max);
+    let seen = (
+        settings.host.as_str(),
+        settings.port,
+        settings.version,
+        settings.qos,
+        settings.in_flight_max,
+    );
     assert_eq!(seen, ("broker", 1883, Version::V5, 1, 1024));
-    assert_eq!(settings.session, Session::Kept { expiry_seconds: 86_400 });
-    assert_eq!((settings.client_id.as_str(), settings.topics), ("forebay-g1-cells", vec!["site/+/cell/+".to_owned()]));
+    assert_eq!(
+        settings.session,
+        Session::Kept {
+            expiry_seconds: 86_400
+        }
+    );
+    assert_eq!(
+        (settings.client_id.as_str(), settings.topics),
+        ("forebay-g1-cells", vec!["site/+/cell/+".to_owned()])
+    );
     let answer_in = settings.keep_alive.mul_f64(0.45);
-    assert!(answer_in < Duration::from_secs(5), "a silent broker is seen within 5 s");
+    assert!(
+        answer_in < Duration::from_secs(5),
+        "a silent broker is seen within 5 s"
+    );
 }
 
 #[test]
@@ -49,7 +73,11 @@ fn addresses_are_read() {
     ];
     for (url, host, port) in table {
         let settings = read(&format!("url = \"{url}\"\nversion = 4"), RULE).unwrap();
-        assert_eq!((settings.host.as_str(), settings.port, settings.version), (host, port, Version::V311), "{url}");
+        assert_eq!(
+            (settings.host.as_str(), settings.port, settings.version),
+            (host, port, Version::V311),
+            "{url}"
+        );
     }
 }
 
@@ -57,32 +85,95 @@ fn addresses_are_read() {
 fn every_wrong_key_says_what_is_expected() {
     let table = [
         ("", "connector: url is missing"),
-        ("url = \"http://x\"", "the scheme \"http\" is none of \"mqtt\", \"mqtts\""),
+        (
+            "url = \"http://x\"",
+            "the scheme \"http\" is none of \"mqtt\", \"mqtts\"",
+        ),
         ("url = \"broker:1883\"", "the scheme \"broker\" is none of"),
-        ("url = \"mqtt://me:secret@x\"", "write the keys user and password"),
-        ("url = \"mqtt://x/path\"", "an address without a path is expected"),
+        (
+            "url = \"mqtt://me:secret@x\"",
+            "write the keys user and password",
+        ),
+        (
+            "url = \"mqtt://x/path\"",
+            "an address without a path is expected",
+        ),
         ("url = \"mqtt://\"", "an address with a host is expected"),
-        ("url = \"mqtt://x\"\nversion = 6", "6 is no version of MQTT: 4 (3.1.1) or 5 is expected"),
+        (
+            "url = \"mqtt://x\"\nversion = 6",
+            "6 is no version of MQTT: 4 (3.1.1) or 5 is expected",
+        ),
         ("url = \"mqtt://x\"\nqos = 2", "2 is not in this release"),
         ("url = \"mqtt://x\"\nqos = 3", "3 is no QoS"),
-        ("url = \"mqtt://x\"\nformat = \"cbor\"", "sparkplug_b and cbor are not in this release"),
-        ("url = \"mqtt://x\"\nformat = \"xml\"", "\"xml\" is none of \"json\", \"raw\", \"sparkplug_b\", \"cbor\""),
-        ("url = \"mqtt://x\"\ntopics = []", "at least one topic filter is expected"),
-        ("url = \"mqtt://x\"\ntopics = [\"a/#/b\"]", "`#` must stand alone in the last level"),
-        ("url = \"mqtt://x\"\ntopics = [\"site/#\", \"site/a/#\"]", "\"site/#\" and \"site/a/#\" overlap"),
-        ("url = \"mqtt://x\"\ntopics = [\"other/#\"]", "matches nothing that topics subscribes to"),
-        ("url = \"mqtt://x\"\nkeep_alive = \"100ms\"", "from \"1s\" to \"65535s\" is expected"),
-        ("url = \"mqtt://x\"\nmax_in_flight = 0", "at least 1 is expected"),
-        ("url = \"mqtt://x\"\nmax_payload = \"1GiB\"", "from \"1B\" to \"256MiB\" is expected"),
-        ("url = \"mqtt://x\"\nversion = 4\nsession_expiry = \"1h\"", "it needs version = 5"),
-        ("url = \"mqtt://x\"\nclean_session = true\nsession_expiry = \"1h\"", "clean_session = true keeps no session"),
-        ("url = \"mqtt://x\"\nclient_id = \"\"", "a text of 1 to 65535 bytes"),
+        (
+            "url = \"mqtt://x\"\nformat = \"cbor\"",
+            "sparkplug_b and cbor are not in this release",
+        ),
+        (
+            "url = \"mqtt://x\"\nformat = \"xml\"",
+            "\"xml\" is none of \"json\", \"raw\", \"sparkplug_b\", \"cbor\"",
+        ),
+        (
+            "url = \"mqtt://x\"\ntopics = []",
+            "at least one topic filter is expected",
+        ),
+        (
+            "url = \"mqtt://x\"\ntopics = [\"a/#/b\"]",
+            "`#` must stand alone in the last level",
+        ),
+        (
+            "url = \"mqtt://x\"\ntopics = [\"site/#\", \"site/a/#\"]",
+            "\"site/#\" and \"site/a/#\" overlap",
+        ),
+        (
+            "url = \"mqtt://x\"\ntopics = [\"other/#\"]",
+            "matches nothing that topics subscribes to",
+        ),
+        (
+            "url = \"mqtt://x\"\nkeep_alive = \"100ms\"",
+            "from \"1s\" to \"65535s\" is expected",
+        ),
+        (
+            "url = \"mqtt://x\"\nmax_in_flight = 0",
+            "at least 1 is expected",
+        ),
+        (
+            "url = \"mqtt://x\"\nmax_payload = \"1GiB\"",
+            "from \"1B\" to \"256MiB\" is expected",
+        ),
+        (
+            "url = \"mqtt://x\"\nversion = 4\nsession_expiry = \"1h\"",
+            "it needs version = 5",
+        ),
+        (
+            "url = \"mqtt://x\"\nclean_session = true\nsession_expiry = \"1h\"",
+            "clean_session = true keeps no session",
+        ),
+        (
+            "url = \"mqtt://x\"\nclient_id = \"\"",
+            "a text of 1 to 65535 bytes",
+        ),
         ("url = \"mqtt://x\"\npassword = \"x\"", "user is missing"),
-        ("url = \"mqtt://x\"\n[connector.tls]\nca_file = \"/nowhere\"", "needs an address with the scheme mqtts"),
-        ("url = \"mqtts://x\"\n[connector.tls]\nca_file = \"/nowhere\"", "cannot read certificates in /nowhere"),
-        ("url = \"mqtts://x\"\n[connector.tls]\ncert_file = \"a\"", "cert_file and key_file are expected together"),
-        ("url = \"mqtts://x\"\n[connector.tls]\nserver_name = \"a b\"", "\"a b\" is no name of a server"),
-        ("url = \"mqtts://x\"\n[connector.tls]\nca = \"a\"", "connector.tls.ca: unknown key"),
+        (
+            "url = \"mqtt://x\"\n[connector.tls]\nca_file = \"/nowhere\"",
+            "needs an address with the scheme mqtts",
+        ),
+        (
+            "url = \"mqtts://x\"\n[connector.tls]\nca_file = \"/nowhere\"",
+            "cannot read certificates in /nowhere",
+        ),
+        (
+            "url = \"mqtts://x\"\n[connector.tls]\ncert_file = \"a\"",
+            "cert_file and key_file are expected together",
+        ),
+        (
+            "url = \"mqtts://x\"\n[connector.tls]\nserver_name = \"a b\"",
+            "\"a b\" is no name of a server",
+        ),
+        (
+            "url = \"mqtts://x\"\n[connector.tls]\nca = \"a\"",
+            "connector.tls.ca: unknown key",
+        ),
     ];
     for (connector, expected) in table {
         let error = read(connector, RULE).expect_err(connector);
@@ -95,35 +186,73 @@ fn every_wrong_rule_says_what_is_expected() {
     let table = [
         ("value = \"$.v\"", "topic is missing"),
         ("topic = \"a/{site}\"", "unknown placeholder {site}"),
-        ("topic = \"a/{tag}\"\nname = \"x\"\ndevice = \"d\"", "the topic tells the tag by {tag}"),
-        ("topic = \"{device}/{tag}\"\ndevice = \"d\"", "the topic tells the device by {device}"),
+        (
+            "topic = \"a/{tag}\"\nname = \"x\"\ndevice = \"d\"",
+            "the topic tells the tag by {tag}",
+        ),
+        (
+            "topic = \"{device}/{tag}\"\ndevice = \"d\"",
+            "the topic tells the device by {device}",
+        ),
         ("topic = \"a/{tag}\"", "the device is not known"),
-        ("topic = \"{device}/{tag}\"\nvalue = \"v\"", "\"v\" is no JSONPath such as \"$.v\""),
+        (
+            "topic = \"{device}/{tag}\"\nvalue = \"v\"",
+            "\"v\" is no JSONPath such as \"$.v\"",
+        ),
         (
             "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"h\"",
             "\"h\" is none of \"s\", \"ms\", \"us\", \"ns\"",
         ),
-        ("topic = \"{device}/{tag}\"\ntime_unit = \"s\"", "time is missing"),
-        ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"s\"\ntime_format = \"%s\"", "leave out one"),
-        ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_format = \"%!\"", "is no format such as"),
-        ("topic = \"{device}/{tag}\"\ntype = \"float\"", "\"float\" is none of \"f64\", \"i64\""),
-        ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_zone = \"Berlin\"", "\"Berlin\" is no time zone such as"),
-        ("topic = \"{device}/{tag}\"\ntime_zone = \"UTC\"", "time is missing"),
-        ("topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"s\"\ntime_zone = \"UTC\"", "leave out time_zone"),
+        (
+            "topic = \"{device}/{tag}\"\ntime_unit = \"s\"",
+            "time is missing",
+        ),
+        (
+            "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"s\"\ntime_format = \"%s\"",
+            "leave out one",
+        ),
+        (
+            "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_format = \"%!\"",
+            "is no format such as",
+        ),
+        (
+            "topic = \"{device}/{tag}\"\ntype = \"float\"",
+            "\"float\" is none of \"f64\", \"i64\"",
+        ),
+        (
+            "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_zone = \"Berlin\"",
+            "\"Berlin\" is no time zone such as",
+        ),
+        (
+            "topic = \"{device}/{tag}\"\ntime_zone = \"UTC\"",
+            "time is missing",
+        ),
+        (
+            "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"s\"\ntime_zone = \"UTC\"",
+            "leave out time_zone",
+        ),
     ];
     for (rule, expected) in table {
-        let error = read("url = \"mqtt://x\"", &format!("[[connector.tag]]\n{rule}")).expect_err(rule);
+        let error =
+            read("url = \"mqtt://x\"", &format!("[[connector.tag]]\n{rule}")).expect_err(rule);
         assert!(error.contains(expected), "{rule}\n{error}");
     }
     let raw = "url = \"mqtt://x\"\nformat = \"raw\"";
     for (rule, expected) in [
         ("topic = \"{device}/x\"", "the tag is not known"),
-        ("topic = \"{device}/{tag}\"\nvalue = \"$.v\"", "it has no meaning with format = \"raw\""),
+        (
+            "topic = \"{device}/{tag}\"\nvalue = \"$.v\"",
+            "it has no meaning with format = \"raw\"",
+        ),
     ] {
         let error = read(raw, &format!("[[connector.tag]]\n{rule}")).expect_err(rule);
         assert!(error.contains(expected), "{rule}\n{error}");
     }
-    assert!(read("url = \"mqtt://x\"", "").unwrap_err().contains("at least one [[connector.tag]]"));
+    assert!(
+        read("url = \"mqtt://x\"", "")
+            .unwrap_err()
+            .contains("at least one [[connector.tag]]")
+    );
 }
 
 #[test]
@@ -139,19 +268,44 @@ fn subscriptions_that_rules_share_are_made_once() {
     };
     assert_eq!(forebay_connectors::Connector::declared(&mqtt), [declared]);
     let crossing = "[[connector.tag]]\ntopic = \"{device}/b\"\nname = \"n\"\n[[connector.tag]]\ntopic = \"a/{tag}\"\ndevice = \"d\"";
-    assert!(configured("url = \"mqtt://x\"", crossing).err().unwrap().contains("overlap"));
+    assert!(
+        configured("url = \"mqtt://x\"", crossing)
+            .err()
+            .unwrap()
+            .contains("overlap")
+    );
 }
 
 #[test]
 fn a_rule_decodes_as_it_is_written() {
     let table = [
-        ("time_unit = \"ms\"", "1700000000123.5", 1_700_000_000_123_500_000),
-        ("time_unit = \"s\"", "1700000000.000000001", 1_700_000_000_000_000_001),
+        (
+            "time_unit = \"ms\"",
+            "1700000000123.5",
+            1_700_000_000_123_500_000,
+        ),
+        (
+            "time_unit = \"s\"",
+            "1700000000.000000001",
+            1_700_000_000_000_000_001,
+        ),
         ("time_unit = \"us\"", "1", 1000),
-        ("time_unit = \"ns\"", "9007199254740993", 9_007_199_254_740_993),
+        (
+            "time_unit = \"ns\"",
+            "9007199254740993",
+            9_007_199_254_740_993,
+        ),
         ("", "\"1970-01-01T00:00:00.000000007Z\"", 7),
-        ("time_zone = \"Europe/Berlin\"\ntype = \"f64\"", "\"1970-01-01T01:00:00\"", 0),
-        ("time_format = \"%d/%m/%Y %H:%M:%S%.f\"", "\"02/01/1970 00:00:00.5\"", 86_400_500_000_000),
+        (
+            "time_zone = \"Europe/Berlin\"\ntype = \"f64\"",
+            "\"1970-01-01T01:00:00\"",
+            0,
+        ),
+        (
+            "time_format = \"%d/%m/%Y %H:%M:%S%.f\"",
+            "\"02/01/1970 00:00:00.5\"",
+            86_400_500_000_000,
+        ),
     ];
     for (keys, time, nanos) in table {
         let rule = format!(
@@ -161,7 +315,11 @@ fn a_rule_decodes_as_it_is_written() {
         let mqtt = configured("url = \"mqtt://x\"", &rule).unwrap();
         let payload = format!("{{\"at\": {time}, \"ok\": true, \"data\": {{\"force\": 4.5}}}}");
         let payload_bytes = payload.len();
-        let message = crate::decode::Incoming { topic: "plant/press", payload: payload.as_bytes(), payload_bytes };
+        let message = crate::decode::Incoming {
+            topic: "plant/press",
+            payload: payload.as_bytes(),
+            payload_bytes,
+        };
         let sample = forebay_connectors::Sample {
             rule: forebay_connectors::RuleId(0),
             device: DeviceId::new("press-3").unwrap(),
@@ -172,6 +330,11 @@ fn a_rule_decodes_as_it_is_written() {
             status: forebay_schemas::Status::GOOD,
             told: forebay_connectors::Told::Anew,
         };
-        assert_eq!(mqtt.rules().samples(message, &mut crate::decode::Fanout::default()), [sample], "{keys}");
+        assert_eq!(
+            mqtt.rules()
+                .samples(message, &mut crate::decode::Fanout::default()),
+            [sample],
+            "{keys}"
+        );
     }
 }

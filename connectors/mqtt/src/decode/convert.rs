@@ -37,8 +37,14 @@ pub(super) fn convert(value: Value, written: &str, to: ValueType) -> Result<Valu
     let wrong = || format!("{:?} is no {}, as type asks for", shown(text), to.name());
     match to {
         ValueType::F64 => decimal(text).map(Value::F64).ok_or_else(wrong),
-        ValueType::I64 => integer(text).and_then(|n| i64::try_from(n).ok()).map(Value::I64).ok_or_else(wrong),
-        ValueType::U64 => integer(text).and_then(|n| u64::try_from(n).ok()).map(Value::U64).ok_or_else(wrong),
+        ValueType::I64 => integer(text)
+            .and_then(|n| i64::try_from(n).ok())
+            .map(Value::I64)
+            .ok_or_else(wrong),
+        ValueType::U64 => integer(text)
+            .and_then(|n| u64::try_from(n).ok())
+            .map(Value::U64)
+            .ok_or_else(wrong),
         ValueType::Bool => match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "on" => Ok(Value::Bool(true)),
             "false" | "0" | "off" => Ok(Value::Bool(false)),
@@ -52,13 +58,19 @@ pub(super) fn convert(value: Value, written: &str, to: ValueType) -> Result<Valu
 /// Digits with a point, perhaps an exponent. `inf` and `nan` are no numbers.
 fn decimal(text: &str) -> Option<f64> {
     let is_number = text.contains(|c: char| c.is_ascii_digit());
-    text.parse().ok().filter(|number: &f64| is_number && number.is_finite())
+    text.parse()
+        .ok()
+        .filter(|number: &f64| is_number && number.is_finite())
 }
 
 /// An integer; a fraction of zeros is none of it: `48.0` is 48.
 fn integer(text: &str) -> Option<i128> {
     let whole = match text.split_once('.') {
-        Some((whole, fraction)) if !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0') => whole,
+        Some((whole, fraction))
+            if !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0') =>
+        {
+            whole
+        }
         Some(_) => return None,
         None => text,
     };
@@ -76,19 +88,59 @@ mod tests {
         let table = [
             (text("48.5"), "", F64, Ok(Value::F64(48.5))),
             (text(" -4.85e1 "), "", F64, Ok(Value::F64(-48.5))),
-            (text("21,5"), "", F64, Err("\"21,5\" is no f64, as type asks for")),
-            (text("nan"), "", F64, Err("\"nan\" is no f64, as type asks for")),
-            (text("1e999"), "", F64, Err("\"1e999\" is no f64, as type asks for")),
+            (
+                text("21,5"),
+                "",
+                F64,
+                Err("\"21,5\" is no f64, as type asks for"),
+            ),
+            (
+                text("nan"),
+                "",
+                F64,
+                Err("\"nan\" is no f64, as type asks for"),
+            ),
+            (
+                text("1e999"),
+                "",
+                F64,
+                Err("\"1e999\" is no f64, as type asks for"),
+            ),
             (text(""), "", F64, Err("\"\" is no f64, as type asks for")),
             (Value::I64(21), "21", F64, Ok(Value::F64(21.0))),
-            (text("9007199254740993"), "", I64, Ok(Value::I64(9_007_199_254_740_993))),
+            (
+                text("9007199254740993"),
+                "",
+                I64,
+                Ok(Value::I64(9_007_199_254_740_993)),
+            ),
             (Value::F64(48.0), "48.0", I64, Ok(Value::I64(48))),
-            (Value::F64(48.5), "48.5", I64, Err("\"48.5\" is no i64, as type asks for")),
-            (Value::I64(-1), "-1", U64, Err("\"-1\" is no u64, as type asks for")),
-            (text("18446744073709551615"), "", U64, Ok(Value::U64(u64::MAX))),
+            (
+                Value::F64(48.5),
+                "48.5",
+                I64,
+                Err("\"48.5\" is no i64, as type asks for"),
+            ),
+            (
+                Value::I64(-1),
+                "-1",
+                U64,
+                Err("\"-1\" is no u64, as type asks for"),
+            ),
+            (
+                text("18446744073709551615"),
+                "",
+                U64,
+                Ok(Value::U64(u64::MAX)),
+            ),
             (text("ON"), "", Bool, Ok(Value::Bool(true))),
             (Value::I64(0), "0", Bool, Ok(Value::Bool(false))),
-            (Value::I64(2), "2", Bool, Err("\"2\" is no bool, as type asks for")),
+            (
+                Value::I64(2),
+                "2",
+                Bool,
+                Err("\"2\" is no bool, as type asks for"),
+            ),
             (Value::Bool(true), "", I64, Ok(Value::I64(1))),
             (Value::Bool(true), "", Text, Ok(text("true"))),
             (Value::F64(0.1), "0.10", Text, Ok(text("0.10"))),
@@ -96,7 +148,11 @@ mod tests {
         ];
         for (value, written, to, expected) in table {
             let found = convert(value.clone(), written, to);
-            assert_eq!(found, expected.map_err(str::to_owned), "{value:?} as {to:?}");
+            assert_eq!(
+                found,
+                expected.map_err(str::to_owned),
+                "{value:?} as {to:?}"
+            );
         }
     }
 }

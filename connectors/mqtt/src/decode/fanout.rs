@@ -50,7 +50,11 @@ impl Fanout {
     pub(crate) fn recalled(known: &[Declared]) -> Self {
         let mut fanout = Self::default();
         for Declared { rule, device, tag } in known.iter().take(SERIES_MAX).cloned() {
-            fanout.recalled.entry((rule, device)).or_default().insert(tag);
+            fanout
+                .recalled
+                .entry((rule, device))
+                .or_default()
+                .insert(tag);
         }
         fanout
     }
@@ -60,14 +64,19 @@ impl Fanout {
         if self.recalled.is_empty() {
             return;
         }
-        let Some(recalled) = self.recalled.get_mut(&(at.rule, at.device.clone())) else { return };
+        let Some(recalled) = self.recalled.get_mut(&(at.rule, at.device.clone())) else {
+            return;
+        };
         let is_of_topic = |tag: &TagName| at.tag.map_or(at.is_only, |whole| is_within(tag, whole));
         let (taken, left) = std::mem::take(recalled).into_iter().partition(is_of_topic);
         let taken: BTreeSet<TagName> = taken;
         *recalled = left;
         if !taken.is_empty() {
             self.series += taken.len();
-            self.tags.entry((at.rule, at.topic.to_owned())).or_default().extend(taken);
+            self.tags
+                .entry((at.rule, at.topic.to_owned()))
+                .or_default()
+                .extend(taken);
         }
     }
 
@@ -77,11 +86,22 @@ impl Fanout {
         let place = (at.rule, at.topic.to_owned());
         let mut spread = Vec::new();
         if let Some(known) = self.tags.get(&place) {
-            let mut told: BTreeSet<&TagName> = samples.iter().map(|(_, sample)| &sample.tag).collect();
-            for (scope, cause) in samples.iter().filter(|(scope, sample)| is_lost(*scope, sample)) {
-                for tag in known.iter().filter(|tag| *scope == Scope::Topic || is_within(tag, &cause.tag)) {
+            let mut told: BTreeSet<&TagName> =
+                samples.iter().map(|(_, sample)| &sample.tag).collect();
+            for (scope, cause) in samples
+                .iter()
+                .filter(|(scope, sample)| is_lost(*scope, sample))
+            {
+                for tag in known
+                    .iter()
+                    .filter(|tag| *scope == Scope::Topic || is_within(tag, &cause.tag))
+                {
                     if told.insert(tag) {
-                        spread.push(Sample { tag: tag.clone(), value: None, ..cause.clone() });
+                        spread.push(Sample {
+                            tag: tag.clone(),
+                            value: None,
+                            ..cause.clone()
+                        });
                     }
                 }
             }
@@ -91,7 +111,10 @@ impl Fanout {
             let is_known = self.tags.get(&place).is_some_and(|tags| tags.contains(tag));
             if !is_known && self.series < SERIES_MAX {
                 self.series += 1;
-                self.tags.entry(place.clone()).or_default().insert(tag.clone());
+                self.tags
+                    .entry(place.clone())
+                    .or_default()
+                    .insert(tag.clone());
             }
         }
         spread
@@ -103,10 +126,15 @@ fn is_lost(scope: Scope, sample: &Sample) -> bool {
     if scope == Scope::Alone {
         return false;
     }
-    let has_value = sample.value.as_ref().is_some_and(|value| !matches!(value, Value::Bytes(_)));
+    let has_value = sample
+        .value
+        .as_ref()
+        .is_some_and(|value| !matches!(value, Value::Bytes(_)));
     sample.status.quality == Quality::Bad && (scope == Scope::Topic || !has_value)
 }
 
 fn is_within(tag: &TagName, whole: &TagName) -> bool {
-    tag.as_str().strip_prefix(whole.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    tag.as_str()
+        .strip_prefix(whole.as_str())
+        .is_some_and(|rest| rest.starts_with('.'))
 }

@@ -37,7 +37,14 @@ impl Segments {
                     let name = &rest[1..];
                     let end = name.find(['.', '[']).unwrap_or(name.len());
                     let is_open = name[..end].trim() == "*";
-                    (if is_open { Segment::Open } else { Segment::Fixed }, &name[end..])
+                    (
+                        if is_open {
+                            Segment::Open
+                        } else {
+                            Segment::Fixed
+                        },
+                        &name[end..],
+                    )
                 }
             };
             segments.push(segment);
@@ -48,10 +55,21 @@ impl Segments {
 
     /// The names at the open places of a value.
     pub(crate) fn names(&self, place: &[Step]) -> Vec<String> {
-        let deep = self.0.iter().position(|segment| *segment == Segment::Deep).unwrap_or(usize::MAX);
+        let deep = self
+            .0
+            .iter()
+            .position(|segment| *segment == Segment::Deep)
+            .unwrap_or(usize::MAX);
         let is_open = |i: usize| i >= deep || self.0.get(i) == Some(&Segment::Open);
         let open = place.iter().enumerate().filter(|(i, _)| is_open(*i));
-        open.filter_map(|(_, step)| if let Step::Name(name) = step { Some(name.clone()) } else { None }).collect()
+        open.filter_map(|(_, step)| {
+            if let Step::Name(name) = step {
+                Some(name.clone())
+            } else {
+                None
+            }
+        })
+        .collect()
     }
 }
 
@@ -78,14 +96,20 @@ fn bracket(inside: &str) -> (Segment, &str) {
     // A name or place; `*`, `?…`, `a, b` and `1:2` may find several.
     let is_name = selector.starts_with(['\'', '"']) && closes_at_end(selector);
     let is_index = selector.parse::<i64>().is_ok();
-    let segment = if is_name || is_index { Segment::Fixed } else { Segment::Open };
+    let segment = if is_name || is_index {
+        Segment::Fixed
+    } else {
+        Segment::Open
+    };
     (segment, inside.get(end + 1..).unwrap_or_default())
 }
 
 /// Whether a quoted name is all that there is.
 fn closes_at_end(selector: &str) -> bool {
     let mut chars = selector.char_indices();
-    let Some((_, quote)) = chars.next() else { return false };
+    let Some((_, quote)) = chars.next() else {
+        return false;
+    };
     let mut escaped = false;
     for (at, c) in chars {
         match c {
@@ -125,7 +149,10 @@ mod tests {
         for (path, expected) in table {
             let found = JsonPath::parse(path).unwrap().query_located(&root).all();
             let segments = Segments::of(path);
-            let names: Vec<_> = found.iter().map(|node| segments.names(&steps(node.location())).join(".")).collect();
+            let names: Vec<_> = found
+                .iter()
+                .map(|node| segments.names(&steps(node.location())).join("."))
+                .collect();
             assert_eq!(names, expected, "{path}");
         }
     }

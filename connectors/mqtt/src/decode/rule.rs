@@ -82,7 +82,11 @@ impl Rule {
         if self.template.has_device() || self.template.has_tag() {
             return None;
         }
-        Some(Declared { rule: self.id, device: self.device.clone()?, tag: self.tag.clone()? })
+        Some(Declared {
+            rule: self.id,
+            device: self.device.clone()?,
+            tag: self.tag.clone()?,
+        })
     }
 
     /// What the rule makes of a payload; never empty.
@@ -90,16 +94,27 @@ impl Rule {
         match content {
             Content::Raw(text) => {
                 let (value, status) = typed(raw(text), text, self.value_type, Status::GOOD);
-                vec![Ok(Decoded { field: None, time: None, value, status, is_faulty: false })]
+                vec![Ok(Decoded {
+                    field: None,
+                    time: None,
+                    value,
+                    status,
+                    is_faulty: false,
+                })]
             }
-            Content::Json(document) => self.select(document).unwrap_or_else(|fault| vec![Err(fault)]),
+            Content::Json(document) => self
+                .select(document)
+                .unwrap_or_else(|fault| vec![Err(fault)]),
         }
     }
 
     fn select(&self, document: &Document<'_>) -> Result<Outcomes, Fault> {
         let values = self.value.query_located(&document.root).all();
         if values.is_empty() {
-            return Err(Fault(format!("the value path {} finds nothing", self.value)));
+            return Err(Fault(format!(
+                "the value path {} finds nothing",
+                self.value
+            )));
         }
         let nodes = |path: &JsonPath| path.query_located(&document.root).all();
         let times = self.time.as_ref().map(|time| nodes(&time.path));
@@ -110,21 +125,38 @@ impl Rule {
         if let (Some(path), false) = (&self.quality, qualities.is_empty()) {
             fits("quality", path, qualities.len(), values.len())?;
         }
-        let others: Vec<*const Json> =
-            times.iter().flatten().chain(&qualities).map(|node| std::ptr::from_ref(node.node())).collect();
+        let others: Vec<*const Json> = times
+            .iter()
+            .flatten()
+            .chain(&qualities)
+            .map(|node| std::ptr::from_ref(node.node()))
+            .collect();
 
         let mut outcomes = Outcomes::new();
         for (i, value) in values.iter().enumerate() {
             let time = match (&self.time, &times) {
-                (Some(rule), Some(found)) => read_time(document, &rule.form, of(found, i)).map(Some),
+                (Some(rule), Some(found)) => {
+                    read_time(document, &rule.form, of(found, i)).map(Some)
+                }
                 _ => Ok(None),
             };
-            let status = if qualities.is_empty() { Status::GOOD } else { quality(of(&qualities, i).node()) };
+            let status = if qualities.is_empty() {
+                Status::GOOD
+            } else {
+                quality(of(&qualities, i).node())
+            };
             match time {
                 Err(fault) => outcomes.push(Err(fault)),
                 Ok(time) => {
                     let (value_type, outcomes) = (self.value_type, &mut outcomes);
-                    let mut reader = Reader { document, others: &others, value_type, time, status, outcomes };
+                    let mut reader = Reader {
+                        document,
+                        others: &others,
+                        value_type,
+                        time,
+                        status,
+                        outcomes,
+                    };
                     let mut place = steps(value.location());
                     let mut names = self.names.names(&place);
                     reader.value(value.node(), &mut place, &mut names);
@@ -136,7 +168,13 @@ impl Rule {
 
     /// The sample of what was decoded; a fault where its series has no valid name.
     pub(super) fn sample(&self, series: &Captures<'_>, decoded: Outcome) -> Result<Sample, Fault> {
-        let Decoded { field, time, value, status, is_faulty: _ } = decoded?;
+        let Decoded {
+            field,
+            time,
+            value,
+            status,
+            is_faulty: _,
+        } = decoded?;
         let tag = match (self.tag(series)?, field) {
             (Some(tag), None) => tag,
             (Some(tag), Some(field)) => tag_name(&format!("{tag}.{field}"))?,
@@ -160,12 +198,32 @@ impl Rule {
     }
 
     /// The sample of a fault.
-    pub(super) fn bad_sample(&self, series: &Captures<'_>, value: Option<Value>, reason: String) -> Sample {
-        let device = self.device(series).unwrap_or_else(|_| series.fallback.device.clone());
-        let tag = self.tag(series).ok().flatten().or_else(|| TagName::new(series.topic).ok());
+    pub(super) fn bad_sample(
+        &self,
+        series: &Captures<'_>,
+        value: Option<Value>,
+        reason: String,
+    ) -> Sample {
+        let device = self
+            .device(series)
+            .unwrap_or_else(|_| series.fallback.device.clone());
+        let tag = self
+            .tag(series)
+            .ok()
+            .flatten()
+            .or_else(|| TagName::new(series.topic).ok());
         let tag = tag.unwrap_or_else(|| series.fallback.tag.clone());
         let status = Status::bad(None, reason);
-        Sample { rule: self.id, device, tag, event_time: None, value, unit: None, status, told: Told::Anew }
+        Sample {
+            rule: self.id,
+            device,
+            tag,
+            event_time: None,
+            value,
+            unit: None,
+            status,
+            told: Told::Anew,
+        }
     }
 
     /// Device and tag of what the rule makes of a topic, before any name of the payload; none where a name is not valid.
@@ -175,7 +233,9 @@ impl Rule {
 
     fn device(&self, series: &Captures<'_>) -> Result<DeviceId, Fault> {
         match (series.captured.device, &self.device) {
-            (Some(name), _) => DeviceId::new(name).map_err(|error| Fault(format!("in the topic: {error}"))),
+            (Some(name), _) => {
+                DeviceId::new(name).map_err(|error| Fault(format!("in the topic: {error}")))
+            }
             (None, Some(device)) => Ok(device.clone()),
             (None, None) => Ok(series.fallback.device.clone()),
         }
@@ -183,7 +243,9 @@ impl Rule {
 
     fn tag(&self, series: &Captures<'_>) -> Result<Option<TagName>, Fault> {
         match series.captured.tag {
-            Some(name) => TagName::new(name).map(Some).map_err(|error| Fault(format!("in the topic: {error}"))),
+            Some(name) => TagName::new(name)
+                .map(Some)
+                .map_err(|error| Fault(format!("in the topic: {error}"))),
             None => Ok(self.tag.clone()),
         }
     }
@@ -199,19 +261,34 @@ fn fits(what: &str, path: &JsonPath, found: usize, values: usize) -> Result<(), 
         0 => Err(Fault(format!("the {what} path {path} finds nothing"))),
         1 => Ok(()),
         n if n == values => Ok(()),
-        n => Err(Fault(format!("the {what} path {path} finds {n} nodes for {values} values"))),
+        n => Err(Fault(format!(
+            "the {what} path {path} finds {n} nodes for {values} values"
+        ))),
     }
 }
 
 fn of<'n, 'd>(nodes: &'n [LocatedNode<'d>], i: usize) -> &'n LocatedNode<'d> {
-    if nodes.len() == 1 { &nodes[0] } else { &nodes[i] }
+    if nodes.len() == 1 {
+        &nodes[0]
+    } else {
+        &nodes[i]
+    }
 }
 
-fn read_time(document: &Document<'_>, form: &TimeForm, node: &LocatedNode<'_>) -> Result<Timestamp, Fault> {
+fn read_time(
+    document: &Document<'_>,
+    form: &TimeForm,
+    node: &LocatedNode<'_>,
+) -> Result<Timestamp, Fault> {
     let read = match node.node() {
         Json::String(text) => form.text(text),
         Json::Number(number) => form.number(&document.digits(number, &steps(node.location()))),
-        other => return Err(Fault(format!("the time is {}, neither a text nor a number", kind(other)))),
+        other => {
+            return Err(Fault(format!(
+                "the time is {}, neither a text nor a number",
+                kind(other)
+            )));
+        }
     };
     read.map_err(|error| Fault(error.to_string()))
 }
@@ -226,14 +303,19 @@ fn quality(word: &Json) -> Status {
             "bad" => Some(Quality::Bad),
             _ => None,
         },
-        Json::Number(number) => {
-            number.as_u64().and_then(|n| u32::try_from(n).ok()).and_then(|n| Quality::try_from(n).ok())
-        }
+        Json::Number(number) => number
+            .as_u64()
+            .and_then(|n| u32::try_from(n).ok())
+            .and_then(|n| Quality::try_from(n).ok()),
         _ => None,
     };
     match known {
         Some(Quality::Good) => Status::GOOD,
-        Some(quality) => Status { quality, code: word.as_i64(), reason: Some("the device says so".to_owned()) },
+        Some(quality) => Status {
+            quality,
+            code: word.as_i64(),
+            reason: Some("the device says so".to_owned()),
+        },
         None => Status {
             quality: Quality::Uncertain,
             code: word.as_i64(),
@@ -281,7 +363,9 @@ impl Reader<'_, '_> {
             place.pop();
         }
         if self.outcomes.len() == before {
-            self.outcomes.push(Err(Fault("the value is an object without fields".to_owned())));
+            self.outcomes.push(Err(Fault(
+                "the value is an object without fields".to_owned(),
+            )));
         }
     }
 
@@ -295,20 +379,37 @@ impl Reader<'_, '_> {
             Json::Number(number) => {
                 let written = self.document.digits(number, place);
                 let (value, status) = self.number(number, &written);
-                value.map_or((None, status.clone()), |value| self.typed(value, &written, status))
+                value.map_or((None, status.clone()), |value| {
+                    self.typed(value, &written, status)
+                })
             }
             Json::Array(_) | Json::Object(_) => {
-                let what = field.as_deref().map_or("value".to_owned(), |field| format!("field {}", shown(field)));
-                let reason = format!("the {what} is {}: select its items with a path such as $.v[*]", kind(json));
+                let what = field.as_deref().map_or("value".to_owned(), |field| {
+                    format!("field {}", shown(field))
+                });
+                let reason = format!(
+                    "the {what} is {}: select its items with a path such as $.v[*]",
+                    kind(json)
+                );
                 return self.outcomes.push(match field {
                     None => Err(Fault(reason)),
-                    field => {
-                        Ok(Decoded { field, time, value: None, status: Status::bad(None, reason), is_faulty: true })
-                    }
+                    field => Ok(Decoded {
+                        field,
+                        time,
+                        value: None,
+                        status: Status::bad(None, reason),
+                        is_faulty: true,
+                    }),
                 });
             }
         };
-        self.outcomes.push(Ok(Decoded { field, time, value, status, is_faulty: false }));
+        self.outcomes.push(Ok(Decoded {
+            field,
+            time,
+            value,
+            status,
+            is_faulty: false,
+        }));
     }
 
     fn typed(&self, value: Value, written: &str, status: Status) -> (Option<Value>, Status) {
@@ -330,15 +431,30 @@ impl Reader<'_, '_> {
         }
         let long_integer = digits.chars().all(|c| c.is_ascii_digit() || c == '-');
         if long_integer && self.status == Status::GOOD && self.value_type != Some(ValueType::Text) {
-            let reason = format!("the integer {} has more than 64 bits and is rounded", shown(digits));
-            return (value, Status { quality: Quality::Uncertain, code: None, reason: Some(reason) });
+            let reason = format!(
+                "the integer {} has more than 64 bits and is rounded",
+                shown(digits)
+            );
+            return (
+                value,
+                Status {
+                    quality: Quality::Uncertain,
+                    code: None,
+                    reason: Some(reason),
+                },
+            );
         }
         (value, self.status.clone())
     }
 }
 
 /// The value as the type that the rule asks for; bad where it is none, or a text that no text column takes.
-fn typed(value: Value, written: &str, to: Option<ValueType>, status: Status) -> (Option<Value>, Status) {
+fn typed(
+    value: Value,
+    written: &str,
+    to: Option<ValueType>,
+    status: Status,
+) -> (Option<Value>, Status) {
     let value = match to.map_or(Ok(value.clone()), |to| convert(value, written, to)) {
         Ok(value) => value,
         Err(reason) => return (None, Status::bad(None, reason)),
@@ -346,7 +462,10 @@ fn typed(value: Value, written: &str, to: Option<ValueType>, status: Status) -> 
     match value {
         Value::Text(text) if text.contains('\0') => {
             let reason = "the text holds the character U+0000 and is kept as bytes";
-            (Some(Value::Bytes(text.into_bytes())), Status::bad(None, reason))
+            (
+                Some(Value::Bytes(text.into_bytes())),
+                Status::bad(None, reason),
+            )
         }
         value => (Some(value), status),
     }
@@ -357,13 +476,17 @@ fn raw(text: &str) -> Value {
     let word = text.trim();
     match serde_json::from_str::<Json>(word) {
         Ok(Json::Bool(truth)) => Value::Bool(truth),
-        Ok(Json::Number(number)) => match (number.as_i64(), number.as_u64(), word.parse::<f64>().ok()) {
-            (Some(integer), ..) => Value::I64(integer),
-            (None, Some(integer), _) => Value::U64(integer),
-            // A longer integer stays a text: raw payloads are often identifiers, and a double would round it.
-            (None, None, Some(double)) if word.contains(['.', 'e', 'E']) || word == "-0" => Value::F64(double),
-            _ => Value::Text(text.to_owned()),
-        },
+        Ok(Json::Number(number)) => {
+            match (number.as_i64(), number.as_u64(), word.parse::<f64>().ok()) {
+                (Some(integer), ..) => Value::I64(integer),
+                (None, Some(integer), _) => Value::U64(integer),
+                // A longer integer stays a text: raw payloads are often identifiers, and a double would round it.
+                (None, None, Some(double)) if word.contains(['.', 'e', 'E']) || word == "-0" => {
+                    Value::F64(double)
+                }
+                _ => Value::Text(text.to_owned()),
+            }
+        }
         _ => match word.to_ascii_lowercase().as_str() {
             "nan" => Value::F64(f64::NAN),
             "inf" | "infinity" => Value::F64(f64::INFINITY),

@@ -26,16 +26,40 @@ fn rules() -> Rules {
         time: None,
         quality: None,
     };
-    let fallback = Fallback { device: DeviceId::new("d").unwrap(), tag: TagName::new("t").unwrap() };
-    Rules { format: Format::Json, rules: vec![rule], fallback, payload_bytes_max: 1000 }
+    let fallback = Fallback {
+        device: DeviceId::new("d").unwrap(),
+        tag: TagName::new("t").unwrap(),
+    };
+    Rules {
+        format: Format::Json,
+        rules: vec![rule],
+        fallback,
+        payload_bytes_max: 1000,
+    }
 }
 
 fn message(packet: u16, number: u64, dup: bool) -> Publish {
     let payload = Bytes::from(number.to_string());
     let (payload_bytes, topic) = (payload.len(), "d/t".to_owned());
     match packet {
-        0 => Publish { dup, qos: 0, retain: false, topic, packet: None, payload, payload_bytes },
-        id => Publish { dup, qos: 1, retain: false, topic, packet: Some(PacketId(id)), payload, payload_bytes },
+        0 => Publish {
+            dup,
+            qos: 0,
+            retain: false,
+            topic,
+            packet: None,
+            payload,
+            payload_bytes,
+        },
+        id => Publish {
+            dup,
+            qos: 1,
+            retain: false,
+            topic,
+            packet: Some(PacketId(id)),
+            payload,
+            payload_bytes,
+        },
     }
 }
 
@@ -49,7 +73,15 @@ fn messages(parcels: &Parcels) -> (&[Token], &[Message]) {
 fn numbers(parcels: &Parcels) -> Vec<i64> {
     let (_, messages) = messages(parcels);
     let samples = messages.iter().flat_map(|message| &message.samples);
-    samples.map(|sample| if let Some(Value::I64(n)) = sample.value { n } else { -1 }).collect()
+    samples
+        .map(|sample| {
+            if let Some(Value::I64(n)) = sample.value {
+                n
+            } else {
+                -1
+            }
+        })
+        .collect()
 }
 
 const KEPT: Session = Session::Kept { expiry_seconds: 60 };
@@ -68,7 +100,16 @@ async fn deliver(intake: &mut Intake<'_>, gateway: &mut Receiver<Parcels>) -> (V
     let parcels = receive(intake, gateway).await;
     let numbers = numbers(&parcels);
     parcels.receipt.send(()).unwrap();
-    (numbers, intake.deliver().await.unwrap().into_iter().map(|packet| packet.0).collect())
+    (
+        numbers,
+        intake
+            .deliver()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|packet| packet.0)
+            .collect(),
+    )
 }
 
 #[tokio::test]
@@ -86,7 +127,10 @@ async fn what_waits_goes_in_one_delivery_and_is_acknowledged_in_order() {
     assert!(!intake.has_room(), "four messages are in flight");
     first.receipt.send(()).unwrap();
     assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
-    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![20, 30, 40], vec![2, 3, 4]));
+    assert_eq!(
+        deliver(&mut intake, &mut gateway).await,
+        (vec![20, 30, 40], vec![2, 3, 4])
+    );
     assert!(intake.has_room() && !intake.is_busy());
 }
 
@@ -107,10 +151,21 @@ async fn a_repetition_of_a_durable_message_is_acknowledged_and_not_delivered() {
         intake.arrived(message(packet, number, true));
     }
     under_way.receipt.send(()).unwrap();
-    assert_eq!(intake.deliver().await, Ok(vec![]), "no PUBACK for messages of another connection");
-    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![30], vec![1, 2, 3]));
+    assert_eq!(
+        intake.deliver().await,
+        Ok(vec![]),
+        "no PUBACK for messages of another connection"
+    );
+    assert_eq!(
+        deliver(&mut intake, &mut gateway).await,
+        (vec![30], vec![1, 2, 3])
+    );
     intake.arrived(message(1, 10, false));
-    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![10], vec![1]), "without DUP it is another message");
+    assert_eq!(
+        deliver(&mut intake, &mut gateway).await,
+        (vec![10], vec![1]),
+        "without DUP it is another message"
+    );
 }
 
 #[tokio::test]
@@ -126,8 +181,15 @@ async fn a_message_that_comes_again_on_its_connection_is_stored_and_acknowledged
     }
     under_way.receipt.send(()).unwrap();
     assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
-    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![20], vec![2]));
-    assert_eq!(intake.deliver().await, Ok(vec![]), "a second PUBACK could be taken for that of the id's next message");
+    assert_eq!(
+        deliver(&mut intake, &mut gateway).await,
+        (vec![20], vec![2])
+    );
+    assert_eq!(
+        intake.deliver().await,
+        Ok(vec![]),
+        "a second PUBACK could be taken for that of the id's next message"
+    );
     assert!(gateway.try_recv().is_err() && !intake.is_busy());
 }
 
@@ -138,13 +200,19 @@ async fn a_ping_does_not_end_the_receipt_of_a_repetition_that_waits() {
     let mut intake = Intake::new(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(message(1, 10, false));
-    assert_eq!(deliver(&mut intake, &mut gateway).await, (vec![10], vec![1]));
+    assert_eq!(
+        deliver(&mut intake, &mut gateway).await,
+        (vec![10], vec![1])
+    );
     intake.receipts.ping_sent();
     // The broker sent it again before it had the PUBACK, and answers the ping behind it.
     intake.arrived(message(1, 10, true));
     intake.ping_answered();
     start(&mut intake).await;
-    assert!(gateway.try_recv().is_err() && !intake.is_busy(), "it is durable");
+    assert!(
+        gateway.try_recv().is_err() && !intake.is_busy(),
+        "it is durable"
+    );
 }
 
 #[tokio::test]
@@ -183,7 +251,10 @@ async fn a_clean_session_repeats_nothing_and_all_is_delivered() {
     intake.disconnected();
     intake.forget_repeatable();
     let parcels = receive(&mut intake, &mut gateway).await;
-    assert_eq!((numbers(&parcels), messages(&parcels).1[0].token.clone()), (vec![10], None));
+    assert_eq!(
+        (numbers(&parcels), messages(&parcels).1[0].token.clone()),
+        (vec![10], None)
+    );
     parcels.receipt.send(()).unwrap();
     assert_eq!(intake.deliver().await, Ok(vec![]));
     intake.connected(false);
@@ -196,10 +267,17 @@ async fn a_retained_message_says_what_holds_now() {
     let rules = rules();
     let mut intake = Intake::new(outlet, &rules, KEPT, 100);
     intake.connected(false);
-    intake.arrived(Publish { retain: true, ..message(1, 10, false) });
+    intake.arrived(Publish {
+        retain: true,
+        ..message(1, 10, false)
+    });
     intake.arrived(message(2, 20, false));
     let parcels = receive(&mut intake, &mut gateway).await;
-    let told: Vec<_> = messages(&parcels).1.iter().map(|message| message.samples[0].told).collect();
+    let told: Vec<_> = messages(&parcels)
+        .1
+        .iter()
+        .map(|message| message.samples[0].told)
+        .collect();
     assert_eq!(told, [Told::Current, Told::Anew]);
 }
 
@@ -209,14 +287,21 @@ async fn messages_without_a_rule_are_acknowledged() {
     let rules = rules();
     let mut intake = Intake::new(outlet, &rules, KEPT, 100);
     intake.connected(false);
-    intake.arrived(Publish { topic: "no/such/rule".into(), ..message(1, 10, false) });
+    intake.arrived(Publish {
+        topic: "no/such/rule".into(),
+        ..message(1, 10, false)
+    });
     assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
     assert!(gateway.try_recv().is_err() && intake.unmatched.count == 1);
 }
 
 /// As the intake names the message to the gateway.
 fn token(packet: u16, number: u64) -> Token {
-    Receipt { packet: PacketId(packet), fingerprint: Fingerprint::of("d/t", number.to_string().as_bytes()) }.token()
+    Receipt {
+        packet: PacketId(packet),
+        fingerprint: Fingerprint::of("d/t", number.to_string().as_bytes()),
+    }
+    .token()
 }
 
 #[tokio::test]
@@ -259,14 +344,21 @@ async fn a_message_stored_for_a_session_that_is_gone_leaves_no_receipt() {
     assert_eq!(intake.deliver().await, Ok(vec![]), "its session is gone");
     let parcels = receive(&mut intake, &mut gateway).await;
     let (ended, taken) = messages(&parcels);
-    assert_eq!((ended, taken[0].token.clone()), (&[token(7, 10)][..], Some(token(7, 10))), "ended, then opened anew");
+    assert_eq!(
+        (ended, taken[0].token.clone()),
+        (&[token(7, 10)][..], Some(token(7, 10))),
+        "ended, then opened anew"
+    );
 }
 
 #[tokio::test]
 async fn what_an_earlier_process_stored_is_acknowledged_and_not_delivered() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let kept = |packet, number, extent| Restored { token: token(packet, number), extent };
+    let kept = |packet, number, extent| Restored {
+        token: token(packet, number),
+        extent,
+    };
     let outlet = outlet.with_restored(vec![kept(1, 10, Extent::Whole), kept(2, 20, Extent::Part)]);
     let mut intake = Intake::new(outlet.clone(), &rules, KEPT, 100);
     intake.connected(true);
@@ -274,14 +366,20 @@ async fn what_an_earlier_process_stored_is_acknowledged_and_not_delivered() {
     intake.arrived(message(2, 20, true));
     let parcels = receive(&mut intake, &mut gateway).await;
     let (ended, taken) = messages(&parcels);
-    assert_eq!((numbers(&parcels), ended, taken[0].token.clone()), (vec![20], &[][..], Some(token(2, 20))));
+    assert_eq!(
+        (numbers(&parcels), ended, taken[0].token.clone()),
+        (vec![20], &[][..], Some(token(2, 20)))
+    );
     parcels.receipt.send(()).unwrap();
     assert_eq!(intake.deliver().await, Ok(vec![PacketId(1), PacketId(2)]));
     // Without a session at the broker nothing of it comes again.
     let mut intake = Intake::new(outlet, &rules, KEPT, 100);
     intake.connected(false);
     let parcels = receive(&mut intake, &mut gateway).await;
-    assert_eq!(messages(&parcels), (&[token(1, 10), token(2, 20)][..], &[][..]));
+    assert_eq!(
+        messages(&parcels),
+        (&[token(1, 10), token(2, 20)][..], &[][..])
+    );
 }
 
 #[tokio::test]
@@ -306,10 +404,15 @@ async fn changes_of_the_link_are_bounded_and_the_latest_is_told() {
     let mut told = Vec::new();
     while intake.is_busy() {
         let parcels = receive(&mut intake, &mut gateway).await;
-        let Parcel::Link(change) = parcels.parcel else { panic!("a link change is expected") };
+        let Parcel::Link(change) = parcels.parcel else {
+            panic!("a link change is expected")
+        };
         told.push(change.down.unwrap());
         parcels.receipt.send(()).unwrap();
         intake.deliver().await.unwrap();
     }
-    assert_eq!((told.len(), told.last().map(String::as_str)), (CHANGES_MAX, Some("19")));
+    assert_eq!(
+        (told.len(), told.last().map(String::as_str)),
+        (CHANGES_MAX, Some("19"))
+    );
 }

@@ -20,7 +20,11 @@ impl Mosquitto {
     fn start(version: u8) -> Self {
         let broker = Broker::start("allow_anonymous true");
         let publisher = Some(Peer::connect(broker.port, version, ""));
-        Self { broker, publisher, version }
+        Self {
+            broker,
+            publisher,
+            version,
+        }
     }
 
     fn publisher(&mut self) -> &mut Peer {
@@ -35,7 +39,11 @@ impl Subject for Mosquitto {
     }
 
     fn configuration(&self, name: &str) -> String {
-        configuration(name, self.broker.port, &format!("version = {}", self.version))
+        configuration(
+            name,
+            self.broker.port,
+            &format!("version = {}", self.version),
+        )
     }
 
     fn memory(&self) -> Memory {
@@ -48,11 +56,20 @@ impl Subject for Mosquitto {
     }
 
     fn good(&self) -> Point {
-        Point { device: "d", tag: "good" }
+        Point {
+            device: "d",
+            tag: "good",
+        }
     }
 
     fn bad(&self) -> Option<BadPoint> {
-        Some(BadPoint { point: Point { device: "d", tag: "bad" }, reason: "not JSON" })
+        Some(BadPoint {
+            point: Point {
+                device: "d",
+                tag: "bad",
+            },
+            reason: "not JSON",
+        })
     }
 
     async fn say(&mut self, number: u32) {
@@ -60,7 +77,8 @@ impl Subject for Mosquitto {
     }
 
     async fn say_bad(&mut self) {
-        self.publisher().publish("site/d/cell/bad", &["{\"v\": NaN}"]);
+        self.publisher()
+            .publish("site/d/cell/bad", &["{\"v\": NaN}"]);
     }
 
     fn value(&self, number: u32) -> Value {

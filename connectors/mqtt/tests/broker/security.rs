@@ -36,13 +36,25 @@ async fn tls_with_certificates_and_a_password() {
         gateway.until_up().await;
         gateway.stop().await;
 
-        let gateway = start(0, &keys("127.0.0.1", &format!("server_name = \"localhost\"\n{trusted}")));
+        let gateway = start(
+            0,
+            &keys(
+                "127.0.0.1",
+                &format!("server_name = \"localhost\"\n{trusted}"),
+            ),
+        );
         gateway.until_up().await;
         gateway.stop().await;
 
-        let gateway = start(0, &keys("127.0.0.1", &format!("server_name = \"other\"\n{trusted}")));
+        let gateway = start(
+            0,
+            &keys("127.0.0.1", &format!("server_name = \"other\"\n{trusted}")),
+        );
         let reason = gateway.until_down().await;
-        assert!(reason.contains("TLS with") && reason.contains("not valid for name"), "{reason}");
+        assert!(
+            reason.contains("TLS with") && reason.contains("not valid for name"),
+            "{reason}"
+        );
         gateway.stop().await;
 
         // Another authority than the broker's.
@@ -51,7 +63,10 @@ async fn tls_with_certificates_and_a_password() {
         let tls = format!("ca_file = \"{}/ca.pem\"\n{own}", strangers.path().display());
         let gateway = start(0, &keys("localhost", &tls));
         let reason = gateway.until_down().await;
-        assert!(reason.contains("TLS with") && reason.contains("invalid peer certificate"), "{reason}");
+        assert!(
+            reason.contains("TLS with") && reason.contains("invalid peer certificate"),
+            "{reason}"
+        );
         gateway.stop().await;
     }
 }
@@ -60,20 +75,33 @@ async fn tls_with_certificates_and_a_password() {
 async fn a_wrong_password_is_named_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     password_file(folder.path());
-    let broker = Broker::start_in(folder, "allow_anonymous false\npassword_file {folder}/passwords");
+    let broker = Broker::start_in(
+        folder,
+        "allow_anonymous false\npassword_file {folder}/passwords",
+    );
     for version in [4, 5] {
         let wrong = format!("version = {version}\nuser = \"edge\"\npassword = \"falsch\"");
         let gateway = start(broker.port, &wrong);
         let reason = gateway.until_down().await;
-        assert!(reason.starts_with("the broker refused the connection: not authorized: check user"), "{reason}");
+        assert!(
+            reason.starts_with("the broker refused the connection: not authorized: check user"),
+            "{reason}"
+        );
         gateway.stop().await;
 
         let right = format!("version = {version}\nuser = \"edge\"\npassword = \"geheim\"");
         let gateway = start(broker.port, &right);
         gateway.until_up().await;
-        let mut peer = Peer::connect(broker.port, version, "\"user\": \"edge\", \"password\": \"geheim\",");
+        let mut peer = Peer::connect(
+            broker.port,
+            version,
+            "\"user\": \"edge\", \"password\": \"geheim\",",
+        );
         peer.count("site/d/cell/t", 1, 1);
-        assert_eq!(gateway.samples_since(0, 1).await[0].value, Some(Value::I64(1)));
+        assert_eq!(
+            gateway.samples_since(0, 1).await[0].value,
+            Some(Value::I64(1))
+        );
         gateway.stop().await;
     }
 }
@@ -84,10 +112,14 @@ async fn scripted(replies: &'static [&'static [u8]]) -> (u16, JoinHandle<()>) {
     let port = listener.local_addr().unwrap().port();
     let broker = tokio::spawn(async move {
         loop {
-            let Ok((mut client, _)) = listener.accept().await else { return };
+            let Ok((mut client, _)) = listener.accept().await else {
+                return;
+            };
             let mut received = [0; 4096];
             for reply in replies {
-                if !matches!(client.read(&mut received).await, Ok(1..)) || client.write_all(reply).await.is_err() {
+                if !matches!(client.read(&mut received).await, Ok(1..))
+                    || client.write_all(reply).await.is_err()
+                {
                     break;
                 }
             }
@@ -101,14 +133,29 @@ async fn scripted(replies: &'static [&'static [u8]]) -> (u16, JoinHandle<()>) {
 async fn a_broker_that_misbehaves_is_named_and_left() {
     const CONNACK: &[u8] = &[0x20, 3, 0, 0, 0];
     let table: [(&'static [&'static [u8]], &str); 9] = [
-        (&[b"HTTP/1.1 400 Bad Request\r\n\r\n"], "another packet than CONNACK: is this an MQTT port?"),
-        (&[&[0x20, 0xff, 0xff, 0xff, 0xff, 0x7f]], "length is malformed"),
-        (&[&[0x20, 3, 0, 0x86, 0]], "bad user name or password (code 134)"),
+        (
+            &[b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+            "another packet than CONNACK: is this an MQTT port?",
+        ),
+        (
+            &[&[0x20, 0xff, 0xff, 0xff, 0xff, 0x7f]],
+            "length is malformed",
+        ),
+        (
+            &[&[0x20, 3, 0, 0x86, 0]],
+            "bad user name or password (code 134)",
+        ),
         (&[&[0x20, 2, 0, 1]], "set version = 4"),
-        (&[CONNACK, &[0x90, 4, 0, 1, 0, 0x87]], "refused the subscription to \"site/+/cell/+\": not authorized"),
+        (
+            &[CONNACK, &[0x90, 4, 0, 1, 0, 0x87]],
+            "refused the subscription to \"site/+/cell/+\": not authorized",
+        ),
         (&[CONNACK, &[0x90, 5, 0, 1, 0, 1, 1]], "fits no SUBSCRIBE"),
         (&[CONNACK, &[0xe0, 2, 0x8e, 0]], "session taken over"),
-        (&[CONNACK, &[0x34, 6, 0, 1, b'a', 0, 7, 0]], "subscription with QoS 2 that is not from here"),
+        (
+            &[CONNACK, &[0x34, 6, 0, 1, b'a', 0, 7, 0]],
+            "subscription with QoS 2 that is not from here",
+        ),
         (&[CONNACK, &[0x32, 3, 0, 9, b'a']], "malformed PUBLISH"),
     ];
     for (replies, expected) in table {
@@ -126,7 +173,10 @@ async fn a_port_that_never_answers_is_named() {
     let (port, broker) = scripted(&[]).await;
     let gateway = start(port, "");
     let reason = gateway.until_down().await;
-    assert_eq!(reason, format!("127.0.0.1:{port} did not answer CONNECT within 10s"));
+    assert_eq!(
+        reason,
+        format!("127.0.0.1:{port} did not answer CONNECT within 10s")
+    );
     gateway.stop().await;
     broker.abort();
 }

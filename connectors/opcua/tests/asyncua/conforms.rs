@@ -19,8 +19,12 @@ struct Asyncua {
 
 impl Asyncua {
     async fn start() -> Self {
-        let options = json!({"port": 0, "folder": ".", "security": ["NoSecurity"], "nodes": variable(0)});
-        Self { peer: Peer::start(options).await, said: 0 }
+        let options =
+            json!({"port": 0, "folder": ".", "security": ["NoSecurity"], "nodes": variable(0)});
+        Self {
+            peer: Peer::start(options).await,
+            said: 0,
+        }
     }
 }
 
@@ -37,7 +41,9 @@ impl Subject for Asyncua {
 
     fn configuration(&self, name: &str) -> String {
         let url = self.peer.url();
-        let keys = format!("url = \"{url}\"\npublishing_interval = \"100ms\"\nsampling = \"10ms\"\nname = \"{name}\"");
+        let keys = format!(
+            "url = \"{url}\"\npublishing_interval = \"100ms\"\nsampling = \"10ms\"\nname = \"{name}\""
+        );
         configuration(&keys, &[("good", "ns=2;s=Good"), ("bad", "ns=2;s=Nowhere")])
     }
 
@@ -46,22 +52,39 @@ impl Subject for Asyncua {
     }
 
     fn declared(&self) -> Vec<Point> {
-        vec![self.good(), Point { device: "press-3", tag: "bad" }]
+        vec![
+            self.good(),
+            Point {
+                device: "press-3",
+                tag: "bad",
+            },
+        ]
     }
 
     fn good(&self) -> Point {
-        Point { device: "press-3", tag: "good" }
+        Point {
+            device: "press-3",
+            tag: "good",
+        }
     }
 
     fn bad(&self) -> Option<BadPoint> {
-        let point = Point { device: "press-3", tag: "bad" };
-        Some(BadPoint { point, reason: "cannot read node ns=2;s=Nowhere: BadNodeIdUnknown" })
+        let point = Point {
+            device: "press-3",
+            tag: "bad",
+        };
+        Some(BadPoint {
+            point,
+            reason: "cannot read node ns=2;s=Nowhere: BadNodeIdUnknown",
+        })
     }
 
     async fn say(&mut self, number: u32) {
         self.said = number;
         let source_us = BASE_US + i64::from(number);
-        self.peer.tell(json!({"write": [["Good", "Int64", number, 0, source_us]]})).await;
+        self.peer
+            .tell(json!({"write": [["Good", "Int64", number, 0, source_us]]}))
+            .await;
     }
 
     fn value(&self, number: u32) -> Value {

@@ -40,7 +40,9 @@ fn again(samples: &[Sample], tag: &str) -> Vec<Value> {
 }
 
 fn of(samples: &[Sample], tag: &str, told: impl Fn(Told) -> bool) -> Vec<Value> {
-    let of = samples.iter().filter(|sample| sample.tag.as_str() == tag && told(sample.told));
+    let of = samples
+        .iter()
+        .filter(|sample| sample.tag.as_str() == tag && told(sample.told));
     of.map(|sample| sample.value.clone().unwrap()).collect()
 }
 
@@ -50,13 +52,18 @@ async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
     let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
     rig.samples_since(0, 2).await;
     let from = rig.count();
-    peer.tell(json!({"write": [write("A", 1), write("B", 1)]})).await;
+    peer.tell(json!({"write": [write("A", 1), write("B", 1)]}))
+        .await;
     rig.samples_since(from, 2).await;
     let from = rig.count();
     let killed_at = Instant::now();
     peer.kill().await;
     let (down_at, why) = rig.down_since(from).await;
-    assert!(down_at - killed_at < LOSS_REPORTED_WITHIN, "{:?}: {why}", down_at - killed_at);
+    assert!(
+        down_at - killed_at < LOSS_REPORTED_WITHIN,
+        "{:?}: {why}",
+        down_at - killed_at
+    );
     // A is as it was, to the source time; B has changed while the server was away.
     let from = rig.count();
     let a = json!({"id": "A", "type": "Int64", "value": 1, "us": BASE_US + 1});
@@ -64,12 +71,21 @@ async fn a_killed_server_is_told_of_and_nothing_is_doubled_when_it_is_back() {
     peer.again(json!([a, b])).await;
     rig.up_since(from).await;
     let back = rig.samples_since(from, 2).await;
-    assert_eq!((again(&back, "a"), values(&back, "b")), (vec![Value::I64(1)], vec![Value::I64(5)]));
+    assert_eq!(
+        (again(&back, "a"), values(&back, "b")),
+        (vec![Value::I64(1)], vec![Value::I64(5)])
+    );
     peer.tell(json!({"write": [write("A", 6)]})).await;
     rig.samples_since(from, 3).await;
     let all = rig.stop().await;
-    assert_eq!(values(&all, "a"), [Value::I64(0), Value::I64(1), Value::I64(6)]);
-    assert_eq!(values(&all, "b"), [Value::I64(0), Value::I64(1), Value::I64(5)]);
+    assert_eq!(
+        values(&all, "a"),
+        [Value::I64(0), Value::I64(1), Value::I64(6)]
+    );
+    assert_eq!(
+        values(&all, "b"),
+        [Value::I64(0), Value::I64(1), Value::I64(5)]
+    );
 }
 
 #[tokio::test]
@@ -79,10 +95,14 @@ async fn a_value_from_before_the_start_says_what_holds_once_the_server_can_be_re
     let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &TAGS[..1]);
     rig.down_since(0).await;
     let from = rig.count();
-    peer.again(json!([{"id": "A", "type": "Int64", "value": 7, "us": BASE_US}])).await;
+    peer.again(json!([{"id": "A", "type": "Int64", "value": 7, "us": BASE_US}]))
+        .await;
     rig.up_since(from).await;
     let back = rig.samples_since(from, 1).await;
-    assert_eq!((back[0].told, back[0].event_time), (Told::Current, Timestamp::from_micros(BASE_US)));
+    assert_eq!(
+        (back[0].told, back[0].event_time),
+        (Told::Current, Timestamp::from_micros(BASE_US))
+    );
     assert_eq!(rig.stop().await.len(), 1);
 }
 
@@ -91,12 +111,19 @@ async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
     let mut peer = Peer::start(options()).await;
     // Between connector and server stands a relay that can cut the connection while the server goes on.
     let relay = Relay::start(peer.port).await;
-    let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}", relay.port), TAGS);
+    let rig = start(
+        &format!(
+            "url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}",
+            relay.port
+        ),
+        TAGS,
+    );
     rig.samples_since(0, 2).await;
     for round in 0..3 {
         let from = rig.count();
         let n = round * 10 + 1;
-        peer.tell(json!({"write": [write("A", n), write("B", n)]})).await;
+        peer.tell(json!({"write": [write("A", n), write("B", n)]}))
+            .await;
         rig.samples_since(from, 2).await;
         let from = rig.count();
         relay.cut();
@@ -106,7 +133,8 @@ async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
         // Whether the server still tells B's last value depends on whether it has the subscription before the write.
         rig.until("what A was, and what B has become", from, |parcels| {
             let samples = samples_of(parcels);
-            let is_told = again(&samples, "a") == [Value::I64(n)] && values(&samples, "a").is_empty();
+            let is_told =
+                again(&samples, "a") == [Value::I64(n)] && values(&samples, "a").is_empty();
             (is_told && values(&samples, "b") == [Value::I64(n + 1)]).then_some(())
         })
         .await;
@@ -139,11 +167,16 @@ async fn a_subscription_that_the_server_drops_is_made_again() {
     let from = rig.count();
     peer.tell(json!({"drop": true})).await;
     let (_, why) = rig.down_since(from).await;
-    assert!(why.contains("subscription") || why.contains("BadNoSubscription"), "{why}");
+    assert!(
+        why.contains("subscription") || why.contains("BadNoSubscription"),
+        "{why}"
+    );
     rig.up_since(from).await;
     peer.tell(json!({"write": [write("A", 3)]})).await;
     rig.until("the new value", from, |parcels| {
-        values(&samples_of(parcels), "a").contains(&Value::I64(3)).then_some(())
+        values(&samples_of(parcels), "a")
+            .contains(&Value::I64(3))
+            .then_some(())
     })
     .await;
     rig.stop().await;
@@ -159,7 +192,8 @@ async fn the_last_words_before_a_cut_are_taken() {
         // The server closes the connection in the very moment in which it publishes.
         peer.tell(json!({"trouble": "hang up"})).await;
         // The first of the two would not be told again.
-        peer.tell(json!({"write": [write("A", 2 * round - 1), write("A", 2 * round)]})).await;
+        peer.tell(json!({"write": [write("A", 2 * round - 1), write("A", 2 * round)]}))
+            .await;
         rig.down_since(from).await;
         rig.up_since(from).await;
         // What the new subscription begins with is no last word: the next round's cut must not come with it.
@@ -172,7 +206,10 @@ async fn the_last_words_before_a_cut_are_taken() {
         .await;
     }
     let all = rig.stop().await;
-    assert_eq!(values(&all, "a"), (0..=6).map(Value::I64).collect::<Vec<_>>());
+    assert_eq!(
+        values(&all, "a"),
+        (0..=6).map(Value::I64).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -183,8 +220,15 @@ async fn a_stop_is_quick_whatever_the_server_does() {
     let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
     let begun = Instant::now();
     let (told_at, why) = rig.down_since(0).await;
-    assert!(told_at - begun < LOSS_REPORTED_WITHIN, "{:?}", told_at - begun);
-    assert!(why.contains("open the secure channel: no answer within 4000 ms"), "{why}");
+    assert!(
+        told_at - begun < LOSS_REPORTED_WITHIN,
+        "{:?}",
+        told_at - begun
+    );
+    assert!(
+        why.contains("open the secure channel: no answer within 4000 ms"),
+        "{why}"
+    );
     let begun = Instant::now();
     rig.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(1));
@@ -192,10 +236,18 @@ async fn a_stop_is_quick_whatever_the_server_does() {
 
 #[tokio::test]
 async fn a_port_without_a_server_is_named() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
     let (_, why) = rig.down_since(0).await;
-    assert!(why.contains(&format!("cannot connect to 127.0.0.1:{port}")), "{why}");
+    assert!(
+        why.contains(&format!("cannot connect to 127.0.0.1:{port}")),
+        "{why}"
+    );
     rig.stop().await;
 }
 
@@ -205,10 +257,22 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
     giant.extend(u32::MAX.to_le_bytes());
     giant.resize(4096, 0);
     let short = b"ACKF\x08\0\0\0\0\0\0\0".to_vec();
-    let error =
-        [b"ERRF".as_slice(), &20_u32.to_le_bytes(), &0x8085_0000_u32.to_le_bytes(), &4_u32.to_le_bytes(), b"full"]
-            .concat();
-    for bytes in [giant, vec![0; 4096], b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), short, error, vec![]] {
+    let error = [
+        b"ERRF".as_slice(),
+        &20_u32.to_le_bytes(),
+        &0x8085_0000_u32.to_le_bytes(),
+        &4_u32.to_le_bytes(),
+        b"full",
+    ]
+    .concat();
+    for bytes in [
+        giant,
+        vec![0; 4096],
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+        short,
+        error,
+        vec![],
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut tasks = JoinSet::new();
@@ -223,7 +287,10 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
         });
         let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
         let (_, why) = rig.down_since(0).await;
-        assert!(why.starts_with("open the secure channel"), "{bytes:?}: {why}");
+        assert!(
+            why.starts_with("open the secure channel"),
+            "{bytes:?}: {why}"
+        );
         assert_eq!(rig.stop().await, []);
     }
 }
@@ -248,7 +315,9 @@ impl Relay {
                 cuts.mark_unchanged();
                 connections.spawn(async move {
                     let server = tokio::net::TcpStream::connect(("127.0.0.1", server));
-                    let Ok(Ok(mut server)) = timeout(PATIENCE, server).await else { return };
+                    let Ok(Ok(mut server)) = timeout(PATIENCE, server).await else {
+                        return;
+                    };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
                         _ = cuts.changed() => {}
@@ -256,7 +325,11 @@ impl Relay {
                 });
             }
         });
-        Self { port, cut, _tasks: tasks }
+        Self {
+            port,
+            cut,
+            _tasks: tasks,
+        }
     }
 
     fn cut(&self) {

@@ -1,6 +1,11 @@
 //! The connector against servers that we did not write: asyncua's, and some that are none.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking, its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by panicking, its helpers too"
+)]
 
 mod conforms;
 mod link;

@@ -13,8 +13,13 @@ use tokio::{
 
 /// A `forebay.toml` with one connector; `keys` and the name and node of each tag.
 pub(crate) fn configuration(keys: &str, tags: &[(&str, &str)]) -> String {
-    let name = if keys.contains("\nname = ") { "" } else { "name = \"press\"" };
-    let mut text = format!("[[connector]]\n{name}\nkind = \"opcua\"\ndevice = \"press-3\"\n{keys}\n");
+    let name = if keys.contains("\nname = ") {
+        ""
+    } else {
+        "name = \"press\""
+    };
+    let mut text =
+        format!("[[connector]]\n{name}\nkind = \"opcua\"\ndevice = \"press-3\"\n{keys}\n");
     for (name, node) in tags {
         text += &format!("[[connector.tag]]\nname = \"{name}\"\nnode = \"{node}\"\n");
     }
@@ -51,9 +56,21 @@ impl Peer {
             .unwrap_or_else(|error| panic!("cannot run {python}: {error}"));
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = timeout(PATIENCE, lines.next_line()).await.expect("the peer does not start").unwrap();
-        let port = port.expect("the peer ended: is asyncua 2.1 installed?").parse().unwrap();
-        Self { port, options, child, stdin, lines }
+        let port = timeout(PATIENCE, lines.next_line())
+            .await
+            .expect("the peer does not start")
+            .unwrap();
+        let port = port
+            .expect("the peer ended: is asyncua 2.1 installed?")
+            .parse()
+            .unwrap();
+        Self {
+            port,
+            options,
+            child,
+            stdin,
+            lines,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -61,8 +78,14 @@ impl Peer {
     }
 
     pub(crate) async fn tell(&mut self, command: Json) -> Json {
-        self.stdin.write_all(format!("{command}\n").as_bytes()).await.unwrap();
-        let line = timeout(PATIENCE, self.lines.next_line()).await.expect("the peer does not answer").unwrap();
+        self.stdin
+            .write_all(format!("{command}\n").as_bytes())
+            .await
+            .unwrap();
+        let line = timeout(PATIENCE, self.lines.next_line())
+            .await
+            .expect("the peer does not answer")
+            .unwrap();
         serde_json::from_str(&line.expect("the peer ended")).unwrap()
     }
 
@@ -80,6 +103,13 @@ impl Peer {
     /// Stops or continues the process, as a frozen server would.
     pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("the peer runs").to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
     }
 }

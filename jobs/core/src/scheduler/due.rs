@@ -35,13 +35,21 @@ struct Done {
 impl Done {
     /// Whether a window, as it was closed last, is still to be run over.
     fn lacks(&self, closed: &ClosedWindow, on_late: OnLate) -> bool {
-        let Window { site, start, revision, .. } = &closed.window;
+        let Window {
+            site,
+            start,
+            revision,
+            ..
+        } = &closed.window;
         let reruns = on_late == OnLate::Rerun;
         let left_out = self.left_out.get(site.as_str());
         let is_left_out = left_out.is_some_and(|left_out| start.micros() <= left_out.until);
         // What was left out stays so until it is amended.
         let is_amended = left_out.is_some_and(|left_out| closed.closed_at > left_out.closed);
-        match self.revisions.get(&(site.as_str().to_owned(), start.micros())) {
+        match self
+            .revisions
+            .get(&(site.as_str().to_owned(), start.micros()))
+        {
             Some(run) => reruns && i64::from(*revision) > *run && (!is_left_out || is_amended),
             None => !is_left_out || (reruns && is_amended),
         }
@@ -76,37 +84,61 @@ impl Scheduler {
 
     /// Forgets runs that ended long ago, once a day.
     async fn prune(&self, now: Timestamp) -> Result<(), SchedulerError> {
-        let wait = self.prune_at.load(Ordering::Relaxed).saturating_sub(now.micros());
+        let wait = self
+            .prune_at
+            .load(Ordering::Relaxed)
+            .saturating_sub(now.micros());
         // Nobody waits longer than a day but after a clock that was ahead.
         if (1..=PRUNE_EVERY).contains(&wait) {
             return Ok(());
         }
         self.store.prune(now).await?;
-        self.prune_at.store(now.micros().saturating_add(PRUNE_EVERY), Ordering::Relaxed);
+        self.prune_at
+            .store(now.micros().saturating_add(PRUNE_EVERY), Ordering::Relaxed);
         Ok(())
     }
 
     /// The windows that may have to be queued; `None` where the lake's `windows` is as it was when last looked at.
     async fn windows(&self, now: Timestamp) -> Result<Option<Look>, SchedulerError> {
         let mut cursors = Vec::new();
-        for job in self.jobs.iter().filter(|job| matches!(job.spec.trigger, Trigger::WindowClosed)) {
-            let cursor = self.store.registered(&job.spec.name).await?.and_then(|known| known.cursor);
+        for job in self
+            .jobs
+            .iter()
+            .filter(|job| matches!(job.spec.trigger, Trigger::WindowClosed))
+        {
+            let cursor = self
+                .store
+                .registered(&job.spec.name)
+                .await?
+                .and_then(|known| known.cursor);
             cursors.push(believed(cursor, now));
         }
         // `None`, a job that has not looked yet, sorts before every cursor.
-        let Some(earliest) = cursors.into_iter().min() else { return Ok(None) };
+        let Some(earliest) = cursors.into_iter().min() else {
+            return Ok(None);
+        };
         let version = self.lake.table(&WINDOWS)?.snapshot().await?.version();
         // One more than the version, so that 0 is "never".
         let version = version + 1;
         if self.looked_at.load(Ordering::Relaxed) == version {
             return Ok(None);
         }
-        Ok(Some(Look { version, closed: closed_since(&self.lake, earliest).await? }))
+        Ok(Some(Look {
+            version,
+            closed: closed_since(&self.lake, earliest).await?,
+        }))
     }
 
-    async fn enqueue_cron(&self, job: &ScheduledJob, due: Timestamp, now: Timestamp) -> Result<usize, SchedulerError> {
+    async fn enqueue_cron(
+        &self,
+        job: &ScheduledJob,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<usize, SchedulerError> {
         let name = &job.spec.name;
-        let Some(known) = self.store.registered(name).await? else { return Ok(0) };
+        let Some(known) = self.store.registered(name).await? else {
+            return Ok(0);
+        };
         if known.at > now {
             tracing::warn!(job = %name, registered = rfc3339(known.at), "registered by a clock that was ahead, corrected");
             self.store.register_again(name, now).await?;
@@ -127,16 +159,30 @@ impl Scheduler {
         now: Timestamp,
     ) -> Result<usize, SchedulerError> {
         let name = &job.spec.name;
-        let Some(known) = self.store.registered(name).await? else { return Ok(0) };
-        let earliest = windows.iter().map(|closed| closed.window.end).min().unwrap_or(now);
-        let done =
-            Done { revisions: self.store.revisions(name, earliest).await?, left_out: self.store.left_out(name).await? };
-        let due = windows.iter().filter(|closed| done.lacks(closed, job.spec.on_late)).cloned().collect();
+        let Some(known) = self.store.registered(name).await? else {
+            return Ok(0);
+        };
+        let earliest = windows
+            .iter()
+            .map(|closed| closed.window.end)
+            .min()
+            .unwrap_or(now);
+        let done = Done {
+            revisions: self.store.revisions(name, earliest).await?,
+            left_out: self.store.left_out(name).await?,
+        };
+        let due = windows
+            .iter()
+            .filter(|closed| done.lacks(closed, job.spec.on_late))
+            .cloned()
+            .collect();
         // A new job begins with the newest window of each site; what lies before it is for a back-fill.
         let is_new = known.cursor.is_none();
         let (due, skipped) = newest(due, if is_new { 1 } else { CAUGHT_UP_MAX });
         for skipped in skipped {
-            self.store.leave_out(name, &skipped.site, skipped.left_out).await?;
+            self.store
+                .leave_out(name, &skipped.site, skipped.left_out)
+                .await?;
             if !is_new {
                 let (from, to) = (rfc3339(skipped.from), rfc3339(skipped.to));
                 tracing::warn!(job = %name, site = %skipped.site, from, to, windows = skipped.count,
@@ -148,7 +194,11 @@ impl Scheduler {
         for window in due {
             queued += self.enqueue(job, &Fire::window(window), now).await?;
         }
-        let closed = windows.iter().map(|closed| closed.closed_at).filter(|at| *at <= now.micros()).max();
+        let closed = windows
+            .iter()
+            .map(|closed| closed.closed_at)
+            .filter(|at| *at <= now.micros())
+            .max();
         let cursor = closed.max(believed(known.cursor, now)).unwrap_or(0);
         if known.cursor != Some(cursor) {
             self.store.set_cursor(name, cursor).await?;
@@ -157,8 +207,17 @@ impl Scheduler {
     }
 
     /// Queues a run of a job for a fire, unless it has one.
-    async fn enqueue(&self, job: &ScheduledJob, fire: &Fire, now: Timestamp) -> Result<usize, SchedulerError> {
-        match self.store.enqueue(&job.spec.name, job.spec.kind, fire, now).await? {
+    async fn enqueue(
+        &self,
+        job: &ScheduledJob,
+        fire: &Fire,
+        now: Timestamp,
+    ) -> Result<usize, SchedulerError> {
+        match self
+            .store
+            .enqueue(&job.spec.name, job.spec.kind, fire, now)
+            .await?
+        {
             Enqueued::New(_) => Ok(1),
             Enqueued::Known => Ok(0),
         }

@@ -40,29 +40,68 @@ const FORGET: [&str; 3] = [
 
 impl Store {
     /// What a job leaves out, by site.
-    pub(crate) async fn left_out(&self, job: &JobName) -> Result<BTreeMap<String, LeftOut>, SchedulerError> {
-        let query = sqlx::query("SELECT site, until, closed FROM left_out WHERE job = ?").bind(job.as_str());
-        let rows = query.fetch_all(&self.pool).await.map_err(|e| self.failed(e))?;
-        Ok(rows.iter().map(|row| (row.get(0), LeftOut { until: row.get(1), closed: row.get(2) })).collect())
+    pub(crate) async fn left_out(
+        &self,
+        job: &JobName,
+    ) -> Result<BTreeMap<String, LeftOut>, SchedulerError> {
+        let query = sqlx::query("SELECT site, until, closed FROM left_out WHERE job = ?")
+            .bind(job.as_str());
+        let rows = query
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| self.failed(e))?;
+        Ok(rows
+            .iter()
+            .map(|row| {
+                (
+                    row.get(0),
+                    LeftOut {
+                        until: row.get(1),
+                        closed: row.get(2),
+                    },
+                )
+            })
+            .collect())
     }
 
     /// Leaves out windows of a site, besides those that are left out already.
-    pub(crate) async fn leave_out(&self, job: &JobName, site: &SiteId, more: LeftOut) -> Result<(), SchedulerError> {
+    pub(crate) async fn leave_out(
+        &self,
+        job: &JobName,
+        site: &SiteId,
+        more: LeftOut,
+    ) -> Result<(), SchedulerError> {
         let query = sqlx::query(
             "INSERT INTO left_out (job, site, until, closed) VALUES (?, ?, ?, ?) ON CONFLICT (job, site)
              DO UPDATE SET until = max(until, excluded.until), closed = max(closed, excluded.closed)",
         );
-        let query = query.bind(job.as_str()).bind(site.as_str()).bind(more.until).bind(more.closed);
-        query.execute(&self.pool).await.map(drop).map_err(|e| self.failed(e))
+        let query = query
+            .bind(job.as_str())
+            .bind(site.as_str())
+            .bind(more.until)
+            .bind(more.closed);
+        query
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(|e| self.failed(e))
     }
 
     /// Forgets runs that ended long ago, but not a job's last. What they were for is left out from then on, whatever the
     /// clock showed when they were forgotten.
     pub(crate) async fn prune(&self, now: Timestamp) -> Result<(), SchedulerError> {
         let since = now.micros().saturating_sub(KEPT_MICROS);
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.failed(e))?;
+        let mut transaction = self
+            .pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|e| self.failed(e))?;
         for statement in FORGET {
-            sqlx::query(statement).bind(since).execute(&mut *transaction).await.map_err(|e| self.failed(e))?;
+            sqlx::query(statement)
+                .bind(since)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|e| self.failed(e))?;
         }
         transaction.commit().await.map_err(|e| self.failed(e))
     }

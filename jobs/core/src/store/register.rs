@@ -14,17 +14,23 @@ impl Store {
         floor: i64,
         past: &History,
     ) -> Result<(), SchedulerError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.failed(e))?;
-        // A job that has run over a window is not new: it has looked at windows before.
-        let cursor = (!past.left_out.is_empty()).then_some(0_i64);
-        sqlx::query("INSERT OR IGNORE INTO jobs (name, registered, counter, cursor) VALUES (?, ?, ?, ?)")
-            .bind(job.as_str())
-            .bind(now.micros())
-            .bind(floor)
-            .bind(cursor)
-            .execute(&mut *transaction)
+        let mut transaction = self
+            .pool
+            .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(|e| self.failed(e))?;
+        // A job that has run over a window is not new: it has looked at windows before.
+        let cursor = (!past.left_out.is_empty()).then_some(0_i64);
+        sqlx::query(
+            "INSERT OR IGNORE INTO jobs (name, registered, counter, cursor) VALUES (?, ?, ?, ?)",
+        )
+        .bind(job.as_str())
+        .bind(now.micros())
+        .bind(floor)
+        .bind(cursor)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|e| self.failed(e))?;
         for run in &past.runs {
             let window = run.fire.window.as_ref();
             sqlx::query(
@@ -54,21 +60,33 @@ impl Store {
             .map_err(|e| self.failed(e))?;
         }
         for (site, left_out) in &past.left_out {
-            sqlx::query("INSERT OR IGNORE INTO left_out (job, site, until, closed) VALUES (?, ?, ?, ?)")
-                .bind(job.as_str())
-                .bind(site.as_str())
-                .bind(left_out.until)
-                .bind(left_out.closed)
-                .execute(&mut *transaction)
-                .await
-                .map_err(|e| self.failed(e))?;
+            sqlx::query(
+                "INSERT OR IGNORE INTO left_out (job, site, until, closed) VALUES (?, ?, ?, ?)",
+            )
+            .bind(job.as_str())
+            .bind(site.as_str())
+            .bind(left_out.until)
+            .bind(left_out.closed)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|e| self.failed(e))?;
         }
         transaction.commit().await.map_err(|e| self.failed(e))
     }
 
     /// Registers a job anew that a clock ahead of this one has registered.
-    pub(crate) async fn register_again(&self, job: &JobName, now: Timestamp) -> Result<(), SchedulerError> {
-        let query = sqlx::query("UPDATE jobs SET registered = ? WHERE name = ?").bind(now.micros()).bind(job.as_str());
-        query.execute(&self.pool).await.map(drop).map_err(|e| self.failed(e))
+    pub(crate) async fn register_again(
+        &self,
+        job: &JobName,
+        now: Timestamp,
+    ) -> Result<(), SchedulerError> {
+        let query = sqlx::query("UPDATE jobs SET registered = ? WHERE name = ?")
+            .bind(now.micros())
+            .bind(job.as_str());
+        query
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(|e| self.failed(e))
     }
 }

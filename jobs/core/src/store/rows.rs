@@ -4,7 +4,10 @@ use forebay_schemas::{SiteId, Timestamp};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{cause, state};
-use crate::{Fire, FireKey, JobName, RunState, Window, clock::from_micros, outbox::RunNumber, results::FinishedRun};
+use crate::{
+    Fire, FireKey, JobName, RunState, Window, clock::from_micros, outbox::RunNumber,
+    results::FinishedRun,
+};
 
 /// A run and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,9 +50,17 @@ impl Run {
     pub(super) fn read(row: &SqliteRow) -> Result<Self, String> {
         let text = |name: &str| row.try_get::<String, _>(name).map_err(|e| e.to_string());
         let number = |name: &str| row.try_get::<i64, _>(name).map_err(|e| e.to_string());
-        let optional = |name: &str| row.try_get::<Option<i64>, _>(name).map_err(|e| e.to_string());
+        let optional = |name: &str| {
+            row.try_get::<Option<i64>, _>(name)
+                .map_err(|e| e.to_string())
+        };
         let site: Option<String> = row.try_get("site").map_err(|e| e.to_string())?;
-        let window = match (site, optional("window_start")?, optional("window_end")?, optional("revision")?) {
+        let window = match (
+            site,
+            optional("window_start")?,
+            optional("window_end")?,
+            optional("revision")?,
+        ) {
             (Some(site), Some(start), Some(end), Some(revision)) => Some(Window {
                 site: SiteId::new(&site).map_err(|e| e.to_string())?,
                 start: from_micros(start),

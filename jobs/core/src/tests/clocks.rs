@@ -37,7 +37,11 @@ async fn a_job_that_was_registered_by_a_clock_ahead_runs_at_the_next_time() {
     drop(plant.start(DAILY).await);
     plant.set(hour(1));
     let scheduler = plant.start(DAILY).await;
-    assert_eq!(scheduler.step().await.unwrap(), 0, "no time has come since it is there");
+    assert_eq!(
+        scheduler.step().await.unwrap(),
+        0,
+        "no time has come since it is there"
+    );
     plant.set(hour(7));
     assert_eq!(scheduler.step().await.unwrap(), 1);
 }
@@ -71,7 +75,11 @@ async fn a_clock_that_was_a_day_ahead_keeps_no_window_from_its_run() {
             plant.close(hour(*end), 0, hour(now)).await;
         }
         assert_eq!(scheduler.step().await.unwrap(), runs, "at {now}");
-        assert_eq!(scheduler.step().await.unwrap(), 0, "at {now}, nothing twice");
+        assert_eq!(
+            scheduler.step().await.unwrap(),
+            0,
+            "at {now}, nothing twice"
+        );
         closed += ends.len();
     }
     assert_eq!(plant.count("scores").await, (closed, closed));
@@ -89,7 +97,11 @@ async fn windows_that_a_clock_ahead_has_closed_are_run_over_at_once() {
     assert_eq!(scheduler.step().await.unwrap(), 2);
     plant.close(hour(3), 0, hour(3)).await;
     plant.close(hour(2), 1, hour(3)).await;
-    assert_eq!(scheduler.step().await.unwrap(), 2, "one that has closed, and one that was amended");
+    assert_eq!(
+        scheduler.step().await.unwrap(),
+        2,
+        "one that has closed, and one that was amended"
+    );
 }
 
 #[tokio::test]
@@ -101,13 +113,20 @@ async fn an_attempt_that_a_clock_ahead_has_put_off_is_made_at_once() {
     plant.set(hour(24 + 7));
     assert_eq!(scheduler.step().await.unwrap(), 1);
     plant.set(hour(7));
-    assert_eq!(scheduler.step().await.unwrap(), 2, "the one that was put off, and today's");
+    assert_eq!(
+        scheduler.step().await.unwrap(),
+        2,
+        "the one that was put off, and today's"
+    );
 }
 
 /// A year and more ahead, the runs of today look as if they had ended long ago.
 #[tokio::test]
 async fn what_a_clock_ahead_has_forgotten_is_not_run_again() {
-    let text = format!("{DAILY}\n").replace("}]", "}, { name = \"w\", kind = \"test\", on = \"window_closed\" }]");
+    let text = format!("{DAILY}\n").replace(
+        "}]",
+        "}, { name = \"w\", kind = \"test\", on = \"window_closed\" }]",
+    );
     let plant = Plant::new().await;
     assert_eq!(plant.start(&text).await.step().await.unwrap(), 0);
     plant.set(hour(7));

@@ -8,7 +8,12 @@ const ON_WINDOW: &str = "job = [{ name = \"w\", kind = \"test\", on = \"window_c
 fn lose_database(plant: &Plant) {
     for entry in std::fs::read_dir(plant.folder.path()).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("jobs.") {
+        if path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("jobs.")
+        {
             std::fs::remove_file(path).unwrap();
         }
     }
@@ -24,15 +29,31 @@ async fn a_new_job_begins_with_the_newest_window_and_a_lost_database_repeats_not
     let scheduler = plant.start(ON_WINDOW).await;
     assert_eq!(scheduler.step().await.unwrap(), 1);
     plant.close(hour(4), 0, hour(4)).await;
-    assert_eq!(scheduler.step().await.unwrap(), 1, "what was left out stays out");
+    assert_eq!(
+        scheduler.step().await.unwrap(),
+        1,
+        "what was left out stays out"
+    );
     drop(scheduler);
     lose_database(&plant);
     let scheduler = plant.start(ON_WINDOW).await;
-    assert_eq!(scheduler.step().await.unwrap(), 0, "the lake tells what has been done, and what lies before it");
+    assert_eq!(
+        scheduler.step().await.unwrap(),
+        0,
+        "the lake tells what has been done, and what lies before it"
+    );
     plant.close(hour(5), 0, hour(5)).await;
     assert_eq!(scheduler.step().await.unwrap(), 1);
-    assert_eq!(plant.count("scores").await, (3, 3), "numbers go on above those in the lake");
-    assert_eq!(plant.runs(ON_WINDOW, "w").await.len(), 3, "the runs before the loss are shown");
+    assert_eq!(
+        plant.count("scores").await,
+        (3, 3),
+        "numbers go on above those in the lake"
+    );
+    assert_eq!(
+        plant.runs(ON_WINDOW, "w").await.len(),
+        3,
+        "the runs before the loss are shown"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +69,10 @@ async fn a_lost_database_is_caught_up_with_from_the_runs_in_the_lake() {
     scheduler.enqueue_due().await.unwrap();
     let claimed = scheduler.claim(&Default::default(), 1).await.unwrap();
     assert_eq!(claimed[0].job.as_str(), "w");
-    scheduler.attempt(claimed.into_iter().next().unwrap()).await.unwrap();
+    scheduler
+        .attempt(claimed.into_iter().next().unwrap())
+        .await
+        .unwrap();
     drop(scheduler);
     lose_database(&plant);
     for n in 3..6 {
@@ -61,8 +85,14 @@ async fn a_lost_database_is_caught_up_with_from_the_runs_in_the_lake() {
     assert_eq!(scheduler.step().await.unwrap(), 2 * 4 + 1 + 1);
     assert_eq!(scheduler.step().await.unwrap(), 0);
     assert_eq!(plant.count("scores").await, (14, 14));
-    let failed = plant.lake.query("SELECT count(*) AS n FROM job_runs WHERE state <> 'succeeded'").await;
-    assert!(failed.contains("| 0 |"), "a job finds the run that it comes after: {failed}");
+    let failed = plant
+        .lake
+        .query("SELECT count(*) AS n FROM job_runs WHERE state <> 'succeeded'")
+        .await;
+    assert!(
+        failed.contains("| 0 |"),
+        "a job finds the run that it comes after: {failed}"
+    );
 }
 
 #[tokio::test]
@@ -81,10 +111,18 @@ async fn windows_that_are_not_caught_up_with_are_counted() {
     assert_eq!(scheduler.enqueue_due().await.unwrap(), 168);
     assert_eq!(progress.windows_skipped(), skipped(2));
     plant.close(hour(172), 0, hour(172)).await;
-    assert_eq!(scheduler.enqueue_due().await.unwrap(), 1, "what was skipped is not looked at again");
+    assert_eq!(
+        scheduler.enqueue_due().await.unwrap(),
+        1,
+        "what was skipped is not looked at again"
+    );
     assert_eq!(progress.windows_skipped(), skipped(2));
     plant.close(hour(2), 1, hour(173)).await;
-    assert_eq!(scheduler.enqueue_due().await.unwrap(), 1, "unless it is amended");
+    assert_eq!(
+        scheduler.enqueue_due().await.unwrap(),
+        1,
+        "unless it is amended"
+    );
 }
 
 #[tokio::test]

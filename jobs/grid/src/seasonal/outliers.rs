@@ -21,7 +21,11 @@ const STEPS_MIN: usize = 8;
 
 /// The steps that are no outliers.
 pub(super) fn without(steps: &[Step]) -> Cow<'_, [Step]> {
-    let mut values: Vec<f64> = steps.iter().map(|step| step.mean).filter(|mean| mean.is_finite()).collect();
+    let mut values: Vec<f64> = steps
+        .iter()
+        .map(|step| step.mean)
+        .filter(|mean| mean.is_finite())
+        .collect();
     values.sort_unstable_by(f64::total_cmp);
     let (lowest, highest) = bounds(&values).unwrap_or((f64::MIN, f64::MAX));
     let is_sound = |step: &&Step| step.mean.is_finite() && (lowest..=highest).contains(&step.mean);
@@ -51,9 +55,16 @@ mod tests {
 
     #[track_caller]
     fn check(means: impl Iterator<Item = f64>, outliers: &[i64]) {
-        let steps: Vec<Step> = (0..).zip(means).map(|(index, mean)| Step { index, mean }).collect();
+        let steps: Vec<Step> = (0..)
+            .zip(means)
+            .map(|(index, mean)| Step { index, mean })
+            .collect();
         let left = without(&steps);
-        let gone: Vec<i64> = steps.iter().map(|s| s.index).filter(|i| !left.iter().any(|s| s.index == *i)).collect();
+        let gone: Vec<i64> = steps
+            .iter()
+            .map(|s| s.index)
+            .filter(|i| !left.iter().any(|s| s.index == *i))
+            .collect();
         assert_eq!(gone, outliers);
     }
 
@@ -64,19 +75,46 @@ mod tests {
     #[test]
     fn what_no_load_can_be_is_an_outlier_and_what_one_may_be_is_not() {
         check((0..960).map(day), &[]);
-        check((0..960).map(|i| if i == 500 { 1e300 } else { day(i) }), &[500]);
-        check((0..960).map(|i| if i == 500 { -65_535.0 } else { day(i) }), &[500]);
-        check((0..960).map(|i| if i % 400 == 7 { f64::NAN } else { day(i) }), &[7, 407, 807]);
+        check(
+            (0..960).map(|i| if i == 500 { 1e300 } else { day(i) }),
+            &[500],
+        );
+        check(
+            (0..960).map(|i| if i == 500 { -65_535.0 } else { day(i) }),
+            &[500],
+        );
+        check(
+            (0..960).map(|i| if i % 400 == 7 { f64::NAN } else { day(i) }),
+            &[7, 407, 807],
+        );
         // A peak of three times the usual, a feed-in, a level that has changed for some hours.
         check((0..960).map(|i| if i == 500 { 350.0 } else { day(i) }), &[]);
-        check((0..960).map(|i| if i == 500 { -200.0 } else { day(i) }), &[]);
-        check((0..960).map(|i| day(i) * if i < 948 { 1.0 } else { 10.0 }), &[]);
+        check(
+            (0..960).map(|i| if i == 500 { -200.0 } else { day(i) }),
+            &[],
+        );
+        check(
+            (0..960).map(|i| day(i) * if i < 948 { 1.0 } else { 10.0 }),
+            &[],
+        );
         // A charger that stands still for most of the time.
         check((0..960).map(|i| if i % 96 < 4 { 11.0 } else { 0.0 }), &[]);
         check((0..960).map(|_| 5.0), &[]);
-        check((0..960).map(|i| if i == 3 { 5.000_000_000_000_001 } else { 5.0 }), &[]);
+        check(
+            (0..960).map(|i| if i == 3 { 5.000_000_000_000_001 } else { 5.0 }),
+            &[],
+        );
         check((0..960).map(|i| if i == 3 { 50.0 } else { 5.0 }), &[3]);
         check([1.0, 1.0, 1.0, 1e300].into_iter(), &[]);
-        check((0..20).map(|i| if i == 3 { f64::MAX } else { f64::MIN / 2.0 + i as f64 }), &[3]);
+        check(
+            (0..20).map(|i| {
+                if i == 3 {
+                    f64::MAX
+                } else {
+                    f64::MIN / 2.0 + i as f64
+                }
+            }),
+            &[3],
+        );
     }
 }

@@ -29,14 +29,19 @@ pub struct KeyDecrypter {
 
 impl fmt::Debug for KeyDecrypter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyDecrypter").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("KeyDecrypter")
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
     }
 }
 
 impl KeyDecrypter {
     /// A decrypter without KEKs yet.
     pub fn new(provider: Arc<dyn KeyProvider>) -> Self {
-        Self { provider, keks: RwLock::default() }
+        Self {
+            provider,
+            keks: RwLock::default(),
+        }
     }
 
     /// Fetches the KEKs that it does not have yet.
@@ -49,7 +54,10 @@ impl KeyDecrypter {
                 continue;
             }
             let secret = self.provider.unwrap(&kek.master, &kek.wrapped).await?;
-            self.keks.write().unwrap_or_else(PoisonError::into_inner).insert(kek.clone(), secret);
+            self.keks
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(kek.clone(), secret);
         }
         Ok(())
     }
@@ -64,14 +72,26 @@ impl KeyDecrypter {
     /// # Errors
     /// [`KeyError::Material`], [`KeyError::Unprepared`], [`KeyError::WrongKey`].
     pub fn data_key(&self, metadata: &[u8]) -> Result<SecretKey, KeyError> {
-        let KeyMaterial { kek, wrapped_dek, .. } = KeyMaterial::decode(metadata)?;
+        let KeyMaterial {
+            kek, wrapped_dek, ..
+        } = KeyMaterial::decode(metadata)?;
         let Some(secret) = self.prepared(&kek) else {
-            return Err(KeyError::Unprepared { kek: kek.kek_id, master: kek.master });
+            return Err(KeyError::Unprepared {
+                kek: kek.kek_id,
+                master: kek.master,
+            });
         };
         let id = STANDARD
             .decode(&kek.kek_id)
-            .map_err(|_not_base64| KeyError::Material { reason: "a key id is not base64".to_owned() })?;
-        Wrapping { key: &secret, id: &kek.kek_id, aad: &id }.unwrap(&wrapped_dek)
+            .map_err(|_not_base64| KeyError::Material {
+                reason: "a key id is not base64".to_owned(),
+            })?;
+        Wrapping {
+            key: &secret,
+            id: &kek.kek_id,
+            aad: &id,
+        }
+        .unwrap(&wrapped_dek)
     }
 
     /// What parquet's readers take.
@@ -79,17 +99,24 @@ impl KeyDecrypter {
     /// # Errors
     /// None in practice: nothing is checked before a file is read.
     pub fn properties(self: &Arc<Self>) -> Result<Arc<FileDecryptionProperties>, ParquetError> {
-        FileDecryptionProperties::with_key_retriever(Arc::clone(self) as Arc<dyn KeyRetriever>).build()
+        FileDecryptionProperties::with_key_retriever(Arc::clone(self) as Arc<dyn KeyRetriever>)
+            .build()
     }
 
     fn prepared(&self, kek: &WrappedKek) -> Option<SecretKey> {
-        self.keks.read().unwrap_or_else(PoisonError::into_inner).get(kek).cloned()
+        self.keks
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(kek)
+            .cloned()
     }
 }
 
 impl KeyRetriever for KeyDecrypter {
     fn retrieve_key(&self, key_metadata: &[u8]) -> Result<Vec<u8>, ParquetError> {
-        let key = self.data_key(key_metadata).map_err(|error| ParquetError::External(Box::new(error)))?;
+        let key = self
+            .data_key(key_metadata)
+            .map_err(|error| ParquetError::External(Box::new(error)))?;
         Ok(key.expose().to_vec())
     }
 }

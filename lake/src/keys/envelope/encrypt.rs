@@ -31,14 +31,21 @@ pub struct KeyEncrypter {
 
 impl fmt::Debug for KeyEncrypter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyEncrypter").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("KeyEncrypter")
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
     }
 }
 
 impl KeyEncrypter {
     /// An encrypter without KEKs yet.
     pub fn new(provider: Arc<dyn KeyProvider>, random: Random) -> Self {
-        Self { provider, random, files_per_kek: FILES_PER_KEK, keks: Mutex::default() }
+        Self {
+            provider,
+            random,
+            files_per_kek: FILES_PER_KEK,
+            keks: Mutex::default(),
+        }
     }
 
     /// Changes after how many files a new KEK is made.
@@ -66,20 +73,34 @@ impl KeyEncrypter {
                 }
                 _ => {
                     let kek = Arc::new(self.new_kek(master).await?);
-                    keks.insert(master.clone(), (Arc::clone(&kek), self.files_per_kek.get() - 1));
+                    keks.insert(
+                        master.clone(),
+                        (Arc::clone(&kek), self.files_per_kek.get() - 1),
+                    );
                     kek
                 }
             };
             taken.insert(master.clone(), kek);
         }
-        Ok(FileKeys { keks: taken, random: Arc::clone(&self.random) })
+        Ok(FileKeys {
+            keks: taken,
+            random: Arc::clone(&self.random),
+        })
     }
 
     async fn new_kek(&self, master: &MasterKeyId) -> Result<Kek, KeyError> {
         let id: [u8; KEK_ID_BYTES] = random_bytes(&self.random)?;
         let secret = SecretKey::generate(&self.random)?;
         let wrapped = self.provider.wrap(master, secret.expose()).await?;
-        Ok(Kek { id, secret, wrapped: WrappedKek { master: master.clone(), kek_id: STANDARD.encode(id), wrapped } })
+        Ok(Kek {
+            id,
+            secret,
+            wrapped: WrappedKek {
+                master: master.clone(),
+                kek_id: STANDARD.encode(id),
+                wrapped,
+            },
+        })
     }
 }
 
@@ -91,7 +112,9 @@ pub struct FileKeys {
 
 impl fmt::Debug for FileKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileKeys").field("masters", &self.keks.keys()).finish_non_exhaustive()
+        f.debug_struct("FileKeys")
+            .field("masters", &self.keks.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,14 +131,28 @@ impl FileKeys {
     ///
     /// # Errors
     /// As [`FileKeys::data_key`].
-    pub fn wrap_data_key(&self, master: &MasterKeyId, key_use: KeyUse, secret: SecretKey) -> Result<DataKey, KeyError> {
+    pub fn wrap_data_key(
+        &self,
+        master: &MasterKeyId,
+        key_use: KeyUse,
+        secret: SecretKey,
+    ) -> Result<DataKey, KeyError> {
         let kek = self.keks.get(master).ok_or_else(|| KeyError::MissingKey {
             id: master.to_string(),
             keyring: "the keys fetched for this file".to_owned(),
         })?;
-        let wrapping = Wrapping { key: &kek.secret, id: &kek.wrapped.kek_id, aad: &kek.id };
+        let wrapping = Wrapping {
+            key: &kek.secret,
+            id: &kek.wrapped.kek_id,
+            aad: &kek.id,
+        };
         let wrapped_dek = wrapping.wrap(secret.expose(), &self.random)?;
-        let metadata = KeyMaterial { key_use, wrapped_dek, kek: kek.wrapped.clone() }.encode()?;
+        let metadata = KeyMaterial {
+            key_use,
+            wrapped_dek,
+            kek: kek.wrapped.clone(),
+        }
+        .encode()?;
         Ok(DataKey { secret, metadata })
     }
 

@@ -30,7 +30,11 @@ impl KeyProvider for Counted {
         self.keyring.current(name).await
     }
 
-    async fn ensure(&self, name: &str, in_use: &BTreeSet<MasterKeyId>) -> Result<MasterKeyId, KeyError> {
+    async fn ensure(
+        &self,
+        name: &str,
+        in_use: &BTreeSet<MasterKeyId>,
+    ) -> Result<MasterKeyId, KeyError> {
         self.keyring.ensure(name, in_use).await
     }
 
@@ -65,12 +69,23 @@ fn bench() -> Bench {
     let random: Random = Arc::new(SystemRandom::new());
     let keyring = FileKeyring::create(&dir.path().join("keys"), Arc::clone(&random)).unwrap();
     let table = keyring.current_id(TABLE_KEY).unwrap();
-    Bench { _dir: dir, provider: Arc::new(Counted { keyring, calls: AtomicUsize::new(0) }), random, table }
+    Bench {
+        _dir: dir,
+        provider: Arc::new(Counted {
+            keyring,
+            calls: AtomicUsize::new(0),
+        }),
+        random,
+        table,
+    }
 }
 
 impl Bench {
     fn encrypter(&self) -> KeyEncrypter {
-        KeyEncrypter::new(Arc::clone(&self.provider) as Arc<dyn KeyProvider>, Arc::clone(&self.random))
+        KeyEncrypter::new(
+            Arc::clone(&self.provider) as Arc<dyn KeyProvider>,
+            Arc::clone(&self.random),
+        )
     }
 
     fn decrypter(&self) -> KeyDecrypter {
@@ -85,7 +100,11 @@ impl Bench {
 #[tokio::test]
 async fn data_keys_are_fresh_and_come_back() {
     let bench = bench();
-    let keys = bench.encrypter().file_keys(&[&bench.table, &bench.table]).await.unwrap();
+    let keys = bench
+        .encrypter()
+        .file_keys(&[&bench.table, &bench.table])
+        .await
+        .unwrap();
     let footer = keys.data_key(&bench.table, KeyUse::Footer).unwrap();
     let column = keys.data_key(&bench.table, KeyUse::Column).unwrap();
     assert_eq!(footer.secret.expose().len(), 32);
@@ -93,17 +112,25 @@ async fn data_keys_are_fresh_and_come_back() {
 
     let decrypter = bench.decrypter();
     let error = decrypter.data_key(&footer.metadata).unwrap_err();
-    assert!(matches!(error, KeyError::Unprepared { .. }) && error.kind() == ErrorKind::Fatal, "{error}");
+    assert!(
+        matches!(error, KeyError::Unprepared { .. }) && error.kind() == ErrorKind::Fatal,
+        "{error}"
+    );
     decrypter.prepare(&keys.keks()).await.unwrap();
     for key in [&footer, &column] {
-        assert_eq!(decrypter.data_key(&key.metadata).unwrap().expose(), key.secret.expose());
+        assert_eq!(
+            decrypter.data_key(&key.metadata).unwrap().expose(),
+            key.secret.expose()
+        );
     }
 }
 
 #[tokio::test]
 async fn the_provider_is_asked_once_per_kek() {
     let bench = bench();
-    let encrypter = bench.encrypter().with_files_per_kek(NonZeroU64::new(2).unwrap());
+    let encrypter = bench
+        .encrypter()
+        .with_files_per_kek(NonZeroU64::new(2).unwrap());
     let mut keks = Vec::new();
     for _ in 0..4 {
         keks.extend(encrypter.file_keys(&[&bench.table]).await.unwrap().keks());
@@ -121,7 +148,11 @@ async fn the_provider_is_asked_once_per_kek() {
 async fn an_unknown_master_key_is_an_error() {
     let bench = bench();
     let unknown = MasterKeyId::new("forebay.site.nowhere.v1");
-    let error = bench.encrypter().file_keys(&[&bench.table, &unknown]).await.unwrap_err();
+    let error = bench
+        .encrypter()
+        .file_keys(&[&bench.table, &unknown])
+        .await
+        .unwrap_err();
     assert!(matches!(error, KeyError::MissingKey { .. }), "{error}");
     assert!(error.to_string().contains(unknown.as_str()), "{error}");
 }
@@ -131,19 +162,33 @@ async fn a_forged_kek_spoils_no_other() {
     let bench = bench();
     let encrypter = bench.encrypter().with_files_per_kek(NonZeroU64::MIN);
     let keys = encrypter.file_keys(&[&bench.table]).await.unwrap();
-    let other = encrypter.file_keys(&[&bench.table]).await.unwrap().keks().remove(0);
+    let other = encrypter
+        .file_keys(&[&bench.table])
+        .await
+        .unwrap()
+        .keks()
+        .remove(0);
     let real = keys.keks().remove(0);
-    let forged = WrappedKek { wrapped: other.wrapped, ..real.clone() };
+    let forged = WrappedKek {
+        wrapped: other.wrapped,
+        ..real.clone()
+    };
     let decrypter = bench.decrypter();
     decrypter.prepare(&[forged, real]).await.unwrap();
     let key = keys.data_key(&bench.table, KeyUse::Column).unwrap();
-    assert_eq!(decrypter.data_key(&key.metadata).unwrap().expose(), key.secret.expose());
+    assert_eq!(
+        decrypter.data_key(&key.metadata).unwrap().expose(),
+        key.secret.expose()
+    );
 }
 
 #[test]
 fn a_wrapped_kek_is_a_stored_format() {
-    let kek =
-        WrappedKek { master: MasterKeyId::new("forebay.table.v1"), kek_id: "aWQ=".into(), wrapped: "dw==".into() };
+    let kek = WrappedKek {
+        master: MasterKeyId::new("forebay.table.v1"),
+        kek_id: "aWQ=".into(),
+        wrapped: "dw==".into(),
+    };
     let json = serde_json::to_string(&kek).unwrap();
     assert_eq!(json, r#"{"m":"forebay.table.v1","i":"aWQ=","w":"dw=="}"#);
     assert_eq!(serde_json::from_str::<WrappedKek>(&json).unwrap(), kek);
@@ -151,6 +196,12 @@ fn a_wrapped_kek_is_a_stored_format() {
 
 #[test]
 fn nothing_shows_a_secret() {
-    let key = DataKey { secret: SecretKey::new(vec![171; 32]), metadata: Vec::new() };
-    assert_eq!(format!("{key:?}"), "DataKey { secret: SecretKey(32 bytes), metadata: [] }");
+    let key = DataKey {
+        secret: SecretKey::new(vec![171; 32]),
+        metadata: Vec::new(),
+    };
+    assert_eq!(
+        format!("{key:?}"),
+        "DataKey { secret: SecretKey(32 bytes), metadata: [] }"
+    );
 }

@@ -45,7 +45,14 @@ impl Medium for Drives {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         let inode = file.metadata()?.ino();
-        let content = self.0.written.lock().unwrap().get(&inode).cloned().unwrap_or_default();
+        let content = self
+            .0
+            .written
+            .lock()
+            .unwrap()
+            .get(&inode)
+            .cloned()
+            .unwrap_or_default();
         self.0.durable.lock().unwrap().insert(inode, content);
         Ok(())
     }
@@ -64,7 +71,11 @@ impl Medium for Drives {
                 names.insert(entry.file_name().to_string_lossy().into_owned(), meta.ino());
             }
         }
-        self.0.names.lock().unwrap().insert(folder.canonicalize()?, names);
+        self.0
+            .names
+            .lock()
+            .unwrap()
+            .insert(folder.canonicalize()?, names);
         Ok(())
     }
 
@@ -108,7 +119,14 @@ async fn what_a_put_has_answered_survives_a_power_cut() {
         ("readings/site=a/part-1.parquet", PutMode::Overwrite),
         ("readings/site=b/deep/part-2.parquet", PutMode::Create),
     ] {
-        store.put_opts(&path_in(&store, name), name.as_bytes().to_vec().into(), mode.into()).await.unwrap();
+        store
+            .put_opts(
+                &path_in(&store, name),
+                name.as_bytes().to_vec().into(),
+                mode.into(),
+            )
+            .await
+            .unwrap();
         let left = drives.after_a_power_cut(above.path(), &FsPath::new("data/lake").join(name));
         assert_eq!(left.as_deref(), Some(name.as_bytes()), "{name}");
     }
@@ -135,7 +153,13 @@ async fn folders_that_a_crash_has_left_are_made_durable() {
     fs::create_dir_all(folder.join("readings/site=a")).unwrap();
     let drives = Drives::default();
     let store = SyncedLocalStore::with_absolute_paths(&folder, Box::new(drives.clone())).unwrap();
-    store.put(&path_in(&store, "readings/site=a/part-1.parquet"), "rows".into()).await.unwrap();
+    store
+        .put(
+            &path_in(&store, "readings/site=a/part-1.parquet"),
+            "rows".into(),
+        )
+        .await
+        .unwrap();
     let file = FsPath::new("lake/readings/site=a/part-1.parquet");
     let left = drives.after_a_power_cut(&above.path().join("data"), file);
     assert_eq!(left.as_deref(), Some(b"rows".as_slice()));
@@ -147,23 +171,46 @@ async fn folders_that_a_crash_has_left_are_made_durable() {
 async fn an_entry_whose_folder_could_not_be_synced_is_not_believed() {
     let drives = Drives::default();
     let bench = Bench::on(Sealed::Columns, Box::new(drives.clone())).await;
-    bench.ingest("s", &batch(1, 5, DAY_START), at(DAY_START)).await;
+    bench
+        .ingest("s", &batch(1, 5, DAY_START), at(DAY_START))
+        .await;
     let table = bench.readings();
     let version = table.snapshot().await.unwrap().version();
     let id = bench.writer.id().unwrap();
-    let next = crate::Attempt { id, app_id: "s".into(), from_state: Some(1), to_state: 2, adds: Vec::new() };
+    let next = crate::Attempt {
+        id,
+        app_id: "s".into(),
+        from_state: Some(1),
+        to_state: 2,
+        adds: Vec::new(),
+    };
     *drives.0.bad_syncs.lock().unwrap() = ("_delta_log".into(), usize::MAX);
     let error = table.commit(&next).await.unwrap_err();
     assert!(matches!(error, LakeError::Store(_)), "{error}");
-    table.snapshot().await.map(drop).expect_err("what was found after the error is not believed");
-    bench.another().await.map(drop).expect_err("nor by a program that opens the lake now");
+    table
+        .snapshot()
+        .await
+        .map(drop)
+        .expect_err("what was found after the error is not believed");
+    bench
+        .another()
+        .await
+        .map(drop)
+        .expect_err("nor by a program that opens the lake now");
 
     *drives.0.bad_syncs.lock().unwrap() = (String::new(), 0);
-    assert_eq!(table.commit(&next).await.unwrap(), version + 1, "it had landed, and is durable now");
+    assert_eq!(
+        table.commit(&next).await.unwrap(),
+        version + 1,
+        "it had landed, and is durable now"
+    );
     let entry = format!("lake/{}/_delta_log/{:020}.json", READINGS.name, version + 1);
     let left = drives.after_a_power_cut(bench.folder.path(), FsPath::new(&entry));
     assert!(left.is_some_and(|left| !left.is_empty()), "{entry}");
-    assert_eq!(table.snapshot().await.unwrap().state_of("s").await.unwrap(), Some(2));
+    assert_eq!(
+        table.snapshot().await.unwrap().state_of("s").await.unwrap(),
+        Some(2)
+    );
 }
 
 /// Another process linked an entry and was killed before it synced the folder; this one has been running all the while.
@@ -172,12 +219,20 @@ async fn an_entry_of_a_killed_process_is_synced_before_it_is_believed() {
     let drives = Drives::default();
     let bench = Bench::on(Sealed::Columns, Box::new(drives.clone())).await;
     let table = bench.readings();
-    let log = bench.folder.path().join("lake").join(READINGS.name).join("_delta_log");
+    let log = bench
+        .folder
+        .path()
+        .join("lake")
+        .join(READINGS.name)
+        .join("_delta_log");
     let name = format!("{:020}.json", table.snapshot().await.unwrap().version() + 1);
     let entry = r#"{"commitInfo":{"timestamp":1,"operation":"WRITE"}}
 {"txn":{"appId":"s","version":7}}"#;
     fs::write(log.join(&name), entry).unwrap();
-    assert_eq!(table.snapshot().await.unwrap().state_of("s").await.unwrap(), Some(7));
+    assert_eq!(
+        table.snapshot().await.unwrap().state_of("s").await.unwrap(),
+        Some(7)
+    );
     let names = drives.0.names.lock().unwrap();
     assert!(names[&log.canonicalize().unwrap()].contains_key(&name));
 }

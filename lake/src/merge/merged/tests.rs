@@ -31,7 +31,11 @@ fn merged(files: &[Rows<'_>], rows: usize) -> Result<Vec<RecordBatch>, Stopped> 
     let mut merged = Merged::of(schema, Vec::new(), Order::AsWritten);
     for (number, file) in files.iter().enumerate() {
         let batches: Vec<_> = file.chunks(rows).map(|rows| Ok(batch(rows))).collect();
-        merged.runs.push(Run { batches: Box::new(batches.into_iter()), last: None, current: None });
+        merged.runs.push(Run {
+            batches: Box::new(batches.into_iter()),
+            last: None,
+            current: None,
+        });
         merged.advance(number)?;
     }
     merged.collect()
@@ -59,14 +63,21 @@ fn series(device: &str, times: Range<i64>) -> Rows<'_> {
 #[test]
 fn rows_are_in_order_whatever_files_they_come_from() {
     let all = |parts: &[Rows<'static>]| parts.concat();
-    check(&[all(&[series("a", 0..50), series("b", 0..50)]), all(&[series("a", 50..90), series("b", 50..99)])]);
+    check(&[
+        all(&[series("a", 0..50), series("b", 0..50)]),
+        all(&[series("a", 50..90), series("b", 50..99)]),
+    ]);
     // The later file first, and files that overlap.
     check(&[series("a", 60..90), series("a", 0..60)]);
     check(&[series("a", 0..60), series("a", 30..90), series("b", 0..3)]);
     let every_other = |from: i64| (0..40).map(|n| ("a", n * 2 + from, n)).collect();
     check(&[every_other(0), every_other(1)]);
     check(&[Vec::new(), series("a", 0..1)]);
-    check(&[series("a", 0..20_000), series("a", 9_000..30_000), series("b", 0..9)]);
+    check(&[
+        series("a", 0..20_000),
+        series("a", 9_000..30_000),
+        series("b", 0..9),
+    ]);
     assert!(merged(&[], 7).unwrap().is_empty());
 }
 
@@ -77,28 +88,53 @@ fn equal_rows_come_in_the_order_of_their_files() {
         Field::new("file", DataType::Int64, false),
     ]));
     let run = |file: i64| -> Batches {
-        let columns: Vec<ArrayRef> =
-            vec![Arc::new(StringArray::from(vec!["a", "a"])), Arc::new(Int64Array::from(vec![file, file]))];
-        Box::new(std::iter::once(Ok(RecordBatch::try_new(schema.clone(), columns).unwrap())))
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec!["a", "a"])),
+            Arc::new(Int64Array::from(vec![file, file])),
+        ];
+        Box::new(std::iter::once(Ok(RecordBatch::try_new(
+            schema.clone(),
+            columns,
+        )
+        .unwrap())))
     };
     let mut merged = Merged::of(schema.clone(), Vec::new(), Order::AsWritten);
     for number in 0..3 {
-        merged.runs.push(Run { batches: run(number as i64), last: None, current: None });
+        merged.runs.push(Run {
+            batches: run(number as i64),
+            last: None,
+            current: None,
+        });
         merged.advance(number).unwrap();
     }
     let found = merged.next().unwrap().unwrap();
-    assert_eq!(found.column(1).as_primitive::<Int64Type>().values(), &[0, 0, 1, 1, 2, 2]);
+    assert_eq!(
+        found.column(1).as_primitive::<Int64Type>().values(),
+        &[0, 0, 1, 1, 2, 2]
+    );
 }
 
 #[test]
 fn rows_out_of_order_are_found_and_can_be_sorted() {
-    let unsorted = vec![("b", 3, 1), ("a", 2, 1), ("b", 1, 1), ("a", 1, 2), ("a", 1, 1)];
+    let unsorted = vec![
+        ("b", 3, 1),
+        ("a", 2, 1),
+        ("b", 1, 1),
+        ("a", 1, 2),
+        ("a", 1, 1),
+    ];
     for rows in [1, 2, 100] {
         let outcome = merged(&[series("a", 0..9), unsorted.clone()], rows);
-        assert!(matches!(outcome, Err(Stopped::OutOfOrder)), "{rows} rows at a time: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(Stopped::OutOfOrder)),
+            "{rows} rows at a time: {outcome:?}"
+        );
     }
     let mut expected = unsorted.clone();
     expected.sort();
     let halves = [batch(&unsorted[..2]), batch(&unsorted[2..])];
-    assert_eq!(sorted(&halves[0].schema(), &halves).unwrap(), batch(&expected));
+    assert_eq!(
+        sorted(&halves[0].schema(), &halves).unwrap(),
+        batch(&expected)
+    );
 }

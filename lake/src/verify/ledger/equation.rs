@@ -60,9 +60,15 @@ pub(super) fn of_lane(
 
 /// Gaps of an epoch of which the states keep only sums.
 fn forgotten_gaps(side: &LaneRows, key: &EpochKey) -> Vec<Range> {
-    let Some(gaps) = side.gaps.get(key) else { return Vec::new() };
+    let Some(gaps) = side.gaps.get(key) else {
+        return Vec::new();
+    };
     let closed = side.closed_gaps.get(key);
-    joined(gaps.iter().filter(|gap| closed.is_none_or(|closed| !closed.contains(*gap))).copied())
+    joined(
+        gaps.iter()
+            .filter(|gap| closed.is_none_or(|closed| !closed.contains(*gap)))
+            .copied(),
+    )
 }
 
 /// Where an epoch's readings may be; ranges in ascending order and apart from each other.
@@ -86,7 +92,11 @@ impl Parts<'_> {
         let on_the_way = self.on_the_way.map(|from| (from, u64::MAX));
         let all = self.covered.iter().copied().inspect(note(0));
         let absent = without(all, self.found.into_iter().flat_map(SeqSet::ranges)).inspect(note(1));
-        let absent = without(absent, self.quarantined.into_iter().flat_map(SeqSet::ranges)).inspect(note(2));
+        let absent = without(
+            absent,
+            self.quarantined.into_iter().flat_map(SeqSet::ranges),
+        )
+        .inspect(note(2));
         let absent = without(absent, self.waiting.iter().copied()).inspect(note(3));
         let absent = without(absent, self.dropped.iter().copied()).inspect(note(4));
         let absent = without(absent, self.gaps.iter().copied()).inspect(note(5));
@@ -95,7 +105,14 @@ impl Parts<'_> {
             first.get_or_insert(range.0);
             missing += len(range);
         }
-        let [received, uncommitted, unquarantined, unwaiting, undropped, unexplained] = left.map(|left| left.get());
+        let [
+            received,
+            uncommitted,
+            unquarantined,
+            unwaiting,
+            undropped,
+            unexplained,
+        ] = left.map(|left| left.get());
         let in_stream = unexplained - missing;
         let sums = &mut out.sums;
         sums.received += received;
@@ -105,7 +122,8 @@ impl Parts<'_> {
         sums.expired += unwaiting - unexplained;
         sums.missing += missing;
         out.beyond_counts += undropped - unexplained + in_stream;
-        out.missing.extend(first.map(|first| (epoch, first, missing)));
+        out.missing
+            .extend(first.map(|first| (epoch, first, missing)));
     }
 }
 
@@ -120,15 +138,21 @@ pub(super) fn differences<'a>(
     for (device, spans) in received.iter() {
         for (span, received) in spans {
             let there = committed.at(device, *span) + quarantined.at(device, *span);
-            let explained = there + lane.ledger.expired.at(device, *span) + lane.waiting.at(device, *span);
-            let (short, more) = (received.saturating_sub(explained), there.saturating_sub(*received));
+            let explained =
+                there + lane.ledger.expired.at(device, *span) + lane.waiting.at(device, *span);
+            let (short, more) = (
+                received.saturating_sub(explained),
+                there.saturating_sub(*received),
+            );
             if short > 0 || more > 0 {
                 out.push((device, *span, short, more));
             }
         }
     }
     for (device, spans) in committed.iter().chain(quarantined.iter()) {
-        let never = spans.iter().filter(|(span, _)| received.at(device, *span) == 0);
+        let never = spans
+            .iter()
+            .filter(|(span, _)| received.at(device, *span) == 0);
         out.extend(never.map(|(span, count)| (device, *span, 0, *count)));
     }
     out

@@ -35,10 +35,19 @@ impl Ledgers<'_> {
     pub(in crate::verify) fn collect_readings(&self, rows: &RecordBatch, found: &mut LaneRows) {
         let text = |name: &str| rows.column_by_name(name)?.as_string_opt::<i32>();
         let long = |name: &str| rows.column_by_name(name)?.as_primitive_opt::<Int64Type>();
-        let lane = rows.column_by_name("lane").and_then(|column| column.as_primitive_opt::<Int32Type>());
-        let time = rows.column_by_name("event_time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-        let (Some(gateway), Some(device), Some(lane)) = (text("gateway"), text("device"), lane) else { return };
-        let (Some(time), Some(epoch), Some(seq)) = (time, long("epoch"), long("seq")) else { return };
+        let lane = rows
+            .column_by_name("lane")
+            .and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let time = rows
+            .column_by_name("event_time")
+            .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        let (Some(gateway), Some(device), Some(lane)) = (text("gateway"), text("device"), lane)
+        else {
+            return;
+        };
+        let (Some(time), Some(epoch), Some(seq)) = (time, long("epoch"), long("seq")) else {
+            return;
+        };
         let mut run: Option<Run<'_>> = None;
         let mut known: Option<(&str, u32, Option<usize>)> = None;
         for row in 0..rows.num_rows() {
@@ -56,15 +65,31 @@ impl Ledgers<'_> {
             };
             let Some(place) = place else { continue };
             let covered = &self.lanes[place].ledger.covered;
-            if !covered.contains(epoch.value(row).cast_unsigned(), seq.value(row).cast_unsigned()) {
+            if !covered.contains(
+                epoch.value(row).cast_unsigned(),
+                seq.value(row).cast_unsigned(),
+            ) {
                 continue;
             }
             // Microseconds of all times that a table can hold fit as hours.
-            let (device, hour) = (device.value(row), time.value(row).div_euclid(MICROS_PER_HOUR) as i32);
+            let (device, hour) = (
+                device.value(row),
+                time.value(row).div_euclid(MICROS_PER_HOUR) as i32,
+            );
             match &mut run {
-                Some(run) if run.hour == hour && run.place == place && run.device == device => run.count += 1,
+                Some(run) if run.hour == hour && run.place == place && run.device == device => {
+                    run.count += 1
+                }
                 _ => {
-                    self.count(run.replace(Run { place, device, hour, count: 1 }), found);
+                    self.count(
+                        run.replace(Run {
+                            place,
+                            device,
+                            hour,
+                            count: 1,
+                        }),
+                        found,
+                    );
                 }
             }
         }
@@ -72,9 +97,21 @@ impl Ledgers<'_> {
     }
 
     fn count(&self, run: Option<Run<'_>>, found: &mut LaneRows) {
-        let Some(Run { place, device, hour, count }) = run else { return };
+        let Some(Run {
+            place,
+            device,
+            hour,
+            count,
+        }) = run
+        else {
+            return;
+        };
         let span = self.lanes[place].ledger.resolution.span(hour);
-        found.counted.entry(place).or_default().add(device, span, count);
+        found
+            .counted
+            .entry(place)
+            .or_default()
+            .add(device, span, count);
     }
 
     /// Collects what `quarantine` and `gaps` say; nothing of other tables. `readings` are the seqs that `readings` has.
@@ -102,11 +139,19 @@ impl Ledgers<'_> {
         if self.lanes.is_empty() {
             return;
         }
-        let raw = rows.column_by_name("raw").and_then(|column| column.as_binary_opt::<i32>());
+        let raw = rows
+            .column_by_name("raw")
+            .and_then(|column| column.as_binary_opt::<i32>());
         let Some(raw) = raw else { return };
-        for batch in raw.iter().flatten().filter_map(|raw| ReadingBatch::decode(raw).ok()) {
+        for batch in raw
+            .iter()
+            .flatten()
+            .filter_map(|raw| ReadingBatch::decode(raw).ok())
+        {
             let (gateway, lane) = (batch.lane.gateway.as_str(), batch.lane.lane.0);
-            let Some(place) = self.place(gateway, lane) else { continue };
+            let Some(place) = self.place(gateway, lane) else {
+                continue;
+            };
             let ledger = &self.lanes[place].ledger;
             let key = (gateway.to_owned(), lane, batch.epoch.0);
             let set = found.quarantined.entry(key.clone()).or_default();
@@ -128,7 +173,9 @@ impl Ledgers<'_> {
                     readings: vec![reading],
                 };
                 let tally = found.counted.entry(place).or_default();
-                Census::of_batch(&one).into_iter().for_each(|one| one.add_to(tally, ledger.resolution));
+                Census::of_batch(&one)
+                    .into_iter()
+                    .for_each(|one| one.add_to(tally, ledger.resolution));
             }
         }
     }
@@ -136,9 +183,16 @@ impl Ledgers<'_> {
     fn collect_gaps(&self, rows: &RecordBatch, found: &mut LaneRows) {
         let text = |name: &str| rows.column_by_name(name)?.as_string_opt::<i32>();
         let long = |name: &str| rows.column_by_name(name)?.as_primitive_opt::<Int64Type>();
-        let lane = rows.column_by_name("lane").and_then(|column| column.as_primitive_opt::<Int32Type>());
-        let (Some(gateway), Some(lane), Some(state)) = (text("gateway"), lane, text("state")) else { return };
-        let (Some(epoch), Some(first), Some(last)) = (long("epoch"), long("first_seq"), long("last_seq")) else {
+        let lane = rows
+            .column_by_name("lane")
+            .and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let (Some(gateway), Some(lane), Some(state)) = (text("gateway"), lane, text("state"))
+        else {
+            return;
+        };
+        let (Some(epoch), Some(first), Some(last)) =
+            (long("epoch"), long("first_seq"), long("last_seq"))
+        else {
             return;
         };
         for row in 0..rows.num_rows() {
@@ -146,12 +200,24 @@ impl Ledgers<'_> {
             if self.place(gateway.value(row), lane).is_none() {
                 continue;
             }
-            let key = (gateway.value(row).to_owned(), lane, epoch.value(row).cast_unsigned());
+            let key = (
+                gateway.value(row).to_owned(),
+                lane,
+                epoch.value(row).cast_unsigned(),
+            );
             // Without an end it goes on for ever.
-            let last = if last.is_null(row) { u64::MAX } else { last.value(row).cast_unsigned() };
+            let last = if last.is_null(row) {
+                u64::MAX
+            } else {
+                last.value(row).cast_unsigned()
+            };
             let seqs = (first.value(row).cast_unsigned(), last);
             let is_closed = state.value(row) == GapState::Closed.name();
-            let gaps = if is_closed { &mut found.closed_gaps } else { &mut found.gaps };
+            let gaps = if is_closed {
+                &mut found.closed_gaps
+            } else {
+                &mut found.gaps
+            };
             gaps.entry(key).or_default().insert(seqs);
         }
     }

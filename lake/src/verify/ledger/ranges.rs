@@ -22,7 +22,11 @@ where
     A: Iterator<Item = Range>,
     B: IntoIterator<Item = Range>,
 {
-    Without { from, minus: minus.into_iter().peekable(), rest: None }
+    Without {
+        from,
+        minus: minus.into_iter().peekable(),
+        rest: None,
+    }
 }
 
 impl<A: Iterator<Item = Range>, B: Iterator<Item = Range>> Iterator for Without<A, B> {
@@ -32,7 +36,12 @@ impl<A: Iterator<Item = Range>, B: Iterator<Item = Range>> Iterator for Without<
         loop {
             let (first, last) = self.rest.take().or_else(|| self.from.next())?;
             while self.minus.next_if(|(_, end)| *end < first).is_some() {}
-            let Some((cut_first, cut_last)) = self.minus.peek().copied().filter(|(begin, _)| *begin <= last) else {
+            let Some((cut_first, cut_last)) = self
+                .minus
+                .peek()
+                .copied()
+                .filter(|(begin, _)| *begin <= last)
+            else {
                 return Some((first, last));
             };
             self.rest = (cut_last < last).then(|| (cut_last + 1, last));
@@ -45,7 +54,10 @@ impl<A: Iterator<Item = Range>, B: Iterator<Item = Range>> Iterator for Without<
 
 /// Ranges that may overlap, in ascending order and apart from each other.
 pub(super) fn joined(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
-    let mut ranges: Vec<Range> = ranges.into_iter().filter(|(first, last)| first <= last).collect();
+    let mut ranges: Vec<Range> = ranges
+        .into_iter()
+        .filter(|(first, last)| first <= last)
+        .collect();
     ranges.sort_unstable();
     let mut out: Vec<Range> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {

@@ -160,13 +160,21 @@ impl Run {
             Err(error) => return Err(error),
         };
         let next = record.next;
-        let all = self.course.records(&publisher.lane, record, &publisher.places);
+        let all = self
+            .course
+            .records(&publisher.lane, record, &publisher.places);
         for outgoing in all {
             let parts = fitted(outgoing, publisher.limit).await?;
-            self.waiting.extend(parts.into_iter().map(|record| Waiting { record, passed: None }));
+            self.waiting.extend(parts.into_iter().map(|record| Waiting {
+                record,
+                passed: None,
+            }));
         }
         if let Some(last) = self.waiting.back_mut() {
-            last.passed = Some(Passed { next, course: self.course });
+            last.passed = Some(Passed {
+                next,
+                course: self.course,
+            });
         }
         Ok(None)
     }
@@ -179,16 +187,25 @@ impl Run {
                 return Ok(None);
             }
             let epoch = record.outgoing.epoch();
-            let partition = match publisher.places.get(epoch).filter(|partition| *partition < self.partitions) {
+            let partition = match publisher
+                .places
+                .get(epoch)
+                .filter(|partition| *partition < self.partitions)
+            {
                 Some(partition) => partition,
                 None => choose_place(publisher, epoch, self.partitions).await?,
             };
-            match self.producer.send(record, &publisher.key, partition, self.window.next_number()) {
+            match self
+                .producer
+                .send(record, &publisher.key, partition, self.window.next_number())
+            {
                 Ok(()) => {}
                 Err(NotTaken::Full) if !self.window.is_empty() => return Ok(None),
                 Err(NotTaken::Full) => {
                     let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-                    return Ok(Some(Turn::Failed(publisher.cluster.error("write to", full))));
+                    return Ok(Some(Turn::Failed(
+                        publisher.cluster.error("write to", full),
+                    )));
                 }
                 Err(NotTaken::Failed(source)) => {
                     return Ok(Some(self.failed(publisher, source)));
@@ -196,9 +213,17 @@ impl Run {
             }
             let ends = match &record.outgoing {
                 Outgoing::End(EpochEnd { epoch, .. }) => Some(*epoch),
-                Outgoing::Readings(_) | Outgoing::Gap(_) | Outgoing::Outages(_) | Outgoing::Loss(_) => None,
+                Outgoing::Readings(_)
+                | Outgoing::Gap(_)
+                | Outgoing::Outages(_)
+                | Outgoing::Loss(_) => None,
             };
-            self.window.sent(Sent { bytes, readings: record.outgoing.readings(), ends, passed: *passed });
+            self.window.sent(Sent {
+                bytes,
+                readings: record.outgoing.readings(),
+                ends,
+                passed: *passed,
+            });
             self.waiting.pop_front();
         }
         Ok(None)
@@ -210,7 +235,11 @@ impl Run {
             return Some(self.failed(publisher, KafkaError::MessageProduction(code)));
         }
         publisher.acknowledged = true;
-        let Head { readings, ended, passed } = self.window.acknowledged(number);
+        let Head {
+            readings,
+            ended,
+            passed,
+        } = self.window.acknowledged(number);
         publisher.published.fetch_add(readings, Ordering::Relaxed);
         if let Some(passed) = passed {
             publisher.passed = passed;
@@ -230,10 +259,15 @@ impl Run {
 
     fn failed(&self, publisher: &Publisher, source: KafkaError) -> Turn {
         if let Some(why) = self.producer.fatal() {
-            debug!(lane = publisher.key, why, "the kafka producer can go on no more");
+            debug!(
+                lane = publisher.key,
+                why, "the kafka producer can go on no more"
+            );
         }
         match source.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => Turn::TooLarge,
+            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
+                Turn::TooLarge
+            }
             _ => Turn::Failed(publisher.cluster.error("write to", source)),
         }
     }
@@ -241,14 +275,19 @@ impl Run {
     /// A producer may fail without an answer to any record.
     fn look_for_failure(&self, publisher: &Publisher) -> Option<Turn> {
         let why = self.producer.fatal()?;
-        debug!(lane = publisher.key, why, "the kafka producer can go on no more");
+        debug!(
+            lane = publisher.key,
+            why, "the kafka producer can go on no more"
+        );
         let source = KafkaError::MessageProduction(RDKafkaErrorCode::Fatal);
         Some(Turn::Failed(publisher.cluster.error("write to", source)))
     }
 
     /// First the file, then the spool: an end record that is sent again must find its partition.
     async fn forget(&mut self, publisher: &mut Publisher) {
-        let Some((ended, up_to)) = self.due.take() else { return };
+        let Some((ended, up_to)) = self.due.take() else {
+            return;
+        };
         let noted = ended.clone();
         let result = match with_places(publisher, move |places| places.end(&noted)).await {
             Ok(()) => self.reader.forget(up_to).await,
@@ -274,17 +313,26 @@ async fn fitted(outgoing: Outgoing, limit: u64) -> Result<Vec<Fitted>, StreamErr
     if whole.is_within(limit) {
         return Ok(vec![whole]);
     }
-    spawn_blocking(move || fit(whole.outgoing, limit)).await.map_err(|_| StreamError::Closed)
+    spawn_blocking(move || fit(whole.outgoing, limit))
+        .await
+        .map_err(|_| StreamError::Closed)
 }
 
-async fn choose_place(publisher: &mut Publisher, epoch: Epoch, partitions: u32) -> Result<u32, StreamError> {
+async fn choose_place(
+    publisher: &mut Publisher,
+    epoch: Epoch,
+    partitions: u32,
+) -> Result<u32, StreamError> {
     if let Some(before) = publisher.places.get(epoch) {
         warn!(lane = publisher.key, %epoch, partition = before, partitions,
             "the topic has lost this epoch's partition, choosing another");
     }
     let partition = choose(&publisher.lane, partitions);
     let forgotten = publisher.forgotten;
-    with_places(publisher, move |places| places.choose(epoch, partition, forgotten)).await?;
+    with_places(publisher, move |places| {
+        places.choose(epoch, partition, forgotten)
+    })
+    .await?;
     Ok(partition)
 }
 

@@ -14,7 +14,9 @@ use crate::{
 impl Scan {
     /// Offset and readings of the next record that has some; `None` at the end. What is damaged, or of a later release, is passed
     /// over.
-    pub(in crate::local) fn next_census(&mut self) -> Result<Option<(Offset, Census)>, StreamError> {
+    pub(in crate::local) fn next_census(
+        &mut self,
+    ) -> Result<Option<(Offset, Census)>, StreamError> {
         loop {
             match self.place()? {
                 Place::Sound { offset, opened, .. } => {

@@ -20,7 +20,11 @@ impl Scan {
     /// The next record or damage; `None` at the end.
     pub(in crate::local) fn step_raw(&mut self) -> Result<Option<RawRecord>, StreamError> {
         match self.place()? {
-            Place::Sound { offset, from, opened } => self.raw(offset, from, opened).map(Some),
+            Place::Sound {
+                offset,
+                from,
+                opened,
+            } => self.raw(offset, from, opened).map(Some),
             Place::Damaged(record) => Ok(Some(record.into())),
             Place::End | Place::Torn { .. } => Ok(None),
         }
@@ -34,12 +38,20 @@ impl Scan {
                     .map(|head| RawEntry::Readings(RawBatch { head, bytes })),
                 None => None,
             },
-            Kind::Outages => sound(offset, RecordHead::of_outages(&opened.content))?
-                .map(|head| RawEntry::Outages(RawBatch { head, bytes: opened.content })),
+            Kind::Outages => sound(offset, RecordHead::of_outages(&opened.content))?.map(|head| {
+                RawEntry::Outages(RawBatch {
+                    head,
+                    bytes: opened.content,
+                })
+            }),
             Kind::EpochEnd => epoch_end(&opened.content).map(RawEntry::Decoded),
         };
         Ok(match entry {
-            Some(entry) => RawRecord { offset: Offset(offset), next: Offset(self.offset()), entry },
+            Some(entry) => RawRecord {
+                offset: Offset(offset),
+                next: Offset(self.offset()),
+                entry,
+            },
             None => self.damaged(offset, from, Damage::Record).into(),
         })
     }

@@ -37,7 +37,9 @@ impl Store {
 
     /// The oldest segment, if all of it is forgotten.
     pub(in crate::local) fn passed(&self) -> Option<&Segment> {
-        self.closed.first().filter(|oldest| oldest.next <= self.mark.forgotten.0)
+        self.closed
+            .first()
+            .filter(|oldest| oldest.next <= self.mark.forgotten.0)
     }
 
     /// What counts segments before they are removed.
@@ -47,8 +49,14 @@ impl Store {
 
     /// Removes a segment that was passed and has been counted, unless it went for room meanwhile.
     pub(in crate::local) fn remove(&mut self, counted: &Segment) -> Result<(), StreamError> {
-        let is_there = self.passed().is_some_and(|oldest| oldest.first == counted.first);
-        let removed = if is_there { self.remove_oldest() } else { Ok(()) };
+        let is_there = self
+            .passed()
+            .is_some_and(|oldest| oldest.first == counted.first);
+        let removed = if is_there {
+            self.remove_oldest()
+        } else {
+            Ok(())
+        };
         self.parts.dir.restore_reserve();
         removed
     }
@@ -59,14 +67,28 @@ impl Store {
             self.counter.count(passed, Reserve::Use, |_| Fate::Taken);
             return Ok(self.make_room_of_passed());
         }
-        let Some(oldest) = self.closed.first().filter(|_| self.parts.limits.on_full == OnFull::DropOldest) else {
+        let Some(oldest) = self
+            .closed
+            .first()
+            .filter(|_| self.parts.limits.on_full == OnFull::DropOldest)
+        else {
             return Ok(false);
         };
         let kept = stand_in(oldest, &self.mark, &sealed(&self.parts, &self.mark))?;
-        warn!(segment = oldest.first, bytes = oldest.bytes, "the spool is full, dropped its oldest segment");
+        warn!(
+            segment = oldest.first,
+            bytes = oldest.bytes,
+            "the spool is full, dropped its oldest segment"
+        );
         // Before the mark: an opening that finds the segment below it could not tell what became of it.
         let forgotten = self.mark.forgotten;
-        let fate = |offset| if offset < forgotten { Fate::Taken } else { Fate::Expired };
+        let fate = |offset| {
+            if offset < forgotten {
+                Fate::Taken
+            } else {
+                Fate::Expired
+            }
+        };
         // The reserve is the mark's, without which no room is made.
         self.counter.count(oldest, Reserve::Keep, fate);
         let old = std::mem::replace(&mut self.mark.kept, kept);

@@ -19,7 +19,13 @@ fn key() -> SpoolKey {
 }
 
 fn header(first: u64) -> Header {
-    Header { spool: *b"0123456789abcdef", first, epoch: Epoch(0x0102), first_seq: Seq(9), salt: [0xaa; 32] }
+    Header {
+        spool: *b"0123456789abcdef",
+        first,
+        epoch: Epoch(0x0102),
+        first_seq: Seq(9),
+        salt: [0xaa; 32],
+    }
 }
 
 fn cipher(first: u64) -> Cipher {
@@ -33,7 +39,10 @@ fn hex(bytes: &[u8]) -> String {
 
 pub(super) fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<char> = text.trim().chars().collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
+        .collect()
 }
 
 pub(super) const HEADER_V1: &str = include_str!("../../../golden/segment_header.v1.hex");
@@ -41,18 +50,34 @@ pub(super) const HEADER_V1: &str = include_str!("../../../golden/segment_header.
 #[test]
 fn the_header_is_laid_out_as_written_down() {
     let (bytes, _) = header(3).encode(&key()).unwrap();
-    assert_eq!(hex(&bytes), include_str!("../../../golden/segment_header.v3.hex").trim());
-    for bytes in [bytes, unhex(HEADER_V1), unhex(include_str!("../../../golden/segment_header.v2.hex"))] {
-        assert_eq!(Header::decode(&bytes, &key()).map(|(header, _)| header), Ok(header(3)));
+    assert_eq!(
+        hex(&bytes),
+        include_str!("../../../golden/segment_header.v3.hex").trim()
+    );
+    for bytes in [
+        bytes,
+        unhex(HEADER_V1),
+        unhex(include_str!("../../../golden/segment_header.v2.hex")),
+    ] {
+        assert_eq!(
+            Header::decode(&bytes, &key()).map(|(header, _)| header),
+            Ok(header(3))
+        );
     }
 }
 
 fn receipt(owner: u8, token: &[u8]) -> OpenReceipt {
-    OpenReceipt { owner: [owner; 16], token: token.to_vec() }
+    OpenReceipt {
+        owner: [owner; 16],
+        token: token.to_vec(),
+    }
 }
 
 fn changes() -> ReceiptChanges {
-    let (ended, opened) = (vec![receipt(1, b"a")], vec![receipt(1, b""), receipt(1, b"bc"), receipt(2, b"d")]);
+    let (ended, opened) = (
+        vec![receipt(1, b"a")],
+        vec![receipt(1, b""), receipt(1, b"bc"), receipt(2, b"d")],
+    );
     ReceiptChanges { ended, opened }
 }
 
@@ -62,11 +87,19 @@ fn receipts_are_laid_out_as_written_down() {
     encode_changes(&changes(), &mut content).unwrap();
     content.extend_from_slice(b"batch");
     let mut frame = Vec::new();
-    cipher(3).seal(4, Kind::Receipted, &content, &mut frame).unwrap();
-    assert_eq!(hex(&frame), include_str!("../../../golden/receipted_record.v2.hex").trim());
+    cipher(3)
+        .seal(4, Kind::Receipted, &content, &mut frame)
+        .unwrap();
+    assert_eq!(
+        hex(&frame),
+        include_str!("../../../golden/receipted_record.v2.hex").trim()
+    );
     let opened = cipher(3).open(&frame).unwrap();
     assert_eq!(opened.kind, Kind::Receipted);
-    assert_eq!(decode_changes(&opened.content), Some((changes(), &b"batch"[..])));
+    assert_eq!(
+        decode_changes(&opened.content),
+        Some((changes(), &b"batch"[..]))
+    );
     for length in 0..content.len() - b"batch".len() {
         assert_eq!(decode_changes(&content[..length]), None, "length {length}");
     }
@@ -76,8 +109,17 @@ const NONCE: EpochNonce = EpochNonce(0xA);
 
 fn small_mark() -> Mark {
     let receipts = changes().opened.into_iter().collect();
-    let entry = Entry::Dropped { epoch: Epoch(1), nonce: NONCE, first_seq: Seq(2), last_seq: Seq(3) };
-    let kept = vec![Record { offset: Offset(1), next: Offset(4), entry }];
+    let entry = Entry::Dropped {
+        epoch: Epoch(1),
+        nonce: NONCE,
+        first_seq: Seq(2),
+        last_seq: Seq(3),
+    };
+    let kept = vec![Record {
+        offset: Offset(1),
+        next: Offset(4),
+        entry,
+    }];
     Mark {
         spool: [1; 16],
         epoch: Epoch(2),
@@ -93,7 +135,10 @@ fn small_mark() -> Mark {
 #[test]
 fn the_mark_is_laid_out_as_written_down() {
     let bytes = small_mark().encode(&key(), [3; 32]).unwrap();
-    assert_eq!(hex(&bytes), include_str!("../../../golden/mark.v3.hex").trim());
+    assert_eq!(
+        hex(&bytes),
+        include_str!("../../../golden/mark.v3.hex").trim()
+    );
 }
 
 /// The mark of a release that had neither receipts nor nonces.
@@ -103,8 +148,21 @@ pub(super) fn mark_v1(mark: &Mark) -> Vec<u8> {
     out.extend_from_slice(&[3; 32]);
     out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
     let mut numbers = vec![mark.epoch.0, mark.forgotten.0];
-    for Record { offset, next, entry } in &mark.kept {
-        let Entry::Dropped { epoch, first_seq, last_seq, .. } = entry else { panic!("{entry:?}") };
+    for Record {
+        offset,
+        next,
+        entry,
+    } in &mark.kept
+    {
+        let Entry::Dropped {
+            epoch,
+            first_seq,
+            last_seq,
+            ..
+        } = entry
+        else {
+            panic!("{entry:?}")
+        };
         numbers.extend([offset.0, next.0, 0, epoch.0, first_seq.0, last_seq.0]);
     }
     let content: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
@@ -116,12 +174,25 @@ pub(super) fn mark_v1(mark: &Mark) -> Vec<u8> {
 
 #[test]
 fn marks_of_earlier_versions_have_no_nonces_and_no_receipts() {
-    let mut before = Mark { nonce: EpochNonce::UNKNOWN, stored_at: None, ..small_mark() };
-    let entry = Entry::Dropped { epoch: Epoch(1), nonce: EpochNonce::UNKNOWN, first_seq: Seq(2), last_seq: Seq(3) };
+    let mut before = Mark {
+        nonce: EpochNonce::UNKNOWN,
+        stored_at: None,
+        ..small_mark()
+    };
+    let entry = Entry::Dropped {
+        epoch: Epoch(1),
+        nonce: EpochNonce::UNKNOWN,
+        first_seq: Seq(2),
+        last_seq: Seq(3),
+    };
     before.kept[0].entry = entry;
     let v2 = unhex(include_str!("../../../golden/mark.v2.hex"));
     assert_eq!(Mark::decode(&v2, &key()), Ok(before.clone()));
-    let before = Mark { receipts: Default::default(), receipts_at: Offset(u64::MAX), ..before };
+    let before = Mark {
+        receipts: Default::default(),
+        receipts_at: Offset(u64::MAX),
+        ..before
+    };
     assert_eq!(Mark::decode(&mark_v1(&before), &key()), Ok(before));
 }
 
@@ -134,7 +205,11 @@ fn headers_tell_newer_wrong_and_damaged_apart() {
         let mut bytes = good.clone();
         bytes[at] ^= 1;
         assert_eq!(verdict(&bytes, &key()), BadHeader::Damaged, "byte {at}");
-        assert_eq!(verdict(&good[..at], &key()), BadHeader::Damaged, "length {at}");
+        assert_eq!(
+            verdict(&good[..at], &key()),
+            BadHeader::Damaged,
+            "length {at}"
+        );
     }
     let mut newer = good[..good.len() - 4].to_vec();
     newer[8] = 4;
@@ -143,20 +218,58 @@ fn headers_tell_newer_wrong_and_damaged_apart() {
 }
 
 fn end_unknown(at_least: Option<Seq>) -> Entry {
-    Entry::EpochEnd { epoch: Epoch(1), nonce: EpochNonce(0xC), last: LastSeq::Unknown { at_least } }
+    Entry::EpochEnd {
+        epoch: Epoch(1),
+        nonce: EpochNonce(0xC),
+        last: LastSeq::Unknown { at_least },
+    }
 }
 
 #[test]
 fn marks_keep_what_they_hold() {
-    let record = |offset, entry| Record { offset: Offset(offset), next: Offset(offset + 1), entry };
-    let damaged = |why| Entry::Damaged { segment: Offset(4), bytes: 5..6, why };
+    let record = |offset, entry| Record {
+        offset: Offset(offset),
+        next: Offset(offset + 1),
+        entry,
+    };
+    let damaged = |why| Entry::Damaged {
+        segment: Offset(4),
+        bytes: 5..6,
+        why,
+    };
     let mut kept = vec![
-        record(1, Entry::Dropped { epoch: Epoch(1), nonce: NONCE, first_seq: Seq(2), last_seq: Seq(3) }),
-        record(2, Entry::EpochEnd { epoch: Epoch(1), nonce: NONCE, last: LastSeq::Known(None) }),
+        record(
+            1,
+            Entry::Dropped {
+                epoch: Epoch(1),
+                nonce: NONCE,
+                first_seq: Seq(2),
+                last_seq: Seq(3),
+            },
+        ),
+        record(
+            2,
+            Entry::EpochEnd {
+                epoch: Epoch(1),
+                nonce: NONCE,
+                last: LastSeq::Known(None),
+            },
+        ),
         record(3, end_unknown(Some(Seq(4)))),
     ];
-    kept.extend([Damage::Record, Damage::Header, Damage::Missing, Damage::MarkLost].map(|why| record(4, damaged(why))));
-    let mark = Mark { kept, ..small_mark() };
+    kept.extend(
+        [
+            Damage::Record,
+            Damage::Header,
+            Damage::Missing,
+            Damage::MarkLost,
+        ]
+        .map(|why| record(4, damaged(why))),
+    );
+    let mark = Mark {
+        kept,
+        ..small_mark()
+    };
     let bytes = mark.encode(&key(), [3; 32]).unwrap();
     assert_eq!(Mark::decode(&bytes, &key()), Ok(mark));
     for at in 0..bytes.len() {

@@ -38,21 +38,47 @@ fn check(found: &[Record], written: &[Record], up_to: Offset) {
 async fn every_truncation_gives_the_synced_prefix() {
     let (dir, written, ends) = three_batches().await;
     let full = ends[2];
-    let Entry::Batch(ReadingBatch { nonce, .. }) = written[0].entry else { panic!("{written:?}") };
+    let Entry::Batch(ReadingBatch { nonce, .. }) = written[0].entry else {
+        panic!("{written:?}")
+    };
     for length in HEADER_BYTES as u64..=full {
         let copy = image(dir.path());
         let path = segments(copy.path()).remove(0);
-        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(length)
+            .unwrap();
         let spool = open(copy.path()).await;
         let whole = ends.iter().filter(|end| **end <= length).count();
-        let at = if whole == 0 { HEADER_BYTES as u64 } else { ends[whole - 1] };
-        let torn = (at < length).then_some(TornTail { segment: Offset(0), at, bytes: length - at });
+        let at = if whole == 0 {
+            HEADER_BYTES as u64
+        } else {
+            ends[whole - 1]
+        };
+        let torn = (at < length).then_some(TornTail {
+            segment: Offset(0),
+            at,
+            bytes: length - at,
+        });
         assert_eq!(spool.opened().torn, torn, "length {length}");
         let found = all(&spool).await;
         assert_eq!(found[..whole], written[..whole]);
         let last = LastSeq::Known((whole > 0).then_some(Seq(whole as u64)));
-        let rest: Vec<_> = found[whole..].iter().map(|record| record.entry.clone()).collect();
-        assert_eq!(rest, [Entry::EpochEnd { epoch: FIRST_EPOCH, nonce, last }], "length {length}");
+        let rest: Vec<_> = found[whole..]
+            .iter()
+            .map(|record| record.entry.clone())
+            .collect();
+        assert_eq!(
+            rest,
+            [Entry::EpochEnd {
+                epoch: FIRST_EPOCH,
+                nonce,
+                last
+            }],
+            "length {length}"
+        );
     }
 }
 
@@ -65,7 +91,10 @@ async fn every_flipped_byte_of_an_older_segment_is_contained() {
         flip(&segments(copy.path())[0], at);
         let found = all(&open(copy.path()).await).await;
         check(&found, &written, Offset(4));
-        let hit = ends.iter().position(|end| (at as u64) < *end).filter(|_| at >= HEADER_BYTES);
+        let hit = ends
+            .iter()
+            .position(|end| (at as u64) < *end)
+            .filter(|_| at >= HEADER_BYTES);
         let survivors: Vec<_> = written
             .iter()
             .enumerate()
@@ -73,7 +102,10 @@ async fn every_flipped_byte_of_an_older_segment_is_contained() {
             .map(|(_, record)| record)
             .collect();
         assert_eq!(batches(&found), survivors, "byte {at}");
-        let damaged = found.iter().filter(|record| matches!(record.entry, Entry::Damaged { .. })).count();
+        let damaged = found
+            .iter()
+            .filter(|record| matches!(record.entry, Entry::Damaged { .. }))
+            .count();
         assert_eq!(damaged, 1, "byte {at}");
     }
 }
@@ -87,14 +119,26 @@ async fn every_flipped_byte_of_the_last_segment_is_reported() {
         let spool = open(copy.path()).await;
         let found = all(&spool).await;
         check(&found, &written, Offset(2));
-        let damaged = found.iter().any(|record| matches!(record.entry, Entry::Damaged { .. }));
+        let damaged = found
+            .iter()
+            .any(|record| matches!(record.entry, Entry::Damaged { .. }));
         assert!(damaged != spool.opened().torn.is_some(), "byte {at}");
-        let unknown =
-            found.iter().any(|record| matches!(record.entry, Entry::EpochEnd { last: LastSeq::Unknown { .. }, .. }));
+        let unknown = found.iter().any(|record| {
+            matches!(
+                record.entry,
+                Entry::EpochEnd {
+                    last: LastSeq::Unknown { .. },
+                    ..
+                }
+            )
+        });
         let header = at < HEADER_BYTES;
         let last_record = at as u64 >= ends[1];
         let length_of_last = (ends[1]..ends[1] + 4).contains(&(at as u64));
-        assert!(unknown == (header || last_record) || length_of_last, "byte {at}");
+        assert!(
+            unknown == (header || last_record) || length_of_last,
+            "byte {at}"
+        );
     }
 }
 
@@ -110,7 +154,13 @@ async fn swapped_records_are_damage() {
     let path = segments(dir.path()).remove(0);
     let bytes = fs::read(&path).unwrap();
     let (one, two, three) = (ends[0] as usize, ends[1] as usize, ends[2] as usize);
-    let swapped = [&bytes[..HEADER_BYTES], &bytes[one..two], &bytes[HEADER_BYTES..one], &bytes[two..three]].concat();
+    let swapped = [
+        &bytes[..HEADER_BYTES],
+        &bytes[one..two],
+        &bytes[HEADER_BYTES..one],
+        &bytes[two..three],
+    ]
+    .concat();
     fs::write(&path, swapped).unwrap();
     let found = all(&open(dir.path()).await).await;
     check(&found, &written, Offset(3));
@@ -134,7 +184,9 @@ async fn swapped_missing_and_foreign_segments_are_damage() {
         fs::rename(&paths[1], &paths[0]).unwrap();
         fs::rename(&aside, &paths[1]).unwrap();
     };
-    let steal = |paths: &[std::path::PathBuf]| assert!(fs::copy(&segments(other.path())[0], &paths[0]).unwrap() > 0);
+    let steal = |paths: &[std::path::PathBuf]| {
+        assert!(fs::copy(&segments(other.path())[0], &paths[0]).unwrap() > 0)
+    };
     let remove = |paths: &[std::path::PathBuf]| fs::remove_file(&paths[0]).unwrap();
     let remove_second = |paths: &[std::path::PathBuf]| fs::remove_file(&paths[1]).unwrap();
     type Deed<'a> = &'a dyn Fn(&[std::path::PathBuf]);
@@ -151,7 +203,9 @@ async fn swapped_missing_and_foreign_segments_are_damage() {
         check(&found, &written, Offset(5));
         assert_eq!(batches(&found).len(), left, "{found:?}");
         assert!(
-            found.iter().any(|record| matches!(&record.entry, Entry::Damaged { why: found, .. } if *found == why)),
+            found.iter().any(
+                |record| matches!(&record.entry, Entry::Damaged { why: found, .. } if *found == why)
+            ),
             "{found:?}"
         );
     }
@@ -162,14 +216,32 @@ async fn a_lost_mark_is_said() {
     let (dir, written, _) = three_batches().await;
     fs::remove_file(dir.path().join("mark")).unwrap();
     let spool = open(dir.path()).await;
-    assert_eq!(all(&spool).await[..3], written, "all is still in its segment");
+    assert_eq!(
+        all(&spool).await[..3],
+        written,
+        "all is still in its segment"
+    );
     spool.reader(Offset(0)).forget(Offset(3)).await.unwrap();
     let copy = image(dir.path());
-    assert_eq!(segments(copy.path()).len(), 1, "the forgotten segment is gone");
+    assert_eq!(
+        segments(copy.path()).len(),
+        1,
+        "the forgotten segment is gone"
+    );
     flip(&copy.path().join("mark"), 70);
     let found = all(&open(copy.path()).await).await;
     assert!(
-        matches!(found[0], Record { next: Offset(3), entry: Entry::Damaged { why: Damage::MarkLost, .. }, .. }),
+        matches!(
+            found[0],
+            Record {
+                next: Offset(3),
+                entry: Entry::Damaged {
+                    why: Damage::MarkLost,
+                    ..
+                },
+                ..
+            }
+        ),
         "{found:?}"
     );
 }

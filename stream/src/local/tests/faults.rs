@@ -45,7 +45,9 @@ struct Faults {
 struct Faulty(Arc<Faults>);
 
 fn strike(count: &AtomicUsize) -> bool {
-    count.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+    count
+        .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+        .is_ok()
 }
 
 impl Faulty {
@@ -57,7 +59,10 @@ impl Faulty {
     fn assert_trusted(&self, file: &File) {
         let inode = |file: &File| file.metadata().unwrap().ino();
         let failed = self.0.failed.lock().unwrap();
-        assert!(failed.iter().all(|failed| inode(failed) != inode(file)), "used again after a failure");
+        assert!(
+            failed.iter().all(|failed| inode(failed) != inode(file)),
+            "used again after a failure"
+        );
     }
 }
 
@@ -70,7 +75,10 @@ impl Medium for Faulty {
         let inode = file.metadata()?.ino();
         let end = at + buffer.len() as u64;
         let bad = self.0.bad_sectors.lock().unwrap();
-        if bad.iter().any(|(of, sector)| *of == inode && at < sector.end && sector.start < end) {
+        if bad
+            .iter()
+            .any(|(of, sector)| *of == inode && at < sector.end && sector.start < end)
+        {
             return Err(Errno::IO.into());
         }
         self.0.bytes_read.fetch_add(buffer.len() as u64, SeqCst);
@@ -109,7 +117,10 @@ impl Medium for Faulty {
 
 async fn faulty(dir: &Path) -> (Spool, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    (open_on(dir, roomy(), Arc::new(Faulty(faults.clone()))).await, faults)
+    (
+        open_on(dir, roomy(), Arc::new(Faulty(faults.clone()))).await,
+        faults,
+    )
 }
 
 /// The cost of a reading must not grow with the segment that it lies in: a gateway with large segments runs for years.
@@ -123,9 +134,16 @@ async fn a_reader_that_follows_reads_each_byte_once() {
     for number in 1..=RECORDS {
         append(&spool, number, 1).await;
         assert!(reader.try_next().await.unwrap().is_some());
-        assert_eq!(reader.try_next().await.unwrap(), None, "the reader is at the end each time");
+        assert_eq!(
+            reader.try_next().await.unwrap(),
+            None,
+            "the reader is at the end each time"
+        );
     }
-    let written: u64 = segments(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    let written: u64 = segments(dir.path())
+        .iter()
+        .map(|path| fs::metadata(path).unwrap().len())
+        .sum();
     let read = faults.bytes_read.load(SeqCst);
     assert!(read < 2 * written, "{read} bytes were read of {written}");
 }
@@ -150,8 +168,11 @@ async fn an_unreadable_sector_is_damage_and_stops_neither_opening_nor_reading() 
     let written = all(&spool).await;
     // In the middle of the second record, in the last record, in the header: while running, and at the next opening.
     let middle = ends[0] / PAGE * PAGE + PAGE;
-    let cases =
-        [("second", middle, 1, true), ("last", ends[1] / PAGE * PAGE + PAGE, 2, false), ("header", 0, 0, false)];
+    let cases = [
+        ("second", middle, 1, true),
+        ("last", ends[1] / PAGE * PAGE + PAGE, 2, false),
+        ("header", 0, 0, false),
+    ];
     for (name, at, hit, is_waiting) in cases {
         let sector = at..at + PAGE;
         let running = fs::metadata(&segments(dir.path())[0]).unwrap().ino();
@@ -159,10 +180,20 @@ async fn an_unreadable_sector_is_damage_and_stops_neither_opening_nor_reading() 
         let found = all(&spool).await;
         let survivors: Vec<_> = match name {
             "header" => Vec::new(),
-            _ => written.iter().enumerate().filter(|(index, _)| *index != hit).map(|(_, record)| record).collect(),
+            _ => written
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| *index != hit)
+                .map(|(_, record)| record)
+                .collect(),
         };
         assert_eq!(batches(&found), survivors, "{name}, while running");
-        assert!(found.iter().any(|record| matches!(record.entry, Entry::Damaged { .. })), "{name}: {found:?}");
+        assert!(
+            found
+                .iter()
+                .any(|record| matches!(record.entry, Entry::Damaged { .. })),
+            "{name}: {found:?}"
+        );
 
         let copy = image(dir.path());
         let path = segments(copy.path()).remove(0);
@@ -172,15 +203,27 @@ async fn an_unreadable_sector_is_damage_and_stops_neither_opening_nor_reading() 
         append(&spool, 9, 1).await;
         let found = all(&spool).await;
         let sound = batches(&found);
-        assert_eq!(sound[..sound.len() - 1], survivors, "{name}, at the next opening");
-        let damaged = found.iter().any(|record| matches!(record.entry, Entry::Damaged { .. }));
-        assert!(damaged || spool.opened().torn.is_some(), "{name}: {found:?}");
+        assert_eq!(
+            sound[..sound.len() - 1],
+            survivors,
+            "{name}, at the next opening"
+        );
+        let damaged = found
+            .iter()
+            .any(|record| matches!(record.entry, Entry::Damaged { .. }));
+        assert!(
+            damaged || spool.opened().torn.is_some(),
+            "{name}: {found:?}"
+        );
         let end = found.iter().find_map(|record| match record.entry {
             Entry::EpochEnd { last, .. } => Some(last),
             _ => None,
         });
         let expected = is_waiting.then_some(LastSeq::Known(Some(Seq(3))));
-        assert!(end == expected || matches!(end, Some(LastSeq::Unknown { .. })) && !is_waiting, "{name}: {end:?}");
+        assert!(
+            end == expected || matches!(end, Some(LastSeq::Unknown { .. })) && !is_waiting,
+            "{name}: {end:?}"
+        );
     }
 }
 
@@ -196,7 +239,11 @@ async fn a_mark_that_cannot_be_read_is_a_lost_mark() {
     let mark = fs::metadata(dir.path().join("mark")).unwrap().ino();
     *faults.bad_sectors.lock().unwrap() = vec![(mark, 0..4096)];
     let spool = open_on(dir.path(), roomy(), Arc::new(Faulty(faults))).await;
-    assert_eq!(batches(&all(&spool).await).len(), 1, "what its segment holds is there");
+    assert_eq!(
+        batches(&all(&spool).await).len(),
+        1,
+        "what its segment holds is there"
+    );
 }
 
 #[tokio::test]
@@ -221,9 +268,17 @@ async fn a_directory_that_cannot_be_synced_gives_no_receipt() {
     append(&spool, 1, 1).await;
     // A sync that fails makes the next append begin a segment, whose name needs the directory's sync.
     faults.bad_syncs.store(1, SeqCst);
-    spool.writer().append(readings(2, 1).unwrap()).await.unwrap_err();
+    spool
+        .writer()
+        .append(readings(2, 1).unwrap())
+        .await
+        .unwrap_err();
     faults.bad_folder_syncs.store(1, SeqCst);
-    let error = spool.writer().append(readings(2, 1).unwrap()).await.unwrap_err();
+    let error = spool
+        .writer()
+        .append(readings(2, 1).unwrap())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), forebay_schemas::ErrorKind::Retry);
     assert_eq!(append(&spool, 2, 1).await.first_seq, Seq(2));
     assert_eq!(batches(&all(&spool).await).len(), 2);
@@ -235,7 +290,11 @@ async fn a_failed_sync_gives_no_receipt_and_its_segment_is_done_with() {
     let (spool, faults) = faulty(dir.path()).await;
     append(&spool, 1, 1).await;
     faults.bad_syncs.store(1, SeqCst);
-    let error = spool.writer().append(readings(2, 1).unwrap()).await.unwrap_err();
+    let error = spool
+        .writer()
+        .append(readings(2, 1).unwrap())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), forebay_schemas::ErrorKind::Retry);
     let receipt = append(&spool, 2, 1).await;
     assert_eq!(receipt.first_seq, Seq(2), "the failed append left no hole");
@@ -260,11 +319,18 @@ async fn remains_of_a_failed_write_are_never_read() {
     let first = segments(dir.path()).remove(1);
     let synced = fs::read(&first).unwrap();
     faults.bad_syncs.store(1, SeqCst);
-    spool.writer().append(readings(7, 1).unwrap()).await.unwrap_err();
+    spool
+        .writer()
+        .append(readings(7, 1).unwrap())
+        .await
+        .unwrap_err();
     append(&spool, 2, 1).await;
     let crashed = image(dir.path());
-    fs::write(crashed.path().join(first.file_name().unwrap()), [synced, with_two[length / 2..].to_vec()].concat())
-        .unwrap();
+    fs::write(
+        crashed.path().join(first.file_name().unwrap()),
+        [synced, with_two[length / 2..].to_vec()].concat(),
+    )
+    .unwrap();
     let found = all(&spool).await;
     assert_eq!(all(&open(crashed.path()).await).await[..found.len()], found);
 }
@@ -273,14 +339,35 @@ async fn remains_of_a_failed_write_are_never_read() {
 async fn a_failed_write_opens_no_receipt_and_a_failed_mark_ends_none() {
     let dir = TempDir::new().unwrap();
     let (spool, faults) = faulty(dir.path()).await;
-    let receipt = |number: u8| OpenReceipt { owner: [1; 16], token: vec![number] };
-    let opening = |number| ReceiptChanges { ended: Vec::new(), opened: vec![receipt(number)] };
-    let open_now = || async { open(image(dir.path()).path()).await.opened().receipts.clone() };
+    let receipt = |number: u8| OpenReceipt {
+        owner: [1; 16],
+        token: vec![number],
+    };
+    let opening = |number| ReceiptChanges {
+        ended: Vec::new(),
+        opened: vec![receipt(number)],
+    };
+    let open_now = || async {
+        open(image(dir.path()).path())
+            .await
+            .opened()
+            .receipts
+            .clone()
+    };
     let writer = spool.writer();
-    writer.append_with(readings(1, 1).unwrap(), opening(1)).await.unwrap();
+    writer
+        .append_with(readings(1, 1).unwrap(), opening(1))
+        .await
+        .unwrap();
     faults.bad_syncs.store(1, SeqCst);
-    writer.append_with(readings(2, 1).unwrap(), opening(2)).await.unwrap_err();
-    writer.append_with(readings(2, 1).unwrap(), opening(3)).await.unwrap();
+    writer
+        .append_with(readings(2, 1).unwrap(), opening(2))
+        .await
+        .unwrap_err();
+    writer
+        .append_with(readings(2, 1).unwrap(), opening(3))
+        .await
+        .unwrap();
     assert_eq!(open_now().await, [receipt(1), receipt(3)]);
     faults.bad_syncs.store(1, SeqCst);
     let error = writer.end_receipts(vec![receipt(1)]).await.unwrap_err();
@@ -297,7 +384,11 @@ async fn a_full_disk_is_waited_for() {
     append(&spool, 1, 1).await;
     faults.no_space.store(5, SeqCst);
     assert_eq!(append(&spool, 2, 1).await.first_seq, Seq(2));
-    assert_eq!(faults.no_space.load(SeqCst), 0, "each try struck the full disk");
+    assert_eq!(
+        faults.no_space.load(SeqCst),
+        0,
+        "each try struck the full disk"
+    );
     assert_eq!(all(&spool).await.len(), 2);
 }
 
@@ -309,7 +400,13 @@ async fn forgetting_works_on_a_full_disk() {
     faults.no_space.store(1, SeqCst);
     spool.reader(Offset(0)).forget(Offset(1)).await.unwrap();
     assert_eq!(faults.no_space.load(SeqCst), 0);
-    assert_eq!(all(&open(image(dir.path()).path()).await).await.first().map(|record| record.offset), Some(Offset(1)));
+    assert_eq!(
+        all(&open(image(dir.path()).path()).await)
+            .await
+            .first()
+            .map(|record| record.offset),
+        Some(Offset(1))
+    );
 }
 
 #[tokio::test]
@@ -343,7 +440,9 @@ async fn appends_that_wait_share_a_sync() {
 
 /// Readings that the spool says it has received.
 fn received(dir: &Path) -> u64 {
-    let found = lane_ledger(dir, lane(), &SpoolKey::new([7; 32]), Behind::Lake).unwrap().unwrap();
+    let found = lane_ledger(dir, lane(), &SpoolKey::new([7; 32]), Behind::Lake)
+        .unwrap()
+        .unwrap();
     found.ledger.received.total()
 }
 
@@ -372,18 +471,27 @@ async fn appends_do_not_wait_while_what_is_forgotten_is_counted() {
     let dir = TempDir::new().unwrap();
     let (spool, forgetting, release) = counting(dir.path()).await;
     let held = segments(dir.path()).len();
-    let appended = timeout(Duration::from_secs(60), append(&spool, 41, 1)).await.expect("an append waits");
+    let appended = timeout(Duration::from_secs(60), append(&spool, 41, 1))
+        .await
+        .expect("an append waits");
     assert_eq!(appended.last_seq, Seq(41));
     assert!(!forgetting.is_finished(), "nothing has gone yet");
     let cut = image(dir.path());
     release.send(()).unwrap();
     forgetting.await.unwrap().unwrap();
-    assert!(held > 3 && segments(dir.path()).len() <= 2, "the one that is written, and one that ended meanwhile");
+    assert!(
+        held > 3 && segments(dir.path()).len() <= 2,
+        "the one that is written, and one that ended meanwhile"
+    );
     assert_eq!(received(dir.path()), 41);
     assert_eq!(received(cut.path()), 41, "as it lies");
     let spool = open(cut.path()).await;
     assert_eq!(received(cut.path()), 41, "opened again");
-    assert_eq!(batches(&all(&spool).await).len(), 1, "forgotten is forgotten");
+    assert_eq!(
+        batches(&all(&spool).await).len(),
+        1,
+        "forgotten is forgotten"
+    );
 }
 
 #[tokio::test]

@@ -17,19 +17,29 @@ fn small() -> Limits {
 }
 
 fn audit(dir: &Path) -> LaneLedger {
-    lane_ledger(dir, lane(), &SpoolKey::new([7; 32]), Behind::Lake).unwrap().unwrap()
+    lane_ledger(dir, lane(), &SpoolKey::new([7; 32]), Behind::Lake)
+        .unwrap()
+        .unwrap()
 }
 
 /// How many readings were received, have expired and wait.
 fn sums(dir: &Path) -> (u64, u64, u64) {
-    let LaneLedger { ledger, waiting, .. } = audit(dir);
-    (ledger.received.total(), ledger.expired.total(), waiting.total())
+    let LaneLedger {
+        ledger, waiting, ..
+    } = audit(dir);
+    (
+        ledger.received.total(),
+        ledger.expired.total(),
+        waiting.total(),
+    )
 }
 
 /// Only what the ledger's file says.
 fn stored(dir: &Path) -> Ledger {
     let bytes = fs::read(dir.join(LEDGER_NAME)).unwrap();
-    LedgerFile::decode(&bytes, &SpoolKey::new([7; 32])).unwrap().ledger
+    LedgerFile::decode(&bytes, &SpoolKey::new([7; 32]))
+        .unwrap()
+        .ledger
 }
 
 /// Appends `count` readings two at a time, and forgets up to where they end each time.
@@ -49,11 +59,17 @@ async fn what_was_received_stays_counted_when_it_is_forgotten() {
     let spool = Spool::open(options(dir.path(), small())).await.unwrap();
     append(&spool, 1, 3).await;
     assert_eq!(sums(dir.path()), (3, 0, 3), "beside the open spool");
-    assert!(!dir.path().join(LEDGER_NAME).exists(), "nothing is written on the way of a reading");
+    assert!(
+        !dir.path().join(LEDGER_NAME).exists(),
+        "nothing is written on the way of a reading"
+    );
     pass_through(&spool, 200).await;
     append(&spool, 1, 4).await;
     assert_eq!(sums(dir.path()), (207, 0, 4));
-    assert!(segments(dir.path()).len() < 4 && stored(dir.path()).received.total() > 100, "most has left the spool");
+    assert!(
+        segments(dir.path()).len() < 4 && stored(dir.path()).received.total() > 100,
+        "most has left the spool"
+    );
     let epoch = spool.opened().epoch.0;
     let found = audit(dir.path());
     assert_eq!(found.ledger.covered.of(epoch), [(1, 207)]);
@@ -80,9 +96,23 @@ async fn what_is_dropped_for_want_of_room_is_counted_as_expired() {
     }
     let (received, expired, waiting) = sums(dir.path());
     assert_eq!(received, 202);
-    assert_eq!(expired + waiting, 200, "what was taken before its segment was dropped has not expired");
-    let Entry::Dropped { first_seq, last_seq, .. } = all(&spool).await[0].entry else { panic!("nothing was dropped") };
-    assert_eq!(audit(dir.path()).ledger.dropped.of(FIRST_EPOCH.0), [(first_seq.0, last_seq.0)]);
+    assert_eq!(
+        expired + waiting,
+        200,
+        "what was taken before its segment was dropped has not expired"
+    );
+    let Entry::Dropped {
+        first_seq,
+        last_seq,
+        ..
+    } = all(&spool).await[0].entry
+    else {
+        panic!("nothing was dropped")
+    };
+    assert_eq!(
+        audit(dir.path()).ledger.dropped.of(FIRST_EPOCH.0),
+        [(first_seq.0, last_seq.0)]
+    );
     assert_eq!(expired, last_seq.0 - first_seq.0 + 1);
 }
 
@@ -100,7 +130,11 @@ async fn a_kill_between_the_ledger_and_the_removal_doubles_nothing() {
     spool.reader(Offset(0)).forget(end).await.unwrap();
     let after = image(dir.path());
     assert!(segments(after.path()).len() < segments(before.path()).len());
-    for (from, restored) in [(&before, &[LEDGER_NAME][..]), (&before, &[LEDGER_NAME, "mark"]), (&before, &["mark"])] {
+    for (from, restored) in [
+        (&before, &[LEDGER_NAME][..]),
+        (&before, &[LEDGER_NAME, "mark"]),
+        (&before, &["mark"]),
+    ] {
         let killed = image(from.path());
         for name in restored {
             fs::copy(after.path().join(name), killed.path().join(name)).unwrap();
@@ -108,7 +142,11 @@ async fn a_kill_between_the_ledger_and_the_removal_doubles_nothing() {
         assert_eq!(sums(killed.path()).0, 90, "{restored:?}, as it lies");
         let spool = Spool::open(options(killed.path(), small())).await.unwrap();
         assert_eq!(sums(killed.path()).0, 90, "{restored:?}, opened");
-        spool.reader(Offset(0)).forget(Offset(u64::MAX)).await.unwrap();
+        spool
+            .reader(Offset(0))
+            .forget(Offset(u64::MAX))
+            .await
+            .unwrap();
         append(&spool, 1, 1).await;
         assert_eq!(sums(killed.path()), (91, 0, 1), "{restored:?}, forgotten");
     }
@@ -129,13 +167,23 @@ async fn a_ledger_that_cannot_be_written_keeps_nothing_from_being_forgotten_and_
     spool.reader(Offset(0)).forget(end).await.unwrap();
     assert!(segments(dir.path()).len() < held && !dir.path().join(LEDGER_NAME).exists());
     let found = audit(dir.path()).ledger;
-    let covered: u64 = found.covered.of(FIRST_EPOCH.0).iter().map(|(first, last)| last - first + 1).sum();
-    assert!(covered < 24 && found.received.total() == covered, "only what still lies in the spool");
+    let covered: u64 = found
+        .covered
+        .of(FIRST_EPOCH.0)
+        .iter()
+        .map(|(first, last)| last - first + 1)
+        .sum();
+    assert!(
+        covered < 24 && found.received.total() == covered,
+        "only what still lies in the spool"
+    );
     fs::remove_dir(in_the_way).unwrap();
     pass_through(&spool, 100).await;
     let later = audit(dir.path()).ledger;
     assert_eq!(later.received.total(), covered + 100);
-    assert!(later.covered.contains(FIRST_EPOCH.0, 124) && !later.covered.contains(FIRST_EPOCH.0, 1));
+    assert!(
+        later.covered.contains(FIRST_EPOCH.0, 124) && !later.covered.contains(FIRST_EPOCH.0, 1)
+    );
 }
 
 #[tokio::test]
@@ -153,7 +201,10 @@ async fn a_damaged_ledger_is_begun_anew_and_a_newer_one_refused() {
     let opened = image(dir.path());
     fs::write(opened.path().join(LEDGER_NAME), &newer).unwrap();
     let refused = Spool::open(options(opened.path(), small())).await;
-    assert!(matches!(refused, Err(StreamError::NewerVersion { found: 2, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StreamError::NewerVersion { found: 2, .. })),
+        "{refused:?}"
+    );
     for flipped in [9, 70, good.len() - 1] {
         let opened = image(dir.path());
         let mut damaged = good.clone();
@@ -162,7 +213,11 @@ async fn a_damaged_ledger_is_begun_anew_and_a_newer_one_refused() {
         let spool = Spool::open(options(opened.path(), small())).await.unwrap();
         pass_through(&spool, 100).await;
         let found = audit(opened.path()).ledger;
-        assert!((100..200).contains(&found.received.total()), "byte {flipped}: {}", found.received.total());
+        assert!(
+            (100..200).contains(&found.received.total()),
+            "byte {flipped}: {}",
+            found.received.total()
+        );
     }
 }
 
@@ -179,10 +234,17 @@ fn the_ledgers_file_is_laid_out_as_written_down() {
         readings: readings(1, 2).unwrap(),
     };
     ledger.count(&Census::of_batch(&batch).unwrap(), Fate::Expired);
-    let file = LedgerFile { spool: *b"0123456789abcdef", up_to: Offset(9), ledger };
+    let file = LedgerFile {
+        spool: *b"0123456789abcdef",
+        up_to: Offset(9),
+        ledger,
+    };
     let bytes = file.encode(&key, [3; 32]).unwrap();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, include_str!("../../../golden/ledger.v1.hex").trim());
     assert_eq!(LedgerFile::decode(&bytes, &key), Ok(file));
-    assert_eq!(LedgerFile::decode(&bytes, &SpoolKey::new([8; 32])), Err(BadHeader::WrongKey));
+    assert_eq!(
+        LedgerFile::decode(&bytes, &SpoolKey::new([8; 32])),
+        Err(BadHeader::WrongKey)
+    );
 }

@@ -20,7 +20,10 @@ use crate::{
 };
 
 fn receipt(number: u64) -> OpenReceipt {
-    OpenReceipt { owner: [(number % 2) as u8; 16], token: number.to_be_bytes().to_vec() }
+    OpenReceipt {
+        owner: [(number % 2) as u8; 16],
+        token: number.to_be_bytes().to_vec(),
+    }
 }
 
 fn receipts(numbers: impl IntoIterator<Item = u64>) -> Vec<OpenReceipt> {
@@ -28,12 +31,19 @@ fn receipts(numbers: impl IntoIterator<Item = u64>) -> Vec<OpenReceipt> {
 }
 
 fn changes(ended: &[u64], opened: &[u64]) -> ReceiptChanges {
-    ReceiptChanges { ended: receipts(ended.iter().copied()), opened: receipts(opened.iter().copied()) }
+    ReceiptChanges {
+        ended: receipts(ended.iter().copied()),
+        opened: receipts(opened.iter().copied()),
+    }
 }
 
 /// Appends one reading with changes.
 async fn change(spool: &Spool, number: u64, ended: &[u64], opened: &[u64]) {
-    spool.writer().append_with(readings(number, 1).unwrap(), changes(ended, opened)).await.unwrap();
+    spool
+        .writer()
+        .append_with(readings(number, 1).unwrap(), changes(ended, opened))
+        .await
+        .unwrap();
 }
 
 /// What an opening finds open, as numbers.
@@ -61,17 +71,33 @@ async fn a_receipt_is_open_from_its_readings_to_its_end() {
     spool.writer().end_receipts(receipts([2, 8])).await.unwrap();
     assert_eq!(reopened(dir.path()).await, [3].into());
     change(&spool, 5, &[], &[4]).await;
-    assert_eq!(reopened(dir.path()).await, [3, 4].into(), "records after the mark count");
+    assert_eq!(
+        reopened(dir.path()).await,
+        [3, 4].into(),
+        "records after the mark count"
+    );
     // Readers see the readings alone.
     let found = all(&spool).await;
-    let values: Vec<_> = batches(&found).iter().map(|record| record.entry.clone()).collect();
+    let values: Vec<_> = batches(&found)
+        .iter()
+        .map(|record| record.entry.clone())
+        .collect();
     assert_eq!(values.len(), 5);
     for (entry, number) in values.iter().zip(1..) {
-        let Entry::Batch(batch) = entry else { panic!("{entry:?}") };
-        assert_eq!((batch.first_seq, &batch.readings), (Seq(number), &readings(number, 1).unwrap()));
+        let Entry::Batch(batch) = entry else {
+            panic!("{entry:?}")
+        };
+        assert_eq!(
+            (batch.first_seq, &batch.readings),
+            (Seq(number), &readings(number, 1).unwrap())
+        );
     }
     spool.writer().close().await.unwrap();
-    assert_eq!(reopened(dir.path()).await, [3, 4].into(), "a clean end ends no receipt");
+    assert_eq!(
+        reopened(dir.path()).await,
+        [3, 4].into(),
+        "a clean end ends no receipt"
+    );
 }
 
 #[tokio::test]
@@ -80,9 +106,11 @@ async fn every_truncation_restores_the_receipts_of_the_readings_that_are_there()
     let spool = open(dir.path()).await;
     let path = segments(dir.path()).remove(0);
     let mut states: Vec<(u64, BTreeSet<u64>)> = vec![(HEADER_BYTES as u64, [].into())];
-    for (number, ended, opened, open) in
-        [(1, &[][..], &[1, 2][..], [1, 2].into()), (2, &[1], &[3], [2, 3].into()), (3, &[2, 3], &[], [].into())]
-    {
+    for (number, ended, opened, open) in [
+        (1, &[][..], &[1, 2][..], [1, 2].into()),
+        (2, &[1], &[3], [2, 3].into()),
+        (3, &[2, 3], &[], [].into()),
+    ] {
         change(&spool, number, ended, opened).await;
         states.push((fs::metadata(&path).unwrap().len(), open));
     }
@@ -90,14 +118,23 @@ async fn every_truncation_restores_the_receipts_of_the_readings_that_are_there()
     for length in HEADER_BYTES as u64..=states[3].0 {
         let copy = image(dir.path());
         let path = segments(copy.path()).remove(0);
-        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(length)
+            .unwrap();
         let spool = open(copy.path()).await;
         let whole = states.iter().filter(|(end, _)| *end <= length).count() - 1;
         let (at, expected) = &states[whole];
         assert_eq!(&open_numbers(&spool), expected, "length {length}");
         assert_eq!(batches(&all(&spool).await).len(), whole, "length {length}");
         assert_eq!(all(&spool).await[..whole], written[..whole]);
-        let torn = (*at < length).then_some(TornTail { segment: Offset(0), at: *at, bytes: length - at });
+        let torn = (*at < length).then_some(TornTail {
+            segment: Offset(0),
+            at: *at,
+            bytes: length - at,
+        });
         assert_eq!(spool.opened().torn, torn);
     }
 }
@@ -109,14 +146,20 @@ fn tight(on_full: OnFull) -> Limits {
 #[tokio::test]
 async fn receipts_outlive_the_segments_that_are_forgotten() {
     let dir = TempDir::new().unwrap();
-    let spool = Spool::open(options(dir.path(), tight(OnFull::Block))).await.unwrap();
+    let spool = Spool::open(options(dir.path(), tight(OnFull::Block)))
+        .await
+        .unwrap();
     let mut expected = BTreeSet::new();
     let mut reader = spool.reader(Offset(0));
     for number in 1..=60 {
         change(&spool, number, &[], &[number]).await;
         expected.insert(number);
         if number % 3 == 0 {
-            spool.writer().end_receipts(receipts([number - 1])).await.unwrap();
+            spool
+                .writer()
+                .end_receipts(receipts([number - 1]))
+                .await
+                .unwrap();
             expected.remove(&(number - 1));
         }
         let record = reader.next().await.unwrap();
@@ -131,7 +174,9 @@ async fn receipts_outlive_the_segments_that_are_forgotten() {
 #[tokio::test]
 async fn receipts_outlive_the_segments_that_are_dropped_for_room() {
     let dir = TempDir::new().unwrap();
-    let spool = Spool::open(options(dir.path(), tight(OnFull::DropOldest))).await.unwrap();
+    let spool = Spool::open(options(dir.path(), tight(OnFull::DropOldest)))
+        .await
+        .unwrap();
     for number in 1..=100 {
         change(&spool, number, &[], &[number]).await;
     }
@@ -143,7 +188,9 @@ async fn receipts_outlive_the_segments_that_are_dropped_for_room() {
 #[tokio::test]
 async fn an_opening_needs_only_the_mark_and_the_last_segment() {
     let dir = TempDir::new().unwrap();
-    let spool = Spool::open(options(dir.path(), tight(OnFull::Block))).await.unwrap();
+    let spool = Spool::open(options(dir.path(), tight(OnFull::Block)))
+        .await
+        .unwrap();
     for number in 1..=20 {
         change(&spool, number, &[], &[number]).await;
     }
@@ -154,22 +201,33 @@ async fn an_opening_needs_only_the_mark_and_the_last_segment() {
         let bytes = fs::read(path).unwrap();
         fs::write(path, &bytes[..HEADER_BYTES]).unwrap();
     }
-    assert_eq!(open_numbers(&open(crashed.path()).await), (1..=20).collect());
+    assert_eq!(
+        open_numbers(&open(crashed.path()).await),
+        (1..=20).collect()
+    );
     // Without the mark all that is there is read.
     let crashed = image(dir.path());
     fs::remove_file(crashed.path().join("mark")).unwrap();
-    assert_eq!(open_numbers(&open(crashed.path()).await), (1..=20).collect());
+    assert_eq!(
+        open_numbers(&open(crashed.path()).await),
+        (1..=20).collect()
+    );
 }
 
 #[tokio::test]
 async fn receipts_end_also_while_the_spool_is_full() {
     const TOTAL: u64 = 200;
     let dir = TempDir::new().unwrap();
-    let spool = Spool::open(options(dir.path(), tight(OnFull::Block))).await.unwrap();
+    let spool = Spool::open(options(dir.path(), tight(OnFull::Block)))
+        .await
+        .unwrap();
     let writer = spool.writer();
     let filling = tokio::spawn(async move {
         for number in 1..=TOTAL {
-            writer.append_with(readings(number, 1).unwrap(), changes(&[], &[number])).await.unwrap();
+            writer
+                .append_with(readings(number, 1).unwrap(), changes(&[], &[number]))
+                .await
+                .unwrap();
         }
     });
     while room::used(dir.path()) < 8192 - 300 {
@@ -204,8 +262,14 @@ async fn a_spool_of_the_last_release_opens() {
         readings: readings(9, 2).unwrap(),
     };
     let mut segment = bytes;
-    Cipher::new(file_key, &header).seal(0, Kind::Batch, &batch.encode(), &mut segment).unwrap();
-    fs::write(dir.path().join(format!("{:020}.seg", header.first)), segment).unwrap();
+    Cipher::new(file_key, &header)
+        .seal(0, Kind::Batch, &batch.encode(), &mut segment)
+        .unwrap();
+    fs::write(
+        dir.path().join(format!("{:020}.seg", header.first)),
+        segment,
+    )
+    .unwrap();
     let mark = Mark {
         spool: header.spool,
         epoch: header.epoch,
@@ -218,13 +282,27 @@ async fn a_spool_of_the_last_release_opens() {
     };
     fs::write(dir.path().join("mark"), mark_v1(&mark)).unwrap();
     let spool = open(dir.path()).await;
-    assert_eq!((spool.opened().spool, spool.opened().receipts.len()), (header.spool, 0));
+    assert_eq!(
+        (spool.opened().spool, spool.opened().receipts.len()),
+        (header.spool, 0)
+    );
     change(&spool, 1, &[], &[1]).await;
-    let found: Vec<_> = all(&spool).await.into_iter().map(|record| record.entry).collect();
+    let found: Vec<_> = all(&spool)
+        .await
+        .into_iter()
+        .map(|record| record.entry)
+        .collect();
     let last = LastSeq::Known(Some(Seq(10)));
     assert_eq!(
         found[..2],
-        [Entry::Batch(batch), Entry::EpochEnd { epoch: header.epoch, nonce: EpochNonce::UNKNOWN, last }]
+        [
+            Entry::Batch(batch),
+            Entry::EpochEnd {
+                epoch: header.epoch,
+                nonce: EpochNonce::UNKNOWN,
+                last
+            }
+        ]
     );
     assert_eq!(reopened(dir.path()).await, [1].into());
 }
@@ -241,9 +319,28 @@ async fn damage_takes_the_receipt_with_its_readings() {
     let crashed = image(dir.path());
     flip(&segments(crashed.path())[0], second + 40);
     let spool = open(crashed.path()).await;
-    assert_eq!(open_numbers(&spool), [1, 3].into(), "its device sends the second again");
-    let damaged = |record: &Record| matches!(record.entry, Entry::Damaged { why: Damage::Record, .. });
-    assert_eq!(all(&spool).await.iter().filter(|record| damaged(record)).count(), 1);
+    assert_eq!(
+        open_numbers(&spool),
+        [1, 3].into(),
+        "its device sends the second again"
+    );
+    let damaged = |record: &Record| {
+        matches!(
+            record.entry,
+            Entry::Damaged {
+                why: Damage::Record,
+                ..
+            }
+        )
+    };
+    assert_eq!(
+        all(&spool)
+            .await
+            .iter()
+            .filter(|record| damaged(record))
+            .count(),
+        1
+    );
 }
 
 #[derive(Debug, Clone)]

@@ -62,7 +62,8 @@ impl World<'_> {
         for token in ended {
             self.kept.remove(token);
         }
-        self.kept.extend(messages.iter().filter_map(|message| message.token.clone()));
+        self.kept
+            .extend(messages.iter().filter_map(|message| message.token.clone()));
         self.stored.extend(numbers(parcels));
     }
 
@@ -72,8 +73,16 @@ impl World<'_> {
             self.store(&parcels);
         }
         let (outlet, gateway) = outlet(4);
-        let restored = self.kept.iter().map(|token| Restored { token: token.clone(), extent: Extent::Whole });
-        self.intake = Intake::new(outlet.with_restored(restored.collect()), self.rules, KEPT, 100);
+        let restored = self.kept.iter().map(|token| Restored {
+            token: token.clone(),
+            extent: Extent::Whole,
+        });
+        self.intake = Intake::new(
+            outlet.with_restored(restored.collect()),
+            self.rules,
+            KEPT,
+            100,
+        );
         self.gateway = gateway;
         self.link = Link::Down;
         self.pubacks.clear();
@@ -145,8 +154,14 @@ impl World<'_> {
     fn hear(&mut self) {
         for packet in std::mem::take(&mut self.pubacks) {
             let owed = self.in_flight.iter().position(|(id, _)| *id == packet);
-            let (_, number) = self.in_flight.remove(owed.expect("acknowledged twice")).unwrap();
-            assert!(self.stored.contains(&(number as i64)), "{number} is acknowledged and not durable");
+            let (_, number) = self
+                .in_flight
+                .remove(owed.expect("acknowledged twice"))
+                .unwrap();
+            assert!(
+                self.stored.contains(&(number as i64)),
+                "{number} is acknowledged and not durable"
+            );
             // Its id is free: the next message may have it at once, before the next PUBACK is heard.
             self.send();
         }
@@ -155,8 +170,12 @@ impl World<'_> {
     /// The broker sends what it may; with a broken link it sends into the void.
     fn send(&mut self) {
         while self.link != Link::Down {
-            let free = PACKET_IDS.into_iter().find(|id| self.in_flight.iter().all(|(used, _)| used != id));
-            let (Some(packet), Some(number)) = (free, self.queued.front().copied()) else { return };
+            let free = PACKET_IDS
+                .into_iter()
+                .find(|id| self.in_flight.iter().all(|(used, _)| used != id));
+            let (Some(packet), Some(number)) = (free, self.queued.front().copied()) else {
+                return;
+            };
             self.queued.pop_front();
             self.in_flight.push_back((packet, number));
             if self.link == Link::Up {

@@ -24,13 +24,24 @@ impl Broker {
 
     pub(crate) fn start_in(folder: tempfile::TempDir, configuration: &str) -> Self {
         // The port may be taken between our look and mosquitto's: then another.
-        let mut broker = Self { folder, port: 0, child: None };
+        let mut broker = Self {
+            folder,
+            port: 0,
+            child: None,
+        };
         for _ in 0..10 {
-            broker.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            broker.port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             let place = broker.folder.path().display().to_string();
             let listener = format!("listener {} 127.0.0.1\n", broker.port);
             let user = "user root\npersistent_client_expiration 1d\n";
-            let text = format!("{listener}{user}{}\n", configuration.replace("{folder}", &place));
+            let text = format!(
+                "{listener}{user}{}\n",
+                configuration.replace("{folder}", &place)
+            );
             fs::write(broker.configuration(), text).unwrap();
             if broker.run() {
                 return broker;
@@ -46,9 +57,20 @@ impl Broker {
 
     /// Runs it, again after a stop with the same port and store.
     pub(crate) fn run(&mut self) -> bool {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"];
-        let program = program.iter().find(|path| PathBuf::from(path).exists()).unwrap_or(&"mosquitto");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .unwrap();
+        let program = [
+            "/usr/sbin/mosquitto",
+            "/usr/local/sbin/mosquitto",
+            "/usr/bin/mosquitto",
+        ];
+        let program = program
+            .iter()
+            .find(|path| PathBuf::from(path).exists())
+            .unwrap_or(&"mosquitto");
         let mut child = Command::new(program)
             .args(["-v", "-c"])
             .arg(self.configuration())
@@ -103,7 +125,10 @@ impl Drop for Broker {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("mosquitto's last lines:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            eprintln!(
+                "mosquitto's last lines:\n{}",
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            );
         }
     }
 }
@@ -115,5 +140,10 @@ pub(crate) fn password_file(folder: &Path) {
         .arg(folder.join("passwords"))
         .args(["edge", "geheim"])
         .output();
-    assert!(written.expect("mosquitto_passwd is needed: apt-get install mosquitto").status.success());
+    assert!(
+        written
+            .expect("mosquitto_passwd is needed: apt-get install mosquitto")
+            .status
+            .success()
+    );
 }

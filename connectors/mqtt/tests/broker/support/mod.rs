@@ -28,7 +28,11 @@ pub(crate) fn start_with(port: u16, keys: &str, receipts: Receipts) -> Rig {
 
 /// A `forebay.toml` with one connector; `keys` may have a `url` of their own.
 pub(crate) fn configuration(name: &str, port: u16, keys: &str) -> String {
-    let url = if keys.contains("url =") { String::new() } else { format!("url = \"mqtt://127.0.0.1:{port}\"\n") };
+    let url = if keys.contains("url =") {
+        String::new()
+    } else {
+        format!("url = \"mqtt://127.0.0.1:{port}\"\n")
+    };
     let rule = "[[connector.tag]]\ntopic = \"site/{device}/cell/{tag}\"\nvalue = \"$.v\"\n";
     format!("[[connector]]\nname = \"{name}\"\nkind = \"mqtt\"\n{url}{keys}\n{rule}")
 }
@@ -53,6 +57,12 @@ pub(crate) async fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) 
 
 /// Sends a signal to a process that a test has started.
 pub(crate) fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
-    assert!(sent.expect("the program kill is needed").success(), "process {pid} does not take {name}");
+    let sent = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status();
+    assert!(
+        sent.expect("the program kill is needed").success(),
+        "process {pid} does not take {name}"
+    );
 }

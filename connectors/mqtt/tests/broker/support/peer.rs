@@ -21,26 +21,43 @@ impl Peer {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer.py");
         let mut child = Command::new(python)
             .arg(script)
-            .arg(format!("{{{more} \"port\": {port}, \"version\": {version}}}"))
+            .arg(format!(
+                "{{{more} \"port\": {port}, \"version\": {version}}}"
+            ))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("FOREBAY_TEST_PYTHON must be a program");
-        let (commands, answers) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
-        let mut peer = Self { child, commands, answers };
+        let (commands, answers) = (
+            child.stdin.take(),
+            BufReader::new(child.stdout.take().unwrap()),
+        );
+        let mut peer = Self {
+            child,
+            commands,
+            answers,
+        };
         peer.expect("ready");
         peer
     }
 
     /// Publishes payloads and waits until the broker has them.
     pub(crate) fn publish(&mut self, topic: &str, payloads: &[&str]) {
-        let quoted: Vec<String> = payloads.iter().map(|payload| format!("{payload:?}")).collect();
-        self.command(&format!("\"topic\": {topic:?}, \"payloads\": [{}]", quoted.join(",")));
+        let quoted: Vec<String> = payloads
+            .iter()
+            .map(|payload| format!("{payload:?}"))
+            .collect();
+        self.command(&format!(
+            "\"topic\": {topic:?}, \"payloads\": [{}]",
+            quoted.join(",")
+        ));
     }
 
     /// Publishes {"v": first} to {"v": last}.
     pub(crate) fn count(&mut self, topic: &str, first: u32, last: u32) {
-        self.command(&format!("\"topic\": {topic:?}, \"first\": {first}, \"last\": {last}"));
+        self.command(&format!(
+            "\"topic\": {topic:?}, \"first\": {first}, \"last\": {last}"
+        ));
     }
 
     /// Any command.

@@ -48,7 +48,11 @@ impl Proxy {
                 });
             }
         });
-        Self { port, state, _tasks: tasks }
+        Self {
+            port,
+            state,
+            _tasks: tasks,
+        }
     }
 
     /// PUBACKs that the connector has sent, lost ones included.
@@ -69,7 +73,9 @@ impl Proxy {
 }
 
 async fn relay(client: TcpStream, broker: u16, state: &State) {
-    let Ok(broker) = TcpStream::connect(("127.0.0.1", broker)).await else { return };
+    let Ok(broker) = TcpStream::connect(("127.0.0.1", broker)).await else {
+        return;
+    };
     let (mut from_client, to_client) = client.into_split();
     let (from_broker, mut to_broker) = broker.into_split();
     tokio::select! {
