@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask check`, `test`, `bench`, `dist`, `soak` and `spark`.
+//! The project's chores: `cargo xtask check`, `test`, `bench`, `dist`, `evaluate`, `soak` and `spark`.
 //!
 //! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
@@ -9,6 +9,7 @@ mod command;
 mod direction;
 mod dist;
 mod docs;
+mod evaluate;
 mod peers;
 mod soak;
 mod spark;
@@ -35,6 +36,8 @@ enum Chore {
     Check,
     /// What is shipped: the full build and that for the edge alone, started once, with their sizes.
     Dist(dist::Args),
+    /// How well the jobs do on sets of real data: see docs/explanation/accuracy.md.
+    Evaluate(evaluate::Args),
     /// Everything that can be tested: fetches the foreign peers into the target folder, then runs all tests.
     Test {
         /// Arguments for `cargo test`, such as `-p forebay-lake`.
@@ -52,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Bench { args } => bench::run(&args),
         Chore::Check => check::run(),
         Chore::Dist(args) => dist::run(&args),
+        Chore::Evaluate(args) => evaluate::run(&args),
         Chore::Test { args } => test::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Spark(args) => spark::run(&args),
