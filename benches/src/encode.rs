@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use forebay_lake::{
     PartitionRows,
-    parquet_file::{FileLayout, Sealing, write_file},
+    file::{FileLayout, Sealing, write_file},
     partition_rows,
 };
 

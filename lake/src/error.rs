@@ -3,7 +3,7 @@
 use forebay_schemas::ErrorKind;
 use thiserror::Error;
 
-use crate::{keys::KeyError, parquet_file::FileError};
+use crate::{file::FileError, keys::KeyError};
 
 /// An error of a table; says which.
 #[derive(Debug, Error)]

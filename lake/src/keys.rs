@@ -1,11 +1,12 @@
 //! The envelopes in which data keys travel inside files: parquet-mr's key-tools format, so that other engines open them
 //! without our code.
 //!
-//! It decides neither which columns lie under which key, that is `parquet_file`'s, nor where master keys live, that is
+//! It decides neither which columns lie under which key, that is `file`'s, nor where master keys live, that is
 //! `forebay-keys`.
 
 mod envelope;
 mod material;
+pub(crate) mod site_keys;
 
 pub use envelope::{DataKey, FileKeys, KeyDecrypter, KeyEncrypter, KeyUse, WrappedKek};
 pub use forebay_keys::{

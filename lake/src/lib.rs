@@ -4,55 +4,40 @@
 //! the absence of an error (E7); a local lake is synced before it is visible (E10). It never decides what to
 //! commit: that is the compactor's.
 
-mod commit;
-mod erase;
 mod error;
-mod file_stats;
-mod hex;
-mod imports;
+pub mod file;
 pub mod keys;
-mod lake_writer;
-mod local_store;
-mod log_entry;
-mod maintain;
-mod merge;
-pub mod parquet_file;
-mod rebuild;
-mod rows;
-mod s3;
-mod scan;
-mod schema;
-mod site_keys;
-mod state;
+mod operate;
+mod query;
+mod store;
 mod table;
 #[cfg(test)]
 mod testing;
-mod time_block;
-mod verify;
-mod writer;
 
-pub use commit::Attempt;
 pub use deltalake_core::kernel::Add;
-pub use erase::{EraseSpec, Erased, erase};
 pub use error::LakeError;
-pub use file_stats::FileStats;
-pub use imports::{
+pub use file::rows::{GatheredRows, PartitionRows, partition_rows};
+pub use file::stats::FileStats;
+pub use file::stored::readings_partition;
+pub use keys::site_keys::ensure_site_keys;
+pub use operate::erase::{EraseSpec, Erased, erase};
+pub use operate::imports::{
     ImportInfo, Imported, Imports, LostImport, import_info, imported_app_id, imports, note_import,
 };
-pub use lake_writer::{LakeWriter, Sealed, Transaction};
-pub use local_store::SyncedLocalStore;
-pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
-pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
-pub use rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
-pub use rows::{GatheredRows, PartitionRows, partition_rows};
-pub use s3::{S3Credentials, S3Link, S3Settings};
-pub use scan::{ScanCost, empty_session, session};
-pub use schema::file_schema;
-pub use site_keys::ensure_site_keys;
-pub use state::{
+pub use operate::maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
+pub use operate::merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
+pub use operate::rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
+pub use operate::verify::{
+    Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
+};
+pub use query::{ScanCost, empty_session, session};
+pub use store::local::SyncedLocalStore;
+pub use store::s3::{S3Credentials, S3Link, S3Settings};
+pub use table::commit::Attempt;
+pub use table::lake_writer::{LakeWriter, Sealed, Transaction};
+pub use table::schema::file_schema;
+pub use table::state::{
     DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN,
     SideState, SiteTimes, StateKeeper, StreamState, TakenOver, taken_elsewhere,
 };
 pub use table::{Lake, LakeTable, Location, Snapshot};
-pub use verify::{Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received};
-pub use writer::readings_partition;

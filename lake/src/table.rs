@@ -1,7 +1,12 @@
 //! One Delta table of the lake: created once, opened with its format checked, read as snapshots.
 
+pub(crate) mod commit;
+pub(crate) mod lake_writer;
 mod local_log;
+pub(crate) mod log_entry;
+pub(crate) mod schema;
 mod snapshot;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -24,10 +29,10 @@ use uuid::Uuid;
 
 use crate::{
     LakeError,
-    local_store::{Disk, OsMedium, SyncedLocalStore},
-    maintain::LogIndex,
-    s3::{S3Settings, check_creation},
-    schema::delta_fields,
+    operate::maintain::LogIndex,
+    store::local::{Disk, OsMedium, SyncedLocalStore},
+    store::s3::{S3Settings, check_creation},
+    table::schema::delta_fields,
 };
 
 use local_log::LocalLog;

@@ -24,8 +24,8 @@ use tokio::sync::Notify;
 use crate::{
     Attempt, Lake, LakeError, LakeTable, LakeWriter, Sealed, SyncedLocalStore,
     keys::{FileKeyring, Random},
-    local_store::{Medium, OsMedium},
     partition_rows, readings_partition,
+    store::local::{Medium, OsMedium},
 };
 
 /// How a put fails.

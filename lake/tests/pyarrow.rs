@@ -22,8 +22,8 @@ use arrow::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use forebay_lake::{
+    file::{DoubleEncoding, FileLayout, Profile, UniformKey, write_file},
     keys::{FileKeyring, KeyEncrypter, KeyProvider, Random, SecretKey, TABLE_KEY},
-    parquet_file::{DoubleEncoding, FileLayout, Profile, UniformKey, write_file},
 };
 use forebay_schemas::table::READINGS;
 use ring::rand::SystemRandom;

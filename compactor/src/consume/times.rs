@@ -74,7 +74,7 @@ impl Times {
                         (times.event.max(event), times.observed.max(observed));
                 }
                 None => {
-                    drop(devices.insert(series.device.clone(), DeviceTimes { event, observed }))
+                    devices.insert(series.device.clone(), DeviceTimes { event, observed });
                 }
             }
         }

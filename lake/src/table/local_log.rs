@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     LakeError,
-    local_store::{Disk, generic},
+    store::local::{Disk, generic},
 };
 
 /// The log of one table in a folder.

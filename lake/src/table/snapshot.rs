@@ -18,8 +18,8 @@ use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 
 use super::{FORMAT_PROPERTY, transactions::transactions};
 use crate::{
-    LakeError, commit::OWN_PREFIX, lake_writer::Transaction, log_entry::LogEntry,
-    schema::delta_fields,
+    LakeError, table::commit::OWN_PREFIX, table::lake_writer::Transaction,
+    table::log_entry::LogEntry, table::schema::delta_fields,
 };
 
 /// Most log entries that are read onward for their transactions; beyond that they are looked up when asked for.

@@ -17,7 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use serde::Deserialize;
 
-use crate::log_entry::LogEntry;
+use crate::table::log_entry::LogEntry;
 
 /// Names the newest checkpoint.
 const LAST_CHECKPOINT: &str = "_delta_log/_last_checkpoint";

@@ -1,0 +1,582 @@
+//! Proof that a table holds each reading once: files against their seals, identities against the marks.
+//!
+//! Every file is read whole, those of the other tables too. A file must be there, have the SHA-256 that its Add action names and no other
+//! file's, open with the keyring and hold as many rows as its Add action says; a window's revisions must count up by one; a reading's identity must occur once; and each epoch must hold exactly the seqs up to its mark, but for
+//! those in known gaps and in quarantine, which must have their rows in `gaps` and `quarantine`. Of forgotten epochs a lane's
+//! state knows only how many readings they hold. A file that a vacuum took meanwhile is no fault: the newest version of the
+//! table is read instead. What gateways received, as their ledgers say, is held against all of this (E12). A state that cannot be read is a fault of its own, and the rest is verified.
+
+mod account;
+mod ledger;
+mod notes;
+mod seqs;
+mod side_rows;
+#[cfg(test)]
+mod tests;
+mod window_rows;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use arrow::{
+    array::{AsArray as _, RecordBatch},
+    datatypes::{Int32Type, Int64Type},
+};
+use forebay_schemas::{ErrorKind, ledger::LaneLedger, table::READINGS};
+use object_store::{ObjectStoreExt as _, path::Path};
+
+use crate::{
+    Add, LakeError, StateKeeper, file,
+    file::stored::{SHA256_TAG, is_sealed, keks, row_count, tag},
+    keys::KeyDecrypter,
+    table::state::{FoundState, StreamState, reconcile},
+    table::{LakeTable, Snapshot},
+};
+pub(crate) use account::Accounts;
+use account::compare;
+use ledger::{LaneRows, Ledgers};
+pub use ledger::{LedgerLine, LedgerSums};
+pub(crate) use seqs::SeqSet;
+use side_rows::SideRows;
+pub(crate) use side_rows::collect_quarantined;
+
+/// (gateway, lane, epoch).
+pub(crate) type EpochKey = (String, u32, u64);
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A file that the table names is not in the store.
+    FileMissing {
+        /// Its path.
+        path: String,
+    },
+    /// A file is not the one that was committed, or does not open.
+    FileDamaged {
+        /// Its path.
+        path: String,
+        /// What gives it away.
+        why: String,
+    },
+    /// Readings that are there more than once.
+    Doubled {
+        /// Gateway, lane and epoch.
+        epoch: (String, u32, u64),
+        /// The first such seq.
+        first: u64,
+        /// How many readings too many.
+        count: u64,
+    },
+    /// Readings that were taken and are not there.
+    Missing {
+        /// Gateway, lane and epoch.
+        epoch: (String, u32, u64),
+        /// The first such seq.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
+    /// A stream's state object is missing or damaged: nothing proves what was taken of it, or written beside it.
+    State {
+        /// What is wrong, with its path.
+        why: String,
+    },
+    /// A state says that seqs stand in `gaps` or `quarantine`, and no row there names them.
+    RowsMissing {
+        /// The table.
+        table: &'static str,
+        /// Gateway, lane and epoch.
+        epoch: (String, u32, u64),
+        /// How many rows.
+        count: u64,
+    },
+    /// Windows that have a revision more than once.
+    WindowsDoubled {
+        /// The site.
+        site: String,
+        /// When the first of them begins, µs since 1970 UTC.
+        first: i64,
+        /// How many windows.
+        count: u64,
+    },
+    /// Windows of which a revision is not there although a later one is.
+    WindowsMissing {
+        /// The site.
+        site: String,
+        /// When the first of them begins, µs since 1970 UTC.
+        first: i64,
+        /// How many windows.
+        count: u64,
+    },
+    /// Readings of epochs that are done and forgotten are not there.
+    MissingBefore {
+        /// Gateway, lane and the last of these epochs.
+        epoch: (String, u32, u64),
+        /// How many.
+        count: u64,
+    },
+    /// Readings that a gateway received and that are nowhere: its ledger covers them.
+    ReceivedMissing {
+        /// Gateway, lane and epoch.
+        epoch: (String, u32, u64),
+        /// The first such seq.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
+    /// A device's readings are fewer than its gateway received.
+    FewerThanReceived {
+        /// Gateway and lane.
+        lane: (String, u32),
+        /// The device.
+        device: String,
+        /// When the first stretch of event time begins of which some are missing.
+        since: String,
+        /// How many are missing in all.
+        count: u64,
+    },
+    /// A device's readings are more than its gateway received.
+    MoreThanReceived {
+        /// Gateway and lane.
+        lane: (String, u32),
+        /// The device.
+        device: String,
+        /// When the first stretch of event time begins that has too many.
+        since: String,
+        /// How many too many in all.
+        count: u64,
+    },
+    /// Further devices whose readings are not those that were received.
+    MoreDevices {
+        /// Gateway and lane.
+        lane: (String, u32),
+        /// How many.
+        devices: u64,
+    },
+    /// Readings that no state says were taken.
+    Unaccounted {
+        /// Gateway, lane and epoch.
+        epoch: (String, u32, u64),
+        /// How many.
+        count: u64,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileMissing { path } => write!(f, "file {path} is missing"),
+            Self::FileDamaged { path, why } => write!(f, "file {path}: {why}"),
+            Self::State { why } => f.write_str(why),
+            Self::RowsMissing {
+                table,
+                epoch: (gateway, lane, epoch),
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} rows are missing in table {table}"
+                )
+            }
+            Self::WindowsDoubled { site, first, count } => {
+                write!(
+                    f,
+                    "site {site}: {count} windows have a row more than once, the first begins at {first} µs"
+                )
+            }
+            Self::WindowsMissing { site, first, count } => {
+                write!(
+                    f,
+                    "site {site}: {count} windows lack an earlier row, the first begins at {first} µs"
+                )
+            }
+            Self::Doubled {
+                epoch: (gateway, lane, epoch),
+                first,
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} readings are there more than once, the first is seq {first}"
+                )
+            }
+            Self::Missing {
+                epoch: (gateway, lane, epoch),
+                first,
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} readings are missing, the first is seq {first}"
+                )
+            }
+            Self::MissingBefore {
+                epoch: (gateway, lane, epoch),
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}, epochs up to {epoch}: {count} readings are missing"
+                )
+            }
+            Self::ReceivedMissing {
+                epoch: (gateway, lane, epoch),
+                first,
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} readings were received and are nowhere, the first is seq {first}"
+                )
+            }
+            Self::FewerThanReceived {
+                lane: (gateway, lane),
+                device,
+                since,
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}, device {device}: {count} readings fewer than were received, from {since} on"
+                )
+            }
+            Self::MoreThanReceived {
+                lane: (gateway, lane),
+                device,
+                since,
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}, device {device}: {count} readings more than were received, from {since} on"
+                )
+            }
+            Self::MoreDevices {
+                lane: (gateway, lane),
+                devices,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}: {devices} further devices differ from what was received"
+                )
+            }
+            Self::Unaccounted {
+                epoch: (gateway, lane, epoch),
+                count,
+            } => {
+                write!(
+                    f,
+                    "{gateway}/{lane}/{epoch}: {count} readings are accounted for by no state"
+                )
+            }
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Readings in files that opened.
+    pub readings: u64,
+    /// Files that the table names.
+    pub files: u64,
+    /// Gaps that are known, open and final.
+    pub gaps: u64,
+    /// Readings too many.
+    pub doubled: u64,
+    /// Readings that were taken and are not there.
+    pub missing: u64,
+    /// What became of what gateways received, by lane.
+    pub ledgers: Vec<LedgerLine>,
+    /// Everything that is wrong, in order.
+    pub faults: BTreeSet<Fault>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.faults.is_empty() {
+            "ok"
+        } else {
+            "FAULT"
+        };
+        let Self {
+            readings,
+            files,
+            gaps,
+            doubled,
+            missing,
+            ledgers: _,
+            faults: _,
+        } = self;
+        write!(
+            f,
+            "{verdict} readings={readings} files={files} gaps={gaps} doubled={doubled} missing={missing}"
+        )
+    }
+}
+
+/// How often a table is read again because a vacuum took files of the version that was being read.
+const READS_MAX: u32 = 5;
+
+/// Reads the whole `readings` table as of now.
+///
+/// # Errors
+/// When the log, the store or a key cannot be had; what is wrong with the data is in the report.
+pub async fn verify(
+    table: &LakeTable,
+    keeper: &StateKeeper,
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<Report, LakeError> {
+    verify_lake(std::slice::from_ref(table), keeper, decrypter).await
+}
+
+/// Reads whole tables as of now; what `readings` should hold, and what `gaps` and `quarantine` should, is proven where they are
+/// among them.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_lake(
+    tables: &[LakeTable],
+    keeper: &StateKeeper,
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<Report, LakeError> {
+    verify_received(tables, &[], keeper, decrypter).await
+}
+
+/// As [`verify_lake`], and what became of all that `lanes` have received: their ledgers, read before, say how much that was.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_received(
+    tables: &[LakeTable],
+    lanes: &[LaneLedger],
+    keeper: &StateKeeper,
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<Report, LakeError> {
+    let mut report = Report::default();
+    let mut accounts = Accounts::default();
+    let mut streams = BTreeSet::new();
+    let ledgers = Ledgers::new(lanes);
+    let mut in_readings = InReadings::default();
+    let readings = |table: &&LakeTable| table.schema().name == READINGS.name;
+    for table in tables.iter().filter(readings) {
+        let collect = |rows: &RecordBatch, found: &mut InReadings| {
+            collect(rows, &mut found.seqs);
+            ledgers.collect_readings(rows, &mut found.lanes);
+        };
+        let (states, found) = read_table(table, decrypter, Some(keeper), collect).await?;
+        report.files += found.files;
+        report.faults.extend(found.faults);
+        in_readings = found.rows;
+        let mut sound = Vec::new();
+        for found in states {
+            match found.state {
+                Ok(state) => sound.push((found.app_id, state)),
+                Err(error) => drop(report.faults.insert(Fault::State {
+                    why: error.to_string(),
+                })),
+            }
+        }
+        streams.extend(notes::keepers(&sound));
+        reconcile(&mut sound);
+        accounts = Accounts::of(sound.into_iter().map(|(_, state)| state));
+    }
+    let InReadings { seqs, lanes } = in_readings;
+    let mut side_lanes = LaneRows::default();
+    // After `readings`: what its states rely on was written before them.
+    for table in tables.iter().filter(|table| !readings(table)) {
+        let collect = |rows: &RecordBatch, (side, lanes): &mut (SideRows, LaneRows)| {
+            side.collect(table, rows);
+            ledgers.collect_side(table, rows, &seqs, lanes);
+        };
+        let (_, found) = read_table(table, decrypter, None, collect).await?;
+        report.faults.extend(found.faults);
+        report
+            .faults
+            .extend(notes::lost(table, keeper, &streams).await?);
+        let (side, of_lanes) = found.rows;
+        side.check(table, &accounts, &seqs, &mut report);
+        side_lanes.extend(of_lanes);
+    }
+    let received_missing = ledgers.check(&lanes, &side_lanes, &seqs, &accounts, &mut report);
+    compare(seqs, accounts, &mut report);
+    // More than the states miss, where one went with its readings.
+    report.missing = report.missing.max(received_missing);
+    Ok(report)
+}
+
+/// What the rows of `readings` gave.
+#[derive(Default)]
+struct InReadings {
+    seqs: BTreeMap<EpochKey, SeqSet>,
+    lanes: LaneRows,
+}
+
+/// What the files of a table gave.
+#[derive(Default)]
+struct Found<R> {
+    rows: R,
+    files: u64,
+    faults: BTreeSet<Fault>,
+}
+
+/// Reads a table, and with a keeper first the states of its streams, in the newest version of which a vacuum takes no file
+/// meanwhile.
+async fn read_table<R: Default>(
+    table: &LakeTable,
+    decrypter: &Arc<KeyDecrypter>,
+    keeper: Option<&StateKeeper>,
+    collect: impl Fn(&RecordBatch, &mut R),
+) -> Result<(Vec<FoundState<StreamState>>, Found<R>), LakeError> {
+    let mut reads = 0;
+    loop {
+        reads += 1;
+        let snapshot = table.snapshot().await?;
+        let states = match keeper {
+            Some(keeper) => keeper.states_each(table, &snapshot).await?,
+            None => Vec::new(),
+        };
+        if let Some(found) =
+            read_files(table, &snapshot, decrypter, reads == READS_MAX, &collect).await?
+        {
+            return Ok((states, found));
+        }
+        tracing::info!(
+            table = table.schema().name,
+            reads,
+            "a vacuum took a file meanwhile, reading the newest version"
+        );
+    }
+}
+
+/// Reads the files of a version; none when a file is missing that the newest version names no more, unless it is the last try.
+async fn read_files<R: Default>(
+    table: &LakeTable,
+    snapshot: &Snapshot,
+    decrypter: &Arc<KeyDecrypter>,
+    is_last: bool,
+    collect: &impl Fn(&RecordBatch, &mut R),
+) -> Result<Option<Found<R>>, LakeError> {
+    let mut found = Found::default();
+    let mut seals = HashMap::new();
+    for add in snapshot.files() {
+        found.files += 1;
+        found.faults.extend(copied(&add, &mut seals));
+        match read_file(table, &add, decrypter).await? {
+            Ok(batches) => batches
+                .iter()
+                .for_each(|rows| collect(rows, &mut found.rows)),
+            Err(Fault::FileMissing { path }) if !is_last && !is_active(table, &path).await? => {
+                return Ok(None);
+            }
+            Err(fault) => drop(found.faults.insert(fault)),
+        }
+    }
+    Ok(Some(found))
+}
+
+/// A sealed file's bytes never come twice: what is drawn for each is drawn once.
+fn copied(add: &Add, seals: &mut HashMap<String, String>) -> Option<Fault> {
+    let seal = tag(add, SHA256_TAG).filter(|_| is_sealed(add))?;
+    let other = seals.insert(seal.to_owned(), add.path.clone())?;
+    Some(Fault::FileDamaged {
+        path: add.path.clone(),
+        why: format!("it is a copy of file {other}"),
+    })
+}
+
+/// Whether the newest version of a table names a file.
+async fn is_active(table: &LakeTable, path: &str) -> Result<bool, LakeError> {
+    Ok(table
+        .snapshot()
+        .await?
+        .paths()
+        .iter()
+        .any(|active| active == path))
+}
+
+async fn read_file(
+    table: &LakeTable,
+    add: &Add,
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<Result<Vec<RecordBatch>, Fault>, LakeError> {
+    let path = add.path.clone();
+    let damaged = |why: String| {
+        Ok(Err(Fault::FileDamaged {
+            path: path.clone(),
+            why,
+        }))
+    };
+    let location = Path::parse(&add.path).map_err(object_store::Error::from)?;
+    let bytes = match table.store().get(&location).await {
+        Ok(found) => found.bytes().await?,
+        Err(object_store::Error::NotFound { .. }) => return Ok(Err(Fault::FileMissing { path })),
+        Err(error) => return Err(error.into()),
+    };
+    let found = file::sha256_hex(&bytes);
+    match tag(add, SHA256_TAG) {
+        Some(sealed) if sealed == found => {}
+        Some(_) => return damaged("its SHA-256 is not the one that was committed".into()),
+        None => return damaged("its Add action names no SHA-256".into()),
+    }
+    let keks = keks(table.schema(), add)?;
+    let sealed = !keks.is_empty();
+    match decrypter.prepare(&keks).await {
+        // The key provider may be back soon; a key that it does not have is lost, and the file with it.
+        Err(error) if error.kind() == ErrorKind::Retry => return Err(error.into()),
+        Err(error) => return damaged(error.to_string()),
+        Ok(()) => {}
+    }
+    match file::read_file(bytes, sealed.then_some(decrypter)) {
+        Ok(batches) => {
+            let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+            match row_count(add) {
+                Some(committed) if committed != rows => {
+                    damaged(format!("it has {rows} rows instead of {committed}"))
+                }
+                _ => Ok(Ok(batches)),
+            }
+        }
+        Err(error) => damaged(error.to_string()),
+    }
+}
+
+/// Adds the seqs of rows of `readings`.
+pub(crate) fn collect(rows: &RecordBatch, found: &mut BTreeMap<EpochKey, SeqSet>) {
+    let column = |name: &str| rows.column_by_name(name).cloned();
+    let (Some(gateway), Some(lane), Some(epoch), Some(seq)) = (
+        column("gateway"),
+        column("lane"),
+        column("epoch"),
+        column("seq"),
+    ) else {
+        return;
+    };
+    let gateway = gateway.as_string::<i32>();
+    let (lane, epoch, seq) = (
+        lane.as_primitive::<Int32Type>(),
+        epoch.as_primitive::<Int64Type>(),
+        seq.as_primitive::<Int64Type>(),
+    );
+    let mut of_batch: BTreeMap<(&str, u32, u64), Vec<u64>> = BTreeMap::new();
+    for row in 0..rows.num_rows() {
+        let key = (
+            gateway.value(row),
+            lane.value(row).cast_unsigned(),
+            epoch.value(row).cast_unsigned(),
+        );
+        of_batch
+            .entry(key)
+            .or_default()
+            .push(seq.value(row).cast_unsigned());
+    }
+    for ((gateway, lane, epoch), seqs) in of_batch {
+        found
+            .entry((gateway.to_owned(), lane, epoch))
+            .or_default()
+            .add(seqs);
+    }
+}

@@ -1,0 +1,309 @@
+//! Tables for DataFusion: decrypts, leaves out the files that a filter excludes, and pushes filters into the rest.
+//!
+//! delta-rs's own scan cannot decrypt. A table is read as of one snapshot, so a query sees one version.
+
+mod checked;
+mod prune;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::{DataFusionError, Result, ScalarValue, config::EncryptionFactoryOptions},
+    datasource::{
+        TableType,
+        empty::EmptyTable,
+        listing::PartitionedFile,
+        object_store::ObjectStoreUrl,
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
+    execution::parquet_encryption::EncryptionFactory,
+    logical_expr::{Expr, TableProviderFilterPushDown},
+    physical_plan::ExecutionPlan,
+    prelude::{SessionConfig, SessionContext},
+};
+use deltalake_core::kernel::Add;
+use forebay_schemas::table::{Column, Table};
+use object_store::{ObjectStore, path::Path};
+use parquet::encryption::{decrypt::FileDecryptionProperties, encrypt::FileEncryptionProperties};
+
+use crate::{
+    LakeError,
+    file::stats::TagSeal,
+    file::stored::keks,
+    keys::KeyDecrypter,
+    table::schema::{arrow_fields, file_schema},
+    table::{LakeTable, Snapshot},
+};
+use checked::{CheckedFactory, MustBeSealed};
+
+/// A session in which each of these tables, as of now, can be named in SQL.
+///
+/// # Errors
+/// When a table cannot be read.
+pub async fn session(
+    tables: &[LakeTable],
+    decrypter: &Arc<KeyDecrypter>,
+) -> Result<SessionContext, LakeError> {
+    let context = new_session();
+    let tag_seal = Arc::new(TagSeal::of(decrypter.provider()).await?);
+    for table in tables {
+        let url = store_url(table.schema());
+        context.register_object_store(url.as_ref(), table.store().clone());
+        let provider = DeltaScan::new(
+            table,
+            table.snapshot().await?,
+            decrypter.clone(),
+            tag_seal.clone(),
+        );
+        register(&context, table.schema(), Arc::new(provider))?;
+    }
+    Ok(context)
+}
+
+/// The same without rows, and without a lake: for planning a query before there is one.
+///
+/// # Errors
+/// When two tables have one name.
+pub fn empty_session(tables: &[&'static Table]) -> Result<SessionContext, LakeError> {
+    let context = new_session();
+    for table in tables {
+        register(
+            &context,
+            table,
+            Arc::new(EmptyTable::new(table_schema(table))),
+        )?;
+    }
+    Ok(context)
+}
+
+fn new_session() -> SessionContext {
+    SessionContext::new_with_config(SessionConfig::new().with_information_schema(true))
+}
+
+fn register(
+    context: &SessionContext,
+    table: &Table,
+    provider: Arc<dyn TableProvider>,
+) -> Result<(), LakeError> {
+    let registered = context.register_table(table.name, provider);
+    registered.map(drop).map_err(|error| LakeError::Foreign {
+        table: table.name,
+        why: error.to_string(),
+    })
+}
+
+fn table_schema(table: &Table) -> SchemaRef {
+    Arc::new(Schema::new(arrow_fields(table.columns)))
+}
+
+/// What the scans of a query have read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScanCost {
+    /// Data files that were opened.
+    pub files: usize,
+    /// Bytes of their columns that were fetched.
+    pub bytes: usize,
+}
+
+impl ScanCost {
+    /// Of a plan that has been run to its end.
+    pub fn of(plan: &dyn ExecutionPlan) -> Self {
+        let own = plan.metrics();
+        let sum = |name| {
+            own.as_ref()
+                .and_then(|own| own.sum_by_name(name))
+                .map_or(0, |sum| sum.as_usize())
+        };
+        let mut cost = Self {
+            files: sum("files_opened"),
+            bytes: sum("bytes_scanned"),
+        };
+        for child in plan.children() {
+            let Self { files, bytes } = Self::of(child.as_ref());
+            cost = Self {
+                files: cost.files + files,
+                bytes: cost.bytes + bytes,
+            };
+        }
+        cost
+    }
+}
+
+fn store_url(table: &Table) -> ObjectStoreUrl {
+    // A table's name is a constant of lower-case letters: always a valid host.
+    ObjectStoreUrl::parse(format!("forebay://{}", table.name))
+        .unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
+}
+
+/// One snapshot of one table.
+#[derive(Debug)]
+struct DeltaScan {
+    table: &'static Table,
+    schema: SchemaRef,
+    files: Vec<Add>,
+    store: Arc<dyn ObjectStore>,
+    decrypter: Arc<KeyDecrypter>,
+    tag_seal: Arc<TagSeal>,
+}
+
+impl DeltaScan {
+    fn new(
+        table: &LakeTable,
+        snapshot: Snapshot,
+        decrypter: Arc<KeyDecrypter>,
+        tag_seal: Arc<TagSeal>,
+    ) -> Self {
+        let (store, table) = (table.store().clone(), table.schema());
+        let schema = table_schema(table);
+        Self {
+            table,
+            schema,
+            files: snapshot.files(),
+            store,
+            decrypter,
+            tag_seal,
+        }
+    }
+
+    /// DataFusion puts partition columns last; our tables have them first.
+    fn projection(&self, projection: Option<&Vec<usize>>) -> Vec<usize> {
+        let (total, partitions) = (self.table.columns.len(), self.table.partition_columns);
+        let moved = |i: usize| {
+            if i < partitions {
+                total - partitions + i
+            } else {
+                i - partitions
+            }
+        };
+        match projection {
+            Some(columns) => columns.iter().map(|i| moved(*i)).collect(),
+            None => (0..total).map(moved).collect(),
+        }
+    }
+
+    /// The file, with its keys fetched.
+    async fn open(&self, add: &Add) -> Result<PartitionedFile> {
+        let path = Path::parse(&add.path).map_err(external)?;
+        let mut file = PartitionedFile::new(path.to_string(), add.size.unsigned_abs());
+        file.object_meta.location = path;
+        file.partition_values = partition_values(self.table.partition_columns(), add)?;
+        let keks = keks(self.table, add).map_err(external)?;
+        self.decrypter.prepare(&keks).await.map_err(external)?;
+        Ok(if keks.is_empty() {
+            file
+        } else {
+            file.with_extension(MustBeSealed)
+        })
+    }
+}
+
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// The values of a file's partition columns, typed.
+fn partition_values(columns: &[Column], add: &Add) -> Result<Vec<ScalarValue>> {
+    let fields = arrow_fields(columns);
+    fields
+        .iter()
+        .map(|field| {
+            let text = add.partition_values.get(field.name()).cloned().flatten();
+            match text {
+                Some(text) => ScalarValue::try_from_string(text, field.data_type()),
+                None => ScalarValue::try_new_null(field.data_type()),
+            }
+        })
+        .collect()
+}
+
+#[async_trait]
+impl TableProvider for DeltaScan {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let kept = prune::files(
+            session,
+            &self.schema,
+            self.table,
+            &self.files,
+            filters,
+            &self.tag_seal,
+        )?;
+        let schema = TableSchema::builder(file_schema(self.table))
+            .with_table_partition_cols(arrow_fields(self.table.partition_columns()))
+            .build();
+        let readers =
+            CheckedFactory::new(self.table.name, self.store.clone(), self.decrypter.clone());
+        let source = ParquetSource::new(schema)
+            .with_pushdown_filters(true)
+            .with_enable_page_index(true)
+            .with_parquet_file_reader_factory(Arc::new(readers))
+            .with_encryption_factory(Arc::new(Decryption(self.decrypter.clone())));
+        let lanes = session.config().target_partitions().max(1);
+        let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); lanes.min(kept.len().max(1))];
+        let count = groups.len();
+        for (i, add) in kept.into_iter().enumerate() {
+            groups[i % count].push(self.open(add).await?);
+        }
+        let scan = FileScanConfigBuilder::new(store_url(self.table), Arc::new(source))
+            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_projection_indices(Some(self.projection(projection)))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+/// The same keys for every file: which ones a file needs stands in its own key metadata.
+#[derive(Debug)]
+struct Decryption(Arc<KeyDecrypter>);
+
+#[async_trait]
+impl EncryptionFactory for Decryption {
+    async fn get_file_encryption_properties(
+        &self,
+        _: &EncryptionFactoryOptions,
+        _: &SchemaRef,
+        _: &Path,
+    ) -> Result<Option<Arc<FileEncryptionProperties>>> {
+        Err(DataFusionError::NotImplemented(
+            "the lake's files are written by its own writer".into(),
+        ))
+    }
+
+    async fn get_file_decryption_properties(
+        &self,
+        _: &EncryptionFactoryOptions,
+        _: &Path,
+    ) -> Result<Option<Arc<FileDecryptionProperties>>> {
+        let properties = self.0.properties().map_err(external)?;
+        Ok(Some(properties))
+    }
+}
+
+#[cfg(test)]
+mod tests;
