@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
 use forebay_runtime::{Backoff, RateLimit};
-use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS};
+use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS, wire::SeriesBatch};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -450,8 +450,8 @@ impl Gathered {
             .sum::<u64>();
         taken
             .batches
-            .into_iter()
-            .for_each(|batch| self.rows.push(batch));
+            .iter()
+            .for_each(|batch| self.rows.push(SeriesBatch::from(batch)));
         self.quarantine.extend(taken.quarantine);
         self.bytes += bytes;
         self.due
