@@ -18,7 +18,8 @@ use std::{
 
 use forebay_lake::{SEQ_UNKNOWN, StreamState, TakenOver};
 use forebay_schemas::{
-    Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, wire::ReadingBatch,
+    Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Timestamp,
+    wire::{ReadingBatch, SeriesBatch},
 };
 use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
@@ -60,7 +61,7 @@ pub(super) struct Quarantined {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Taken {
     /// Readings to be committed, each batch without a hole.
-    pub(super) batches: Vec<ReadingBatch>,
+    pub(super) batches: Vec<SeriesBatch>,
     pub(super) quarantine: Vec<Quarantined>,
     /// Readings that had been taken before.
     pub(super) duplicates: u64,
@@ -332,13 +333,13 @@ impl Contiguity {
 
     fn batch(
         &mut self,
-        batch: ReadingBatch,
+        batch: SeriesBatch,
         offset: Offset,
         known: bool,
         now: Moment,
         taken: &mut Taken,
     ) {
-        let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.readings.len() as u64);
+        let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.len() as u64);
         let forgotten = self
             .lanes
             .get(&lane)
@@ -426,7 +427,7 @@ impl Contiguity {
         let now_micros = taking.now.micros();
         for (batch, why) in taking.refused {
             // Not counted at the epoch: these seqs are behind its mark or in a gap that stays.
-            for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
+            for (seq, reading) in (batch.first_seq.0..).zip(batch.readings()) {
                 taken.quarantine.push(alone(&batch, seq, reading, why));
             }
         }
@@ -441,64 +442,71 @@ impl Contiguity {
         self.held_bytes = self.held_bytes.saturating_add_signed(taking.held_bytes);
     }
 
-    /// Readings whose event time no device can mean go to quarantine one by one; the rest stays together.
-    fn keep_plausible(&mut self, batch: ReadingBatch, now_micros: i64, taken: &mut Taken) {
-        let plausible = |reading: &Reading| {
-            event_time::is_plausible(
-                reading.event_time,
-                reading.observed_time,
-                self.rules.max_skew,
-            )
-        };
-        if batch.readings.iter().all(plausible) {
-            self.times.heard(&batch.readings, now_micros);
+    /// Readings whose event time no device can mean go to quarantine one by one; the stretches between them stay together.
+    fn keep_plausible(&mut self, batch: SeriesBatch, now_micros: i64, taken: &mut Taken) {
+        let implausible = self.implausible(&batch);
+        if implausible.is_empty() {
+            self.times.heard(&batch, now_micros);
             taken.batches.push(batch);
             return;
         }
-        let mut refused = 0;
-        let mut run = ReadingBatch {
-            readings: Vec::new(),
-            ..batch.clone()
-        };
-        for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
-            if plausible(reading) {
-                if run.readings.is_empty() {
-                    run.first_seq = Seq(seq);
-                }
-                run.readings.push(reading.clone());
-                continue;
+        let mut kept = Vec::new();
+        let mut from = 0;
+        for position in implausible.iter().copied().chain([batch.len()]) {
+            if from < position {
+                kept.push(from..position);
             }
-            refused += 1;
-            let why =
-                "its event time is before the year 2000 or too far ahead of its gateway's clock";
-            taken.quarantine.push(alone(&batch, seq, reading, why));
-            let next = ReadingBatch {
-                readings: Vec::new(),
-                ..run.clone()
-            };
-            taken.batches.extend(
-                Some(std::mem::replace(&mut run, next)).filter(|run| !run.readings.is_empty()),
-            );
+            from = position + 1;
         }
-        taken
-            .batches
-            .extend(Some(run).filter(|run| !run.readings.is_empty()));
+        for batch in batch.split(&kept) {
+            self.times.heard(&batch, now_micros);
+            taken.batches.push(batch);
+        }
+        let refused: BTreeSet<usize> = implausible.into_iter().collect();
         if let Some(at) = self
             .lanes
             .get_mut(&batch.lane)
             .and_then(|lane| lane.epochs.get_mut(&batch.epoch.0))
         {
-            at.quarantined += refused;
+            at.quarantined += refused.len() as u64;
         }
-        taken
-            .batches
-            .iter()
-            .for_each(|batch| self.times.heard(&batch.readings, now_micros));
+        let why = "its event time is before the year 2000 or too far ahead of its gateway's clock";
+        let rows = batch
+            .readings()
+            .enumerate()
+            .filter(|(position, _)| refused.contains(position));
+        for (position, reading) in rows {
+            taken.quarantine.push(alone(
+                &batch,
+                batch.first_seq.0 + position as u64,
+                reading,
+                why,
+            ));
+        }
+    }
+
+    /// The positions of readings whose event time no device can mean, ascending.
+    fn implausible(&self, batch: &SeriesBatch) -> Vec<usize> {
+        let mut positions = Vec::new();
+        for block in batch.blocks() {
+            let times = block.event_times.iter().zip(block.observed_times);
+            for ((event, observed), position) in times.zip(block.positions) {
+                let (event, observed) = (
+                    Timestamp::from_nanos(*event),
+                    Timestamp::from_nanos(*observed),
+                );
+                if !event_time::is_plausible(event, observed, self.rules.max_skew) {
+                    positions.push(*position as usize);
+                }
+            }
+        }
+        positions.sort_unstable();
+        positions
     }
 }
 
 /// The last seq that a record names.
-fn last_seq(entry: &Entry) -> Option<Seq> {
+fn last_seq(entry: &Entry<SeriesBatch>) -> Option<Seq> {
     match entry {
         Entry::Batch(batch) => batch.last_seq(),
         Entry::Outages(outages) => outages.last_seq(),
@@ -512,14 +520,16 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
 }
 
 /// A reading as a batch of its own, to be quarantined.
-fn alone(batch: &ReadingBatch, seq: u64, reading: &Reading, why: &str) -> Quarantined {
-    let ReadingBatch {
+fn alone(batch: &SeriesBatch, seq: u64, reading: Reading, why: &str) -> Quarantined {
+    let SeriesBatch {
         lane, epoch, nonce, ..
     } = batch;
     let one = ReadingBatch {
+        lane: lane.clone(),
+        epoch: *epoch,
+        nonce: *nonce,
         first_seq: Seq(seq),
-        readings: vec![reading.clone()],
-        ..batch.clone()
+        readings: vec![reading],
     };
     let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
     // Two openings of a spool may have given out the same number.

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 use forebay_lake::{EpochMark, SEQ_UNKNOWN};
 use forebay_schemas::{
     EpochNonce, Seq, Timestamp,
-    wire::{Outages, ReadingBatch},
+    wire::{Outages, SeriesBatch},
 };
 use forebay_stream::{LastSeq, Offset};
 
@@ -37,9 +37,9 @@ pub(super) struct Taking {
     /// By how much what is held has grown.
     pub(super) held_bytes: isize,
     /// Readings taken, each batch without a hole.
-    pub(super) taken: Vec<ReadingBatch>,
+    pub(super) taken: Vec<SeriesBatch>,
     /// Readings that contradict what is known, to be quarantined.
-    pub(super) refused: Vec<(ReadingBatch, &'static str)>,
+    pub(super) refused: Vec<(SeriesBatch, &'static str)>,
     /// Readings that had been taken before.
     pub(super) duplicates: u64,
     /// The lowest offset of a record for which there was no room.
@@ -82,7 +82,7 @@ pub(super) struct Held {
 
 #[derive(Debug)]
 pub(super) enum HeldWhat {
-    Batch(ReadingBatch),
+    Batch(SeriesBatch),
     /// A gap that the log tells of, up to this seq.
     Told(u64, Cause),
     Outages(Outages),
@@ -196,7 +196,7 @@ impl EpochProgress {
     /// Readings that another opening numbered alike: another copy of the data folder. Each is quarantined once.
     fn of_another_opening(
         &mut self,
-        batch: &ReadingBatch,
+        batch: &SeriesBatch,
         seqs: RangeInclusive<u64>,
         taking: &mut Taking,
     ) {
@@ -216,7 +216,7 @@ impl EpochProgress {
     }
 
     /// Takes what is new of a batch that is not empty.
-    pub(super) fn batch(&mut self, batch: ReadingBatch, offset: Offset, taking: &mut Taking) {
+    pub(super) fn batch(&mut self, batch: SeriesBatch, offset: Offset, taking: &mut Taking) {
         let Some(last) = batch.last_seq() else { return };
         let (first, last) = (batch.first_seq.0, last.0);
         if !self.is_own(batch.nonce) {
@@ -245,7 +245,7 @@ impl EpochProgress {
     }
 
     /// Seqs up to the mark: those in open gaps are taken, those in final ones refused, all others known.
-    fn below(&mut self, batch: &ReadingBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+    fn below(&mut self, batch: &SeriesBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
         if seqs.is_empty() {
             return;
         }
@@ -267,7 +267,7 @@ impl EpochProgress {
     /// Seqs behind the mark of a closed epoch: they may lie in its gap of unknown end.
     fn behind_the_end(
         &mut self,
-        batch: &ReadingBatch,
+        batch: &SeriesBatch,
         seqs: RangeInclusive<u64>,
         taking: &mut Taking,
     ) {
@@ -571,7 +571,7 @@ impl EpochProgress {
     }
 }
 
-fn last_in(batch: &ReadingBatch, first: u64) -> u64 {
+fn last_in(batch: &SeriesBatch, first: u64) -> u64 {
     batch.last_seq().map_or(first, |last| last.0)
 }
 
@@ -584,16 +584,9 @@ fn last_of(what: &HeldWhat, first: u64) -> u64 {
 }
 
 /// These seqs of a batch; none where there are none.
-fn slice(batch: &ReadingBatch, seqs: RangeInclusive<u64>) -> Option<ReadingBatch> {
+fn slice(batch: &SeriesBatch, seqs: RangeInclusive<u64>) -> Option<SeriesBatch> {
     let (first, last) = seqs.into_inner();
     let from = usize::try_from(first.checked_sub(batch.first_seq.0)?).ok()?;
     let to = usize::try_from(last.checked_sub(batch.first_seq.0)?).ok()?;
-    let readings = batch.readings.get(from..=to)?.to_vec();
-    (!readings.is_empty()).then(|| ReadingBatch {
-        lane: batch.lane.clone(),
-        epoch: batch.epoch,
-        nonce: batch.nonce,
-        first_seq: Seq(first),
-        readings,
-    })
+    (from <= to && to < batch.len()).then(|| batch.slice(from..to + 1))
 }

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
 use forebay_runtime::{Backoff, RateLimit};
-use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS, wire::SeriesBatch};
+use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use super::{
     elsewhere::Elsewhere,
     moment::Moment,
     progress::add,
-    size::batch_bytes,
+    size::waiting_bytes,
 };
 use commit::{Committed, is_same_gap};
 use device_times::WrittenTimes;
@@ -299,7 +299,7 @@ impl Run<'_> {
     /// Takes a record; commits before or after it where there is no room for more.
     async fn take(&mut self, delivered: Delivered) -> Result<Committed, CompactorError> {
         let received = match &delivered.record.entry {
-            Entry::Batch(batch) => batch.readings.len() as u64,
+            Entry::Batch(batch) => batch.len() as u64,
             _ => 0,
         };
         add(&self.at.progress.received, received);
@@ -356,7 +356,7 @@ impl Run<'_> {
             .iter()
             .map(|row| row.raw.len() + row.key.len())
             .sum();
-        let bytes = raw + taken.batches.iter().map(batch_bytes).sum::<usize>();
+        let bytes = raw + taken.batches.iter().map(waiting_bytes).sum::<usize>();
         let share = self.at.budget.try_share(bytes);
         // Without a share others fill the memory: what is here goes at once.
         let is_full = share.is_none();
@@ -446,12 +446,12 @@ impl Gathered {
         self.readings += taken
             .batches
             .iter()
-            .map(|batch| batch.readings.len() as u64)
+            .map(|batch| batch.len() as u64)
             .sum::<u64>();
         taken
             .batches
-            .iter()
-            .for_each(|batch| self.rows.push(SeriesBatch::from(batch)));
+            .into_iter()
+            .for_each(|batch| self.rows.push(batch));
         self.quarantine.extend(taken.quarantine);
         self.bytes += bytes;
         self.due

@@ -7,6 +7,7 @@
 use std::{future::ready, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use forebay_schemas::wire::SeriesDecoder;
 use rdkafka::{
     Offset as At, TopicPartitionList,
     consumer::{Consumer as _, StreamConsumer},
@@ -71,6 +72,7 @@ impl LogSource for KafkaSource {
             consumer: Some(Arc::new(consumer(&self.cluster.settings)?)),
             position: from.0,
             lost: None,
+            decoder: SeriesDecoder::default(),
             decoding: None,
             astray: false,
             at_end: false,
@@ -118,6 +120,8 @@ struct KafkaReader {
     position: u64,
     /// Offsets that are deleted, to be yielded.
     lost: Option<Delivered>,
+    /// Decodes records that are not large, which bounds what it keeps.
+    decoder: SeriesDecoder,
     decoding: Option<JoinHandle<Result<Delivered, StreamError>>>,
     /// The position is outside the log and must be found anew.
     astray: bool,
@@ -198,9 +202,14 @@ impl KafkaReader {
             match received {
                 Ok(incoming) if incoming.offset < self.position => {}
                 Ok(incoming) if incoming.payload.len() > DECODE_HERE_BYTES_MAX => {
-                    self.decoding = Some(spawn_blocking(move || incoming.decode()));
+                    self.decoding = Some(spawn_blocking(move || {
+                        incoming.decode(&mut SeriesDecoder::default())
+                    }));
                 }
-                Ok(incoming) => return self.deliver(incoming.decode()),
+                Ok(incoming) => {
+                    let decoded = incoming.decode(&mut self.decoder);
+                    return self.deliver(decoded);
+                }
                 Err(KafkaError::PartitionEOF(_)) => {
                     self.at_end = true;
                     return Ok(Step::End);

@@ -147,6 +147,7 @@ impl Partition {
             next: Offset(offsets.end),
             entry,
         };
+        let record = record.map_batch(|batch| SeriesBatch::from(&batch));
         let taken = self.contiguity.take(
             Delivered {
                 lane: Some(lane()),
@@ -178,7 +179,7 @@ impl Partition {
         for batch in &taken.batches {
             self.seqs.extend(
                 (batch.first_seq.0..)
-                    .zip(&batch.readings)
+                    .zip(batch.readings())
                     .map(|(seq, _)| (batch.epoch.0, seq)),
             );
         }
