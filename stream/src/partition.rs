@@ -133,8 +133,7 @@ struct LaneReader {
 }
 
 impl LaneReader {
-    fn deliver(&self, record: Record) -> Delivered {
-        let record = record.map_batch(|batch| SeriesBatch::from(&batch));
+    fn deliver(&self, record: Record<SeriesBatch>) -> Delivered {
         Delivered {
             lane: Some(self.lane.clone()),
             record,
@@ -145,12 +144,12 @@ impl LaneReader {
 #[async_trait]
 impl PartitionReader for LaneReader {
     async fn next(&mut self) -> Result<Delivered, StreamError> {
-        let record = self.reader.next().await?;
+        let record = self.reader.next_series().await?;
         Ok(self.deliver(record))
     }
 
     async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError> {
-        let record = self.reader.try_next().await?;
+        let record = self.reader.try_next_series().await?;
         Ok(record.map(|record| self.deliver(record)))
     }
 

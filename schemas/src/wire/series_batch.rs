@@ -142,6 +142,19 @@ impl SeriesBatch {
         self.first_seq.checked_add(distance)
     }
 
+    /// When the gateway received the last reading; `None` for an empty batch.
+    pub fn last_observed(&self) -> Option<Timestamp> {
+        let last = self.len().checked_sub(1)? as u32;
+        let block = self
+            .blocks()
+            .find(|block| block.positions.last() == Some(&last))?;
+        block
+            .observed_times
+            .last()
+            .copied()
+            .map(Timestamp::from_nanos)
+    }
+
     /// The readings by series, unit and type of value.
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = SeriesBlock<'_>> {
         let mut start = 0;
