@@ -4,7 +4,10 @@
 //! out is a duplicate, held behind a jump, in quarantine, or a gap. The state can be taken at any time: held records lie
 //! behind its next offset, so that they are read again after a restart.
 
+mod event_times;
+mod lane;
 mod lost;
+mod quarantined;
 mod render;
 mod takeover;
 #[cfg(test)]
@@ -17,21 +20,19 @@ use std::{
 };
 
 use forebay_lake::{SEQ_UNKNOWN, StreamState, TakenOver};
-use forebay_schemas::{
-    Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, Timestamp,
-    wire::{ReadingBatch, SeriesBatch},
-};
+use forebay_schemas::{Epoch, EpochNonce, InvalidName, LaneId, Seq, wire::SeriesBatch};
 use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
 use super::{
     epoch::{EpochProgress, Taking},
-    holes::{Cause, Hole},
+    holes::Cause,
     moment::Moment,
     times::Times,
 };
-use crate::event_time;
+use lane::{LaneProgress, lanes_of};
+use quarantined::alone;
 
-pub(super) use render::opened_gaps;
+pub(super) use self::{quarantined::Quarantined, render::opened_gaps};
 
 /// What does not change while a partition is consumed.
 #[derive(Debug, Clone, Copy)]
@@ -44,19 +45,6 @@ pub(super) struct Rules {
     pub(super) max_skew: Duration,
 }
 
-/// Something to be quarantined.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quarantined {
-    /// What it is, the same whenever it is found again.
-    pub(super) key: String,
-    pub(super) why: String,
-    /// Gateway, lane and epoch of a reading; none for a record, whose place is the partition.
-    pub(super) lane: Option<String>,
-    /// The record's offset, or the reading's seq.
-    pub(super) at: u64,
-    pub(super) raw: Vec<u8>,
-}
-
 /// What a record gave.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Taken {
@@ -67,44 +55,6 @@ pub(super) struct Taken {
     pub(super) duplicates: u64,
     /// Ends and gaps of other openings of a spool, which are not believed.
     pub(super) foreign: u64,
-}
-
-#[derive(Debug, Default)]
-struct LaneProgress {
-    epochs: BTreeMap<u64, EpochProgress>,
-    forgotten: Option<Done>,
-    /// The log is damaged somewhere before the next record.
-    damaged: bool,
-}
-
-impl LaneProgress {
-    fn cause(&self) -> Cause {
-        if self.damaged {
-            Cause::Damaged
-        } else {
-            Cause::Missing
-        }
-    }
-
-    /// Whether readings of an epoch without a mark are taken no more.
-    fn has_forgotten(&self, epoch: u64) -> bool {
-        self.forgotten.is_some_and(|done| epoch <= done.epoch)
-    }
-
-    /// Whether this stream knows no epoch of it.
-    fn is_new(&self) -> bool {
-        self.epochs.is_empty() && self.forgotten.is_none_or(|done| done.epoch == 0)
-    }
-}
-
-/// What is left of a lane's epochs that were forgotten.
-#[derive(Debug, Clone, Copy, Default)]
-struct Done {
-    /// The last of them.
-    epoch: u64,
-    /// How many of their readings this stream brought, and how many of their gaps count in its state.
-    readings: u64,
-    gaps: u64,
 }
 
 /// A gap that the log tells of.
@@ -441,68 +391,6 @@ impl Contiguity {
         self.freed |= taking.freed;
         self.held_bytes = self.held_bytes.saturating_add_signed(taking.held_bytes);
     }
-
-    /// Readings whose event time no device can mean go to quarantine one by one; the stretches between them stay together.
-    fn keep_plausible(&mut self, batch: SeriesBatch, now_micros: i64, taken: &mut Taken) {
-        let implausible = self.implausible(&batch);
-        if implausible.is_empty() {
-            self.times.heard(&batch, now_micros);
-            taken.batches.push(batch);
-            return;
-        }
-        let mut kept = Vec::new();
-        let mut from = 0;
-        for position in implausible.iter().copied().chain([batch.len()]) {
-            if from < position {
-                kept.push(from..position);
-            }
-            from = position + 1;
-        }
-        for batch in batch.split(&kept) {
-            self.times.heard(&batch, now_micros);
-            taken.batches.push(batch);
-        }
-        let refused: BTreeSet<usize> = implausible.into_iter().collect();
-        if let Some(at) = self
-            .lanes
-            .get_mut(&batch.lane)
-            .and_then(|lane| lane.epochs.get_mut(&batch.epoch.0))
-        {
-            at.quarantined += refused.len() as u64;
-        }
-        let why = "its event time is before the year 2000 or too far ahead of its gateway's clock";
-        let rows = batch
-            .readings()
-            .enumerate()
-            .filter(|(position, _)| refused.contains(position));
-        for (position, reading) in rows {
-            taken.quarantine.push(alone(
-                &batch,
-                batch.first_seq.0 + position as u64,
-                reading,
-                why,
-            ));
-        }
-    }
-
-    /// The positions of readings whose event time no device can mean, ascending.
-    fn implausible(&self, batch: &SeriesBatch) -> Vec<usize> {
-        let mut positions = Vec::new();
-        for block in batch.blocks() {
-            let times = block.event_times.iter().zip(block.observed_times);
-            for ((event, observed), position) in times.zip(block.positions) {
-                let (event, observed) = (
-                    Timestamp::from_nanos(*event),
-                    Timestamp::from_nanos(*observed),
-                );
-                if !event_time::is_plausible(event, observed, self.rules.max_skew) {
-                    positions.push(*position as usize);
-                }
-            }
-        }
-        positions.sort_unstable();
-        positions
-    }
 }
 
 /// The last seq that a record names.
@@ -517,72 +405,4 @@ fn last_seq(entry: &Entry<SeriesBatch>) -> Option<Seq> {
         Entry::Dropped { last_seq, .. } | Entry::Gap { last_seq, .. } => Some(*last_seq),
         Entry::Damaged { .. } | Entry::SpoolLoss { .. } | Entry::Undecodable { .. } => None,
     }
-}
-
-/// A reading as a batch of its own, to be quarantined.
-fn alone(batch: &SeriesBatch, seq: u64, reading: Reading, why: &str) -> Quarantined {
-    let SeriesBatch {
-        lane, epoch, nonce, ..
-    } = batch;
-    let one = ReadingBatch {
-        lane: lane.clone(),
-        epoch: *epoch,
-        nonce: *nonce,
-        first_seq: Seq(seq),
-        readings: vec![reading],
-    };
-    let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
-    // Two openings of a spool may have given out the same number.
-    let opening = if *nonce == EpochNonce::UNKNOWN {
-        String::new()
-    } else {
-        format!(" of {:016x}", nonce.0)
-    };
-    Quarantined {
-        key: format!("reading {lane}/{seq}{opening}"),
-        why: why.to_owned(),
-        lane: Some(lane),
-        at: seq,
-        raw: one.encode(),
-    }
-}
-
-/// What a state says of each lane.
-fn lanes_of(state: &StreamState) -> Result<BTreeMap<LaneId, LaneProgress>, InvalidName> {
-    let mut lanes: BTreeMap<LaneId, LaneProgress> = BTreeMap::new();
-    for mark in &state.epochs {
-        let epoch = EpochProgress::of(mark);
-        lanes
-            .entry(lane_id(&mark.gateway, mark.lane)?)
-            .or_default()
-            .epochs
-            .insert(mark.epoch, epoch);
-    }
-    for gap in &state.gaps {
-        let hole = Hole::new(gap.last, gap.why.clone(), gap.opened_at, gap.state);
-        let lane = lanes.entry(lane_id(&gap.gateway, gap.lane)?).or_default();
-        lane.epochs
-            .entry(gap.epoch)
-            .or_default()
-            .holes
-            .restore(gap.first, hole);
-    }
-    for lane in &state.forgotten {
-        lanes
-            .entry(lane_id(&lane.gateway, lane.lane)?)
-            .or_default()
-            .forgotten = Some(Done {
-            epoch: lane.epoch,
-            readings: lane.readings,
-            gaps: lane.gaps,
-        });
-    }
-    Ok(lanes)
-}
-
-fn lane_id(gateway: &str, lane: u32) -> Result<LaneId, InvalidName> {
-    Ok(LaneId {
-        gateway: GatewayId::new(gateway)?,
-        lane: Lane(lane),
-    })
 }
