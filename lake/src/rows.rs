@@ -4,9 +4,9 @@
 //! these are days at most, or get many rows each: a commit of the present hour makes one file, one with late readings a few
 //! more, and an import of years one file or a few large ones.
 //!
-//! Readings come by series and stay so: a block's columns are appended to those of its series. Within a series they come nearly
-//! sorted, so that their order costs next to nothing; and what readings share (names, unit, status, lane) is kept once and
-//! looked up once a block.
+//! Readings come by series and stay so: a block's columns are appended to those of its series.
+//! Within a series they come nearly sorted, so that their order costs next to nothing; and what
+//! readings share (names, unit, status, lane) is kept once and looked up once a block.
 
 mod columns;
 mod series_rows;
@@ -43,8 +43,8 @@ const LONG_BLOCK_ROWS_MIN: usize = 64 * 1024;
 pub struct PartitionRows {
     /// The site.
     pub site: SiteId,
-    /// The rows: the columns that stand in files. Texts that many rows share are dictionaries of 32-bit keys; in the file
-    /// they are the plain columns of [`file_schema`](crate::file_schema).
+    /// The rows: the columns that stand in files. Texts that many rows share are dictionaries of
+    /// 32-bit keys; in the file they are the plain columns of [`file_schema`](crate::file_schema).
     pub rows: RecordBatch,
 }
 

@@ -44,7 +44,8 @@ pub fn file_schema(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(arrow_fields(table.file_columns())))
 }
 
-/// As [`file_schema`], with these columns as dictionaries of 32-bit keys: for rows in memory. In a file both are the same.
+/// As [`file_schema`], with these columns as dictionaries of 32-bit keys: for rows in memory. In a
+/// file both are the same.
 pub(crate) fn dictionary_schema(table: &Table, dictionaries: &[&str]) -> SchemaRef {
     let coded = |field: &Arc<Field>| {
         if !dictionaries.contains(&field.name().as_str()) {

@@ -1,7 +1,7 @@
-//! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike. A record is decoded into a
-//! [`SeriesBatch`], which lays the same readings out by series, as the wire does. Beside it stand the control records
-//! [`EpochEnd`], [`Gap`], [`Outages`] and [`SpoolLoss`], versioned like it; which of them a record is, the stream says outside
-//! its bytes.
+//! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike. A record
+//! is decoded into a [`SeriesBatch`], which lays the same readings out by series, as the wire does.
+//! Beside it stand the control records [`EpochEnd`], [`Gap`], [`Outages`] and [`SpoolLoss`],
+//! versioned like it; which of them a record is, the stream says outside its bytes.
 //!
 //! Invariants: a batch's readings have consecutive seqs; decoding what was encoded gives the same readings in
 //! the same order, bit for bit; bytes that are not exactly one valid batch are an error, never a guess. A batch of

@@ -8,7 +8,8 @@ use forebay_schemas::{
 /// A reading in a batch's columns: its position, two times, its value and its status.
 const COLUMNS_BYTES: usize = 4 + 8 + 8 + 8 + 4;
 
-/// A reading that waits for a commit: in the columns of its series, and in those of the file at last, which take most.
+/// A reading that waits for a commit: in the columns of its series, and in those of the file at
+/// last, which take most.
 const WAITING_BYTES: usize = 160;
 
 /// A batch in memory, in bytes.

@@ -18,8 +18,9 @@ use super::{
 };
 use crate::CompactorError;
 
-/// Writes the rows of windows that are over and have none, or hold another number of readings than their last row says.
-/// Answers how many, and what was seen; nothing where another process was faster.
+/// Writes the rows of windows that are over and have none, or hold another number of readings than
+/// their last row says. Answers how many, and what was seen; nothing where another process was
+/// faster.
 pub(super) async fn close_site(
     lake: &LakeWriter,
     settings: &WindowSettings,
@@ -154,7 +155,8 @@ pub(super) async fn write(
     Ok(Some(look))
 }
 
-/// The rows that windows of these pieces want; those that are to be closed again, but not yet, are noted in `later`.
+/// The rows that windows of these pieces want; those that are to be closed again, but not yet, are
+/// noted in `later`.
 async fn wanted_rows(
     lake: &LakeWriter,
     settings: &WindowSettings,

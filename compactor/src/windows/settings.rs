@@ -7,9 +7,11 @@ use std::time::Duration;
 pub struct WindowSettings {
     /// Their length; they begin at multiples of it since 1970 UTC.
     pub window: Duration,
-    /// How far the watermark stays behind the clock when no device is heard, and how often a window may be closed again.
+    /// How far the watermark stays behind the clock when no device is heard, and how often a window
+    /// may be closed again.
     pub lateness: Duration,
-    /// A device that is silent, or further behind than this and `lateness`, holds the watermark no more.
+    /// A device that is silent, or further behind than this and `lateness`, holds the watermark no
+    /// more.
     pub idle_timeout: Duration,
 }
 

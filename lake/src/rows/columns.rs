@@ -82,7 +82,8 @@ impl<'a> Columns<'a> {
         self.event_time.extend(micros);
         self.observed_time
             .extend_from_slice(&series.observed_times[rows.clone()]);
-        // Identity is compared, never computed with: the bits are kept where a number exceeds the column's range.
+        // Identity is compared, never computed with: the bits are kept where a number exceeds the
+        // column's range.
         self.seq.extend(
             series.seqs[rows.clone()]
                 .iter()

@@ -1,4 +1,5 @@
-//! The rows of one series as they come: columns, sorted once all are there, and cut into those of each file.
+//! The rows of one series as they come: columns, sorted once all are there, and cut into those of
+//! each file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,8 @@ pub(super) struct SeriesRows {
     /// µs since 1970 UTC.
     pub(super) observed_times: Vec<i64>,
     pub(super) seqs: Vec<u64>,
-    /// As [`SeriesBlock::values`] has them; texts and bytes by their place among all that are gathered.
+    /// As [`SeriesBlock::values`] has them; texts and bytes by their place among all that are
+    /// gathered.
     pub(super) values: Vec<u64>,
     /// Number of each row's [`Kind`].
     pub(super) kinds: Vec<u32>,
@@ -50,7 +52,8 @@ impl SeriesRows {
         self.kinds.resize(self.kinds.len() + count, kind);
     }
 
-    /// The rows of a block whose batch begins at `first_seq`, and whose texts or bytes begin at `first_value`.
+    /// The rows of a block whose batch begins at `first_seq`, and whose texts or bytes begin at
+    /// `first_value`.
     pub(super) fn push(&mut self, block: &SeriesBlock<'_>, first_seq: Seq, first_value: u64) {
         self.event_times.extend_from_slice(block.event_times);
         let micros = block

@@ -388,7 +388,8 @@ fn rows_of(rows: &RecordBatch) -> Vec<String> {
     .collect()
 }
 
-/// What is gathered by blocks is what each reading alone makes, in the order of device, tag, time, epoch and seq.
+/// What is gathered by blocks is what each reading alone makes, in the order of device, tag, time,
+/// epoch and seq.
 #[test]
 fn each_reading_is_a_row_wherever_its_block_lay() {
     let mut random = numbers(11);
@@ -434,7 +435,8 @@ fn each_reading_is_a_row_wherever_its_block_lay() {
     }
 }
 
-/// How texts lie in memory shows nowhere in the file: its bytes are those of plain columns, and so is what is read from it.
+/// How texts lie in memory shows nowhere in the file: its bytes are those of plain columns, and so
+/// is what is read from it.
 #[test]
 fn a_file_of_dictionaries_is_that_of_plain_columns() {
     let mut random = numbers(3);

@@ -1,7 +1,8 @@
 //! Bytes to batch. Every count is checked before it is believed.
 //!
-//! Blocks are read one by one into the same message and from there into the batch's columns, so that a block takes no memory of
-//! its own. They are looked into only once the version is known to be one that this release reads (E13).
+//! Blocks are read one by one into the same message and from there into the batch's columns, so
+//! that a block takes no memory of its own. They are looked into only once the version is known to
+//! be one that this release reads (E13).
 
 use prost::{
     Message as _,
@@ -16,7 +17,8 @@ use super::{
 };
 use crate::{Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Seq, Status, ValueType};
 
-/// A record's head, and its blocks, into which nobody has looked yet: each with its length before it.
+/// A record's head, and its blocks, into which nobody has looked yet: each with its length before
+/// it.
 #[derive(Default)]
 struct Outline<'a> {
     version: u32,
@@ -47,7 +49,8 @@ impl SeriesDecoder {
         let outline = outline(bytes)?;
         check_head(&outline)?;
         let count = outline.count;
-        // Each reading takes a byte of position at least: a small record cannot claim a large batch.
+        // Each reading takes a byte of position at least: a small record cannot claim a large
+        // batch.
         if count as usize > bytes.len() {
             return Err(DecodeError::Position {
                 position: bytes.len() as u64,
@@ -201,7 +204,8 @@ fn check_length(
     })
 }
 
-/// The type of the block's values; fails unless the one right column has a value for each position and the others are empty.
+/// The type of the block's values; fails unless the one right column has a value for each position
+/// and the others are empty.
 fn check_values(
     block: &proto::SeriesBlock,
     expected: usize,

@@ -1,8 +1,9 @@
-//! Readings by series, as a record holds them: columns of positions, times, values and statuses, and what the readings of a
-//! block share once a block.
+//! Readings by series, as a record holds them: columns of positions, times, values and statuses,
+//! and what the readings of a block share once a block.
 //!
-//! Invariants: all columns are equally long; each block is a stretch of them and is not empty; the positions of a block ascend,
-//! and those of all blocks together are 0 to the batch's length, each once.
+//! Invariants: all columns are equally long; each block is a stretch of them and is not empty; the
+//! positions of a block ascend, and those of all blocks together are 0 to the batch's length, each
+//! once.
 
 mod gather;
 mod known;
@@ -15,7 +16,8 @@ use crate::{Epoch, EpochNonce, LaneId, Reading, Seq, Series, Status, Timestamp, 
 
 pub(super) use known::KnownSeries;
 
-/// So many statuses of a batch are compared with a new one: what most readings share is found among the first.
+/// So many statuses of a batch are compared with a new one: what most readings share is found among
+/// the first.
 const STATUSES_COMPARED: usize = 8;
 
 /// Consecutive readings of one lane's epoch, by series.
@@ -61,8 +63,8 @@ pub(super) struct Columns {
     pub(super) statuses: Vec<u32>,
 }
 
-/// The readings of a batch that share their series, their unit and the type of their values, in the order of their seqs. Each
-/// column has an entry for each of them.
+/// The readings of a batch that share their series, their unit and the type of their values, in the
+/// order of their seqs. Each column has an entry for each of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SeriesBlock<'a> {
     /// What was observed.
@@ -77,8 +79,9 @@ pub struct SeriesBlock<'a> {
     pub event_times: &'a [i64],
     /// When the gateway received it, by the gateway's clock: ns since 1970 UTC.
     pub observed_times: &'a [i64],
-    /// Each value in 64 bits: those of a double, a number in two's complement, 0 or 1 for a truth value, the place in
-    /// [`SeriesBatch::texts`] or [`SeriesBatch::byte_strings`]; 0 where there is no value.
+    /// Each value in 64 bits: those of a double, a number in two's complement, 0 or 1 for a truth
+    /// value, the place in [`SeriesBatch::texts`] or [`SeriesBatch::byte_strings`]; 0 where there
+    /// is no value.
     pub values: &'a [u64],
     /// Each reading's place in [`SeriesBatch::statuses`].
     pub statuses: &'a [u32],

@@ -1,5 +1,5 @@
-//! Reading the spool while it is written: readings by series for who takes them to the lake, as they lie for who sends them on, by
-//! rows for everyone else.
+//! Reading the spool while it is written: readings by series for who takes them to the lake, as
+//! they lie for who sends them on, by rows for everyone else.
 
 use std::collections::VecDeque;
 
@@ -189,7 +189,8 @@ impl SpoolReader {
         }
     }
 
-    /// The next record, its readings by series, or `None` at the end of what is synced. Cancel-safe.
+    /// The next record, its readings by series, or `None` at the end of what is synced.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// As [`LogReader::try_next`].
@@ -209,7 +210,8 @@ impl SpoolReader {
                         };
                         return Ok(Some(record));
                     }
-                    // Read ahead for `next_raw`: once more, since a body that cannot be decoded has its place in the file to name.
+                    // Read ahead for `next_raw`: once more, since a body that cannot be decoded has
+                    // its place in the file to name.
                     RawEntry::Readings(_) | RawEntry::Outages(_) => self.go_back(record.offset),
                 },
             }

@@ -8,7 +8,8 @@ use super::{Contiguity, Taken, quarantined::alone};
 use crate::event_time;
 
 impl Contiguity {
-    /// Readings whose event time no device can mean go to quarantine one by one; the stretches between them stay together.
+    /// Readings whose event time no device can mean go to quarantine one by one; the stretches
+    /// between them stay together.
     pub(super) fn keep_plausible(
         &mut self,
         batch: SeriesBatch,

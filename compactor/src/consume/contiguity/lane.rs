@@ -43,7 +43,8 @@ impl LaneProgress {
 pub(super) struct Done {
     /// The last of them.
     pub(super) epoch: u64,
-    /// How many of their readings this stream brought, and how many of their gaps count in its state.
+    /// How many of their readings this stream brought, and how many of their gaps count in its
+    /// state.
     pub(super) readings: u64,
     pub(super) gaps: u64,
 }

@@ -45,7 +45,8 @@ pub(super) struct Obstacle {
     pub(super) cause: Cause,
 }
 
-/// An epoch's wait for what is missing, in running time: no clock that is set makes it shorter or longer.
+/// An epoch's wait for what is missing, in running time: no clock that is set makes it shorter or
+/// longer.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::consume) struct Waiting {
     pub(in crate::consume) since: Duration,

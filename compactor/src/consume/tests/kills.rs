@@ -93,7 +93,8 @@ async fn killed_anywhere_nothing_is_lost_or_doubled() {
     );
 }
 
-/// A Kafka partition at its worst: repeats, two jumps of which one is filled late, rubbish, an epoch without an end.
+/// A Kafka partition at its worst: repeats, two jumps of which one is filled late, rubbish, an
+/// epoch without an end.
 fn bad_log() -> Vec<Entry> {
     let rubbish = |byte| Entry::Undecodable {
         bytes: vec![byte],

@@ -43,7 +43,8 @@ async fn an_import_whose_state_or_note_is_lost_is_named_and_the_others_are_liste
     );
 }
 
-/// Its offset is a row, which no table tells: the file's readings are counted again, and go on behind those that are there.
+/// Its offset is a row, which no table tells: the file's readings are counted again, and go on
+/// behind those that are there.
 #[tokio::test]
 async fn an_import_whose_state_was_lost_goes_on_from_the_rebuilt_one_and_each_reading_is_there_once()
  {
@@ -94,7 +95,8 @@ async fn an_import_whose_state_was_lost_goes_on_from_the_rebuilt_one_and_each_re
     );
 }
 
-/// What an import has left out, because another had brought it, is not added by the same file without the option.
+/// What an import has left out, because another had brought it, is not added by the same file
+/// without the option.
 #[tokio::test]
 async fn an_import_that_skipped_and_whose_state_was_lost_adds_nothing_either() {
     let bench = Bench::new().await;

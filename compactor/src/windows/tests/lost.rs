@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// A stream of another site, beside the bench's own: its readings, and the state that says they came live or none does.
+/// A stream of another site, beside the bench's own: its readings, and the state that says they
+/// came live or none does.
 async fn commit_beside(
     lake: &LakeWriter,
     app_id: &str,

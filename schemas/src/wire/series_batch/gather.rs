@@ -1,5 +1,5 @@
-//! From readings to blocks, laid out as their record would be: a block per series, unit and type of value, in the order in which
-//! these first appear.
+//! From readings to blocks, laid out as their record would be: a block per series, unit and type of
+//! value, in the order in which these first appear.
 
 use std::{collections::HashMap, sync::Arc};
 

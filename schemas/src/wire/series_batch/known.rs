@@ -16,7 +16,8 @@ const KNOWN_MAX: usize = 1 << 14;
 #[derive(Debug, Default)]
 pub(in crate::wire) struct KnownSeries {
     known: Vec<Known>,
-    /// By the hash of what a block says of itself. Of two with the same hash the newer one stands here.
+    /// By the hash of what a block says of itself. Of two with the same hash the newer one stands
+    /// here.
     numbers: HashMap<u64, usize>,
     hasher: RandomState,
     /// The one that was met last.
@@ -31,7 +32,8 @@ struct Known {
 }
 
 impl KnownSeries {
-    /// What the readings of a block share; quick where blocks follow one another as they did before.
+    /// What the readings of a block share; quick where blocks follow one another as they did
+    /// before.
     pub(in crate::wire) fn shared(
         &mut self,
         block: &proto::SeriesBlock,

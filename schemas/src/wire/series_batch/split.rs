@@ -13,7 +13,8 @@ impl SeriesBatch {
         part
     }
 
-    /// The readings at each of these ranges of positions as batches of their own. The ranges must ascend and not overlap.
+    /// The readings at each of these ranges of positions as batches of their own. The ranges must
+    /// ascend and not overlap.
     pub fn split(&self, ranges: &[Range<usize>]) -> Vec<Self> {
         let mut parts: Vec<Self> = ranges.iter().map(|range| self.part(range)).collect();
         self.fill(ranges, &mut parts);
@@ -37,7 +38,8 @@ impl SeriesBatch {
         for (head, block) in self.blocks.iter().zip(self.blocks()) {
             let mut row = 0;
             while let Some(position) = block.positions.get(row).map(|position| *position as usize) {
-                // The first range that does not end before the reading: the one that holds it, or the next.
+                // The first range that does not end before the reading: the one that holds it, or
+                // the next.
                 let number = ranges.partition_point(|range| range.end <= position);
                 let Some(range) = ranges.get(number) else {
                     break;

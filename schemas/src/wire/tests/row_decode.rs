@@ -1,4 +1,5 @@
-//! A second decoder, straight from the whole message to readings: what the one by columns is compared with.
+//! A second decoder, straight from the whole message to readings: what the one by columns is
+//! compared with.
 
 use std::sync::Arc;
 
@@ -165,7 +166,8 @@ fn place_block(
     Ok(())
 }
 
-/// The block's values, one for each position; fails unless the one right column has that length and the others are empty.
+/// The block's values, one for each position; fails unless the one right column has that length and
+/// the others are empty.
 fn read_values(
     block: &proto::SeriesBlock,
     expected: usize,

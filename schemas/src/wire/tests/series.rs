@@ -97,7 +97,8 @@ fn a_newer_record_is_told_by_its_version_whatever_its_blocks_are() {
     );
 }
 
-/// What a decoder has read before, however much of it and whatever became of it, shows in no record after it.
+/// What a decoder has read before, however much of it and whatever became of it, shows in no record
+/// after it.
 #[test]
 fn records_of_a_stream_share_their_names_and_nothing_else() {
     let mut decoder = SeriesDecoder::default();

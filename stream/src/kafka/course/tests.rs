@@ -268,7 +268,8 @@ fn an_epoch_whose_end_is_lost_is_ended_before_the_next() {
     check(open(), vec![damage(), batch(2, 3, 1)], &expected);
 }
 
-/// Each opening has a segment of its own: a header that cannot be read hides all that the opening wrote, its end too.
+/// Each opening has a segment of its own: a header that cannot be read hides all that the opening
+/// wrote, its end too.
 #[tokio::test]
 async fn a_damaged_segment_that_holds_a_whole_epoch_is_told() {
     let dir = tempfile::TempDir::new().unwrap();
@@ -333,7 +334,8 @@ async fn a_damaged_segment_that_holds_a_whole_epoch_is_told() {
     assert_eq!(shown(&out), expected);
 }
 
-/// All records of epochs 2 and 3 lie in two segments that cannot be read: nothing else would ever tell of them.
+/// All records of epochs 2 and 3 lie in two segments that cannot be read: nothing else would ever
+/// tell of them.
 #[test]
 fn damage_that_hides_whole_epochs_is_told_by_its_places() {
     let known = |last| LastSeq::Known(Some(Seq(last)));

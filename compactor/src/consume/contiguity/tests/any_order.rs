@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Ways to deliver epochs 7 and 8, `count` readings each: cut into batches, repeated, out of order, cut off and begun anew.
+/// Ways to deliver epochs 7 and 8, `count` readings each: cut into batches, repeated, out of order,
+/// cut off and begun anew.
 fn deliveries(count: u64) -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
     let cut = (7..=8_u64, 1..=count, 0..6_u64)
         .prop_map(move |(e, first, more)| (e, first, (first + more).min(count)));
@@ -25,7 +26,8 @@ proptest! {
         let mut p = Partition::new(Rules { held_bytes_max, ..rules() });
         let mut from = 0;
         let mut seconds = 0;
-        // A rewind happens only where progress was made; many more rounds than that would be a defect.
+        // A rewind happens only where progress was made; many more rounds than that would be a
+        // defect.
         for round in 0..500 {
             for (offset, entry) in log.iter().enumerate().skip(from) {
                 p.take_at(offset as u64, entry.clone(), seconds);

@@ -10,7 +10,8 @@ fn received(dir: &Path) -> u64 {
     found.ledger.received.total()
 }
 
-/// A spool of forty readings in many segments, and the forgetting of all of them, whose counting waits until it is released.
+/// A spool of forty readings in many segments, and the forgetting of all of them, whose counting
+/// waits until it is released.
 async fn counting(dir: &Path) -> (Spool, JoinHandle<Result<(), StreamError>>, mpsc::Sender<()>) {
     let faults = Arc::new(Faults::default());
     let limits = Limits::new(1 << 16, 1024, OnFull::Block).unwrap();
@@ -29,7 +30,8 @@ async fn counting(dir: &Path) -> (Spool, JoinHandle<Result<(), StreamError>>, mp
     (spool, forgetting, release)
 }
 
-/// A commit may pass a long backlog: what comes meanwhile is synced, and a power cut neither loses nor doubles a count.
+/// A commit may pass a long backlog: what comes meanwhile is synced, and a power cut neither loses
+/// nor doubles a count.
 #[tokio::test]
 async fn appends_do_not_wait_while_what_is_forgotten_is_counted() {
     let dir = TempDir::new().unwrap();
