@@ -65,7 +65,7 @@ enum Ended {
 
 /// What happened next.
 enum Event {
-    Read(Result<Delivered, StreamError>),
+    Read(Result<Box<Delivered>, StreamError>),
     CommitDue,
     Tick,
     Stop,
@@ -259,7 +259,7 @@ impl Run<'_> {
             let committed = match self.event().await {
                 Event::Read(Ok(delivered)) => {
                     pause.reset();
-                    self.take(delivered).await?
+                    self.take(*delivered).await?
                 }
                 Event::Read(Err(error)) if error.kind() == ErrorKind::Retry => {
                     warn!(place = self.at.place(), %error, "cannot read the stream, trying again");
@@ -291,7 +291,7 @@ impl Run<'_> {
             biased;
             () = self.at.stop.cancelled() => Event::Stop,
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => Event::CommitDue,
-            read = self.reader.next() => Event::Read(read),
+            read = self.reader.next() => Event::Read(read.map(Box::new)),
             () = sleep_until(self.tick_due), if waiting => Event::Tick,
         }
     }

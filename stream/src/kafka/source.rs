@@ -130,11 +130,6 @@ struct KafkaReader {
     failed: Option<StreamError>,
 }
 
-enum Step {
-    Record(Delivered),
-    End,
-}
-
 impl KafkaReader {
     /// Goes to the position, or to where the log now begins.
     async fn find_position(&mut self) -> Result<(), StreamError> {
@@ -170,8 +165,8 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// The next record or the end. Cancel-safe: whatever is under way is kept in `self`.
-    async fn step(&mut self) -> Result<Step, StreamError> {
+    /// The next record; `None` at the end. Cancel-safe: whatever is under way is kept in `self`.
+    async fn step(&mut self) -> Result<Option<Delivered>, StreamError> {
         loop {
             if let Some(error) = &self.failed {
                 return Err(error.clone());
@@ -186,7 +181,7 @@ impl KafkaReader {
                 continue;
             }
             if let Some(lost) = self.lost.take() {
-                return Ok(Step::Record(lost));
+                return Ok(Some(lost));
             }
             if let Some(decoding) = &mut self.decoding {
                 let decoded = decoding.await.map_err(|_| StreamError::Closed);
@@ -212,14 +207,17 @@ impl KafkaReader {
                 }
                 Err(KafkaError::PartitionEOF(_)) => {
                     self.at_end = true;
-                    return Ok(Step::End);
+                    return Ok(None);
                 }
                 Err(error) => self.received_error(error)?,
             }
         }
     }
 
-    fn deliver(&mut self, decoded: Result<Delivered, StreamError>) -> Result<Step, StreamError> {
+    fn deliver(
+        &mut self,
+        decoded: Result<Delivered, StreamError>,
+    ) -> Result<Option<Delivered>, StreamError> {
         if self.lease.is_cancelled() {
             return Err(StreamError::Revoked {
                 partition: self.partition,
@@ -229,7 +227,7 @@ impl KafkaReader {
             Ok(delivered) => {
                 self.position = delivered.record.next.0;
                 self.at_end = false;
-                Ok(Step::Record(delivered))
+                Ok(Some(delivered))
             }
             Err(error) => {
                 self.failed = Some(error.clone());
@@ -266,9 +264,7 @@ impl KafkaReader {
     /// Waits for what is known to be there.
     async fn readable(&mut self) -> Result<Option<Delivered>, StreamError> {
         match timeout(READABLE_MAX, self.step()).await {
-            Ok(Ok(Step::Record(record))) => Ok(Some(record)),
-            Ok(Ok(Step::End)) => Ok(None),
-            Ok(Err(error)) => Err(error),
+            Ok(found) => found,
             Err(_) => {
                 let timed_out = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
                 Err(self.cluster.error("read", timed_out))
@@ -281,7 +277,7 @@ impl KafkaReader {
 impl PartitionReader for KafkaReader {
     async fn next(&mut self) -> Result<Delivered, StreamError> {
         loop {
-            if let Step::Record(delivered) = self.step().await? {
+            if let Some(delivered) = self.step().await? {
                 return Ok(delivered);
             }
         }
@@ -293,12 +289,11 @@ impl PartitionReader for KafkaReader {
         }
         let fetched = select! {
             biased;
-            step = self.step() => Some(step?),
+            found = self.step() => found?,
             () = ready(()) => None,
         };
-        match fetched {
-            Some(Step::Record(delivered)) => return Ok(Some(delivered)),
-            Some(Step::End) | None => {}
+        if fetched.is_some() {
+            return Ok(fetched);
         }
         let (_, high) = self.cluster.bounds(self.partition).await?;
         if high <= self.position {

@@ -25,7 +25,7 @@ pub(super) fn stand_in(
     };
     while let Step::Record(record, _) = scan.step()? {
         if record.next > mark.forgotten {
-            keep(&mut kept, record);
+            keep(&mut kept, *record);
         }
     }
     Ok(kept)

@@ -239,7 +239,7 @@ impl Form {
     fn step(self, scan: &mut Scan) -> Result<Option<ReadAhead>, StreamError> {
         match self {
             Self::Decoded => scan.step().map(|step| match step {
-                Step::Record(record, _) => Some(ReadAhead::Decoded(record)),
+                Step::Record(record, _) => Some(ReadAhead::Decoded(*record)),
                 Step::End | Step::Torn { .. } => None,
             }),
             Self::Raw => Ok(scan.step_raw()?.map(ReadAhead::Raw)),

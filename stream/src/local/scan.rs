@@ -39,7 +39,7 @@ pub(super) struct Extent {
 /// What a scan comes upon.
 pub(super) enum Step {
     /// A record, and the receipts that ended and opened with it.
-    Record(Record<SeriesBatch>, ReceiptChanges),
+    Record(Box<Record<SeriesBatch>>, ReceiptChanges),
     End,
     /// Only in a segment whose end is not known: no sound record from byte `at` on.
     Torn {
@@ -144,7 +144,7 @@ impl Scan {
                 opened,
             } => self.decode(offset, from, &opened),
             Place::Damaged { offset, from, why } => Ok(Step::Record(
-                self.damaged(offset, from, why),
+                Box::new(self.damaged(offset, from, why)),
                 ReceiptChanges::default(),
             )),
             Place::End => Ok(Step::End),
@@ -189,20 +189,16 @@ impl Scan {
             }
             Kind::EpochEnd => (ReceiptChanges::default(), epoch_end(&opened.content)),
         };
-        Ok(match entry {
-            Some(entry) => Step::Record(
-                Record {
-                    offset: Offset(offset),
-                    next: Offset(self.offset()),
-                    entry,
-                },
-                receipts,
-            ),
-            None => Step::Record(
-                self.damaged(offset, from, Damage::Record),
-                ReceiptChanges::default(),
-            ),
-        })
+        let Some(entry) = entry else {
+            let damaged = self.damaged(offset, from, Damage::Record);
+            return Ok(Step::Record(Box::new(damaged), ReceiptChanges::default()));
+        };
+        let record = Record {
+            offset: Offset(offset),
+            next: Offset(self.offset()),
+            entry,
+        };
+        Ok(Step::Record(Box::new(record), receipts))
     }
 
     /// The readings in `content`; `None` if they cannot be decoded.

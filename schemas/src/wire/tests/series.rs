@@ -144,6 +144,8 @@ proptest! {
         prop_assert_eq!(&by_series, &SeriesBatch::from(&batch));
         prop_assert_eq!(bytes_of(&by_series), row_decode::decode(&bytes).unwrap().encode());
         prop_assert_eq!(by_series.readings().len(), batch.readings.len());
+        let last = batch.readings.last().map(|reading| reading.observed_time);
+        prop_assert_eq!(by_series.last_observed(), last);
     }
 
     /// Whatever becomes of a record's bytes: both decoders take it for the same, or both refuse it.
