@@ -3,7 +3,7 @@
 use std::{hint::black_box, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use forebay_schemas::wire::ReadingBatch;
+use forebay_schemas::wire::SeriesDecoder;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -41,6 +41,7 @@ pub(crate) fn measure(topic: &Topic) -> anyhow::Result<Cost> {
     let meter = Meter::start()?;
     consumer.assign(&from)?;
     let (mut readings, mut open) = (0, partitions.len());
+    let mut decoder = SeriesDecoder::default();
     while open > 0 {
         match consumer.poll(ANSWER_MAX).context("kafka sends nothing")? {
             Ok(message) => {
@@ -49,8 +50,8 @@ pub(crate) fn measure(topic: &Topic) -> anyhow::Result<Cost> {
                     .iter()
                     .any(|header| header.value == Some(&b"readings"[..]));
                 if is_batch {
-                    let batch = ReadingBatch::decode(message.payload().unwrap_or_default())?;
-                    readings += black_box(batch).readings.len() as u64;
+                    let batch = decoder.decode(message.payload().unwrap_or_default())?;
+                    readings += black_box(batch).len() as u64;
                 }
             }
             Err(KafkaError::PartitionEOF(_)) => open -= 1,

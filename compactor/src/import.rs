@@ -29,7 +29,7 @@ use forebay_lake::{
 use forebay_schemas::{
     Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, SiteId, Timestamp,
     table::{READINGS, TABLE_FORMAT_VERSION},
-    wire::ReadingBatch,
+    wire::{ReadingBatch, SeriesBatch},
 };
 
 use crate::{
@@ -261,7 +261,8 @@ impl Run<'_> {
             }],
         );
         let mut gathered = GatheredRows::default();
-        gathered.push(batch);
+        gathered.push(SeriesBatch::from(&batch));
+        drop(batch);
         let files = gathered.finish().map_err(forebay_lake::LakeError::from)?;
         let step = Step {
             app_id: &self.app_id,

@@ -1,6 +1,7 @@
-//! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike. Beside it stand the control
-//! records [`EpochEnd`], [`Gap`], [`Outages`] and [`SpoolLoss`], versioned like it; which of them a record is, the stream says
-//! outside its bytes.
+//! The wire codec: one `ReadingBatch` is one record of the stream, spool and Kafka alike. A record
+//! is decoded into a [`SeriesBatch`], which lays the same readings out by series, as the wire does.
+//! Beside it stand the control records [`EpochEnd`], [`Gap`], [`Outages`] and [`SpoolLoss`],
+//! versioned like it; which of them a record is, the stream says outside its bytes.
 //!
 //! Invariants: a batch's readings have consecutive seqs; decoding what was encoded gives the same readings in
 //! the same order, bit for bit; bytes that are not exactly one valid batch are an error, never a guess. A batch of
@@ -11,6 +12,7 @@ mod decode;
 mod encode;
 mod head;
 mod outages;
+mod series_batch;
 mod spool_loss;
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,10 @@ use thiserror::Error;
 
 pub use self::{
     control::{EpochEnd, Gap, GapWhy, LastSeq},
+    decode::SeriesDecoder,
     head::RecordHead,
     outages::{OUTAGES_MAX, Outage, OutageWhy, Outages},
+    series_batch::{SeriesBatch, SeriesBlock},
     spool_loss::{Damage, SpoolLoss},
 };
 use crate::{Epoch, EpochNonce, ErrorKind, InvalidName, LaneId, Reading, Seq, UnknownQuality};
@@ -72,7 +76,7 @@ impl ReadingBatch {
     /// [`DecodeError::NewerVersion`] for a record of a later release (`Fatal`); anything else means that the
     /// bytes are no batch (`Corrupt`).
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode::decode(bytes)
+        SeriesBatch::decode(bytes).map(|batch| Self::from(&batch))
     }
 }
 

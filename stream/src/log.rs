@@ -60,22 +60,22 @@ impl ReceiptChanges {
     }
 }
 
-/// One place of the log.
+/// One place of the log; its readings by rows or, where they go on to the lake, by series.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct Record<B = ReadingBatch> {
     /// Where it is.
     pub offset: Offset,
     /// Where to go on after it; greater than `offset`.
     pub next: Offset,
     /// What is there.
-    pub entry: Entry,
+    pub entry: Entry<B>,
 }
 
 /// What a place of the log holds.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
+pub enum Entry<B = ReadingBatch> {
     /// Readings.
-    Batch(ReadingBatch),
+    Batch(B),
     /// Times in which devices were not read, numbered like readings.
     Outages(Outages),
     /// No more readings of this epoch follow (E3).
@@ -136,6 +136,63 @@ pub enum Entry {
         /// What is wrong.
         why: String,
     },
+}
+
+impl<B> Record<B> {
+    /// The same place, its readings in another form.
+    pub fn map_batch<C>(self, form: impl FnOnce(B) -> C) -> Record<C> {
+        Record {
+            offset: self.offset,
+            next: self.next,
+            entry: self.entry.map_batch(form),
+        }
+    }
+}
+
+impl<B> Entry<B> {
+    /// The same, its readings in another form.
+    pub fn map_batch<C>(self, form: impl FnOnce(B) -> C) -> Entry<C> {
+        match self {
+            Self::Batch(batch) => Entry::Batch(form(batch)),
+            Self::Outages(outages) => Entry::Outages(outages),
+            Self::EpochEnd { epoch, nonce, last } => Entry::EpochEnd { epoch, nonce, last },
+            Self::Dropped {
+                epoch,
+                nonce,
+                first_seq,
+                last_seq,
+            } => Entry::Dropped {
+                epoch,
+                nonce,
+                first_seq,
+                last_seq,
+            },
+            Self::Gap {
+                epoch,
+                nonce,
+                first_seq,
+                last_seq,
+                why,
+            } => Entry::Gap {
+                epoch,
+                nonce,
+                first_seq,
+                last_seq,
+                why,
+            },
+            Self::Damaged {
+                segment,
+                bytes,
+                why,
+            } => Entry::Damaged {
+                segment,
+                bytes,
+                why,
+            },
+            Self::SpoolLoss { from, to, why } => Entry::SpoolLoss { from, to, why },
+            Self::Undecodable { bytes, why } => Entry::Undecodable { bytes, why },
+        }
+    }
 }
 
 /// Appends to one lane's log.

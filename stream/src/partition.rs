@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use forebay_schemas::LaneId;
+use forebay_schemas::{LaneId, wire::SeriesBatch};
 
 use crate::{
     Offset, Record, StreamError,
@@ -14,13 +14,13 @@ use crate::{
     log::LogReader,
 };
 
-/// One record of a partition.
+/// One record of a partition, its readings by series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivered {
     /// The lane that the record belongs to; none where the record's bytes do not tell.
     pub lane: Option<LaneId>,
     /// The record.
-    pub record: Record,
+    pub record: Record<SeriesBatch>,
 }
 
 /// A change in what this process shall consume.
@@ -132,21 +132,25 @@ struct LaneReader {
     lane: LaneId,
 }
 
+impl LaneReader {
+    fn deliver(&self, record: Record<SeriesBatch>) -> Delivered {
+        Delivered {
+            lane: Some(self.lane.clone()),
+            record,
+        }
+    }
+}
+
 #[async_trait]
 impl PartitionReader for LaneReader {
     async fn next(&mut self) -> Result<Delivered, StreamError> {
-        Ok(Delivered {
-            lane: Some(self.lane.clone()),
-            record: self.reader.next().await?,
-        })
+        let record = self.reader.next_series().await?;
+        Ok(self.deliver(record))
     }
 
     async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError> {
-        let record = self.reader.try_next().await?;
-        Ok(record.map(|record| Delivered {
-            lane: Some(self.lane.clone()),
-            record,
-        }))
+        let record = self.reader.try_next_series().await?;
+        Ok(record.map(|record| self.deliver(record)))
     }
 
     async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {

@@ -4,7 +4,10 @@
 //! out is a duplicate, held behind a jump, in quarantine, or a gap. The state can be taken at any time: held records lie
 //! behind its next offset, so that they are read again after a restart.
 
+mod event_times;
+mod lane;
 mod lost;
+mod quarantined;
 mod render;
 mod takeover;
 #[cfg(test)]
@@ -17,20 +20,19 @@ use std::{
 };
 
 use forebay_lake::{SEQ_UNKNOWN, StreamState, TakenOver};
-use forebay_schemas::{
-    Epoch, EpochNonce, GatewayId, InvalidName, Lane, LaneId, Reading, Seq, wire::ReadingBatch,
-};
+use forebay_schemas::{Epoch, EpochNonce, InvalidName, LaneId, Seq, wire::SeriesBatch};
 use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
 use super::{
     epoch::{EpochProgress, Taking},
-    holes::{Cause, Hole},
+    holes::Cause,
     moment::Moment,
     times::Times,
 };
-use crate::event_time;
+use lane::{LaneProgress, lanes_of};
+use quarantined::alone;
 
-pub(super) use render::opened_gaps;
+pub(super) use self::{quarantined::Quarantined, render::opened_gaps};
 
 /// What does not change while a partition is consumed.
 #[derive(Debug, Clone, Copy)]
@@ -43,67 +45,16 @@ pub(super) struct Rules {
     pub(super) max_skew: Duration,
 }
 
-/// Something to be quarantined.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quarantined {
-    /// What it is, the same whenever it is found again.
-    pub(super) key: String,
-    pub(super) why: String,
-    /// Gateway, lane and epoch of a reading; none for a record, whose place is the partition.
-    pub(super) lane: Option<String>,
-    /// The record's offset, or the reading's seq.
-    pub(super) at: u64,
-    pub(super) raw: Vec<u8>,
-}
-
 /// What a record gave.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Taken {
     /// Readings to be committed, each batch without a hole.
-    pub(super) batches: Vec<ReadingBatch>,
+    pub(super) batches: Vec<SeriesBatch>,
     pub(super) quarantine: Vec<Quarantined>,
     /// Readings that had been taken before.
     pub(super) duplicates: u64,
     /// Ends and gaps of other openings of a spool, which are not believed.
     pub(super) foreign: u64,
-}
-
-#[derive(Debug, Default)]
-struct LaneProgress {
-    epochs: BTreeMap<u64, EpochProgress>,
-    forgotten: Option<Done>,
-    /// The log is damaged somewhere before the next record.
-    damaged: bool,
-}
-
-impl LaneProgress {
-    fn cause(&self) -> Cause {
-        if self.damaged {
-            Cause::Damaged
-        } else {
-            Cause::Missing
-        }
-    }
-
-    /// Whether readings of an epoch without a mark are taken no more.
-    fn has_forgotten(&self, epoch: u64) -> bool {
-        self.forgotten.is_some_and(|done| epoch <= done.epoch)
-    }
-
-    /// Whether this stream knows no epoch of it.
-    fn is_new(&self) -> bool {
-        self.epochs.is_empty() && self.forgotten.is_none_or(|done| done.epoch == 0)
-    }
-}
-
-/// What is left of a lane's epochs that were forgotten.
-#[derive(Debug, Clone, Copy, Default)]
-struct Done {
-    /// The last of them.
-    epoch: u64,
-    /// How many of their readings this stream brought, and how many of their gaps count in its state.
-    readings: u64,
-    gaps: u64,
 }
 
 /// A gap that the log tells of.
@@ -332,13 +283,13 @@ impl Contiguity {
 
     fn batch(
         &mut self,
-        batch: ReadingBatch,
+        batch: SeriesBatch,
         offset: Offset,
         known: bool,
         now: Moment,
         taken: &mut Taken,
     ) {
-        let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.readings.len() as u64);
+        let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.len() as u64);
         let forgotten = self
             .lanes
             .get(&lane)
@@ -426,7 +377,7 @@ impl Contiguity {
         let now_micros = taking.now.micros();
         for (batch, why) in taking.refused {
             // Not counted at the epoch: these seqs are behind its mark or in a gap that stays.
-            for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
+            for (seq, reading) in (batch.first_seq.0..).zip(batch.readings()) {
                 taken.quarantine.push(alone(&batch, seq, reading, why));
             }
         }
@@ -440,65 +391,10 @@ impl Contiguity {
         self.freed |= taking.freed;
         self.held_bytes = self.held_bytes.saturating_add_signed(taking.held_bytes);
     }
-
-    /// Readings whose event time no device can mean go to quarantine one by one; the rest stays together.
-    fn keep_plausible(&mut self, batch: ReadingBatch, now_micros: i64, taken: &mut Taken) {
-        let plausible = |reading: &Reading| {
-            event_time::is_plausible(
-                reading.event_time,
-                reading.observed_time,
-                self.rules.max_skew,
-            )
-        };
-        if batch.readings.iter().all(plausible) {
-            self.times.heard(&batch.readings, now_micros);
-            taken.batches.push(batch);
-            return;
-        }
-        let mut refused = 0;
-        let mut run = ReadingBatch {
-            readings: Vec::new(),
-            ..batch.clone()
-        };
-        for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
-            if plausible(reading) {
-                if run.readings.is_empty() {
-                    run.first_seq = Seq(seq);
-                }
-                run.readings.push(reading.clone());
-                continue;
-            }
-            refused += 1;
-            let why =
-                "its event time is before the year 2000 or too far ahead of its gateway's clock";
-            taken.quarantine.push(alone(&batch, seq, reading, why));
-            let next = ReadingBatch {
-                readings: Vec::new(),
-                ..run.clone()
-            };
-            taken.batches.extend(
-                Some(std::mem::replace(&mut run, next)).filter(|run| !run.readings.is_empty()),
-            );
-        }
-        taken
-            .batches
-            .extend(Some(run).filter(|run| !run.readings.is_empty()));
-        if let Some(at) = self
-            .lanes
-            .get_mut(&batch.lane)
-            .and_then(|lane| lane.epochs.get_mut(&batch.epoch.0))
-        {
-            at.quarantined += refused;
-        }
-        taken
-            .batches
-            .iter()
-            .for_each(|batch| self.times.heard(&batch.readings, now_micros));
-    }
 }
 
 /// The last seq that a record names.
-fn last_seq(entry: &Entry) -> Option<Seq> {
+fn last_seq(entry: &Entry<SeriesBatch>) -> Option<Seq> {
     match entry {
         Entry::Batch(batch) => batch.last_seq(),
         Entry::Outages(outages) => outages.last_seq(),
@@ -509,70 +405,4 @@ fn last_seq(entry: &Entry) -> Option<Seq> {
         Entry::Dropped { last_seq, .. } | Entry::Gap { last_seq, .. } => Some(*last_seq),
         Entry::Damaged { .. } | Entry::SpoolLoss { .. } | Entry::Undecodable { .. } => None,
     }
-}
-
-/// A reading as a batch of its own, to be quarantined.
-fn alone(batch: &ReadingBatch, seq: u64, reading: &Reading, why: &str) -> Quarantined {
-    let ReadingBatch {
-        lane, epoch, nonce, ..
-    } = batch;
-    let one = ReadingBatch {
-        first_seq: Seq(seq),
-        readings: vec![reading.clone()],
-        ..batch.clone()
-    };
-    let lane = format!("{}/{}/{epoch}", lane.gateway, lane.lane);
-    // Two openings of a spool may have given out the same number.
-    let opening = if *nonce == EpochNonce::UNKNOWN {
-        String::new()
-    } else {
-        format!(" of {:016x}", nonce.0)
-    };
-    Quarantined {
-        key: format!("reading {lane}/{seq}{opening}"),
-        why: why.to_owned(),
-        lane: Some(lane),
-        at: seq,
-        raw: one.encode(),
-    }
-}
-
-/// What a state says of each lane.
-fn lanes_of(state: &StreamState) -> Result<BTreeMap<LaneId, LaneProgress>, InvalidName> {
-    let mut lanes: BTreeMap<LaneId, LaneProgress> = BTreeMap::new();
-    for mark in &state.epochs {
-        let epoch = EpochProgress::of(mark);
-        lanes
-            .entry(lane_id(&mark.gateway, mark.lane)?)
-            .or_default()
-            .epochs
-            .insert(mark.epoch, epoch);
-    }
-    for gap in &state.gaps {
-        let hole = Hole::new(gap.last, gap.why.clone(), gap.opened_at, gap.state);
-        let lane = lanes.entry(lane_id(&gap.gateway, gap.lane)?).or_default();
-        lane.epochs
-            .entry(gap.epoch)
-            .or_default()
-            .holes
-            .restore(gap.first, hole);
-    }
-    for lane in &state.forgotten {
-        lanes
-            .entry(lane_id(&lane.gateway, lane.lane)?)
-            .or_default()
-            .forgotten = Some(Done {
-            epoch: lane.epoch,
-            readings: lane.readings,
-            gaps: lane.gaps,
-        });
-    }
-    Ok(lanes)
-}
-
-fn lane_id(gateway: &str, lane: u32) -> Result<LaneId, InvalidName> {
-    Ok(LaneId {
-        gateway: GatewayId::new(gateway)?,
-        lane: Lane(lane),
-    })
 }

@@ -25,7 +25,7 @@ use super::{
     elsewhere::Elsewhere,
     moment::Moment,
     progress::add,
-    size::batch_bytes,
+    size::waiting_bytes,
 };
 use commit::{Committed, is_same_gap};
 use device_times::WrittenTimes;
@@ -65,7 +65,7 @@ enum Ended {
 
 /// What happened next.
 enum Event {
-    Read(Result<Delivered, StreamError>),
+    Read(Result<Box<Delivered>, StreamError>),
     CommitDue,
     Tick,
     Stop,
@@ -259,7 +259,7 @@ impl Run<'_> {
             let committed = match self.event().await {
                 Event::Read(Ok(delivered)) => {
                     pause.reset();
-                    self.take(delivered).await?
+                    self.take(*delivered).await?
                 }
                 Event::Read(Err(error)) if error.kind() == ErrorKind::Retry => {
                     warn!(place = self.at.place(), %error, "cannot read the stream, trying again");
@@ -291,7 +291,7 @@ impl Run<'_> {
             biased;
             () = self.at.stop.cancelled() => Event::Stop,
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => Event::CommitDue,
-            read = self.reader.next() => Event::Read(read),
+            read = self.reader.next() => Event::Read(read.map(Box::new)),
             () = sleep_until(self.tick_due), if waiting => Event::Tick,
         }
     }
@@ -299,7 +299,7 @@ impl Run<'_> {
     /// Takes a record; commits before or after it where there is no room for more.
     async fn take(&mut self, delivered: Delivered) -> Result<Committed, CompactorError> {
         let received = match &delivered.record.entry {
-            Entry::Batch(batch) => batch.readings.len() as u64,
+            Entry::Batch(batch) => batch.len() as u64,
             _ => 0,
         };
         add(&self.at.progress.received, received);
@@ -356,7 +356,7 @@ impl Run<'_> {
             .iter()
             .map(|row| row.raw.len() + row.key.len())
             .sum();
-        let bytes = raw + taken.batches.iter().map(batch_bytes).sum::<usize>();
+        let bytes = raw + taken.batches.iter().map(waiting_bytes).sum::<usize>();
         let share = self.at.budget.try_share(bytes);
         // Without a share others fill the memory: what is here goes at once.
         let is_full = share.is_none();
@@ -446,7 +446,7 @@ impl Gathered {
         self.readings += taken
             .batches
             .iter()
-            .map(|batch| batch.readings.len() as u64)
+            .map(|batch| batch.len() as u64)
             .sum::<u64>();
         taken
             .batches

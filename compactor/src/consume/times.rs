@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use forebay_lake::{DeviceTimes, SiteTimes};
-use forebay_schemas::{DeviceId, Reading, SiteId};
+use forebay_schemas::{
+    DeviceId, Series, SiteId, Timestamp,
+    wire::{SeriesBatch, SeriesBlock},
+};
 
 /// Devices that were not heard for so long before the last one of their site that was, leave the state: they hold no watermark anyway.
 const DEVICE_KEPT_MICROS: i64 = 24 * 3_600 * 1_000_000;
@@ -46,36 +49,52 @@ impl Times {
     }
 
     /// Readings have been taken at `now`, µs since 1970 UTC; the times of a gateway that is ahead are believed up to it.
-    pub(super) fn heard(&mut self, readings: &[Reading], now: i64) {
-        let of_one_device = |a: &Reading, b: &Reading| {
-            (&a.series.site, &a.series.device) == (&b.series.site, &b.series.device)
-        };
-        for run in readings.chunk_by(of_one_device) {
-            let event = run.iter().map(|reading| reading.event_time.micros()).max();
-            let observed = run
+    pub(super) fn heard(&mut self, batch: &SeriesBatch, now: i64) {
+        let latest = |nanos: &[i64]| {
+            nanos
                 .iter()
-                .map(|reading| reading.observed_time.micros())
-                .max();
-            let (Some(Reading { series, .. }), Some(event), Some(observed)) =
-                (run.first(), event, observed)
-            else {
+                .max()
+                .map(|nanos| Timestamp::from_nanos(*nanos).micros().min(now))
+        };
+        let mut heard: Vec<(&Series, DeviceTimes)> = Vec::new();
+        for SeriesBlock {
+            series,
+            event_times,
+            observed_times,
+            ..
+        } in batch.blocks()
+        {
+            let Some((event, observed)) = latest(event_times).zip(latest(observed_times)) else {
                 continue;
             };
-            let (event, observed) = (event.min(now), observed.min(now));
-            if !self.sites.contains_key(&series.site) {
-                self.sites.insert(series.site.clone(), BTreeMap::new());
+            // The series of a device mostly stand together.
+            match heard.last_mut() {
+                Some((last, times)) if last.device == series.device && last.site == series.site => {
+                    times.event = times.event.max(event);
+                    times.observed = times.observed.max(observed);
+                }
+                _ => heard.push((series, DeviceTimes { event, observed })),
             }
-            let Some(devices) = self.sites.get_mut(&series.site) else {
-                continue;
-            };
-            match devices.get_mut(&series.device) {
-                Some(times) => {
-                    (times.event, times.observed) =
-                        (times.event.max(event), times.observed.max(observed));
-                }
-                None => {
-                    devices.insert(series.device.clone(), DeviceTimes { event, observed });
-                }
+        }
+        heard
+            .into_iter()
+            .for_each(|(series, times)| self.heard_of(series, times));
+    }
+
+    fn heard_of(&mut self, series: &Series, heard: DeviceTimes) {
+        if !self.sites.contains_key(&series.site) {
+            self.sites.insert(series.site.clone(), BTreeMap::new());
+        }
+        let Some(devices) = self.sites.get_mut(&series.site) else {
+            return;
+        };
+        match devices.get_mut(&series.device) {
+            Some(times) => {
+                times.event = times.event.max(heard.event);
+                times.observed = times.observed.max(heard.observed);
+            }
+            None => {
+                devices.insert(series.device.clone(), heard);
             }
         }
     }

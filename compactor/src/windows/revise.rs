@@ -11,7 +11,8 @@ use forebay_schemas::{
 use tracing::info;
 
 use super::{
-    WINDOWS_SEEN, WindowSettings, count::Tables, load, table_rows, table_rows::WindowRow, wrong,
+    WINDOWS_SEEN, WindowSettings, close::load, count::Tables, table_rows, table_rows::WindowRow,
+    wrong,
 };
 use crate::CompactorError;
 

@@ -12,9 +12,9 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray as _, RecordBatch},
+    array::{ArrayRef, AsArray as _, RecordBatch},
     compute::{max, min},
-    datatypes::TimestampMicrosecondType,
+    datatypes::{Int32Type, TimestampMicrosecondType},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat};
@@ -69,32 +69,65 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, rows: &RecordBatch) {
         self.rows += rows.num_rows() as u64;
-        if let Some(names) = rows
-            .column_by_name("device")
-            .and_then(|column| column.as_string_opt::<i32>())
-        {
-            // Equal ones mostly stand together.
-            let mut before = None;
-            for name in names.iter().flatten() {
-                if before.replace(name) != Some(name) && !self.devices.contains(name) {
-                    self.devices.insert(name.to_owned());
-                }
-            }
+        if let Some(devices) = rows.column_by_name("device") {
+            self.add_devices(devices);
         }
         let times = rows.column_by_name("event_time");
         if let Some(times) =
             times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
         {
             let here = min(times).zip(max(times));
+            self.add_days(times.values(), here);
             self.times = match (self.times, here) {
                 (Some((first, last)), Some((earliest, latest))) => {
                     Some((first.min(earliest), last.max(latest)))
                 }
                 (known, here) => known.or(here),
             };
-            for day in times.values().chunk_by(|a, b| day_of(*a) == day_of(*b)) {
-                *self.days.entry(day_of(day[0])).or_default() += day.len() as u64;
+        }
+    }
+
+    /// Counts times by their days; `bounds` are the first and the last.
+    fn add_days(&mut self, times: &[i64], bounds: Option<(i64, i64)>) {
+        let Some((first, last)) = bounds else { return };
+        if day_of(first) == day_of(last) {
+            *self.days.entry(day_of(first)).or_default() += times.len() as u64;
+            return;
+        }
+        for day in times.chunk_by(|a, b| day_of(*a) == day_of(*b)) {
+            *self.days.entry(day_of(day[0])).or_default() += day.len() as u64;
+        }
+    }
+
+    fn add_devices(&mut self, devices: &ArrayRef) {
+        // Equal ones mostly stand together.
+        if let Some(names) = devices.as_string_opt::<i32>() {
+            let mut before = None;
+            for name in names
+                .iter()
+                .flatten()
+                .filter(|name| before.replace(*name) != Some(*name))
+            {
+                self.add_device(name);
             }
+        } else if let Some(coded) = devices.as_dictionary_opt::<Int32Type>()
+            && let Some(names) = coded.values().as_string_opt::<i32>()
+        {
+            let mut before = None;
+            for key in coded
+                .keys()
+                .iter()
+                .flatten()
+                .filter(|key| before.replace(*key) != Some(*key))
+            {
+                self.add_device(names.value(key as usize));
+            }
+        }
+    }
+
+    fn add_device(&mut self, name: &str) {
+        if !self.devices.contains(name) {
+            self.devices.insert(name.to_owned());
         }
     }
 

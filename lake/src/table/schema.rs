@@ -44,6 +44,28 @@ pub fn file_schema(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(arrow_fields(table.file_columns())))
 }
 
+/// As [`file_schema`], with these columns as dictionaries of 32-bit keys: for rows in memory. In a
+/// file both are the same.
+pub(crate) fn dictionary_schema(table: &Table, dictionaries: &[&str]) -> SchemaRef {
+    let coded = |field: &Arc<Field>| {
+        if !dictionaries.contains(&field.name().as_str()) {
+            return field.clone();
+        }
+        let data_type = DataType::Dictionary(
+            Box::new(DataType::Int32),
+            Box::new(field.data_type().clone()),
+        );
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    Arc::new(Schema::new(
+        file_schema(table)
+            .fields()
+            .iter()
+            .map(coded)
+            .collect::<Vec<_>>(),
+    ))
+}
+
 pub(crate) fn delta_fields(table: &Table) -> Vec<StructField> {
     table
         .columns

@@ -8,7 +8,13 @@ use super::{ReadingBatch, WIRE_VERSION, proto};
 use crate::{Reading, Series, Status, Value, ValueType};
 
 /// What readings of one block share.
-type BlockKey<'a> = (&'a Series, Option<&'a str>, Option<ValueType>);
+pub(super) type BlockKey<'a> = (&'a Series, Option<&'a str>, Option<ValueType>);
+
+/// The block that a reading belongs to.
+pub(super) fn block_key(reading: &Reading) -> BlockKey<'_> {
+    let value_type = reading.value.as_ref().map(Value::value_type);
+    (&reading.series, reading.unit.as_deref(), value_type)
+}
 
 pub(super) fn encode(batch: &ReadingBatch) -> Vec<u8> {
     let observed_base = batch
@@ -44,8 +50,7 @@ struct Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     fn of(&mut self, reading: &'a Reading, observed_base: i64) -> &mut Block<'a> {
-        let value_type = reading.value.as_ref().map(Value::value_type);
-        let key = (&reading.series, reading.unit.as_deref(), value_type);
+        let key = block_key(reading);
         let behind = if self.last + 1 < self.all.len() {
             self.last + 1
         } else {

@@ -1,3 +1,6 @@
+mod row_decode;
+mod series;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

@@ -7,7 +7,10 @@
 use bytes::Bytes;
 use forebay_schemas::{
     Epoch, ErrorKind, LaneId, Seq,
-    wire::{DecodeError, EpochEnd, Gap, LastSeq, Outages, ReadingBatch, SpoolLoss, WIRE_VERSION},
+    wire::{
+        DecodeError, EpochEnd, Gap, LastSeq, Outages, SeriesBatch, SeriesDecoder, SpoolLoss,
+        WIRE_VERSION,
+    },
 };
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 
@@ -141,9 +144,9 @@ impl Incoming {
     }
 
     /// The record; `Fatal` if a later release wrote it.
-    pub(super) fn decode(self) -> Result<Delivered, StreamError> {
+    pub(super) fn decode(self, decoder: &mut SeriesDecoder) -> Result<Delivered, StreamError> {
         let (offset, next) = (Offset(self.offset), Offset(self.offset + 1));
-        let (lane, entry) = match self.entry() {
+        let (lane, entry) = match self.entry(decoder) {
             Ok((lane, entry)) => (Some(lane), entry),
             Err(Unreadable::Bytes(source)) if source.kind() == ErrorKind::Fatal => {
                 return Err(StreamError::Record {
@@ -169,10 +172,13 @@ impl Incoming {
         })
     }
 
-    fn entry(&self) -> Result<(LaneId, Entry), Unreadable> {
+    fn entry(
+        &self,
+        decoder: &mut SeriesDecoder,
+    ) -> Result<(LaneId, Entry<SeriesBatch>), Unreadable> {
         Ok(match self.kind.as_deref() {
             Some(READINGS) => {
-                let batch = ReadingBatch::decode(&self.payload)?;
+                let batch = decoder.decode(&self.payload)?;
                 (batch.lane.clone(), Entry::Batch(batch))
             }
             Some(EPOCH_END) => {
@@ -259,7 +265,7 @@ pub(super) fn named(last: LastSeq) -> Option<Seq> {
 mod tests {
     use forebay_schemas::{
         EpochNonce, GatewayId, Lane, SiteId, Timestamp,
-        wire::{GapWhy, Outage, OutageWhy},
+        wire::{GapWhy, Outage, OutageWhy, ReadingBatch},
     };
 
     use super::*;
@@ -383,7 +389,7 @@ mod tests {
     fn what_was_sent_is_what_comes() {
         let [of_readings, end, gap, of_outages, loss] = outgoing();
         for (sent, expected) in [
-            (&of_readings, Entry::Batch(batch())),
+            (&of_readings, Entry::Batch(SeriesBatch::from(&batch()))),
             (
                 &end,
                 Entry::EpochEnd {
@@ -412,7 +418,9 @@ mod tests {
                 },
             ),
         ] {
-            let came = incoming(sent).decode().unwrap();
+            let came = incoming(sent)
+                .decode(&mut SeriesDecoder::default())
+                .unwrap();
             assert_eq!((came.lane, came.record.entry), (Some(lane()), expected));
             assert_eq!(
                 (came.record.offset, came.record.next),
@@ -428,7 +436,7 @@ mod tests {
             let mut changed = incoming(&batch);
             change(&mut changed);
             let payload = changed.payload.clone();
-            let came = changed.decode().unwrap();
+            let came = changed.decode(&mut SeriesDecoder::default()).unwrap();
             let Entry::Undecodable { bytes, why } = came.record.entry else {
                 panic!("decoded")
             };
@@ -447,10 +455,16 @@ mod tests {
         );
         let mut newer = incoming(&batch);
         (newer.kind, newer.schema_version) = (Some("alert".to_owned()), Some(2));
-        assert_eq!(newer.decode().unwrap_err().kind(), ErrorKind::Fatal);
+        assert_eq!(
+            newer
+                .decode(&mut SeriesDecoder::default())
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Fatal
+        );
         let mut newer = incoming(&batch);
         newer.payload[1] = 2;
-        let error = newer.decode().unwrap_err();
+        let error = newer.decode(&mut SeriesDecoder::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Fatal);
         assert_eq!(error.to_string(), "record at offset 7 cannot be read");
     }

@@ -7,6 +7,7 @@
 use std::{future::ready, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use forebay_schemas::wire::SeriesDecoder;
 use rdkafka::{
     Offset as At, TopicPartitionList,
     consumer::{Consumer as _, StreamConsumer},
@@ -71,6 +72,7 @@ impl LogSource for KafkaSource {
             consumer: Some(Arc::new(consumer(&self.cluster.settings)?)),
             position: from.0,
             lost: None,
+            decoder: SeriesDecoder::default(),
             decoding: None,
             astray: false,
             at_end: false,
@@ -118,17 +120,14 @@ struct KafkaReader {
     position: u64,
     /// Offsets that are deleted, to be yielded.
     lost: Option<Delivered>,
+    /// Decodes records that are not large, which bounds what it keeps.
+    decoder: SeriesDecoder,
     decoding: Option<JoinHandle<Result<Delivered, StreamError>>>,
     /// The position is outside the log and must be found anew.
     astray: bool,
     /// The end of the log has been seen and nothing since.
     at_end: bool,
     failed: Option<StreamError>,
-}
-
-enum Step {
-    Record(Delivered),
-    End,
 }
 
 impl KafkaReader {
@@ -166,8 +165,8 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// The next record or the end. Cancel-safe: whatever is under way is kept in `self`.
-    async fn step(&mut self) -> Result<Step, StreamError> {
+    /// The next record; `None` at the end. Cancel-safe: whatever is under way is kept in `self`.
+    async fn step(&mut self) -> Result<Option<Delivered>, StreamError> {
         loop {
             if let Some(error) = &self.failed {
                 return Err(error.clone());
@@ -182,7 +181,7 @@ impl KafkaReader {
                 continue;
             }
             if let Some(lost) = self.lost.take() {
-                return Ok(Step::Record(lost));
+                return Ok(Some(lost));
             }
             if let Some(decoding) = &mut self.decoding {
                 let decoded = decoding.await.map_err(|_| StreamError::Closed);
@@ -198,19 +197,27 @@ impl KafkaReader {
             match received {
                 Ok(incoming) if incoming.offset < self.position => {}
                 Ok(incoming) if incoming.payload.len() > DECODE_HERE_BYTES_MAX => {
-                    self.decoding = Some(spawn_blocking(move || incoming.decode()));
+                    self.decoding = Some(spawn_blocking(move || {
+                        incoming.decode(&mut SeriesDecoder::default())
+                    }));
                 }
-                Ok(incoming) => return self.deliver(incoming.decode()),
+                Ok(incoming) => {
+                    let decoded = incoming.decode(&mut self.decoder);
+                    return self.deliver(decoded);
+                }
                 Err(KafkaError::PartitionEOF(_)) => {
                     self.at_end = true;
-                    return Ok(Step::End);
+                    return Ok(None);
                 }
                 Err(error) => self.received_error(error)?,
             }
         }
     }
 
-    fn deliver(&mut self, decoded: Result<Delivered, StreamError>) -> Result<Step, StreamError> {
+    fn deliver(
+        &mut self,
+        decoded: Result<Delivered, StreamError>,
+    ) -> Result<Option<Delivered>, StreamError> {
         if self.lease.is_cancelled() {
             return Err(StreamError::Revoked {
                 partition: self.partition,
@@ -220,7 +227,7 @@ impl KafkaReader {
             Ok(delivered) => {
                 self.position = delivered.record.next.0;
                 self.at_end = false;
-                Ok(Step::Record(delivered))
+                Ok(Some(delivered))
             }
             Err(error) => {
                 self.failed = Some(error.clone());
@@ -257,9 +264,7 @@ impl KafkaReader {
     /// Waits for what is known to be there.
     async fn readable(&mut self) -> Result<Option<Delivered>, StreamError> {
         match timeout(READABLE_MAX, self.step()).await {
-            Ok(Ok(Step::Record(record))) => Ok(Some(record)),
-            Ok(Ok(Step::End)) => Ok(None),
-            Ok(Err(error)) => Err(error),
+            Ok(found) => found,
             Err(_) => {
                 let timed_out = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
                 Err(self.cluster.error("read", timed_out))
@@ -272,7 +277,7 @@ impl KafkaReader {
 impl PartitionReader for KafkaReader {
     async fn next(&mut self) -> Result<Delivered, StreamError> {
         loop {
-            if let Step::Record(delivered) = self.step().await? {
+            if let Some(delivered) = self.step().await? {
                 return Ok(delivered);
             }
         }
@@ -284,12 +289,11 @@ impl PartitionReader for KafkaReader {
         }
         let fetched = select! {
             biased;
-            step = self.step() => Some(step?),
+            found = self.step() => found?,
             () = ready(()) => None,
         };
-        match fetched {
-            Some(Step::Record(delivered)) => return Ok(Some(delivered)),
-            Some(Step::End) | None => {}
+        if fetched.is_some() {
+            return Ok(fetched);
         }
         let (_, high) = self.cluster.bounds(self.partition).await?;
         if high <= self.position {

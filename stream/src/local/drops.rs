@@ -1,5 +1,7 @@
 //! What stands in the place of a segment that is given up for room.
 
+use forebay_schemas::wire::{ReadingBatch, SeriesBatch};
+
 use super::{
     mark::Mark,
     scan::Step,
@@ -17,20 +19,20 @@ pub(super) fn stand_in(
     let mut scan = match segment.scan(sealed)? {
         Ok(scan) => scan,
         Err(unreadable) => {
-            kept.push(unreadable);
+            keep(&mut kept, unreadable);
             return Ok(kept);
         }
     };
     while let Step::Record(record, _) = scan.step()? {
         if record.next > mark.forgotten {
-            keep(&mut kept, record);
+            keep(&mut kept, *record);
         }
     }
     Ok(kept)
 }
 
 /// Adds a record; readings join the range before them, so that the mark stays small.
-fn keep(kept: &mut Vec<Record>, record: Record) {
+fn keep(kept: &mut Vec<Record>, record: Record<SeriesBatch>) {
     let (opening, first_seq, last) = match &record.entry {
         Entry::Batch(batch) => (
             (batch.epoch, batch.nonce),
@@ -42,7 +44,7 @@ fn keep(kept: &mut Vec<Record>, record: Record) {
             outages.first_seq,
             outages.last_seq(),
         ),
-        _ => return kept.push(record),
+        _ => return kept.push(record.map_batch(|batch| ReadingBatch::from(&batch))),
     };
     let Some(last) = last else { return };
     if let Some(Record {
@@ -70,5 +72,9 @@ fn keep(kept: &mut Vec<Record>, record: Record) {
         first_seq,
         last_seq: last,
     };
-    kept.push(Record { entry, ..record });
+    kept.push(Record {
+        offset: record.offset,
+        next: record.next,
+        entry,
+    });
 }

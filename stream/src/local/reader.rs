@@ -1,8 +1,10 @@
-//! Reading the spool while it is written, decoded or as it lies.
+//! Reading the spool while it is written: readings by series for who takes them to the lake, as
+//! they lie for who sends them on, by rows for everyone else.
 
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
+use forebay_schemas::wire::{ReadingBatch, SeriesBatch};
 use tokio::{
     sync::{mpsc, watch},
     task::spawn_blocking,
@@ -31,7 +33,7 @@ pub struct SpoolReader {
     sealed: SealedFile,
     /// Where to read on when `ready` is used up.
     at: Offset,
-    ready: VecDeque<RawRecord>,
+    ready: VecDeque<ReadAhead>,
     /// The segment being read, so that its records are not read twice; one that was dropped meanwhile is read to its end.
     open: Option<(u64, Scan)>,
 }
@@ -43,9 +45,15 @@ enum Form {
     Raw,
 }
 
+/// A record that was read ahead.
+enum ReadAhead {
+    Decoded(Record<SeriesBatch>),
+    Raw(RawRecord),
+}
+
 struct Ahead {
     scan: Option<Scan>,
-    records: VecDeque<RawRecord>,
+    records: VecDeque<ReadAhead>,
     /// A record that cannot be read comes after those that can.
     failed: Option<StreamError>,
 }
@@ -98,14 +106,8 @@ impl SpoolReader {
             }
         }
         if let Some(kept) = view.kept.iter().find(|kept| kept.next > self.at) {
-            let offset = kept.offset.max(self.at);
-            self.push(
-                Record {
-                    offset,
-                    ..kept.clone()
-                }
-                .into(),
-            );
+            let record = kept.clone().map_batch(|batch| SeriesBatch::from(&batch));
+            self.push(ReadAhead::Decoded(record).from_offset(self.at));
             return Ok(());
         }
         let Some(segment) = view.segment_at(self.at) else {
@@ -117,22 +119,19 @@ impl SpoolReader {
                 bytes: 0..0,
                 why: Damage::Missing,
             };
-            self.push(
-                Record {
-                    offset: self.at,
-                    next: Offset(segment.first),
-                    entry,
-                }
-                .into(),
-            );
+            self.push(ReadAhead::Decoded(Record {
+                offset: self.at,
+                next: Offset(segment.first),
+                entry,
+            }));
             return Ok(());
         }
         self.read(segment.generation, ScanFrom::Closed(segment.clone()), form)
             .await
     }
 
-    fn push(&mut self, record: RawRecord) {
-        self.at = record.next;
+    fn push(&mut self, record: ReadAhead) {
+        self.at = record.next();
         self.ready.push_back(record);
     }
 
@@ -165,7 +164,7 @@ impl SpoolReader {
     }
 
     /// The next record in the form in which it was read ahead; `None` at the end.
-    async fn take(&mut self, form: Form) -> Result<Option<RawRecord>, StreamError> {
+    async fn take(&mut self, form: Form) -> Result<Option<ReadAhead>, StreamError> {
         while self.ready.is_empty() {
             match self.fill(form).await {
                 Ok(()) => break,
@@ -175,6 +174,48 @@ impl SpoolReader {
             }
         }
         Ok(self.ready.pop_front())
+    }
+
+    /// The next record, its readings by series; waits for it. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`LogReader::next`].
+    pub(crate) async fn next_series(&mut self) -> Result<Record<SeriesBatch>, StreamError> {
+        loop {
+            if let Some(record) = self.try_next_series().await? {
+                return Ok(record);
+            }
+            self.changed().await?;
+        }
+    }
+
+    /// The next record, its readings by series, or `None` at the end of what is synced.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`LogReader::try_next`].
+    pub(crate) async fn try_next_series(
+        &mut self,
+    ) -> Result<Option<Record<SeriesBatch>>, StreamError> {
+        loop {
+            match self.take(Form::Decoded).await? {
+                None => return Ok(None),
+                Some(ReadAhead::Decoded(record)) => return Ok(Some(record)),
+                Some(ReadAhead::Raw(record)) => match record.entry {
+                    RawEntry::Decoded(entry) => {
+                        let record = Record {
+                            offset: record.offset,
+                            next: record.next,
+                            entry: entry.map_batch(|batch| SeriesBatch::from(&batch)),
+                        };
+                        return Ok(Some(record));
+                    }
+                    // Read ahead for `next_raw`: once more, since a body that cannot be decoded has
+                    // its place in the file to name.
+                    RawEntry::Readings(_) | RawEntry::Outages(_) => self.go_back(record.offset),
+                },
+            }
+        }
     }
 
     /// Waits for something new at the end.
@@ -195,14 +236,33 @@ impl Form {
     }
 
     /// The next record; `None` at the segment's end.
-    fn step(self, scan: &mut Scan) -> Result<Option<RawRecord>, StreamError> {
+    fn step(self, scan: &mut Scan) -> Result<Option<ReadAhead>, StreamError> {
         match self {
             Self::Decoded => scan.step().map(|step| match step {
-                Step::Record(record, _) => Some(record.into()),
+                Step::Record(record, _) => Some(ReadAhead::Decoded(*record)),
                 Step::End | Step::Torn { .. } => None,
             }),
-            Self::Raw => scan.step_raw(),
+            Self::Raw => Ok(scan.step_raw()?.map(ReadAhead::Raw)),
         }
+    }
+}
+
+impl ReadAhead {
+    fn next(&self) -> Offset {
+        match self {
+            Self::Decoded(record) => record.next,
+            Self::Raw(record) => record.next,
+        }
+    }
+
+    /// The same, without the places below `at`.
+    fn from_offset(mut self, at: Offset) -> Self {
+        let offset = match &mut self {
+            Self::Decoded(record) => &mut record.offset,
+            Self::Raw(record) => &mut record.offset,
+        };
+        *offset = at.max(*offset);
+        self
     }
 }
 
@@ -228,13 +288,11 @@ impl ScanFrom {
             Self::Closed(segment) => match segment.scan(sealed)? {
                 Ok(scan) => scan,
                 Err(unreadable) => {
-                    ahead.records.push_back(
-                        Record {
-                            offset: at,
-                            ..unreadable
-                        }
-                        .into(),
-                    );
+                    let record = Record {
+                        offset: at,
+                        ..unreadable
+                    };
+                    ahead.records.push_back(ReadAhead::Decoded(record));
                     return Ok(ahead);
                 }
             },
@@ -244,10 +302,9 @@ impl ScanFrom {
             || ahead.records.is_empty()
         {
             match form.step(&mut scan) {
-                Ok(Some(record)) if record.next > at => ahead.records.push_back(RawRecord {
-                    offset: record.offset.max(at),
-                    ..record
-                }),
+                Ok(Some(record)) if record.next() > at => {
+                    ahead.records.push_back(record.from_offset(at));
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {
@@ -264,48 +321,28 @@ impl ScanFrom {
 #[async_trait]
 impl LogReader for SpoolReader {
     async fn next(&mut self) -> Result<Record, StreamError> {
-        loop {
-            if let Some(record) = self.try_next().await? {
-                return Ok(record);
-            }
-            self.changed().await?;
-        }
+        self.next_series().await.map(by_rows)
     }
 
     async fn next_raw(&mut self) -> Result<RawRecord, StreamError> {
         loop {
-            if let Some(record) = self.take(Form::Raw).await? {
-                return Ok(record);
+            match self.take(Form::Raw).await? {
+                Some(ReadAhead::Raw(record)) => return Ok(record),
+                Some(ReadAhead::Decoded(record)) => return Ok(by_rows(record).into()),
+                None => self.changed().await?,
             }
-            self.changed().await?;
         }
     }
 
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {
-        loop {
-            let Some(RawRecord {
-                offset,
-                next,
-                entry,
-            }) = self.take(Form::Decoded).await?
-            else {
-                return Ok(None);
-            };
-            match entry {
-                RawEntry::Decoded(entry) => {
-                    return Ok(Some(Record {
-                        offset,
-                        next,
-                        entry,
-                    }));
-                }
-                // Read ahead for `next_raw`: once more, since a body that cannot be decoded has its place in the file to name.
-                RawEntry::Readings(_) | RawEntry::Outages(_) => self.go_back(offset),
-            }
-        }
+        Ok(self.try_next_series().await?.map(by_rows))
     }
 
     async fn forget(&self, up_to: Offset) -> Result<(), StreamError> {
         ask(&self.control, |reply| Control::Forget(up_to, reply)).await
     }
+}
+
+fn by_rows(record: Record<SeriesBatch>) -> Record {
+    record.map_batch(|batch| ReadingBatch::from(&batch))
 }

@@ -10,7 +10,7 @@ use std::{
     fs::OpenOptions,
 };
 
-use forebay_schemas::{Epoch, EpochNonce, Seq, Timestamp, ledger::Fate};
+use forebay_schemas::{Epoch, EpochNonce, Seq, Timestamp, ledger::Fate, wire::SeriesBatch};
 use ring::rand::SecureRandom;
 use tracing::warn;
 
@@ -330,7 +330,7 @@ impl Stock<'_> {
         }
     }
 
-    fn take(&mut self, epoch: Epoch, entry: Entry) {
+    fn take(&mut self, epoch: Epoch, entry: Entry<SeriesBatch>) {
         match entry {
             Entry::Batch(batch) => self.goes_on(batch.epoch, batch.nonce, batch.last_seq()),
             Entry::Outages(outages) => {
@@ -369,9 +369,9 @@ impl Stock<'_> {
 }
 
 /// When a record was taken: the gateway's time of its last reading, or the end of its last outage.
-pub(super) fn taken_at(entry: &Entry) -> Option<Timestamp> {
+pub(super) fn taken_at(entry: &Entry<SeriesBatch>) -> Option<Timestamp> {
     match entry {
-        Entry::Batch(batch) => batch.readings.last().map(|reading| reading.observed_time),
+        Entry::Batch(batch) => batch.last_observed(),
         Entry::Outages(outages) => outages.outages.last().map(|outage| outage.to),
         _ => None,
     }

@@ -11,7 +11,7 @@ use std::{fs::File, path::Path, sync::Arc};
 use bytes::BytesMut;
 use forebay_schemas::{
     ErrorKind,
-    wire::{DecodeError, Outages, ReadingBatch},
+    wire::{DecodeError, Outages, SeriesBatch, SeriesDecoder},
 };
 use tracing::warn;
 
@@ -39,7 +39,7 @@ pub(super) struct Extent {
 /// What a scan comes upon.
 pub(super) enum Step {
     /// A record, and the receipts that ended and opened with it.
-    Record(Record, ReceiptChanges),
+    Record(Box<Record<SeriesBatch>>, ReceiptChanges),
     End,
     /// Only in a segment whose end is not known: no sound record from byte `at` on.
     Torn {
@@ -56,7 +56,12 @@ enum Place {
         from: u64,
         opened: Opened,
     },
-    Damaged(Record),
+    /// Lost places up to where the scan is now, from this offset and this byte on.
+    Damaged {
+        offset: u64,
+        from: u64,
+        why: Damage,
+    },
     End,
     Torn {
         at: u64,
@@ -84,6 +89,8 @@ pub(super) struct Scan {
     index: u64,
     /// The file's bytes from `pos` on, as far as they have been read.
     block: BytesMut,
+    /// Keeps names and memory from one record to the next, and no longer than the segment is read.
+    decoder: SeriesDecoder,
     pub(super) extent: Extent,
 }
 
@@ -112,6 +119,7 @@ impl Scan {
                 pos,
                 index,
                 block,
+                decoder: SeriesDecoder::default(),
                 extent,
             }
         }))
@@ -135,7 +143,10 @@ impl Scan {
                 from,
                 opened,
             } => self.decode(offset, from, &opened),
-            Place::Damaged(record) => Ok(Step::Record(record, ReceiptChanges::default())),
+            Place::Damaged { offset, from, why } => Ok(Step::Record(
+                Box::new(self.damaged(offset, from, why)),
+                ReceiptChanges::default(),
+            )),
             Place::End => Ok(Step::End),
             Place::Torn { at, cut } => Ok(Step::Torn { at, cut }),
         }
@@ -162,11 +173,14 @@ impl Scan {
     }
 
     /// The record that was just passed.
-    fn decode(&self, offset: u64, from: u64, opened: &Opened) -> Result<Step, StreamError> {
+    fn decode(&mut self, offset: u64, from: u64, opened: &Opened) -> Result<Step, StreamError> {
         let (receipts, entry) = match opened.kind {
-            Kind::Batch => (ReceiptChanges::default(), batch(offset, &opened.content)?),
+            Kind::Batch => (
+                ReceiptChanges::default(),
+                self.batch(offset, &opened.content)?,
+            ),
             Kind::Receipted => match decode_changes(&opened.content) {
-                Some((receipts, content)) => (receipts, batch(offset, content)?),
+                Some((receipts, content)) => (receipts, self.batch(offset, content)?),
                 None => (ReceiptChanges::default(), None),
             },
             Kind::Outages => {
@@ -175,20 +189,25 @@ impl Scan {
             }
             Kind::EpochEnd => (ReceiptChanges::default(), epoch_end(&opened.content)),
         };
-        Ok(match entry {
-            Some(entry) => Step::Record(
-                Record {
-                    offset: Offset(offset),
-                    next: Offset(self.offset()),
-                    entry,
-                },
-                receipts,
-            ),
-            None => Step::Record(
-                self.damaged(offset, from, Damage::Record),
-                ReceiptChanges::default(),
-            ),
-        })
+        let Some(entry) = entry else {
+            let damaged = self.damaged(offset, from, Damage::Record);
+            return Ok(Step::Record(Box::new(damaged), ReceiptChanges::default()));
+        };
+        let record = Record {
+            offset: Offset(offset),
+            next: Offset(self.offset()),
+            entry,
+        };
+        Ok(Step::Record(Box::new(record), receipts))
+    }
+
+    /// The readings in `content`; `None` if they cannot be decoded.
+    fn batch(
+        &mut self,
+        offset: u64,
+        content: &[u8],
+    ) -> Result<Option<Entry<SeriesBatch>>, StreamError> {
+        sound(offset, self.decoder.decode(content).map(Entry::Batch))
     }
 
     /// The record at the place; `None` if there is no sound one, and then `block` is of no more use.
@@ -255,7 +274,11 @@ impl Scan {
             return self.place();
         }
         self.index = index;
-        Ok(Place::Damaged(self.damaged(offset, from, Damage::Record)))
+        Ok(Place::Damaged {
+            offset,
+            from,
+            why: Damage::Record,
+        })
     }
 
     fn nothing_sound(&mut self, rest: &[u8]) -> Place {
@@ -279,11 +302,11 @@ impl Scan {
         } else {
             Damage::Record
         };
-        Place::Damaged(self.damaged(offset, from, why))
+        Place::Damaged { offset, from, why }
     }
 
     /// The record for the places from `offset` and the bytes from `from` on, up to where the scan is now.
-    fn damaged(&self, offset: u64, from: u64, why: Damage) -> Record {
+    fn damaged<B>(&self, offset: u64, from: u64, why: Damage) -> Record<B> {
         let entry = Entry::Damaged {
             segment: Offset(self.header.first),
             bytes: from..self.pos,
@@ -307,13 +330,8 @@ impl Scan {
     }
 }
 
-/// The batch in `content`; `None` if it is none.
-fn batch(offset: u64, content: &[u8]) -> Result<Option<Entry>, StreamError> {
-    sound(offset, ReadingBatch::decode(content).map(Entry::Batch))
-}
-
 /// The end of an epoch in `content`; `None` if it is none.
-fn epoch_end(content: &[u8]) -> Option<Entry> {
+fn epoch_end<B>(content: &[u8]) -> Option<Entry<B>> {
     decode_end(content).map(|(epoch, nonce, last)| Entry::EpochEnd { epoch, nonce, last })
 }
 

@@ -2,6 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use forebay_schemas::wire::SeriesBatch;
+
 use super::{
     header::{BadHeader, SpoolId},
     key::SpoolKey,
@@ -32,7 +34,10 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Its records, or the one record that says that it cannot be read.
-    pub(super) fn scan(&self, sealed: &SealedFile) -> Result<Result<Scan, Record>, StreamError> {
+    pub(super) fn scan(
+        &self,
+        sealed: &SealedFile,
+    ) -> Result<Result<Scan, Record<SeriesBatch>>, StreamError> {
         let extent = Extent {
             bytes: self.bytes,
             next: Some(self.next),
@@ -42,7 +47,7 @@ impl Segment {
     }
 
     /// The record that stands for all of it.
-    fn unreadable(&self) -> Record {
+    fn unreadable(&self) -> Record<SeriesBatch> {
         let entry = Entry::Damaged {
             segment: Offset(self.first),
             bytes: 0..self.bytes,

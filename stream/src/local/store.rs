@@ -6,13 +6,11 @@
 //! no segment goes before a mark that holds its receipts, and before the ledger has counted it (E12).
 
 mod room;
+mod stage;
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
-use forebay_schemas::{
-    Epoch, EpochNonce, LaneId, Reading, Seq, Timestamp,
-    wire::{BATCH_READINGS_MAX, OUTAGES_MAX, Outage, Outages, ReadingBatch},
-};
+use forebay_schemas::{Epoch, EpochNonce, LaneId, Reading, Seq, Timestamp, wire::Outage};
 use ring::rand::SecureRandom;
 use tokio::{
     sync::{oneshot, watch},
@@ -27,17 +25,16 @@ use super::{
     ledger::Counter,
     limits::Limits,
     mark::Mark,
-    receipts::{apply, encode_changes},
+    receipts::apply,
     record::{Cipher, END_CONTENT_BYTES, FRAME_OVERHEAD, Kind, encode_end},
     recover::Recovered,
     segment::{SealedFile, Segment, View},
 };
 use crate::{LastSeq, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError};
+use stage::Stop;
 
 /// Kept free for the end record.
 const END_BYTES: u64 = (FRAME_OVERHEAD + END_CONTENT_BYTES) as u64;
-/// Most bytes written before a sync.
-const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// Readings, or outages in their place, that wait to be written, and who waits for them.
 pub(super) struct Append {
@@ -87,25 +84,6 @@ struct Active {
     cipher: Cipher,
     /// A write or sync failed here.
     failed: bool,
-}
-
-/// An append as a record.
-struct Encoded {
-    kind: Kind,
-    content: Vec<u8>,
-    receipt: Receipt,
-}
-
-enum Stop {
-    Drained,
-    Roll,
-    Full,
-}
-
-struct Stage {
-    frames: Vec<u8>,
-    taken: Vec<(Append, Receipt)>,
-    stop: Stop,
 }
 
 impl Store {
@@ -242,154 +220,6 @@ impl Store {
             Stop::Roll => self.roll().map(|()| None),
             Stop::Full => Ok((!self.make_room()?).then_some(Outcome::Full)),
         }
-    }
-
-    /// Seals appends for as long as they fit.
-    fn stage(&mut self, pending: &mut VecDeque<Append>) -> Result<Stage, StreamError> {
-        let mut stage = Stage {
-            frames: Vec::new(),
-            taken: Vec::new(),
-            stop: Stop::Drained,
-        };
-        let mut seq = self.next_seq;
-        let (held, limits) = (self.bytes(), self.parts.limits);
-        while let Some(mut append) = pending.pop_front() {
-            let Encoded {
-                kind,
-                content,
-                receipt,
-            } = match self.encode(&mut append, seq) {
-                Ok(encoded) => encoded,
-                Err(error) => {
-                    answer(append, Err(error));
-                    continue;
-                }
-            };
-            let frame = (content.len() + FRAME_OVERHEAD) as u64;
-            let staged = stage.frames.len() as u64;
-            let full_segment =
-                self.active.segment.bytes + staged + frame + END_BYTES > limits.segment_bytes;
-            let header = if full_segment { HEADER_BYTES as u64 } else { 0 };
-            stage.stop = match (
-                held + staged + header + frame + END_BYTES > limits.bytes_max,
-                full_segment,
-            ) {
-                (true, _) => Stop::Full,
-                (false, true) => Stop::Roll,
-                (false, false) if stage.frames.len() >= GROUP_BYTES_MAX => Stop::Roll,
-                (false, false) => {
-                    let index = self.active.index() + stage.taken.len() as u64;
-                    self.active
-                        .cipher
-                        .seal(index, kind, &content, &mut stage.frames)?;
-                    seq = receipt
-                        .last_seq
-                        .checked_add(1)
-                        .ok_or(StreamError::Exhausted("the epoch"))?;
-                    stage.taken.push((append, receipt));
-                    continue;
-                }
-            };
-            pending.push_front(append);
-            break;
-        }
-        Ok(stage)
-    }
-
-    fn encode(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
-        let encoded = if append.outages.is_empty() {
-            self.encode_readings(append, first_seq)?
-        } else {
-            self.encode_outages(append, first_seq)?
-        };
-        let found = encoded.content.len() as u64;
-        let max =
-            self.parts.limits.segment_bytes - (HEADER_BYTES + FRAME_OVERHEAD) as u64 - END_BYTES;
-        if found > max {
-            Err(StreamError::TooLarge {
-                found,
-                max,
-                unit: "bytes",
-            })
-        } else {
-            Ok(encoded)
-        }
-    }
-
-    fn encode_outages(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
-        let (count, max) = (append.outages.len() as u64, OUTAGES_MAX as u64);
-        if count > max {
-            return Err(StreamError::TooLarge {
-                found: count,
-                max,
-                unit: "outages",
-            });
-        }
-        let outages = std::mem::take(&mut append.outages);
-        let (lane, epoch, nonce) = (self.parts.lane.clone(), self.mark.epoch, self.mark.nonce);
-        let record = Outages {
-            lane,
-            epoch,
-            nonce,
-            first_seq,
-            outages,
-        };
-        let (content, last_seq) = (
-            record.encode(),
-            record.last_seq().ok_or(StreamError::Empty)?,
-        );
-        append.outages = record.outages;
-        Ok(Encoded {
-            kind: Kind::Outages,
-            content,
-            receipt: Receipt {
-                epoch,
-                first_seq,
-                last_seq,
-            },
-        })
-    }
-
-    fn encode_readings(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
-        let count = append.readings.len() as u64;
-        if count > BATCH_READINGS_MAX as u64 {
-            return Err(StreamError::TooLarge {
-                found: count,
-                max: BATCH_READINGS_MAX as u64,
-                unit: "readings",
-            });
-        }
-        let readings = std::mem::take(&mut append.readings);
-        let (lane, epoch, nonce) = (self.parts.lane.clone(), self.mark.epoch, self.mark.nonce);
-        let batch = ReadingBatch {
-            lane,
-            epoch,
-            nonce,
-            first_seq,
-            readings,
-        };
-        append
-            .receipts
-            .ended
-            .retain(|ended| self.mark.receipts.contains(ended));
-        let (mut content, mut kind) = (Vec::new(), Kind::Batch);
-        if !append.receipts.is_empty() {
-            encode_changes(&append.receipts, &mut content)?;
-            kind = Kind::Receipted;
-        }
-        content.append(&mut batch.encode());
-        let last_seq = batch.last_seq();
-        append.readings = batch.readings;
-        let last_seq = last_seq.ok_or(StreamError::Empty)?;
-        Ok(Encoded {
-            kind,
-            content,
-            receipt: Receipt {
-                epoch,
-                first_seq,
-                last_seq,
-            },
-        })
     }
 
     /// Writes and syncs; after a failure the segment is cut back and done with.

@@ -121,10 +121,7 @@ async fn gaps_and_ends_arrive_in_their_places() {
         came.iter()
             .all(|delivered| delivered.lane.as_ref() == Some(&lane))
     );
-    let came: Vec<_> = came
-        .into_iter()
-        .map(|delivered| delivered.record.entry)
-        .collect();
+    let came = by_rows(came);
     let gap = |first, last, why| Entry::Gap {
         epoch: Epoch(1),
         nonce,
@@ -149,6 +146,14 @@ async fn gaps_and_ends_arrive_in_their_places() {
         second,
     ];
     assert_eq!(came, expected);
+}
+
+/// What came, as it was given to the publisher.
+fn by_rows(came: Vec<Delivered>) -> Vec<Entry> {
+    let entries = came.into_iter().map(|delivered| delivered.record.entry);
+    entries
+        .map(|entry| entry.map_batch(|batch| ReadingBatch::from(&batch)))
+        .collect()
 }
 
 /// Text that packs badly.
@@ -240,10 +245,7 @@ async fn records_as_large_as_allowed_stay_whole() {
         vec![Entry::Batch(large.clone()), Entry::Batch(small.clone())],
     )
     .await;
-    let came: Vec<_> = came
-        .into_iter()
-        .map(|delivered| delivered.record.entry)
-        .collect();
+    let came = by_rows(came);
     assert!(
         came == [Entry::Batch(large), Entry::Batch(small)],
         "not as sent"

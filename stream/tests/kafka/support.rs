@@ -208,7 +208,7 @@ impl Marks {
             "{lane:?} jumps from {mark} to {}",
             batch.first_seq
         );
-        for (seq, reading) in (batch.first_seq.0..).zip(&batch.readings) {
+        for (seq, reading) in (batch.first_seq.0..).zip(batch.readings()) {
             assert_eq!(
                 reading.value,
                 Some(forebay_schemas::Value::U64(seq)),

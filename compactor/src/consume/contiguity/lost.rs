@@ -6,7 +6,7 @@ use std::ops::Range;
 use forebay_schemas::LaneId;
 use forebay_stream::{Damage, Offset};
 
-use super::{Contiguity, LaneProgress, Quarantined, Taken};
+use super::{Contiguity, Quarantined, Taken, lane::LaneProgress};
 
 /// So many lost places are remembered as told of; a reader meets older ones no more.
 const LOST_KEPT: usize = 64;

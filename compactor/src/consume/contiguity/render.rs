@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use forebay_lake::{EpochMark, Forgotten, Gap, GapState, StreamState};
-use forebay_schemas::LaneId;
+use forebay_schemas::{LaneId, Timestamp};
 
 use super::Contiguity;
 use crate::consume::{epoch::HeldWhat, times::HeldTimes};
@@ -81,15 +81,18 @@ impl Contiguity {
                 continue;
             };
             let since = held.read_at.micros();
-            for reading in &batch.readings {
-                let event = reading.event_time.micros();
+            for block in batch.blocks() {
+                let Some(event) = block.event_times.iter().min() else {
+                    continue;
+                };
+                let event = Timestamp::from_nanos(*event).micros();
                 let new = HeldTimes {
                     event,
                     since,
                     until: since.saturating_add(counts),
                 };
                 let site = sites
-                    .entry(reading.series.site.as_str().to_owned())
+                    .entry(block.series.site.as_str().to_owned())
                     .or_insert(new);
                 site.event = site.event.min(event);
                 site.since = site.since.min(since);

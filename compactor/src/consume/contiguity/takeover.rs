@@ -5,7 +5,11 @@ use forebay_lake::{Gap, StreamState};
 use forebay_schemas::{Epoch, InvalidName, LaneId, Seq};
 use forebay_stream::{Delivered, Entry, LastSeq};
 
-use super::{Contiguity, Done, SEQ_UNKNOWN, Taken, lane_id, lanes_of, last_seq};
+use super::{
+    Contiguity, SEQ_UNKNOWN, Taken,
+    lane::{Done, lane_id, lanes_of},
+    last_seq,
+};
 use crate::consume::{epoch::Taking, moment::Moment};
 
 impl Contiguity {

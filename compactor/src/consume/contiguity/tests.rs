@@ -1,12 +1,15 @@
+mod any_order;
+mod quarantine;
 mod stories;
 
-use forebay_schemas::{DeviceId, EpochNonce, Series, SiteId, Status, TagName, Timestamp, Value};
+use forebay_schemas::{
+    DeviceId, Reading, Series, SiteId, Status, TagName, Timestamp, Value, wire::ReadingBatch,
+};
 use forebay_stream::{Damage, LastSeq, Record};
-use proptest::prelude::*;
 
 use forebay_lake::{Gap, GapState};
 
-use super::*;
+use super::{lane::lane_id, *};
 
 const T0: i64 = 1_700_000_000_000_000_000;
 const WAIT: Duration = Duration::from_secs(60);
@@ -147,6 +150,7 @@ impl Partition {
             next: Offset(offsets.end),
             entry,
         };
+        let record = record.map_batch(|batch| SeriesBatch::from(&batch));
         let taken = self.contiguity.take(
             Delivered {
                 lane: Some(lane()),
@@ -178,7 +182,7 @@ impl Partition {
         for batch in &taken.batches {
             self.seqs.extend(
                 (batch.first_seq.0..)
-                    .zip(&batch.readings)
+                    .zip(batch.readings())
                     .map(|(seq, _)| (batch.epoch.0, seq)),
             );
         }
@@ -442,77 +446,6 @@ fn gaps_become_final_and_epochs_are_forgotten() {
 }
 
 #[test]
-fn a_record_is_quarantined_once() {
-    let rubbish = || Entry::Undecodable {
-        bytes: vec![1, 2],
-        why: "not a protobuf message".into(),
-    };
-    let mut p = Partition::open();
-    p.take(0, batch(7, 5, 5)).take(1, rubbish());
-    assert_eq!(
-        (p.commit().next_offset, p.state.quarantined.clone()),
-        (0, vec![1])
-    );
-    p.restart()
-        .take(0, batch(7, 5, 5))
-        .take(1, rubbish())
-        .take(2, batch(7, 1, 4));
-    assert_eq!(
-        (p.quarantine.len(), p.quarantine[0].at, p.seqs_of(7)),
-        (1, 1, upto(5))
-    );
-    assert_eq!((p.commit().next_offset, p.state.quarantined.len()), (3, 0));
-}
-
-#[test]
-fn event_times_that_cannot_be_are_quarantined_and_accounted_for() {
-    let Entry::Batch(mut mixed) = batch(7, 1, 5) else {
-        unreachable!()
-    };
-    mixed.readings[1].event_time = Timestamp::from_nanos(0);
-    mixed.readings[4].event_time = at(5 + 86_401);
-    let mut p = Partition::open();
-    p.take(0, Entry::Batch(mixed.clone()))
-        .take(1, Entry::Batch(mixed));
-    assert_eq!((p.seqs_of(7), p.duplicates), (vec![1, 3, 4], 5));
-    assert_eq!(
-        p.quarantine.iter().map(|q| q.at).collect::<Vec<_>>(),
-        [2, 5]
-    );
-    assert_eq!(
-        (p.commit().epochs[0].quarantined, p.state.epochs[0].mark),
-        (2, 5)
-    );
-    let raw = ReadingBatch::decode(&p.quarantine[0].raw).unwrap();
-    assert_eq!(
-        (
-            raw.first_seq,
-            raw.readings.len(),
-            raw.readings[0].event_time.nanos()
-        ),
-        (Seq(2), 1, 0)
-    );
-    assert_eq!(
-        p.state.sites[0].devices["pump"].event,
-        event(4).micros(),
-        "rubbish moves no watermark"
-    );
-}
-
-#[test]
-fn readings_behind_the_end_are_refused() {
-    let mut p = Partition::open();
-    p.take(0, batch(7, 1, 2))
-        .take(1, end(7, 2))
-        .take(2, batch(7, 2, 3));
-    assert_eq!(
-        (p.seqs_of(7), p.duplicates, p.quarantine.len()),
-        (upto(2), 1, 1)
-    );
-    assert!(p.quarantine[0].why.contains("behind the end"));
-}
-
-#[test]
 fn a_log_that_is_shorter_than_the_state_is_taken_from_its_start() {
     let mut p = Partition::open();
     p.take(0, batch(7, 1, 2))
@@ -564,57 +497,4 @@ fn an_end_or_a_loss_of_nothing_is_no_gap() {
         .take(3, end(8, 1))
         .take(4, end(8, 1));
     assert_eq!((p.gaps(), p.seqs_of(8)), (vec![], vec![1]));
-}
-
-/// Ways to deliver epochs 7 and 8, `count` readings each: cut into batches, repeated, out of order, cut off and begun anew.
-fn deliveries(count: u64) -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
-    let cut = (7..=8_u64, 1..=count, 0..6_u64)
-        .prop_map(move |(e, first, more)| (e, first, (first + more).min(count)));
-    proptest::collection::vec(cut, 0..60)
-}
-
-proptest! {
-    #[test]
-    fn each_seq_comes_out_once_whatever_comes_in(
-        mut sent in deliveries(30),
-        restarts in proptest::collection::vec(0..80_usize, 0..4),
-        held_bytes_max in prop_oneof![Just(1_usize), Just(2_000), Just(1 << 20)],
-    ) {
-        // In the end everything has been sent once more, in order.
-        sent.extend([7, 8].into_iter().flat_map(|e| (1..=30).step_by(7).map(move |f: u64| (e, f, (f + 6).min(30)))));
-        let mut log: Vec<Entry> = sent.iter().map(|(e, first, last)| batch(*e, *first, *last)).collect();
-        log.extend([end(7, 30), end(8, 30)]);
-        let mut p = Partition::new(Rules { held_bytes_max, ..rules() });
-        let mut from = 0;
-        let mut seconds = 0;
-        // A rewind happens only where progress was made; many more rounds than that would be a defect.
-        for round in 0..500 {
-            for (offset, entry) in log.iter().enumerate().skip(from) {
-                p.take_at(offset as u64, entry.clone(), seconds);
-                if round == 0 && restarts.contains(&offset) {
-                    p.restart();
-                    let next = p.contiguity.next_offset().0 as usize;
-                    for (again, entry) in log.iter().enumerate().take(offset + 1).skip(next) {
-                        p.take_at(again as u64, entry.clone(), seconds);
-                    }
-                }
-            }
-            seconds += 61;
-            match p.tick(seconds) {
-                Some(read_from) => {
-                    from = read_from as usize;
-                    p.contiguity.opened(Offset(read_from));
-                }
-                None if !p.contiguity.is_waiting() => break,
-                None => from = log.len(),
-            }
-        }
-        prop_assert!(!p.contiguity.is_waiting());
-        prop_assert_eq!(p.seqs_of(7), upto(30));
-        prop_assert_eq!(p.seqs_of(8), upto(30));
-        prop_assert_eq!(p.gaps(), Vec::<String>::new());
-        prop_assert!(p.quarantine.is_empty());
-        prop_assert_eq!(p.commit().next_offset, log.len() as u64);
-        prop_assert!(p.state.epochs.iter().all(|epoch| epoch.closed && epoch.mark == 30));
-    }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use forebay_stream::Offset;
 
-use super::{Contiguity, Done, EpochProgress, LaneProgress, Taken};
+use super::{
+    Contiguity, EpochProgress, Taken,
+    lane::{Done, LaneProgress},
+};
 use crate::consume::{epoch::Taking, moment::Moment};
 
 /// Gaps that are older become final (E4).

@@ -5,7 +5,10 @@ use std::cmp::Reverse;
 use forebay_schemas::Seq;
 use forebay_stream::LastSeq;
 
-use super::{EpochProgress, HeldEnd, HeldWhat, More, Taking};
+use super::{
+    EpochProgress, HeldWhat, Taking,
+    end::{HeldEnd, More},
+};
 
 impl EpochProgress {
     /// Goes on from what another stream took of this epoch, if that is more; answers whether it is.

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use forebay_schemas::wire::SeriesBatch;
 use forebay_stream::{
     Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError,
 };
@@ -144,6 +145,7 @@ impl PartitionReader for MemoryReader {
             next: Offset(self.at + 1),
             entry,
         };
+        let record = record.map_batch(|batch| SeriesBatch::from(&batch));
         self.at += 1;
         Ok(Some(Delivered {
             lane: Some(lane()),

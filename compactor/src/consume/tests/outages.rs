@@ -3,7 +3,10 @@
 use forebay_schemas::wire::{Outage, OutageWhy};
 use forebay_stream::Damage;
 
-use super::*;
+use super::{
+    kills::{killed_after, numbers},
+    *,
+};
 
 fn outage(device: Option<&str>, why: OutageWhy, number: u64) -> Outage {
     let device = device.map(|device| DeviceId::new(device).unwrap());

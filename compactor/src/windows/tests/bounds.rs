@@ -1,5 +1,7 @@
 //! What a look at windows reads: no more than what has changed since the last one.
 
+use forebay_schemas::table::READINGS;
+
 use super::*;
 
 const DAY: i64 = 86_400;

@@ -1,6 +1,7 @@
 //! Two owners of one site's windows, and an owner that dies: one row for each window and revision (E6, E9).
 
 use super::*;
+use crate::windows::close::{Closing, look_at, write};
 
 const PLANT: &str = "plant";
 

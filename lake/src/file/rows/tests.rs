@@ -1,10 +1,17 @@
 use arrow::{
     array::AsArray as _,
-    datatypes::{Float64Type, Int16Type, Int64Type, TimestampMicrosecondType},
+    compute::cast,
+    datatypes::{DataType, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType},
 };
-use forebay_schemas::{DeviceId, Epoch, EpochNonce, GatewayId, Lane, Quality, Seq, TagName};
+use forebay_schemas::{
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, Quality, Reading, Seq, TagName, Timestamp, Value,
+};
 
 use super::*;
+use crate::{
+    file_schema,
+    parquet_file::{FileLayout, Sealing, read_file, write_file},
+};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -39,7 +46,8 @@ fn batch(gateway: &str, epoch: u64, first_seq: u64, readings: Vec<Reading>) -> R
 }
 
 fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
-    rows[column]
+    let plain = cast(&rows[column], &DataType::Utf8).unwrap();
+    plain
         .as_string::<i32>()
         .iter()
         .map(|text| text.map(str::to_owned))
@@ -238,4 +246,223 @@ fn what_rows_share_stays_with_its_row() {
             Some(1.0)
         ]
     );
+}
+
+/// Numbers that look random and are the same in each run (Knuth's MMIX generator).
+fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+/// Readings of a few series whose times, types, units and statuses change from one to the next.
+fn mixed(mut random: impl FnMut(u64) -> u64, count: u64) -> Vec<Reading> {
+    let one = |_| {
+        let value = match random(9) {
+            0 => None,
+            1 => Some(Value::I64(-(random(1 << 40) as i64))),
+            2 => Some(Value::U64(u64::MAX - random(5))),
+            3 => Some(Value::U64(random(5))),
+            4 => Some(Value::Bool(random(2) == 0)),
+            5 => Some(Value::Text(format!("text {}", random(7)))),
+            6 => Some(Value::Bytes(vec![random(256) as u8; 3])),
+            _ => Some(Value::F64(random(1 << 20) as f64 / 8.0)),
+        };
+        let (site, device, tag) = (["a", "b"], ["d", "e", "f"], ["t", "u"]);
+        let named = |names: &[&'static str], random: u64| names[random as usize];
+        let nanos = random(40) as i64 * SECOND + random(3) as i64;
+        let mut reading = reading(
+            named(&site, random(2)),
+            named(&device, random(3)),
+            named(&tag, random(2)),
+            nanos,
+            value,
+        );
+        reading.unit = [None, Some("Cel".into()), Some("bar".into())][random(3) as usize].clone();
+        if random(6) == 0 {
+            reading.status = Status::bad(Some(random(3) as i64), format!("fault {}", random(20)));
+        }
+        reading
+    };
+    (0..count).map(one).collect()
+}
+
+/// One row as text, from a reading.
+fn row_of(gateway: &str, epoch: u64, seq: u64, reading: &Reading) -> String {
+    let Reading {
+        series,
+        event_time,
+        observed_time,
+        value,
+        unit,
+        status,
+    } = reading;
+    let int = match value {
+        Some(Value::I64(value)) => Some(*value),
+        Some(Value::U64(value)) => i64::try_from(*value).ok(),
+        _ => None,
+    };
+    let text = match value {
+        Some(Value::Text(text)) => Some(text.clone()),
+        Some(Value::U64(value)) if int.is_none() => Some(value.to_string()),
+        _ => None,
+    };
+    let bytes = if let Some(Value::Bytes(bytes)) = value {
+        Some(bytes.as_slice())
+    } else {
+        None
+    };
+    format!(
+        "{} {} {} {} {:?} {int:?} {text:?} {bytes:?} {:?} {unit:?} {} {:?} {:?} {gateway} 7 {epoch} {seq}",
+        series.device,
+        series.tag,
+        event_time.micros(),
+        observed_time.micros(),
+        value.as_ref().and_then(Value::as_f64),
+        value.as_ref().map(|value| value.value_type().name()),
+        status.quality.code(),
+        status.code,
+        status.reason,
+    )
+}
+
+/// The rows of a file as text.
+fn rows_of(rows: &RecordBatch) -> Vec<String> {
+    let micros = |column: &str| {
+        rows[column]
+            .as_primitive::<TimestampMicrosecondType>()
+            .values()
+            .to_vec()
+    };
+    let (event, observed, lane) = (
+        micros("event_time"),
+        micros("observed_time"),
+        rows["lane"].as_primitive::<Int32Type>(),
+    );
+    let (device, tag, gateway) = (
+        texts(rows, "device"),
+        texts(rows, "tag"),
+        texts(rows, "gateway"),
+    );
+    let (value_type, text, unit) = (
+        texts(rows, "value_type"),
+        texts(rows, "value_text"),
+        texts(rows, "unit"),
+    );
+    let (code, reason) = (longs(rows, "quality_code"), texts(rows, "quality_reason"));
+    let (int, epoch, seq) = (
+        longs(rows, "value_int"),
+        longs(rows, "epoch"),
+        longs(rows, "seq"),
+    );
+    let value: Vec<_> = rows["value"].as_primitive::<Float64Type>().iter().collect();
+    let quality = rows["quality"].as_primitive::<Int16Type>();
+    let bytes: Vec<_> = rows["value_bytes"].as_binary::<i32>().iter().collect();
+    let all = 0..rows.num_rows();
+    all.map(|i| {
+        format!(
+            "{} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {} {} {} {}",
+            device[i].as_deref().unwrap(),
+            tag[i].as_deref().unwrap(),
+            event[i],
+            observed[i],
+            value[i],
+            int[i],
+            text[i],
+            bytes[i],
+            value_type[i],
+            unit[i],
+            quality.value(i),
+            code[i],
+            reason[i],
+            gateway[i].as_deref().unwrap(),
+            lane.value(i),
+            epoch[i].unwrap(),
+            seq[i].unwrap(),
+        )
+    })
+    .collect()
+}
+
+/// What is gathered by blocks is what each reading alone makes, in the order of device, tag, time,
+/// epoch and seq.
+#[test]
+fn each_reading_is_a_row_wherever_its_block_lay() {
+    let mut random = numbers(11);
+    for _ in 0..20 {
+        let sent: Vec<ReadingBatch> = [("g", 2), ("h", 1), ("g", 1), ("g", 2)]
+            .into_iter()
+            .zip([1, 1, 5, 400])
+            .map(|((gateway, epoch), first)| batch(gateway, epoch, first, mixed(&mut random, 60)))
+            .collect();
+        let mut expected: Vec<_> = sent
+            .iter()
+            .flat_map(|batch| {
+                (batch.first_seq.0..)
+                    .zip(&batch.readings)
+                    .map(move |(seq, reading)| (batch, seq, reading))
+            })
+            .collect();
+        expected.sort_by_key(|(batch, seq, reading)| {
+            (
+                reading.series.clone(),
+                reading.event_time,
+                batch.epoch,
+                *seq,
+            )
+        });
+        let row = |(batch, seq, reading): &(&ReadingBatch, u64, &Reading)| {
+            let lane = batch.lane.gateway.as_str();
+            (
+                reading.series.site.clone(),
+                row_of(lane, batch.epoch.0, *seq, reading),
+            )
+        };
+        let found: Vec<_> = partition_rows(&sent)
+            .unwrap()
+            .iter()
+            .flat_map(|file| {
+                rows_of(&file.rows)
+                    .into_iter()
+                    .map(|row| (file.site.clone(), row))
+            })
+            .collect();
+        assert_eq!(found, expected.iter().map(row).collect::<Vec<_>>());
+    }
+}
+
+/// How texts lie in memory shows nowhere in the file: its bytes are those of plain columns, and so
+/// is what is read from it.
+#[test]
+fn a_file_of_dictionaries_is_that_of_plain_columns() {
+    let mut random = numbers(3);
+    let coded = partition_rows(&[batch("g", 1, 1, mixed(&mut random, 3_000))])
+        .unwrap()
+        .remove(0)
+        .rows;
+    let schema = file_schema(&READINGS);
+    let columns = schema
+        .fields()
+        .iter()
+        .zip(coded.columns())
+        .map(|(field, column)| cast(column, field.data_type()));
+    let plain =
+        RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>().unwrap()).unwrap();
+    let files = [&coded, &plain]
+        .map(|rows| write_file(rows, Sealing::clear(), &FileLayout::MEASURED).unwrap());
+    assert_eq!(files[0].bytes, files[1].bytes);
+    let read = read_file(files[0].bytes.clone(), None).unwrap();
+    assert_eq!(rows_of(&read[0]), rows_of(&coded));
+    let types = |schema: &arrow::datatypes::Schema| -> Vec<(String, DataType)> {
+        schema
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect()
+    };
+    assert_eq!(types(&read[0].schema()), types(&schema));
 }

@@ -26,8 +26,10 @@ const SERIES_COLUMNS: [&str; 2] = ["device", "tag"];
 /// What orders the rows of a series; numbers all.
 const PLACE_COLUMNS: [&str; 3] = ["event_time", "epoch", "seq"];
 
-/// Rows of one batch that is given out, at least, but for the last.
+/// Rows of one batch that is given out, at least, but for the last and for long stretches.
 const ROWS: usize = 8 * 1024;
+/// A stretch of so many rows is given out as it lies in its batch: nothing of it is copied.
+const STRETCH_ALONE_ROWS: usize = 2 * 1024;
 /// Rows that are decoded at once of all files together, and of one at least and at most.
 const ROWS_OPEN: usize = 64 * 1024;
 const ROWS_OPEN_MIN: usize = 1024;
@@ -169,7 +171,7 @@ impl Merged {
 
     fn batch(&mut self) -> Result<Option<RecordBatch>, Stopped> {
         self.open()?;
-        while self.gathered.rows < ROWS {
+        while self.gathered.rows < ROWS && !self.gathered.is_long_stretch() {
             match self.heads.pop() {
                 Some(Reverse(head)) => self.take(head)?,
                 None if self.gathered.rows == 0 => return Ok(None),
@@ -346,12 +348,20 @@ impl Gathered {
         self.stretches.push((batch, rows));
     }
 
+    fn is_long_stretch(&self) -> bool {
+        self.stretches.len() == 1 && self.rows >= STRETCH_ALONE_ROWS
+    }
+
     fn into_batch(self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
         let Self {
             batches,
             stretches,
             rows,
         } = self;
+        if let [(batch, rows)] = &stretches[..] {
+            let stretch = batches[*batch].slice(rows.start, rows.len());
+            return RecordBatch::try_new(schema.clone(), stretch.columns().to_vec());
+        }
         if stretches.len() * STRETCH_ROWS_MIN <= rows {
             let slices: Vec<RecordBatch> = stretches
                 .into_iter()

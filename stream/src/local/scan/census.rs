@@ -24,7 +24,7 @@ impl Scan {
                         return Ok(Some((Offset(offset), census)));
                     }
                 }
-                Place::Damaged(_) => {}
+                Place::Damaged { .. } => {}
                 Place::End | Place::Torn { .. } => return Ok(None),
             }
         }

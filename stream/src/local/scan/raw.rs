@@ -25,7 +25,9 @@ impl Scan {
                 from,
                 opened,
             } => self.raw(offset, from, opened).map(Some),
-            Place::Damaged(record) => Ok(Some(record.into())),
+            Place::Damaged { offset, from, why } => {
+                Ok(Some(self.damaged(offset, from, why).into()))
+            }
             Place::End | Place::Torn { .. } => Ok(None),
         }
     }
