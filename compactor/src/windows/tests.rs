@@ -21,6 +21,8 @@ mod bounds;
 mod lost;
 mod owners;
 
+use lost::{commit_beside, remove_all};
+
 /// 2023-11-14T22:00:00Z, the beginning of an hour.
 const T0: i64 = 1_699_999_200;
 

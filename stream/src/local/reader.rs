@@ -107,7 +107,7 @@ impl SpoolReader {
         }
         if let Some(kept) = view.kept.iter().find(|kept| kept.next > self.at) {
             let record = kept.clone().map_batch(|batch| SeriesBatch::from(&batch));
-            self.push(ReadAhead::Decoded(record).from_offset(self.at));
+            self.push(ReadAhead::Decoded(record).starting_at(self.at));
             return Ok(());
         }
         let Some(segment) = view.segment_at(self.at) else {
@@ -256,7 +256,7 @@ impl ReadAhead {
     }
 
     /// The same, without the places below `at`.
-    fn from_offset(mut self, at: Offset) -> Self {
+    fn starting_at(mut self, at: Offset) -> Self {
         let offset = match &mut self {
             Self::Decoded(record) => &mut record.offset,
             Self::Raw(record) => &mut record.offset,
@@ -303,7 +303,7 @@ impl ScanFrom {
         {
             match form.step(&mut scan) {
                 Ok(Some(record)) if record.next() > at => {
-                    ahead.records.push_back(record.from_offset(at));
+                    ahead.records.push_back(record.starting_at(at));
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => break,

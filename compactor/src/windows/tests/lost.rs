@@ -4,7 +4,7 @@ use super::*;
 
 /// A stream of another site, beside the bench's own: its readings, and the state that says they
 /// came live or none does.
-async fn commit_beside(
+pub(super) async fn commit_beside(
     lake: &LakeWriter,
     app_id: &str,
     of_site: &str,
@@ -48,7 +48,7 @@ async fn commit_beside(
     commit(lake, step, at(0)).await.unwrap();
 }
 
-fn remove_all(folder: &std::path::Path) {
+pub(super) fn remove_all(folder: &std::path::Path) {
     for file in std::fs::read_dir(folder)
         .unwrap()
         .map(|file| file.unwrap().path())

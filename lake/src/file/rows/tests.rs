@@ -9,8 +9,8 @@ use forebay_schemas::{
 
 use super::*;
 use crate::{
+    file::{FileLayout, Sealing, read_file, write_file},
     file_schema,
-    parquet_file::{FileLayout, Sealing, read_file, write_file},
 };
 
 const SECOND: i64 = 1_000_000_000;
