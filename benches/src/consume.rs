@@ -13,7 +13,7 @@ use rdkafka::{
 
 use crate::{
     meter::{Cost, Meter},
-    task::Topic,
+    place::Topic,
 };
 
 const ANSWER_MAX: Duration = Duration::from_secs(20);

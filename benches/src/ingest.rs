@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     meter::{Cost, Meter, peak_bytes},
-    task::{Place, Profile, Topic},
+    place::{Place, Profile, Topic},
 };
 
 /// How often is looked how far it has come.

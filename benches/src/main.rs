@@ -5,6 +5,7 @@
 //! measures and how is told in README.md. It judges nothing: there is no threshold here.
 
 mod consume;
+mod edge;
 mod encode;
 mod ingest;
 // What the suites of `stream` and `lake` run against, too: what it cannot set up ends it.
@@ -27,12 +28,15 @@ mod meter;
     reason = "the tests' own rig"
 )]
 mod moto;
+mod place;
 mod report;
 mod signals;
 mod spool;
 mod suite;
 mod task;
 mod topic;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -64,6 +68,21 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Measure {
+    /// What a message costs from MQTT over the spool into Kafka, with Telegraf beside it.
+    Edge {
+        /// The binary `forebay`.
+        #[arg(long)]
+        forebay: PathBuf,
+        /// The binary `telegraf`; without it Forebay is measured alone.
+        #[arg(long)]
+        telegraf: Option<PathBuf>,
+        /// Messages of each measurement.
+        #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(10_000..=3_000_000))]
+        messages: u64,
+        /// How often each is measured; medians are told.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+        rounds: u8,
+    },
     /// One measurement, as this program asks it of itself.
     #[command(hide = true)]
     Measure {
@@ -91,10 +110,32 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    if let Some(Measure::Measure { task }) = args.measure {
-        let task: Task = serde_json::from_str(&task)?;
-        println!("{}", runtime.block_on(task.measure())?);
-        return Ok(());
+    match args.measure {
+        Some(Measure::Measure { task }) => {
+            let task: Task = serde_json::from_str(&task)?;
+            println!("{}", runtime.block_on(task.measure())?);
+            return Ok(());
+        }
+        Some(Measure::Edge {
+            forebay,
+            telegraf,
+            messages,
+            rounds,
+        }) => {
+            let plan = edge::Plan {
+                forebay,
+                telegraf,
+                messages,
+                rounds,
+            };
+            let figures = runtime.block_on(edge::run(&plan))?;
+            match args.format {
+                Format::Table => print!("{}", report::edge_table(&figures)),
+                Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
+            }
+            return Ok(());
+        }
+        None => {}
     }
     let figures = runtime.block_on(suite::run(Size {
         readings: args.readings,

@@ -1,4 +1,4 @@
-//! What a stretch of work took of this process: time on the clock, and time on the processors, all threads together.
+//! What a stretch of work took of a process: time on the clock, and time on the processors, all threads together.
 //!
 //! Processor time is the main figure: unlike the clock's it hardly depends on what else the machine does.
 
@@ -35,18 +35,27 @@ impl Cost {
 pub(crate) struct Meter {
     begun: Instant,
     cpu: Duration,
+    process: u32,
 }
 
 impl Meter {
+    /// Of this process.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_of(std::process::id())
+    }
+
+    /// Of another one, by its id.
+    pub(crate) fn start_of(process: u32) -> anyhow::Result<Self> {
         Ok(Self {
             begun: Instant::now(),
-            cpu: cpu()?,
+            cpu: cpu(process)?,
+            process,
         })
     }
 
     pub(crate) fn stop(&self, readings: u64) -> anyhow::Result<Cost> {
-        let (wall, cpu) = (self.begun.elapsed(), cpu()?.saturating_sub(self.cpu));
+        let wall = self.begun.elapsed();
+        let cpu = cpu(self.process)?.saturating_sub(self.cpu);
         Ok(Cost {
             readings,
             wall_seconds: wall.as_secs_f64(),
@@ -55,26 +64,32 @@ impl Meter {
     }
 }
 
-/// User and system time of this process so far.
-fn cpu() -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat").context("the times of this process")?;
+/// User and system time of a process so far.
+fn cpu(process: u32) -> anyhow::Result<Duration> {
+    let file = format!("/proc/{process}/stat");
+    let stat = std::fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
     // The name may hold blanks: what follows its bracket begins with the third field.
     let (_, fields) = stat
         .rsplit_once(')')
-        .context("no name in /proc/self/stat")?;
+        .with_context(|| format!("no name in {file}"))?;
     let ticks: Option<u32> = fields
         .split_whitespace()
         .skip(11)
         .take(2)
         .map(|field| field.parse::<u32>().ok())
         .sum();
-    Ok(TICK * ticks.context("no times in /proc/self/stat")?)
+    Ok(TICK * ticks.with_context(|| format!("no times in {file}"))?)
 }
 
 /// The most memory that this process has had in RAM so far, in bytes.
 pub(crate) fn peak_bytes() -> anyhow::Result<u64> {
-    let status =
-        std::fs::read_to_string("/proc/self/status").context("the memory of this process")?;
+    peak_bytes_of(std::process::id())
+}
+
+/// The same of another process.
+pub(crate) fn peak_bytes_of(process: u32) -> anyhow::Result<u64> {
+    let file = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
     let peak = status.lines().find_map(|line| {
         line.strip_prefix("VmHWM:")?
             .trim()
@@ -83,7 +98,14 @@ pub(crate) fn peak_bytes() -> anyhow::Result<u64> {
             .ok()
     });
     peak.map(|kib: u64| kib * 1024)
-        .context("no VmHWM in /proc/self/status")
+        .with_context(|| format!("no VmHWM in {file}"))
+}
+
+/// The upper one of two in the middle; 0 of none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -96,7 +118,7 @@ mod tests {
         let peak = peak_bytes().unwrap();
         let filled = std::hint::black_box(vec![1_u8; 64 << 20]);
         let mut sum = 0_u64;
-        while cpu().unwrap() < meter.cpu + 2 * TICK {
+        while cpu(std::process::id()).unwrap() < meter.cpu + 2 * TICK {
             sum = sum.wrapping_add(
                 std::hint::black_box(&filled)
                     .iter()

@@ -1,9 +1,10 @@
 //! The figures as a table for people.
 
 use crate::{
+    edge::EdgeFigures,
+    place::Profile,
     signals::RECORD_READINGS,
     suite::{Figures, LakeFigures, Rate},
-    task::Profile,
 };
 
 const MEBI: f64 = 1024.0 * 1024.0;
@@ -60,6 +61,28 @@ pub(crate) fn table(figures: &Figures) -> String {
     }
     text.push('\n');
     rest(figures, &mut text);
+    text
+}
+
+/// The table of the edge's programs; the ratio is that of the first to each.
+pub(crate) fn edge_table(figures: &[EdgeFigures]) -> String {
+    let mut text = format!(
+        "{:<10} {:>16} {:>12} {:>14} {:>10}\n",
+        "", "messages/CPU s", "messages/s", "peak RSS, MiB", "ratio"
+    );
+    let first = figures
+        .first()
+        .map_or(f64::NAN, |first| first.messages_per_cpu_second);
+    for one in figures {
+        text.push_str(&format!(
+            "{:<10} {:>16.0} {:>12.0} {:>14.0} {:>10.2}\n",
+            one.program,
+            one.messages_per_cpu_second,
+            one.messages_per_second,
+            one.peak_bytes / MEBI,
+            first / one.messages_per_cpu_second
+        ));
+    }
     text
 }
 

@@ -6,11 +6,12 @@ use tempfile::TempDir;
 use crate::{
     ingest::Ingested,
     kafka_broker::Broker,
-    meter::Cost,
+    meter::{Cost, median},
     moto::{BUCKET, Moto},
+    place::{Place, Profile, Topic},
     signals::GATEWAYS,
     spool::{Appended, Spooled},
-    task::{Place, Profile, Task, Topic},
+    task::Task,
     topic,
 };
 
@@ -291,13 +292,6 @@ fn rate(runs: &[Cost]) -> Rate {
         per_core_second: 1e9 / cpu_nanos,
         cpu_nanos_per_reading: cpu_nanos,
     }
-}
-
-/// The upper one of two in the middle; 0 of none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,37 +6,14 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{process::Command, time::timeout};
 
-use crate::{consume, encode, ingest, spool};
+use crate::{
+    consume, encode, ingest,
+    place::{Place, Profile, Topic},
+    spool,
+};
 
 /// No measurement takes longer, or it is given up.
 const MEASURE_MAX: Duration = Duration::from_secs(300);
-
-/// A topic and what is in it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Topic {
-    pub(crate) broker: String,
-    pub(crate) name: String,
-    pub(crate) readings: u64,
-}
-
-/// Where a lake is to lie.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Place {
-    Folder(PathBuf),
-    Bucket {
-        endpoint: String,
-        name: String,
-        folder: String,
-    },
-}
-
-/// Whether its files are sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Profile {
-    Columns,
-    None,
-}
 
 /// One measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]

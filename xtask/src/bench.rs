@@ -10,6 +10,7 @@ use crate::{
     peers,
 };
 
+/// `edge` measures the shipped binary, with Telegraf beside it where a Go toolchain is present.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let python = peers::python(&target_dir())?;
     let kafka = peers::kafka(&target_dir())?;
@@ -23,9 +24,17 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         "forebay-benches",
     ]))?;
     let mut bench = Command::new(target_dir().join("release/forebay-bench"));
+    bench.args(args);
+    if args.iter().any(|arg| arg == "edge") {
+        bench
+            .arg("--forebay")
+            .arg(target_dir().join("release/forebay"));
+        if let Some(telegraf) = peers::telegraf(&target_dir())? {
+            bench.arg("--telegraf").arg(telegraf);
+        }
+    }
     run_command(
         bench
-            .args(args)
             .env("FOREBAY_TEST_PYTHON", python)
             .env("FOREBAY_TEST_KAFKA", kafka),
     )

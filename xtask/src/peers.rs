@@ -3,6 +3,7 @@
 //! They are kept under the target folder and made anew only when the list changes.
 
 mod kafka;
+mod telegraf;
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 
-pub(crate) use self::kafka::kafka;
+pub(crate) use self::{kafka::kafka, telegraf::telegraf};
 use crate::command::run;
 
 /// Python packages, pinned.
