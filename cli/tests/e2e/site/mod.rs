@@ -20,7 +20,7 @@ use std::{
 pub(crate) use broker::{Broker, password_file};
 pub(crate) use link::Link;
 pub(crate) use peer::Peer;
-pub(crate) use python::{S3_USER, asked_of_bucket, python};
+pub(crate) use python::{S3_USER, asked_of_bucket, interpreter, python};
 
 /// By which signal a failpoint ends a process.
 pub(crate) const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
