@@ -30,7 +30,11 @@ const CONNECTOR: TableKeys = TableKeys::many(
 const ADDRESS: Required<String> =
     Required::new("address", "Where the beacon listens: \"host:port\".");
 const DEVICE: Required<DeviceId> = Required::new("device", "The beacon's name in the readings.");
-const EVERY: Defaulted<Duration> = Defaulted::new("every", "1s", "How often the value is read.");
+const EVERY: Defaulted<Duration> = Defaulted::new(
+    "every",
+    Duration::from_secs(1),
+    "How often the value is read.",
+);
 const TAG: TableKeys = TableKeys::many("tag", "The beacon's value.", &[&TAG_NAME]);
 const TAG_NAME: Required<TagName> = Required::new("name", "The value's name in the readings.");
 
