@@ -16,7 +16,7 @@ pub(crate) fn ready() {
         return;
     };
     if let Err(error) = send(&socket, "READY=1") {
-        tracing::warn!(%error, "systemd could not be told that the service is ready");
+        tracing::warn!(%error, "systemd notification failed: it does not know that the service is ready");
     }
 }
 

@@ -118,7 +118,7 @@ pub async fn run_windows(
         if let Err(error) = pass(&lake, &settings, clock(), &progress, &mut looked).await {
             match &error {
                 _ if error.kind() == ErrorKind::Retry => {
-                    warn!(%error, "windows could not be closed, trying again")
+                    warn!(%error, "closing windows failed, retrying")
                 }
                 _ => return Err(error),
             }
@@ -217,11 +217,11 @@ async fn pass(
 fn bear(site: &str, error: CompactorError) -> Result<(), CompactorError> {
     match &error {
         CompactorError::Lake { source, .. } if source.is_of_a_key() => {
-            error!(site, %error, "a key cannot be had, the site's windows stay open until it is there");
+            error!(site, %error, "a key is unavailable, the site's windows stay open until it is there");
         }
         _ => match error.kind() {
             ErrorKind::Retry => {
-                warn!(site, %error, "the site's windows could not be closed, trying again")
+                warn!(site, %error, "closing the site's windows failed, retrying")
             }
             ErrorKind::Corrupt | ErrorKind::Reject => {
                 error!(site, %error, "the site's windows cannot be closed: `forebay verify` names what is damaged");
@@ -455,7 +455,7 @@ async fn load(
             Ok(state) => Ok((Some(number), state)),
             // All that it holds is counted again: what was closed stands in the table.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                warn!(%error, "what was seen of a site's windows is lost, all of its days are counted again");
+                warn!(%error, "the state of a site's windows is lost, counting all of its days again");
                 Ok((Some(number), nothing_seen()))
             }
             Err(error) => Err(wrong(error)),

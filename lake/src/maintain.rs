@@ -81,7 +81,7 @@ pub async fn maintain(lake: &LakeWriter, policy: &MaintainPolicy, now: Timestamp
         let outcome = table.maintain(lake, policy, now, &mut done).await;
         if let Err(error) = outcome {
             done.failed += 1;
-            tracing::warn!(table = table.schema().name, %error, "maintenance failed, will be tried again");
+            tracing::warn!(table = table.schema().name, %error, "maintenance failed, retrying later");
         }
     }
     done

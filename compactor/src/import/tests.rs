@@ -250,7 +250,7 @@ fn a_decimal_comma_is_read_when_told_and_hinted_at_when_not() {
     let expected = [
         "v 2025-04-01T00:00:00Z 987.5",
         "v 2025-04-01T00:00:01Z 1234",
-        "v 2025-04-01T00:00:02Z None \"12.34\" is no number with a decimal comma",
+        "v 2025-04-01T00:00:02Z None \"12.34\" is not a number with a decimal comma",
     ];
     gives(text, comma, &expected);
     let without = [
@@ -274,7 +274,7 @@ fn an_exact_time_is_kept_and_an_impossible_one_is_not() {
     )
     .unwrap();
     assert!(
-        bad[0].contains("no clock is +25 from UTC") && bad[1].contains("--time-format"),
+        bad[0].contains("+25 is not a valid offset from UTC") && bad[1].contains("--time-format"),
         "{bad:?}"
     );
 }
@@ -721,7 +721,7 @@ async fn an_import_whose_state_or_note_is_lost_is_named_and_the_others_are_liste
     assert!(
         of(ids[2])
             .why
-            .contains("cannot be read: it does not begin as one"),
+            .contains("cannot be read: it does not start like one"),
         "{lost:?}"
     );
 }

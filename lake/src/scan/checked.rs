@@ -107,8 +107,8 @@ impl AsyncFileReader for CheckedReader {
             let read = AssertUnwindSafe(self.metadata(options))
                 .catch_unwind()
                 .await;
-            let read = read
-                .unwrap_or_else(|_| Err(ParquetError::General("its footer is no footer".into())));
+            let read =
+                read.unwrap_or_else(|_| Err(ParquetError::General("its footer is invalid".into())));
             read.map_err(|error| {
                 if !is_the_files_fault(&error) {
                     return error;
