@@ -168,7 +168,7 @@ async fn until(
         tokio::select! {
             ended = run.as_mut() => {
                 ended?;
-                bail!("the compactor ended by itself");
+                bail!("the compactor ended unexpectedly");
             }
             () = sleep(LOOK) => {}
         }

@@ -1,4 +1,4 @@
-//! What systemd is told (sd_notify(3)): that the service is ready. Without a `NOTIFY_SOCKET` nobody asks.
+//! Reports to systemd (sd_notify(3)) that the service is ready. Without a `NOTIFY_SOCKET` nobody asks.
 
 use std::{
     env,

@@ -208,7 +208,7 @@ fn no_error_shows_a_secret() {
         "name",
     ]
     .as_slice();
-    // Who only reads is told of what reading takes.
+    // A verb that only reads reports only what reading needs.
     for (args, parts) in [
         (&["validate"][..], all),
         (&["run"], all),

@@ -2,7 +2,7 @@
 //!
 //! Given decryption keys, parquet still opens a clear file, so someone with the store but without keys could slip one
 //! in; and it forgets that a column's key could not be had. Both are refused here, before a row is read. Whatever is wrong
-//! with a file is told with its table and its path.
+//! with a file is reported with its table and its path.
 
 use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc};
 

@@ -48,7 +48,7 @@ async fn an_upload_that_fails_loses_and_doubles_nothing() {
             );
         }
         for (times, hit) in hit {
-            // A request that got no answer is not tried again by itself.
+            // A request that got no answer is not retried on its own.
             let tries = if fault == Fault::DoneAndSilent {
                 1
             } else {
