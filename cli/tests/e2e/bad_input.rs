@@ -11,7 +11,7 @@ use self::{
     hostile::hostile_connectors,
     table::{Bad, Follows, TABLE},
 };
-use crate::site::{Broker, Peer, Running, Site, files, files_of_day, text, until};
+use crate::site::{Broker, Peer, Running, Site, files_of_day, text, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MQTT: &str = "connectors/mqtt/tests/peer.py";
