@@ -168,7 +168,7 @@ async fn until(
         tokio::select! {
             ended = run.as_mut() => {
                 ended?;
-                bail!("the compactor ended by itself");
+                bail!("the compactor ended unexpectedly");
             }
             () = sleep(LOOK) => {}
         }
@@ -187,7 +187,7 @@ async fn merge_all(lake: &LakeWriter) -> anyhow::Result<()> {
     for spec in plan(lake, &READINGS, &files, &policy) {
         match merge(lake, &spec, now).await? {
             MergeOutcome::Merged { .. } => {}
-            MergeOutcome::Abandoned { why } => bail!("a merge was given up: {why}"),
+            MergeOutcome::Abandoned { why } => bail!("a merge was abandoned: {why}"),
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Every measurement runs in a process of its own, which is this program again: so CPU time and memory are those of the
 //! measured part alone. It starts its own Kafka and its own S3 store on loopback, bounded in count and time; what it
-//! measures and how is told in README.md. It judges nothing: there is no threshold here.
+//! measures and how is described in README.md. It judges nothing: there is no threshold here.
 
 mod consume;
 mod edge;
@@ -61,7 +61,7 @@ struct Args {
     /// Readings of each measurement.
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(100_000..=6_000_000))]
     readings: u64,
-    /// How often each is measured; medians are told.
+    /// How often each is measured; medians are printed.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     rounds: u8,
 }

@@ -79,7 +79,7 @@ impl KeyringPlace {
             );
         }
         let keyring = self.create()?;
-        tracing::warn!(%keys, "made a keyring: keep a copy of it away from this machine, without it nobody reads the lake");
+        tracing::warn!(%keys, "created a keyring: keep a copy of it away from this machine, without it nobody can read the lake");
         Ok(Arc::new(keyring))
     }
 

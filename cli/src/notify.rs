@@ -1,4 +1,4 @@
-//! What systemd is told (sd_notify(3)): that the service is ready. Without a `NOTIFY_SOCKET` nobody asks.
+//! Reports to systemd (sd_notify(3)) that the service is ready. Without a `NOTIFY_SOCKET` nobody asks.
 
 use std::{
     env,
@@ -16,7 +16,7 @@ pub(crate) fn ready() {
         return;
     };
     if let Err(error) = send(&socket, "READY=1") {
-        tracing::warn!(%error, "systemd could not be told that the service is ready");
+        tracing::warn!(%error, "systemd notification failed: it does not know that the service is ready");
     }
 }
 

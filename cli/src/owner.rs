@@ -33,5 +33,5 @@ pub(crate) fn claim(data_dir: &Path, id: &GatewayId) -> anyhow::Result<()> {
         file.sync_all()?;
         File::open(data_dir)?.sync_all()
     });
-    written.with_context(|| format!("cannot keep the gateway's id in {}", path.display()))
+    written.with_context(|| format!("cannot store the gateway's id in {}", path.display()))
 }

@@ -27,7 +27,7 @@ impl Place {
     pub(crate) fn find(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> anyhow::Result<Self> {
         match (config, data_dir) {
             (Some(_), Some(_)) => {
-                bail!("-c and --data-dir are two ways to say where things are: give one")
+                bail!("-c and --data-dir exclude each other: give one of them")
             }
             (Some(file), None) => Ok(Self::of_file(file)),
             (None, Some(root)) => Ok(Self::of_folder(root)),
@@ -49,7 +49,7 @@ impl Place {
         let missing = || {
             unusable(
                 &self.expected,
-                "is not there: `forebay init` writes one, -c names one",
+                "does not exist: `forebay init` writes one, -c names one",
             )
         };
         self.config.as_deref().ok_or_else(missing)

@@ -17,7 +17,7 @@ use forebay_predictive_maintenance::PredictiveMaintenanceKind;
 pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];
 
 /// Directives for the log: what libraries report as errors although it is none of anyone's business: every OPC UA link without
-/// encryption, every commit that has to be built anew because another came first, and what they hand to us as an error too.
+/// encryption, every commit that has to be rebuilt because another came first, and what they hand to us as an error too.
 pub(crate) const QUIET: &str = "opcua_core::comms::secure_channel=off,deltalake_core::kernel::transaction=off,buoyant_kernel=off";
 
 /// The kinds of jobs.

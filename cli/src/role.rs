@@ -9,10 +9,10 @@ use crate::config::{Config, unusable};
 
 #[cfg(feature = "lake")]
 const NOTHING_TO_RUN: &str =
-    "no [[connector]], no [stream] and no [[job]] is here: there is nothing to run";
+    "no [[connector]], [stream] or [[job]] is configured: there is nothing to run";
 #[cfg(not(feature = "lake"))]
 const NOTHING_TO_RUN: &str =
-    "no [[connector]] is here: there is nothing to run in a build for the edge alone";
+    "no [[connector]] is configured: there is nothing to run in a build for the edge alone";
 
 /// One part of the product; each runs once per data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

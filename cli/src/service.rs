@@ -1,6 +1,6 @@
 //! The roles of one process: started together, stopped in the order of the flow, so that nothing is left half-way.
 //!
-//! What lies behind the spool may fail and is begun anew (`part`); the lake is opened while devices are read (`lake_door`).
+//! What lies behind the spool may fail and is restarted (`part`); the lake is opened while devices are read (`lake_door`).
 
 #[cfg(feature = "lake")]
 mod lake_door;
@@ -130,7 +130,7 @@ impl Service {
     }
 
     /// Runs until `stop`, then stops part by part from the devices to the jobs, which get `linger` to take what has just been
-    /// closed. A part that cannot be begun anew stops the rest.
+    /// closed. A part that cannot be restarted stops the rest.
     pub(crate) async fn run(self, stop: CancellationToken, linger: Duration) -> anyhow::Result<()> {
         let mut running: Vec<(
             &'static str,
@@ -147,7 +147,7 @@ impl Service {
             running.push((name, stop, tokio::spawn(watched)));
         }
         select! {
-            () = stop.cancelled() => info!("stopping: what has been taken is brought to safety"),
+            () = stop.cancelled() => info!("stopping: flushing accepted readings"),
             () = ended.cancelled() => error!("a part has ended, stopping the others"),
         }
         let stops: Vec<_> = running
@@ -166,7 +166,9 @@ impl Service {
                 .for_each(|(_, stop)| stop.cancel());
             let outcome = match timeout(STOP_MAX, &mut task).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(anyhow!("the {name} was ended by a defect of this program")),
+                Ok(Err(_)) => Err(anyhow!(
+                    "the {name} panicked, which is a defect of this program"
+                )),
                 Err(_) => {
                     task.abort();
                     Err(anyhow!(
@@ -210,8 +212,8 @@ impl Service {
             ..
         } = config;
         let behind = match roles.contains(&Role::Edge) {
-            true => OnFailure::BeginAnew,
-            false => OnFailure::AnewIfPassing,
+            true => OnFailure::Restart,
+            false => OnFailure::RestartIfPassing,
         };
         if roles.contains(&Role::Edge) {
             let writers: BTreeMap<Lane, Arc<dyn LogWriter>> = self
@@ -243,7 +245,7 @@ impl Service {
             let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
             let mut edge = Some(edge);
-            self.add("edge", OnFailure::AnewIfPassing, move |stop| {
+            self.add("edge", OnFailure::RestartIfPassing, move |stop| {
                 let edge = edge.take()?;
                 Some(Box::pin(async move { Ok(edge.run(stop).await?) }))
             });

@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// As a shell tells of SIGINT.
+/// As a shell reports SIGINT.
 const ASKED_TWICE: i32 = 130;
 
 /// A token that the first SIGINT or SIGTERM cancels; the second ends the process. SIGHUP is logged. Call within a runtime.

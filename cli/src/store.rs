@@ -52,7 +52,9 @@ impl Store {
     /// The lake open for writing, made where it is missing.
     pub(crate) async fn writer(&self) -> anyhow::Result<LakeWriter> {
         if self.sealed == Sealed::None {
-            tracing::warn!("[lake] profile = \"none\": everything in the lake lies in clear");
+            tracing::warn!(
+                "[lake] profile = \"none\": everything in the lake is stored unencrypted"
+            );
         }
         let keyring = self.keys.for_writing()?;
         let lake = Lake::open(&self.location).await?;
@@ -144,7 +146,7 @@ fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location
 }
 
 fn bucket(settings: &LakeSettings, url: &str) -> anyhow::Result<S3Settings> {
-    let url = Url::parse(url).with_context(|| format!("lake.url {url:?} is no URL"))?;
+    let url = Url::parse(url).with_context(|| format!("lake.url {url:?} is not a URL"))?;
     let defaults = S3Settings::from_url(&url)?;
     let s3 = settings.s3.clone().unwrap_or_default();
     let endpoint = s3
@@ -152,7 +154,7 @@ fn bucket(settings: &LakeSettings, url: &str) -> anyhow::Result<S3Settings> {
         .as_deref()
         .map(Url::parse)
         .transpose()
-        .context("lake.s3.endpoint is no URL")?;
+        .context("lake.s3.endpoint is not a URL")?;
     let credentials = s3
         .access_key_id
         .zip(s3.secret_access_key)

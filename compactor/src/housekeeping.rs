@@ -51,7 +51,7 @@ pub async fn run_housekeeping(
         loop {
             tokio::time::sleep(merging.every).await;
             if let Err(error) = merge_small_files(&lake, merging.settled, clock()).await {
-                warn!(%error, "merging failed, will be tried again");
+                warn!(%error, "merging failed, retrying later");
             }
         }
     };
@@ -93,10 +93,12 @@ async fn merge_small_files(
                     info!(table = table.name, files, rows, bytes, "merged small files");
                 }
                 Ok(MergeOutcome::Abandoned { why }) => {
-                    info!(table = table.name, why, "a merge was given up")
+                    info!(table = table.name, why, "a merge was abandoned")
                 }
                 // One bad file must not keep all others small.
-                Err(error) => warn!(table = table.name, %error, "a merge failed, the others go on"),
+                Err(error) => {
+                    warn!(table = table.name, %error, "a merge failed, continuing with the others")
+                }
             }
         }
     }

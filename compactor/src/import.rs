@@ -195,7 +195,7 @@ impl Run<'_> {
         self.commit(next_row, rows, outcome).await?;
         if self.unplaced > 0 {
             let (file, unplaced) = (spec.file.display(), self.unplaced);
-            tracing::warn!(%file, unplaced, "readings of this import are not found in its file again, nothing was added");
+            tracing::warn!(%file, unplaced, "readings of this import are missing from its file, nothing was added");
         }
         outcome.readings += outcome.committed;
         (outcome.repeated_by_order, outcome.repeated_undecided) =
@@ -294,7 +294,7 @@ impl Run<'_> {
         Ok(self.unplaced == 0)
     }
 
-    /// Counts the readings that are there already from another import, and leaves them out if they are to be skipped.
+    /// Counts the readings that another import has already brought, and leaves them out if they are to be skipped.
     async fn heed_existing(
         &self,
         readings: &mut Vec<Reading>,

@@ -77,7 +77,7 @@ pub async fn run_windows(
         if let Err(error) = pass(&lake, &settings, clock(), &progress, &mut looked).await {
             match &error {
                 _ if error.kind() == ErrorKind::Retry => {
-                    warn!(%error, "windows could not be closed, trying again")
+                    warn!(%error, "closing windows failed, retrying")
                 }
                 _ => return Err(error),
             }
@@ -176,11 +176,11 @@ async fn pass(
 fn bear(site: &str, error: CompactorError) -> Result<(), CompactorError> {
     match &error {
         CompactorError::Lake { source, .. } if source.is_of_a_key() => {
-            error!(site, %error, "a key cannot be had, the site's windows stay open until it is there");
+            error!(site, %error, "a key is unavailable, the site's windows stay open until it is there");
         }
         _ => match error.kind() {
             ErrorKind::Retry => {
-                warn!(site, %error, "the site's windows could not be closed, trying again")
+                warn!(site, %error, "closing the site's windows failed, retrying")
             }
             ErrorKind::Corrupt | ErrorKind::Reject => {
                 error!(site, %error, "the site's windows cannot be closed: `forebay verify` names what is damaged");

@@ -270,7 +270,7 @@ fn some_tables_are_read_alone_whatever_else_is_wrong() {
     ] {
         assert_eq!(read(text).map_err(drop), expected, "{text}");
     }
-    // What is wrong in these tables is told with its place in the whole file.
+    // What is wrong in these tables is reported with its place in the whole file.
     let said = read("[[connector]]\nname = \n\n[lake]\nurl = 7\n")
         .unwrap_err()
         .to_string();

@@ -145,7 +145,7 @@ impl FileKeyring {
         self.current_id(name)
     }
 
-    /// A master key; the file is read anew when it is not known, since another process may have added it.
+    /// A master key; the file is read again when it is not known, since another process may have added it.
     fn find(&self, id: &MasterKeyId) -> Result<SecretKey, KeyError> {
         if let Some(key) = self
             .keys

@@ -175,7 +175,7 @@ impl LakeError {
             | Self::Store(_)
             | Self::Delta { .. }
             | Self::Contended { .. } => ErrorKind::Retry,
-            // Not the same attempt, but one that is planned anew.
+            // Not the same attempt, but one that is planned again.
             Self::Inactive { .. } | Self::Vacuumed { .. } => ErrorKind::Retry,
             Self::Location { .. }
             | Self::Foreign { .. }
@@ -193,7 +193,7 @@ impl LakeError {
         }
     }
 
-    /// Whether going on waiting is right: it passes by itself, or a key that is missing can be restored. Until then
+    /// Whether going on waiting is right: it passes, or a key that is missing can be restored. Until then
     /// nothing is written, least of all in clear.
     pub fn can_be_waited_out(&self) -> bool {
         self.is_of_a_key() || self.kind() == ErrorKind::Retry

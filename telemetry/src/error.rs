@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Why telemetry cannot start.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
-    /// A log filter that is none.
+    /// An invalid log filter.
     #[error(
         "log filter {filter:?} cannot be read ({why}): a level such as \"info\" or \"warn,forebay_mqtt=debug\" is expected"
     )]

@@ -1,4 +1,4 @@
-//! How Forebay tells of itself: logs on stderr, and metrics, traces and logs by OpenTelemetry and for Prometheus.
+//! How Forebay reports on itself: logs on stderr, and metrics, traces and logs by OpenTelemetry and for Prometheus.
 //!
 //! Every metric's name stands in [`names`]. The crate knows no part of the product: whoever has counters hands them to
 //! [`Telemetry::counter`] and [`Telemetry::gauge`] as functions that are called when somebody asks.
@@ -45,7 +45,7 @@ impl Telemetry {
     /// before the settings'.
     ///
     /// # Errors
-    /// A filter that is none, or an endpoint that cannot be one.
+    /// An invalid filter, or an endpoint that cannot be one.
     pub fn start(
         settings: &TelemetrySettings,
         gateway: &str,
@@ -187,7 +187,7 @@ impl Telemetry {
             self.loggers.map_or(Ok(()), |loggers| loggers.shutdown()),
         ];
         for error in ended.into_iter().filter_map(Result::err) {
-            tracing::warn!(%error, "telemetry could not be sent to the end");
+            tracing::warn!(%error, "the last telemetry could not be sent");
         }
     }
 }

@@ -98,7 +98,7 @@ pub const DUPLICATES: Metric = Metric {
 pub const GAPS: Metric = Metric {
     name: "forebay.gaps",
     unit: "",
-    help: "Holes that were recorded",
+    help: "Gaps that were recorded",
 };
 /// Of this process.
 pub const PARTITIONS_FAILED: Metric = Metric {

@@ -95,7 +95,7 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
                 });
             }
             Err(error) => {
-                debug!(%error, "a connection for metrics could not be taken");
+                debug!(%error, "accepting a metrics connection failed");
                 // Without file handles the next attempt fails at once: no spinning.
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -112,7 +112,7 @@ async fn connection(stream: TcpStream, router: Router) {
     let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     match timeout(CONNECTION_TIMEOUT, serving).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "a connection for metrics ended early"),
-        Err(_) => debug!("a connection for metrics took too long"),
+        Ok(Err(error)) => debug!(%error, "a metrics connection failed"),
+        Err(_) => debug!("a metrics connection timed out"),
     }
 }

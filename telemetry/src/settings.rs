@@ -87,7 +87,7 @@ pub fn telemetry(root: &mut Table<'_>) -> TelemetrySettings {
             }
             _ => table.problem(
                 &OTLP_ENDPOINT,
-                format!("{text:?} is no URL such as \"http://127.0.0.1:4318\""),
+                format!("{text:?} is not a URL such as \"http://127.0.0.1:4318\""),
             ),
         }
     }
@@ -96,7 +96,7 @@ pub fn telemetry(root: &mut Table<'_>) -> TelemetrySettings {
             Ok(address) => settings.prometheus_listen = Some(address),
             Err(_) => table.problem(
                 &PROMETHEUS_LISTEN,
-                format!("{text:?} is no address such as \"127.0.0.1:9464\""),
+                format!("{text:?} is not an address such as \"127.0.0.1:9464\""),
             ),
         }
     }

@@ -32,6 +32,11 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "jobs/*",
         &["schemas", "runtime", "config", "lake", "jobs/core"],
     ),
+    // As a connector in `connectors/` has it.
+    (
+        "docs/examples/*",
+        &["schemas", "runtime", "config", "connectors/core"],
+    ),
     ("cli", &["*"]),
     (
         "benches",

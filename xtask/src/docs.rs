@@ -1,5 +1,5 @@
 //! What the documents say, held against the repository: links and anchors, placeholders, verbs and their options, paths that
-//! comments name, the columns of the tables, the quoted messages, and phrases that readers stumble over.
+//! comments name, the columns of the tables, the quoted messages and files, and phrases that readers stumble over.
 //!
 //! Invariants: files are only read and nothing is built, so it takes a second; each problem names its file and line; all
 //! come in one pass. It does not judge whether a sentence is true.
@@ -9,6 +9,7 @@ mod markdown;
 mod messages;
 mod paths;
 mod phrases;
+mod quotes;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,7 @@ fn problems(repository: &Repository) -> anyhow::Result<Vec<Problem>> {
     let mut problems = markdown::links(repository);
     problems.extend(phrases::check(repository));
     problems.extend(paths::check(repository));
+    problems.extend(quotes::check(repository));
     problems.extend(verbs::check(repository)?);
     problems.extend(tables::check(repository)?);
     problems.extend(messages::check(repository)?);

@@ -1,6 +1,6 @@
 //! The programs that the tests talk to and that we did not write, fetched from the package registries.
 //!
-//! They are kept under the target folder and made anew only when the list changes.
+//! They are kept under the target folder and made again only when the list changes.
 
 mod kafka;
 mod telegraf;

@@ -1,7 +1,7 @@
 //! One long task of the service, and what becomes of it when it fails.
 //!
 //! Invariants: a failure of what lies behind the spool never ends a process that reads devices: the spool keeps what they
-//! send while the part is begun anew, at growing intervals. A process without devices ends where a person has to mend
+//! send while the part is restarted, at growing intervals. A process without devices ends where a person has to mend
 //! something, so that whoever watches over it hears of it. Also a panic is a failure of its part alone.
 
 use std::{
@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// Waits before a part is begun anew.
+/// Waits before a part is restarted.
 const AGAIN: Backoff = Backoff {
     first: Duration::from_secs(1),
     max: Duration::from_secs(60),
@@ -48,10 +48,10 @@ type Begin = Box<dyn FnMut(CancellationToken) -> Option<Task> + Send>;
 /// What a failure of a part means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnFailure {
-    /// The part is begun anew, whatever it was.
-    BeginAnew,
-    /// The part is begun anew if the failure may pass; else it is the end of the process.
-    AnewIfPassing,
+    /// The part is restarted, whatever it was.
+    Restart,
+    /// The part is restarted if the failure may pass; else it is the end of the process.
+    RestartIfPassing,
 }
 
 /// One long task, and how to have it stop.
@@ -65,7 +65,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Runs until the stop; begins the task anew after its failures as far as they allow it.
+    /// Runs until the stop; restarts the task after its failures as far as they allow it.
     ///
     /// # Errors
     /// The failure that ends the process.
@@ -80,9 +80,10 @@ impl Part {
                 return Ok(());
             };
             self.failures.fetch_add(1, Ordering::Relaxed);
-            let failure = failure.context(format!("the {} cannot go on", self.name));
+            let failure = failure.context(format!("the {} failed", self.name));
             let passing = may_pass(&failure);
-            if self.stop.is_cancelled() || (!passing && self.on_failure == OnFailure::AnewIfPassing)
+            if self.stop.is_cancelled()
+                || (!passing && self.on_failure == OnFailure::RestartIfPassing)
             {
                 return Err(failure);
             }
@@ -94,11 +95,11 @@ impl Part {
             let wait = AGAIN.wait(in_a_row, 1.0);
             let (part, wait_ms, reason) = (self.name, wait.as_millis(), format!("{failure:#}"));
             if passing {
-                warn!(part, wait_ms, reason, "a part has failed, it is begun anew");
+                warn!(part, wait_ms, reason, "a part failed, restarting it");
             } else {
                 error!(
                     part,
-                    wait_ms, reason, "a part cannot go on and waits for a person to mend it"
+                    wait_ms, reason, "a part failed, a person must fix the cause, retrying"
                 );
             }
             select! {
@@ -115,10 +116,10 @@ async fn once(task: Task, stop: &CancellationToken) -> anyhow::Result<()> {
     alone.spawn(task);
     match alone.join_next().await {
         Some(Ok(Ok(()))) if stop.is_cancelled() => Ok(()),
-        Some(Ok(Ok(()))) | None => Err(anyhow!("it stopped by itself")),
+        Some(Ok(Ok(()))) | None => Err(anyhow!("it stopped unexpectedly")),
         Some(Ok(Err(error))) => Err(error),
         Some(Err(_)) => Err(anyhow!(
-            "it was ended by a defect of this program: the log has the panic's message"
+            "it panicked, which is a defect of this program: the log has the message"
         )),
     }
 }
@@ -199,7 +200,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn beside_devices_every_failure_is_tried_again_and_counted() {
         let part = part(
-            OnFailure::BeginAnew,
+            OnFailure::Restart,
             vec![Box::new(passing), Box::new(for_a_person), Box::new(panics)],
         );
         let (stop, failures) = (part.stop.clone(), part.failures.clone());
@@ -214,21 +215,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_devices_what_a_person_must_mend_is_the_end() {
         let part = part(
-            OnFailure::AnewIfPassing,
+            OnFailure::RestartIfPassing,
             vec![Box::new(passing), Box::new(for_a_person)],
         );
         let failures = part.failures.clone();
         let ended = part.run().await.unwrap_err();
         assert_eq!(
             format!("{ended:#}"),
-            "the compactor cannot go on: cannot open the lake at x: wrong"
+            "the compactor failed: cannot open the lake at x: wrong"
         );
         assert_eq!(failures.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_ends_the_wait_for_the_next_try() {
-        let part = part(OnFailure::BeginAnew, vec![Box::new(passing)]);
+        let part = part(OnFailure::Restart, vec![Box::new(passing)]);
         let (stop, failures) = (part.stop.clone(), part.failures.clone());
         let running = tokio::spawn(part.run());
         while failures.load(Ordering::Relaxed) == 0 {

@@ -73,7 +73,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result<ExitCode> {
     if args.length < Duration::from_secs(1) {
-        bail!("--for {:?}: a second is the least", args.length);
+        bail!("--for {:?}: at least 1s is expected", args.length);
     }
     // The counts are what is shown.
     log::start(&format!(",{QUIET},{}", registry::QUIET));
@@ -97,7 +97,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let config = Config::load(&place)?;
     let store = Store::of(&config)?;
     let history = folder.import_history(&config, &store, scenario).await?;
-    eprintln!("Imported {history} readings of a feeder's last four weeks that were not there yet.");
+    eprintln!("Imported {history} new readings of a feeder's last four weeks.");
     let started = now()?;
     let before = Outcome::read(&store).await?;
     let service = Service::open(config, &[Role::Edge, Role::Compactor, Role::Jobs]).await?;
@@ -105,7 +105,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     let stopped = CancellationToken::new();
     let mut running = tokio::spawn(service.run(stopped.clone(), LINGER));
     let watched = select! {
-        ended = &mut running => return ended?.and_then(|()| bail!("the gateway stopped by itself")),
+        ended = &mut running => return ended?.and_then(|()| bail!("the gateway stopped unexpectedly")),
         watched = watched(&watch, args.length, &stop) => watched,
     };
     stopped.cancel();
@@ -126,7 +126,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     }
     match args.scenario {
         Story::Healthy if !warnings.is_empty() => {
-            bail!("the pump is well, and yet there are warnings")
+            bail!("there are warnings although the pump is healthy")
         }
         Story::Recorded | Story::Perturbed if warnings.is_empty() => {
             bail!("the pump failed and nothing warned of it: was --for shorter than 30s?")
@@ -145,7 +145,7 @@ async fn watched(watch: &Watch, length: Duration, stop: &CancellationToken) -> a
     };
     timeout(FIRST_MAX, first)
         .await
-        .context("no reading came within 30 s: run it again with FOREBAY_LOG=info")?;
+        .context("no reading arrived within 30 s: run it again with FOREBAY_LOG=info")?;
     let end = Instant::now() + length;
     let mut looks = interval(LOOK);
     loop {

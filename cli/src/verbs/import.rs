@@ -164,12 +164,12 @@ fn tell(spec: &ImportSpec, outcome: &ImportOutcome) {
         let (existing, id) = (outcome.existing, outcome.id);
         match spec.on_existing {
             OnExisting::Keep => eprintln!(
-                "WARNING: {existing} of these readings have a series and time that are there already from another import: both \
+                "WARNING: {existing} of these readings have a series and time that another import has already brought: both \
                  are kept and count twice; `forebay imports undo {id}` takes this import back, and --on-existing skip then \
                  brings only what is new"
             ),
             OnExisting::Skip => eprintln!(
-                "{existing} readings were skipped: their series and time are there already from another import"
+                "{existing} readings were skipped: another import has already brought their series and time"
             ),
         }
     }
@@ -182,7 +182,7 @@ fn tell(spec: &ImportSpec, outcome: &ImportOutcome) {
     }
     if let Some((cells, line)) = outcome.broken_over {
         eprintln!(
-            "{cells} quoted cells hold line breaks, the first begins on line {line}: is its quote meant?"
+            "{cells} quoted cells contain line breaks, the first starts on line {line}: is its quote intended?"
         );
     }
     for (tag, note) in &outcome.texts {

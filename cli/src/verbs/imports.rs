@@ -74,7 +74,7 @@ async fn undo(place: &Place, id: u64) -> anyhow::Result<ExitCode> {
     drop(store.reader().await?);
     let undone = undo_import(id, &store.writer().await?, &config.lake.windows, now()?).await?;
     eprintln!(
-        "import {id} of {} is undone: {} readings have left the lake ({} files removed, {} rewritten), {} windows closed again",
+        "import {id} of {} undone: {} readings have left the lake ({} files removed, {} rewritten), {} windows closed again",
         undone.info.file,
         undone.erased.readings,
         undone.erased.removed,

@@ -23,7 +23,7 @@ pub(crate) fn run(place: &Place, data_dir: Option<&Path>) -> anyhow::Result<Exit
     let file = place.config.as_ref().unwrap_or(&place.expected);
     if file.exists() {
         bail!(
-            "{} is there already, and an existing file is never overwritten",
+            "{} already exists, and an existing file is never overwritten",
             file.display()
         );
     }

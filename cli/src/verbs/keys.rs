@@ -47,7 +47,7 @@ fn make(keys: &KeyringPlace) -> anyhow::Result<Arc<FileKeyring>> {
     }
     let keyring = keys.create()?;
     eprintln!(
-        "made a keyring in {}: keep a copy of it away from this machine",
+        "created a keyring in {}: keep a copy of it away from this machine",
         keys.dir().display()
     );
     Ok(Arc::new(keyring))

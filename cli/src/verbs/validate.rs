@@ -14,13 +14,13 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
         let declared = source.connector.declared().len();
         let (name, rules) = (&source.name, source.rules.len());
         let others = if declared < rules {
-            ", the others once they are heard"
+            ", the others once they are heard from"
         } else {
             ""
         };
         writeln!(
             told,
-            "connector {name:?}: {rules} tag rules, {declared} series known beforehand{others}"
+            "connector {name:?}: {rules} tag rules, {declared} series known in advance{others}"
         )?;
     }
     for shared in shared_series(&config.sources) {

@@ -216,7 +216,7 @@ fn a_demo_keeps_off_other_folders_and_says_what_it_cannot_do() {
             1,
             "is not the demo's: give --data-dir a folder of its own",
         ),
-        (&["--for", "0s"], 1, "a second is the least"),
+        (&["--for", "0s"], 1, "at least 1s is expected"),
         (&["--for", "soon"], 2, "a duration such as"),
         (&["--scenario", "rainy"], 2, "healthy"),
     ] {

@@ -247,7 +247,7 @@ fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
     let mut said = [0; 64];
     let bytes = systemd
         .recv(&mut said)
-        .expect("systemd is told that the service is ready");
+        .expect("systemd hears that the service is ready");
     assert_eq!(text(&said[..bytes]), "READY=1");
 
     let mut publisher = Peer::start(

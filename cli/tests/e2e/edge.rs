@@ -338,7 +338,7 @@ fn bad_configuration_exits_78_and_names_every_place() {
         "did you mean \"modbus\"?",
         "forebay.toml:7:",
     ];
-    // Who only reads the lake is told of what it needs alone.
+    // A verb that only reads the lake reports only what that needs.
     for (verb, parts) in [
         ("validate", &all[..]),
         ("run", &all[..]),

@@ -320,7 +320,7 @@ fn an_import_says_what_it_decided_and_can_be_taken_back_while_the_configuration_
         &[&zone[..], &["--decimal", ","]].concat(),
     );
     assert!(
-        said.contains("WARNING: 3 of these readings have a series and time that are there already"),
+        said.contains("WARNING: 3 of these readings have a series and time that another import has already brought"),
         "{said}"
     );
     let said = import(
@@ -372,7 +372,7 @@ fn an_import_says_what_it_decided_and_can_be_taken_back_while_the_configuration_
     let again = site.forebay(&undo);
     assert_eq!(again.status.code(), Some(1), "{}", text(&again.stderr));
     assert!(
-        text(&again.stderr).contains("was undone before"),
+        text(&again.stderr).contains("is already undone"),
         "{}",
         text(&again.stderr)
     );

@@ -58,7 +58,7 @@ fn no_keyring_is_made_beside_what_another_has_sealed() {
     })
     .expect("the edge runs");
     running.kill();
-    assert_eq!(log().matches("made a keyring").count(), 1, "{}", log());
+    assert_eq!(log().matches("created a keyring").count(), 1, "{}", log());
     assert!(keys.join("keyring.json").exists());
 
     fs::rename(&keys, &away).unwrap();
@@ -99,7 +99,7 @@ fn a_new_keyring_is_told_of_once() {
     assert_eq!(code, Some(0), "{first}");
     let keys = site.path("data/keys");
     assert!(
-        first.contains("made a keyring") && first.contains(&keys.display().to_string()),
+        first.contains("created a keyring") && first.contains(&keys.display().to_string()),
         "{first}"
     );
     let (code, second) = said(&import(&site));
@@ -208,7 +208,7 @@ fn no_error_shows_a_secret() {
         "name",
     ]
     .as_slice();
-    // Who only reads is told of what reading takes.
+    // A verb that only reads reports only what reading needs.
     for (args, parts) in [
         (&["validate"][..], all),
         (&["run"], all),
@@ -276,7 +276,7 @@ fn a_configuration_that_cannot_be_read_is_a_bad_one() {
         let (code, said) = said(&ran);
         assert_eq!(code, Some(78), "{verb}: {said}");
         assert!(
-            said.contains("nowhere/forebay.toml:1:1: is not there: `forebay init` writes one"),
+            said.contains("nowhere/forebay.toml:1:1: does not exist: `forebay init` writes one"),
             "{verb}: {said}"
         );
     }
@@ -290,7 +290,7 @@ fn a_configuration_that_cannot_be_read_is_a_bad_one() {
     let (code, said) = said(&ran);
     assert_eq!(code, Some(78), "{said}");
     assert!(
-        said.starts_with("forebay.toml:1:1: is not there: `forebay init` writes one"),
+        said.starts_with("forebay.toml:1:1: does not exist: `forebay init` writes one"),
         "{said}"
     );
 }

@@ -141,7 +141,7 @@ pub enum ImportError {
     #[error(transparent)]
     Lake(#[from] LakeError),
     /// What is there already could not be asked.
-    #[error("cannot tell which readings are there already: {0}")]
+    #[error("cannot determine which readings already exist: {0}")]
     Existing(#[source] CompactorError),
     /// The readings are committed, but their windows are not closed.
     #[error(

@@ -76,7 +76,10 @@ impl<'a> Rows<'a> {
                 Ok(normal) => (Some(kind.value(&normal)), Status::GOOD),
                 Err(_) => (
                     None,
-                    Status::bad(None, format!("{cell:?} is no number with a decimal comma")),
+                    Status::bad(
+                        None,
+                        format!("{cell:?} is not a number with a decimal comma"),
+                    ),
                 ),
             };
             readings.push(Reading {

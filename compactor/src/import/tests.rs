@@ -255,7 +255,7 @@ fn a_decimal_comma_is_read_when_told_and_hinted_at_when_not() {
     let expected = [
         "v 2025-04-01T00:00:00Z 987.5",
         "v 2025-04-01T00:00:01Z 1234",
-        "v 2025-04-01T00:00:02Z None \"12.34\" is no number with a decimal comma",
+        "v 2025-04-01T00:00:02Z None \"12.34\" is not a number with a decimal comma",
     ];
     gives(text, comma, &expected);
     let without = [
@@ -279,7 +279,7 @@ fn an_exact_time_is_kept_and_an_impossible_one_is_not() {
     )
     .unwrap();
     assert!(
-        bad[0].contains("no clock is +25 from UTC") && bad[1].contains("--time-format"),
+        bad[0].contains("+25 is not a valid offset from UTC") && bad[1].contains("--time-format"),
         "{bad:?}"
     );
 }

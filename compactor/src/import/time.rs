@@ -79,7 +79,7 @@ fn iso(text: &str) -> Result<Time, String> {
                 "a number where RFC 3339 is expected: --time-format s, ms, us or ns reads it".into()
             }
             Err(_) => format!(
-                "{error}: RFC 3339 is expected unless --time-format tells another, such as '%d/%m/%Y %H:%M' or '%m/%d/%Y'"
+                "{error}: RFC 3339 is expected unless --time-format gives another format, such as '%d/%m/%Y %H:%M' or '%m/%d/%Y'"
             ),
         }),
     }
@@ -88,7 +88,7 @@ fn iso(text: &str) -> Result<Time, String> {
 fn check_offset(offset: jiff::tz::Offset) -> Result<(), String> {
     match offset.seconds().abs() <= OFFSET_SECONDS_MAX {
         true => Ok(()),
-        false => Err(format!("no clock is {offset} from UTC")),
+        false => Err(format!("{offset} is not a valid offset from UTC")),
     }
 }
 
@@ -214,12 +214,12 @@ mod tests {
         check(
             "2025-01-01T00:00:00+25:00",
             "",
-            Err("no clock is +25 from UTC"),
+            Err("+25 is not a valid offset from UTC"),
         );
         check(
             "2025-01-01T00:00:00-18:30",
             "",
-            Err("no clock is -18:30 from UTC"),
+            Err("-18:30 is not a valid offset from UTC"),
         );
         check("2025-01-01T00:00:00+14:00", "", Ok("2024-12-31T10:00:00Z"));
         check("2025-01-01T00:00:00+26:00", "", Err("time"));
@@ -231,7 +231,7 @@ mod tests {
         check(
             "01.01.2025 00:00 +2500",
             "%d.%m.%Y %H:%M %z",
-            Err("no clock is +25 from UTC"),
+            Err("+25 is not a valid offset from UTC"),
         );
     }
 

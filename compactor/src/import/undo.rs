@@ -37,13 +37,13 @@ pub enum UndoError {
         id: u64,
     },
     /// There is nothing left of it.
-    #[error("import {id} was undone before: none of its readings are in the table")]
+    #[error("import {id} is already undone: none of its readings are in the table")]
     Already {
         /// As asked for.
         id: u64,
     },
     /// What was noted of it names something that cannot be.
-    #[error("what was noted of import {id} is wrong: {source}")]
+    #[error("the note of import {id} is damaged: {source}")]
     Note {
         /// As asked for.
         id: u64,
@@ -53,7 +53,7 @@ pub enum UndoError {
     /// The tables.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// It could not be told where its readings lie.
+    /// Where its readings lie could not be determined.
     #[error("cannot find the import's readings: {0}")]
     Find(#[source] CompactorError),
     /// The readings are gone, but windows still count them.

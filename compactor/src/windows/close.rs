@@ -208,7 +208,7 @@ pub(super) async fn load(
             Ok(state) => Ok((Some(number), state)),
             // All that it holds is counted again: what was closed stands in the table.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                warn!(%error, "what was seen of a site's windows is lost, all of its days are counted again");
+                warn!(%error, "the state of a site's windows is lost, counting all of its days again");
                 Ok((Some(number), nothing_seen()))
             }
             Err(error) => Err(wrong(error)),

@@ -105,7 +105,7 @@ struct Bench {
     lake: LakeWriter,
     state: Option<i64>,
     seq: u64,
-    /// What a process that goes on remembers; one that is begun anew for each look remembers nothing.
+    /// What a process that goes on remembers; one that is restarted for each look remembers nothing.
     looked: Option<Looked>,
 }
 

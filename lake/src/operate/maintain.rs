@@ -1,7 +1,7 @@
 //! Keeping a table's log short and its store free of what nobody needs, on its own schedule (E7, E8).
 //!
 //! Invariants: nothing here takes part in a commit of data, and its failures harm no data; only a vacuum deletes data
-//! files. What is due is told by the table itself: the last checkpoint, and the transaction of the last vacuum.
+//! files. The table itself says what is due: the last checkpoint, and the transaction of the last vacuum.
 
 mod log;
 mod retention;
@@ -81,7 +81,7 @@ pub async fn maintain(lake: &LakeWriter, policy: &MaintainPolicy, now: Timestamp
         let outcome = table.maintain(lake, policy, now, &mut done).await;
         if let Err(error) = outcome {
             done.failed += 1;
-            tracing::warn!(table = table.schema().name, %error, "maintenance failed, will be tried again");
+            tracing::warn!(table = table.schema().name, %error, "maintenance failed, retrying later");
         }
     }
     done

@@ -215,7 +215,7 @@ fn site_of(spec: &MergeSpec) -> Result<Option<SiteId>, LakeError> {
     };
     let wrong = |error: forebay_schemas::InvalidName| LakeError::Foreign {
         table: spec.table.name,
-        why: format!("a partition's site is no site: {error}"),
+        why: format!("a partition's site is not a valid name: {error}"),
     };
     SiteId::new(site.as_str()).map(Some).map_err(wrong)
 }

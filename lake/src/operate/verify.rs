@@ -229,7 +229,7 @@ impl fmt::Display for Fault {
             } => {
                 write!(
                     f,
-                    "{gateway}/{lane}/{epoch}: {count} readings were received and are nowhere, the first is seq {first}"
+                    "{gateway}/{lane}/{epoch}: {count} readings were received and are nowhere to be found, the first is seq {first}"
                 )
             }
             Self::FewerThanReceived {

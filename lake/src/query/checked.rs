@@ -2,7 +2,7 @@
 //!
 //! Given decryption keys, parquet still opens a clear file, so someone with the store but without keys could slip one
 //! in; and it forgets that a column's key could not be had. Both are refused here, before a row is read. Whatever is wrong
-//! with a file is told with its table and its path.
+//! with a file is reported with its table and its path.
 
 use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc};
 
@@ -107,8 +107,8 @@ impl AsyncFileReader for CheckedReader {
             let read = AssertUnwindSafe(self.metadata(options))
                 .catch_unwind()
                 .await;
-            let read = read
-                .unwrap_or_else(|_| Err(ParquetError::General("its footer is no footer".into())));
+            let read =
+                read.unwrap_or_else(|_| Err(ParquetError::General("its footer is invalid".into())));
             read.map_err(|error| {
                 if !is_the_files_fault(&error) {
                     return error;

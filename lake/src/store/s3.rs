@@ -184,7 +184,7 @@ impl S3Settings {
             .map_err(|error| self.wrong(&innermost(&error)))
     }
 
-    /// Asks for one name in the bucket, so that a wrong setting is told as one.
+    /// Asks for one name in the bucket, so that a wrong setting is reported as one.
     async fn probe(&self, bucket: &AmazonS3, prefix: &Path) -> Result<(), LakeError> {
         let error = match bucket.list(Some(prefix)).next().await {
             None | Some(Ok(_)) => return Ok(()),

@@ -51,7 +51,7 @@ const CLOCK_SKEW_MS: i64 = 24 * 3600 * 1000;
 /// Files to add, and the step of one stream's state that they make.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// Random, drawn anew for each attempt.
+    /// Random, drawn for each attempt.
     pub id: Uuid,
     /// The stream and partition, as a keyed hash.
     pub app_id: String,

@@ -132,7 +132,7 @@ impl LakeWriter {
     /// One of the lake's tables.
     ///
     /// # Errors
-    /// [`LakeError::Foreign`] for a table that is none of [`TABLES`].
+    /// [`LakeError::Foreign`] for a table that is not among [`TABLES`].
     pub fn table(&self, table: &'static Table) -> Result<&LakeTable, LakeError> {
         let missing = || LakeError::Foreign {
             table: table.name,

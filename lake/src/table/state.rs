@@ -213,7 +213,7 @@ impl StateKeeper {
             .split_at_mut_checked(MAGIC.len())
             .filter(|(magic, _)| *magic == MAGIC)
             .map(|(_, rest)| rest)
-            .ok_or_else(|| lost(table, path, "it does not begin as one"))?;
+            .ok_or_else(|| lost(table, path, "it does not start like one"))?;
         let cut_short = || lost(table, path, "it is cut short");
         let (nonce, sealed) = sealed
             .split_at_mut_checked(NONCE_LEN)

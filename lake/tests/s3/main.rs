@@ -7,11 +7,13 @@
     reason = "a test"
 )]
 
+mod creation;
+mod faults;
 mod moto;
 #[allow(dead_code, reason = "end-to-end tests have it do more")]
 mod proxy;
 
-use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use forebay_lake::{
     Attempt, EpochMark, Lake, LakeError, LakeWriter, Location, MaintainPolicy, MergeOutcome,
@@ -24,8 +26,7 @@ use forebay_schemas::{
     SiteId, Status, TagName, Timestamp, Value, table::READINGS, wire::ReadingBatch,
 };
 use moto::{BUCKET, Moto};
-use object_store::{ObjectStoreExt as _, PutMode};
-use proxy::{Creation, Fault, Proxy};
+use object_store::ObjectStoreExt as _;
 use ring::rand::SystemRandom;
 use serde_json::json;
 
@@ -334,243 +335,6 @@ async fn writers_race_and_each_row_lands_once() {
             "|20|20|210.0|",
             "epoch {epoch}"
         );
-    }
-}
-
-#[tokio::test]
-async fn what_must_be_created_once_is() {
-    let store = Moto::start(&[]);
-    let (bench, settings) = (Bench::new(), settings(store.url()));
-    let lake = bench.writer(&settings).await;
-    let objects = lake.table(&READINGS).unwrap().store();
-    let path = object_store::path::Path::from("_forebay/once");
-    objects
-        .put_opts(&path, "first".into(), PutMode::Create.into())
-        .await
-        .unwrap();
-    let error = objects
-        .put_opts(&path, "second".into(), PutMode::Create.into())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::AlreadyExists { .. }),
-        "{error}"
-    );
-    assert_eq!(
-        objects
-            .get(&path)
-            .await
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap()
-            .as_ref(),
-        b"first"
-    );
-    objects.delete(&path).await.unwrap();
-}
-
-/// On such a store one of two writers would overwrite the other's commits, and nobody would hear of it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_does_not_create_once_is_refused_by_name() {
-    let store = Moto::start(&[]);
-    let bench = Bench::new();
-    for (creation, why) in [
-        (Creation::Ignored, "both succeeded"),
-        (
-            Creation::Refused("501 Not Implemented"),
-            "501 Not Implemented",
-        ),
-        (Creation::Refused("400 Bad Request"), "400 Bad Request"),
-        (
-            Creation::ToldAs("405 Method Not Allowed"),
-            "405 Method Not Allowed",
-        ),
-    ] {
-        let proxy = Proxy::with_creation(store.address, creation);
-        let settings = settings(proxy.url());
-        let lake = Lake::s3(&settings)
-            .await
-            .expect("who only reads does not ask");
-        let keyring = FileKeyring::open(bench.keys.path(), bench.random.clone()).unwrap();
-        let opened = LakeWriter::open(
-            &lake,
-            Arc::new(keyring),
-            Sealed::Columns,
-            bench.random.clone(),
-        )
-        .await;
-        let error = opened.err().expect("a writer is refused");
-        assert_eq!(error.kind(), ErrorKind::Fatal, "{creation:?}: {error}");
-        let text = error.to_string();
-        for part in [
-            why,
-            settings
-                .endpoint
-                .as_ref()
-                .unwrap()
-                .as_str()
-                .trim_end_matches('/'),
-            "conditional creation",
-        ] {
-            assert!(
-                text.contains(part),
-                "{creation:?}: {part} is not in: {text}"
-            );
-        }
-    }
-    // The same store without the proxy is taken.
-    let lake = bench.writer(&settings(store.url())).await;
-    let app_id = lake.keeper().app_id("spool", 0);
-    ingest(&lake, &app_id, &batch(1, 1, 5)).await;
-    assert_eq!(count(&lake, "true").await, "|5|5|15.0|");
-}
-
-/// An answer that got lost makes the winner hear that it lost.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_link_does_not_get_a_good_store_refused() {
-    let store = Moto::start(&[]);
-    let proxy = Proxy::to(store.address);
-    let (bench, settings) = (Bench::new(), settings(proxy.url()));
-    for fault in [Fault::Refused, Fault::DoneAnd500, Fault::DoneAndCut] {
-        for nth in 0..3 {
-            proxy.fail_put(nth, 1, fault);
-            bench.writer(&settings).await;
-            assert_eq!(proxy.heal().len(), 1, "{fault:?}");
-        }
-    }
-}
-
-/// The first entry of a table's log, over a bad link: it is made once, and the table can be used.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_is_created_once() {
-    let store = Moto::start(&[]);
-    let proxy = Proxy::to(store.address);
-    let cases = [
-        (Fault::Refused, 1),
-        (Fault::DoneAnd500, 1),
-        (Fault::DoneAnd500, 3),
-        (Fault::DoneAndCut, 1),
-    ];
-    for (n, (fault, times)) in cases
-        .into_iter()
-        .chain([(Fault::DoneAndSilent, 1)])
-        .enumerate()
-    {
-        let lake = Lake::s3(&S3Settings {
-            prefix: format!("lake{n}"),
-            ..settings(proxy.url())
-        })
-        .await
-        .unwrap();
-        proxy.fail_put(0, times, fault);
-        let table = lake.table(&READINGS).await.unwrap();
-        assert_eq!(proxy.heal().len(), times.min(3), "{fault:?}");
-        assert_eq!(table.snapshot().await.unwrap().version(), 0, "{fault:?}");
-        let again = lake.table(&READINGS).await.unwrap();
-        assert_eq!(again.snapshot().await.unwrap().version(), 0, "{fault:?}");
-    }
-}
-
-/// Each upload of two steps (file, state object, log entry, twice) fails in each way, once and until no retry is left.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_fails_loses_and_doubles_nothing() {
-    /// A commit's: the file, the state, the log entry.
-    const PUTS: usize = 3;
-    let store = Moto::start(&[]);
-    let proxy = Proxy::to(store.address);
-    let bench = Bench::new();
-    for fault in [
-        Fault::Refused,
-        Fault::DoneAnd500,
-        Fault::DoneAndCut,
-        Fault::DoneAndSilent,
-    ] {
-        // A lake each: every commit reads the log before it.
-        let lake = bench
-            .writer(&settings_of(&format!("{fault:?}"), proxy.url()))
-            .await;
-        let cells = [1, 3]
-            .into_iter()
-            .flat_map(|times| (0..PUTS).map(move |nth| (times, nth)));
-        let mut hit: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for ((times, nth), epoch) in cells.zip(1..) {
-            let app_id = lake.keeper().app_id("spool", epoch as u32);
-            proxy.fail_put(nth, times, fault);
-            for n in 0..2 {
-                ingest(&lake, &app_id, &batch(epoch, n * 5 + 1, 5)).await;
-            }
-            hit.entry(times).or_default().extend(proxy.heal());
-            let found = count(&lake, &format!("epoch = {epoch}")).await;
-            assert_eq!(
-                found, "|10|10|55.0|",
-                "{fault:?} {times} times from put {nth} on"
-            );
-        }
-        for (times, hit) in hit {
-            // A request that got no answer is not tried again by itself.
-            let tries = if fault == Fault::DoneAndSilent {
-                1
-            } else {
-                times.min(2)
-            };
-            for part in ["part-", "_forebay/state", "_delta_log"] {
-                let hits = hit.iter().filter(|path| path.contains(part)).count();
-                assert!(
-                    hits >= tries,
-                    "{fault:?}: {part} was hit {hits} times: {hit:?}"
-                );
-            }
-        }
-    }
-}
-
-/// The same at a merge: the new file and its log entry.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_merge_over_a_bad_link_loses_and_doubles_nothing() {
-    let store = Moto::start(&[]);
-    let proxy = Proxy::to(store.address);
-    let (bench, settings) = (Bench::new(), settings(proxy.url()));
-    let lake = bench.writer(&settings).await;
-    let table = lake.table(&READINGS).unwrap();
-    let mut epoch = 0;
-    for fault in [
-        Fault::Refused,
-        Fault::DoneAnd500,
-        Fault::DoneAndCut,
-        Fault::DoneAndSilent,
-    ] {
-        for nth in 0..2 {
-            epoch += 1;
-            let app_id = lake.keeper().app_id("spool", epoch as u32);
-            for n in 0..3 {
-                ingest(&lake, &app_id, &batch(epoch, n * 5 + 1, 5)).await;
-            }
-            let policy = MergePolicy {
-                min_files: 2,
-                ..MergePolicy::settled_before(at(DAY_START + 1_000_000))
-            };
-            let spec = plan(
-                &lake,
-                &READINGS,
-                &table.snapshot().await.unwrap().files(),
-                &policy,
-            )
-            .remove(0);
-            proxy.fail_put(nth, 1, fault);
-            let outcome = merge(&lake, &spec, at(DAY_START)).await.unwrap();
-            assert!(
-                matches!(outcome, MergeOutcome::Merged { .. }),
-                "{fault:?} {nth}: {outcome:?}"
-            );
-            assert_eq!(proxy.heal().len(), 1);
-            let expected = format!("|{}|{}|{}.0|", epoch * 15, epoch * 15, epoch * 120);
-            assert_eq!(
-                count(&lake, "true").await,
-                expected,
-                "{fault:?} at put {nth}"
-            );
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Planted faults, each in a repository of a few files, and this checkout itself.
 
 use super::{
-    Problem, Repository, markdown, messages, paths, phrases, problems, root, tables, verbs,
+    Problem, Repository, markdown, messages, paths, phrases, problems, quotes, root, tables, verbs,
 };
 
 const MAIN: (&str, &str) = (
@@ -334,6 +334,29 @@ fn a_quoted_message_must_stand_in_the_code() {
     assert_eq!(
         found("| `only a test` | x |"),
         ["1:no program of ours says \"only a test\""]
+    );
+}
+
+#[test]
+fn quoted_code_is_the_whole_file() {
+    let found = |file: &str| {
+        let page = "```rust quote=a.rs\none\n\ntwo\n```\ntext\n```rust quote=a.rs\nthree\n```\n```rust\nfour\n```";
+        shown(&quotes::check(&Repository::of(&[
+            ("docs/a.md", page),
+            ("a.rs", file),
+        ])))
+    };
+    assert_eq!(found("one\n\ntwo\n\nthree\n"), Vec::<String>::new());
+    assert_eq!(found("one\n\n2\n\nthree\n"), ["4:a.rs has \"2\" here"]);
+    assert_eq!(found("one\n\ntwo\n"), ["4:a.rs ends before this line"]);
+    assert_eq!(
+        found("one\n\ntwo\n\nthree\n\nfour\n"),
+        ["8:a.rs goes on with \"\""]
+    );
+    let page = ("docs/b.md", "```toml quote=b.toml\nx = 1\n```");
+    assert_eq!(
+        shown(&quotes::check(&Repository::of(&[page]))),
+        ["2:b.toml is missing"]
     );
 }
 

@@ -138,7 +138,7 @@ impl Plant {
         {
             Some(ended) => {
                 let (name, device) = self.at_work.swap_remove(ended);
-                outcome(name, device).and_then(|_| bail!("{name} stopped by itself"))
+                outcome(name, device).and_then(|_| bail!("{name} stopped unexpectedly"))
             }
             None => Ok(()),
         }
@@ -165,7 +165,7 @@ fn outcome(name: &str, device: JoinHandle<anyhow::Result<u64>>) -> anyhow::Resul
     device
         .join()
         .map_err(|_| anyhow!("{name} panicked"))?
-        .with_context(|| format!("{name} cannot go on"))
+        .with_context(|| format!("{name} failed"))
 }
 
 /// Sends numbers, each once, until told to stop; answers how many.

@@ -33,12 +33,12 @@ impl Process {
     /// An error once it has ended.
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("{} ended by itself: {status}", self.name),
+            Some(status) => bail!("{} ended unexpectedly: {status}", self.name),
             None => Ok(()),
         }
     }
 
-    /// SIGTERM; it has to end by itself with 0.
+    /// SIGTERM; it has to end with 0.
     pub(super) fn terminate(mut self, within: Duration) -> anyhow::Result<()> {
         let told = Command::new("kill")
             .args(["-TERM", &self.id().to_string()])

@@ -18,7 +18,7 @@ impl SiteArgs {
     /// The sites, whose names are checked.
     pub(super) fn sites(self) -> anyhow::Result<Sites> {
         let site = |name: String| {
-            SiteId::new(&name).with_context(|| format!("{name:?} is no name of a site"))
+            SiteId::new(&name).with_context(|| format!("{name:?} is not a valid site name"))
         };
         Ok(Sites(
             self.site.into_iter().map(site).collect::<Result<_, _>>()?,
@@ -46,7 +46,7 @@ impl Sites {
         let lake = Store::of(config)?
             .lake_there()
             .await
-            .context("cannot tell which keys the lake knows already")?;
+            .context("cannot determine which keys the lake already uses")?;
         let keys = match lake {
             Some(lake) => ensure_site_keys(&lake, keyring, &self.0).await?,
             None => self

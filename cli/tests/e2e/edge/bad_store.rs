@@ -84,7 +84,7 @@ fn whichever_upload_fails_and_however_each_row_is_there_once() {
     );
     let doubled =
         "select site, window_start, revision from windows group by 1, 2, 3 having count(*) > 1";
-    assert_eq!(once(doubled), "", "a window is told twice");
+    assert_eq!(once(doubled), "", "a window is reported twice");
     let (code, line) = site.verify();
     assert_eq!(code, 0, "{line}");
     let (table, keyring) = (

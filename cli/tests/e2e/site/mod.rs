@@ -20,7 +20,7 @@ use std::{
 pub(crate) use broker::{Broker, password_file};
 pub(crate) use link::Link;
 pub(crate) use peer::Peer;
-pub(crate) use python::{S3_USER, asked_of_bucket, python};
+pub(crate) use python::{S3_USER, asked_of_bucket, interpreter, python};
 
 /// By which signal a failpoint ends a process.
 pub(crate) const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
@@ -242,7 +242,7 @@ impl Running {
         self.child.as_ref().unwrap().id()
     }
 
-    /// How it ended, if it does by itself in this time.
+    /// How it ended, if it ends unasked within this time.
     pub(crate) fn ended_within(&mut self, within: Duration) -> Option<ExitStatus> {
         let child = self.child.as_mut().unwrap();
         let mut status = None;
@@ -256,10 +256,7 @@ impl Running {
 
     pub(crate) fn kill(mut self) {
         let child = self.child.as_mut().unwrap();
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "it has ended by itself"
-        );
+        assert!(child.try_wait().unwrap().is_none(), "it has ended unasked");
         child.kill().unwrap();
         child.wait().unwrap();
         self.child = None;
@@ -272,7 +269,7 @@ impl Running {
             .is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
-    /// Waits for it to die by itself, as at a failpoint, and does `more` for it meanwhile.
+    /// Waits for it to die unasked, as at a failpoint, and does `more` for it meanwhile.
     pub(crate) fn dies(mut self, mut more: impl FnMut()) {
         let mut child = self.child.take().unwrap();
         let mut status = None;
@@ -293,7 +290,7 @@ impl Running {
         );
     }
 
-    /// SIGTERM; it has to end by itself with 0.
+    /// SIGTERM; it has to end with 0.
     pub(crate) fn stop(mut self) {
         let mut child = self.child.take().unwrap();
         signal("TERM", child.id());

@@ -1,17 +1,25 @@
 //! Python that tests run: foreign peers, and judges that read a lake without any code of ours.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::text;
 
 /// Who may use a test's bucket: id and secret.
 pub(crate) const S3_USER: (&str, &str) = ("forebay", "geheim");
 
-/// A script, by its path from the workspace's root, in the Python that has the peers and PyArrow.
+/// The Python that has the peers and PyArrow.
+pub(crate) fn interpreter() -> PathBuf {
+    std::env::var_os("FOREBAY_TEST_PYTHON")
+        .expect("FOREBAY_TEST_PYTHON names a Python with PyArrow and the foreign peers: run `cargo xtask test`")
+        .into()
+}
+
+/// A script, by its path from the workspace's root.
 pub(crate) fn python(script: &str) -> Command {
-    let python = std::env::var_os("FOREBAY_TEST_PYTHON")
-        .expect("FOREBAY_TEST_PYTHON names a Python with PyArrow and the foreign peers: run `cargo xtask test`");
-    let mut command = Command::new(python);
+    let mut command = Command::new(interpreter());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(script));
     command
 }

@@ -38,7 +38,7 @@ async fn an_import_whose_state_or_note_is_lost_is_named_and_the_others_are_liste
     assert!(
         of(ids[2])
             .why
-            .contains("cannot be read: it does not begin as one"),
+            .contains("cannot be read: it does not start like one"),
         "{lost:?}"
     );
 }

@@ -97,7 +97,7 @@ impl LakeTable {
                 .await
         };
         if let Err(error) = checkpointed.await {
-            tracing::warn!(table = self.schema().name, %error, "could not write a checkpoint, opening takes longer");
+            tracing::warn!(table = self.schema().name, %error, "writing a checkpoint failed, opening the table takes longer");
         }
     }
 

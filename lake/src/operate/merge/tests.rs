@@ -23,7 +23,7 @@ fn policy() -> MergePolicy {
     }
 }
 
-/// Batch `n` of a stream whose event times run backwards, so that a merged file has to be sorted anew.
+/// Batch `n` of a stream whose event times run backwards, so that a merged file has to be sorted again.
 async fn ingest(bench: &Bench, n: u64) {
     let start = DAY_START + (1_000 - n as i64) * SECOND;
     bench
@@ -311,7 +311,7 @@ async fn a_failing_store_neither_loses_nor_doubles() {
             let outcome = match merge_now(&bench, &spec).await {
                 Ok(outcome) => outcome,
                 Err(error) => {
-                    assert_eq!(part, "part-", "a commit finds out by itself: {error}");
+                    assert_eq!(part, "part-", "a commit finds out on its own: {error}");
                     assert_eq!(bench.checksum().await, before, "{part} {fault:?}");
                     merge_now(&bench, &spec).await.unwrap()
                 }

@@ -217,7 +217,7 @@ impl Disk {
         let done = self.keep_reserve().and_then(|()| step());
         let is_short = done.as_ref().is_err_and(is_no_space);
         if is_short && !self.is_short.swap(is_short, Ordering::Relaxed) {
-            tracing::warn!(folder = %self.home.display(), "the lake's disk is full, files that are old enough are deleted now");
+            tracing::warn!(folder = %self.home.display(), "the lake's disk is full, deleting expired files now");
         }
         if done.is_ok() {
             self.is_short.store(false, Ordering::Relaxed);

@@ -41,7 +41,7 @@ pub(crate) async fn check_creation(
     if let Err(error) = store.delete(&probe).await
         && !matches!(error, Error::NotFound { .. })
     {
-        tracing::warn!(path = %probe, %error, "could not delete a probe object, it does no harm");
+        tracing::warn!(path = %probe, %error, "deleting a probe object failed, which is harmless");
     }
     checked
 }
@@ -75,7 +75,7 @@ async fn create_thrice(
         Create::Lost => {}
         Create::Won => {
             return Err(unconditional(
-                "an object was created although it was there already",
+                "an object was created although it already existed",
             ));
         }
         Create::Odd(why) => return Err(refused(location, &why)),

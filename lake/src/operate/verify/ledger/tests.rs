@@ -239,7 +239,7 @@ fn what_is_nowhere_doubled_or_of_another_device_or_hour_is_named() {
     assert_eq!(
         faults(&lake, rows(&[1, 2, 3, 4], as_they_are), state(4, &[])),
         [
-            "gw/0/7: 5 readings were received and are nowhere, the first is seq 5",
+            "gw/0/7: 5 readings were received and are nowhere to be found, the first is seq 5",
             "gw/0, device a: 3 readings fewer than were received, from 1970-01-01T01:00:00Z on",
             "gw/0, device b: 2 readings fewer than were received, from 1970-01-01T02:00:00Z on",
         ]
@@ -250,7 +250,7 @@ fn what_is_nowhere_doubled_or_of_another_device_or_hour_is_named() {
             rows(&[1, 2, 3, 4, 9], as_they_are),
             state(9, &[(5, 6)])
         )[0],
-        "gw/0/7: 2 readings were received and are nowhere, the first is seq 7"
+        "gw/0/7: 2 readings were received and are nowhere to be found, the first is seq 7"
     );
     let twice = [ALL.to_vec(), vec![3]].concat();
     assert_eq!(
