@@ -46,7 +46,7 @@ pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
 pub use rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
 pub use rows::{GatheredRows, PartitionRows, partition_rows};
 pub use s3::{S3Credentials, S3Link, S3Settings};
-pub use scan::{ScanCost, empty_session, session};
+pub use scan::{LakeView, ScanCost, empty_session, session};
 pub use schema::file_schema;
 pub use site_keys::ensure_site_keys;
 pub use state::{

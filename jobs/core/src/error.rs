@@ -69,6 +69,24 @@ pub enum SchedulerError {
         /// The job.
         name: String,
     },
+    /// A range of a back-fill with more fires than are run at once.
+    #[error("the range has more than {most} fires of job {job}: back-fill it in parts")]
+    TooManyFires {
+        /// The job.
+        job: String,
+        /// How many a range may have.
+        most: usize,
+    },
+    /// A run whose results somebody waits for.
+    #[error("the run of job {job} for {fire} failed: {why}")]
+    RunFailed {
+        /// The job.
+        job: String,
+        /// The fire.
+        fire: String,
+        /// Why.
+        why: String,
+    },
     /// A run that was asked for has not ended in time.
     #[error("run {run_id} has not ended yet: see `forebay jobs list`")]
     StillRunning {
@@ -98,7 +116,10 @@ impl SchedulerError {
             | Self::StillRunning { .. } => ErrorKind::Retry,
             Self::Store { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::NewerFormat { .. } | Self::Held { .. } | Self::Lock { .. } => ErrorKind::Fatal,
-            Self::UnknownJob { .. } | Self::NoWindow { .. } => ErrorKind::Reject,
+            Self::UnknownJob { .. }
+            | Self::NoWindow { .. }
+            | Self::TooManyFires { .. }
+            | Self::RunFailed { .. } => ErrorKind::Reject,
             Self::Lake(error) => error.kind(),
             Self::Moved(error) => error.kind(),
         }

@@ -132,13 +132,13 @@ impl Fire {
         }
     }
 
-    /// A run that someone asked for at `now`; over a window, for jobs that run over windows.
-    pub(crate) fn manual(now: Timestamp, window: Option<Window>) -> Self {
+    /// A run that someone asked for at `now`, as of `at`; over a window, for jobs that run over windows.
+    pub(crate) fn manual(now: Timestamp, at: Timestamp, window: Option<Window>) -> Self {
         let of_site = window.as_ref().map_or_else(String::new, |w| {
             format!("/{}", path_segment(w.site.as_str()))
         });
         let key = FireKey(format!("manual/{}{of_site}", rfc3339(now)));
-        let due = window.as_ref().map_or(now, |window| window.end);
+        let due = window.as_ref().map_or(at, |window| window.end);
         Self {
             key,
             due,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Required, TableKeys};
+use forebay_config::{Bytes, Choice, Defaulted, DefaultedChoice, Optional, Required, TableKeys};
 
 /// What a job does when a window that it has seen is amended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +20,26 @@ pub const JOB: TableKeys = TableKeys::many(
     &[
         &NAME, &KIND, &ON, &SCHEDULE, &TIMEZONE, &AFTER, &ON_LATE, &RETRIES, &TIMEOUT, &ENGINE,
     ],
+);
+
+/// What all jobs share.
+pub const JOBS: TableKeys = TableKeys::one(
+    "jobs",
+    "What the runs of all jobs together may take.",
+    &[&RUNS_AT_ONCE, &MEMORY_MAX],
+);
+
+pub(crate) const RUNS_AT_ONCE: Defaulted<u32> = Defaulted::new(
+    "runs_at_once",
+    2,
+    "How many runs go on at once, of different jobs; at least 1. Those of one job go one after the other.",
+);
+
+pub(crate) const MEMORY_MAX: Defaulted<Bytes> = Defaulted::new(
+    "memory_max",
+    Bytes(512 << 20),
+    "Most memory that the queries of one run take; at least 16MiB. What does not fit is spilled to disk, into jobs-spill of the \
+     data folder, or the run fails.",
 );
 
 pub(crate) const NAME: Required<String> = Required::new(

@@ -5,6 +5,7 @@
 //! see the sibling folders. It deliberately knows nothing of connectors, and starts nothing on another machine.
 
 mod alerts;
+mod backfill;
 mod buckets;
 mod clock;
 mod context;
@@ -13,18 +14,23 @@ mod error;
 mod fire;
 mod job;
 pub mod keys;
+mod limits;
+mod lock;
 mod outbox;
 mod progress;
+mod register;
 mod restore;
 mod results;
 mod scheduler;
 mod service;
+mod sight;
 mod spec;
 mod state;
 mod store;
 mod windows;
 
 pub use alerts::{Condition, Lifecycle, Verdict};
+pub use backfill::{BackfillReport, BackfillSpec, BackfillStart, BackfillWatch, Sink, backfill};
 pub use buckets::{Bucket, SeriesKey, SeriesPattern};
 pub use context::{RunContext, empty_session};
 pub use cron::{Schedule, ScheduleError};
@@ -32,16 +38,17 @@ pub use error::SchedulerError;
 pub use fire::{Fire, FireKey, Window};
 pub use job::{Job, JobError, JobKind, Outcome};
 pub use keys::OnLate;
+pub use limits::JobLimits;
 pub use progress::JobProgress;
 pub use results::{
     AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,
     Severity,
 };
 pub use scheduler::Scheduler;
-pub use service::{JobStatus, list, run, run_now};
+pub use service::{JobStatus, list, run, run_dry, run_now};
 pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, Trigger, configure};
 pub use state::{IllegalMove, RunEvent, RunState};
-pub use store::RunSummary;
+pub use store::{BackfillStatus, RunSummary};
 
 // The lake of the tests names this crate as the other crates of tests do.
 #[cfg(test)]

@@ -6,8 +6,7 @@ mod due;
 
 use std::{
     collections::BTreeSet,
-    fs::{File, TryLockError},
-    io::{Read as _, Write as _},
+    fs::File,
     path::Path,
     sync::{
         Arc,
@@ -26,15 +25,16 @@ use crate::{
     SchedulerError, Trigger,
     clock::plus,
     fire::Cause,
-    outbox::Outbox,
-    restore::History,
+    lock::lock,
+    outbox::{Outbox, Track},
+    register::register,
+    sight::Sight,
     state::Retry,
     store::{Run, Store, Trace},
-    windows::closed_since,
 };
 
 /// The waits after failures. One scheduler has no others to stay clear of, so it waits the whole of them.
-const RETRY: Backoff = Backoff {
+pub(crate) const RETRY: Backoff = Backoff {
     first: Duration::from_secs(1),
     max: Duration::from_secs(60),
 };
@@ -74,7 +74,7 @@ impl Scheduler {
         path: &Path,
         clock: Clock,
     ) -> Result<Self, SchedulerError> {
-        let lock = lock(path)?;
+        let lock = lock(&path.with_extension("lock"))?;
         let store = Store::open(path).await?;
         let scheduler = Self {
             jobs,
@@ -110,34 +110,9 @@ impl Scheduler {
     }
 
     async fn recover(&self) -> Result<(), SchedulerError> {
-        self.register().await?;
+        register(&self.jobs, &self.lake, &self.store, self.now()).await?;
         for run in self.store.running().await? {
             self.crashed(&run).await?;
-        }
-        Ok(())
-    }
-
-    /// Registers the jobs that the database does not know, with the past that the lake knows of them.
-    async fn register(&self) -> Result<(), SchedulerError> {
-        let now = self.now();
-        let mut closed = None;
-        for job in self.jobs.iter() {
-            let name = &job.spec.name;
-            if self.store.registered(name).await?.is_some() {
-                continue;
-            }
-            let floor = self.outbox(name).highest_number().await?;
-            let mut past = History::default();
-            if floor > 0 {
-                let closed = match &mut closed {
-                    Some(closed) => closed,
-                    closed => closed.insert(closed_since(&self.lake, None).await?),
-                };
-                past = History::read(&self.lake, name, closed, now).await?;
-                let runs = past.runs.len();
-                tracing::warn!(job = %name, runs, "the lake has runs of a job that the database does not know, recovered");
-            }
-            self.store.register(name, now, floor, &past).await?;
         }
         Ok(())
     }
@@ -314,6 +289,8 @@ impl Scheduler {
     async fn try_run(&self, job: &ScheduledJob, run: &Run) -> (RunEvent, Trace) {
         let context = RunContext {
             lake: self.lake.clone(),
+            sight: Sight::Newest,
+            runtime: self.jobs.limits().runtime(),
             job: run.job.clone(),
             run_id: run.id(),
             fire: run.fire.clone(),
@@ -387,7 +364,7 @@ impl Scheduler {
         let now = self.now();
         let recording = self
             .outbox(&run.job)
-            .record(run.number, &run.id(), run.as_finished(now), now)
+            .record(run.number, std::slice::from_ref(run), now)
             .await;
         match recording {
             Ok(()) => {
@@ -404,10 +381,7 @@ impl Scheduler {
     }
 
     fn outbox<'a>(&'a self, job: &'a JobName) -> Outbox<'a> {
-        Outbox {
-            lake: &self.lake,
-            job,
-        }
+        Outbox::new(&self.lake, job, Track::Live)
     }
 }
 
@@ -431,40 +405,5 @@ fn retry_of(attempt: u32, retries: u32, kind: ErrorKind) -> Retry {
         Retry::Left
     } else {
         Retry::Over
-    }
-}
-
-/// The lock beside the database, for as long as the file is open.
-fn lock(path: &Path) -> Result<File, SchedulerError> {
-    let path = path.with_extension("lock");
-    let failed = |source| SchedulerError::Lock {
-        path: path.clone(),
-        source,
-    };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).map_err(failed)?;
-            file.write_all(format!("process {}", std::process::id()).as_bytes())
-                .map_err(failed)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            file.read_to_string(&mut holder).map_err(failed)?;
-            let holder = if holder.is_empty() {
-                "another process".to_owned()
-            } else {
-                holder
-            };
-            Err(SchedulerError::Held { path, holder })
-        }
-        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

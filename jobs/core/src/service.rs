@@ -13,16 +13,15 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Fire, JobName, JobProgress, Jobs, RunSummary, ScheduledJob, Scheduler, SchedulerError, Trigger,
+    Fire, JobName, JobProgress, JobSpec, Jobs, Outcome, RunSummary, ScheduledJob, Scheduler,
+    SchedulerError, Trigger,
+    backfill::dry_run,
     store::{Run, Store},
     windows::{closed_since, newest},
 };
 
 /// How often it looks for closed windows and times that have come.
 const POLL: Duration = Duration::from_secs(1);
-
-/// How many runs go on at once. A gateway has few cores, and each run may hold a query's memory.
-const RUNS_MAX: usize = 2;
 
 /// How long runs under way may take to end after a stop; a run that takes longer is done again at the next start.
 const GRACE: Duration = Duration::from_secs(10);
@@ -120,7 +119,8 @@ impl UnderWay {
     async fn begin(&mut self) -> Result<(), SchedulerError> {
         self.scheduler.enqueue_due().await?;
         let busy: BTreeSet<JobName> = self.runs.values().map(|run| run.job.clone()).collect();
-        let room = RUNS_MAX.saturating_sub(self.runs.len());
+        let most = self.scheduler.jobs().limits().runs_at_once;
+        let room = most.saturating_sub(self.runs.len());
         for run in self.scheduler.claim(&busy, room).await? {
             let (scheduler, claimed) = (self.scheduler.clone(), run.clone());
             let task = self
@@ -207,8 +207,8 @@ pub async fn list(
     Ok(statuses)
 }
 
-/// Runs one job now and answers how it ended: over the newest window of each site for a job that runs over windows, up to
-/// now for any other. What it comes `after` is not waited for. A service that runs these jobs does it in our stead.
+/// Runs one job as of `at`, or of now, and answers how it ended: over the newest window of each site for a job that runs
+/// over windows, up to that instant for any other. What it comes `after` is not waited for. A service that runs these jobs does it in our stead.
 ///
 /// # Errors
 /// When there is no such job or no window, or when the run has not ended within its attempts and time-outs.
@@ -218,27 +218,11 @@ pub async fn run_now(
     path: &Path,
     clock: Clock,
     name: &str,
+    at: Option<Timestamp>,
 ) -> Result<Vec<RunSummary>, SchedulerError> {
-    let job = jobs.named(name)?;
-    let (spec, now) = (job.spec.clone(), clock());
-    let fires: Vec<Fire> = match spec.trigger {
-        Trigger::Cron(_) => vec![Fire::manual(now, None)],
-        Trigger::WindowClosed => {
-            let mut closed = closed_since(&lake, None).await?;
-            // A window that lies ahead was closed by a clock that did.
-            closed.retain(|closed| closed.window.start <= now);
-            let (newest, _) = newest(closed, 1);
-            newest
-                .into_iter()
-                .map(|window| Fire::manual(now, Some(window)))
-                .collect()
-        }
-    };
-    if fires.is_empty() {
-        return Err(SchedulerError::NoWindow {
-            name: name.to_owned(),
-        });
-    }
+    let spec = jobs.named(name)?.spec.clone();
+    let now = clock();
+    let fires = by_hand(&lake, &spec, now, at).await?;
     // Alone, it registers the job and does what a crash left; beside a service, the job is registered already.
     let alone = match Scheduler::open(jobs, lake, path, clock).await {
         Ok(scheduler) => Some(scheduler),
@@ -272,6 +256,59 @@ pub async fn run_now(
             run_id: format!("of {name} at {}", fires[0].key),
         }),
     }
+}
+
+/// The fires of a run that somebody asks for.
+async fn by_hand(
+    lake: &LakeWriter,
+    spec: &JobSpec,
+    now: Timestamp,
+    at: Option<Timestamp>,
+) -> Result<Vec<Fire>, SchedulerError> {
+    let as_of = at.unwrap_or(now);
+    let fires: Vec<Fire> = match spec.trigger {
+        Trigger::Cron(_) => vec![Fire::manual(now, as_of, None)],
+        Trigger::WindowClosed => {
+            let mut closed = closed_since(lake, None).await?;
+            match at {
+                Some(at) => closed.retain(|closed| closed.window.end <= at),
+                // A window that lies ahead was closed by a clock that did.
+                None => closed.retain(|closed| closed.window.start <= now),
+            }
+            let (newest, _) = newest(closed, 1);
+            newest
+                .into_iter()
+                .map(|window| Fire::manual(now, as_of, Some(window)))
+                .collect()
+        }
+    };
+    if fires.is_empty() {
+        return Err(SchedulerError::NoWindow {
+            name: spec.name.to_string(),
+        });
+    }
+    Ok(fires)
+}
+
+/// What [`run_now`] would find, without writing anything.
+///
+/// # Errors
+/// As [`run_now`], and what made the run fail.
+pub async fn run_dry(
+    jobs: Arc<Jobs>,
+    lake: Arc<LakeWriter>,
+    clock: Clock,
+    name: &str,
+    at: Option<Timestamp>,
+) -> Result<Vec<(Fire, Outcome)>, SchedulerError> {
+    let spec = jobs.named(name)?.spec.clone();
+    let mut found = Vec::new();
+    for fire in by_hand(&lake, &spec, clock(), at).await? {
+        let (jobs, lake, clock) = (jobs.clone(), lake.clone(), clock.clone());
+        let outcome = dry_run(jobs, lake, clock, spec.clone(), &fire).await?;
+        found.push((fire, outcome));
+    }
+    Ok(found)
 }
 
 async fn wait(

@@ -1,11 +1,11 @@
 //! `[[job]]`: the keys that are common to all kinds, and the order in which jobs depend on each other.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{Describe, Table, nearest};
 
 use crate::{
-    Job, JobKind, Schedule, ScheduleError, SchedulerError,
+    Job, JobKind, JobLimits, Schedule, ScheduleError, SchedulerError,
     keys::{self, OnLate},
 };
 
@@ -96,17 +96,20 @@ pub struct ScheduledJob {
 
 /// Jobs with unique names, each behind those that it waits for.
 #[derive(Default)]
-pub struct Jobs(Vec<ScheduledJob>);
+pub struct Jobs {
+    jobs: Vec<ScheduledJob>,
+    limits: JobLimits,
+}
 
 impl Jobs {
     /// In an order in which each stands behind those that it waits for.
     pub fn iter(&self) -> impl Iterator<Item = &ScheduledJob> {
-        self.0.iter()
+        self.jobs.iter()
     }
 
     /// The job of this name.
     pub fn find(&self, name: &str) -> Option<&ScheduledJob> {
-        self.0.iter().find(|job| job.spec.name.as_str() == name)
+        self.jobs.iter().find(|job| job.spec.name.as_str() == name)
     }
 
     /// The job called so.
@@ -125,19 +128,30 @@ impl Jobs {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.jobs.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.jobs.is_empty()
+    }
+
+    /// What their runs may take.
+    pub fn limits(&self) -> &JobLimits {
+        &self.limits
+    }
+
+    /// Lets queries that outgrow their memory spill into this folder.
+    pub fn spill_to(&mut self, folder: &Path) {
+        self.limits.spill_to(folder);
     }
 }
 
-/// Reads every `[[job]]` of a configuration's root; `kinds` is the registry.
+/// Reads `[jobs]` and every `[[job]]` of a configuration's root; `kinds` is the registry.
 ///
 /// Notes what is wrong, and answers `None` then.
 pub fn configure(root: &mut Table<'_>, kinds: &[&dyn JobKind]) -> Option<Jobs> {
+    let limits = JobLimits::read(root);
     let tables = root.tables(&keys::JOB);
     let found = tables.len();
     let mut read: Vec<Read<'_>> = tables
@@ -155,11 +169,14 @@ pub fn configure(root: &mut Table<'_>, kinds: &[&dyn JobKind]) -> Option<Jobs> {
     if !(complete && unique && known && triggered) {
         return None;
     }
-    order?
+    let ordered: Option<Vec<ScheduledJob>> = order?
         .into_iter()
         .map(|i| jobs.get_mut(i).and_then(Option::take))
-        .collect::<Option<Vec<_>>>()
-        .map(Jobs)
+        .collect();
+    Some(Jobs {
+        jobs: ordered?,
+        limits: limits?,
+    })
 }
 
 /// A `[[job]]` whose own keys have been read.

@@ -3,9 +3,11 @@
 use forebay_schemas::{SiteId, Timestamp};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::{cause, state};
+use super::{cause, state, track};
 use crate::{
-    Fire, FireKey, JobName, RunState, Window, clock::from_micros, outbox::RunNumber,
+    Fire, FireKey, JobName, RunState, Window,
+    clock::from_micros,
+    outbox::{RunNumber, Track},
     results::FinishedRun,
 };
 
@@ -14,6 +16,7 @@ use crate::{
 pub(crate) struct Run {
     pub(crate) job: JobName,
     pub(crate) number: RunNumber,
+    pub(crate) track: Track,
     pub(crate) kind: String,
     pub(crate) fire: Fire,
     pub(crate) state: RunState,
@@ -78,6 +81,7 @@ impl Run {
         Ok(Self {
             job: JobName::new(&text("job")?)?,
             number: RunNumber(number("number")?),
+            track: track(&text("track")?)?,
             kind: text("kind")?,
             fire,
             state: state(&text("state")?)?,
@@ -92,7 +96,7 @@ impl Run {
 
     /// As results carry it.
     pub(crate) fn id(&self) -> String {
-        format!("{}-{}", self.job, self.number.0)
+        self.number.run_id(&self.job, self.track)
     }
 
     /// The run as `job_runs` has it; a run that never began, began when it ended.
