@@ -16,6 +16,7 @@ mod local_store;
 mod log_entry;
 mod maintain;
 mod merge;
+mod objects;
 pub mod parquet_file;
 mod rebuild;
 mod rows;

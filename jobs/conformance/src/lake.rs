@@ -122,12 +122,17 @@ impl TestLake {
 
     /// Closes a window.
     pub async fn close(&self, window: &Window, closed_at: Timestamp) {
-        self.close_all(std::slice::from_ref(window), closed_at)
+        self.close_all(std::slice::from_ref(window), closed_at, None)
             .await;
     }
 
-    /// Closes windows in one commit.
-    pub async fn close_all(&self, windows: &[Window], closed_at: Timestamp) {
+    /// Closes windows of this completeness in one commit.
+    pub async fn close_all(
+        &self,
+        windows: &[Window],
+        closed_at: Timestamp,
+        completeness: Option<f64>,
+    ) {
         let micros = |at: &dyn Fn(&Window) -> Timestamp| -> ArrayRef {
             let times = windows.iter().map(|window| at(window).micros());
             Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
@@ -148,7 +153,9 @@ impl TestLake {
             long(),
             long(),
             Arc::new(Int32Array::from_iter_values(windows.iter().map(|_| 1))),
-            Arc::new(Float64Array::from_iter(windows.iter().map(|_| None::<f64>))),
+            Arc::new(Float64Array::from_iter(
+                windows.iter().map(|_| completeness),
+            )),
         ];
         let rows = RecordBatch::try_new(file_schema(&WINDOWS), columns).expect("a row of windows");
         let app_id = self.writer.keeper().app_id("test windows", 0);

@@ -29,7 +29,7 @@ use batch::Batch;
 pub(crate) use fires::{between, missing_since};
 
 /// A batch is written when it has this many fires, this many rows, or is this old.
-const FIRES_MAX: usize = 256;
+const FIRES_MAX: usize = if cfg!(test) { 4 } else { 256 };
 const ROWS_MAX: usize = 100_000;
 const AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -101,7 +101,7 @@ pub async fn backfill(
     watch: &mut dyn BackfillWatch,
 ) -> Result<BackfillReport, SchedulerError> {
     let job = jobs.named(&spec.name)?.spec.clone();
-    let view = Arc::new(HeldView::open(&lake).await?);
+    let view = Arc::new(HeldView::open(&lake, spec.sink).await?);
     let runner = Runner {
         jobs: jobs.clone(),
         lake: lake.clone(),
@@ -142,7 +142,7 @@ pub(crate) async fn dry_run(
     job: JobSpec,
     fire: &Fire,
 ) -> Result<Outcome, SchedulerError> {
-    let view = Arc::new(HeldView::open(&lake).await?);
+    let view = Arc::new(HeldView::open(&lake, Sink::Caller).await?);
     let runner = Runner {
         jobs,
         lake,
@@ -419,6 +419,7 @@ impl Runner {
             finished: Some(now),
             rows,
             message,
+            is_cancelled: false,
         };
         (run, results)
     }

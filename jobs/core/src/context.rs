@@ -2,6 +2,8 @@
 
 mod alert_history;
 
+pub(crate) use alert_history::latest_alerts;
+
 use std::sync::Arc;
 
 use datafusion::{

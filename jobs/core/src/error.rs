@@ -69,6 +69,14 @@ pub enum SchedulerError {
         /// The job.
         name: String,
     },
+    /// No model is called so.
+    #[error("job {job} has no model {version:?}: see `forebay jobs models list`")]
+    UnknownModel {
+        /// The job.
+        job: String,
+        /// As asked for.
+        version: String,
+    },
     /// A range of a back-fill with more fires than are run at once.
     #[error("the range has more than {most} fires of job {job}: back-fill it in parts")]
     TooManyFires {
@@ -118,6 +126,7 @@ impl SchedulerError {
             Self::NewerFormat { .. } | Self::Held { .. } | Self::Lock { .. } => ErrorKind::Fatal,
             Self::UnknownJob { .. }
             | Self::NoWindow { .. }
+            | Self::UnknownModel { .. }
             | Self::TooManyFires { .. }
             | Self::RunFailed { .. } => ErrorKind::Reject,
             Self::Lake(error) => error.kind(),

@@ -34,6 +34,7 @@ pub struct Fire {
 pub(crate) enum Cause {
     Cron,
     Window,
+    Event,
     Manual,
 }
 
@@ -42,19 +43,20 @@ impl Cause {
         match self {
             Self::Cron => "cron",
             Self::Window => "window",
+            Self::Event => "event",
             Self::Manual => "manual",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Cron, Self::Window, Self::Manual]
+        [Self::Cron, Self::Window, Self::Event, Self::Manual]
             .into_iter()
             .find(|cause| cause.name() == name)
     }
 }
 
-/// The name of an occasion, unique within a job: the cron time in RFC 3339, `window/<site>/<start>/<revision>`, or
-/// `manual/<time>`.
+/// The name of an occasion, unique within a job: the cron time in RFC 3339, `window/<site>/<start>/<revision>`,
+/// `alert/<alert_id>`, `event/<event_id>`, or `manual/<time>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FireKey(String);
 
@@ -129,6 +131,16 @@ impl Fire {
             due: *end,
             window: Some(window),
             cause: Cause::Window,
+        }
+    }
+
+    /// A warning or an event, by its key and when it was due.
+    pub(crate) fn event(key: String, due: Timestamp) -> Self {
+        Self {
+            key: FireKey(key),
+            due,
+            window: None,
+            cause: Cause::Event,
         }
     }
 

@@ -13,7 +13,7 @@ use forebay_schemas::{
     table::{ALERTS, BACKTESTS, EVENTS, JOB_RUNS, MODELS, PREDICTIONS, SCORES, Table},
 };
 
-use crate::{JobName, Results, results::batch, store::Run};
+use crate::{AlertRow, JobName, Results, results::batch, store::Run};
 
 /// The tables that runs write to.
 pub(crate) const WRITTEN: [&Table; 7] = [
@@ -119,6 +119,31 @@ impl<'a> Outbox<'a> {
         };
         let rows = concat_batches(&first.schema(), &rows)?;
         self.append(last, &JOB_RUNS, rows, now).await
+    }
+
+    /// Appends a row about the run itself to `alerts`, beside what the run has found.
+    pub(crate) async fn warn(
+        &self,
+        run: RunNumber,
+        run_id: &str,
+        row: AlertRow,
+        now: Timestamp,
+    ) -> Result<(), LakeError> {
+        let app_id = format!("job/{}/failing/{}", self.job, ALERTS.name);
+        let app_id = self.lake.keeper().app_id(&app_id, 0);
+        let snapshot = self.lake.table(&ALERTS)?.snapshot().await?;
+        let found = snapshot.state_of(&app_id).await?;
+        if found.is_some_and(|found| found >= run.0) {
+            return Ok(());
+        }
+        let rows = batch(self.job.as_str(), run_id, &[row])?;
+        let transaction = Transaction {
+            app_id,
+            from_state: found,
+            to_state: run.0,
+        };
+        let appended = self.lake.append(&ALERTS, rows, transaction, now).await;
+        appended.map(drop)
     }
 
     /// The highest number that a run of this job has left in the lake; 0 if none has.

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
+
+use forebay_schemas::Timestamp;
 
 use crate::{JobName, Jobs, RunState};
 
@@ -12,6 +15,7 @@ use crate::{JobName, Jobs, RunState};
 pub struct JobProgress {
     finished: Mutex<BTreeMap<(JobName, &'static str), u64>>,
     skipped: Mutex<BTreeMap<JobName, u64>>,
+    waits: Mutex<BTreeMap<String, Duration>>,
 }
 
 impl JobProgress {
@@ -31,6 +35,24 @@ impl JobProgress {
             .iter()
             .map(|(job, count)| (job.clone(), *count))
             .collect()
+    }
+
+    /// How long the oldest run of each job has waited that has not begun; 0 where none waits.
+    pub fn waiting(&self) -> Vec<(String, Duration)> {
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits
+            .iter()
+            .map(|(job, wait)| (job.clone(), *wait))
+            .collect()
+    }
+
+    pub(crate) fn waits(&self, since: BTreeMap<String, Timestamp>, now: Timestamp) {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.values_mut().for_each(|wait| *wait = Duration::ZERO);
+        for (job, since) in since {
+            let nanos = now.nanos().saturating_sub(since.nanos()).max(0);
+            waits.insert(job, Duration::from_nanos(nanos.unsigned_abs()));
+        }
     }
 
     pub(crate) fn skipped(&self, job: &JobName, windows: u64) {

@@ -110,6 +110,7 @@ fn runs_of(
             finished: Some(finished),
             rows: long(8, row).map(i64::cast_unsigned),
             message: text(4, row).map(str::to_owned),
+            is_cancelled: false,
         })
     };
     (0..rows.num_rows()).filter_map(run).collect()

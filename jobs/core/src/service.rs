@@ -1,7 +1,7 @@
 //! The scheduler as a service, and what its verbs ask of it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -13,10 +13,12 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Fire, JobName, JobProgress, JobSpec, Jobs, Outcome, RunSummary, ScheduledJob, Scheduler,
-    SchedulerError, Trigger,
+    BackfillStatus, Fire, JobName, JobProgress, JobSpec, Jobs, Outcome, RunSummary, ScheduledJob,
+    Scheduler, SchedulerError, Trigger,
     backfill::dry_run,
-    store::{Run, Store},
+    clock::plus,
+    outbox::{RunNumber, Track},
+    store::{Cancel, Run, Store},
     windows::{closed_since, newest},
 };
 
@@ -28,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How often a waiter looks whether a run has ended.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// A run that has not begun for this long is late.
+const LATE_AFTER: Duration = Duration::from_secs(60);
 
 /// How many runs of each job `list` shows.
 const LISTED_RUNS: u32 = 5;
@@ -45,6 +50,10 @@ pub struct JobStatus {
     pub after: Vec<JobName>,
     /// The next time of its schedule, if it has one.
     pub next: Option<Timestamp>,
+    /// Since when a run waits that has not begun, where that is longer than a minute.
+    pub waits_since: Option<Timestamp>,
+    /// A back-fill that is under way or was cut short.
+    pub backfill: Option<BackfillStatus>,
     /// Its newest runs, the newest first.
     pub runs: Vec<RunSummary>,
 }
@@ -118,6 +127,7 @@ struct UnderWay {
 impl UnderWay {
     async fn begin(&mut self) -> Result<(), SchedulerError> {
         self.scheduler.enqueue_due().await?;
+        self.scheduler.look_at_waits().await?;
         let busy: BTreeSet<JobName> = self.runs.values().map(|run| run.job.clone()).collect();
         let most = self.scheduler.jobs().limits().runs_at_once;
         let room = most.saturating_sub(self.runs.len());
@@ -185,26 +195,87 @@ pub async fn list(
         None
     };
     let now = clock();
+    let waiting = match &store {
+        Some(store) => store.waiting().await?,
+        None => BTreeMap::new(),
+    };
     let mut statuses = Vec::new();
     for ScheduledJob { spec, .. } in jobs.iter() {
         let next = match &spec.trigger {
             Trigger::Cron(schedule) => schedule.next_after(now),
-            Trigger::WindowClosed => None,
+            _ => None,
         };
-        let runs = match &store {
-            Some(store) => store.newest(&spec.name, LISTED_RUNS).await?,
-            None => Vec::new(),
-        };
+        let (mut runs, mut backfill) = (Vec::new(), None);
+        if let Some(store) = &store {
+            runs = store.newest(&spec.name, LISTED_RUNS).await?;
+            backfill = store.backfill(&spec.name).await?;
+        }
+        let waits_since = waiting.get(spec.name.as_str()).copied();
         statuses.push(JobStatus {
             name: spec.name.clone(),
             kind: spec.kind,
             trigger: spec.trigger.to_string(),
             after: spec.after.clone(),
             next,
+            waits_since: waits_since.filter(|since| plus(*since, LATE_AFTER) < now),
+            backfill,
             runs: runs.iter().map(Run::summary).collect(),
         });
     }
     Ok(statuses)
+}
+
+/// A job's newest runs, the newest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn runs(
+    path: &Path,
+    job: &JobName,
+    most: u32,
+) -> Result<Vec<RunSummary>, SchedulerError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let runs = Store::open(path).await?.newest(job, most).await?;
+    Ok(runs.iter().map(Run::summary).collect())
+}
+
+/// What was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled {
+    /// Runs that waited or ran.
+    pub runs: u64,
+    /// Whether a back-fill of the job is asked to end.
+    pub backfill: bool,
+}
+
+/// Cancels what waits or runs of a job, or one run by its id, whichever process runs it; it ends within some seconds, or at
+/// the next start where nobody runs jobs.
+///
+/// # Errors
+/// When there is no such job or run, or the database cannot be written.
+pub async fn cancel(jobs: &Jobs, path: &Path, what: &str) -> Result<Cancelled, SchedulerError> {
+    let run = jobs.iter().map(|job| &job.spec.name).find_map(|name| {
+        let (number, track) = RunNumber::of_run_id(name, what)?;
+        (track == Track::Live).then(|| (name.clone(), number))
+    });
+    let (name, what) = match (jobs.find(what), run) {
+        (Some(job), _) => (job.spec.name.clone(), Cancel::All),
+        (None, Some((name, number))) => (name, Cancel::Run(number)),
+        (None, None) => (jobs.named(what)?.spec.name.clone(), Cancel::All),
+    };
+    if !path.exists() {
+        return Ok(Cancelled {
+            runs: 0,
+            backfill: false,
+        });
+    }
+    let store = Store::open(path).await?;
+    Ok(Cancelled {
+        runs: store.cancel(&name, what).await?,
+        backfill: what == Cancel::All && store.cancel_backfill(&name).await?,
+    })
 }
 
 /// Runs one job as of `at`, or of now, and answers how it ended: over the newest window of each site for a job that runs
@@ -267,7 +338,9 @@ async fn by_hand(
 ) -> Result<Vec<Fire>, SchedulerError> {
     let as_of = at.unwrap_or(now);
     let fires: Vec<Fire> = match spec.trigger {
-        Trigger::Cron(_) => vec![Fire::manual(now, as_of, None)],
+        Trigger::Cron(_) | Trigger::Alert(_) | Trigger::Event(_) | Trigger::Manual => {
+            vec![Fire::manual(now, as_of, None)]
+        }
         Trigger::WindowClosed => {
             let mut closed = closed_since(lake, None).await?;
             match at {

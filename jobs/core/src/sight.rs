@@ -3,7 +3,10 @@
 //! A back-fill writes in batches. What its fires have found and not written yet is seen by the fires after them as if it
 //! stood in the lake, so that results do not depend on when a batch is written.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arrow::array::RecordBatch;
 use datafusion::{execution::runtime_env::RuntimeEnv, prelude::SessionContext};
@@ -12,7 +15,7 @@ use forebay_schemas::table::{
     ALERTS, BACKTESTS, EVENTS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS,
 };
 
-use crate::JobError;
+use crate::{JobError, Sink};
 
 /// What jobs read from.
 const SOURCES: [&Table; 2] = [&READINGS, &WINDOWS];
@@ -34,6 +37,8 @@ pub(crate) enum Sight {
 pub(crate) struct HeldView {
     sources: LakeView,
     results: Mutex<HeldResults>,
+    /// The models of a run that writes nothing, by name; none for a run that writes.
+    kept: Option<Mutex<BTreeMap<String, Vec<u8>>>>,
 }
 
 struct HeldResults {
@@ -60,10 +65,40 @@ impl Sight {
     }
 }
 
+impl Sight {
+    /// Keeps a model where nothing is written, and answers its name.
+    pub(crate) fn keep(&self, lake: &LakeWriter, bytes: &[u8]) -> Option<String> {
+        let mut kept = self.in_memory()?;
+        let name = lake.object_name(bytes);
+        kept.insert(name.clone(), bytes.to_owned());
+        Some(name)
+    }
+
+    /// A model that was kept so.
+    pub(crate) fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        self.in_memory()?.get(name).cloned()
+    }
+
+    fn in_memory(&self) -> Option<MutexGuard<'_, BTreeMap<String, Vec<u8>>>> {
+        match self {
+            Self::Newest => None,
+            Self::Held(held) => {
+                let kept = held.kept.as_ref()?.lock();
+                Some(kept.unwrap_or_else(PoisonError::into_inner))
+            }
+        }
+    }
+}
+
 impl HeldView {
     /// The lake as it is now.
-    pub(crate) async fn open(lake: &LakeWriter) -> Result<Self, LakeError> {
+    pub(crate) async fn open(lake: &LakeWriter, sink: Sink) -> Result<Self, LakeError> {
+        let kept = match sink {
+            Sink::Lake => None,
+            Sink::Caller => Some(Mutex::default()),
+        };
         Ok(Self {
+            kept,
             sources: view(lake, &SOURCES).await?,
             results: Mutex::new(HeldResults {
                 stored: view(lake, &RESULTS).await?,

@@ -4,6 +4,7 @@
 //! by [`RunState::next`] alone, and only from the state that was read.
 
 mod backfill;
+mod cancel;
 mod left_out;
 mod register;
 mod rows;
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use backfill::BackfillStatus;
+pub(crate) use cancel::Cancel;
 pub(crate) use left_out::LeftOut;
 pub(crate) use rows::Run;
 pub use rows::RunSummary;
@@ -35,7 +37,7 @@ pub use rows::RunSummary;
 /// Version of the database's layout.
 const FORMAT: i64 = 3;
 
-const SCHEMA: [&str; 6] = [
+const SCHEMA: [&str; 7] = [
     "CREATE TABLE jobs (name TEXT PRIMARY KEY, registered INTEGER NOT NULL, counter INTEGER NOT NULL, cursor INTEGER) STRICT",
     "CREATE TABLE runs (
         job TEXT NOT NULL, number INTEGER NOT NULL, fire_key TEXT NOT NULL, kind TEXT NOT NULL, cause TEXT NOT NULL,
@@ -46,8 +48,12 @@ const SCHEMA: [&str; 6] = [
     "CREATE INDEX runs_by_due ON runs (job, cause, due)",
     LEFT_OUT_TABLE,
     TRACK_COLUMN,
+    CANCEL_COLUMN,
     BACKFILLS_TABLE,
 ];
+
+/// Whether a person has asked for a run's end.
+const CANCEL_COLUMN: &str = "ALTER TABLE runs ADD COLUMN cancel INTEGER NOT NULL DEFAULT 0";
 
 /// Whose order a run is in; only those of track `live` are the scheduler's.
 const TRACK_COLUMN: &str = "ALTER TABLE runs ADD COLUMN track TEXT NOT NULL DEFAULT 'live'";
@@ -140,9 +146,10 @@ impl Store {
                 LEFT_OUT_TABLE,
                 LEFT_OUT_BY_FORMAT_1,
                 TRACK_COLUMN,
+                CANCEL_COLUMN,
                 BACKFILLS_TABLE,
             ],
-            2 => &[TRACK_COLUMN, BACKFILLS_TABLE],
+            2 => &[TRACK_COLUMN, CANCEL_COLUMN, BACKFILLS_TABLE],
             FORMAT => return Ok(()),
             found => {
                 return Err(SchedulerError::NewerFormat {

@@ -4,7 +4,8 @@ use forebay_lake::LakeWriter;
 use forebay_schemas::Timestamp;
 
 use crate::{
-    Fire, JobName, JobSpec, Schedule, SchedulerError, Trigger, store::Store, windows::closed_since,
+    Fire, JobName, JobSpec, Schedule, SchedulerError, Trigger, happened::happened, store::Store,
+    windows::closed_since,
 };
 
 /// More fires than this are a schedule of seconds over years: they would be held in memory.
@@ -20,12 +21,22 @@ pub(crate) async fn between(
     let fires = match &job.trigger {
         Trigger::Cron(schedule) => times(schedule, from, to),
         Trigger::WindowClosed => {
-            let closed = closed_since(lake, None).await?;
+            let mut closed = closed_since(lake, None).await?;
+            closed.retain(|closed| closed.has(job.completeness_min));
             let mut windows: Vec<_> = closed.into_iter().map(|closed| closed.window).collect();
             windows.retain(|window| (from..to).contains(&window.end));
             windows.sort_by(|a, b| (a.end, a.start, &a.site).cmp(&(b.end, b.start, &b.site)));
             windows.into_iter().map(Fire::window).collect()
         }
+        Trigger::Alert(_) | Trigger::Event(_) => {
+            let happened = happened(lake, &job.trigger, i64::MIN).await?;
+            let fires = happened.into_iter().map(|happening| happening.fire);
+            fires
+                .filter(|fire| (from..to).contains(&fire.due))
+                .collect()
+        }
+        // A person asks for each of its runs.
+        Trigger::Manual => Vec::new(),
     };
     if fires.len() > FIRES_MAX {
         return Err(SchedulerError::TooManyFires {

@@ -26,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) finished: Option<Timestamp>,
     pub(crate) rows: Option<u64>,
     pub(crate) message: Option<String>,
+    /// Whether a person has asked for its end.
+    pub(crate) is_cancelled: bool,
 }
 
 /// A run, for showing.
@@ -91,6 +93,7 @@ impl Run {
             finished: optional("finished")?.map(from_micros),
             rows: optional("row_count")?.map(i64::cast_unsigned),
             message: row.try_get("message").map_err(|e| e.to_string())?,
+            is_cancelled: number("cancel")? != 0,
         })
     }
 
