@@ -90,8 +90,8 @@ pub struct BackfillReport {
 /// Runs fires of a job that lie in the past. `path` is the database of runs.
 ///
 /// # Errors
-/// [`SchedulerError::Held`] while another back-fill runs; when there is no such job, no fire in the range, or when database
-/// or lake cannot be read or written. A fire that fails is in the report.
+/// [`SchedulerError::Held`] while another back-fill runs; when there is no such job, or when database or
+/// lake cannot be read or written. A fire that fails is in the report.
 pub async fn backfill(
     jobs: Arc<Jobs>,
     lake: Arc<LakeWriter>,
@@ -111,9 +111,11 @@ pub async fn backfill(
     };
     match spec.sink {
         Sink::Caller => {
-            let store = match path.exists() {
-                true => Some(Store::open(path).await?),
-                false => None,
+            // Looking makes no database.
+            let store = if path.exists() {
+                Some(Store::open(path).await?)
+            } else {
+                None
             };
             let from = runner.from(spec, store.as_ref()).await?;
             let fires = runner.fires(from, spec.to).await?;

@@ -84,9 +84,10 @@ pub async fn graph(
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 ) -> Result<Vec<JobNode>, SchedulerError> {
-    let store = match path.exists() {
-        true => Some(Store::open(path).await?),
-        false => None,
+    let store = if path.exists() {
+        Some(Store::open(path).await?)
+    } else {
+        None
     };
     let now = clock();
     let to = to.map_or(now, |to| to.min(now));

@@ -63,6 +63,6 @@ extern crate self as forebay_jobs;
 #[cfg(test)]
 #[path = "../../conformance/src/lake.rs"]
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,9 @@ impl JobProgress {
     pub(crate) fn begin(&self, jobs: &Jobs) {
         for job in jobs.iter() {
             self.skipped(&job.spec.name, 0);
+            let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.insert(job.spec.name.to_string(), Duration::ZERO);
+            drop(waits);
             for state in RunState::ALL.into_iter().filter(|state| state.is_final()) {
                 self.add(&job.spec.name, state, 0);
             }

@@ -10,6 +10,7 @@ mod results;
 mod runs;
 mod service;
 mod triggers;
+mod visible;
 
 use std::{
     path::Path,
@@ -295,6 +296,11 @@ impl Plant {
             .find(|status| status.name.as_str() == job)
             .unwrap()
             .runs
+    }
+
+    /// How many runs stand in `job_runs`.
+    async fn runs_recorded(&self) -> i64 {
+        i64::try_from(self.count("job_runs").await.0).unwrap()
     }
 
     /// How many rows a table holds, and how many different run ids.

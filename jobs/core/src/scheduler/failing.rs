@@ -38,12 +38,13 @@ impl Scheduler {
         if !failed && !is_open {
             return Ok(());
         }
-        let verdict = match failed {
-            true => match condition(run) {
-                Some(condition) => Verdict::Wrong(condition),
-                None => return Ok(()),
-            },
-            false => Verdict::Healthy,
+        let verdict = if failed {
+            condition(run).map(Verdict::Wrong)
+        } else {
+            Some(Verdict::Healthy)
+        };
+        let Some(verdict) = verdict else {
+            return Ok(());
         };
         // A run over an amended window is due long ago; it is the newest that counts.
         let seen = known.as_ref().map(|known| known.last_seen);
