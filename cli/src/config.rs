@@ -99,6 +99,11 @@ impl Config {
         let sources = connectors(root, registry::CONNECTORS, &clock::context(id, data_dir));
         #[cfg(feature = "lake")]
         let jobs = forebay_jobs::configure(root, registry::JOBS);
+        #[cfg(feature = "lake")]
+        let jobs = jobs.zip(gateway.as_ref()).map(|(mut jobs, gateway)| {
+            jobs.spill_to(&gateway.data_dir.join("jobs-spill"));
+            jobs
+        });
         #[cfg(not(feature = "lake"))]
         let not_in_build = not_in_build(root);
         let gateway = gateway?;
@@ -227,7 +232,9 @@ fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
     const LAKE: TableKeys =
         TableKeys::one("lake", "Skipped in this build, which has no lake.", &[]);
     const JOB: TableKeys = TableKeys::many("job", "Skipped in this build, which has no jobs.", &[]);
-    let tables = [LAKE, JOB]
+    const JOBS: TableKeys =
+        TableKeys::one("jobs", "Skipped in this build, which has no jobs.", &[]);
+    let tables = [LAKE, JOBS, JOB]
         .iter()
         .filter(|table| root.has(*table))
         .map(Describe::name)

@@ -11,7 +11,7 @@ use forebay_compactor::LAKE;
 use forebay_config::{Describe as _, KeyInfo, Shape, TableKeys};
 use forebay_gateway::{CONNECTOR, GATEWAY, SPOOL};
 #[cfg(feature = "lake")]
-use forebay_jobs::keys::JOB;
+use forebay_jobs::keys::{JOB, JOBS};
 use forebay_stream::kafka::STREAM;
 use forebay_telemetry::TELEMETRY;
 
@@ -56,6 +56,8 @@ pub(crate) fn sections() -> Vec<Section> {
         table: CONNECTOR.describe(),
         kinds: connectors.collect(),
     });
+    #[cfg(feature = "lake")]
+    sections.push(Section::alike(&JOBS));
     #[cfg(feature = "lake")]
     sections.push(Section {
         table: JOB.describe(),

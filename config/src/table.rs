@@ -102,6 +102,12 @@ impl<'d> Table<'d> {
         tables
     }
 
+    /// Whether the key is there and its value is a table: of a key that takes a table or something else.
+    pub fn is_table(&mut self, key: &dyn Describe) -> bool {
+        self.value(key.name())
+            .is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
+    }
+
     /// Whether the key is there.
     pub fn has(&mut self, key: &dyn Describe) -> bool {
         self.value(key.name()).is_some()

@@ -30,7 +30,7 @@ pub use operate::rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
 pub use operate::verify::{
     Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
 };
-pub use query::{ScanCost, empty_session, session};
+pub use query::{LakeView, ScanCost, empty_session, session};
 pub use store::local::SyncedLocalStore;
 pub use store::s3::{S3Credentials, S3Link, S3Settings};
 pub use table::commit::Attempt;

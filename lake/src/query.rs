@@ -21,7 +21,7 @@ use datafusion::{
         source::DataSourceExec,
         table_schema::TableSchema,
     },
-    execution::parquet_encryption::EncryptionFactory,
+    execution::{parquet_encryption::EncryptionFactory, runtime_env::RuntimeEnv},
     logical_expr::{Expr, TableProviderFilterPushDown},
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
@@ -41,6 +41,47 @@ use crate::{
 };
 use checked::{CheckedFactory, MustBeSealed};
 
+/// Tables as of one version each, for any number of sessions.
+#[derive(Debug, Clone)]
+pub struct LakeView(Vec<Arc<DeltaScan>>);
+
+impl LakeView {
+    /// The tables as they are now.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn open(
+        tables: &[LakeTable],
+        decrypter: &Arc<KeyDecrypter>,
+    ) -> Result<Self, LakeError> {
+        let tag_seal = Arc::new(TagSeal::of(decrypter.provider()).await?);
+        let mut scans = Vec::with_capacity(tables.len());
+        for table in tables {
+            let snapshot = table.snapshot().await?;
+            let scan = DeltaScan::new(table, snapshot, decrypter.clone(), tag_seal.clone());
+            scans.push(Arc::new(scan));
+        }
+        Ok(Self(scans))
+    }
+
+    /// A session in which the tables of these views can be named in SQL; memory and spilled rows are the runtime's.
+    ///
+    /// # Errors
+    /// When two tables have one name.
+    pub fn session(
+        views: &[&Self],
+        runtime: &Arc<RuntimeEnv>,
+    ) -> Result<SessionContext, LakeError> {
+        let context = SessionContext::new_with_config_rt(session_config(), runtime.clone());
+        for scan in views.iter().flat_map(|view| &view.0) {
+            let url = store_url(scan.table);
+            context.register_object_store(url.as_ref(), scan.store.clone());
+            register(&context, scan.table, scan.clone())?;
+        }
+        Ok(context)
+    }
+}
+
 /// A session in which each of these tables, as of now, can be named in SQL.
 ///
 /// # Errors
@@ -49,20 +90,8 @@ pub async fn session(
     tables: &[LakeTable],
     decrypter: &Arc<KeyDecrypter>,
 ) -> Result<SessionContext, LakeError> {
-    let context = new_session();
-    let tag_seal = Arc::new(TagSeal::of(decrypter.provider()).await?);
-    for table in tables {
-        let url = store_url(table.schema());
-        context.register_object_store(url.as_ref(), table.store().clone());
-        let provider = DeltaScan::new(
-            table,
-            table.snapshot().await?,
-            decrypter.clone(),
-            tag_seal.clone(),
-        );
-        register(&context, table.schema(), Arc::new(provider))?;
-    }
-    Ok(context)
+    let view = LakeView::open(tables, decrypter).await?;
+    LakeView::session(&[&view], &Arc::new(RuntimeEnv::default()))
 }
 
 /// The same without rows, and without a lake: for planning a query before there is one.
@@ -70,7 +99,7 @@ pub async fn session(
 /// # Errors
 /// When two tables have one name.
 pub fn empty_session(tables: &[&'static Table]) -> Result<SessionContext, LakeError> {
-    let context = new_session();
+    let context = SessionContext::new_with_config(session_config());
     for table in tables {
         register(
             &context,
@@ -81,8 +110,8 @@ pub fn empty_session(tables: &[&'static Table]) -> Result<SessionContext, LakeEr
     Ok(context)
 }
 
-fn new_session() -> SessionContext {
-    SessionContext::new_with_config(SessionConfig::new().with_information_schema(true))
+fn session_config() -> SessionConfig {
+    SessionConfig::new().with_information_schema(true)
 }
 
 fn register(

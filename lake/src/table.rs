@@ -4,6 +4,7 @@ pub(crate) mod commit;
 pub(crate) mod lake_writer;
 mod local_log;
 pub(crate) mod log_entry;
+mod objects;
 pub(crate) mod schema;
 mod snapshot;
 pub(crate) mod state;

@@ -155,6 +155,12 @@ pub const JOB_RUNS: Metric = Metric {
     help: "Finished runs of jobs",
 };
 /// By job.
+pub const JOB_WAITING: Metric = Metric {
+    name: "forebay.job.waiting",
+    unit: "s",
+    help: "How long the oldest run of a job has waited that has not begun",
+};
+/// By job.
 pub const JOB_WINDOWS_SKIPPED: Metric = Metric {
     name: "forebay.job.windows.skipped",
     unit: "",

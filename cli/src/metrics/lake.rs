@@ -27,6 +27,13 @@ fn of_jobs(telemetry: &Telemetry, watch: &LakeWatch) {
             .collect()
     });
     let jobs = watch.jobs.clone();
+    telemetry.gauge(&names::JOB_WAITING, move || {
+        jobs.waiting()
+            .into_iter()
+            .map(|(job, wait)| (wait.as_secs_f64(), vec![("job", job)]))
+            .collect()
+    });
+    let jobs = watch.jobs.clone();
     telemetry.counter(&names::JOB_WINDOWS_SKIPPED, move || {
         jobs.windows_skipped()
             .into_iter()

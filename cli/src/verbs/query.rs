@@ -23,7 +23,8 @@ use crate::{config::Reading, out, place::Place, store::Store};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The statement. Tables: readings, gaps, windows, quarantine, alerts, predictions, scores, job_runs.
+    /// The statement. Tables: readings, gaps, windows, quarantine, alerts, predictions, scores, job_runs,
+    /// events, models, backtests.
     sql: String,
     /// How to print the rows.
     #[arg(long, value_enum, default_value_t = Format::Table)]

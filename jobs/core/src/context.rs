@@ -2,11 +2,14 @@
 
 mod alert_history;
 
+pub(crate) use alert_history::latest_alerts;
+
 use std::sync::Arc;
 
 use datafusion::{
     common::ScalarValue,
     dataframe::DataFrame,
+    execution::runtime_env::RuntimeEnv,
     logical_expr::Expr,
     prelude::{SessionContext, col, lit},
 };
@@ -16,12 +19,15 @@ use forebay_schemas::{
     table::{ALERTS, BACKTESTS, EVENTS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS},
 };
 
-use crate::{Fire, JobError, JobName, SeriesPattern};
+use crate::{Fire, JobError, JobName, SeriesPattern, sight::Sight};
 
 /// One run under way.
 #[derive(Clone)]
 pub struct RunContext {
     pub(crate) lake: Arc<LakeWriter>,
+    pub(crate) sight: Sight,
+    /// The memory that the run's queries have.
+    pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) job: JobName,
     pub(crate) run_id: String,
     pub(crate) fire: Fire,
@@ -87,6 +93,26 @@ pub fn empty_session() -> Result<SessionContext, JobError> {
 }
 
 impl RunContext {
+    /// The first attempt of a run that began at `now`.
+    pub fn new(
+        lake: Arc<LakeWriter>,
+        job: JobName,
+        run_id: String,
+        fire: Fire,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            lake,
+            sight: Sight::Newest,
+            runtime: Arc::default(),
+            job,
+            run_id,
+            fire,
+            attempt: 1,
+            now,
+        }
+    }
+
     /// The job's name.
     pub fn job(&self) -> &JobName {
         &self.job
@@ -127,11 +153,7 @@ impl RunContext {
     /// # Errors
     /// When the lake cannot be read.
     pub async fn session(&self) -> Result<SessionContext, JobError> {
-        let mut tables = Vec::new();
-        for (table, ..) in VISIBLE {
-            tables.push(self.lake.table(table)?.clone());
-        }
-        let session = forebay_lake::session(&tables, &self.lake.decrypter()).await?;
+        let session = self.uncut().await?;
         for (table, visible) in VISIBLE {
             let seen = visible.filter(self.cutoff());
             let view = session.table(table.name).await?.filter(seen)?.into_view();
@@ -141,14 +163,18 @@ impl RunContext {
         Ok(session)
     }
 
+    /// A session over the same tables with all their rows.
+    pub(crate) async fn uncut(&self) -> Result<SessionContext, JobError> {
+        self.sight.session(&self.lake, &self.runtime).await
+    }
+
     /// The readings at or after the cutoff of these series alone, with the columns of `readings`: forecasts and calendars
     /// that were known when the run was due, which `known_ahead` of a job names. Of a run over a window, its site's.
     ///
     /// # Errors
     /// When the lake cannot be read.
     pub async fn known_ahead(&self, series: &[SeriesPattern]) -> Result<DataFrame, JobError> {
-        let table = self.lake.table(&READINGS)?.clone();
-        let session = forebay_lake::session(&[table], &self.lake.decrypter()).await?;
+        let session = self.uncut().await?;
         let named = series
             .iter()
             .map(SeriesPattern::filter)

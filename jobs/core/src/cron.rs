@@ -105,6 +105,11 @@ impl Schedule {
         Ok(schedule)
     }
 
+    /// Its time zone.
+    pub fn zone_name(&self) -> &str {
+        &self.zone_name
+    }
+
     /// The first time after `at`.
     pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
         let next = self

@@ -69,6 +69,32 @@ pub enum SchedulerError {
         /// The job.
         name: String,
     },
+    /// No model is called so.
+    #[error("job {job} has no model {version:?}: see `forebay jobs models list`")]
+    UnknownModel {
+        /// The job.
+        job: String,
+        /// As asked for.
+        version: String,
+    },
+    /// A range of a back-fill with more fires than are run at once.
+    #[error("the range has more than {most} fires of job {job}: back-fill it in parts")]
+    TooManyFires {
+        /// The job.
+        job: String,
+        /// How many a range may have.
+        most: usize,
+    },
+    /// A run whose results somebody waits for.
+    #[error("the run of job {job} for {fire} failed: {why}")]
+    RunFailed {
+        /// The job.
+        job: String,
+        /// The fire.
+        fire: String,
+        /// Why.
+        why: String,
+    },
     /// A run that was asked for has not ended in time.
     #[error("run {run_id} has not ended yet: see `forebay jobs list`")]
     StillRunning {
@@ -98,7 +124,11 @@ impl SchedulerError {
             | Self::StillRunning { .. } => ErrorKind::Retry,
             Self::Store { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::NewerFormat { .. } | Self::Held { .. } | Self::Lock { .. } => ErrorKind::Fatal,
-            Self::UnknownJob { .. } | Self::NoWindow { .. } => ErrorKind::Reject,
+            Self::UnknownJob { .. }
+            | Self::NoWindow { .. }
+            | Self::UnknownModel { .. }
+            | Self::TooManyFires { .. }
+            | Self::RunFailed { .. } => ErrorKind::Reject,
             Self::Lake(error) => error.kind(),
             Self::Moved(error) => error.kind(),
         }

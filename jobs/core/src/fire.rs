@@ -34,6 +34,7 @@ pub struct Fire {
 pub(crate) enum Cause {
     Cron,
     Window,
+    Event,
     Manual,
 }
 
@@ -42,19 +43,20 @@ impl Cause {
         match self {
             Self::Cron => "cron",
             Self::Window => "window",
+            Self::Event => "event",
             Self::Manual => "manual",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Cron, Self::Window, Self::Manual]
+        [Self::Cron, Self::Window, Self::Event, Self::Manual]
             .into_iter()
             .find(|cause| cause.name() == name)
     }
 }
 
-/// The name of an occasion, unique within a job: the cron time in RFC 3339, `window/<site>/<start>/<revision>`, or
-/// `manual/<time>`.
+/// The name of an occasion, unique within a job: the cron time in RFC 3339, `window/<site>/<start>/<revision>`,
+/// `alert/<alert_id>`, `event/<event_id>`, or `manual/<time>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FireKey(String);
 
@@ -101,7 +103,8 @@ impl std::fmt::Display for FireKey {
 }
 
 impl Fire {
-    pub(crate) fn cron(due: Timestamp) -> Self {
+    /// A time of a schedule.
+    pub fn cron(due: Timestamp) -> Self {
         Self {
             key: FireKey(rfc3339(due)),
             due,
@@ -110,7 +113,8 @@ impl Fire {
         }
     }
 
-    pub(crate) fn window(window: Window) -> Self {
+    /// A window that has closed; it is due at its end.
+    pub fn window(window: Window) -> Self {
         let Window {
             site,
             start,
@@ -130,13 +134,23 @@ impl Fire {
         }
     }
 
-    /// A run that someone asked for at `now`; over a window, for jobs that run over windows.
-    pub(crate) fn manual(now: Timestamp, window: Option<Window>) -> Self {
+    /// A warning or an event, by its key and when it was due.
+    pub(crate) fn event(key: String, due: Timestamp) -> Self {
+        Self {
+            key: FireKey(key),
+            due,
+            window: None,
+            cause: Cause::Event,
+        }
+    }
+
+    /// A run that someone asked for at `now`, as of `at`; over a window, for jobs that run over windows.
+    pub(crate) fn manual(now: Timestamp, at: Timestamp, window: Option<Window>) -> Self {
         let of_site = window.as_ref().map_or_else(String::new, |w| {
             format!("/{}", path_segment(w.site.as_str()))
         });
         let key = FireKey(format!("manual/{}{of_site}", rfc3339(now)));
-        let due = window.as_ref().map_or(now, |window| window.end);
+        let due = window.as_ref().map_or(at, |window| window.end);
         Self {
             key,
             due,

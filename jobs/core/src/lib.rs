@@ -5,44 +5,64 @@
 //! see the sibling folders. It deliberately knows nothing of connectors, and starts nothing on another machine.
 
 mod alerts;
+mod backfill;
 mod buckets;
 mod clock;
 mod context;
 mod cron;
 mod error;
 mod fire;
+mod graph;
+mod happened;
 mod job;
 pub mod keys;
+mod limits;
+mod lock;
+mod models;
 mod outbox;
 mod progress;
+mod register;
 mod restore;
 mod results;
 mod scheduler;
 mod service;
+mod sight;
 mod spec;
 mod state;
 mod store;
-pub mod testing;
+mod trigger;
 mod windows;
 
 pub use alerts::{Condition, Lifecycle, Verdict};
+pub use backfill::{BackfillReport, BackfillSpec, BackfillStart, BackfillWatch, Sink, backfill};
 pub use buckets::{Bucket, SeriesKey, SeriesPattern};
 pub use context::{RunContext, empty_session};
 pub use cron::{Schedule, ScheduleError};
 pub use error::SchedulerError;
 pub use fire::{Fire, FireKey, Window};
+pub use graph::{FireState, JobNode, graph};
 pub use job::{Job, JobError, JobKind, Outcome};
-pub use keys::OnLate;
+pub use keys::{CatchUp, OnLate};
+pub use limits::JobLimits;
+pub use models::{Better, Margin, Measured, Model, beats, models, set_model_state};
 pub use progress::JobProgress;
 pub use results::{
     AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,
     Severity,
 };
 pub use scheduler::Scheduler;
-pub use service::{JobStatus, list, run, run_now};
-pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, Trigger, configure};
+pub use service::{Cancelled, JobStatus, cancel, list, run, run_dry, run_now, runs};
+pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, configure};
 pub use state::{IllegalMove, RunEvent, RunState};
-pub use store::RunSummary;
+pub use store::{BackfillStatus, RunSummary};
+pub use trigger::Trigger;
 
+// The lake of the tests names this crate as the other crates of tests do.
+#[cfg(test)]
+extern crate self as forebay_jobs;
+#[cfg(test)]
+#[path = "../../conformance/src/lake.rs"]
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
+
+use forebay_schemas::Timestamp;
 
 use crate::{JobName, Jobs, RunState};
 
@@ -12,6 +15,7 @@ use crate::{JobName, Jobs, RunState};
 pub struct JobProgress {
     finished: Mutex<BTreeMap<(JobName, &'static str), u64>>,
     skipped: Mutex<BTreeMap<JobName, u64>>,
+    waits: Mutex<BTreeMap<String, Duration>>,
 }
 
 impl JobProgress {
@@ -33,6 +37,24 @@ impl JobProgress {
             .collect()
     }
 
+    /// How long the oldest run of each job has waited that has not begun; 0 where none waits.
+    pub fn waiting(&self) -> Vec<(String, Duration)> {
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits
+            .iter()
+            .map(|(job, wait)| (job.clone(), *wait))
+            .collect()
+    }
+
+    pub(crate) fn waits(&self, since: BTreeMap<String, Timestamp>, now: Timestamp) {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.values_mut().for_each(|wait| *wait = Duration::ZERO);
+        for (job, since) in since {
+            let nanos = now.nanos().saturating_sub(since.nanos()).max(0);
+            waits.insert(job, Duration::from_nanos(nanos.unsigned_abs()));
+        }
+    }
+
     pub(crate) fn skipped(&self, job: &JobName, windows: u64) {
         let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         *skipped.entry(job.clone()).or_default() += windows;
@@ -41,6 +63,9 @@ impl JobProgress {
     pub(crate) fn begin(&self, jobs: &Jobs) {
         for job in jobs.iter() {
             self.skipped(&job.spec.name, 0);
+            let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.insert(job.spec.name.to_string(), Duration::ZERO);
+            drop(waits);
             for state in RunState::ALL.into_iter().filter(|state| state.is_final()) {
                 self.add(&job.spec.name, state, 0);
             }

@@ -20,7 +20,7 @@ use crate::{
     Fire, FireKey, JobName, RunState, SchedulerError, Window,
     clock::from_micros,
     fire::{Cause, Occasion},
-    outbox::RunNumber,
+    outbox::{RunNumber, Track},
     store::{LeftOut, Run},
     windows::ClosedWindow,
 };
@@ -95,15 +95,12 @@ fn runs_of(
     let text = |column: usize, row: usize| text(rows.column(column), row);
     let long = |column: usize, row: usize| long(rows.column(column), row);
     let run = |row: usize| {
-        let number = text(0, row)?
-            .strip_prefix(job.as_str())?
-            .strip_prefix('-')?
-            .parse()
-            .ok()?;
+        let (number, track) = RunNumber::of_run_id(job, text(0, row)?)?;
         let finished = from_micros(long(7, row)?);
         Some(Run {
             job: job.clone(),
-            number: RunNumber(number),
+            number,
+            track,
             kind: text(2, row)?.to_owned(),
             fire: fire(text(1, row)?, windows)?,
             state: RunState::from_name(text(3, row)?)?,
@@ -113,6 +110,7 @@ fn runs_of(
             finished: Some(finished),
             rows: long(8, row).map(i64::cast_unsigned),
             message: text(4, row).map(str::to_owned),
+            is_cancelled: false,
         })
     };
     (0..rows.num_rows()).filter_map(run).collect()
@@ -140,7 +138,9 @@ fn fire(key: &str, windows: &BTreeMap<(String, i64), &Window>) -> Option<Fire> {
 /// A job begins with one window of each site and goes on from there: what lies before was left out.
 fn before_the_first(runs: &[Run], now: Timestamp) -> BTreeMap<SiteId, LeftOut> {
     let mut left_out: BTreeMap<SiteId, LeftOut> = BTreeMap::new();
-    for window in runs.iter().filter_map(|run| run.fire.window.as_ref()) {
+    // What was back-filled tells nothing of where the job began.
+    let live = runs.iter().filter(|run| run.track == Track::Live);
+    for window in live.filter_map(|run| run.fire.window.as_ref()) {
         let until = window.start.micros().saturating_sub(1);
         let of_site = left_out.entry(window.site.clone()).or_insert(LeftOut {
             until,

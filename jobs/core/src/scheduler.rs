@@ -3,14 +3,15 @@
 //! A job's runs go one after the other, in the order in which they were queued; different jobs run beside each other.
 
 mod due;
+mod failing;
 
 use std::{
-    collections::BTreeSet,
-    fs::{File, TryLockError},
-    io::{Read as _, Write as _},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, AtomicU64},
     },
     time::Duration,
@@ -22,22 +23,26 @@ use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
-    JobError, JobName, JobProgress, Jobs, RunContext, RunEvent, RunState, ScheduledJob,
+    AlertRow, JobError, JobName, JobProgress, Jobs, RunContext, RunEvent, RunState, ScheduledJob,
     SchedulerError, Trigger,
     clock::plus,
     fire::Cause,
-    outbox::Outbox,
-    restore::History,
+    lock::lock,
+    outbox::{Outbox, Track},
+    register::register,
+    sight::Sight,
     state::Retry,
     store::{Run, Store, Trace},
-    windows::closed_since,
 };
 
 /// The waits after failures. One scheduler has no others to stay clear of, so it waits the whole of them.
-const RETRY: Backoff = Backoff {
+pub(crate) const RETRY: Backoff = Backoff {
     first: Duration::from_secs(1),
     max: Duration::from_secs(60),
 };
+
+/// How often a run looks whether it is cancelled.
+const CANCEL_LOOK: Duration = Duration::from_secs(1);
 
 /// Longest time that writing the results of one run may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -53,6 +58,10 @@ pub struct Scheduler {
     /// When runs that ended long ago are forgotten next, µs since 1970 UTC.
     prune_at: AtomicI64,
     progress: Arc<JobProgress>,
+    /// The version of its table at the last look of each job on alerts or events.
+    seen: Mutex<BTreeMap<String, u64>>,
+    /// The latest warning that runs of a job fail, of the jobs that were asked for.
+    failing: Mutex<BTreeMap<JobName, Option<AlertRow>>>,
     _lock: File,
 }
 
@@ -74,7 +83,7 @@ impl Scheduler {
         path: &Path,
         clock: Clock,
     ) -> Result<Self, SchedulerError> {
-        let lock = lock(path)?;
+        let lock = lock(&path.with_extension("lock"))?;
         let store = Store::open(path).await?;
         let scheduler = Self {
             jobs,
@@ -84,6 +93,8 @@ impl Scheduler {
             looked_at: AtomicU64::new(0),
             prune_at: AtomicI64::new(i64::MIN),
             progress: Arc::default(),
+            seen: Mutex::default(),
+            failing: Mutex::default(),
             _lock: lock,
         };
         scheduler.recover().await?;
@@ -110,34 +121,9 @@ impl Scheduler {
     }
 
     async fn recover(&self) -> Result<(), SchedulerError> {
-        self.register().await?;
+        register(&self.jobs, &self.lake, &self.store, self.now()).await?;
         for run in self.store.running().await? {
             self.crashed(&run).await?;
-        }
-        Ok(())
-    }
-
-    /// Registers the jobs that the database does not know, with the past that the lake knows of them.
-    async fn register(&self) -> Result<(), SchedulerError> {
-        let now = self.now();
-        let mut closed = None;
-        for job in self.jobs.iter() {
-            let name = &job.spec.name;
-            if self.store.registered(name).await?.is_some() {
-                continue;
-            }
-            let floor = self.outbox(name).highest_number().await?;
-            let mut past = History::default();
-            if floor > 0 {
-                let closed = match &mut closed {
-                    Some(closed) => closed,
-                    closed => closed.insert(closed_since(&self.lake, None).await?),
-                };
-                past = History::read(&self.lake, name, closed, now).await?;
-                let runs = past.runs.len();
-                tracing::warn!(job = %name, runs, "the lake has runs of a job that the database does not know, recovered");
-            }
-            self.store.register(name, now, floor, &past).await?;
         }
         Ok(())
     }
@@ -187,7 +173,10 @@ impl Scheduler {
         most: usize,
     ) -> Result<Vec<Run>, SchedulerError> {
         let mut claimed = Vec::new();
-        for job in self.jobs.iter() {
+        // Those of one priority stay in the order of `after`.
+        let mut jobs: Vec<&ScheduledJob> = self.jobs.iter().collect();
+        jobs.sort_by_key(|job| Reverse(job.spec.priority));
+        for job in jobs {
             if claimed.len() >= most {
                 break;
             }
@@ -216,6 +205,16 @@ impl Scheduler {
                 continue;
             }
             let now = self.now();
+            if head.is_cancelled {
+                let trace = failed("cancelled before it began".into());
+                let event = match head.state {
+                    RunState::Queued => RunEvent::Cancelled,
+                    // Its attempt looks for that.
+                    _ => return Ok(None),
+                };
+                self.store.step(&head, event, trace, now).await?;
+                continue;
+            }
             // Nobody waits longer than this: what is to wait longer was noted by a clock that was ahead.
             let waits = head.not_before > now && head.not_before <= plus(now, RETRY.max);
             if head.state != RunState::Queued || waits {
@@ -314,6 +313,8 @@ impl Scheduler {
     async fn try_run(&self, job: &ScheduledJob, run: &Run) -> (RunEvent, Trace) {
         let context = RunContext {
             lake: self.lake.clone(),
+            sight: Sight::Newest,
+            runtime: self.jobs.limits().runtime(),
             job: run.job.clone(),
             run_id: run.id(),
             fire: run.fire.clone(),
@@ -321,7 +322,15 @@ impl Scheduler {
             now: run.started.unwrap_or_else(|| self.now()),
         };
         let retries = job.spec.retries;
-        match tokio::time::timeout(job.spec.timeout, job.job.run(&context)).await {
+        let attempt = tokio::time::timeout(job.spec.timeout, job.job.run(&context));
+        let ended = tokio::select! {
+            ended = attempt => Some(ended),
+            () = self.cancelled(run) => None,
+        };
+        let Some(ended) = ended else {
+            return (RunEvent::Cancelled, failed("cancelled".into()));
+        };
+        match ended {
             Err(_) => {
                 let message = format!("took longer than its timeout of {:?}", job.spec.timeout);
                 (
@@ -357,6 +366,26 @@ impl Scheduler {
         }
     }
 
+    /// Returns once somebody has cancelled a run.
+    async fn cancelled(&self, run: &Run) {
+        loop {
+            tokio::time::sleep(CANCEL_LOOK).await;
+            match self.store.find(&run.job, run.fire.key.as_str()).await {
+                Ok(Some(found)) if found.is_cancelled => return,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(job = %run.job, %error, "cannot tell whether a run is cancelled, trying again")
+                }
+            }
+        }
+    }
+
+    /// Notes which jobs' runs are late.
+    pub(crate) async fn look_at_waits(&self) -> Result<(), SchedulerError> {
+        self.progress.waits(self.store.waiting().await?, self.now());
+        Ok(())
+    }
+
     async fn settle(&self, run: &Run, event: RunEvent, trace: Trace) -> Result<(), SchedulerError> {
         let now = self.now();
         let trace = Trace {
@@ -373,6 +402,7 @@ impl Scheduler {
             RunState::Queued => {
                 tracing::warn!(%job, run = %id, attempt, message, "attempt failed, backing off")
             }
+            RunState::Cancelled => tracing::info!(%job, run = %id, attempt, "run was cancelled"),
             state => tracing::error!(%job, run = %id, attempt, message, %state, "run was given up"),
         }
         if settled.state.is_final() {
@@ -385,9 +415,17 @@ impl Scheduler {
     /// Writes a finished run to `job_runs`; answers whether it stands there.
     async fn record(&self, run: &Run) -> Result<bool, SchedulerError> {
         let now = self.now();
+        match self.warn_of_failure(run).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(job = %run.job, run = %run.id(), %error, "failure of a run not recorded yet");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
         let recording = self
             .outbox(&run.job)
-            .record(run.number, &run.id(), run.as_finished(now), now)
+            .record(run.number, std::slice::from_ref(run), now)
             .await;
         match recording {
             Ok(()) => {
@@ -404,10 +442,7 @@ impl Scheduler {
     }
 
     fn outbox<'a>(&'a self, job: &'a JobName) -> Outbox<'a> {
-        Outbox {
-            lake: &self.lake,
-            job,
-        }
+        Outbox::new(&self.lake, job, Track::Live)
     }
 }
 
@@ -431,40 +466,5 @@ fn retry_of(attempt: u32, retries: u32, kind: ErrorKind) -> Retry {
         Retry::Left
     } else {
         Retry::Over
-    }
-}
-
-/// The lock beside the database, for as long as the file is open.
-fn lock(path: &Path) -> Result<File, SchedulerError> {
-    let path = path.with_extension("lock");
-    let failed = |source| SchedulerError::Lock {
-        path: path.clone(),
-        source,
-    };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).map_err(failed)?;
-            file.write_all(format!("process {}", std::process::id()).as_bytes())
-                .map_err(failed)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            file.read_to_string(&mut holder).map_err(failed)?;
-            let holder = if holder.is_empty() {
-                "another process".to_owned()
-            } else {
-                holder
-            };
-            Err(SchedulerError::Held { path, holder })
-        }
-        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

@@ -1,7 +1,7 @@
 //! The scheduler as a service, and what its verbs ask of it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -13,22 +13,26 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Fire, JobName, JobProgress, Jobs, RunSummary, ScheduledJob, Scheduler, SchedulerError, Trigger,
-    store::{Run, Store},
+    BackfillStatus, Fire, JobName, JobProgress, JobSpec, Jobs, Outcome, RunSummary, ScheduledJob,
+    Scheduler, SchedulerError, Trigger,
+    backfill::dry_run,
+    clock::plus,
+    outbox::{RunNumber, Track},
+    store::{Cancel, Run, Store},
     windows::{closed_since, newest},
 };
 
 /// How often it looks for closed windows and times that have come.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How many runs go on at once. A gateway has few cores, and each run may hold a query's memory.
-const RUNS_MAX: usize = 2;
-
 /// How long runs under way may take to end after a stop; a run that takes longer is done again at the next start.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How often a waiter looks whether a run has ended.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// A run that has not begun for this long is late.
+const LATE_AFTER: Duration = Duration::from_secs(60);
 
 /// How many runs of each job `list` shows.
 const LISTED_RUNS: u32 = 5;
@@ -46,6 +50,10 @@ pub struct JobStatus {
     pub after: Vec<JobName>,
     /// The next time of its schedule, if it has one.
     pub next: Option<Timestamp>,
+    /// Since when a run waits that has not begun, where that is longer than a minute.
+    pub waits_since: Option<Timestamp>,
+    /// A back-fill that is under way or was cut short.
+    pub backfill: Option<BackfillStatus>,
     /// Its newest runs, the newest first.
     pub runs: Vec<RunSummary>,
 }
@@ -119,8 +127,10 @@ struct UnderWay {
 impl UnderWay {
     async fn begin(&mut self) -> Result<(), SchedulerError> {
         self.scheduler.enqueue_due().await?;
+        self.scheduler.look_at_waits().await?;
         let busy: BTreeSet<JobName> = self.runs.values().map(|run| run.job.clone()).collect();
-        let room = RUNS_MAX.saturating_sub(self.runs.len());
+        let most = self.scheduler.jobs().limits().runs_at_once;
+        let room = most.saturating_sub(self.runs.len());
         for run in self.scheduler.claim(&busy, room).await? {
             let (scheduler, claimed) = (self.scheduler.clone(), run.clone());
             let task = self
@@ -185,30 +195,91 @@ pub async fn list(
         None
     };
     let now = clock();
+    let waiting = match &store {
+        Some(store) => store.waiting().await?,
+        None => BTreeMap::new(),
+    };
     let mut statuses = Vec::new();
     for ScheduledJob { spec, .. } in jobs.iter() {
         let next = match &spec.trigger {
             Trigger::Cron(schedule) => schedule.next_after(now),
-            Trigger::WindowClosed => None,
+            _ => None,
         };
-        let runs = match &store {
-            Some(store) => store.newest(&spec.name, LISTED_RUNS).await?,
-            None => Vec::new(),
-        };
+        let (mut runs, mut backfill) = (Vec::new(), None);
+        if let Some(store) = &store {
+            runs = store.newest(&spec.name, LISTED_RUNS).await?;
+            backfill = store.backfill(&spec.name).await?;
+        }
+        let waits_since = waiting.get(spec.name.as_str()).copied();
         statuses.push(JobStatus {
             name: spec.name.clone(),
             kind: spec.kind,
             trigger: spec.trigger.to_string(),
             after: spec.after.clone(),
             next,
+            waits_since: waits_since.filter(|since| plus(*since, LATE_AFTER) < now),
+            backfill,
             runs: runs.iter().map(Run::summary).collect(),
         });
     }
     Ok(statuses)
 }
 
-/// Runs one job now and answers how it ended: over the newest window of each site for a job that runs over windows, up to
-/// now for any other. What it comes `after` is not waited for. A service that runs these jobs does it in our stead.
+/// A job's newest runs, the newest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn runs(
+    path: &Path,
+    job: &JobName,
+    most: u32,
+) -> Result<Vec<RunSummary>, SchedulerError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let runs = Store::open(path).await?.newest(job, most).await?;
+    Ok(runs.iter().map(Run::summary).collect())
+}
+
+/// What was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled {
+    /// Runs that waited or ran.
+    pub runs: u64,
+    /// Whether a back-fill of the job is asked to end.
+    pub backfill: bool,
+}
+
+/// Cancels what waits or runs of a job, or one run by its id, whichever process runs it; it ends within some seconds, or at
+/// the next start where nobody runs jobs.
+///
+/// # Errors
+/// When there is no such job or run, or the database cannot be written.
+pub async fn cancel(jobs: &Jobs, path: &Path, what: &str) -> Result<Cancelled, SchedulerError> {
+    let run = jobs.iter().map(|job| &job.spec.name).find_map(|name| {
+        let (number, track) = RunNumber::of_run_id(name, what)?;
+        (track == Track::Live).then(|| (name.clone(), number))
+    });
+    let (name, what) = match (jobs.find(what), run) {
+        (Some(job), _) => (job.spec.name.clone(), Cancel::All),
+        (None, Some((name, number))) => (name, Cancel::Run(number)),
+        (None, None) => (jobs.named(what)?.spec.name.clone(), Cancel::All),
+    };
+    if !path.exists() {
+        return Ok(Cancelled {
+            runs: 0,
+            backfill: false,
+        });
+    }
+    let store = Store::open(path).await?;
+    Ok(Cancelled {
+        runs: store.cancel(&name, what).await?,
+        backfill: what == Cancel::All && store.cancel_backfill(&name).await?,
+    })
+}
+
+/// Runs one job as of `at`, or of now, and answers how it ended: over the newest window of each site for a job that runs
+/// over windows, up to that instant for any other. What it comes `after` is not waited for. A service that runs these jobs does it in our stead.
 ///
 /// # Errors
 /// When there is no such job or no window, or when the run has not ended within its attempts and time-outs.
@@ -218,27 +289,11 @@ pub async fn run_now(
     path: &Path,
     clock: Clock,
     name: &str,
+    at: Option<Timestamp>,
 ) -> Result<Vec<RunSummary>, SchedulerError> {
-    let job = jobs.named(name)?;
-    let (spec, now) = (job.spec.clone(), clock());
-    let fires: Vec<Fire> = match spec.trigger {
-        Trigger::Cron(_) => vec![Fire::manual(now, None)],
-        Trigger::WindowClosed => {
-            let mut closed = closed_since(&lake, None).await?;
-            // A window that lies ahead was closed by a clock that did.
-            closed.retain(|closed| closed.window.start <= now);
-            let (newest, _) = newest(closed, 1);
-            newest
-                .into_iter()
-                .map(|window| Fire::manual(now, Some(window)))
-                .collect()
-        }
-    };
-    if fires.is_empty() {
-        return Err(SchedulerError::NoWindow {
-            name: name.to_owned(),
-        });
-    }
+    let spec = jobs.named(name)?.spec.clone();
+    let now = clock();
+    let fires = by_hand(&lake, &spec, now, at).await?;
     // Alone, it registers the job and does what a crash left; beside a service, the job is registered already.
     let alone = match Scheduler::open(jobs, lake, path, clock).await {
         Ok(scheduler) => Some(scheduler),
@@ -272,6 +327,61 @@ pub async fn run_now(
             run_id: format!("of {name} at {}", fires[0].key),
         }),
     }
+}
+
+/// The fires of a run that somebody asks for.
+async fn by_hand(
+    lake: &LakeWriter,
+    spec: &JobSpec,
+    now: Timestamp,
+    at: Option<Timestamp>,
+) -> Result<Vec<Fire>, SchedulerError> {
+    let as_of = at.unwrap_or(now);
+    let fires: Vec<Fire> = match spec.trigger {
+        Trigger::Cron(_) | Trigger::Alert(_) | Trigger::Event(_) | Trigger::Manual => {
+            vec![Fire::manual(now, as_of, None)]
+        }
+        Trigger::WindowClosed => {
+            let mut closed = closed_since(lake, None).await?;
+            match at {
+                Some(at) => closed.retain(|closed| closed.window.end <= at),
+                // A window that lies ahead was closed by a clock that did.
+                None => closed.retain(|closed| closed.window.start <= now),
+            }
+            let (newest, _) = newest(closed, 1);
+            newest
+                .into_iter()
+                .map(|window| Fire::manual(now, as_of, Some(window)))
+                .collect()
+        }
+    };
+    if fires.is_empty() {
+        return Err(SchedulerError::NoWindow {
+            name: spec.name.to_string(),
+        });
+    }
+    Ok(fires)
+}
+
+/// What [`run_now`] would find, without writing anything.
+///
+/// # Errors
+/// As [`run_now`], and what made the run fail.
+pub async fn run_dry(
+    jobs: Arc<Jobs>,
+    lake: Arc<LakeWriter>,
+    clock: Clock,
+    name: &str,
+    at: Option<Timestamp>,
+) -> Result<Vec<(Fire, Outcome)>, SchedulerError> {
+    let spec = jobs.named(name)?.spec.clone();
+    let mut found = Vec::new();
+    for fire in by_hand(&lake, &spec, clock(), at).await? {
+        let (jobs, lake, clock) = (jobs.clone(), lake.clone(), clock.clone());
+        let outcome = dry_run(jobs, lake, clock, spec.clone(), &fire).await?;
+        found.push((fire, outcome));
+    }
+    Ok(found)
 }
 
 async fn wait(

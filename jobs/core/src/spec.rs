@@ -1,12 +1,13 @@
 //! `[[job]]`: the keys that are common to all kinds, and the order in which jobs depend on each other.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{Describe, Table, nearest};
 
 use crate::{
-    Job, JobKind, Schedule, ScheduleError, SchedulerError,
-    keys::{self, OnLate},
+    Job, JobKind, JobLimits, SchedulerError, Trigger,
+    keys::{self, CatchUp, OnLate},
+    trigger::Configured,
 };
 
 /// Longest name of a job, in bytes.
@@ -49,24 +50,6 @@ impl fmt::Display for JobName {
     }
 }
 
-/// What makes a job run.
-#[derive(Debug, Clone)]
-pub enum Trigger {
-    /// The clock.
-    Cron(Box<Schedule>),
-    /// A window of readings is complete.
-    WindowClosed,
-}
-
-impl fmt::Display for Trigger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cron(schedule) => schedule.fmt(f),
-            Self::WindowClosed => f.write_str("window_closed"),
-        }
-    }
-}
-
 /// The keys that are common to all kinds.
 #[derive(Debug, Clone)]
 pub struct JobSpec {
@@ -80,10 +63,26 @@ pub struct JobSpec {
     pub after: Vec<JobName>,
     /// What it does about late data.
     pub on_late: OnLate,
+    /// Least completeness of the windows that it runs over.
+    pub completeness_min: Option<f64>,
+    /// What it does about fires that came while nobody ran jobs.
+    pub catch_up: CatchUp,
+    /// The higher goes first.
+    pub priority: i64,
     /// How often a run is tried again after it has failed.
     pub retries: u32,
     /// How long an attempt may take.
     pub timeout: Duration,
+}
+
+impl JobSpec {
+    /// The time zone of its schedule; UTC without one.
+    pub fn zone_name(&self) -> &str {
+        match &self.trigger {
+            Trigger::Cron(schedule) => schedule.zone_name(),
+            _ => "UTC",
+        }
+    }
 }
 
 /// A job and when it runs.
@@ -96,17 +95,20 @@ pub struct ScheduledJob {
 
 /// Jobs with unique names, each behind those that it waits for.
 #[derive(Default)]
-pub struct Jobs(Vec<ScheduledJob>);
+pub struct Jobs {
+    jobs: Vec<ScheduledJob>,
+    limits: JobLimits,
+}
 
 impl Jobs {
     /// In an order in which each stands behind those that it waits for.
     pub fn iter(&self) -> impl Iterator<Item = &ScheduledJob> {
-        self.0.iter()
+        self.jobs.iter()
     }
 
     /// The job of this name.
     pub fn find(&self, name: &str) -> Option<&ScheduledJob> {
-        self.0.iter().find(|job| job.spec.name.as_str() == name)
+        self.jobs.iter().find(|job| job.spec.name.as_str() == name)
     }
 
     /// The job called so.
@@ -125,19 +127,30 @@ impl Jobs {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.jobs.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.jobs.is_empty()
+    }
+
+    /// What their runs may take.
+    pub fn limits(&self) -> &JobLimits {
+        &self.limits
+    }
+
+    /// Lets queries that outgrow their memory spill into this folder.
+    pub fn spill_to(&mut self, folder: &Path) {
+        self.limits.spill_to(folder);
     }
 }
 
-/// Reads every `[[job]]` of a configuration's root; `kinds` is the registry.
+/// Reads `[jobs]` and every `[[job]]` of a configuration's root; `kinds` is the registry.
 ///
 /// Notes what is wrong, and answers `None` then.
 pub fn configure(root: &mut Table<'_>, kinds: &[&dyn JobKind]) -> Option<Jobs> {
+    let limits = JobLimits::read(root);
     let tables = root.tables(&keys::JOB);
     let found = tables.len();
     let mut read: Vec<Read<'_>> = tables
@@ -155,11 +168,14 @@ pub fn configure(root: &mut Table<'_>, kinds: &[&dyn JobKind]) -> Option<Jobs> {
     if !(complete && unique && known && triggered) {
         return None;
     }
-    order?
+    let ordered: Option<Vec<ScheduledJob>> = order?
         .into_iter()
         .map(|i| jobs.get_mut(i).and_then(Option::take))
-        .collect::<Option<Vec<_>>>()
-        .map(Jobs)
+        .collect();
+    Some(Jobs {
+        jobs: ordered?,
+        limits: limits?,
+    })
 }
 
 /// A `[[job]]` whose own keys have been read.
@@ -170,6 +186,9 @@ struct Read<'d> {
     trigger: Option<Trigger>,
     after: Vec<JobName>,
     on_late: OnLate,
+    completeness_min: Option<f64>,
+    catch_up: CatchUp,
+    priority: i64,
     retries: u32,
     timeout: Duration,
     job: Box<dyn Job>,
@@ -184,6 +203,9 @@ impl Read<'_> {
             trigger,
             after,
             on_late,
+            completeness_min,
+            catch_up,
+            priority,
             retries,
             timeout,
             job,
@@ -195,6 +217,9 @@ impl Read<'_> {
             trigger: trigger?,
             after,
             on_late,
+            completeness_min,
+            catch_up,
+            priority,
             retries,
             timeout,
         };
@@ -212,7 +237,10 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
         table.read(&keys::KIND);
         None
     };
-    let trigger = trigger(&mut table);
+    let trigger = Trigger::read(&mut table);
+    let completeness_min = completeness_min(&mut table, trigger.as_ref());
+    let catch_up = table.read(&keys::CATCH_UP);
+    let priority = table.read(&keys::PRIORITY);
     let after = table.read(&keys::AFTER);
     let after: Option<Vec<JobName>> = after
         .iter()
@@ -243,9 +271,15 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
         table,
         name,
         kind: kind.name(),
-        trigger,
+        trigger: match trigger {
+            Configured::Own(trigger) => Some(trigger),
+            Configured::Inherited => None,
+        },
         after,
         on_late,
+        completeness_min,
+        catch_up,
+        priority,
         retries,
         timeout,
         job,
@@ -256,41 +290,24 @@ fn noted<T>(table: &Table<'_>, key: &dyn Describe, read: Result<T, String>) -> O
     read.map_err(|message| table.problem(key, message)).ok()
 }
 
-/// `None`: something is wrong. `Some(None)`: the job fires with the first of those that it waits for.
-fn trigger(table: &mut Table<'_>) -> Option<Option<Trigger>> {
-    let by_clock = table.has(&keys::SCHEDULE);
-    let on_event = table.has(&keys::ON);
-    let is_zoned = table.has(&keys::TIMEZONE);
-    let zone = table.read(&keys::TIMEZONE);
-    match (by_clock, on_event) {
-        (true, true) => {
-            table.problem(&keys::ON, "a job has a schedule or an event, not both");
-            None
-        }
-        (true, false) => {
-            let text = table.read(&keys::SCHEDULE)?;
-            let parsed = Schedule::parse(&text, &zone).map_err(|error| match error {
-                ScheduleError::Zone { .. } => table.problem(&keys::TIMEZONE, error.to_string()),
-                _ => table.problem(&keys::SCHEDULE, error.to_string()),
-            });
-            parsed
-                .ok()
-                .map(|schedule| Some(Trigger::Cron(Box::new(schedule))))
-        }
-        (false, _) if is_zoned => {
-            table.problem(&keys::TIMEZONE, "only a schedule has a time zone");
-            None
-        }
-        (false, true) => table.read(&keys::ON).map(|()| Some(Trigger::WindowClosed)),
-        (false, false) if table.has(&keys::AFTER) => Some(None),
-        (false, false) => {
-            table.problem(
-                &keys::SCHEDULE,
-                "a job needs schedule = \"0 6 * * *\", on = \"window_closed\" or after = [\"…\"]",
-            );
-            None
-        }
+/// A share that only a job over windows may have.
+fn completeness_min(table: &mut Table<'_>, trigger: Option<&Configured>) -> Option<f64> {
+    let least = table.read(&keys::COMPLETENESS_MIN)?;
+    if !(0.0..=1.0).contains(&least) {
+        table.problem(
+            &keys::COMPLETENESS_MIN,
+            format!("{least} is no share from 0 to 1"),
+        );
     }
+    if let Some(Configured::Own(trigger)) = trigger
+        && !matches!(trigger, Trigger::WindowClosed)
+    {
+        table.problem(
+            &keys::COMPLETENESS_MIN,
+            "only on = \"window_closed\" gives a job windows",
+        );
+    }
+    Some(least)
 }
 
 fn names_are_unique(read: &[Read<'_>]) -> bool {
@@ -311,13 +328,19 @@ fn names_are_unique(read: &[Read<'_>]) -> bool {
 fn after_is_known(read: &[Read<'_>]) -> bool {
     let mut known = true;
     for one in read {
-        for other in &one.after {
+        let after = one
+            .after
+            .iter()
+            .map(|other| (&keys::AFTER as &dyn Describe, other));
+        let warning = match &one.trigger {
+            Some(Trigger::Alert(other)) => Some((&keys::ON as &dyn Describe, other)),
+            _ => None,
+        };
+        for (key, other) in after.chain(warning) {
             if !read.iter().any(|r| r.name == *other) {
                 let near = nearest(other.as_str(), read.iter().map(|r| r.name.as_str()));
-                one.table.problem(
-                    &keys::AFTER,
-                    format!("there is no job {:?}{near}", other.as_str()),
-                );
+                one.table
+                    .problem(key, format!("there is no job {:?}{near}", other.as_str()));
                 known = false;
             }
         }

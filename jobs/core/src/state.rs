@@ -16,6 +16,8 @@ pub enum RunState {
     Failed,
     /// Given up: the last attempt took longer than it may.
     TimedOut,
+    /// Given up because a person said so.
+    Cancelled,
 }
 
 /// Whether a run may be tried again.
@@ -42,6 +44,8 @@ pub enum RunEvent {
     Overran(Retry),
     /// The program ended, or the attempt panicked.
     Crashed(Retry),
+    /// A person gives it up.
+    Cancelled,
 }
 
 /// An event that cannot happen in this state.
@@ -63,12 +67,13 @@ impl IllegalMove {
 
 impl RunState {
     /// Every state, for reading and showing.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Queued,
         Self::Running,
         Self::Succeeded,
         Self::Failed,
         Self::TimedOut,
+        Self::Cancelled,
     ];
 
     /// The state after an event.
@@ -86,13 +91,17 @@ impl RunState {
             }
             (Self::Running, Erred(Retry::Over) | Crashed(Retry::Over)) => Ok(Self::Failed),
             (Self::Running, Overran(Retry::Over)) => Ok(Self::TimedOut),
+            (Self::Queued | Self::Running, RunEvent::Cancelled) => Ok(Self::Cancelled),
             (state, event) => Err(IllegalMove { state, event }),
         }
     }
 
     /// No event moves it any more.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::TimedOut)
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::TimedOut | Self::Cancelled
+        )
     }
 
     /// As tables have it.
@@ -103,6 +112,7 @@ impl RunState {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -125,7 +135,8 @@ mod tests {
     fn every_legal_move_is_listed_and_the_rest_is_refused() {
         use RunEvent::{Claimed, Crashed, Done, Erred, Overran, Refused};
         use RunState::{Failed, Queued, Running, Succeeded, TimedOut};
-        let events = [Claimed, Refused, Done].into_iter().chain(
+        let cancelled = RunEvent::Cancelled;
+        let events = [Claimed, Refused, Done, cancelled].into_iter().chain(
             [Retry::Left, Retry::Over]
                 .into_iter()
                 .flat_map(|retry| [Erred(retry), Overran(retry), Crashed(retry)]),
@@ -143,6 +154,8 @@ mod tests {
             (Queued, Claimed, Running),
             (Queued, Refused, Failed),
             (Running, Done, Succeeded),
+            (Queued, cancelled, RunState::Cancelled),
+            (Running, cancelled, RunState::Cancelled),
             (Running, Erred(Retry::Left), Queued),
             (Running, Overran(Retry::Left), Queued),
             (Running, Crashed(Retry::Left), Queued),

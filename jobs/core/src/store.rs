@@ -3,6 +3,8 @@
 //! A run is queued at most once for a job and fire key, and gets its number then; both are one transaction. States move
 //! by [`RunState::next`] alone, and only from the state that was read.
 
+mod backfill;
+mod cancel;
 mod left_out;
 mod register;
 mod rows;
@@ -20,16 +22,22 @@ use sqlx::{
     },
 };
 
-use crate::{Fire, JobName, RunEvent, RunState, SchedulerError, fire::Cause, outbox::RunNumber};
+use crate::{
+    Fire, JobName, RunEvent, RunState, SchedulerError,
+    fire::Cause,
+    outbox::{RunNumber, Track},
+};
 
+pub use backfill::BackfillStatus;
+pub(crate) use cancel::Cancel;
 pub(crate) use left_out::LeftOut;
 pub(crate) use rows::Run;
 pub use rows::RunSummary;
 
 /// Version of the database's layout.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 7] = [
     "CREATE TABLE jobs (name TEXT PRIMARY KEY, registered INTEGER NOT NULL, counter INTEGER NOT NULL, cursor INTEGER) STRICT",
     "CREATE TABLE runs (
         job TEXT NOT NULL, number INTEGER NOT NULL, fire_key TEXT NOT NULL, kind TEXT NOT NULL, cause TEXT NOT NULL,
@@ -39,7 +47,20 @@ const SCHEMA: [&str; 4] = [
         PRIMARY KEY (job, number), UNIQUE (job, fire_key)) STRICT",
     "CREATE INDEX runs_by_due ON runs (job, cause, due)",
     LEFT_OUT_TABLE,
+    TRACK_COLUMN,
+    CANCEL_COLUMN,
+    BACKFILLS_TABLE,
 ];
+
+/// Whether a person has asked for a run's end.
+const CANCEL_COLUMN: &str = "ALTER TABLE runs ADD COLUMN cancel INTEGER NOT NULL DEFAULT 0";
+
+/// Whose order a run is in; only those of track `live` are the scheduler's.
+const TRACK_COLUMN: &str = "ALTER TABLE runs ADD COLUMN track TEXT NOT NULL DEFAULT 'live'";
+
+/// Back-fills that are under way or were cut short.
+const BACKFILLS_TABLE: &str = "CREATE TABLE backfills (
+    job TEXT PRIMARY KEY, total INTEGER NOT NULL, done INTEGER NOT NULL, started INTEGER NOT NULL, cancel INTEGER NOT NULL) STRICT";
 
 /// The windows of a site that a job is not run over unless they are amended: those that begin at `until` or earlier and
 /// were closed at `closed` or earlier.
@@ -121,7 +142,14 @@ impl Store {
             .map_err(|e| self.failed(e))?;
         let statements: &[&str] = match found {
             0 => &SCHEMA,
-            1 => &[LEFT_OUT_TABLE, LEFT_OUT_BY_FORMAT_1],
+            1 => &[
+                LEFT_OUT_TABLE,
+                LEFT_OUT_BY_FORMAT_1,
+                TRACK_COLUMN,
+                CANCEL_COLUMN,
+                BACKFILLS_TABLE,
+            ],
+            2 => &[TRACK_COLUMN, CANCEL_COLUMN, BACKFILLS_TABLE],
             FORMAT => return Ok(()),
             found => {
                 return Err(SchedulerError::NewerFormat {
@@ -138,7 +166,7 @@ impl Store {
                 .map_err(|e| self.failed(e))?;
         }
         // A pragma takes no parameters; the text is FORMAT.
-        sqlx::query("PRAGMA user_version = 2")
+        sqlx::query("PRAGMA user_version = 3")
             .execute(&mut *transaction)
             .await
             .map_err(|e| self.failed(e))?;
@@ -224,7 +252,7 @@ impl Store {
     /// The oldest run of a job that is not yet finished and recorded: the only one that may go on.
     pub(crate) async fn head(&self, job: &JobName) -> Result<Option<Run>, SchedulerError> {
         let query = sqlx::query(
-            "SELECT * FROM runs WHERE job = ? AND recorded = 0 ORDER BY number LIMIT 1",
+            "SELECT * FROM runs WHERE job = ? AND recorded = 0 AND track = 'live' ORDER BY number LIMIT 1",
         );
         self.one(query.bind(job.as_str())).await
     }
@@ -249,6 +277,20 @@ impl Store {
             "SELECT * FROM runs WHERE job = ? AND cause <> 'manual' AND due <= ? ORDER BY due DESC, number DESC LIMIT 1",
         );
         self.one(query.bind(job.as_str()).bind(due.micros())).await
+    }
+
+    /// When the first run of a job was due that its own trigger made.
+    pub(crate) async fn first_due(
+        &self,
+        job: &JobName,
+    ) -> Result<Option<Timestamp>, SchedulerError> {
+        let due: Option<i64> =
+            sqlx::query_scalar("SELECT min(due) FROM runs WHERE job = ? AND cause <> 'manual'")
+                .bind(job.as_str())
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|e| self.failed(e))?;
+        Ok(due.map(crate::clock::from_micros))
     }
 
     /// The run of a job over this window, whatever its revision, that was queued last.
@@ -294,7 +336,7 @@ impl Store {
 
     /// Runs that were under way when the program last ended.
     pub(crate) async fn running(&self) -> Result<Vec<Run>, SchedulerError> {
-        let query = sqlx::query("SELECT * FROM runs WHERE state = 'running'");
+        let query = sqlx::query("SELECT * FROM runs WHERE state = 'running' AND track = 'live'");
         self.many(query).await
     }
 
@@ -404,10 +446,22 @@ impl Store {
     }
 
     fn read(&self, row: &SqliteRow) -> Result<Run, SchedulerError> {
-        Run::read(row).map_err(|what| SchedulerError::Damaged {
+        Run::read(row).map_err(|what| self.damaged(what))
+    }
+
+    fn damaged(&self, what: String) -> SchedulerError {
+        SchedulerError::Damaged {
             path: self.path.clone(),
             what,
-        })
+        }
+    }
+
+    async fn done(
+        &self,
+        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<(), SchedulerError> {
+        let done = query.execute(&self.pool).await;
+        done.map(drop).map_err(|e| self.failed(e))
     }
 
     fn failed(&self, source: sqlx::Error) -> SchedulerError {
@@ -429,4 +483,8 @@ fn state(text: &str) -> Result<RunState, String> {
 
 fn cause(text: &str) -> Result<Cause, String> {
     known("cause", text, Cause::from_name(text))
+}
+
+fn track(text: &str) -> Result<Track, String> {
+    known("track", text, Track::from_name(text))
 }

@@ -1,11 +1,16 @@
 //! The scheduler over a lake and a database in a folder, with a clock that the test sets.
 
+mod backfill;
 mod clocks;
 mod configuration;
+mod killed;
 mod lost;
+mod mortal;
 mod results;
 mod runs;
 mod service;
+mod triggers;
+mod visible;
 
 use std::{
     path::Path,
@@ -63,6 +68,12 @@ enum Deed {
     Refuse,
     Hang,
     Panic,
+    /// Scores how many scores there are.
+    Count,
+    /// Warns of a pump that is too warm.
+    Warn,
+    /// Tells of a leak at its fire.
+    Event,
 }
 
 struct TestJob {
@@ -88,11 +99,75 @@ impl Job for TestJob {
             Deed::Refuse => Err(JobError::reject("never")),
             Deed::Hang if fails => std::future::pending().await,
             Deed::Panic if fails => panic!("a job that panics"),
+            Deed::Count => count(context).await,
+            Deed::Warn => warn(context).await,
+            Deed::Event => Ok(leak(context)),
             _ => Ok(Outcome {
                 results: score(context.cutoff()),
                 note: None,
             }),
         }
+    }
+}
+
+async fn count(context: &RunContext) -> Result<Outcome, JobError> {
+    let scores = context.session().await?.table("scores").await?;
+    let mut results = score(context.cutoff());
+    results.scores[0].score = scores.count().await? as f64;
+    Ok(Outcome {
+        results,
+        note: None,
+    })
+}
+
+async fn warn(context: &RunContext) -> Result<Outcome, JobError> {
+    let condition = Condition {
+        site: SiteId::new("plant").unwrap(),
+        device: DeviceId::new("pump").unwrap(),
+        tag: None,
+        severity: Severity::Warning,
+        score: 4.0,
+        contributions: None,
+        reason: "too warm".into(),
+    };
+    let life = Lifecycle {
+        refractory: 24 * HOUR,
+        resolve_after: HOUR,
+    };
+    let verdicts = [("pump".to_owned(), Verdict::Wrong(condition))].into();
+    Ok(Outcome {
+        results: Results {
+            alerts: context.advance_alerts(&life, verdicts).await?,
+            ..Results::default()
+        },
+        note: None,
+    })
+}
+
+fn leak(context: &RunContext) -> Outcome {
+    let site = SiteId::new("plant").unwrap();
+    let device = DeviceId::new("pump").unwrap();
+    let from_time = context.cutoff();
+    let event = EventRow {
+        event_id: context.event_id("leak", &site, &device, None, from_time),
+        changed_at: context.now(),
+        site,
+        device,
+        tag: None,
+        kind: "leak".into(),
+        from_time,
+        to_time: None,
+        value: None,
+        severity: Severity::Info,
+        text: "it drips".into(),
+        attributes: None,
+    };
+    Outcome {
+        results: Results {
+            events: vec![event],
+            ..Results::default()
+        },
+        note: None,
     }
 }
 
@@ -122,6 +197,9 @@ const DEED: DefaultedChoice<Deed> = Choice::new(
         ("refuse", Deed::Refuse),
         ("hang", Deed::Hang),
         ("panic", Deed::Panic),
+        ("count", Deed::Count),
+        ("warn", Deed::Warn),
+        ("event", Deed::Event),
     ],
     "What the job does.",
 )
@@ -218,6 +296,11 @@ impl Plant {
             .find(|status| status.name.as_str() == job)
             .unwrap()
             .runs
+    }
+
+    /// How many runs stand in `job_runs`.
+    async fn runs_recorded(&self) -> i64 {
+        i64::try_from(self.count("job_runs").await.0).unwrap()
     }
 
     /// How many rows a table holds, and how many different run ids.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use arrow::{
-    array::AsArray as _,
-    datatypes::{DataType, Int32Type, Int64Type},
+    array::{Array as _, AsArray as _},
+    datatypes::{DataType, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::{logical_expr::cast, prelude::col};
 use forebay_lake::LakeWriter;
@@ -21,10 +21,19 @@ const OVERLAP_MICROS: i64 = 3_600_000_000;
 pub(crate) const CAUGHT_UP_MAX: usize = 168;
 
 /// A closed window, and when it was closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ClosedWindow {
     pub(crate) window: Window,
     pub(crate) closed_at: i64,
+    /// The share of the site's devices that sent a good reading; `None` where it is unknown.
+    pub(crate) completeness: Option<f64>,
+}
+
+impl ClosedWindow {
+    /// Whether it is complete enough for a job that asks for `least`.
+    pub(crate) fn has(&self, least: Option<f64>) -> bool {
+        least.is_none_or(|least| self.completeness.is_some_and(|share| share >= least))
+    }
 }
 
 /// The windows closed after `cursor` (all, without one), oldest first.
@@ -46,18 +55,20 @@ pub(crate) async fn closed_since(
             micros("window_end"),
             micros("closed_at"),
             col("revision"),
+            col("completeness"),
         ])?
         .collect()
         .await?;
     let mut latest: BTreeMap<(Timestamp, SiteId), ClosedWindow> = BTreeMap::new();
     for batch in &rows {
         let time = |i: usize| batch.column(i).as_primitive_opt::<Int64Type>();
-        let (Some(sites), Some(starts), Some(ends), Some(closed), Some(revisions)) = (
+        let (Some(sites), Some(starts), Some(ends), Some(closed), Some(revisions), Some(shares)) = (
             batch.column(0).as_string_opt::<i32>(),
             time(1),
             time(2),
             time(3),
             batch.column(4).as_primitive_opt::<Int32Type>(),
+            batch.column(5).as_primitive_opt::<Float64Type>(),
         ) else {
             continue;
         };
@@ -75,6 +86,7 @@ pub(crate) async fn closed_since(
                     revision: revisions.value(row),
                 },
                 closed_at: closed.value(row),
+                completeness: shares.is_valid(row).then(|| shares.value(row)),
             };
             let known = latest.entry((start, site)).or_insert_with(|| found.clone());
             if found.window.revision > known.window.revision {

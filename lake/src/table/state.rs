@@ -95,6 +95,11 @@ impl StateKeeper {
         u64::from_be_bytes(first) >> 1
     }
 
+    /// A name that stands for `content` for ever: a keyed hash.
+    pub(crate) fn name_of(&self, content: &[u8]) -> String {
+        hex(hmac::sign(&self.identity, content).as_ref())
+    }
+
     /// Stores a state under a number above `after` that nobody has used, and answers the number.
     ///
     /// The number is drawn, so that a state is put once however many attempts before it have left theirs behind.
@@ -204,11 +209,26 @@ impl StateKeeper {
         table: &LakeTable,
         path: &Path,
     ) -> Result<S, LakeError> {
-        let mut bytes = table.store().get(path).await?.bytes().await?.to_vec();
+        let bytes = table.store().get(path).await?.bytes().await?.to_vec();
         let fail = |why: &str| LakeError::State {
             path: path.to_string(),
             why: why.into(),
         };
+        let plain = self.open_bytes(table, path, bytes)?;
+        let version: Format = serde_json::from_slice(&plain).map_err(|e| fail(&e.to_string()))?;
+        if version.format > TABLE_FORMAT_VERSION {
+            return Err(fail("it is of a later release: update this program"));
+        }
+        serde_json::from_slice(&plain).map_err(|e| fail(&e.to_string()))
+    }
+
+    /// What [`StateKeeper::seal_bytes`] has sealed for this place.
+    pub(crate) fn open_bytes(
+        &self,
+        table: &LakeTable,
+        path: &Path,
+        mut bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, LakeError> {
         let sealed = bytes
             .split_at_mut_checked(MAGIC.len())
             .filter(|(magic, _)| *magic == MAGIC)
@@ -223,11 +243,7 @@ impl StateKeeper {
             .seal
             .open_in_place(nonce, Aad::from(path.as_ref()), sealed)
             .map_err(|_| lost(table, path, "it is damaged, or sealed with another keyring"))?;
-        let version: Format = serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))?;
-        if version.format > TABLE_FORMAT_VERSION {
-            return Err(fail("it is of a later release: update this program"));
-        }
-        serde_json::from_slice(plain).map_err(|e| fail(&e.to_string()))
+        Ok(plain.to_vec())
     }
 
     /// The states that count in a snapshot of a table, of every stream.
@@ -300,15 +316,29 @@ impl StateKeeper {
             path: path.to_string(),
             why: why.into(),
         };
+        let plain = serde_json::to_vec(state).map_err(|e| fail(&e.to_string()))?;
+        self.seal_bytes(path, &plain, random)
+    }
+
+    /// Bytes for this place, which no other place opens.
+    pub(crate) fn seal_bytes(
+        &self,
+        path: &Path,
+        plain: &[u8],
+        random: &Random,
+    ) -> Result<Vec<u8>, LakeError> {
         let nonce = random_bytes::<NONCE_LEN>(random)?;
-        let mut sealed = serde_json::to_vec(state).map_err(|e| fail(&e.to_string()))?;
+        let mut sealed = plain.to_vec();
         self.seal
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(path.as_ref()),
                 &mut sealed,
             )
-            .map_err(|_| fail("it is too large to seal"))?;
+            .map_err(|_| LakeError::State {
+                path: path.to_string(),
+                why: "it is too large to seal".into(),
+            })?;
         Ok([MAGIC.as_slice(), &nonce, &sealed].concat())
     }
 }

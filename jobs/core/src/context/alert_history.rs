@@ -7,14 +7,17 @@ use arrow::{
     datatypes::{DataType, Float64Type, Int64Type},
 };
 use datafusion::{
+    error::DataFusionError,
     logical_expr::{Expr, cast},
-    prelude::{col, lit},
+    prelude::{SessionContext, col, lit},
 };
+use forebay_lake::LakeWriter;
 use forebay_schemas::{DeviceId, SiteId, TagName, Timestamp, table::ALERTS};
 
 use super::time_literal;
 use crate::{
-    AlertRow, AlertState, JobError, Lifecycle, RunContext, Severity, Verdict, clock::from_micros,
+    AlertRow, AlertState, JobError, JobName, Lifecycle, RunContext, SchedulerError, Severity,
+    Verdict, clock::from_micros, sight::Sight,
 };
 
 impl RunContext {
@@ -39,29 +42,54 @@ impl RunContext {
     }
 
     /// The latest row of each warning of this job that was last seen at or after `since`. Not cut off: a warning's state
-    /// is the job's own memory.
+    /// is the job's own memory. A back-fill knows only those that were first seen up to its fire: to it the later ones are
+    /// other warnings.
     async fn alert_history(&self, since: Timestamp) -> Result<Vec<AlertRow>, JobError> {
-        let table = self.lake.table(&ALERTS)?.clone();
-        let session = forebay_lake::session(&[table], &self.lake.decrypter()).await?;
-        let of_job = col("job")
-            .eq(lit(self.job.as_str()))
-            .and(col("last_seen").gt_eq(time_literal(since)));
-        let rows = session
-            .table("alerts")
-            .await?
-            .filter(of_job)?
-            .select(alert_columns())?
-            .collect()
-            .await?;
-        let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
-        for row in rows.iter().flat_map(alert_rows) {
-            match latest.get(&row.alert_id) {
-                Some(known) if known.changed_at > row.changed_at => {}
-                _ => drop(latest.insert(row.alert_id.clone(), row)),
-            }
+        let session = self.uncut().await?;
+        let mut known = latest(&session, &self.job, since).await?;
+        if matches!(self.sight, Sight::Held(_)) {
+            known.retain(|alert| alert.first_seen <= self.cutoff());
         }
-        Ok(latest.into_values().collect())
+        Ok(known)
     }
+}
+
+/// The latest row of each warning of a job.
+pub(crate) async fn latest_alerts(
+    lake: &LakeWriter,
+    job: &JobName,
+) -> Result<Vec<AlertRow>, SchedulerError> {
+    let table = lake.table(&ALERTS)?.clone();
+    let session = forebay_lake::session(&[table], &lake.decrypter()).await?;
+    let always = Timestamp::from_nanos(i64::MIN);
+    Ok(latest(&session, job, always).await?)
+}
+
+/// The latest row of each warning of a job that was last seen at or after `since`.
+async fn latest(
+    session: &SessionContext,
+    job: &JobName,
+    since: Timestamp,
+) -> Result<Vec<AlertRow>, DataFusionError> {
+    let of_job = col("job")
+        .eq(lit(job.as_str()))
+        .and(col("last_seen").gt_eq(time_literal(since)));
+    let rows = session
+        .table(ALERTS.name)
+        .await?
+        .filter(of_job)?
+        .select(alert_columns())?
+        .collect()
+        .await?;
+    let age = |row: &AlertRow| (row.changed_at, row.last_seen);
+    let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
+    for row in rows.iter().flat_map(alert_rows) {
+        match latest.get(&row.alert_id) {
+            Some(known) if age(known) > age(&row) => {}
+            _ => drop(latest.insert(row.alert_id.clone(), row)),
+        }
+    }
+    Ok(latest.into_values().collect())
 }
 
 const ALERT_TEXTS: [&str; 10] = [

@@ -1,23 +1,31 @@
 //! What is due: times of schedules that have come, and windows that have closed.
 //!
-//! Invariants: of the times of a schedule that were missed, only the latest is run; what has a run never gets another. What
+//! Invariants: of the times of a schedule that were missed, `catch_up` says which are run; what has a run never gets another. What
 //! has been done is told by the runs and by what is left out, never by how far a clock had come: after a clock that was
 //! ahead all goes on at once, and a clock that is set back repeats nothing.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+mod happenings;
+
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use forebay_schemas::{Timestamp, table::WINDOWS};
 
 use super::Scheduler;
 use crate::{
-    Fire, OnLate, ScheduledJob, SchedulerError, Trigger, Window,
-    clock::rfc3339,
+    CatchUp, Fire, OnLate, Schedule, ScheduledJob, SchedulerError, Trigger, Window,
+    clock::{plus, rfc3339},
     store::{Enqueued, LeftOut},
     windows::{CAUGHT_UP_MAX, ClosedWindow, closed_since, newest},
 };
 
 /// How often runs that ended long ago are forgotten, µs.
 const PRUNE_EVERY: i64 = 86_400_000_000;
+
+/// A time of a schedule that was not queued for this long was missed.
+const MISSED_AFTER: Duration = Duration::from_secs(60);
+
+/// Times of a schedule that are queued at one look; the next look goes on behind them.
+const CAUGHT_UP_AT_ONCE: usize = 1_000;
 
 /// What a look at `windows` found.
 struct Look {
@@ -66,16 +74,16 @@ impl Scheduler {
         // In the order of `after`, so that a job never finds those before it without a run for its own fire.
         for job in self.jobs.iter() {
             queued += match &job.spec.trigger {
-                Trigger::Cron(schedule) => match schedule.latest_at(now) {
-                    Some(due) => self.enqueue_cron(job, due, now).await?,
-                    None => 0,
-                },
+                Trigger::Cron(schedule) => self.enqueue_cron(job, schedule, now).await?,
                 Trigger::WindowClosed => match &windows {
                     Some(windows) => self.enqueue_windows(job, &windows.closed, now).await?,
                     None => 0,
                 },
+                // Below; and what only people ask for is never due.
+                Trigger::Alert(_) | Trigger::Event(_) | Trigger::Manual => 0,
             };
         }
+        queued += self.enqueue_happenings(now).await?;
         if let Some(windows) = windows {
             self.looked_at.store(windows.version, Ordering::Relaxed);
         }
@@ -132,10 +140,13 @@ impl Scheduler {
     async fn enqueue_cron(
         &self,
         job: &ScheduledJob,
-        due: Timestamp,
+        schedule: &Schedule,
         now: Timestamp,
     ) -> Result<usize, SchedulerError> {
         let name = &job.spec.name;
+        let Some(latest) = schedule.latest_at(now) else {
+            return Ok(0);
+        };
         let Some(known) = self.store.registered(name).await? else {
             return Ok(0);
         };
@@ -146,10 +157,15 @@ impl Scheduler {
         }
         // Times that a clock ahead of this one has fired hold up none before them, and have a run once they come.
         let last = self.store.latest(name, now).await?.map(|run| run.fire.due);
-        if due <= last.unwrap_or(known.at) {
+        let since = last.unwrap_or(known.at);
+        if latest <= since {
             return Ok(0);
         }
-        self.enqueue(job, &Fire::cron(due), now).await
+        let mut queued = 0;
+        for due in caught_up(job.spec.catch_up, schedule, since, latest, now) {
+            queued += self.enqueue(job, &Fire::cron(due), now).await?;
+        }
+        Ok(queued)
     }
 
     async fn enqueue_windows(
@@ -173,12 +189,19 @@ impl Scheduler {
         };
         let due = windows
             .iter()
+            .filter(|closed| closed.has(job.spec.completeness_min))
             .filter(|closed| done.lacks(closed, job.spec.on_late))
             .cloned()
             .collect();
         // A new job begins with the newest window of each site; what lies before it is for a back-fill.
         let is_new = known.cursor.is_none();
-        let (due, skipped) = newest(due, if is_new { 1 } else { CAUGHT_UP_MAX });
+        let most = match job.spec.catch_up {
+            _ if is_new => 1,
+            CatchUp::None => 1,
+            CatchUp::Latest => CAUGHT_UP_MAX,
+            CatchUp::All => usize::MAX,
+        };
+        let (due, skipped) = newest(due, most);
         for skipped in skipped {
             self.store
                 .leave_out(name, &skipped.site, skipped.left_out)
@@ -220,6 +243,29 @@ impl Scheduler {
         {
             Enqueued::New(_) => Ok(1),
             Enqueued::Known => Ok(0),
+        }
+    }
+}
+
+/// The times of a schedule after `since` and up to `latest`, its last one, that are run.
+fn caught_up(
+    catch_up: CatchUp,
+    schedule: &Schedule,
+    since: Timestamp,
+    latest: Timestamp,
+    now: Timestamp,
+) -> Vec<Timestamp> {
+    match catch_up {
+        CatchUp::Latest => vec![latest],
+        CatchUp::None if plus(latest, MISSED_AFTER) < now => Vec::new(),
+        CatchUp::None => vec![latest],
+        CatchUp::All => {
+            let times =
+                std::iter::successors(schedule.next_after(since), |at| schedule.next_after(*at));
+            times
+                .take_while(|at| *at <= latest)
+                .take(CAUGHT_UP_AT_ONCE)
+                .collect()
         }
     }
 }

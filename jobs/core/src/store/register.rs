@@ -35,8 +35,8 @@ impl Store {
             let window = run.fire.window.as_ref();
             sqlx::query(
                 "INSERT OR IGNORE INTO runs (job, number, fire_key, kind, cause, due, site, window_start, window_end,
-                    revision, state, attempt, not_before, started, finished, row_count, message, recorded)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                    revision, state, attempt, not_before, started, finished, row_count, message, track, recorded)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
             )
             .bind(job.as_str())
             .bind(run.number.0)
@@ -55,6 +55,7 @@ impl Store {
             .bind(run.finished.map(Timestamp::micros))
             .bind(run.rows.map(u64::cast_signed))
             .bind(run.message.as_deref())
+            .bind(run.track.name())
             .execute(&mut *transaction)
             .await
             .map_err(|e| self.failed(e))?;

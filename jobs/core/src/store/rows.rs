@@ -3,9 +3,11 @@
 use forebay_schemas::{SiteId, Timestamp};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::{cause, state};
+use super::{cause, state, track};
 use crate::{
-    Fire, FireKey, JobName, RunState, Window, clock::from_micros, outbox::RunNumber,
+    Fire, FireKey, JobName, RunState, Window,
+    clock::from_micros,
+    outbox::{RunNumber, Track},
     results::FinishedRun,
 };
 
@@ -14,6 +16,7 @@ use crate::{
 pub(crate) struct Run {
     pub(crate) job: JobName,
     pub(crate) number: RunNumber,
+    pub(crate) track: Track,
     pub(crate) kind: String,
     pub(crate) fire: Fire,
     pub(crate) state: RunState,
@@ -23,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) finished: Option<Timestamp>,
     pub(crate) rows: Option<u64>,
     pub(crate) message: Option<String>,
+    /// Whether a person has asked for its end.
+    pub(crate) is_cancelled: bool,
 }
 
 /// A run, for showing.
@@ -78,6 +83,7 @@ impl Run {
         Ok(Self {
             job: JobName::new(&text("job")?)?,
             number: RunNumber(number("number")?),
+            track: track(&text("track")?)?,
             kind: text("kind")?,
             fire,
             state: state(&text("state")?)?,
@@ -87,12 +93,13 @@ impl Run {
             finished: optional("finished")?.map(from_micros),
             rows: optional("row_count")?.map(i64::cast_unsigned),
             message: row.try_get("message").map_err(|e| e.to_string())?,
+            is_cancelled: number("cancel")? != 0,
         })
     }
 
     /// As results carry it.
     pub(crate) fn id(&self) -> String {
-        format!("{}-{}", self.job, self.number.0)
+        self.number.run_id(&self.job, self.track)
     }
 
     /// The run as `job_runs` has it; a run that never began, began when it ended.

@@ -106,7 +106,7 @@ async fn windows_that_are_not_caught_up_with_are_counted() {
     scheduler.step().await.unwrap();
     assert_eq!(progress.windows_skipped(), skipped(0));
     let waiting: Vec<Window> = (2..172).map(|n| testing::window(hour(n), HOUR)).collect();
-    plant.lake.close_all(&waiting, hour(172)).await;
+    plant.lake.close_all(&waiting, hour(172), None).await;
     plant.set(hour(172));
     assert_eq!(scheduler.enqueue_due().await.unwrap(), 168);
     assert_eq!(progress.windows_skipped(), skipped(2));

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Track};
 
 const WINDOWED: &str = "job = [{ name = \"w\", kind = \"test\", on = \"window_closed\" }]";
 
@@ -17,10 +17,7 @@ async fn a_crash_between_append_and_finish_doubles_no_row() {
         .await
         .unwrap()
         .remove(0);
-    let outbox = Outbox {
-        lake: &plant.lake.writer,
-        job: &run.job,
-    };
+    let outbox = Outbox::new(&plant.lake.writer, &run.job, Track::Live);
     outbox
         .write(run.number, &run.id(), &score(hour(1)), hour(1))
         .await
@@ -54,12 +51,9 @@ async fn a_crash_between_the_record_and_its_note_doubles_no_record() {
         .step(&run, RunEvent::Done, Default::default(), hour(1))
         .await
         .unwrap();
-    let outbox = Outbox {
-        lake: &plant.lake.writer,
-        job: &run.job,
-    };
+    let outbox = Outbox::new(&plant.lake.writer, &run.job, Track::Live);
     outbox
-        .record(run.number, &run.id(), ended.as_finished(hour(1)), hour(1))
+        .record(run.number, std::slice::from_ref(&ended), hour(1))
         .await
         .unwrap();
     drop(scheduler);
@@ -73,10 +67,7 @@ async fn a_crash_between_the_record_and_its_note_doubles_no_record() {
 async fn a_number_beyond_ones_own_is_fenced() {
     let plant = Plant::new().await;
     let job = JobName::new("w").unwrap();
-    let outbox = Outbox {
-        lake: &plant.lake.writer,
-        job: &job,
-    };
+    let outbox = Outbox::new(&plant.lake.writer, &job, Track::Live);
     outbox
         .write(crate::outbox::RunNumber(7), "w-7", &score(hour(1)), hour(1))
         .await
@@ -102,10 +93,7 @@ async fn nothing_after_the_cutoff_is_seen() {
     for n in 1..4 {
         plant.close(hour(n), 0, hour(n)).await;
         let job = JobName::new("s").unwrap();
-        let outbox = Outbox {
-            lake: &plant.lake.writer,
-            job: &job,
-        };
+        let outbox = Outbox::new(&plant.lake.writer, &job, Track::Live);
         outbox
             .write(crate::outbox::RunNumber(n), "s", &score(hour(n)), hour(n))
             .await
@@ -209,10 +197,7 @@ async fn a_warning_is_one_through_the_lake_until_it_is_resolved() {
         })
     };
     let job = JobName::new("watch").unwrap();
-    let outbox = Outbox {
-        lake: &plant.lake.writer,
-        job: &job,
-    };
+    let outbox = Outbox::new(&plant.lake.writer, &job, Track::Live);
     let mut states = Vec::new();
     for (n, verdict) in [
         (1, wrong()),

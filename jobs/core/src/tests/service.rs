@@ -36,6 +36,7 @@ async fn the_service_runs_what_is_due_survives_a_panic_and_stops() {
             &plant.database(),
             plant.clock(),
             "h",
+            None,
         )
         .await;
         assert_eq!(
@@ -92,6 +93,7 @@ async fn a_run_by_hand_is_over_the_newest_window_or_up_to_now() {
             Box::leak(plant.database().into_boxed_path()),
             plant.clock(),
             name,
+            None,
         )
     };
     let error = by_hand("w").await.unwrap_err().to_string();
@@ -154,6 +156,6 @@ async fn a_database_of_a_later_release_is_refused() {
             .map(drop)
             .unwrap_err()
             .to_string()
-            .contains("has format 9, newer than 2")
+            .contains("has format 9, newer than 3")
     );
 }

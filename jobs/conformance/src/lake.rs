@@ -1,7 +1,6 @@
 //! A lake in a folder, for the tests of jobs: readings and closed windows go in, a run's context comes out.
 //!
-//! Not for production: it panics where a test should fail.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+//! The unit tests of `jobs/core` include this file too, since they cannot depend on a crate that depends on theirs.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -12,6 +11,7 @@ use arrow::{
     },
     util::pretty::pretty_format_batches,
 };
+use forebay_jobs::{Fire, JobName, RunContext, Window};
 use forebay_lake::{
     Attempt, Lake, LakeWriter, Sealed, Transaction, file_schema,
     keys::{FileKeyring, Random},
@@ -23,8 +23,6 @@ use forebay_schemas::{
     table::{READINGS, TABLES, WINDOWS},
     wire::ReadingBatch,
 };
-
-use crate::{Fire, JobName, RunContext, Window};
 
 /// A lake for a test. Its site is "plant" unless a call says otherwise.
 pub struct TestLake {
@@ -124,12 +122,17 @@ impl TestLake {
 
     /// Closes a window.
     pub async fn close(&self, window: &Window, closed_at: Timestamp) {
-        self.close_all(std::slice::from_ref(window), closed_at)
+        self.close_all(std::slice::from_ref(window), closed_at, None)
             .await;
     }
 
-    /// Closes windows in one commit.
-    pub async fn close_all(&self, windows: &[Window], closed_at: Timestamp) {
+    /// Closes windows of this completeness in one commit.
+    pub async fn close_all(
+        &self,
+        windows: &[Window],
+        closed_at: Timestamp,
+        completeness: Option<f64>,
+    ) {
         let micros = |at: &dyn Fn(&Window) -> Timestamp| -> ArrayRef {
             let times = windows.iter().map(|window| at(window).micros());
             Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
@@ -150,7 +153,9 @@ impl TestLake {
             long(),
             long(),
             Arc::new(Int32Array::from_iter_values(windows.iter().map(|_| 1))),
-            Arc::new(Float64Array::from_iter(windows.iter().map(|_| None::<f64>))),
+            Arc::new(Float64Array::from_iter(
+                windows.iter().map(|_| completeness),
+            )),
         ];
         let rows = RecordBatch::try_new(file_schema(&WINDOWS), columns).expect("a row of windows");
         let app_id = self.writer.keeper().app_id("test windows", 0);
@@ -183,16 +188,11 @@ impl TestLake {
         self.context_of(job, Fire::window(window(end, length)))
     }
 
-    fn context_of(&self, job: &str, fire: Fire) -> RunContext {
+    /// A run for this fire.
+    pub fn context_of(&self, job: &str, fire: Fire) -> RunContext {
         let job = JobName::new(job).expect("a name");
-        RunContext {
-            lake: self.writer.clone(),
-            job,
-            run_id: "run-1".into(),
-            now: fire.due,
-            fire,
-            attempt: 1,
-        }
+        let now = fire.due;
+        RunContext::new(self.writer.clone(), job, "run-1".into(), fire, now)
     }
 
     /// The answer to a query over all tables, as a person would see it.
@@ -220,7 +220,9 @@ pub fn window(end: Timestamp, length: Duration) -> Window {
     let site = SiteId::new(SITE).expect("a name");
     Window {
         site,
-        start: crate::clock::minus(end, length),
+        start: Timestamp::from_nanos(
+            end.nanos() - i64::try_from(length.as_nanos()).expect("years"),
+        ),
         end,
         revision: 0,
     }
