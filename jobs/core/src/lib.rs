@@ -17,6 +17,7 @@ mod outbox;
 mod progress;
 mod restore;
 mod results;
+mod rows;
 mod scheduler;
 mod service;
 mod spec;
@@ -38,6 +39,7 @@ pub use results::{
     AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,
     Severity,
 };
+pub use rows::{DeviceRows, DeviceSpan, Nth, Order, RowReader};
 pub use scheduler::Scheduler;
 pub use service::{JobStatus, list, run, run_now};
 pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, Trigger, configure};
