@@ -11,7 +11,7 @@ pub mod conformal;
 mod eigen;
 pub mod hotelling;
 mod matrix;
-
+pub mod remaining_life;
 pub mod ridge;
 
 use thiserror::Error;
