@@ -79,29 +79,30 @@ impl RunContext {
     }
 }
 
+impl RunContext {
+    /// The newest event time of this job's scores of each device, other runs' alone: where a run goes on that judges what has
+    /// come since.
+    ///
+    /// # Errors
+    /// When the lake cannot be read.
+    pub async fn last_scored(&self) -> Result<BTreeMap<(SiteId, DeviceId), Timestamp>, JobError> {
+        let of_others = col("job")
+            .eq(lit(self.job().as_str()))
+            .and(col("run_id").not_eq(lit(self.run_id())));
+        let scores = self.session().await?.table("scores").await?;
+        let rows = spans(scores.filter(of_others)?).await?;
+        let last = |span: DeviceSpan| ((span.site, span.device), span.last);
+        Ok(rows.into_iter().map(last).collect())
+    }
+}
+
 impl RowReader {
     /// The devices that have readings, by name.
     ///
     /// # Errors
     /// When the lake cannot be read.
     pub async fn devices(&self) -> Result<Vec<DeviceSpan>, JobError> {
-        let names = ["site", "device"].map(|name| cast(col(name), DataType::Utf8).alias(name));
-        let time = cast(col("event_time"), DataType::Int64).alias("at");
-        let rows = self
-            .readings()
-            .await?
-            .select(names.into_iter().chain([time]).collect::<Vec<_>>())?
-            .aggregate(
-                vec![col("site"), col("device")],
-                vec![min(col("at")).alias("first"), max(col("at")).alias("last")],
-            )?
-            .sort_by(vec![col("site"), col("device")])?
-            .collect()
-            .await?;
-        let spans: Option<Vec<Vec<DeviceSpan>>> = rows.iter().map(spans_of).collect();
-        spans
-            .map(|spans| spans.into_iter().flatten().collect())
-            .ok_or_else(unexpected_types)
+        spans(self.readings().await?).await
     }
 
     /// The `count`-th distinct event time of a device from `from` up to before `to`, from the end that `order` says; the
@@ -205,6 +206,25 @@ pub struct Nth {
     pub at: Timestamp,
     /// Which it is, from 1.
     pub number: usize,
+}
+
+/// The first and last event time of each device.
+async fn spans(rows: DataFrame) -> Result<Vec<DeviceSpan>, JobError> {
+    let names = ["site", "device"].map(|name| cast(col(name), DataType::Utf8).alias(name));
+    let time = cast(col("event_time"), DataType::Int64).alias("at");
+    let rows = rows
+        .select(names.into_iter().chain([time]).collect::<Vec<_>>())?
+        .aggregate(
+            vec![col("site"), col("device")],
+            vec![min(col("at")).alias("first"), max(col("at")).alias("last")],
+        )?
+        .sort_by(vec![col("site"), col("device")])?
+        .collect()
+        .await?;
+    let spans: Option<Vec<Vec<DeviceSpan>>> = rows.iter().map(spans_of).collect();
+    spans
+        .map(|spans| spans.into_iter().flatten().collect())
+        .ok_or_else(unexpected_types)
 }
 
 fn unexpected_types() -> JobError {
