@@ -131,7 +131,7 @@ impl RowReader {
         let mut nth = None;
         for batch in &rows {
             let times = batch.column(0).as_primitive_opt::<Int64Type>();
-            for at in times.ok_or_else(unexpected_types)?.values() {
+            for at in times.ok_or_else(unexpected_types)?.values().iter() {
                 let number = nth.map_or(1, |nth: Nth| nth.number + 1);
                 nth = Some(Nth {
                     at: from_micros(*at),

@@ -184,15 +184,20 @@ impl PredictiveMaintenance {
         if self.resolve_after == 0 {
             wrong(&RESOLVE_AFTER, "one window at least".into());
         }
-        if !(1..=1000).contains(&self.smoothing) {
-            wrong(
-                &SMOOTHING,
-                format!("{} is not from 1 to 1000", self.smoothing),
-            );
-        } else if let Some(problem) = self.train.problem(self.chart().rows_min()) {
-            wrong(&TRAIN, problem);
+        if let Some((key, message)) = self.chart_problem() {
+            wrong(key, message);
         }
         fit
+    }
+
+    /// What is wrong with the keys of the multivariate method.
+    fn chart_problem(&self) -> Option<(&'static dyn Describe, String)> {
+        if !(1..=1000).contains(&self.smoothing) {
+            let message = format!("{} is not from 1 to 1000", self.smoothing);
+            return Some((&SMOOTHING, message));
+        }
+        let problem = self.train.problem(self.chart().rows_min())?;
+        Some((&TRAIN, problem))
     }
 
     /// The settings of the multivariate chart.

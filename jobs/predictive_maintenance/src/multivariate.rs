@@ -258,9 +258,10 @@ impl<'a> Multivariate<'a> {
 
 fn condition(device: &DeviceSpan, trained: &TrainedChart, worst: &JudgedRow) -> Condition {
     let score = worst.judgement.score;
-    let severity = match score > CRITICAL {
-        true => Severity::Critical,
-        false => Severity::Warning,
+    let severity = if score > CRITICAL {
+        Severity::Critical
+    } else {
+        Severity::Warning
     };
     let shares = by_share(&trained.tags, &worst.judgement);
     Condition {

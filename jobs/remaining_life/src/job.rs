@@ -72,9 +72,10 @@ impl JobKind for RemainingLifeKind {
         let tags = table.read(&TAGS);
         let failed = table.read(&FAILED);
         let step = table.read(&STEP);
-        let age = match table.read(&AGE) {
-            true => Age::Known,
-            false => Age::LeftOut,
+        let age = if table.read(&AGE) {
+            Age::Known
+        } else {
+            Age::LeftOut
         };
         let settings = Settings {
             cap: f64::from(table.read(&CAP)),
@@ -110,11 +111,12 @@ impl RemainingLife {
     /// What is wrong with the settings.
     fn problems(&self) -> Vec<(&'static dyn Describe, String)> {
         let mut problems: Vec<(&'static dyn Describe, String)> = Vec::new();
-        for (key, list) in [
-            (&DEVICES as &'static dyn Describe, &self.units.devices),
+        let lists: [(&'static dyn Describe, &Vec<String>); 3] = [
+            (&DEVICES, &self.units.devices),
             (&TAGS, &self.units.tags),
             (&FAILED, &self.failed.devices),
-        ] {
+        ];
+        for (key, list) in lists {
             if list.is_empty() {
                 problems.push((key, "nothing fits an empty list".into()));
             }
@@ -268,12 +270,13 @@ impl Job for RemainingLife {
         };
         drop(failed);
 
-        let only_learned: BTreeSet<&DeviceSpan> = failed_devices.iter().collect();
+        let name = |device: &DeviceSpan| (device.site.clone(), device.device.clone());
+        let only_learned: BTreeSet<_> = failed_devices.iter().map(name).collect();
         let reader = context.rows(&self.units).await?;
         let mut verdicts = BTreeMap::new();
         let mut notes = Vec::new();
         for device in reader.devices().await? {
-            if only_learned.contains(&device) {
+            if only_learned.contains(&name(&device)) {
                 continue;
             }
             let unit = self.unit(&reader, device).await?;

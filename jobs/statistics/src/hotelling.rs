@@ -382,9 +382,10 @@ impl Monitor<'_> {
                 statistic = name;
             }
         }
-        let limit = match self.anomalous {
-            true => self.chart.settings.release,
-            false => 1.0,
+        let limit = if self.anomalous {
+            self.chart.settings.release
+        } else {
+            1.0
         };
         self.anomalous = score > limit;
         Judgement {
@@ -417,9 +418,10 @@ fn tail_quantile(mut values: Vec<f64>, rate: f64) -> f64 {
     let excess: f64 = beyond.iter().map(|value| value - decile).sum();
     let mean_excess = excess / beyond.len().max(1) as f64;
     // A statistic that is constant in training, such as the residual of no component, is never exceeded.
-    match mean_excess > 0.0 {
-        true => decile + mean_excess * (TAIL / rate).ln(),
-        false => f64::INFINITY,
+    if mean_excess > 0.0 {
+        decile + mean_excess * (TAIL / rate).ln()
+    } else {
+        f64::INFINITY
     }
 }
 

@@ -135,18 +135,21 @@ impl TagFilter {
     pub(super) fn push(&mut self, model: &Autoregression, value: f64, weight: f64) {
         let known = value.is_finite();
         let newest = self.before.first().copied().unwrap_or(0.0);
-        let z = match known {
-            true => (value - model.mean) / model.deviation,
-            false => newest,
+        let z = if known {
+            (value - model.mean) / model.deviation
+        } else {
+            newest
         };
         self.judged = known && self.unknown == 0;
-        let news = match self.judged {
-            true => model.news(z, self.before.iter()),
-            false => 0.0,
+        let news = if self.judged {
+            model.news(z, self.before.iter())
+        } else {
+            0.0
         };
-        self.unknown = match known {
-            true => self.unknown.saturating_sub(1),
-            false => self.before.len(),
+        self.unknown = if known {
+            self.unknown.saturating_sub(1)
+        } else {
+            self.before.len()
         };
         self.level += weight * (news - self.level);
         self.before.rotate_right(1);
