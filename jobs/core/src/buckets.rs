@@ -21,7 +21,7 @@ use forebay_schemas::{DeviceId, InvalidName, SiteId, TagName, Timestamp};
 use crate::{JobError, RunContext, context::time_literal};
 
 /// A value beyond this is no measurement; it keeps infinities and NaN out of means.
-const VALUE_MAX: f64 = 1e300;
+pub(crate) const VALUE_MAX: f64 = 1e300;
 
 /// Which series a job reads: patterns in which `*` stands for any text and `?` for one character.
 #[derive(Debug, Clone, PartialEq, Eq)]

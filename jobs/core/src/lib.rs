@@ -24,6 +24,7 @@ mod progress;
 mod register;
 mod restore;
 mod results;
+mod rows;
 mod scheduler;
 mod service;
 mod sight;
@@ -50,6 +51,7 @@ pub use results::{
     AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,
     Severity,
 };
+pub use rows::{DeviceRows, DeviceSpan, Nth, Order, RowReader};
 pub use scheduler::Scheduler;
 pub use service::{Cancelled, JobStatus, cancel, list, run, run_dry, run_now, runs};
 pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, configure};

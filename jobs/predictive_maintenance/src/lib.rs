@@ -1,16 +1,22 @@
-//! Failure warning: how far each device's signals have moved from their own level of the days before.
+//! Failure warning: how far each device's signals have left what they were before, or in training.
 //!
-//! The job `predictive_maintenance` judges each device when a window closes (or by the clock), writes one row to `scores`
-//! and opens or updates warnings. The method is [`ChangeModel`]'s; what it knows and where it fails stands in the model card,
-//! docs/models/predictive-maintenance.md. It tells of change, not of its cause, and foretells no remaining life.
+//! The job `predictive_maintenance` judges each device when a window closes (or by the clock), writes rows to `scores` and
+//! opens or updates warnings. The methods are [`ChangeModel`]'s and that of `forebay_statistics::hotelling`; what they know
+//! and where they fail stands in the model card, docs/models/predictive-maintenance.md. It tells of change, not of its cause, and foretells no remaining life.
 
 #[cfg(test)]
 mod backtest;
+mod by_change;
 mod change;
 mod job;
+mod keys;
+mod multivariate;
 #[cfg(test)]
 mod tests;
+mod train;
 mod words;
 
 pub use change::{Change, ChangeModel, Step};
 pub use job::{PredictiveMaintenance, PredictiveMaintenanceKind};
+pub use keys::Method;
+pub use train::Train;

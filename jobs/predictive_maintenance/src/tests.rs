@@ -1,5 +1,7 @@
 //! The job over a lake: what it writes, when it warns, and what it says when it cannot judge.
 
+mod multivariate;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{ConfigErrors, Document};

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use crate::Change;
 
+/// A tag with less of a score than this is not named.
+const NAMED_SHARE: f64 = 0.1;
+
+/// So many tags are named.
+const NAMED_MAX: usize = 3;
+
 /// Such as "machine_temperature has fallen 4.2 robust deviations below its 14-day level".
 pub(crate) fn reason(tag: &str, change: &Change, baseline: Duration) -> String {
     let (moved, side) = if change.score < 0.0 {
@@ -15,6 +21,25 @@ pub(crate) fn reason(tag: &str, change: &Change, baseline: Duration) -> String {
         "{tag} has {moved} {:.1} robust deviations {side} its {} level",
         change.score.abs(),
         period(baseline)
+    )
+}
+
+/// Such as "8 tags together are 2.3 times as far from training as their limit; flow makes 62 % of it, temp 20 %".
+pub(crate) fn departure(score: f64, tags: usize, shares: &[(&str, f64)]) -> String {
+    let named: Vec<String> = shares
+        .iter()
+        .filter(|(_, share)| *share >= NAMED_SHARE)
+        .take(NAMED_MAX)
+        .enumerate()
+        .map(|(i, (tag, share))| {
+            let makes = if i == 0 { "makes " } else { "" };
+            let of_it = if i == 0 { " of it" } else { "" };
+            format!("{tag} {makes}{:.0} %{of_it}", 100.0 * share)
+        })
+        .collect();
+    format!(
+        "{tags} tags together are {score:.1} times as far from training as their limit; {}",
+        named.join(", ")
     )
 }
 
@@ -58,6 +83,14 @@ mod tests {
         assert_eq!(
             of(90, 5.0),
             "temp has risen 5.0 robust deviations above its 90-second level"
+        );
+    }
+    #[test]
+    fn a_departure_names_its_largest_tags() {
+        let shares = [("flow", 0.62), ("temp", 0.2), ("volt", 0.09)];
+        assert_eq!(
+            departure(2.34, 8, &shares),
+            "8 tags together are 2.3 times as far from training as their limit; flow makes 62 % of it, temp 20 %"
         );
     }
 }

@@ -8,13 +8,17 @@ pub mod accuracy;
 pub mod boosting;
 mod cholesky;
 pub mod conformal;
+mod eigen;
+pub mod hotelling;
 mod matrix;
+pub mod remaining_life;
 pub mod ridge;
 
 use thiserror::Error;
 
 pub use boosting::{BoostedTrees, Boosting};
 pub use cholesky::Cholesky;
+pub use eigen::Eigen;
 pub use matrix::Matrix;
 pub use ridge::{Gram, RidgeModel};
 

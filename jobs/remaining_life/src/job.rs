@@ -1,0 +1,404 @@
+//! The job: which units it learns from, which it foretells, and when it warns.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use forebay_config::{Describe, Table, TableKeys};
+use forebay_jobs::{
+    BacktestRow, Condition, DeviceSpan, Job, JobError, JobKind, Lifecycle, Outcome, Prediction,
+    Results, RowReader, RunContext, SeriesPattern, Severity, Verdict,
+};
+use forebay_schemas::{TagName, Timestamp};
+use forebay_statistics::{
+    Matrix,
+    remaining_life::{Age, Life, LifeModel, Measured, Settings, Validation},
+};
+
+use crate::{
+    keys::{AGE, ALERT_BELOW, CAP, DEVICES, FAILED, LEVEL, REFRACTORY, REMAINING_LIFE, STEP, TAGS},
+    units::{Columns, Unit},
+};
+
+/// A run has failed when nothing has come for so many steps: until then its last reading may be one of its middle.
+const QUIET_STEPS: u32 = 5;
+
+/// The newest steps of a unit that are looked at.
+const STEPS_MAX: u32 = 20_000;
+
+/// The most readings of a unit that are held at once, about 50 bytes each.
+const READINGS_MAX: usize = 2_000_000;
+
+/// The most numbers of failed units that are held, 8 bytes each; of more, the units that failed last are taken.
+const NUMBERS_MAX: usize = 8_000_000;
+
+/// The fewest failed units that anything is learned from.
+const UNITS_MIN: usize = 3;
+
+/// A warning ends beyond this many times its limit.
+const RELEASE: f64 = 1.1;
+
+/// The tag of predictions.
+const RUL: &str = "rul";
+
+/// The job's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemainingLife {
+    units: SeriesPattern,
+    failed: SeriesPattern,
+    step: Duration,
+    settings: Settings,
+    alert_below: Option<f64>,
+    refractory: Duration,
+}
+
+/// `kind = "remaining_life"`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemainingLifeKind;
+
+impl JobKind for RemainingLifeKind {
+    fn name(&self) -> &'static str {
+        "remaining_life"
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &REMAINING_LIFE
+    }
+
+    fn configure(&self, table: &mut Table<'_>) -> Option<Box<dyn Job>> {
+        let devices = table.read(&DEVICES);
+        let tags = table.read(&TAGS);
+        let failed = table.read(&FAILED);
+        let step = table.read(&STEP);
+        let age = if table.read(&AGE) {
+            Age::Known
+        } else {
+            Age::LeftOut
+        };
+        let settings = Settings {
+            cap: f64::from(table.read(&CAP)),
+            level: table.read(&LEVEL),
+            age,
+            ..Settings::default()
+        };
+        let job = RemainingLife {
+            units: SeriesPattern {
+                devices,
+                tags: tags.clone(),
+            },
+            failed: SeriesPattern {
+                devices: failed.clone().unwrap_or_default(),
+                tags,
+            },
+            step: step.unwrap_or(Duration::from_secs(1)),
+            settings,
+            alert_below: table.read(&ALERT_BELOW),
+            refractory: table.read(&REFRACTORY),
+        };
+        // What is missing has been noted already.
+        let given = failed.is_some() && step.is_some();
+        let problems = if given { job.problems() } else { Vec::new() };
+        for (key, message) in &problems {
+            table.problem(*key, message);
+        }
+        (given && problems.is_empty()).then(|| Box::new(job) as Box<dyn Job>)
+    }
+}
+
+impl RemainingLife {
+    /// What is wrong with the settings.
+    fn problems(&self) -> Vec<(&'static dyn Describe, String)> {
+        let mut problems: Vec<(&'static dyn Describe, String)> = Vec::new();
+        let lists: [(&'static dyn Describe, &Vec<String>); 3] = [
+            (&DEVICES, &self.units.devices),
+            (&TAGS, &self.units.tags),
+            (&FAILED, &self.failed.devices),
+        ];
+        for (key, list) in lists {
+            if list.is_empty() {
+                problems.push((key, "nothing fits an empty list".into()));
+            }
+        }
+        if self.step < Duration::from_millis(1) {
+            problems.push((
+                &STEP,
+                format!("{:?} is too short: \"1ms\" is the least", self.step),
+            ));
+        }
+        if self.settings.cap < 1.0 {
+            problems.push((&CAP, "a step at least".into()));
+        }
+        if !(self.settings.level > 0.0 && self.settings.level < 1.0) {
+            let message = format!("{} is not between 0 and 1", self.settings.level);
+            problems.push((&LEVEL, message));
+        }
+        if let Some(limit) = self.alert_below
+            && !(limit > 0.0 && limit <= self.settings.cap)
+        {
+            let cap = self.settings.cap;
+            problems.push((
+                &ALERT_BELOW,
+                format!("{limit} is not above 0 and up to cap, {cap}"),
+            ));
+        }
+        problems
+    }
+
+    async fn unit(&self, reader: &RowReader, device: DeviceSpan) -> Result<Unit, JobError> {
+        let oldest = minus(device.last, self.step.saturating_mul(STEPS_MAX));
+        let from = device.first.max(oldest);
+        let to = Timestamp::from_nanos(device.last.nanos().saturating_add(1_000));
+        let rows = reader.of(&device, from, to, READINGS_MAX).await?;
+        Ok(Unit::new(device, &rows, self.step))
+    }
+
+    /// The runs to failure that are over, those that failed last first, as many as memory may hold.
+    async fn failed_units(
+        &self,
+        reader: &RowReader,
+        devices: &[DeviceSpan],
+        cutoff: Timestamp,
+    ) -> Result<Vec<Unit>, JobError> {
+        let quiet = minus(cutoff, self.step.saturating_mul(QUIET_STEPS));
+        let over = devices.iter().filter(|device| device.last <= quiet);
+        let mut over: Vec<DeviceSpan> = over.cloned().collect();
+        over.sort_by_key(|device| std::cmp::Reverse(device.last));
+        let mut units = Vec::new();
+        let mut numbers = 0;
+        for device in over {
+            let unit = self.unit(reader, device).await?;
+            numbers += unit.numbers();
+            if numbers > NUMBERS_MAX {
+                break;
+            }
+            units.push(unit);
+        }
+        units.sort_by(|a, b| a.device.cmp(&b.device));
+        Ok(units)
+    }
+
+    fn prediction(
+        &self,
+        context: &RunContext,
+        unit: &Unit,
+        life: Life,
+        version: &str,
+    ) -> Result<Prediction, JobError> {
+        Ok(Prediction {
+            site: unit.device.site.clone(),
+            device: unit.device.device.clone(),
+            tag: rul()?,
+            issued_at: context.cutoff(),
+            target_time: unit.device.last,
+            value: life.value,
+            lo: life.bounds.map(|(lo, _)| lo),
+            hi: life.bounds.map(|(_, hi)| hi),
+            level: life.bounds.map(|_| self.settings.level),
+            model_version: version.to_owned(),
+            data_cutoff: context.cutoff(),
+        })
+    }
+
+    /// What is said of a unit; nothing between the limit and where a warning ends.
+    fn verdict(&self, unit: &Unit, life: Life) -> Option<(String, Verdict)> {
+        let limit = self.alert_below?;
+        let key = format!(
+            "{}/{}",
+            unit.device.site.path_segment(),
+            unit.device.device.path_segment()
+        );
+        if life.value >= limit {
+            let ended = life.value > RELEASE * limit;
+            return ended.then_some((key, Verdict::Healthy));
+        }
+        let surely = life.bounds.is_some_and(|(_, hi)| hi < limit);
+        let condition = Condition {
+            site: unit.device.site.clone(),
+            device: unit.device.device.clone(),
+            tag: None,
+            severity: if surely {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            },
+            score: life.value,
+            contributions: None,
+            reason: self.reason(life, limit),
+        };
+        Some((key, Verdict::Wrong(condition)))
+    }
+
+    /// Such as "about 23 steps of 1h left, 12 to 41 at 90 %; below 30".
+    fn reason(&self, life: Life, limit: f64) -> String {
+        let bounds = life.bounds.map_or_else(String::new, |(lo, hi)| {
+            format!(
+                ", {lo:.0} to {hi:.0} at {:.0} %",
+                100.0 * self.settings.level
+            )
+        });
+        format!(
+            "about {:.0} steps of {:?} left{bounds}; below {limit}",
+            life.value, self.step
+        )
+    }
+}
+
+#[async_trait]
+impl Job for RemainingLife {
+    async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
+        let failed_reader = context.rows(&self.failed).await?;
+        let failed_devices = failed_reader.devices().await?;
+        let cutoff = context.cutoff();
+        let failed = self
+            .failed_units(&failed_reader, &failed_devices, cutoff)
+            .await?;
+        if failed.len() < UNITS_MIN {
+            return Ok(noted(format!(
+                "{} runs to failure are over, at least {UNITS_MIN} are needed: nothing was foretold",
+                failed.len()
+            )));
+        }
+        let columns = Columns::new(&failed);
+        let matrices: Vec<Matrix> = failed.iter().map(|unit| columns.of(unit)).collect();
+        let version = version(&failed);
+        let (model, validation) = self.fit(matrices).await?;
+        let mut results = Results {
+            backtests: backtests(&failed, &validation, &version)?,
+            ..Results::default()
+        };
+        drop(failed);
+
+        let name = |device: &DeviceSpan| (device.site.clone(), device.device.clone());
+        let only_learned: BTreeSet<_> = failed_devices.iter().map(name).collect();
+        let reader = context.rows(&self.units).await?;
+        let mut verdicts = BTreeMap::new();
+        let mut notes = Vec::new();
+        for device in reader.devices().await? {
+            if only_learned.contains(&name(&device)) {
+                continue;
+            }
+            let unit = self.unit(&reader, device).await?;
+            // Of a unit that few tags are known of, the means of others would be foretold.
+            if 2 * columns.known(&unit) < columns.len() {
+                notes.push(format!(
+                    "{}: fewer than half of the tags are known",
+                    unit.device.device
+                ));
+                continue;
+            }
+            if let Some(life) = model.predict(&columns.of(&unit)) {
+                results
+                    .predictions
+                    .push(self.prediction(context, &unit, life, &version)?);
+                verdicts.extend(self.verdict(&unit, life));
+            }
+        }
+        if results.predictions.is_empty() && notes.is_empty() {
+            notes.push("no reading fits devices beside those that have failed".to_owned());
+        }
+        let lifecycle = Lifecycle {
+            refractory: self.refractory,
+            resolve_after: self.step,
+        };
+        results.alerts = context.advance_alerts(&lifecycle, verdicts).await?;
+        notes.truncate(3);
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        Ok(Outcome { results, note })
+    }
+}
+
+impl RemainingLife {
+    /// Fits away from the reactor: it takes seconds.
+    async fn fit(&self, units: Vec<Matrix>) -> Result<(LifeModel, Validation), JobError> {
+        let settings = self.settings.clone();
+        let fit = move || LifeModel::fit(&units, settings);
+        let fitted = tokio::task::spawn_blocking(fit).await;
+        fitted
+            .map_err(|error| JobError::retry("training stopped", error))?
+            .map_err(|error| JobError::reject(format!("nothing was learned: {error}")))
+    }
+}
+
+fn noted(note: String) -> Outcome {
+    Outcome {
+        results: Results::default(),
+        note: Some(note),
+    }
+}
+
+fn rul() -> Result<TagName, JobError> {
+    TagName::new(RUL).map_err(|error| JobError::reject(error.to_string()))
+}
+
+fn minus(at: Timestamp, time: Duration) -> Timestamp {
+    let nanos = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    Timestamp::from_nanos(at.nanos().saturating_sub(nanos))
+}
+
+/// The name of what these runs teach: the same runs give the same model, and so the same name.
+fn version(failed: &[Unit]) -> String {
+    // FNV-1a (Fowler, Noll and Vo), 64 bits: a short name, not a proof.
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut eat = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for unit in failed {
+        eat(unit.device.site.as_str().as_bytes());
+        eat(unit.device.device.as_str().as_bytes());
+        eat(&unit.device.last.micros().to_le_bytes());
+        eat(&unit.len().to_le_bytes());
+    }
+    format!("remaining_life/1 {} units {hash:016x}", failed.len())
+}
+
+fn backtests(
+    failed: &[Unit],
+    validation: &Validation,
+    version: &str,
+) -> Result<Vec<BacktestRow>, JobError> {
+    let first = failed.iter().map(|unit| unit.device.first).min();
+    let last = failed.iter().map(|unit| unit.device.last).max();
+    let from_time = first.unwrap_or(Timestamp::from_nanos(0));
+    let to_time = last.unwrap_or(from_time);
+    let mut rows = Vec::new();
+    for (segment, measured) in [
+        (None, validation.all_rows),
+        (Some("one step of each unit"), validation.one_row),
+        (Some("less than cap left"), validation.worn),
+    ] {
+        let Measured {
+            rmse,
+            baseline_rmse,
+            coverage,
+            count,
+        } = measured;
+        let row = |metric: &str, value: f64, baseline: Option<f64>| {
+            Ok::<_, JobError>(BacktestRow {
+                version: version.to_owned(),
+                site: None,
+                device: None,
+                tag: Some(rul()?),
+                metric: metric.to_owned(),
+                value,
+                baseline,
+                baseline_name: baseline.map(|_| "mean_life".to_owned()),
+                n: count as u64,
+                from_time,
+                to_time,
+                segment: segment.map(str::to_owned),
+            })
+        };
+        if count == 0 {
+            continue;
+        }
+        rows.push(row("rmse", rmse, Some(baseline_rmse))?);
+        if let Some(coverage) = coverage {
+            rows.push(row("coverage", coverage, None)?);
+        }
+    }
+    Ok(rows)
+}
