@@ -28,9 +28,17 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &["schemas", "runtime", "config", "stream", "lake"],
     ),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
+    ("jobs/signals", &[]),
     (
         "jobs/*",
-        &["schemas", "runtime", "config", "lake", "jobs/core"],
+        &[
+            "schemas",
+            "runtime",
+            "config",
+            "lake",
+            "jobs/core",
+            "jobs/signals",
+        ],
     ),
     ("cli", &["*"]),
     (

@@ -1,6 +1,7 @@
 //! What a run may see: the lake as it is now, cut off at the instant that the run was due.
 
 mod alert_history;
+mod past_scores;
 
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use forebay_schemas::{
     DeviceId, SiteId, TagName, Timestamp,
     table::{ALERTS, BACKTESTS, EVENTS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS},
 };
+
+pub use past_scores::PastScore;
 
 use crate::{Fire, JobError, JobName, SeriesPattern};
 

@@ -17,6 +17,7 @@ mod outbox;
 mod progress;
 mod restore;
 mod results;
+mod samples;
 mod scheduler;
 mod service;
 mod spec;
@@ -27,7 +28,7 @@ mod windows;
 
 pub use alerts::{Condition, Lifecycle, Verdict};
 pub use buckets::{Bucket, SeriesKey, SeriesPattern};
-pub use context::{RunContext, empty_session};
+pub use context::{PastScore, RunContext, empty_session};
 pub use cron::{Schedule, ScheduleError};
 pub use error::SchedulerError;
 pub use fire::{Fire, FireKey, Window};
@@ -38,6 +39,7 @@ pub use results::{
     AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,
     Severity,
 };
+pub use samples::{Sample, UnitSpan};
 pub use scheduler::Scheduler;
 pub use service::{JobStatus, list, run, run_now};
 pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, Trigger, configure};
