@@ -28,7 +28,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &["schemas", "runtime", "config", "stream", "lake"],
     ),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
-    ("jobs/signals", &[]),
+    ("jobs/statistics", &[]),
+    ("jobs/signals", &["jobs/statistics"]),
     (
         "jobs/*",
         &[
@@ -37,6 +38,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "config",
             "lake",
             "jobs/core",
+            "jobs/statistics",
             "jobs/signals",
         ],
     ),

@@ -1,0 +1,391 @@
+//! Forecasts of solar and wind power from a plant's own past, with intervals, each held against the naive forecast.
+//!
+//! Several methods are replayed over the trailing days, each forecast from what came before it alone, and the one with the
+//! least mean absolute error is taken: nothing that does not beat yesterday's values is ever used. Times are counted in
+//! steps of equal length after 1970.
+
+use std::collections::BTreeMap;
+
+use forebay_statistics::conformal::{ByGroup, symmetric};
+
+use crate::{
+    power_curve::{PowerCurve, Yielded},
+    sun::{Place, clear_sky, cos_zenith},
+};
+
+/// Under this irradiance in W/m² a plant's yield says nothing of the sky.
+const SUN_MIN: f64 = 20.0;
+
+/// Days whose clearness is averaged.
+const CLEARNESS_DAYS: i64 = 7;
+
+/// Days from which the yield by radiation and by wind is learnt.
+const LEARNT_DAYS: i64 = 28;
+
+/// Hours to both sides whose yield by radiation says what it is at an hour.
+const NEAR_HOURS: i64 = 1;
+
+/// Days with forecasts that must lie behind before any is bounded.
+const DAYS_MIN: i64 = 7;
+
+/// What drives the plant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Source {
+    /// The sun over a place.
+    Solar(Place),
+    /// The wind.
+    Wind,
+}
+
+/// How a forecast was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// As a day ago.
+    NaiveDay,
+    /// As on average at this time of the last days.
+    MeanDay,
+    /// The clear-sky irradiance times the clearness of the last days at this hour.
+    ClearSkyIndex,
+    /// The radiation that is known ahead times the yield by radiation at this hour.
+    Radiation,
+    /// The wind speed that is known ahead through the plant's power curve.
+    PowerCurve,
+    /// Half as on average, half as a day ago.
+    Damped,
+}
+
+impl Method {
+    /// As `model_version` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NaiveDay => "naive-day",
+            Self::MeanDay => "mean-day",
+            Self::ClearSkyIndex => "clear-sky-index",
+            Self::Radiation => "radiation",
+            Self::PowerCurve => "power-curve",
+            Self::Damped => "damped-day",
+        }
+    }
+}
+
+/// A forecast of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PowerForecast {
+    /// Which step.
+    pub index: i64,
+    /// The mean power.
+    pub value: f64,
+    /// Lower bound.
+    pub lo: f64,
+    /// Upper bound.
+    pub hi: f64,
+}
+
+/// What was forecast, and how well the method did in the replay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PowerForecasts {
+    /// The method that was chosen.
+    pub method: Method,
+    /// One for each step of the horizon.
+    pub forecasts: Vec<PowerForecast>,
+    /// Mean absolute error of the method over the trailing days.
+    pub error: f64,
+    /// That of the naive forecast over the same steps.
+    pub naive_error: f64,
+    /// How many steps were replayed.
+    pub replayed: usize,
+}
+
+/// How power is forecast.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PowerModel {
+    /// What drives the plant.
+    pub source: Source,
+    /// Length of a step in microseconds; a day is a whole number of them.
+    pub step_micros: i64,
+    /// Steps ahead.
+    pub horizon: i64,
+    /// Days over which methods are held against each other and errors bound a forecast.
+    pub trailing_days: i64,
+    /// The share of values that the bounds shall hold.
+    pub level: f64,
+}
+
+/// A plant's past, and what drives it where it is known: steps and their means.
+#[derive(Debug, Clone, Copy)]
+pub struct Plant<'a> {
+    /// The power.
+    pub power: &'a BTreeMap<i64, f64>,
+    /// Radiation or wind speed, also of steps to come; empty where none is known.
+    pub driver: &'a BTreeMap<i64, f64>,
+}
+
+impl PowerModel {
+    /// The forecast of the steps from `now` on, from the power before it. `None` where there are too few days.
+    pub fn forecast(&self, plant: Plant<'_>, now: i64) -> Option<PowerForecasts> {
+        let day = self.day();
+        let days_ahead = self.horizon.div_euclid(day) + i64::from(self.horizon % day != 0);
+        let mut replays: BTreeMap<Method, Vec<(i64, f64)>> = BTreeMap::new();
+        // The last issue whose whole horizon is known, and those a day apart before it.
+        for days in days_ahead..days_ahead + self.trailing_days {
+            let issued = now - days * day;
+            for method in self.methods() {
+                let residuals =
+                    self.values(method, plant, issued)
+                        .into_iter()
+                        .filter_map(|(index, value)| {
+                            let value = value?;
+                            plant.power.get(&index).map(|truth| (index, truth - value))
+                        });
+                replays.entry(method).or_default().extend(residuals);
+            }
+        }
+        let naive = replays.get(&Method::NaiveDay)?.clone();
+        if (naive.len() as i64) < DAYS_MIN * day / 2 {
+            return None;
+        }
+        let naive_error = mean_size(&naive);
+        // A method that is seldom able to forecast is not judged by its good days.
+        let least = naive.len() * 9 / 10;
+        let (method, residuals) = replays
+            .into_iter()
+            .filter(|(_, residuals)| residuals.len() >= least)
+            .min_by(|a, b| mean_size(&a.1).total_cmp(&mean_size(&b.1)))?;
+        let groups = ByGroup::new(
+            residuals
+                .iter()
+                .map(|(index, residual)| (self.group(*index), *residual)),
+        );
+        let fallbacks: BTreeMap<i64, f64> = self
+            .values(Method::MeanDay, plant, now)
+            .into_iter()
+            .filter_map(|(index, value)| Some((index, value?)))
+            .collect();
+        let bounded = |(index, value): (i64, Option<f64>)| {
+            let value = value.or_else(|| fallbacks.get(&index).copied())?;
+            let margins = groups.margins(self.group(index), self.level, symmetric)?;
+            Some(PowerForecast {
+                index,
+                value,
+                lo: value - margins.below,
+                hi: value + margins.above,
+            })
+        };
+        let forecasts: Vec<PowerForecast> = self
+            .values(method, plant, now)
+            .into_iter()
+            .filter_map(bounded)
+            .collect();
+        (!forecasts.is_empty()).then(|| PowerForecasts {
+            method,
+            forecasts,
+            error: mean_size(&residuals),
+            naive_error,
+            replayed: residuals.len(),
+        })
+    }
+
+    fn day(&self) -> i64 {
+        86_400_000_000 / self.step_micros
+    }
+
+    fn methods(&self) -> Vec<Method> {
+        let own = match self.source {
+            Source::Solar(_) => [Method::ClearSkyIndex, Method::Radiation],
+            Source::Wind => [Method::PowerCurve, Method::Damped],
+        };
+        [Method::NaiveDay, Method::MeanDay]
+            .into_iter()
+            .chain(own)
+            .collect()
+    }
+
+    /// Errors of steps of one group are alike: of the same hour under the sun, all in the wind.
+    fn group(&self, index: i64) -> i64 {
+        match self.source {
+            Source::Solar(_) => self.hour(index),
+            Source::Wind => 0,
+        }
+    }
+
+    fn hour(&self, index: i64) -> i64 {
+        index.rem_euclid(self.day()) * 24 / self.day()
+    }
+
+    /// What a method says of the steps from `now` on, from the power before it.
+    fn values(&self, method: Method, plant: Plant<'_>, now: i64) -> Vec<(i64, Option<f64>)> {
+        let day = self.day();
+        let steps = now..now + self.horizon;
+        match method {
+            Method::NaiveDay => steps
+                .map(|index| (index, naive(plant, index, now, day)))
+                .collect(),
+            Method::MeanDay => steps
+                .map(|index| (index, mean_day(plant, index, now, day)))
+                .collect(),
+            Method::Damped => steps
+                .map(|index| {
+                    let naive = naive(plant, index, now, day);
+                    let mean = mean_day(plant, index, now, day);
+                    (
+                        index,
+                        naive.zip(mean).map(|(naive, mean)| (naive + mean) / 2.0),
+                    )
+                })
+                .collect(),
+            Method::ClearSkyIndex => self.by_clear_sky(plant, now),
+            Method::Radiation => self.by_radiation(plant, now),
+            Method::PowerCurve => self.by_power_curve(plant, now),
+        }
+    }
+
+    /// The irradiance of a step under a clear sky, at its middle.
+    fn sun(&self, index: i64) -> f64 {
+        match self.source {
+            Source::Solar(place) => {
+                let middle = index * self.step_micros + self.step_micros / 2;
+                clear_sky(cos_zenith(place, middle))
+            }
+            Source::Wind => 0.0,
+        }
+    }
+
+    /// Power over irradiance, both summed over the same hour of the last days; at night the mean of the nights.
+    fn by_clear_sky(&self, plant: Plant<'_>, now: i64) -> Vec<(i64, Option<f64>)> {
+        let from = now - CLEARNESS_DAYS * self.day();
+        let ratios = self.ratios(
+            plant
+                .power
+                .range(from..now)
+                .map(|(index, power)| (*index, *power, self.sun(*index))),
+        );
+        (now..now + self.horizon)
+            .map(|index| (index, ratios.value(self.hour(index), self.sun(index))))
+            .collect()
+    }
+
+    fn by_radiation(&self, plant: Plant<'_>, now: i64) -> Vec<(i64, Option<f64>)> {
+        let from = now - LEARNT_DAYS * self.day();
+        let ratios = self.ratios(
+            plant
+                .power
+                .range(from..now)
+                .filter_map(|(index, power)| Some((*index, *power, *plant.driver.get(index)?))),
+        );
+        (now..now + self.horizon)
+            .map(|index| {
+                let radiation = plant.driver.get(&index);
+                let value =
+                    radiation.and_then(|radiation| ratios.value(self.hour(index), *radiation));
+                (index, value)
+            })
+            .collect()
+    }
+
+    fn by_power_curve(&self, plant: Plant<'_>, now: i64) -> Vec<(i64, Option<f64>)> {
+        let from = now - LEARNT_DAYS * self.day();
+        let pairs: Vec<Yielded> = plant
+            .power
+            .range(from..now)
+            .filter_map(|(index, power)| {
+                Some(Yielded {
+                    speed: *plant.driver.get(index)?,
+                    power: *power,
+                })
+            })
+            .collect();
+        let curve = PowerCurve::fit(&pairs);
+        (now..now + self.horizon)
+            .map(|index| {
+                let speed = plant.driver.get(&index);
+                let power = curve
+                    .as_ref()
+                    .zip(speed)
+                    .map(|(curve, speed)| curve.power(*speed));
+                (index, power)
+            })
+            .collect()
+    }
+
+    /// Yields by hour, of (step, power, irradiance). Power is fitted to irradiance through the night's level by least
+    /// squares.
+    fn ratios(&self, steps: impl Iterator<Item = (i64, f64, f64)>) -> Ratios {
+        let day = self.day();
+        let mut hours = [Sums::default(); 24];
+        let mut nights: Vec<f64> = Vec::new();
+        for (index, power, irradiance) in steps {
+            if irradiance < SUN_MIN {
+                nights.push(power);
+                continue;
+            }
+            let hour = index.rem_euclid(day) * 24 / day;
+            hours[hour as usize].add(power, irradiance);
+        }
+        let night = crate::order::median(&mut nights);
+        Ratios {
+            hours,
+            night: if night.is_nan() { 0.0 } else { night },
+        }
+    }
+}
+
+/// As on the last day before `now` at the same time, or on the day before where that is missing.
+fn naive(plant: Plant<'_>, index: i64, now: i64, day: i64) -> Option<f64> {
+    let back = (index - now).div_euclid(day) + 1;
+    (back..back + 3).find_map(|days| plant.power.get(&(index - days * day)).copied())
+}
+
+/// The mean of the last days at the same time.
+fn mean_day(plant: Plant<'_>, index: i64, now: i64, day: i64) -> Option<f64> {
+    let back = (index - now).div_euclid(day) + 1;
+    let values: Vec<f64> = (back..back + CLEARNESS_DAYS)
+        .filter_map(|days| plant.power.get(&(index - days * day)).copied())
+        .collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn mean_size(residuals: &[(i64, f64)]) -> f64 {
+    let sum: f64 = residuals.iter().map(|(_, residual)| residual.abs()).sum();
+    sum / residuals.len().max(1) as f64
+}
+
+/// Sums for a yield through the night's level.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    power_by_irradiance: f64,
+    irradiance: f64,
+    irradiance_squared: f64,
+}
+
+impl Sums {
+    fn add(&mut self, power: f64, irradiance: f64) {
+        self.power_by_irradiance += power * irradiance;
+        self.irradiance += irradiance;
+        self.irradiance_squared += irradiance * irradiance;
+    }
+}
+
+/// Yields by hour of the day (UTC).
+struct Ratios {
+    hours: [Sums; 24],
+    night: f64,
+}
+
+impl Ratios {
+    /// The power at an irradiance; `None` where this hour was never seen in daylight.
+    fn value(&self, hour: i64, irradiance: f64) -> Option<f64> {
+        if irradiance < SUN_MIN {
+            return Some(self.night);
+        }
+        let mut sums = Sums::default();
+        for near in hour - NEAR_HOURS..=hour + NEAR_HOURS {
+            let of = &self.hours[near.rem_euclid(24) as usize];
+            sums.power_by_irradiance += of.power_by_irradiance;
+            sums.irradiance += of.irradiance;
+            sums.irradiance_squared += of.irradiance_squared;
+        }
+        let above_night = sums.power_by_irradiance - self.night * sums.irradiance;
+        (sums.irradiance_squared > 0.0)
+            .then(|| self.night + irradiance * above_night / sums.irradiance_squared)
+    }
+}
