@@ -4,6 +4,8 @@ use forebay_connectors::ConnectorKind;
 #[cfg(feature = "lake")]
 use forebay_grid::GridDemandKind;
 #[cfg(feature = "lake")]
+use forebay_grid_outage::GridOutageKind;
+#[cfg(feature = "lake")]
 use forebay_jobs::JobKind;
 #[cfg(feature = "lake")]
 use forebay_jobs_sql::SqlKind;
@@ -12,6 +14,12 @@ use forebay_mqtt::MqttKind;
 use forebay_opcua::OpcuaKind;
 #[cfg(feature = "lake")]
 use forebay_predictive_maintenance::PredictiveMaintenanceKind;
+#[cfg(feature = "lake")]
+use forebay_quality::QualityKind;
+#[cfg(feature = "lake")]
+use forebay_renewables::RenewablesKind;
+#[cfg(feature = "lake")]
+use forebay_vibration::VibrationKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
 pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];
@@ -22,4 +30,12 @@ pub(crate) const QUIET: &str = "opcua_core::comms::secure_channel=off,deltalake_
 
 /// The kinds of jobs.
 #[cfg(feature = "lake")]
-pub(crate) const JOBS: &[&dyn JobKind] = &[&SqlKind, &PredictiveMaintenanceKind, &GridDemandKind];
+pub(crate) const JOBS: &[&dyn JobKind] = &[
+    &SqlKind,
+    &PredictiveMaintenanceKind,
+    &GridDemandKind,
+    &GridOutageKind,
+    &QualityKind,
+    &RenewablesKind,
+    &VibrationKind,
+];

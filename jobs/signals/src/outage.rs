@@ -78,6 +78,9 @@ pub enum Evidence {
     Neighbours(f64),
 }
 
+/// One meter in so many may have been heard after a last gasp that counts.
+const STRAY: usize = 10;
+
 /// One meter's silence, in steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Silence {
@@ -169,10 +172,16 @@ impl LossModel {
         if known_at > end {
             return None;
         }
-        let gasps = group
+        // A gasp after which others of the group were heard is of another cause.
+        let is_of_group = |gasp: &i64| {
+            let heard_after = group.iter().filter(|silence| silence.last > *gasp).count();
+            STRAY * heard_after <= group.len()
+        };
+        let of_group: Vec<i64> = group
             .iter()
-            .filter(|silence| silence.gasp.is_some())
-            .count();
+            .filter_map(|silence| silence.gasp.filter(is_of_group))
+            .collect();
+        let gasps = of_group.len();
         let is_power = match self.evidence {
             Evidence::LastGasps(least) => {
                 let least = (least * group.len() as f64).max(1.0);
@@ -186,7 +195,7 @@ impl LossModel {
                 others > 0 && share >= least && share_elsewhere <= 1.0 - least
             }
         };
-        let began = group.iter().filter_map(|silence| silence.gasp).min();
+        let began = of_group.iter().copied().min();
         let last = group.iter().map(|silence| silence.last).max();
         Some(Loss {
             kind: match is_power {

@@ -20,7 +20,7 @@ const SUN_MIN: f64 = 20.0;
 const CLEARNESS_DAYS: i64 = 7;
 
 /// Days from which the yield by radiation and by wind is learnt.
-const LEARNT_DAYS: i64 = 28;
+pub const LEARNT_DAYS: i64 = 28;
 
 /// Hours to both sides whose yield by radiation says what it is at an hour.
 const NEAR_HOURS: i64 = 1;
@@ -94,6 +94,8 @@ pub struct PowerForecasts {
     pub naive_error: f64,
     /// How many steps were replayed.
     pub replayed: usize,
+    /// The first of them, and the first after the last.
+    pub replayed_steps: [i64; 2],
 }
 
 /// How power is forecast.
@@ -182,6 +184,10 @@ impl PowerModel {
             error: mean_size(&residuals),
             naive_error,
             replayed: residuals.len(),
+            replayed_steps: [
+                now - (days_ahead + self.trailing_days - 1) * day,
+                now - days_ahead * day + self.horizon,
+            ],
         })
     }
 

@@ -172,7 +172,7 @@ fn settings_are_checked_together() {
     }
     let bearing = "{ balls = 8, ball_diameter = 2.0, pitch_diameter = 1.0 }";
     for (keys, message) in [
-        ("limit = 4.0".to_owned(), "job.tags: missing"),
+        ("limit = 4.0".to_owned(), "job: tags is missing"),
         (
             format!("tags = [\"x\"], shaft_hz = 25, bearing = {bearing}"),
             "job.bearing.pitch_diameter: more than ball_diameter",

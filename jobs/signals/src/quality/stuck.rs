@@ -9,24 +9,21 @@ const CHANCE: f64 = 1e-4;
 const READINGS_MIN: usize = 6;
 
 /// The runs of equal values that last at least `shortest_micros` and are unlikely for a series that changes as often as
-/// this one does outside of its long runs; `value` is where they stand. A series that hardly ever changes (a set point, a counter at
-/// rest) has none.
+/// this one does outside of the run; `value` is where they stand. A series that hardly ever changes (a set point, a
+/// counter at rest) has none.
 pub fn stuck_values(readings: &[Observation], shortest_micros: i64) -> Vec<Stretch> {
     let runs = runs(readings);
-    let is_long = |run: &Stretch| {
-        run.readings >= READINGS_MIN && run.to_micros - run.from_micros >= shortest_micros
+    let count = runs.len() as f64;
+    let is_stuck = |run: &Stretch| {
+        let held = (run.readings - 1) as f64;
+        // Each reading after another either changes or holds; one of each is added, so that neither is impossible.
+        let others_held = readings.len() as f64 - count - held;
+        let holds = (others_held + 1.0) / (others_held + count + 1.0);
+        run.readings >= READINGS_MIN
+            && run.to_micros - run.from_micros >= shortest_micros
+            && held * holds.ln() < CHANCE.ln()
     };
-    let (mut others, mut held) = (0_usize, 0_usize);
-    for run in runs.iter().filter(|run| !is_long(run)) {
-        others += 1;
-        held += run.readings - 1;
-    }
-    // Each reading after another either changes or holds; one of each is added, so that neither is impossible.
-    let holds = (held as f64 + 1.0) / ((others + held) as f64 + 2.0);
-    let unlikely = |run: &Stretch| (run.readings as f64 - 1.0) * holds.ln() < CHANCE.ln();
-    runs.into_iter()
-        .filter(|run| is_long(run) && unlikely(run))
-        .collect()
+    runs.iter().filter(|run| is_stuck(run)).copied().collect()
 }
 
 fn runs(readings: &[Observation]) -> Vec<Stretch> {
