@@ -120,3 +120,23 @@ fn settings_are_checked_together() {
         assert!(error.contains(message), "{keys}: {error}");
     }
 }
+
+#[test]
+fn the_examples_of_the_page_are_sound() {
+    let page = include_str!("../../../docs/how-to/grid-outage.md");
+    let blocks = page.split("```toml\n").skip(1);
+    let examples: Vec<&str> = blocks
+        .filter_map(|block| block.split("```").next())
+        .filter(|example| example.contains("kind = \"grid_outage\""))
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let read = Document::new(Path::new("f.toml"), example, &|_: &str| None)
+            .read(|root| forebay_jobs::configure(root, &[&GridOutageKind]));
+        assert!(
+            read.is_ok(),
+            "{:?}",
+            read.err().map(|errors| errors.to_string())
+        );
+    }
+}

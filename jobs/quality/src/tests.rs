@@ -184,3 +184,23 @@ fn settings_are_checked_together() {
     }
     assert!(configured("checks = [\"gap\"], history = \"1d\"").is_ok());
 }
+
+#[test]
+fn the_examples_of_the_page_are_sound() {
+    let page = include_str!("../../../docs/how-to/data-quality.md");
+    let blocks = page.split("```toml\n").skip(1);
+    let examples: Vec<&str> = blocks
+        .filter_map(|block| block.split("```").next())
+        .filter(|example| example.contains("kind = \"quality\""))
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let read = Document::new(Path::new("f.toml"), example, &|_: &str| None)
+            .read(|root| forebay_jobs::configure(root, &[&QualityKind]));
+        assert!(
+            read.is_ok(),
+            "{:?}",
+            read.err().map(|errors| errors.to_string())
+        );
+    }
+}

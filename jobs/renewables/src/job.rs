@@ -153,13 +153,14 @@ impl Renewables {
         };
         results.backtests.push(BacktestRow {
             version,
-            site: key.site.clone(),
-            device: key.device.clone(),
+            site: Some(key.site.clone()),
+            device: Some(key.device.clone()),
             tag: Some(key.tag.clone()),
             metric: "mae".to_owned(),
             value: found.error,
             baseline: Some(found.naive_error),
-            n: i64::try_from(found.replayed).unwrap_or(i64::MAX),
+            baseline_name: Some("naive_day".to_owned()),
+            n: found.replayed as u64,
             from_time,
             to_time,
             segment: None,
