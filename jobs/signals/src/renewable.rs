@@ -13,8 +13,8 @@ use crate::{
     sun::{Place, clear_sky, cos_zenith},
 };
 
-/// Under this irradiance in W/m² a plant's yield says nothing of the sky.
-const SUN_MIN: f64 = 20.0;
+/// Under this share of the largest irradiance a plant's yield says nothing of the sky: it counts as night.
+const NIGHT_SHARE: f64 = 0.02;
 
 /// Days whose clearness is averaged.
 const CLEARNESS_DAYS: i64 = 7;
@@ -197,12 +197,13 @@ impl PowerModel {
 
     fn methods(&self) -> Vec<Method> {
         let own = match self.source {
-            Source::Solar(_) => [Method::ClearSkyIndex, Method::Radiation],
-            Source::Wind => [Method::PowerCurve, Method::Damped],
+            Source::Solar(_) => &[Method::ClearSkyIndex, Method::Radiation][..],
+            Source::Wind => &[Method::PowerCurve],
         };
-        [Method::NaiveDay, Method::MeanDay]
-            .into_iter()
+        [Method::NaiveDay, Method::MeanDay, Method::Damped]
+            .iter()
             .chain(own)
+            .copied()
             .collect()
     }
 
@@ -316,20 +317,21 @@ impl PowerModel {
     /// Yields by hour, of (step, power, irradiance). Power is fitted to irradiance through the night's level by least
     /// squares.
     fn ratios(&self, steps: impl Iterator<Item = (i64, f64, f64)>) -> Ratios {
-        let day = self.day();
+        let steps: Vec<(i64, f64, f64)> = steps.collect();
+        let largest = steps.iter().map(|(.., sun)| *sun).fold(0.0, f64::max);
+        let dusk = NIGHT_SHARE * largest;
         let mut hours = [Sums::default(); 24];
         let mut nights: Vec<f64> = Vec::new();
         for (index, power, irradiance) in steps {
-            if irradiance < SUN_MIN {
-                nights.push(power);
-                continue;
+            match irradiance > dusk {
+                true => hours[self.hour(index) as usize].add(power, irradiance),
+                false => nights.push(power),
             }
-            let hour = index.rem_euclid(day) * 24 / day;
-            hours[hour as usize].add(power, irradiance);
         }
         let night = crate::order::median(&mut nights);
         Ratios {
             hours,
+            dusk,
             night: if night.is_nan() { 0.0 } else { night },
         }
     }
@@ -374,13 +376,16 @@ impl Sums {
 /// Yields by hour of the day (UTC).
 struct Ratios {
     hours: [Sums; 24],
+    /// Up to this irradiance it is night.
+    dusk: f64,
+    /// The power at night.
     night: f64,
 }
 
 impl Ratios {
     /// The power at an irradiance; `None` where this hour was never seen in daylight.
     fn value(&self, hour: i64, irradiance: f64) -> Option<f64> {
-        if irradiance < SUN_MIN {
+        if irradiance <= self.dusk {
             return Some(self.night);
         }
         let mut sums = Sums::default();
@@ -395,3 +400,6 @@ impl Ratios {
             .then(|| self.night + irradiance * above_night / sums.irradiance_squared)
     }
 }
+
+#[cfg(test)]
+mod tests;

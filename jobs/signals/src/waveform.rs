@@ -16,7 +16,7 @@ pub struct Waveform {
 pub enum NoWaveform {
     /// Fewer samples than this in one stretch without a gap.
     TooShort(usize),
-    /// Several samples share an instant, so the rate cannot be derived.
+    /// Samples share their times, and these are too coarse for the rate to be derived.
     SharedTimes,
     /// The times of the longest stretch say this rate, in samples per second, and the configuration another.
     OtherRate(f64),
@@ -29,9 +29,9 @@ impl std::fmt::Display for NoWaveform {
                 f,
                 "{length} samples without a gap are too few: at least {SAMPLES_MIN}"
             ),
-            Self::SharedTimes => {
-                f.write_str("samples share their times: sample_rate must be configured")
-            }
+            Self::SharedTimes => f.write_str(
+                "samples share times that are too coarse: sample_rate must be configured",
+            ),
             Self::OtherRate(rate) => write!(
                 f,
                 "the times say {rate:.1} samples a second, which is not the configured sample_rate"
@@ -46,6 +46,9 @@ pub const SAMPLES_MIN: usize = 256;
 /// A step longer than this many usual ones is a gap.
 const GAP: f64 = 1.5;
 
+/// A rate that is derived from times that samples share is no further off than this.
+const COARSE_MAX: f64 = 0.002;
+
 /// Times may say a rate that differs by this share from the configured one: clocks and rounding.
 const RATE_TOLERANCE: f64 = 0.05;
 
@@ -53,7 +56,7 @@ impl Waveform {
     /// The longest stretch without a gap (the first of equally long ones) of samples in the order of their times:
     /// (microseconds since 1970, value). The rate is `rate_hz`, or what the times of the stretch say.
     ///
-    /// With a rate given, samples may share a time (a device that stamps whole milliseconds).
+    /// Samples may share a time (a device that stamps whole milliseconds).
     ///
     /// # Errors
     /// When the samples are no waveform.
@@ -63,9 +66,7 @@ impl Waveform {
             .map(|pair| (pair[1].0 - pair[0].0) as f64)
             .filter(|step| *step > 0.0)
             .collect();
-        if rate_hz.is_none() && 2 * steps.len() < samples.len() {
-            return Err(NoWaveform::SharedTimes);
-        }
+        let shares_times = 2 * steps.len() < samples.len();
         let usual = crate::order::median(&mut steps);
         let usual = rate_hz.map_or(usual, |rate| usual.max(1e6 / rate));
         let stretch = longest_stretch(samples, GAP * usual);
@@ -73,8 +74,13 @@ impl Waveform {
             return Err(NoWaveform::TooShort(stretch.len()));
         }
         let span = (stretch[stretch.len() - 1].0 - stretch[0].0) as f64;
-        let by_times = 1e6 * (stretch.len() - 1) as f64 / span;
+        let last = stretch[stretch.len() - 1].0;
+        let before_last = stretch.partition_point(|(at, _)| *at < last);
+        let by_times = 1e6 * before_last as f64 / span;
         let coarse = usual / span;
+        if rate_hz.is_none() && shares_times && (span <= 0.0 || coarse > COARSE_MAX) {
+            return Err(NoWaveform::SharedTimes);
+        }
         if let Some(rate) = rate_hz
             && (by_times / rate - 1.0).abs() > RATE_TOLERANCE + coarse
         {
@@ -171,6 +177,13 @@ mod tests {
             wave.rate_hz
         );
         assert_eq!(wave.values.len(), 10_000);
+        let coarse = samples(100_000, 48_828.0, 1_000);
+        let wave = Waveform::longest(&coarse, None).unwrap();
+        assert!(
+            (wave.rate_hz / 48_828.0 - 1.0).abs() < 1e-3,
+            "{}",
+            wave.rate_hz
+        );
         let coarse = samples(10_000, 48_828.0, 1_000);
         assert_eq!(
             Waveform::longest(&coarse, None),

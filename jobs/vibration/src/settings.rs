@@ -49,7 +49,7 @@ const TAGS: Required<Vec<String>> = Required::new(
 
 const SAMPLE_RATE: Optional<f64> = Optional::new(
     "sample_rate",
-    "Samples per second. Samples may then share their times.",
+    "Samples per second. It is needed where samples share times that are coarser than a 500th of the record.",
 )
 .unit("Hz")
 .absent("the times of the samples say it");
