@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{ConfigErrors, Document};
-use forebay_jobs::{Job, JobKind as _, testing::TestLake};
+use forebay_jobs::{Fire, Job};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite, window};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
@@ -17,13 +18,7 @@ fn at(minute: i64) -> Timestamp {
 }
 
 fn configured(keys: &str) -> Result<Box<dyn Job>, ConfigErrors> {
-    let text = format!("job = {{ {keys} }}");
-    Document::new(Path::new("f.toml"), &text, &|_: &str| None).read(|root| {
-        let mut table = root.table(GridOutageKind.keys())?;
-        let job = GridOutageKind.configure(&mut table);
-        table.finish();
-        job
-    })
+    forebay_jobs_conformance::configured(&GridOutageKind, keys)
 }
 
 const FEEDERS: &str =
@@ -55,6 +50,15 @@ async fn events(
         .collect()
 }
 
+/// The voltage that a meter says each five minutes, but for some minutes.
+fn heard(meter: i64, silence: std::ops::Range<i64>) -> Vec<(Timestamp, f64)> {
+    (0..180)
+        .map(|slot| slot * 5 + meter)
+        .filter(|minute| !silence.contains(minute))
+        .map(|minute| (at(minute), 230.0))
+        .collect()
+}
+
 #[tokio::test]
 async fn losses_of_power_and_of_communication_are_events_of_their_feeder() {
     let folder = tempfile::tempdir().unwrap();
@@ -68,9 +72,9 @@ async fn losses_of_power_and_of_communication_are_events_of_their_feeder() {
                 .map(|minute| (at(minute), 230.0))
                 .collect()
         };
-        lake.put_readings(&format!("f01-{meter}"), "volt", &heard(300, 420))
+        lake.put_readings(&format!("f01-{meter}"), "volt", &heard(meter, 300..420))
             .await;
-        lake.put_readings(&format!("f02-{meter}"), "volt", &heard(310, 350))
+        lake.put_readings(&format!("f02-{meter}"), "volt", &heard(meter, 310..350))
             .await;
     }
     lake.put_readings("f01-2", "gasp", &[(at(300), 1.0)]).await;
@@ -139,4 +143,28 @@ fn the_examples_of_the_page_are_sound() {
             read.err().map(|errors| errors.to_string())
         );
     }
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_every_kind() {
+    let hour = |hour: i64| Fire::window(window(at(60 * hour), Duration::from_secs(3600)));
+    let meter = |meter: i64| SeriesReadings {
+        device: format!("f01-{meter}"),
+        tag: "volt".into(),
+        readings: heard(meter, 300..420),
+    };
+    let gasp = SeriesReadings {
+        device: "f01-2".into(),
+        tag: "gasp".into(),
+        readings: vec![(at(300), 1.0)],
+    };
+    suite(&Case {
+        kind: &GridOutageKind,
+        keys: FEEDERS,
+        readings: (0..3).map(meter).chain([gasp]).collect(),
+        fires: vec![hour(5), hour(6), hour(8)],
+        known_ahead: &[],
+        after_silence: hour(30),
+    })
+    .await;
 }

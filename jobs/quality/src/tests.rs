@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{ConfigErrors, Document};
-use forebay_jobs::{Job, JobKind as _, Outcome, testing::TestLake};
+use forebay_jobs::{Fire, Job, Outcome};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite, window};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
@@ -18,13 +19,7 @@ fn at(minute: i64) -> Timestamp {
 }
 
 fn configured(keys: &str) -> Result<Box<dyn Job>, ConfigErrors> {
-    let text = format!("job = {{ {keys} }}");
-    Document::new(Path::new("f.toml"), &text, &|_: &str| None).read(|root| {
-        let mut table = root.table(QualityKind.keys())?;
-        let job = QualityKind.configure(&mut table);
-        table.finish();
-        job
-    })
+    forebay_jobs_conformance::configured(&QualityKind, keys)
 }
 
 async fn lake(folder: &Path) -> TestLake {
@@ -203,4 +198,25 @@ fn the_examples_of_the_page_are_sound() {
             read.err().map(|errors| errors.to_string())
         );
     }
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_every_kind() {
+    let hour = |hour: i64| Fire::window(window(at(60 * hour), WINDOW));
+    let spiky = |minute| noisy(minute) + if minute == 570 { 40.0 } else { 0.0 };
+    let mut of = readings(0..660, spiky);
+    of.drain(500..560);
+    suite(&Case {
+        kind: &QualityKind,
+        keys: "stuck_after = \"2h\", range = [0, 50]",
+        readings: vec![SeriesReadings {
+            device: "boiler".into(),
+            tag: "temp".into(),
+            readings: of,
+        }],
+        fires: vec![hour(9), hour(10)],
+        known_ahead: &[],
+        after_silence: hour(15),
+    })
+    .await;
 }

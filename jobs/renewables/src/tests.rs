@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use forebay_config::{ConfigErrors, Document};
-use forebay_jobs::{Job, JobKind as _, testing::TestLake};
+use forebay_jobs::{Fire, Job};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
@@ -17,13 +18,7 @@ fn at(hour: i64) -> Timestamp {
 }
 
 fn configured(keys: &str) -> Result<Box<dyn Job>, ConfigErrors> {
-    let text = format!("job = {{ {keys} }}");
-    Document::new(Path::new("f.toml"), &text, &|_: &str| None).read(|root| {
-        let mut table = root.table(RenewablesKind.keys())?;
-        let job = RenewablesKind.configure(&mut table);
-        table.finish();
-        job
-    })
+    forebay_jobs_conformance::configured(&RenewablesKind, keys)
 }
 
 /// Wind that has no pattern, in m/s.
@@ -146,4 +141,27 @@ fn the_examples_of_the_page_are_sound() {
             read.err().map(|errors| errors.to_string())
         );
     }
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_every_kind() {
+    let series = |tag: &str, value: fn(f64) -> f64| SeriesReadings {
+        device: "park".into(),
+        tag: tag.into(),
+        readings: (0..24 * 42)
+            .map(|hour| (at(hour), value(wind(hour))))
+            .collect(),
+    };
+    suite(&Case {
+        kind: &RenewablesKind,
+        keys: WIND,
+        readings: vec![
+            series("power", |speed| speed * speed),
+            series("speed", |speed| speed),
+        ],
+        fires: vec![Fire::cron(at(24 * 40)), Fire::cron(at(24 * 41))],
+        known_ahead: &[("park", "speed")],
+        after_silence: Fire::cron(at(24 * 60)),
+    })
+    .await;
 }

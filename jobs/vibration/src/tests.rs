@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{ConfigErrors, Document};
-use forebay_jobs::{Job, JobKind as _, Outcome, Severity, testing::TestLake};
+use forebay_jobs::{Fire, Job, Outcome, Severity};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite, window};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 use serde_json::Value;
@@ -25,13 +26,7 @@ fn at(seconds: f64) -> Timestamp {
 }
 
 fn configured(keys: &str) -> Result<Box<dyn Job>, ConfigErrors> {
-    let text = format!("job = {{ {keys} }}");
-    Document::new(Path::new("f.toml"), &text, &|_: &str| None).read(|root| {
-        let mut table = root.table(VibrationKind.keys())?;
-        let job = VibrationKind.configure(&mut table);
-        table.finish();
-        job
-    })
+    forebay_jobs_conformance::configured(&VibrationKind, keys)
 }
 
 fn noise(index: u64) -> f64 {
@@ -214,4 +209,25 @@ fn the_examples_of_the_page_are_sound() {
             read.err().map(|errors| errors.to_string())
         );
     }
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_every_kind() {
+    let hour = |hour: i64| Fire::window(window(at(3600.0 * hour as f64), WINDOW));
+    let short = |hour: i64, strikes| waveform(hour, strikes).into_iter().take(4_000);
+    let readings = short(0, None).chain(short(1, Some(OUTER_HZ)));
+    let after = short(2, Some(INNER_HZ));
+    suite(&Case {
+        kind: &VibrationKind,
+        keys: &format!("tags = [\"gs\"], unit = \"g\", {BEARING}"),
+        readings: vec![SeriesReadings {
+            device: "pump-1".into(),
+            tag: "gs".into(),
+            readings: readings.chain(after).collect(),
+        }],
+        fires: vec![hour(1), hour(2)],
+        known_ahead: &[],
+        after_silence: hour(9),
+    })
+    .await;
 }
