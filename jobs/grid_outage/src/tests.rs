@@ -65,13 +65,6 @@ async fn losses_of_power_and_of_communication_are_events_of_their_feeder() {
     let lake = TestLake::open(folder.path(), Arc::new(SystemRandom::new())).await;
     // Four meters a feeder, heard each five minutes: f01 without power from minute 300 to 420, f02 unreachable from 310 to 350.
     for meter in 0..4 {
-        let heard = |from: i64, to: i64| -> Vec<(Timestamp, f64)> {
-            (0..180)
-                .map(|slot| slot * 5 + meter)
-                .filter(|minute| !(from..to).contains(minute))
-                .map(|minute| (at(minute), 230.0))
-                .collect()
-        };
         lake.put_readings(&format!("f01-{meter}"), "volt", &heard(meter, 300..420))
             .await;
         lake.put_readings(&format!("f02-{meter}"), "volt", &heard(meter, 310..350))
