@@ -1,6 +1,6 @@
 //! The run: each plant's past and the weather that is known ahead become predictions.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use forebay_jobs::{
@@ -31,7 +31,7 @@ impl Job for Renewables {
         let now = context.cutoff().micros().div_euclid(model.step_micros);
         let from = self.from(context.cutoff());
         let plants = context.buckets(&self.series, from, self.step).await?;
-        let weather = Arc::new(self.weather(context, from).await?);
+        let weather = self.weather(context, from).await?;
         let mut results = Results::default();
         let mut refused = Vec::new();
         if plants.is_empty() {

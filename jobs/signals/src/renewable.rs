@@ -28,6 +28,12 @@ const NEAR_HOURS: i64 = 1;
 /// Days with forecasts that must lie behind before any is bounded.
 const DAYS_MIN: i64 = 7;
 
+const COMMON_METHODS: &[Method] = &[Method::NaiveDay, Method::MeanDay, Method::Damped];
+
+const SOLAR_METHODS: &[Method] = &[Method::ClearSkyIndex, Method::Radiation];
+
+const WIND_METHODS: &[Method] = &[Method::PowerCurve];
+
 /// What drives the plant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Source {
@@ -143,7 +149,7 @@ impl PowerModel {
             }
         }
         let naive = replays.get(&Method::NaiveDay)?.clone();
-        if (naive.len() as i64) < DAYS_MIN * day / 2 {
+        if (naive.len() as i64) < DAYS_MIN * day * 3 / 4 {
             return None;
         }
         let naive_error = mean_size(&naive);
@@ -195,16 +201,12 @@ impl PowerModel {
         86_400_000_000 / self.step_micros
     }
 
-    fn methods(&self) -> Vec<Method> {
+    fn methods(&self) -> impl Iterator<Item = Method> {
         let own = match self.source {
-            Source::Solar(_) => &[Method::ClearSkyIndex, Method::Radiation][..],
-            Source::Wind => &[Method::PowerCurve],
+            Source::Solar(_) => SOLAR_METHODS,
+            Source::Wind => WIND_METHODS,
         };
-        [Method::NaiveDay, Method::MeanDay, Method::Damped]
-            .iter()
-            .chain(own)
-            .copied()
-            .collect()
+        COMMON_METHODS.iter().chain(own).copied()
     }
 
     /// Errors of steps of one group are alike: of the same hour under the sun, all in the wind.

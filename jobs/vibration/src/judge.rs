@@ -119,3 +119,39 @@ fn most_prominent(measured: &Measured) -> Option<(Part, f64, Line)> {
         .filter_map(|of| Some((of.part, of.expected_hz, of.line?)))
         .max_by(|a, b| a.2.prominence.total_cmp(&b.2.prominence))
 }
+
+#[cfg(test)]
+mod tests {
+    use forebay_signals::waveform::Levels;
+
+    use super::*;
+
+    fn measured(rms: f64, velocity_mm_s: Option<f64>) -> Measured {
+        Measured {
+            levels: Levels {
+                rms,
+                kurtosis: 3.0,
+                crest_factor: 4.0,
+            },
+            velocity_mm_s,
+            bearing: None,
+            unit: None,
+            rate_hz: 1_000.0,
+            samples: 1_000,
+        }
+    }
+
+    #[test]
+    fn the_worst_of_trend_and_zone_is_the_score() {
+        let settings = Vibration::for_tests();
+        let past: Past = [("rms".to_owned(), vec![1.0; 12])].into();
+        let score = |rms, velocity| judge(&settings, &measured(rms, velocity), &past);
+        assert!(score(1.1, None).score < 0.3);
+        let risen = score(2.0, Some(2.0));
+        assert!(risen.score > 1.0 && matches!(risen.cause, Some(Cause::Trend { .. })));
+        assert_eq!(score(1.0, Some(5.0)).severity, Severity::Warning);
+        assert_eq!(score(1.0, Some(8.0)).severity, Severity::Critical);
+        let new = judge(&settings, &measured(9.0, None), &Past::new());
+        assert_eq!((new.score, new.cause, new.trend), (0.0, None, None));
+    }
+}

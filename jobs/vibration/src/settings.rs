@@ -283,11 +283,12 @@ fn bearing(table: &mut Table<'_>) -> Option<Bearing> {
     let balls = table.read(&BALLS);
     let ball = table.read(&BALL_DIAMETER);
     let pitch = table.read(&PITCH_DIAMETER);
+    let contact_angle_degrees = table.read(&CONTACT_ANGLE);
     let bearing = Bearing {
         balls: balls?,
         ball_diameter: ball?,
         pitch_diameter: pitch?,
-        contact_angle_degrees: table.read(&CONTACT_ANGLE),
+        contact_angle_degrees,
     };
     let mut wrong: Option<(&dyn Describe, &str)> = None;
     if bearing.balls < 3 {
@@ -376,5 +377,33 @@ impl Vibration {
             "one window at least",
         );
         problems
+    }
+}
+
+#[cfg(test)]
+impl Vibration {
+    /// The defaults, with zones, for tests of what is made of a measurement.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            series: SeriesPattern {
+                devices: DEVICES.default(),
+                tags: vec!["x".to_owned()],
+            },
+            sample_rate: None,
+            unit: None,
+            shaft: None,
+            bearing: None,
+            band: None,
+            tolerance: TOLERANCE.default(),
+            zones: Some([2.8, 4.5, 7.1]),
+            prominence: PROMINENCE.default(),
+            limit: LIMIT.default(),
+            history: HISTORY.default(),
+            windows_min: WINDOWS_MIN.default() as usize,
+            span: SPAN.default(),
+            samples_max: SAMPLES_MAX.default() as usize,
+            refractory: REFRACTORY.default(),
+            resolve_after: RESOLVE_AFTER.default(),
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn reason(tag: &str, measured: &Measured, cause: &Cause) -> String {
             line,
         } => format!(
             "{tag}: {}the line at {}, {expected_hz:.1} Hz, is {:.0} times the noise around it ({:.3} {unit})",
-            part(largest.map(|(of, _)| of.part).or(Some(*of))),
+            part(Some(*of)),
             of.frequency_name().to_uppercase(),
             line.prominence,
             line.amplitude

@@ -78,7 +78,8 @@ fn a_solar_plant_is_forecast_better_than_by_yesterday_and_best_with_its_radiatio
     let source = Source::Solar(PLACE);
     let (alone, naive, inside, _) = replay(source, &BTreeMap::new());
     assert!(alone < 0.9 * naive, "{alone} and {naive}");
-    assert!((0.85..=0.95).contains(&inside), "{inside}");
+    // Thirty days are thirty covers of clouds.
+    assert!((0.8..=0.98).contains(&inside), "{inside}");
     let (error, _, inside, methods) = replay(source, &solar(70).1);
     assert_eq!(methods, [Method::Radiation]);
     assert!(error < 0.2 * alone, "{error} and {alone}");
