@@ -15,8 +15,9 @@ pub enum ClockError {
 /// Fewer readings than this say nothing of a constant lag.
 const READINGS_MIN: usize = 12;
 
-/// A lag that varies by more than this share of itself comes from buffering and not from a clock.
-const STEADY: f64 = 0.02;
+/// A lag that varies by more than this share of how the event times vary comes from buffering or an import and not from
+/// a clock: what arrives all at once is the later the older it is.
+const STEADY: f64 = 0.1;
 
 /// What is wrong with the clock by more than `tolerance_micros`, if anything.
 ///
@@ -36,5 +37,12 @@ pub fn clock_error(readings: &[Observation], tolerance_micros: i64) -> Option<Cl
     }
     let lag = median(&mut lags);
     let spread = robust_deviation(&mut lags, lag);
-    (lag > tolerance && spread < STEADY * lag).then_some(ClockError::Behind(lag / 1e6))
+    let mut times: Vec<f64> = readings
+        .iter()
+        .map(|reading| reading.event_micros as f64)
+        .collect();
+    let middle = median(&mut times);
+    let spread_of_times = robust_deviation(&mut times, middle);
+    let is_steady = spread < STEADY * spread_of_times;
+    (lag > tolerance && is_steady).then_some(ClockError::Behind(lag / 1e6))
 }

@@ -168,4 +168,5 @@ fn clocks() {
     assert_eq!(of(&|_| -3_600), Some(ClockError::Ahead(3_600.0)));
     // A buffer that was sent at once, and an import.
     assert_eq!(of(&|minute| 60 * (100 - minute)), None);
+    assert_eq!(of(&|minute| 60 * (2_000_000 - minute)), None);
 }
