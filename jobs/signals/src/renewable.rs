@@ -1,12 +1,12 @@
 //! Forecasts of solar and wind power from a plant's own past, with intervals, each held against the naive forecast.
 //!
 //! Several methods are replayed over the trailing days, each forecast from what came before it alone, and the one with the
-//! least mean absolute error is taken: nothing that does not beat yesterday's values is ever used. Times are counted in
+//! least mean absolute error is taken, yesterday's values among them. Times are counted in
 //! steps of equal length after 1970.
 
 use std::collections::BTreeMap;
 
-use forebay_statistics::conformal::{ByGroup, symmetric};
+use forebay_statistics::conformal::{ByGroup, quantile, symmetric};
 
 use crate::{
     power_curve::{PowerCurve, Yielded},
@@ -33,6 +33,15 @@ const COMMON_METHODS: &[Method] = &[Method::NaiveDay, Method::MeanDay, Method::D
 const SOLAR_METHODS: &[Method] = &[Method::ClearSkyIndex, Method::Radiation];
 
 const WIND_METHODS: &[Method] = &[Method::PowerCurve];
+
+/// The damped forecast depends least on chance: another must be better than it by so much to be taken.
+const HANDICAP: f64 = 0.95;
+
+/// Issues of the replay before the first that is bounded by them.
+const ISSUES_MIN: usize = 10;
+
+/// Bounds become at most so much wider than past errors say.
+const WIDENING_MAX: f64 = 2.0;
 
 /// What drives the plant.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,37 +142,32 @@ impl PowerModel {
     pub fn forecast(&self, plant: Plant<'_>, now: i64) -> Option<PowerForecasts> {
         let day = self.day();
         let days_ahead = self.horizon.div_euclid(day) + i64::from(self.horizon % day != 0);
-        let mut replays: BTreeMap<Method, Vec<(i64, f64)>> = BTreeMap::new();
-        // The last issue whose whole horizon is known, and those a day apart before it.
-        for days in days_ahead..days_ahead + self.trailing_days {
+        let mut replays: BTreeMap<Method, Replay> = BTreeMap::new();
+        // Issues a day apart, the last of them that whose whole horizon is known.
+        for days in (days_ahead..days_ahead + self.trailing_days).rev() {
             let issued = now - days * day;
             for method in self.methods() {
-                let residuals =
-                    self.values(method, plant, issued)
-                        .into_iter()
-                        .filter_map(|(index, value)| {
-                            let value = value?;
-                            plant.power.get(&index).map(|truth| (index, truth - value))
-                        });
-                replays.entry(method).or_default().extend(residuals);
+                let residual = |(index, value): (i64, Option<f64>)| {
+                    let truth = plant.power.get(&index)?;
+                    Some((index, truth - value?))
+                };
+                let values = self.values(method, plant, issued).into_iter();
+                let replay = replays.entry(method).or_default();
+                replay.issues.push(values.filter_map(residual).collect());
             }
         }
-        let naive = replays.get(&Method::NaiveDay)?.clone();
-        if (naive.len() as i64) < DAYS_MIN * day * 3 / 4 {
+        let naive = replays.get(&Method::NaiveDay)?;
+        let (naive_error, naive_steps) = (naive.error(), naive.steps());
+        if (naive_steps as i64) < DAYS_MIN * day * 3 / 4 {
             return None;
         }
-        let naive_error = mean_size(&naive);
         // A method that is seldom able to forecast is not judged by its good days.
-        let least = naive.len() * 9 / 10;
-        let (method, residuals) = replays
+        let (method, replay) = replays
             .into_iter()
-            .filter(|(_, residuals)| residuals.len() >= least)
-            .min_by(|a, b| mean_size(&a.1).total_cmp(&mean_size(&b.1)))?;
-        let groups = ByGroup::new(
-            residuals
-                .iter()
-                .map(|(index, residual)| (self.group(*index), *residual)),
-        );
+            .filter(|(_, replay)| replay.steps() >= naive_steps * 9 / 10)
+            .min_by(|a, b| handicapped(a).total_cmp(&handicapped(b)))?;
+        let groups = self.groups(&replay.issues);
+        let widening = self.widening(&replay);
         let fallbacks: BTreeMap<i64, f64> = self
             .values(Method::MeanDay, plant, now)
             .into_iter()
@@ -175,8 +179,8 @@ impl PowerModel {
             Some(PowerForecast {
                 index,
                 value,
-                lo: value - margins.below,
-                hi: value + margins.above,
+                lo: value - widening * margins.below,
+                hi: value + widening * margins.above,
             })
         };
         let forecasts: Vec<PowerForecast> = self
@@ -187,14 +191,40 @@ impl PowerModel {
         (!forecasts.is_empty()).then(|| PowerForecasts {
             method,
             forecasts,
-            error: mean_size(&residuals),
+            error: replay.error(),
             naive_error,
-            replayed: residuals.len(),
+            replayed: replay.steps(),
             replayed_steps: [
                 now - (days_ahead + self.trailing_days - 1) * day,
                 now - days_ahead * day + self.horizon,
             ],
         })
+    }
+
+    /// The residuals of some issues by group.
+    fn groups(&self, issues: &[Vec<(i64, f64)>]) -> ByGroup {
+        let residuals = issues.iter().flatten();
+        ByGroup::new(residuals.map(|(index, residual)| (self.group(*index), *residual)))
+    }
+
+    /// By how much bounds from the past must be wider to have held in the replay, where each issue is bounded by those
+    /// before it: errors grow from summer to autumn. Never less than 1.
+    fn widening(&self, replay: &Replay) -> f64 {
+        let mut ratios = Vec::new();
+        for (number, issue) in replay.issues.iter().enumerate().skip(ISSUES_MIN) {
+            let before = self.groups(&replay.issues[..number]);
+            let mut bounds: BTreeMap<i64, Option<f64>> = BTreeMap::new();
+            for (index, residual) in issue {
+                let group = self.group(*index);
+                let bound = bounds.entry(group).or_insert_with(|| {
+                    let margins = before.margins(group, self.level, symmetric);
+                    margins.map(|margins| margins.above)
+                });
+                let bound = bound.filter(|bound| *bound > 0.0);
+                ratios.extend(bound.map(|bound| residual.abs() / bound));
+            }
+        }
+        quantile(ratios, self.level).map_or(1.0, |widening| widening.clamp(1.0, WIDENING_MAX))
     }
 
     fn day(&self) -> i64 {
@@ -354,9 +384,35 @@ fn mean_day(plant: Plant<'_>, index: i64, now: i64, day: i64) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn mean_size(residuals: &[(i64, f64)]) -> f64 {
-    let sum: f64 = residuals.iter().map(|(_, residual)| residual.abs()).sum();
-    sum / residuals.len().max(1) as f64
+/// What a method would have forecast.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Replay {
+    /// For each issue, oldest first, steps and residuals (truth less forecast).
+    issues: Vec<Vec<(i64, f64)>>,
+}
+
+impl Replay {
+    fn steps(&self) -> usize {
+        self.issues.iter().map(Vec::len).sum()
+    }
+
+    /// The mean absolute error.
+    fn error(&self) -> f64 {
+        let sizes = self
+            .issues
+            .iter()
+            .flatten()
+            .map(|(_, residual)| residual.abs());
+        sizes.sum::<f64>() / self.steps().max(1) as f64
+    }
+}
+
+/// The error that methods are compared by.
+fn handicapped((method, replay): &(Method, Replay)) -> f64 {
+    match method {
+        Method::Damped => HANDICAP * replay.error(),
+        _ => replay.error(),
+    }
 }
 
 /// Sums for a yield through the night's level.
