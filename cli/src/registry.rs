@@ -4,6 +4,8 @@ use forebay_connectors::ConnectorKind;
 #[cfg(feature = "lake")]
 use forebay_grid::GridDemandKind;
 #[cfg(feature = "lake")]
+use forebay_grid_outage::GridOutageKind;
+#[cfg(feature = "lake")]
 use forebay_jobs::JobKind;
 #[cfg(feature = "lake")]
 use forebay_jobs_sql::SqlKind;
@@ -14,6 +16,11 @@ use forebay_opcua::OpcuaKind;
 use forebay_predictive_maintenance::PredictiveMaintenanceKind;
 #[cfg(feature = "lake")]
 use forebay_remaining_life::RemainingLifeKind;
+use forebay_quality::QualityKind;
+#[cfg(feature = "lake")]
+use forebay_renewables::RenewablesKind;
+#[cfg(feature = "lake")]
+use forebay_vibration::VibrationKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
 pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];
@@ -29,4 +36,8 @@ pub(crate) const JOBS: &[&dyn JobKind] = &[
     &PredictiveMaintenanceKind,
     &GridDemandKind,
     &RemainingLifeKind,
+    &GridOutageKind,
+    &QualityKind,
+    &RenewablesKind,
+    &VibrationKind,
 ];

@@ -7,6 +7,7 @@ mod constant;
 mod document;
 mod expand;
 mod key;
+mod mapping;
 mod problem;
 mod shape;
 mod table;
@@ -22,6 +23,7 @@ pub use key::{
     Choice, Defaulted, DefaultedChoice, Describe, Key, KeyInfo, Optional, Presence, Refused,
     Required, TableKeys,
 };
+pub use mapping::Mapping;
 pub use problem::{ConfigErrors, Problem};
 pub use shape::{Shape, TableForm};
 pub use table::{Table, nearest};

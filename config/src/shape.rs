@@ -39,6 +39,8 @@ pub enum Shape {
     AnyOf(Vec<Shape>),
     /// An array.
     Array(Box<Shape>),
+    /// A table whose keys are names of the user's, each with a value of this shape.
+    Mapping(Box<Shape>),
     /// A table, or several of one name.
     Table {
         /// How it is written.

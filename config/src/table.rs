@@ -1,7 +1,7 @@
 //! One TOML table that is being read key by key.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -150,6 +150,26 @@ impl<'d> Table<'d> {
         let expanded = Expanded::of(self.document, value);
         let read = expanded.and_then(|expanded| T::from_value(&expanded));
         Some(self.noted(key, value, read)?.beside(self.document.folder()))
+    }
+
+    /// A table of names, each with a value of this type; what is wrong is noted and answers none.
+    pub(crate) fn mapping<T: FromValue>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<BTreeMap<String, T>> {
+        let value = self.value(key)?;
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.noted(key, value, Err("a table of names is expected".to_owned()));
+        };
+        let mut read = BTreeMap::new();
+        for (name, value) in table.iter() {
+            let name: &str = name.get_ref();
+            let expanded = Expanded::of(self.document, value);
+            let typed = expanded.and_then(|expanded| T::from_value(&expanded));
+            let typed = self.noted(&format!("{key}.{name}"), value, typed);
+            read.extend(typed.map(|typed| (name.to_owned(), typed)));
+        }
+        (read.len() == table.len()).then_some(read)
     }
 
     /// A key's value as what the word in it stands for; any other value is noted and answers none.

@@ -29,6 +29,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
     ("jobs/statistics", &[]),
+    ("jobs/signals", &["jobs/statistics"]),
     (
         "jobs/*",
         &[
@@ -38,6 +39,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "lake",
             "jobs/core",
             "jobs/statistics",
+            "jobs/signals",
         ],
     ),
     // As a connector in `connectors/` has it.

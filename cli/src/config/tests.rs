@@ -36,6 +36,10 @@ const SOUND: &[(&str, &str, &str)] = &[
     ("job sql", "into", "\"scores\""),
     ("job sql", "query", "\"select 1\""),
     ("job grid_demand", "tags", "[\"t\"]"),
+    ("job vibration", "tags", "[\"t\"]"),
+    ("job grid_outage", "feeders", "{ f = [\"f-*\"] }"),
+    ("job renewables", "tags", "[\"t\"]"),
+    ("job renewables", "source", "\"wind\""),
 ];
 
 /// A key of the file, and the tables that it stands in, from the root's.

@@ -115,6 +115,9 @@ fn of_shape(shape: &Shape) -> Value {
         }
         Shape::AnyOf(shapes) => json!({ "anyOf": shapes.iter().map(of_shape).collect::<Vec<_>>() }),
         Shape::Array(item) => json!({ "type": "array", "items": of_shape(item) }),
+        Shape::Mapping(value) => {
+            json!({ "type": "object", "additionalProperties": of_shape(value) })
+        }
         Shape::Table {
             form: TableForm::One,
             keys,

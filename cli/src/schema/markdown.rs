@@ -145,6 +145,7 @@ fn type_words(shape: &Shape) -> String {
             Shape::Number => "list of numbers".to_owned(),
             ref other => format!("list: {}", type_words(other)),
         },
+        Shape::Mapping(value) => format!("table of names, each with a {}", type_words(value)),
         Shape::Table { .. } => "table".to_owned(),
     }
 }

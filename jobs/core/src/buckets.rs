@@ -223,7 +223,7 @@ fn keep(current: Option<(SeriesKey, Vec<Bucket>)>, series: &mut BTreeMap<SeriesK
     }
 }
 
-fn key((site, device, tag): (&str, &str, &str)) -> Result<SeriesKey, InvalidName> {
+pub(crate) fn key((site, device, tag): (&str, &str, &str)) -> Result<SeriesKey, InvalidName> {
     Ok(SeriesKey {
         site: SiteId::new(site)?,
         device: DeviceId::new(device)?,

@@ -1,6 +1,7 @@
 //! What a run may see: the lake as it is now, cut off at the instant that the run was due.
 
 mod alert_history;
+mod past_scores;
 
 pub(crate) use alert_history::latest_alerts;
 
@@ -20,6 +21,8 @@ use forebay_schemas::{
 };
 
 use crate::{Fire, JobError, JobName, SeriesPattern, sight::Sight};
+pub use past_scores::PastScore;
+
 
 /// One run under way.
 #[derive(Clone)]

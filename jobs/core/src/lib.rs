@@ -25,6 +25,7 @@ mod register;
 mod restore;
 mod results;
 mod rows;
+mod samples;
 mod scheduler;
 mod service;
 mod sight;
@@ -37,7 +38,7 @@ mod windows;
 pub use alerts::{Condition, Lifecycle, Verdict};
 pub use backfill::{BackfillReport, BackfillSpec, BackfillStart, BackfillWatch, Sink, backfill};
 pub use buckets::{Bucket, SeriesKey, SeriesPattern};
-pub use context::{RunContext, empty_session};
+pub use context::{PastScore, RunContext, empty_session};
 pub use cron::{Schedule, ScheduleError};
 pub use error::SchedulerError;
 pub use fire::{Fire, FireKey, Window};
@@ -52,6 +53,7 @@ pub use results::{
     Severity,
 };
 pub use rows::{DeviceRows, DeviceSpan, Nth, Order, RowReader};
+pub use samples::{Sample, UnitSpan};
 pub use scheduler::Scheduler;
 pub use service::{Cancelled, JobStatus, cancel, list, run, run_dry, run_now, runs};
 pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, configure};
