@@ -32,6 +32,17 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "jobs/*",
         &["schemas", "runtime", "config", "lake", "jobs/core"],
     ),
+    ("jobs/charts", &[]),
+    (
+        "jobs/report",
+        &[
+            "schemas",
+            "config",
+            "jobs/core",
+            "jobs/charts",
+            "jobs/sql",
+        ],
+    ),
     ("cli", &["*"]),
     (
         "benches",
