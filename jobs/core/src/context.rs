@@ -87,6 +87,24 @@ pub fn empty_session() -> Result<SessionContext, JobError> {
 }
 
 impl RunContext {
+    /// The first attempt of a run that began at `now`.
+    pub fn new(
+        lake: Arc<LakeWriter>,
+        job: JobName,
+        run_id: String,
+        fire: Fire,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            lake,
+            job,
+            run_id,
+            fire,
+            attempt: 1,
+            now,
+        }
+    }
+
     /// The job's name.
     pub fn job(&self) -> &JobName {
         &self.job

@@ -101,7 +101,8 @@ impl std::fmt::Display for FireKey {
 }
 
 impl Fire {
-    pub(crate) fn cron(due: Timestamp) -> Self {
+    /// A time of a schedule.
+    pub fn cron(due: Timestamp) -> Self {
         Self {
             key: FireKey(rfc3339(due)),
             due,
@@ -110,7 +111,8 @@ impl Fire {
         }
     }
 
-    pub(crate) fn window(window: Window) -> Self {
+    /// A window that has closed; it is due at its end.
+    pub fn window(window: Window) -> Self {
         let Window {
             site,
             start,

@@ -22,7 +22,6 @@ mod service;
 mod spec;
 mod state;
 mod store;
-pub mod testing;
 mod windows;
 
 pub use alerts::{Condition, Lifecycle, Verdict};
@@ -44,5 +43,12 @@ pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, Trigger, configure};
 pub use state::{IllegalMove, RunEvent, RunState};
 pub use store::RunSummary;
 
+// The lake of the tests names this crate as the other crates of tests do.
+#[cfg(test)]
+extern crate self as forebay_jobs;
+#[cfg(test)]
+#[path = "../../conformance/src/lake.rs"]
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
+mod testing;
 #[cfg(test)]
 mod tests;

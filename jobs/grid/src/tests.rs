@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use forebay_config::{ConfigErrors, Document};
-use forebay_jobs::{Job, JobKind as _, testing::TestLake};
+use forebay_jobs::{Fire, Job, JobKind as _};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
@@ -178,4 +179,21 @@ fn settings_are_checked_together() {
         let error = configured(keys).map(drop).unwrap_err().to_string();
         assert!(error.contains(message), "{keys}: {error}");
     }
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_every_kind() {
+    suite(&Case {
+        kind: &GridDemandKind,
+        keys: "tags = [\"load\"]",
+        readings: vec![SeriesReadings {
+            device: "feeder".into(),
+            tag: "load".into(),
+            readings: load(6 * 96),
+        }],
+        fires: vec![Fire::cron(at(4 * 96 + 7)), Fire::cron(at(5 * 96))],
+        known_ahead: &[],
+        after_silence: Fire::cron(at(8 * 96)),
+    })
+    .await;
 }

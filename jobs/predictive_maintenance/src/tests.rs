@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::{ConfigErrors, Document};
-use forebay_jobs::{AlertState, JobKind as _, Outcome, Severity, testing::TestLake};
+use forebay_jobs::{AlertState, Fire, JobKind as _, Outcome, Severity};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite, window};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
@@ -212,4 +213,22 @@ fn settings_are_checked_together() {
         PredictiveMaintenance::default().model().baseline_steps,
         14 * 96
     );
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_every_kind() {
+    let window = |second| Fire::window(window(at(second), WINDOW));
+    suite(&Case {
+        kind: &PredictiveMaintenanceKind,
+        keys: SHORT_SPANS,
+        readings: vec![SeriesReadings {
+            device: "press-1".into(),
+            tag: "machine_temperature".into(),
+            readings: temperature(340, 300),
+        }],
+        fires: vec![window(300), window(310), window(320)],
+        known_ahead: &[],
+        after_silence: window(400),
+    })
+    .await;
 }

@@ -1,7 +1,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::Document;
-use forebay_jobs::testing::TestLake;
+use forebay_jobs::Fire;
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite, window};
 use forebay_schemas::{ErrorKind, Timestamp};
 use ring::rand::SystemRandom;
 
@@ -247,4 +248,24 @@ fn a_query_is_planned_when_it_is_configured() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_every_kind() {
+    let window = |hour| Fire::window(window(at(hour * HOUR), Duration::from_secs(3600)));
+    suite(&Case {
+        kind: &SqlKind,
+        keys: &format!("into = \"scores\", query = \"\"\"{SCORE}\"\"\""),
+        readings: vec![SeriesReadings {
+            device: "pump".into(),
+            tag: "rpm".into(),
+            readings: (0..180)
+                .map(|minute| (at(minute * 60), minute as f64))
+                .collect(),
+        }],
+        fires: vec![window(1), window(2)],
+        known_ahead: &[],
+        after_silence: window(5),
+    })
+    .await;
 }

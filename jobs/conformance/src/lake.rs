@@ -1,7 +1,6 @@
 //! A lake in a folder, for the tests of jobs: readings and closed windows go in, a run's context comes out.
 //!
-//! Not for production: it panics where a test should fail.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+//! The unit tests of `jobs/core` include this file too, since they cannot depend on a crate that depends on theirs.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -12,6 +11,7 @@ use arrow::{
     },
     util::pretty::pretty_format_batches,
 };
+use forebay_jobs::{Fire, JobName, RunContext, Window};
 use forebay_lake::{
     Attempt, Lake, LakeWriter, Sealed, Transaction, file_schema,
     keys::{FileKeyring, Random},
@@ -23,8 +23,6 @@ use forebay_schemas::{
     table::{READINGS, TABLES, WINDOWS},
     wire::ReadingBatch,
 };
-
-use crate::{Fire, JobName, RunContext, Window};
 
 /// A lake for a test. Its site is "plant" unless a call says otherwise.
 pub struct TestLake {
@@ -183,16 +181,11 @@ impl TestLake {
         self.context_of(job, Fire::window(window(end, length)))
     }
 
-    fn context_of(&self, job: &str, fire: Fire) -> RunContext {
+    /// A run for this fire.
+    pub fn context_of(&self, job: &str, fire: Fire) -> RunContext {
         let job = JobName::new(job).expect("a name");
-        RunContext {
-            lake: self.writer.clone(),
-            job,
-            run_id: "run-1".into(),
-            now: fire.due,
-            fire,
-            attempt: 1,
-        }
+        let now = fire.due;
+        RunContext::new(self.writer.clone(), job, "run-1".into(), fire, now)
     }
 
     /// The answer to a query over all tables, as a person would see it.
@@ -220,7 +213,9 @@ pub fn window(end: Timestamp, length: Duration) -> Window {
     let site = SiteId::new(SITE).expect("a name");
     Window {
         site,
-        start: crate::clock::minus(end, length),
+        start: Timestamp::from_nanos(
+            end.nanos() - i64::try_from(length.as_nanos()).expect("years"),
+        ),
         end,
         revision: 0,
     }
