@@ -12,6 +12,8 @@ use forebay_mqtt::MqttKind;
 use forebay_opcua::OpcuaKind;
 #[cfg(feature = "lake")]
 use forebay_predictive_maintenance::PredictiveMaintenanceKind;
+#[cfg(feature = "lake")]
+use forebay_report::ReportKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
 pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];
@@ -22,4 +24,9 @@ pub(crate) const QUIET: &str = "opcua_core::comms::secure_channel=off,deltalake_
 
 /// The kinds of jobs.
 #[cfg(feature = "lake")]
-pub(crate) const JOBS: &[&dyn JobKind] = &[&SqlKind, &PredictiveMaintenanceKind, &GridDemandKind];
+pub(crate) const JOBS: &[&dyn JobKind] = &[
+    &SqlKind,
+    &PredictiveMaintenanceKind,
+    &GridDemandKind,
+    &ReportKind,
+];

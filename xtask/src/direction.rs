@@ -38,6 +38,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &[
             "schemas",
             "config",
+            "lake",
             "jobs/core",
             "jobs/charts",
             "jobs/sql",

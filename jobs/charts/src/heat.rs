@@ -10,6 +10,9 @@ use crate::{
 /// The steps of a range, from light to dark.
 const STEPS: [&str; 6] = ["q0", "q1", "q2", "q3", "q4", "q5"];
 
+/// What a place without a value is called.
+pub(crate) const NO_VALUE: &str = "no value";
+
 /// How values become colours.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Heat {
@@ -35,7 +38,7 @@ impl Heat {
         if lo >= -1e-9 && hi <= 1.0 + 1e-9 {
             return Self::Share;
         }
-        Self::Range(Ticks::around(lo, hi, STEPS.len()))
+        Self::Range(Ticks::around(lo, hi, STEPS.len() - 1))
     }
 
     pub(crate) fn class(&self, value: f64) -> &'static str {
@@ -46,11 +49,8 @@ impl Heat {
                 .find(|(from, ..)| value >= *from)
                 .map_or("h0", |(_, class, _)| *class),
             Self::Range(ticks) => {
-                let share = (value - ticks.first) / (ticks.last() - ticks.first);
-                let step = (share * STEPS.len() as f64)
-                    .floor()
-                    .clamp(0.0, STEPS.len() as f64 - 1.0);
-                STEPS[step as usize]
+                let step = ((value - ticks.first) / ticks.step).floor().max(0.0);
+                step_class(step as usize, ticks)
             }
         }
     }
@@ -72,22 +72,31 @@ impl Heat {
                 }
             }
             Self::Range(ticks) => {
-                let width = (ticks.last() - ticks.first) / STEPS.len() as f64;
-                for (i, class) in STEPS.into_iter().enumerate() {
-                    let from = ticks.first + width * i as f64;
-                    let name = format!("{} – {}", plain(from), plain(from + width));
-                    let of = if i == 0 {
-                        label.text() + " "
-                    } else {
-                        String::new()
-                    };
-                    key(out, Swatch::Heat(class), &(of + &name));
+                out.leaf("li", &[("class", &"of")], label.text());
+                for step in 0..steps(ticks) {
+                    let bounds = [step, step + 1].map(|tick| ticks.label(ticks.at(tick)));
+                    key(
+                        out,
+                        Swatch::Heat(step_class(step, ticks)),
+                        &bounds.join(" – "),
+                    );
                 }
             }
         }
         if missing {
-            key(out, Swatch::Heat("missing"), "no row");
+            key(out, Swatch::Heat("missing"), NO_VALUE);
         }
         out.close("ul");
     }
+}
+
+fn steps(ticks: &Ticks) -> usize {
+    ticks.count.saturating_sub(1).max(1)
+}
+
+/// The colours of a range spread from the lightest to the darkest, however many steps there are.
+fn step_class(step: usize, ticks: &Ticks) -> &'static str {
+    let last = steps(ticks) - 1;
+    let share = step.min(last) as f64 / last.max(1) as f64;
+    STEPS[(share * (STEPS.len() - 1) as f64).round() as usize]
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     axis::{Canvas, LINE, Label, Linear, Plot, XKind, fitted, text_width, x_axis},
-    heat::Heat,
+    heat::{Heat, NO_VALUE},
     markup::{Markup, Px},
 };
 
@@ -194,7 +194,7 @@ impl HeatMap {
         out.open("rect", &attributes);
         let value = match stretch.value {
             Some(value) => heat.value(value, &self.value_label),
-            None => "no row".to_owned(),
+            None => NO_VALUE.to_owned(),
         };
         let place = self.place(columns, stretch);
         out.leaf("title", &[], format!("{row}\n{place}\n{value}"));

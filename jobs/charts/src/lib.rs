@@ -31,7 +31,7 @@ pub use number::{plain, unit_text};
 pub use page::{Block, Body, Number, Page, Tone};
 pub use spectrum::{Peak, SpectrumChart};
 pub use table::{Align, TableColumn, TableView};
-pub use time::{date_time, span};
+pub use time::{date_time, short_time, span};
 
 #[cfg(test)]
 mod tests;

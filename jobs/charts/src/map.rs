@@ -4,7 +4,7 @@
 
 use crate::{
     axis::{Canvas, Label, Linear, Plot, extent, fitted, text_width},
-    heat::Heat,
+    heat::{Heat, NO_VALUE},
     markup::{Markup, Px},
     number::{Ticks, plain},
 };
@@ -71,7 +71,7 @@ impl MapChart {
     pub(crate) fn height(&self, width: f64) -> f64 {
         let ((west, east), (south, north)) = self.bounds();
         let share = (north - south) / ((east - west) * self.stretch());
-        (width * share).clamp(width * 0.32, width * 0.62) + 30.0
+        (width * share).clamp(width * 0.3, width * 0.5) + 30.0
     }
 
     pub(crate) fn draw(&self, out: &mut Markup, canvas: Canvas) {
@@ -119,7 +119,7 @@ impl MapChart {
             );
             let value = match cell.value {
                 Some(value) => heat.value(value, &self.value_label),
-                None => "no value".to_owned(),
+                None => NO_VALUE.to_owned(),
             };
             out.leaf("title", &[], format!("{}\n{value}", cell.name));
             out.close("circle");

@@ -172,8 +172,8 @@ pub fn date_time(at: f64, zone: &TimeZone) -> String {
     rounded.strftime(format).to_string()
 }
 
-/// An instant in a table: `2026-11-24 06:00`, with seconds where `by_second`.
-pub(crate) fn short(at: f64, zone: &TimeZone) -> String {
+/// An instant in a table: `2026-11-24 06:00`, with seconds where it is not a whole minute.
+pub fn short_time(at: f64, zone: &TimeZone) -> String {
     let Some(zoned) = zoned(at, zone) else {
         return "–".to_owned();
     };

@@ -48,10 +48,12 @@ pub const SCHEDULE: Optional<String> = Optional::new(
      second may stand before them. \"0 6 * * *\" is every day at 06:00.",
 );
 
-pub(crate) const TIMEZONE: Defaulted<String> = Defaulted::new(
+/// The zone of [`SCHEDULE`]; a kind that lists this key has it without a schedule too.
+pub const TIMEZONE: Defaulted<String> = Defaulted::new(
     "timezone",
     "UTC",
-    "Time zone of schedule, such as \"Europe/Amsterdam\". It is for a job with a schedule only.",
+    "Time zone of schedule, such as \"Europe/Amsterdam\". It is for a job with a schedule only, or for a report, whose times it \
+     also is.",
 );
 
 pub(crate) const AFTER: Defaulted<Vec<String>> = Defaulted::list(

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     fs::{File, TryLockError},
     io::{Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64},
@@ -53,6 +53,8 @@ pub struct Scheduler {
     /// When runs that ended long ago are forgotten next, µs since 1970 UTC.
     prune_at: AtomicI64,
     progress: Arc<JobProgress>,
+    /// The folder of the database: jobs whose results are files write them there.
+    data_dir: PathBuf,
     _lock: File,
 }
 
@@ -84,6 +86,7 @@ impl Scheduler {
             looked_at: AtomicU64::new(0),
             prune_at: AtomicI64::new(i64::MIN),
             progress: Arc::default(),
+            data_dir: path.parent().unwrap_or(Path::new(".")).to_owned(),
             _lock: lock,
         };
         scheduler.recover().await?;
@@ -319,6 +322,7 @@ impl Scheduler {
             fire: run.fire.clone(),
             attempt: run.attempt,
             now: run.started.unwrap_or_else(|| self.now()),
+            data_dir: Some(self.data_dir.clone()),
         };
         let retries = job.spec.retries;
         match tokio::time::timeout(job.spec.timeout, job.job.run(&context)).await {

@@ -212,7 +212,7 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
         table.read(&keys::KIND);
         None
     };
-    let trigger = trigger(&mut table);
+    let trigger = trigger(&mut table, kind);
     let after = table.read(&keys::AFTER);
     let after: Option<Vec<JobName>> = after
         .iter()
@@ -257,7 +257,7 @@ fn noted<T>(table: &Table<'_>, key: &dyn Describe, read: Result<T, String>) -> O
 }
 
 /// `None`: something is wrong. `Some(None)`: the job fires with the first of those that it waits for.
-fn trigger(table: &mut Table<'_>) -> Option<Option<Trigger>> {
+fn trigger(table: &mut Table<'_>, kind: Option<&dyn JobKind>) -> Option<Option<Trigger>> {
     let by_clock = table.has(&keys::SCHEDULE);
     let on_event = table.has(&keys::ON);
     let is_zoned = table.has(&keys::TIMEZONE);
@@ -277,7 +277,8 @@ fn trigger(table: &mut Table<'_>) -> Option<Option<Trigger>> {
                 .ok()
                 .map(|schedule| Some(Trigger::Cron(Box::new(schedule))))
         }
-        (false, _) if is_zoned => {
+        // A kind may show or cut its results by a zone's clock, whatever makes it run.
+        (false, _) if is_zoned && !kind.is_some_and(|k| k.keys().lists(&keys::TIMEZONE)) => {
             table.problem(&keys::TIMEZONE, "only a schedule has a time zone");
             None
         }
