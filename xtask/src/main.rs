@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask check`, `test`, `bench`, `dist`, `soak` and `spark`.
+//! The project's chores: `cargo xtask check`, `test`, `bench`, `dist`, `screenshot`, `soak` and `spark`.
 //!
 //! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
@@ -10,6 +10,7 @@ mod direction;
 mod dist;
 mod docs;
 mod peers;
+mod screenshot;
 mod soak;
 mod spark;
 mod test;
@@ -41,6 +42,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Pictures of a report for the documents, by headless Chromium.
+    Screenshot(screenshot::Args),
     /// The binary at work against foreign peers, and whether what it holds stays the same.
     Soak(soak::Args),
     /// `readings` of a data folder as Spark sees them: what it counts, and which files it skips.
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Check => check::run(),
         Chore::Dist(args) => dist::run(&args),
         Chore::Test { args } => test::run(&args),
+        Chore::Screenshot(args) => screenshot::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Spark(args) => spark::run(&args),
     }
