@@ -36,6 +36,10 @@ const SOUND: &[(&str, &str, &str)] = &[
     ("job sql", "into", "\"scores\""),
     ("job sql", "query", "\"select 1\""),
     ("job grid_demand", "tags", "[\"t\"]"),
+    ("job report", "template", "\"plant_week\""),
+    ("job.section report", "title", "\"t\""),
+    ("job.section report", "sql", "\"select 1 as a\""),
+    ("job.section report", "chart", "\"table\""),
 ];
 
 /// A key of the file, and the tables that it stands in, from the root's.

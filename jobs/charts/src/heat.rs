@@ -72,7 +72,9 @@ impl Heat {
                 }
             }
             Self::Range(ticks) => {
-                out.leaf("li", &[("class", &"of")], label.text());
+                if !label.text().is_empty() {
+                    out.leaf("li", &[("class", &"of")], label.text());
+                }
                 for step in 0..steps(ticks) {
                     let bounds = [step, step + 1].map(|tick| ticks.label(ticks.at(tick)));
                     key(

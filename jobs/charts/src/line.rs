@@ -75,6 +75,14 @@ impl LineChart {
             .any(|point| point.y.is_some_and(f64::is_finite))
     }
 
+    /// A line's name, else what the values are.
+    fn name_of<'a>(&'a self, series: &'a Series) -> &'a str {
+        [series.name.as_str(), self.y_label.name.as_str()]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or("value")
+    }
+
     fn x_extent(&self) -> (f64, f64) {
         extent(self.points().map(|point| point.x)).unwrap_or((0.0, 1.0))
     }
@@ -264,10 +272,7 @@ impl LineChart {
         }
         out.open("ul", &[("class", &"legend")]);
         for (i, series) in self.series.iter().enumerate() {
-            let name = match series.name.as_str() {
-                "" => self.y_label.name.as_str(),
-                name => name,
-            };
+            let name = self.name_of(series);
             key(out, Swatch::Line(i), name);
         }
         if has_band {
@@ -296,10 +301,7 @@ impl LineChart {
                 continue;
             };
             let last = values().next_back().unwrap_or(hi);
-            let name = match series.name.as_str() {
-                "" => self.y_label.name.as_str(),
-                name => name,
-            };
+            let name = self.name_of(series);
             text.push_str(&format!(
                 " {name}: {} values, lowest {}, highest {}, last {}.",
                 values().count(),
