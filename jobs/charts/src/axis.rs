@@ -11,6 +11,9 @@ use crate::{
 /// Height of a line of text.
 pub(crate) const LINE: f64 = 14.0;
 
+/// Room right of a plot, for half of its last label.
+pub(crate) const RIGHT: f64 = 20.0;
+
 /// About the width of a character of an axis' labels.
 const CHARACTER: f64 = 6.3;
 
@@ -157,7 +160,7 @@ pub(crate) fn y_axis(
     let title = label.text();
     let plot = Plot {
         left: (widest + 8.0).round(),
-        right: canvas.width - 14.0,
+        right: canvas.width - RIGHT,
         top: if title.is_empty() { 8.0 } else { 26.0 },
         bottom: canvas.height - 2.0 * LINE - 8.0,
     };
@@ -207,7 +210,7 @@ fn time_axis(out: &mut Markup, plot: Plot, scale: Linear, zone: &TimeZone) {
     let mut free_from = f64::NEG_INFINITY;
     for (x, label) in &labels {
         let half = text_width(label) / 2.0;
-        if x - half >= free_from && x + half <= plot.right + 14.0 {
+        if x - half >= free_from && x + half <= plot.right + RIGHT {
             let y = Px(plot.bottom + LINE + 4.0);
             out.leaf("text", &[("x", &Px(*x)), ("y", &y)], label);
             free_from = x + half + 6.0;
@@ -226,7 +229,7 @@ fn larger_parts(out: &mut Markup, plot: Plot, ticks: &[crate::time::TimeTick], s
         let Some(above) = &tick.above else { continue };
         // Labels begin below the middle of their tick's own label, and stay within the drawing.
         let wide = text_width(above);
-        let x = (scale.at(tick.at) - text_width(&tick.label) / 2.0).min(plot.right + 14.0 - wide);
+        let x = (scale.at(tick.at) - text_width(&tick.label) / 2.0).min(plot.right + RIGHT - wide);
         if x + wide <= free_to && x >= 0.0 {
             let y = Px(plot.bottom + 2.0 * LINE + 4.0);
             out.leaf("text", &[("x", &Px(x)), ("y", &y)], above);

@@ -99,7 +99,7 @@ impl BarChart {
         let left = (widest + 10.0).min(canvas.width * NAMES_SHARE);
         let (lo, hi) = self.reach();
         let values = self.bars.iter().map(|bar| text_width(&plain(bar.y)));
-        let value_room = values.fold(0.0, f64::max) + 10.0;
+        let value_room = values.fold(0.0, f64::max) + 16.0;
         let scale = Linear {
             domain: if hi > lo { (lo, hi) } else { (0.0, 1.0) },
             range: (left, canvas.width - value_room),

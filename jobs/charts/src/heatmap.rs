@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    axis::{Canvas, LINE, Label, Linear, Plot, XKind, fitted, text_width, x_axis},
+    axis::{Canvas, LINE, Label, Linear, Plot, RIGHT, XKind, fitted, text_width, x_axis},
     heat::{Heat, NO_VALUE},
     markup::{Markup, Px},
 };
@@ -137,7 +137,7 @@ impl HeatMap {
             .fold(0.0, f64::max);
         let plot = Plot {
             left: (widest + 10.0).min(canvas.width * NAMES_SHARE),
-            right: canvas.width - 14.0,
+            right: canvas.width - RIGHT,
             top: TOP,
             bottom: TOP + rows.len() as f64 * ROW,
         };

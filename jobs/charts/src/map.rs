@@ -3,7 +3,7 @@
 //! Plate carrée with the middle latitude's own stretch: right in shape for a region, not for a continent.
 
 use crate::{
-    axis::{Canvas, Label, Linear, Plot, extent, fitted, text_width},
+    axis::{Canvas, Label, Linear, Plot, RIGHT, extent, fitted, text_width},
     heat::{Heat, NO_VALUE},
     markup::{Markup, Px},
     number::{Ticks, plain},
@@ -76,8 +76,8 @@ impl MapChart {
 
     pub(crate) fn draw(&self, out: &mut Markup, canvas: Canvas) {
         let plot = Plot {
-            left: 56.0,
-            right: canvas.width - 14.0,
+            left: 64.0,
+            right: canvas.width - RIGHT,
             top: 8.0,
             bottom: canvas.height - 26.0,
         };
