@@ -4,6 +4,7 @@
 //! the absence of an error (E7); a local lake is synced before it is visible (E10). It never decides what to
 //! commit: that is the compactor's.
 
+mod bucket_folder;
 mod commit;
 mod erase;
 mod error;
@@ -16,7 +17,6 @@ mod local_store;
 mod log_entry;
 mod maintain;
 mod merge;
-mod objects;
 pub mod parquet_file;
 mod rebuild;
 mod rows;
@@ -32,6 +32,7 @@ mod time_block;
 mod verify;
 mod writer;
 
+pub use bucket_folder::BucketFolder;
 pub use commit::Attempt;
 pub use deltalake_core::kernel::Add;
 pub use erase::{EraseSpec, Erased, erase};
@@ -44,7 +45,6 @@ pub use lake_writer::{LakeWriter, Sealed, Transaction};
 pub use local_store::SyncedLocalStore;
 pub use maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
 pub use merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
-pub use objects::Objects;
 pub use rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
 pub use rows::{GatheredRows, PartitionRows, partition_rows};
 pub use s3::{S3Credentials, S3Link, S3Settings};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use forebay_jobs::{Fire, JobError, JobName};
-use forebay_lake::{Objects, S3Settings};
+use forebay_lake::{BucketFolder, S3Settings};
 use forebay_schemas::{Timestamp, path_segment};
 
 const ENDING: &str = ".html";
@@ -93,10 +93,10 @@ impl Place {
                 Ok(path.display().to_string())
             }
             Self::Bucket(settings) => {
-                let objects = Objects::open(settings, &part).await?;
-                objects.put(name, html.into_bytes()).await?;
-                for old in superfluous(objects.names().await?, job, keep) {
-                    objects.delete(&old).await?;
+                let bucket = BucketFolder::open(settings, &part).await?;
+                bucket.put(name, html.into_bytes()).await?;
+                for old in superfluous(bucket.names().await?, job, keep) {
+                    bucket.delete(&old).await?;
                 }
                 Ok(format!("{settings}/{part}/{name}"))
             }

@@ -1,4 +1,4 @@
-//! Objects in a bucket that belong to no table, such as reports.
+//! BucketFolder in a bucket that belong to no table, such as reports.
 //!
 //! They are not sealed: who puts them there says what may be read.
 
@@ -10,11 +10,11 @@ use object_store::{ObjectStore, ObjectStoreExt as _, path::Path, prefix::PrefixS
 use crate::{LakeError, S3Settings};
 
 /// The objects in one folder of a bucket.
-pub struct Objects {
+pub struct BucketFolder {
     store: Arc<dyn ObjectStore>,
 }
 
-impl Objects {
+impl BucketFolder {
     /// Opens a folder below the settings' prefix, after asking whether the bucket is there.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Objects {
     /// The names of the objects that are there.
     ///
     /// # Errors
-    /// As [`Objects::put`].
+    /// As [`BucketFolder::put`].
     pub async fn names(&self) -> Result<Vec<String>, LakeError> {
         let found: Vec<_> = self.store.list(None).try_collect().await?;
         Ok(found
@@ -54,7 +54,7 @@ impl Objects {
     /// Deletes an object.
     ///
     /// # Errors
-    /// As [`Objects::put`].
+    /// As [`BucketFolder::put`].
     pub async fn delete(&self, name: &str) -> Result<(), LakeError> {
         self.store.delete(&Path::from(name)).await?;
         Ok(())
@@ -70,8 +70,8 @@ mod tests {
     #[tokio::test]
     async fn objects_of_other_folders_are_not_seen() {
         let bucket: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let week = Objects::within(bucket.clone(), Path::from("reports/week"));
-        let other = Objects::within(bucket, Path::from("reports/weekend"));
+        let week = BucketFolder::within(bucket.clone(), Path::from("reports/week"));
+        let other = BucketFolder::within(bucket, Path::from("reports/weekend"));
         week.put("week-1.html", b"one".to_vec()).await.unwrap();
         week.put("week-1.html", b"again".to_vec()).await.unwrap();
         other.put("weekend-1.html", b"two".to_vec()).await.unwrap();
