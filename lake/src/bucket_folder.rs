@@ -1,4 +1,4 @@
-//! BucketFolder in a bucket that belong to no table, such as reports.
+//! A folder in a bucket for objects that belong to no table, such as reports.
 //!
 //! They are not sealed: who puts them there says what may be read.
 
