@@ -21,6 +21,7 @@ use forebay_quality::QualityKind;
 use forebay_renewables::RenewablesKind;
 #[cfg(feature = "lake")]
 use forebay_vibration::VibrationKind;
+use forebay_report::ReportKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
 pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];
@@ -40,4 +41,5 @@ pub(crate) const JOBS: &[&dyn JobKind] = &[
     &QualityKind,
     &RenewablesKind,
     &VibrationKind,
+    &ReportKind,
 ];

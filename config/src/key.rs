@@ -302,6 +302,11 @@ impl TableKeys {
         }
     }
 
+    /// Whether this key is one of them.
+    pub fn lists(&self, key: &dyn Describe) -> bool {
+        self.names().any(|name| name == key.name())
+    }
+
     /// The names of its keys and sub-tables.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name())

@@ -31,6 +31,7 @@ pub use operate::verify::{
     Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
 };
 pub use query::{LakeView, ScanCost, empty_session, session};
+pub use store::bucket_folder::BucketFolder;
 pub use store::local::SyncedLocalStore;
 pub use store::s3::{S3Credentials, S3Link, S3Settings};
 pub use table::commit::Attempt;

@@ -47,6 +47,18 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "docs/examples/*",
         &["schemas", "runtime", "config", "connectors/core"],
     ),
+    ("jobs/charts", &[]),
+    (
+        "jobs/report",
+        &[
+            "schemas",
+            "config",
+            "lake",
+            "jobs/core",
+            "jobs/charts",
+            "jobs/sql",
+        ],
+    ),
     ("cli", &["*"]),
     (
         "benches",

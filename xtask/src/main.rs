@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask check`, `test`, `bench`, `dist`, `evaluate`, `soak` and `spark`.
+//! The project's chores: `cargo xtask check`, `test`, `bench`, `dist`, `evaluate`, `screenshot`, `soak` and `spark`.
 //!
 //! All run the same on a workstation and in CI. A missing tool is an error that names it, never a skip.
 
@@ -11,6 +11,7 @@ mod dist;
 mod docs;
 mod evaluate;
 mod peers;
+mod screenshot;
 mod soak;
 mod spark;
 mod test;
@@ -44,6 +45,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Pictures of a report for the documents, by headless Chromium.
+    Screenshot(screenshot::Args),
     /// The binary at work against foreign peers, and whether what it holds stays the same.
     Soak(soak::Args),
     /// `readings` of a data folder as Spark sees them: what it counts, and which files it skips.
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Dist(args) => dist::run(&args),
         Chore::Evaluate(args) => evaluate::run(&args),
         Chore::Test { args } => test::run(&args),
+        Chore::Screenshot(args) => screenshot::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Spark(args) => spark::run(&args),
     }

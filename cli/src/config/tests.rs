@@ -40,6 +40,10 @@ const SOUND: &[(&str, &str, &str)] = &[
     ("job grid_outage", "feeders", "{ f = [\"f-*\"] }"),
     ("job renewables", "tags", "[\"t\"]"),
     ("job renewables", "source", "\"wind\""),
+    ("job report", "template", "\"plant_week\""),
+    ("job.section report", "title", "\"t\""),
+    ("job.section report", "sql", "\"select 1 as a\""),
+    ("job.section report", "chart", "\"table\""),
 ];
 
 /// A key of the file, and the tables that it stands in, from the root's.

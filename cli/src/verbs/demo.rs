@@ -11,6 +11,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{clock, now},
     config::Config,
-    log,
+    log, out,
     place::Place,
     registry,
     role::Role,
@@ -39,6 +40,8 @@ use folder::Folder;
 use outcome::Outcome;
 
 const FOLDER: &str = "forebay-demo";
+/// The job of the configuration that writes the report.
+const REPORT: &str = "report";
 /// How long the first reading may take.
 const FIRST_MAX: Duration = Duration::from_secs(30);
 /// How long, after the readings, windows and jobs may take to follow.
@@ -118,6 +121,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     outcome
         .print(new + i64::try_from(history)?, &warnings, folder.path())
         .await?;
+    report(&place, &store).await?;
     if stop.is_cancelled() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -133,6 +137,22 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Writes the report of the configuration and says where it lies. What the demo found stands without it.
+async fn report(place: &Place, store: &Store) -> anyhow::Result<()> {
+    let config = Config::load(place)?;
+    let path = config.jobs_path();
+    let lake = Arc::new(store.writer().await?);
+    let runs = forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), REPORT).await?;
+    for run in runs {
+        let message = run.message.unwrap_or_default();
+        match message.strip_prefix("report: ") {
+            Some(path) => out::print(format!("\nReport, for a browser: {path}\n"))?,
+            None => eprintln!("The report failed: {message}"),
+        }
+    }
+    Ok(())
 }
 
 /// Shows the counts until the time is over or a signal comes.

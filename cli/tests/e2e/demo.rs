@@ -83,6 +83,13 @@ fn float(site: &Site, sql: &str) -> f64 {
         .unwrap_or_else(|| panic!("{sql} answers {rows:?}"))
 }
 
+/// The report whose path a demo has printed.
+fn report(out: &str) -> String {
+    let (_, after) = out.split_once("Report, for a browser: ").expect(out);
+    let path = after.lines().next().unwrap();
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 /// Mean of the newest forecast.
 fn forecast(site: &Site) -> f64 {
     float(
@@ -128,6 +135,14 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
             "{out}"
         );
         assert_eq!(site.verify().0, 0, "{}", site.verify().1);
+        let report = report(out);
+        for shown in ["Forebay demo", "pump-7", "90 % interval", "feeder-forecast"] {
+            assert!(
+                report.contains(shown),
+                "{shown} is not in the report: {out}"
+            );
+        }
+        assert_eq!(report.contains("class=\"shade\""), warns, "{out}");
         // Whoever warns of nothing must have looked.
         let scores = site
             .number("select count(*) from scores where device like 'pump-%' and score is not null");

@@ -8,7 +8,11 @@
 mod batch;
 mod fires;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_lake::LakeWriter;
 use forebay_runtime::report;
@@ -108,6 +112,10 @@ pub async fn backfill(
         view,
         clock: clock.clone(),
         job,
+        data_dir: match spec.sink {
+            Sink::Lake => path.parent().map(Path::to_owned),
+            Sink::Caller => None,
+        },
     };
     match spec.sink {
         Sink::Caller => {
@@ -151,6 +159,7 @@ pub(crate) async fn dry_run(
         view,
         clock,
         job,
+        data_dir: None,
     };
     let ran = runner.run(fire, RunNumber(0)).await;
     ran.outcome.map_err(|why| SchedulerError::RunFailed {
@@ -166,6 +175,8 @@ struct Runner {
     view: Arc<HeldView>,
     clock: Clock,
     job: JobSpec,
+    /// Where results that are files go; nowhere while nothing is written.
+    data_dir: Option<PathBuf>,
 }
 
 /// A fire that has run.
@@ -374,6 +385,7 @@ impl Runner {
             fire: fire.clone(),
             attempt,
             now,
+            data_dir: self.data_dir.clone(),
         };
         let failed = |error| (RunState::Failed, error);
         let (jobs, name) = (self.jobs.clone(), self.job.name.clone());

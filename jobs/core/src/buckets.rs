@@ -53,6 +53,17 @@ pub struct Bucket {
 }
 
 impl SeriesPattern {
+    /// The same as a condition of SQL over `device` and `tag`.
+    pub fn sql(&self) -> String {
+        let tags = any_sql(&self.tags, "tag");
+        format!("({} AND {tags})", self.devices_sql())
+    }
+
+    /// The condition over `device` alone.
+    pub fn devices_sql(&self) -> String {
+        any_sql(&self.devices, "device")
+    }
+
     /// Readings of the series that fit.
     pub(crate) fn filter(&self) -> Expr {
         any(&self.devices, "device").and(any(&self.tags, "tag"))
@@ -69,6 +80,18 @@ fn any(patterns: &[String], column: &str) -> Expr {
         .map(of_one)
         .reduce(Expr::or)
         .unwrap_or_else(|| lit(false))
+}
+
+fn any_sql(patterns: &[String], column: &str) -> String {
+    let text = |pattern: &String| like(pattern).replace('\'', "''");
+    let each = patterns
+        .iter()
+        .map(|pattern| format!("{column} LIKE '{}'", text(pattern)));
+    let each: Vec<String> = each.collect();
+    match each.is_empty() {
+        true => "false".to_owned(),
+        false => format!("({})", each.join(" OR ")),
+    }
 }
 
 /// SQL's LIKE for a pattern with `*` and `?`.

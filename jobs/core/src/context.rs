@@ -5,7 +5,10 @@ mod past_scores;
 
 pub(crate) use alert_history::latest_alerts;
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use datafusion::{
     common::ScalarValue,
@@ -17,7 +20,9 @@ use datafusion::{
 use forebay_lake::LakeWriter;
 use forebay_schemas::{
     DeviceId, SiteId, TagName, Timestamp,
-    table::{ALERTS, BACKTESTS, EVENTS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS},
+    table::{
+        ALERTS, BACKTESTS, EVENTS, JOB_RUNS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS,
+    },
 };
 
 use crate::{Fire, JobError, JobName, SeriesPattern, sight::Sight};
@@ -36,6 +41,7 @@ pub struct RunContext {
     pub(crate) fire: Fire,
     pub(crate) attempt: u32,
     pub(crate) now: Timestamp,
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// How a table's rows are held against the cutoff.
@@ -68,7 +74,7 @@ impl Visible {
 
 /// The tables that jobs see. Later revisions of a window and results of jobs that ran before this one are seen: they are
 /// about the time before the cutoff.
-const VISIBLE: [(&Table, Visible); 8] = [
+const VISIBLE: [(&Table, Visible); 9] = [
     (&READINGS, Visible::Before("event_time")),
     (&WINDOWS, Visible::UpTo("window_end")),
     (&SCORES, Visible::UpTo("event_time")),
@@ -83,6 +89,7 @@ const VISIBLE: [(&Table, Visible); 8] = [
     ),
     (&MODELS, Visible::UpTo("data_cutoff")),
     (&BACKTESTS, Visible::UpTo("to_time")),
+    (&JOB_RUNS, Visible::UpTo("finished_at")),
 ];
 
 /// A session over the tables that jobs see, without rows: for planning a query before it runs.
@@ -113,7 +120,20 @@ impl RunContext {
             fire,
             attempt: 1,
             now,
+            data_dir: None,
         }
+    }
+
+    /// The same run in a process that has this data folder.
+    #[must_use]
+    pub fn in_folder(self, data_dir: &Path) -> Self {
+        let data_dir = Some(data_dir.to_owned());
+        Self { data_dir, ..self }
+    }
+
+    /// The data folder, for results that are files; none in tests that have none.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
     }
 
     /// The job's name.

@@ -191,7 +191,8 @@ pub const SCHEDULE: Optional<String> = Optional::new(
 pub const TIMEZONE: Defaulted<String> = Defaulted::new(
     "timezone",
     "UTC",
-    "Time zone of schedule, such as \"Europe/Amsterdam\". It is for a job with a schedule only.",
+    "Time zone of schedule, such as \"Europe/Amsterdam\". It is for a job with a schedule only, or for a report, whose times it \
+     also is.",
 );
 
 pub(crate) const AFTER: Defaulted<Vec<String>> = Defaulted::list(

@@ -9,7 +9,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64},
@@ -62,6 +62,8 @@ pub struct Scheduler {
     seen: Mutex<BTreeMap<String, u64>>,
     /// The latest warning that runs of a job fail, of the jobs that were asked for.
     failing: Mutex<BTreeMap<JobName, Option<AlertRow>>>,
+    /// The folder of the database: jobs whose results are files write them there.
+    data_dir: PathBuf,
     _lock: File,
 }
 
@@ -95,6 +97,7 @@ impl Scheduler {
             progress: Arc::default(),
             seen: Mutex::default(),
             failing: Mutex::default(),
+            data_dir: path.parent().unwrap_or(Path::new(".")).to_owned(),
             _lock: lock,
         };
         scheduler.recover().await?;
@@ -320,6 +323,7 @@ impl Scheduler {
             fire: run.fire.clone(),
             attempt: run.attempt,
             now: run.started.unwrap_or_else(|| self.now()),
+            data_dir: Some(self.data_dir.clone()),
         };
         let retries = job.spec.retries;
         let attempt = tokio::time::timeout(job.spec.timeout, job.job.run(&context));

@@ -237,7 +237,7 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
         table.read(&keys::KIND);
         None
     };
-    let trigger = Trigger::read(&mut table);
+    let trigger = Trigger::read(&mut table, kind);
     let completeness_min = completeness_min(&mut table, trigger.as_ref());
     let catch_up = table.read(&keys::CATCH_UP);
     let priority = table.read(&keys::PRIORITY);

@@ -5,7 +5,7 @@ use std::fmt;
 use forebay_config::Table;
 
 use crate::{
-    JobName, Schedule, ScheduleError,
+    JobKind, JobName, Schedule, ScheduleError,
     keys::{self, OnWord},
 };
 
@@ -45,7 +45,10 @@ pub(crate) enum Configured {
 
 impl Trigger {
     /// Reads `schedule`, `timezone` and `on`; notes what is wrong, and answers `None` then.
-    pub(crate) fn read(table: &mut Table<'_>) -> Option<Configured> {
+    pub(crate) fn read(
+        table: &mut Table<'_>,
+        kind: Option<&dyn JobKind>,
+    ) -> Option<Configured> {
         let by_clock = table.has(&keys::SCHEDULE);
         let on_event = table.has(&keys::ON);
         let is_zoned = table.has(&keys::TIMEZONE);
@@ -64,7 +67,8 @@ impl Trigger {
                 let schedule = parsed.ok()?;
                 Some(Configured::Own(Self::Cron(Box::new(schedule))))
             }
-            (false, _) if is_zoned => {
+            // A kind may show or cut its results by a zone's clock, whatever makes it run.
+            (false, _) if is_zoned && !kind.is_some_and(|k| k.keys().lists(&keys::TIMEZONE)) => {
                 table.problem(&keys::TIMEZONE, "only a schedule has a time zone");
                 None
             }

@@ -24,7 +24,7 @@ use forebay_config::{Choice, Describe, Optional, Table, TableKeys};
 use forebay_jobs::{Job, JobError, JobKind, Outcome, Results, RunContext, keys::SCHEDULE};
 use forebay_schemas::table::{PREDICTIONS, SCORES};
 
-use parameters::Parameters;
+pub use parameters::{Parameters, timestamp};
 
 /// More rows than this are a query gone wrong: they would be held in memory.
 const ROWS_MAX: usize = 1_000_000;
@@ -142,8 +142,22 @@ fn query(table: &mut Table<'_>, into: Option<Into>) -> Option<String> {
 
 /// One statement that can be parsed and planned over the lake's tables, and gives the columns that are needed.
 fn check(query: &str, into: Option<Into>, has_window: bool) -> Result<(), String> {
-    let query = Parameters::example(has_window).fill(query)?;
-    let statements = DFParser::parse_sql(&query).map_err(|error| error.to_string())?;
+    let planned = plan_without_rows(&Parameters::example(has_window).fill(query)?)?;
+    match (into, planned) {
+        (Some(into), Some(planned)) => columns::fit(&planned, into.table())
+            .map(drop)
+            .map_err(|error| error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Plans one SELECT, its parameters filled in, over the tables that jobs see and without a lake; `None` where planning
+/// would have to wait.
+///
+/// # Errors
+/// In words for a person.
+pub fn plan_without_rows(query: &str) -> Result<Option<DataFrame>, String> {
+    let statements = DFParser::parse_sql(query).map_err(|error| error.to_string())?;
     if statements.len() != 1 {
         return Err(format!(
             "{} statements, one SELECT is expected",
@@ -152,20 +166,17 @@ fn check(query: &str, into: Option<Into>, has_window: bool) -> Result<(), String
     }
     let session = forebay_jobs::empty_session().map_err(|error| error.to_string())?;
     // Tables in memory are there at once, so that planning over them never waits.
-    let planned =
-        match pin!(planned(&session, &query)).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(planned) => planned.map_err(|error| error.to_string())?,
-            Poll::Pending => return Ok(()),
-        };
-    match into {
-        Some(into) => columns::fit(&planned, into.table())
-            .map(drop)
-            .map_err(|error| error.to_string()),
-        None => Ok(()),
+    match pin!(planned(&session, query)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(planned) => planned.map(Some).map_err(|error| error.to_string()),
+        Poll::Pending => Ok(None),
     }
 }
 
-async fn planned(session: &SessionContext, query: &str) -> Result<DataFrame, JobError> {
+/// Plans a query that only reads.
+///
+/// # Errors
+/// Of kind `Reject`, when it does not fit the lake.
+pub async fn planned(session: &SessionContext, query: &str) -> Result<DataFrame, JobError> {
     let reading_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

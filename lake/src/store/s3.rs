@@ -128,6 +128,18 @@ impl S3Settings {
         })
     }
 
+    /// The same from a text.
+    ///
+    /// # Errors
+    /// [`LakeError::Location`] for what is no such URL.
+    pub fn parse(url: &str) -> Result<Self, LakeError> {
+        let parsed = Url::parse(url).map_err(|error| LakeError::Location {
+            location: url.to_owned(),
+            why: error.to_string(),
+        })?;
+        Self::from_url(&parsed)
+    }
+
     /// The bucket's store, the lake's path in it, and its URL; the bucket has answered.
     pub(crate) async fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path, Url), LakeError> {
         let prefix = Path::parse(&self.prefix).map_err(|error| self.wrong(&error.to_string()))?;

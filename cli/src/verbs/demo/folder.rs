@@ -22,11 +22,18 @@ use crate::{
     store::Store,
 };
 
-/// What the demo's configuration says beside the plant's connectors; `<short>` and `<baseline>` follow its length.
+/// What the demo's configuration says beside the plant's connectors; `<short>`, `<baseline>`, `<seen>` and
+/// `<step>` follow its length.
 const SETTINGS: &str = include_str!("../../../templates/demo.toml");
 
 /// Recorded hours pass in seconds here, so the pump's job looks at seconds as well.
 const SHORT_SHARE: u32 = 9;
+
+/// How far before the readings the report looks: the plant has to start, and jobs end after them.
+const BEFORE: Duration = Duration::from_secs(45);
+
+/// Into how many steps the report cuts the readings' time.
+const STEPS: u32 = 200;
 
 /// A demo's folder; it can be used again.
 pub(super) struct Folder {
@@ -44,6 +51,9 @@ impl Folder {
         let text = SETTINGS
             .replace("<short>", &format!("{}ms", short.as_millis()))
             .replace("<baseline>", &format!("{}ms", (short * 5).as_millis()));
+        let text = text
+            .replace("<seen>", &(length + BEFORE).as_secs().to_string())
+            .replace("<step>", &(length / STEPS).as_millis().max(1).to_string());
         let text = format!("{text}\n{}", configuration(plant));
         fs::write(folder.config(), text)
             .with_context(|| format!("cannot write {}", folder.config().display()))?;
