@@ -48,7 +48,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<ReadingBatch, DecodeError> {
 }
 
 /// Every record's first check.
-pub(super) fn check_version(version: u32) -> Result<(), DecodeError> {
+pub(crate) fn check_version(version: u32) -> Result<(), DecodeError> {
     match version {
         0 => Err(DecodeError::NoVersion),
         WIRE_VERSION => Ok(()),
