@@ -6,8 +6,6 @@ mod due;
 
 use std::{
     collections::BTreeSet,
-    fs::{File, TryLockError},
-    io::{Read as _, Write as _},
     path::Path,
     sync::{
         Arc,
@@ -17,7 +15,7 @@ use std::{
 };
 
 use forebay_lake::LakeWriter;
-use forebay_runtime::{Backoff, report};
+use forebay_runtime::{Backoff, LockError, LockFile, report};
 use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tracing::{Instrument as _, field::Empty, info_span};
 
@@ -53,7 +51,7 @@ pub struct Scheduler {
     /// When runs that ended long ago are forgotten next, µs since 1970 UTC.
     prune_at: AtomicI64,
     progress: Arc<JobProgress>,
-    _lock: File,
+    _lock: LockFile,
 }
 
 /// Whether a run may begin.
@@ -434,37 +432,10 @@ fn retry_of(attempt: u32, retries: u32, kind: ErrorKind) -> Retry {
     }
 }
 
-/// The lock beside the database, for as long as the file is open.
-fn lock(path: &Path) -> Result<File, SchedulerError> {
-    let path = path.with_extension("lock");
-    let failed = |source| SchedulerError::Lock {
-        path: path.clone(),
-        source,
-    };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).map_err(failed)?;
-            file.write_all(format!("process {}", std::process::id()).as_bytes())
-                .map_err(failed)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            file.read_to_string(&mut holder).map_err(failed)?;
-            let holder = if holder.is_empty() {
-                "another process".to_owned()
-            } else {
-                holder
-            };
-            Err(SchedulerError::Held { path, holder })
-        }
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+/// The lock beside the database.
+fn lock(path: &Path) -> Result<LockFile, SchedulerError> {
+    LockFile::take(&path.with_extension("lock")).map_err(|error| match error {
+        LockError::Held { path, holder } => SchedulerError::Held { path, holder },
+        LockError::Io { path, source, .. } => SchedulerError::Lock { path, source },
+    })
 }
