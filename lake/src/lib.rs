@@ -22,6 +22,7 @@ mod rows;
 mod s3;
 mod scan;
 mod schema;
+pub mod settings;
 mod site_keys;
 mod state;
 mod table;
@@ -48,6 +49,7 @@ pub use rows::{GatheredRows, PartitionRows, partition_rows};
 pub use s3::{S3Credentials, S3Link, S3Settings};
 pub use scan::{ScanCost, empty_session, session};
 pub use schema::file_schema;
+pub use settings::LakeSettings;
 pub use site_keys::ensure_site_keys;
 pub use state::{
     DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN,

@@ -36,7 +36,7 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Run { name } => {
             // Nothing is made for a job that is not there.
             config.jobs.named(&name)?;
-            let lake = Arc::new(Store::of(&config)?.writer().await?);
+            let lake = Arc::new(Store::of(&config).writer().await?);
             let runs =
                 forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), &name).await?;
             out::print(run_lines(&runs))?;
