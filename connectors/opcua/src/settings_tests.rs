@@ -187,7 +187,7 @@ fn errors_name_the_key_and_the_fix() {
         ("[[connector.tag]]\nname = \"a\"\n", "node is missing"),
         (
             "[[connector.tag]]\nname = \"a\"\nnode = \"Press.Force\"\n",
-            "is no node id",
+            "is not a node id",
         ),
         (
             &format!("{TAG}{TAG}"),
