@@ -104,7 +104,7 @@ struct Publisher {
 
 impl Publisher {
     async fn publish(&mut self) -> Result<(), StreamError> {
-        let mut turns_in_vain = 0;
+        let mut failures: u32 = 0;
         loop {
             let before = self.passed;
             let turn = match self.turn().await {
@@ -113,13 +113,13 @@ impl Publisher {
                 }
                 turn => turn?,
             };
-            turns_in_vain = if self.passed == before {
-                turns_in_vain + 1
+            failures = if self.passed == before {
+                failures.saturating_add(1)
             } else {
                 1
             };
             // The whole bound: one producer a lane, and librdkafka spreads its own reconnections.
-            let back_off = RETRY.wait(turns_in_vain, 1.0);
+            let back_off = RETRY.wait(failures, 1.0);
             let wait = match turn {
                 Turn::Done => {
                     info!(lane = %self.key, "stopped publishing");
