@@ -6,50 +6,24 @@ use std::{
 };
 
 #[cfg(feature = "lake")]
-use forebay_compactor::{LAKE, LakeSettings, lake_settings};
-use forebay_config::{
-    Choice, ConfigErrors, DefaultedChoice, Document, Optional, Problem, Table, TableKeys,
-};
+use forebay_compactor::{CompactorSettings, LAKE};
+use forebay_config::{ConfigErrors, Document, Problem, Table};
 use forebay_gateway::{
     GATEWAY, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool,
 };
 #[cfg(feature = "lake")]
 use forebay_jobs::Jobs;
+use forebay_keys::KeySettings;
+#[cfg(feature = "lake")]
+use forebay_lake::LakeSettings;
 use forebay_schemas::{GatewayId, Lane};
 use forebay_stream::kafka::{self, KafkaSettings, STREAM};
 use forebay_telemetry::{TelemetrySettings, telemetry};
 
 #[cfg(not(feature = "lake"))]
-use forebay_config::Describe;
+use forebay_config::{Describe, TableKeys};
 
 use crate::{clock, owner, place::Place, registry};
-
-/// `[keys]`.
-pub(crate) const KEYS: TableKeys = TableKeys::one(
-    "keys",
-    "Where the master keys come from with which the spool and the lake are encrypted.",
-    &[&PROVIDER, &PATH],
-);
-
-const PROVIDER: DefaultedChoice<()> = Choice::new(
-    "provider",
-    &[("file", ())],
-    "What keeps the keys: file is a keyring in a folder of this machine.",
-)
-.refused(&[
-    ("vault", "\"vault\" is not in this release: use \"file\""),
-    (
-        "aws-kms",
-        "\"aws-kms\" is not in this release: use \"file\"",
-    ),
-])
-.or_first();
-
-const PATH: Optional<PathBuf> = Optional::new(
-    "path",
-    "Folder of the keyring. Keep a copy of it elsewhere: without it nobody can read the spool and the lake.",
-)
-.absent("the folder keys in data_dir");
 
 /// Everything that the file says, or the defaults where there is none.
 pub(crate) struct Config {
@@ -60,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) stream: Option<KafkaSettings>,
     #[cfg(feature = "lake")]
     pub(crate) lake: LakeSettings,
+    #[cfg(feature = "lake")]
+    pub(crate) compactor: CompactorSettings,
     /// Folder of the keyring.
     pub(crate) keys: PathBuf,
     #[cfg(feature = "lake")]
@@ -87,7 +63,7 @@ impl Config {
         let stream = stream(root);
         #[cfg(feature = "lake")]
         let lake = lake(root);
-        let keys = keys(root);
+        let keys = KeySettings::read(root);
         let telemetry = telemetry(root);
         let id = gateway.as_ref().map_or_else(
             || GatewayId::new("unknown").ok(),
@@ -119,13 +95,17 @@ impl Config {
             }
             _ => gateway,
         };
-        let keys = keys.unwrap_or_else(|| gateway.data_dir.join("keys"));
+        let keys = keys.folder(&gateway.data_dir);
+        #[cfg(feature = "lake")]
+        let (lake, compactor) = lake?;
         Some(Self {
             spool: spool?,
             sources,
             stream,
             #[cfg(feature = "lake")]
-            lake: lake?,
+            lake,
+            #[cfg(feature = "lake")]
+            compactor,
             keys,
             #[cfg(feature = "lake")]
             jobs: jobs?,
@@ -177,12 +157,13 @@ impl Reading {
         let read = |root: &mut Table<'_>| {
             let gateway = gateway(root, &place.root);
             let lake = lake(root);
-            let keys = keys(root);
+            let keys = KeySettings::read(root);
             let data_dir = gateway?.data_dir;
-            let keys = keys.unwrap_or_else(|| data_dir.join("keys"));
+            let keys = keys.folder(&data_dir);
+            let (lake, _) = lake?;
             Some(Self {
                 data_dir,
-                lake: lake?,
+                lake,
                 keys,
             })
         };
@@ -245,15 +226,16 @@ fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
     tables
 }
 
-/// `[lake]`; everything in it has a default.
+/// `[lake]`, which holds keys of the lake and of the compactor; everything in it has a default.
 #[cfg(feature = "lake")]
-fn lake(root: &mut Table<'_>) -> Option<LakeSettings> {
+fn lake(root: &mut Table<'_>) -> Option<(LakeSettings, CompactorSettings)> {
     let Some(mut table) = root.table(&LAKE) else {
-        return Some(LakeSettings::default());
+        return Some((LakeSettings::default(), CompactorSettings::default()));
     };
-    let settings = lake_settings(&mut table);
+    let lake = LakeSettings::read(&mut table);
+    let compactor = CompactorSettings::read(&mut table);
     table.finish();
-    settings
+    lake.zip(compactor)
 }
 
 /// `[stream]`; none where it is absent, and where it is wrong, which is noted.
@@ -269,15 +251,6 @@ fn stream(root: &mut Table<'_>) -> Option<KafkaSettings> {
     let settings = KafkaSettings::read(&mut table);
     table.finish();
     kind.and(settings)
-}
-
-/// `[keys]`: the folder of the file keyring, where it is named.
-fn keys(root: &mut Table<'_>) -> Option<PathBuf> {
-    let mut table = root.table(&KEYS)?;
-    table.read(&PROVIDER);
-    let path = table.read(&PATH);
-    table.finish();
-    path
 }
 
 #[cfg(test)]

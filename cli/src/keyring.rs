@@ -29,19 +29,19 @@ pub(crate) struct KeyringPlace {
 
 impl KeyringPlace {
     /// As the configuration says; nothing is opened.
-    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
-        let LakePlace { folder, in_bucket } = lake_of(config)?;
+    pub(crate) fn of(config: &Config) -> Self {
+        let LakePlace { folder, in_bucket } = lake_of(config);
         let spools = config.spools_path();
         let spools = SealedFolder {
             signs: vec![spools.clone()],
             folder: spools,
         };
         let sealed = folder.into_iter().chain([spools]).collect();
-        Ok(Self {
+        Self {
             dir: config.keys.clone(),
             sealed,
             lake_in_bucket: in_bucket,
-        })
+        }
     }
 
     /// The keyring's folder.
@@ -99,13 +99,13 @@ pub(crate) struct LakePlace {
 }
 
 #[cfg(feature = "lake")]
-fn lake_of(config: &Config) -> anyhow::Result<LakePlace> {
+fn lake_of(config: &Config) -> LakePlace {
     crate::store::lake_place(config)
 }
 
 #[cfg(not(feature = "lake"))]
-fn lake_of(_config: &Config) -> anyhow::Result<LakePlace> {
-    Ok(LakePlace::default())
+fn lake_of(_config: &Config) -> LakePlace {
+    LakePlace::default()
 }
 
 /// The keyring in a folder.

@@ -14,14 +14,14 @@ use forebay_mqtt::MqttKind;
 use forebay_opcua::OpcuaKind;
 #[cfg(feature = "lake")]
 use forebay_predictive_maintenance::PredictiveMaintenanceKind;
-#[cfg(feature = "lake")]
-use forebay_remaining_life::RemainingLifeKind;
 use forebay_quality::QualityKind;
 #[cfg(feature = "lake")]
+use forebay_remaining_life::RemainingLifeKind;
+#[cfg(feature = "lake")]
 use forebay_renewables::RenewablesKind;
+use forebay_report::ReportKind;
 #[cfg(feature = "lake")]
 use forebay_vibration::VibrationKind;
-use forebay_report::ReportKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
 pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];

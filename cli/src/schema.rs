@@ -12,10 +12,11 @@ use forebay_config::{Describe as _, KeyInfo, Shape, TableKeys};
 use forebay_gateway::{CONNECTOR, GATEWAY, SPOOL};
 #[cfg(feature = "lake")]
 use forebay_jobs::keys::{JOB, JOBS};
+use forebay_keys::KEYS;
 use forebay_stream::kafka::STREAM;
 use forebay_telemetry::TELEMETRY;
 
-use crate::{config::KEYS, registry};
+use crate::registry;
 
 pub(crate) use json::json;
 pub(crate) use markdown::markdown;

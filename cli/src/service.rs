@@ -18,6 +18,7 @@ use std::{
 
 use anyhow::anyhow;
 use forebay_gateway::{Edge, EdgeStatus, Run, SeriesFolder};
+use forebay_runtime::LockFile;
 use forebay_schemas::{Lane, LaneId, Timestamp};
 use forebay_stream::{
     LogReader, LogWriter, Offset,
@@ -36,7 +37,7 @@ use crate::{
     clock::{clock, now, random},
     config::Config,
     keyring::KeyringPlace,
-    lock::RoleLock,
+    lock::take_role,
     owner,
     role::Role,
 };
@@ -87,7 +88,7 @@ pub(crate) struct Service {
     lanes: Vec<(LaneId, Arc<Spool>)>,
     series: Option<SeriesFolder>,
     watch: Watch,
-    _locks: Vec<RoleLock>,
+    _locks: Vec<LockFile>,
 }
 
 impl Service {
@@ -97,13 +98,13 @@ impl Service {
         check_roles(&config, roles)?;
         let mut locks = Vec::new();
         for role in roles {
-            locks.push(RoleLock::take(&config.gateway.data_dir, role.name())?);
+            locks.push(take_role(&config.gateway.data_dir, role.name())?);
         }
         #[cfg(not(feature = "lake"))]
         for table in &config.not_in_build {
             warn!(table, "skipped: this build is for the edge alone");
         }
-        let keys = KeyringPlace::of(&config)?;
+        let keys = KeyringPlace::of(&config);
         let (parts, lanes) = (Vec::new(), Vec::new());
         let watch = Watch {
             data_dir: Some(config.gateway.data_dir.clone()),
@@ -199,7 +200,7 @@ impl Service {
         #[cfg(feature = "lake")]
         let mut config = config;
         #[cfg(feature = "lake")]
-        let lake_roles = LakeRoles::of(&mut config)?;
+        let lake_roles = LakeRoles::of(&mut config);
         let places: Vec<PathBuf> = self
             .lanes
             .iter()

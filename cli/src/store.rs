@@ -6,13 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use forebay_compactor::{LakeSettings, ProfileChoice};
 use forebay_lake::{
-    Lake, LakeTable, LakeWriter, Location, S3Credentials, S3Settings, Sealed, StateKeeper,
-    keys::KeyDecrypter,
+    Lake, LakeTable, LakeWriter, Location, Sealed, StateKeeper, keys::KeyDecrypter,
 };
 use forebay_schemas::table::{READINGS, TABLES};
-use url::Url;
 
 use crate::{
     clock::random,
@@ -28,25 +25,20 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
-        let sealed = match config.lake.profile {
-            ProfileChoice::Columns => Sealed::Columns,
-            ProfileChoice::None => Sealed::None,
-        };
-        let location = location(&config.lake, &config.gateway.data_dir)?;
-        Ok(Self {
-            location,
-            keys: KeyringPlace::of(config)?,
-            sealed,
-        })
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            location: config.lake.location(&config.gateway.data_dir),
+            keys: KeyringPlace::of(config),
+            sealed: config.lake.sealed,
+        }
     }
 
     /// For verbs that only read.
-    pub(crate) fn for_reading(reading: &Reading) -> anyhow::Result<ReadingStore> {
-        Ok(ReadingStore {
-            location: location(&reading.lake, &reading.data_dir)?,
+    pub(crate) fn for_reading(reading: &Reading) -> ReadingStore {
+        ReadingStore {
+            location: reading.lake.location(&reading.data_dir),
             keys: reading.keys.clone(),
-        })
+        }
     }
 
     /// The lake open for writing, made where it is missing.
@@ -116,8 +108,8 @@ async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
 }
 
 /// Where the lake lies, for the keyring.
-pub(crate) fn lake_place(config: &Config) -> anyhow::Result<LakePlace> {
-    Ok(match location(&config.lake, &config.gateway.data_dir)? {
+pub(crate) fn lake_place(config: &Config) -> LakePlace {
+    match config.lake.location(&config.gateway.data_dir) {
         Location::Folder(folder) => {
             let signs = TABLES.iter().map(|table| folder.join(table.name)).collect();
             LakePlace {
@@ -129,43 +121,7 @@ pub(crate) fn lake_place(config: &Config) -> anyhow::Result<LakePlace> {
             folder: None,
             in_bucket: true,
         },
-    })
-}
-
-fn location(settings: &LakeSettings, data_dir: &Path) -> anyhow::Result<Location> {
-    let Some(url) = &settings.url else {
-        return Ok(Location::Folder(data_dir.join("lake")));
-    };
-    if url.starts_with("s3://") {
-        return Ok(Location::S3(Box::new(bucket(settings, url)?)));
     }
-    match url.strip_prefix("file://") {
-        Some(folder) => Ok(Location::Folder(PathBuf::from(folder))),
-        None => Ok(Location::Folder(data_dir.join(url))),
-    }
-}
-
-fn bucket(settings: &LakeSettings, url: &str) -> anyhow::Result<S3Settings> {
-    let url = Url::parse(url).with_context(|| format!("lake.url {url:?} is not a URL"))?;
-    let defaults = S3Settings::from_url(&url)?;
-    let s3 = settings.s3.clone().unwrap_or_default();
-    let endpoint = s3
-        .endpoint
-        .as_deref()
-        .map(Url::parse)
-        .transpose()
-        .context("lake.s3.endpoint is not a URL")?;
-    let credentials = s3
-        .access_key_id
-        .zip(s3.secret_access_key)
-        .map(|(id, secret)| S3Credentials::new(id, secret.expose()));
-    Ok(S3Settings {
-        endpoint,
-        region: s3.region.unwrap_or(defaults.region),
-        credentials,
-        allow_http: s3.allow_http,
-        ..defaults
-    })
 }
 
 /// What it takes to read.

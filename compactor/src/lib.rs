@@ -25,6 +25,6 @@ pub use import::{
     TimeFormat, UndoError, Undone, import, undo_import,
 };
 pub use ingest::{Step, commit};
-pub use keys::{LAKE, ProfileChoice};
-pub use settings::{LakeSettings, S3Settings, lake_settings};
+pub use keys::LAKE;
+pub use settings::CompactorSettings;
 pub use windows::{WindowProgress, WindowSettings, close_windows, run_windows};

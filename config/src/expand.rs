@@ -40,7 +40,7 @@ impl Expanded {
                 float
                     .as_str()
                     .parse()
-                    .map_err(|_| format!("{} is no number", float.as_str()))?,
+                    .map_err(|_| format!("{} is not a number", float.as_str()))?,
             ),
             DeValue::Boolean(truth) => Self::Bool(*truth),
             DeValue::Datetime(time) => Self::Time(time.to_string()),

@@ -250,7 +250,7 @@ impl<'d> Table<'d> {
 fn none_of<'n>(text: &str, words: impl Iterator<Item = &'n str> + Clone) -> String {
     let all: Vec<String> = words.clone().map(|word| format!("{word:?}")).collect();
     format!(
-        "{text:?} is none of {}{}",
+        "{text:?} is not one of {}{}",
         all.join(", "),
         nearest(text, words)
     )

@@ -78,7 +78,7 @@ pump.toml:1:1: pump: every is missing, a duration such as \"10s\", \"250ms\" or 
 pump.toml:2:8: pump.name: a text in quotes is expected, found 7
 pump.toml:3:1: pump.evry: unknown key; did you mean \"every\"?
 pump.toml:4:11: pump.retries: a whole number from 0 to 65535 is expected, found 70000
-pump.toml:5:8: pump.mode: \"carful\" is none of \"fast\", \"careful\"; did you mean \"careful\"?
+pump.toml:5:8: pump.mode: \"carful\" is not one of \"fast\", \"careful\"; did you mean \"careful\"?
 pump.toml:6:8: pump.room: a size such as \"64KiB\" or \"2GiB\" is expected, found \"2 parsecs\"
 pump.toml:7:9: pump.hosts: the environment variable NOWHERE is not set: set it, or write ${NOWHERE:-default}
 pump.toml:8:1: pump.colour: unknown key; known here: every, hosts, mode, name, retries, room";
@@ -105,7 +105,7 @@ fn no_error_shows_what_came_from_outside() {
         ("every = \"${file:secret}\"", "found \"${file:secret}\""),
         (
             "mode = \"x${SECRET}y\"",
-            "\"x${SECRET}y\" is none of \"fast\"",
+            "\"x${SECRET}y\" is not one of \"fast\"",
         ),
         (
             "retries = \"${NO}\"",
@@ -332,7 +332,7 @@ fn words_and_keys_of_another_release_say_what_to_do() {
         ("mode = \"wild\"", "f.toml:2:8: pump.mode: wild comes later"),
         (
             "mode = \"widl\"",
-            "f.toml:2:8: pump.mode: \"widl\" is none of \"fast\", \"careful\", \"wild\"; did you mean \"wild\"?",
+            "f.toml:2:8: pump.mode: \"widl\" is not one of \"fast\", \"careful\", \"wild\"; did you mean \"wild\"?",
         ),
         (
             "age = 1",

@@ -1,14 +1,8 @@
-//! What is told of bad readings: one by name and reason, the others of the next minute as a number, so that a
+//! What the log says of bad readings: one by name and reason, the others of the next minute as a number, so that a
 //! device that sends rubbish does not fill the log.
 
-use std::time::Duration;
-
-use forebay_schemas::{Quality, Reading, Status, Timestamp};
-
-use crate::series::elapsed;
-
-/// How long others are only counted.
-const QUIET: Duration = Duration::from_secs(60);
+use forebay_runtime::RateLimit;
+use forebay_schemas::{Quality, Reading, Status};
 
 /// One line of the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +17,7 @@ pub(crate) struct Complaint {
 /// One connector's.
 #[derive(Debug, Default)]
 pub(crate) struct Complaints {
-    told: Option<Timestamp>,
+    limit: RateLimit,
     first: Option<(String, Status)>,
     others: u64,
 }
@@ -43,13 +37,12 @@ impl Complaints {
         is_bad
     }
 
-    /// What is to be told now.
-    pub(crate) fn take(&mut self, now: Timestamp) -> Option<Complaint> {
-        if self.told.is_some_and(|told| elapsed(told, now) < QUIET) {
-            return None;
-        }
+    /// The line to be logged now.
+    pub(crate) fn take(&mut self) -> Option<Complaint> {
+        self.first.as_ref()?;
+        // What the limit counts is how often it was asked; how many readings were bad is counted here.
+        self.limit.admit()?;
         let (series, status) = self.first.take()?;
-        self.told = Some(now);
         Some(Complaint {
             series,
             status,
@@ -60,7 +53,10 @@ impl Complaints {
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{DeviceId, Series, SiteId, TagName, Value};
+    use std::time::Duration;
+
+    use forebay_schemas::{DeviceId, Series, SiteId, TagName, Timestamp, Value};
+    use tokio::time::advance;
 
     use super::*;
 
@@ -81,9 +77,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_first_is_named_and_the_others_are_counted() {
-        let at = |seconds: i64| Timestamp::from_nanos(seconds * 1_000_000_000);
+    #[tokio::test(start_paused = true)]
+    async fn the_first_is_named_and_the_others_are_counted() {
         // A payload that cannot be read is kept as the value.
         let bad = |tag: &str, why: &str| {
             reading(tag, Some(Value::Bytes(vec![0xff])), Status::bad(None, why))
@@ -97,17 +92,17 @@ mod tests {
         };
         let mut complaints = Complaints::default();
         assert!(!complaints.note(&reading("heat", Some(Value::F64(1.0)), Status::GOOD)));
-        assert_eq!(complaints.take(at(100)), None);
+        assert_eq!(complaints.take(), None);
         assert!(complaints.note(&bad("heat", "not JSON")));
-        assert_eq!(
-            complaints.take(at(100)),
-            complaint("pump/heat", "not JSON", 0)
-        );
+        assert_eq!(complaints.take(), complaint("pump/heat", "not JSON", 0));
         assert!(
             complaints.note(&bad("flow", "empty")) && complaints.note(&bad("heat", "not JSON"))
         );
-        assert_eq!(complaints.take(at(159)), None, "quiet for a minute");
-        assert_eq!(complaints.take(at(160)), complaint("pump/flow", "empty", 1));
-        assert_eq!(complaints.take(at(999)), None);
+        advance(Duration::from_secs(59)).await;
+        assert_eq!(complaints.take(), None, "quiet for a minute");
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(complaints.take(), complaint("pump/flow", "empty", 1));
+        advance(Duration::from_secs(839)).await;
+        assert_eq!(complaints.take(), None);
     }
 }

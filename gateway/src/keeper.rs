@@ -5,7 +5,7 @@
 //! in some of them only is one of a part: when its message comes again, the lanes that lack it get theirs.
 //!
 //! Invariants: a lane gets a part once; a receipt that ended is told to every lane that has it, and never after its token was
-//! opened anew. It does no I/O.
+//! opened again. It does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +14,14 @@ use forebay_schemas::{Lane, Reading};
 use forebay_stream::OpenReceipt;
 use tracing::warn;
 
-use crate::{lanes::Lanes, lot::Lot};
+use crate::{lanes::Lanes, spool_append::AppendUnit};
 
 /// Bytes before a token: how many lanes there are, and which of them have a part, a bit each.
 const SPREAD_BYTES: usize = 4 + 8;
 
 /// The readings of one message, or of what has no receipt.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Taken {
+pub(crate) struct AcceptedReadings {
     pub(crate) readings: Vec<Reading>,
     pub(crate) token: Option<Token>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Keeper {
     session: Option<SessionId>,
     lanes: Lanes,
     open: BTreeMap<Token, Kept>,
-    /// Ended, and the lane not told yet.
+    /// Ended, and not recorded in the lane yet.
     ended: BTreeMap<Lane, BTreeSet<OpenReceipt>>,
 }
 
@@ -146,19 +146,22 @@ impl Keeper {
     }
 
     /// Readings by lane, each message's with its receipt.
-    pub(crate) fn spread(&mut self, taken: Vec<Taken>) -> BTreeMap<Lane, Vec<Lot>> {
-        let mut lots: BTreeMap<Lane, Vec<Lot>> = BTreeMap::new();
-        for Taken { readings, token } in taken {
+    pub(crate) fn spread(
+        &mut self,
+        taken: Vec<AcceptedReadings>,
+    ) -> BTreeMap<Lane, Vec<AppendUnit>> {
+        let mut units: BTreeMap<Lane, Vec<AppendUnit>> = BTreeMap::new();
+        for AcceptedReadings { readings, token } in taken {
             let mut parts = self.lanes.split(readings);
             let receipt = token.and_then(|token| self.open(token, &mut parts));
             for (lane, readings) in parts {
-                lots.entry(lane).or_default().push(Lot {
+                units.entry(lane).or_default().push(AppendUnit {
                     readings,
                     receipt: receipt.clone(),
                 });
             }
         }
-        lots
+        units
     }
 
     /// The receipt of a message that is being stored; of one that is there in part only the rest is left.
@@ -184,7 +187,7 @@ impl Keeper {
         let spread = parts.iter().map(|(lane, _)| *lane).collect();
         let of = self.lanes.0.get();
         let receipt = self.stored(&token, spread, of);
-        // What is open in a lane and opened anew stays open there.
+        // What is open in a lane and opened again stays open there.
         for (_, ended) in self.ended.iter_mut().filter(|(lane, _)| spread.has(**lane)) {
             receipt.as_ref().map(|receipt| ended.remove(receipt));
         }

@@ -2,7 +2,7 @@
 //!
 //! Invariants kept here: a connector hears of a receipt only when the readings that follow from its parcel are synced (E1), and
 //! the message's receipt with them; a device stays in its lane; whatever a step leaves out is counted, and what was never read
-//! because the gateway stood still is told. It knows no protocol: the binary brings those.
+//! because the gateway stood still is reported. It knows no protocol: the binary brings those.
 
 mod complaints;
 mod deadband;
@@ -13,7 +13,6 @@ mod keeper;
 mod kept;
 mod keys;
 mod lanes;
-mod lot;
 mod memory;
 mod outages;
 mod pipeline;
@@ -21,6 +20,7 @@ mod rule;
 mod series;
 mod settings;
 mod shared;
+mod spool_append;
 mod status;
 mod steps;
 #[cfg(test)]

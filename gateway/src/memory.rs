@@ -50,13 +50,13 @@ impl Memory {
                     let series = kept.len();
                     pipeline.restore(kept, &brings);
                     if series > 0 {
-                        info!(connector, series, "series of the last run are known again");
+                        info!(connector, series, "recovered the series of the last run");
                     }
                 }
                 Err(error) => warn!(
                     connector,
                     error = with_source(&error),
-                    "what series said last cannot be read: a retained message may be stored once more"
+                    "reading the last values of series failed: a retained message may be stored once more"
                 ),
             }
         }
@@ -103,7 +103,7 @@ impl Memory {
                 let (connector, error) = (&self.connector, with_source(&error));
                 warn!(
                     connector,
-                    error, "what series said last could not be kept, trying again"
+                    error, "storing the last values of series failed, retrying"
                 );
             }
             // Cut off with the runtime.

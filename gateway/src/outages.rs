@@ -1,8 +1,8 @@
-//! Holes that only the gateway knows of: it was not running, or it had no room while its devices were to be read.
+//! Gaps that only the gateway knows of: it was not running, or it had no room while its devices were to be read.
 //!
-//! Invariants: told only of devices that nobody asks to send again (a session of MQTT brings later what came meanwhile); told
+//! Invariants: reported only for devices that nobody asks to send again (a session of MQTT brings later what came meanwhile), and
 //! once room is there, as records among the readings; a spool that was full without a poll being skipped has lost nothing and is
-//! told nothing of. It does no I/O.
+//! not recorded. It does no I/O.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,11 +20,11 @@ use crate::{lanes::Lanes, series::elapsed};
 const STOP_MIN: Duration = Duration::from_secs(10);
 /// Times without room that are less far apart are one outage.
 const FULL_APART: Duration = Duration::from_secs(5);
-/// A time without room that does not end is told of in parts of this length: what a death would lose of it.
+/// A time without room that does not end is reported in parts of this length: what a death would lose of it.
 const FULL_PART: Duration = Duration::from_secs(60);
 /// Outages that go into one record, so that it fits into the smallest segment whatever the names.
 pub(crate) const AT_ONCE: usize = 16;
-/// More devices of one connector and lane are told of by one outage that names none.
+/// More devices of one connector and lane are reported by one outage that names none.
 const DEVICES_MAX: usize = 64;
 
 /// A time in which a connector's devices were not read.
@@ -114,7 +114,7 @@ impl FullSpool {
         }
     }
 
-    /// What is to be told: once there has been room for a while, or the part so far of what lasts long.
+    /// What is to be reported: once there has been room for a while, or the part so far of what lasts long.
     pub(crate) fn take_due(&mut self, now: Timestamp, skipped: u64) -> Option<Span> {
         let Full { since, until, .. } = self.0?;
         let until = until?;
@@ -133,7 +133,7 @@ impl FullSpool {
         part
     }
 
-    /// What is to be told, now that the gateway stops. A clock that was set back meanwhile makes it short.
+    /// What is to be reported, now that the gateway stops. A clock that was set back meanwhile makes it short.
     pub(crate) fn take(&mut self, skipped: u64) -> Option<Span> {
         let Full {
             since,

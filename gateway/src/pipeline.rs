@@ -1,8 +1,8 @@
 //! One connector's way from parcels to readings, with what it remembers of each series.
 //!
 //! Invariants: readings leave in the order of the samples; a lost link makes every known series behind it bad at once and
-//! again each minute until it sends; what a device only tells again makes a bad series good and is nothing to any other;
-//! what a device says anew because it was asked is sent unless the series said just that last, in this process or an earlier one;
+//! again each minute until it sends; what a device only confirms makes a bad series good and is nothing to any other;
+//! what a device says again because it was asked is sent unless the series said just that last, in this process or an earlier one;
 //! what is left out is counted by reason.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use forebay_connectors::{Declared, LinkChange, RuleId, Sample, Told};
+use forebay_connectors::{Declared, LinkChange, RuleId, Sample, SampleKind};
 use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
@@ -189,7 +189,7 @@ impl Pipeline {
         for (place, sample) in samples
             .iter()
             .enumerate()
-            .filter(|(_, sample)| sample.told == Told::Current)
+            .filter(|(_, sample)| sample.kind == SampleKind::Snapshot)
         {
             places
                 .entry((&sample.device, &sample.tag))
@@ -224,9 +224,9 @@ impl Pipeline {
         step(sample, rule, &self.site, now)
     }
 
-    /// What is to be told of bad samples.
-    pub(crate) fn complaint(&mut self, now: Timestamp) -> Option<Complaint> {
-        self.complaints.take(now)
+    /// What is to be logged of bad samples.
+    pub(crate) fn complaint(&mut self) -> Option<Complaint> {
+        self.complaints.take()
     }
 
     /// The readings that follow from a link that came or went.
@@ -274,12 +274,12 @@ impl Pipeline {
             return self.status.note_filtered();
         }
         let (id, key) = (sample.rule, (sample.device.clone(), sample.tag.clone()));
-        let (own_time, told) = (sample.event_time, sample.told);
+        let (own_time, kind) = (sample.event_time, sample.kind);
         let sent_is_bad = self
             .series
             .get(&key)
             .is_none_or(|known| known.state.is_bad());
-        if told == Told::Again && !sent_is_bad {
+        if kind == SampleKind::Confirmation && !sent_is_bad {
             return self.status.note_unchanged();
         }
         let Stepped::Reading(mut reading) = self.step(sample, now) else {
@@ -287,8 +287,8 @@ impl Pipeline {
         };
         let is_known = |Known { state, .. }: &Known| {
             // The first words to this process, under a time of the device's own, may be the last ones to the process before.
-            let is_first = told == Told::Anew && own_time.is_some() && state.is_recalled();
-            (told == Told::Current || is_first) && state.has_said(own_time, &reading)
+            let is_first = kind == SampleKind::Update && own_time.is_some() && state.is_recalled();
+            (kind == SampleKind::Snapshot || is_first) && state.has_said(own_time, &reading)
         };
         let is_repeat = self.series.get(&key).is_some_and(is_known);
         if is_repeat && !sent_is_bad {
@@ -302,11 +302,11 @@ impl Pipeline {
             return readings.push(reading);
         }
         let known = self.series.entry(key).or_default();
-        (known.rule, known.is_current) = (id, known.is_current || told == Told::Current);
+        (known.rule, known.is_current) = (id, known.is_current || kind == SampleKind::Snapshot);
         if is_repeat {
             // It is stored already; that it holds again is so by the gateway's clock.
             reading.event_time = now;
-        } else if told != Told::Again {
+        } else if kind != SampleKind::Confirmation {
             known.state.hear(own_time, &reading);
         }
         let is_kept = !known.is_declared || known.is_current || own_time.is_some();
@@ -321,7 +321,7 @@ impl Pipeline {
             .state
             .bad_at()
             .is_some_and(|bad| reading.event_time <= bad);
-        let holds_again = told == Told::Current && is_value && is_older;
+        let holds_again = kind == SampleKind::Snapshot && is_value && is_older;
         let default = Rule::default();
         let rule = self.rules.get(id.0).unwrap_or(&default);
         if !known.state.is_news(&reading, rule) {
@@ -352,7 +352,7 @@ impl Pipeline {
                 value: None,
                 unit: None,
                 status: Status::bad(None, format!("link lost: {reason}")),
-                told: Told::Anew,
+                kind: SampleKind::Update,
             };
             let Stepped::Reading(reading) = step(sample, rule, &self.site, now) else {
                 continue;

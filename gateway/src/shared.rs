@@ -37,7 +37,7 @@ pub fn shared_series(sources: &[Source]) -> Vec<String> {
     let sentence = |((one, other), series): ((&str, &str), BTreeSet<String>)| {
         let (count, first) = (series.len(), series.into_iter().next().unwrap_or_default());
         format!(
-            "connectors {one:?} and {other:?} share {count} series, such as {first}: nobody can tell their readings apart"
+            "connectors {one:?} and {other:?} share {count} series, such as {first}: their readings could not be told apart"
         )
     };
     shared.into_iter().map(sentence).collect()

@@ -18,7 +18,7 @@ pub(crate) enum Stepped {
 pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -> Stepped {
     let Sample {
         rule: _,
-        told: _,
+        kind: _,
         device,
         tag,
         event_time,

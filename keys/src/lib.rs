@@ -8,6 +8,7 @@ pub mod conformance;
 mod error;
 mod keyring;
 mod provider;
+mod settings;
 mod wrap;
 
 use std::{fmt, sync::Arc};
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 pub use error::KeyError;
 pub use keyring::FileKeyring;
 pub use provider::KeyProvider;
+pub use settings::{KEYS, KeySettings, Provider};
 pub use wrap::Wrapping;
 
 /// Name of the master key of footers, names and times.

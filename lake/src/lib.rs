@@ -9,6 +9,7 @@ pub mod file;
 pub mod keys;
 mod operate;
 mod query;
+pub mod settings;
 mod store;
 mod table;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use operate::verify::{
     Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
 };
 pub use query::{LakeView, ScanCost, empty_session, session};
+pub use settings::LakeSettings;
 pub use store::bucket_folder::BucketFolder;
 pub use store::local::SyncedLocalStore;
 pub use store::s3::{S3Credentials, S3Link, S3Settings};

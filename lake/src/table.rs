@@ -52,7 +52,7 @@ const PROPERTIES: [(&str, &str); 3] = [
 ];
 
 /// Where a lake is to be opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A local folder.
     Folder(std::path::PathBuf),

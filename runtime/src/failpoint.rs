@@ -5,7 +5,7 @@
 //! - `after_quarantine`: `quarantine` and `gaps` hold what belongs to a commit of `readings` that is not there yet (E9);
 //! - `after_file_write`: data files are in the store, the commit that makes them count is not;
 //! - `after_state`: the state object is in the store, too;
-//! - `after_commit`: `readings` holds the commit, nobody has been told of it;
+//! - `after_commit`: `readings` holds the commit, nobody knows of it;
 //! - `in_merge`: between the files of a merge and its commit;
 //! - `in_windows`: the state of a site's windows is in the store, their rows are not.
 //!
@@ -29,7 +29,7 @@ pub enum Failpoint {
     AfterFileWrite,
     /// The state object is in the store, the commit that makes it count is not.
     AfterState,
-    /// `readings` holds the commit, nobody has been told of it.
+    /// `readings` holds the commit, nobody knows of it.
     AfterCommit,
     /// Between the files of a merge and its commit.
     InMerge,

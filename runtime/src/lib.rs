@@ -4,10 +4,12 @@
 
 mod backoff;
 mod failpoint;
+mod lock_file;
 mod rate_limit;
 mod report;
 
 pub use backoff::Backoff;
 pub use failpoint::{Failpoint, failpoint};
+pub use lock_file::{LockError, LockFile};
 pub use rate_limit::RateLimit;
 pub use report::report;

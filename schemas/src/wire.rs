@@ -19,6 +19,7 @@ mod tests;
 
 use thiserror::Error;
 
+pub(crate) use self::decode::check_version;
 pub use self::{
     control::{EpochEnd, Gap, GapWhy, LastSeq},
     decode::SeriesDecoder,

@@ -98,7 +98,7 @@ pub enum StreamError {
         source: KafkaError,
     },
     /// Kafka does not let us in, or not do this.
-    #[error("kafka at {brokers} refuses: {why}: {mend}")]
+    #[error("kafka at {brokers} refused: {why}: {mend}")]
     KafkaRefused {
         /// As configured.
         brokers: String,
@@ -108,13 +108,13 @@ pub enum StreamError {
         mend: &'static str,
     },
     /// The settings cannot be used.
-    #[error("mend [stream]: {why}")]
+    #[error("fix [stream]: {why}")]
     KafkaSettings {
         /// What is wrong.
         why: String,
     },
     /// The partition now belongs to another process: what was built from it must not be committed (E6).
-    #[error("partition {partition} was taken away from this process")]
+    #[error("partition {partition} was revoked from this process")]
     Revoked {
         /// The partition.
         partition: u32,

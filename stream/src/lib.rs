@@ -17,11 +17,10 @@ mod partition;
 mod raw;
 
 pub use error::StreamError;
+pub use local::SpoolSource;
 pub use log::{
     Damage, Entry, GapWhy, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, Receipt,
     ReceiptChanges, Record,
 };
-pub use partition::{
-    Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader, SpoolSource,
-};
+pub use partition::{Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader};
 pub use raw::RawRecord;

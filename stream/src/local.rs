@@ -16,6 +16,7 @@ mod ledger;
 mod limits;
 mod mark;
 mod medium;
+mod partition;
 mod reader;
 mod receipts;
 mod record;
@@ -45,6 +46,7 @@ pub use self::{
     audit::lane_ledger,
     key::SpoolKey,
     limits::{Limits, OnFull},
+    partition::SpoolSource,
     reader::SpoolReader,
     recover::TornTail,
     writer::SpoolWriter,

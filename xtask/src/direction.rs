@@ -10,14 +10,24 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("schemas", &[]),
     ("runtime", &[]),
     ("config", &["schemas"]),
-    ("keys", &["schemas"]),
+    ("keys", &["schemas", "config"]),
     ("stream", &["schemas", "runtime", "config"]),
     ("lake", &["schemas", "runtime", "config", "keys"]),
     ("telemetry", &["schemas", "config"]),
     ("connectors/core", &["schemas", "runtime", "config"]),
     (
-        "connectors/*",
+        "connectors/payload",
         &["schemas", "runtime", "config", "connectors/core"],
+    ),
+    (
+        "connectors/*",
+        &[
+            "schemas",
+            "runtime",
+            "config",
+            "connectors/core",
+            "connectors/payload",
+        ],
     ),
     (
         "gateway",

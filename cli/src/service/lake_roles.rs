@@ -4,10 +4,10 @@ use std::{future::Future, mem, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use forebay_compactor::{
-    LakeSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows,
+    CompactorSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows,
 };
 use forebay_jobs::{JobProgress, Jobs};
-use forebay_lake::LakeWriter;
+use forebay_lake::{LakeWriter, MaintainPolicy};
 use forebay_schemas::LaneId;
 use forebay_stream::{
     FixedGroup, LogGroup, LogSource, SpoolSource,
@@ -38,26 +38,23 @@ pub(crate) struct LakeWatch {
 /// What the roles on the lake need of the configuration.
 pub(super) struct LakeRoles {
     lake: LakeDoor,
-    settings: LakeSettings,
+    compactor: CompactorSettings,
+    maintain: MaintainPolicy,
     jobs: Arc<Jobs>,
     jobs_path: PathBuf,
 }
 
 impl LakeRoles {
     /// The configuration gives its jobs away.
-    pub(super) fn of(config: &mut Config) -> anyhow::Result<Self> {
-        let lake = LakeDoor::new(Arc::new(Store::of(config)?));
-        let (settings, jobs, jobs_path) = (
-            config.lake.clone(),
-            Arc::new(mem::take(&mut config.jobs)),
-            config.jobs_path(),
-        );
-        Ok(Self {
+    pub(super) fn of(config: &mut Config) -> Self {
+        let lake = LakeDoor::new(Arc::new(Store::of(config)));
+        Self {
             lake,
-            settings,
-            jobs,
-            jobs_path,
-        })
+            compactor: config.compactor.clone(),
+            maintain: config.lake.maintain,
+            jobs: Arc::new(mem::take(&mut config.jobs)),
+            jobs_path: config.jobs_path(),
+        }
     }
 }
 
@@ -86,15 +83,15 @@ impl Service {
         behind: OnFailure,
         roles: &[Role],
     ) {
+        if roles.contains(&Role::Compactor) {
+            self.add_compactor(behind, &on_lake, stream);
+        }
         let LakeRoles {
             lake,
-            settings,
             jobs,
             jobs_path,
+            ..
         } = on_lake;
-        if roles.contains(&Role::Compactor) {
-            self.add_compactor(behind, &settings, stream, &lake);
-        }
         if roles.contains(&Role::Jobs) {
             let progress = self.watch.lake.jobs.clone();
             self.add_on_lake(SCHEDULER, behind, &lake, move |lake, stop| {
@@ -109,11 +106,11 @@ impl Service {
     fn add_compactor(
         &mut self,
         behind: OnFailure,
-        settings: &LakeSettings,
+        on_lake: &LakeRoles,
         stream: Option<KafkaSettings>,
-        lake: &LakeDoor,
     ) {
-        let mut consume = settings.consume();
+        let lake = &on_lake.lake;
+        let mut consume = on_lake.compactor.consume();
         consume.gap_wait = stream
             .as_ref()
             .map_or(SPOOL_GAP_WAIT, |kafka| kafka.gap_wait);
@@ -129,14 +126,16 @@ impl Service {
                 Ok(forebay_compactor::run(lake, group, consume, clock(), progress, stop).await?)
             })
         });
-        let (merging, policy) = (settings.merge, settings.maintain);
+        let merging = on_lake.compactor.merge;
+        let policy = on_lake.maintain;
         self.add_on_lake("housekeeping", behind, lake, move |lake, stop| {
             Box::pin(async move {
                 run_housekeeping(lake, merging, policy, clock(), stop).await;
                 Ok(())
             })
         });
-        let (windows, progress) = (settings.windows, self.watch.lake.windows.clone());
+        let windows = on_lake.compactor.windows;
+        let progress = self.watch.lake.windows.clone();
         self.add_on_lake("windows", behind, lake, move |lake, stop| {
             let progress = progress.clone();
             Box::pin(async move { Ok(run_windows(lake, windows, clock(), progress, stop).await?) })

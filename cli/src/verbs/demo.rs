@@ -98,7 +98,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: Args) -> anyhow::Result
     );
     eprintln!("Its configuration is {}.", folder.config().display());
     let config = Config::load(&place)?;
-    let store = Store::of(&config)?;
+    let store = Store::of(&config);
     let history = folder.import_history(&config, &store, scenario).await?;
     eprintln!("Imported {history} new readings of a feeder's last four weeks.");
     let started = now()?;

@@ -137,12 +137,12 @@ fn shortened(text: &str) -> String {
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
     let spec = args.spec(&config.gateway.site)?;
-    let lake = Store::of(&config)?.writer().await?;
+    let lake = Store::of(&config).writer().await?;
     let outcome = import(
         &spec,
         &config.gateway.id,
         &lake,
-        &config.lake.windows,
+        &config.compactor.windows,
         now()?,
     )
     .await?;

@@ -35,7 +35,7 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
 
 /// The imports that can be read on stdout, those that cannot on stderr.
 async fn list(place: &Place) -> anyhow::Result<ExitCode> {
-    let reader = Store::for_reading(&Reading::load(place)?)?.reader().await?;
+    let reader = Store::for_reading(&Reading::load(place)?).reader().await?;
     let Imports { found, lost } = imports(reader.readings()?, &reader.keeper).await?;
     let mut text = String::new();
     for Imported { info, readings } in found {
@@ -69,10 +69,16 @@ async fn list(place: &Place) -> anyhow::Result<ExitCode> {
 
 async fn undo(place: &Place, id: u64) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
-    let store = Store::of(&config)?;
+    let store = Store::of(&config);
     // There must be a lake: undoing makes none.
     drop(store.reader().await?);
-    let undone = undo_import(id, &store.writer().await?, &config.lake.windows, now()?).await?;
+    let undone = undo_import(
+        id,
+        &store.writer().await?,
+        &config.compactor.windows,
+        now()?,
+    )
+    .await?;
     eprintln!(
         "import {id} of {} undone: {} readings have left the lake ({} files removed, {} rewritten), {} windows closed again",
         undone.info.file,

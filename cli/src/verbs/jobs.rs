@@ -84,7 +84,7 @@ async fn by_hand(
     let spec = &config.jobs.named(name)?.spec;
     let at = at.map(|at| time_of(at, spec)).transpose()?;
     let path = config.jobs_path();
-    let lake = Arc::new(Store::of(&config)?.writer().await?);
+    let lake = Arc::new(Store::of(&config).writer().await?);
     let jobs = Arc::new(config.jobs);
     if dry_run {
         for (_, outcome) in run_dry(jobs, lake, clock(), name, at).await? {

@@ -27,7 +27,7 @@ pub(crate) enum Verb {
 pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     let Verb::Init(args) = verb;
     let config = Config::load(place)?;
-    let keys = KeyringPlace::of(&config)?;
+    let keys = KeyringPlace::of(&config);
     let sites = args.sites()?;
     let keyring = if sites.is_empty() || !keys.dir().exists() {
         make(&keys)?

@@ -47,7 +47,7 @@ enum Format {
 }
 
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
-    let reader = Store::for_reading(&Reading::load(place)?)?.reader().await?;
+    let reader = Store::for_reading(&Reading::load(place)?).reader().await?;
     let context = forebay_lake::session(&reader.tables, &reader.decrypter).await?;
     let reading_only = SQLOptions::new()
         .with_allow_ddl(false)

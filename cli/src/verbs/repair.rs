@@ -24,7 +24,7 @@ pub(crate) enum Verb {
 pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     let Verb::State { stream, dry_run } = verb;
     let config = Config::load(place)?;
-    let store = Store::of(&config)?;
+    let store = Store::of(&config);
     // There must be a lake: a repair makes none.
     drop(store.reader().await?);
     let retells = if config.stream.is_some() {

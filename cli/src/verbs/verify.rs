@@ -12,7 +12,7 @@ const FAULT: u8 = 3;
 
 pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let reading = Reading::load(place)?;
-    let store = Store::for_reading(&reading)?;
+    let store = Store::for_reading(&reading);
     let reader = store.reader().await?;
     // Before the lake: what has been received by now must be there, or on its way.
     let at_hand = ledgers::at_hand(&reading.data_dir, &store).await?;

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use forebay_config::{Required, Table, TableKeys};
 use forebay_connectors::{
     Closed, Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, LinkChange,
-    Message, Outlet, RuleId, Sample, SessionId, Token, Told,
+    Message, Outlet, RuleId, Sample, SampleKind, SessionId, Token,
 };
 use forebay_connectors_conformance::{BadPoint, Loss, Memory, Point, Subject, suite};
 use forebay_schemas::{DeviceId, Status, TagName, Value};
@@ -290,7 +290,7 @@ fn sample(rule: usize, point: Point, value: Option<Value>, status: Status) -> Sa
         value,
         unit: None,
         status,
-        told: Told::Anew,
+        kind: SampleKind::Update,
     }
 }
 

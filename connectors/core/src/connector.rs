@@ -18,7 +18,7 @@ pub type Uniform = Arc<dyn Fn() -> f64 + Send + Sync>;
 pub struct Context {
     /// Whose connectors they are: two gateways must not pass for one another.
     pub gateway: GatewayId,
-    /// The data folder: what a connector writes by itself belongs into it. It may not be there yet.
+    /// The data folder: what a connector writes on its own belongs into it. It may not be there yet.
     pub data_dir: PathBuf,
     /// The clock.
     pub clock: Clock,
@@ -77,10 +77,10 @@ pub trait Connector: Send + Sync {
     /// Runs until `stop` is cancelled or the outlet is closed: connects, reads, hands over, and reconnects with back-off. That the
     /// outlet is closed it sees at the latest with the next thing that it hands over.
     ///
-    /// Within 5 s of a server's or device's end it tells of the lost link. After `stop` it takes no more from its device,
+    /// Within 5 s of a server's or device's end it reports the lost link. After `stop` it takes no more from its device,
     /// awaits the receipts under way, acknowledges them, and says good-bye as its protocol has it.
     ///
-    /// Whatever passes or can be mended from outside (a server, a certificate, a folder) it tells as a lost link with the
+    /// Whatever passes or can be mended from outside (a server, a certificate, a folder) it reports as a lost link with the
     /// reason, and tries again.
     ///
     /// # Errors

@@ -10,17 +10,17 @@ pub struct RuleId(pub usize);
 
 /// What a sample is to its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Told {
-    /// The device tells it for the first time.
+pub enum SampleKind {
+    /// The device reports it for the first time.
     #[default]
-    Anew,
-    /// The device says on a new connection that what it told last still holds, by the gateway's clock. It makes a series
-    /// good again that the lost link made bad, and is nothing to any other.
-    Again,
-    /// The device or its broker says what holds now because it was asked anew: a retained message, the first value of a
-    /// subscription. It may have been told before, by an earlier process too: where it equals what the series said last it is
-    /// taken as [`Told::Again`], else as [`Told::Anew`].
-    Current,
+    Update,
+    /// The device confirms on a new connection that its last value still holds, by the gateway's clock. It makes a series
+    /// good again that the lost link made bad, and changes no other.
+    Confirmation,
+    /// The device or its broker answers what holds now, on request: a retained message, the first value of a subscription.
+    /// It may have been reported before, by an earlier process too: where it equals the series' last value it is taken as
+    /// [`SampleKind::Confirmation`], else as [`SampleKind::Update`].
+    Snapshot,
 }
 
 /// One value as the device gave it. The gateway adds the site, its own clock, the unit and the steps of the rule.
@@ -36,10 +36,10 @@ pub struct Sample {
     pub event_time: Option<Timestamp>,
     /// The raw value; none where there is none to be had.
     pub value: Option<Value>,
-    /// The unit as the device tells it (UCUM); one in the rule goes before it.
+    /// The unit as the device reports it (UCUM); one in the rule goes before it.
     pub unit: Option<Arc<str>>,
     /// How far to trust it.
     pub status: Status,
-    /// Whether the device has told it before.
-    pub told: Told,
+    /// Whether the device has reported it before.
+    pub kind: SampleKind,
 }

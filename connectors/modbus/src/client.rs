@@ -59,7 +59,7 @@ pub(crate) enum Fault {
     Silent(UnitId, Duration),
     /// Something has come, and no reply was in it.
     #[error(
-        "what came from unit {0} within {1:?} is no whole Modbus reply: is this a Modbus TCP port?"
+        "what came from unit {0} within {1:?} is not a whole Modbus reply: is this a Modbus TCP port?"
     )]
     Noise(UnitId, Duration),
     /// There is no connection.

@@ -1,6 +1,6 @@
 //! The keys of a `[[connector]]` of kind "modbus" and of its `[[connector.tag]]`s, read into valid settings.
 //!
-//! Every wrong value is told with the valid ones, all in one pass. The keys common to all connectors are the gateway's.
+//! Every wrong value is reported with the valid ones, all in one pass. The keys common to all connectors are the gateway's.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
@@ -309,7 +309,7 @@ fn are_unique(tags: &[Option<Tag>], tables: &[Table<'_>]) -> bool {
 
 fn parse_url(text: &str) -> Result<Server, String> {
     let wrong = |why: String| format!("{text:?} {why}; {URL_EXAMPLE} is expected");
-    let url = Url::parse(text).map_err(|error| wrong(format!("is no URL ({error})")))?;
+    let url = Url::parse(text).map_err(|error| wrong(format!("is not a URL ({error})")))?;
     if url.scheme() != "tcp" {
         return Err(wrong(format!(
             "has the scheme {:?}, and only tcp is spoken",

@@ -6,7 +6,7 @@
 //!   reply could be taken for the next one.
 //! - A value is never put together from two requests: the device could change it in between.
 //! - The samples of one poll are handed over in one delivery; the next poll waits for its receipt.
-//! - A server that stops, or falls silent, is told of within `heartbeat` and two or three `timeout`s; a single lost reply is
+//! - A server that stops, or falls silent, is reported within `heartbeat` and two or three `timeout`s; a single lost reply is
 //!   no lost link.
 //! - A register that the device does not answer makes its own tag bad, and no other.
 //!

@@ -1,4 +1,4 @@
-//! The life of one connector: connects, polls on schedule, hands over, tells of lost links, tries again.
+//! The life of one connector: connects, polls on schedule, hands over, reports lost links, tries again.
 //!
 //! Everything happens in one future, one request at a time; only waits for the network and the clock are given up when
 //! the connector is stopped, a delivery never.
@@ -29,7 +29,7 @@ use crate::{
 /// first request only would else make the link flap without any back-off.
 const BRIEF: Duration = Duration::from_secs(10);
 
-/// Skipped polls are told of no more often.
+/// Skipped polls are reported no more often.
 const SKIPS_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Why polling ends, for now or for good.
@@ -152,7 +152,7 @@ impl<'c> Poller<'c> {
     pub(crate) async fn run(mut self) -> Result<(), ConnectorError> {
         let (server, groups) = (&self.settings.server, &self.settings.groups);
         let requests: usize = groups.iter().map(|group| group.reads.len()).sum();
-        tracing::info!(%server, tags = self.settings.tags.len(), requests, "poll plan is made");
+        tracing::info!(%server, tags = self.settings.tags.len(), requests, "poll plan ready");
         loop {
             let began = Instant::now();
             match self.session().await {
@@ -173,7 +173,7 @@ impl<'c> Poller<'c> {
                     };
                     let failures = failures.max(self.brief);
                     let wait = self.links.backoff.wait(failures, (self.uniform)());
-                    tracing::warn!(%server, failures, ?wait, reason, "link is down, trying again");
+                    tracing::warn!(%server, failures, ?wait, reason, "link is down, retrying");
                     if self.stop.run_until_cancelled(sleep(wait)).await.is_none() {
                         break;
                     }
@@ -274,7 +274,7 @@ impl<'c> Poller<'c> {
                     return Ok(Err(exception));
                 }
                 Err(Fault::Closed(reason)) if had_answered => {
-                    tracing::debug!(server = %settings.server, reason, "connecting anew");
+                    tracing::debug!(server = %settings.server, reason, "reconnecting");
                 }
                 // Some devices hang up where others are silent.
                 Err(fault @ (Fault::Silent(..) | Fault::Noise(..) | Fault::Closed(_))) => {

@@ -56,7 +56,7 @@ impl Schedule {
         u64::try_from(skipped).unwrap_or(u64::MAX)
     }
 
-    /// Starts anew: every slot is due now.
+    /// Starts again: every slot is due now.
     pub(crate) fn restart(&mut self, now: Instant) {
         for ticks in &mut self.slots {
             ticks.due = now;

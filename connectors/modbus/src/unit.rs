@@ -30,7 +30,7 @@ pub(crate) struct Unit {
     pub(crate) signs: Vec<Read>,
     /// Devices all of whose tags are on this unit: their link is the unit's.
     pub(crate) devices: Vec<DeviceId>,
-    /// Tags of devices that have tags on other units too: they are told of one by one.
+    /// Tags of devices that have tags on other units too: they are reported one by one.
     pub(crate) shared: Vec<usize>,
 }
 

@@ -76,7 +76,7 @@ impl ValueKind {
             _ => {
                 let names: Vec<&str> = PLAIN.iter().map(|(name, _)| *name).collect();
                 Err(format!(
-                    "{text:?} is no type; the types are {}, bit:N (N from 0 to 15) and string:N (N bytes)",
+                    "{text:?} is not a type; the types are {}, bit:N (N from 0 to 15) and string:N (N bytes)",
                     names.join(", ")
                 ))
             }
@@ -187,7 +187,7 @@ impl Layout {
             ValueKind::F32 => return Decoded::float(f64::from(f32::from_bits(raw as u32)), raw),
             ValueKind::F64 => return Decoded::float(f64::from_bits(raw), raw),
             ValueKind::Bcd16 | ValueKind::Bcd32 => return decimal(raw, self.kind),
-            ValueKind::Text(_) => return Decoded::bad("a text is no number"),
+            ValueKind::Text(_) => return Decoded::bad("a text is not a number"),
         })
     }
 }
@@ -213,7 +213,7 @@ fn decimal(raw: u64, kind: ValueKind) -> Decoded {
         if digit > 9 {
             let width = digits as usize;
             return Decoded::bad(format!(
-                "0x{raw:0width$x} is no {}: {digit:x} is no decimal digit",
+                "0x{raw:0width$x} is not a {}: {digit:x} is not a decimal digit",
                 kind.name()
             ));
         }

@@ -113,7 +113,7 @@ fn version(connector: &mut Table<'_>) -> Option<Version> {
         other => {
             connector.problem(
                 &keys::VERSION,
-                format!("{other} is no version of MQTT: 4 (3.1.1) or 5 is expected"),
+                format!("{other} is not a version of MQTT: 4 (3.1.1) or 5 is expected"),
             );
             None
         }
@@ -144,7 +144,7 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
         "mqtts" => 8883,
         other => {
             return wrong(&format!(
-                "the scheme {other:?} is none of \"mqtt\", \"mqtts\"; an address is expected"
+                "the scheme {other:?} is not one of \"mqtt\", \"mqtts\"; an address is expected"
             ));
         }
     };
@@ -204,7 +204,7 @@ fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Opt
     let Ok(server_name) = ServerName::try_from(name.clone()) else {
         connector.problem(
             &keys::TLS,
-            format!("{name:?} is no name of a server: set server_name"),
+            format!("{name:?} is not a server name: set server_name"),
         );
         return None;
     };
@@ -327,7 +327,10 @@ fn qos(connector: &mut Table<'_>) -> Option<u8> {
             None
         }
         other => {
-            connector.problem(&keys::QOS, format!("{other} is no QoS: 0 or 1 is expected"));
+            connector.problem(
+                &keys::QOS,
+                format!("{other} is not a QoS: 0 or 1 is expected"),
+            );
             None
         }
     }

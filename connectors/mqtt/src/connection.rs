@@ -250,7 +250,7 @@ impl<'c, 'r> Connection<'c, 'r> {
                 }
                 Event::Drained => {
                     warn!(
-                        "the gateway gave no receipt in time after the stop, its messages stay unacknowledged"
+                        "timed out waiting for the gateway's receipt after the stop, its messages stay unacknowledged"
                     );
                     Some(End::Drained)
                 }
@@ -403,7 +403,7 @@ impl<'c, 'r> Connection<'c, 'r> {
             io::Result::Ok(())
         };
         if let Ok(Err(error)) = timeout(FAREWELL_TIME, farewell).await {
-            warn!(%error, "could not say good-bye to the broker");
+            warn!(%error, "sending DISCONNECT to the broker failed");
         }
     }
 }

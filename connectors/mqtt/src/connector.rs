@@ -120,7 +120,7 @@ impl Mqtt {
     ) -> Result<End, IllegalMove> {
         let mut link = LinkState::Idle;
         let mut progress = Progress::default();
-        let mut told: Option<String> = None;
+        let mut reported: Option<String> = None;
         let mut short_lives = 0u32;
         loop {
             link = link.next(LinkEvent::Try)?;
@@ -131,7 +131,7 @@ impl Mqtt {
             };
             if let Some(since) = progress.up_since {
                 link = link.next(LinkEvent::Established)?;
-                told = None;
+                reported = None;
                 short_lives = if since.elapsed() < SHORT_LIFE {
                     short_lives.saturating_add(1)
                 } else {
@@ -151,9 +151,9 @@ impl Mqtt {
                 "link to the broker lost, backing off"
             );
             // The same reason again is no change.
-            if told.as_ref() != Some(&reason) {
+            if reported.as_ref() != Some(&reason) {
                 intake.link(Some(reason.clone()));
-                told = Some(reason);
+                reported = Some(reason);
             }
             if let Some(end) = self.pause(wait, intake, stop).await {
                 return Ok(end);
@@ -194,7 +194,7 @@ impl Connector for Mqtt {
         if self.settings.password.is_some() && self.settings.tls.is_none() {
             warn!(
                 host = self.settings.host,
-                "the password goes over the wire in clear: use mqtts://"
+                "the password is sent unencrypted: use mqtts://"
             );
         }
         let mut intake = Intake::new(outlet, &self.rules, session, in_flight_max);
@@ -214,7 +214,7 @@ impl Connector for Mqtt {
                     Ok(Ok(_)) => {}
                     Ok(Err(Closed)) => break,
                     Err(_) => {
-                        warn!("the gateway gave no receipt in time after the stop");
+                        warn!("timed out waiting for the gateway's receipt after the stop");
                         break;
                     }
                 }

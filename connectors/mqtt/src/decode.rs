@@ -3,24 +3,21 @@
 //! A value is named by the topic, by the names that the value's path leaves open, and by the fields of an object. Every rule that matches a topic gives at least one sample. What cannot be decoded gives a sample of bad quality that
 //! names the fault; the first of a message carries the payload's bytes, so that nothing is lost and nothing kept twice.
 
-mod convert;
 mod fanout;
-mod names;
 mod rule;
 #[cfg(test)]
 mod tests;
 
 use forebay_connectors::{Declared, RuleId, Sample};
-use forebay_schemas::{DeviceId, Status, TagName, Timestamp, Value};
+use forebay_payload::{Fault, Format, Outcome, Payload};
+use forebay_schemas::{DeviceId, TagName, Value};
 
 use crate::topic::overlap;
 
-pub(crate) use convert::TYPES;
 pub(crate) use fanout::Fanout;
 use fanout::{Place, Scope};
-pub(crate) use names::Segments;
-use rule::{Captures, Content, Outcome};
-pub(crate) use rule::{Format, Rule, TimePath};
+use rule::Captures;
+pub(crate) use rule::Rule;
 
 /// Device and tag of a sample whose own are not known.
 #[derive(Debug, Clone)]
@@ -49,22 +46,6 @@ pub(crate) struct Incoming<'m> {
     pub(crate) payload_bytes: usize,
 }
 
-/// One value of one tag, or why there is none.
-#[derive(Debug, Clone, PartialEq)]
-struct Decoded {
-    /// The names inside an object, joined by dots; none for a value of its own.
-    field: Option<String>,
-    time: Option<Timestamp>,
-    value: Option<Value>,
-    status: Status,
-    /// It cannot be read, and the payload is kept in its place.
-    is_faulty: bool,
-}
-
-/// A payload, or part of it, that cannot be decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault(String);
-
 impl Rules {
     /// The samples of a message; none where no rule matches its topic. With what cannot be read, every series that the rule
     /// made of the topic before turns bad.
@@ -76,14 +57,14 @@ impl Rules {
             let Some(captured) = rule.template.captures(message.topic) else {
                 continue;
             };
-            let content = content.get_or_insert_with(|| self.content(message));
+            let content = content.get_or_insert_with(|| self.read(message));
             let series = Captures {
                 captured,
                 topic: message.topic,
                 fallback: &self.fallback,
             };
             let decoded = match content {
-                Ok(content) => rule.decode(content),
+                Ok(payload) => rule.selection.decode(payload),
                 Err(fault) => vec![Err(fault.clone())],
             };
             // Once for all of a message's samples.
@@ -124,9 +105,10 @@ impl Rules {
             template,
             device,
             tag,
-            value,
+            selection,
             ..
         } = rule;
+        let value = selection.value_path();
         let name = |name: Option<&str>| name.unwrap_or("-").to_owned();
         let (device, tag) = (
             name(device.as_ref().map(DeviceId::as_str)),
@@ -144,14 +126,14 @@ impl Rules {
         self.rules.iter().filter_map(Rule::declared).collect()
     }
 
-    fn content<'m>(&self, message: Incoming<'m>) -> Result<Content<'m>, Fault> {
+    fn read<'m>(&self, message: Incoming<'m>) -> Result<Payload<'m>, Fault> {
         if message.payload_bytes > self.payload_bytes_max {
             let (bytes, max) = (message.payload_bytes, self.payload_bytes_max);
             return Err(Fault(format!(
                 "the payload has {bytes} bytes, more than max_payload ({max})"
             )));
         }
-        Content::read(self.format, message.payload)
+        Payload::parse(self.format, message.payload)
     }
 
     fn kept(&self, message: Incoming<'_>) -> Value {
@@ -191,6 +173,3 @@ fn made(
         }
     }
 }
-
-/// What a rule makes of a payload: as many as it selects values.
-type Outcomes = Vec<Outcome>;

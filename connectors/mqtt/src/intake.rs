@@ -14,7 +14,7 @@ use std::{
     pin::Pin,
 };
 
-use forebay_connectors::{Closed, LinkChange, Message, Outlet, Token, Told};
+use forebay_connectors::{Closed, LinkChange, Message, Outlet, SampleKind, Token};
 use forebay_runtime::RateLimit;
 use tracing::{info, warn};
 
@@ -355,7 +355,7 @@ impl<'r> Intake<'r> {
         if *retain {
             samples
                 .iter_mut()
-                .for_each(|sample| sample.told = Told::Current);
+                .for_each(|sample| sample.kind = SampleKind::Snapshot);
         }
         if samples.is_empty() {
             self.unmatched.tell(topic);
@@ -369,7 +369,7 @@ impl<'r> Intake<'r> {
         if delivery.repeats > 0 {
             info!(
                 messages = delivery.repeats,
-                "messages that came again were durable: acknowledged and not stored again"
+                "repeated messages were already stored: acknowledged and skipped"
             );
         }
         let mut acknowledged = Vec::with_capacity(delivery.owed.len());

@@ -2,16 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use forebay_config::{
-    Bytes, Choice, Defaulted, DefaultedChoice, Optional, Required, Secret, TableKeys,
-};
+use forebay_config::{Bytes, Defaulted, Optional, Required, Secret, TableKeys};
 use forebay_connectors::{ConnectorKeys, NAME};
-use forebay_schemas::{DeviceId, TagName, ValueType};
-
-use crate::{
-    decode::{Format, TYPES},
-    time::TimeUnit,
-};
+pub(crate) use forebay_payload::keys::FORMAT;
+use forebay_payload::keys::{QUALITY, TIME, TIME_FORMAT, TIME_UNIT, TIME_ZONE, TYPE, VALUE};
+use forebay_schemas::{DeviceId, TagName};
 
 /// All of them.
 pub(crate) const KEYS: ConnectorKeys = ConnectorKeys {
@@ -59,17 +54,6 @@ pub(crate) const TOPICS: Optional<Vec<String>> = Optional::new(
     "The topic filters that are subscribed to, such as [\"site/+/cell/#\"]. No two of them may match the same topic.",
 )
 .absent("what the tags' topics match");
-
-pub(crate) const FORMAT: DefaultedChoice<Format> = Choice::new(
-    "format",
-    &[("json", Format::Json), ("raw", Format::Raw)],
-    "How payloads are written: json, or raw for a payload that is one number, true, false or another text.",
-)
-.refused(&[("sparkplug_b", NOT_YET), ("cbor", NOT_YET)])
-.or_first();
-
-const NOT_YET: &str =
-    "sparkplug_b and cbor are not in this release: \"json\" or \"raw\" is expected";
 
 pub(crate) const DEVICE: Optional<DeviceId> = Optional::new(
     "device",
@@ -185,52 +169,3 @@ pub(crate) const TAG_NAME: Optional<TagName> =
 pub(crate) const TAG_DEVICE: Optional<DeviceId> =
     Optional::new("device", "The device, where the topic holds no {device}.")
         .absent("the connector's device");
-
-pub(crate) const VALUE: Optional<String> = Optional::new(
-    "value",
-    "JSONPath (RFC 9535) of the value in the payload, such as \"$.v\". It may find several; of an object each field becomes a reading.",
-)
-.absent("the whole payload");
-
-pub(crate) const TYPE: Choice<ValueType> = Choice::new(
-    "type",
-    &TYPES,
-    "The type that values are turned into. A value that cannot be turned gives a bad reading without a value.",
-)
-.absent("each value's own type");
-
-pub(crate) const TIME: Optional<String> = Optional::new(
-    "time",
-    "JSONPath of the event time in the payload, such as \"$.ts\".",
-)
-.absent("the time at which the gateway received the message");
-
-pub(crate) const TIME_UNIT: Choice<TimeUnit> = Choice::new(
-    "time_unit",
-    &[
-        ("s", TimeUnit::Seconds),
-        ("ms", TimeUnit::Millis),
-        ("us", TimeUnit::Micros),
-        ("ns", TimeUnit::Nanos),
-    ],
-    "The unit of a time that is a number, counted from 1970-01-01 UTC.",
-)
-.absent("times are RFC 3339 texts");
-
-pub(crate) const TIME_FORMAT: Optional<String> = Optional::new(
-    "time_format",
-    "How a time is written, as strptime has it, such as \"%Y-%m-%d %H:%M:%S\". Not together with time_unit.",
-);
-
-pub(crate) const TIME_ZONE: Optional<String> = Optional::new(
-    "time_zone",
-    "The zone of times that name none, such as \"Europe/Berlin\". Not together with time_unit.",
-)
-.absent("UTC with time_format; else a time must name its offset");
-
-pub(crate) const QUALITY: Optional<String> = Optional::new(
-    "quality",
-    "JSONPath of the quality in the payload: true or false, \"good\", \"uncertain\" or \"bad\", or 0, 1 or 2 for them. Any other \
-     word makes the reading uncertain.",
-)
-.absent("good");

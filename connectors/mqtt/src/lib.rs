@@ -26,12 +26,10 @@ mod connector;
 mod decode;
 mod frame;
 mod intake;
-mod json;
 mod keys;
 mod packet;
 mod reason;
 mod receipts;
-mod time;
 mod tls;
 mod topic;
 

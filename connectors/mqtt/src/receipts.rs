@@ -5,7 +5,7 @@
 //! packet id. While it is open, a repetition (DUP set, same packet id, same content) is acknowledged and not stored.
 //!
 //! Pure state of one session: it knows no connection and no clock. The gateway keeps the receipts with the readings of their
-//! messages, and after a restart they are restored ([`Receipts::restored`]); it is told of those that have ended
+//! messages, and after a restart they are restored ([`Receipts::restored`]); it learns of those that have ended
 //! ([`Receipts::take_ended`]). A message of which a crash left only a part durable has a receipt too: it is new when it
 //! comes again, and the gateway takes what is missing.
 
@@ -44,7 +44,7 @@ pub enum Arrival {
 #[derive(Debug, Clone, Default)]
 pub struct Receipts {
     open: BTreeMap<Receipt, Open>,
-    /// Ended, and the gateway not told yet.
+    /// Ended, and not reported to the gateway yet.
     ended: Vec<Receipt>,
     pings_sent: u64,
     pings_answered: u64,
@@ -123,7 +123,7 @@ impl Receipts {
         }
     }
 
-    /// A new session: its packet ids begin anew.
+    /// A new session: its packet ids begin again.
     pub fn session_began(&mut self) {
         let mut ended = std::mem::take(&mut self.ended);
         ended.extend(self.open());
@@ -168,7 +168,7 @@ impl Receipts {
         self.ended.push(receipt);
     }
 
-    /// Whether the gateway has to be told of receipts that have ended.
+    /// Whether receipts that have ended are to be reported to the gateway.
     pub fn has_ended(&self) -> bool {
         !self.ended.is_empty()
     }

@@ -1,6 +1,6 @@
 //! TLS to the broker: rustls with ring, chosen for this connection and not for the process.
 //!
-//! The files are read anew for each connection, so that a certificate that was replaced is used without a restart.
+//! The files are read again for each connection, so that a certificate that was replaced is used without a restart.
 
 use std::{
     path::{Path, PathBuf},

@@ -32,8 +32,8 @@ enum Over {
 
 struct Link {
     state: LinkState,
-    /// What was last told to the gateway: up, or down and why.
-    told: Option<LinkChange>,
+    /// What was last reported to the gateway: up, or down and why.
+    reported: Option<LinkChange>,
 }
 
 impl Opcua {
@@ -46,7 +46,7 @@ impl Opcua {
         let mut items = Items::new(&self.settings);
         let mut link = Link {
             state: LinkState::Idle,
-            told: None,
+            reported: None,
         };
         loop {
             link.moved(LinkEvent::Try)?;
@@ -63,7 +63,7 @@ impl Opcua {
                 Err(error) => self.refused(error)?,
             };
             link.moved(LinkEvent::Lost(reason.clone()))?;
-            link.tell(outlet, Some(reason)).await?;
+            link.report(outlet, Some(reason)).await?;
             let wait = Backoff::default().wait(link.state.failures(), (self.context.uniform)());
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -106,9 +106,9 @@ impl Opcua {
             }
         };
         link.moved(LinkEvent::Established)?;
-        info!(connector = %name, endpoint = %endpoint.endpoint_url, "linked to the server");
-        let told = link.tell(outlet, None).await;
-        let ended = if told.is_ok() {
+        info!(connector = %name, endpoint = %endpoint.endpoint_url, "connected to the server");
+        let reported = link.report(outlet, None).await;
+        let ended = if reported.is_ok() {
             pump.run(&mut carrier, stop).await
         } else {
             Ended::Closed
@@ -117,9 +117,9 @@ impl Opcua {
         drop(pump);
         match ended {
             Ended::Lost(reason) => {
-                warn!(connector = %name, reason, "the link is lost");
-                // Told at once; a server that still listens is told after.
-                link.tell(outlet, Some(reason.clone())).await?;
+                warn!(connector = %name, reason, "connection lost, retrying");
+                // Reported at once; a server that still listens gets its good-bye afterwards.
+                link.report(outlet, Some(reason.clone())).await?;
                 session.close(carrier, Some(subscription)).await;
                 Ok(reason)
             }
@@ -135,7 +135,7 @@ impl Opcua {
     }
 
     fn refused(&self, error: OpcuaError) -> Result<String, Over> {
-        warn!(connector = %self.settings.name, %error, kind = ?error.kind(), "cannot link to the server, trying again");
+        warn!(connector = %self.settings.name, %error, kind = ?error.kind(), "connecting to the server failed, retrying");
         Ok(error.to_string())
     }
 }
@@ -153,14 +153,14 @@ impl Link {
     }
 
     /// Tells the gateway what it does not know yet.
-    async fn tell(&mut self, outlet: &Outlet, down: Option<String>) -> Result<(), Over> {
+    async fn report(&mut self, outlet: &Outlet, down: Option<String>) -> Result<(), Over> {
         let change = LinkChange { device: None, down };
-        if self.told.as_ref() != Some(&change) {
+        if self.reported.as_ref() != Some(&change) {
             outlet
                 .link(change.clone())
                 .await
                 .map_err(|Closed| Over::Closed)?;
-            self.told = Some(change);
+            self.reported = Some(change);
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ pub(crate) enum OpcuaError {
     Pki { path: PathBuf, what: String },
     /// The endpoints told over the secure channel are not those told before it.
     #[error(
-        "the server tells other user tokens over the secure channel than before it: someone may be changing its answers"
+        "the server offers other user tokens on the secure channel than before it: someone may be changing its answers"
     )]
     Tampered,
     /// The connection ended.

@@ -1,19 +1,19 @@
 //! What is known of each monitored item, and how notifications become samples.
 //!
 //! Kept here:
-//! - After a reconnect a server tells each item's last value again. The first notification of an item on a new
-//!   subscription only says that the value still holds ([`Told::Again`]) if it is, to the source time, the value and the
-//!   status, the last one delivered; else it is [`Told::Current`], and so is the first value after a bad reading by the
+//! - After a reconnect a server repeats each item's last value. The first notification of an item on a new
+//!   subscription only says that the value still holds ([`SampleKind::Confirmation`]) if it is, to the source time, the value and the
+//!   status, the last one delivered; else it is [`SampleKind::Snapshot`], and so is the first value after a bad reading by the
 //!   gateway's clock (a missing node, a reminder): its source time may be older than that reading.
 //! - An array's elements are series of their own: what makes the array bad makes each known element bad, and so does an
 //!   array that is shorter than before.
-//! - An item that stays bad is told again once a minute, because the server will not.
+//! - An item that stays bad is reported again once a minute, because the server will not.
 //!
 //! No I/O.
 
 use std::time::Duration;
 
-use forebay_connectors::{Sample, Told};
+use forebay_connectors::{Sample, SampleKind};
 use forebay_schemas::{Status, Timestamp};
 use opcua::types::{DataValue, MonitoredItemNotification, NodeId, StatusCode};
 use tokio::time::Instant;
@@ -21,10 +21,10 @@ use tracing::warn;
 
 use crate::{
     settings::{Settings, Tag},
-    value::{self, Taken},
+    value::{self, ItemValue},
 };
 
-/// How often an item that stays bad is told again.
+/// How often an item that stays bad is reported again.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 /// All items of a connector; an item's client handle is its place here plus one.
@@ -39,7 +39,7 @@ struct Item {
     shape: Shape,
     /// Elements of the longest array so far.
     known: usize,
-    /// Set while there is no value at all: why, and when that was told.
+    /// Set while there is no value at all: why, and when that was reported.
     bad: Option<(Status, Instant)>,
     /// Whether the last reading was bad by the gateway's clock.
     is_doubted: bool,
@@ -146,10 +146,7 @@ impl Items {
             value: data,
         } = notification;
         let Some(item) = self.get(client_handle) else {
-            warn!(
-                client_handle,
-                "the server notified an item that nobody asked for"
-            );
+            warn!(client_handle, "skipped a notification of an unknown item");
             return;
         };
         let first = item.state != State::Running;
@@ -165,15 +162,15 @@ impl Items {
         }
         let is_current = first || item.is_doubted;
         item.is_doubted = false;
-        let told = match (is_repeat, is_current) {
-            (true, _) => Told::Again,
-            (false, true) => Told::Current,
-            (false, false) => Told::Anew,
+        let kind = match (is_repeat, is_current) {
+            (true, _) => SampleKind::Confirmation,
+            (false, true) => SampleKind::Snapshot,
+            (false, false) => SampleKind::Update,
         };
         let new = item
             .take(&data, now)
             .into_iter()
-            .map(|sample| Sample { told, ..sample });
+            .map(|sample| Sample { kind, ..sample });
         if is_repeat {
             samples.extend(new.map(|sample| Sample {
                 event_time: None,
@@ -189,8 +186,8 @@ impl Items {
     pub(crate) fn reminders(&mut self, now: Instant) -> Vec<Sample> {
         let mut samples = Vec::new();
         for item in &mut self.items {
-            if let Some((status, told)) = item.bad.clone()
-                && now.duration_since(told) >= REMIND_EVERY
+            if let Some((status, reported)) = item.bad.clone()
+                && now.duration_since(reported) >= REMIND_EVERY
                 && item.state == State::Running
             {
                 samples.extend(item.fail(status, now));
@@ -241,25 +238,25 @@ impl Item {
         } else {
             0
         };
-        match value::taken(&self.tag.target, data) {
-            Taken::Nothing(status) => {
+        match value::item_value(&self.tag.target, data) {
+            ItemValue::Missing(status) => {
                 self.bad = Some((status.clone(), now));
                 self.all_bad(time, &status)
             }
-            Taken::Scalar(sample) => {
-                let gone = Status::bad(None, "the value is no array any more");
+            ItemValue::Scalar(sample) => {
+                let gone = Status::bad(None, "the value is no longer an array");
                 let mut samples = self.elements_bad(0, present, time, &gone);
                 self.shape = Shape::Scalar;
                 samples.push(sample);
                 samples
             }
-            Taken::Elements(mut samples) if samples.is_empty() && self.known == 0 => {
+            ItemValue::Elements(mut samples) if samples.is_empty() && self.known == 0 => {
                 let empty = Status::bad(None, "the array is empty");
                 self.bad = Some((empty.clone(), now));
                 samples.push(self.tag.target.failed(time, empty));
                 samples
             }
-            Taken::Elements(mut samples) => {
+            ItemValue::Elements(mut samples) => {
                 let len = samples.len();
                 let gone = Status::bad(None, format!("the array has {len} elements now"));
                 samples.extend(self.elements_bad(len, present, time, &gone));

@@ -92,16 +92,16 @@ fn only_the_first_notification_of_a_new_subscription_can_be_told_again() {
     let told = |samples: Vec<Sample>| {
         samples
             .into_iter()
-            .map(|sample| sample.told)
+            .map(|sample| sample.kind)
             .collect::<Vec<_>>()
     };
     assert_eq!(
         told(notify(&mut items, 1, StatusCode::Good, now)),
-        [Told::Again]
+        [SampleKind::Confirmation]
     );
     assert_eq!(
         told(notify(&mut items, 1, StatusCode::Good, now)),
-        [Told::Anew]
+        [SampleKind::Update]
     );
     items.forget_subscription();
     assert_eq!(
@@ -159,14 +159,14 @@ fn the_first_value_after_a_connect_or_a_bad_reading_by_the_gateways_clock_says_w
         let samples = notify(items, second(at), StatusCode::Good, now);
         samples
             .into_iter()
-            .map(|sample| (sample.told, sample.event_time))
+            .map(|sample| (sample.kind, sample.event_time))
             .collect::<Vec<_>>()
     };
     let at = |seconds: i64| Some(Timestamp::from_nanos(seconds * 1_000_000_000));
-    assert_eq!(told(&mut items, 1), [(Told::Current, at(1))]);
-    assert_eq!(told(&mut items, 2), [(Told::Anew, at(2))]);
+    assert_eq!(told(&mut items, 1), [(SampleKind::Snapshot, at(1))]);
+    assert_eq!(told(&mut items, 2), [(SampleKind::Update, at(2))]);
     items.forget_subscription();
-    assert_eq!(told(&mut items, 2), [(Told::Again, None)]);
+    assert_eq!(told(&mut items, 2), [(SampleKind::Confirmation, None)]);
     items.forget_subscription();
     assert_eq!(
         items
@@ -174,7 +174,7 @@ fn the_first_value_after_a_connect_or_a_bad_reading_by_the_gateways_clock_says_w
             .len(),
         1
     );
-    assert_eq!(told(&mut items, 3), [(Told::Current, at(3))]);
+    assert_eq!(told(&mut items, 3), [(SampleKind::Snapshot, at(3))]);
     assert_eq!(
         notify(&mut items, second(4), StatusCode::BadSensorFailure, now).len(),
         1
@@ -182,10 +182,10 @@ fn the_first_value_after_a_connect_or_a_bad_reading_by_the_gateways_clock_says_w
     assert_eq!(items.reminders(now + REMIND_EVERY).len(), 1);
     assert_eq!(
         told(&mut items, 5),
-        [(Told::Current, at(5))],
+        [(SampleKind::Snapshot, at(5))],
         "the source's clock may be behind the reminder's"
     );
-    assert_eq!(told(&mut items, 6), [(Told::Anew, at(6))]);
+    assert_eq!(told(&mut items, 6), [(SampleKind::Update, at(6))]);
 }
 
 #[test]

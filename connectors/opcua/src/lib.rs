@@ -1,7 +1,7 @@
 //! OPC UA: one session and one subscription per connector, each value once, with its source time and status.
 //!
 //! A notification is acknowledged to the server only after everything in it is durable here (E1). The link is watched
-//! from our side, so that a silent server is told of within 5 s, and set up again with back-off; what the server tells
+//! from our side, so that a silent server is reported within 5 s, and set up again with back-off; what the server tells
 //! again after that is dropped. What the connector cannot read it says, as samples of bad quality. It deliberately does
 //! not browse, write, call methods or read history, and takes units from the rules alone.
 

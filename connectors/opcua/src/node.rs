@@ -1,7 +1,7 @@
 //! Node ids as a person writes them (Part 6, 5.3.1.10): `ns=2;s=Press.Force`, `nsu=urn:press;i=7`, `i=2258`.
 //!
 //! A namespace given by its URI is looked up in the server's namespace array at each connection, because a server may
-//! number its namespaces anew at each start.
+//! renumber its namespaces at each start.
 
 use std::str::FromStr;
 
@@ -73,7 +73,7 @@ impl NodeAddress {
 
 fn expected(text: &str) -> String {
     format!(
-        "{text:?} is no node id: \"ns=2;s=Press.Force\", \"nsu=urn:press;i=1001\", \"i=2258\", \"ns=3;g=<GUID>\" or \
+        "{text:?} is not a node id: \"ns=2;s=Press.Force\", \"nsu=urn:press;i=1001\", \"i=2258\", \"ns=3;g=<GUID>\" or \
          \"ns=3;b=<base64>\" is expected"
     )
 }

@@ -1,7 +1,7 @@
 //! Certificates on disk: our own, and those of servers.
 //!
 //! `<pki_dir>` holds `own/cert.der` and `private/private.pem` (made at the first use unless given), `trusted`, `rejected`,
-//! and `session/<connector>`, which is the library's own store and is filled anew before each connection with the one certificate
+//! and `session/<connector>`, which is the library's own store and is filled again before each connection with the one certificate
 //! accepted here. Kept here: a server's certificate is taken only if its very bytes are trusted (or `trust_any` is
 //! written), so host name, issuer and expiry add nothing and are not checked: controllers with a wrong clock or an old
 //! certificate go on, with a warning. Certificate authorities and chains are not followed; the library reads single
@@ -241,7 +241,7 @@ fn create_own(cert: &Path, key: &Path, application_uri: &str) -> Result<(), Opcu
     let pem = fs::read_to_string(key).map_err(|error| failed(key, error))?;
     fs::write(key, pem.replace('\r', "\n")).map_err(|error| failed(key, error))?;
     close_to_others(key)?;
-    info!(path = %cert.display(), "made our own certificate: let the server trust it");
+    info!(path = %cert.display(), "created our own certificate: have the server trust it");
     Ok(())
 }
 
@@ -273,7 +273,7 @@ fn read_certificate(path: &Path) -> Result<X509, OpcuaError> {
     if size > CERTIFICATE_BYTES_MAX {
         return Err(OpcuaError::Pki {
             path: path.to_owned(),
-            what: format!("{size} bytes are no certificate"),
+            what: format!("{size} bytes are not a certificate"),
         });
     }
     let bytes = fs::read(path).map_err(|error| failed(path, error))?;

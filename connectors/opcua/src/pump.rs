@@ -2,23 +2,25 @@
 //!
 //! Kept here:
 //! - A notification is acknowledged to the server only after the receipt for its samples (E1). What was not acknowledged
-//!   the server would send again; a crash of the gateway loses nothing that it had told the server it has.
+//!   the server would send again; a crash of the gateway loses nothing that it had acknowledged.
 //! - At most [`WINDOW`] notifications are on our side, under way or waiting: while the gateway takes none, no more are
 //!   asked for, the server queues (`queue_size` values per item), and what overflows there is marked by the server.
 //! - Notifications are delivered whole, one at a time, in the order of their sequence numbers.
-//! - A server is asked for its state every second; no answer within [`PROBE_LIMIT`] is a lost link, so that a silent
-//!   server is told of within 5 s.
+//! - A server is asked for its state every second; no answer within 3 s is a lost link, so that a silent server is
+//!   reported within 5 s.
 //!
 //! It deliberately does not move a subscription to a new session: values sampled while the link is down are lost, and
-//! the lost link is told.
+//! the lost link is reported.
+
+mod create;
+mod probe;
 
 use std::{collections::VecDeque, time::Duration};
 
 use forebay_connectors::{Closed, Outlet, Sample};
 use opcua::types::{
-    DataChangeNotification, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters,
-    NotificationMessage, PublishResponse, ReadValueId, StatusChangeNotification, StatusCode,
-    SubscriptionAcknowledgement, VariableId, Variant,
+    DataChangeNotification, NotificationMessage, PublishResponse, StatusChangeNotification,
+    StatusCode, SubscriptionAcknowledgement, Variant,
 };
 use tokio::{
     task::{JoinError, JoinSet},
@@ -27,6 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::probe::check_state;
 use crate::{
     error::OpcuaError,
     items::Items,
@@ -39,7 +42,6 @@ use crate::{
 /// Notifications and publish requests under way.
 const WINDOW: usize = 3;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
 /// How often what the server refused is asked for again.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// The server tells that a subscription lives at least this often; after twice as long it is taken for lost.
@@ -178,7 +180,7 @@ impl<'a> Pump<'a> {
             if let Ok(Ok(answer)) = last
                 && let Err(error) = self.published(Ok(answer))
             {
-                warn!(connector = self.settings.name, %error, "the last notifications are not usable");
+                warn!(connector = self.settings.name, %error, "decoding the last notifications failed");
                 return;
             }
         }
@@ -221,7 +223,7 @@ impl<'a> Pump<'a> {
                 Event::Probe => self.probe()?,
                 Event::Retry => {
                     let reminders = self.items.reminders(Instant::now());
-                    self.tell(None, reminders);
+                    self.hand_over(None, reminders);
                     if let Some(ended) = self.complete(carrier, stop).await? {
                         return Ok(ended);
                     }
@@ -289,7 +291,7 @@ impl<'a> Pump<'a> {
         while let Some((sequence, message)) = self.order.pop() {
             let samples = self.samples(message)?;
             self.any_delivered = true;
-            self.tell(Some(sequence), samples);
+            self.hand_over(Some(sequence), samples);
         }
         if let Some(sequence) = self.order.missing()
             && self.republishes.is_empty()
@@ -347,7 +349,7 @@ impl<'a> Pump<'a> {
                 }
                 None => warn!(
                     ?what,
-                    "the server sent a kind of notification that nobody asked for"
+                    "skipped a kind of notification that was not subscribed"
                 ),
             }
         }
@@ -355,7 +357,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Hands samples over after all earlier ones.
-    fn tell(&mut self, sequence: Option<u32>, samples: Vec<Sample>) {
+    fn hand_over(&mut self, sequence: Option<u32>, samples: Vec<Sample>) {
         if samples.is_empty() && self.queue.is_empty() && self.deliveries.is_empty() {
             self.acknowledge(sequence);
             return;
@@ -410,101 +412,6 @@ impl<'a> Pump<'a> {
         }
         Ok(())
     }
-
-    fn probe(&mut self) -> Result<(), OpcuaError> {
-        let silence_max = self.granted.keep_alive.saturating_mul(2);
-        if !self.publishes.is_empty() && self.heard_at.elapsed() > silence_max {
-            return Err(OpcuaError::Timeout {
-                step: "wait for a sign of life of the subscription",
-                limit: silence_max,
-            });
-        }
-        if self.probes.is_empty() {
-            let session = self.session.clone();
-            self.probes.spawn(async move {
-                let found = session
-                    .read(&[VariableId::Server_ServerStatus_State], PROBE_LIMIT)
-                    .await?;
-                Ok(found.into_iter().next().and_then(|data| data.value))
-            });
-        }
-        Ok(())
-    }
-
-    /// Asks for the monitored items that the server does not have yet, and tells of those that it refuses.
-    async fn create_missing(&mut self) -> Result<(), OpcuaError> {
-        if self.items.missing().next().is_none() {
-            return Ok(());
-        }
-        let namespaces = self.session.namespaces().await?;
-        let mut requests = Vec::new();
-        let mut nowhere = Vec::new();
-        for (handle, tag) in self.items.missing() {
-            match tag.node.resolve(&namespaces) {
-                Ok(node) => requests.push(request(
-                    handle,
-                    node,
-                    tag.sampling,
-                    self.settings.queue_size,
-                )),
-                Err(uri) => nowhere.push((handle, uri.to_owned())),
-            }
-        }
-        let now = Instant::now();
-        let lost = nowhere
-            .iter()
-            .flat_map(|(handle, uri)| self.items.without_namespace(*handle, uri, now));
-        let mut bad: Vec<Sample> = lost.collect();
-        for chunk in requests.chunks(self.items_per_call) {
-            let statuses = self
-                .session
-                .monitor(self.granted.id, chunk.to_vec())
-                .await?;
-            for (item, status) in chunk.iter().zip(statuses) {
-                let (handle, node) = (
-                    item.requested_parameters.client_handle,
-                    &item.item_to_monitor.node_id,
-                );
-                bad.extend(self.items.created(handle, node, status, now));
-            }
-        }
-        self.tell(None, bad);
-        Ok(())
-    }
-}
-
-fn request(
-    client_handle: u32,
-    node_id: opcua::types::NodeId,
-    sampling: Duration,
-    queue_size: u32,
-) -> MonitoredItemCreateRequest {
-    MonitoredItemCreateRequest {
-        item_to_monitor: ReadValueId {
-            node_id,
-            attribute_id: opcua::types::AttributeId::Value as u32,
-            ..ReadValueId::default()
-        },
-        monitoring_mode: MonitoringMode::Reporting,
-        requested_parameters: MonitoringParameters {
-            client_handle,
-            sampling_interval: sampling.as_secs_f64() * 1000.0,
-            queue_size,
-            discard_oldest: true,
-            ..MonitoringParameters::default()
-        },
-    }
-}
-
-/// A server that says it has failed or is going down gives no more values.
-fn check_state(state: Option<Variant>) -> Result<(), OpcuaError> {
-    let down = match state {
-        Some(Variant::Int32(1)) => "failed",
-        Some(Variant::Int32(4)) => "shutting down",
-        // Others still give values, with a status of their own.
-        _ => return Ok(()),
-    };
-    Err(OpcuaError::Ended(format!("the server is {down}")))
 }
 
 fn joined<T>(done: Result<T, JoinError>) -> Result<T, OpcuaError> {

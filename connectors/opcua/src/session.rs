@@ -1,40 +1,35 @@
 //! One session with a server: endpoints, secure channel, login, and the services used here.
 //!
 //! Built from the library's secure channel and request builders, not from its `Session`: that one acknowledges
-//! notifications as they arrive and reconnects by itself, while here an acknowledgement waits for the receipt (E1) and
-//! every loss of the link is told. Each step has a time limit. Nothing is retried here.
+//! notifications as they arrive and reconnects on its own, while here an acknowledgement waits for the receipt (E1) and
+//! every loss of the link is reported. Each step has a time limit. Nothing is retried here.
+
+mod login;
 
 use std::{sync::Arc, time::Duration};
 
 use forebay_schemas::Clock;
 use opcua::{
     client::{
-        AsyncSecureChannel, ClientConfig, IdentityToken, SessionBuilder, UARequest,
+        AsyncSecureChannel, UARequest,
         services::{
-            ActivateSession, CloseSession, CreateMonitoredItems, CreateSession, CreateSubscription,
-            DeleteSubscriptions, Publish, Read, Republish,
+            CloseSession, CreateMonitoredItems, CreateSubscription, DeleteSubscriptions, Publish,
+            Read, Republish,
         },
-        transport::StreamConnector,
     },
-    core::{ResponseMessage, handle::AtomicHandle},
+    core::handle::AtomicHandle,
     crypto::{CertificateStore, SecurityPolicy},
     sync::RwLock,
     types::{
-        ApplicationDescription, ApplicationType, AttributeId, DataValue, DateTime,
-        EndpointDescription, GetEndpointsRequest, MonitoredItemCreateRequest, NodeId,
-        NotificationMessage, PublishResponse, ReadValueId, RequestHeader, StatusCode,
-        SubscriptionAcknowledgement, TimestampsToReturn, VariableId, Variant,
+        AttributeId, DataValue, EndpointDescription, MonitoredItemCreateRequest, NodeId,
+        NotificationMessage, PublishResponse, ReadValueId, StatusCode, SubscriptionAcknowledgement,
+        TimestampsToReturn, VariableId, Variant,
     },
 };
 use tokio::{task::JoinSet, time};
 
-use crate::{
-    endpoint,
-    error::OpcuaError,
-    pki::Pki,
-    settings::{Identity, Settings},
-    wire,
-};
+use self::login::{connect, discover, identity, log_in};
+use crate::{endpoint, error::OpcuaError, pki::Pki, settings::Settings, wire};
 
 /// The library's number of a session, for its log lines only.
 const LOG_ID: u32 = 0;
@@ -301,191 +296,14 @@ impl Session {
         };
         tokio::select! {
             said = good_bye => if let Err(error) = said {
-                tracing::debug!(%error, "the server did not take our good-bye");
+                tracing::debug!(%error, "closing the session failed");
             },
             _ = carrier.ended() => return,
         }
         self.channel.close_channel().await;
         if time::timeout(CLOSE_LIMIT, carrier.ended()).await.is_err() {
-            tracing::debug!("the server did not close the channel in time");
+            tracing::debug!("timed out closing the channel");
         }
-    }
-}
-
-/// Asks for the endpoints over a channel without security, as the specification has it.
-async fn discover(
-    settings: &Settings,
-    config: &ClientConfig,
-) -> Result<Vec<EndpointDescription>, OpcuaError> {
-    let endpoint = EndpointDescription::from(settings.url.as_str());
-    let store = Arc::new(RwLock::new(CertificateStore::new(&settings.pki.dir)));
-    let (channel, mut carrier) = connect(settings, config, &endpoint, &store).await?;
-    let request = GetEndpointsRequest {
-        request_header: RequestHeader::new(
-            &NodeId::null(),
-            &DateTime::now(),
-            channel.request_handle(),
-        ),
-        endpoint_url: settings.url.as_str().into(),
-        locale_ids: None,
-        profile_uris: None,
-    };
-    let answer = within(
-        "ask for the endpoints",
-        settings.timeout,
-        channel.send(request, settings.timeout),
-    );
-    let answer = tokio::select! {
-        answer = answer => answer?,
-        ended = carrier.ended() => return Err(ended),
-    };
-    channel.close_channel().await;
-    if time::timeout(CLOSE_LIMIT, carrier.ended()).await.is_err() {
-        tracing::debug!("the server did not close the discovery channel in time");
-    }
-    match answer {
-        ResponseMessage::GetEndpoints(answer) => Ok(answer.endpoints.unwrap_or_default()),
-        ResponseMessage::ServiceFault(fault) => Err(OpcuaError::Service {
-            step: "ask for the endpoints",
-            status: fault.response_header.service_result,
-            detail: String::new(),
-        }),
-        _ => Err(OpcuaError::Ended(
-            "the server answered another question than was asked".to_owned(),
-        )),
-    }
-}
-
-async fn connect(
-    settings: &Settings,
-    config: &ClientConfig,
-    endpoint: &EndpointDescription,
-    store: &Store,
-) -> Result<(Arc<AsyncSecureChannel>, Carrier), OpcuaError> {
-    let step = "open the secure channel";
-    let channel = SessionBuilder::new(config)
-        .connect_to_endpoint_directly(endpoint.clone())
-        .and_then(|builder| builder.build_channel(store.clone()))
-        .map_err(|error| OpcuaError::service(step, &error))?;
-    let (host, port) = (settings.host().to_owned(), settings.port());
-    let connector = StreamConnector::new(
-        move |url, decoding| wire::plug(host.clone(), port, url, decoding),
-        endpoint.endpoint_url.to_string(),
-    );
-    let events = within(step, settings.timeout, channel.connect_no_retry(&connector)).await?;
-    let mut carrier = JoinSet::new();
-    carrier.spawn(wire::carry(events));
-    Ok((Arc::new(channel), Carrier(carrier)))
-}
-
-async fn identity(settings: &Settings) -> Result<IdentityToken, OpcuaError> {
-    Ok(match &settings.identity {
-        Identity::Anonymous => IdentityToken::Anonymous,
-        Identity::Password { user, password } => {
-            IdentityToken::new_user_name(user.clone(), password.expose())
-        }
-        Identity::Certificate {
-            cert_file,
-            key_file,
-        } => {
-            let (cert_file, key_file) = (cert_file.clone(), key_file.clone());
-            blocking(move || {
-                IdentityToken::new_x509_path(&cert_file, &key_file).map_err(|error| OpcuaError::Pki {
-                    path: cert_file,
-                    what: format!("{error}: user_cert_file in .der or .pem and user_key_file in .pem are expected"),
-                })
-            })
-            .await?
-        }
-    })
-}
-
-async fn log_in(
-    settings: &Settings,
-    channel: &AsyncSecureChannel,
-    endpoint: &EndpointDescription,
-    store: &Store,
-    identity: IdentityToken,
-) -> Result<NodeId, OpcuaError> {
-    let limit = settings.timeout;
-    let client = ApplicationDescription {
-        application_uri: settings.pki.application_uri.as_str().into(),
-        product_uri: "urn:forebay".into(),
-        application_name: "Forebay".into(),
-        application_type: ApplicationType::Client,
-        ..ApplicationDescription::default()
-    };
-    let mut create = CreateSession::new_manual(
-        store,
-        endpoint,
-        LOG_ID,
-        limit,
-        NodeId::null(),
-        channel.request_handle(),
-    )
-    .client_description(client)
-    .endpoint_url(endpoint.endpoint_url.clone())
-    .session_name(format!("forebay {}", settings.name))
-    .session_timeout(settings.session_timeout.as_secs_f64() * 1000.0);
-    if settings.policy != SecurityPolicy::None {
-        create = create.client_cert_from_store(store);
-    }
-    let created = within("create the session", limit, create.send(channel)).await?;
-    endpoint::confirm(settings, endpoint, created.server_endpoints.as_deref())?;
-    let token = created.authentication_token;
-    let mut activate = ActivateSession::new_manual(
-        endpoint.clone(),
-        LOG_ID,
-        limit,
-        token.clone(),
-        channel.request_handle(),
-    )
-    .identity_token(identity);
-    if settings.policy != SecurityPolicy::None {
-        let key = store
-            .read()
-            .read_own_pkey()
-            .map_err(|what| OpcuaError::Pki {
-                path: store.read().own_private_key_path(),
-                what,
-            })?;
-        activate = activate.private_key(key);
-    }
-    match within("log in", limit, activate.send(channel)).await {
-        Ok(_) => Ok(token),
-        Err(error) => Err(refusal(settings, error)),
-    }
-}
-
-/// Tells a refused identity from other failures.
-fn refusal(settings: &Settings, error: OpcuaError) -> OpcuaError {
-    let OpcuaError::Service { status, .. } = &error else {
-        return error;
-    };
-    let refused = [
-        StatusCode::BadUserAccessDenied,
-        StatusCode::BadIdentityTokenRejected,
-        StatusCode::BadIdentityTokenInvalid,
-        StatusCode::BadUserSignatureInvalid,
-    ];
-    if !refused.contains(status) {
-        return error;
-    }
-    let (who, fix) = match &settings.identity {
-        Identity::Anonymous => (
-            "an anonymous user".to_owned(),
-            "whether it wants user and password, or user_cert_file",
-        ),
-        Identity::Password { user, .. } => (format!("user {user:?}"), "user and password"),
-        Identity::Certificate { cert_file, .. } => (
-            format!("the user certificate {}", cert_file.display()),
-            "whether the server trusts it",
-        ),
-    };
-    OpcuaError::Refused {
-        who,
-        status: *status,
-        fix,
     }
 }
 

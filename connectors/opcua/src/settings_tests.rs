@@ -145,7 +145,7 @@ fn errors_name_the_key_and_the_fix() {
         ),
         (
             &format!("{url}security = \"Basic256Sha256\"\nmode = \"both\""),
-            "none of \"sign\", \"sign_and_encrypt\"",
+            "not one of \"sign\", \"sign_and_encrypt\"",
         ),
         (
             &format!("{url}user = \"u\""),
@@ -169,7 +169,7 @@ fn errors_name_the_key_and_the_fix() {
             &format!("{url}trust_any = true\nserver_cert_file = \"s.der\""),
             "contradicts",
         ),
-        (&format!("{url}trust = \"all\""), "none of \"pinned\""),
+        (&format!("{url}trust = \"all\""), "not one of \"pinned\""),
         (&format!("{url}queue_size = 0"), "at least 1"),
         (
             &format!("{url}publishing_interval = \"1ms\""),
@@ -187,7 +187,7 @@ fn errors_name_the_key_and_the_fix() {
         ("[[connector.tag]]\nname = \"a\"\n", "node is missing"),
         (
             "[[connector.tag]]\nname = \"a\"\nnode = \"Press.Force\"\n",
-            "is no node id",
+            "is not a node id",
         ),
         (
             &format!("{TAG}{TAG}"),

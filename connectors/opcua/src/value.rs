@@ -4,7 +4,7 @@
 //! none, a text ends at its first NUL, and what cannot be taken over becomes a bad sample that says so. It deliberately
 //! scales nothing and knows no units.
 
-use forebay_connectors::{RuleId, Sample, Told, finite};
+use forebay_connectors::{RuleId, Sample, SampleKind, finite};
 use forebay_schemas::{DeviceId, Quality, Status, TagName, Timestamp, Value};
 use opcua::types::{Array, DataValue, DateTime, StatusCode, SubStatusCode, Variant};
 
@@ -61,24 +61,24 @@ impl Target {
             value,
             unit: None,
             status,
-            told: Told::Anew,
+            kind: SampleKind::Update,
         }
     }
 }
 
 /// What a data value gives, each with its status.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Taken {
+pub(crate) enum ItemValue {
     /// One value.
     Scalar(Sample),
     /// One for each element of an array, in order; none where it is empty.
     Elements(Vec<Sample>),
     /// No value at all, be it of a scalar or of an array.
-    Nothing(Status),
+    Missing(Status),
 }
 
 /// What one data value gives.
-pub(crate) fn taken(target: &Target, data: &DataValue) -> Taken {
+pub(crate) fn item_value(target: &Target, data: &DataValue) -> ItemValue {
     let time = event_time(data);
     let code = data.status.unwrap_or(StatusCode::Good);
     let status = status(code);
@@ -88,24 +88,24 @@ pub(crate) fn taken(target: &Target, data: &DataValue) -> Taken {
         Err(bad) => target.sample(tag, time, None, bad),
     };
     if status.quality == Quality::Bad {
-        return Taken::Nothing(status);
+        return ItemValue::Missing(status);
     }
     match &data.value {
         None | Some(Variant::Empty) => {
-            Taken::Nothing(Status::bad(code, "the server sent no value"))
+            ItemValue::Missing(Status::bad(code, "the server sent no value"))
         }
         Some(Variant::Array(array)) => match elements(target, array) {
-            Ok(elements) => Taken::Elements(
+            Ok(elements) => ItemValue::Elements(
                 elements
                     .into_iter()
                     .map(|(tag, value)| sample(tag, value))
                     .collect(),
             ),
-            Err(reason) => Taken::Nothing(Status::bad(code, reason)),
+            Err(reason) => ItemValue::Missing(Status::bad(code, reason)),
         },
         Some(scalar) => match convert(scalar) {
-            Ok(value) => Taken::Scalar(sample(target.tag.clone(), Ok(value))),
-            Err(bad) => Taken::Nothing(Status {
+            Ok(value) => ItemValue::Scalar(sample(target.tag.clone(), Ok(value))),
+            Err(bad) => ItemValue::Missing(Status {
                 code: bad.code.or(code),
                 ..bad
             }),
@@ -142,7 +142,7 @@ pub(crate) fn name(code: StatusCode) -> String {
     }
 }
 
-/// Whether a reconnected server tells again what it has told before: the same source time, value and status.
+/// Whether a reconnected server repeats what it has reported before: the same source time, value and status.
 /// Without a source time nothing can be the same instant.
 pub(crate) fn is_repeat(before: &DataValue, now: &DataValue) -> bool {
     now.source_timestamp.is_some()
@@ -218,7 +218,7 @@ fn convert(value: &Variant) -> Result<Value, Status> {
         Variant::UInt64(v) => Value::U64(*v),
         Variant::Float(v) => return finite(f64::from(*v), u64::from(v.to_bits())),
         Variant::Double(v) => return finite(*v, v.to_bits()),
-        // A null text or byte string is told as an empty one: the model has no typed null.
+        // A null text or byte string is reported as an empty one: the model has no typed null.
         Variant::String(v) => text(v.as_ref()),
         Variant::ByteString(v) => Value::Bytes(v.as_ref().to_vec()),
         Variant::DateTime(v) => Value::Text(v.as_chrono().to_rfc3339().replace("+00:00", "Z")),

@@ -79,15 +79,15 @@ fn the_source_time_goes_before_the_server_time_and_impossible_times_are_none() {
 }
 
 fn reason(data: DataValue) -> String {
-    match taken(&target(), &data) {
-        Taken::Nothing(status) => status.reason.unwrap(),
+    match item_value(&target(), &data) {
+        ItemValue::Missing(status) => status.reason.unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
 fn scalar(data: &DataValue) -> Sample {
-    match taken(&target(), data) {
-        Taken::Scalar(sample) => sample,
+    match item_value(&target(), data) {
+        ItemValue::Scalar(sample) => sample,
         other => panic!("{other:?}"),
     }
 }
@@ -96,8 +96,8 @@ fn array<T>(values: Vec<T>) -> Vec<Sample>
 where
     Variant: From<Vec<T>>,
 {
-    match taken(&target(), &at(UNIX_EPOCH_TICKS, Variant::from(values))) {
-        Taken::Elements(samples) => samples,
+    match item_value(&target(), &at(UNIX_EPOCH_TICKS, Variant::from(values))) {
+        ItemValue::Elements(samples) => samples,
         other => panic!("{other:?}"),
     }
 }
@@ -130,8 +130,11 @@ fn what_is_not_finite_is_bad_and_keeps_its_bits() {
         (f64::NEG_INFINITY.into(), "infinite", 0xFFF0 << 48),
     ];
     for (value, reason, code) in cases {
-        let expected = Taken::Nothing(Status::bad(Some(code), reason));
-        assert_eq!(taken(&target(), &at(UNIX_EPOCH_TICKS, value)), expected);
+        let expected = ItemValue::Missing(Status::bad(Some(code), reason));
+        assert_eq!(
+            item_value(&target(), &at(UNIX_EPOCH_TICKS, value)),
+            expected
+        );
     }
     let found = array(vec![1.5, f32::NAN]);
     assert_eq!(

@@ -123,7 +123,7 @@ pub(crate) async fn start(
             let registers = Arc::clone(&registers);
             async move { Ok::<_, io::Error>(Some((registers, stream))) }
         };
-        let broken = |error: io::Error| debug!(%error, "a modbus client sent what is no request");
+        let broken = |error: io::Error| debug!(%error, "a modbus client sent an invalid request");
         let served = Server::new(listener)
             .serve_until(&connected, broken, stop.cancelled_owned())
             .await;

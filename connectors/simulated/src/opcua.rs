@@ -39,7 +39,7 @@ use crate::{
 const EVERY: Duration = Duration::from_millis(100);
 const NAMESPACE: &str = "urn:forebay:plant:press";
 const NAMESPACE_INDEX: u16 = 2;
-/// A value that comes sooner than the sampling interval after the one before is stamped anew by the library, or lost: so the
+/// A value that comes sooner than the sampling interval after the one before is stamped again by the library, or lost: so the
 /// shortest interval is far below ours.
 const SAMPLING_MS_MIN: f64 = 10.0;
 /// A subscriber that publishes every few seconds still gets every value.

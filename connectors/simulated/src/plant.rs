@@ -142,10 +142,7 @@ impl Plant {
             broker_ended.await.ok();
         };
         if timeout(STOP_WITHIN, ended).await.is_err() {
-            warn!(
-                left = tasks.len(),
-                "the plant does not end in time, and is cut off"
-            );
+            warn!(left = tasks.len(), "timed out stopping the plant, aborted");
             tasks.shutdown().await;
         }
     }

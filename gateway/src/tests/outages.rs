@@ -1,4 +1,4 @@
-//! What nobody can read later is told: the gateway was stopped, or it had no room while polls were due.
+//! What nobody can read later is reported: the gateway was stopped, or it had no room while polls were due.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Connector, ConnectorError, Declared, Outlet, RuleId, Sample, SessionId, Told,
+    Connector, ConnectorError, Declared, Outlet, RuleId, Sample, SampleKind, SessionId,
 };
 use forebay_schemas::{
     DeviceId, Epoch, Lane, Reading, Seq, SiteId, Status, TagName, Timestamp, Value,
@@ -67,7 +67,7 @@ impl Connector for Polled {
                 break;
             }
             let (device, tag, value) = (device.clone(), tag.clone(), Some(Value::U64(number)));
-            let (status, told) = (Status::GOOD, Told::Anew);
+            let (status, kind) = (Status::GOOD, SampleKind::Update);
             let sample = Sample {
                 rule,
                 device,
@@ -76,7 +76,7 @@ impl Connector for Polled {
                 value,
                 unit: None,
                 status,
-                told,
+                kind,
             };
             let began = Instant::now();
             if outlet.deliver(vec![sample]).await.is_err() {

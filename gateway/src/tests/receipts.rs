@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use forebay_connectors::{
     Connector, ConnectorError, Declared, Extent, Message, Outlet, Restored, RuleId, Sample,
-    SessionId, Token, Told,
+    SampleKind, SessionId, Token,
 };
 use forebay_schemas::{DeviceId, Lane, Reading, Status, TagName, Value, wire::Outage};
 use forebay_stream::{LogWriter, OpenReceipt, Receipt, ReceiptChanges, StreamError, local::Spool};
@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use super::runtime::{open, read, run};
 use crate::{
     Edge, Filter, GatewayError, Lanes, Rule, Source,
-    keeper::{Keeper, Taken},
-    lot::{Lot, pieces},
+    keeper::{AcceptedReadings, Keeper},
+    spool_append::{AppendUnit, appends},
 };
 
 const SESSION: SessionId = SessionId([9; 16]);
@@ -43,7 +43,7 @@ fn sample(device: &str, number: u64) -> Sample {
         value: Some(Value::U64(number)),
         unit: None,
         status: Status::GOOD,
-        told: Told::Anew,
+        kind: SampleKind::Update,
     }
 }
 
@@ -65,7 +65,7 @@ fn message(number: u64, devices: &[&str]) -> Message {
 /// What the test has a connector hand over.
 type Order = (Vec<Token>, Vec<Message>);
 
-/// Hands over what it is told, and tells when it is durable.
+/// Hands over what the test gives it, and says when it is durable.
 struct Puppet {
     orders: tokio::sync::Mutex<mpsc::Receiver<Order>>,
     durable: Arc<AtomicU64>,
@@ -361,7 +361,7 @@ fn two_lanes() -> Lanes {
     Lanes(NonZeroU32::new(2).unwrap())
 }
 
-fn taken(number: u64, devices: &[&str]) -> Taken {
+fn taken(number: u64, devices: &[&str]) -> AcceptedReadings {
     let Message { samples, token } = message(number, devices);
     let readings = samples.into_iter().map(|sample| {
         let series = forebay_schemas::Series {
@@ -380,24 +380,24 @@ fn taken(number: u64, devices: &[&str]) -> Taken {
             status,
         }
     });
-    Taken {
+    AcceptedReadings {
         readings: readings.collect(),
         token,
     }
 }
 
-fn receipts_of(lots: &BTreeMap<Lane, Vec<Lot>>, lane: u32) -> Vec<OpenReceipt> {
-    lots[&Lane(lane)]
+fn receipts_of(units: &BTreeMap<Lane, Vec<AppendUnit>>, lane: u32) -> Vec<OpenReceipt> {
+    units[&Lane(lane)]
         .iter()
-        .filter_map(|lot| lot.receipt.clone())
+        .filter_map(|unit| unit.receipt.clone())
         .collect()
 }
 
 #[test]
 fn a_receipt_ends_in_every_lane_that_has_it_and_a_stale_one_gives_way() {
     let (mut keeper, _) = Keeper::restore(Some(SESSION), two_lanes(), &BTreeMap::new());
-    let lots = keeper.spread(vec![taken(1, &DEVICES), taken(2, &["fan"])]);
-    let (zero, one) = (receipts_of(&lots, 0), receipts_of(&lots, 1));
+    let units = keeper.spread(vec![taken(1, &DEVICES), taken(2, &["fan"])]);
+    let (zero, one) = (receipts_of(&units, 0), receipts_of(&units, 1));
     assert_eq!((zero.len(), one.len(), &zero[0]), (2, 1, &one[0]));
     keeper.end(vec![token(1), token(2), token(3)]);
     let mut told = keeper.take_ended(Lane(0), 1);
@@ -455,20 +455,21 @@ fn a_part_stored_under_another_number_of_lanes_cannot_be_completed() {
 
 #[test]
 fn a_message_stays_in_one_append_unless_it_is_too_large_for_any() {
-    let lot = |number: u64, count: usize| {
+    let unit = |number: u64, count: usize| {
         let receipt = OpenReceipt {
             owner: [1; 16],
             token: vec![number as u8],
         };
-        Lot {
+        AppendUnit {
             readings: vec![taken(number, &["fan"]).readings.remove(0); count],
             receipt: Some(receipt),
         }
     };
-    // Readings and receipts of a piece.
+    // Readings and receipts of a append.
     type Shape = (usize, usize);
-    let shape =
-        |piece: &crate::lot::Piece| -> Shape { (piece.readings().len(), piece.receipts().len()) };
+    let shape = |append: &crate::spool_append::SpoolAppend| -> Shape {
+        (append.readings().len(), append.receipts().len())
+    };
     let table: [(&[usize], &[Shape]); 5] = [
         (&[2, 2], &[(4, 2)]),
         (&[3, 3, 1], &[(3, 1), (4, 2)]),
@@ -477,15 +478,15 @@ fn a_message_stays_in_one_append_unless_it_is_too_large_for_any() {
         (&[], &[]),
     ];
     for (sizes, expected) in table {
-        let lots = sizes
+        let units = sizes
             .iter()
             .zip(0..)
-            .map(|(size, number)| lot(number, *size))
+            .map(|(size, number)| unit(number, *size))
             .collect();
-        let found: Vec<_> = pieces(lots, 4).iter().map(shape).collect();
+        let found: Vec<_> = appends(units, 4).iter().map(shape).collect();
         assert_eq!(found, expected, "{sizes:?}");
     }
-    let mut three = pieces(vec![lot(1, 3), lot(2, 1), lot(3, 2)], 100);
+    let mut three = appends(vec![unit(1, 3), unit(2, 1), unit(3, 2)], 100);
     let [head, tail] = three.pop().unwrap().halves().unwrap();
     assert_eq!((shape(&head), shape(&tail)), ((3, 1), (3, 2)));
     let [first, last] = head.halves().unwrap();

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use forebay_connectors::{
-    Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Sample, Told,
+    Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Sample, SampleKind,
 };
 use forebay_schemas::{
     DeviceId, GatewayId, Lane, LaneId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value,
@@ -73,7 +73,7 @@ impl Connector for Counter {
                 value,
                 unit: None,
                 status: Status::GOOD,
-                told: Told::Anew,
+                kind: SampleKind::Update,
             };
             if outlet.deliver(vec![sample]).await.is_err() {
                 break;
@@ -339,7 +339,7 @@ impl Connector for AtOnce {
             value: Some(value.clone()),
             unit: None,
             status: Status::GOOD,
-            told: Told::Anew,
+            kind: SampleKind::Update,
         };
         outlet
             .deliver(self.0.iter().map(sample).collect())
@@ -400,7 +400,7 @@ impl Connector for Retained {
             value,
             unit: None,
             status,
-            told: Told::Current,
+            kind: SampleKind::Snapshot,
         };
         outlet.deliver(vec![sample]).await.ok();
         stop.cancelled().await;

@@ -226,6 +226,6 @@ fn series_of_two_connectors_are_told_by_their_final_names() {
         "name = \"u\"",
         "name = \"x\"",
     ];
-    let expected = "connectors \"a\" and \"b\" share 2 series, such as d/t: nobody can tell their readings apart";
+    let expected = "connectors \"a\" and \"b\" share 2 series, such as d/t: their readings could not be told apart";
     assert_eq!(shared(&connector("b", exclude, &tags)), [expected]);
 }

@@ -28,7 +28,6 @@ use forebay_schemas::{
 use crate::{Fire, JobError, JobName, SeriesPattern, sight::Sight};
 pub use past_scores::PastScore;
 
-
 /// One run under way.
 #[derive(Clone)]
 pub struct RunContext {

@@ -39,11 +39,11 @@ pub enum SchedulerError {
         known: i64,
     },
     /// Another process runs these jobs.
-    #[error("jobs are run by {holder}, which holds {}", path.display())]
+    #[error("jobs are run by process {holder}, which holds {}", path.display())]
     Held {
         /// The lock.
         path: PathBuf,
-        /// Who, as the lock tells.
+        /// Process id as the lock has it.
         holder: String,
     },
     /// The lock cannot be had.

@@ -8,7 +8,6 @@ mod failing;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    fs::File,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -18,7 +17,7 @@ use std::{
 };
 
 use forebay_lake::LakeWriter;
-use forebay_runtime::{Backoff, report};
+use forebay_runtime::{Backoff, LockFile, report};
 use forebay_schemas::{Clock, ErrorKind, Timestamp};
 use tracing::{Instrument as _, field::Empty, info_span};
 
@@ -64,7 +63,7 @@ pub struct Scheduler {
     failing: Mutex<BTreeMap<JobName, Option<AlertRow>>>,
     /// The folder of the database: jobs whose results are files write them there.
     data_dir: PathBuf,
-    _lock: File,
+    _lock: LockFile,
 }
 
 /// Whether a run may begin.

@@ -45,10 +45,7 @@ pub(crate) enum Configured {
 
 impl Trigger {
     /// Reads `schedule`, `timezone` and `on`; notes what is wrong, and answers `None` then.
-    pub(crate) fn read(
-        table: &mut Table<'_>,
-        kind: Option<&dyn JobKind>,
-    ) -> Option<Configured> {
+    pub(crate) fn read(table: &mut Table<'_>, kind: Option<&dyn JobKind>) -> Option<Configured> {
         let by_clock = table.has(&keys::SCHEDULE);
         let on_event = table.has(&keys::ON);
         let is_zoned = table.has(&keys::TIMEZONE);

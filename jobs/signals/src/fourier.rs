@@ -1,6 +1,6 @@
 //! The discrete Fourier transform of real samples, and amplitude spectra of it.
 
-use rustfft::{FftPlannerScalar, num_complex::Complex64};
+use phastft::{fft_f64_dit, planner::Direction};
 
 /// One-sided amplitudes of evenly spaced samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,23 +28,112 @@ pub fn fast_length(most: usize) -> usize {
     best
 }
 
-/// The transform of real samples: as many lines as samples, from 0 Hz.
-pub fn forward(samples: &[f64]) -> Vec<Complex64> {
-    let mut lines: Vec<Complex64> = samples.iter().map(|x| Complex64::new(*x, 0.0)).collect();
-    if !lines.is_empty() {
-        FftPlannerScalar::new()
-            .plan_fft_forward(lines.len())
-            .process(&mut lines);
+/// A complex number: a line of a transform, or a sample of an analytic signal.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Complex {
+    /// The real part.
+    pub re: f64,
+    /// The imaginary part.
+    pub im: f64,
+}
+
+impl Complex {
+    /// The number of magnitude 1 at this angle, in radians.
+    fn at_angle(angle: f64) -> Self {
+        Self {
+            re: angle.cos(),
+            im: angle.sin(),
+        }
     }
+
+    /// Its magnitude.
+    pub fn norm(self) -> f64 {
+        self.re.hypot(self.im)
+    }
+
+    fn times(self, other: Self) -> Self {
+        Self {
+            re: self.re * other.re - self.im * other.im,
+            im: self.re * other.im + self.im * other.re,
+        }
+    }
+
+    fn conjugate(self) -> Self {
+        Self {
+            re: self.re,
+            im: -self.im,
+        }
+    }
+
+    fn swapped(self) -> Self {
+        Self {
+            re: self.im,
+            im: self.re,
+        }
+    }
+}
+
+/// The transform of real samples: as many lines as samples, from 0 Hz.
+pub fn forward(samples: &[f64]) -> Vec<Complex> {
+    let mut lines: Vec<Complex> = samples
+        .iter()
+        .map(|x| Complex { re: *x, im: 0.0 })
+        .collect();
+    transform(&mut lines);
     lines
 }
 
-/// The inverse transform in place, not divided by the length.
-pub fn inverse(lines: &mut [Complex64]) {
-    if !lines.is_empty() {
-        FftPlannerScalar::new()
-            .plan_fft_inverse(lines.len())
-            .process(lines);
+/// The inverse transform in place, not divided by the length: the transform with both parts exchanged before and after.
+pub fn inverse(lines: &mut [Complex]) {
+    lines.iter_mut().for_each(|line| *line = line.swapped());
+    transform(lines);
+    lines.iter_mut().for_each(|line| *line = line.swapped());
+}
+
+/// Any length: by L. I. Bluestein, "A linear filtering approach to the computation of discrete Fourier transform", IEEE
+/// Transactions on Audio and Electroacoustics 18 (1970), a convolution, whose length may be a power of two.
+fn transform(values: &mut [Complex]) {
+    let length = values.len();
+    if length < 2 {
+        return;
+    }
+    if length.is_power_of_two() {
+        return power_of_two(values);
+    }
+    // k² modulo 2n, so that the angle stays exact for long records.
+    let chirp = |k: usize| {
+        let square = (k as u128 * k as u128 % (2 * length as u128)) as f64;
+        Complex::at_angle(-std::f64::consts::PI * square / length as f64)
+    };
+    let padded = (2 * length - 1).next_power_of_two();
+    let mut filter = vec![Complex::default(); padded];
+    let mut signal = vec![Complex::default(); padded];
+    for (k, value) in values.iter().enumerate() {
+        signal[k] = value.times(chirp(k));
+        filter[k] = chirp(k).conjugate();
+        filter[(padded - k) % padded] = filter[k];
+    }
+    power_of_two(&mut signal);
+    power_of_two(&mut filter);
+    for (line, weight) in signal.iter_mut().zip(&filter) {
+        *line = line.times(*weight).swapped();
+    }
+    power_of_two(&mut signal);
+    for (k, value) in values.iter_mut().enumerate() {
+        let Complex { re, im } = signal[k].swapped().times(chirp(k));
+        *value = Complex {
+            re: re / padded as f64,
+            im: im / padded as f64,
+        };
+    }
+}
+
+fn power_of_two(values: &mut [Complex]) {
+    let mut reals: Vec<f64> = values.iter().map(|value| value.re).collect();
+    let mut imaginaries: Vec<f64> = values.iter().map(|value| value.im).collect();
+    fft_f64_dit(&mut reals, &mut imaginaries, Direction::Forward);
+    for ((value, re), im) in values.iter_mut().zip(reals).zip(imaginaries) {
+        *value = Complex { re, im };
     }
 }
 
@@ -92,6 +181,41 @@ mod tests {
         }
         for most in 16..5_000 {
             assert!(fast_length(most) as f64 >= 0.85 * most as f64, "{most}");
+        }
+    }
+
+    /// By the definition, Σ x·exp(−2πi·jk/n).
+    fn by_definition(samples: &[f64], j: usize) -> Complex {
+        let n = samples.len();
+        let step = std::f64::consts::TAU / n as f64;
+        let mut line = Complex::default();
+        for (k, x) in samples.iter().enumerate() {
+            let turn = Complex::at_angle(-step * ((j * k) % n) as f64);
+            line.re += x * turn.re;
+            line.im += x * turn.im;
+        }
+        line
+    }
+
+    #[test]
+    fn every_length_is_transformed_and_back() {
+        for length in [1, 2, 3, 5, 8, 12, 45, 64, 1_000] {
+            let samples: Vec<f64> = (0..length)
+                .map(|i| ((i * 7 + 3) % 11) as f64 - 4.0)
+                .collect();
+            let mut lines = forward(&samples);
+            for (j, line) in lines.iter().enumerate() {
+                let expected = by_definition(&samples, j);
+                let off = (line.re - expected.re).hypot(line.im - expected.im);
+                assert!(
+                    off < 1e-8 * length as f64,
+                    "{length} {j}: {line:?} {expected:?}"
+                );
+            }
+            inverse(&mut lines);
+            for (x, line) in samples.iter().zip(&lines) {
+                assert!((line.re / length as f64 - x).abs() < 1e-9, "{length}");
+            }
         }
     }
 

@@ -200,7 +200,7 @@ fn a_query_is_planned_when_it_is_configured() {
         (
             "query = \"SELECT 1\"\ninto = \"score\"",
             Some(
-                "job.into: \"score\" is none of \"scores\", \"predictions\"; did you mean \"scores\"?",
+                "job.into: \"score\" is not one of \"scores\", \"predictions\"; did you mean \"scores\"?",
             ),
         ),
         (

@@ -32,7 +32,7 @@ const PROBE_REQUEST: Duration = Duration::from_secs(15);
 const PROBE_RETRIES: usize = 1;
 
 /// A bucket and the way to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Settings {
     /// The bucket's name.
     pub bucket: String,
@@ -52,7 +52,7 @@ pub struct S3Settings {
 }
 
 /// An access key.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct S3Credentials {
     id: String,
     secret: Zeroizing<String>,

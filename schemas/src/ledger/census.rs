@@ -5,7 +5,7 @@ use prost::Message;
 use super::{Resolution, Tally};
 use crate::{
     Epoch, Seq,
-    wire::{BATCH_READINGS_MAX, DecodeError, ReadingBatch, WIRE_VERSION},
+    wire::{BATCH_READINGS_MAX, DecodeError, ReadingBatch, check_version},
 };
 
 const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
@@ -59,11 +59,7 @@ impl Census {
             count,
             blocks,
         } = Batch::decode(bytes)?;
-        match version {
-            0 => return Err(DecodeError::NoVersion),
-            WIRE_VERSION => {}
-            found => return Err(DecodeError::NewerVersion { found }),
-        }
+        check_version(version)?;
         if count as usize > BATCH_READINGS_MAX {
             return Err(DecodeError::TooMany(count));
         }

@@ -130,7 +130,7 @@ impl SeriesDecoder {
 }
 
 /// Every record's first check.
-pub(super) fn check_version(version: u32) -> Result<(), DecodeError> {
+pub(crate) fn check_version(version: u32) -> Result<(), DecodeError> {
     match version {
         0 => Err(DecodeError::NoVersion),
         WIRE_VERSION => Ok(()),

@@ -139,7 +139,7 @@ impl Cluster {
                 Ok(None) if turn % TURNS_BETWEEN_WARNINGS == 0 => {
                     warn!(
                         brokers = settings.brokers_shown(),
-                        "kafka does not answer, trying again"
+                        "kafka unavailable, retrying"
                     );
                 }
                 Ok(None) => {}

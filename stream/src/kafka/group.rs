@@ -211,7 +211,7 @@ impl Member {
     fn change(&self, change: Change) {
         if let Err(lost) = self.changes.try_send(change) {
             // Either the group was dropped, or thousands of changes were not taken: then all readers must fail.
-            debug!(%lost, "a change in the kafka group was not taken");
+            debug!(%lost, "dropped a change in the kafka group");
             self.revoke_all();
         }
     }

@@ -34,7 +34,7 @@ impl Cluster {
                 Ok(())
             }
             Err(error) => {
-                warn!(topic, %error, "kafka does not tell the topic's cleanup.policy: make sure that it is \"delete\"");
+                warn!(topic, %error, "reading the kafka topic's cleanup.policy failed: make sure that it is \"delete\"");
                 Ok(())
             }
         }

@@ -53,7 +53,7 @@ impl ProducerContext for Answers {
         };
         // There is room for as many answers as records may be under way; nobody listens once the producer is given up.
         if let Err(unheard) = self.to.try_send(Answer { number, result }) {
-            debug!(%unheard, "no one waits for an acknowledgement any more");
+            debug!(%unheard, "dropped an acknowledgement that nobody waits for");
         }
     }
 }
@@ -151,7 +151,7 @@ impl Producer {
     pub(super) async fn abandon(mut self) {
         let inner = self.inner.take();
         if let Err(failure) = spawn_blocking(move || drop(inner)).await {
-            debug!(%failure, "a kafka producer did not end well");
+            debug!(%failure, "stopping a kafka producer failed");
         }
     }
 }

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use forebay_runtime::Backoff;
 use forebay_schemas::{Epoch, ErrorKind, LaneId};
 use tokio::{select, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -32,8 +33,10 @@ use super::{
 };
 use crate::{LogReader, Offset, StreamError};
 
-const BACK_OFF_MIN: Duration = Duration::from_millis(250);
-const BACK_OFF_MAX: Duration = Duration::from_secs(15);
+const RETRY: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    max: Duration::from_secs(15),
+};
 /// Records are not made smaller than this for a broker that finds them too large.
 const LIMIT_MIN: u64 = 4096;
 
@@ -101,7 +104,7 @@ struct Publisher {
 
 impl Publisher {
     async fn publish(&mut self) -> Result<(), StreamError> {
-        let mut back_off = BACK_OFF_MIN;
+        let mut failures: u32 = 0;
         loop {
             let before = self.passed;
             let turn = match self.turn().await {
@@ -110,9 +113,13 @@ impl Publisher {
                 }
                 turn => turn?,
             };
-            if self.passed != before {
-                back_off = BACK_OFF_MIN;
-            }
+            failures = if self.passed == before {
+                failures.saturating_add(1)
+            } else {
+                1
+            };
+            // The whole bound: one producer a lane, and librdkafka spreads its own reconnections.
+            let back_off = RETRY.wait(failures, 1.0);
             let wait = match turn {
                 Turn::Done => {
                     info!(lane = %self.key, "stopped publishing");
@@ -125,11 +132,10 @@ impl Publisher {
                 Turn::Failed(failure) => {
                     let why = self.why(&failure);
                     warn!(lane = %self.key, why, wait_ms = back_off.as_millis() as u64,
-                        "publishing to kafka was interrupted, going on from the oldest record not acknowledged");
+                        "publishing to kafka failed, retrying from the oldest record not acknowledged");
                     back_off
                 }
             };
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
             select! {
                 () = self.stop.cancelled() => return Ok(()),
                 () = sleep(wait) => {}

@@ -276,7 +276,7 @@ fn topic(table: &mut Table<'_>) -> String {
         !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && topic != "." && topic != "..";
     if !named || !topic.chars().all(legal) {
         let rule = format!(
-            "{topic:?} is no topic: 1 to {TOPIC_BYTES_MAX} of a-z, A-Z, 0-9, '.', '_' and '-' are expected"
+            "{topic:?} is not a topic: 1 to {TOPIC_BYTES_MAX} of a-z, A-Z, 0-9, '.', '_' and '-' are expected"
         );
         table.problem(&keys::TOPIC, rule);
     }
@@ -420,7 +420,7 @@ mod tests {
             ("brokers = [\"http://k:1\"]", "is no \"host:port\""),
             (
                 "brokers = [\"k:1\"]\ntopic = \"a b\"",
-                "\"a b\" is no topic",
+                "\"a b\" is not a topic",
             ),
             (
                 "brokers = [\"k:1\"]\ntopc = \"a\"",

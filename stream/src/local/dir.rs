@@ -6,12 +6,12 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use forebay_runtime::{LockError, LockFile};
 use tracing::warn;
 
 use super::medium::Medium;
@@ -42,7 +42,7 @@ pub(super) struct Dir {
     handle: File,
     pub(super) medium: Arc<dyn Medium>,
     /// Held for as long as the directory is used; the system lets go of it with the process.
-    _lock: File,
+    _lock: LockFile,
 }
 
 impl Dir {
@@ -146,7 +146,7 @@ impl Dir {
             return;
         }
         if let Err(error) = self.put_once(RESERVE_NAME, &[0; RESERVE_BYTES]) {
-            warn!(%error, "no room for the spool's reserve, trying again later");
+            warn!(%error, "no room for the spool's reserve, retrying later");
         }
     }
 
@@ -193,30 +193,12 @@ fn first_offset(name: &str) -> Option<u64> {
         .flatten()
 }
 
-fn lock(dir: &Path) -> Result<File, StreamError> {
-    let path = dir.join("lock");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let mut file = options
-        .open(&path)
-        .map_err(StreamError::io("open", &*path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let holder = fs::read_to_string(&path)
-                .map_err(StreamError::io("read", path))?
-                .trim()
-                .to_owned();
-            return Err(StreamError::Held {
-                path: dir.to_owned(),
-                holder,
-            });
-        }
-        Err(errno) => return Err(StreamError::io("lock", path)(errno.into())),
-    }
-    let holder = std::process::id().to_string();
-    file.set_len(0)
-        .and_then(|()| file.write_all(holder.as_bytes()))
-        .map_err(StreamError::io("write", path))?;
-    Ok(file)
+fn lock(dir: &Path) -> Result<LockFile, StreamError> {
+    LockFile::take(&dir.join("lock")).map_err(|error| match error {
+        LockError::Held { holder, .. } => StreamError::Held {
+            path: dir.to_owned(),
+            holder,
+        },
+        LockError::Io { what, path, source } => StreamError::io(what, path)(source),
+    })
 }

@@ -321,7 +321,7 @@ async fn openings_under_one_clock_draw_their_epochs() {
     );
 }
 
-/// What no one can read later is told by the spool itself: in order with readings, and once.
+/// What no one can read later is reported by the spool itself: in order with readings, and once.
 #[tokio::test]
 async fn outages_are_numbered_among_readings_and_the_next_opening_knows_when_the_newest_record_was_taken()
  {

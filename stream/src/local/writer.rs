@@ -8,6 +8,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use async_trait::async_trait;
+use forebay_runtime::Backoff;
 use forebay_schemas::{Reading, wire::Outage};
 use tokio::{
     select,
@@ -27,8 +28,10 @@ use crate::{LogWriter, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError
 /// Appends that may wait in the channel.
 pub(super) const WAITING_MAX: usize = 64;
 const GROUP_MAX: usize = 256;
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+const NO_SPACE: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    max: Duration::from_secs(10),
+};
 
 /// What overtakes appends.
 pub(super) enum Control {
@@ -109,7 +112,7 @@ enum Event {
 enum State {
     Idle,
     Full,
-    NoSpace { back_off: Duration },
+    NoSpace { failures: u32 },
 }
 
 /// Runs until closed.
@@ -138,11 +141,12 @@ pub(super) async fn run(
                 control = control.recv() => Event::Control(control),
                 counted = leaving.counted() => Event::Counted(counted),
             },
-            State::NoSpace { back_off } => select! {
+            State::NoSpace { failures } => select! {
                 biased;
                 control = control.recv() => Event::Control(control),
                 counted = leaving.counted() => Event::Counted(counted),
-                () = sleep(back_off) => Event::Retry,
+                // The whole bound: nobody else waits for this disk.
+                () = sleep(NO_SPACE.wait(failures, 1.0)) => Event::Retry,
             },
         };
         match event {
@@ -209,14 +213,12 @@ fn next(state: &State, outcome: &Outcome) -> State {
     match (outcome, state) {
         (Outcome::Done, _) => State::Idle,
         (Outcome::Full, _) => State::Full,
-        (Outcome::NoSpace, State::NoSpace { back_off }) => State::NoSpace {
-            back_off: (*back_off * 2).min(BACK_OFF_MAX),
+        (Outcome::NoSpace, State::NoSpace { failures }) => State::NoSpace {
+            failures: failures.saturating_add(1),
         },
         (Outcome::NoSpace, _) => {
-            warn!("no room on the spool's device, appends wait");
-            State::NoSpace {
-                back_off: BACK_OFF_MIN,
-            }
+            warn!("no space left on the spool's device, appends wait");
+            State::NoSpace { failures: 1 }
         }
     }
 }

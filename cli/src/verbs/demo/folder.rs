@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use forebay_compactor::{Decimal, DeviceSource, ImportSpec, OnExisting, TimeFormat, import};
+use forebay_runtime::LockFile;
 use forebay_schemas::DeviceId;
 use forebay_simulated::{FEEDER, LOAD, Plant, Scenario, configuration, demand_history};
 use jiff::tz::TimeZone;
@@ -17,7 +18,7 @@ use super::outcome;
 use crate::{
     clock::{now, rfc3339},
     config::Config,
-    lock::RoleLock,
+    lock::take_role,
     place::CONFIG_FILE,
     store::Store,
 };
@@ -38,13 +39,13 @@ const STEPS: u32 = 200;
 /// A demo's folder; it can be used again.
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: RoleLock,
+    _lock: LockFile,
 }
 
 impl Folder {
     pub(super) fn make(path: PathBuf, plant: &Plant, length: Duration) -> anyhow::Result<Self> {
         fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        let lock = RoleLock::take(&path, "demo")?;
+        let lock = take_role(&path, "demo")?;
         let folder = Self { path, _lock: lock };
         folder.check_is_a_demo()?;
         let short = length / SHORT_SHARE;
@@ -117,7 +118,7 @@ impl Folder {
             &spec,
             &config.gateway.id,
             &lake,
-            &config.lake.windows,
+            &config.compactor.windows,
             now()?,
         )
         .await?

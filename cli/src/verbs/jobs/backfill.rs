@@ -45,7 +45,7 @@ pub(super) async fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> 
         Sink::Lake
     };
     let path = config.jobs_path();
-    let lake = Arc::new(Store::of(&config)?.writer().await?);
+    let lake = Arc::new(Store::of(&config).writer().await?);
     let spec = BackfillSpec {
         name: args.name.clone(),
         start,

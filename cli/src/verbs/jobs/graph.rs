@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let time = |text: &Option<String>| text.as_deref().map(instant).transpose();
     let (from, to) = (time(&args.from)?, time(&args.to)?);
-    let lake = Store::of(config)?.writer().await?;
+    let lake = Store::of(config).writer().await?;
     let path = config.jobs_path();
     for node in forebay_jobs::graph(&config.jobs, &lake, &path, &clock(), from, to).await? {
         out::print(lines(&node))?;

@@ -37,14 +37,14 @@ pub(crate) enum Verb {
 pub(super) async fn run(config: &Config, verb: Verb) -> anyhow::Result<ExitCode> {
     let (job, version, state) = match verb {
         Verb::List { job } => {
-            let lake = Store::of(config)?.writer().await?;
+            let lake = Store::of(config).writer().await?;
             return print(&models(&lake, job.as_deref()).await?);
         }
         Verb::Promote { job, version } => (job, version, ModelState::Champion),
         Verb::Retire { job, version } => (job, version, ModelState::Retired),
     };
     let name = config.jobs.named(&job)?.spec.name.clone();
-    let lake = Store::of(config)?.writer().await?;
+    let lake = Store::of(config).writer().await?;
     print(&set_model_state(&lake, &name, &version, state, now()?).await?)
 }
 

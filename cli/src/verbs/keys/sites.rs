@@ -43,7 +43,7 @@ impl Sites {
         if self.is_empty() {
             return Ok(());
         }
-        let lake = Store::of(config)?
+        let lake = Store::of(config)
             .lake_there()
             .await
             .context("cannot determine which keys the lake already uses")?;

@@ -1,4 +1,7 @@
-//! A stream in memory: a boundary that is simulated, so that it can misbehave.
+//! A stream in memory: a boundary that is simulated, so that it can misbehave. One that does not passes the suite of
+//! every partition.
+
+mod conforms;
 
 use std::sync::{
     Arc,
@@ -10,7 +13,7 @@ use forebay_schemas::wire::SeriesBatch;
 use forebay_stream::{
     Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::lane;
 
@@ -19,7 +22,7 @@ type Failure = fn() -> StreamError;
 /// A partition that holds these records, one an offset, whose jumps may be filled. At its end it waits or fails.
 pub(super) struct MemoryLog {
     partition: u32,
-    records: Vec<Entry>,
+    records: watch::Sender<Vec<Entry>>,
     at_end: Option<Failure>,
     /// How many of its readers fail.
     failures: AtomicU32,
@@ -33,7 +36,7 @@ impl MemoryLog {
         let failures = AtomicU32::new(0);
         Self {
             partition,
-            records,
+            records: watch::Sender::new(records),
             at_end: None,
             failures,
             stream: "memory",
@@ -65,6 +68,11 @@ impl MemoryLog {
             forgotten: Some(forgotten.clone()),
             ..Self::named(stream, records)
         }
+    }
+
+    /// One more record, which waiting readers see.
+    fn append(&self, record: Entry) {
+        self.records.send_modify(|records| records.push(record));
     }
 
     /// Up to where it has forgotten.
@@ -109,10 +117,15 @@ impl LogSource for MemoryLog {
                 left.checked_sub(1)
             });
         let at_end = self.at_end.filter(|_| left.is_ok());
-        let at = self.forgotten.as_ref().map_or(from.0, |_| self.forgotten());
+        let end = self.records.borrow().len() as u64;
+        let at = match &self.forgotten {
+            Some(_) => self.forgotten(),
+            None if from.0 > end => 0,
+            None => from.0,
+        };
         let forgotten = self.forgotten.clone();
         Ok(Box::new(MemoryReader {
-            records: self.records.clone(),
+            records: self.records.subscribe(),
             at,
             at_end,
             forgotten,
@@ -121,7 +134,7 @@ impl LogSource for MemoryLog {
 }
 
 struct MemoryReader {
-    records: Vec<Entry>,
+    records: watch::Receiver<Vec<Entry>>,
     at: u64,
     at_end: Option<Failure>,
     forgotten: Option<Arc<AtomicU64>>,
@@ -130,14 +143,23 @@ struct MemoryReader {
 #[async_trait]
 impl PartitionReader for MemoryReader {
     async fn next(&mut self) -> Result<Delivered, StreamError> {
-        match self.try_next().await? {
-            Some(delivered) => Ok(delivered),
-            None => std::future::pending().await,
+        loop {
+            if let Some(delivered) = self.try_next().await? {
+                return Ok(delivered);
+            }
+            if self.records.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 
     async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError> {
-        let Some(entry) = self.records.get(self.at as usize).cloned() else {
+        let found = self
+            .records
+            .borrow_and_update()
+            .get(self.at as usize)
+            .cloned();
+        let Some(entry) = found else {
             return self.at_end.map_or(Ok(None), |failure| Err(failure()));
         };
         let record = Record {

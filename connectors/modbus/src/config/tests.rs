@@ -174,7 +174,7 @@ fn wrong_tags_are_told_with_what_is_right() {
     for (keys, part) in [
         (
             "register = \"holding\"; address = 1; type = \"f23\"",
-            "\"f23\" is no type; the types are bool, i16",
+            "\"f23\" is not a type; the types are bool, i16",
         ),
         (
             "register = \"holding\"; address = 1",
@@ -244,7 +244,7 @@ fn a_wrong_register_does_not_hide_what_else_is_wrong() {
     for (keys, parts) in [
         (
             "register = \"holdin\"; address = 1; type = \"f23\"",
-            ["\"holding\"", "\"f23\" is no type"],
+            ["\"holding\"", "\"f23\" is not a type"],
         ),
         (
             "address = 65535; type = \"f32\"",
@@ -413,7 +413,7 @@ fn a_tag_without_an_order_has_that_of_its_connector() {
             "the connector's order \"EFABGHCD\" says nothing of the 4 bytes of f32",
         ),
         ("EFABGHCD", "u16", "give this tag an order of its own"),
-        ("BACD", "u32", "\"BACD\" is no order of registers"),
+        ("BACD", "u32", "\"BACD\" is not an order of registers"),
         (
             "ABCE",
             "u32",
@@ -442,7 +442,9 @@ fn a_tag_without_an_order_has_that_of_its_connector() {
     let error =
         tag("register = \"holding\"; address = 0; type = \"u32\"; order = \"BACD\"").unwrap_err();
     assert!(
-        error.contains("\"BACD\" is no order of registers, whose two bytes stay together"),
+        error.contains(
+            "\"BACD\" is not an order of registers: the two bytes of a register stay together"
+        ),
         "{error}"
     );
 }

@@ -121,7 +121,7 @@ impl Poller<'_> {
                 }
                 if known.is_newly_silent() {
                     let server = &settings.server;
-                    tracing::warn!(%server, read = %known.read, "unit answers but not this read, trying it now and then");
+                    tracing::warn!(%server, read = %known.read, "unit answers but not this read, retrying it now and then");
                 }
                 cycle.samples.extend(self.silent(unit, &known));
                 cycle.kept.push(known);
@@ -129,7 +129,7 @@ impl Poller<'_> {
             }
             cycle.answered = true;
             if known.answers() {
-                tracing::info!(server = %settings.server, read = %known.read, "silent read is answered again");
+                tracing::info!(server = %settings.server, read = %known.read, "silent read recovered");
             }
             let read = &known.read;
             match reply {

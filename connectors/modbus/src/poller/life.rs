@@ -3,7 +3,7 @@
 //! One lost reply is nobody's: the unit is asked for a sign of life over a fresh connection, by a read that does not share
 //! the registers of the one that was lost, where there is such a one. If it is silent too, another unit that was up is
 //! asked: if that one answers, the silent unit is down alone; if not, the whole link is. A server of a single unit is asked
-//! once more instead, as far as its end is still told in time.
+//! once more instead, as far as its end is still reported in time.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{keys, plan::Read};
 /// Silences after which a server that was just connected to is taken for dead.
 const PROBED_MAX: usize = 3;
 
-/// Within this time of its last answer a server's end is to be told, if it is asked often enough.
+/// Within this time of its last answer a server's end is to be reported, if it is asked often enough.
 const TOLD_WITHIN: Duration = Duration::from_millis(4500);
 
 /// The reads that may serve as a unit's sign of life: what answered last comes first, what was silent last comes last.
@@ -151,7 +151,7 @@ impl Poller<'_> {
     }
 
     /// Whether so many more time-outs leave time to tell of a lost link; always where the configuration asks so rarely that it
-    /// is told of later anyway.
+    /// is reported later anyway.
     fn has_time_for(&self, timeouts: u32) -> bool {
         let spent = self.heard.map_or(Duration::ZERO, |heard| heard.elapsed());
         self.settings.heartbeat > keys::HEARTBEAT.default()

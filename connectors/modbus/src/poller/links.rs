@@ -1,7 +1,7 @@
 //! Which links are up, and what the gateway has been told of them.
 //!
-//! The link to the server is the connector's own; a unit's is that of the devices behind it. A change is told once. A
-//! device with tags on several units has no link of its own: the tags of a unit that is down are told of one by one, as
+//! The link to the server is the connector's own; a unit's is that of the devices behind it. A change is reported once. A
+//! device with tags on several units has no link of its own: the tags of a unit that is down are reported one by one, as
 //! bad samples at each attempt.
 
 use forebay_connectors::{LinkChange, LinkEvent, LinkState, Outlet, RuleId, Sample};
@@ -18,14 +18,14 @@ pub(super) struct Links<'c> {
     outlet: Outlet,
     pub(super) backoff: Backoff,
     server: LinkState,
-    server_told: LinkTold,
+    server_reported: LinkReport,
     /// As `settings.units`.
     units: Vec<UnitLink>,
 }
 
-/// What the gateway was told last.
+/// What was last reported to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LinkTold {
+enum LinkReport {
     Nothing,
     Up,
     Down,
@@ -34,7 +34,7 @@ enum LinkTold {
 #[derive(Debug, Clone)]
 struct UnitLink {
     state: LinkState,
-    told: LinkTold,
+    reported: LinkReport,
     /// When a unit that is down is asked again.
     rests_until: Option<Instant>,
 }
@@ -43,7 +43,7 @@ impl<'c> Links<'c> {
     pub(super) fn new(settings: &'c Settings, outlet: Outlet) -> Self {
         let unit = UnitLink {
             state: LinkState::Idle,
-            told: LinkTold::Nothing,
+            reported: LinkReport::Nothing,
             rests_until: None,
         };
         Self {
@@ -51,7 +51,7 @@ impl<'c> Links<'c> {
             outlet,
             backoff: Backoff::default(),
             server: LinkState::Idle,
-            server_told: LinkTold::Nothing,
+            server_reported: LinkReport::Nothing,
             units: vec![unit; settings.units.len()],
         }
     }
@@ -70,14 +70,14 @@ impl<'c> Links<'c> {
     /// The server has answered.
     pub(super) async fn established(&mut self) -> Result<(), End> {
         self.server = self.server.clone().next(LinkEvent::Established)?;
-        if self.server_told != LinkTold::Up {
+        if self.server_reported != LinkReport::Up {
             self.outlet
                 .link(LinkChange {
                     device: None,
                     down: None,
                 })
                 .await?;
-            self.server_told = LinkTold::Up;
+            self.server_reported = LinkReport::Up;
         }
         Ok(())
     }
@@ -89,17 +89,17 @@ impl<'c> Links<'c> {
             .clone()
             .next(LinkEvent::Lost(reason.to_owned()))?;
         for unit in &mut self.units {
-            // What is known of units is as old as the link; what was told of them still stands.
+            // What is known of units is as old as the link; what was reported of them still stands.
             (unit.state, unit.rests_until) = (LinkState::Idle, None);
         }
-        if self.server_told != LinkTold::Down {
+        if self.server_reported != LinkReport::Down {
             self.outlet
                 .link(LinkChange {
                     device: None,
                     down: Some(reason.to_owned()),
                 })
                 .await?;
-            self.server_told = LinkTold::Down;
+            self.server_reported = LinkReport::Down;
         }
         Ok(self.server.failures())
     }
@@ -136,8 +136,8 @@ impl<'c> Links<'c> {
         }
         link.state = settled(&link.state, LinkEvent::Established)?;
         link.rests_until = None;
-        if link.told == LinkTold::Down {
-            tracing::info!(server = %self.settings.server, unit = %configured.id, "unit answers again");
+        if link.reported == LinkReport::Down {
+            tracing::info!(server = %self.settings.server, unit = %configured.id, "unit recovered");
             for device in &configured.devices {
                 self.outlet
                     .link(LinkChange {
@@ -146,7 +146,7 @@ impl<'c> Links<'c> {
                     })
                     .await?;
             }
-            link.told = LinkTold::Up;
+            link.reported = LinkReport::Up;
         }
         Ok(())
     }
@@ -166,9 +166,9 @@ impl<'c> Links<'c> {
         let was_down = matches!(link.state, LinkState::Down { .. });
         link.state = settled(&link.state, LinkEvent::Lost(reason.to_owned()))?;
         link.rests_until = Some(Instant::now() + self.backoff.wait(link.state.failures(), uniform));
-        link.told = LinkTold::Down;
+        link.reported = LinkReport::Down;
         if !was_down {
-            tracing::warn!(server = %self.settings.server, unit = %configured.id, reason, "unit is down, trying again");
+            tracing::warn!(server = %self.settings.server, unit = %configured.id, reason, "unit is down, retrying");
             for device in &configured.devices {
                 let down = Some(reason.to_owned());
                 self.outlet
@@ -208,6 +208,6 @@ pub(super) fn bad(place: usize, tag: &Tag, status: Status) -> Sample {
         value: None,
         unit: None,
         status,
-        told: forebay_connectors::Told::Anew,
+        kind: forebay_connectors::SampleKind::Update,
     }
 }

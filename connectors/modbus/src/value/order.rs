@@ -25,7 +25,7 @@ impl Order {
             let letters: String = ('A'..='H').take(bytes).collect();
             format!("must name each of the {bytes} bytes {letters} once")
         } else if !order.is_of_registers() {
-            "is no order of registers, whose two bytes stay together and are swapped in all or in none".to_owned()
+            "is not an order of registers: the two bytes of a register stay together, and are swapped in all of them or in none".to_owned()
         } else {
             return Ok(order);
         };

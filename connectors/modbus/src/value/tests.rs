@@ -97,7 +97,7 @@ fn a_nibble_above_nine_is_bad_and_says_why() {
     let decoded = layout("bcd16", "AB").decode(&[0x12a4]);
     assert_eq!(
         decoded,
-        Decoded::bad("0x12a4 is no bcd16: a is no decimal digit")
+        Decoded::bad("0x12a4 is not a bcd16: a is not a decimal digit")
     );
     assert_eq!(
         layout("bcd16", "AB").decode(&[0x9999]).value,
@@ -155,7 +155,7 @@ fn wrong_types_and_orders_are_told_with_right_ones() {
         ("bit:-1", "\"bit:15\""),
         ("string:0", "1 to 250 bytes"),
         ("string:251", "such as \"string:16\""),
-        ("", "is no type"),
+        ("", "is not a type"),
     ] {
         let error = ValueKind::parse(text).unwrap_err();
         assert!(error.contains(part), "{error}");

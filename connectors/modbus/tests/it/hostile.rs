@@ -1,5 +1,5 @@
 //! Servers that break the protocol. Register A of this server holds 7·A + 1, so that a value that reaches the wrong tag is
-//! seen; whatever the server does, no such value may arrive, the loss must be told of, and an honest server found again.
+//! seen; whatever the server does, no such value may arrive, the loss must be reported, and an honest server found again.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -26,7 +26,7 @@ fn two_tags(port: u16) -> String {
 }
 
 /// Runs against a server that is honest at first, then does a deed to three requests in a row, then is honest again.
-/// `reason` is part of what is told; none where the deed is healed without a word.
+/// `reason` is part of what is reported; none where the deed is healed without a word.
 async fn check(
     name: &'static str,
     reason: Option<&str>,
@@ -96,7 +96,7 @@ async fn no_broken_reply_reaches_a_tag() {
     let malformed = Some("the reply is malformed");
     let silent = Some("no answer from unit 1 within 500ms");
     let noise = Some(
-        "what came from unit 1 within 500ms is no whole Modbus reply: is this a Modbus TCP port?",
+        "what came from unit 1 within 500ms is not a whole Modbus reply: is this a Modbus TCP port?",
     );
     tasks.spawn(check(
         "fewer registers",

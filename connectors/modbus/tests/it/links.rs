@@ -125,7 +125,7 @@ async fn a_unit_that_is_silent_takes_no_other_with_it() {
         down("c", "gateway target device failed to respond (11)"),
     ];
     assert_eq!(changes, expected);
-    // The same server, its units all in order: each link is told of once more.
+    // The same server, its units all in order: each link is reported once more.
     let port = peer.port;
     peer.kill().await;
     assert_eq!(rig.next_link(LOSS_REPORTED_WITHIN).await.device, None);

@@ -1,4 +1,4 @@
-//! A server made of code: it does what it is told with each request. Register A holds 7·A + 1 where it is honest.
+//! A server made of code: it answers each request as its deed says. Register A holds 7·A + 1 where it is honest.
 
 use std::{
     sync::{

@@ -163,7 +163,7 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
     );
     assert_eq!(
         digits.status.reason.as_deref(),
-        Some("0x12a4 is no bcd16: a is no decimal digit")
+        Some("0x12a4 is not a bcd16: a is not a decimal digit")
     );
     assert_eq!(
         (label.value.clone(), label.status.quality),

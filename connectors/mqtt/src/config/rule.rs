@@ -1,15 +1,13 @@
 //! The keys of a `[[connector.tag]]`.
 
-use forebay_config::{Describe, Optional, Table};
+use forebay_config::{Describe, Table};
 use forebay_connectors::RuleId;
+use forebay_payload::{Format, Selection};
 use forebay_schemas::DeviceId;
-use jiff::tz::TimeZone;
-use serde_json_path::JsonPath;
 
 use crate::{
-    decode::{Format, Rule, Segments, TimePath},
+    decode::Rule,
     keys,
-    time::{self, TimeForm},
     topic::{self, Template},
 };
 
@@ -45,21 +43,7 @@ fn rule(
     let text = tag.read(&keys::TOPIC);
     let name = tag.read(&keys::TAG_NAME);
     let device = tag.read(&keys::TAG_DEVICE);
-    let value = path(tag, &keys::VALUE);
-    let value_type = if tag.has(&keys::TYPE) {
-        Some(tag.read(&keys::TYPE))
-    } else {
-        None
-    };
-    let quality = path(tag, &keys::QUALITY);
-    let time = time_path(tag);
-    if format == Format::Raw {
-        for key in [&keys::VALUE, &keys::TIME, &keys::QUALITY] {
-            if tag.has(key) {
-                tag.problem(key, "it has no meaning with format = \"raw\"");
-            }
-        }
-    }
+    let selection = Selection::configure(tag, format);
     let text = text?;
     let template = match Template::parse(&text) {
         Ok(template) => template,
@@ -83,13 +67,13 @@ fn rule(
     if template.has_tag() && name.is_some() {
         wrong(
             &keys::TAG_NAME,
-            "the topic tells the tag by {tag}: leave out one of the two",
+            "the topic names the tag with {tag}: leave out one of the two",
         );
     }
     if template.has_device() && device.is_some() {
         wrong(
             &keys::TAG_DEVICE,
-            "the topic tells the device by {device}: leave out one of the two",
+            "the topic names the device with {device}: leave out one of the two",
         );
     }
     if !template.has_device() && device.is_none() && connector_device.is_none() {
@@ -105,118 +89,12 @@ fn rule(
         );
     }
     let device = device.or_else(|| connector_device.cloned());
-    let (value, quality, time) = (value?, quality?, time?);
-    let value_type = match value_type {
-        Some(chosen) => Some(chosen?),
-        None => None,
-    };
-    let value = value.unwrap_or_default();
-    let names = Segments::of(&value.to_string());
+    let selection = selection?;
     good.then_some(Rule {
         id,
         template,
         device,
         tag: name,
-        value,
-        names,
-        value_type,
-        time,
-        quality,
+        selection,
     })
-}
-
-/// A JSONPath; the outer none where it is wrong, the inner where it is missing.
-fn path(tag: &mut Table<'_>, key: &Optional<String>) -> Option<Option<JsonPath>> {
-    let Some(text) = tag.read(key) else {
-        return if tag.has(key) { None } else { Some(None) };
-    };
-    match JsonPath::parse(&text) {
-        Ok(path) => Some(Some(path)),
-        Err(error) => {
-            tag.problem(
-                key,
-                format!("{text:?} is no JSONPath such as \"$.v\": {error}"),
-            );
-            None
-        }
-    }
-}
-
-fn time_path(tag: &mut Table<'_>) -> Option<Option<TimePath>> {
-    let path = path(tag, &keys::TIME);
-    let format = tag.read(&keys::TIME_FORMAT);
-    let has_unit = tag.has(&keys::TIME_UNIT);
-    let unit = if has_unit {
-        Some(tag.read(&keys::TIME_UNIT)?)
-    } else {
-        None
-    };
-    let zone = zone(tag)?;
-    let path = path?;
-    let others: [(&dyn Describe, bool); 3] = [
-        (&keys::TIME_FORMAT, format.is_some()),
-        (&keys::TIME_UNIT, has_unit),
-        (&keys::TIME_ZONE, zone.is_some()),
-    ];
-    for (key, is_there) in others {
-        if is_there && path.is_none() {
-            tag.problem(key, "time is missing, a JSONPath such as \"$.ts\"");
-            return None;
-        }
-    }
-    if let Some(format) = &format
-        && let Err(error) = time::check_format(format)
-    {
-        tag.problem(
-            &keys::TIME_FORMAT,
-            format!("{format:?} is no format such as \"%Y-%m-%d %H:%M:%S\": {error}"),
-        );
-        return None;
-    }
-    let form = match (format, unit) {
-        (Some(_), Some(_)) => {
-            tag.problem(
-                &keys::TIME_FORMAT,
-                "time_unit is there too: leave out one of the two",
-            );
-            return None;
-        }
-        (Some(format), None) => TimeForm::Format {
-            format,
-            zone: zone.unwrap_or(TimeZone::UTC),
-        },
-        (None, Some(unit)) => {
-            if zone.is_some() {
-                tag.problem(
-                    &keys::TIME_ZONE,
-                    "a number counts from 1970 in UTC: leave out time_zone or time_unit",
-                );
-                return None;
-            }
-            TimeForm::Unit(unit)
-        }
-        (None, None) => TimeForm::Text { zone },
-    };
-    Some(path.map(|path| TimePath { path, form }))
-}
-
-/// The zone of times that name none; the outer none where it is wrong.
-fn zone(tag: &mut Table<'_>) -> Option<Option<TimeZone>> {
-    let Some(name) = tag.read(&keys::TIME_ZONE) else {
-        return if tag.has(&keys::TIME_ZONE) {
-            None
-        } else {
-            Some(None)
-        };
-    };
-    match TimeZone::get(&name) {
-        Ok(zone) => Some(Some(zone)),
-        Err(_) => {
-            tag.problem(
-                &keys::TIME_ZONE,
-                format!("{name:?} is no time zone such as \"Europe/Berlin\" or \"UTC\""),
-            );
-            None
-        }
-    }
 }

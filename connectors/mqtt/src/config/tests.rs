@@ -87,9 +87,12 @@ fn every_wrong_key_says_what_is_expected() {
         ("", "connector: url is missing"),
         (
             "url = \"http://x\"",
-            "the scheme \"http\" is none of \"mqtt\", \"mqtts\"",
+            "the scheme \"http\" is not one of \"mqtt\", \"mqtts\"",
         ),
-        ("url = \"broker:1883\"", "the scheme \"broker\" is none of"),
+        (
+            "url = \"broker:1883\"",
+            "the scheme \"broker\" is not one of",
+        ),
         (
             "url = \"mqtt://me:secret@x\"",
             "write the keys user and password",
@@ -101,17 +104,17 @@ fn every_wrong_key_says_what_is_expected() {
         ("url = \"mqtt://\"", "an address with a host is expected"),
         (
             "url = \"mqtt://x\"\nversion = 6",
-            "6 is no version of MQTT: 4 (3.1.1) or 5 is expected",
+            "6 is not a version of MQTT: 4 (3.1.1) or 5 is expected",
         ),
         ("url = \"mqtt://x\"\nqos = 2", "2 is not in this release"),
-        ("url = \"mqtt://x\"\nqos = 3", "3 is no QoS"),
+        ("url = \"mqtt://x\"\nqos = 3", "3 is not a QoS"),
         (
             "url = \"mqtt://x\"\nformat = \"cbor\"",
             "sparkplug_b and cbor are not in this release",
         ),
         (
             "url = \"mqtt://x\"\nformat = \"xml\"",
-            "\"xml\" is none of \"json\", \"raw\", \"sparkplug_b\", \"cbor\"",
+            "\"xml\" is not one of \"json\", \"raw\", \"sparkplug_b\", \"cbor\"",
         ),
         (
             "url = \"mqtt://x\"\ntopics = []",
@@ -168,7 +171,7 @@ fn every_wrong_key_says_what_is_expected() {
         ),
         (
             "url = \"mqtts://x\"\n[connector.tls]\nserver_name = \"a b\"",
-            "\"a b\" is no name of a server",
+            "\"a b\" is not a server name",
         ),
         (
             "url = \"mqtts://x\"\n[connector.tls]\nca = \"a\"",
@@ -188,20 +191,20 @@ fn every_wrong_rule_says_what_is_expected() {
         ("topic = \"a/{site}\"", "unknown placeholder {site}"),
         (
             "topic = \"a/{tag}\"\nname = \"x\"\ndevice = \"d\"",
-            "the topic tells the tag by {tag}",
+            "the topic names the tag with {tag}",
         ),
         (
             "topic = \"{device}/{tag}\"\ndevice = \"d\"",
-            "the topic tells the device by {device}",
+            "the topic names the device with {device}",
         ),
         ("topic = \"a/{tag}\"", "the device is not known"),
         (
             "topic = \"{device}/{tag}\"\nvalue = \"v\"",
-            "\"v\" is no JSONPath such as \"$.v\"",
+            "\"v\" is not a JSONPath such as \"$.v\"",
         ),
         (
             "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_unit = \"h\"",
-            "\"h\" is none of \"s\", \"ms\", \"us\", \"ns\"",
+            "\"h\" is not one of \"s\", \"ms\", \"us\", \"ns\"",
         ),
         (
             "topic = \"{device}/{tag}\"\ntime_unit = \"s\"",
@@ -213,15 +216,15 @@ fn every_wrong_rule_says_what_is_expected() {
         ),
         (
             "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_format = \"%!\"",
-            "is no format such as",
+            "is not a format such as",
         ),
         (
             "topic = \"{device}/{tag}\"\ntype = \"float\"",
-            "\"float\" is none of \"f64\", \"i64\"",
+            "\"float\" is not one of \"f64\", \"i64\"",
         ),
         (
             "topic = \"{device}/{tag}\"\ntime = \"$.t\"\ntime_zone = \"Berlin\"",
-            "\"Berlin\" is no time zone such as",
+            "\"Berlin\" is not a time zone such as",
         ),
         (
             "topic = \"{device}/{tag}\"\ntime_zone = \"UTC\"",
@@ -328,7 +331,7 @@ fn a_rule_decodes_as_it_is_written() {
             value: Some(forebay_schemas::Value::F64(4.5)),
             unit: None,
             status: forebay_schemas::Status::GOOD,
-            told: forebay_connectors::Told::Anew,
+            kind: forebay_connectors::SampleKind::Update,
         };
         assert_eq!(
             mqtt.rules()

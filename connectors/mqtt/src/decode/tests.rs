@@ -1,13 +1,15 @@
+//! From a message to samples: which series they are of, and what is kept of a message that cannot be decoded.
+
+use std::path::Path;
+
+use forebay_config::{Document, TableKeys};
 use forebay_connectors::RuleId;
+use forebay_payload::{Selection, keys};
 use forebay_schemas::Quality;
 use proptest::prelude::*;
-use serde_json_path::JsonPath;
 
 use super::*;
-use crate::{
-    time::{TimeForm, TimeUnit},
-    topic::Template,
-};
+use crate::topic::Template;
 
 const MAX: usize = 100;
 
@@ -17,12 +19,21 @@ fn rule(topic: &str, value: &str) -> Rule {
         template: Template::parse(topic).unwrap(),
         device: Some(DeviceId::new("d").unwrap()),
         tag: None,
-        value: JsonPath::parse(value).unwrap(),
-        names: Segments::of(value),
-        value_type: None,
-        time: None,
-        quality: None,
+        selection: Selection::at(value).unwrap(),
     }
+}
+
+/// What the keys of a tag select.
+fn selected(text: &str) -> Selection {
+    const TAG: TableKeys = TableKeys::one(
+        "tag",
+        "A tag.",
+        &[&keys::VALUE, &keys::TIME, &keys::TIME_UNIT, &keys::QUALITY],
+    );
+    let text = format!("[tag]\n{text}");
+    let document = Document::new(Path::new("f.toml"), &text, &|_| None);
+    let read = document.read(|root| Selection::configure(&mut root.table(&TAG)?, Format::Json));
+    read.unwrap()
 }
 
 fn rules(format: Format, rules: Vec<Rule>) -> Rules {
@@ -84,60 +95,6 @@ fn check(rules: &Rules, table: &[(&str, &[&str])]) {
 }
 
 #[test]
-fn json_values_keep_their_exact_types() {
-    let rules = rules(Format::Json, vec![rule("s/{tag}", "$.v")]);
-    let table: [(&str, &[&str]); 15] = [
-        (r#"{"v":1}"#, &["d/t=I64(1)"]),
-        (
-            r#"{"v":-9223372036854775808}"#,
-            &["d/t=I64(-9223372036854775808)"],
-        ),
-        (r#"{"v":9007199254740993}"#, &["d/t=I64(9007199254740993)"]),
-        (
-            r#"{"v":18446744073709551615}"#,
-            &["d/t=U64(18446744073709551615)"],
-        ),
-        (
-            r#"{"v":18446744073709551616}"#,
-            &[
-                "d/t=F64(1.8446744073709552e19) Uncertain: the integer 18446744073709551616 has more than 64 bits and is rounded",
-            ],
-        ),
-        (
-            r#"{"v":1.8446744073709552e19}"#,
-            &["d/t=F64(1.8446744073709552e19)"],
-        ),
-        (r#"{"v":1.0}"#, &["d/t=F64(1.0)"]),
-        (r#"{"v":-0}"#, &["d/t=F64(-0.0)"]),
-        (r#"{"v":true}"#, &["d/t=Bool(true)"]),
-        (r#"{"v":"NaN"}"#, &["d/t=Text(\"NaN\")"]),
-        (r#"{"v":null}"#, &["d/t=none Bad: null value"]),
-        (
-            r#"{"v":[1]}"#,
-            &[
-                "d/t=bytes(9) Bad: the value is an array: select its items with a path such as $.v[*]",
-            ],
-        ),
-        (
-            r#"{"v":{"a":1,"b":{"c":"x"}}}"#,
-            &["d/t.a=I64(1)", "d/t.b.c=Text(\"x\")"],
-        ),
-        (
-            r#"{"v":{}}"#,
-            &["d/t=bytes(8) Bad: the value is an object without fields"],
-        ),
-        (
-            r#"{"v":{"a":[],"b":2}}"#,
-            &[
-                "d/t.a=bytes(20) Bad: the field a is an array: select its items with a path such as $.v[*]",
-                "d/t.b=I64(2)",
-            ],
-        ),
-    ];
-    check(&rules, &table);
-}
-
-#[test]
 fn what_cannot_be_decoded_is_kept_as_bytes_and_named() {
     let rules = rules(Format::Json, vec![rule("s/{tag}", "$.v")]);
     let long = format!(r#"{{"v":"{}"}}"#, "x".repeat(MAX));
@@ -181,104 +138,42 @@ fn what_cannot_be_decoded_is_kept_as_bytes_and_named() {
 }
 
 #[test]
-fn bytes_are_kept_once_for_all_rules_of_a_message() {
-    let rules = rules(Format::Json, vec![rule("s/{tag}", "$.v"), rule("#", "$")]);
-    let expected = [
-        "d/t=bytes(1) Bad: the payload is not JSON: expected value at line 1 column 1",
-        "d/s/t=none Bad: the payload is not JSON: expected value at line 1 column 1",
-    ];
-    assert_eq!(
-        lines(&rules, "s/t", "x"),
-        expected,
-        "a tag that is not known is called after the topic"
-    );
-}
-
-#[test]
-fn times_are_read_where_a_rule_asks_for_them() {
-    let with_time = |form| {
-        let time = Some(TimePath {
-            path: JsonPath::parse("$.ts").unwrap(),
-            form,
-        });
-        rules(
-            Format::Json,
-            vec![Rule {
-                time,
-                ..rule("s/{tag}", "$.v")
-            }],
-        )
-    };
-    let seconds: [(&str, &[&str]); 5] = [
+fn a_part_that_cannot_be_read_is_kept_as_bytes_and_its_neighbours_stay_good() {
+    let rules = rules(Format::Json, vec![rule("s/{tag}", "$.v")]);
+    let table: [(&str, &[&str]); 4] = [
         (
-            r#"{"v":1,"ts":1700000000.123456789}"#,
-            &["d/t@1700000000123456789=I64(1)"],
-        ),
-        (
-            r#"{"v":1,"ts":"1700000000.5"}"#,
-            &["d/t@1700000000500000000=I64(1)"],
-        ),
-        (
-            r#"{"v":1}"#,
-            &["d/t=bytes(7) Bad: the time path $.ts finds nothing"],
-        ),
-        (
-            r#"{"v":1,"ts":null}"#,
-            &["d/t=bytes(17) Bad: the time is null, neither a text nor a number"],
-        ),
-        (
-            r#"{"v":1,"ts":1e30}"#,
-            &["d/t=bytes(17) Bad: the time 1e30 is not in the years 1677 to 2262"],
-        ),
-    ];
-    check(&with_time(TimeForm::Unit(TimeUnit::Seconds)), &seconds);
-    let texts: [(&str, &[&str]); 3] = [
-        (
-            r#"{"v":1,"ts":"1970-01-01T00:00:00.000000001Z"}"#,
-            &["d/t@1=I64(1)"],
-        ),
-        (
-            r#"{"v":1,"ts":"yesterday"}"#,
+            r#"{"v":[1]}"#,
             &[
-                "d/t=bytes(24) Bad: the time \"yesterday\" is not RFC 3339 such as 2026-11-23T14:51:35.5Z",
+                "d/t=bytes(9) Bad: the value is an array: select its items with a path such as $.v[*]",
             ],
         ),
         (
-            r#"{"v":1,"ts":5}"#,
+            r#"{"v":{}}"#,
+            &["d/t=bytes(8) Bad: the value is an object without fields"],
+        ),
+        (
+            r#"{"v":{"a":[],"b":2}}"#,
             &[
-                "d/t=bytes(14) Bad: the time 5 is a number: set time_unit to \"s\", \"ms\", \"us\" or \"ns\"",
+                "d/t.a=bytes(20) Bad: the field a is an array: select its items with a path such as $.v[*]",
+                "d/t.b=I64(2)",
             ],
         ),
+        (r#"{"v":null}"#, &["d/t=none Bad: null value"]),
     ];
-    check(&with_time(TimeForm::Text { zone: None }), &texts);
+    check(&rules, &table);
 }
 
 #[test]
-fn an_object_gives_its_fields_without_time_and_quality() {
-    let path = |path| JsonPath::parse(path).unwrap();
-    let time = Some(TimePath {
-        path: path("$.ts"),
-        form: TimeForm::Unit(TimeUnit::Nanos),
-    });
-    let fields = Rule {
-        time,
-        quality: Some(path("$.q")),
+fn the_names_of_a_payload_follow_the_tag() {
+    let timed = Rule {
+        selection: selected("time = '$.ts'\ntime_unit = 'ns'"),
         ..rule("s/t", "$")
     };
-    let rules = rules(Format::Json, vec![fields]);
-    let table: [(&str, &[&str]); 6] = [
+    let all = rules(Format::Json, vec![timed]);
+    let table: [(&str, &[&str]); 3] = [
         (
-            r#"{"ts":7,"q":"good","a":1,"b":2.5}"#,
+            r#"{"ts":7,"a":1,"b":2.5}"#,
             &["d/a@7=I64(1)", "d/b@7=F64(2.5)"],
-        ),
-        (r#"{"ts":7,"a":1}"#, &["d/a@7=I64(1)"]),
-        (
-            r#"{"ts":7,"q":2,"a":1}"#,
-            &["d/a@7=I64(1) Bad: the device says so"],
-        ),
-        (
-            r#"{"ts":7,"q":"dusty","a":1}"#,
-            &["d/a@7=I64(1) Uncertain: unknown quality \"dusty\""],
         ),
         (
             r#"{"ts":7,"a\n":1}"#,
@@ -291,38 +186,33 @@ fn an_object_gives_its_fields_without_time_and_quality() {
             &["d/s/t=bytes(1) Bad: the time path $.ts finds nothing"],
         ),
     ];
-    check(&rules, &table);
+    check(&all, &table);
+    let open = rules(Format::Json, vec![rule("s/{tag}", "$.data.*.value")]);
+    let table: [(&str, &[&str]); 1] = [(
+        r#"{"data":{"p":{"value":1},"q":{"value":2}}}"#,
+        &["d/t.p=I64(1)", "d/t.q=I64(2)"],
+    )];
+    check(&open, &table);
+    let raw = rules(Format::Raw, vec![rule("s/{tag}", "$")]);
+    check(&raw, &[("42\n", &["d/t=I64(42)"])]);
+    let line = line(&samples(&raw, "s/t", &[0xc3])[0]);
+    let expected =
+        "d/t=bytes(1) Bad: the payload is not UTF-8: incomplete utf-8 byte sequence from index 0";
+    assert_eq!(line, expected);
 }
 
 #[test]
-fn several_values_have_one_time_or_each_its_own() {
-    let path = |path| JsonPath::parse(path).unwrap();
-    let time = Some(TimePath {
-        path: path("$.s[*].t"),
-        form: TimeForm::Unit(TimeUnit::Nanos),
-    });
-    let rules = rules(
-        Format::Json,
-        vec![Rule {
-            time,
-            ..rule("s/{tag}", "$.s[*].v")
-        }],
-    );
-    let table: [(&str, &[&str]); 3] = [
-        (
-            r#"{"s":[{"t":1,"v":10},{"t":2,"v":20}]}"#,
-            &["d/t@1=I64(10)", "d/t@2=I64(20)"],
-        ),
-        (
-            r#"{"s":[{"t":1,"v":10},{"v":20}]}"#,
-            &["d/t@1=I64(10)", "d/t@1=I64(20)"],
-        ),
-        (
-            r#"{"s":[{"t":1,"v":1},{"t":2,"v":2},{"v":3}]}"#,
-            &["d/t=bytes(43) Bad: the time path $.s[*].t finds 2 nodes for 3 values"],
-        ),
+fn bytes_are_kept_once_for_all_rules_of_a_message() {
+    let rules = rules(Format::Json, vec![rule("s/{tag}", "$.v"), rule("#", "$")]);
+    let expected = [
+        "d/t=bytes(1) Bad: the payload is not JSON: expected value at line 1 column 1",
+        "d/s/t=none Bad: the payload is not JSON: expected value at line 1 column 1",
     ];
-    check(&rules, &table);
+    assert_eq!(
+        lines(&rules, "s/t", "x"),
+        expected,
+        "a tag that is not known is called after the topic"
+    );
 }
 
 #[test]
@@ -431,65 +321,6 @@ fn what_an_earlier_process_made_of_a_topic_turns_bad_with_it() {
 }
 
 #[test]
-fn values_that_a_path_leaves_open_are_series_of_their_own() {
-    let rules = rules(Format::Json, vec![rule("s/{tag}", "$.data.*.value")]);
-    let table: [(&str, &[&str]); 2] = [
-        (
-            r#"{"data":{"p":{"value":1},"q":{"value":2}}}"#,
-            &["d/t.p=I64(1)", "d/t.q=I64(2)"],
-        ),
-        (r#"{"data":{"p":{"value":3}}}"#, &["d/t.p=I64(3)"]),
-    ];
-    check(&rules, &table);
-}
-
-#[test]
-fn a_type_makes_numbers_of_texts_or_says_why_not() {
-    let number = Rule {
-        value_type: Some(forebay_schemas::ValueType::F64),
-        ..rule("s/{tag}", "$.v")
-    };
-    let json = rules(Format::Json, vec![number]);
-    let table: [(&str, &[&str]); 4] = [
-        (r#"{"v":"48.5"}"#, &["d/t=F64(48.5)"]),
-        (r#"{"v":21}"#, &["d/t=F64(21.0)"]),
-        (
-            r#"{"v":"21,5"}"#,
-            &["d/t=none Bad: \"21,5\" is no f64, as type asks for"],
-        ),
-        (
-            r#"{"v":{"a":"1","b":"x"}}"#,
-            &[
-                "d/t.a=F64(1.0)",
-                "d/t.b=none Bad: \"x\" is no f64, as type asks for",
-            ],
-        ),
-    ];
-    check(&json, &table);
-    let text = Rule {
-        value_type: Some(forebay_schemas::ValueType::Text),
-        ..rule("s/{tag}", "$")
-    };
-    check(
-        &rules(Format::Raw, vec![text]),
-        &[("42", &["d/t=Text(\"42\")"])],
-    );
-}
-
-#[test]
-fn a_text_with_a_nul_is_kept_as_bytes() {
-    let reason = "d/t=bytes(3) Bad: the text holds the character U+0000 and is kept as bytes";
-    check(
-        &rules(Format::Json, vec![rule("s/{tag}", "$.v")]),
-        &[(r#"{"v":"a\u0000b"}"#, &[reason])],
-    );
-    check(
-        &rules(Format::Raw, vec![rule("s/{tag}", "$")]),
-        &[("a\0b", &[reason])],
-    );
-}
-
-#[test]
 fn names_come_from_the_topic_or_are_replaced() {
     let rules = rules(
         Format::Json,
@@ -508,67 +339,6 @@ fn names_come_from_the_topic_or_are_replaced() {
     assert_eq!(lines(&rules, &long, "1"), [expected]);
 }
 
-#[test]
-fn raw_payloads_are_numbers_truths_or_texts() {
-    let rules = rules(Format::Raw, vec![rule("s/{tag}", "$")]);
-    let table: [(&str, &[&str]); 11] = [
-        ("42\n", &["d/t=I64(42)"]),
-        ("18446744073709551615", &["d/t=U64(18446744073709551615)"]),
-        (
-            "184467440737095516150",
-            &["d/t=Text(\"184467440737095516150\")"],
-        ),
-        ("21.5", &["d/t=F64(21.5)"]),
-        ("1e3", &["d/t=F64(1000.0)"]),
-        ("NaN", &["d/t=F64(NaN)"]),
-        ("-Infinity", &["d/t=F64(-inf)"]),
-        ("true", &["d/t=Bool(true)"]),
-        ("null", &["d/t=Text(\"null\")"]),
-        ("007", &["d/t=Text(\"007\")"]),
-        ("", &["d/t=Text(\"\")"]),
-    ];
-    check(&rules, &table);
-    assert_eq!(
-        samples(&rules, "s/t", &[0xc3])
-            .iter()
-            .map(line)
-            .collect::<Vec<_>>(),
-        ["d/t=bytes(1) Bad: the payload is not UTF-8: incomplete utf-8 byte sequence from index 0"]
-    );
-}
-
-#[test]
-fn a_payload_of_many_exact_times_takes_linear_time() {
-    let path = |path| JsonPath::parse(path).unwrap();
-    let time = Some(TimePath {
-        path: path("$[*].t"),
-        form: TimeForm::Unit(TimeUnit::Seconds),
-    });
-    let mut rules = rules(
-        Format::Json,
-        vec![Rule {
-            time,
-            ..rule("s/{tag}", "$[*].v")
-        }],
-    );
-    rules.payload_bytes_max = usize::MAX;
-    let item = r#"{"t":1700000000.123456789,"v":1e300}"#;
-    let payload = format!("[{}]", vec![item; 20_000].join(","));
-    let begun = now();
-    let samples = samples(&rules, "s/t", payload.as_bytes());
-    // Twenty thousand passes over the text would take a minute.
-    assert!(begun.elapsed().as_secs() < 10, "took {:?}", begun.elapsed());
-    assert_eq!(
-        (samples.len(), line(&samples[19_999])),
-        (20_000, "d/t@1700000000123456789=F64(1e300)".to_owned())
-    );
-}
-
-#[allow(clippy::disallowed_methods)]
-fn now() -> std::time::Instant {
-    std::time::Instant::now()
-}
-
 proptest! {
     /// Whatever comes, a rule that matches gives a sample, and a fault keeps the bytes.
     #[test]
@@ -576,9 +346,10 @@ proptest! {
         prop::collection::vec(any::<u8>(), 0..80),
         "[\\[\\]{}:,\"v0-9eE.nul tsq-]{0,80}".prop_map(String::into_bytes),
     ]) {
-        let path = |path| JsonPath::parse(path).unwrap();
-        let time = Some(TimePath { path: path("$..ts"), form: TimeForm::Unit(TimeUnit::Millis) });
-        let all = Rule { time, quality: Some(path("$.q")), ..rule("s/t", "$") };
+        let all = Rule {
+            selection: selected("time = '$..ts'\ntime_unit = 'ms'\nquality = '$.q'"),
+            ..rule("s/t", "$")
+        };
         for rules in [rules(Format::Json, vec![rule("s/{tag}", "$.v"), all]), rules(Format::Raw, vec![rule("s/{tag}", "$")])] {
             let samples = samples(&rules, "s/t", &payload);
             prop_assert!(samples.len() >= rules.rules.len());

@@ -4,13 +4,13 @@ mod simulation;
 
 use bytes::Bytes;
 use forebay_connectors::{Delivery as Parcels, Extent, Parcel, Restored, outlet};
+use forebay_payload::{Format, Selection};
 use forebay_schemas::{DeviceId, TagName, Value};
-use serde_json_path::JsonPath;
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
 use crate::{
-    decode::{Fallback, Format, Rule, Segments},
+    decode::{Fallback, Rule},
     topic::Template,
 };
 
@@ -20,11 +20,7 @@ fn rules() -> Rules {
         template: Template::parse("{device}/{tag}").unwrap(),
         device: None,
         tag: None,
-        value: JsonPath::parse("$").unwrap(),
-        names: Segments::of("$"),
-        value_type: None,
-        time: None,
-        quality: None,
+        selection: Selection::default(),
     };
     let fallback = Fallback {
         device: DeviceId::new("d").unwrap(),
@@ -276,9 +272,9 @@ async fn a_retained_message_says_what_holds_now() {
     let told: Vec<_> = messages(&parcels)
         .1
         .iter()
-        .map(|message| message.samples[0].told)
+        .map(|message| message.samples[0].kind)
         .collect();
-    assert_eq!(told, [Told::Current, Told::Anew]);
+    assert_eq!(told, [SampleKind::Snapshot, SampleKind::Update]);
 }
 
 #[tokio::test]

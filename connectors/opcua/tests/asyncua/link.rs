@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::peer::{Peer, start};
-use forebay_connectors::{Sample, Told};
+use forebay_connectors::{Sample, SampleKind};
 use forebay_connectors_conformance::{LOSS_REPORTED_WITHIN, PATIENCE, samples_of};
 use forebay_schemas::{Timestamp, Value};
 use serde_json::{Value as Json, json};
@@ -32,17 +32,17 @@ fn write(name: &str, n: i64) -> Json {
 
 /// What was not told again.
 fn values(samples: &[Sample], tag: &str) -> Vec<Value> {
-    of(samples, tag, |told| told != Told::Again)
+    of(samples, tag, |kind| kind != SampleKind::Confirmation)
 }
 
 fn again(samples: &[Sample], tag: &str) -> Vec<Value> {
-    of(samples, tag, |told| told == Told::Again)
+    of(samples, tag, |kind| kind == SampleKind::Confirmation)
 }
 
-fn of(samples: &[Sample], tag: &str, told: impl Fn(Told) -> bool) -> Vec<Value> {
+fn of(samples: &[Sample], tag: &str, is_wanted: impl Fn(SampleKind) -> bool) -> Vec<Value> {
     let of = samples
         .iter()
-        .filter(|sample| sample.tag.as_str() == tag && told(sample.told));
+        .filter(|sample| sample.tag.as_str() == tag && is_wanted(sample.kind));
     of.map(|sample| sample.value.clone().unwrap()).collect()
 }
 
@@ -100,8 +100,8 @@ async fn a_value_from_before_the_start_says_what_holds_once_the_server_can_be_re
     rig.up_since(from).await;
     let back = rig.samples_since(from, 1).await;
     assert_eq!(
-        (back[0].told, back[0].event_time),
-        (Told::Current, Timestamp::from_micros(BASE_US))
+        (back[0].kind, back[0].event_time),
+        (SampleKind::Snapshot, Timestamp::from_micros(BASE_US))
     );
     assert_eq!(rig.stop().await.len(), 1);
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use forebay_config::{Defaulted, Required, Table, TableKeys};
 use forebay_connectors::{
     Closed, Connector, ConnectorError, ConnectorKeys, ConnectorKind, Context, Declared, LinkChange,
-    NAME, Outlet, RuleId, Sample, Told, Uniform, finite,
+    NAME, Outlet, RuleId, Sample, SampleKind, Uniform, finite,
 };
 use forebay_runtime::Backoff;
 use forebay_schemas::{DeviceId, Status, TagName};
@@ -199,7 +199,7 @@ impl Beacon {
             value,
             unit: None,
             status,
-            told: Told::Anew,
+            kind: SampleKind::Update,
         }
     }
 }

@@ -53,7 +53,7 @@ fn errors_come_at_once_each_with_its_place_and_a_way_out() {
         ),
         (
             "name = \"a\"\nkind = \"tset\"\non = \"window_closed\"",
-            "job.kind: \"tset\" is none of \"test\"; did you mean \"test\"?",
+            "job.kind: \"tset\" is not one of \"test\"; did you mean \"test\"?",
         ),
         (
             "name = \"a\"\non = \"window_closed\"",
@@ -81,7 +81,7 @@ fn errors_come_at_once_each_with_its_place_and_a_way_out() {
         ),
         (
             "name = \"a\"\nkind = \"test\"\non = \"window_closd\"",
-            "job.on: \"window_closd\" is none of \"window_closed\"",
+            "job.on: \"window_closd\" is not one of \"window_closed\"",
         ),
         (
             "name = \"first\"\nkind = \"test\"\nafter = [\"frist\"]",
@@ -93,7 +93,7 @@ fn errors_come_at_once_each_with_its_place_and_a_way_out() {
         ),
         (
             "name = \"a\"\nkind = \"test\"\non = \"window_closed\"\nengine = \"spark\"",
-            "job.engine: \"spark\" is none of \"embedded\"",
+            "job.engine: \"spark\" is not one of \"embedded\"",
         ),
         (
             "name = \"a\"\nkind = \"test\"\non = \"window_closed\"\ntimeout = \"0s\"",

@@ -259,10 +259,7 @@ impl Run {
 
     fn failed(&self, publisher: &Publisher, source: KafkaError) -> Turn {
         if let Some(why) = self.producer.fatal() {
-            debug!(
-                lane = publisher.key,
-                why, "the kafka producer can go on no more"
-            );
+            debug!(lane = publisher.key, why, "kafka producer failed");
         }
         match source.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
@@ -275,10 +272,7 @@ impl Run {
     /// A producer may fail without an answer to any record.
     fn look_for_failure(&self, publisher: &Publisher) -> Option<Turn> {
         let why = self.producer.fatal()?;
-        debug!(
-            lane = publisher.key,
-            why, "the kafka producer can go on no more"
-        );
+        debug!(lane = publisher.key, why, "kafka producer failed");
         let source = KafkaError::MessageProduction(RDKafkaErrorCode::Fatal);
         Some(Turn::Failed(publisher.cluster.error("write to", source)))
     }
@@ -299,7 +293,7 @@ impl Run {
                 debug!(lane = publisher.key, %up_to, "the spool is closed, what is acknowledged will be sent again")
             }
             Err(error) => {
-                warn!(lane = publisher.key, %up_to, %error, "the spool could not forget what is acknowledged, trying again");
+                warn!(lane = publisher.key, %up_to, %error, "deleting acknowledged records from the spool failed, retrying");
                 self.due = Some((ended, up_to));
                 self.forget_at = Instant::now() + LOOK_EVERY;
             }

@@ -1,4 +1,4 @@
-//! A pump that waits for room, and tells of the times in which its devices were not read.
+//! A pump that waits for room, and records the times in which its devices were not read.
 
 use std::pin::pin;
 
@@ -7,8 +7,9 @@ use forebay_stream::{LogWriter, Receipt, StreamError};
 use tokio::{select, time::sleep};
 use tracing::warn;
 
-use super::{GatewayError, Pump, RETRY, TICK};
+use super::pump::{Pump, RETRY, TICK};
 use crate::{
+    GatewayError,
     outages::{AT_ONCE, Span},
     series::elapsed,
 };
@@ -39,7 +40,7 @@ impl Pump {
     }
 
     /// Stores a time in which the connector's devices were not read.
-    pub(super) async fn tell_of(&mut self, span: Span) -> Result<(), GatewayError> {
+    pub(super) async fn record_outage(&mut self, span: Span) -> Result<(), GatewayError> {
         let run = self.run.clone();
         let devices = self.pipeline.devices();
         let Span { from, to, why } = span;
@@ -49,7 +50,7 @@ impl Pump {
             why,
             seconds,
             devices = devices.len(),
-            "devices were not read: the table `gaps` tells of it"
+            "devices were not read: recorded in the table `gaps`"
         );
         for (lane, outages) in span.of_devices(&run.site, devices, run.lanes) {
             let failed = |source| GatewayError::Spool {
@@ -76,7 +77,7 @@ impl Pump {
             if error.kind() != ErrorKind::Retry {
                 return Err(error);
             }
-            warn!(%lane, %error, "append failed, trying again");
+            warn!(%lane, %error, "append failed, retrying");
             sleep(RETRY).await;
         }
         Ok(())

@@ -3,16 +3,16 @@
 use forebay_schemas::{Reading, Status};
 use forebay_stream::OpenReceipt;
 
-/// Readings of one lane that become durable together.
+/// Readings of one lane that stay in one record, with their receipt.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Lot {
+pub(crate) struct AppendUnit {
     pub(crate) readings: Vec<Reading>,
     /// None where nothing is sent again.
     pub(crate) receipt: Option<OpenReceipt>,
 }
 
-impl Lot {
-    /// The lot in two, the receipt with the last reading: a crash in between doubles the first part, and loses nothing.
+impl AppendUnit {
+    /// The unit in two, the receipt with the last reading: a crash in between doubles the first part, and loses nothing.
     fn split(mut self, at: usize) -> (Self, Self) {
         let rest = self.readings.split_off(at);
         (
@@ -28,22 +28,22 @@ impl Lot {
     }
 }
 
-/// One append.
+/// One append to a lane's spool.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Piece(Vec<Lot>);
+pub(crate) struct SpoolAppend(Vec<AppendUnit>);
 
-impl Piece {
+impl SpoolAppend {
     pub(crate) fn readings(&self) -> Vec<Reading> {
         self.0
             .iter()
-            .flat_map(|lot| lot.readings.iter().cloned())
+            .flat_map(|unit| unit.readings.iter().cloned())
             .collect()
     }
 
     pub(crate) fn receipts(&self) -> Vec<OpenReceipt> {
         self.0
             .iter()
-            .filter_map(|lot| lot.receipt.clone())
+            .filter_map(|unit| unit.receipt.clone())
             .collect()
     }
 
@@ -52,7 +52,7 @@ impl Piece {
         let mut readings = self
             .0
             .iter_mut()
-            .flat_map(|lot| &mut lot.readings)
+            .flat_map(|unit| &mut unit.readings)
             .peekable();
         readings.peek()?;
         for reading in readings {
@@ -62,16 +62,16 @@ impl Piece {
         Some(self)
     }
 
-    /// Two smaller pieces, cut between lots where there are several; `None` for a single reading.
+    /// Two smaller appends, cut between units where there are several; `None` for a single reading.
     pub(crate) fn halves(mut self) -> Result<[Self; 2], Self> {
         if self.0.len() > 1 {
             let tail = self.0.split_off(self.0.len() / 2);
             return Ok([self, Self(tail)]);
         }
         match self.0.pop() {
-            Some(lot) if lot.readings.len() > 1 => {
-                let at = lot.readings.len() / 2;
-                let (head, tail) = lot.split(at);
+            Some(unit) if unit.readings.len() > 1 => {
+                let at = unit.readings.len() / 2;
+                let (head, tail) = unit.split(at);
                 Ok([Self(vec![head]), Self(vec![tail])])
             }
             single => Err(Self(single.into_iter().collect())),
@@ -79,25 +79,25 @@ impl Piece {
     }
 }
 
-/// Appends of at most `readings_max` readings each. A lot is cut only where it is larger than that by itself.
-pub(crate) fn pieces(lots: Vec<Lot>, readings_max: usize) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let (mut piece, mut count) = (Vec::new(), 0);
-    for mut lot in lots {
-        if count > 0 && count + lot.readings.len() > readings_max {
-            pieces.push(Piece(std::mem::take(&mut piece)));
+/// Appends of at most `readings_max` readings each. A unit is cut only where it is larger than that on its own.
+pub(crate) fn appends(units: Vec<AppendUnit>, readings_max: usize) -> Vec<SpoolAppend> {
+    let mut appends = Vec::new();
+    let (mut append, mut count) = (Vec::new(), 0);
+    for mut unit in units {
+        if count > 0 && count + unit.readings.len() > readings_max {
+            appends.push(SpoolAppend(std::mem::take(&mut append)));
             count = 0;
         }
-        while lot.readings.len() > readings_max {
-            let (head, tail) = lot.split(readings_max);
-            pieces.push(Piece(vec![head]));
-            lot = tail;
+        while unit.readings.len() > readings_max {
+            let (head, tail) = unit.split(readings_max);
+            appends.push(SpoolAppend(vec![head]));
+            unit = tail;
         }
-        count += lot.readings.len();
-        piece.push(lot);
+        count += unit.readings.len();
+        append.push(unit);
     }
     if count > 0 {
-        pieces.push(Piece(piece));
+        appends.push(SpoolAppend(append));
     }
-    pieces
+    appends
 }

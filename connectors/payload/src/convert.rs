@@ -16,7 +16,7 @@ pub(crate) const TYPES: [(&str, ValueType); 5] = [
 ];
 
 /// The value as another type. `written` are the digits of a number as the payload has them.
-pub(super) fn convert(value: Value, written: &str, to: ValueType) -> Result<Value, String> {
+pub(crate) fn convert(value: Value, written: &str, to: ValueType) -> Result<Value, String> {
     if value.value_type() == to {
         return Ok(value);
     }
@@ -31,10 +31,16 @@ pub(super) fn convert(value: Value, written: &str, to: ValueType) -> Result<Valu
                 "false"
             }
         }
-        Value::Bytes(_) => return Err(format!("bytes are no {}", to.name())),
+        Value::Bytes(_) => return Err(format!("bytes cannot become {}", to.name())),
         _ => written.trim(),
     };
-    let wrong = || format!("{:?} is no {}, as type asks for", shown(text), to.name());
+    let wrong = || {
+        format!(
+            "{:?} is not a valid {}, the type of the tag",
+            shown(text),
+            to.name()
+        )
+    };
     match to {
         ValueType::F64 => decimal(text).map(Value::F64).ok_or_else(wrong),
         ValueType::I64 => integer(text)
@@ -92,21 +98,26 @@ mod tests {
                 text("21,5"),
                 "",
                 F64,
-                Err("\"21,5\" is no f64, as type asks for"),
+                Err("\"21,5\" is not a valid f64, the type of the tag"),
             ),
             (
                 text("nan"),
                 "",
                 F64,
-                Err("\"nan\" is no f64, as type asks for"),
+                Err("\"nan\" is not a valid f64, the type of the tag"),
             ),
             (
                 text("1e999"),
                 "",
                 F64,
-                Err("\"1e999\" is no f64, as type asks for"),
+                Err("\"1e999\" is not a valid f64, the type of the tag"),
             ),
-            (text(""), "", F64, Err("\"\" is no f64, as type asks for")),
+            (
+                text(""),
+                "",
+                F64,
+                Err("\"\" is not a valid f64, the type of the tag"),
+            ),
             (Value::I64(21), "21", F64, Ok(Value::F64(21.0))),
             (
                 text("9007199254740993"),
@@ -119,13 +130,13 @@ mod tests {
                 Value::F64(48.5),
                 "48.5",
                 I64,
-                Err("\"48.5\" is no i64, as type asks for"),
+                Err("\"48.5\" is not a valid i64, the type of the tag"),
             ),
             (
                 Value::I64(-1),
                 "-1",
                 U64,
-                Err("\"-1\" is no u64, as type asks for"),
+                Err("\"-1\" is not a valid u64, the type of the tag"),
             ),
             (
                 text("18446744073709551615"),
@@ -139,7 +150,7 @@ mod tests {
                 Value::I64(2),
                 "2",
                 Bool,
-                Err("\"2\" is no bool, as type asks for"),
+                Err("\"2\" is not a valid bool, the type of the tag"),
             ),
             (Value::Bool(true), "", I64, Ok(Value::I64(1))),
             (Value::Bool(true), "", Text, Ok(text("true"))),

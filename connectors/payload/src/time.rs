@@ -13,10 +13,14 @@ use thiserror::Error;
 
 /// The unit of a time that is a number since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TimeUnit {
+pub enum TimeUnit {
+    /// Seconds.
     Seconds,
+    /// Milliseconds.
     Millis,
+    /// Microseconds.
     Micros,
+    /// Nanoseconds.
     Nanos,
 }
 
@@ -42,7 +46,7 @@ pub(crate) enum TimeError {
     Format { text: String, format: String },
     #[error("the time {text:?} did not exist in {zone}: the clock was set forward over it")]
     Skipped { text: String, zone: String },
-    #[error("the time {0} is no number")]
+    #[error("the time {0} is not a number")]
     Number(String),
     #[error("the time {0} is not in the years 1677 to 2262")]
     Range(String),

@@ -1,0 +1,28 @@
+//! What a device sends as JSON or as plain text, and what of it is the value, the event time and the quality.
+//!
+//! A [`Selection`] is one `[[connector.tag]]`'s share of that: [`Selection::configure`] reads its [`keys`], and
+//! [`Selection::decode`] turns a [`Payload`] into [`Decoded`] values.
+//!
+//! - Numbers keep the digits that the device wrote: integers of 64 bits and times of nanoseconds are never rounded through
+//!   a double.
+//! - A payload, or a part of it, that cannot be decoded is a [`Fault`] with a reason for people, and never a panic.
+//! - Names out of a payload are data: whether one is a valid name of a tag is decided by whoever builds the sample.
+//!
+//! It does no I/O, and it does not know devices, topics or tags: a connector names the series.
+
+mod config;
+mod convert;
+mod json;
+pub mod keys;
+mod payload;
+mod raw;
+mod scalar;
+mod segments;
+mod selection;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use payload::{Fault, Format, Payload};
+pub use selection::{Decoded, Outcome, Selection};
+pub use time::TimeUnit;

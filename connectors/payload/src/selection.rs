@@ -1,0 +1,291 @@
+//! Which parts of a payload are values, and the time and quality of each.
+
+use std::fmt;
+
+use forebay_schemas::{Status, Timestamp, Value, ValueType};
+use serde_json::Value as Json;
+use serde_json_path::{JsonPath, LocatedNode};
+
+use crate::{
+    json::{Document, Step, steps},
+    payload::{Content, Fault, Payload},
+    raw::raw,
+    scalar::{kind, number, quality, typed},
+    segments::Segments,
+    time::{TimeForm, shown},
+};
+
+/// The part of a rule that speaks of payloads.
+#[derive(Debug)]
+pub struct Selection {
+    pub(crate) value: JsonPath,
+    /// Which names of the payload name the value.
+    pub(crate) names: Segments,
+    /// Values are made this type; none takes them as they are.
+    pub(crate) value_type: Option<ValueType>,
+    pub(crate) time: Option<TimePath>,
+    pub(crate) quality: Option<JsonPath>,
+}
+
+/// Where the time stands and how it is written.
+#[derive(Debug)]
+pub(crate) struct TimePath {
+    pub(crate) path: JsonPath,
+    pub(crate) form: TimeForm,
+}
+
+/// One value of a payload, or why there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The names that lead to it and that the value's path leaves open, joined by dots; none for a value of its own.
+    pub field: Option<String>,
+    /// The event time; none where the rule reads none.
+    pub time: Option<Timestamp>,
+    /// The value; none where there is none to be had.
+    pub value: Option<Value>,
+    /// How far to trust it.
+    pub status: Status,
+    /// It cannot be read: the payload is to be kept in its place.
+    pub is_faulty: bool,
+}
+
+/// One value, or what kept the values from being decoded.
+pub type Outcome = Result<Decoded, Fault>;
+
+impl Default for Selection {
+    /// The whole payload, at the time of its arrival, of good quality.
+    fn default() -> Self {
+        Self::of(JsonPath::default())
+    }
+}
+
+impl Selection {
+    /// The values at a JSONPath (RFC 9535), at the time of their arrival, of good quality.
+    ///
+    /// # Errors
+    /// The text is not a JSONPath.
+    pub fn at(value: &str) -> Result<Self, Fault> {
+        json_path(value).map(Self::of)
+    }
+
+    pub(crate) fn of(value: JsonPath) -> Self {
+        Self {
+            names: Segments::of(&value.to_string()),
+            value,
+            value_type: None,
+            time: None,
+            quality: None,
+        }
+    }
+
+    /// Where the values stand, in normal form.
+    pub fn value_path(&self) -> impl fmt::Display {
+        &self.value
+    }
+
+    /// What it makes of a payload; never empty.
+    pub fn decode(&self, payload: &Payload<'_>) -> Vec<Outcome> {
+        match &payload.0 {
+            Content::Raw(text) => {
+                let (value, status) = typed(raw(text), text, self.value_type, Status::GOOD);
+                vec![Ok(Decoded {
+                    field: None,
+                    time: None,
+                    value,
+                    status,
+                    is_faulty: false,
+                })]
+            }
+            Content::Json(document) => self
+                .select(document)
+                .unwrap_or_else(|fault| vec![Err(fault)]),
+        }
+    }
+
+    fn select(&self, document: &Document<'_>) -> Result<Vec<Outcome>, Fault> {
+        let values = self.value.query_located(&document.root).all();
+        if values.is_empty() {
+            return Err(Fault(format!(
+                "the value path {} finds nothing",
+                self.value
+            )));
+        }
+        let nodes = |path: &JsonPath| path.query_located(&document.root).all();
+        let times = self.time.as_ref().map(|time| nodes(&time.path));
+        if let (Some(time), Some(found)) = (&self.time, &times) {
+            fits("time", &time.path, found.len(), values.len())?;
+        }
+        let qualities = self.quality.as_ref().map(nodes).unwrap_or_default();
+        // A payload without the quality is good: many devices send one only when something is wrong.
+        if let (Some(path), false) = (&self.quality, qualities.is_empty()) {
+            fits("quality", path, qualities.len(), values.len())?;
+        }
+        let others: Vec<*const Json> = times
+            .iter()
+            .flatten()
+            .chain(&qualities)
+            .map(|node| std::ptr::from_ref(node.node()))
+            .collect();
+
+        let mut outcomes = Vec::new();
+        for (i, value) in values.iter().enumerate() {
+            let time = match (&self.time, &times) {
+                (Some(rule), Some(found)) => read_time(document, &rule.form, nth(found, i)),
+                _ => Ok(None),
+            };
+            let time = match time {
+                Ok(time) => time,
+                Err(fault) => {
+                    outcomes.push(Err(fault));
+                    continue;
+                }
+            };
+            let status = if qualities.is_empty() {
+                Status::GOOD
+            } else {
+                quality(nth(&qualities, i).node())
+            };
+            let mut reader = Reader {
+                document,
+                others: &others,
+                value_type: self.value_type,
+                time,
+                status,
+                outcomes: &mut outcomes,
+            };
+            let mut place = steps(value.location());
+            let mut names = self.names.names(&place);
+            reader.value(value.node(), &mut place, &mut names);
+        }
+        Ok(outcomes)
+    }
+}
+
+pub(crate) fn json_path(text: &str) -> Result<JsonPath, Fault> {
+    JsonPath::parse(text).map_err(|error| {
+        Fault(format!(
+            "{text:?} is not a JSONPath such as \"$.v\": {error}"
+        ))
+    })
+}
+
+/// One time (or quality) serves all values, or each value has its own.
+fn fits(what: &str, path: &JsonPath, found: usize, values: usize) -> Result<(), Fault> {
+    match found {
+        0 => Err(Fault(format!("the {what} path {path} finds nothing"))),
+        1 => Ok(()),
+        n if n == values => Ok(()),
+        n => Err(Fault(format!(
+            "the {what} path {path} finds {n} nodes for {values} values"
+        ))),
+    }
+}
+
+fn nth<'n, 'd>(nodes: &'n [LocatedNode<'d>], i: usize) -> &'n LocatedNode<'d> {
+    if nodes.len() == 1 {
+        &nodes[0]
+    } else {
+        &nodes[i]
+    }
+}
+
+fn read_time(
+    document: &Document<'_>,
+    form: &TimeForm,
+    node: &LocatedNode<'_>,
+) -> Result<Option<Timestamp>, Fault> {
+    let read = match node.node() {
+        Json::String(text) => form.text(text),
+        Json::Number(number) => form.number(&document.digits(number, &steps(node.location()))),
+        other => {
+            return Err(Fault(format!(
+                "the time is {}, neither a text nor a number",
+                kind(other)
+            )));
+        }
+    };
+    read.map(Some).map_err(|error| Fault(error.to_string()))
+}
+
+/// The reader of one selected value and, where it is an object, of its fields.
+struct Reader<'r, 'p> {
+    document: &'r Document<'p>,
+    /// Nodes that are times or qualities and therefore no fields.
+    others: &'r [*const Json],
+    value_type: Option<ValueType>,
+    time: Option<Timestamp>,
+    status: Status,
+    outcomes: &'r mut Vec<Outcome>,
+}
+
+impl Reader<'_, '_> {
+    fn value(&mut self, json: &Json, place: &mut Vec<Step>, names: &mut Vec<String>) {
+        let Json::Object(fields) = json else {
+            let outcome = self.scalar(json, place, names);
+            return self.outcomes.push(outcome);
+        };
+        let before = self.outcomes.len();
+        for (name, inner) in fields {
+            if self.others.contains(&std::ptr::from_ref(inner)) {
+                continue;
+            }
+            place.push(Step::Name(name.clone()));
+            names.push(name.clone());
+            self.value(inner, place, names);
+            names.pop();
+            place.pop();
+        }
+        if self.outcomes.len() == before {
+            let reason = "the value is an object without fields";
+            self.outcomes.push(Err(Fault(reason.to_owned())));
+        }
+    }
+
+    fn scalar(&self, json: &Json, place: &[Step], names: &[String]) -> Outcome {
+        let field = (!names.is_empty()).then(|| names.join("."));
+        let (value, status) = match json {
+            Json::Null => (None, Status::bad(None, "null value")),
+            Json::Bool(truth) => self.typed(Value::Bool(*truth), "", self.status.clone()),
+            Json::String(text) => self.typed(Value::Text(text.clone()), text, self.status.clone()),
+            Json::Number(found) => {
+                let written = self.document.digits(found, place);
+                match number(found, &written, self.value_type, &self.status) {
+                    (Some(value), status) => self.typed(value, &written, status),
+                    (None, status) => (None, status),
+                }
+            }
+            Json::Array(_) | Json::Object(_) => return self.unreadable(json, field),
+        };
+        Ok(Decoded {
+            field,
+            time: self.time,
+            value,
+            status,
+            is_faulty: false,
+        })
+    }
+
+    fn typed(&self, value: Value, written: &str, status: Status) -> (Option<Value>, Status) {
+        typed(value, written, self.value_type, status)
+    }
+
+    /// A fault for a value of its own; for a field a decoded value without one, so that its neighbours stay good.
+    fn unreadable(&self, json: &Json, field: Option<String>) -> Outcome {
+        let what = match &field {
+            Some(field) => format!("field {}", shown(field)),
+            None => "value".to_owned(),
+        };
+        let kind = kind(json);
+        let reason = format!("the {what} is {kind}: select its items with a path such as $.v[*]");
+        if field.is_none() {
+            return Err(Fault(reason));
+        }
+        Ok(Decoded {
+            field,
+            time: self.time,
+            value: None,
+            status: Status::bad(None, reason),
+            is_faulty: true,
+        })
+    }
+}

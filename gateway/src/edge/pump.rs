@@ -1,0 +1,268 @@
+//! One connector's way into the lanes: parcels to readings, appended together, each answered once it is durable.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use forebay_connectors::{Delivery, Message, Parcel};
+use forebay_runtime::{Failpoint, failpoint};
+use forebay_schemas::{ErrorKind, Lane, Quality, Reading, Timestamp};
+use forebay_stream::{ReceiptChanges, StreamError};
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tracing::{error, info, warn};
+
+use super::Run;
+use crate::{
+    GatewayError, Pipeline, SourceStatus,
+    complaints::Complaint,
+    keeper::{AcceptedReadings, Keeper},
+    memory::Memory,
+    outages::{FullSpool, Span},
+    spool_append::{AppendUnit, SpoolAppend, appends},
+};
+
+/// Readings that one append may hold.
+const APPEND_READINGS_MAX: usize = 16_384;
+/// Ended receipts that go with one append; the rest goes with the next.
+const APPEND_ENDED_MAX: usize = 1024;
+/// How often series behind a lost link are looked at, and for how long an ended receipt waits for an append to go with.
+pub(super) const TICK: Duration = Duration::from_secs(1);
+/// Pause after an append that failed in passing.
+pub(super) const RETRY: Duration = Duration::from_millis(500);
+
+/// A reading whose value no record can hold gives way to a bad one that says so: one value must not stop all devices.
+fn without_value(single: SpoolAppend, error: StreamError) -> Result<SpoolAppend, StreamError> {
+    let reason =
+        format!("value not kept: {error}: raise spool.max_bytes, or have the device send less");
+    let Some(bad) = single.without_values(&reason) else {
+        return Err(error);
+    };
+    let series = bad
+        .readings()
+        .first()
+        .map(|reading| format!("{}/{}", reading.series.device, reading.series.tag));
+    error!(series, %error, "value too large for the spool: dropped, a bad reading is stored instead");
+    Ok(bad)
+}
+
+/// One connector's way into the lanes.
+pub(super) struct Pump {
+    pub(super) name: String,
+    pub(super) run: Arc<Run>,
+    pub(super) pipeline: Pipeline,
+    pub(super) memory: Memory,
+    pub(super) keeper: Keeper,
+    pub(super) status: Arc<SourceStatus>,
+    pub(super) deliveries: mpsc::Receiver<Delivery>,
+    /// Whom to answer once what follows from their parcels is durable.
+    pub(super) held: Vec<oneshot::Sender<()>>,
+    /// Whether values have come since the start.
+    pub(super) delivers: bool,
+    /// When there was no room; none where that loses nothing, since what was not taken is sent again.
+    pub(super) full: Option<FullSpool>,
+}
+
+impl Pump {
+    /// Runs until the connector's outlets are gone. First it records the stop before this start.
+    pub(super) async fn run(mut self, stopped: Option<Span>) -> Result<(), GatewayError> {
+        if let Some(stopped) = stopped {
+            self.record_outage(stopped).await?;
+        }
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let delivery = select! {
+                delivery = self.deliveries.recv() => Some(delivery),
+                _ = ticks.tick() => None,
+            };
+            let taken = match delivery {
+                Some(Some(delivery)) => self.gather(delivery),
+                Some(None) => {
+                    if let Some(span) = self
+                        .full
+                        .as_mut()
+                        .and_then(|full| full.take(self.status.skipped()))
+                    {
+                        self.record_outage(span).await?;
+                    }
+                    self.memory
+                        .keep(&mut self.pipeline, (self.run.clock)())
+                        .await;
+                    return self.record_ended().await;
+                }
+                None => {
+                    // What the steps remember is durable by now.
+                    self.memory
+                        .keep_if_due(&mut self.pipeline, (self.run.clock)())
+                        .await;
+                    self.record_ended().await?;
+                    let (now, skipped) = ((self.run.clock)(), self.status.skipped());
+                    if let Some(span) = self
+                        .full
+                        .as_mut()
+                        .and_then(|full| full.take_due(now, skipped))
+                    {
+                        self.record_outage(span).await?;
+                    }
+                    let readings = self.pipeline.tick((self.run.clock)());
+                    vec![AcceptedReadings {
+                        readings,
+                        token: None,
+                    }]
+                }
+            };
+            self.append(taken).await?;
+            self.log_bad_readings();
+            for receipt in self.held.drain(..) {
+                // A connector that no longer waits has lost its connection: its device sends again.
+                receipt.send(()).ok();
+            }
+        }
+    }
+
+    fn log_bad_readings(&mut self) {
+        if let Some(Complaint {
+            series,
+            status,
+            others,
+        }) = self.pipeline.complaint()
+        {
+            warn!(
+                connector = self.name,
+                series,
+                code = status.code,
+                reason = status.reason,
+                others,
+                "bad reading"
+            );
+        }
+    }
+
+    /// The readings of a parcel and of those that wait behind it.
+    fn gather(&mut self, first: Delivery) -> Vec<AcceptedReadings> {
+        let now = (self.run.clock)();
+        let (mut taken, mut count) = (Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(Delivery { parcel, receipt }) = next {
+            let before = taken.len();
+            self.take(parcel, now, &mut taken);
+            count += taken[before..]
+                .iter()
+                .map(|taken| taken.readings.len())
+                .sum::<usize>();
+            self.held.push(receipt);
+            next = if count < APPEND_READINGS_MAX {
+                self.deliveries.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        taken
+    }
+
+    fn take(&mut self, parcel: Parcel, now: Timestamp, taken: &mut Vec<AcceptedReadings>) {
+        match parcel {
+            Parcel::Samples(samples) => {
+                taken.push(AcceptedReadings {
+                    readings: self.pipeline.samples(samples, now),
+                    token: None,
+                });
+            }
+            Parcel::Messages { ended, messages } => {
+                self.keeper.end(ended);
+                taken.extend(messages.into_iter().map(|Message { samples, token }| {
+                    let readings = self.pipeline.samples(samples, now);
+                    AcceptedReadings { readings, token }
+                }));
+            }
+            Parcel::Link(change) => taken.push(AcceptedReadings {
+                readings: self.pipeline.link(change, now),
+                token: None,
+            }),
+        }
+    }
+
+    async fn append(&mut self, taken: Vec<AcceptedReadings>) -> Result<(), GatewayError> {
+        let units = self.keeper.spread(taken);
+        let has_readings = !units.is_empty();
+        for (lane, units) in units {
+            let count: usize = units.iter().map(|unit| unit.readings.len()).sum();
+            let of_use = |reading: &Reading| {
+                reading.value.is_some() && reading.status.quality != Quality::Bad
+            };
+            let is_first =
+                !self.delivers && units.iter().flat_map(|unit| &unit.readings).any(of_use);
+            self.append_to(lane, units)
+                .await
+                .map_err(|source| GatewayError::Spool {
+                    lane: lane.0,
+                    source,
+                })?;
+            self.status.note_spooled(count);
+            if is_first {
+                self.delivers = true;
+                info!(
+                    connector = self.name,
+                    readings = count,
+                    "first values since the start are stored in the spool"
+                );
+            }
+        }
+        if has_readings {
+            failpoint(Failpoint::AfterSync);
+        }
+        Ok(())
+    }
+
+    async fn append_to(&mut self, lane: Lane, units: Vec<AppendUnit>) -> Result<(), StreamError> {
+        let run = self.run.clone();
+        let writer = run.writer(lane)?;
+        let mut appends: VecDeque<_> = appends(units, APPEND_READINGS_MAX).into();
+        let mut ended_max = APPEND_ENDED_MAX;
+        while let Some(append) = appends.pop_front() {
+            let ended = self.keeper.take_ended(lane, ended_max);
+            let receipts = ReceiptChanges {
+                ended: ended.clone(),
+                opened: append.receipts(),
+            };
+            let appended = self
+                .wait_for(writer.append_with(append.readings(), receipts))
+                .await;
+            let Err(error) = appended else { continue };
+            let had_ended = !ended.is_empty();
+            self.keeper.put_back(lane, ended);
+            match error {
+                error if error.kind() == ErrorKind::Retry => {
+                    warn!(%lane, %error, "append failed, retrying");
+                    sleep(RETRY).await;
+                    appends.push_front(append);
+                }
+                error @ StreamError::TooLarge { .. } => match append.halves() {
+                    Ok([head, tail]) => {
+                        appends.push_front(tail);
+                        appends.push_front(head);
+                    }
+                    // What is too large may be the ended receipts.
+                    Err(single) if had_ended => {
+                        ended_max = 0;
+                        appends.push_front(single);
+                    }
+                    Err(single) => appends.push_front(without_value(single, error)?),
+                },
+                error => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the ended receipts that no append took along.
+    async fn record_ended(&mut self) -> Result<(), GatewayError> {
+        for (lane, ended) in self.keeper.take_all_ended() {
+            let left = self.run.end_receipts(lane, ended).await?;
+            self.keeper.put_back(lane, left);
+        }
+        Ok(())
+    }
+}
