@@ -139,7 +139,7 @@ const MACHINE_HEALTH: &[Ready] = &[
     },
     Ready {
         title: "Signals behind the warnings",
-        text: "Mean and extremes of each signal that a warning names, shaded while the warning was seen.",
+        text: "Mean and extremes of each signal that a warning names, shaded from its first warning to its end.",
         form: Form::Line,
         sql: include_str!("sql/warned_signals.sql"),
         band: "lowest to highest",

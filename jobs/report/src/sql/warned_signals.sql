@@ -1,6 +1,9 @@
-WITH warned AS (
-  SELECT device, tag, min(first_seen) AS since, max(last_seen) AS until FROM alerts
-  WHERE {devices} AND tag IS NOT NULL AND last_seen >= {from}
+WITH latest AS (
+  SELECT *, row_number() OVER (PARTITION BY alert_id ORDER BY changed_at DESC) AS nth
+  FROM alerts WHERE {devices} AND tag IS NOT NULL
+), warned AS (
+  SELECT device, tag, min(first_seen) AS since, max(CASE WHEN state = 'open' THEN {to} ELSE last_seen END) AS until
+  FROM latest WHERE nth = 1 AND last_seen >= {from}
   GROUP BY device, tag ORDER BY max(last_seen) DESC, device, tag LIMIT 13
 )
 SELECT readings.device || ' · ' || readings.tag AS facet, date_bin({bin}, event_time) AS x,
