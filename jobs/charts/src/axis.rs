@@ -201,7 +201,7 @@ pub(crate) fn x_axis(out: &mut Markup, plot: Plot, scale: Linear, kind: &XKind, 
 }
 
 fn time_axis(out: &mut Markup, plot: Plot, scale: Linear, zone: &TimeZone) {
-    let wanted = ((plot.right - plot.left) / 64.0).floor().max(2.0) as usize;
+    let wanted = ((plot.right - plot.left) / 54.0).floor().max(2.0) as usize;
     let ticks = time_ticks(scale.domain.0, scale.domain.1, wanted, zone);
     let labels = ticks.iter().map(|t| (scale.at(t.at), t.label.as_str()));
     let labels: Vec<(f64, &str)> = labels.collect();
