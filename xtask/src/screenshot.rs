@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 960)]
     width: u32,
     /// Height in px.
-    #[arg(long, default_value_t = 1320)]
+    #[arg(long, default_value_t = 1140)]
     height: u32,
     /// Chromium, or a browser that takes its options.
     #[arg(long, default_value = "chromium")]

@@ -201,7 +201,7 @@ pub(crate) fn x_axis(out: &mut Markup, plot: Plot, scale: Linear, kind: &XKind, 
 }
 
 fn time_axis(out: &mut Markup, plot: Plot, scale: Linear, zone: &TimeZone) {
-    let wanted = ((plot.right - plot.left) / 64.0).floor().max(2.0) as usize;
+    let wanted = ((plot.right - plot.left) / 54.0).floor().max(2.0) as usize;
     let ticks = time_ticks(scale.domain.0, scale.domain.1, wanted, zone);
     let labels = ticks.iter().map(|t| (scale.at(t.at), t.label.as_str()));
     let labels: Vec<(f64, &str)> = labels.collect();
@@ -229,8 +229,10 @@ fn larger_parts(out: &mut Markup, plot: Plot, ticks: &[crate::time::TimeTick], s
         let Some(above) = &tick.above else { continue };
         // Labels begin below the middle of their tick's own label, and stay within the drawing.
         let wide = text_width(above);
-        let x = (scale.at(tick.at) - text_width(&tick.label) / 2.0).min(plot.right + RIGHT - wide);
-        if x + wide <= free_to && x >= 0.0 {
+        let x = (scale.at(tick.at) - text_width(&tick.label) / 2.0)
+            .min(plot.right + RIGHT - wide)
+            .max(0.0);
+        if x + wide <= free_to {
             let y = Px(plot.bottom + 2.0 * LINE + 4.0);
             out.leaf("text", &[("x", &Px(x)), ("y", &y)], above);
             free_to = x - 8.0;

@@ -12,6 +12,10 @@ use crate::{
 
 const BAR: f64 = 16.0;
 const BETWEEN: f64 = 8.0;
+/// A standing bar is at most this wide.
+const BAR_MAX: f64 = 72.0;
+/// What a single bar by time covers, in seconds.
+const DAY: f64 = 86_400.0;
 /// The largest share of the width that names may take.
 const NAMES_SHARE: f64 = 0.38;
 /// Names of a description.
@@ -194,10 +198,12 @@ impl BarChart {
             domain: (first, last + step),
             range: (plot.left, plot.right),
         };
-        let room = (x.at(first + step) - x.at(first)) * 0.84;
-        let wide = (room / self.series.len().max(1) as f64).max(1.0);
+        let room = x.at(first + step) - x.at(first);
+        let count = self.series.len().max(1) as f64;
+        let wide = (room * 0.84 / count).clamp(1.0, BAR_MAX);
+        let margin = (room - wide * count) / 2.0;
         for bar in &self.bars {
-            let left = x.at(bar.x) + room / 0.84 * 0.08 + wide * bar.series as f64;
+            let left = x.at(bar.x) + margin + wide * bar.series as f64;
             self.standing_bar(out, bar, plot, (left, wide, y), canvas.detail);
         }
         x_axis(out, plot, x, kind, &self.x_label);
@@ -248,7 +254,11 @@ impl BarChart {
         let least = steps
             .filter(|step| *step > 0.0)
             .fold(f64::INFINITY, f64::min);
-        if least.is_finite() { least } else { 1.0 }
+        match self.x {
+            _ if least.is_finite() => least,
+            Some(XKind::Time(_)) => DAY,
+            _ => 1.0,
+        }
     }
 
     fn place(&self, bar: &Bar) -> String {

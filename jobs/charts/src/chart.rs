@@ -40,6 +40,8 @@ pub(crate) enum Place {
     Alone,
     /// One of several, side by side.
     Among,
+    /// One of several under one legend.
+    AmongAlike,
 }
 
 /// The sample beside a name in a legend.
@@ -127,6 +129,13 @@ impl Chart {
 }
 
 impl Figure {
+    /// What its colours mean.
+    pub(crate) fn legend(&self) -> Markup {
+        let mut out = Markup::default();
+        self.chart.legend(&mut out);
+        out
+    }
+
     /// Writes the figure; `title` names it where it has no name of its own.
     pub(crate) fn write(&self, out: &mut Markup, id: &str, title: &str, place: Place) {
         out.open("figure", &[]);
@@ -137,7 +146,9 @@ impl Figure {
             Some(name) => format!("{title}: {name}"),
             None => title.to_owned(),
         };
-        self.chart.legend(out);
+        if place != Place::AmongAlike {
+            self.chart.legend(out);
+        }
         match place {
             Place::Alone => {
                 let wide = Canvas {
@@ -155,7 +166,7 @@ impl Figure {
                     .svg(out, &format!("{id}-narrow"), &named, narrow, "narrow");
             }
             // Two in a row on a wide page, each as wide as a phone: one drawing serves both.
-            Place::Among => {
+            Place::Among | Place::AmongAlike => {
                 let canvas = Canvas {
                     width: 420.0,
                     height: 190.0,

@@ -59,6 +59,8 @@ pub struct LineChart {
     pub band: String,
     /// What the shades are, such as `warned`.
     pub mark: String,
+    /// From where to where its places reach; none for those of its own values. Charts side by side share one.
+    pub domain: Option<(f64, f64)>,
     /// The end of what was known when the chart was made: values after it are forecasts.
     pub now: Option<f64>,
 }
@@ -95,7 +97,7 @@ impl LineChart {
         let ticks = Ticks::around(lo, hi, y_ticks_wanted(canvas.height));
         let (plot, y) = y_axis(out, canvas, &ticks, &self.y_label);
         let x = Linear {
-            domain: self.x_extent(),
+            domain: self.domain.unwrap_or_else(|| self.x_extent()),
             range: (plot.left, plot.right),
         };
         self.shades(out, plot, x);

@@ -54,6 +54,11 @@ impl Markup {
         write_escaped(&mut self.0, &text);
     }
 
+    /// Writes another piece.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
     /// What was written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -144,14 +144,18 @@ impl Block {
             figure.write(out, &format!("c{number}"), &self.title, Place::Alone);
             return;
         }
+        // What is the same beside all charts is said once, above them.
+        let legends: Vec<Markup> = figures.iter().map(Figure::legend).collect();
+        let place = match legends.split_first() {
+            Some((first, others)) if others.iter().all(|other| other == first) => {
+                out.append(first);
+                Place::AmongAlike
+            }
+            _ => Place::Among,
+        };
         out.raw("<div class=\"figures\">");
         for (i, figure) in figures.iter().enumerate() {
-            figure.write(
-                out,
-                &format!("c{number}-{}", i + 1),
-                &self.title,
-                Place::Among,
-            );
+            figure.write(out, &format!("c{number}-{}", i + 1), &self.title, place);
         }
         out.raw("</div>");
     }

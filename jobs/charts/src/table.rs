@@ -29,6 +29,9 @@ pub struct TableView {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
+/// A text of at most this many characters, such as a time or a name, is not broken.
+const SHORT: usize = 24;
+
 /// Words of the lake's tables that ask for a person, and those that say that all is well.
 const WORDS: [(&str, Tone); 9] = [
     ("critical", Tone::Bad),
@@ -75,7 +78,11 @@ fn write_cell(out: &mut Markup, align: Align, cell: Option<&str>) {
         out.leaf("td", &[("class", &class_of(align))], "–");
         return;
     };
-    out.open("td", &[("class", &class_of(align))]);
+    let class = match align {
+        Align::Start if text.chars().count() <= SHORT => "start short",
+        align => class_of(align),
+    };
+    out.open("td", &[("class", &class)]);
     match WORDS.iter().find(|(word, _)| *word == text) {
         Some((_, tone)) => out.leaf(
             "span",

@@ -47,6 +47,7 @@ fn forecast(name: &str) -> Chart {
         ],
         band: "90 % interval".to_owned(),
         mark: String::new(),
+        domain: None,
         now: Some(MONDAY + 144.0 * HOUR),
     })
 }
@@ -73,6 +74,7 @@ fn scores(name: &str) -> Chart {
         }],
         band: String::new(),
         mark: "warned".to_owned(),
+        domain: None,
         now: None,
     })
 }
@@ -342,6 +344,7 @@ fn values_that_are_no_numbers_break_no_drawing() {
             }],
             band: String::new(),
             mark: String::new(),
+            domain: None,
             now: None,
         })
     };

@@ -33,25 +33,33 @@ impl Drawing<'_> {
     pub(crate) fn figures(&self, rows: &[Row]) -> (Vec<Figure>, usize) {
         let facets = self.grouped(rows.iter(), Part::Facet);
         let left_out = facets.len().saturating_sub(FACETS_MAX);
+        let places = rows.iter().filter_map(|row| self.number(row, Part::X));
+        let ends = places.fold(None, |ends: Option<(f64, f64)>, x| match ends {
+            Some((lo, hi)) => Some((lo.min(x), hi.max(x))),
+            None => Some((x, x)),
+        });
         let split = self.cast.of(Part::Facet).is_some() && !facets.is_empty();
         let figures = facets
             .into_iter()
             .take(FACETS_MAX)
             .map(|(name, rows)| Figure {
                 name: split.then_some(name),
-                chart: self.chart(&rows),
+                chart: self.chart(&rows, ends),
             });
         let drawn = figures.filter(|figure| !figure.chart.is_empty()).collect();
         (drawn, left_out)
     }
 
-    fn chart(&self, rows: &[&Row]) -> Chart {
+    fn chart(&self, rows: &[&Row], ends: Option<(f64, f64)>) -> Chart {
         match self.section.form {
             Form::Bars => Chart::Bars(self.bars(rows)),
             Form::HeatMap => Chart::HeatMap(self.heat_map(rows)),
             Form::Map => Chart::Map(self.map(rows)),
             Form::Spectrum => Chart::Spectrum(self.spectrum(rows)),
-            Form::Line | Form::Table | Form::Numbers => Chart::Line(self.line(rows)),
+            Form::Line | Form::Table | Form::Numbers => Chart::Line(LineChart {
+                domain: ends,
+                ..self.line(rows)
+            }),
         }
     }
 
@@ -138,6 +146,7 @@ impl Drawing<'_> {
             series: series.collect(),
             band: self.band(),
             mark: self.mark_name(),
+            domain: None,
             now: matches!(self.x_kind(), XKind::Time(_)).then_some(self.now),
         }
     }

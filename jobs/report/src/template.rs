@@ -2,7 +2,10 @@
 //!
 //! The queries are files of their own. They use the parameters of every section, and columns named as the parts of charts.
 
-use crate::section::{Form, Section};
+use crate::{
+    columns::Part,
+    section::{Form, Section},
+};
 
 /// A set of sections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,7 @@ struct Ready {
     text: &'static str,
     form: Form,
     sql: &'static str,
+    named: &'static [(Part, &'static str)],
     band: &'static str,
     alarms: &'static [&'static str],
     empty: &'static str,
@@ -28,6 +32,7 @@ const PLAIN: Ready = Ready {
     text: "",
     form: Form::Table,
     sql: "",
+    named: &[],
     band: "",
     alarms: &[],
     empty: "There is nothing in this range.",
@@ -68,6 +73,7 @@ const PLANT_WEEK: &[Ready] = &[
         text: "Mean of each interval, and the band from its lowest to its highest reading.",
         form: Form::Line,
         sql: include_str!("sql/signals.sql"),
+        named: &[(Part::Y, "mean")],
         band: "lowest to highest",
         empty: "There is no number in this range.",
         ..PLAIN
@@ -134,14 +140,16 @@ const MACHINE_HEALTH: &[Ready] = &[
         text: "How far each machine was from its normal state; the machine nearest to its limit, or furthest beyond it, stands first.",
         form: Form::Line,
         sql: include_str!("sql/scores.sql"),
+        named: &[(Part::Y, "score")],
         empty: "No machine was judged in this range.",
         ..PLAIN
     },
     Ready {
         title: "Signals behind the warnings",
-        text: "Mean and extremes of each signal that a warning names, shaded while the warning was seen.",
+        text: "Mean and extremes of each signal that a warning names, shaded from its first warning to its end.",
         form: Form::Line,
         sql: include_str!("sql/warned_signals.sql"),
+        named: &[(Part::Y, "mean"), (Part::Mark, "warned")],
         band: "lowest to highest",
         empty: "No warning names a signal.",
         ..PLAIN
@@ -178,7 +186,11 @@ impl Ready {
             text: text(self.text),
             sql: self.sql.to_owned(),
             form: self.form,
-            named: Vec::new(),
+            named: self
+                .named
+                .iter()
+                .map(|(part, name)| (*part, (*name).to_owned()))
+                .collect(),
             unit: None,
             band: text(self.band),
             alarms: self.alarms.iter().map(|name| (*name).to_owned()).collect(),

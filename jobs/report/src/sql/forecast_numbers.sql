@@ -13,7 +13,6 @@ WITH newest AS (
   ON forecast.site = measured.site AND forecast.device = measured.device AND forecast.tag = measured.tag AND forecast.t = measured.t
 )
 SELECT (SELECT count(DISTINCT device || tag) FROM forecast) AS series_forecast,
-  (SELECT max(issued_at) FROM newest) AS latest_forecast,
   round(100.0 * sum(abs(f - m)) / nullif(sum(abs(m)), 0), 2) AS absolute_error_percent,
   round(100.0 * sum(f - m) / nullif(sum(abs(m)), 0), 2) AS mean_error_percent,
   count(*) AS times_compared

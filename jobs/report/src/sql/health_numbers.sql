@@ -5,6 +5,6 @@ WITH latest AS (
 SELECT count(DISTINCT device) AS machines_judged,
   (SELECT count(*) FROM latest WHERE nth = 1 AND state = 'open') AS open_warnings,
   (SELECT count(*) FROM latest WHERE nth = 1 AND state = 'open' AND severity = 'critical') AS critical,
-  round(100.0 * max(score / nullif("limit", 0)), 0) AS highest_score_of_limit_percent,
+  round(100.0 * max(score / nullif("limit", 0)), 0) AS "highest score against limit_percent",
   count(*) AS judgements
 FROM scores WHERE {devices} AND event_time >= {from} AND event_time <= {to}

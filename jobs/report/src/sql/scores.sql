@@ -4,7 +4,7 @@ WITH chosen AS (
   GROUP BY job, device ORDER BY worst DESC, device LIMIT 13
 )
 SELECT scores.device || ' · ' || scores.job AS facet, date_bin({bin}, event_time) AS x,
-  max(score) AS y, max("limit") AS "limit"
+  max(score) AS score, max("limit") AS "limit"
 FROM scores JOIN chosen ON scores.job = chosen.job AND scores.device = chosen.device
 WHERE event_time >= {from} AND event_time <= {to}
 GROUP BY scores.device, scores.job, chosen.worst, date_bin({bin}, event_time)
