@@ -165,7 +165,8 @@ async fn it_keeps_the_promises_of_every_kind() {
         kind: &RemainingLifeKind,
         keys: KEYS,
         readings: fleet(),
-        fires: vec![Fire::cron(hour(100)), Fire::cron(hour(118))],
+        // Some runs are over by then, others go on.
+        fires: vec![Fire::cron(hour(100))],
         known_ahead: &[],
         after_silence: Fire::cron(hour(200)),
     })
