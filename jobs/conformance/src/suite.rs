@@ -116,8 +116,22 @@ async fn nothing_after_the_cutoff(case: &Case<'_>, job: &dyn Job, found: &[Resul
         let moved = Plant::of(case, Some(fire.cutoff())).await;
         let unmoved = moved.run(job, fire).await;
         let what = "with all later readings moved";
-        assert_same(what, fire, &rows_of(results), &rows_of(&unmoved));
+        let expected = without_ids(rows_of(results));
+        assert_same(what, fire, &expected, &without_ids(rows_of(&unmoved)));
     }
+}
+
+/// Rows without the ids of warnings and events, which a secret of the lake makes: two lakes give one thing two ids.
+fn without_ids(mut rows: Rows) -> Rows {
+    let is_id = |cell: &&str| cell.starts_with("alert_id=") || cell.starts_with("event_id=");
+    for texts in rows.values_mut() {
+        for row in &mut *texts {
+            let cells: Vec<&str> = row.split(' ').filter(|cell| !is_id(cell)).collect();
+            *row = cells.join(" ");
+        }
+        texts.sort();
+    }
+    rows
 }
 
 /// Power is lost after some tables have a run's rows and before the run is noted as done.
