@@ -338,7 +338,7 @@ fn in_words(step: Duration) -> String {
     let seconds = step.as_secs();
     let whole = step.subsec_nanos() == 0 && seconds > 0;
     for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")] {
-        if whole && seconds % unit == 0 {
+        if whole && seconds.is_multiple_of(unit) {
             return format!("{}{name}", seconds / unit);
         }
     }

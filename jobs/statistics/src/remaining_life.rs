@@ -199,7 +199,7 @@ impl Part {
             let mut course = Course::new(columns, settings.age);
             for (i, row) in unit.iter().enumerate() {
                 let features = course.push(row, index.predict(row));
-                if i % stride == 0 {
+                if i.is_multiple_of(stride) {
                     rows.push(&features);
                 }
             }
@@ -260,7 +260,7 @@ fn left_out(
             let mut course = Course::new(units[unit].columns(), settings.age);
             for (row, values) in units[unit].iter().enumerate() {
                 let features = course.push(values, part.index.predict(values));
-                if row % stride != 0 {
+                if !row.is_multiple_of(stride) {
                     continue;
                 }
                 judged.push(Judged {

@@ -94,9 +94,9 @@ fn least_squares(z: &[f64], order: usize) -> Option<Vec<f64>> {
         if window.iter().any(|x| !x.is_finite()) {
             continue;
         }
-        for i in 0..order {
+        for (i, with_next) in with_next.iter_mut().enumerate() {
             let before = window[order - 1 - i];
-            with_next[i] += before * window[order];
+            *with_next += before * window[order];
             for (j, product) in products.row_mut(i).iter_mut().enumerate() {
                 *product += before * window[order - 1 - j];
             }
