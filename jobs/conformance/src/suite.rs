@@ -116,8 +116,22 @@ async fn nothing_after_the_cutoff(case: &Case<'_>, job: &dyn Job, found: &[Resul
         let moved = Plant::of(case, Some(fire.cutoff())).await;
         let unmoved = moved.run(job, fire).await;
         let what = "with all later readings moved";
-        assert_same(what, fire, &rows_of(results), &rows_of(&unmoved));
+        let expected = without_ids(rows_of(results));
+        assert_same(what, fire, &expected, &without_ids(rows_of(&unmoved)));
     }
+}
+
+/// Rows without the ids of warnings and events, which a secret of the lake makes: two lakes give one thing two ids.
+fn without_ids(mut rows: Rows) -> Rows {
+    let is_id = |cell: &&str| cell.starts_with("alert_id=") || cell.starts_with("event_id=");
+    for texts in rows.values_mut() {
+        for row in &mut *texts {
+            let cells: Vec<&str> = row.split(' ').filter(|cell| !is_id(cell)).collect();
+            *row = cells.join(" ");
+        }
+        texts.sort();
+    }
+    rows
 }
 
 /// Power is lost after some tables have a run's rows and before the run is noted as done.
@@ -126,13 +140,13 @@ async fn a_crash_between_result_and_state(case: &Case<'_>, job: &dyn Job, found:
         return;
     };
     let (fire, results) = (&case.fires[at], &found[at]);
-    let rows = rows_of(results);
+    let rows = without_ids(rows_of(results));
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
     let written = results.batches("job", "run").expect("rows fit their table");
     let plant = Plant::of(case, None).await;
     for (n, (table, _)) in (1..).zip(&written) {
         plant.store(results, n, &[table.name]).await;
-        let again = rows_of(&plant.run(job, fire).await);
+        let again = without_ids(rows_of(&plant.run(job, fire).await));
         let stored: Vec<&str> = written[..n as usize].iter().map(|(t, _)| t.name).collect();
         // What is stored is not stored again, whatever the run says of it; the rest must be as it was.
         let rest = names.iter().filter(|name| !stored.contains(name));

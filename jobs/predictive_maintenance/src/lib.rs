@@ -2,7 +2,8 @@
 //!
 //! The job `predictive_maintenance` judges each device when a window closes (or by the clock), writes rows to `scores` and
 //! opens or updates warnings. The methods are [`ChangeModel`]'s and that of `forebay_statistics::hotelling`; what they know
-//! and where they fail stands in the model card, docs/models/predictive-maintenance.md. It tells of change, not of its cause, and foretells no remaining life.
+//! and where they fail stands in the model card, docs/models/predictive-maintenance.md. It tells of change,
+//! not of its cause, and predicts no remaining life.
 
 #[cfg(test)]
 mod backtest;

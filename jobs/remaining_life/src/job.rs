@@ -1,4 +1,4 @@
-//! The job: which units it learns from, which it foretells, and when it warns.
+//! The job: which units it learns from, which it predicts, and when it warns.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -239,8 +239,9 @@ impl RemainingLife {
             )
         });
         format!(
-            "about {:.0} steps of {:?} left{bounds}; below {limit}",
-            life.value, self.step
+            "about {:.0} steps of {} left{bounds}; below {limit}",
+            life.value,
+            in_words(self.step)
         )
     }
 }
@@ -256,7 +257,7 @@ impl Job for RemainingLife {
             .await?;
         if failed.len() < UNITS_MIN {
             return Ok(noted(format!(
-                "{} runs to failure are over, at least {UNITS_MIN} are needed: nothing was foretold",
+                "{} runs to failure are over, at least {UNITS_MIN} are needed: nothing was predicted",
                 failed.len()
             )));
         }
@@ -280,7 +281,7 @@ impl Job for RemainingLife {
                 continue;
             }
             let unit = self.unit(&reader, device).await?;
-            // Of a unit that few tags are known of, the means of others would be foretold.
+            // Of a unit that few tags are known of, the means of others would be predicted.
             if 2 * columns.known(&unit) < columns.len() {
                 notes.push(format!(
                     "{}: fewer than half of the tags are known",
@@ -330,6 +331,18 @@ fn noted(note: String) -> Outcome {
 
 fn rul() -> Result<TagName, JobError> {
     TagName::new(RUL).map_err(|error| JobError::reject(error.to_string()))
+}
+
+/// Such as "1h", in the largest unit that it is a whole number of.
+fn in_words(step: Duration) -> String {
+    let seconds = step.as_secs();
+    let whole = step.subsec_nanos() == 0 && seconds > 0;
+    for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")] {
+        if whole && seconds.is_multiple_of(unit) {
+            return format!("{}{name}", seconds / unit);
+        }
+    }
+    format!("{step:?}")
 }
 
 fn minus(at: Timestamp, time: Duration) -> Timestamp {

@@ -6,7 +6,7 @@ use forebay_config::{Defaulted, Optional, Required, TableKeys};
 
 pub(crate) const REMAINING_LIFE: TableKeys = TableKeys::many(
     "job",
-    "Foretells how many steps each unit has left, from runs of like units to failure, and warns below a limit. Results are rows of \
+    "Predicts how many steps each unit has left, from runs of like units to failure, and warns below a limit. Results are rows of \
      predictions with the tag rul; how wrong they were for units that were left out stands in backtests.",
     &[
         &DEVICES,
@@ -24,7 +24,7 @@ pub(crate) const REMAINING_LIFE: TableKeys = TableKeys::many(
 pub(crate) const DEVICES: Defaulted<Vec<String>> = Defaulted::list(
     "devices",
     &["*"],
-    "The units whose life is foretold, one device each, as patterns in which * stands for any text and ? for one character; \
+    "The units whose life is predicted, one device each, as patterns in which * stands for any text and ? for one character; \
      those that fit failed are only learned from.",
 );
 
@@ -48,7 +48,7 @@ pub(crate) const STEP: Required<Duration> = Required::new(
 pub(crate) const CAP: Defaulted<u32> = Defaulted::new(
     "cap",
     125,
-    "A longer remaining life counts as this, for a sound unit shows no wear from which it could be told: a rul near the cap means \
+    "A longer remaining life counts as this, for a sound unit shows no wear from which it could be read: a rul near the cap means \
      this or more. At least 1.",
 )
 .unit("steps");

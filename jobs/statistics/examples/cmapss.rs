@@ -1,11 +1,7 @@
 //! Remaining life on C-MAPSS FD001 (NASA, not part of this repository), by cross-validation over engines.
 //!
 //! `FOREBAY_CMAPSS=…/train_FD001.txt cargo run --release -p forebay-statistics --example cmapss`: the text file, unpacked.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement for the screen"
-)]
+#![expect(clippy::unwrap_used, reason = "a measurement for the screen")]
 
 use std::collections::BTreeMap;
 

@@ -2,11 +2,7 @@
 //!
 //! `FOREBAY_SKAB=…/skab/valve1 cargo run --release -p forebay-statistics --example skab`: the first 400 rows of each file
 //! train, the rest is judged; F1, false alarms and what was missed over all files, and over every other file alone.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement for the screen"
-)]
+#![expect(clippy::unwrap_used, reason = "a measurement for the screen")]
 
 use std::{collections::BTreeMap, path::Path};
 

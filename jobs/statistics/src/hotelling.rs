@@ -9,7 +9,7 @@
 //! Once beyond a limit, a device is anomalous until it has come back to [`Settings::release`] of it.
 //!
 //! Rows count, not the time between them. A tag that did not vary in training takes no part. A tag that is missing stands
-//! where the others foretell it (its conditional mean, as in Nelson, Taylor and MacGregor, "Missing Data Methods in PCA and
+//! where the others predict it (its conditional mean, as in Nelson, Taylor and MacGregor, "Missing Data Methods in PCA and
 //! PLS", Chemometrics 35, 1996), so that it makes no score.
 
 mod whitening;
@@ -19,13 +19,13 @@ use whitening::{Autoregression, TagFilter};
 
 use crate::{Eigen, Matrix};
 
-/// Rounds over the missing tags of a row; each brings them nearer to where the others foretell them.
+/// Rounds over the missing tags of a row; each brings them nearer to where the others predict them.
 const FILL_SWEEPS: usize = 8;
 
 /// How the chart is made. The defaults were chosen on half of the files of a public rig and checked on the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// How many past values foretell the next one.
+    /// How many past values predict the next one.
     pub order: usize,
     /// Over how many rows is smoothed: a row weighs 2 / (this + 1).
     pub smoothing: usize,
@@ -273,7 +273,7 @@ impl Chart {
             .collect()
     }
 
-    /// The standardised levels, those of `missing` tags where the others foretell them (Gauss and Seidel's iteration).
+    /// The standardised levels, those of `missing` tags where the others predict them (Gauss and Seidel's iteration).
     fn complete(&self, levels: &[f64], missing: &[usize]) -> Vec<f64> {
         let mut standard = self.standard(levels);
         missing.iter().for_each(|tag| standard[*tag] = 0.0);

@@ -2,7 +2,7 @@
 //! up to now, boosted trees (blended with a ridge where that is better) over them, and conformal bounds by unit.
 //!
 //! The target is capped, as is usual for turbofans (Heimes, "Recurrent Neural Networks for Remaining Useful Life
-//! Estimation", PHM 2008): a sound unit shows no wear from which a longer life could be told. How wrong the model is comes
+//! Estimation", PHM 2008): a sound unit shows no wear from which a longer life could be read. How wrong the model is comes
 //! from cross-validation in which whole units are left out; what it measures is never of a unit that the model has seen.
 //! Bounds are those errors' conformal quantile, in units of the error that is usual at that prediction (Lei et al., JASA 113,
 //! 2018, 5.2), where each unit weighs the same whatever its length (Dunn, Wasserman and Ramdas, "Distribution-Free
@@ -76,7 +76,7 @@ pub struct Life {
     pub bounds: Option<(f64, f64)>,
 }
 
-/// How well lives were foretold of units that were left out.
+/// How well lives were predicted of units that were left out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
     /// Root of the mean squared error, in rows.
@@ -199,7 +199,7 @@ impl Part {
             let mut course = Course::new(columns, settings.age);
             for (i, row) in unit.iter().enumerate() {
                 let features = course.push(row, index.predict(row));
-                if i % stride == 0 {
+                if i.is_multiple_of(stride) {
                     rows.push(&features);
                 }
             }
@@ -260,7 +260,7 @@ fn left_out(
             let mut course = Course::new(units[unit].columns(), settings.age);
             for (row, values) in units[unit].iter().enumerate() {
                 let features = course.push(values, part.index.predict(values));
-                if row % stride != 0 {
+                if !row.is_multiple_of(stride) {
                     continue;
                 }
                 judged.push(Judged {

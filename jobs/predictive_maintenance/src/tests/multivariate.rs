@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use forebay_jobs::{AlertState, Fire, Outcome};
 use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, configured, suite, window};
-use forebay_schemas::Timestamp;
 
 use super::{START, at, lake};
 use crate::PredictiveMaintenanceKind;

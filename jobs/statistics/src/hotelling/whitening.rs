@@ -1,7 +1,7 @@
-//! What is new in each row: a tag's value less what its own past foretells, and the smoothed mean of that.
+//! What is new in each row: a tag's value less what its own past predicts, and the smoothed mean of that.
 //!
 //! A chart of autocorrelated values warns of nothing; a chart of the residuals of an autoregression does not (Alwan and
-//! Roberts, "Time-Series Modeling for Statistical Process Control", JBES 6, 1988). A tag that always drifts is foretold by
+//! Roberts, "Time-Series Modeling for Statistical Process Control", JBES 6, 1988). A tag that always drifts is predicted by
 //! its past and adds little; a tag that rests and then moves adds much.
 //!
 //! A tag whose training holds only a few of its own correlation times shows no level that it would come back to. Its
@@ -15,7 +15,7 @@ const RIDGE: f64 = 1e-5;
 /// Training of fewer correlation times than this holds no level of a tag.
 const SPANS_MIN: f64 = 20.0;
 
-/// One tag as it was in training: z(t) = (x(t) − mean) / deviation, foretold by Σ coefficients[i] · z(t − 1 − i).
+/// One tag as it was in training: z(t) = (x(t) − mean) / deviation, predicted by Σ coefficients[i] · z(t − 1 − i).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Autoregression {
     pub(super) mean: f64,
@@ -56,13 +56,13 @@ impl Autoregression {
 
     /// What is new in z, given the values before it, the newest first; in standard deviations.
     fn news<'a>(&self, z: f64, before: impl Iterator<Item = &'a f64>) -> f64 {
-        let foretold: f64 = self
+        let predicted: f64 = self
             .coefficients
             .iter()
             .zip(before)
             .map(|(b, z)| b * z)
             .sum();
-        (z - foretold) / self.scale
+        (z - predicted) / self.scale
     }
 }
 
@@ -94,9 +94,9 @@ fn least_squares(z: &[f64], order: usize) -> Option<Vec<f64>> {
         if window.iter().any(|x| !x.is_finite()) {
             continue;
         }
-        for i in 0..order {
+        for (i, with_next) in with_next.iter_mut().enumerate() {
             let before = window[order - 1 - i];
-            with_next[i] += before * window[order];
+            *with_next += before * window[order];
             for (j, product) in products.row_mut(i).iter_mut().enumerate() {
                 *product += before * window[order - 1 - j];
             }

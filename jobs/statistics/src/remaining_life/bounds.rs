@@ -12,7 +12,7 @@ const USUAL_MIN: f64 = 0.5;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Error {
     pub(super) unit: usize,
-    /// What was foretold.
+    /// What was predicted.
     pub(super) value: f64,
     /// How far it was from the truth.
     pub(super) size: f64,

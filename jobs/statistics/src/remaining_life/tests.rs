@@ -1,4 +1,4 @@
-//! Seeded units that wear and fail: what is left of their life is foretold, with bounds, for units that were not seen.
+//! Seeded units that wear and fail: what is left of their life is predicted, with bounds, for units that were not seen.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn cut(unit: &Matrix, rows: usize) -> Matrix {
 }
 
 #[test]
-fn lives_of_units_that_were_not_seen_are_foretold() {
+fn lives_of_units_that_were_not_seen_are_predicted() {
     for age in [Age::Known, Age::LeftOut] {
         let (model, validation) = LifeModel::fit(&fleet(1, 40), settings(age)).unwrap();
         let Validation {
