@@ -5,11 +5,9 @@
 //! faults", the same journal 21 (2007): the band is that whose complex envelope has the largest kurtosis, over halves and
 //! thirds of the frequency axis.
 
-use rustfft::num_complex::Complex64;
-
 use crate::{
     bearing::{Bearing, Part},
-    fourier::{AmplitudeSpectrum, amplitude_spectrum, fast_length, forward, inverse},
+    fourier::{AmplitudeSpectrum, Complex, amplitude_spectrum, fast_length, forward, inverse},
     order::median,
     waveform::Waveform,
 };
@@ -147,10 +145,9 @@ fn lines_of(band: Band, resolution: f64, lines: usize) -> std::ops::Range<usize>
 
 /// The envelope of the lines of one band, sampled at the band's width: the magnitude of the analytic signal, which the
 /// positive half of the spectrum alone gives (Hilbert's transform by Fourier's).
-fn magnitudes(lines: &[Complex64], length: usize) -> Vec<f64> {
+fn magnitudes(lines: &[Complex], length: usize) -> Vec<f64> {
     let used = fast_length(lines.len());
-    let mut analytic = lines[..used].to_vec();
-    inverse(&mut analytic);
+    let analytic = inverse(&lines[..used]);
     let scale = 2.0 / length as f64;
     analytic.iter().map(|value| scale * value.norm()).collect()
 }

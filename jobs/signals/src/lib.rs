@@ -1,7 +1,6 @@
 //! What a signal says, as pure functions over numbers: spectra, bearings, and trends.
 //!
-//! No engine, no clock, no randomness: the same samples give the same answer on every machine, which is why the Fourier
-//! transform runs without vector instructions. The kinds of jobs that use it (`vibration` and others) read the lake and
+//! No engine, no clock, no randomness: the same samples give the same answer on every machine. The kinds of jobs that use it (`vibration` and others) read the lake and
 //! write results; this crate does neither.
 
 pub mod bearing;

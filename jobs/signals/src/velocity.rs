@@ -1,6 +1,6 @@
 //! Vibration velocity from acceleration, as ISO 20816 judges it.
 
-use crate::fourier::{fast_length, forward, hann};
+use crate::fourier::{Complex, fast_length, forward, hann};
 
 /// The band of ISO 20816-1 for machines that turn faster than 600 times a minute, in hertz.
 pub const BAND_HZ: [f64; 2] = [10.0, 1000.0];
@@ -28,7 +28,7 @@ pub fn velocity_rms_mm_s(acceleration: &[f64], rate_hz: f64) -> Option<f64> {
         .collect();
     let resolution = rate_hz / length as f64;
     let lines = forward(&weighted);
-    let in_band = |(index, line): (usize, &rustfft::num_complex::Complex64)| {
+    let in_band = |(index, line): (usize, &Complex)| {
         let frequency = index as f64 * resolution;
         ((low..=high).contains(&frequency))
             .then(|| line.norm_sqr() / (std::f64::consts::TAU * frequency).powi(2))
