@@ -120,9 +120,8 @@ fn decimate(input: &[Complex], stride: usize, output: &mut [Complex], roots: &[C
 }
 
 fn smallest_factor(length: usize) -> usize {
-    let small = (2..).take_while(|factor| factor * factor <= length);
+    let mut small = (2..).take_while(|factor| factor * factor <= length);
     small
-        .into_iter()
         .find(|factor| length.is_multiple_of(*factor))
         .unwrap_or(length)
 }
