@@ -147,8 +147,7 @@ fn lines_of(band: Band, resolution: f64, lines: usize) -> std::ops::Range<usize>
 /// positive half of the spectrum alone gives (Hilbert's transform by Fourier's).
 fn magnitudes(lines: &[Complex], length: usize) -> Vec<f64> {
     let used = fast_length(lines.len());
-    let mut analytic = lines[..used].to_vec();
-    inverse(&mut analytic);
+    let analytic = inverse(&lines[..used]);
     let scale = 2.0 / length as f64;
     analytic.iter().map(|value| scale * value.norm()).collect()
 }

@@ -83,11 +83,11 @@ pub fn forward(samples: &[f64]) -> Vec<Complex> {
     lines
 }
 
-/// The inverse transform in place, not divided by the length: the transform with both parts exchanged before and after.
-pub fn inverse(lines: &mut [Complex]) {
-    lines.iter_mut().for_each(|line| *line = line.swapped());
-    transform(lines);
-    lines.iter_mut().for_each(|line| *line = line.swapped());
+/// The inverse transform, not divided by the length: the transform with both parts exchanged before and after.
+pub fn inverse(lines: &[Complex]) -> Vec<Complex> {
+    let mut values: Vec<Complex> = lines.iter().map(|line| line.swapped()).collect();
+    transform(&mut values);
+    values.into_iter().map(Complex::swapped).collect()
 }
 
 /// Any length: by L. I. Bluestein, "A linear filtering approach to the computation of discrete Fourier transform", IEEE
@@ -203,7 +203,7 @@ mod tests {
             let samples: Vec<f64> = (0..length)
                 .map(|i| ((i * 7 + 3) % 11) as f64 - 4.0)
                 .collect();
-            let mut lines = forward(&samples);
+            let lines = forward(&samples);
             for (j, line) in lines.iter().enumerate() {
                 let expected = by_definition(&samples, j);
                 let off = (line.re - expected.re).hypot(line.im - expected.im);
@@ -212,8 +212,7 @@ mod tests {
                     "{length} {j}: {line:?} {expected:?}"
                 );
             }
-            inverse(&mut lines);
-            for (x, line) in samples.iter().zip(&lines) {
+            for (x, line) in samples.iter().zip(inverse(&lines)) {
                 assert!((line.re / length as f64 - x).abs() < 1e-9, "{length}");
             }
         }

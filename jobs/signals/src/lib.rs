@@ -1,8 +1,7 @@
-//! What a signal says, as pure functions over numbers: spectra, bearings, and trends.
+//! What a signal says, as pure functions over numbers: spectra and bearings, faults of data, outages, sun and wind.
 //!
-//! No engine, no clock, no randomness: the same samples give the same answer on every machine, which is why the Fourier
-//! transform runs without vector instructions. The kinds of jobs that use it (`vibration` and others) read the lake and
-//! write results; this crate does neither.
+//! No engine, no clock, no randomness: the same samples give the same answer on every machine. The kinds of jobs that use
+//! it (`vibration` and others) read the lake and write results; this crate does neither.
 
 pub mod bearing;
 pub mod envelope;

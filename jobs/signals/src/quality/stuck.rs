@@ -3,7 +3,7 @@
 use super::{Observation, Stretch};
 
 /// A run is stuck when chance would give one so long less often than once in this many.
-const CHANCE: f64 = 1e-4;
+const CHANCE: f64 = 1e-6;
 
 /// Fewer equal readings than this are no run.
 const READINGS_MIN: usize = 6;
