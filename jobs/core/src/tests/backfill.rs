@@ -43,15 +43,9 @@ fn range(name: &str, from: i64, to: i64) -> BackfillSpec {
 
 async fn fill(plant: &Plant, text: &str, spec: &BackfillSpec) -> (BackfillReport, Told) {
     let mut told = Told::default();
+    let path = plant.database();
     let (jobs, lake) = (plant.jobs(text), plant.lake.writer.clone());
-    let report = backfill(
-        jobs,
-        lake,
-        &plant.database(),
-        plant.clock(),
-        spec,
-        &mut told,
-    );
+    let report = backfill(jobs, lake, &path, plant.clock(), spec, &mut told);
     (report.await.unwrap(), told)
 }
 
