@@ -318,6 +318,14 @@ impl Runner {
         let stored = batch::tables_at(&self.lake, &self.job.name, last.number).await?;
         let mut batch = Batch::default();
         for run in unsettled {
+            if run.finished.is_some() {
+                let failed = Run {
+                    state: RunState::Failed,
+                    ..run
+                };
+                batch.push((failed, Results::default()))?;
+                continue;
+            }
             let ran = self.run(&run.fire, run.number).await;
             if let Err(why) = &ran.outcome {
                 return Err(SchedulerError::RunFailed {

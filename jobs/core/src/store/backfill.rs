@@ -1,7 +1,8 @@
 //! The runs of a back-fill: computed in memory, noted before their results are written, settled after.
 //!
 //! Invariant: a run is noted here in the same transaction as all others of its batch, before the first of their rows is in
-//! the lake. So what a kill leaves unsettled is one whole batch, which is computed again under its own numbers.
+//! the lake. So what a kill leaves unsettled is one whole batch, which is computed again under its own numbers; a run that is
+//! noted with its end has failed, and is not.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +25,9 @@ pub struct BackfillStatus {
 
 const NOTE: &str = "INSERT INTO runs (job, number, fire_key, kind, cause, due, site, window_start, window_end, revision,
         state, attempt, not_before, started, finished, row_count, message, recorded, track)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, NULL, NULL, NULL, 0, 'backfill')
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, NULL, ?, 0, 'backfill')
     ON CONFLICT (job, fire_key) DO UPDATE SET number = excluded.number, state = 'running', attempt = excluded.attempt,
-        not_before = excluded.not_before, started = excluded.started, finished = NULL, row_count = NULL, message = NULL,
+        not_before = excluded.not_before, started = excluded.started, finished = excluded.finished, row_count = NULL, message = excluded.message,
         recorded = 0, track = 'backfill'
     WHERE runs.recorded = 1 AND runs.state IN ('failed', 'timed_out', 'cancelled')";
 
@@ -72,6 +73,7 @@ impl Store {
         let mut noted = Vec::with_capacity(runs.len());
         for run in runs {
             let window = run.fire.window.as_ref();
+            let failed = (run.state != RunState::Succeeded).then_some(());
             let done = sqlx::query(NOTE)
                 .bind(run.job.as_str())
                 .bind(run.number.0)
@@ -86,6 +88,8 @@ impl Store {
                 .bind(run.attempt)
                 .bind(run.not_before.micros())
                 .bind(run.started.map(Timestamp::micros))
+                .bind(failed.and(run.finished).map(Timestamp::micros))
+                .bind(failed.and(run.message.as_deref()))
                 .execute(&mut *transaction)
                 .await
                 .map_err(|e| self.failed(e))?;

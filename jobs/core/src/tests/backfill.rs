@@ -43,15 +43,9 @@ fn range(name: &str, from: i64, to: i64) -> BackfillSpec {
 
 async fn fill(plant: &Plant, text: &str, spec: &BackfillSpec) -> (BackfillReport, Told) {
     let mut told = Told::default();
+    let path = plant.database();
     let (jobs, lake) = (plant.jobs(text), plant.lake.writer.clone());
-    let report = backfill(
-        jobs,
-        lake,
-        &plant.database(),
-        plant.clock(),
-        spec,
-        &mut told,
-    );
+    let report = backfill(jobs, lake, &path, plant.clock(), spec, &mut told);
     (report.await.unwrap(), told)
 }
 
@@ -120,6 +114,48 @@ async fn what_a_fire_finds_depends_neither_on_batches_nor_on_kills() {
         wrong.contains("| 0 |"),
         "each fire sees the scores of all fires before it"
     );
+}
+
+/// The database as a kill leaves it between noting a batch and writing it.
+#[tokio::test]
+async fn a_batch_that_a_kill_has_left_noted_is_made_again_but_for_what_failed() {
+    let plant = Plant::new().await;
+    plant.set(hour(10 * 24));
+    drop(plant.start(DAILY).await);
+    let store = crate::store::Store::open(&plant.database()).await.unwrap();
+    let job = JobName::new("day").unwrap();
+    let first = store.reserve(&job, 3).await.unwrap();
+    let run = |n: i64, state, message: Option<&str>| crate::store::Run {
+        job: job.clone(),
+        number: crate::outbox::RunNumber(first + n),
+        track: crate::outbox::Track::Backfill,
+        kind: "test".into(),
+        fire: Fire::cron(hour(n * 24 + 6)),
+        state,
+        attempt: 1,
+        not_before: hour(240),
+        started: Some(hour(240)),
+        finished: Some(hour(240)),
+        rows: None,
+        message: message.map(str::to_owned),
+        is_cancelled: false,
+    };
+    let noted = vec![
+        run(0, RunState::Succeeded, None),
+        run(1, RunState::Failed, Some("wet")),
+        run(2, RunState::Succeeded, None),
+    ];
+    assert_eq!(store.note_batch(noted).await.unwrap().len(), 3);
+    let (report, told) = fill(&plant, DAILY, &range("day", 0, 4 * 24)).await;
+    assert_eq!(
+        (report.succeeded, told.done_before),
+        (2, 2),
+        "two were made again before; the failed one and the last are left"
+    );
+    assert_eq!(plant.count("scores").await, (4, 4));
+    let failed = "SELECT run_id, error FROM job_runs WHERE state = 'failed'";
+    let failed = plant.lake.query(failed).await;
+    assert!(failed.contains("day-backfill-2 | wet"), "{failed}");
 }
 
 #[tokio::test]

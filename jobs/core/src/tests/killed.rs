@@ -13,11 +13,12 @@ const ON_WINDOW: &str =
 
 /// One life of one scheduler: it takes over if nobody runs the jobs, and does what there is to do.
 async fn live(plant: &Plant, polls: usize) -> Option<usize> {
+    let path = plant.database();
     let life = async {
         let opened = Scheduler::open(
             plant.jobs(ON_WINDOW),
             plant.lake.writer.clone(),
-            &plant.database(),
+            &path,
             plant.clock(),
         );
         opened.await?.step().await

@@ -5,8 +5,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::*;
-
 /// Steps that a life may take, drawn from a seed (xorshift).
 pub(super) struct Chance(pub(super) u64);
 

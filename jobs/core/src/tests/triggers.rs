@@ -162,14 +162,8 @@ async fn warnings_and_events_of_other_jobs_make_a_job_run_once_each() {
     );
     drop(scheduler);
     let (jobs, lake) = (plant.jobs(text), plant.lake.writer.clone());
-    let run = run_now(
-        jobs,
-        lake,
-        &plant.database(),
-        plant.clock(),
-        "by-hand",
-        Some(hour(1)),
-    );
+    let path = plant.database();
+    let run = run_now(jobs, lake, &path, plant.clock(), "by-hand", Some(hour(1)));
     assert_eq!(run.await.unwrap()[0].state, RunState::Succeeded);
     let seen = "SELECT event_time FROM scores WHERE job = 'by-hand'";
     let seen = plant.lake.query(seen).await;
