@@ -249,8 +249,85 @@ pub const JOB_RUNS: Table = Table {
     ],
 };
 
+/// What happened, and from when to when; append-only, of rows with one event_id the latest changed_at wins.
+pub const EVENTS: Table = Table {
+    name: "events",
+    partition_columns: 0,
+    columns: &[
+        required("event_id", String),
+        required("changed_at", Timestamp),
+        // The job, or the connector, that saw it.
+        required("job", String),
+        // Null for an event that no job's run has found.
+        optional("run_id", String),
+        required("site", String),
+        required("device", String),
+        optional("tag", String),
+        required("kind", String),
+        required("from_time", Timestamp),
+        // Null while it goes on.
+        optional("to_time", Timestamp),
+        optional("value", Double),
+        // info, warning or critical.
+        required("severity", String),
+        required("text", String),
+        // Whatever else is known, as a JSON object.
+        optional("attributes", String),
+    ],
+};
+
+/// Trained models; append-only, of rows with one (job, version, site, device) the latest changed_at wins.
+pub const MODELS: Table = Table {
+    name: "models",
+    partition_columns: 0,
+    columns: &[
+        required("job", String),
+        required("run_id", String),
+        required("version", String),
+        // Null: for all sites, or all devices, of the job.
+        optional("site", String),
+        optional("device", String),
+        required("trained_at", Timestamp),
+        required("train_from", Timestamp),
+        required("train_to", Timestamp),
+        required("data_cutoff", Timestamp),
+        // As a JSON object.
+        required("metrics", String),
+        // champion, challenger or retired.
+        required("state", String),
+        required("changed_at", Timestamp),
+        // Null for a model that its parameters in the configuration say in full.
+        optional("object", String),
+    ],
+};
+
+/// How well a model does on times that it was not trained on, beside a named baseline.
+pub const BACKTESTS: Table = Table {
+    name: "backtests",
+    partition_columns: 0,
+    columns: &[
+        required("job", String),
+        required("run_id", String),
+        required("version", String),
+        // Null: over all sites, devices or tags of the job.
+        optional("site", String),
+        optional("device", String),
+        optional("tag", String),
+        required("metric", String),
+        required("value", Double),
+        // The same metric of the baseline, and what the baseline is called.
+        optional("baseline", Double),
+        optional("baseline_name", String),
+        required("n", Long),
+        required("from_time", Timestamp),
+        required("to_time", Timestamp),
+        // Null: over all of it; else a part such as "hour 17".
+        optional("segment", String),
+    ],
+};
+
 /// Every table of a lake; all exist from the start, empty or not.
-pub const TABLES: [&Table; 8] = [
+pub const TABLES: [&Table; 11] = [
     &READINGS,
     &GAPS,
     &WINDOWS,
@@ -259,6 +336,9 @@ pub const TABLES: [&Table; 8] = [
     &PREDICTIONS,
     &SCORES,
     &JOB_RUNS,
+    &EVENTS,
+    &MODELS,
+    &BACKTESTS,
 ];
 
 /// The columns of `readings` that hold what was measured: they lie under their site's own master key.

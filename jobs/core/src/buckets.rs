@@ -11,6 +11,7 @@ use arrow::{
     datatypes::{DataType, Float64Type, Int64Type},
 };
 use datafusion::{
+    dataframe::DataFrame,
     functions_aggregate::expr_fn::avg,
     logical_expr::{Expr, cast},
     prelude::{col, lit},
@@ -52,7 +53,8 @@ pub struct Bucket {
 }
 
 impl SeriesPattern {
-    fn filter(&self) -> Expr {
+    /// Readings of the series that fit.
+    pub(crate) fn filter(&self) -> Expr {
         any(&self.devices, "device").and(any(&self.tags, "tag"))
     }
 }
@@ -96,51 +98,80 @@ impl RunContext {
         from: Timestamp,
         step: Duration,
     ) -> Result<BTreeMap<SeriesKey, Vec<Bucket>>, JobError> {
-        let step_micros = i64::try_from(step.as_micros())
-            .ok()
-            .filter(|micros| *micros > 0);
-        let step_micros =
-            step_micros.ok_or_else(|| JobError::reject(format!("{step:?} is no step")))?;
-        let first = from
-            .micros()
-            .div_euclid(step_micros)
-            .saturating_mul(step_micros);
-        let mut readings = self
+        let step_micros = micros_of(step)?;
+        let first = first_of_step(from, step_micros);
+        let readings = self
             .session()
             .await?
             .table("readings")
             .await?
-            .filter(col("event_time").gt_eq(time_literal(crate::clock::from_micros(first))))?
-            .filter(pattern.filter())?
-            .filter(col("quality").lt(lit(2_i16)))?
-            .filter(col("value").between(lit(-VALUE_MAX), lit(VALUE_MAX)))?;
-        if let Some(window) = &self.fire().window {
-            readings = readings.filter(col("site").eq(lit(window.site.as_str())))?;
-        }
-        // Event times lie after 1970 (E11), so that a quotient rounds towards the past.
-        let index = (cast(col("event_time"), DataType::Int64) / lit(step_micros)).alias("step");
-        let names =
-            ["site", "device", "tag"].map(|name| cast(col(name), DataType::Utf8).alias(name));
-        let rows = readings
-            .select(
-                names
-                    .into_iter()
-                    .chain([index, col("value")])
-                    .collect::<Vec<_>>(),
-            )?
-            .aggregate(
-                vec![col("site"), col("device"), col("tag"), col("step")],
-                vec![avg(col("value")).alias("mean")],
-            )?
-            .sort_by(vec![col("site"), col("device"), col("tag"), col("step")])?
-            .collect()
-            .await?;
-        let mut series = BTreeMap::new();
-        for batch in &rows {
-            collect(batch, &mut series)?;
-        }
-        Ok(series)
+            .filter(col("event_time").gt_eq(time_literal(first)))?
+            .filter(pattern.filter())?;
+        means(self.of_site(readings)?, step_micros).await
     }
+
+    /// The steps from the cutoff's own up to `to` of series that are known ahead, as [`RunContext::known_ahead`] has them.
+    ///
+    /// Readings of bad quality and values that are no finite numbers are left out.
+    ///
+    /// # Errors
+    /// As [`RunContext::buckets`].
+    pub async fn buckets_ahead(
+        &self,
+        series: &[SeriesPattern],
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<BTreeMap<SeriesKey, Vec<Bucket>>, JobError> {
+        let step_micros = micros_of(step)?;
+        let ahead = self.known_ahead(series).await?;
+        let ahead = ahead.filter(col("event_time").lt(time_literal(to)))?;
+        means(ahead, step_micros).await
+    }
+}
+
+/// A step in µs, the tables' unit.
+fn micros_of(step: Duration) -> Result<i64, JobError> {
+    i64::try_from(step.as_micros())
+        .ok()
+        .filter(|micros| *micros > 0)
+        .ok_or_else(|| JobError::reject(format!("{step:?} is no step")))
+}
+
+fn first_of_step(at: Timestamp, step_micros: i64) -> Timestamp {
+    let index = at.micros().div_euclid(step_micros);
+    crate::clock::from_micros(index.saturating_mul(step_micros))
+}
+
+/// The means of readings by series and step, oldest first.
+async fn means(
+    readings: DataFrame,
+    step_micros: i64,
+) -> Result<BTreeMap<SeriesKey, Vec<Bucket>>, JobError> {
+    let readings = readings
+        .filter(col("quality").lt(lit(2_i16)))?
+        .filter(col("value").between(lit(-VALUE_MAX), lit(VALUE_MAX)))?;
+    // Event times lie after 1970 (E11), so that a quotient rounds towards the past.
+    let index = (cast(col("event_time"), DataType::Int64) / lit(step_micros)).alias("step");
+    let names = ["site", "device", "tag"].map(|name| cast(col(name), DataType::Utf8).alias(name));
+    let rows = readings
+        .select(
+            names
+                .into_iter()
+                .chain([index, col("value")])
+                .collect::<Vec<_>>(),
+        )?
+        .aggregate(
+            vec![col("site"), col("device"), col("tag"), col("step")],
+            vec![avg(col("value")).alias("mean")],
+        )?
+        .sort_by(vec![col("site"), col("device"), col("tag"), col("step")])?
+        .collect()
+        .await?;
+    let mut series = BTreeMap::new();
+    for batch in &rows {
+        collect(batch, &mut series)?;
+    }
+    Ok(series)
 }
 
 fn collect(

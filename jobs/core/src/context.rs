@@ -1,25 +1,22 @@
 //! What a run may see: the lake as it is now, cut off at the instant that the run was due.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod alert_history;
 
-use arrow::{
-    array::{Array as _, AsArray as _, RecordBatch},
-    datatypes::{DataType, Float64Type, Int64Type},
-};
+use std::sync::Arc;
+
 use datafusion::{
     common::ScalarValue,
-    logical_expr::{Expr, cast},
+    dataframe::DataFrame,
+    logical_expr::Expr,
     prelude::{SessionContext, col, lit},
 };
 use forebay_lake::LakeWriter;
 use forebay_schemas::{
     DeviceId, SiteId, TagName, Timestamp,
-    table::{ALERTS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS},
+    table::{ALERTS, BACKTESTS, EVENTS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS},
 };
 
-use crate::{
-    AlertRow, AlertState, Fire, JobError, JobName, Lifecycle, Severity, Verdict, clock::from_micros,
-};
+use crate::{Fire, JobError, JobName, SeriesPattern};
 
 /// One run under way.
 #[derive(Clone)]
@@ -32,21 +29,51 @@ pub struct RunContext {
     pub(crate) now: Timestamp,
 }
 
-/// Whether the row of the cutoff's own instant is seen.
+/// How a table's rows are held against the cutoff.
 #[derive(Clone, Copy)]
-enum Edge {
-    Before,
-    UpTo,
+enum Visible {
+    /// Those of instants before it.
+    Before(&'static str),
+    /// Those of instants up to it.
+    UpTo(&'static str),
+    /// Those that end up to it, or begin up to it and have no end yet: what was known of an event then.
+    Spans {
+        from: &'static str,
+        to: &'static str,
+    },
 }
 
-/// The tables that jobs see, and the column that the cutoff is held against. Later revisions of a window and results of
-/// jobs that ran before this one are seen: they are about the time before the cutoff.
-const VISIBLE: [(&Table, &str, Edge); 5] = [
-    (&READINGS, "event_time", Edge::Before),
-    (&WINDOWS, "window_end", Edge::UpTo),
-    (&SCORES, "event_time", Edge::UpTo),
-    (&PREDICTIONS, "issued_at", Edge::UpTo),
-    (&ALERTS, "first_seen", Edge::UpTo),
+impl Visible {
+    fn filter(self, cutoff: Timestamp) -> Expr {
+        let cutoff = || time_literal(cutoff);
+        match self {
+            Self::Before(at) => col(at).lt(cutoff()),
+            Self::UpTo(at) => col(at).lt_eq(cutoff()),
+            Self::Spans { from, to } => {
+                let open = col(to).is_null().and(col(from).lt_eq(cutoff()));
+                col(to).lt_eq(cutoff()).or(open)
+            }
+        }
+    }
+}
+
+/// The tables that jobs see. Later revisions of a window and results of jobs that ran before this one are seen: they are
+/// about the time before the cutoff.
+const VISIBLE: [(&Table, Visible); 8] = [
+    (&READINGS, Visible::Before("event_time")),
+    (&WINDOWS, Visible::UpTo("window_end")),
+    (&SCORES, Visible::UpTo("event_time")),
+    (&PREDICTIONS, Visible::UpTo("issued_at")),
+    (&ALERTS, Visible::UpTo("last_seen")),
+    (
+        &EVENTS,
+        Visible::Spans {
+            from: "from_time",
+            to: "to_time",
+        },
+    ),
+    (&MODELS, Visible::UpTo("data_cutoff")),
+    (&BACKTESTS, Visible::UpTo("to_time")),
 ];
 
 /// A session over the tables that jobs see, without rows: for planning a query before it runs.
@@ -95,7 +122,7 @@ impl RunContext {
         self.now
     }
 
-    /// A session over the newest readings, windows, scores, predictions and alerts, without what lies after the cutoff.
+    /// A session over the newest readings, windows and results of jobs, without what lies after the cutoff.
     ///
     /// # Errors
     /// When the lake cannot be read.
@@ -105,12 +132,8 @@ impl RunContext {
             tables.push(self.lake.table(table)?.clone());
         }
         let session = forebay_lake::session(&tables, &self.lake.decrypter()).await?;
-        for (table, column, edge) in VISIBLE {
-            let cutoff = time_literal(self.cutoff());
-            let seen = match edge {
-                Edge::Before => col(column).lt(cutoff),
-                Edge::UpTo => col(column).lt_eq(cutoff),
-            };
+        for (table, visible) in VISIBLE {
+            let seen = visible.filter(self.cutoff());
             let view = session.table(table.name).await?.filter(seen)?.into_view();
             session.deregister_table(table.name)?;
             session.register_table(table.name, view)?;
@@ -118,113 +141,51 @@ impl RunContext {
         Ok(session)
     }
 
-    /// The rows that a run's verdicts add to `alerts`, given the warnings of this job so far.
+    /// The readings at or after the cutoff of these series alone, with the columns of `readings`: forecasts and calendars
+    /// that were known when the run was due, which `known_ahead` of a job names. Of a run over a window, its site's.
     ///
     /// # Errors
     /// When the lake cannot be read.
-    pub async fn advance_alerts(
-        &self,
-        lifecycle: &Lifecycle,
-        verdicts: BTreeMap<String, Verdict>,
-    ) -> Result<Vec<AlertRow>, JobError> {
-        if verdicts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let history = self.alert_history(lifecycle.horizon(self.cutoff())).await?;
-        let id = |dedupe_key: &str, first_seen: Timestamp| {
-            let name = format!("alert/{}/{dedupe_key}/{}", self.job, first_seen.micros());
-            self.lake.keeper().app_id(&name, 0)
-        };
-        Ok(lifecycle.advance(&history, verdicts, self.cutoff(), self.now, id))
-    }
-
-    /// The latest row of each warning of this job that was last seen at or after `since`. Not cut off: a warning's state
-    /// is the job's own memory.
-    async fn alert_history(&self, since: Timestamp) -> Result<Vec<AlertRow>, JobError> {
-        let table = self.lake.table(&ALERTS)?.clone();
+    pub async fn known_ahead(&self, series: &[SeriesPattern]) -> Result<DataFrame, JobError> {
+        let table = self.lake.table(&READINGS)?.clone();
         let session = forebay_lake::session(&[table], &self.lake.decrypter()).await?;
-        let of_job = col("job")
-            .eq(lit(self.job.as_str()))
-            .and(col("last_seen").gt_eq(time_literal(since)));
-        let rows = session
-            .table("alerts")
+        let named = series
+            .iter()
+            .map(SeriesPattern::filter)
+            .reduce(Expr::or)
+            .unwrap_or_else(|| lit(false));
+        let ahead = col("event_time").gt_eq(time_literal(self.cutoff()));
+        let readings = session
+            .table(READINGS.name)
             .await?
-            .filter(of_job)?
-            .select(alert_columns())?
-            .collect()
-            .await?;
-        let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
-        for row in rows.iter().flat_map(alert_rows) {
-            match latest.get(&row.alert_id) {
-                Some(known) if known.changed_at > row.changed_at => {}
-                _ => drop(latest.insert(row.alert_id.clone(), row)),
-            }
-        }
-        Ok(latest.into_values().collect())
+            .filter(ahead.and(named))?;
+        self.of_site(readings)
     }
-}
 
-const ALERT_TEXTS: [&str; 10] = [
-    "alert_id",
-    "site",
-    "device",
-    "tag",
-    "severity",
-    "state",
-    "contributions",
-    "reason",
-    "dedupe_key",
-    "acknowledged_by",
-];
-const ALERT_TIMES: [&str; 3] = ["changed_at", "first_seen", "last_seen"];
-
-fn alert_columns() -> Vec<Expr> {
-    let texts = ALERT_TEXTS
-        .iter()
-        .map(|name| cast(col(*name), DataType::Utf8).alias(*name));
-    let times = ALERT_TIMES
-        .iter()
-        .map(|name| cast(col(*name), DataType::Int64).alias(*name));
-    texts.chain(times).chain([col("score")]).collect()
-}
-
-/// The rows that this release can read; of a name or state that it does not know, none of its jobs made the row.
-fn alert_rows(rows: &RecordBatch) -> Vec<AlertRow> {
-    let text = |i: usize, row: usize| {
-        let column = rows.column(i).as_string_opt::<i32>()?;
-        (!column.is_null(row)).then(|| column.value(row).to_owned())
-    };
-    let time = |i: usize, row: usize| {
-        let micros = rows
-            .column(ALERT_TEXTS.len() + i)
-            .as_primitive_opt::<Int64Type>()?;
-        Some(from_micros(micros.value(row)))
-    };
-    let score = |row: usize| {
-        let column = rows
-            .column(ALERT_TEXTS.len() + ALERT_TIMES.len())
-            .as_primitive_opt::<Float64Type>()?;
-        (!column.is_null(row)).then(|| column.value(row))
-    };
-    let of_row = |row: usize| {
-        Some(AlertRow {
-            alert_id: text(0, row)?,
-            site: SiteId::new(&text(1, row)?).ok()?,
-            device: DeviceId::new(&text(2, row)?).ok()?,
-            tag: text(3, row).and_then(|tag| TagName::new(&tag).ok()),
-            severity: Severity::from_name(&text(4, row)?)?,
-            state: AlertState::from_name(&text(5, row)?)?,
-            contributions: text(6, row),
-            reason: text(7, row)?,
-            dedupe_key: text(8, row)?,
-            acknowledged_by: text(9, row),
-            changed_at: time(0, row)?,
-            first_seen: time(1, row)?,
-            last_seen: time(2, row)?,
-            score: score(row),
+    /// The rows of the site that the run is for.
+    pub(crate) fn of_site(&self, rows: DataFrame) -> Result<DataFrame, JobError> {
+        Ok(match self.site() {
+            Some(site) => rows.filter(col("site").eq(lit(site.as_str())))?,
+            None => rows,
         })
-    };
-    (0..rows.num_rows()).filter_map(of_row).collect()
+    }
+
+    /// The id of an event of this job: the same for the same kind, series and first instant, in every run.
+    pub fn event_id(
+        &self,
+        kind: &str,
+        site: &SiteId,
+        device: &DeviceId,
+        tag: Option<&TagName>,
+        from_time: Timestamp,
+    ) -> String {
+        // Path segments hold no '/', so that no two names meet.
+        let tag = tag.map_or_else(String::new, TagName::path_segment);
+        let (site, device) = (site.path_segment(), device.path_segment());
+        let from = from_time.micros();
+        let name = format!("event/{}/{kind}/{site}/{device}/{tag}/{from}", self.job);
+        self.lake.keeper().app_id(&name, 0)
+    }
 }
 
 /// An instant as a literal of the tables' type, so that filters reach the files.

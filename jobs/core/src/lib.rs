@@ -34,7 +34,10 @@ pub use fire::{Fire, FireKey, Window};
 pub use job::{Job, JobError, JobKind, Outcome};
 pub use keys::OnLate;
 pub use progress::JobProgress;
-pub use results::{AlertRow, AlertState, Prediction, Results, Score, Severity};
+pub use results::{
+    AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,
+    Severity,
+};
 pub use scheduler::Scheduler;
 pub use service::{JobStatus, list, run, run_now};
 pub use spec::{JobName, JobSpec, Jobs, ScheduledJob, Trigger, configure};

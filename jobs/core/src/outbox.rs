@@ -4,16 +4,28 @@
 //! moves the job's state in that table to the number. So a run that is done again after a crash finds its own number
 //! there and appends nothing, and a number that is beyond its own means that somebody else runs this job.
 
+use arrow::array::RecordBatch;
 use forebay_lake::{LakeError, LakeWriter, Transaction};
 use forebay_schemas::{
     Timestamp,
-    table::{ALERTS, JOB_RUNS, PREDICTIONS, SCORES, Table},
+    table::{ALERTS, BACKTESTS, EVENTS, JOB_RUNS, MODELS, PREDICTIONS, SCORES, Table},
 };
 
 use crate::{
     JobName, Results,
-    results::{FinishedRun, Row, batch},
+    results::{FinishedRun, batch},
 };
+
+/// The tables that runs write to.
+const WRITTEN: [&Table; 7] = [
+    &SCORES,
+    &PREDICTIONS,
+    &ALERTS,
+    &EVENTS,
+    &BACKTESTS,
+    &MODELS,
+    &JOB_RUNS,
+];
 
 /// The number of a run, which counts up within its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +46,10 @@ impl Outbox<'_> {
         results: &Results,
         now: Timestamp,
     ) -> Result<u64, LakeError> {
-        self.append(run, run_id, &results.scores, now).await?;
-        self.append(run, run_id, &results.predictions, now).await?;
-        self.append(run, run_id, &results.alerts, now).await?;
-        let rows = results.scores.len() + results.predictions.len() + results.alerts.len();
-        Ok(rows as u64)
+        for (table, rows) in results.batches(self.job.as_str(), run_id)? {
+            self.append(run, table, rows, now).await?;
+        }
+        Ok(results.rows() as u64)
     }
 
     /// Appends a finished run to `job_runs`.
@@ -49,13 +60,14 @@ impl Outbox<'_> {
         finished: FinishedRun,
         now: Timestamp,
     ) -> Result<(), LakeError> {
-        self.append(run, run_id, &[finished], now).await
+        let row = batch(self.job.as_str(), run_id, &[finished])?;
+        self.append(run, &JOB_RUNS, row, now).await
     }
 
     /// The highest number that a run of this job has left in the lake; 0 if none has.
     pub(crate) async fn highest_number(&self) -> Result<i64, LakeError> {
         let mut highest = 0;
-        for table in [&SCORES, &PREDICTIONS, &ALERTS, &JOB_RUNS] {
+        for table in WRITTEN {
             let state = self
                 .lake
                 .table(table)?
@@ -68,20 +80,17 @@ impl Outbox<'_> {
         Ok(highest)
     }
 
-    async fn append<R: Row>(
+    async fn append(
         &self,
         run: RunNumber,
-        run_id: &str,
-        rows: &[R],
+        table: &'static Table,
+        rows: RecordBatch,
         now: Timestamp,
     ) -> Result<(), LakeError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let app_id = self.app_id(R::TABLE);
+        let app_id = self.app_id(table);
         let found = self
             .lake
-            .table(R::TABLE)?
+            .table(table)?
             .snapshot()
             .await?
             .state_of(&app_id)
@@ -97,14 +106,13 @@ impl Outbox<'_> {
             }
             _ => {}
         }
-        let batch = batch(self.job.as_str(), run_id, rows)?;
         let transaction = Transaction {
             app_id,
             from_state: found,
             to_state: run.0,
         };
         self.lake
-            .append(R::TABLE, batch, transaction, now)
+            .append(table, rows, transaction, now)
             .await
             .map(drop)
     }
