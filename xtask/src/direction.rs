@@ -29,6 +29,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
     ("jobs/statistics", &[]),
+    ("jobs/demand_model", &["jobs/statistics"]),
     (
         "jobs/*",
         &[
@@ -38,6 +39,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "lake",
             "jobs/core",
             "jobs/statistics",
+            "jobs/demand_model",
         ],
     ),
     ("cli", &["*"]),

@@ -20,7 +20,7 @@ const SPANS: f64 = 3.0;
 const STEPS_MIN: usize = 8;
 
 /// The steps that are no outliers.
-pub(super) fn without(steps: &[Step]) -> Cow<'_, [Step]> {
+pub(crate) fn without(steps: &[Step]) -> Cow<'_, [Step]> {
     let mut values: Vec<f64> = steps
         .iter()
         .map(|step| step.mean)

@@ -8,6 +8,8 @@
 
 mod outliers;
 
+pub(crate) use outliers::without as without_outliers;
+
 use thiserror::Error;
 
 /// How many seasons back a value may be taken from where the last one has a hole.
