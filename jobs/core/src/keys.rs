@@ -48,7 +48,8 @@ pub const SCHEDULE: Optional<String> = Optional::new(
      second may stand before them. \"0 6 * * *\" is every day at 06:00.",
 );
 
-pub(crate) const TIMEZONE: Defaulted<String> = Defaulted::new(
+/// Where the clock of [`SCHEDULE`] hangs; kinds whose work follows the local day read it too.
+pub const TIMEZONE: Defaulted<String> = Defaulted::new(
     "timezone",
     "UTC",
     "Time zone of schedule, such as \"Europe/Amsterdam\". It is for a job with a schedule only.",

@@ -1,75 +1,34 @@
-//! The job: which series it forecasts, and how far.
+//! The job: which series it forecasts, from what, and how far.
 
-use std::time::Duration;
+mod beside;
+mod keys;
+mod rows;
+
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use forebay_config::{Defaulted, Describe, Optional, Required, Table, TableKeys};
+use forebay_config::{Describe, Table, TableKeys};
+use forebay_demand_model::{Answer, DemandModel, Inputs, Known, SeasonalNaive, TooLittle, Tuning};
 use forebay_jobs::{
-    Bucket, Job, JobError, JobKind, Outcome, Prediction, Results, RunContext, SeriesKey,
-    SeriesPattern,
+    Job, JobError, JobKind, Outcome, Results, RunContext, SeriesKey, SeriesPattern, keys::TIMEZONE,
 };
 use forebay_schemas::Timestamp;
+use jiff::tz::TimeZone;
 
-use crate::{Forecast, SeasonalNaive, Step};
+use beside::{Beside, BesideReader, Stretch, exactly, steps};
+use keys::{
+    DAY, DEVICES, GRID_DEMAND, HOLIDAY, HORIZON, KNOWN_AHEAD, LEVEL, REGRESSORS, SEASON, STEP,
+    TAGS, TEMPERATURE, TRAILING,
+};
 
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// The keys of the kind.
-const GRID_DEMAND: TableKeys = TableKeys::many(
-    "job",
-    "Forecasts load series from their own past, with bounds that hold a chosen share of the values.",
-    &[&DEVICES, &TAGS, &STEP, &HORIZON, &SEASON, &TRAILING, &LEVEL],
-);
-
-const DEVICES: Defaulted<Vec<String>> = Defaulted::list(
-    "devices",
-    &["*"],
-    "The devices whose series are forecast, as patterns in which * stands for any text and ? for one character.",
-);
-
-const TAGS: Required<Vec<String>> = Required::new(
-    "tags",
-    "The tags that are forecast, as patterns in which * stands for any text and ? for one character.",
-);
-
-const STEP: Defaulted<Duration> = Defaulted::new(
-    "step",
-    Duration::from_secs(15 * 60),
-    "Length of the steps whose means are forecast; at least 1ms. The history that counts must have at most 50000 of them.",
-);
-
-const HORIZON: Defaulted<Duration> = Defaulted::new(
-    "horizon",
-    DAY,
-    "How far ahead is forecast: a multiple of step.",
-);
-
-const SEASON: Optional<Duration> = Optional::new(
-    "season",
-    "The time after which the series repeats itself: a multiple of step.",
-)
-.absent("a day or a week, whichever was less wrong over trailing");
-
-const TRAILING: Defaulted<Duration> = Defaulted::new(
-    "trailing",
-    Duration::from_secs(28 * 86_400),
-    "The time over which past forecasts are judged, for the choice of the season and the width of the bounds: a multiple of step.",
-);
-
-const LEVEL: Defaulted<f64> = Defaulted::new(
-    "level",
-    0.9,
-    "The share of values that shall lie within the bounds: above 0, up to 0.999. A higher one needs a longer history.",
-);
-
-/// Version of the method; it stands in `model_version` with the season that was chosen.
-const METHOD: &str = "seasonal-naive/2";
-
-/// Most steps of history that a forecast may ask for: 34 days of minutes.
+/// Most steps of history that the baseline may ask for: 34 days of minutes.
 const STEPS_MAX: i64 = 50_000;
 
 /// Series that are named in a note; more are counted.
 const NAMED_MAX: usize = 5;
+
+/// Days after the horizon whose calendar is read: a day before holidays is not like others.
+const DAYS_BEYOND: i64 = 5;
 
 /// The job's settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +39,10 @@ pub struct GridDemand {
     seasons: Vec<Duration>,
     trailing: Duration,
     level: f64,
+    zone: TimeZone,
+    holiday: Option<Beside>,
+    temperature: Option<Beside>,
+    regressors: Vec<Beside>,
 }
 
 impl GridDemand {
@@ -93,6 +56,10 @@ impl GridDemand {
             seasons: vec![DAY, 7 * DAY],
             trailing: TRAILING.default(),
             level: LEVEL.default(),
+            zone: TimeZone::UTC,
+            holiday: None,
+            temperature: None,
+            regressors: Vec::new(),
         }
     }
 }
@@ -118,6 +85,13 @@ impl JobKind for GridDemandKind {
             tags: tags.clone().unwrap_or_default(),
         });
         let season = table.read(&SEASON);
+        let known_ahead = table.read(&KNOWN_AHEAD);
+        let holiday = table.read(&HOLIDAY);
+        let temperature = table.read(&TEMPERATURE);
+        let regressors = table.read(&REGRESSORS);
+        let beside = |name: &String| Beside::new(name, &known_ahead);
+        // A zone that there is not is reported where the schedule is read.
+        let zone = TimeZone::get(&table.read(&TIMEZONE)).unwrap_or(TimeZone::UTC);
         let job = GridDemand {
             step: table.read(&STEP),
             horizon: table.read(&HORIZON),
@@ -125,8 +99,24 @@ impl JobKind for GridDemandKind {
             trailing: table.read(&TRAILING),
             level: table.read(&LEVEL),
             series: default.series,
+            zone,
+            holiday: holiday.as_ref().map(beside),
+            temperature: temperature.as_ref().map(beside),
+            regressors: regressors.iter().map(beside).collect(),
         };
-        (job.check(table) && tags.is_some()).then(|| Box::new(job) as Box<dyn Job>)
+        let named: Vec<&String> = holiday
+            .iter()
+            .chain(&temperature)
+            .chain(&regressors)
+            .collect();
+        let unnamed = known_ahead.iter().find(|known| !named.contains(known));
+        if let Some(unnamed) = unnamed {
+            let message =
+                format!("{unnamed:?} is neither holiday nor temperature nor one of regressors");
+            table.problem(&KNOWN_AHEAD, message);
+        }
+        let fit = job.check(table) && unnamed.is_none();
+        (fit && tags.is_some()).then(|| Box::new(job) as Box<dyn Job>)
     }
 }
 
@@ -183,7 +173,7 @@ impl GridDemand {
         fit
     }
 
-    /// The method of these settings.
+    /// The baseline of these settings, and the fallback.
     pub fn method(&self) -> SeasonalNaive {
         SeasonalNaive {
             seasons: self
@@ -209,71 +199,145 @@ impl GridDemand {
         Timestamp::from_micros(index.checked_mul(self.step_micros())?)
     }
 
-    fn predictions(
+    fn model(&self) -> DemandModel {
+        DemandModel {
+            step_seconds: i64::try_from(self.step.as_secs()).unwrap_or(0),
+            zone: self.zone.clone(),
+            level: self.level,
+            trailing_days: usize::try_from(self.trailing.as_secs() / DAY.as_secs()).unwrap_or(0),
+            baseline: self.method(),
+            tuning: Tuning::default(),
+        }
+    }
+
+    /// Whether models are tried; if not, one query for all series is all that is needed.
+    fn has_models(&self, model: &DemandModel) -> bool {
+        self.step.subsec_nanos() == 0 && model.has_models()
+    }
+
+    async fn by_baseline(&self, context: &RunContext, now: i64) -> Result<Found, JobError> {
+        let method = self.method();
+        let from = self.at(now.saturating_sub(method.history()));
+        let from = from.unwrap_or(Timestamp::from_nanos(0));
+        let series = context.buckets(&self.series, from, self.step).await?;
+        let mut found = Found::default();
+        for (key, buckets) in series {
+            let answer = method.forecast(&steps(buckets), now);
+            found.add(key, answer.map(Answer::from));
+        }
+        Ok(found)
+    }
+
+    /// One series after another: years of many series at once would not fit into memory.
+    async fn by_models(
         &self,
-        key: &SeriesKey,
-        forecasts: &[Forecast],
         context: &RunContext,
-    ) -> Vec<Prediction> {
-        let of_one = |forecast: &Forecast| {
-            let season = self
-                .step
-                .saturating_mul(u32::try_from(forecast.season).unwrap_or(u32::MAX));
-            Some(Prediction {
-                site: key.site.clone(),
-                device: key.device.clone(),
-                tag: key.tag.clone(),
-                issued_at: context.fire().due,
-                target_time: self.at(forecast.index)?,
-                value: forecast.value,
-                lo: Some(forecast.lo),
-                hi: Some(forecast.hi),
-                level: Some(self.level),
-                model_version: format!("{METHOD} season={}s", season.as_secs_f64()),
-                data_cutoff: context.cutoff(),
-            })
+        model: DemandModel,
+        now: i64,
+    ) -> Result<Found, JobError> {
+        let horizon = i64::try_from(self.horizon.as_secs()).unwrap_or(i64::MAX);
+        let end = model.end(now, horizon);
+        let instant = |index: i64| self.at(index).unwrap_or(Timestamp::from_nanos(0));
+        let day = DAY.as_secs().checked_div(self.step.as_secs()).unwrap_or(0);
+        let beyond = DAYS_BEYOND.saturating_mul(i64::try_from(day).unwrap_or(0));
+        let stretch = Stretch {
+            from: instant(now.saturating_sub(model.history())),
+            now,
+            to: instant(end.saturating_add(beyond)),
         };
-        forecasts.iter().filter_map(of_one).collect()
+        let recent = instant(now.saturating_sub(model.baseline.history()));
+        // Their names alone are wanted, so the steps are long.
+        let series = context.buckets(&self.series, recent, 7 * DAY).await?;
+        let model = Arc::new(model);
+        let mut reader = BesideReader::default();
+        let mut found = Found::default();
+        for key in series.into_keys() {
+            let inputs = self.inputs(context, &mut reader, &key, stretch).await?;
+            let model = model.clone();
+            let forecast = tokio::task::spawn_blocking(move || model.forecast(&inputs, now, end));
+            let answer = forecast
+                .await
+                .map_err(|error| JobError::retry("a forecast did not end", error))?;
+            found.add(key, answer);
+        }
+        Ok(found)
+    }
+
+    async fn inputs(
+        &self,
+        context: &RunContext,
+        reader: &mut BesideReader,
+        key: &SeriesKey,
+        stretch: Stretch,
+    ) -> Result<Inputs, JobError> {
+        let pattern = exactly(key.device.as_str(), key.tag.as_str());
+        let mut load = context.buckets(&pattern, stretch.from, self.step).await?;
+        let mut regressors: Vec<Known> = Vec::new();
+        for beside in &self.regressors {
+            regressors.push(reader.read(self, context, key, beside, stretch).await?);
+        }
+        let holiday = match &self.holiday {
+            Some(beside) => Some(reader.read(self, context, key, beside, stretch).await?),
+            None => None,
+        };
+        let temperature = match &self.temperature {
+            Some(beside) => Some(reader.read(self, context, key, beside, stretch).await?),
+            None => None,
+        };
+        Ok(Inputs {
+            load: steps(load.remove(key).unwrap_or_default()),
+            holiday,
+            temperature,
+            regressors,
+        })
+    }
+}
+
+/// What the series of one run came to.
+#[derive(Default)]
+struct Found {
+    answers: Vec<(SeriesKey, Answer)>,
+    /// Why some have none.
+    refused: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, key: SeriesKey, answer: Result<Answer, TooLittle>) {
+        match answer {
+            Ok(answer) => self.answers.push((key, answer)),
+            Err(why) => self.refused.push(format!(
+                "no forecast of {}/{}/{}: {why}",
+                key.site, key.device, key.tag
+            )),
+        }
     }
 }
 
 #[async_trait]
 impl Job for GridDemand {
     async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
-        let method = self.method();
         // A step that the cutoff cuts is not known yet: it is the first to be forecast.
         let now = context.cutoff().micros().div_euclid(self.step_micros());
-        let from = self
-            .at(now.saturating_sub(method.history()))
-            .unwrap_or(Timestamp::from_nanos(0));
-        let series = context.buckets(&self.series, from, self.step).await?;
-        let mut predictions = Vec::new();
-        let mut refused = Vec::new();
-        if series.is_empty() {
-            refused.push("no series fits devices and tags in the time that counts".to_owned());
+        let model = self.model();
+        let mut found = if self.has_models(&model) {
+            self.by_models(context, model, now).await?
+        } else {
+            self.by_baseline(context, now).await?
+        };
+        if found.answers.is_empty() && found.refused.is_empty() {
+            let nothing = "no series fits devices and tags in the time that counts";
+            found.refused.push(nothing.to_owned());
         }
-        for (key, buckets) in &series {
-            let steps: Vec<Step> = buckets
-                .iter()
-                .map(|Bucket { index, mean }| Step {
-                    index: *index,
-                    mean: *mean,
-                })
-                .collect();
-            match method.forecast(&steps, now) {
-                Ok(forecasts) => predictions.extend(self.predictions(key, &forecasts, context)),
-                Err(why) => refused.push(format!(
-                    "no forecast of {}/{}/{}: {why}",
-                    key.site, key.device, key.tag
-                )),
-            }
+        let mut results = Results::default();
+        for (key, answer) in &found.answers {
+            results
+                .predictions
+                .extend(self.predictions(key, answer, context));
+            results.backtests.extend(self.backtests(key, answer));
         }
         Ok(Outcome {
-            results: Results {
-                predictions,
-                ..Results::default()
-            },
-            note: note(&refused),
+            results,
+            note: note(&found.refused),
         })
     }
 }
