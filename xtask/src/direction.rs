@@ -39,6 +39,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
     ("jobs/statistics", &[]),
+    ("jobs/demand_model", &["jobs/statistics"]),
     ("jobs/signals", &["jobs/statistics"]),
     (
         "jobs/*",
@@ -49,6 +50,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "lake",
             "jobs/core",
             "jobs/statistics",
+            "jobs/demand_model",
             "jobs/signals",
         ],
     ),

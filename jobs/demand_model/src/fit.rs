@@ -13,6 +13,9 @@ use crate::{
 /// Fewer rows than this of a slot are no training.
 const SLOT_ROWS_MIN: usize = 20;
 
+/// How far beyond its range in training a column may reach, as a share of the range.
+const BEYOND_SHARE: f64 = 0.25;
+
 /// The settings of the fits; what is not here is chosen by cross-validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
@@ -30,7 +33,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             half_life_days: 1095.0,
-            lambdas: vec![1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0],
+            lambdas: vec![1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0],
             boosting: Boosting {
                 trees: 150,
                 learning_rate: 0.1,
@@ -53,7 +56,39 @@ pub(crate) struct Fitted {
     columns: Columns,
     /// By slot.
     lines: Vec<Option<RidgeModel>>,
+    /// By slot: what the line's columns may be.
+    ranges: Vec<Ranges>,
     trees: Option<BoostedTrees>,
+}
+
+/// The least and the largest of each column in training, and a quarter of what lies between beyond either.
+///
+/// A column that hardly varied in training, such as radiation at dawn, has a coefficient that means nothing further out.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Ranges(Vec<(f64, f64)>);
+
+impl Ranges {
+    fn new(rows: &Matrix) -> Self {
+        let mut ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); rows.columns()];
+        for row in rows.iter() {
+            for ((low, high), x) in ranges.iter_mut().zip(row) {
+                *low = low.min(*x);
+                *high = high.max(*x);
+            }
+        }
+        for (low, high) in &mut ranges {
+            let beyond = (*high - *low) * BEYOND_SHARE;
+            *low -= beyond;
+            *high += beyond;
+        }
+        Self(ranges)
+    }
+
+    fn clip(&self, row: &mut [f64]) {
+        for (x, (low, high)) in row.iter_mut().zip(&self.0) {
+            *x = x.max(*low).min(*high);
+        }
+    }
 }
 
 /// What the two models say of one slot.
@@ -80,6 +115,7 @@ impl Fitted {
         let slots = frame.clock.slots();
         let stride = ((to - from) * slots).div_ceil(tuning.tree_rows_max.max(1));
         let mut grams: Vec<Option<Gram>> = Vec::with_capacity(slots);
+        let mut ranges = Vec::with_capacity(slots);
         let mut trees: Option<Matrix> = None;
         let mut tree_targets = Vec::new();
         let mut tree_weights = Vec::new();
@@ -101,7 +137,7 @@ impl Fitted {
                     .push(&flat);
                 targets.push(load);
                 weights.push(weight);
-                if (day + slot) % stride == 0 {
+                if (day + slot).is_multiple_of(stride) {
                     row.for_trees(&mut flat);
                     trees
                         .get_or_insert_with(|| Matrix::new(flat.len()))
@@ -111,6 +147,7 @@ impl Fitted {
                 }
             }
             let enough = line.filter(|line| line.rows() >= SLOT_ROWS_MIN);
+            ranges.push(enough.as_ref().map_or_else(Ranges::default, Ranges::new));
             grams.push(enough.and_then(|line| Gram::new(&line, &targets, &weights, &[]).ok()));
         }
         let trees = trees.and_then(|rows| {
@@ -122,6 +159,7 @@ impl Fitted {
         Some(Self {
             columns,
             lines: lines(&grams, &tuning.lambdas),
+            ranges,
             trees,
         })
     }
@@ -134,6 +172,7 @@ impl Fitted {
         }
         let mut flat = Vec::new();
         row.for_line(&mut flat);
+        self.ranges.get(slot)?.clip(&mut flat);
         let line = self.lines.get(slot)?.as_ref()?.predict(&flat);
         row.for_trees(&mut flat);
         let trees = row.reference + self.trees.as_ref()?.predict(&flat);

@@ -1,7 +1,7 @@
 //! All that a fire knows, by day and slot: loads, calendar, weather.
 
 use crate::{
-    DemandModel, Inputs, Step,
+    DemandModel, Inputs, Known, Step,
     clock::{Clock, weekday},
     grid::{Grid, Running},
 };
@@ -79,32 +79,24 @@ impl Frame {
             filled,
         };
         if let Some(holiday) = &inputs.holiday {
-            let known = match holiday.ahead {
-                true => holiday.steps.len(),
-                false => holiday.steps.partition_point(|step| step.index < now),
-            };
-            frame.holidays = frame.holidays_of(&holiday.steps[..known]);
+            frame.holidays = frame.holidays_of(holiday.seen_at(now));
             frame.holidays_ahead = holiday.ahead;
         }
         let temperature = inputs.temperature.as_ref();
-        frame.temperature = temperature.and_then(|of| frame.regressor(&of.steps, of.ahead, now));
+        frame.temperature = temperature.and_then(|of| frame.regressor(of, now));
         let regressors = inputs.regressors.iter();
         frame.regressors = regressors
-            .filter_map(|of| frame.regressor(&of.steps, of.ahead, now))
+            .filter_map(|of| frame.regressor(of, now))
             .collect();
         Some(frame)
     }
 
-    fn regressor(&self, steps: &[Step], ahead: bool, now: i64) -> Option<Regressor> {
-        let known = match ahead {
-            true => steps.len(),
-            false => steps.partition_point(|step| step.index < now),
-        };
-        let raw = Grid::new(&self.clock, &steps[..known], self.first, self.days);
+    fn regressor(&self, of: &Known, now: i64) -> Option<Regressor> {
+        let raw = Grid::new(&self.clock, of.seen_at(now), self.first, self.days);
         let coming = &raw.values()[self.today * self.clock.slots()..];
         let found = coming.iter().filter(|value| !value.is_nan()).count();
         // A forecast that did not come is no forecast: what is past then has to do.
-        let ahead = ahead && found as f64 >= AHEAD_SHARE_MIN * coming.len() as f64;
+        let ahead = of.ahead && found as f64 >= AHEAD_SHARE_MIN * coming.len() as f64;
         let values = raw.filled(if ahead { self.days } else { self.today });
         let any = values.values().iter().any(|value| !value.is_nan());
         any.then(|| Regressor {

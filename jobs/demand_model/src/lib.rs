@@ -12,6 +12,8 @@ mod frame;
 mod grid;
 mod model;
 mod seasonal;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 pub use fit::Tuning;

@@ -66,6 +66,16 @@ pub struct Known {
     pub ahead: bool,
 }
 
+impl Known {
+    /// The steps that a fire at `now` may use.
+    pub(crate) fn seen_at(&self, now: i64) -> &[Step] {
+        if self.ahead {
+            return &self.steps;
+        }
+        &self.steps[..self.steps.partition_point(|step| step.index < now)]
+    }
+}
+
 /// What a forecast is made from. All series have the same steps, counted from 1970-01-01T00:00Z.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inputs {

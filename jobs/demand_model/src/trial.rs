@@ -102,9 +102,10 @@ impl<'a> Models<'a> {
     /// The day up to which a fire on this day trains: it changes on fixed days of the calendar, so that every fire between
     /// them trains the same model.
     pub(crate) fn trained_to(&self, fire: usize) -> Option<usize> {
-        let every = match fire < EARLY_DAYS {
-            true => REFIT_DAYS_EARLY,
-            false => REFIT_DAYS,
+        let every = if fire < EARLY_DAYS {
+            REFIT_DAYS_EARLY
+        } else {
+            REFIT_DAYS
         };
         let number = self.frame.first + i64::try_from(fire).ok()?;
         let first = number.div_euclid(every) * every - self.frame.first;

@@ -319,9 +319,10 @@ impl Job for GridDemand {
         // A step that the cutoff cuts is not known yet: it is the first to be forecast.
         let now = context.cutoff().micros().div_euclid(self.step_micros());
         let model = self.model();
-        let mut found = match self.has_models(&model) {
-            true => self.by_models(context, model, now).await?,
-            false => self.by_baseline(context, now).await?,
+        let mut found = if self.has_models(&model) {
+            self.by_models(context, model, now).await?
+        } else {
+            self.by_baseline(context, now).await?
         };
         if found.answers.is_empty() && found.refused.is_empty() {
             let nothing = "no series fits devices and tags in the time that counts";

@@ -1,5 +1,7 @@
 //! The job over a lake: what it writes, and what it says when it cannot forecast.
 
+mod models;
+
 use std::{path::Path, sync::Arc};
 
 use forebay_config::{ConfigErrors, Document};

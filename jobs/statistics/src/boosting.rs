@@ -88,9 +88,10 @@ impl Boosting {
         weights: &[f64],
     ) -> Result<BoostedTrees, FitError> {
         check_shape(rows, targets, weights)?;
-        let weights: Vec<f64> = match weights.is_empty() {
-            true => vec![1.0; rows.rows()],
-            false => weights.to_vec(),
+        let weights = if weights.is_empty() {
+            vec![1.0; rows.rows()]
+        } else {
+            weights.to_vec()
         };
         let weight: f64 = weights.iter().sum();
         if weight <= 0.0 {
@@ -129,10 +130,10 @@ impl Boosting {
 
     fn sampled_rows(&self, rows: usize, draw: &mut SplitMix) -> Vec<u32> {
         let all = 0..u32::try_from(rows).unwrap_or(u32::MAX);
-        match self.row_share < 1.0 {
-            true => all.filter(|_| draw.unit() < self.row_share).collect(),
-            false => all.collect(),
+        if self.row_share >= 1.0 {
+            return all.collect();
         }
+        all.filter(|_| draw.unit() < self.row_share).collect()
     }
 
     fn sampled_columns(&self, columns: usize, draw: &mut SplitMix) -> Vec<usize> {

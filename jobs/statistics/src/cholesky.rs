@@ -18,12 +18,13 @@ impl Cholesky {
             for i in j..n {
                 let dot = dot(&a.row(i)[..j], &a.row(j)[..j]);
                 let rest = a.row(i)[j] - dot;
-                let entry = match i == j {
-                    true if rest.is_finite() && rest > largest * PIVOT_SHARE => rest.sqrt(),
-                    true => return None,
-                    false => rest / a.row(j)[j],
-                };
-                a.row_mut(i)[j] = entry;
+                if i > j {
+                    a.row_mut(i)[j] = rest / a.row(j)[j];
+                } else if rest.is_finite() && rest > largest * PIVOT_SHARE {
+                    a.row_mut(i)[j] = rest.sqrt();
+                } else {
+                    return None;
+                }
             }
         }
         Some(Self(a))
@@ -37,6 +38,24 @@ impl Cholesky {
             z.push((b - dot(&row[..i], &z)) / row[i]);
         }
         z
+    }
+
+    /// The diagonal of A⁻¹: by column, the squared length of the column of L⁻¹.
+    pub fn inverse_diagonal(&self) -> Vec<f64> {
+        let n = self.0.rows();
+        let mut column = vec![0.0; n];
+        let mut diagonal = Vec::with_capacity(n);
+        for j in 0..n {
+            column[j] = 1.0 / self.0.row(j)[j];
+            let mut squares = column[j] * column[j];
+            for i in j + 1..n {
+                let row = self.0.row(i);
+                column[i] = -dot(&row[j..i], &column[j..i]) / row[i];
+                squares += column[i] * column[i];
+            }
+            diagonal.push(squares);
+        }
+        diagonal
     }
 
     /// The x of A·x = b.
@@ -85,6 +104,18 @@ mod tests {
             x.iter().zip(expected).all(|(x, y)| (x - y).abs() < 1e-12),
             "{x:?}"
         );
+    }
+
+    #[test]
+    fn the_inverse_has_its_diagonal() {
+        let a = Matrix::from_rows(&[[4.0, 0.0, 0.0], [2.0, 5.0, 0.0], [-2.0, 1.0, 6.0]]);
+        let factor = Cholesky::new(a).unwrap();
+        for (j, found) in factor.inverse_diagonal().into_iter().enumerate() {
+            let mut unit = [0.0; 3];
+            unit[j] = 1.0;
+            let expected = factor.solve(&unit)[j];
+            assert!((found - expected).abs() < 1e-12, "{j}: {found} {expected}");
+        }
     }
 
     #[test]

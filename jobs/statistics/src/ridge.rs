@@ -130,7 +130,7 @@ impl Gram {
             intercept,
             coefficients,
             lambda,
-            gcv: self.gcv(&factor, &standard),
+            gcv: self.gcv(&factor, &standard, lambda),
         })
     }
 
@@ -194,24 +194,18 @@ impl Gram {
         Cholesky::new(ridged).ok_or(FitError::Singular)
     }
 
-    /// (RSS / W) / (1 − df / n)²; the degrees of freedom are the trace of (G + λP)⁻¹·G, and one for the intercept.
-    fn gcv(&self, factor: &Cholesky, standard: &[f64]) -> f64 {
+    /// (RSS / W) / (1 − df / n)²; the degrees of freedom are the trace of (G + λP)⁻¹·G, which is that of
+    /// I − λ·(G + λP)⁻¹·P, and one for the intercept.
+    fn gcv(&self, factor: &Cholesky, standard: &[f64], lambda: f64) -> f64 {
         let columns = standard.len();
-        let symmetric = |i: usize| -> Vec<f64> {
-            let below = (i + 1..columns).map(|j| self.products.row(j)[i]);
-            self.products.row(i)[..=i]
-                .iter()
-                .copied()
-                .chain(below)
-                .collect()
-        };
         let mut quadratic = 0.0;
-        let mut freedom = 1.0;
         for i in 0..columns {
-            let row = symmetric(i);
-            quadratic += standard[i] * dot(&row, standard);
-            freedom += factor.solve(&row)[i];
+            let below = dot(&self.products.row(i)[..i], &standard[..i]);
+            quadratic += standard[i] * (2.0 * below + self.products.row(i)[i] * standard[i]);
         }
+        let diagonal = factor.inverse_diagonal();
+        let shrunk = diagonal.iter().zip(&self.penalties).map(|(d, p)| d * p);
+        let freedom = 1.0 + columns as f64 - lambda * shrunk.sum::<f64>();
         let explained = 2.0 * dot(standard, &self.with_target) - quadratic;
         let residual = (self.target_variance - explained).max(0.0);
         let left = (1.0 - freedom / self.rows as f64).max(f64::EPSILON);
