@@ -12,7 +12,7 @@ use forebay_stream::{
     conformance::{SourceSubject, check_source},
 };
 
-use super::{super::lane, MemoryLog};
+use super::{MemoryLog, lane};
 
 struct Subject {
     log: Arc<MemoryLog>,
