@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::{
     dir::{Dir, Reserve, segment_name},
-    header::{HEADER_BYTES, Header},
+    header::Header,
     key::{SpoolKey, random},
     ledger::Counter,
     limits::Limits,
