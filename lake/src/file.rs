@@ -38,8 +38,8 @@ use crate::{
 
 pub use encodings::DoubleEncoding;
 pub use profile::{Profile, Sealing, UniformKey};
+pub(crate) use read::{Wanted, open_wanted};
 pub use read::{check_keys, check_sealed, open_file, open_options, read_file};
-pub(crate) use read::{open_columns, open_part};
 
 /// How a file is laid out; the defaults suit readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,8 +21,6 @@ mod bounds;
 mod lost;
 mod owners;
 
-use lost::{commit_beside, remove_all};
-
 /// 2023-11-14T22:00:00Z, the beginning of an hour.
 const T0: i64 = 1_699_999_200;
 
@@ -428,4 +426,62 @@ async fn an_import_does_not_close_the_window_that_is_running() {
             .unwrap(),
         1
     );
+}
+
+/// A stream of another site, beside the bench's own: its readings, and the state that says they
+/// came live or none does.
+async fn commit_beside(
+    lake: &LakeWriter,
+    app_id: &str,
+    of_site: &str,
+    seconds: &[i64],
+    sites: Vec<SiteTimes>,
+) {
+    let reading = |second: &i64| Reading {
+        series: Series {
+            site: SiteId::new(of_site).unwrap(),
+            device: DeviceId::new("a").unwrap(),
+            tag: TagName::new("flow").unwrap(),
+        },
+        event_time: at(*second),
+        observed_time: at(*second),
+        value: None,
+        unit: None,
+        status: Status::GOOD,
+    };
+    let lane = LaneId {
+        gateway: GatewayId::new(app_id).unwrap(),
+        lane: Lane(0),
+    };
+    let readings = seconds.iter().map(reading).collect();
+    let batch = ReadingBatch {
+        lane,
+        epoch: Epoch(7),
+        nonce: forebay_schemas::EpochNonce::UNKNOWN,
+        first_seq: Seq(1),
+        readings,
+    };
+    let state = StreamState {
+        sites,
+        ..StreamState::new(1, Vec::new())
+    };
+    let step = Step {
+        app_id,
+        from_state: None,
+        state: &state,
+        rows: &partition_rows(&[batch]).unwrap(),
+    };
+    commit(lake, step, at(0)).await.unwrap();
+}
+
+fn remove_all(folder: &std::path::Path) {
+    for file in std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+    {
+        match file.is_dir() {
+            true => remove_all(&file),
+            false => std::fs::remove_file(file).unwrap(),
+        }
+    }
 }

@@ -2,7 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use arrow::{array::RecordBatch, error::ArrowError};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Field, Schema, SchemaRef},
+    error::ArrowError,
+};
 use bytes::Bytes;
 use parquet::{
     arrow::{
@@ -17,7 +21,10 @@ use parquet::{
 };
 
 use super::FileError;
-use crate::keys::{KeyDecrypter, KeyError};
+use crate::{
+    keys::{KeyDecrypter, KeyError},
+    schema::dictionary_field,
+};
 
 /// First and last bytes of a Parquet file with an encrypted footer.
 const SEALED: &[u8] = b"PARE";
@@ -94,41 +101,30 @@ pub fn open_file(
     decrypter: Option<&Arc<KeyDecrypter>>,
     batch_rows: usize,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
-    open_part(bytes, decrypter, batch_rows, None)
+    open_wanted(bytes, decrypter, batch_rows, &Wanted::default())
 }
 
-/// As [`open_file`], these columns alone; all of them for none.
+/// What of a file is wanted, and in which form; all of it, as it was written, by default.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    /// These rows, or those of them that there are; all for none.
+    pub(crate) rows: Option<Range<usize>>,
+    /// These columns; all for none.
+    pub(crate) columns: &'a [&'a str],
+    /// Columns of text that are given out as dictionaries of 32-bit keys, as they mostly lie in the
+    /// file.
+    pub(crate) dictionaries: &'a [&'a str],
+}
+
+/// As [`open_file`], what is wanted of it.
 ///
 /// # Errors
 /// As [`open_file`].
-pub(crate) fn open_columns(
+pub(crate) fn open_wanted(
     bytes: Bytes,
     decrypter: Option<&Arc<KeyDecrypter>>,
     batch_rows: usize,
-    columns: &[&str],
-) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
-    open(bytes, decrypter, batch_rows, (None, columns))
-}
-
-/// As [`open_file`], only these rows of the file, or those of them that there are.
-///
-/// # Errors
-/// As [`open_file`].
-pub(crate) fn open_part(
-    bytes: Bytes,
-    decrypter: Option<&Arc<KeyDecrypter>>,
-    batch_rows: usize,
-    rows: Option<Range<usize>>,
-) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
-    open(bytes, decrypter, batch_rows, (rows, &[]))
-}
-
-/// Opens these rows and columns of a file.
-fn open(
-    bytes: Bytes,
-    decrypter: Option<&Arc<KeyDecrypter>>,
-    batch_rows: usize,
-    (rows, columns): (Option<Range<usize>>, &[&str]),
+    wanted: &Wanted<'_>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, FileError>> + Send + use<>, FileError> {
     if let Some(decrypter) = decrypter {
         check_sealed(&bytes)?;
@@ -137,26 +133,52 @@ fn open(
         let opened = ArrowReaderMetadata::load(&bytes, options).map_err(key_or_read)?;
         check_keys(opened.metadata(), decrypter)?;
     }
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, open_options(decrypter)?)
-            .and_then(|builder| {
-                let columns = match columns {
-                    [] => ProjectionMask::all(),
-                    columns => {
-                        ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied())
-                    }
-                };
-                let builder = builder.with_batch_size(batch_rows).with_projection(columns);
-                match rows {
-                    Some(rows) => builder
-                        .with_offset(rows.start)
-                        .with_limit(rows.len())
-                        .build(),
-                    None => builder.build(),
+    let reader = metadata(&bytes, open_options(decrypter)?, wanted.dictionaries)
+        .and_then(|metadata| {
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+            let columns = match wanted.columns {
+                [] => ProjectionMask::all(),
+                columns => {
+                    ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied())
                 }
-            })
-            .map_err(key_or_read)?;
+            };
+            let builder = builder.with_batch_size(batch_rows).with_projection(columns);
+            match &wanted.rows {
+                Some(rows) => builder
+                    .with_offset(rows.start)
+                    .with_limit(rows.len())
+                    .build(),
+                None => builder.build(),
+            }
+        })
+        .map_err(key_or_read)?;
     Ok(reader.map(|batch| batch.map_err(arrow_read)))
+}
+
+/// The file's metadata, and the schema of what it gives out.
+fn metadata(
+    bytes: &Bytes,
+    options: ArrowReaderOptions,
+    dictionaries: &[&str],
+) -> Result<ArrowReaderMetadata, ParquetError> {
+    let found = ArrowReaderMetadata::load(bytes, options.clone())?;
+    if dictionaries.is_empty() {
+        return Ok(found);
+    }
+    let options = options.with_schema(with_dictionaries(found.schema(), dictionaries));
+    ArrowReaderMetadata::try_new(found.metadata().clone(), options)
+}
+
+/// The schema with those of its columns as dictionaries that are texts and have these names.
+fn with_dictionaries(schema: &SchemaRef, names: &[&str]) -> SchemaRef {
+    let coded = |field: &Arc<Field>| {
+        if *field.data_type() != DataType::Utf8 || !names.contains(&field.name().as_str()) {
+            return field.clone();
+        }
+        Arc::new(dictionary_field(field))
+    };
+    let fields: Vec<_> = schema.fields().iter().map(coded).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 fn key_or_read(error: ParquetError) -> FileError {

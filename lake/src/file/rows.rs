@@ -13,6 +13,7 @@ mod series_rows;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,9 +29,11 @@ use forebay_schemas::{
 };
 
 use crate::table::schema::dictionary_schema;
-use columns::{Columns, DICTIONARIES};
+use columns::Columns;
 use series_rows::{SeriesRows, cut};
 use shared::Shared;
+
+pub(crate) use self::{columns::DICTIONARIES, texts::Texts};
 
 /// Into how many files the readings of a site are cut at most.
 const FILES_MAX: usize = 4;

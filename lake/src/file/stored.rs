@@ -12,7 +12,7 @@ use crate::{
     LakeError,
     file::rows::PartitionRows,
     file::stats::{FileStats, STATS_TAG},
-    file::{EncodedFile, open_columns, open_part, sha256_hex},
+    file::{EncodedFile, Wanted, open_wanted, sha256_hex},
     keys::{KeyDecrypter, WrappedKek},
     table::LakeTable,
 };
@@ -160,12 +160,11 @@ impl StoredFile {
     ) -> Result<Vec<RecordBatch>, LakeError> {
         let total = usize::try_from(self.rows.unwrap_or_default()).unwrap_or_default();
         let skip = total.saturating_sub(rows).saturating_mul(place) / places.max(1);
-        let batches = open_part(
-            self.bytes.clone(),
-            self.decrypter.as_ref(),
-            rows,
-            Some(skip..skip.saturating_add(rows)),
-        )?;
+        let wanted = Wanted {
+            rows: Some(skip..skip.saturating_add(rows)),
+            ..Wanted::default()
+        };
+        let batches = open_wanted(self.bytes.clone(), self.decrypter.as_ref(), rows, &wanted)?;
         Ok(batches.collect::<Result<_, _>>()?)
     }
 
@@ -174,8 +173,9 @@ impl StoredFile {
     pub(crate) fn open(
         self,
         batch_rows: usize,
-    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send, LakeError> {
-        self.open_columns(batch_rows, &[])
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError>
+    {
+        self.batches(batch_rows, &Wanted::default())
     }
 
     /// As [`StoredFile::open`], these columns alone; all of them for none.
@@ -185,6 +185,33 @@ impl StoredFile {
         columns: &[&str],
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError>
     {
+        let wanted = Wanted {
+            columns,
+            ..Wanted::default()
+        };
+        self.batches(batch_rows, &wanted)
+    }
+
+    /// As [`StoredFile::open`], these columns as dictionaries.
+    pub(crate) fn open_dictionaries(
+        self,
+        batch_rows: usize,
+        dictionaries: &[&str],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError>
+    {
+        let wanted = Wanted {
+            dictionaries,
+            ..Wanted::default()
+        };
+        self.batches(batch_rows, &wanted)
+    }
+
+    fn batches(
+        self,
+        batch_rows: usize,
+        wanted: &Wanted<'_>,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError>
+    {
         let Self {
             table,
             path,
@@ -192,7 +219,7 @@ impl StoredFile {
             bytes,
             decrypter,
         } = self;
-        let mut batches = open_columns(bytes, decrypter.as_ref(), batch_rows, columns)?;
+        let mut batches = open_wanted(bytes, decrypter.as_ref(), batch_rows, wanted)?;
         let mut found = 0;
         Ok(std::iter::from_fn(move || {
             let Some(batch) = batches.next() else {

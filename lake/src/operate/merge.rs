@@ -11,17 +11,22 @@ mod plan;
 
 use std::ops::Range;
 
+use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::{Remove, Version};
 use forebay_runtime::{Failpoint, failpoint};
-use forebay_schemas::{SiteId, Timestamp, table::Table};
+use forebay_schemas::{
+    SiteId, Timestamp,
+    table::{READINGS, Table},
+};
 
 use crate::{
     Add, LakeError, LakeWriter,
     file::FileLayout,
+    file::rows::DICTIONARIES,
     file::stored::{StoredFile, row_count},
     table::commit::{Change, OWN_PREFIX, Purpose},
     table::lake_writer::{Encoded, Transaction},
-    table::schema::file_schema,
+    table::schema::{dictionary_schema, file_schema},
 };
 use merged::{Merged, Order, Stopped};
 
@@ -155,7 +160,7 @@ async fn encode(
     files: Vec<StoredFile>,
     range: &Range<i64>,
 ) -> Result<Option<Encoded>, LakeError> {
-    let (schema, site) = (file_schema(spec.table), site_of(spec)?);
+    let (schema, site) = (schema_of(spec.table), site_of(spec)?);
     if files.is_empty() {
         return Ok(None);
     }
@@ -191,6 +196,15 @@ async fn encode(
         },
     })?;
     Ok((encoded.file.rows > 0).then_some(encoded))
+}
+
+/// How the rows of a table lie in memory while they are merged.
+fn schema_of(table: &'static Table) -> SchemaRef {
+    if table.name == READINGS.name {
+        dictionary_schema(table, &DICTIONARIES)
+    } else {
+        file_schema(table)
+    }
 }
 
 /// The transaction that all rewrites of a partition share (E8).

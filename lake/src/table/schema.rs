@@ -51,19 +51,17 @@ pub(crate) fn dictionary_schema(table: &Table, dictionaries: &[&str]) -> SchemaR
         if !dictionaries.contains(&field.name().as_str()) {
             return field.clone();
         }
-        let data_type = DataType::Dictionary(
-            Box::new(DataType::Int32),
-            Box::new(field.data_type().clone()),
-        );
-        Arc::new(field.as_ref().clone().with_data_type(data_type))
+        Arc::new(dictionary_field(field))
     };
-    Arc::new(Schema::new(
-        file_schema(table)
-            .fields()
-            .iter()
-            .map(coded)
-            .collect::<Vec<_>>(),
-    ))
+    let fields: Vec<_> = file_schema(table).fields().iter().map(coded).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The same column as a dictionary of 32-bit keys.
+pub(crate) fn dictionary_field(field: &Field) -> Field {
+    let (key, value) = (DataType::Int32, field.data_type().clone());
+    let coded = DataType::Dictionary(Box::new(key), Box::new(value));
+    field.clone().with_data_type(coded)
 }
 
 pub(crate) fn delta_fields(table: &Table) -> Vec<StructField> {

@@ -1,21 +1,23 @@
 //! The Arrow columns of a file of `readings`, filled a stretch of equal rows at a time.
 
-use std::{collections::HashMap, iter::repeat_n, sync::Arc};
+use std::{iter::repeat_n, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BinaryBuilder, DictionaryArray, Float64Array, Int16Array, Int32Array, Int64Array,
-        NullBufferBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
+        ArrayRef, BinaryBuilder, Float64Array, Int16Array, Int32Array, Int64Array, StringBuilder,
+        TimestampMicrosecondArray,
     },
-    datatypes::Int32Type,
     error::ArrowError,
 };
 use forebay_schemas::{Timestamp, ValueType};
 
-use super::{GatheredRows, Kind, Run};
+use super::{
+    GatheredRows, Kind, Run,
+    texts::{Numbers, Texts},
+};
 
 /// Columns that hold few different texts: those of a series, a status or a lane.
-pub(super) const DICTIONARIES: [&str; 6] = [
+pub(crate) const DICTIONARIES: [&str; 6] = [
     "device",
     "tag",
     "value_type",
@@ -199,76 +201,5 @@ impl<'a> Columns<'a> {
             Arc::new(Int64Array::from(self.epoch)),
             Arc::new(Int64Array::from(self.seq)),
         ])
-    }
-}
-
-/// A column of numbers, some of which are missing.
-struct Numbers<T> {
-    values: Vec<T>,
-    nulls: NullBufferBuilder,
-}
-
-impl<T: Copy + Default> Numbers<T> {
-    fn with_capacity(rows: usize) -> Self {
-        Self {
-            values: Vec::with_capacity(rows),
-            nulls: NullBufferBuilder::new(rows),
-        }
-    }
-
-    fn extend(&mut self, values: impl ExactSizeIterator<Item = T>) {
-        self.nulls.append_n_non_nulls(values.len());
-        self.values.extend(values);
-    }
-
-    fn push_same(&mut self, value: Option<T>, rows: usize) {
-        match value {
-            Some(_) => self.nulls.append_n_non_nulls(rows),
-            None => self.nulls.append_n_nulls(rows),
-        }
-        self.values
-            .extend(repeat_n(value.unwrap_or_default(), rows));
-    }
-}
-
-/// A column of texts, each different one stored once.
-struct Texts<'a> {
-    keys: Numbers<i32>,
-    numbers: HashMap<&'a str, i32>,
-    values: Vec<&'a str>,
-}
-
-impl<'a> Texts<'a> {
-    fn with_capacity(rows: usize) -> Self {
-        Self {
-            keys: Numbers::with_capacity(rows),
-            numbers: HashMap::new(),
-            values: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, text: Option<&'a str>, rows: usize) {
-        let key = text.map(|text| self.key(text));
-        self.keys.push_same(key, rows);
-    }
-
-    fn key(&mut self, text: &'a str) -> i32 {
-        let next = self.values.len() as i32;
-        if self.values.last() == Some(&text) {
-            return next - 1;
-        }
-        *self.numbers.entry(text).or_insert_with(|| {
-            self.values.push(text);
-            next
-        })
-    }
-
-    fn finish(self) -> Result<ArrayRef, ArrowError> {
-        let keys = Int32Array::try_new(self.keys.values.into(), self.keys.nulls.build())?;
-        let values = StringArray::from(self.values);
-        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-            keys,
-            Arc::new(values),
-        )?))
     }
 }

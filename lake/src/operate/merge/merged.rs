@@ -4,6 +4,9 @@
 //! series mostly follows one another, so whole stretches of rows are moved, and their ends are searched for. The order does
 //! not depend on the files: identity decides among equal times. A table without series keeps the order that it is given.
 
+mod gathered;
+mod keys;
+
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
@@ -12,30 +15,22 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray as _, BooleanArray, RecordBatch, StringArray},
-    buffer::ScalarBuffer,
-    compute::{concat_batches, filter_record_batch, interleave_record_batch, take_record_batch},
-    datatypes::{Int64Type, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type},
+    array::{AsArray as _, BooleanArray, RecordBatch},
+    compute::{concat_batches, filter_record_batch, take_record_batch},
+    datatypes::{DataType, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type},
     error::ArrowError,
 };
 
 use crate::{LakeError, file::FileError, file::stored::StoredFile};
-
-/// What tells series apart, in the order of a file.
-const SERIES_COLUMNS: [&str; 2] = ["device", "tag"];
-/// What orders the rows of a series; numbers all.
-const PLACE_COLUMNS: [&str; 3] = ["event_time", "epoch", "seq"];
+use gathered::Gathered;
+use keys::Keys;
 
 /// Rows of one batch that is given out, at least, but for the last and for long stretches.
 const ROWS: usize = 8 * 1024;
-/// A stretch of so many rows is given out as it lies in its batch: nothing of it is copied.
-const STRETCH_ALONE_ROWS: usize = 2 * 1024;
 /// Rows that are decoded at once of all files together, and of one at least and at most.
 const ROWS_OPEN: usize = 64 * 1024;
 const ROWS_OPEN_MIN: usize = 1024;
 const ROWS_OPEN_MAX: usize = 8 * 1024;
-/// Shorter stretches than this, on the average, are cheaper to move row by row.
-const STRETCH_ROWS_MIN: usize = 16;
 
 /// The sample by which encodings are chosen: from so many files, in so many stretches altogether, of so many rows.
 const SAMPLE_FILES: usize = 8;
@@ -104,8 +99,12 @@ impl Merged {
     fn open(&mut self) -> Result<(), Stopped> {
         let files = std::mem::take(&mut self.unopened);
         let rows = (ROWS_OPEN / files.len().max(1)).clamp(ROWS_OPEN_MIN, ROWS_OPEN_MAX);
+        let schema = self.schema.clone();
+        let dictionaries: Vec<&str> = dictionaries(&schema)
+            .map(|column| schema.field(column).name().as_str())
+            .collect();
         for (number, file) in files.into_iter().enumerate() {
-            let mut batches: Batches = Box::new(file.open(rows)?);
+            let mut batches: Batches = Box::new(file.open_dictionaries(rows, &dictionaries)?);
             if self.order == Order::Made {
                 let whole: Vec<_> = batches.collect::<Result<_, _>>()?;
                 batches = Box::new(std::iter::once(Ok(sorted(&self.schema, &whole)?)));
@@ -212,69 +211,6 @@ struct Current {
     gathered_as: Option<usize>,
 }
 
-/// What orders the rows of a batch.
-struct Keys {
-    series: Vec<StringArray>,
-    places: Vec<ScalarBuffer<i64>>,
-    rows: usize,
-}
-
-impl Keys {
-    fn of(batch: &RecordBatch) -> Result<Self, ArrowError> {
-        let column = |name: &&str| batch.column_by_name(name);
-        let wrong =
-            |what: &str| ArrowError::SchemaError(format!("a column that orders rows is no {what}"));
-        let texts = SERIES_COLUMNS.iter().filter_map(column);
-        let series: Vec<StringArray> = texts
-            .map(|text| {
-                text.as_string_opt::<i32>()
-                    .cloned()
-                    .ok_or_else(|| wrong("text"))
-            })
-            .collect::<Result<_, _>>()?;
-        let numbers = PLACE_COLUMNS
-            .iter()
-            .filter_map(column)
-            .filter(|_| !series.is_empty());
-        let places = numbers
-            .map(|number| {
-                let times = number
-                    .as_primitive_opt::<TimestampMicrosecondType>()
-                    .map(|times| times.values().clone());
-                let longs = || {
-                    number
-                        .as_primitive_opt::<Int64Type>()
-                        .map(|longs| longs.values().clone())
-                };
-                times.or_else(longs).ok_or_else(|| wrong("number"))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            series,
-            places,
-            rows: batch.num_rows(),
-        })
-    }
-
-    fn compare(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
-        let texts = self.series.iter().zip(&other.series);
-        let by_text = texts
-            .map(|(a, b)| a.value(row).cmp(b.value(other_row)))
-            .find(|order| order.is_ne());
-        by_text.unwrap_or_else(|| {
-            let numbers = self.places.iter().zip(&other.places);
-            numbers
-                .map(|(a, b)| a[row].cmp(&b[other_row]))
-                .find(|order| order.is_ne())
-                .unwrap_or(Ordering::Equal)
-        })
-    }
-
-    fn are_sorted(&self) -> bool {
-        (1..self.rows).all(|row| self.compare(row - 1, self, row).is_le())
-    }
-}
-
 /// The next row of a run.
 struct Head {
     run: usize,
@@ -330,53 +266,6 @@ impl PartialEq for Head {
 
 impl Eq for Head {}
 
-/// Stretches that are about to become a batch.
-#[derive(Default)]
-struct Gathered {
-    batches: Vec<RecordBatch>,
-    stretches: Vec<(usize, Range<usize>)>,
-    rows: usize,
-}
-
-impl Gathered {
-    fn push(&mut self, current: &mut Current, rows: Range<usize>) {
-        let batch = *current.gathered_as.get_or_insert_with(|| {
-            self.batches.push(current.batch.clone());
-            self.batches.len() - 1
-        });
-        self.rows += rows.len();
-        self.stretches.push((batch, rows));
-    }
-
-    fn is_long_stretch(&self) -> bool {
-        self.stretches.len() == 1 && self.rows >= STRETCH_ALONE_ROWS
-    }
-
-    fn into_batch(self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-        let Self {
-            batches,
-            stretches,
-            rows,
-        } = self;
-        if let [(batch, rows)] = &stretches[..] {
-            let stretch = batches[*batch].slice(rows.start, rows.len());
-            return RecordBatch::try_new(schema.clone(), stretch.columns().to_vec());
-        }
-        if stretches.len() * STRETCH_ROWS_MIN <= rows {
-            let slices: Vec<RecordBatch> = stretches
-                .into_iter()
-                .map(|(batch, rows)| batches[batch].slice(rows.start, rows.len()))
-                .collect();
-            return concat_batches(schema, &slices);
-        }
-        let order: Vec<(usize, usize)> = stretches
-            .into_iter()
-            .flat_map(|(batch, rows)| rows.map(move |row| (batch, row)))
-            .collect();
-        interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &order)
-    }
-}
-
 /// The rows with event times of a range, µs since 1970 UTC.
 pub(super) fn within(rows: &RecordBatch, range: &Range<i64>) -> Result<RecordBatch, Stopped> {
     let times = rows
@@ -406,6 +295,14 @@ pub(super) fn sample(files: &[StoredFile]) -> Result<RecordBatch, LakeError> {
         .first()
         .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     Ok(concat_batches(&schema, &batches)?)
+}
+
+/// The places of the columns that are dictionaries.
+fn dictionaries(schema: &Schema) -> impl Iterator<Item = usize> {
+    let fields = schema.fields().iter().enumerate();
+    fields.filter_map(|(column, field)| {
+        matches!(field.data_type(), DataType::Dictionary(..)).then_some(column)
+    })
 }
 
 /// The rows of a whole file, sorted.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Ways to deliver epochs 7 and 8, `count` readings each: cut into batches, repeated, out of order,
-/// cut off and begun anew.
+/// cut off and begun again.
 fn deliveries(count: u64) -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
     let cut = (7..=8_u64, 1..=count, 0..6_u64)
         .prop_map(move |(e, first, more)| (e, first, (first + more).min(count)));
@@ -20,8 +20,10 @@ proptest! {
         held_bytes_max in prop_oneof![Just(1_usize), Just(2_000), Just(1 << 20)],
     ) {
         // In the end everything has been sent once more, in order.
-        sent.extend([7, 8].into_iter().flat_map(|e| (1..=30).step_by(7).map(move |f: u64| (e, f, (f + 6).min(30)))));
-        let mut log: Vec<Entry> = sent.iter().map(|(e, first, last)| batch(*e, *first, *last)).collect();
+        let in_order = |epoch| (1..=30).step_by(7).map(move |f: u64| (epoch, f, (f + 6).min(30)));
+        sent.extend([7, 8].into_iter().flat_map(in_order));
+        let sent = sent.iter().map(|(epoch, first, last)| batch(*epoch, *first, *last));
+        let mut log: Vec<Entry> = sent.collect();
         log.extend([end(7, 30), end(8, 30)]);
         let mut p = Partition::new(Rules { held_bytes_max, ..rules() });
         let mut from = 0;
