@@ -144,7 +144,8 @@ async fn report(place: &Place, store: &Store) -> anyhow::Result<()> {
     let config = Config::load(place)?;
     let path = config.jobs_path();
     let lake = Arc::new(store.writer().await?);
-    let runs = forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), REPORT).await?;
+    let runs =
+        forebay_jobs::run_now(Arc::new(config.jobs), lake, &path, clock(), REPORT, None).await?;
     for run in runs {
         let message = run.message.unwrap_or_default();
         match message.strip_prefix("report: ") {

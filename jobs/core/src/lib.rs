@@ -66,7 +66,6 @@ pub use trigger::Trigger;
 extern crate self as forebay_jobs;
 #[cfg(test)]
 #[path = "../../conformance/src/lake.rs"]
-#[expect(clippy::expect_used, reason = "a test fails by panicking")]
 pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -29,10 +29,8 @@ fn main() -> anyhow::Result<()> {
     let file = args.next().context("a CSV file is missing")?;
     let options: BTreeMap<String, String> = args
         .filter_map(|arg| {
-            Some(
-                arg.split_once('=')
-                    .map(|(k, v)| (k.to_owned(), v.to_owned()))?,
-            )
+            arg.split_once('=')
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
         })
         .collect();
     let replay = Replay::new(&file, &options)?;

@@ -208,7 +208,9 @@ impl Renewables {
             }
         };
         let whole = |duration: Duration, part: Duration| {
-            !part.is_zero() && duration.as_nanos() % part.as_nanos() == 0 && duration >= part
+            !part.is_zero()
+                && duration.as_nanos().is_multiple_of(part.as_nanos())
+                && duration >= part
         };
         let hour = Duration::from_secs(3600);
         check(

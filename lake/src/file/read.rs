@@ -23,7 +23,7 @@ use parquet::{
 use super::FileError;
 use crate::{
     keys::{KeyDecrypter, KeyError},
-    schema::dictionary_field,
+    table::schema::dictionary_field,
 };
 
 /// First and last bytes of a Parquet file with an encrypted footer.
