@@ -14,9 +14,7 @@ schedule = "0 * * * *"
 devices = ["bearing-*"]
 tags = ["acceleration"]
 method = "change"
-short = "6h"
-baseline = "3d"
-points_min = 96
+short = "2h"
 """
 FAULTY = "bearing-1"
 

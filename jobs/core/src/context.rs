@@ -130,7 +130,7 @@ impl RunContext {
         Self { data_dir, ..self }
     }
 
-    /// The data folder, for results that are files; none in tests that have none.
+    /// The data folder, for results that are files; none where results are not kept: in a dry run, and in some tests.
     pub fn data_dir(&self) -> Option<&Path> {
         self.data_dir.as_deref()
     }

@@ -12,13 +12,13 @@ use arrow::array::RecordBatch;
 use datafusion::{execution::runtime_env::RuntimeEnv, prelude::SessionContext};
 use forebay_lake::{LakeError, LakeView, LakeWriter};
 use forebay_schemas::table::{
-    ALERTS, BACKTESTS, EVENTS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS,
+    ALERTS, BACKTESTS, EVENTS, JOB_RUNS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS,
 };
 
 use crate::{JobError, Sink};
 
 /// What jobs read from.
-const SOURCES: [&Table; 2] = [&READINGS, &WINDOWS];
+const SOURCES: [&Table; 3] = [&READINGS, &WINDOWS, &JOB_RUNS];
 
 /// What jobs write.
 const RESULTS: [&Table; 6] = [&SCORES, &PREDICTIONS, &ALERTS, &EVENTS, &MODELS, &BACKTESTS];

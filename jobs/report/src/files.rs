@@ -66,7 +66,7 @@ impl Place {
     /// Of kind `Retry`, when it cannot be written.
     pub(crate) async fn write(
         &self,
-        data_dir: Option<&Path>,
+        data_dir: &Path,
         job: &JobName,
         name: &str,
         html: String,
@@ -75,10 +75,7 @@ impl Place {
         let part = path_segment(job.as_str());
         match self {
             Self::Folder(folder) => {
-                let in_data_dir = || data_dir.map(|data_dir| data_dir.join(REPORTS));
-                let folder = folder.clone().or_else(in_data_dir);
-                let folder =
-                    folder.ok_or_else(|| JobError::reject("there is no folder for reports"))?;
+                let folder = folder.clone().unwrap_or_else(|| data_dir.join(REPORTS));
                 let folder = folder.join(&part);
                 let path = folder.join(name);
                 let (file, job) = (path.clone(), job.clone());

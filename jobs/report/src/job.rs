@@ -160,9 +160,19 @@ impl Job for ReportJob {
         }
         let html = self.page(context, range, blocks).html();
         let name = files::name(context.job(), context.fire());
+        // A run whose results are only shown has no folder.
+        let Some(data_dir) = context.data_dir() else {
+            return Ok(Outcome {
+                note: Some(format!(
+                    "report: {name} of {} bytes, not written",
+                    html.len()
+                )),
+                ..Outcome::default()
+            });
+        };
         let path = self
             .place
-            .write(context.data_dir(), context.job(), &name, html, self.keep)
+            .write(data_dir, context.job(), &name, html, self.keep)
             .await?;
         Ok(Outcome {
             note: Some(format!("report: {path}")),
