@@ -13,7 +13,6 @@ JOB = """
 name = "outages"
 kind = "grid_outage"
 schedule = "0 * * * *"
-devices = ["f*-*"]
 tags = ["kwh"]
 last_gasp = "last_gasp"
 feeders = {{ {feeders} }}

@@ -107,7 +107,10 @@ async fn what_does_not_fit_is_refused_and_named() {
             "SELECT nothing FROM readings".to_owned(),
             "does not fit the lake",
         ),
-        ("SELECT * FROM job_runs".to_owned(), "does not fit the lake"),
+        (
+            "SELECT * FROM quarantine".to_owned(),
+            "does not fit the lake",
+        ),
         ("DROP TABLE readings".to_owned(), "does not fit the lake"),
         (
             format!("SELECT {columns}, CAST(NULL AS boolean) AS anomalous FROM readings"),

@@ -307,7 +307,7 @@ async fn doubles_holes_swapped_and_missing_files_that_were_planted_are_named() {
                 copy(&old.join("lake"), &folder.join("lake"));
             },
             &[
-                "40 readings were received and are nowhere, the first is seq 241",
+                "40 readings were received and are nowhere to be found, the first is seq 241",
                 "fewer than were received, from ",
             ],
         ),

@@ -86,7 +86,7 @@ async fn what_a_fire_finds_depends_neither_on_batches_nor_on_kills() {
         let (path, clock) = (plant.database(), plant.clock());
         let (jobs, lake) = (plant.jobs(COUNTING), plant.lake.writer.clone());
         let life = backfill(jobs, lake, &path, clock, &spec, &mut told);
-        match Mortal::new(life, 30 + chance.below(400)).await {
+        match Mortal::new(life, 20 + chance.below(160)).await {
             Some(Ok(report)) => {
                 assert_eq!((report.failed, told.failed), (0, vec![]));
                 // What a dead one had begun in the database may have come to its end behind this one's back.

@@ -137,7 +137,13 @@ async fn a_database_of_an_earlier_release_goes_on() {
     drop(scheduler);
     let url = format!("sqlite://{}", plant.database().display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    for statement in ["DROP TABLE left_out", "PRAGMA user_version = 1"] {
+    for statement in [
+        "ALTER TABLE runs DROP COLUMN track",
+        "ALTER TABLE runs DROP COLUMN cancel",
+        "DROP TABLE backfills",
+        "DROP TABLE left_out",
+        "PRAGMA user_version = 1",
+    ] {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
     pool.close().await;

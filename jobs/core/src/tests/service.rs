@@ -70,7 +70,12 @@ async fn the_service_runs_what_is_due_survives_a_panic_and_stops() {
         .collect();
     assert_eq!(
         finished,
-        [("failed", 0), ("succeeded", 2), ("timed_out", 0)],
+        [
+            ("cancelled", 0),
+            ("failed", 0),
+            ("succeeded", 2),
+            ("timed_out", 0)
+        ],
         "a panic with a retry left ends no run"
     );
     let attempts = plant.log.of("h");
