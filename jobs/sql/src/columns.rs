@@ -71,7 +71,7 @@ pub(crate) fn fit(
     if let Some((name, _)) = unknown {
         let known: Vec<&str> = wanted.iter().map(|column| column.name).collect();
         let message = format!(
-            "the query's column {name:?} is none of {}'s: {}",
+            "the query's column {name:?} is not one of {}'s: {}",
             table.name,
             known.join(", ")
         );

@@ -101,7 +101,7 @@ async fn what_does_not_fit_is_refused_and_named() {
         ),
         (
             format!("SELECT {columns}, true AS anomalous, 1 AS colour FROM readings"),
-            "column \"colour\" is none of scores's",
+            "column \"colour\" is not one of scores's",
         ),
         (
             "SELECT nothing FROM readings".to_owned(),

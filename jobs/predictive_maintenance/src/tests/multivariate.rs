@@ -234,7 +234,7 @@ fn settings_are_checked() {
             "an instant such as",
         ),
         ("smoothing = 0", "job.smoothing: 0 is not from 1 to 1000"),
-        ("method = \"best\"", "job.method: \"best\" is none of"),
+        ("method = \"best\"", "job.method: \"best\" is not one of"),
     ] {
         let error = problem(keys).unwrap_err();
         assert!(error.contains(message), "{keys}: {error}");
