@@ -123,7 +123,8 @@ async fn a_report_that_cannot_be_written_is_tried_again() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let job = job(&format!("template = \"machine_health\", folder = {file:?}"));
-    let error = job.run(&lake.context("week", at(0))).await.unwrap_err();
+    let context = lake.context("week", at(0)).in_folder(folder.path());
+    let error = job.run(&context).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Retry);
     assert!(
         error.to_string().contains("cannot write the report"),

@@ -337,7 +337,7 @@ async fn settings_that_do_not_work_are_an_error() {
     assert!(
         error
             .to_string()
-            .starts_with("mend [stream]: ca_file /nowhere/ca.pem cannot be read"),
+            .starts_with("fix [stream]: ca_file /nowhere/ca.pem cannot be read"),
         "{error}"
     );
 }
