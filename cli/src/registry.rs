@@ -14,11 +14,13 @@ use forebay_mqtt::MqttKind;
 use forebay_opcua::OpcuaKind;
 #[cfg(feature = "lake")]
 use forebay_predictive_maintenance::PredictiveMaintenanceKind;
+#[cfg(feature = "lake")]
 use forebay_quality::QualityKind;
 #[cfg(feature = "lake")]
 use forebay_remaining_life::RemainingLifeKind;
 #[cfg(feature = "lake")]
 use forebay_renewables::RenewablesKind;
+#[cfg(feature = "lake")]
 use forebay_report::ReportKind;
 #[cfg(feature = "lake")]
 use forebay_vibration::VibrationKind;
