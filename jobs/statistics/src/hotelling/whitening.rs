@@ -15,7 +15,7 @@ const RIDGE: f64 = 1e-5;
 /// Training of fewer correlation times than this holds no level of a tag.
 const SPANS_MIN: f64 = 20.0;
 
-/// One tag as it was in training: z(t) = (x(t) − mean) / deviation, predicted by Σ coefficients[i] · z(t − 1 − i).
+/// One tag as it was in training: z(t) = (x(t) − mean) / deviation, predicted by Σ cᵢ · z(t − 1 − i), where cᵢ are its coefficients.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Autoregression {
     pub(super) mean: f64,
