@@ -55,7 +55,7 @@ const STEP: Defaulted<Duration> = Defaulted::new(
 
 const SILENT_INTERVALS: Defaulted<f64> = Defaulted::new(
     "silent_intervals",
-    3.0,
+    2.0,
     "A meter is silent after this many of its usual intervals without a reading; at least 2.",
 );
 

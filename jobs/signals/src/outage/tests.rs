@@ -4,7 +4,7 @@
 use super::*;
 
 const MODEL: LossModel = LossModel {
-    silent_intervals: 3.0,
+    silent_intervals: 2.0,
     meters_min: 2,
     share_min: 0.2,
     evidence: Evidence::LastGasps(0.05),
@@ -191,7 +191,7 @@ fn times_are_those_of_gasps_and_readings() {
         (loss.kind, loss.from, loss.to),
         (LossKind::Power, 40, Some(60))
     );
-    assert_eq!((loss.meters, loss.gasps, loss.known_at), (3, 1, 45));
+    assert_eq!((loss.meters, loss.gasps, loss.known_at), (3, 1, 44));
     let [loss] = of(&[meter(&[]), meter(&[])], 100)[..] else {
         panic!("no loss")
     };
@@ -205,6 +205,6 @@ fn times_are_those_of_gasps_and_readings() {
         meters
     };
     assert_eq!(of(&until(50), 50)[0].to, None);
-    assert_eq!(of(&until(44), 44), []);
+    assert_eq!(of(&until(43), 43), []);
     assert_eq!(of(&[Meter::default()], 100), []);
 }
