@@ -7,7 +7,7 @@ use std::{
 
 use crate::command::run;
 
-const MODULE: &str = "github.com/influxdata/telegraf/cmd/telegraf@VERSION";
+const MODULE: &str = "github.com/influxdata/telegraf/cmd/telegraf@v1.37.2";
 /// Telegraf's own tags for a build with few plugins.
 const TAGS: &str = "custom,inputs.mqtt_consumer,outputs.kafka,parsers.json,serializers.json";
 
