@@ -14,10 +14,12 @@
 
 mod case;
 mod lake;
+mod page;
 mod rows;
 mod suite;
 
 pub use case::{Case, SeriesReadings, configured};
 pub use lake::{SITE, TestLake, window};
+pub use page::examples_are_sound;
 pub use rows::rows_of;
 pub use suite::suite;

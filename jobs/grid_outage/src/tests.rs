@@ -1,10 +1,10 @@
 //! The job over a lake: which events a run writes, once when they are known and once when they end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use forebay_config::{ConfigErrors, Document};
+use forebay_config::ConfigErrors;
 use forebay_jobs::{Fire, Job};
-use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite, window};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, examples_are_sound, suite, window};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
@@ -121,21 +121,7 @@ fn settings_are_checked_together() {
 #[test]
 fn the_examples_of_the_page_are_sound() {
     let page = include_str!("../../../docs/how-to/grid-outage.md");
-    let blocks = page.split("```toml\n").skip(1);
-    let examples: Vec<&str> = blocks
-        .filter_map(|block| block.split("```").next())
-        .filter(|example| example.contains("kind = \"grid_outage\""))
-        .collect();
-    assert!(!examples.is_empty());
-    for example in examples {
-        let read = Document::new(Path::new("f.toml"), example, &|_: &str| None)
-            .read(|root| forebay_jobs::configure(root, &[&GridOutageKind]));
-        assert!(
-            read.is_ok(),
-            "{:?}",
-            read.err().map(|errors| errors.to_string())
-        );
-    }
+    examples_are_sound(page, &GridOutageKind);
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! The job over a lake: what it forecasts, what it sees of the time to come, and what it says when it cannot.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use forebay_config::{ConfigErrors, Document};
+use forebay_config::ConfigErrors;
 use forebay_jobs::{Fire, Job};
-use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, suite};
+use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, examples_are_sound, suite};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
 
@@ -126,21 +126,7 @@ fn settings_are_checked_together() {
 #[test]
 fn the_examples_of_the_page_are_sound() {
     let page = include_str!("../../../docs/how-to/renewables.md");
-    let blocks = page.split("```toml\n").skip(1);
-    let examples: Vec<&str> = blocks
-        .filter_map(|block| block.split("```").next())
-        .filter(|example| example.contains("kind = \"renewables\""))
-        .collect();
-    assert!(!examples.is_empty());
-    for example in examples {
-        let read = Document::new(Path::new("f.toml"), example, &|_: &str| None)
-            .read(|root| forebay_jobs::configure(root, &[&RenewablesKind]));
-        assert!(
-            read.is_ok(),
-            "{:?}",
-            read.err().map(|errors| errors.to_string())
-        );
-    }
+    examples_are_sound(page, &RenewablesKind);
 }
 
 #[tokio::test]
