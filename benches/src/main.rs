@@ -79,7 +79,7 @@ enum Measure {
         /// Messages of each measurement.
         #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(10_000..=3_000_000))]
         messages: u64,
-        /// How often each is measured; medians are told.
+        /// How often each is measured; the medians are reported.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
         rounds: u8,
     },
