@@ -37,6 +37,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "compactor",
         &["schemas", "runtime", "config", "stream", "lake"],
     ),
+    ("serve", &["schemas", "runtime", "config", "lake"]),
+    ("alerts", &["schemas", "runtime", "config"]),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
     ("jobs/statistics", &[]),
     ("jobs/demand_model", &["jobs/statistics"]),
