@@ -1,4 +1,4 @@
-//! Import of a file: a stream of its own, each non-empty cell a reading, exactly once.
+//! Import of a file, CSV or Parquet: a stream of its own, each non-empty cell a reading, exactly once.
 //!
 //! The epoch is a keyed hash of the decompressed bytes and the arguments, and is never forgotten; seq counts the readings
 //! that are committed. The file is taken in chunks, one commit each, so memory is bounded; an import that was killed goes on
@@ -10,7 +10,9 @@ mod cell;
 mod clocks;
 mod error;
 mod existing;
+mod file;
 mod outcome;
+mod quality;
 mod quarantine;
 mod quotes;
 mod rows;
@@ -37,12 +39,17 @@ use crate::{
     ingest::{Step, commit},
     windows::close_imported,
 };
+use file::Records;
 use quarantine::BadRow;
 use rows::Rows;
 
+pub use encoding_rs::Encoding;
 pub use error::ImportError;
 pub use outcome::{ImportOutcome, TextNote};
-pub use spec::{Decimal, DeviceSource, ImportSpec, OnExisting, TimeFormat};
+pub use spec::{
+    Decimal, DeviceSource, ImportSpec, OnExisting, QualityCodes, QualityColumn, TagSource,
+    TimeFormat,
+};
 pub use undo::{UndoError, Undone, undo_import};
 
 /// The lane of imports: no spool has it.
@@ -50,6 +57,9 @@ const IMPORT_LANE: Lane = Lane::IMPORT;
 
 /// A chunk ends with the row that brings it to this many readings.
 const CHUNK_READINGS: usize = 500_000;
+
+/// Rows between two notices of progress.
+const ROWS_A_NOTICE: u64 = 4096;
 
 /// Imports a file, closes its windows, and answers what is in the table after it.
 ///
@@ -64,6 +74,30 @@ pub async fn import(
     lake: &LakeWriter,
     windows: &WindowSettings,
     now: Timestamp,
+) -> Result<ImportOutcome, ImportError> {
+    import_watched(spec, gateway, lake, windows, now, &|_| {}).await
+}
+
+/// How far an import has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Rows that were read.
+    pub rows: u64,
+    /// Rows of the file.
+    pub of: u64,
+}
+
+/// As [`import`]; `watch` hears of each chunk of rows.
+///
+/// # Errors
+/// As [`import`].
+pub async fn import_watched(
+    spec: &ImportSpec,
+    gateway: &GatewayId,
+    lake: &LakeWriter,
+    windows: &WindowSettings,
+    now: Timestamp,
+    watch: &(dyn Fn(ImportProgress) + Sync),
 ) -> Result<ImportOutcome, ImportError> {
     let survey = source::survey(spec)?;
     let epoch = Epoch(
@@ -90,7 +124,9 @@ pub async fn import(
     if state.is_none() || found.next_offset == ROW_UNKNOWN {
         note_import(lake, &info(spec, gateway, epoch, now)).await?;
     }
-    let broken_over = survey.broken_over;
+    let (broken_over, of) = (survey.broken_over, survey.rows);
+    let watch = |rows| watch(ImportProgress { rows, of });
+    watch(0);
     let mut rows = Rows::of(spec, survey, now);
     let lane = LaneId {
         gateway: gateway.clone(),
@@ -115,7 +151,7 @@ pub async fn import(
         broken_over,
         ..ImportOutcome::default()
     };
-    run.take(&mut rows, &mut outcome).await?;
+    run.take(&mut rows, &mut outcome, &watch).await?;
     outcome.windows = close_imported(lake, windows, &spec.site, now)
         .await
         .map_err(ImportError::Windows)?;
@@ -157,18 +193,18 @@ impl Run<'_> {
         &mut self,
         rows: &mut Rows<'_>,
         outcome: &mut ImportOutcome,
+        watch: &(dyn Fn(u64) + Sync),
     ) -> Result<(), ImportError> {
         let spec = rows.spec;
-        let read = |source| ImportError::Read {
-            file: spec.file.clone(),
-            source,
-        };
-        let mut records = source::records(spec)?;
+        let mut records = Records::open(spec)?;
         let mut record = ByteRecord::new();
         let mut next_row = 0;
-        while records.read_byte_record(&mut record).map_err(read)? {
+        while records.read(&mut record)? {
             let row = next_row;
             next_row += 1;
+            if next_row % ROWS_A_NOTICE == 0 {
+                watch(next_row);
+            }
             if row < spec.skip_rows {
                 continue;
             }

@@ -21,8 +21,9 @@ pub use consume::{
 pub use event_time::MAX_SKEW;
 pub use housekeeping::{MergeSettings, run_housekeeping};
 pub use import::{
-    Decimal, DeviceSource, ImportError, ImportOutcome, ImportSpec, OnExisting, TextNote,
-    TimeFormat, UndoError, Undone, import, undo_import,
+    Decimal, DeviceSource, Encoding, ImportError, ImportOutcome, ImportProgress, ImportSpec,
+    OnExisting, QualityCodes, QualityColumn, TagSource, TextNote, TimeFormat, UndoError, Undone,
+    import, import_watched, undo_import,
 };
 pub use ingest::{Step, commit};
 pub use keys::LAKE;

@@ -1,13 +1,19 @@
 //! `forebay import FILE`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, stderr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use forebay_compactor::{
-    Decimal, DeviceSource, ImportOutcome, ImportSpec, OnExisting, TimeFormat, import,
+    Decimal, DeviceSource, Encoding, ImportOutcome, ImportProgress, ImportSpec, OnExisting,
+    QualityCodes, QualityColumn, TagSource, TimeFormat, import_watched,
 };
 use forebay_schemas::{DeviceId, SiteId};
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 
 use crate::{clock::now, config::Config, place::Place, store::Store};
@@ -18,7 +24,7 @@ const EXAMPLE_CHARS: usize = 60;
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("device_source").required(true))]
 pub(crate) struct Args {
-    /// CSV with a header, also compressed with gzip (.csv.gz). The same content again, compressed or not, with the same options
+    /// CSV with a header, also compressed with gzip (.csv.gz), or Parquet (.parquet). The same content again, compressed or not, with the same options
     /// and site, adds nothing; a file that has changed or grown is another one, see --on-existing. Blanks around a cell do not
     /// count, and a blank cell is no reading.
     file: PathBuf,
@@ -41,9 +47,41 @@ pub(crate) struct Args {
     /// Between fields.
     #[arg(long, value_name = "CHAR", default_value = ",")]
     separator: String,
-    /// Only these columns; all but the time's and the device's unless given.
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    /// Only these columns; all but those that are named otherwise unless given.
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        conflicts_with = "tag_column"
+    )]
     tags: Option<Vec<String>>,
+    /// The long form: each row is one reading, and this column names its tag.
+    #[arg(long, value_name = "COL", requires = "value_column")]
+    tag_column: Option<String>,
+    /// The column with the value, in the long form.
+    #[arg(long, value_name = "COL", requires = "tag_column")]
+    value_column: Option<String>,
+    /// The column with the unit of a row's values.
+    #[arg(long, value_name = "COL")]
+    unit_column: Option<String>,
+    /// The column with the quality of a row's values: words that begin with good, uncertain, questionable or bad; or numbers, see
+    /// --quality-codes. A blank one is good.
+    #[arg(long, value_name = "COL")]
+    quality_column: Option<String>,
+    /// What numbers in the quality column mean.
+    #[arg(long, value_enum, requires = "quality_column")]
+    quality_codes: Option<Codes>,
+    /// Cells that stand for no value, such as "NaN,Bad,-9999": they become readings of bad quality.
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    null: Vec<String>,
+    /// The encoding of a CSV file, such as windows-1252 or utf-16le; UTF-8, or what its byte order mark says, unless given.
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
     /// The site of all readings; the gateway's unless given.
     #[arg(long, value_name = "S")]
     site: Option<String>,
@@ -66,12 +104,64 @@ enum Existing {
     Skip,
 }
 
-impl Args {
-    fn spec(self, gateway_site: &SiteId) -> anyhow::Result<ImportSpec> {
-        let name = self.file.to_string_lossy();
-        if name.ends_with(".parquet") {
-            bail!("{name}: this release imports CSV only");
+#[derive(Clone, Copy, ValueEnum)]
+enum Codes {
+    /// OPC DA's: 192 is good, 0 is bad. What most historians export.
+    OpcDa,
+    /// OPC UA's StatusCode: 0 is good.
+    OpcUa,
+    /// Forebay's: 0 good, 1 uncertain, 2 bad.
+    Forebay,
+}
+
+impl From<Codes> for QualityCodes {
+    fn from(codes: Codes) -> Self {
+        match codes {
+            Codes::OpcDa => Self::OpcDa,
+            Codes::OpcUa => Self::OpcUa,
+            Codes::Forebay => Self::Forebay,
         }
+    }
+}
+
+impl Args {
+    /// Parquet says itself how its values are written.
+    fn check_parquet(&self) -> anyhow::Result<()> {
+        let is_parquet = self
+            .file
+            .extension()
+            .is_some_and(|extension| extension == "parquet");
+        for (option, is_given) in [
+            ("--separator", self.separator != ","),
+            ("--decimal", self.decimal != "."),
+            ("--encoding", self.encoding.is_some()),
+            ("--skip-rows", self.skip_rows > 0),
+        ] {
+            ensure!(
+                !(is_parquet && is_given),
+                "{option} is for CSV; {} is Parquet",
+                self.file.display()
+            );
+        }
+        Ok(())
+    }
+
+    fn tag_source(&mut self) -> TagSource {
+        match (self.tag_column.take(), self.value_column.take()) {
+            (Some(tag), Some(value)) => TagSource::Rows { tag, value },
+            _ => TagSource::Columns(self.tags.take()),
+        }
+    }
+
+    fn spec(mut self, gateway_site: &SiteId) -> anyhow::Result<ImportSpec> {
+        self.check_parquet()?;
+        let tags = self.tag_source();
+        let encoding = match &self.encoding {
+            None => None,
+            Some(label) => Some(Encoding::for_label(label.as_bytes()).with_context(|| {
+                format!("--encoding {label:?}: a name such as windows-1252 is expected")
+            })?),
+        };
         let separator = match self.separator.as_bytes() {
             [byte] => *byte,
             _ if self.separator == "\\t" => b'\t',
@@ -113,7 +203,14 @@ impl Args {
                 .unwrap_or_default(),
             time_zone,
             separator,
-            tags: self.tags,
+            tags,
+            unit_column: self.unit_column,
+            quality: self.quality_column.map(|column| QualityColumn {
+                column,
+                codes: self.quality_codes.map(QualityCodes::from),
+            }),
+            nulls: self.null,
+            encoding,
             decimal,
             skip_rows: self.skip_rows,
             on_existing: match self.on_existing {
@@ -138,16 +235,34 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
     let spec = args.spec(&config.gateway.site)?;
     let lake = Store::of(&config).writer().await?;
-    let outcome = import(
+    let bar = bar();
+    let watch = |ImportProgress { rows, of }| {
+        bar.set_length(of);
+        bar.set_position(rows);
+    };
+    let outcome = import_watched(
         &spec,
         &config.gateway.id,
         &lake,
         &config.compactor.windows,
         now()?,
+        &watch,
     )
-    .await?;
+    .await;
+    bar.finish_and_clear();
+    let outcome = outcome?;
     tell(&spec, &outcome);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Rows read so far, on a terminal.
+fn bar() -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} rows, {eta} left");
+    match (stderr().is_terminal(), style) {
+        (true, Ok(style)) => ProgressBar::no_length().with_style(style),
+        _ => ProgressBar::hidden(),
+    }
 }
 
 /// What was done, and whatever of it somebody should look at.

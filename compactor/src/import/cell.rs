@@ -21,6 +21,10 @@ pub(super) enum ColumnKind {
     Whole,
     /// Numbers, at least one with a fraction, or text among them.
     Mixed,
+    /// Doubles, whatever the cells look like: the file says so.
+    Double,
+    /// Text, whatever the cells look like: the file says so.
+    Text,
 }
 
 /// A cell that holds a number and is none in the file's notation.
@@ -111,6 +115,9 @@ fn ungrouped(whole: &str) -> Option<String> {
 impl ColumnKind {
     /// The kind with one more cell, which is in the notation of programs.
     pub(super) fn widen(self, cell: &str) -> Self {
+        if matches!(self, Self::Double | Self::Text) {
+            return self;
+        }
         let of_cell = match cell {
             "true" | "false" => Self::Bool,
             _ if cell.parse::<i64>().is_ok() || cell.parse::<u64>().is_ok() => Self::Whole,
@@ -124,13 +131,21 @@ impl ColumnKind {
     }
 
     /// The value of a cell of such a column. In a mixed column a number is a double where a double holds it exactly.
-    pub(super) fn value(self, cell: &str) -> Value {
+    ///
+    /// # Errors
+    /// A double that is not finite is no value.
+    pub(super) fn value(self, cell: &str) -> Result<Value, NoNumber> {
         let whole = || match (cell.parse::<i64>(), cell.parse::<u64>()) {
             (Ok(v), _) => Some(Value::I64(v)),
             (_, Ok(v)) => Some(Value::U64(v)),
             _ => None,
         };
-        match self {
+        Ok(match self {
+            Self::Double => match cell.parse::<f64>() {
+                Ok(value) if value.is_finite() => Value::F64(value),
+                _ => return Err(NoNumber),
+            },
+            Self::Text => Value::Text(cell.to_owned()),
             Self::Bool if cell == "true" => Value::Bool(true),
             Self::Bool if cell == "false" => Value::Bool(false),
             Self::Whole => whole().unwrap_or_else(|| Value::Text(cell.to_owned())),
@@ -139,7 +154,7 @@ impl ColumnKind {
                 (_, Some(double)) => Value::F64(double),
                 _ => Value::Text(cell.to_owned()),
             },
-        }
+        })
     }
 }
 
@@ -178,7 +193,7 @@ mod tests {
             .fold(ColumnKind::Empty, |kind, cell| kind.widen(cell));
         normal
             .iter()
-            .map(|cell| cell.as_ref().map(|cell| kind.value(cell)))
+            .map(|cell| cell.as_ref().and_then(|cell| kind.value(cell).ok()))
             .collect()
     }
 

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use arrow::error::ArrowError;
 use forebay_lake::LakeError;
 use forebay_schemas::{ErrorKind, InvalidName};
 use thiserror::Error;
@@ -28,6 +29,28 @@ pub enum ImportError {
         /// Why.
         #[source]
         source: csv::Error,
+    },
+    /// The file is no Parquet, or one that is encrypted.
+    #[error("cannot read {}", file.display())]
+    Parquet {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: ArrowError,
+    },
+    /// A column of a Parquet file whose cells are not one value each, or bytes.
+    #[error(
+        "column {column:?} of {} is of type {data_type}, which does not become a reading: name the columns wanted with --tags",
+        file.display()
+    )]
+    ColumnType {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: String,
     },
     /// A cell is quoted from here to the end of the file: all rows in between would vanish into it.
     #[error("{}: the quote that opens on line {line} is never closed: close it, double it, or take it out", file.display())]
@@ -101,8 +124,8 @@ pub enum ImportError {
     },
     /// A header in another encoding.
     #[error(
-        "the name of column {column} in the header of {} is not UTF-8: convert the file, such as by \
-         `iconv -f LATIN1 -t UTF-8`",
+        "the name of column {column} in the header of {} is not UTF-8: name the file's encoding, such as by \
+         `--encoding windows-1252`",
         file.display()
     )]
     Encoding {

@@ -1,21 +1,18 @@
-//! A CSV file as records, and what a first reading of it tells.
+//! What a first reading of a file tells: its columns, what their cells agree on, the order of its rows, its digest.
 
 use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, BufReader, Read},
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
 };
 
 use csv::ByteRecord;
-use flate2::read::MultiGzDecoder;
 use forebay_schemas::TagName;
-use ring::digest;
 
 use super::{
-    DeviceSource, ImportError, ImportSpec,
+    DeviceSource, ImportError, ImportSpec, TagSource,
     cell::{ColumnKind, normal, trimmed},
     clocks::Clocks,
-    quotes::{Broken, Quotes},
+    file::{self, Column, Records},
     time::{self, Time},
 };
 
@@ -24,13 +21,33 @@ use super::{
 pub(super) struct Layout {
     pub(super) time: usize,
     pub(super) device: Option<usize>,
-    pub(super) tags: Vec<TagColumn>,
+    pub(super) tags: Tags,
+    pub(super) unit: Option<usize>,
+    pub(super) quality: Option<usize>,
     /// Columns without a name, which must hold nothing.
     unnamed: Vec<usize>,
     /// Up to the last column with a name: each row has so many fields.
     named: usize,
     /// Fields behind these must hold nothing.
     width: usize,
+}
+
+/// Where the tags are.
+#[derive(Debug, Clone)]
+pub(super) enum Tags {
+    /// The wide form.
+    Columns(Vec<TagColumn>),
+    /// The long form.
+    Rows {
+        /// The column with the tag's name.
+        tag: usize,
+        /// The column with the value.
+        value: usize,
+        /// What the file says of all values, if it has types.
+        declared: ColumnKind,
+        /// What the cells of each tag agree on.
+        kinds: HashMap<String, ColumnKind>,
+    },
 }
 
 /// A column that becomes a tag.
@@ -45,103 +62,41 @@ pub(super) struct TagColumn {
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) layout: Layout,
-    /// SHA-256 of the text: of what was compressed, not of how.
+    /// SHA-256 of the text, of what was compressed, not of how; of a Parquet file, of its bytes.
     pub(super) digest: Vec<u8>,
     /// The order of rows around changes of clocks.
     pub(super) clocks: Clocks,
     /// Cells that hold line breaks: how many, and the line of the first.
     pub(super) broken_over: Option<(u64, u64)>,
-}
-
-/// Text on its way to the CSV reader: digested, and its quotes followed.
-struct Watched<R> {
-    inner: R,
-    context: digest::Context,
-    quotes: Quotes,
-}
-
-impl<R: Read> Read for Watched<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.context.update(&buffer[..count]);
-        self.quotes.feed(&buffer[..count]);
-        Ok(count)
-    }
-}
-
-/// The file's text, decompressed.
-fn open(spec: &ImportSpec) -> Result<Box<dyn Read>, ImportError> {
-    let failed = |source| ImportError::Open {
-        file: spec.file.clone(),
-        source,
-    };
-    let bytes = File::open(&spec.file).map(BufReader::new).map_err(failed)?;
-    let gzip = spec
-        .file
-        .extension()
-        .is_some_and(|extension| extension == "gz");
-    Ok(if gzip {
-        Box::new(MultiGzDecoder::new(bytes))
-    } else {
-        Box::new(bytes)
-    })
-}
-
-fn reader<R: Read>(spec: &ImportSpec, text: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new()
-        .delimiter(spec.separator)
-        .flexible(true)
-        .from_reader(text)
-}
-
-/// The records from the first row on; the rows to be skipped are among them.
-pub(super) fn records(spec: &ImportSpec) -> Result<csv::Reader<Box<dyn Read>>, ImportError> {
-    Ok(reader(spec, open(spec)?))
+    /// Rows of the file, those to be skipped among them.
+    pub(super) rows: u64,
 }
 
 /// Reads the file once: digest, columns, what their cells agree on, and the order of its rows.
 pub(super) fn survey(spec: &ImportSpec) -> Result<Survey, ImportError> {
-    let mut text = Watched {
-        inner: open(spec)?,
-        context: digest::Context::new(&digest::SHA256),
-        quotes: Quotes::new(spec.separator),
-    };
     let mut clocks = Clocks::new(spec.time_zone.clone());
-    let layout = read_through(spec, &mut text, &mut clocks);
-    if !matches!(layout, Err(ImportError::Read { .. })) {
-        // A quote that is open explains whatever else is wrong, also in the header.
-        io::copy(&mut text, &mut io::sink()).map_err(|source| ImportError::Open {
-            file: spec.file.clone(),
-            source,
-        })?;
-        text.quotes
-            .check()
-            .map_err(|broken| broken_quotes(spec, broken))?;
-    }
-    let broken_over = text.quotes.broken_over();
+    let read = |records: &mut Records<'_>| read_through(spec, records, &mut clocks);
+    let watched = file::watched(spec, read)?;
+    let (layout, rows) = watched.told;
     Ok(Survey {
-        layout: layout?,
-        digest: text.context.finish().as_ref().to_vec(),
+        layout,
+        digest: watched.digest,
         clocks,
-        broken_over,
+        broken_over: watched.broken_over,
+        rows,
     })
 }
 
+/// The layout, and how many rows there are.
 fn read_through(
     spec: &ImportSpec,
-    text: impl Read,
+    records: &mut Records<'_>,
     clocks: &mut Clocks,
-) -> Result<Layout, ImportError> {
-    let read = |source| ImportError::Read {
-        file: spec.file.clone(),
-        source,
-    };
-    let mut reader = reader(spec, text);
-    let header = reader.byte_headers().map_err(read)?.clone();
-    let mut layout = layout(spec, &header)?;
+) -> Result<(Layout, u64), ImportError> {
+    let mut layout = layout(spec, &records.columns()?)?;
     let mut record = ByteRecord::new();
     let mut row = 0;
-    while reader.read_byte_record(&mut record).map_err(read)? {
+    while records.read(&mut record)? {
         row += 1;
         if row <= spec.skip_rows {
             continue;
@@ -157,34 +112,25 @@ fn read_through(
         layout.learn(&record, spec);
         learn_order(clocks, &layout, &record, spec);
     }
-    Ok(layout)
-}
-
-fn broken_quotes(spec: &ImportSpec, broken: Broken) -> ImportError {
-    let file = spec.file.clone();
-    match broken {
-        Broken::Open { line } => ImportError::OpenQuote { file, line },
-        Broken::Stray { line, end } => ImportError::StrayQuote { file, line, end },
-    }
+    Ok((layout, row))
 }
 
 fn learn_order(clocks: &mut Clocks, layout: &Layout, record: &ByteRecord, spec: &ImportSpec) {
     if !clocks.are_changed() || !layout.fits(record) {
         return;
     }
-    let text = |at: usize| {
-        std::str::from_utf8(record.get(at).unwrap_or_default())
-            .ok()
-            .map(trimmed)
-    };
-    let device = match layout.device {
-        Some(at) => text(at),
-        None => Some("".into()),
-    };
-    let time = text(layout.time).and_then(|time| time::parse(&time, &spec.time_format).ok());
-    if let (Some(device), Some(Time::Local(local))) = (device, time) {
-        clocks.learn(&device, local);
+    let time =
+        text(record, layout.time).and_then(|time| time::parse(&time, &spec.time_format).ok());
+    if let (Some(order), Some(Time::Local(local))) = (layout.order_of(record), time) {
+        clocks.learn(&order, local);
     }
+}
+
+/// A cell without the blanks around it; `None` where it is not UTF-8.
+fn text(record: &ByteRecord, at: usize) -> Option<Cow<'_, str>> {
+    std::str::from_utf8(record.get(at).unwrap_or_default())
+        .ok()
+        .map(trimmed)
 }
 
 impl Layout {
@@ -208,14 +154,50 @@ impl Layout {
         Some((at + 1, String::from_utf8_lossy(cell).trim().to_owned()))
     }
 
+    /// Whose rows have an order of their own: a device's, and in the long form a device's tag's. `None` where that is not UTF-8.
+    pub(super) fn order_of<'a>(&self, record: &'a ByteRecord) -> Option<Cow<'a, str>> {
+        let device = match self.device {
+            Some(at) => text(record, at)?,
+            None => Cow::Borrowed(""),
+        };
+        Some(match self.tags {
+            Tags::Columns(_) => device,
+            Tags::Rows { tag, .. } => Cow::Owned(format!("{device}\u{1f}{}", text(record, tag)?)),
+        })
+    }
+
     fn learn(&mut self, record: &ByteRecord, spec: &ImportSpec) {
-        for TagColumn { at, kind, .. } in &mut self.tags {
-            let Some(Ok(cell)) = record.get(*at).map(std::str::from_utf8) else {
-                continue;
-            };
-            let cell = trimmed(cell);
-            if let (false, Ok(normal)) = (cell.is_empty(), normal(&cell, spec.decimal)) {
+        let cell_of = |at: usize| {
+            let cell = text(record, at)?;
+            let says_something = !cell.is_empty() && !spec.nulls.iter().any(|null| *null == cell);
+            says_something.then_some(cell)
+        };
+        let widen = |kind: &mut ColumnKind, cell: &str| {
+            if let Ok(normal) = normal(cell, spec.decimal) {
                 *kind = kind.widen(&normal);
+            }
+        };
+        match &mut self.tags {
+            Tags::Columns(columns) => {
+                for TagColumn { at, kind, .. } in columns {
+                    if let Some(cell) = cell_of(*at) {
+                        widen(kind, &cell);
+                    }
+                }
+            }
+            Tags::Rows {
+                tag,
+                value,
+                declared,
+                kinds,
+            } => {
+                let (Some(tag), Some(cell)) = (cell_of(*tag), cell_of(*value)) else {
+                    return;
+                };
+                match kinds.get_mut(tag.as_ref()) {
+                    Some(kind) => widen(kind, &cell),
+                    None => widen(kinds.entry(tag.into_owned()).or_insert(*declared), &cell),
+                }
             }
         }
     }
@@ -241,24 +223,14 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError> {
-    let names = header
-        .iter()
-        .enumerate()
-        .map(|(at, name)| match std::str::from_utf8(name) {
-            Ok(name) => Ok(trimmed(name).into_owned()),
-            Err(_) => Err(ImportError::Encoding {
-                file: spec.file.clone(),
-                column: at + 1,
-            }),
-        });
-    let names = names.collect::<Result<Vec<String>, _>>()?;
+fn layout(spec: &ImportSpec, columns: &[Column]) -> Result<Layout, ImportError> {
+    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
         places.entry(name).or_default().push(at);
     }
     let find = |column: &str| match places.get(column).map(Vec::as_slice) {
-        Some([at]) => Ok(*at),
+        Some([at]) => columns[*at].check(spec).map(|()| *at),
         Some([first, second, ..]) => Err(ImportError::DoubledColumn {
             column: column.to_owned(),
             file: spec.file.clone(),
@@ -271,36 +243,74 @@ fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError>
             columns: listed(&names),
         }),
     };
+    let optional = |column: Option<&String>| column.map(|column| find(column)).transpose();
     let time = find(&spec.time_column)?;
     let device = match &spec.device {
         DeviceSource::Fixed(_) => None,
         DeviceSource::Column(column) => Some(find(column)?),
     };
-    let rest = || (0..names.len()).filter(|at| *at != time && Some(*at) != device);
-    let (tags, unnamed): (Vec<usize>, Vec<usize>) = match &spec.tags {
-        Some(tags) => (asked_for(tags, find)?, Vec::new()),
-        None => {
-            let (named, unnamed): (Vec<usize>, Vec<usize>) =
-                rest().partition(|at| !names[*at].is_empty());
-            (
-                named
-                    .into_iter()
-                    .map(|at| find(&names[at]))
-                    .collect::<Result<_, _>>()?,
-                unnamed,
-            )
+    let unit = optional(spec.unit_column.as_ref())?;
+    let quality = optional(spec.quality.as_ref().map(|quality| &quality.column))?;
+    let taken = [Some(time), device, unit, quality];
+    let rest = || (0..names.len()).filter(|at| !taken.contains(&Some(*at)));
+    let mut unnamed = Vec::new();
+    let tags = match &spec.tags {
+        TagSource::Rows { tag, value } => {
+            let (tag, value) = (find(tag)?, find(value)?);
+            let declared = columns[value].kind;
+            let kinds = HashMap::new();
+            Tags::Rows {
+                tag,
+                value,
+                declared,
+                kinds,
+            }
+        }
+        TagSource::Columns(Some(tags)) => {
+            Tags::Columns(tag_columns(spec, columns, asked_for(tags, find)?)?)
+        }
+        TagSource::Columns(None) => {
+            let named: Vec<usize>;
+            (named, unnamed) = rest().partition(|at| !names[*at].is_empty());
+            let places = named.into_iter().map(|at| find(&names[at]));
+            Tags::Columns(tag_columns(
+                spec,
+                columns,
+                places.collect::<Result<_, _>>()?,
+            )?)
         }
     };
-    if tags.is_empty() {
+    let named = names
+        .iter()
+        .rposition(|name| !name.is_empty())
+        .map_or(0, |last| last + 1);
+    Ok(Layout {
+        time,
+        device,
+        tags,
+        unit,
+        quality,
+        unnamed,
+        named,
+        width: names.len(),
+    })
+}
+
+fn tag_columns(
+    spec: &ImportSpec,
+    columns: &[Column],
+    places: Vec<usize>,
+) -> Result<Vec<TagColumn>, ImportError> {
+    if places.is_empty() {
         return Err(ImportError::NoTags {
             file: spec.file.clone(),
         });
     }
-    let tag = |at: usize| match TagName::new(&names[at]) {
+    let tag = |at: usize| match TagName::new(&columns[at].name) {
         Ok(name) => Ok(TagColumn {
             at,
             name,
-            kind: ColumnKind::default(),
+            kind: columns[at].kind,
         }),
         Err(source) => Err(ImportError::Tag {
             file: spec.file.clone(),
@@ -308,19 +318,7 @@ fn layout(spec: &ImportSpec, header: &ByteRecord) -> Result<Layout, ImportError>
             source,
         }),
     };
-    let named = names
-        .iter()
-        .rposition(|name| !name.is_empty())
-        .map_or(0, |last| last + 1);
-    let tags = tags.into_iter().map(tag).collect::<Result<_, _>>()?;
-    Ok(Layout {
-        time,
-        device,
-        tags,
-        unnamed,
-        named,
-        width: names.len(),
-    })
+    places.into_iter().map(tag).collect()
 }
 
 /// The places of the tags that were asked for.

@@ -2,6 +2,7 @@
 
 mod again;
 mod bench;
+mod forms;
 mod lost;
 mod undo;
 
@@ -37,7 +38,11 @@ fn spec(file: PathBuf) -> ImportSpec {
         time_format: TimeFormat::Iso,
         time_zone: TimeZone::UTC,
         separator: b',',
-        tags: None,
+        tags: TagSource::Columns(None),
+        unit_column: None,
+        quality: None,
+        nulls: Vec::new(),
+        encoding: None,
         decimal: Decimal::Point,
         skip_rows: 0,
         on_existing: OnExisting::Keep,
@@ -52,18 +57,28 @@ fn read(
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.csv");
     fs::write(&file, text).unwrap();
+    read_file(file, change)
+}
+
+fn read_file(
+    file: PathBuf,
+    change: impl Fn(&mut ImportSpec),
+) -> Result<(Vec<String>, Vec<String>), ImportError> {
     let mut spec = spec(file);
     change(&mut spec);
     let mut rows = Rows::of(&spec, source::survey(&spec)?, now());
     let (mut readings, mut bad) = (Vec::new(), Vec::new());
-    for (number, record) in source::records(&spec)?
-        .into_byte_records()
-        .enumerate()
-        .skip(spec.skip_rows as usize)
-    {
-        match rows.readings(&record.unwrap()) {
+    let mut records = Records::open(&spec)?;
+    let mut record = ByteRecord::new();
+    let mut number = 0;
+    while records.read(&mut record)? {
+        number += 1;
+        if number <= spec.skip_rows {
+            continue;
+        }
+        match rows.readings(&record) {
             Ok(found) => readings.extend(found.iter().map(shown)),
-            Err(why) => bad.push(format!("{} {why}", number + 1)),
+            Err(why) => bad.push(format!("{number} {why}")),
         }
     }
     Ok((readings, bad))
@@ -154,7 +169,7 @@ fn blanks_around_cells_do_not_count() {
 fn columns_of_one_name_are_refused_by_name() {
     let tags = |tags: &'static [&'static str]| {
         move |spec: &mut ImportSpec| {
-            spec.tags = Some(tags.iter().map(|tag| (*tag).to_owned()).collect())
+            spec.tags = TagSource::Columns(Some(tags.iter().map(|tag| (*tag).to_owned()).collect()))
         }
     };
     let row = "\n2025-04-01T00:00:00Z,1,2\n";

@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use forebay_compactor::{Decimal, DeviceSource, ImportSpec, OnExisting, TimeFormat, import};
+use forebay_compactor::{
+    Decimal, DeviceSource, ImportSpec, OnExisting, TagSource, TimeFormat, import,
+};
 use forebay_runtime::LockFile;
 use forebay_schemas::DeviceId;
 use forebay_simulated::{FEEDER, LOAD, Plant, Scenario, configuration, demand_history};
@@ -108,7 +110,11 @@ impl Folder {
             time_format: TimeFormat::default(),
             time_zone: TimeZone::UTC,
             separator: b',',
-            tags: None,
+            tags: TagSource::Columns(None),
+            unit_column: None,
+            quality: None,
+            nulls: Vec::new(),
+            encoding: None,
             decimal: Decimal::default(),
             skip_rows: 0,
             on_existing: OnExisting::default(),

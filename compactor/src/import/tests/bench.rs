@@ -57,10 +57,12 @@ impl Bench {
             lane: IMPORT_LANE,
         };
         let mut rows = Rows::of(spec, survey, now());
-        let records = source::records(spec).unwrap().into_byte_records().take(2);
-        let chunk = records
-            .flat_map(|record| rows.readings(&record.unwrap()).unwrap())
-            .collect();
+        let mut records = Records::open(spec).unwrap();
+        let (mut record, mut chunk) = (ByteRecord::new(), Vec::new());
+        for _ in 0..2 {
+            assert!(records.read(&mut record).unwrap());
+            chunk.extend(rows.readings(&record).unwrap());
+        }
         let (lake, app_id) = (&self.lake, imported_app_id(self.lake.keeper(), epoch));
         let (committed_row, mark, unplaced) = Default::default();
         let bad = Vec::new();
