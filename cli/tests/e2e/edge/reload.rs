@@ -55,7 +55,7 @@ fn a_changed_file_starts_new_connectors_and_disturbs_no_other() {
         "the first was not restarted"
     );
 
-    let devices = text(&site.forebay(&["devices", "--format", "json"]).stdout).to_owned();
+    let devices = text(&site.forebay(&["devices", "--format", "json"]).stdout);
     for device in ["one-cell", "two-cell"] {
         assert!(
             devices.contains(&format!("\"device\":\"{device}\"")),
@@ -69,7 +69,7 @@ fn a_changed_file_starts_new_connectors_and_disturbs_no_other() {
             tap.is_finished()
         })
         .expect("it ends");
-        text(&tap.join().unwrap().stdout).to_owned()
+        text(&tap.join().unwrap().stdout)
     });
     assert!(
         tapped.contains("decoded  one-cell/t") && tapped.contains("good"),
