@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use chrono::{DateTime, SecondsFormat};
 use forebay_connectors::{Context, Uniform};
 use forebay_keys::Random;
 use forebay_schemas::{Clock, GatewayId, Timestamp};
@@ -56,6 +57,10 @@ fn uniform() -> Uniform {
 /// An instant for people: RFC 3339 in UTC, to the second.
 #[cfg(feature = "lake")]
 pub(crate) fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_second(at.nanos().div_euclid(1_000_000_000))
-        .map_or_else(|_| "?".to_owned(), |at| at.to_string())
+    DateTime::from_timestamp_nanos(at.nanos()).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// An instant for people and programs: RFC 3339 in UTC, to the millisecond.
+pub(crate) fn rfc3339_millis(at: Timestamp) -> String {
+    DateTime::from_timestamp_nanos(at.nanos()).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

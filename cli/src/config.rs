@@ -1,6 +1,7 @@
 //! The whole of `forebay.toml`: each part read by the crate whose settings it holds.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
 };
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     #[cfg(not(feature = "lake"))]
     pub(crate) not_in_build: Vec<&'static str>,
     pub(crate) telemetry: TelemetrySettings,
+    /// What each table of the file says, as fingerprints.
+    pub(crate) tables: BTreeMap<String, u64>,
 }
 
 impl Config {
@@ -56,8 +59,20 @@ impl Config {
         Ok(Document::new(&file, &text, &environment).read(|root| Self::read(root, place))?)
     }
 
+    /// The data folder alone, for verbs that ask a running gateway: the rest of the file may be wrong.
+    ///
+    /// # Errors
+    /// What is wrong with `[gateway]`.
+    pub(crate) fn data_dir(place: &Place) -> anyhow::Result<PathBuf> {
+        let (file, text) = text_of(place)?;
+        let environment = |name: &str| env::var(name).ok();
+        let read = |root: &mut Table<'_>| Some(gateway(root, &place.root)?.data_dir);
+        Ok(Document::new(&file, &text, &environment).read_only(&["gateway"], read)?)
+    }
+
     /// Every part is read before any is missed, so that all errors come at once.
     fn read(root: &mut Table<'_>, place: &Place) -> Option<Self> {
+        let tables = root.fingerprints();
         let gateway = gateway(root, &place.root);
         let spool = spool(root);
         let stream = stream(root);
@@ -112,6 +127,7 @@ impl Config {
             #[cfg(not(feature = "lake"))]
             not_in_build,
             telemetry,
+            tables,
             gateway,
         })
     }

@@ -5,6 +5,8 @@
 
 mod clock;
 mod config;
+mod control;
+mod hex;
 mod keyring;
 mod lock;
 mod log;
@@ -14,6 +16,7 @@ mod out;
 mod owner;
 mod place;
 mod registry;
+mod reload;
 mod role;
 mod schema;
 mod service;
@@ -75,6 +78,12 @@ enum Verb {
     Schema(verbs::schema::Args),
     /// Run what the configuration describes, until SIGINT or SIGTERM.
     Run(verbs::run::Args),
+    /// How each device of a running gateway does: link, last reading, rate, tags that are not good and why.
+    Devices(verbs::devices::Args),
+    /// Readings of a running gateway as they pass.
+    Tap(verbs::tap::Args),
+    /// Have a running gateway read its configuration again.
+    Reload,
     /// Put a CSV file into the lake, each reading exactly once.
     #[cfg(feature = "lake")]
     Import(Box<verbs::import::Args>),
@@ -143,6 +152,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Validate => verbs::validate::run(&place),
         Verb::Schema(args) => verbs::schema::run(&args),
         Verb::Run(args) => verbs::run::run(&place, args).await,
+        Verb::Devices(args) => verbs::devices::run(&place, &args).await,
+        Verb::Tap(args) => verbs::tap::run(&place, args).await,
+        Verb::Reload => verbs::reload::run(&place).await,
         #[cfg(feature = "lake")]
         Verb::Import(args) => verbs::import::run(&place, *args).await,
         #[cfg(feature = "lake")]

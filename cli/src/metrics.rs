@@ -90,6 +90,7 @@ fn by_lane<T>(lanes: &[LaneWatch], read: impl Fn(&LaneWatch) -> Option<T>) -> Ve
 fn by_connector<T>(status: &EdgeStatus, read: impl Fn(&SourceStatus) -> T) -> Vec<Sample<T>> {
     status
         .sources()
-        .map(|(name, source)| (read(source), vec![("connector", name.to_owned())]))
+        .into_iter()
+        .map(|(name, source)| (read(&source), vec![("connector", name)]))
         .collect()
 }

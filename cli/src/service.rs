@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use forebay_gateway::{Edge, EdgeStatus, Run, SeriesFolder};
+use forebay_gateway::{Edge, EdgeControl, EdgeStatus, Run, SeriesFolder};
 use forebay_runtime::LockFile;
 use forebay_schemas::{Lane, LaneId, Timestamp};
 use forebay_stream::{
@@ -72,6 +72,8 @@ pub(crate) struct Watch {
     pub(crate) lake: LakeWatch,
     /// The lanes; none without the edge.
     pub(crate) lanes: Vec<LaneWatch>,
+    /// What can be asked of the edge; none without it.
+    pub(crate) control: Option<EdgeControl>,
 }
 
 /// One lane's spool, and how many of its readings Kafka has acknowledged; none where there is no Kafka.
@@ -245,6 +247,7 @@ impl Service {
             };
             let edge = Edge::new(run, sources);
             self.watch.edge = edge.status();
+            self.watch.control = Some(edge.control());
             let mut edge = Some(edge);
             self.add("edge", OnFailure::RestartIfPassing, move |stop| {
                 let edge = edge.take()?;

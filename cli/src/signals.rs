@@ -1,22 +1,20 @@
-//! SIGINT and SIGTERM: drain and exit 0. SIGHUP ends nothing: whoever sends it wants the configuration read again, and the
-//! default of the system would kill without draining.
+//! SIGINT and SIGTERM: drain and exit 0. SIGHUP ends nothing: whoever sends it wants the configuration read again (`reload`), and
+//! the default of the system would kill without draining.
 
 use anyhow::Context as _;
 use tokio::{
     select,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 /// As a shell reports SIGINT.
 const ASKED_TWICE: i32 = 130;
 
-/// A token that the first SIGINT or SIGTERM cancels; the second ends the process. SIGHUP is logged. Call within a runtime.
+/// A token that the first SIGINT or SIGTERM cancels; the second ends the process. Call within a runtime.
 pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let stop = CancellationToken::new();
     let cancel = stop.clone();
     tokio::spawn(async move {
@@ -33,12 +31,10 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             }
         }
     });
-    tokio::spawn(async move {
-        while hang_up.recv().await.is_some() {
-            warn!(
-                "SIGHUP ignored: the configuration is read at the start, restart the service to apply a change"
-            );
-        }
-    });
     Ok(stop)
+}
+
+/// SIGHUP, from now on. Call within a runtime.
+pub(crate) fn hang_up() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot listen for SIGHUP")
 }

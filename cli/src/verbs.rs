@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 #[cfg(feature = "lake")]
 pub(crate) mod demo;
+pub(crate) mod devices;
 #[cfg(feature = "lake")]
 pub(crate) mod import;
 #[cfg(feature = "lake")]
@@ -13,10 +14,12 @@ pub(crate) mod jobs;
 pub(crate) mod keys;
 #[cfg(feature = "lake")]
 pub(crate) mod query;
+pub(crate) mod reload;
 #[cfg(feature = "lake")]
 pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod tap;
 pub(crate) mod validate;
 #[cfg(feature = "lake")]
 pub(crate) mod verify;

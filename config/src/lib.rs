@@ -6,6 +6,7 @@
 mod constant;
 mod document;
 mod expand;
+mod fingerprint;
 mod key;
 mod mapping;
 mod problem;

@@ -1,7 +1,9 @@
 //! One TOML table that is being read key by key.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hasher as _},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -11,7 +13,9 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::{Describe, Document, FromValue, Key, Required, TableKeys, expand::Expanded};
+use crate::{
+    Describe, Document, FromValue, Key, Required, TableKeys, expand::Expanded, fingerprint,
+};
 
 /// Names further apart than this are not the same name mistyped.
 const TYPOS_MAX: usize = 3;
@@ -61,6 +65,24 @@ impl<'d> Table<'d> {
     /// A required key whose value is one of these words, which are known only when the program runs.
     pub fn one_of<T: Clone>(&mut self, key: &Required<String>, words: &[(&str, T)]) -> Option<T> {
         self.word(key.name(), words, &[])
+    }
+
+    /// A number that is the same as long as the table says the same, `${…}` replaced, whatever its layout and comments: by it a
+    /// reload knows what was changed. Not for keeping: it may differ between releases.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        fingerprint::of_table(self.document, self.table, &mut hasher);
+        hasher.finish()
+    }
+
+    /// The fingerprints of the tables and keys in it, by name.
+    pub fn fingerprints(&self) -> BTreeMap<String, u64> {
+        let of = |(name, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+            let mut hasher = DefaultHasher::new();
+            fingerprint::of_value(self.document, value, &mut hasher);
+            (name.get_ref().to_string(), hasher.finish())
+        };
+        self.table.iter().map(of).collect()
     }
 
     /// A path that the file does not name, such as a default: a relative one starts from the file's own folder too.

@@ -3,35 +3,24 @@
 //! Each connector has its own bounded queue and its own pump, so that a slow one does not hold up the others; what waits in a
 //! queue is appended together, and the spool groups the appends of all pumps into one sync.
 
+mod control;
 mod outage;
 mod pump;
+mod roster;
 mod tasks;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use forebay_connectors::{Connector, Declared, RuleId, SessionId, outlet};
 use forebay_schemas::{Clock, ErrorKind, Lane, SiteId, Timestamp};
 use forebay_stream::{LogWriter, OpenReceipt, StreamError};
-use tokio::{select, task::JoinSet};
+use tokio::{select, sync::mpsc};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
-use self::{
-    pump::Pump,
-    tasks::{ended_badly, finish, run_connector},
-};
-use crate::{
-    EdgeStatus, GatewayError, Lanes, Pipeline, SeriesFolder, Source, SourceStatus,
-    keeper::Keeper,
-    memory::Memory,
-    outages::{FullSpool, Span},
-};
+use self::{control::Request, roster::Roster};
+use crate::{EdgeStatus, GatewayError, Lanes, SeriesFolder, Source, outages::Span};
 
-/// Parcels that may wait between a connector and its pump.
-const WAITING_MAX: usize = 256;
+pub use self::control::{Changes, EdgeControl};
 
 /// What the edge needs to run.
 pub struct Run {
@@ -51,26 +40,32 @@ pub struct Run {
     pub clock: Clock,
 }
 
+/// Open receipts, by lane.
+type Receipts = BTreeMap<Lane, Vec<OpenReceipt>>;
+
 /// The edge of one gateway, ready to run.
 pub struct Edge {
     run: Arc<Run>,
-    sources: Vec<(Source, Arc<SourceStatus>)>,
+    sources: Vec<Source>,
     status: EdgeStatus,
+    control: EdgeControl,
+    requests: mpsc::Receiver<Request>,
 }
 
 impl Edge {
     /// The edge with these connectors.
     pub fn new(run: Run, sources: Vec<Source>) -> Self {
-        let mut status = EdgeStatus::default();
-        let sources = sources.into_iter().map(|source| {
-            let of = status.add(&source.name);
-            (source, of)
-        });
-        let sources = sources.collect();
+        let status = EdgeStatus::default();
+        for source in &sources {
+            status.add(&source.name);
+        }
+        let (control, requests) = EdgeControl::new();
         Self {
             run: Arc::new(run),
             sources,
             status,
+            control,
+            requests,
         }
     }
 
@@ -79,99 +74,43 @@ impl Edge {
         self.status.clone()
     }
 
+    /// What can be asked of it while it runs.
+    pub fn control(&self) -> EdgeControl {
+        self.control.clone()
+    }
+
     /// Runs until `stop` is cancelled, then drains: connectors take no more, what they handed over becomes durable and is
     /// acknowledged. The lanes are left open.
     ///
     /// # Errors
     /// The first spool that cannot go on; the rest is stopped then. A connector that cannot go on is started again alone.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        self.end_foreign_receipts().await?;
-        let mut connectors = JoinSet::new();
-        let mut pumps = JoinSet::new();
-        let stopping = stop.child_token();
-        let stopped = Span::of_stop(self.run.stored_at, (self.run.clock)());
-        for (source, status) in self.sources {
-            let Source {
-                name,
-                connector,
-                rules,
-                filter,
-            } = source;
-            let declared = connector.declared();
-            let brings = (0..rules.len())
-                .map(RuleId)
-                .map(|rule| brings(&*connector, &declared, rule))
-                .collect();
-            let mut pipeline = Pipeline::new(
-                self.run.site.clone(),
-                rules,
-                filter,
-                declared,
-                status.clone(),
-            );
-            let file = self
-                .run
-                .series
-                .as_ref()
-                .and_then(|folder| folder.file(&name));
-            let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
-            let (keeper, restored) =
-                Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
-            let (outlet, deliveries) = outlet(WAITING_MAX);
-            let outlet = outlet
-                .with_restored(restored)
-                .with_skipped(status.skips())
-                .with_known(pipeline.brought());
-            let run = self.run.clone();
-            // What a session keeps comes later: nothing of it is missing.
-            let is_polled = connector.session().is_none();
-            let pump = Pump {
-                name: name.clone(),
-                run,
-                pipeline,
-                memory,
-                keeper,
-                status,
-                deliveries,
-                held: Vec::new(),
-                delivers: false,
-                full: is_polled.then(FullSpool::default),
-            };
-            pumps.spawn(pump.run(stopped.filter(|_| is_polled)));
-            connectors.spawn(run_connector(name, connector, outlet, stopping.clone()));
+        let Self {
+            run,
+            sources,
+            status,
+            control,
+            mut requests,
+        } = self;
+        let stopped = Span::of_stop(run.stored_at, (run.clock)());
+        let mut roster = Roster::new(run, status, control.tap());
+        roster.end_foreign_receipts(&sources).await?;
+        for source in sources {
+            roster.start(source, stopped).await;
         }
-        let first = select! {
-            () = stop.cancelled() => None,
-            ended = ended_badly(&mut connectors) => Some(ended),
-            broken = ended_badly(&mut pumps) => Some(broken),
-        };
-        stopping.cancel();
-        let connectors = finish(
-            &mut connectors,
-            "timed out stopping, its device sends again what was not acknowledged",
-        )
-        .await;
-        // Every outlet is gone now, so the pumps end by themselves; one that waits for room in a full spool is cut off.
-        let pumps = finish(&mut pumps, "timed out flushing readings to the spool").await;
-        first.or(connectors).or(pumps).map_or(Ok(()), Err)
-    }
-
-    /// Nobody would ever end the receipts of a session that no connector has any more.
-    async fn end_foreign_receipts(&self) -> Result<(), GatewayError> {
-        let sessions: BTreeSet<SessionId> = self
-            .sources
-            .iter()
-            .filter_map(|(source, _)| source.connector.session())
-            .collect();
-        for (lane, receipts) in &self.run.receipts {
-            let is_foreign = |receipt: &&OpenReceipt| !sessions.contains(&SessionId(receipt.owner));
-            let foreign: Vec<_> = receipts.iter().filter(is_foreign).cloned().collect();
-            if !foreign.is_empty() {
-                info!(%lane, receipts = foreign.len(), "ended receipts of sessions that are no longer configured");
-                self.run.end_receipts(*lane, foreign).await?;
+        let first = loop {
+            select! {
+                () = stop.cancelled() => break None,
+                failed = roster.failed() => break Some(failed),
+                Some(request) = requests.recv() => {
+                    if let Err(failed) = roster.answer(request).await {
+                        break Some(failed);
+                    }
+                }
             }
-        }
-        Ok(())
+        };
+        let draining = roster.stop_all().await;
+        first.or(draining).map_or(Ok(()), Err)
     }
 }
 
@@ -205,14 +144,4 @@ impl Run {
             }),
         }
     }
-}
-
-/// What a rule brings, in words that last.
-fn brings(connector: &dyn Connector, declared: &[Declared], rule: RuleId) -> String {
-    let declared = || declared.iter().find(|declared| declared.rule == rule);
-    let by_name = || declared().map(|Declared { device, tag, .. }| format!("{device}/{tag}"));
-    connector
-        .brings(rule)
-        .or_else(by_name)
-        .unwrap_or_else(|| format!("rule {}", rule.0))
 }

@@ -210,6 +210,19 @@ impl Keeper {
         std::iter::from_fn(|| ended.pop_first()).take(max).collect()
     }
 
+    /// The receipts that are open, by lane: what a spool that is opened now would find of the session.
+    pub(crate) fn open_receipts(&self) -> BTreeMap<Lane, Vec<OpenReceipt>> {
+        let mut receipts: BTreeMap<Lane, Vec<OpenReceipt>> = BTreeMap::new();
+        for (token, kept) in &self.open {
+            let stored = self.stored(token, kept.spread, kept.of);
+            let lanes = kept.spread.without(kept.missing).lanes();
+            for (lane, receipt) in lanes.filter_map(|lane| Some((lane, stored.clone()?))) {
+                receipts.entry(lane).or_default().push(receipt);
+            }
+        }
+        receipts
+    }
+
     /// All of them, by lane.
     pub(crate) fn take_all_ended(&mut self) -> BTreeMap<Lane, Vec<OpenReceipt>> {
         let ended = std::mem::take(&mut self.ended)
@@ -226,7 +239,7 @@ impl Keeper {
     }
 
     fn end_in(&mut self, receipt: &OpenReceipt, lanes: LaneSet) {
-        for lane in (0..u64::BITS).map(Lane).filter(|lane| lanes.has(*lane)) {
+        for lane in lanes.lanes() {
             self.ended.entry(lane).or_default().insert(receipt.clone());
         }
     }
@@ -242,6 +255,10 @@ impl Keeper {
 impl LaneSet {
     fn add(&mut self, lane: Lane) {
         self.0 |= bit(lane);
+    }
+
+    fn lanes(self) -> impl Iterator<Item = Lane> {
+        (0..u64::BITS).map(Lane).filter(move |lane| self.has(*lane))
     }
 
     fn has(self, lane: Lane) -> bool {

@@ -6,6 +6,7 @@
 
 mod complaints;
 mod deadband;
+mod device_report;
 mod edge;
 mod error;
 mod filter;
@@ -23,11 +24,13 @@ mod shared;
 mod spool_append;
 mod status;
 mod steps;
+mod tap;
 #[cfg(test)]
 mod tests;
 
 pub use deadband::Deadband;
-pub use edge::{Edge, Run};
+pub use device_report::{DeviceReport, TagReport};
+pub use edge::{Changes, Edge, EdgeControl, Run};
 pub use error::GatewayError;
 pub use filter::Filter;
 pub use kept::SeriesFolder;
@@ -40,3 +43,4 @@ pub use settings::{
 };
 pub use shared::shared_series;
 pub use status::{EdgeStatus, SourceStatus};
+pub use tap::{Stage, Tap, Tapped};

@@ -161,6 +161,11 @@ impl SeriesState {
         self.bad
     }
 
+    /// When a reading was sent last, and how far it is to be trusted; none where none was sent since the start.
+    pub(crate) fn last_sent(&self) -> Option<(Timestamp, &Status)> {
+        self.sent.as_ref().map(|sent| (sent.at, &sent.status))
+    }
+
     /// Whether a bad reading has to be repeated.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.sent

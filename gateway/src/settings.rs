@@ -57,6 +57,8 @@ pub struct Source {
     pub rules: Vec<Rule>,
     /// Which series are taken.
     pub filter: Filter,
+    /// The same as long as its `[[connector]]` says the same.
+    pub fingerprint: u64,
 }
 
 /// Everything that the edge needs to know.
@@ -158,6 +160,7 @@ pub fn connectors(
             );
         }
         let filter = filter(&mut table);
+        let fingerprint = table.fingerprint();
         let mut tags = table.tables(&TAG);
         let rules = tags.iter_mut().map(Rule::read).collect();
         // Without a kind nobody knows which of the other keys are right.
@@ -176,6 +179,7 @@ pub fn connectors(
                 connector,
                 rules,
                 filter,
+                fingerprint,
             });
         }
     }

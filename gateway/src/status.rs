@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -112,21 +112,31 @@ impl SourceStatus {
     }
 }
 
-/// Every connector's counters, by name.
+/// Every connector's counters, by name. Clones share them; a reload adds connectors and takes some away.
 #[derive(Debug, Clone, Default)]
 pub struct EdgeStatus {
-    sources: BTreeMap<String, Arc<SourceStatus>>,
+    sources: Arc<Mutex<BTreeMap<String, Arc<SourceStatus>>>>,
 }
 
 impl EdgeStatus {
-    pub(crate) fn add(&mut self, name: &str) -> Arc<SourceStatus> {
-        self.sources.entry(name.to_owned()).or_default().clone()
+    /// The counters of a connector, which go on where it had some.
+    pub(crate) fn add(&self, name: &str) -> Arc<SourceStatus> {
+        self.locked().entry(name.to_owned()).or_default().clone()
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.locked().remove(name);
     }
 
     /// The connectors in the order of their names.
-    pub fn sources(&self) -> impl Iterator<Item = (&str, &SourceStatus)> {
-        self.sources
+    pub fn sources(&self) -> Vec<(String, Arc<SourceStatus>)> {
+        self.locked()
             .iter()
-            .map(|(name, status)| (name.as_str(), &**status))
+            .map(|(name, status)| (name.clone(), status.clone()))
+            .collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Arc<SourceStatus>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

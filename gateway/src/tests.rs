@@ -3,5 +3,6 @@
 mod outages;
 mod pipeline;
 mod receipts;
+mod reload;
 mod runtime;
 mod settings;

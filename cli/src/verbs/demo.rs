@@ -190,6 +190,7 @@ fn spooled(watch: &Watch) -> u64 {
     watch
         .edge
         .sources()
+        .iter()
         .map(|(_, source)| source.spooled())
         .sum()
 }
@@ -199,6 +200,7 @@ fn show(watch: &Watch, left: Duration) {
     let sources: Vec<String> = watch
         .edge
         .sources()
+        .iter()
         .map(|(name, source)| match source.down() {
             Some(why) => format!("{name} down ({why})"),
             None => format!("{name} {}", source.spooled()),

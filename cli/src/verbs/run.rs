@@ -1,13 +1,21 @@
 //! `forebay run`: every role that the file configures, until SIGINT or SIGTERM.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use forebay_gateway::shared_series;
 use forebay_telemetry::Telemetry;
+use tokio::signal::unix::Signal;
 
 use crate::{
-    config::Config, metrics, notify, place::Place, registry, role::Role, service::Service,
-    signals::stop_on_signal,
+    config::Config,
+    control::Server,
+    metrics, notify,
+    place::Place,
+    registry,
+    reload::{self, Reloader},
+    role::Role,
+    service::Service,
+    signals::{hang_up, stop_on_signal},
 };
 
 #[derive(clap::Args)]
@@ -15,15 +23,17 @@ pub(crate) struct Args {
     /// Only these roles; every role that the file configures unless given.
     #[arg(long, value_enum, value_delimiter = ',')]
     role: Vec<Role>,
+    /// Leave the configuration file unwatched: it is read again at SIGHUP and `forebay reload` alone.
+    #[arg(long)]
+    no_watch: bool,
 }
 
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let file = place.file()?;
     let config = Config::load(place)?;
-    let mut roles = if args.role.is_empty() {
-        Role::configured(&config, file)?
-    } else {
-        args.role
+    let mut roles = match args.role.is_empty() {
+        true => Role::configured(&config, file)?,
+        false => args.role.clone(),
     };
     roles.sort();
     roles.dedup();
@@ -36,8 +46,28 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
         tracing::warn!("{shared}");
     }
     let stop = stop_on_signal()?;
+    let hang_up = hang_up()?;
+    let (tables, data_dir) = (config.tables.clone(), config.gateway.data_dir.clone());
     let service = Service::open(config, &roles).await?;
-    metrics::register(&telemetry, &service.watch());
+    let watch = service.watch();
+    metrics::register(&telemetry, &watch);
+    match watch.control.clone() {
+        Some(edge) => {
+            let reloader = Arc::new(Reloader::new(place.clone(), edge.clone(), tables));
+            let (of, stopping) = (reloader.clone(), stop.clone());
+            tokio::spawn(
+                async move { reload::watch(&of, hang_up, !args.no_watch, stopping).await },
+            );
+            match Server::open(&data_dir, edge, watch, reloader) {
+                Ok(server) => drop(tokio::spawn(server.run(stop.clone()))),
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the control socket is unavailable: devices, tap and reload do not work"
+                ),
+            }
+        }
+        None => drop(tokio::spawn(ignore(hang_up))),
+    }
     let _page = telemetry.scrape(&settings, stop.clone()).await?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     tracing::info!(gateway = %id, %site, roles = names.join(","), "running");
@@ -48,4 +78,13 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     }
     tokio::task::spawn_blocking(move || telemetry.stop()).await?;
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// Without an edge there is nothing that a reload takes up.
+async fn ignore(mut hang_up: Signal) {
+    while hang_up.recv().await.is_some() {
+        tracing::warn!(
+            "SIGHUP ignored: only connectors are reloaded, restart the service to apply a change"
+        );
+    }
 }

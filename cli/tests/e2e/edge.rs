@@ -5,6 +5,7 @@ mod outages;
 #[allow(dead_code, reason = "the lake's own tests have it do more")]
 #[path = "../../../lake/tests/s3/proxy.rs"]
 pub(crate) mod proxy;
+mod reload;
 mod retained;
 
 use std::{fs, time::Duration};

@@ -46,7 +46,7 @@ impl Pump {
         let Span { from, to, why } = span;
         let (why, seconds) = (why.as_str(), elapsed(from, to).as_secs());
         warn!(
-            connector = self.name,
+            connector = &*self.name,
             why,
             seconds,
             devices = devices.len(),

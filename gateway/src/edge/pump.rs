@@ -13,10 +13,11 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::Run;
+use super::{Receipts, Run};
 use crate::{
-    GatewayError, Pipeline, SourceStatus,
+    GatewayError, Pipeline, SourceStatus, Tap,
     complaints::Complaint,
+    device_report::DeviceReport,
     keeper::{AcceptedReadings, Keeper},
     memory::Memory,
     outages::{FullSpool, Span},
@@ -49,13 +50,16 @@ fn without_value(single: SpoolAppend, error: StreamError) -> Result<SpoolAppend,
 
 /// One connector's way into the lanes.
 pub(super) struct Pump {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) run: Arc<Run>,
     pub(super) pipeline: Pipeline,
     pub(super) memory: Memory,
     pub(super) keeper: Keeper,
     pub(super) status: Arc<SourceStatus>,
     pub(super) deliveries: mpsc::Receiver<Delivery>,
+    /// Who wants to know how its devices do.
+    pub(super) asked: mpsc::Receiver<oneshot::Sender<Vec<DeviceReport>>>,
+    pub(super) tap: Tap,
     /// Whom to answer once what follows from their parcels is durable.
     pub(super) held: Vec<oneshot::Sender<()>>,
     /// Whether values have come since the start.
@@ -65,8 +69,9 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    /// Runs until the connector's outlets are gone. First it records the stop before this start.
-    pub(super) async fn run(mut self, stopped: Option<Span>) -> Result<(), GatewayError> {
+    /// Runs until the connector's outlets are gone; answers the receipts that are open then. First it records the stop before this
+    /// start.
+    pub(super) async fn run(mut self, stopped: Option<Span>) -> Result<Receipts, GatewayError> {
         if let Some(stopped) = stopped {
             self.record_outage(stopped).await?;
         }
@@ -76,6 +81,11 @@ impl Pump {
             let delivery = select! {
                 delivery = self.deliveries.recv() => Some(delivery),
                 _ = ticks.tick() => None,
+                Some(asks) = self.asked.recv() => {
+                    // Who asked may have gone.
+                    asks.send(self.pipeline.report(&self.name)).ok();
+                    continue;
+                }
             };
             let taken = match delivery {
                 Some(Some(delivery)) => self.gather(delivery),
@@ -90,7 +100,8 @@ impl Pump {
                     self.memory
                         .keep(&mut self.pipeline, (self.run.clock)())
                         .await;
-                    return self.record_ended().await;
+                    self.record_ended().await?;
+                    return Ok(self.keeper.open_receipts());
                 }
                 None => {
                     // What the steps remember is durable by now.
@@ -130,7 +141,7 @@ impl Pump {
         }) = self.pipeline.complaint()
         {
             warn!(
-                connector = self.name,
+                connector = &*self.name,
                 series,
                 code = status.code,
                 reason = status.reason,
@@ -163,6 +174,10 @@ impl Pump {
     }
 
     fn take(&mut self, parcel: Parcel, now: Timestamp, taken: &mut Vec<AcceptedReadings>) {
+        let before = taken.len();
+        if self.tap.is_watched() {
+            self.show_samples(&parcel);
+        }
         match parcel {
             Parcel::Samples(samples) => {
                 taken.push(AcceptedReadings {
@@ -181,6 +196,23 @@ impl Pump {
                 readings: self.pipeline.link(change, now),
                 token: None,
             }),
+        }
+        if self.tap.is_watched() {
+            for accepted in &taken[before..] {
+                self.tap.readings(&self.name, &accepted.readings);
+            }
+        }
+    }
+
+    fn show_samples(&self, parcel: &Parcel) {
+        match parcel {
+            Parcel::Samples(samples) => self.tap.decoded(&self.name, samples),
+            Parcel::Messages { messages, .. } => {
+                for message in messages {
+                    self.tap.decoded(&self.name, &message.samples);
+                }
+            }
+            Parcel::Link(_) => {}
         }
     }
 
@@ -204,7 +236,7 @@ impl Pump {
             if is_first {
                 self.delivers = true;
                 info!(
-                    connector = self.name,
+                    connector = &*self.name,
                     readings = count,
                     "first values since the start are stored in the spool"
                 );

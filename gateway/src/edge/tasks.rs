@@ -1,16 +1,18 @@
-//! Connectors and pumps as tasks: started, restarted, awaited, and cut off in the end.
+//! A connector and its pump as tasks: restarted, awaited, and cut off in the end.
 
 use std::time::Duration;
 
 use forebay_connectors::{Connector, LinkChange, Outlet};
 use forebay_runtime::{Backoff, report};
 use tokio::{
-    task::{JoinError, JoinSet},
+    select,
+    task::{JoinError, JoinHandle},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info};
 
+use super::Receipts;
 use crate::GatewayError;
 
 /// How long connectors may take to say good-bye.
@@ -18,39 +20,92 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// A connector that fails sooner than this after its start waits longer each time.
 const START_BRIEF: Duration = Duration::from_secs(60);
 
-/// Waits for tasks to end, and cuts them off in the end. Answers the first error.
-pub(super) async fn finish(
-    tasks: &mut JoinSet<Result<(), GatewayError>>,
-    late: &'static str,
-) -> Option<GatewayError> {
-    let mut first = None;
-    let drained = timeout(STOP_MAX, async {
-        while let Some(ended) = tasks.join_next().await {
-            if let Some(error) = failure(ended) {
-                error!(%error, "stopped with an error");
-                first.get_or_insert(error);
-            }
-        }
-    });
-    if drained.await.is_err() {
-        tasks.shutdown().await;
-        first.get_or_insert(GatewayError::Task {
-            name: "?".to_owned(),
-            what: late,
-        });
-    }
-    first
+/// What ended a source first.
+enum First {
+    /// Its stop.
+    Stop,
+    /// The connector, which ends only badly before its stop.
+    Connector(Result<(), GatewayError>),
+    /// The pump, likewise.
+    Pump(Result<Receipts, GatewayError>),
 }
 
-/// What ended a task, if it was not its end.
-fn failure(ended: Result<Result<(), GatewayError>, JoinError>) -> Option<GatewayError> {
-    match ended {
-        Ok(outcome) => outcome.err(),
-        Err(_) => Some(GatewayError::Task {
-            name: "?".to_owned(),
-            what: "panicked",
+/// A connector and its pump, started, stopped and awaited together.
+pub(super) struct SourceTasks {
+    pub(super) name: String,
+    pub(super) connector: JoinHandle<Result<(), GatewayError>>,
+    pub(super) pump: JoinHandle<Result<Receipts, GatewayError>>,
+    /// Stops the connector; the pump ends with it.
+    pub(super) stop: CancellationToken,
+}
+
+impl SourceTasks {
+    /// Runs both until `stop`, then drains; answers the receipts that are open in the end.
+    ///
+    /// # Errors
+    /// The first of what failed.
+    pub(super) async fn run(self, stop: CancellationToken) -> Result<Receipts, GatewayError> {
+        let Self {
+            name,
+            connector,
+            pump,
+            stop: own_stop,
+        } = self;
+        let mut connector = AbortOnDropHandle::new(connector);
+        let mut pump = AbortOnDropHandle::new(pump);
+        let first = select! {
+            () = stop.cancelled() => First::Stop,
+            ended = &mut connector => First::Connector(flat(&name, ended)),
+            ended = &mut pump => First::Pump(flat(&name, ended)),
+        };
+        own_stop.cancel();
+        let late_connector = "timed out stopping, its device sends again what was not acknowledged";
+        // A pump that waits for room in a full spool is cut off.
+        let late_pump = "timed out flushing readings to the spool";
+        match first {
+            First::Stop => {
+                let stopped = finish(&name, connector, late_connector).await;
+                let drained = finish(&name, pump, late_pump).await;
+                stopped.and(drained)
+            }
+            First::Connector(ended) => {
+                let drained = finish(&name, pump, late_pump).await;
+                ended.and(drained)
+            }
+            First::Pump(ended) => {
+                let stopped = finish(&name, connector, late_connector).await;
+                ended.and_then(|receipts| stopped.map(|()| receipts))
+            }
+        }
+    }
+}
+
+/// Waits for a task to end, and cuts it off in the end.
+async fn finish<T>(
+    name: &str,
+    task: AbortOnDropHandle<Result<T, GatewayError>>,
+    late: &'static str,
+) -> Result<T, GatewayError> {
+    match timeout(STOP_MAX, task).await {
+        Ok(ended) => flat(name, ended),
+        Err(_) => Err(GatewayError::Task {
+            name: name.to_owned(),
+            what: late,
         }),
     }
+}
+
+/// A panic is a failure of its task alone.
+fn flat<T>(
+    name: &str,
+    ended: Result<Result<T, GatewayError>, JoinError>,
+) -> Result<T, GatewayError> {
+    ended.unwrap_or_else(|_| {
+        Err(GatewayError::Task {
+            name: name.to_owned(),
+            what: "panicked",
+        })
+    })
 }
 
 /// Runs a connector for as long as the gateway runs. One that cannot go on stops alone: its series are bad with the reason, and
@@ -94,14 +149,4 @@ pub(super) async fn run_connector(
             return Ok(());
         }
     }
-}
-
-/// The first task that ends with an error; waits for ever without one.
-pub(super) async fn ended_badly(tasks: &mut JoinSet<Result<(), GatewayError>>) -> GatewayError {
-    while let Some(ended) = tasks.join_next().await {
-        if let Some(error) = failure(ended) {
-            return error;
-        }
-    }
-    std::future::pending().await
 }

@@ -98,6 +98,7 @@ fn source(name: &'static str, session: Option<SessionId>) -> Source {
         }),
         rules: vec![Rule::default()],
         filter: Filter::default(),
+        fingerprint: 0,
     }
 }
 
@@ -118,7 +119,11 @@ async fn live(folder: &TempDir, starts_at: f64) -> (Vec<(String, f64, f64, Outag
     let (status, stop) = (edge.status(), CancellationToken::new());
     let running = tokio::spawn(edge.run(stop.clone()));
     let read = async {
-        while status.sources().any(|(_, source)| source.spooled() == 0) {
+        while status
+            .sources()
+            .iter()
+            .any(|(_, source)| source.spooled() == 0)
+        {
             sleep(Duration::from_millis(5)).await;
         }
     };

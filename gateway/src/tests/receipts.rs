@@ -28,8 +28,8 @@ use crate::{
     spool_append::{AppendUnit, appends},
 };
 
-const SESSION: SessionId = SessionId([9; 16]);
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const SESSION: SessionId = SessionId([9; 16]);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Devices in lane 0 and lane 1 of two.
 const DEVICES: [&str; 2] = ["fan", "cell-7"];
@@ -52,7 +52,7 @@ fn token(number: u64) -> Token {
 }
 
 /// One sample for each device, and the message's receipt.
-fn message(number: u64, devices: &[&str]) -> Message {
+pub(super) fn message(number: u64, devices: &[&str]) -> Message {
     Message {
         samples: devices
             .iter()
@@ -102,52 +102,43 @@ impl Connector for Puppet {
     }
 }
 
-/// An edge with one puppet.
-struct Rig {
+/// The test's end of a puppet.
+pub(super) struct Strings {
     orders: mpsc::Sender<Order>,
     durable: Arc<AtomicU64>,
     restored: Arc<Mutex<Option<Vec<Restored>>>>,
-    stop: CancellationToken,
-    running: JoinHandle<Result<(), GatewayError>>,
 }
 
-impl Rig {
-    fn start(run: crate::Run, session: Option<SessionId>) -> Self {
-        let (orders, taken) = mpsc::channel(8);
-        let (durable, restored) = (
-            Arc::<AtomicU64>::default(),
-            Arc::<Mutex<Option<Vec<Restored>>>>::default(),
-        );
-        let orders_taken = tokio::sync::Mutex::new(taken);
-        let puppet = Puppet {
-            orders: orders_taken,
-            durable: durable.clone(),
-            restored: restored.clone(),
-            session,
-        };
-        let source = Source {
-            name: "puppet".into(),
-            connector: Box::new(puppet),
-            rules: vec![Rule::default()],
-            filter: Filter::default(),
-        };
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(Edge::new(run, vec![source]).run(stop.clone()));
-        Self {
-            orders,
-            durable,
-            restored,
-            stop,
-            running,
-        }
-    }
+pub(super) fn puppet(session: Option<SessionId>, fingerprint: u64) -> (Strings, Source) {
+    let (orders, taken) = mpsc::channel(8);
+    let strings = Strings {
+        orders,
+        durable: Arc::default(),
+        restored: Arc::default(),
+    };
+    let puppet = Puppet {
+        orders: tokio::sync::Mutex::new(taken),
+        durable: strings.durable.clone(),
+        restored: strings.restored.clone(),
+        session,
+    };
+    let source = Source {
+        name: "puppet".into(),
+        connector: Box::new(puppet),
+        rules: vec![Rule::default()],
+        filter: Filter::default(),
+        fingerprint,
+    };
+    (strings, source)
+}
 
-    async fn restored(&self) -> Vec<Restored> {
+impl Strings {
+    pub(super) async fn restored(&self) -> Vec<Restored> {
         until(|| self.restored.lock().unwrap().clone()).await
     }
 
     /// Hands over and waits until it is durable.
-    async fn deliver(&self, ended: &[u64], messages: Vec<Message>) {
+    pub(super) async fn deliver(&self, ended: &[u64], messages: Vec<Message>) {
         let before = self.durable.load(SeqCst);
         self.orders
             .send((
@@ -157,6 +148,34 @@ impl Rig {
             .await
             .unwrap();
         until(|| (self.durable.load(SeqCst) > before).then_some(())).await;
+    }
+}
+
+/// An edge with one puppet.
+struct Rig {
+    strings: Strings,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), GatewayError>>,
+}
+
+impl Rig {
+    fn start(run: crate::Run, session: Option<SessionId>) -> Self {
+        let (strings, source) = puppet(session, 0);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(Edge::new(run, vec![source]).run(stop.clone()));
+        Self {
+            strings,
+            stop,
+            running,
+        }
+    }
+
+    async fn restored(&self) -> Vec<Restored> {
+        self.strings.restored().await
+    }
+
+    async fn deliver(&self, ended: &[u64], messages: Vec<Message>) {
+        self.strings.deliver(ended, messages).await;
     }
 
     async fn stop(self) {
@@ -214,7 +233,7 @@ async fn numbers(spool: &Spool) -> Vec<u64> {
     read(spool).await.into_iter().map(number).collect()
 }
 
-fn whole(number: u64) -> Restored {
+pub(super) fn whole(number: u64) -> Restored {
     Restored {
         token: token(number),
         extent: Extent::Whole,
@@ -317,7 +336,8 @@ async fn a_crash_between_two_lanes_leaves_the_rest_to_be_taken() {
             }),
         );
         let rig = Rig::start(breaking, Some(SESSION));
-        rig.orders
+        rig.strings
+            .orders
             .send((Vec::new(), vec![message(1, &DEVICES)]))
             .await
             .unwrap();

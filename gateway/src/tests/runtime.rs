@@ -34,7 +34,7 @@ struct Counter {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum End {
+pub(super) enum End {
     WhenStopped,
     WithError,
 }
@@ -113,7 +113,7 @@ pub(super) async fn open(folder: &tempfile::TempDir, lane: u32) -> Spool {
     Spool::open(options).await.unwrap()
 }
 
-fn source(device: &'static str, acknowledged: &Arc<AtomicU64>, ends: End) -> Source {
+pub(super) fn source(device: &'static str, acknowledged: &Arc<AtomicU64>, ends: End) -> Source {
     Source {
         name: device.to_owned(),
         connector: Box::new(Counter {
@@ -123,6 +123,7 @@ fn source(device: &'static str, acknowledged: &Arc<AtomicU64>, ends: End) -> Sou
         }),
         rules: vec![Rule::default()],
         filter: Filter::default(),
+        fingerprint: 0,
     }
 }
 
@@ -157,10 +158,11 @@ pub(super) fn run(lanes: u32, spools: &[&Spool]) -> Run {
     }
 }
 
-async fn until(status: &EdgeStatus, spooled: u64) {
+pub(super) async fn until(status: &EdgeStatus, spooled: u64) {
     let enough = async {
         while status
             .sources()
+            .iter()
             .any(|(_, source)| source.spooled() < spooled)
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -320,6 +322,7 @@ fn at_once(values: Vec<Value>) -> Source {
         connector: Box::new(AtOnce(values)),
         rules: vec![Rule::default()],
         filter: Filter::default(),
+        fingerprint: 0,
     }
 }
 
@@ -428,12 +431,17 @@ async fn a_retained_message_is_one_reading_over_three_starts() {
                 connector: Box::new(Retained),
                 rules,
                 filter,
+                fingerprint: 0,
             }],
         );
         let (status, stop) = (edge.status(), CancellationToken::new());
         let running = tokio::spawn(edge.run(stop.clone()));
         let received = async {
-            while status.sources().any(|(_, source)| source.received() == 0) {
+            while status
+                .sources()
+                .iter()
+                .any(|(_, source)| source.received() == 0)
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -1,0 +1,198 @@
+//! The socket's end in the running gateway.
+
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use forebay_gateway::EdgeControl;
+use serde_json::Value as Json;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    select,
+    sync::{Semaphore, broadcast::error::RecvError},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    answer::{of_changes, of_device, of_error, of_tapped},
+    request::{Request, TapRequest},
+    socket,
+};
+use crate::{reload::Reloader, service::Watch};
+
+/// Who may ask at the same time; others wait.
+const AT_ONCE: usize = 8;
+/// A request may be so long.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// Who opens the socket is to ask within this.
+const ASK_MAX: Duration = Duration::from_secs(5);
+/// Over how long rates are measured.
+const RATE_OVER: Duration = Duration::from_secs(1);
+
+/// Answers verbs until it is stopped.
+pub(crate) struct Server {
+    edge: EdgeControl,
+    watch: Watch,
+    reloader: Arc<Reloader>,
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// # Errors
+    /// The socket cannot be made, such as where the data folder's path is too long for one (107 bytes).
+    pub(crate) fn open(
+        data_dir: &std::path::Path,
+        edge: EdgeControl,
+        watch: Watch,
+        reloader: Arc<Reloader>,
+    ) -> anyhow::Result<Self> {
+        let path = socket(data_dir);
+        // The role's lock is held: what is there was left by a process that has gone.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)
+            .with_context(|| format!("cannot listen on {}", path.display()))?;
+        rustix::fs::chmod(&path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+        Ok(Self {
+            edge,
+            watch,
+            reloader,
+            listener,
+            path,
+        })
+    }
+
+    /// Answers until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let seats = Arc::new(Semaphore::new(AT_ONCE));
+        let server = Arc::new(self);
+        loop {
+            let Ok(seat) = seats.clone().acquire_owned().await else {
+                break;
+            };
+            let accepted = select! {
+                () = stop.cancelled() => break,
+                accepted = server.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "accepting a verb's question failed, retrying");
+                    sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let (server, stop) = (server.clone(), stop.clone());
+            tokio::spawn(async move {
+                // Who asked and has gone needs no answer.
+                select! {
+                    () = stop.cancelled() => {}
+                    _ = server.serve(stream) => {}
+                }
+                drop(seat);
+            });
+        }
+        if let Err(error) = fs::remove_file(&server.path) {
+            warn!(%error, "removing the control socket failed");
+        }
+    }
+
+    async fn serve(&self, stream: UnixStream) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        let asked = (&mut stream).take(REQUEST_BYTES_MAX);
+        let mut asked = BufReader::new(asked);
+        match timeout(ASK_MAX, asked.read_line(&mut line)).await {
+            Ok(read) => read?,
+            Err(_) => return Ok(()),
+        };
+        match Request::parse(&line) {
+            Err(error) => say(&mut stream, of_error(&error)).await,
+            Ok(Request::Devices) => self.devices(&mut stream).await,
+            Ok(Request::Tap(tap)) => self.tap(&mut stream, &tap).await,
+            Ok(Request::Reload) => {
+                let answer = match self.reloader.reload().await {
+                    Ok(outcome) => of_changes(&outcome.changes, &outcome.at_next_start),
+                    Err(error) => of_error(&format!("{error:#}")),
+                };
+                say(&mut stream, answer).await
+            }
+        }
+    }
+
+    async fn devices(&self, stream: &mut BufReader<UnixStream>) -> io::Result<()> {
+        let before = self.received();
+        sleep(RATE_OVER).await;
+        let after = self.received();
+        let Some(reports) = self.edge.devices().await else {
+            return say(stream, of_error("the edge has stopped")).await;
+        };
+        let rate = |connector: &str| {
+            let of = |counts: &[(String, u64)]| {
+                let found = counts.iter().find(|(name, _)| name == connector);
+                found.map(|(_, count)| *count)
+            };
+            let samples = of(&after)?.saturating_sub(of(&before)?);
+            Some(samples as f64 / RATE_OVER.as_secs_f64())
+        };
+        for report in &reports {
+            say(stream, of_device(report, rate(&report.connector))).await?;
+        }
+        Ok(())
+    }
+
+    fn received(&self) -> Vec<(String, u64)> {
+        let sources = self.watch.edge.sources().into_iter();
+        sources
+            .map(|(name, status)| (name, status.received()))
+            .collect()
+    }
+
+    async fn tap(&self, stream: &mut BufReader<UnixStream>, tap: &TapRequest) -> io::Result<()> {
+        let globs = match tap.globs() {
+            Ok(globs) => globs,
+            Err(error) => return say(stream, of_error(&error.to_string())).await,
+        };
+        let mut passing = self.edge.tap().watch();
+        let (mut second, mut said, mut left_out) = (Instant::now(), 0, 0_u64);
+        loop {
+            let tapped = match passing.recv().await {
+                Ok(tapped) => tapped,
+                Err(RecvError::Lagged(missed)) => {
+                    left_out += missed;
+                    continue;
+                }
+                Err(RecvError::Closed) => return Ok(()),
+            };
+            if tap.stage.is_some_and(|stage| stage != tapped.stage)
+                || !globs.is_match(format!("{}/{}", tapped.device, tapped.tag))
+            {
+                continue;
+            }
+            if second.elapsed() >= Duration::from_secs(1) {
+                (second, said) = (Instant::now(), 0);
+            }
+            if said >= tap.rate {
+                left_out += 1;
+                continue;
+            }
+            said += 1;
+            let mut shown = of_tapped(&tapped);
+            if left_out > 0 {
+                shown["left_out_before"] = Json::from(std::mem::take(&mut left_out));
+            }
+            say(stream, shown).await?;
+        }
+    }
+}
+
+async fn say(stream: &mut BufReader<UnixStream>, answer: Json) -> io::Result<()> {
+    let mut line = answer.to_string();
+    line.push('\n');
+    stream.write_all(line.as_bytes()).await
+}

@@ -1,0 +1,298 @@
+//! The connectors at work: started, stopped, exchanged for others.
+//!
+//! Invariant: a session's receipts go from the pump that stops to the one that takes its place, as they would over a restart (E1).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use forebay_connectors::{Connector, Declared, RuleId, SessionId, outlet};
+use forebay_stream::OpenReceipt;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{
+    Receipts, Run,
+    control::{Changes, Request},
+    pump::Pump,
+    tasks::{SourceTasks, run_connector},
+};
+use crate::{
+    EdgeStatus, GatewayError, Pipeline, Source, Tap,
+    device_report::DeviceReport,
+    keeper::Keeper,
+    memory::Memory,
+    outages::{FullSpool, Span},
+};
+
+/// Parcels that may wait between a connector and its pump.
+const WAITING_MAX: usize = 256;
+/// How long a connector may take to say how its devices do: its pump may wait for a disk.
+const REPORT_MAX: Duration = Duration::from_secs(1);
+
+/// A connector at work.
+struct Running {
+    fingerprint: u64,
+    session: Option<SessionId>,
+    stop: CancellationToken,
+    asks: mpsc::Sender<oneshot::Sender<Vec<DeviceReport>>>,
+}
+
+/// How a source ended.
+type Ended = (String, Result<Receipts, GatewayError>);
+
+pub(super) struct Roster {
+    run: Arc<Run>,
+    status: EdgeStatus,
+    tap: Tap,
+    /// The receipts of sessions that nobody serves at the moment.
+    receipts: Receipts,
+    running: BTreeMap<String, Running>,
+    tasks: JoinSet<Ended>,
+}
+
+impl Roster {
+    pub(super) fn new(run: Arc<Run>, status: EdgeStatus, tap: Tap) -> Self {
+        Self {
+            receipts: run.receipts.clone(),
+            run,
+            status,
+            tap,
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Starts a connector with its pump, which first records that the gateway was `stopped`.
+    pub(super) async fn start(&mut self, source: Source, stopped: Option<Span>) {
+        let Source {
+            name,
+            connector,
+            rules,
+            filter,
+            fingerprint,
+        } = source;
+        let status = self.status.add(&name);
+        let (run, session) = (self.run.clone(), connector.session());
+        let declared = connector.declared();
+        let brings = (0..rules.len())
+            .map(RuleId)
+            .map(|rule| brings(&*connector, &declared, rule))
+            .collect();
+        let mut pipeline = Pipeline::new(run.site.clone(), rules, filter, declared, status.clone());
+        let file = run.series.as_ref().and_then(|folder| folder.file(&name));
+        let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
+        let (keeper, restored) = Keeper::restore(session, run.lanes, &self.receipts);
+        if let Some(SessionId(owner)) = session {
+            forget(&mut self.receipts, |receipt| receipt.owner == owner);
+        }
+        let (outlet, deliveries) = outlet(WAITING_MAX);
+        let outlet = outlet
+            .with_restored(restored)
+            .with_skipped(status.skips())
+            .with_known(pipeline.brought());
+        let (asks, asked) = mpsc::channel(1);
+        // What a session keeps comes later: nothing of it is missing.
+        let is_polled = session.is_none();
+        let pump = Pump {
+            name: name.as_str().into(),
+            run,
+            pipeline,
+            memory,
+            keeper,
+            status,
+            deliveries,
+            asked,
+            tap: self.tap.clone(),
+            held: Vec::new(),
+            delivers: false,
+            full: is_polled.then(FullSpool::default),
+        };
+        let (stop, own_stop) = (CancellationToken::new(), CancellationToken::new());
+        let running = run_connector(name.clone(), connector, outlet, own_stop.clone());
+        let tasks = SourceTasks {
+            name: name.clone(),
+            connector: tokio::spawn(running),
+            pump: tokio::spawn(pump.run(stopped.filter(|_| is_polled))),
+            stop: own_stop,
+        };
+        let (of, stopping) = (name.clone(), stop.clone());
+        self.tasks
+            .spawn(async move { (of, tasks.run(stopping).await) });
+        self.running.insert(
+            name,
+            Running {
+                fingerprint,
+                session,
+                stop,
+                asks,
+            },
+        );
+    }
+
+    /// The first failure; waits for ever without one.
+    pub(super) async fn failed(&mut self) -> GatewayError {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = self.note_end(ended) {
+                return error;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// # Errors
+    /// A spool that cannot go on.
+    pub(super) async fn answer(&mut self, request: Request) -> Result<(), GatewayError> {
+        // Who asked may have gone.
+        match request {
+            Request::Reload(sources, done) => {
+                done.send(self.reload(sources).await?).ok();
+            }
+            Request::Devices(done) => {
+                done.send(self.devices().await).ok();
+            }
+        }
+        Ok(())
+    }
+
+    async fn reload(&mut self, sources: Vec<Source>) -> Result<Changes, GatewayError> {
+        let mut changes = Changes::default();
+        let named: BTreeMap<&str, u64> = sources
+            .iter()
+            .map(|source| (source.name.as_str(), source.fingerprint))
+            .collect();
+        for (name, running) in &self.running {
+            match named.get(name.as_str()) {
+                Some(fingerprint) if *fingerprint == running.fingerprint => changes.unchanged += 1,
+                Some(_) => changes.changed.push(name.clone()),
+                None => changes.removed.push(name.clone()),
+            }
+        }
+        let is_new = |source: &Source| !self.running.contains_key(&source.name);
+        let added = sources.iter().filter(|source| is_new(source));
+        changes.added = added.map(|source| source.name.clone()).collect();
+        let going: BTreeSet<String> = [&changes.changed[..], &changes.removed[..]]
+            .concat()
+            .into_iter()
+            .collect();
+        self.stop(&going).await?;
+        for name in &changes.removed {
+            self.status.remove(name);
+        }
+        self.end_foreign_receipts(&sources).await?;
+        for source in sources {
+            if !self.running.contains_key(&source.name) {
+                self.start(source, None).await;
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Stops these connectors and waits until what they handed over is durable.
+    async fn stop(&mut self, going: &BTreeSet<String>) -> Result<(), GatewayError> {
+        for name in going {
+            if let Some(running) = self.running.get(name) {
+                running.stop.cancel();
+            }
+        }
+        while going.iter().any(|name| self.running.contains_key(name)) {
+            let Some(ended) = self.tasks.join_next().await else {
+                break;
+            };
+            self.note_end(ended)?;
+        }
+        Ok(())
+    }
+
+    /// Stops all connectors and waits for them; answers the first that could not be drained.
+    pub(super) async fn stop_all(mut self) -> Option<GatewayError> {
+        for running in self.running.values() {
+            running.stop.cancel();
+        }
+        let mut first = None;
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(failed) = self.note_end(ended) {
+                error!(error = %failed, "stopped with an error");
+                first.get_or_insert(failed);
+            }
+        }
+        first
+    }
+
+    fn note_end(
+        &mut self,
+        ended: Result<Ended, tokio::task::JoinError>,
+    ) -> Result<(), GatewayError> {
+        let (name, outcome) = ended.map_err(|_| GatewayError::Task {
+            name: "?".to_owned(),
+            what: "panicked",
+        })?;
+        self.running.remove(&name);
+        for (lane, receipts) in outcome? {
+            self.receipts.entry(lane).or_default().extend(receipts);
+        }
+        Ok(())
+    }
+
+    async fn devices(&self) -> Vec<DeviceReport> {
+        let mut reports = Vec::new();
+        for running in self.running.values() {
+            let (done, report) = oneshot::channel();
+            let asked = async {
+                running.asks.send(done).await.ok()?;
+                report.await.ok()
+            };
+            if let Ok(Some(report)) = timeout(REPORT_MAX, asked).await {
+                reports.extend(report);
+            }
+        }
+        reports
+    }
+
+    /// Nobody would ever end the receipts of a session that no connector has any more.
+    pub(super) async fn end_foreign_receipts(
+        &mut self,
+        sources: &[Source],
+    ) -> Result<(), GatewayError> {
+        let configured = sources.iter().map(|source| source.connector.session());
+        let at_work = self.running.values().map(|running| running.session);
+        let sessions: BTreeSet<SessionId> = configured.chain(at_work).flatten().collect();
+        let is_foreign = |receipt: &OpenReceipt| !sessions.contains(&SessionId(receipt.owner));
+        for (lane, receipts) in &self.receipts {
+            let foreign: Vec<_> = receipts
+                .iter()
+                .filter(|receipt| is_foreign(receipt))
+                .cloned()
+                .collect();
+            if !foreign.is_empty() {
+                info!(%lane, receipts = foreign.len(), "ended receipts of sessions that are no longer configured");
+                self.run.end_receipts(*lane, foreign).await?;
+            }
+        }
+        forget(&mut self.receipts, is_foreign);
+        Ok(())
+    }
+}
+
+fn forget(receipts: &mut Receipts, of: impl Fn(&OpenReceipt) -> bool) {
+    for receipts in receipts.values_mut() {
+        receipts.retain(|receipt| !of(receipt));
+    }
+}
+
+/// What a rule brings, in words that last.
+fn brings(connector: &dyn Connector, declared: &[Declared], rule: RuleId) -> String {
+    let declared = || declared.iter().find(|declared| declared.rule == rule);
+    let by_name = || declared().map(|Declared { device, tag, .. }| format!("{device}/{tag}"));
+    connector
+        .brings(rule)
+        .or_else(by_name)
+        .unwrap_or_else(|| format!("rule {}", rule.0))
+}
