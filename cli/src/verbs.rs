@@ -17,6 +17,7 @@ pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod tags;
 pub(crate) mod validate;
 #[cfg(feature = "lake")]
 pub(crate) mod verify;
