@@ -108,6 +108,9 @@ enum Verb {
     /// Look after the keyring.
     #[command(subcommand)]
     Keys(verbs::keys::Verb),
+    /// Tags that other tools list.
+    #[command(subcommand)]
+    Tags(verbs::tags::Verb),
     /// Completions for a shell.
     Completions(verbs::completions::Args),
 }
@@ -168,6 +171,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "lake")]
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
         Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
+        Verb::Tags(verb) => verbs::tags::run(verb),
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),
     }
 }

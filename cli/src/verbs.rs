@@ -20,6 +20,7 @@ pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod tap;
+pub(crate) mod tags;
 pub(crate) mod validate;
 #[cfg(feature = "lake")]
 pub(crate) mod verify;

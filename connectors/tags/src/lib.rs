@@ -1,0 +1,62 @@
+//! Tag lists that other tools export, as `[[connector.tag]]` tables for a person to review.
+//!
+//! Invariants: each row of a list becomes one tag or one [`Outcome::LeftOut`] that says why; nothing is guessed where a list does not
+//! say it. It knows what the lists mean, and no connector: whether a tag is valid is for its connector's kind to say.
+
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "what a test cannot set up ends it")
+)]
+
+mod error;
+mod ignition;
+mod kepware;
+mod nodeset;
+mod plain;
+mod row;
+mod tag;
+
+pub use error::TagsError;
+pub use row::{Outcome, Row};
+pub use tag::{Tag, Value};
+
+/// What a list was exported by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListFormat {
+    /// A CSV file whose columns are the keys of `[[connector.tag]]`.
+    Plain,
+    /// KEPServerEX (PTC), *Export CSV* of a device's tags, with addresses of its Modbus drivers.
+    Kepware,
+    /// Ignition (Inductive Automation), *Export tags* as JSON.
+    Ignition,
+    /// An OPC UA information model, `NodeSet2.xml` (OPC 10000-6, Annex F).
+    NodeSet2,
+}
+
+/// Reads a list.
+///
+/// # Errors
+/// The list as a whole cannot be read.
+pub fn read(format: ListFormat, text: &[u8]) -> Result<Vec<Row>, TagsError> {
+    let text = std::str::from_utf8(text).map_err(|_| TagsError::Encoding)?;
+    let text = text.trim_start_matches('\u{feff}');
+    match format {
+        ListFormat::Plain => plain::read(text),
+        ListFormat::Kepware => kepware::read(text),
+        ListFormat::Ignition => ignition::read(text),
+        ListFormat::NodeSet2 => nodeset::read(text),
+    }
+}
+
+/// The tags of some rows as text for forebay.toml, in order; with each tag, the line on which its table begins, from 1.
+pub fn toml(rows: &[Row]) -> (String, Vec<usize>) {
+    let (mut text, mut lines) = (String::new(), Vec::new());
+    for row in rows {
+        if let Outcome::Tag(tag) = &row.outcome {
+            lines.push(text.matches('\n').count() + 1);
+            text += &tag.toml();
+            text.push('\n');
+        }
+    }
+    (text, lines)
+}
