@@ -6,7 +6,13 @@ use std::{
     time::Duration,
 };
 
-use crate::site::{Alone, Site, text, until, wall_micros};
+use crate::{
+    grafana,
+    site::{Alone, Site, free_port, text, until, wall_micros},
+};
+
+/// A range of time in which everything of a demo lies, its history and forecasts too.
+const RANGE: [&str; 2] = ["2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"];
 
 /// How long readings are taken; the plant's recordings are replayed within it, whatever it is.
 const LENGTH: &str = "40s";
@@ -175,6 +181,8 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
         "warned after {soon} s of the sooner failure, after {late} s of the recorded one"
     );
 
+    panels_have_data(&recorded);
+
     // The folder can be used again, and what was there stays.
     let counts = |site: &Site| {
         ["readings", "predictions"]
@@ -208,6 +216,61 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
         other.number(&distinct),
         "imported twice"
     );
+}
+
+/// Panels of which the demo's plant has nothing to show: no outage, no gap, no remaining life, no fitted model.
+const WITHOUT_DATA: [&str; 5] = [
+    "plant.json: Known gaps",
+    "machines.json: Remaining life",
+    "feeders.json: Back-tests",
+    "feeders.json: Outages and other events",
+    "jobs.json: Models",
+];
+
+/// Asks every panel of the dashboards over the lake as Grafana does.
+fn panels_have_data(site: &Site) {
+    let port = free_port();
+    fs::write(site.path("password"), "only for this test\n").unwrap();
+    let configuration = fs::read_to_string(site.config()).unwrap();
+    site.configure(&format!(
+        "{configuration}\n[serve]\npostgres_listen = \"127.0.0.1:{port}\"\n\
+         [[serve.user]]\nname = \"grafana\"\npassword_file = \"password\"\nsites = [\"*\"]\n"
+    ));
+    let running = site.run(&["--role", "serve"]);
+    let psql = |sql: &str| {
+        let asked = Command::new("psql")
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "grafana"])
+            .args(["-d", "forebay", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .env("PGPASSWORD", "only for this test")
+            .output()
+            .unwrap();
+        match asked.status.success() {
+            true => Ok(text(&asked.stdout).lines().map(str::to_owned).collect()),
+            false => Err(text(&asked.stderr)),
+        }
+    };
+    let is_up = until(RUN_MAX, || psql("select 1").is_ok());
+    assert!(is_up.is_ok(), "{:?}: {}", psql("select 1"), site.log());
+    let mut empty = Vec::new();
+    for board in ["plant.json", "machines.json", "feeders.json", "jobs.json"] {
+        let mut variables: Vec<(String, String)> = Vec::new();
+        // Variables come first, in the order in which they build on each other.
+        let (named, panels): (Vec<_>, Vec<_>) = grafana::of_lake(board)
+            .into_iter()
+            .partition(|asked| asked.variable.is_some());
+        for asked in named.into_iter().chain(panels) {
+            let sql = grafana::written_out(&asked.query, RANGE, 10, &variables);
+            let rows: Vec<String> =
+                psql(&sql).unwrap_or_else(|error| panic!("{}: {error}\n{sql}", asked.panel));
+            match asked.variable {
+                Some(name) => variables.push((name, grafana::sql_strings(&rows))),
+                None if rows.is_empty() => empty.push(asked.panel),
+                None => {}
+            }
+        }
+    }
+    assert_eq!(empty, WITHOUT_DATA, "{}", site.log());
+    running.stop();
 }
 
 #[test]

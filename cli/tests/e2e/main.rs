@@ -14,6 +14,7 @@ mod demo;
 mod deploy;
 mod documents;
 mod edge;
+mod grafana;
 mod lake;
 mod query;
 mod schema;

@@ -12,7 +12,7 @@ use self::{
     page::{After, Page, Step},
     terminal::Terminal,
 };
-use crate::site::{now, pause, text, until};
+use crate::site::{free_port, now, pause, text, until};
 
 const PAGE: &str = include_str!("../../../docs/tutorial/first-device.md");
 /// The device's port on the page.
@@ -57,7 +57,7 @@ fn run(terminal: &Terminal, command: &str, shown: &[String], within: Duration) {
 
 #[test]
 fn the_tutorial_works_as_it_says() {
-    let page = PAGE.replace(PORT, &terminal::free_port().to_string());
+    let page = PAGE.replace(PORT, &free_port().to_string());
     let page = Page::of(&page);
     let mut terminal = Terminal::open();
     let mut commands = 0;

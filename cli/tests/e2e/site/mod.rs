@@ -9,6 +9,7 @@ mod python;
 
 use std::{
     fs,
+    net::TcpListener,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -417,6 +418,12 @@ pub(crate) fn signal(name: &str, pid: u32) {
         other => panic!("no test sends {other}"),
     };
     rustix::process::kill_process(pid, number).unwrap();
+}
+
+/// A port that nobody has at the moment.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -5,7 +5,6 @@ use std::{
     env,
     ffi::OsString,
     fs::{self, File},
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -132,10 +131,4 @@ impl Drop for Program {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// A port that nobody listens at.
-pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
