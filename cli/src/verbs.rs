@@ -19,8 +19,8 @@ pub(crate) mod reload;
 pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod schema;
-pub(crate) mod tap;
 pub(crate) mod tags;
+pub(crate) mod tap;
 pub(crate) mod validate;
 #[cfg(feature = "lake")]
 pub(crate) mod verify;

@@ -242,17 +242,25 @@ impl Roster {
     }
 
     async fn devices(&self) -> Vec<DeviceReport> {
-        let mut reports = Vec::new();
+        let mut asked = JoinSet::new();
         for running in self.running.values() {
-            let (done, report) = oneshot::channel();
-            let asked = async {
-                running.asks.send(done).await.ok()?;
+            let asks = running.asks.clone();
+            asked.spawn(timeout(REPORT_MAX, async move {
+                let (done, report) = oneshot::channel();
+                asks.send(done).await.ok()?;
                 report.await.ok()
-            };
-            if let Ok(Some(report)) = timeout(REPORT_MAX, asked).await {
+            }));
+        }
+        let mut reports = Vec::new();
+        while let Some(report) = asked.join_next().await {
+            // One whose pump waits for a disk is left out.
+            if let Ok(Ok(Some(report))) = report {
                 reports.extend(report);
             }
         }
+        reports.sort_by(|one: &DeviceReport, other| {
+            (&one.connector, &one.device).cmp(&(&other.connector, &other.device))
+        });
         reports
     }
 
