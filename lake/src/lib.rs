@@ -31,7 +31,7 @@ pub use operate::rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
 pub use operate::verify::{
     Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
 };
-pub use query::{LakeView, ScanCost, empty_session, session};
+pub use query::{LakeView, ScanCost, ViewedTable, empty_session, session};
 pub use settings::LakeSettings;
 pub use store::bucket_folder::BucketFolder;
 pub use store::local::SyncedLocalStore;

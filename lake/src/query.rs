@@ -4,6 +4,7 @@
 
 mod checked;
 mod prune;
+mod viewed;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
     prelude::{SessionConfig, SessionContext},
 };
-use deltalake_core::kernel::Add;
+use deltalake_core::kernel::{Add, Version};
 use forebay_schemas::table::{Column, Table};
 use object_store::{ObjectStore, path::Path};
 use parquet::encryption::{decrypt::FileDecryptionProperties, encrypt::FileEncryptionProperties};
@@ -40,6 +41,7 @@ use crate::{
     table::{LakeTable, Snapshot},
 };
 use checked::{CheckedFactory, MustBeSealed};
+pub use viewed::ViewedTable;
 
 /// Tables as of one version each, for any number of sessions.
 #[derive(Debug, Clone)]
@@ -62,6 +64,29 @@ impl LakeView {
             scans.push(Arc::new(scan));
         }
         Ok(Self(scans))
+    }
+
+    /// The tables as they are now; what is known of a table that has not changed since this view is kept.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn refreshed(&self, tables: &[LakeTable]) -> Result<Self, LakeError> {
+        let mut scans = Vec::with_capacity(tables.len());
+        for (table, scan) in tables.iter().zip(&self.0) {
+            let snapshot = table.snapshot().await?;
+            if snapshot.version() == scan.version && table.schema().name == scan.table.name {
+                scans.push(scan.clone());
+                continue;
+            }
+            let (decrypter, seal) = (scan.decrypter.clone(), scan.tag_seal.clone());
+            scans.push(Arc::new(DeltaScan::new(table, snapshot, decrypter, seal)));
+        }
+        Ok(Self(scans))
+    }
+
+    /// The tables one by one, for a session that is composed elsewhere.
+    pub fn tables(&self) -> Vec<ViewedTable> {
+        self.0.iter().cloned().map(ViewedTable).collect()
     }
 
     /// A session in which the tables of these views can be named in SQL; memory and spilled rows are the runtime's.
@@ -170,9 +195,10 @@ fn store_url(table: &Table) -> ObjectStoreUrl {
 }
 
 /// One snapshot of one table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct DeltaScan {
     table: &'static Table,
+    version: Version,
     schema: SchemaRef,
     files: Vec<Add>,
     store: Arc<dyn ObjectStore>,
@@ -191,6 +217,7 @@ impl DeltaScan {
         let schema = table_schema(table);
         Self {
             table,
+            version: snapshot.version(),
             schema,
             files: snapshot.files(),
             store,

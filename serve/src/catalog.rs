@@ -1,0 +1,262 @@
+//! What a user's session knows: the tables and views that are there for the user, PostgreSQL's own catalog over them, and
+//! functions.
+//!
+//! A session lives for one statement, so nothing that one does is seen by the next. What is dear to make is made once for
+//! each user and holds no rows: the functions, and `pg_catalog`, whose numbers (oids) must stay the same from one
+//! statement to the next.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use datafusion::{
+    arrow::datatypes::SchemaRef,
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+        MemorySchemaProvider, SchemaProvider, TableProvider,
+    },
+    common::Result,
+    datasource::{MemTable, ViewTable, empty::EmptyTable},
+    execution::{
+        SessionState, SessionStateBuilder, context::SessionContext, runtime_env::RuntimeEnv,
+    },
+    prelude::SessionConfig,
+};
+use datafusion_postgres::datafusion_pg_catalog::{
+    pg_catalog::{
+        PgCatalogSchemaProvider, PgCatalogStaticTables,
+        context::{PgCatalogContextProvider, Role},
+    },
+    setup_pg_catalog,
+};
+use forebay_lake::{LakeView, ViewedTable};
+
+use crate::{
+    fence::{fenced, fenced_rows},
+    functions::functions,
+    latest::latest_schema,
+    user::User,
+    views::{LATEST, VIEWS, View},
+};
+
+/// The database's name; any other is taken for it.
+pub(crate) const DATABASE: &str = "forebay";
+const SCHEMA: &str = "public";
+const PG_CATALOG: &str = "pg_catalog";
+
+/// Functions of the engine that make one value as large as they are told, past any limit of memory.
+const NOT_THERE: [&str; 8] = [
+    "repeat",
+    "array_repeat",
+    "list_repeat",
+    "range",
+    "generate_series",
+    "lpad",
+    "rpad",
+    "array_resize",
+];
+
+/// What one statement is about.
+pub(crate) struct Scope<'a> {
+    pub(crate) user: &'a Arc<User>,
+    pub(crate) view: &'a LakeView,
+    /// The rows of [`LATEST`], where the statement names it.
+    pub(crate) latest: Option<Arc<MemTable>>,
+    /// The statement; only the views that it names are planned.
+    pub(crate) sql: &'a str,
+    pub(crate) time_zone: Option<&'a str>,
+    pub(crate) runtime: Arc<RuntimeEnv>,
+}
+
+/// Sessions of one user.
+pub(crate) struct UserCatalog {
+    state: SessionState,
+    static_tables: Arc<PgCatalogStaticTables>,
+    /// `pg_catalog`, and the tables that it was made for.
+    pg_catalog: Mutex<Option<(Shape, Arc<dyn SchemaProvider>)>>,
+    /// The columns of the views that have been planned before.
+    views: Mutex<BTreeMap<&'static str, SchemaRef>>,
+}
+
+type Shape = Vec<(String, SchemaRef)>;
+
+impl UserCatalog {
+    /// For a user, in whose sessions a query uses so many threads.
+    ///
+    /// # Errors
+    /// When the engine refuses a function: a defect.
+    pub(crate) fn new(
+        user: &User,
+        static_tables: Arc<PgCatalogStaticTables>,
+        threads: usize,
+    ) -> Result<Self> {
+        let config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_target_partitions(threads)
+            .with_default_catalog_and_schema(DATABASE, SCHEMA);
+        let context = SessionContext::new_with_config(config);
+        setup_pg_catalog(&context, DATABASE, OwnRole(user.name.clone())).map_err(|error| *error)?;
+        for function in functions(&user.name) {
+            context.register_udf(function);
+        }
+        for name in NOT_THERE {
+            context.deregister_udf(name);
+        }
+        Ok(Self {
+            state: context.state(),
+            static_tables,
+            pg_catalog: Mutex::new(None),
+            views: Mutex::default(),
+        })
+    }
+
+    /// A session for one statement.
+    ///
+    /// # Errors
+    /// When a view cannot be planned: a defect.
+    pub(crate) async fn session(&self, scope: &Scope<'_>) -> Result<SessionContext> {
+        let tables = scope.view.tables();
+        for table in &tables {
+            table.register_store(&scope.runtime);
+        }
+        let public = Arc::new(MemorySchemaProvider::new());
+        let mut shape = Shape::new();
+        for (name, table) in own_tables(&tables, scope.user) {
+            shape.push((name.clone(), table.schema()));
+            public.register_table(name, table)?;
+        }
+        let latest = match &scope.latest {
+            Some(rows) => rows.clone() as Arc<dyn TableProvider>,
+            None => Arc::new(EmptyTable::new(latest_schema())),
+        };
+        let latest = fenced_rows(latest, scope.user);
+        shape.push((LATEST.to_owned(), latest.schema()));
+        public.register_table(LATEST.to_owned(), latest)?;
+        let context = self.context(scope, &public);
+        for view in present(&shape) {
+            if let Some(table) = self.view(view, scope, &context).await? {
+                shape.push((view.name.to_owned(), table.schema()));
+                public.register_table(view.name.to_owned(), table)?;
+            }
+        }
+        let catalog = context.catalog(DATABASE);
+        if let Some(catalog) = catalog {
+            catalog.register_schema(PG_CATALOG, self.pg_catalog(scope.user, shape)?)?;
+        }
+        Ok(context)
+    }
+
+    /// A view, planned if the statement names it; else its columns alone. `None` where it is not there for the user.
+    async fn view(
+        &self,
+        view: &View,
+        scope: &Scope<'_>,
+        context: &SessionContext,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let views = || self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = views().get(view.name).cloned();
+        if let Some(schema) = known
+            && !names(scope.sql, view.name)
+        {
+            return Ok(Some(Arc::new(EmptyTable::new(schema))));
+        }
+        let Some(sql) = view.sql(&scope.user.columns_hidden) else {
+            return Ok(None);
+        };
+        let plan = context.state().create_logical_plan(&sql).await?;
+        views().insert(view.name, plan.schema().inner().clone());
+        Ok(Some(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    fn context(&self, scope: &Scope<'_>, public: &Arc<MemorySchemaProvider>) -> SessionContext {
+        let catalogs = catalogs(public.clone());
+        let mut config = self.state.config().clone();
+        if let Some(zone) = scope.time_zone {
+            config.options_mut().execution.time_zone = Some(zone.to_owned());
+        }
+        let state = SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_config(config.with_create_default_catalog_and_schema(false))
+            .with_catalog_list(catalogs)
+            .with_runtime_env(scope.runtime.clone())
+            .build();
+        SessionContext::new_with_state(state)
+    }
+
+    /// PostgreSQL's catalog over tables of this shape, without their rows.
+    fn pg_catalog(&self, user: &User, shape: Shape) -> Result<Arc<dyn SchemaProvider>> {
+        let mut kept = self
+            .pg_catalog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, provider)) = kept.as_ref()
+            && *known == shape
+        {
+            return Ok(provider.clone());
+        }
+        let public = Arc::new(MemorySchemaProvider::new());
+        for (name, schema) in &shape {
+            let table = Arc::new(EmptyTable::new(schema.clone()));
+            public.register_table(name.clone(), table)?;
+        }
+        let provider: Arc<dyn SchemaProvider> = Arc::new(PgCatalogSchemaProvider::try_new(
+            catalogs(public),
+            self.static_tables.clone(),
+            OwnRole(user.name.clone()),
+        )?);
+        *kept = Some((shape, provider.clone()));
+        Ok(provider)
+    }
+}
+
+/// Whether a statement holds a name, in whatever case. One that does not cannot speak of it.
+pub(crate) fn names(sql: &str, name: &str) -> bool {
+    sql.to_ascii_lowercase().contains(name)
+}
+
+fn own_tables(tables: &[ViewedTable], user: &User) -> Vec<(String, Arc<dyn TableProvider>)> {
+    let own = |table: &ViewedTable| Some((table.table().name.to_owned(), fenced(table, user)?));
+    tables.iter().filter_map(own).collect()
+}
+
+/// The views whose tables are there.
+fn present(shape: &Shape) -> Vec<&'static View> {
+    let there: BTreeSet<&str> = shape.iter().map(|(name, _)| name.as_str()).collect();
+    let is_there = |view: &&View| view.tables.iter().all(|table| there.contains(table));
+    VIEWS.iter().filter(is_there).collect()
+}
+
+fn catalogs(public: Arc<MemorySchemaProvider>) -> Arc<dyn CatalogProviderList> {
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    // A new catalog has no schema that could be in the way.
+    let _replaced = catalog.register_schema(SCHEMA, public);
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(DATABASE.to_owned(), catalog);
+    Arc::new(catalogs)
+}
+
+/// A user sees no other.
+#[derive(Debug, Clone)]
+struct OwnRole(String);
+
+#[async_trait]
+impl PgCatalogContextProvider for OwnRole {
+    async fn roles(&self) -> Vec<String> {
+        vec![self.0.clone()]
+    }
+
+    async fn role(&self, name: &str) -> Option<Role> {
+        Some(Role {
+            name: name.to_owned(),
+            is_superuser: false,
+            can_login: true,
+            can_create_db: false,
+            can_create_role: false,
+            can_create_user: false,
+            can_replication: false,
+            grants: Vec::new(),
+            inherited_roles: Vec::new(),
+        })
+    }
+}

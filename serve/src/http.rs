@@ -1,0 +1,349 @@
+//! Queries over HTTP: `GET` and `POST /api/v1/query`, with a bearer token.
+
+mod format;
+
+use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{
+        HeaderMap, Method, StatusCode,
+        header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
+};
+use bytes::Bytes;
+use datafusion_postgres::pgwire::tokio::TlsAcceptor;
+use futures::{StreamExt as _, stream};
+use hyper::server::conn::http1::Builder;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    select,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{
+    audit::{Asker, Door, ServeProgress},
+    doorway::{Doorway, Place},
+    engine::{Engine, Rows, Terms},
+    error::QueryError,
+    guard::STATEMENT_BYTES_MAX,
+    lockout::Lockout,
+    pg::command_of,
+    user::{User, Users},
+};
+use format::{Format, Writer};
+
+/// How long a client may take to send its request's head.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long its TLS handshake, and its body, may take.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than a query a connection may live.
+const CONNECTION_GRACE: Duration = Duration::from_secs(30);
+/// Pause after a connection that could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections of the port share.
+pub(crate) struct HttpPort {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) lockout: Arc<Lockout>,
+    pub(crate) progress: Arc<ServeProgress>,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) doorway: Arc<Doorway>,
+}
+
+#[derive(Clone)]
+struct Caller {
+    port: Arc<HttpPort>,
+    peer: SocketAddr,
+}
+
+impl HttpPort {
+    /// Serves until the stop; connections under way are cut then.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, peer)) => match self.doorway.enter(peer.ip()) {
+                    Ok(place) => {
+                        connections.spawn(self.clone().come(stream, peer, place));
+                    }
+                    Err(refusal) => debug!(%peer, why = refusal.why(), "connection refused"),
+                },
+                Err(error) => {
+                    debug!(%error, "accepting a connection failed");
+                    // Without file handles the next attempt fails at once: no spinning.
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn come(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Place) {
+        let caller = Caller {
+            port: self.clone(),
+            peer,
+        };
+        match &self.tls {
+            None => connection(stream, caller).await,
+            Some(tls) => match timeout(CLIENT_TIMEOUT, tls.accept(stream)).await {
+                Ok(Ok(stream)) => connection(stream, caller).await,
+                Ok(Err(error)) => debug!(%peer, %error, "a TLS handshake failed"),
+                Err(_) => debug!(%peer, "a TLS handshake timed out"),
+            },
+        }
+        drop(place);
+    }
+}
+
+async fn connection<S>(stream: S, caller: Caller)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (peer, most) = (caller.peer, caller.port.engine.timeout() + CONNECTION_GRACE);
+    let router = Router::new()
+        .route("/api/v1/query", any(query))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .with_state(caller);
+    let mut builder = Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false);
+    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match timeout(most, serving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%peer, %error, "an HTTP connection failed"),
+        Err(_) => debug!(%peer, "an HTTP connection timed out"),
+    }
+}
+
+async fn query(State(caller): State<Caller>, request: Request) -> Response {
+    match answered(&caller, request).await {
+        Ok(response) => response,
+        Err(refused) => refused.response(),
+    }
+}
+
+/// Why a request has no rows.
+enum Refused {
+    Query(QueryError),
+    Request(StatusCode, &'static str),
+    LockedOut(Duration),
+}
+
+impl From<QueryError> for Refused {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl Refused {
+    fn response(self) -> Response {
+        match self {
+            Self::Query(error) => {
+                let (status, code) = (status_of(&error), error.sqlstate());
+                let text = format!("{error}\n");
+                (status, [("x-sqlstate", code)], text).into_response()
+            }
+            Self::Request(StatusCode::UNAUTHORIZED, why) => {
+                let challenge = [(WWW_AUTHENTICATE, "Bearer")];
+                (StatusCode::UNAUTHORIZED, challenge, format!("{why}\n")).into_response()
+            }
+            Self::Request(status, why) => (status, format!("{why}\n")).into_response(),
+            Self::LockedOut(wait) => {
+                let seconds = wait.as_secs_f64().ceil().to_string();
+                let text = format!("too many wrong tokens: locked out for {seconds} s\n");
+                (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    [(RETRY_AFTER, seconds)],
+                    text,
+                )
+                    .into_response()
+            }
+        }
+    }
+}
+
+fn status_of(error: &QueryError) -> StatusCode {
+    match error {
+        QueryError::Syntax(_) | QueryError::Planning(_) | QueryError::Data(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        QueryError::NotSupported(_) | QueryError::TooComplex(_) => StatusCode::BAD_REQUEST,
+        QueryError::ReadOnly(_) => StatusCode::FORBIDDEN,
+        QueryError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        QueryError::TimedOut(_) | QueryError::Cancelled => StatusCode::GATEWAY_TIMEOUT,
+        QueryError::TooManyRows(_) | QueryError::TooMuchMemory(_) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        QueryError::LakeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        QueryError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+async fn answered(caller: &Caller, request: Request) -> Result<Response, Refused> {
+    let user = user_of(caller, request.headers())?;
+    let asked = asked(request).await?;
+    let engine = &caller.port.engine;
+    let mut parsed = engine.parse(&asked.sql)?;
+    let Some(statement) = parsed.pop().filter(|_| parsed.is_empty()) else {
+        return Err(Refused::Request(
+            StatusCode::BAD_REQUEST,
+            "one statement is expected",
+        ));
+    };
+    if !command_of(&statement)?.is_query() {
+        let why = "only queries are possible over HTTP";
+        return Err(Refused::Request(StatusCode::BAD_REQUEST, why));
+    }
+    let asker = Asker {
+        user,
+        peer: caller.peer,
+        door: Door::Http,
+    };
+    let turn = engine.turn().await?;
+    let rows = engine
+        .run(asker, &statement, None, &Terms::default(), turn)
+        .await?;
+    let body = body(rows, asked.format).await?;
+    Ok(([(CONTENT_TYPE, asked.format.content_type())], body).into_response())
+}
+
+/// Whose token the request bears.
+fn user_of(caller: &Caller, headers: &HeaderMap) -> Result<Arc<User>, Refused> {
+    let address = caller.peer.ip();
+    // Of tokens there is no name: what counts is the address.
+    if let Some(wait) = caller.port.lockout.wait(address, "") {
+        return Err(Refused::LockedOut(wait));
+    }
+    let header = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) else {
+        let why = "a token is expected: Authorization: Bearer TOKEN";
+        return Err(Refused::Request(StatusCode::UNAUTHORIZED, why));
+    };
+    match caller.port.users.by_token(token.trim()) {
+        Some(user) => {
+            caller.port.lockout.passed(address, "");
+            Ok(user)
+        }
+        None => {
+            caller.port.lockout.failed(address, "");
+            caller
+                .port
+                .progress
+                .logins_failed
+                .fetch_add(1, Ordering::Relaxed);
+            warn!(peer = %caller.peer, door = "http", "sign-in failed: wrong token");
+            Err(Refused::Request(
+                StatusCode::UNAUTHORIZED,
+                "the token is wrong",
+            ))
+        }
+    }
+}
+
+struct Asked {
+    sql: String,
+    format: Format,
+}
+
+/// The statement and the format, from the query of the address or from the body: a form, or the statement alone.
+async fn asked(request: Request) -> Result<Asked, Refused> {
+    let wrong = |why| Refused::Request(StatusCode::BAD_REQUEST, why);
+    let (head, body) = request.into_parts();
+    let mut fields = head.uri.query().unwrap_or_default().as_bytes().to_vec();
+    let mut sql = None;
+    if head.method == Method::POST {
+        // Percent-encoding makes three bytes of one.
+        let reading = timeout(CLIENT_TIMEOUT, to_bytes(body, 3 * STATEMENT_BYTES_MAX));
+        let bytes = reading.await.map_err(|_| wrong("the body timed out"))?;
+        let too_long = "the body is too long";
+        let bytes = bytes.map_err(|_| Refused::Request(StatusCode::PAYLOAD_TOO_LARGE, too_long))?;
+        if is_form(&head.headers) {
+            fields.push(b'&');
+            fields.extend_from_slice(&bytes);
+        } else {
+            sql = String::from_utf8(bytes.to_vec())
+                .ok()
+                .filter(|text| !text.trim().is_empty());
+        }
+    } else if head.method != Method::GET {
+        return Err(Refused::Request(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "GET or POST is expected",
+        ));
+    }
+    let mut format = Format::Json;
+    for (name, value) in url::form_urlencoded::parse(&fields) {
+        match &*name {
+            "q" => sql = Some(value.into_owned()),
+            "format" => {
+                let known = Format::of(&value);
+                format = known.ok_or_else(|| wrong("format is json, csv or arrow"))?;
+            }
+            "" => {}
+            _ => return Err(wrong("q and format are the only parameters")),
+        }
+    }
+    let sql = sql.ok_or_else(|| wrong("a statement is expected: q=SELECT …"))?;
+    Ok(Asked { sql, format })
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"))
+}
+
+/// The rows as they come. What fails before the first of them is an answer; what fails later cuts the body off, which
+/// every client notices.
+async fn body(mut rows: Rows, format: Format) -> Result<Body, QueryError> {
+    let mut writer = Writer::new(format, rows.schema());
+    let first = match rows.next().await {
+        Some(batch) => Some(batch?),
+        None => None,
+    };
+    let mut head = Vec::new();
+    head.extend(writer.begin()?);
+    if let Some(batch) = first {
+        head.extend(writer.rows(&batch)?);
+    }
+    let rest = stream::unfold(Some((rows, writer)), next_part);
+    let parts = stream::iter([Ok(Bytes::from(head))]).chain(rest);
+    Ok(Body::from_stream(parts))
+}
+
+type Under = Option<(Rows, Writer)>;
+
+async fn next_part(under: Under) -> Option<(Result<Bytes, QueryError>, Under)> {
+    let (mut rows, mut writer) = under?;
+    match rows.next().await {
+        Some(Ok(batch)) => match writer.rows(&batch) {
+            Ok(part) => Some((Ok(part.into()), Some((rows, writer)))),
+            Err(error) => Some((Err(error), None)),
+        },
+        Some(Err(error)) => Some((Err(error), None)),
+        None => Some((writer.end().map(Bytes::from), None)),
+    }
+}

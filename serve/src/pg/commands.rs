@@ -1,0 +1,224 @@
+//! Statements that are no queries: `SET`, `SHOW`, transactions, and what pools send to clear a connection.
+//!
+//! A statement sees one version of each table, so a transaction adds nothing; it is accepted, since clients begin one.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{Expr, Set, Statement, Value};
+use datafusion_postgres::pgwire::{
+    api::{
+        Type,
+        results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag},
+    },
+    error::PgWireResult,
+};
+
+use super::session::PgSession;
+use crate::error::QueryError;
+
+/// What a statement is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// To be planned and run.
+    Query,
+    /// Sets these.
+    Set(Vec<(String, String)>),
+    /// Shows this.
+    Show(String),
+    /// Begins a transaction.
+    Begin,
+    /// Ends one.
+    Commit,
+    /// Ends one.
+    Rollback,
+    /// Does nothing, and says that it has been done.
+    Nothing(&'static str),
+    /// Forgets what was set.
+    Reset,
+}
+
+impl Command {
+    /// Whether it is to be planned and run.
+    pub(crate) fn is_query(&self) -> bool {
+        *self == Self::Query
+    }
+
+    /// # Errors
+    /// For what would change something, and for what is not known.
+    pub(crate) fn of(statement: &Statement) -> Result<Self, QueryError> {
+        match statement {
+            Statement::Query(_)
+            | Statement::Explain { .. }
+            | Statement::ExplainTable { .. }
+            | Statement::ShowTables { .. }
+            | Statement::ShowColumns { .. } => Ok(Self::Query),
+            Statement::Set(set) => of_set(set),
+            Statement::ShowVariable { variable } => {
+                let words: Vec<&str> = variable.iter().map(|word| word.value.as_str()).collect();
+                Ok(Self::Show(shown_name(&words)))
+            }
+            Statement::StartTransaction { .. } => Ok(Self::Begin),
+            Statement::Commit { .. } => Ok(Self::Commit),
+            Statement::Rollback { .. } => Ok(Self::Rollback),
+            Statement::Discard { .. } => Ok(Self::Reset),
+            Statement::Reset(_) => Ok(Self::Reset),
+            Statement::Deallocate { .. } => Ok(Self::Nothing("DEALLOCATE")),
+            Statement::Close { .. } => Ok(Self::Nothing("CLOSE CURSOR")),
+            Statement::UNLISTEN { .. } => Ok(Self::Nothing("UNLISTEN")),
+            other => {
+                let text = other.to_string();
+                let words: Vec<&str> = text.split_whitespace().take(2).collect();
+                Err(QueryError::ReadOnly(words.join(" ")))
+            }
+        }
+    }
+}
+
+fn of_set(set: &Set) -> Result<Command, QueryError> {
+    match set {
+        Set::SingleAssignment {
+            variable, values, ..
+        } => {
+            let name = variable.to_string().replace('"', "");
+            let values: Vec<String> = values.iter().map(text_of).collect();
+            Ok(Command::Set(vec![(known_name(&name), values.join(", "))]))
+        }
+        Set::SetTimeZone { value, .. } => {
+            Ok(Command::Set(vec![("timezone".into(), text_of(value))]))
+        }
+        Set::SetNames { charset_name, .. } => {
+            let name = charset_name.to_string();
+            Ok(Command::Set(vec![("client_encoding".into(), name)]))
+        }
+        Set::SetTransaction { .. } | Set::SetSessionParam(_) => Ok(Command::Nothing("SET")),
+        _ => Err(QueryError::NotSupported("this form of SET".into())),
+    }
+}
+
+/// `SET TIME ZONE` and `SET timezone` are one.
+fn known_name(name: &str) -> String {
+    match name.to_ascii_lowercase().as_str() {
+        "time zone" | "timezone" => "timezone".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn shown_name(words: &[&str]) -> String {
+    match words.join(" ").to_ascii_lowercase().as_str() {
+        "time zone" => "timezone".to_owned(),
+        "transaction isolation level" => "transaction_isolation".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn text_of(value: &Expr) -> String {
+    match value {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => text.clone(),
+            other => other.to_string(),
+        },
+        other => other.to_string().replace(['"', '\''], ""),
+    }
+}
+
+/// Does what a command says.
+pub(super) fn answer(command: &Command, session: &PgSession) -> PgWireResult<Response> {
+    Ok(match command {
+        Command::Set(settings) => {
+            for (name, value) in settings {
+                session.set(name, value).map_err(super::of_query)?;
+            }
+            Response::Execution(Tag::new("SET"))
+        }
+        Command::Show(name) => match session.setting(name) {
+            Some(value) => Response::Query(shown(name, value)?),
+            None => {
+                let error = QueryError::Planning(format!("unrecognized setting {name:?}"));
+                return Err(super::of_query(error));
+            }
+        },
+        Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
+        Command::Commit => Response::TransactionEnd(Tag::new("COMMIT")),
+        Command::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
+        Command::Nothing(tag) => Response::Execution(Tag::new(tag)),
+        Command::Reset => {
+            session.reset();
+            Response::Execution(Tag::new("DISCARD ALL"))
+        }
+        Command::Query => Response::EmptyQuery,
+    })
+}
+
+/// The one column of `SHOW`.
+pub(super) fn shown_field(name: &str) -> FieldInfo {
+    FieldInfo::new(name.to_owned(), None, None, Type::TEXT, FieldFormat::Text)
+}
+
+fn shown(name: &str, value: String) -> PgWireResult<QueryResponse> {
+    let fields = Arc::new(vec![shown_field(name)]);
+    let mut row = DataRowEncoder::new(fields.clone());
+    row.encode_field(&Some(value))?;
+    let row = row.take_row();
+    let mut response = QueryResponse::new(fields, futures::stream::iter([Ok(row)]));
+    response.set_command_tag("SHOW");
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser};
+
+    use super::*;
+
+    fn command(sql: &str) -> Result<Command, QueryError> {
+        let parsed = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap();
+        Command::of(&parsed[0])
+    }
+
+    #[test]
+    fn statements_are_told_apart() {
+        let set = |name: &str, value: &str| Ok(Command::Set(vec![(name.into(), value.into())]));
+        for (sql, expected) in [
+            ("SELECT 1", Ok(Command::Query)),
+            ("WITH a AS (SELECT 1) SELECT * FROM a", Ok(Command::Query)),
+            ("EXPLAIN SELECT 1", Ok(Command::Query)),
+            ("SET extra_float_digits = 3", set("extra_float_digits", "3")),
+            (
+                "SET TIME ZONE 'Europe/Amsterdam'",
+                set("timezone", "Europe/Amsterdam"),
+            ),
+            ("SET timezone TO 'UTC'", set("timezone", "UTC")),
+            ("SET datestyle TO ISO, MDY", set("datestyle", "ISO, MDY")),
+            (
+                "SHOW TRANSACTION ISOLATION LEVEL",
+                Ok(Command::Show("transaction_isolation".into())),
+            ),
+            ("SHOW TIME ZONE", Ok(Command::Show("timezone".into()))),
+            ("BEGIN", Ok(Command::Begin)),
+            ("START TRANSACTION READ ONLY", Ok(Command::Begin)),
+            ("DISCARD ALL", Ok(Command::Reset)),
+            ("DEALLOCATE ALL", Ok(Command::Nothing("DEALLOCATE"))),
+        ] {
+            assert_eq!(command(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_would_change_something_is_refused_by_name() {
+        for (sql, what) in [
+            ("INSERT INTO readings VALUES (1)", "INSERT INTO"),
+            ("DELETE FROM readings", "DELETE FROM"),
+            ("DROP TABLE readings", "DROP TABLE"),
+            ("CREATE VIEW v AS SELECT 1", "CREATE VIEW"),
+            ("COPY readings TO '/tmp/x'", "COPY readings"),
+            ("TRUNCATE readings", "TRUNCATE readings"),
+            ("PREPARE a AS SELECT 1", "PREPARE a"),
+        ] {
+            assert_eq!(
+                command(sql),
+                Err(QueryError::ReadOnly(what.into())),
+                "{sql}"
+            );
+        }
+    }
+}
