@@ -14,10 +14,10 @@ use forebay_schemas::Timestamp;
 use forebay_statistics::hotelling::Settings;
 
 use crate::{
-    ChangeModel,
+    ChangeModel, Spread,
     keys::{
         BASELINE, CARRY, DEVICES, LIMIT, METHOD, Method, POINTS_MIN, PREDICTIVE_MAINTENANCE,
-        REFRACTORY, RESOLVE_AFTER, SCALE_FLOOR, SHORT, SMOOTHING, TAGS, TRAIN,
+        REFRACTORY, RESOLVE_AFTER, SCALE_FLOOR, SHORT, SMOOTHING, SPREAD, TAGS, TRAIN,
     },
     multivariate::Multivariate,
     train::Train,
@@ -42,6 +42,7 @@ pub struct PredictiveMaintenance {
     refractory: Duration,
     pub(crate) points_min: usize,
     scale_floor: f64,
+    spread: Spread,
     resolve_after: u32,
     pub(crate) method: Method,
     pub(crate) train: Train,
@@ -70,6 +71,7 @@ impl Default for PredictiveMaintenance {
             refractory: REFRACTORY.default(),
             points_min: POINTS_MIN.default() as usize,
             scale_floor: SCALE_FLOOR.default(),
+            spread: Spread::Steps,
             resolve_after: RESOLVE_AFTER.default(),
             method: Method::Change,
             train: TRAIN.default(),
@@ -104,6 +106,7 @@ impl JobKind for PredictiveMaintenanceKind {
             refractory: table.read(&REFRACTORY),
             points_min: table.read(&POINTS_MIN) as usize,
             scale_floor: table.read(&SCALE_FLOOR),
+            spread: table.read(&SPREAD),
             resolve_after: table.read(&RESOLVE_AFTER),
             method: table.read(&METHOD),
             train: Train::read(table),
@@ -222,6 +225,7 @@ impl PredictiveMaintenance {
             baseline_steps: i64::try_from(steps).unwrap_or(i64::MAX),
             steps_min: self.points_min,
             scale_floor: self.scale_floor,
+            spread: self.spread,
         }
     }
 

@@ -17,7 +17,7 @@ mod tests;
 mod train;
 mod words;
 
-pub use change::{Change, ChangeModel, Step};
+pub use change::{Change, ChangeModel, Spread, Step};
 pub use job::{PredictiveMaintenance, PredictiveMaintenanceKind};
 pub use keys::Method;
 pub use train::Train;
