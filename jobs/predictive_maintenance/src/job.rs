@@ -8,7 +8,8 @@ use std::{
 use async_trait::async_trait;
 use forebay_config::{Describe, Table, TableKeys};
 use forebay_jobs::{
-    Job, JobError, JobKind, Lifecycle, Outcome, Results, RunContext, Score, SeriesPattern, Verdict,
+    BacktestRow, Job, JobError, JobKind, Lifecycle, ModelRow, Outcome, Results, RunContext, Score,
+    SeriesPattern, Verdict,
 };
 use forebay_schemas::Timestamp;
 use forebay_statistics::hotelling::Settings;
@@ -55,6 +56,9 @@ pub struct PredictiveMaintenance {
 pub(crate) struct Judged {
     pub(crate) verdicts: BTreeMap<String, Verdict>,
     pub(crate) scores: Vec<Score>,
+    /// Of charts that this run has trained.
+    pub(crate) models: Vec<ModelRow>,
+    pub(crate) backtests: Vec<BacktestRow>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -272,6 +276,8 @@ impl Job for PredictiveMaintenance {
         Ok(Outcome {
             results: Results {
                 scores: judged.scores,
+                models: judged.models,
+                backtests: judged.backtests,
                 alerts,
                 ..Results::default()
             },

@@ -10,6 +10,7 @@ mod backtest;
 mod by_change;
 mod change;
 mod job;
+mod kept;
 mod keys;
 mod multivariate;
 #[cfg(test)]
