@@ -15,6 +15,8 @@ schedule = "0 * * * *"
 devices = ["*"]
 tags = ["value"]
 method = "change"
+spread = "levels"
+points_min = 96
 """
 NAMES = {
     "machine_temperature_system_failure": ("≥ 90", "94.1 (EWMA chosen on it)", "82.0 (ARTime)"),

@@ -11,7 +11,7 @@ use arrow::{
     },
     util::pretty::pretty_format_batches,
 };
-use forebay_jobs::{Fire, JobName, RunContext, Window};
+use forebay_jobs::{Fire, JobName, Outcome, RunContext, Window};
 use forebay_lake::{
     Attempt, Lake, LakeWriter, Sealed, Transaction, file_schema,
     keys::{FileKeyring, Random},
@@ -176,6 +176,29 @@ impl TestLake {
             .append(&WINDOWS, rows, transaction, closed_at)
             .await
             .expect("a closed window");
+    }
+
+    /// Writes what a run of a job has found, so that later runs see it.
+    pub async fn store(&self, job: &str, outcome: &Outcome) {
+        let batches = outcome.results.batches(job, "run-1").expect("rows");
+        for (of, rows) in batches {
+            let app_id = self.writer.keeper().app_id("test results", 0);
+            let table = self.writer.table(of).expect("a table");
+            let from_state = table
+                .snapshot()
+                .await
+                .expect("a snapshot")
+                .state_of(&app_id)
+                .await
+                .expect("a state");
+            let transaction = Transaction {
+                app_id,
+                from_state,
+                to_state: from_state.unwrap_or(0) + 1,
+            };
+            let stored = self.writer.append(of, rows, transaction, NOW).await;
+            stored.expect("rows are stored");
+        }
     }
 
     /// A run that is due at `due`, for all sites.

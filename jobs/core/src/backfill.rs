@@ -1,11 +1,12 @@
 //! A back-fill: the fires of a job that lie in the past, each run as of its own time, in the order of their times.
 //!
 //! Invariants: a fire that has succeeded is not run again, so a repeated back-fill adds nothing; a kill loses only fires
-//! that are not stored yet; what a fire finds does not depend on when a batch is written. A service may run the same jobs
-//! beside it: their runs have other numbers and other states in the lake. It deliberately does not wait for jobs that the
-//! job comes `after`: those are back-filled first.
+//! that are not stored yet; what a fire finds does not depend on when a batch is written; a fire runs once the jobs that its
+//! job comes `after` have succeeded for it. A service may run the same jobs beside it: their runs have other numbers and other
+//! states in the lake. It deliberately does not back-fill the jobs before it: a fire that lacks them is held back and named.
 
 mod batch;
+mod before;
 mod fires;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use datafusion::execution::runtime_env::RuntimeEnv;
 use forebay_lake::LakeWriter;
 use forebay_runtime::report;
 use forebay_schemas::{Clock, ErrorKind, Timestamp};
@@ -33,7 +35,7 @@ use batch::Batch;
 pub(crate) use fires::{between, missing_since};
 
 /// A batch is written when it has this many fires, this many rows, or is this old.
-const FIRES_MAX: usize = if cfg!(test) { 4 } else { 256 };
+const FIRES_MAX: usize = if cfg!(test) { 4 } else { 1024 };
 const ROWS_MAX: usize = 100_000;
 const AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -76,6 +78,8 @@ pub trait BackfillWatch {
     fn ran(&mut self, fire: &Fire, results: &Results, done: usize);
     /// A fire has failed.
     fn failed(&mut self, fire: &Fire, why: &str);
+    /// A fire was not run because a job before it has not succeeded.
+    fn held_back(&mut self, fire: &Fire, why: &str);
 }
 
 /// How a back-fill ended.
@@ -85,6 +89,8 @@ pub struct BackfillReport {
     pub succeeded: u64,
     /// Fires that failed.
     pub failed: u64,
+    /// Fires that were not run because a job before them has not succeeded.
+    pub held_back: u64,
     /// Rows of results.
     pub rows: u64,
     /// Whether somebody cancelled it.
@@ -111,6 +117,7 @@ pub async fn backfill(
         lake: lake.clone(),
         view,
         clock: clock.clone(),
+        runtime: jobs.limits().runtime(),
         job,
         data_dir: match spec.sink {
             Sink::Lake => path.parent().map(Path::to_owned),
@@ -154,6 +161,7 @@ pub(crate) async fn dry_run(
 ) -> Result<Outcome, SchedulerError> {
     let view = Arc::new(HeldView::open(&lake, Sink::Caller).await?);
     let runner = Runner {
+        runtime: jobs.limits().runtime(),
         jobs,
         lake,
         view,
@@ -175,6 +183,8 @@ struct Runner {
     view: Arc<HeldView>,
     clock: Clock,
     job: JobSpec,
+    /// The memory of the queries of one fire; fires run one after the other.
+    runtime: Arc<RuntimeEnv>,
     /// Where results that are files go; nowhere while nothing is written.
     data_dir: Option<PathBuf>,
 }
@@ -228,7 +238,8 @@ impl Runner {
             match ran.outcome {
                 Ok(outcome) => {
                     let rows = outcome.results.batches(self.job.name.as_str(), "dry-run");
-                    self.view.add(rows.map_err(forebay_lake::LakeError::from)?);
+                    let rows = rows.map_err(forebay_lake::LakeError::from)?;
+                    self.view.add(rows, &outcome.results.alerts);
                     report.succeeded += 1;
                     report.rows += outcome.results.rows() as u64;
                     watch.ran(fire, &outcome.results, done);
@@ -275,14 +286,20 @@ impl Runner {
                     break;
                 }
             }
+            if let Some(why) = self.held_back(store, &fire).await? {
+                report.held_back += 1;
+                watch.held_back(&fire, &why);
+                continue;
+            }
             let number = numbers.next(store, name).await?;
             let ran = self.run(&fire, number).await;
             match &ran.outcome {
                 Ok(outcome) => watch.ran(&fire, &outcome.results, done),
                 Err(why) => watch.failed(&fire, why),
             }
-            let rows = batch.push(self.ended(fire, number, ran))?;
-            self.view.add(rows);
+            let (run, results) = self.ended(fire, number, ran);
+            let rows = batch.push(run, &results)?;
+            self.view.add(rows, &results.alerts);
         }
         self.flush(store, &mut batch, &mut report).await?;
         store.end_backfill(name).await?;
@@ -323,7 +340,7 @@ impl Runner {
                     state: RunState::Failed,
                     ..run
                 };
-                batch.push((failed, Results::default()))?;
+                batch.push(failed, &Results::default())?;
                 continue;
             }
             let ran = self.run(&run.fire, run.number).await;
@@ -334,12 +351,13 @@ impl Runner {
                     why: why.clone(),
                 });
             }
-            let rows = batch.push(self.ended(run.fire, run.number, ran))?;
+            let (run, results) = self.ended(run.fire, run.number, ran);
+            let rows = batch.push(run, &results)?;
             // What is in the lake is seen there.
             let unseen = rows
                 .into_iter()
                 .filter(|(table, _)| !stored.contains(&table.name));
-            self.view.add(unseen);
+            self.view.add(unseen, &results.alerts);
         }
         batch
             .write_noted(store, &self.lake, &self.job.name, self.now())
@@ -387,7 +405,7 @@ impl Runner {
         let context = RunContext {
             lake: self.lake.clone(),
             sight: Sight::Held(self.view.clone()),
-            runtime: self.jobs.limits().runtime(),
+            runtime: self.runtime.clone(),
             job: self.job.name.clone(),
             run_id: number.run_id(&self.job.name, Track::Backfill),
             fire: fire.clone(),

@@ -18,13 +18,17 @@ use datafusion::{
 };
 use forebay_schemas::{DeviceId, InvalidName, SiteId, TagName, Timestamp};
 
-use crate::{JobError, RunContext, context::time_literal};
+use crate::{
+    JobError, RunContext,
+    context::time_literal,
+    sight::{Sight, Steps, StepsOf},
+};
 
 /// A value beyond this is no measurement; it keeps infinities and NaN out of means.
 pub(crate) const VALUE_MAX: f64 = 1e300;
 
 /// Which series a job reads: patterns in which `*` stands for any text and `?` for one character.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesPattern {
     /// Of devices.
     pub devices: Vec<String>,
@@ -122,13 +126,52 @@ impl RunContext {
         step: Duration,
     ) -> Result<BTreeMap<SeriesKey, Vec<Bucket>>, JobError> {
         let step_micros = micros_of(step)?;
-        let first = first_of_step(from, step_micros);
+        let first = from.micros().div_euclid(step_micros);
+        let Sight::Held(held) = &self.sight else {
+            let cutoff = self.cutoff();
+            return self.means(pattern, first, cutoff, step_micros).await;
+        };
+        // The whole steps are those of any other fire, so that they are kept; the cutoff's own is not.
+        let end = self.cutoff().micros().div_euclid(step_micros).max(first);
+        let of = StepsOf {
+            pattern: pattern.clone(),
+            site: self.site().cloned(),
+            step_micros,
+        };
+        let mut kept = held.steps().await;
+        if let Some(missing) = kept.missing(&of, &(first..end)) {
+            let to = start_of(missing.end, step_micros);
+            let read = self.means(pattern, missing.start, to, step_micros);
+            kept.add(&of, &missing, read.await?);
+        }
+        let mut steps = kept.get(&of, &(first..end));
+        drop(kept);
+        if start_of(end, step_micros) < self.cutoff() {
+            let cutoff = self.cutoff();
+            let cut = self.means(pattern, end, cutoff, step_micros).await?;
+            for (key, cut) in cut {
+                steps.entry(key).or_default().extend(cut);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// The means of readings from the start of step `first` to before `to`.
+    async fn means(
+        &self,
+        pattern: &SeriesPattern,
+        first: i64,
+        to: Timestamp,
+        step_micros: i64,
+    ) -> Result<Steps, JobError> {
+        let at = || col("event_time");
         let readings = self
-            .session()
+            .uncut()
             .await?
             .table("readings")
             .await?
-            .filter(col("event_time").gt_eq(time_literal(first)))?
+            .filter(at().gt_eq(time_literal(start_of(first, step_micros))))?
+            .filter(at().lt(time_literal(to)))?
             .filter(pattern.filter())?;
         means(self.of_site(readings)?, step_micros).await
     }
@@ -160,16 +203,13 @@ fn micros_of(step: Duration) -> Result<i64, JobError> {
         .ok_or_else(|| JobError::reject(format!("{step:?} is no step")))
 }
 
-fn first_of_step(at: Timestamp, step_micros: i64) -> Timestamp {
-    let index = at.micros().div_euclid(step_micros);
+/// The first instant of a step.
+fn start_of(index: i64, step_micros: i64) -> Timestamp {
     crate::clock::from_micros(index.saturating_mul(step_micros))
 }
 
 /// The means of readings by series and step, oldest first.
-async fn means(
-    readings: DataFrame,
-    step_micros: i64,
-) -> Result<BTreeMap<SeriesKey, Vec<Bucket>>, JobError> {
+async fn means(readings: DataFrame, step_micros: i64) -> Result<Steps, JobError> {
     let readings = readings
         .filter(col("quality").lt(lit(2_i16)))?
         .filter(col("value").between(lit(-VALUE_MAX), lit(VALUE_MAX)))?;

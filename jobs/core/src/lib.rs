@@ -46,7 +46,10 @@ pub use graph::{FireState, JobNode, graph};
 pub use job::{Job, JobError, JobKind, Outcome};
 pub use keys::{CatchUp, OnLate};
 pub use limits::JobLimits;
-pub use models::{Better, Margin, Measured, Model, beats, models, set_model_state};
+pub use models::{
+    Better, Contest, Margin, Measured, Model, ModelShelf, Place, Rival, Trained, beats, model_card,
+    models, set_model_state,
+};
 pub use progress::JobProgress;
 pub use results::{
     AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,

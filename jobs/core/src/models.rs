@@ -3,6 +3,9 @@
 //! Invariants: of one job, site and device one model at most is the champion; the bytes of a model never change, and its
 //! object outlives every row that names it. Whether a challenger takes over is [`beats`], which is pure.
 
+mod card;
+mod champion;
+
 use std::collections::BTreeMap;
 
 use arrow::{
@@ -20,6 +23,9 @@ use crate::{
     JobError, JobName, ModelRow, ModelState, Results, RunContext, SchedulerError,
     clock::from_micros,
 };
+
+pub use card::model_card;
+pub use champion::{Contest, ModelShelf, Place, Rival, Trained};
 
 /// Which way a metric gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

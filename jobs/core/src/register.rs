@@ -32,7 +32,7 @@ pub(crate) async fn register(
                 Some(closed) => closed,
                 closed => closed.insert(closed_since(lake, None).await?),
             };
-            past = History::read(lake, name, closed, now).await?;
+            past = History::read(lake, name, &job.spec.trigger, closed, now).await?;
             let runs = past.runs.len();
             tracing::warn!(job = %name, runs, "the lake has runs of a job that the database does not know, recovered");
         }

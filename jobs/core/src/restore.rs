@@ -1,7 +1,8 @@
 //! The past of a job whose database is lost: what the lake's `job_runs` says was run (E9).
 //!
 //! Its runs are put back as they were, so that none is made twice, the windows that have closed since its first one get
-//! theirs, and a job that comes after it finds them.
+//! theirs, and a job that comes after it finds them. A job that runs for warnings or events looks at all that were told of since
+//! the first one that it ran for: those that it missed get their runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +18,10 @@ use forebay_lake::LakeWriter;
 use forebay_schemas::{SiteId, Timestamp, table::JOB_RUNS};
 
 use crate::{
-    Fire, FireKey, JobName, RunState, SchedulerError, Window,
+    Fire, FireKey, JobName, RunState, SchedulerError, Trigger, Window,
     clock::from_micros,
     fire::{Cause, Occasion},
+    happened::{Happening, happened},
     outbox::{RunNumber, Track},
     store::{LeftOut, Run},
     windows::ClosedWindow,
@@ -35,13 +37,23 @@ pub(crate) struct History {
     pub(crate) runs: Vec<Run>,
     /// What lies before its first run over a window of a site.
     pub(crate) left_out: BTreeMap<SiteId, LeftOut>,
+    /// When the first warning or event was told of that it ran for, where it runs for such.
+    pub(crate) listened_since: Option<Timestamp>,
+}
+
+/// What the fires of runs are looked up in.
+struct Occasions<'a> {
+    windows: BTreeMap<(String, i64), &'a Window>,
+    /// By fire key.
+    happenings: BTreeMap<&'a str, &'a Happening>,
 }
 
 impl History {
-    /// A job's runs by its schedule and over closed windows, as `job_runs` has them; those that people asked for stay there.
+    /// A job's runs by its trigger, as `job_runs` has them; those that people asked for stay there.
     pub(crate) async fn read(
         lake: &LakeWriter,
         job: &JobName,
+        trigger: &Trigger,
         closed: &[ClosedWindow],
         now: Timestamp,
     ) -> Result<Self, SchedulerError> {
@@ -65,20 +77,40 @@ impl History {
             .await?
             .filter(col("job").eq(lit(job.as_str())))?;
         let rows = of_job.select(columns)?.collect().await?;
+        let happened = happened(lake, trigger, i64::MIN).await?;
         let windows = closed
             .iter()
-            .map(|closed| (of_key(&closed.window), &closed.window))
-            .collect();
+            .map(|closed| (of_key(&closed.window), &closed.window));
+        let happenings = happened
+            .iter()
+            .map(|happening| (happening.fire.key.as_str(), happening));
+        let occasions = Occasions {
+            windows: windows.collect(),
+            happenings: happenings.collect(),
+        };
         let mut runs: Vec<Run> = rows
             .iter()
-            .flat_map(|rows| runs_of(job, rows, &windows))
+            .flat_map(|rows| runs_of(job, rows, &occasions))
             .collect();
         runs.sort_by_key(|run| std::cmp::Reverse(run.number));
         let mut fires = BTreeSet::new();
         runs.retain(|run| fires.insert(run.fire.key.clone()));
         runs.truncate(RUNS_MAX);
-        let left_out = before_the_first(&runs, now);
-        Ok(Self { runs, left_out })
+        Ok(Self {
+            left_out: before_the_first(&runs, now),
+            listened_since: occasions.first_of(&runs),
+            runs,
+        })
+    }
+}
+
+impl Occasions<'_> {
+    /// When the first warning or event was told of that one of these runs was for.
+    fn first_of(&self, runs: &[Run]) -> Option<Timestamp> {
+        let told = |run: &Run| self.happenings.get(run.fire.key.as_str()).copied();
+        let told = runs.iter().filter_map(told);
+        told.map(|happening| from_micros(happening.changed_at))
+            .min()
     }
 }
 
@@ -87,11 +119,7 @@ fn of_key(window: &Window) -> (String, i64) {
     (window.site.path_segment(), window.start.micros())
 }
 
-fn runs_of(
-    job: &JobName,
-    rows: &RecordBatch,
-    windows: &BTreeMap<(String, i64), &Window>,
-) -> Vec<Run> {
+fn runs_of(job: &JobName, rows: &RecordBatch, occasions: &Occasions<'_>) -> Vec<Run> {
     let text = |column: usize, row: usize| text(rows.column(column), row);
     let long = |column: usize, row: usize| long(rows.column(column), row);
     let run = |row: usize| {
@@ -102,7 +130,7 @@ fn runs_of(
             number,
             track,
             kind: text(2, row)?.to_owned(),
-            fire: fire(text(1, row)?, windows)?,
+            fire: fire(text(1, row)?, occasions)?,
             state: RunState::from_name(text(3, row)?)?,
             attempt: u32::try_from(long(5, row)?).ok()?,
             not_before: finished,
@@ -117,7 +145,10 @@ fn runs_of(
 }
 
 /// The occasion of a run; `None` for what a person asked for, and for windows that are no more.
-fn fire(key: &str, windows: &BTreeMap<(String, i64), &Window>) -> Option<Fire> {
+fn fire(key: &str, occasions: &Occasions<'_>) -> Option<Fire> {
+    if let Some(happening) = occasions.happenings.get(key) {
+        return Some(happening.fire.clone());
+    }
     match Occasion::of(key)? {
         Occasion::Cron(due) => Some(Fire {
             key: FireKey::stored(key.to_owned()),
@@ -126,7 +157,7 @@ fn fire(key: &str, windows: &BTreeMap<(String, i64), &Window>) -> Option<Fire> {
             cause: Cause::Cron,
         }),
         Occasion::Window(site, start, revision) => {
-            let window = *windows.get(&(site, start.micros()))?;
+            let window = *occasions.windows.get(&(site, start.micros()))?;
             Some(Fire::window(Window {
                 revision,
                 ..window.clone()

@@ -1,7 +1,11 @@
 //! What runs read: the lake as it is now, or the one view that all fires of a back-fill share.
 //!
 //! A back-fill writes in batches. What its fires have found and not written yet is seen by the fires after them as if it
-//! stood in the lake, so that results do not depend on when a batch is written.
+//! stood in the lake, so that results do not depend on when a batch is written. What all its fires ask for is read once:
+//! the steps of series (`steps`) and the job's own warnings (`warnings`).
+
+mod steps;
+mod warnings;
 
 use std::{
     collections::BTreeMap,
@@ -11,11 +15,17 @@ use std::{
 use arrow::array::RecordBatch;
 use datafusion::{execution::runtime_env::RuntimeEnv, prelude::SessionContext};
 use forebay_lake::{LakeError, LakeView, LakeWriter};
-use forebay_schemas::table::{
-    ALERTS, BACKTESTS, EVENTS, JOB_RUNS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS,
+use forebay_schemas::{
+    Timestamp,
+    table::{
+        ALERTS, BACKTESTS, EVENTS, JOB_RUNS, MODELS, PREDICTIONS, READINGS, SCORES, Table, WINDOWS,
+    },
 };
 
-use crate::{JobError, Sink};
+use crate::{AlertRow, JobError, Sink};
+use steps::KeptSteps;
+pub(crate) use steps::{Steps, StepsOf};
+pub(crate) use warnings::{KnownWarnings, LatestWarnings};
 
 /// What jobs read from.
 const SOURCES: [&Table; 3] = [&READINGS, &WINDOWS, &JOB_RUNS];
@@ -39,12 +49,16 @@ pub(crate) struct HeldView {
     results: Mutex<HeldResults>,
     /// The models of a run that writes nothing, by name; none for a run that writes.
     kept: Option<Mutex<BTreeMap<String, Vec<u8>>>>,
+    /// Steps of series that were read.
+    steps: tokio::sync::Mutex<KeptSteps>,
 }
 
 struct HeldResults {
     stored: LakeView,
     /// Rows that are not stored yet, oldest first.
     found: Vec<(&'static Table, RecordBatch)>,
+    /// The job's warnings, those found among them, once a fire has asked for them.
+    warnings: Option<KnownWarnings>,
 }
 
 impl Sight {
@@ -103,30 +117,58 @@ impl HeldView {
             results: Mutex::new(HeldResults {
                 stored: view(lake, &RESULTS).await?,
                 found: Vec::new(),
+                warnings: None,
             }),
+            steps: tokio::sync::Mutex::default(),
         })
     }
 
-    /// Shows rows to the sessions that are opened from now on.
-    pub(crate) fn add(&self, rows: impl IntoIterator<Item = (&'static Table, RecordBatch)>) {
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Shows rows to the sessions that are opened from now on, and the warnings among them to the fires after.
+    pub(crate) fn add(
+        &self,
+        rows: impl IntoIterator<Item = (&'static Table, RecordBatch)>,
+        warnings: &[AlertRow],
+    ) {
+        let mut results = self.results();
         results.found.extend(rows);
+        if let Some(known) = &mut results.warnings {
+            known.add(warnings);
+        }
+    }
+
+    /// The job's warnings that were last seen at or after `since`; `None` where they must be read.
+    pub(crate) fn warnings_since(&self, since: Timestamp) -> Option<Vec<AlertRow>> {
+        self.results().warnings.as_ref()?.since(since)
+    }
+
+    /// Keeps the job's warnings until a batch is written.
+    pub(crate) fn keep_warnings(&self, known: KnownWarnings) {
+        self.results().warnings = Some(known);
+    }
+
+    /// The steps that were read so far, for one reader at a time.
+    pub(crate) async fn steps(&self) -> tokio::sync::MutexGuard<'_, KeptSteps> {
+        self.steps.lock().await
+    }
+
+    fn results(&self) -> MutexGuard<'_, HeldResults> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the results from the lake again: what was added is stored there.
     pub(crate) async fn renew(&self, lake: &LakeWriter) -> Result<(), LakeError> {
         let stored = view(lake, &RESULTS).await?;
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        *results = HeldResults {
+        *self.results() = HeldResults {
             stored,
             found: Vec::new(),
+            warnings: None,
         };
         Ok(())
     }
 
     async fn session(&self, runtime: &Arc<RuntimeEnv>) -> Result<SessionContext, JobError> {
         let (stored, found) = {
-            let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+            let results = self.results();
             (results.stored.clone(), results.found.clone())
         };
         let session = LakeView::session(&[&self.sources, &stored], runtime)?;

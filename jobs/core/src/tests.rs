@@ -9,6 +9,7 @@ mod mortal;
 mod results;
 mod runs;
 mod service;
+mod shared;
 mod triggers;
 mod visible;
 
@@ -74,6 +75,8 @@ enum Deed {
     Warn,
     /// Tells of a leak at its fire.
     Event,
+    /// Scores the sum of the means of the six hours before, in steps of 50 minutes.
+    Means,
 }
 
 struct TestJob {
@@ -102,6 +105,7 @@ impl Job for TestJob {
             Deed::Count => count(context).await,
             Deed::Warn => warn(context).await,
             Deed::Event => Ok(leak(context)),
+            Deed::Means => shared::means(context).await,
             _ => Ok(Outcome {
                 results: score(context.cutoff()),
                 note: None,
@@ -200,6 +204,7 @@ const DEED: DefaultedChoice<Deed> = Choice::new(
         ("count", Deed::Count),
         ("warn", Deed::Warn),
         ("event", Deed::Event),
+        ("means", Deed::Means),
     ],
     "What the job does.",
 )

@@ -2,13 +2,33 @@
 //!
 //! Median and median absolute deviation (Hampel, "The influence curve and its role in robust estimation", JASA 69, 1974)
 //! are not moved by the failure that they should show. The factor 1.4826 makes the deviation that of a normal
-//! distribution. Pure numbers: no engine, no clock.
+//! distribution. Or the level against the levels before it, as a control chart of exponentially weighted means does
+//! (Roberts, "Control Chart Tests Based on Geometric Moving Averages", Technometrics 1, 1959), with a spread that does not
+//! take the signal's steps for independent: that of the middle four fifths of those levels. Pure numbers: no engine, no clock.
 
 /// A median absolute deviation times this is the standard deviation of a normal distribution.
 const NORMAL: f64 = 1.4826;
 
 /// A mean absolute deviation times this is, too.
 const NORMAL_MEAN: f64 = 1.2533;
+
+/// The distance between the first and the ninth decile of a normal distribution, in standard deviations.
+const DECILES: f64 = 2.5631;
+
+/// Every fourth step has its level looked at: its neighbours' are nearly the same.
+const LEVEL_EVERY: i64 = 4;
+
+/// Fewer levels have no deciles to speak of.
+const LEVELS_MIN: usize = 24;
+
+/// What a level's distance from the baseline is measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Spread {
+    /// The spread of the steps of the baseline.
+    Steps,
+    /// The spread of the levels that the signal had within the baseline.
+    Levels,
+}
 
 /// The mean of a signal over one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +50,8 @@ pub struct ChangeModel {
     pub steps_min: usize,
     /// The deviation is at least this share of the baseline's level, so that a constant signal's last digit is no alarm.
     pub scale_floor: f64,
+    /// What the score is measured in.
+    pub spread: Spread,
 }
 
 /// How far a signal has moved.
@@ -60,7 +82,13 @@ impl ChangeModel {
             return None;
         }
         let level = self.level(recent, end);
-        let mut values: Vec<f64> = before.iter().map(|step| step.mean).collect();
+        let mut values: Vec<f64> = match self.spread {
+            Spread::Steps => before.iter().map(|step| step.mean).collect(),
+            Spread::Levels => self.levels(before, baseline_from, recent_from),
+        };
+        if self.spread == Spread::Levels && values.len() < LEVELS_MIN {
+            return None;
+        }
         let baseline = median(&mut values);
         let scale = self.scale(&mut values, baseline);
         let change = Change {
@@ -84,19 +112,49 @@ impl ChangeModel {
         sum / weights
     }
 
+    /// The levels of the baseline whose recent time lies within it, at instants that are the same for every `end`.
+    fn levels(&self, before: &[Step], from: i64, to: i64) -> Vec<f64> {
+        let first = from.saturating_add(self.short_steps);
+        let first = first.saturating_add((-first).rem_euclid(LEVEL_EVERY));
+        let every = usize::try_from(LEVEL_EVERY).unwrap_or(1);
+        let mut levels = Vec::new();
+        for end in (first..=to).step_by(every) {
+            let at = |index: i64| before.partition_point(|step| step.index < index);
+            let recent = &before[at(end.saturating_sub(self.short_steps))..at(end)];
+            if !recent.is_empty() {
+                levels.push(self.level(recent, end));
+            }
+        }
+        levels
+    }
+
     fn scale(&self, values: &mut [f64], baseline: f64) -> f64 {
         let floor = self.scale_floor * baseline.abs();
-        values
-            .iter_mut()
-            .for_each(|value| *value = (*value - baseline).abs());
-        let median = NORMAL * median(values);
-        if median > floor {
-            return median;
+        let deviation = |value: &f64| (value - baseline).abs();
+        let mut deviations: Vec<f64> = values.iter().map(deviation).collect();
+        let spread = match self.spread {
+            Spread::Steps => NORMAL * median(&mut deviations),
+            Spread::Levels => deciles(values) / DECILES,
+        };
+        if spread > floor {
+            return spread;
         }
-        // More than half of the steps lie at one value: a valve that seldom opens, a counter that rests.
-        let mean = NORMAL_MEAN * values.iter().sum::<f64>() / values.len() as f64;
+        // Most of the baseline lies at one value: a valve that seldom opens, a counter that rests.
+        let mean = NORMAL_MEAN * deviations.iter().sum::<f64>() / deviations.len() as f64;
         mean.max(floor)
     }
+}
+
+/// The distance between the first and the ninth decile; reorders the values.
+fn deciles(values: &mut [f64]) -> f64 {
+    let Some(last) = values.len().checked_sub(1) else {
+        return f64::NAN;
+    };
+    let tenth = (last as f64 / 10.0).round() as usize;
+    let (_, lower, _) = values.select_nth_unstable_by(tenth, f64::total_cmp);
+    let lower = *lower;
+    let (_, upper, _) = values.select_nth_unstable_by(last - tenth, f64::total_cmp);
+    *upper - lower
 }
 
 /// The median; reorders the values. NaN of none.
@@ -124,6 +182,11 @@ mod tests {
         baseline_steps: 1344,
         steps_min: 192,
         scale_floor: 0.005,
+        spread: Spread::Steps,
+    };
+    const BY_LEVELS: ChangeModel = ChangeModel {
+        spread: Spread::Levels,
+        ..MODEL
     };
 
     fn steps(count: i64, value: impl Fn(i64) -> f64) -> Vec<Step> {
@@ -158,14 +221,17 @@ mod tests {
             70.0 + 5.0 * (index as f64 / 96.0 * std::f64::consts::TAU).sin() + noise(index)
         };
         let steps = steps(96 * 30, day);
-        let worst = (200..96 * 30)
-            .filter_map(|end| MODEL.judge(&steps, end))
-            .map(|c| c.score.abs())
-            .fold(0.0, f64::max);
-        assert!(
-            worst < 3.5 && worst > 0.1,
-            "the highest score of thirty healthy days is {worst}"
-        );
+        for model in [MODEL, BY_LEVELS] {
+            let worst = (200..96 * 30)
+                .filter_map(|end| model.judge(&steps, end))
+                .map(|c| c.score.abs())
+                .fold(0.0, f64::max);
+            assert!(
+                worst < 3.5 && worst > 0.1,
+                "the highest score of thirty healthy days is {worst}, {:?}",
+                model.spread
+            );
+        }
     }
 
     #[test]
@@ -177,13 +243,65 @@ mod tests {
                 60.0
             }
         });
-        let change = MODEL.judge(&steps, 1344).unwrap();
-        assert!(
-            change.score < -20.0
-                && (change.level - 60.0).abs() < 1e-9
-                && (change.baseline - 70.0).abs() < 0.1,
-            "{change:?}"
-        );
+        for model in [MODEL, BY_LEVELS] {
+            let change = model.judge(&steps, 1344).unwrap();
+            assert!(
+                change.score < -20.0
+                    && (change.level - 60.0).abs() < 1e-9
+                    && (change.baseline - 70.0).abs() < 0.1,
+                "{change:?}"
+            );
+        }
+    }
+
+    /// A level that wanders slowly is as far from its median as it often was.
+    #[test]
+    fn a_signal_that_wanders_is_judged_by_how_far_it_used_to_wander() {
+        let wanders = |index: i64| 70.0 + 5.0 * (index as f64 / 400.0).sin() + noise(index);
+        let wandering = steps(1344, |index| match index {
+            ..1296 => wanders(index),
+            _ => 74.0,
+        });
+        let bursting = steps(1344, |index| match index {
+            1296.. => 73.0,
+            _ if index % 8 == 0 => 74.0,
+            _ => 70.0 + 4.0 * noise(index),
+        });
+        let score = |model: ChangeModel, steps: &[Step]| model.judge(steps, 1344).unwrap().score;
+        for (steps, model, is_beyond, why) in [
+            (&wandering, MODEL, false, "as far as it used to wander"),
+            (&wandering, BY_LEVELS, false, "as far as it used to wander"),
+            (&bursting, MODEL, false, "many steps were higher"),
+            (&bursting, BY_LEVELS, true, "no level was so high"),
+        ] {
+            let score = score(model, steps);
+            assert_eq!(
+                score > 3.5,
+                is_beyond,
+                "{score} by {:?}: {why}",
+                model.spread
+            );
+        }
+    }
+
+    #[test]
+    fn by_levels_a_tenth_of_the_baseline_may_have_failed() {
+        for (failed_steps, is_found) in [(100, true), (400, false)] {
+            let failed = |index: i64| (600..600 + failed_steps).contains(&index) || index >= 1296;
+            let steps = steps(1344, |index| {
+                if failed(index) {
+                    40.0
+                } else {
+                    70.0 + noise(index)
+                }
+            });
+            let score = BY_LEVELS.judge(&steps, 1344).unwrap().score;
+            assert_eq!(
+                score < -3.5,
+                is_found,
+                "{failed_steps} failed steps: {score}"
+            );
+        }
     }
 
     #[test]
@@ -238,11 +356,13 @@ mod tests {
     #[test]
     fn nothing_after_the_end_is_looked_at() {
         let mut steps = steps(1400, noise);
-        let before = MODEL.judge(&steps, 1344);
+        let judge = |steps: &[Step]| [MODEL, BY_LEVELS].map(|model| model.judge(steps, 1344));
+        let before = judge(&steps);
+        assert!(before.iter().all(Option::is_some), "{before:?}");
         steps
             .iter_mut()
             .filter(|step| step.index >= 1344)
             .for_each(|step| step.mean = 1e9);
-        assert_eq!(MODEL.judge(&steps, 1344), before);
+        assert_eq!(judge(&steps), before);
     }
 }

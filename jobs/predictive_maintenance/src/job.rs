@@ -8,16 +8,17 @@ use std::{
 use async_trait::async_trait;
 use forebay_config::{Describe, Table, TableKeys};
 use forebay_jobs::{
-    Job, JobError, JobKind, Lifecycle, Outcome, Results, RunContext, Score, SeriesPattern, Verdict,
+    BacktestRow, Job, JobError, JobKind, Lifecycle, ModelRow, Outcome, Results, RunContext, Score,
+    SeriesPattern, Verdict,
 };
 use forebay_schemas::Timestamp;
 use forebay_statistics::hotelling::Settings;
 
 use crate::{
-    ChangeModel,
+    ChangeModel, Spread,
     keys::{
         BASELINE, CARRY, DEVICES, LIMIT, METHOD, Method, POINTS_MIN, PREDICTIVE_MAINTENANCE,
-        REFRACTORY, RESOLVE_AFTER, SCALE_FLOOR, SHORT, SMOOTHING, TAGS, TRAIN,
+        REFRACTORY, RESOLVE_AFTER, SCALE_FLOOR, SHORT, SMOOTHING, SPREAD, TAGS, TRAIN,
     },
     multivariate::Multivariate,
     train::Train,
@@ -42,6 +43,7 @@ pub struct PredictiveMaintenance {
     refractory: Duration,
     pub(crate) points_min: usize,
     scale_floor: f64,
+    spread: Spread,
     resolve_after: u32,
     pub(crate) method: Method,
     pub(crate) train: Train,
@@ -54,6 +56,9 @@ pub struct PredictiveMaintenance {
 pub(crate) struct Judged {
     pub(crate) verdicts: BTreeMap<String, Verdict>,
     pub(crate) scores: Vec<Score>,
+    /// Of charts that this run has trained.
+    pub(crate) models: Vec<ModelRow>,
+    pub(crate) backtests: Vec<BacktestRow>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -70,6 +75,7 @@ impl Default for PredictiveMaintenance {
             refractory: REFRACTORY.default(),
             points_min: POINTS_MIN.default() as usize,
             scale_floor: SCALE_FLOOR.default(),
+            spread: Spread::Steps,
             resolve_after: RESOLVE_AFTER.default(),
             method: Method::Change,
             train: TRAIN.default(),
@@ -104,6 +110,7 @@ impl JobKind for PredictiveMaintenanceKind {
             refractory: table.read(&REFRACTORY),
             points_min: table.read(&POINTS_MIN) as usize,
             scale_floor: table.read(&SCALE_FLOOR),
+            spread: table.read(&SPREAD),
             resolve_after: table.read(&RESOLVE_AFTER),
             method: table.read(&METHOD),
             train: Train::read(table),
@@ -222,6 +229,7 @@ impl PredictiveMaintenance {
             baseline_steps: i64::try_from(steps).unwrap_or(i64::MAX),
             steps_min: self.points_min,
             scale_floor: self.scale_floor,
+            spread: self.spread,
         }
     }
 
@@ -268,6 +276,8 @@ impl Job for PredictiveMaintenance {
         Ok(Outcome {
             results: Results {
                 scores: judged.scores,
+                models: judged.models,
+                backtests: judged.backtests,
                 alerts,
                 ..Results::default()
             },

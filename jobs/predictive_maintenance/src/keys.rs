@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_config::{Choice, Defaulted, DefaultedChoice, TableKeys};
 
-use crate::train::Train;
+use crate::{change::Spread, train::Train};
 
 /// The keys of the kind.
 pub(crate) const PREDICTIVE_MAINTENANCE: TableKeys = TableKeys::many(
@@ -19,6 +19,7 @@ pub(crate) const PREDICTIVE_MAINTENANCE: TableKeys = TableKeys::many(
         &REFRACTORY,
         &POINTS_MIN,
         &SCALE_FLOOR,
+        &SPREAD,
         &RESOLVE_AFTER,
         &METHOD,
         &TRAIN,
@@ -78,6 +79,15 @@ pub(crate) const SCALE_FLOOR: Defaulted<f64> = Defaulted::new(
 )
 .unit("share of the usual level");
 
+pub(crate) const SPREAD: DefaultedChoice<Spread> = Choice::new(
+    "spread",
+    &[("steps", Spread::Steps), ("levels", Spread::Levels)],
+    "What limit is measured in: steps is the usual spread of the signal's steps about their median, which half of the baseline may leave \
+     without moving it; levels is the spread of the levels that the signal had within the baseline, which finds smaller \
+     changes of signals that vary fast, and which a tenth of the baseline may leave.",
+)
+.or_first();
+
 pub(crate) const RESOLVE_AFTER: Defaulted<u32> = Defaulted::new(
     "resolve_after",
     3,
@@ -105,7 +115,7 @@ pub(crate) const METHOD: DefaultedChoice<Method> = Choice::new(
     ],
     "How a device is judged: change holds each tag against its own level of the days before; multivariate holds all tags of a \
      device together, row by row, against what they were in training; auto is multivariate for each device with three tags or \
-     more that vary in a complete training, else change. The keys short, baseline, limit, points_min and scale_floor are of \
+     more that vary in a complete training, else change. The keys short, baseline, limit, points_min, scale_floor and spread are of \
      change; train, smoothing and carry are of multivariate.",
 )
 .or_first();

@@ -10,6 +10,7 @@ mod backtest;
 mod by_change;
 mod change;
 mod job;
+mod kept;
 mod keys;
 mod multivariate;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod tests;
 mod train;
 mod words;
 
-pub use change::{Change, ChangeModel, Step};
+pub use change::{Change, ChangeModel, Spread, Step};
 pub use job::{PredictiveMaintenance, PredictiveMaintenanceKind};
 pub use keys::Method;
 pub use train::Train;

@@ -1,7 +1,8 @@
 //! `method = "multivariate"`: all tags of a device together, row by row, against what they were in training.
 //!
 //! A run over a window judges the rows of that window; any other run those since the job's last score of the device. Before
-//! them rows are read to warm the chart up, so that a run begins where the one before it ended. One device is read at a time.
+//! them rows are read to warm the chart up, so that a run begins where the one before it ended. One device is read at a time. Its
+//! chart is trained once, and kept (`kept`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,8 +10,8 @@ use std::{
 };
 
 use forebay_jobs::{
-    Condition, DeviceRows, DeviceSpan, JobError, Order, RowReader, RunContext, Score, Severity,
-    Verdict,
+    Condition, DeviceRows, DeviceSpan, JobError, ModelShelf, Order, RowReader, RunContext, Score,
+    Severity, Verdict,
 };
 use forebay_schemas::{DeviceId, SiteId, TagName, Timestamp};
 use forebay_statistics::{
@@ -21,6 +22,7 @@ use forebay_statistics::{
 use crate::{
     Method, PredictiveMaintenance, Train,
     job::{CRITICAL, Judged},
+    kept::Training,
     words::departure,
 };
 
@@ -45,6 +47,7 @@ pub(crate) struct Multivariate<'a> {
     job: &'a PredictiveMaintenance,
     context: &'a RunContext,
     reader: RowReader,
+    shelf: ModelShelf,
     scored: BTreeMap<(SiteId, DeviceId), Timestamp>,
 }
 
@@ -54,12 +57,12 @@ enum Trained {
     NotYet(String),
 }
 
-struct TrainedChart {
-    chart: Chart,
-    tags: Vec<TagName>,
-    from: Timestamp,
-    to: Timestamp,
-    cut: bool,
+pub(crate) struct TrainedChart {
+    pub(crate) chart: Chart,
+    pub(crate) tags: Vec<TagName>,
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    pub(crate) cut: bool,
 }
 
 /// A judged row.
@@ -81,6 +84,7 @@ impl<'a> Multivariate<'a> {
             job,
             context,
             reader: context.rows(&job.series).await?,
+            shelf: context.model_shelf().await?,
             scored,
         })
     }
@@ -98,7 +102,7 @@ impl<'a> Multivariate<'a> {
             judged.notes.push(note.to_owned());
         }
         for device in devices {
-            let trained = match self.train(&device).await? {
+            let trained = match self.chart_of(&device, judged).await? {
                 Trained::Chart(trained) => trained,
                 Trained::NotYet(why) => {
                     not_trained.push(format!("{}: {why}", device.device));
@@ -127,7 +131,20 @@ impl<'a> Multivariate<'a> {
         Ok(done)
     }
 
-    async fn train(&self, device: &DeviceSpan) -> Result<Trained, JobError> {
+    /// The chart of a device: one that was kept, or one that is trained now.
+    async fn chart_of(
+        &self,
+        device: &DeviceSpan,
+        judged: &mut Judged,
+    ) -> Result<Trained, JobError> {
+        let kept = self.job.kept_chart(self.context, &self.shelf, device);
+        match kept.await? {
+            Some(chart) => Ok(Trained::Chart(Box::new(chart))),
+            None => self.train(device, judged).await,
+        }
+    }
+
+    async fn train(&self, device: &DeviceSpan, judged: &mut Judged) -> Result<Trained, JobError> {
         let cutoff = self.context.cutoff();
         let (from, to) = match self.job.train {
             Train::Rows(wanted) => {
@@ -162,13 +179,24 @@ impl<'a> Multivariate<'a> {
         if self.job.method == Method::Auto && tags < AUTO_TAGS_MIN {
             return Ok(Trained::NotYet(format!("{tags} tags vary in training")));
         }
-        Ok(Trained::Chart(Box::new(TrainedChart {
+        let trained = TrainedChart {
             chart,
             tags: rows.tags,
             from,
             to,
             cut,
-        })))
+        };
+        let training = Training {
+            device,
+            rows: &matrix,
+            times: &rows.times,
+            trained: &trained,
+        };
+        let keep = self
+            .job
+            .keep_chart(self.context, &self.shelf, &training, judged);
+        keep.await?;
+        Ok(Trained::Chart(Box::new(trained)))
     }
 
     async fn judged_rows(
@@ -323,6 +351,6 @@ fn plus(at: Timestamp, time: Duration) -> Timestamp {
 }
 
 /// The next instant that tables know.
-fn just_after(at: Timestamp) -> Timestamp {
+pub(crate) fn just_after(at: Timestamp) -> Timestamp {
     plus(at, Duration::from_micros(1))
 }

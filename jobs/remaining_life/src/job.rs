@@ -8,18 +8,19 @@ use std::{
 use async_trait::async_trait;
 use forebay_config::{Describe, Table, TableKeys};
 use forebay_jobs::{
-    BacktestRow, Condition, DeviceSpan, Job, JobError, JobKind, Lifecycle, Outcome, Prediction,
-    Results, RowReader, RunContext, SeriesPattern, Severity, Verdict,
+    Condition, DeviceSpan, Job, JobError, JobKind, Lifecycle, Outcome, Prediction, Results,
+    RowReader, RunContext, SeriesPattern, Severity, Verdict,
 };
 use forebay_schemas::{TagName, Timestamp};
-use forebay_statistics::{
-    Matrix,
-    remaining_life::{Age, Life, LifeModel, Measured, Settings, Validation},
-};
+use forebay_statistics::remaining_life::{Age, Life, Settings};
 
 use crate::{
-    keys::{AGE, ALERT_BELOW, CAP, DEVICES, FAILED, LEVEL, REFRACTORY, REMAINING_LIFE, STEP, TAGS},
-    units::{Columns, Unit},
+    keys::{
+        AGE, ALERT_BELOW, CAP, DEVICES, FAILED, LEVEL, REFRACTORY, REMAINING_LIFE, RETRAIN_EVERY,
+        STEP, TAGS,
+    },
+    training::Used,
+    units::Unit,
 };
 
 /// A run has failed when nothing has come for so many steps: until then its last reading may be one of its middle.
@@ -35,7 +36,7 @@ const READINGS_MAX: usize = 2_000_000;
 const NUMBERS_MAX: usize = 8_000_000;
 
 /// The fewest failed units that anything is learned from.
-const UNITS_MIN: usize = 3;
+pub(crate) const UNITS_MIN: usize = 3;
 
 /// A warning ends beyond this many times its limit.
 const RELEASE: f64 = 1.1;
@@ -47,9 +48,10 @@ const RUL: &str = "rul";
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemainingLife {
     units: SeriesPattern,
-    failed: SeriesPattern,
-    step: Duration,
-    settings: Settings,
+    pub(crate) failed: SeriesPattern,
+    pub(crate) step: Duration,
+    pub(crate) settings: Settings,
+    pub(crate) retrain_every: Duration,
     alert_below: Option<f64>,
     refractory: Duration,
 }
@@ -94,6 +96,7 @@ impl JobKind for RemainingLifeKind {
             },
             step: step.unwrap_or(Duration::from_secs(1)),
             settings,
+            retrain_every: table.read(&RETRAIN_EVERY),
             alert_below: table.read(&ALERT_BELOW),
             refractory: table.read(&REFRACTORY),
         };
@@ -154,21 +157,28 @@ impl RemainingLife {
         Ok(Unit::new(device, &rows, self.step))
     }
 
-    /// The runs to failure that are over, those that failed last first, as many as memory may hold.
-    async fn failed_units(
+    /// The runs to failure that are over.
+    pub(crate) fn over<'a>(
+        &self,
+        failed: &'a [DeviceSpan],
+        cutoff: Timestamp,
+    ) -> Vec<&'a DeviceSpan> {
+        let quiet = minus(cutoff, self.step.saturating_mul(QUIET_STEPS));
+        failed.iter().filter(|run| run.last <= quiet).collect()
+    }
+
+    /// These runs, those that failed last first, as many as memory may hold; in the order of their names.
+    pub(crate) async fn failed_units(
         &self,
         reader: &RowReader,
-        devices: &[DeviceSpan],
-        cutoff: Timestamp,
+        over: &[&DeviceSpan],
     ) -> Result<Vec<Unit>, JobError> {
-        let quiet = minus(cutoff, self.step.saturating_mul(QUIET_STEPS));
-        let over = devices.iter().filter(|device| device.last <= quiet);
-        let mut over: Vec<DeviceSpan> = over.cloned().collect();
+        let mut over = over.to_vec();
         over.sort_by_key(|device| std::cmp::Reverse(device.last));
         let mut units = Vec::new();
         let mut numbers = 0;
         for device in over {
-            let unit = self.unit(reader, device).await?;
+            let unit = self.unit(reader, device.clone()).await?;
             numbers += unit.numbers();
             if numbers > NUMBERS_MAX {
                 break;
@@ -251,25 +261,17 @@ impl Job for RemainingLife {
     async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
         let failed_reader = context.rows(&self.failed).await?;
         let failed_devices = failed_reader.devices().await?;
-        let cutoff = context.cutoff();
-        let failed = self
-            .failed_units(&failed_reader, &failed_devices, cutoff)
-            .await?;
-        if failed.len() < UNITS_MIN {
-            return Ok(noted(format!(
-                "{} runs to failure are over, at least {UNITS_MIN} are needed: nothing was predicted",
-                failed.len()
-            )));
-        }
-        let columns = Columns::new(&failed);
-        let matrices: Vec<Matrix> = failed.iter().map(|unit| columns.of(unit)).collect();
-        let version = version(&failed);
-        let (model, validation) = self.fit(matrices).await?;
+        let used = match self.model(context, &failed_reader, &failed_devices).await? {
+            Ok(used) => used,
+            Err(why) => return Ok(noted(why)),
+        };
+        let Used { model, version, .. } = &used;
+        let columns = &model.columns;
         let mut results = Results {
-            backtests: backtests(&failed, &validation, &version)?,
+            models: used.models.clone(),
+            backtests: used.backtests.clone(),
             ..Results::default()
         };
-        drop(failed);
 
         let name = |device: &DeviceSpan| (device.site.clone(), device.device.clone());
         let only_learned: BTreeSet<_> = failed_devices.iter().map(name).collect();
@@ -289,10 +291,10 @@ impl Job for RemainingLife {
                 ));
                 continue;
             }
-            if let Some(life) = model.predict(&columns.of(&unit)) {
+            if let Some(life) = model.life.predict(&columns.of(&unit)) {
                 results
                     .predictions
-                    .push(self.prediction(context, &unit, life, &version)?);
+                    .push(self.prediction(context, &unit, life, version)?);
                 verdicts.extend(self.verdict(&unit, life));
             }
         }
@@ -310,18 +312,6 @@ impl Job for RemainingLife {
     }
 }
 
-impl RemainingLife {
-    /// Fits away from the reactor: it takes seconds.
-    async fn fit(&self, units: Vec<Matrix>) -> Result<(LifeModel, Validation), JobError> {
-        let settings = self.settings.clone();
-        let fit = move || LifeModel::fit(&units, settings);
-        let fitted = tokio::task::spawn_blocking(fit).await;
-        fitted
-            .map_err(|error| JobError::retry("training stopped", error))?
-            .map_err(|error| JobError::reject(format!("nothing was learned: {error}")))
-    }
-}
-
 fn noted(note: String) -> Outcome {
     Outcome {
         results: Results::default(),
@@ -329,7 +319,7 @@ fn noted(note: String) -> Outcome {
     }
 }
 
-fn rul() -> Result<TagName, JobError> {
+pub(crate) fn rul() -> Result<TagName, JobError> {
     TagName::new(RUL).map_err(|error| JobError::reject(error.to_string()))
 }
 
@@ -348,70 +338,4 @@ fn in_words(step: Duration) -> String {
 fn minus(at: Timestamp, time: Duration) -> Timestamp {
     let nanos = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     Timestamp::from_nanos(at.nanos().saturating_sub(nanos))
-}
-
-/// The name of what these runs teach: the same runs give the same model, and so the same name.
-fn version(failed: &[Unit]) -> String {
-    // FNV-1a (Fowler, Noll and Vo), 64 bits: a short name, not a proof.
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut eat = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    for unit in failed {
-        eat(unit.device.site.as_str().as_bytes());
-        eat(unit.device.device.as_str().as_bytes());
-        eat(&unit.device.last.micros().to_le_bytes());
-        eat(&unit.len().to_le_bytes());
-    }
-    format!("remaining_life/1 {} units {hash:016x}", failed.len())
-}
-
-fn backtests(
-    failed: &[Unit],
-    validation: &Validation,
-    version: &str,
-) -> Result<Vec<BacktestRow>, JobError> {
-    let first = failed.iter().map(|unit| unit.device.first).min();
-    let last = failed.iter().map(|unit| unit.device.last).max();
-    let from_time = first.unwrap_or(Timestamp::from_nanos(0));
-    let to_time = last.unwrap_or(from_time);
-    let mut rows = Vec::new();
-    for (segment, measured) in [
-        (None, validation.all_rows),
-        (Some("one step of each unit"), validation.one_row),
-        (Some("less than cap left"), validation.worn),
-    ] {
-        let Measured {
-            rmse,
-            baseline_rmse,
-            coverage,
-            count,
-        } = measured;
-        let row = |metric: &str, value: f64, baseline: Option<f64>| {
-            Ok::<_, JobError>(BacktestRow {
-                version: version.to_owned(),
-                site: None,
-                device: None,
-                tag: Some(rul()?),
-                metric: metric.to_owned(),
-                value,
-                baseline,
-                baseline_name: baseline.map(|_| "mean_life".to_owned()),
-                n: count as u64,
-                from_time,
-                to_time,
-                segment: segment.map(str::to_owned),
-            })
-        };
-        if count == 0 {
-            continue;
-        }
-        rows.push(row("rmse", rmse, Some(baseline_rmse))?);
-        if let Some(coverage) = coverage {
-            rows.push(row("coverage", coverage, None)?);
-        }
-    }
-    Ok(rows)
 }

@@ -17,6 +17,7 @@ pub(crate) const REMAINING_LIFE: TableKeys = TableKeys::many(
         &LEVEL,
         &AGE,
         &ALERT_BELOW,
+        &RETRAIN_EVERY,
         &REFRACTORY,
     ],
 );
@@ -76,4 +77,11 @@ pub(crate) const REFRACTORY: Defaulted<Duration> = Defaulted::new(
     "refractory",
     Duration::from_secs(7 * 86_400),
     "A unit that falls below the limit once more within this time is the same warning.",
+);
+
+pub(crate) const RETRAIN_EVERY: Defaulted<Duration> = Defaulted::new(
+    "retrain_every",
+    Duration::from_secs(86_400),
+    "How long after a training runs that have failed since are learned from. The new model is used where it is better on those runs \
+     than the one in use, which has not seen them. Other settings are learned with at once.",
 );

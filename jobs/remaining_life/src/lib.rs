@@ -9,6 +9,7 @@ mod job;
 mod keys;
 #[cfg(test)]
 mod tests;
+mod training;
 mod units;
 
 pub use job::{RemainingLife, RemainingLifeKind};

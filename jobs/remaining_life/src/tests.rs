@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forebay_jobs::{Fire, JobKind as _, Outcome, Severity};
+use forebay_jobs::{Fire, JobKind as _, ModelState, Outcome, Severity};
 use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, configured, suite};
 use forebay_schemas::Timestamp;
 use ring::rand::SystemRandom;
@@ -127,6 +127,72 @@ async fn units_in_service_are_predicted_and_the_worn_one_is_warned_of() {
                 .any(|row| row.metric == "coverage")
         );
     }
+}
+
+#[tokio::test]
+async fn a_model_is_kept_and_used_until_other_runs_have_failed_or_settings_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path(), &fleet()).await;
+    let first = predict(&lake, KEYS, 90).await;
+    let [model] = first.results.models.as_slice() else {
+        panic!("{:?}", first.results.models)
+    };
+    assert_eq!(model.state, ModelState::Champion);
+    assert!(
+        model.metrics.contains("\"baseline_name\":\"mean_life\""),
+        "{}",
+        model.metrics
+    );
+    lake.store("pumps", &first).await;
+
+    let again = predict(&lake, KEYS, 90).await;
+    let found = |outcome: &Outcome| {
+        let results = outcome.results.clone();
+        (results.models, results.backtests, results.predictions)
+    };
+    assert_eq!(found(&again), found(&first), "a run that is done again");
+    let later = predict(&lake, KEYS, 91).await;
+    assert!(later.results.models.is_empty() && later.results.backtests.is_empty());
+    let said = |outcome: &Outcome| -> Vec<(f64, Option<f64>, String)> {
+        let rows = outcome.results.predictions.iter();
+        rows.map(|row| (row.value, row.hi, row.model_version.clone()))
+            .collect()
+    };
+    assert_eq!(
+        said(&later),
+        said(&first),
+        "the model that was kept, bit by bit"
+    );
+
+    // Another run has failed: not learned from before its time.
+    for one in unit("run-20", 20, 60, 60) {
+        lake.put_readings(&one.device, &one.tag, &one.readings)
+            .await;
+    }
+    let soon = predict(&lake, KEYS, 100).await;
+    assert!(soon.results.models.is_empty(), "{:?}", soon.results.models);
+    let day_after = predict(&lake, KEYS, 115).await;
+    let model = &day_after.results.models[0];
+    assert!(model.version.contains("13 units") && model.metrics.contains("champion_rmse"));
+    let (used, retired) = match model.state {
+        ModelState::Champion => ("13 units", 1),
+        ModelState::Challenger => ("12 units", 0),
+        ModelState::Retired => panic!("{model:?}"),
+    };
+    assert_eq!(day_after.results.models.len(), 1 + retired);
+    assert!(
+        said(&day_after)
+            .iter()
+            .all(|(.., version)| version.contains(used))
+    );
+
+    let other = predict(&lake, &KEYS.replace("cap = 30", "cap = 25"), 91).await;
+    let states: Vec<ModelState> = other.results.models.iter().map(|row| row.state).collect();
+    assert_eq!(
+        states,
+        [ModelState::Champion, ModelState::Retired],
+        "other settings"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use forebay_jobs::{DeviceRows, DeviceSpan};
 use forebay_schemas::{TagName, Timestamp};
-use forebay_statistics::Matrix;
+use forebay_statistics::{Matrix, stored::Stored};
 
 /// The course of one unit, step by step from its first reading to its last; NaN until a tag was first read.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct Unit {
 }
 
 /// The tags of a model, and what stands for one that a unit does not know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Columns {
     tags: Vec<TagName>,
     means: Vec<f64>,
@@ -71,6 +71,22 @@ impl Unit {
 
     fn place(&self, tag: &TagName) -> Option<usize> {
         self.tags.iter().position(|other| other == tag)
+    }
+}
+
+impl Stored for Columns {
+    fn write(&self, out: &mut Vec<u8>) {
+        let tags: Vec<String> = self.tags.iter().map(TagName::to_string).collect();
+        tags.write(out);
+        self.means.write(out);
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        let tags: Vec<String> = Stored::read(from)?;
+        let tags: Option<Vec<TagName>> = tags.iter().map(|tag| TagName::new(tag).ok()).collect();
+        let means: Vec<f64> = Stored::read(from)?;
+        let tags = tags.filter(|tags| tags.len() == means.len())?;
+        Some(Self { tags, means })
     }
 }
 

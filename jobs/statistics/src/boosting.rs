@@ -38,6 +38,18 @@ pub struct Boosting {
     pub seed: u64,
 }
 
+crate::stored::stored_fields!(Boosting {
+    trees,
+    learning_rate,
+    leaves_max,
+    leaf_rows_min,
+    l2,
+    row_share,
+    column_share,
+    bins_max,
+    seed,
+});
+
 impl Default for Boosting {
     /// 200 small trees that see all rows and columns.
     fn default() -> Self {
@@ -69,10 +81,17 @@ impl Regressor for BoostedTrees {
     }
 }
 
+crate::stored::stored_fields!(BoostedTrees { base, trees });
+
 impl BoostedTrees {
     /// How many trees.
     pub fn trees(&self) -> usize {
         self.trees.len()
+    }
+
+    /// The fewest columns that a row must have.
+    pub(crate) fn columns_min(&self) -> usize {
+        self.trees.iter().map(Tree::columns_min).max().unwrap_or(0)
     }
 }
 

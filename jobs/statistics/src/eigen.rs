@@ -18,6 +18,8 @@ pub struct Eigen {
     pub vectors: Matrix,
 }
 
+crate::stored::stored_fields!(Eigen { values, vectors });
+
 impl Eigen {
     /// Of a symmetric matrix, n × n.
     pub fn new(mut a: Matrix) -> Self {

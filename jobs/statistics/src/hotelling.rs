@@ -12,6 +12,7 @@
 //! where the others predict it (its conditional mean, as in Nelson, Taylor and MacGregor, "Missing Data Methods in PCA and
 //! PLS", Chemometrics 35, 1996), so that it makes no score.
 
+mod kept;
 mod whitening;
 
 use thiserror::Error;

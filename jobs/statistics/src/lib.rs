@@ -13,6 +13,7 @@ pub mod hotelling;
 mod matrix;
 pub mod remaining_life;
 pub mod ridge;
+pub mod stored;
 
 use thiserror::Error;
 

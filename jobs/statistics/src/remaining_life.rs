@@ -12,6 +12,7 @@
 
 mod bounds;
 mod features;
+mod kept;
 
 use crate::{
     BoostedTrees, Boosting, FitError, Gram, Matrix, Regressor, RidgeModel, boosting::SplitMix,
@@ -98,10 +99,23 @@ pub struct Validation {
     pub one_row: Measured,
     /// At rows whose true life is below the cap.
     pub worn: Measured,
+    /// The errors of each unit while it was left out, in the order in which units were given.
+    pub by_unit: Vec<UnitErrors>,
+    /// Every so many rows of a unit were judged.
+    pub stride: usize,
+}
+
+/// The errors of one unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct UnitErrors {
+    /// The sum of their squares.
+    pub squares: f64,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// A fitted model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LifeModel {
     part: Part,
     ridge_share: f64,
@@ -145,7 +159,7 @@ impl LifeModel {
         let stride = total.div_ceil(settings.rows_max.max(1)).max(1);
         let judged = left_out(units, &folds, stride, &settings)?;
         let ridge_share = best_share(&judged, settings.cap);
-        let validation = validate(units, &judged, ridge_share, &settings);
+        let validation = validate(units, &judged, ridge_share, stride, &settings);
         let all: Vec<&Matrix> = units.iter().collect();
         let model = Self {
             part: Part::fit(&all, stride, &settings)?,
@@ -175,7 +189,7 @@ impl LifeModel {
 }
 
 /// The parts of a model that are fitted on rows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Part {
     index: RidgeModel,
     trees: BoostedTrees,
@@ -306,6 +320,7 @@ fn validate(
     units: &[Matrix],
     judged: &[Judged],
     ridge_share: f64,
+    stride: usize,
     settings: &Settings,
 ) -> Validation {
     let cap = settings.cap;
@@ -342,7 +357,17 @@ fn validate(
         all_rows: measure(&|_| true),
         one_row: measure(&|one| drawn[one.unit] == Some(one.row)),
         worn: measure(&|one| one.truth < cap),
+        by_unit: by_unit(units.len(), judged, ridge_share, cap),
+        stride,
     }
+}
+
+fn by_unit(units: usize, judged: &[Judged], ridge_share: f64, cap: f64) -> Vec<UnitErrors> {
+    let mut errors = vec![UnitErrors::default(); units];
+    for one in judged {
+        errors[one.unit].add(one.truth - one.value(ridge_share, cap));
+    }
+    errors
 }
 
 /// One judged row of each unit.

@@ -41,6 +41,13 @@ pub struct RidgeModel {
     pub gcv: f64,
 }
 
+crate::stored::stored_fields!(RidgeModel {
+    intercept,
+    coefficients,
+    lambda,
+    gcv,
+});
+
 impl Regressor for RidgeModel {
     fn predict(&self, row: &[f64]) -> f64 {
         let products = self.coefficients.iter().zip(row).map(|(b, x)| b * x);

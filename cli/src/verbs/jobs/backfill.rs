@@ -12,6 +12,9 @@ use crate::{clock::clock, config::Config, out, store::Store};
 /// How often the progress is said.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
+/// So many fires that are held back are named.
+const HELD_BACK_NAMED: usize = 3;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Its name in the configuration.
@@ -57,6 +60,7 @@ pub(super) async fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> 
         sink,
         total: 0,
         rows: 0,
+        held_back: 0,
         said: Instant::now(),
         printed: Ok(()),
     };
@@ -69,11 +73,12 @@ pub(super) async fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> 
         &mut lines,
     );
     let report = report.await?;
-    lines.printed?;
+    std::mem::replace(&mut lines.printed, Ok(()))?;
     eprintln!(
-        "{} fires succeeded, {} failed, {} rows{}",
+        "{} fires succeeded, {} failed{}, {} rows{}",
         report.succeeded,
         report.failed,
+        lines.held_back_in_words(),
         report.rows,
         if report.is_cancelled {
             ", cancelled"
@@ -81,7 +86,8 @@ pub(super) async fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> 
             ""
         }
     );
-    Ok(exit_code(report.failed > 0 || report.is_cancelled))
+    let is_incomplete = report.failed > 0 || report.held_back > 0 || report.is_cancelled;
+    Ok(exit_code(is_incomplete))
 }
 
 /// Progress on stderr, results of a dry run on stdout.
@@ -90,9 +96,19 @@ struct Lines {
     sink: Sink,
     total: usize,
     rows: usize,
+    held_back: usize,
     said: Instant,
     /// The first error of printing.
     printed: io::Result<()>,
+}
+
+impl Lines {
+    fn held_back_in_words(&self) -> String {
+        match self.held_back {
+            0 => String::new(),
+            fires => format!(", {fires} held back"),
+        }
+    }
 }
 
 impl BackfillWatch for Lines {
@@ -123,5 +139,13 @@ impl BackfillWatch for Lines {
 
     fn failed(&mut self, fire: &Fire, why: &str) {
         eprintln!("{}: {} failed: {why}", self.job, fire.key);
+    }
+
+    fn held_back(&mut self, fire: &Fire, why: &str) {
+        // Those after it are held back for the same reason, most of the time.
+        if self.held_back < HELD_BACK_NAMED {
+            eprintln!("{}: {} is held back: {why}", self.job, fire.key);
+        }
+        self.held_back += 1;
     }
 }

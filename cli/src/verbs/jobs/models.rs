@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use forebay_jobs::{Model, ModelState, models, set_model_state};
+use forebay_jobs::{Model, ModelState, model_card, models, set_model_state};
 
 use crate::{
     clock::{now, rfc3339},
@@ -17,6 +17,11 @@ pub(crate) enum Verb {
     List {
         /// A job's name.
         job: Option<String>,
+    },
+    /// The figures of a job's models in use, as tables for a model card.
+    Card {
+        /// The job's name.
+        job: String,
     },
     /// Make a model the champion of its job; the one that was is retired.
     Promote {
@@ -39,6 +44,12 @@ pub(super) async fn run(config: &Config, verb: Verb) -> anyhow::Result<ExitCode>
         Verb::List { job } => {
             let lake = Store::of(config).writer().await?;
             return print(&models(&lake, job.as_deref()).await?);
+        }
+        Verb::Card { job } => {
+            let name = config.jobs.named(&job)?.spec.name.clone();
+            let lake = Store::of(config).writer().await?;
+            out::print(model_card(&lake, name.as_str()).await?)?;
+            return Ok(ExitCode::SUCCESS);
         }
         Verb::Promote { job, version } => (job, version, ModelState::Champion),
         Verb::Retire { job, version } => (job, version, ModelState::Retired),

@@ -53,7 +53,8 @@ impl Batch {
     /// Adds a run, and answers its rows.
     pub(super) fn push(
         &mut self,
-        (run, results): (Run, Results),
+        run: Run,
+        results: &Results,
     ) -> Result<Vec<TableRows>, LakeError> {
         let rows = results.batches(run.job.as_str(), &run.id())?;
         self.rows += results.rows();

@@ -17,7 +17,9 @@ use forebay_schemas::{DeviceId, SiteId, TagName, Timestamp, table::ALERTS};
 use super::time_literal;
 use crate::{
     AlertRow, AlertState, JobError, JobName, Lifecycle, RunContext, SchedulerError, Severity,
-    Verdict, clock::from_micros, sight::Sight,
+    Verdict,
+    clock::from_micros,
+    sight::{KnownWarnings, LatestWarnings, Sight},
 };
 
 impl RunContext {
@@ -45,11 +47,20 @@ impl RunContext {
     /// is the job's own memory. A back-fill knows only those that were first seen up to its fire: to it the later ones are
     /// other warnings.
     async fn alert_history(&self, since: Timestamp) -> Result<Vec<AlertRow>, JobError> {
-        let session = self.uncut().await?;
-        let mut known = latest(&session, &self.job, since).await?;
-        if matches!(self.sight, Sight::Held(_)) {
-            known.retain(|alert| alert.first_seen <= self.cutoff());
-        }
+        let Sight::Held(held) = &self.sight else {
+            let latest = latest(&self.uncut().await?, &self.job, since).await?;
+            return Ok(latest.into_rows());
+        };
+        let mut known = match held.warnings_since(since) {
+            Some(known) => known,
+            None => {
+                let read = latest(&self.uncut().await?, &self.job, since).await?;
+                let known = read.since(since);
+                held.keep_warnings(KnownWarnings::read(since, read));
+                known
+            }
+        };
+        known.retain(|alert| alert.first_seen <= self.cutoff());
         Ok(known)
     }
 }
@@ -62,7 +73,7 @@ pub(crate) async fn latest_alerts(
     let table = lake.table(&ALERTS)?.clone();
     let session = forebay_lake::session(&[table], &lake.decrypter()).await?;
     let always = Timestamp::from_nanos(i64::MIN);
-    Ok(latest(&session, job, always).await?)
+    Ok(latest(&session, job, always).await?.into_rows())
 }
 
 /// The latest row of each warning of a job that was last seen at or after `since`.
@@ -70,7 +81,7 @@ async fn latest(
     session: &SessionContext,
     job: &JobName,
     since: Timestamp,
-) -> Result<Vec<AlertRow>, DataFusionError> {
+) -> Result<LatestWarnings, DataFusionError> {
     let of_job = col("job")
         .eq(lit(job.as_str()))
         .and(col("last_seen").gt_eq(time_literal(since)));
@@ -81,15 +92,11 @@ async fn latest(
         .select(alert_columns())?
         .collect()
         .await?;
-    let age = |row: &AlertRow| (row.changed_at, row.last_seen);
-    let mut latest: BTreeMap<String, AlertRow> = BTreeMap::new();
+    let mut latest = LatestWarnings::default();
     for row in rows.iter().flat_map(alert_rows) {
-        match latest.get(&row.alert_id) {
-            Some(known) if age(known) > age(&row) => {}
-            _ => drop(latest.insert(row.alert_id.clone(), row)),
-        }
+        latest.add(row);
     }
-    Ok(latest.into_values().collect())
+    Ok(latest)
 }
 
 const ALERT_TEXTS: [&str; 10] = [

@@ -25,7 +25,11 @@ impl Store {
             "INSERT OR IGNORE INTO jobs (name, registered, counter, cursor) VALUES (?, ?, ?, ?)",
         )
         .bind(job.as_str())
-        .bind(now.micros())
+        .bind(
+            past.listened_since
+                .map_or(now, |since| since.min(now))
+                .micros(),
+        )
         .bind(floor)
         .bind(cursor)
         .execute(&mut *transaction)

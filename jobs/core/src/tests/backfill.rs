@@ -11,11 +11,12 @@ const COUNTING: &str =
 
 /// What a back-fill told.
 #[derive(Default)]
-struct Told {
-    total: usize,
-    done_before: usize,
-    rows: usize,
-    failed: Vec<String>,
+pub(super) struct Told {
+    pub(super) total: usize,
+    pub(super) done_before: usize,
+    pub(super) rows: usize,
+    pub(super) failed: Vec<String>,
+    pub(super) held_back: Vec<String>,
 }
 
 impl BackfillWatch for Told {
@@ -30,9 +31,13 @@ impl BackfillWatch for Told {
     fn failed(&mut self, fire: &Fire, why: &str) {
         self.failed.push(format!("{}: {why}", fire.key));
     }
+
+    fn held_back(&mut self, fire: &Fire, why: &str) {
+        self.held_back.push(format!("{}: {why}", fire.key));
+    }
 }
 
-fn range(name: &str, from: i64, to: i64) -> BackfillSpec {
+pub(super) fn range(name: &str, from: i64, to: i64) -> BackfillSpec {
     BackfillSpec {
         name: name.into(),
         start: BackfillStart::At(hour(from)),
@@ -41,7 +46,7 @@ fn range(name: &str, from: i64, to: i64) -> BackfillSpec {
     }
 }
 
-async fn fill(plant: &Plant, text: &str, spec: &BackfillSpec) -> (BackfillReport, Told) {
+pub(super) async fn fill(plant: &Plant, text: &str, spec: &BackfillSpec) -> (BackfillReport, Told) {
     let mut told = Told::default();
     let path = plant.database();
     let (jobs, lake) = (plant.jobs(text), plant.lake.writer.clone());

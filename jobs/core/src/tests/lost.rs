@@ -96,6 +96,37 @@ async fn a_lost_database_is_caught_up_with_from_the_runs_in_the_lake() {
 }
 
 #[tokio::test]
+async fn runs_for_warnings_and_events_are_put_back_and_what_was_missed_is_run() {
+    let text =
+        "job = [{ name = \"e\", kind = \"test\", schedule = \"0 6 * * *\", deed = \"event\" },
+        { name = \"on-event\", kind = \"test\", on = { event = \"leak\" } }]";
+    let plant = Plant::new().await;
+    let scheduler = plant.start(text).await;
+    for day in 0..3 {
+        plant.set(hour(24 * day + 7));
+        while scheduler.step().await.unwrap() > 0 {}
+    }
+    assert_eq!(plant.log.of("on-event").len(), 3);
+    drop(scheduler);
+    // A leak that nobody ran for.
+    let alone =
+        "job = [{ name = \"e\", kind = \"test\", schedule = \"0 6 * * *\", deed = \"event\" }]";
+    plant.set(hour(24 * 3 + 7));
+    plant.start(alone).await.step().await.unwrap();
+    lose_database(&plant);
+    plant.set(hour(24 * 3 + 9));
+    let scheduler = plant.start(text).await;
+    while scheduler.step().await.unwrap() > 0 {}
+    let runs = plant.log.of("on-event");
+    assert_eq!(
+        runs.len(),
+        4,
+        "the fourth leak, and no other again: {runs:?}"
+    );
+    assert_eq!(plant.runs(text, "on-event").await.len(), 4);
+}
+
+#[tokio::test]
 async fn windows_that_are_not_caught_up_with_are_counted() {
     let plant = Plant::new().await;
     let progress = Arc::new(JobProgress::default());

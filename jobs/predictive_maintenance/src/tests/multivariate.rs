@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use forebay_jobs::{AlertState, Fire, Outcome};
+use forebay_jobs::{AlertState, Fire, ModelState, Outcome};
 use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, configured, suite, window};
 
 use super::{START, at, lake};
@@ -65,6 +65,33 @@ fn seconds_of(outcome: &Outcome) -> Vec<i64> {
     seconds
         .map(|at| at.nanos() / 1_000_000_000 - START)
         .collect()
+}
+
+#[tokio::test]
+async fn a_chart_is_kept_and_judges_as_one_that_is_trained_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    put(&lake, &rig(600)).await;
+    let first = judge(&lake, KEYS, minutes(4, 7)).await;
+    let [model] = first.results.models.as_slice() else {
+        panic!("{:?}", first.results.models)
+    };
+    assert_eq!(model.state, ModelState::Champion);
+    assert_eq!(model.device.as_ref().unwrap().as_str(), "rig-1");
+    let [trial] = first.results.backtests.as_slice() else {
+        panic!("{:?}", first.results.backtests)
+    };
+    assert_eq!((trial.metric.as_str(), trial.n), ("false_alarm_rate", 60));
+
+    let trained_again = judge(&lake, KEYS, minutes(7, 8)).await;
+    lake.store("watch", &first).await;
+    let kept = judge(&lake, KEYS, minutes(7, 8)).await;
+    assert_eq!(trained_again.results.models.len(), 1);
+    assert!(kept.results.models.is_empty() && kept.results.backtests.is_empty());
+    assert_eq!(kept.results.scores, trained_again.results.scores);
+    let other = judge(&lake, &KEYS.replace("300", "250"), minutes(7, 8)).await;
+    let states: Vec<ModelState> = other.results.models.iter().map(|row| row.state).collect();
+    assert_eq!(states, [ModelState::Champion, ModelState::Retired]);
 }
 
 #[tokio::test]

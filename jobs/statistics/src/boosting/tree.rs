@@ -1,6 +1,7 @@
 //! One tree: grown leaf by leaf, the split of the largest gain first.
 
 use super::{Boosting, bins::Bins};
+use crate::stored::Stored;
 
 /// A split must lower the weighted sum of squares by more than this share of it.
 const GAIN_SHARE_MIN: f64 = 1e-9;
@@ -22,7 +23,75 @@ enum Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tree(Vec<Node>);
 
+impl Stored for Node {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Leaf(value) => {
+                0_u8.write(out);
+                value.write(out);
+            }
+            Self::Split {
+                column,
+                bin,
+                edge,
+                lower,
+                upper,
+            } => {
+                1_u8.write(out);
+                column.write(out);
+                bin.write(out);
+                edge.write(out);
+                lower.write(out);
+                upper.write(out);
+            }
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        match u8::read(from)? {
+            0 => f64::read(from).map(Self::Leaf),
+            1 => Some(Self::Split {
+                column: Stored::read(from)?,
+                bin: Stored::read(from)?,
+                edge: Stored::read(from)?,
+                lower: Stored::read(from)?,
+                upper: Stored::read(from)?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Stored for Tree {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        let nodes: Vec<Node> = Stored::read(from)?;
+        // Nodes stand behind their parents, so that whoever follows them comes to a leaf.
+        let leads_on = |(place, node): (usize, &Node)| match node {
+            Node::Leaf(_) => true,
+            Node::Split { lower, upper, .. } => {
+                let behind = place + 1..nodes.len();
+                behind.contains(lower) && behind.contains(upper)
+            }
+        };
+        let is_whole = !nodes.is_empty() && nodes.iter().enumerate().all(leads_on);
+        is_whole.then_some(Self(nodes))
+    }
+}
+
 impl Tree {
+    /// The fewest columns that a row must have.
+    pub(super) fn columns_min(&self) -> usize {
+        let column = |node: &Node| match node {
+            Node::Leaf(_) => 0,
+            Node::Split { column, .. } => column + 1,
+        };
+        self.0.iter().map(column).max().unwrap_or(0)
+    }
+
     pub(super) fn value(&self, row: &[f64]) -> f64 {
         self.follow(|column, _, edge| row[column].is_nan() || row[column] <= edge)
     }

@@ -3,11 +3,11 @@
 use super::*;
 use crate::boosting::SplitMix;
 
-const TRAIN: usize = 400;
+pub(super) const TRAIN: usize = 400;
 const TAGS: usize = 5;
 
 /// Tags 0 to 2 share a load, tag 3 drifts as a random walk, tag 4 never changes; `shift` is added from row 600 to 800.
-fn machine(seed: u64, rows: usize, shift: [f64; TAGS]) -> Matrix {
+pub(super) fn machine(seed: u64, rows: usize, shift: [f64; TAGS]) -> Matrix {
     let mut draw = SplitMix(seed);
     let mut load = 0.0;
     let mut drift = 0.0;

@@ -25,6 +25,13 @@ pub(super) struct Autoregression {
     scale: f64,
 }
 
+crate::stored::stored_fields!(Autoregression {
+    mean,
+    deviation,
+    coefficients,
+    scale,
+});
+
 impl Autoregression {
     /// Fits the values of one tag in the order of time; NaN is missing. `None` where it does not vary or too little is known.
     pub(super) fn fit(values: &[f64], order: usize) -> Option<Self> {

@@ -28,6 +28,12 @@ pub(super) struct Bounds {
     units: usize,
 }
 
+crate::stored::stored_fields!(Bounds {
+    usual,
+    scores,
+    units
+});
+
 impl Bounds {
     pub(super) fn new(errors: &[Error]) -> Self {
         let mut sorted = errors.to_vec();

@@ -4,7 +4,7 @@ use super::*;
 
 /// Units of three tags: wear, which begins at a time of its own and grows until the failure, a noisy other side of it, and
 /// noise.
-fn fleet(seed: u64, units: usize) -> Vec<Matrix> {
+pub(super) fn fleet(seed: u64, units: usize) -> Vec<Matrix> {
     let mut draw = SplitMix(seed);
     let mut unit = || {
         let life = 60 + (draw.unit() * 80.0) as usize;
@@ -24,7 +24,7 @@ fn fleet(seed: u64, units: usize) -> Vec<Matrix> {
     (0..units).map(|_| unit()).collect()
 }
 
-fn settings(age: Age) -> Settings {
+pub(super) fn settings(age: Age) -> Settings {
     let default = Settings::default();
     Settings {
         cap: 40.0,
@@ -53,6 +53,7 @@ fn lives_of_units_that_were_not_seen_are_predicted() {
             all_rows,
             one_row,
             worn,
+            ..
         } = validation;
         assert!(
             all_rows.rmse < 0.5 * all_rows.baseline_rmse,
