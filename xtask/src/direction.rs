@@ -37,6 +37,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "compactor",
         &["schemas", "runtime", "config", "stream", "lake"],
     ),
+    ("alerts", &["schemas", "runtime", "config"]),
     ("jobs/core", &["schemas", "runtime", "config", "lake"]),
     ("jobs/statistics", &[]),
     ("jobs/demand_model", &["jobs/statistics"]),
