@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use forebay_alerts::AlertSettings;
 #[cfg(feature = "lake")]
 use forebay_compactor::{CompactorSettings, LAKE};
 use forebay_config::{ConfigErrors, Document, Problem, Table};
@@ -44,6 +45,7 @@ pub(crate) struct Config {
     #[cfg(not(feature = "lake"))]
     pub(crate) not_in_build: Vec<&'static str>,
     pub(crate) telemetry: TelemetrySettings,
+    pub(crate) alerts: AlertSettings,
 }
 
 impl Config {
@@ -65,6 +67,7 @@ impl Config {
         let lake = lake(root);
         let keys = KeySettings::read(root);
         let telemetry = telemetry(root);
+        let alerts = AlertSettings::read(root);
         let id = gateway.as_ref().map_or_else(
             || GatewayId::new("unknown").ok(),
             |gateway| Some(gateway.id.clone()),
@@ -112,6 +115,7 @@ impl Config {
             #[cfg(not(feature = "lake"))]
             not_in_build,
             telemetry,
+            alerts: alerts?,
             gateway,
         })
     }

@@ -96,6 +96,9 @@ enum Verb {
     #[cfg(feature = "lake")]
     #[command(subcommand)]
     Jobs(verbs::jobs::Verb),
+    /// Alerts: what fires, who has taken it up, and whether routes work.
+    #[command(subcommand)]
+    Alerts(verbs::alerts::Verb),
     /// Look after the keyring.
     #[command(subcommand)]
     Keys(verbs::keys::Verb),
@@ -155,6 +158,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Repair(verb) => verbs::repair::run(&place, verb).await,
         #[cfg(feature = "lake")]
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
+        Verb::Alerts(verb) => verbs::alerts::run(&place, verb).await,
         Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),
     }
