@@ -192,8 +192,9 @@ impl State {
     /// Whether the limit to clear counts.
     pub(crate) fn alarmed(self) -> Alarmed {
         match self {
-            Self::Resolved { .. } => Alarmed::No,
-            Self::Pending { .. } | Self::Firing { .. } | Self::Clearing { .. } => Alarmed::Yes,
+            // What has not fired has to be beyond the limit all the time.
+            Self::Pending { .. } | Self::Resolved { .. } => Alarmed::No,
+            Self::Firing { .. } | Self::Clearing { .. } => Alarmed::Yes,
         }
     }
 

@@ -146,16 +146,20 @@ const NONE: [&str; 0] = [];
 fn a_number_is_one_alert_until_it_is_well_below_its_limit() {
     let mut rig = Rig::new(vec![full_disk()]);
     for (at, percent, sent) in [
-        (0, 90.0, &[][..]),
-        (1, 90.1, &["ops firing disk /d"][..]),
-        (2, 85.0, &[]),
-        (3, 95.0, &[]),
-        (4, 80.0, &[]),
-        (5, 79.9, &["ops resolved disk /d"]),
-        (6, 85.0, &[]),
-        (7, 91.0, &["ops firing disk /d"]),
+        (0, 90.0, ""),
+        (1, 90.1, "ops firing disk /d"),
+        (2, 85.0, ""),
+        (3, 95.0, ""),
+        (4, 80.0, ""),
+        (5, 79.9, "ops resolved disk /d"),
+        (6, 85.0, ""),
+        (7, 91.0, "ops firing disk /d"),
     ] {
-        assert_eq!(rig.look(at, &[disk(percent)]), sent, "second {at}");
+        assert_eq!(
+            rig.look(at, &[disk(percent)]).join(" "),
+            sent,
+            "second {at}"
+        );
     }
 }
 
@@ -167,17 +171,17 @@ fn a_share_is_judged_from_below() {
     };
     let mut rig = Rig::new(vec![rule("part", Subject::Completeness, limit)]);
     for (at, share, sent) in [
-        (0, 0.9, &[][..]),
-        (1, 0.89, &["ops firing part s"][..]),
-        (2, 0.95, &[]),
-        (3, 0.96, &["ops resolved part s"]),
+        (0, 0.9, ""),
+        (1, 0.89, "ops firing part s"),
+        (2, 0.95, ""),
+        (3, 0.96, "ops resolved part s"),
     ] {
         let fact = Fact::new(
             Subject::Completeness,
             &[("site", "s")],
             Measure::Number(share),
         );
-        assert_eq!(rig.look(at, &[fact]), sent, "second {at}");
+        assert_eq!(rig.look(at, &[fact]).join(" "), sent, "second {at}");
     }
 }
 
@@ -207,17 +211,21 @@ fn for_and_clear_times_hold_alerts_back() {
     };
     let mut rig = Rig::new(vec![held]);
     for (at, percent, sent) in [
-        (0, 95.0, &[][..]),
-        (5, 70.0, &[]),
-        (6, 95.0, &[]),
-        (15, 95.0, &[]),
-        (16, 95.0, &["ops firing disk /d"][..]),
-        (17, 70.0, &[]),
-        (20, 95.0, &[]),
-        (21, 70.0, &[]),
-        (26, 70.0, &["ops resolved disk /d"]),
+        (0, 95.0, ""),
+        (5, 85.0, ""),
+        (6, 95.0, ""),
+        (15, 95.0, ""),
+        (16, 95.0, "ops firing disk /d"),
+        (17, 70.0, ""),
+        (20, 95.0, ""),
+        (21, 70.0, ""),
+        (26, 70.0, "ops resolved disk /d"),
     ] {
-        assert_eq!(rig.look(at, &[disk(percent)]), sent, "second {at}");
+        assert_eq!(
+            rig.look(at, &[disk(percent)]).join(" "),
+            sent,
+            "second {at}"
+        );
     }
 }
 

@@ -7,7 +7,6 @@
 mod lake;
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -212,18 +211,4 @@ fn bytes_in(folder: &Path) -> Option<u64> {
         bytes += entry.ok()?.metadata().ok()?.len();
     }
     Some(bytes)
-}
-
-/// The subjects that a set of roles can be asked about, beside the disk.
-#[cfg(feature = "lake")]
-fn of_roles(roles: &[Role]) -> BTreeSet<Subject> {
-    let mut subjects = BTreeSet::new();
-    if roles.contains(&Role::Compactor) {
-        subjects.insert(Subject::Freshness);
-    }
-    if roles.contains(&Role::Jobs) {
-        subjects.insert(Subject::JobFailed);
-    }
-    subjects.extend([Subject::Completeness, Subject::JobResult]);
-    subjects
 }

@@ -1,15 +1,16 @@
 //! What the lake and the scheduler say, for the rules.
 //!
-//! The lake is asked each `lake_every`, for what is new enough to matter; between two looks the last answer holds. While it is
-//! out of reach its subjects are not read.
+//! The lake is asked each `lake_every`, for what is new enough to matter, by a task of its own: between two looks the last answer
+//! holds, and a lake that is slow holds up no other fact. While it is out of reach its subjects are not read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use anyhow::Context as _;
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
     datatypes::{DataType, Float64Type, Int32Type, Int64Type},
@@ -28,10 +29,12 @@ use forebay_schemas::{
     Timestamp,
     table::{ALERTS, Table, WINDOWS},
 };
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tracing::warn;
 
-use super::of_roles;
 use crate::{clock::clock, role::Role, service::lake_door::LakeDoor};
 
 /// Windows and warnings older than this are over, one way or another.
@@ -59,6 +62,8 @@ struct Last {
     /// None where the last look failed.
     facts: Option<Vec<Fact>>,
     lines: RateLimit,
+    /// The look under way, if there is one.
+    looks: JoinSet<anyhow::Result<Vec<Fact>>>,
 }
 
 impl LakeFacts {
@@ -71,7 +76,7 @@ impl LakeFacts {
         jobs_path: PathBuf,
     ) -> Self {
         Self {
-            subjects: of_roles(roles),
+            subjects: subjects_of(roles),
             every,
             door,
             windows,
@@ -102,24 +107,14 @@ impl LakeFacts {
                 Err(error) => warn!(%error, "reading the runs of jobs failed, retrying"),
             }
         }
-        let mut last = self.last.lock().await;
-        if last.at.is_none_or(|at| at.elapsed() >= self.every) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(ended) = last.looks.try_join_next() {
+            last.take(ended.unwrap_or_else(|error| Err(error.into())));
+        }
+        let is_due = last.at.is_none_or(|at| at.elapsed() >= self.every);
+        if is_due && last.looks.is_empty() {
             last.at = Some(Instant::now());
-            let looked = tokio::time::timeout(LOOK_MAX, self.look()).await;
-            let looked = looked.unwrap_or_else(|_| Err(anyhow::anyhow!("timed out")));
-            last.facts = match looked {
-                Ok(found) => Some(found),
-                Err(error) => {
-                    if let Some(skipped) = last.lines.admit() {
-                        let reason = format!("{error:#}");
-                        warn!(
-                            reason,
-                            skipped, "asking the lake for alerts failed, retrying"
-                        );
-                    }
-                    None
-                }
-            };
+            last.looks.spawn(look(self.door.clone()));
         }
         if let Some(found) = &last.facts {
             facts
@@ -128,14 +123,52 @@ impl LakeFacts {
             facts.facts.extend_from_slice(found);
         }
     }
+}
 
-    async fn look(&self) -> anyhow::Result<Vec<Fact>> {
-        let lake = self.door.open().await?;
-        let since = clock().micros().saturating_sub(HORIZON.as_micros() as i64);
+impl Last {
+    fn take(&mut self, looked: anyhow::Result<Vec<Fact>>) {
+        let error = match looked {
+            Ok(found) => {
+                self.facts = Some(found);
+                return;
+            }
+            Err(error) => error,
+        };
+        self.facts = None;
+        if let Some(skipped) = self.lines.admit() {
+            let reason = format!("{error:#}");
+            warn!(
+                reason,
+                skipped, "asking the lake for alerts failed, retrying"
+            );
+        }
+    }
+}
+
+/// One look, which a lake out of reach does not hold up for ever.
+async fn look(door: LakeDoor) -> anyhow::Result<Vec<Fact>> {
+    let since = (clock())()
+        .micros()
+        .saturating_sub(HORIZON.as_micros() as i64);
+    let asked = async {
+        let lake = door.open().await?;
         let mut facts = completeness(&windows(&lake, since).await?);
         facts.extend(job_results(&warnings(&lake, since).await?));
-        Ok(facts)
+        anyhow::Ok(facts)
+    };
+    timeout(LOOK_MAX, asked).await.context("timed out")?
+}
+
+/// The subjects of lake and scheduler that a process with these roles can be asked about.
+fn subjects_of(roles: &[Role]) -> BTreeSet<Subject> {
+    let mut subjects = BTreeSet::from([Subject::Completeness, Subject::JobResult]);
+    if roles.contains(&Role::Compactor) {
+        subjects.insert(Subject::Freshness);
     }
+    if roles.contains(&Role::Jobs) {
+        subjects.insert(Subject::JobFailed);
+    }
+    subjects
 }
 
 fn freshness((site, watermark): &(String, Timestamp)) -> Fact {
