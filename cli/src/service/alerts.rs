@@ -17,7 +17,7 @@ use forebay_alerts::{
     AlertRun, AlertSettings, Fact, FactSource, Facts, Measure, Sender, StateFolder, Subject,
 };
 use forebay_gateway::{EdgeStatus, SourceStatus};
-use forebay_schemas::{Clock, DeviceId, SiteId, Timestamp};
+use forebay_schemas::{DeviceId, SiteId, Timestamp};
 use tracing::warn;
 
 use super::{LaneWatch, Service, part::OnFailure};
