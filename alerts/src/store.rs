@@ -192,7 +192,7 @@ mod tests {
     };
 
     /// What a release wrote: a change of it takes another [`FORMAT`] and a reader of this one.
-    const GOLDEN: &str = include_str!("../golden/state.v1.json");
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/state.v1.json");
 
     fn second(n: i64) -> Timestamp {
         Timestamp::from_nanos(n * 1_000_000_000)
@@ -275,14 +275,15 @@ mod tests {
         assert_eq!(state.load().unwrap(), Book::default());
         let bytes = state.encode(&book()).unwrap();
         let shown: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-        let golden: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
+        let text = fs::read(GOLDEN).unwrap();
+        let golden: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(
             shown,
             golden,
             "{}",
             serde_json::to_string_pretty(&shown).unwrap()
         );
-        state.save(GOLDEN.as_bytes()).unwrap();
+        state.save(&text).unwrap();
         let read = state.load().unwrap();
         assert_eq!(state.encode(&read).unwrap(), bytes);
     }
