@@ -43,7 +43,7 @@ pub(crate) fn context(gateway: GatewayId, data_dir: PathBuf) -> Context {
     }
 }
 
-fn uniform() -> Uniform {
+pub(crate) fn uniform() -> Uniform {
     let random = SystemRandom::new();
     Arc::new(move || {
         let mut bytes = [0; 4];

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use forebay_alerts::AlertSettings;
 #[cfg(feature = "lake")]
 use forebay_compactor::{CompactorSettings, LAKE};
 use forebay_config::{ConfigErrors, Document, Problem, Table};
@@ -47,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetrySettings,
     /// What each table of the file says, as fingerprints.
     pub(crate) tables: BTreeMap<String, u64>,
+    pub(crate) alerts: AlertSettings,
 }
 
 impl Config {
@@ -80,6 +82,7 @@ impl Config {
         let lake = lake(root);
         let keys = KeySettings::read(root);
         let telemetry = telemetry(root);
+        let alerts = AlertSettings::read(root);
         let id = gateway.as_ref().map_or_else(
             || GatewayId::new("unknown").ok(),
             |gateway| Some(gateway.id.clone()),
@@ -128,6 +131,7 @@ impl Config {
             not_in_build,
             telemetry,
             tables,
+            alerts: alerts?,
             gateway,
         })
     }

@@ -105,6 +105,9 @@ enum Verb {
     #[cfg(feature = "lake")]
     #[command(subcommand)]
     Jobs(verbs::jobs::Verb),
+    /// Alerts: what fires, who has taken it up, and whether routes work.
+    #[command(subcommand)]
+    Alerts(verbs::alerts::Verb),
     /// Look after the keyring.
     #[command(subcommand)]
     Keys(verbs::keys::Verb),
@@ -170,6 +173,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Repair(verb) => verbs::repair::run(&place, verb).await,
         #[cfg(feature = "lake")]
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
+        Verb::Alerts(verb) => verbs::alerts::run(&place, verb).await,
         Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
         Verb::Tags(verb) => verbs::tags::run(verb),
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),

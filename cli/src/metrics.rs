@@ -26,6 +26,7 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
         free.into_iter().collect()
     });
     of_parts(telemetry, watch);
+    of_alerts(telemetry, watch);
 }
 
 fn of_edge(telemetry: &Telemetry, watch: &Watch) {
@@ -74,6 +75,25 @@ fn of_parts(telemetry: &Telemetry, watch: &Watch) {
             .map(|(part, count)| (count, vec![("part", part.to_owned())]))
             .collect()
     });
+}
+
+fn of_alerts(telemetry: &Telemetry, watch: &Watch) {
+    type OfStanding = fn(forebay_alerts::Standing) -> BTreeMap<String, u64>;
+    let alerts: [(&Metric, &'static str, OfStanding); 2] = [
+        (&names::ALERTS_FIRING, "alert", |standing| standing.firing),
+        (&names::DELIVERIES_WAITING, "route", |standing| {
+            standing.waiting
+        }),
+    ];
+    for (metric, label, read) in alerts {
+        let progress = watch.alerts.clone();
+        telemetry.gauge(metric, move || {
+            read(progress.standing())
+                .into_iter()
+                .map(|(name, count)| (count as f64, vec![(label, name)]))
+                .collect()
+        });
+    }
 }
 
 /// Room on a folder's disk for those who are not root; none where it cannot be asked.

@@ -9,10 +9,9 @@ use crate::config::{Config, unusable};
 
 #[cfg(feature = "lake")]
 const NOTHING_TO_RUN: &str =
-    "no [[connector]], [stream] or [[job]] is configured: there is nothing to run";
+    "no [[connector]], [stream], [[job]] or [[alert]] is configured: there is nothing to run";
 #[cfg(not(feature = "lake"))]
-const NOTHING_TO_RUN: &str =
-    "no [[connector]] is configured: there is nothing to run in a build for the edge alone";
+const NOTHING_TO_RUN: &str = "no [[connector]] or [[alert]] is configured: there is nothing to run in a build for the edge alone";
 
 /// One part of the product; each runs once per data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -25,6 +24,8 @@ pub(crate) enum Role {
     /// Scheduled jobs.
     #[cfg(feature = "lake")]
     Jobs,
+    /// Rules over all of that, and routes to people.
+    Alerts,
 }
 
 impl Role {
@@ -35,6 +36,7 @@ impl Role {
             Self::Compactor => "compactor",
             #[cfg(feature = "lake")]
             Self::Jobs => "jobs",
+            Self::Alerts => "alerts",
         }
     }
 
@@ -55,6 +57,9 @@ impl Role {
             if !config.jobs.is_empty() {
                 roles.push(Self::Jobs);
             }
+        }
+        if !config.alerts.rules.is_empty() {
+            roles.push(Self::Alerts);
         }
         if roles.is_empty() {
             return Err(unusable(file, NOTHING_TO_RUN));

@@ -6,6 +6,7 @@
 mod json;
 mod markdown;
 
+use forebay_alerts::{ALERT, ALERTS, ROUTE, route_kinds};
 #[cfg(feature = "lake")]
 use forebay_compactor::LAKE;
 use forebay_config::{Describe as _, KeyInfo, Shape, TableKeys};
@@ -63,6 +64,15 @@ pub(crate) fn sections() -> Vec<Section> {
     sections.push(Section {
         table: JOB.describe(),
         kinds: jobs(),
+    });
+    sections.extend([&ALERTS, &ALERT].map(Section::alike));
+    let routes = route_kinds().into_iter().map(|(name, keys)| Kind {
+        name,
+        table: keys.describe(),
+    });
+    sections.push(Section {
+        table: ROUTE.describe(),
+        kinds: routes.collect(),
     });
     sections.push(Section::alike(&TELEMETRY));
     sections

@@ -2,6 +2,7 @@
 //!
 //! What lies behind the spool may fail and is restarted (`part`); the lake is opened while devices are read (`lake_door`).
 
+mod alerts;
 #[cfg(feature = "lake")]
 mod lake_door;
 #[cfg(feature = "lake")]
@@ -17,6 +18,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use forebay_alerts::AlertProgress;
 use forebay_gateway::{Edge, EdgeControl, EdgeStatus, Run, SeriesFolder};
 use forebay_runtime::LockFile;
 use forebay_schemas::{Lane, LaneId, Timestamp};
@@ -41,6 +43,7 @@ use crate::{
     owner,
     role::Role,
 };
+use alerts::AlertParts;
 #[cfg(feature = "lake")]
 pub(crate) use lake_roles::LakeWatch;
 #[cfg(feature = "lake")]
@@ -74,6 +77,8 @@ pub(crate) struct Watch {
     pub(crate) lanes: Vec<LaneWatch>,
     /// What can be asked of the edge; none without it.
     pub(crate) control: Option<EdgeControl>,
+    /// How alerts stand; empty without that role.
+    pub(crate) alerts: Arc<AlertProgress>,
 }
 
 /// One lane's spool, and how many of its readings Kafka has acknowledged; none where there is no Kafka.
@@ -199,10 +204,13 @@ impl Service {
 
     /// Adds the parts in the order of the flow, in which they are stopped.
     fn compose(&mut self, config: Config, roles: &[Role]) -> anyhow::Result<()> {
+        let alerts = AlertParts::of(&config);
         #[cfg(feature = "lake")]
         let mut config = config;
         #[cfg(feature = "lake")]
         let lake_roles = LakeRoles::of(&mut config);
+        #[cfg(feature = "lake")]
+        let lake_facts = self.lake_facts(&lake_roles, alerts.lake_every(), roles);
         let places: Vec<PathBuf> = self
             .lanes
             .iter()
@@ -279,6 +287,14 @@ impl Service {
         }
         #[cfg(feature = "lake")]
         self.add_lake_roles(lake_roles, stream, behind, roles);
+        if roles.contains(&Role::Alerts) {
+            self.add_alerts(
+                alerts,
+                behind,
+                #[cfg(feature = "lake")]
+                lake_facts,
+            );
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! One module a verb.
 
+pub(crate) mod alerts;
 pub(crate) mod completions;
 #[cfg(feature = "lake")]
 pub(crate) mod demo;

@@ -87,7 +87,10 @@ impl Pipeline {
             .into_iter()
             .filter(|d| filter.takes(&d.device, &d.tag))
             .map(known)
-            .collect();
+            .collect::<BTreeMap<Key, Known>>();
+        for (device, _) in series.keys() {
+            status.note_known(device);
+        }
         let (complaints, news) = (Complaints::default(), News::default());
         Self {
             site,
@@ -119,6 +122,7 @@ impl Pipeline {
                 self.news = News::Series;
                 continue;
             };
+            self.status.note_known(&device);
             let known = self.series.entry((device, tag)).or_default();
             if !known.is_declared {
                 known.rule = rule;
@@ -204,6 +208,8 @@ impl Pipeline {
     /// The readings that follow from the samples of one message, or of several that are all new.
     pub fn samples(&mut self, samples: Vec<Sample>, now: Timestamp) -> Vec<Reading> {
         self.status.note_received(samples.len(), now);
+        let is_taken = |sample: &Sample| self.filter.takes(&sample.device, &sample.tag);
+        self.status.note_heard(&samples, is_taken, now);
         let repeated = self.repeated(&samples, now);
         let mut readings = Vec::with_capacity(samples.len());
         for (place, sample) in samples.into_iter().enumerate() {

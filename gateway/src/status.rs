@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use forebay_schemas::Timestamp;
+use forebay_connectors::Sample;
+use forebay_schemas::{DeviceId, Timestamp};
+
+/// Devices of one connector that are followed; of those beyond them it is not known when they were heard.
+const DEVICES_MAX: usize = 100_000;
 
 /// One connector's counters since the start.
 #[derive(Debug, Default)]
@@ -22,6 +26,8 @@ pub struct SourceStatus {
     skipped: Arc<AtomicU64>,
     blocked_millis: AtomicU64,
     last_nanos: AtomicI64,
+    /// When each device was heard last; none before it is.
+    devices: Mutex<BTreeMap<DeviceId, Option<Timestamp>>>,
     down: Mutex<Option<String>>,
 }
 
@@ -68,6 +74,16 @@ impl SourceStatus {
             .map(Timestamp::from_nanos)
     }
 
+    /// The devices that are known, by configuration or because they were heard, and when each was heard last: none where it
+    /// was not since the start.
+    pub fn devices(&self) -> Vec<(DeviceId, Option<Timestamp>)> {
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices
+            .iter()
+            .map(|(device, heard)| (device.clone(), *heard))
+            .collect()
+    }
+
     /// Why the link is down; none if it is up, or was never tried.
     pub fn down(&self) -> Option<String> {
         self.down
@@ -79,6 +95,39 @@ impl SourceStatus {
     pub(crate) fn note_received(&self, count: usize, now: Timestamp) {
         self.received.fetch_add(count as u64, Ordering::Relaxed);
         self.last_nanos.store(now.nanos(), Ordering::Relaxed);
+    }
+
+    /// A device is known before it is heard.
+    pub(crate) fn note_known(&self, device: &DeviceId) {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if devices.len() < DEVICES_MAX && !devices.contains_key(device) {
+            devices.insert(device.clone(), None);
+        }
+    }
+
+    /// The devices of these samples were heard. Neighbours of one device cost one look, and only of a device that is not
+    /// known it is asked whether it is taken.
+    pub(crate) fn note_heard(
+        &self,
+        samples: &[Sample],
+        is_taken: impl Fn(&Sample) -> bool,
+        now: Timestamp,
+    ) {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = None;
+        for sample in samples {
+            if last == Some(&sample.device) {
+                continue;
+            }
+            if let Some(heard) = devices.get_mut(&sample.device) {
+                *heard = Some(now);
+            } else if devices.len() < DEVICES_MAX && is_taken(sample) {
+                devices.insert(sample.device.clone(), Some(now));
+            } else {
+                continue;
+            }
+            last = Some(&sample.device);
+        }
     }
 
     pub(crate) fn note_bad(&self) {

@@ -166,3 +166,15 @@ pub const JOB_WINDOWS_SKIPPED: Metric = Metric {
     unit: "",
     help: "Closed windows that a job was not run over because too many waited for it at once",
 };
+/// By alert.
+pub const ALERTS_FIRING: Metric = Metric {
+    name: "forebay.alerts.firing",
+    unit: "",
+    help: "Alerts that fire",
+};
+/// By route.
+pub const DELIVERIES_WAITING: Metric = Metric {
+    name: "forebay.alert.deliveries.waiting",
+    unit: "",
+    help: "Alerts that wait for their receiver",
+};

@@ -2,6 +2,8 @@
 //!
 //! They are kept under the target folder and made again only when the list changes.
 
+mod alertmanager;
+mod go;
 mod kafka;
 mod telegraf;
 
@@ -13,7 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 
-pub(crate) use self::{kafka::kafka, telegraf::telegraf};
+pub(crate) use self::{alertmanager::alertmanager, kafka::kafka, telegraf::telegraf};
 use crate::command::run;
 
 /// Python packages, pinned.
@@ -26,6 +28,7 @@ moto[server]==5.2.5
 paho-mqtt==2.2.0
 opentelemetry-proto==1.45.2
 jsonschema==4.26.0
+aiosmtpd==1.4.6
 ";
 
 /// A Python with [`REQUIREMENTS`].

@@ -11,7 +11,8 @@ const HEAD: &str = "\
 
 Everything stands in one TOML file, `forebay.toml`. `forebay init` writes one to start from, and `forebay validate` names
 everything that is wrong in a file at once, with line, column and what is expected. A key or table that is not on this page is an
-error. Every table can be left out, and then its defaults hold; `forebay run` needs a `[[connector]]`, a `[stream]` or a `[[job]]`.
+error. Every table can be left out, and then its defaults hold; `forebay run` needs a `[[connector]]`, a
+`[stream]`, a `[[job]]` or an `[[alert]]`.
 
 - **duration**: a number with a unit, such as `\"250ms\"`, `\"10s\"`, `\"1h30m\"` or `\"30d\"`.
 - **size**: a number of bytes with a unit, such as `\"64KiB\"`, `\"2GiB\"` or `\"1.5GB\"`.

@@ -1,6 +1,6 @@
 //! The roles that work on the lake: compactor, housekeeping, windows, jobs.
 
-use std::{future::Future, mem, path::PathBuf, sync::Arc};
+use std::{future::Future, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use forebay_compactor::{
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SCHEDULER, Service,
+    alerts::LakeFacts,
     lake_door::LakeDoor,
     part::{OnFailure, Task},
 };
@@ -76,6 +77,18 @@ pub(super) fn check_roles(config: &Config, roles: &[Role]) -> anyhow::Result<()>
 }
 
 impl Service {
+    /// What the alerts ask of the lake.
+    pub(super) fn lake_facts(
+        &self,
+        on_lake: &LakeRoles,
+        every: Duration,
+        roles: &[Role],
+    ) -> LakeFacts {
+        let (windows, jobs) = (self.watch.lake.windows.clone(), on_lake.jobs.clone());
+        let (door, path) = (on_lake.lake.clone(), on_lake.jobs_path.clone());
+        LakeFacts::new(roles, every, door, windows, jobs, path)
+    }
+
     pub(super) fn add_lake_roles(
         &mut self,
         on_lake: LakeRoles,

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use forebay_alerts::AlertError;
 #[cfg(feature = "lake")]
 use forebay_compactor::CompactorError;
 #[cfg(feature = "lake")]
@@ -128,6 +129,7 @@ async fn once(task: Task, stop: &CancellationToken) -> anyhow::Result<()> {
 fn may_pass(failure: &anyhow::Error) -> bool {
     let kinds = [
         failure.downcast_ref::<StreamError>().map(StreamError::kind),
+        failure.downcast_ref::<AlertError>().map(AlertError::kind),
         #[cfg(feature = "lake")]
         failure
             .downcast_ref::<CompactorError>()

@@ -40,6 +40,15 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
             job.spec.trigger
         )?;
     }
+    for rule in &config.alerts.rules {
+        writeln!(told, "alert {:?}: on {}", rule.name, rule.subject.name())?;
+    }
+    for route in &config.alerts.routes {
+        writeln!(told, "route {:?}: {}", route.name, route.kind())?;
+    }
+    for warning in config.alerts.warnings() {
+        writeln!(told, "warning: {warning}")?;
+    }
     let roles = Role::configured(&config, file)?;
     let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     writeln!(

@@ -7,6 +7,7 @@
     reason = "what a test cannot set up ends it"
 )]
 
+mod alerts;
 mod bad_input;
 mod canaries;
 mod chain;

@@ -50,6 +50,31 @@ fn one(pipeline: &mut Pipeline, sample: Sample, now: Timestamp) -> Option<Readin
 }
 
 #[test]
+fn it_is_known_when_each_device_was_heard_last() {
+    let excluded = Filter::new(&[], &["fan/*".into()]).unwrap();
+    let (mut pipeline, status) = pipeline(Rule::default(), excluded);
+    let heard = |status: &SourceStatus| -> Vec<(String, Option<Timestamp>)> {
+        let devices = status.devices().into_iter();
+        devices.map(|(id, at)| (id.to_string(), at)).collect()
+    };
+    let of = |device: &str| Sample {
+        device: DeviceId::new(device).unwrap(),
+        ..sample("flow", Value::F64(1.0))
+    };
+    assert_eq!(heard(&status), [("pump".into(), None)]);
+    pipeline.samples(vec![of("pump"), of("fan"), of("mill"), of("mill")], at(1));
+    pipeline.samples(vec![of("mill")], at(2));
+    // A link that is lost is no sign of life.
+    let lost = LinkChange {
+        device: None,
+        down: Some("gone".into()),
+    };
+    pipeline.link(lost, at(3));
+    let expected = [("mill".into(), Some(at(2))), ("pump".into(), Some(at(1)))];
+    assert_eq!(heard(&status), expected);
+}
+
+#[test]
 fn values_keep_their_type_unless_scaled() {
     let (mut plain, _) = pipeline(
         Rule {

@@ -42,4 +42,9 @@ impl Limits {
             on_full,
         })
     }
+
+    /// Bytes that the segments may take together.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
 }

@@ -1,0 +1,220 @@
+//! What a person asks of the alerts: acknowledge, shelve, silence.
+
+use forebay_schemas::Timestamp;
+use globset::Glob;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    Book, Instance, Silence,
+    book::id_of,
+    instance::Acknowledgement,
+    instant::{maybe_micros, micros, rfc3339},
+    silence::Matchers,
+};
+
+/// Silences at a time.
+const SILENCES_MAX: usize = 1000;
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Request {
+    /// Somebody takes an alert up: it is sent no more while it lasts, unless it becomes worse.
+    Acknowledge {
+        /// The alert's name, or the beginning of it that no other has.
+        alert: String,
+        /// Who.
+        by: String,
+        /// What they say.
+        note: Option<String>,
+    },
+    /// An alert is put aside until then, or no longer.
+    Shelve {
+        /// As of [`Request::Acknowledge`].
+        alert: String,
+        /// Until when; none takes it back.
+        #[serde(with = "maybe_micros")]
+        until: Option<Timestamp>,
+    },
+    /// Nobody is to hear of the alerts that all of these fit.
+    Silence {
+        /// Labels and their globs.
+        matchers: Matchers,
+        /// Until when.
+        #[serde(with = "micros")]
+        until: Timestamp,
+        /// Who asks.
+        by: String,
+        /// Why.
+        note: Option<String>,
+    },
+    /// A silence ends now.
+    EndSilence {
+        /// Its name, or the beginning of it.
+        silence: String,
+    },
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// Nothing is called so.
+    #[error("there is no {what} {name:?}: see `forebay alerts list`")]
+    Unknown {
+        /// Alert or silence.
+        what: &'static str,
+        /// As asked for.
+        name: String,
+    },
+    /// Several are called so.
+    #[error("{name:?} is the beginning of {count} names: write more of it")]
+    Ambiguous {
+        /// As asked for.
+        name: String,
+        /// Of how many.
+        count: usize,
+    },
+    /// It is over already.
+    #[error("alert {alert} was resolved at {at}")]
+    Over {
+        /// Its name.
+        alert: String,
+        /// When.
+        at: String,
+    },
+    /// Too much.
+    #[error("there are {SILENCES_MAX} silences already")]
+    TooMany,
+    /// A silence that would cover everything, or a glob that cannot be read.
+    #[error("{0}")]
+    Matchers(String),
+    /// A time that has passed.
+    #[error("{0} has passed")]
+    Past(String),
+}
+
+impl Book {
+    /// Does as a request asks, and answers what was done, for people.
+    ///
+    /// # Errors
+    /// What cannot be done; nothing is changed then.
+    pub fn apply(&mut self, request: &Request, now: Timestamp) -> Result<String, Refused> {
+        match request {
+            Request::Acknowledge { alert, by, note } => {
+                let instance = self.alive(alert)?;
+                instance.acknowledged = Some(Acknowledgement {
+                    by: by.clone(),
+                    at: now,
+                    note: note.clone(),
+                });
+                Ok(format!("{} is acknowledged by {by}", named(instance)))
+            }
+            Request::Shelve { alert, until } => {
+                let instance = self.alive(alert)?;
+                instance.shelved_until = until.filter(|until| *until > now);
+                Ok(match instance.shelved_until {
+                    Some(until) => {
+                        format!("{} is shelved until {}", named(instance), rfc3339(until))
+                    }
+                    None => format!("{} is no longer shelved", named(instance)),
+                })
+            }
+            Request::Silence {
+                matchers,
+                until,
+                by,
+                note,
+            } => {
+                let silence = new_silence(matchers, *until, by, note.as_deref(), now)?;
+                if self.silences.len() >= SILENCES_MAX {
+                    return Err(Refused::TooMany);
+                }
+                let (id, until) = (silence.id.clone(), rfc3339(*until));
+                self.silences.push(silence);
+                Ok(format!("silence {id} holds until {until}"))
+            }
+            Request::EndSilence { silence } => {
+                let names = self.silences.iter().map(|known| known.id.as_str());
+                let id = only("silence", silence, names)?;
+                self.silences.retain(|known| known.id != id);
+                Ok(format!("silence {id} has ended"))
+            }
+        }
+    }
+
+    fn alive(&mut self, name: &str) -> Result<&mut Instance, Refused> {
+        let names = self.instances.values().map(|one| one.alert_id.as_str());
+        let id = only("alert", name, names)?;
+        let unknown = Refused::Unknown {
+            what: "alert",
+            name: name.to_owned(),
+        };
+        let instance = self.instances.values_mut().find(|one| one.alert_id == id);
+        let instance = instance.ok_or(unknown)?;
+        match instance.state.resolved_at() {
+            Some(at) => Err(Refused::Over {
+                alert: id,
+                at: rfc3339(at),
+            }),
+            None => Ok(instance),
+        }
+    }
+}
+
+fn named(instance: &Instance) -> String {
+    format!("alert {} ({})", instance.alert_id, instance.summary)
+}
+
+/// The one name that begins so.
+fn only<'n>(
+    what: &'static str,
+    begins: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<String, Refused> {
+    let fitting: Vec<&str> = names.filter(|name| name.starts_with(begins)).collect();
+    match fitting[..] {
+        [one] if !begins.is_empty() => Ok(one.to_owned()),
+        [] | [_] => Err(Refused::Unknown {
+            what,
+            name: begins.to_owned(),
+        }),
+        _ => Err(Refused::Ambiguous {
+            name: begins.to_owned(),
+            count: fitting.len(),
+        }),
+    }
+}
+
+fn new_silence(
+    matchers: &Matchers,
+    until: Timestamp,
+    by: &str,
+    note: Option<&str>,
+    now: Timestamp,
+) -> Result<Silence, Refused> {
+    if matchers.is_empty() {
+        let message = "a silence needs at least one matcher, such as device=pump-*";
+        return Err(Refused::Matchers(message.to_owned()));
+    }
+    for glob in matchers.values() {
+        Glob::new(glob).map_err(|error| Refused::Matchers(error.to_string()))?;
+    }
+    if until <= now {
+        return Err(Refused::Past(rfc3339(until)));
+    }
+    let mut words = vec![now.nanos().to_string()];
+    words.extend(
+        matchers
+            .iter()
+            .map(|(label, glob)| format!("{label}={glob}")),
+    );
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Ok(Silence {
+        id: id_of(&words, 4),
+        matchers: matchers.clone(),
+        until,
+        by: by.to_owned(),
+        note: note.map(str::to_owned),
+    })
+}
