@@ -173,6 +173,7 @@ mod tests {
             tag: usize::from(first),
             first,
             count: 1,
+            each: 1,
         });
         Read::of(Register::Holding, points.to_vec())
     }
