@@ -66,7 +66,7 @@ impl Poller<'_> {
         let early = self.carried.early(group, now);
         let samples = resting
             .iter()
-            .flat_map(|known| self.silent(unit, known, &early))
+            .flat_map(|known| self.resting(unit, known, &early))
             .collect();
         let mut cycle = Cycle {
             queue,
@@ -147,9 +147,10 @@ impl Poller<'_> {
             if known.answers() {
                 tracing::info!(server = %settings.endpoint, read = %known.read, "silent read recovered");
             }
-            let read = &known.read;
             match reply {
                 Reply::Data(data) => {
+                    known.accept();
+                    let read = &known.read;
                     let due = due(&settings.tags, read, &cycle.early);
                     let values = due
                         .map(|(tag, point)| sample(tag, point, decoded(tag, read, point, &data)));
@@ -163,7 +164,10 @@ impl Poller<'_> {
                         cycle.queue.push_front(before);
                         continue;
                     }
-                    let due = due(&settings.tags, read, &cycle.early);
+                    if exception.is_of_the_range() {
+                        known.refuse(exception, Instant::now());
+                    }
+                    let due = due(&settings.tags, &known.read, &cycle.early);
                     let refusals =
                         due.map(|(tag, point)| sample(tag, point, refused(tag, exception)));
                     cycle.samples.extend(refusals);
@@ -201,6 +205,16 @@ impl Poller<'_> {
             }
         }
         Ok(Reply::Nothing)
+    }
+
+    /// A bad sample for each tag of a read that is not asked in this poll.
+    fn resting(&self, unit: usize, known: &Known, early: &BTreeSet<usize>) -> Vec<Sample> {
+        let Some(exception) = known.refused() else {
+            return self.silent(unit, known, early);
+        };
+        due(&self.settings.tags, &known.read, early)
+            .map(|(tag, point)| sample(tag, point, refused(tag, exception)))
+            .collect()
     }
 
     /// A bad sample for each tag of a read that its unit does not answer.
