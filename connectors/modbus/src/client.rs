@@ -211,6 +211,9 @@ fn mbap_fault(error: tokio_modbus::Error, seen: &Seen) -> Fault {
         Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
             Fault::Garbled(format!("the reply is not one to function {request}"))
         }
+        Error::Transport(error) if is_of_tls(&error) => {
+            Fault::Closed(format!("TLS failed: {error}"))
+        }
         Error::Transport(_) if seen.has_ended() => {
             Fault::Closed("the server closed the connection".into())
         }
@@ -221,6 +224,13 @@ fn mbap_fault(error: tokio_modbus::Error, seen: &Seen) -> Fault {
             _ => Fault::Closed(format!("the connection broke: {error}")),
         },
     }
+}
+
+/// Whether it is TLS that ended the connection, such as for want of a certificate.
+fn is_of_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// tokio-modbus checks the length of a reply in debug builds only.
