@@ -107,10 +107,13 @@ impl Client {
 
     /// Whether it may be used after this fault.
     pub(crate) fn outlives(&self, fault: &Fault) -> bool {
-        match (fault, &self.channel) {
-            (Fault::Exception(_), _) => true,
-            (Fault::Silent(..) | Fault::Stray(..) | Fault::Stopped, Channel::Rtu(_)) => true,
-            _ => false,
+        match fault {
+            Fault::Exception(_) => true,
+            // A line of RTU frames knows what is still owed to it.
+            Fault::Silent(..) | Fault::Stray(..) | Fault::Stopped => {
+                matches!(self.channel, Channel::Rtu(_))
+            }
+            Fault::Noise(..) | Fault::Closed(_) | Fault::Garbled(_) => false,
         }
     }
 

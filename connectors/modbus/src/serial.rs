@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
@@ -60,10 +60,10 @@ impl OpenLine {
 }
 
 impl Claim {
-    fn of(path: &PathBuf) -> io::Result<Self> {
+    fn of(path: &Path) -> io::Result<Self> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.insert(path.clone()) {
-            return Ok(Self(path.clone()));
+        if open.insert(path.to_owned()) {
+            return Ok(Self(path.to_owned()));
         }
         Err(io::Error::new(
             io::ErrorKind::ResourceBusy,
