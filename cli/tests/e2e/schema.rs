@@ -125,7 +125,7 @@ fn the_schema_and_the_binary_agree() {
         with("[stream]\nkind = \"kafka\""),
         format!("{MODBUS}deadband = \"much\"\n"),
         MODBUS.replace("address = 0", "address = -1"),
-        MODBUS.replace("address = 0", ""),
+        MODBUS.replace("url = \"tcp://h\"\n", ""),
         MODBUS.replace("kind = \"modbus\"", "kind = \"mqtt\""),
         MODBUS.replace("kind = \"modbus\"\n", ""),
     ];

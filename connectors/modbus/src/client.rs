@@ -1,14 +1,17 @@
-//! One connection to a server: one request at a time, each answered, refused or given up within the time-out.
+//! One connection to a server or a bus: one request at a time, each answered, refused or given up within the time-out.
 //!
-//! After any [`Fault`] but `Exception` the connection must be dropped: what comes next on it may be a late reply.
+//! After any [`Fault`] but `Exception` a connection that numbers its requests must be dropped: what comes next on it may be a
+//! late reply. A line of RTU frames looks after late replies itself, and is kept: see [`Client::outlives`].
 
-use std::{fmt, io, time::Duration};
+mod dial;
+
+use std::{io, time::Duration};
 
 use thiserror::Error;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_modbus::{
     Request, Response, Slave,
-    client::{Client as _, Context, tcp},
+    client::{Client as _, Context},
     slave::SlaveContext as _,
 };
 use tokio_util::sync::CancellationToken;
@@ -16,28 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     exception::Exception,
     plan::{Read, Register},
-    transport::{Seen, Transport},
+    rtu::{Answer, Form, RtuLine},
+    transport::Seen,
     unit::UnitId,
 };
-
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Server {
-    /// A name or an address, without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "tcp://[{host}]:{port}")
-        } else {
-            write!(f, "tcp://{host}:{port}")
-        }
-    }
-}
 
 /// What a reply carries: exactly what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +47,11 @@ pub(crate) enum Fault {
         "what came from unit {0} within {1:?} is not a whole Modbus reply: is this a Modbus TCP port?"
     )]
     Noise(UnitId, Duration),
+    /// Something has come on a line of RTU frames, and no reply was in it.
+    #[error(
+        "no answer from unit {0} within {1:?}, only {2}: check the line's settings, its wiring, and that no other master asks"
+    )]
+    Stray(UnitId, Duration, String),
     /// There is no connection.
     #[error("{0}")]
     Closed(String),
@@ -75,101 +65,175 @@ pub(crate) enum Fault {
 
 /// One connection.
 pub(crate) struct Client {
-    context: Context,
-    seen: Seen,
-    limit: Duration,
-    stop: CancellationToken,
+    channel: Channel,
+    /// What the bytes of the longest request and reply take on the line.
+    airtime: Duration,
     /// Whether it has ever answered.
     pub(crate) has_answered: bool,
 }
 
+/// How requests are framed.
+enum Channel {
+    /// By the header of Modbus TCP, within TLS or not.
+    Mbap { context: Context, seen: Seen },
+    /// By silence and checksum.
+    Rtu(RtuLine),
+}
+
 impl Client {
-    /// Connects within `limit`, the time-out of each later request too.
-    pub(crate) async fn connect(
-        server: &Server,
+    /// Asks one unit, for at most `limit`.
+    pub(crate) async fn read(
+        &mut self,
+        unit: UnitId,
+        read: &Read,
         limit: Duration,
         stop: &CancellationToken,
-    ) -> Result<Self, Fault> {
-        let dial = timeout(
-            limit,
-            TcpStream::connect((server.host.as_str(), server.port)),
-        );
-        let stream = match stop.run_until_cancelled(dial).await {
-            None => return Err(Fault::Stopped),
-            Some(Err(_)) => {
-                return Err(Fault::Closed(format!(
-                    "no connection to {server} within {limit:?}"
-                )));
+    ) -> Result<Data, Fault> {
+        let limit_on_line = limit + self.airtime;
+        let answer = match &mut self.channel {
+            Channel::Mbap { context, seen } => {
+                let call = ask_mbap(context, seen, unit, read, limit);
+                stop.run_until_cancelled(call).await
             }
-            Some(Ok(dialled)) => {
-                dialled.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            Channel::Rtu(line) => {
+                let call = ask_rtu(line, unit, read, limit, limit_on_line);
+                stop.run_until_cancelled(call).await
             }
         };
-        let stream = stream
-            .map_err(|error| Fault::Closed(format!("cannot connect to {server}: {error}")))?;
-        let (transport, seen) = Transport::new(stream);
-        Ok(Self {
-            context: tcp::attach(transport),
-            seen,
-            limit,
-            stop: stop.clone(),
-            has_answered: false,
-        })
+        let answer = answer.unwrap_or(Err(Fault::Stopped));
+        self.has_answered |= matches!(answer, Ok(_) | Err(Fault::Exception(_)));
+        answer
     }
 
-    /// Asks one unit.
-    pub(crate) async fn read(&mut self, unit: UnitId, read: &Read) -> Result<Data, Fault> {
-        let request = match read.register {
-            Register::Coil => Request::ReadCoils(read.first, read.count),
-            Register::Discrete => Request::ReadDiscreteInputs(read.first, read.count),
-            Register::Holding => Request::ReadHoldingRegisters(read.first, read.count),
-            Register::Input => Request::ReadInputRegisters(read.first, read.count),
-        };
-        self.context.set_slave(Slave(unit.0));
-        self.seen.asked();
-        let call = timeout(self.limit, self.context.call(request));
-        let data = match self.stop.run_until_cancelled(call).await {
-            None => return Err(Fault::Stopped),
-            Some(Err(_)) if self.seen.has_heard() => return Err(Fault::Noise(unit, self.limit)),
-            Some(Err(_)) => return Err(Fault::Silent(unit, self.limit)),
-            Some(Ok(Ok(Ok(response)))) => checked(response, read)?,
-            Some(Ok(Ok(Err(code)))) => {
-                self.has_answered = true;
-                return Err(Fault::Exception(Exception(code.into())));
+    /// Whether it may be used after this fault.
+    pub(crate) fn outlives(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Exception(_) => true,
+            // A line of RTU frames knows what is still owed to it.
+            Fault::Silent(..) | Fault::Stray(..) | Fault::Stopped => {
+                matches!(self.channel, Channel::Rtu(_))
             }
-            Some(Ok(Err(error))) => return Err(self.fault(error)),
-        };
-        self.has_answered = true;
-        Ok(data)
-    }
-
-    /// Says good-bye, within the time-out.
-    pub(crate) async fn close(mut self) {
-        if let Ok(Err(error)) = timeout(self.limit, self.context.disconnect()).await {
-            tracing::debug!(%error, "connection was not closed in order");
+            Fault::Noise(..) | Fault::Closed(_) | Fault::Garbled(_) => false,
         }
     }
 
-    fn fault(&self, error: tokio_modbus::Error) -> Fault {
-        use tokio_modbus::{Error, ProtocolError};
-        match error {
-            Error::Protocol(ProtocolError::HeaderMismatch { message, .. }) => {
-                Fault::Garbled(format!("the reply belongs to another request: {message}"))
-            }
-            Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
-                Fault::Garbled(format!("the reply is not one to function {request}"))
-            }
-            Error::Transport(_) if self.seen.has_ended() => {
-                Fault::Closed("the server closed the connection".into())
-            }
-            Error::Transport(error) => match error.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                    Fault::Garbled(format!("the reply is malformed: {error}"))
+    /// Says good-bye, within a time-out.
+    pub(crate) async fn close(self, limit: Duration) {
+        match self.channel {
+            Channel::Mbap { mut context, .. } => {
+                if let Ok(Err(error)) = timeout(limit, context.disconnect()).await {
+                    tracing::debug!(%error, "connection was not closed in order");
                 }
-                _ => Fault::Closed(format!("the connection broke: {error}")),
-            },
+            }
+            Channel::Rtu(line) => line.close(limit).await,
         }
     }
+}
+
+async fn ask_mbap(
+    context: &mut Context,
+    seen: &Seen,
+    unit: UnitId,
+    read: &Read,
+    limit: Duration,
+) -> Result<Data, Fault> {
+    let request = match read.register {
+        Register::Coil => Request::ReadCoils(read.first, read.count),
+        Register::Discrete => Request::ReadDiscreteInputs(read.first, read.count),
+        Register::Holding => Request::ReadHoldingRegisters(read.first, read.count),
+        Register::Input => Request::ReadInputRegisters(read.first, read.count),
+    };
+    context.set_slave(Slave(unit.0));
+    seen.asked();
+    match timeout(limit, context.call(request)).await {
+        Err(_) if seen.has_heard() => Err(Fault::Noise(unit, limit)),
+        Err(_) => Err(Fault::Silent(unit, limit)),
+        Ok(Ok(Ok(response))) => checked(response, read),
+        Ok(Ok(Err(code))) => Err(Fault::Exception(Exception(code.into()))),
+        Ok(Err(error)) => Err(mbap_fault(error, seen)),
+    }
+}
+
+/// `limit_on_line` is the time-out with the time that the bytes take.
+async fn ask_rtu(
+    line: &mut RtuLine,
+    unit: UnitId,
+    read: &Read,
+    limit: Duration,
+    limit_on_line: Duration,
+) -> Result<Data, Fault> {
+    let form = Form {
+        unit: unit.0,
+        function: read.register.function(),
+        first: read.first,
+        count: read.count,
+    };
+    line.settle(form, limit / 2).await.map_err(line_fault)?;
+    match timeout(limit_on_line, line.call(form)).await {
+        Err(_) => Err(match line.stray() {
+            Some(stray) => Fault::Stray(unit, limit, stray.to_owned()),
+            None => Fault::Silent(unit, limit),
+        }),
+        Ok(Ok(Answer::Data(bytes))) => Ok(data_of(read, &bytes)),
+        Ok(Ok(Answer::Exception(code))) => Err(Fault::Exception(Exception(code))),
+        Ok(Err(error)) => Err(line_fault(error)),
+    }
+}
+
+fn line_fault(error: io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Fault::Closed("the server closed the connection".into()),
+        _ => Fault::Closed(format!("the connection broke: {error}")),
+    }
+}
+
+/// The values in as many bytes as were asked for.
+fn data_of(read: &Read, bytes: &[u8]) -> Data {
+    if read.register.is_bits() {
+        let bit = |place: usize| {
+            bytes
+                .get(place / 8)
+                .is_some_and(|byte| byte >> (place % 8) & 1 == 1)
+        };
+        return Data::Bits((0..usize::from(read.count)).map(bit).collect());
+    }
+    let words = bytes.chunks_exact(2);
+    Data::Words(
+        words
+            .map(|word| word.iter().fold(0, |sum, byte| sum << 8 | u16::from(*byte)))
+            .collect(),
+    )
+}
+
+fn mbap_fault(error: tokio_modbus::Error, seen: &Seen) -> Fault {
+    use tokio_modbus::{Error, ProtocolError};
+    match error {
+        Error::Protocol(ProtocolError::HeaderMismatch { message, .. }) => {
+            Fault::Garbled(format!("the reply belongs to another request: {message}"))
+        }
+        Error::Protocol(ProtocolError::FunctionCodeMismatch { request, .. }) => {
+            Fault::Garbled(format!("the reply is not one to function {request}"))
+        }
+        Error::Transport(error) if is_of_tls(&error) => {
+            Fault::Closed(format!("TLS failed: {error}"))
+        }
+        Error::Transport(_) if seen.has_ended() => {
+            Fault::Closed("the server closed the connection".into())
+        }
+        Error::Transport(error) => match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Fault::Garbled(format!("the reply is malformed: {error}"))
+            }
+            _ => Fault::Closed(format!("the connection broke: {error}")),
+        },
+    }
+}
+
+/// Whether it is TLS that ended the connection, such as for want of a certificate.
+fn is_of_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// tokio-modbus checks the length of a reply in debug builds only.

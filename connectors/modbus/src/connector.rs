@@ -1,5 +1,7 @@
 //! The kind "modbus" and one connector of it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use forebay_config::Table;
 use forebay_connectors::{
@@ -8,9 +10,9 @@ use forebay_connectors::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Settings, keys, poller::Poller};
+use crate::{bus::Bus, config::Settings, keys, poller::Poller};
 
-/// Modbus TCP.
+/// Modbus over TCP, RTU and TLS.
 ///
 /// After connecting, every `heartbeat` where its polls are rarer, and after a lost reply, one of a unit's tags (the first, if
 /// it answers) is read as a sign of life and the value dropped: a register that is cleared by reading should not stand first.
@@ -34,14 +36,16 @@ impl ConnectorKind for ModbusKind {
     ) -> Option<Box<dyn Connector>> {
         let settings = Settings::read(connector, tags)?;
         Some(Box::new(Modbus {
+            bus: Bus::to(&settings.endpoint),
             settings,
             uniform: context.uniform.clone(),
         }))
     }
 }
 
-/// One server that is polled.
+/// One server, or one unit of a bus, that is polled.
 struct Modbus {
+    bus: Arc<Bus>,
     settings: Settings,
     uniform: Uniform,
 }
@@ -58,7 +62,8 @@ impl Connector for Modbus {
     }
 
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
-        Poller::new(&self.settings, &self.uniform, outlet, stop)
+        let bus = self.bus.join();
+        Poller::new(&self.settings, &self.uniform, bus, outlet, stop)
             .run()
             .await
     }

@@ -1,12 +1,12 @@
 //! The keys of a `[[connector]]` of kind "modbus" and of its `[[connector.tag]]`s.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use forebay_config::{Choice, Defaulted, Optional, Required, TableKeys};
+use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Required, TableKeys};
 use forebay_connectors::ConnectorKeys;
 use forebay_schemas::{DeviceId, TagName};
 
-use crate::plan::Register;
+use crate::{endpoint::Parity, plan::Register, value::Sentinel};
 
 /// All of them.
 pub(crate) const KEYS: ConnectorKeys = ConnectorKeys {
@@ -16,11 +16,14 @@ pub(crate) const KEYS: ConnectorKeys = ConnectorKeys {
 
 const CONNECTOR: TableKeys = TableKeys::many(
     "connector",
-    "Polls coils and registers over Modbus TCP, of one device or of several units behind a gateway. It only reads.",
+    "Polls coils and registers over Modbus TCP, RTU or TLS, of one device or of several units behind a gateway or on a bus. It only \
+     reads.",
     &[
         &URL,
         &DEVICE,
         &UNIT_ID,
+        &TEMPLATE,
+        &TEMPLATE_DIR,
         &EVERY,
         &ORDER,
         &TIMEOUT,
@@ -29,13 +32,22 @@ const CONNECTOR: TableKeys = TableKeys::many(
         &MAX_GAP,
         &MAX_REGISTERS,
         &MAX_COILS,
+        &NEVER,
+        &BAUD_RATE,
+        &PARITY,
+        &DATA_BITS,
+        &STOP_BITS,
+        &FRAME_GAP,
+        &TLS,
         &TAG,
     ],
 );
 
 pub(crate) const URL: Required<String> = Required::new(
     "url",
-    "The server's address: \"tcp://host:502\". Without a port it is 502.",
+    "Where the device is: \"tcp://host:502\" (Modbus TCP), \"rtu+tcp://host:502\" (RTU frames over TCP, as many serial servers have \
+     it), \"serial:///dev/ttyUSB0\" (RTU on a serial line) or \"tls://host:802\" (Modbus/TCP Security). Without a port it is 502, or \
+     802 for TLS. Connectors with the same address share one connection.",
 );
 
 pub(crate) const DEVICE: Optional<DeviceId> =
@@ -47,6 +59,19 @@ pub(crate) const UNIT_ID: Defaulted<u8> = Defaulted::new(
     1,
     "The unit identifier of tags that name none: which device behind the server is asked.",
 );
+
+pub(crate) const TEMPLATE: Optional<String> = Optional::new(
+    "template",
+    "The device's map of registers, as \"maker/model\": its tags are read beside those of the file. A tag of the same name in the file \
+     changes what it names, and nothing else.",
+)
+.absent("only the tags of the file are read");
+
+pub(crate) const TEMPLATE_DIR: Optional<PathBuf> = Optional::new(
+    "template_dir",
+    "A folder of templates of one's own, MAKER/MODEL.toml; it is looked in first.",
+)
+.absent("only the templates that come along");
 
 pub(crate) const EVERY: Defaulted<Duration> = Defaulted::new(
     "every",
@@ -102,6 +127,72 @@ pub(crate) const MAX_COILS: Defaulted<u16> = Defaulted::new(
 )
 .unit("bits");
 
+pub(crate) const NEVER: Defaulted<Vec<String>> = Defaulted::list(
+    "never",
+    &[],
+    "Addresses that must not be read, not even to make two requests one, such as \"100-120\", \"7\" or \"holding 100-120\"; without a \
+     table they hold for all four.",
+);
+
+pub(crate) const BAUD_RATE: Defaulted<u32> = Defaulted::new(
+    "baud_rate",
+    9600,
+    "Bits per second of a serial line, from 300 to 4000000.",
+)
+.unit("Bd");
+
+pub(crate) const PARITY_WORDS: &[(&str, Parity)] = &[
+    ("none", Parity::None),
+    ("even", Parity::Even),
+    ("odd", Parity::Odd),
+];
+
+pub(crate) const PARITY: DefaultedChoice<Parity> =
+    Choice::new("parity", PARITY_WORDS, "Parity bit of a serial line.").or_first();
+
+pub(crate) const DATA_BITS: Defaulted<u8> = Defaulted::new(
+    "data_bits",
+    8,
+    "Data bits of a serial line: 8, or 7 for a converter that has no eighth.",
+)
+.unit("bits");
+
+pub(crate) const STOP_BITS: Defaulted<u8> =
+    Defaulted::new("stop_bits", 1, "Stop bits of a serial line, 1 or 2.").unit("bits");
+
+pub(crate) const FRAME_GAP: Optional<Duration> = Optional::new(
+    "frame_gap",
+    "Silence on a serial line, or before each RTU frame over TCP, between a reply and the next request, up to 1s. Longer for devices that \
+     lose requests.",
+)
+.absent("3.5 characters, at least 1.75ms, on a serial line; none over TCP");
+
+pub(crate) const TLS: TableKeys = TableKeys::one(
+    "tls",
+    "Certificates for a url with tls. Without this table the server's certificate is checked against the system's list.",
+    &[&CA_FILE, &CERT_FILE, &KEY_FILE, &SERVER_NAME],
+);
+
+pub(crate) const CA_FILE: Optional<PathBuf> = Optional::new(
+    "ca_file",
+    "Certificates (PEM) of the authorities that may sign the server's certificate.",
+)
+.absent("the system's list");
+
+pub(crate) const CERT_FILE: Optional<PathBuf> = Optional::new(
+    "cert_file",
+    "The client's own certificate (PEM), which a server of Modbus/TCP Security asks for; key_file goes with it.",
+);
+
+pub(crate) const KEY_FILE: Optional<PathBuf> =
+    Optional::new("key_file", "The private key (PEM) of cert_file.");
+
+pub(crate) const SERVER_NAME: Optional<String> = Optional::new(
+    "server_name",
+    "The name that the server's certificate must hold.",
+)
+.absent("the host of url");
+
 const TAG: TableKeys = TableKeys::many(
     "tag",
     "A value in the device's memory.",
@@ -113,6 +204,7 @@ const TAG: TableKeys = TableKeys::many(
         &ADDRESS,
         &TYPE,
         &TAG_ORDER,
+        &INVALID,
         &TAG_EVERY,
     ],
 );
@@ -139,19 +231,20 @@ pub(crate) const REGISTER: Choice<Register> = Choice::new(
     ],
     "The table that the value is in: holding registers, input registers, coils or discrete inputs.",
 )
-.required();
+.absent("the template's; needed where it has no tag of this name");
 
-pub(crate) const ADDRESS: Required<u16> = Required::new(
+pub(crate) const ADDRESS: Optional<u16> = Optional::new(
     "address",
     "The first address of the value, counted from 0 as on the wire: register 40001 of a manual is holding register 0.",
-);
+)
+.absent("the template's; needed where it has no tag of this name");
 
 pub(crate) const TYPE: Optional<String> = Optional::new(
     "type",
-    "The value's type: i16, u16, i32, u32, i64, u64, f16, f32, f64, bcd16, bcd32, bit:N (bit N of a register, 0 the lowest), string:N (N \
-     bytes of text, two in a register), or bool for coils and discrete inputs.",
+    "The value's type: i16, u16, i32, u32, i48, u48, i64, u64, sm16, sm32 (signed magnitude), f16, f32, f64, bcd16, bcd32, \
+     bit:N (bit N of a register, 0 the lowest), string:N (N bytes of text, two in a register), or bool for coils and discrete inputs.",
 )
-.absent("bool for coils and discrete inputs; registers need it");
+.absent("the template's; else bool for coils and discrete inputs, and needed for registers");
 
 pub(crate) const TAG_ORDER: Optional<String> = Optional::new(
     "order",
@@ -159,6 +252,14 @@ pub(crate) const TAG_ORDER: Optional<String> = Optional::new(
      that CDAB is low word first.",
 )
 .absent("the connector's, or else big-endian");
+
+pub(crate) const INVALID: Optional<Vec<Sentinel>> = Optional::new(
+    "invalid",
+    "Raw values by which the device says that it has none, such as [0x8000, -9999, \"nan\"]: they give a bad reading without a value. A \
+     number is compared with the bits of an integer as they stand, and with what they mean; \"nan\" is any NaN of a float, which is \
+     bad in any case.",
+)
+.absent("every value is one");
 
 pub(crate) const TAG_EVERY: Optional<Duration> =
     Optional::new("every", "How often the tag is polled, from 10ms to 1d.")

@@ -1,11 +1,18 @@
 //! Which requests read a set of tags: few, each within the limits, no value split over two.
 //!
+//! Tags of one unit and one period are polled together. A tag that is polled at a multiple of a shorter period is read along
+//! with the tags of that one wherever it does not cost a request there: see [`carry`].
+//!
 //! Pure. A plan may turn out wrong only when the device refuses an address or is silent on it; then [`Read::split`] halves
 //! the read, so that a wrong address ends up on its own after about log₂ of the number of tags.
 
-use std::{fmt, time::Duration};
+mod carry;
+mod forbidden;
 
-use crate::{config::Tag, unit::UnitId};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+pub(crate) use self::forbidden::Forbidden;
+use crate::{config::Tag, keys, unit::UnitId};
 
 /// The four tables of a Modbus device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +33,16 @@ impl Register {
         matches!(self, Self::Coil | Self::Discrete)
     }
 
+    /// The function that reads it.
+    pub(crate) fn function(self) -> u8 {
+        match self {
+            Self::Coil => 1,
+            Self::Discrete => 2,
+            Self::Holding => 3,
+            Self::Input => 4,
+        }
+    }
+
     /// The address of what manuals call by a Modicon number: the table's digit, then five digits in all, from 1.
     pub(crate) fn offset_of_number(self, number: u16) -> Option<u16> {
         let first = match self {
@@ -36,6 +53,13 @@ impl Register {
             Self::Coil => return None,
         };
         number.checked_sub(first).filter(|offset| *offset < 9_999)
+    }
+
+    /// The table of a name in the configuration.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let words = keys::REGISTER.words().iter();
+        let mut found = words.filter(|(word, _)| *word == name);
+        found.next().map(|(_, register)| *register)
     }
 
     /// Its name in the configuration.
@@ -50,7 +74,7 @@ impl Register {
 }
 
 /// How large a read may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Registers that may be read over to make two reads one; as bits, sixteen times as many.
     pub(crate) gap_max: u16,
@@ -58,6 +82,40 @@ pub(crate) struct Limits {
     pub(crate) registers_max: u16,
     /// Coils or discrete inputs in one read, 1 to 2000.
     pub(crate) coils_max: u16,
+    /// Addresses that no read may touch.
+    pub(crate) never: Forbidden,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            gap_max: keys::MAX_GAP.default(),
+            registers_max: keys::MAX_REGISTERS.default(),
+            coils_max: keys::MAX_COILS.default(),
+            never: Forbidden::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// Addresses of this table that may be read over, and that may be read at once.
+    fn of(&self, register: Register) -> (u32, u32) {
+        if register.is_bits() {
+            (u32::from(self.gap_max) * 16, u32::from(self.coils_max))
+        } else {
+            (u32::from(self.gap_max), u32::from(self.registers_max))
+        }
+    }
+
+    /// Whether a read that covers `first..end` may go on to cover a point too.
+    fn joins(&self, register: Register, first: u16, end: u32, point: &Point) -> bool {
+        let (gap_max, count_max) = self.of(register);
+        let gap = u32::from(point.first).saturating_sub(end);
+        let together = end.max(point.end()) - u32::from(first);
+        gap <= gap_max
+            && together <= count_max
+            && (gap == 0 || !self.never.is_between(register, end, point.first))
+    }
 }
 
 /// Where a tag's value lies.
@@ -68,6 +126,8 @@ pub(crate) struct Point {
     pub(crate) first: u16,
     /// At least 1.
     pub(crate) count: u16,
+    /// Its value is due at each so many polls of its group; at least 1.
+    pub(crate) each: u32,
 }
 
 impl Point {
@@ -77,6 +137,7 @@ impl Point {
             tag: place,
             first: tag.address,
             count: tag.layout.addresses(),
+            each: 1,
         }
     }
 
@@ -170,56 +231,36 @@ pub(crate) struct Group {
 
 /// The reads of all tags, by unit and period.
 pub(crate) fn groups(tags: &[Tag], limits: &Limits) -> Vec<Group> {
-    let mut keys: Vec<(UnitId, Duration)> = tags.iter().map(|tag| (tag.unit, tag.every)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let reads = |(unit, every)| {
-        let of = |register| {
-            let same = |tag: &Tag| (tag.unit, tag.every, tag.register) == (unit, every, register);
-            let points = tags.iter().enumerate().filter(|(_, tag)| same(tag));
-            plan(
-                register,
-                points.map(|(place, tag)| Point::of(place, tag)).collect(),
-                limits,
-            )
-        };
-        [
-            Register::Holding,
-            Register::Input,
-            Register::Coil,
-            Register::Discrete,
-        ]
+    let mut points: BTreeMap<(UnitId, Register), BTreeMap<Duration, Vec<Point>>> = BTreeMap::new();
+    for (place, tag) in tags.iter().enumerate() {
+        let periods = points.entry((tag.unit, tag.register)).or_default();
+        let same = periods.entry(tag.every).or_default();
+        same.push(Point::of(place, tag));
+    }
+    let mut groups: BTreeMap<(UnitId, Duration), Vec<Read>> = BTreeMap::new();
+    for ((unit, register), periods) in points {
+        for (every, reads) in carry::plan_periods(register, periods, limits) {
+            groups.entry((unit, every)).or_default().extend(reads);
+        }
+    }
+    groups
         .into_iter()
-        .flat_map(of)
-        .collect()
-    };
-    keys.into_iter()
-        .map(|(unit, every)| Group {
-            unit,
-            every,
-            reads: reads((unit, every)),
-        })
+        .map(|((unit, every), reads)| Group { unit, every, reads })
         .collect()
 }
 
 /// Few reads for these points of one table; each point must fit into one.
 pub(crate) fn plan(register: Register, mut points: Vec<Point>, limits: &Limits) -> Vec<Read> {
-    let (gap_max, count_max) = if register.is_bits() {
-        (u32::from(limits.gap_max) * 16, u32::from(limits.coils_max))
-    } else {
-        (u32::from(limits.gap_max), u32::from(limits.registers_max))
-    };
     points.sort_by_key(|point| (point.first, point.count, point.tag));
     let mut reads = Vec::new();
     let mut run: Vec<Point> = Vec::new();
     let mut end = 0;
     for point in points {
-        if let Some(first) = run.first() {
-            let together = end.max(point.end()) - u32::from(first.first);
-            if u32::from(point.first) > end + gap_max || together > count_max {
-                reads.push(Read::of(register, std::mem::take(&mut run)));
-                end = 0;
-            }
+        if let Some(first) = run.first()
+            && !limits.joins(register, first.first, end, &point)
+        {
+            reads.push(Read::of(register, std::mem::take(&mut run)));
+            end = 0;
         }
         end = end.max(point.end());
         run.push(point);

@@ -3,12 +3,13 @@
 //! Everything happens in one future, one request at a time; only waits for the network and the clock are given up when
 //! the connector is stopped, a delivery never.
 
+mod carried;
 mod cycle;
 mod life;
 mod links;
 mod reads;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use forebay_connectors::{
     Closed, ConnectorError, IllegalMove, LinkEvent, LinkState, Outlet, Uniform,
@@ -16,8 +17,9 @@ use forebay_connectors::{
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::{life::Signs, links::Links, reads::Reads};
+use self::{carried::Carried, life::Signs, links::Links, reads::Reads};
 use crate::{
+    bus::Seat,
     client::{Client, Data, Fault},
     config::Settings,
     exception::Exception,
@@ -78,10 +80,11 @@ pub(crate) struct Poller<'c> {
     settings: &'c Settings,
     uniform: &'c Uniform,
     stop: CancellationToken,
-    client: Option<Client>,
+    bus: Seat,
     links: Links<'c>,
     /// As `settings.groups`.
     reads: Vec<Reads>,
+    carried: Carried,
     slots: Vec<Slot>,
     /// As `slots`.
     schedule: Schedule,
@@ -103,6 +106,7 @@ impl<'c> Poller<'c> {
     pub(crate) fn new(
         settings: &'c Settings,
         uniform: &'c Uniform,
+        bus: Seat,
         outlet: Outlet,
         stop: CancellationToken,
     ) -> Self {
@@ -125,13 +129,14 @@ impl<'c> Poller<'c> {
             settings,
             uniform,
             stop,
-            client: None,
+            bus,
             links: Links::new(settings, outlet),
             reads: settings
                 .groups
                 .iter()
                 .map(|group| Reads::new(&group.reads))
                 .collect(),
+            carried: Carried::default(),
             slots: slots.into_iter().map(|(slot, _)| slot).collect(),
             schedule,
             signs: settings
@@ -150,7 +155,8 @@ impl<'c> Poller<'c> {
 
     /// Runs until stopped.
     pub(crate) async fn run(mut self) -> Result<(), ConnectorError> {
-        let (server, groups) = (&self.settings.server, &self.settings.groups);
+        let groups = &self.settings.groups;
+        let server = &self.settings.endpoint;
         let requests: usize = groups.iter().map(|group| group.reads.len()).sum();
         tracing::info!(%server, tags = self.settings.tags.len(), requests, "poll plan ready");
         loop {
@@ -159,7 +165,7 @@ impl<'c> Poller<'c> {
                 End::Stopped => break,
                 End::Fatal(error) => return Err(error),
                 End::Lost(reason) => {
-                    self.client = None;
+                    self.hang_up().await;
                     let failures = match self.links.lost(&reason).await {
                         Ok(failures) => failures,
                         Err(End::Fatal(error)) => return Err(error),
@@ -180,9 +186,7 @@ impl<'c> Poller<'c> {
                 }
             }
         }
-        if let Some(client) = self.client.take() {
-            client.close().await;
-        }
+        self.bus.leave(self.settings.timeout).await;
         Ok(())
     }
 
@@ -196,11 +200,12 @@ impl<'c> Poller<'c> {
             if let Some(unit) = probed {
                 self.links.unit_answers(unit).await?;
             }
-            tracing::info!(server = %self.settings.server, "link is up");
+            tracing::info!(server = %self.settings.endpoint, "link is up");
             // After a while out of sight it may be another device, or mended.
             if lost_at.is_none_or(|at| at.elapsed() >= BRIEF) {
                 self.reads.iter_mut().for_each(Reads::restart);
             }
+            self.carried.restart();
             self.schedule.restart(Instant::now());
             loop {
                 self.turn().await?;
@@ -236,7 +241,7 @@ impl<'c> Poller<'c> {
             .is_some_and(|told| now.duration_since(told) < SKIPS_TOLD_EVERY);
         if self.skipped > 0 && !quiet {
             tracing::warn!(
-                server = %self.settings.server,
+                server = %self.settings.endpoint,
                 skipped = self.skipped,
                 "polls were skipped: the device, the link or the gateway is slower than their period"
             );
@@ -252,11 +257,14 @@ impl<'c> Poller<'c> {
         let Some(configured) = settings.units.get(unit) else {
             return Err(Trouble::Unit("no such unit".into()));
         };
+        let bus = Arc::clone(&self.bus);
+        let Some(mut line) = self.stop.run_until_cancelled(bus.turn()).await else {
+            return Err(Trouble::End(End::Stopped));
+        };
         loop {
-            let mut client = match self.client.take() {
+            let mut client = match line.take() {
                 Some(client) => client,
-                None => match Client::connect(&settings.server, settings.timeout, &self.stop).await
-                {
+                None => match Client::connect(&bus.endpoint, settings.timeout, &self.stop).await {
                     Ok(client) => client,
                     Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
                     Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
@@ -264,25 +272,53 @@ impl<'c> Poller<'c> {
             };
             self.rest().await?;
             let had_answered = client.has_answered;
-            match client.read(configured.id, read).await {
+            let answer = client
+                .read(configured.id, read, settings.timeout, &self.stop)
+                .await;
+            let now = Instant::now();
+            if answer
+                .as_ref()
+                .err()
+                .is_none_or(|fault| client.outlives(fault))
+            {
+                *line = Some(client);
+            }
+            match answer {
                 Ok(data) => {
-                    (self.client, self.heard) = (Some(client), Some(Instant::now()));
+                    self.note_heard(now);
                     return Ok(Ok(data));
                 }
                 Err(Fault::Exception(exception)) => {
-                    (self.client, self.heard) = (Some(client), Some(Instant::now()));
+                    self.note_heard(now);
                     return Ok(Err(exception));
                 }
                 Err(Fault::Closed(reason)) if had_answered => {
-                    tracing::debug!(server = %settings.server, reason, "reconnecting");
+                    tracing::debug!(server = %bus.endpoint, reason, "reconnecting");
                 }
                 // Some devices hang up where others are silent.
-                Err(fault @ (Fault::Silent(..) | Fault::Noise(..) | Fault::Closed(_))) => {
+                Err(
+                    fault @ (Fault::Silent(..)
+                    | Fault::Noise(..)
+                    | Fault::Stray(..)
+                    | Fault::Closed(_)),
+                ) => {
                     return Err(Trouble::Silent(fault.to_string()));
                 }
                 Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
                 Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
             }
+        }
+    }
+
+    fn note_heard(&mut self, now: Instant) {
+        self.heard = Some(now);
+        self.bus.note_heard(now);
+    }
+
+    /// Ends the connection, so that the next request makes a new one; not where others use it with success.
+    async fn hang_up(&mut self) {
+        if !self.bus.is_shared_and_alive(Instant::now()) {
+            *self.bus.turn().await = None;
         }
     }
 

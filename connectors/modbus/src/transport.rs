@@ -1,4 +1,4 @@
-//! A TCP stream that remembers whether its peer has closed it, and whether anything has come.
+//! What bytes are carried by, and a stream that remembers whether its peer has closed it, and whether anything has come.
 //!
 //! tokio-modbus answers the end of a stream with whatever the thread's last system error happened to be, and it waits for
 //! more behind bytes that are no reply; this tells those from a real error and from silence. Nothing else is done to the
@@ -14,10 +14,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection or a line.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Wire for T {}
 
 /// What has been seen of the peer.
 #[derive(Debug, Clone, Default)]
@@ -48,12 +50,12 @@ impl Seen {
 
 /// The stream.
 pub(crate) struct Transport {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     seen: Seen,
 }
 
 impl Transport {
-    pub(crate) fn new(stream: TcpStream) -> (Self, Seen) {
+    pub(crate) fn new(stream: Box<dyn Wire>) -> (Self, Seen) {
         let seen = Seen::default();
         (
             Self {

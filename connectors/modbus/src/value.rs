@@ -1,15 +1,16 @@
 //! Types of values, the order of their bytes, and how registers become a value.
 //!
 //! Pure. Numbers keep their kind: unsigned integers and decimal digits (BCD) become U64, signed ones I64, floats F64, bits
-//! Bool. What is no value of its type (a NaN, an infinity, a nibble above nine) is bad and says why. A text ends at its first
-//! NUL.
+//! Bool. What is no value of its type (a NaN, an infinity, a nibble above nine), or what the configuration calls invalid, is
+//! bad and says why. A text ends at its first NUL.
 
 mod order;
+mod sentinel;
 
 use forebay_connectors::finite;
 use forebay_schemas::{Quality, Status, Value};
 
-pub(crate) use order::Order;
+pub(crate) use self::{order::Order, sentinel::Sentinel};
 
 /// The longest text: all the registers of the largest read.
 const TEXT_BYTES_MAX: u16 = 250;
@@ -25,8 +26,15 @@ pub(crate) enum ValueKind {
     U16,
     I32,
     U32,
+    /// Three registers, two's complement.
+    I48,
+    U48,
     I64,
     U64,
+    /// Signed magnitude: the highest bit is the sign, the other 15 are the magnitude.
+    Sm16,
+    /// Signed magnitude: the highest bit is the sign, the other 31 are the magnitude.
+    Sm32,
     /// IEEE 754 binary16.
     F16,
     F32,
@@ -39,14 +47,19 @@ pub(crate) enum ValueKind {
     Text(u16),
 }
 
-const PLAIN: [(&str, ValueKind); 12] = [
+/// Names of the types without a number.
+pub(crate) const PLAIN: [(&str, ValueKind); 16] = [
     ("bool", ValueKind::Bool),
     ("i16", ValueKind::I16),
     ("u16", ValueKind::U16),
     ("i32", ValueKind::I32),
     ("u32", ValueKind::U32),
+    ("i48", ValueKind::I48),
+    ("u48", ValueKind::U48),
     ("i64", ValueKind::I64),
     ("u64", ValueKind::U64),
+    ("sm16", ValueKind::Sm16),
+    ("sm32", ValueKind::Sm32),
     ("f16", ValueKind::F16),
     ("f32", ValueKind::F32),
     ("f64", ValueKind::F64),
@@ -99,11 +112,17 @@ impl ValueKind {
     pub(crate) fn registers(self) -> u16 {
         match self {
             Self::Bool => 0,
-            Self::Bit(_) | Self::I16 | Self::U16 | Self::F16 | Self::Bcd16 => 1,
-            Self::I32 | Self::U32 | Self::F32 | Self::Bcd32 => 2,
+            Self::Bit(_) | Self::I16 | Self::U16 | Self::Sm16 | Self::F16 | Self::Bcd16 => 1,
+            Self::I32 | Self::U32 | Self::Sm32 | Self::F32 | Self::Bcd32 => 2,
+            Self::I48 | Self::U48 => 3,
             Self::I64 | Self::U64 | Self::F64 => 4,
             Self::Text(bytes) => bytes.div_ceil(2),
         }
+    }
+
+    /// Whether its bits are decimal digits.
+    pub(crate) fn is_decimal(self) -> bool {
+        matches!(self, Self::Bcd16 | Self::Bcd32)
     }
 
     /// Bytes that an order names: a value's, or a text's within each register.
@@ -116,11 +135,13 @@ impl ValueKind {
 }
 
 /// How a value lies in its registers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) kind: ValueKind,
     /// As long as the kind's `ordered_bytes`.
     pub(crate) order: Order,
+    /// Values that stand for none.
+    pub(crate) invalid: Vec<Sentinel>,
 }
 
 /// A value and how far to trust it.
@@ -175,20 +196,49 @@ impl Layout {
             return text(self.order.arrange_each(&wire), usize::from(bytes));
         }
         let raw = self.order.number(&wire);
-        // Each cast keeps the low bits, which are all that a value of its width has.
-        Decoded::good(match self.kind {
-            ValueKind::Bool => Value::Bool(raw != 0),
-            ValueKind::Bit(bit) => Value::Bool(raw >> bit & 1 == 1),
-            ValueKind::I16 => Value::I64(i64::from(raw as i16)),
-            ValueKind::I32 => Value::I64(i64::from(raw as i32)),
-            ValueKind::I64 => Value::I64(raw as i64),
-            ValueKind::U16 | ValueKind::U32 | ValueKind::U64 => Value::U64(raw),
-            ValueKind::F16 => return Decoded::float(f16(raw as u16), raw),
-            ValueKind::F32 => return Decoded::float(f64::from(f32::from_bits(raw as u32)), raw),
-            ValueKind::F64 => return Decoded::float(f64::from_bits(raw), raw),
-            ValueKind::Bcd16 | ValueKind::Bcd32 => return decimal(raw, self.kind),
-            ValueKind::Text(_) => return Decoded::bad("a text is not a number"),
-        })
+        let decoded = number(self.kind, raw);
+        let is_invalid = |sentinel: &Sentinel| sentinel.is(self.kind, raw, decoded.value.as_ref());
+        if self.invalid.iter().any(is_invalid) {
+            let width = usize::from(self.kind.registers()) * 4;
+            let reason = format!("0x{raw:0width$X} is one of the tag's invalid values");
+            return Decoded {
+                value: None,
+                status: Status::bad(Some(raw.cast_signed()), reason),
+            };
+        }
+        decoded
+    }
+}
+
+/// The value of these bits, right-aligned.
+fn number(kind: ValueKind, raw: u64) -> Decoded {
+    // Each cast keeps the low bits, which are all that a value of its width has.
+    Decoded::good(match kind {
+        ValueKind::Bool => Value::Bool(raw != 0),
+        ValueKind::Bit(bit) => Value::Bool(raw >> bit & 1 == 1),
+        ValueKind::I16 => Value::I64(i64::from(raw as i16)),
+        ValueKind::I32 => Value::I64(i64::from(raw as i32)),
+        // Shifted to the top and back, so that bit 47 becomes the sign.
+        ValueKind::I48 => Value::I64((raw << 16) as i64 >> 16),
+        ValueKind::I64 => Value::I64(raw as i64),
+        ValueKind::U16 | ValueKind::U32 | ValueKind::U48 | ValueKind::U64 => Value::U64(raw),
+        ValueKind::Sm16 => Value::I64(signed_magnitude(raw, 15)),
+        ValueKind::Sm32 => Value::I64(signed_magnitude(raw, 31)),
+        ValueKind::F16 => return Decoded::float(f16(raw as u16), raw),
+        ValueKind::F32 => return Decoded::float(f64::from(f32::from_bits(raw as u32)), raw),
+        ValueKind::F64 => return Decoded::float(f64::from_bits(raw), raw),
+        ValueKind::Bcd16 | ValueKind::Bcd32 => return decimal(raw, kind),
+        ValueKind::Text(_) => return Decoded::bad("a text is not a number"),
+    })
+}
+
+/// The bit at `sign` says whether the bits below it are negative; a negative zero is zero.
+fn signed_magnitude(raw: u64, sign: u32) -> i64 {
+    let magnitude = (raw & ((1 << sign) - 1)).cast_signed();
+    if raw >> sign & 1 == 1 {
+        -magnitude
+    } else {
+        magnitude
     }
 }
 

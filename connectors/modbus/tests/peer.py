@@ -1,6 +1,8 @@
-"""A Modbus TCP server by pymodbus 3.16, and values encoded by Python's struct.
+"""A Modbus server by pymodbus 3.16, and values encoded by Python's struct.
 
-Argument: JSON with `port` (0: any; the port is the first line printed) and `units`, a list of
+Argument: JSON with `port` (0: any; the port is the first line printed), `transport` ("tcp", "rtu+tcp", "tls" with
+`ca`, `cert` and `key`, or "serial": then a pseudo-terminal's name is the first line printed, behind which the server of
+"rtu+tcp" is), and `units`, a list of
   {"id": 1,
    "values": [{"register": "holding", "address": 0, "type": "f32", "order": "CDAB", "value": 1.5}, ...],
    "silent": false,        never answers
@@ -13,12 +15,19 @@ Ends when its standard input is closed.
 
 import asyncio
 import json
+import os
+import pty
+import socket
+import ssl
 import struct
 import sys
+import threading
 import time
+import tty
 
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
+from pymodbus.framer import FramerType
+from pymodbus.server import ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 HELD = [7, 65535, 0, 12345, 8, 99]
@@ -35,6 +44,11 @@ def encode(entry):
     kind, value = entry["type"], entry["value"]
     if kind in FORMATS:
         raw = struct.pack(FORMATS[kind], float(value) if kind[0] == "f" else int(value))
+    elif kind in ("i48", "u48"):
+        raw = int(value).to_bytes(6, "big", signed=kind[0] == "i")
+    elif kind in ("sm16", "sm32"):
+        bits = int(kind[2:])
+        raw = (abs(value) | (value < 0) << (bits - 1)).to_bytes(bits // 8, "big")
     elif kind.startswith("bcd"):
         raw = bytes.fromhex(str(value).rjust(int(kind[3:]) // 4, "0"))
     elif kind.startswith("bit:"):
@@ -98,6 +112,25 @@ def action(unit):
     return act
 
 
+def terminal(port):
+    """The name of a pseudo-terminal that is joined to a port."""
+    near, far = pty.openpty()
+    tty.setraw(far)
+    line = socket.create_connection(("127.0.0.1", port))
+
+    def outward():
+        while data := os.read(near, 4096):
+            line.sendall(data)
+
+    def inward():
+        while data := line.recv(4096):
+            os.write(near, data)
+
+    for pump in (outward, inward):
+        threading.Thread(target=pump, daemon=True).start()
+    return os.ttyname(far)
+
+
 async def main():
     config = json.loads(sys.argv[1])
     devices = [
@@ -111,9 +144,21 @@ async def main():
         )
         for unit in config["units"]
     ]
-    server = ModbusTcpServer(devices, address=("127.0.0.1", config["port"]))
+    kind = config.get("transport", "tcp")
+    address = ("127.0.0.1", config["port"])
+    if kind == "tls":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(config["cert"], config["key"])
+        context.load_verify_locations(config["ca"])
+        context.verify_mode = ssl.CERT_REQUIRED
+        # The framer of Modbus/TCP Security: the same header as without TLS.
+        server = ModbusTlsServer(devices, framer=FramerType.SOCKET, sslctx=context, address=address)
+    else:
+        framer = FramerType.SOCKET if kind == "tcp" else FramerType.RTU
+        server = ModbusTcpServer(devices, framer=framer, address=address)
     await server.serve_forever(background=True)
-    print(server.transport.sockets[0].getsockname()[1], flush=True)
+    port = server.transport.sockets[0].getsockname()[1]
+    print(terminal(port) if kind == "serial" else port, flush=True)
     # The test holds the other end: its end is ours.
     while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
         command = json.loads(line)

@@ -5,9 +5,13 @@ use tokio::{
 };
 
 use super::*;
-use crate::plan::Point;
+use crate::{
+    endpoint::{Endpoint, Server},
+    plan::Point,
+};
 
 const LIMIT: Duration = Duration::from_millis(500);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn read(register: Register, first: u16, count: u16) -> Read {
     Read::of(
@@ -16,6 +20,7 @@ fn read(register: Register, first: u16, count: u16) -> Read {
             tag: 0,
             first,
             count,
+            each: 1,
         }],
     )
 }
@@ -47,10 +52,10 @@ fn body(number: usize, numbers: &mut Numbers) -> Vec<u8> {
 async fn every_function_code_with_any_body_is_either_the_reply_or_a_fault() {
     const ROUNDS: usize = 8 * 256;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server {
+    let server = Endpoint::Tcp(Server {
         host: "127.0.0.1".into(),
         port: listener.local_addr().unwrap().port(),
-    };
+    });
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut numbers = Numbers(0x2545_f491);
@@ -80,7 +85,7 @@ async fn every_function_code_with_any_body_is_either_the_reply_or_a_fault() {
     for number in 0..ROUNDS {
         let mut client = Client::connect(&server, LIMIT, &stop).await.unwrap();
         let read = &asked[number % 128 % asked.len()];
-        match client.read(UnitId(7), read).await {
+        match client.read(UnitId(7), read, LIMIT, &stop).await {
             Ok(Data::Words(words)) => {
                 assert!(!read.register.is_bits());
                 assert_eq!(words.len(), usize::from(read.count));
@@ -106,24 +111,20 @@ async fn every_function_code_with_any_body_is_either_the_reply_or_a_fault() {
 #[tokio::test]
 async fn a_stop_ends_the_wait_for_a_reply() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server {
+    let server = Endpoint::Tcp(Server {
         host: "127.0.0.1".into(),
         port: listener.local_addr().unwrap().port(),
-    };
+    });
     let stop = CancellationToken::new();
-    let mut client = Client::connect(&server, Duration::from_secs(3600), &stop)
-        .await
-        .unwrap();
+    let mut client = Client::connect(&server, HOUR, &stop).await.unwrap();
     let cancel = stop.clone();
-    let (told, _open) = tokio::join!(
-        async move { client.read(UnitId(1), &read(Register::Coil, 0, 1)).await },
-        async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.read_exact(&mut [0; 12]).await.unwrap();
-            cancel.cancel();
-            stream
-        }
-    );
+    let coil = read(Register::Coil, 0, 1);
+    let (told, _open) = tokio::join!(client.read(UnitId(1), &coil, HOUR, &stop), async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+        cancel.cancel();
+        stream
+    });
     assert_eq!(told, Err(Fault::Stopped));
     assert_eq!(
         Client::connect(&server, LIMIT, &stop).await.err(),

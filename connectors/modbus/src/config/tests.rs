@@ -3,9 +3,10 @@ use std::path::Path;
 use forebay_config::{ConfigErrors, Document};
 
 use super::*;
+use crate::value::{Sentinel, ValueKind};
 
 /// Reads a file with one connector, as the gateway does.
-fn read(text: &str) -> Result<Settings, ConfigErrors> {
+pub(super) fn read(text: &str) -> Result<Settings, ConfigErrors> {
     Document::new(Path::new("forebay.toml"), text, &|_| None).read(|root| {
         let mut connectors = root.tables(&keys::KEYS.connector);
         let connector = connectors.first_mut().unwrap();
@@ -87,12 +88,11 @@ fn a_realistic_file_gives_few_requests() {
         .flat_map(|group| group.reads.iter().map(|read| line(group, read)))
         .collect();
     let expected = [
-        "unit 3 every 1s: holding 5 for 16 tags",
+        "unit 3 every 1s: holding 5..=15 for 17 tags",
         "unit 3 every 1s: input 100..=123 for 12 tags",
         "unit 3 every 1s: coil 0..=64 for 2 tags",
         "unit 3 every 1s: discrete 17 for 1 tags",
         "unit 3 every 60s: holding 800..=833 for 4 tags",
-        "unit 3 every 3600s: holding 8..=15 for 1 tags",
         "unit 9 every 1s: input 0..=1 for 1 tags",
     ];
     assert_eq!(plan, expected);
@@ -109,13 +109,7 @@ fn defaults_are_those_of_the_documents() {
     let text =
         format!("{HEAD}[[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 65535");
     let settings = read(&text).unwrap();
-    assert_eq!(
-        settings.server,
-        Server {
-            host: "plc".into(),
-            port: 502
-        }
-    );
+    assert_eq!(settings.endpoint.to_string(), "tcp://plc:502");
     let second = Duration::from_secs(1);
     assert_eq!(
         (settings.timeout, settings.heartbeat, settings.pause),
@@ -136,37 +130,62 @@ fn defaults_are_those_of_the_documents() {
 }
 
 #[test]
-fn urls_name_a_host_and_at_most_a_port() {
-    for (text, server) in [
-        ("tcp://10.0.0.5", "tcp://10.0.0.5:502"),
-        ("tcp://10.0.0.5:1502/", "tcp://10.0.0.5:1502"),
-        ("tcp://[fe80::1]:502", "tcp://[fe80::1]:502"),
+fn invalid_values_and_forbidden_addresses_are_checked_against_the_tag() {
+    let layout = |keys: &str| tag(keys).map(|tag| tag.layout.invalid);
+    let held = "register = \"holding\"; address = 1";
+    assert_eq!(
+        layout(&format!(
+            "{held}; type = \"f32\"; invalid = [0x8000, -9999.5, \"nan\", nan]"
+        ))
+        .unwrap(),
+        [
+            Sentinel::Integer(0x8000),
+            Sentinel::Float(-9999.5),
+            Sentinel::Nan,
+            Sentinel::Nan
+        ]
+    );
+    assert_eq!(
+        layout(&format!(
+            "{held}; type = \"u64\"; invalid = [0xFFFF_FFFF_FFFF_FFFF]"
+        ))
+        .unwrap(),
+        [Sentinel::Integer(-1)]
+    );
+    for (keys, part) in [
         (
-            "tcp://PLC-1.plant.example:5020",
-            "tcp://PLC-1.plant.example:5020",
+            "type = \"u16\"; invalid = [\"nan\"]",
+            "\"nan\" is no value of u16: write the number that stands for it, such as 0x8000",
+        ),
+        (
+            "type = \"i16\"; invalid = [0x10000]",
+            "65536 does not fit the 16 bits of i16",
+        ),
+        (
+            "type = \"string:4\"; invalid = [0]",
+            "string:4 has no invalid values: only numbers have",
+        ),
+        (
+            "type = \"i16\"; invalid = [true]",
+            "a number such as 0x8000 or -9999, or \"nan\" is expected, found true",
         ),
     ] {
-        assert_eq!(parse_url(text).unwrap().to_string(), server);
+        let error = layout(&format!("{held}; {keys}")).unwrap_err();
+        assert!(error.contains(part), "{error}");
     }
-    for text in [
-        "10.0.0.5:502",
-        "plc",
-        "http://plc",
-        "rtu:///dev/ttyS0",
-        "tcp://",
-        "tcp://plc:0",
-        "tcp://plc:99999",
-        "tcp://u@plc",
-        "tcp://plc/x",
-        "tcp://plc?x",
-        "",
-    ] {
-        let error = parse_url(text).unwrap_err();
-        assert!(
-            error.ends_with("\"tcp://10.0.0.5:502\" is expected"),
-            "{error}"
-        );
-    }
+    let forbidden = format!(
+        "{HEAD}never = [\"holding 100-120\"]\n[[connector.tag]]\nname = \"t\"\nregister = \"holding\"\naddress = 99\ntype = \"u32\""
+    );
+    let error = read(&forbidden).unwrap_err().to_string();
+    assert!(
+        error.contains("99 is among the addresses that never says are not to be read"),
+        "{error}"
+    );
+    assert!(read(&forbidden.replace("\"holding\"\n", "\"input\"\n")).is_ok());
+    let error = read(&forbidden.replace("100-120", "120-100"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("addresses such as \"100-120\""), "{error}");
 }
 
 #[test]
@@ -190,7 +209,7 @@ fn wrong_tags_are_told_with_what_is_right() {
         ),
         (
             "register = \"input\"; type = \"u16\"",
-            "address is missing, a whole number from 0 to 65535",
+            "address: is missing, a whole number from 0 to 65535",
         ),
         (
             "register = \"input\"; address = 65536; type = \"u16\"",
@@ -276,7 +295,7 @@ fn wrong_connectors_are_told_in_one_pass() {
     .unwrap_err()
     .to_string();
     let parts = [
-        "only tcp is spoken",
+        "has the scheme \"udp\"",
         "unit_id: a whole number",
         "10ms to 86400s",
         "10ms to 60s",
@@ -422,7 +441,7 @@ fn a_tag_without_an_order_has_that_of_its_connector() {
         (
             "ABC",
             "u32",
-            "2, 4 or 8 letters are expected, such as \"CDAB\"",
+            "2, 4, 6 or 8 letters are expected, such as \"CDAB\"",
         ),
     ];
     for (connector, kind, part) in wrong {

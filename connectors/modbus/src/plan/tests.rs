@@ -2,17 +2,20 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits {
-    gap_max: 8,
-    registers_max: 125,
-    coils_max: 2000,
-};
+fn limits() -> Limits {
+    Limits::default()
+}
 
 fn points(spans: &[(u16, u16)]) -> Vec<Point> {
     spans
         .iter()
         .enumerate()
-        .map(|(tag, &(first, count))| Point { tag, first, count })
+        .map(|(tag, &(first, count))| Point {
+            tag,
+            first,
+            count,
+            each: 1,
+        })
         .collect()
 }
 
@@ -25,31 +28,56 @@ fn reads_are_merged_over_small_gaps_only() {
     let merged = plan(
         Register::Holding,
         points(&[(10, 2), (0, 2), (20, 1), (30, 4)]),
-        &LIMITS,
+        &limits(),
     );
     assert_eq!(spans(&merged), [(0, 21), (30, 4)]);
     let bits = plan(
         Register::Coil,
         points(&[(0, 1), (129, 1), (259, 1)]),
-        &LIMITS,
+        &limits(),
     );
     assert_eq!(spans(&bits), [(0, 130), (259, 1)]);
     assert_eq!(
         spans(&plan(
             Register::Input,
             points(&[(65_535, 1), (65_531, 4)]),
-            &LIMITS
+            &limits()
         )),
         [(65_531, 5)]
     );
-    assert_eq!(plan(Register::Input, Vec::new(), &LIMITS), []);
+    assert_eq!(plan(Register::Input, Vec::new(), &limits()), []);
 }
 
 #[test]
 fn limits_cut_between_values() {
     let words: Vec<(u16, u16)> = (0..100).map(|i| (i * 4, 4)).collect();
-    let reads = plan(Register::Holding, points(&words), &LIMITS);
+    let reads = plan(Register::Holding, points(&words), &limits());
     assert_eq!(spans(&reads), [(0, 124), (124, 124), (248, 124), (372, 28)]);
+}
+
+#[test]
+fn what_must_not_be_read_is_not_read_over() {
+    let limits = Limits {
+        never: Forbidden::parse(&["3".to_owned(), "coil 40-50".to_owned()]).unwrap(),
+        ..limits()
+    };
+    let cases = [
+        (
+            Register::Holding,
+            [(0, 1), (2, 1), (4, 1)],
+            vec![(0, 3), (4, 1)],
+        ),
+        (Register::Input, [(30, 1), (38, 1), (41, 1)], vec![(30, 12)]),
+        (
+            Register::Coil,
+            [(30, 1), (38, 1), (51, 1)],
+            vec![(30, 9), (51, 1)],
+        ),
+    ];
+    for (register, wanted, expected) in cases {
+        let reads = plan(register, points(&wanted), &limits);
+        assert_eq!(spans(&reads), expected, "{register:?}");
+    }
 }
 
 #[test]
@@ -111,7 +139,7 @@ proptest! {
         words in some_points(false),
         coils in some_points(true),
     ) {
-        let limits = Limits { gap_max, registers_max, coils_max };
+        let limits = Limits { gap_max, registers_max, coils_max, never: Forbidden::default() };
         if bits {
             check(&plan(Register::Discrete, coils.clone(), &limits), coils.len(), coils_max);
         } else {
@@ -121,7 +149,7 @@ proptest! {
 
     #[test]
     fn splitting_to_the_end_loses_no_tag(words in some_points(false)) {
-        let mut left = plan(Register::Holding, words.clone(), &LIMITS);
+        let mut left = plan(Register::Holding, words.clone(), &limits());
         let mut done = Vec::new();
         while let Some(read) = left.pop() {
             match read.split() {

@@ -4,7 +4,7 @@
 //! no other read from its turn. Silence is dear: a poll waits for few of them, and what it then left out goes first in the
 //! next one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use forebay_connectors::Sample;
 use forebay_schemas::Status;
@@ -15,7 +15,7 @@ use crate::{
     client::Data,
     config::Tag,
     exception::Exception,
-    plan::{Point, Read},
+    plan::{Group, Point, Read},
     value::Decoded,
 };
 
@@ -33,6 +33,8 @@ struct Cycle {
     silences: u32,
     /// Whether any read was answered.
     answered: bool,
+    /// Tags whose values are read along and not due yet.
+    early: BTreeSet<usize>,
 }
 
 /// What came of a read.
@@ -54,16 +56,17 @@ impl Poller<'_> {
         let Some(unit) = settings.units.iter().position(|unit| unit.id == group.unit) else {
             return Ok(());
         };
-        let now = Instant::now();
-        if self.links.rests(unit, now) {
+        if self.links.is_down(unit) && !self.retry(unit).await? {
             return Ok(());
         }
+        let now = Instant::now();
         let Some((queue, resting)) = self.reads.get_mut(place).map(|reads| reads.begin(now)) else {
             return Ok(());
         };
+        let early = self.carried.early(group, now);
         let samples = resting
             .iter()
-            .flat_map(|known| self.silent(unit, known))
+            .flat_map(|known| self.resting(unit, known, &early))
             .collect();
         let mut cycle = Cycle {
             queue,
@@ -71,10 +74,11 @@ impl Poller<'_> {
             samples,
             silences: 0,
             answered: false,
+            early,
         };
         if cycle.queue.is_empty() {
             // Nothing is asked: the unit's end would pass unseen.
-            self.links.deliver(cycle.samples).await?;
+            self.hand_over(group, cycle.samples, now).await?;
             return self.probe(unit).await;
         }
         let done = self.read_all(unit, &mut cycle).await;
@@ -82,17 +86,28 @@ impl Poller<'_> {
         if let Some(reads) = self.reads.get_mut(place)
             && reads.keep(cycle.kept, Instant::now()) > 0
         {
-            tracing::info!(server = %settings.server, unit = %group.unit, "reads were split");
+            tracing::info!(server = %settings.endpoint, unit = %group.unit, "reads were split");
         }
         if done.is_ok() || cycle.answered {
             self.links.unit_answers(unit).await?;
         }
-        self.links.deliver(cycle.samples).await?;
+        self.hand_over(group, cycle.samples, now).await?;
         self.is_useful |= done.is_ok() && cycle.answered;
         match done {
             Ok(()) => Ok(()),
             Err(trouble) => self.blame(unit, trouble).await,
         }
+    }
+
+    async fn hand_over(
+        &mut self,
+        group: &Group,
+        samples: Vec<Sample>,
+        now: Instant,
+    ) -> Result<(), End> {
+        let tags = &self.settings.tags;
+        self.carried.hand_over(&samples, tags, group.every, now);
+        self.links.deliver(samples).await
     }
 
     /// Reads until done or in trouble; what is left in the queue was not asked.
@@ -120,25 +135,26 @@ impl Poller<'_> {
                     continue;
                 }
                 if known.is_newly_silent() {
-                    let server = &settings.server;
+                    let server = &settings.endpoint;
                     tracing::warn!(%server, read = %known.read, "unit answers but not this read, retrying it now and then");
                 }
-                cycle.samples.extend(self.silent(unit, &known));
+                let silent = self.silent(unit, &known, &cycle.early);
+                cycle.samples.extend(silent);
                 cycle.kept.push(known);
                 continue;
             }
             cycle.answered = true;
             if known.answers() {
-                tracing::info!(server = %settings.server, read = %known.read, "silent read recovered");
+                tracing::info!(server = %settings.endpoint, read = %known.read, "silent read recovered");
             }
-            let read = &known.read;
             match reply {
                 Reply::Data(data) => {
-                    cycle
-                        .samples
-                        .extend(each(&settings.tags, read, |tag, point| {
-                            decoded(tag, read, point, &data)
-                        }));
+                    known.accept();
+                    let read = &known.read;
+                    let due = due(&settings.tags, read, &cycle.early);
+                    let values = due
+                        .map(|(tag, point)| sample(tag, point, decoded(tag, read, point, &data)));
+                    cycle.samples.extend(values);
                 }
                 Reply::Refused(exception) => {
                     if exception.is_of_the_range()
@@ -148,9 +164,13 @@ impl Poller<'_> {
                         cycle.queue.push_front(before);
                         continue;
                     }
-                    cycle
-                        .samples
-                        .extend(each(&settings.tags, read, |tag, _| refused(tag, exception)));
+                    if exception.is_of_the_range() {
+                        known.refuse(exception, Instant::now());
+                    }
+                    let due = due(&settings.tags, &known.read, &cycle.early);
+                    let refusals =
+                        due.map(|(tag, point)| sample(tag, point, refused(tag, exception)));
+                    cycle.samples.extend(refusals);
                 }
                 Reply::Nothing => {}
             }
@@ -187,8 +207,18 @@ impl Poller<'_> {
         Ok(Reply::Nothing)
     }
 
+    /// A bad sample for each tag of a read that is not asked in this poll.
+    fn resting(&self, unit: usize, known: &Known, early: &BTreeSet<usize>) -> Vec<Sample> {
+        let Some(exception) = known.refused() else {
+            return self.silent(unit, known, early);
+        };
+        due(&self.settings.tags, &known.read, early)
+            .map(|(tag, point)| sample(tag, point, refused(tag, exception)))
+            .collect()
+    }
+
     /// A bad sample for each tag of a read that its unit does not answer.
-    fn silent(&self, unit: usize, known: &Known) -> Vec<Sample> {
+    fn silent(&self, unit: usize, known: &Known, early: &BTreeSet<usize>) -> Vec<Sample> {
         let (read, timeout) = (&known.read, self.settings.timeout);
         let unit = self
             .settings
@@ -201,27 +231,34 @@ impl Poller<'_> {
         if known.is_silent() {
             reason += ": the device may not have it; it is tried again within 10 minutes";
         }
-        each(&self.settings.tags, read, |_, _| {
-            Decoded::bad(reason.clone())
-        })
-        .collect()
+        due(&self.settings.tags, read, early)
+            .map(|(tag, point)| sample(tag, point, Decoded::bad(reason.clone())))
+            .collect()
     }
 }
 
-/// A sample for each tag of a read.
-fn each<'s>(
+/// The tags of a read that are due.
+fn due<'s>(
     tags: &'s [Tag],
     read: &'s Read,
-    value: impl Fn(&Tag, &Point) -> Decoded + 's,
-) -> impl Iterator<Item = Sample> + 's {
-    read.points.iter().filter_map(move |point| {
-        let tag = tags.get(point.tag)?;
-        let Decoded { value, status } = value(tag, point);
-        Some(Sample {
-            value,
-            ..bad(point.tag, tag, status)
-        })
-    })
+    early: &'s BTreeSet<usize>,
+) -> impl Iterator<Item = (&'s Tag, &'s Point)> {
+    let points = read.points.iter();
+    let points = points.filter(|point| !early.contains(&point.tag));
+    points.filter_map(|point| Some((tags.get(point.tag)?, point)))
+}
+
+fn sample(tag: &Tag, point: &Point, decoded: Decoded) -> Sample {
+    let Decoded { value, status } = decoded;
+    let scaled = |value| match tag.scaling {
+        Some(scaling) => scaling.apply(value),
+        None => value,
+    };
+    Sample {
+        value: value.map(scaled),
+        unit: tag.ucum.clone(),
+        ..bad(point.tag, tag, status)
+    }
 }
 
 fn refused(tag: &Tag, exception: Exception) -> Decoded {

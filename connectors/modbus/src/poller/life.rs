@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{End, Poller, Trouble};
 use crate::{keys, plan::Read};
@@ -40,14 +40,24 @@ impl Poller<'_> {
     pub(super) async fn establish(&mut self) -> Result<Option<usize>, End> {
         self.links.trying()?;
         let mut reason = String::new();
-        for _ in 0..PROBED_MAX {
+        // Where other connectors are served on the same bus, it is the unit that is dead: its probes have a budget.
+        let is_others = self.bus.is_shared_and_alive(Instant::now());
+        if is_others && self.links.was_lost() {
+            let rest = self.bus.rest(Instant::now());
+            let rested = self.stop.run_until_cancelled(sleep(rest)).await;
+            rested.ok_or(End::Stopped)?;
+        }
+        let probed_max = if is_others { 1 } else { PROBED_MAX };
+        for _ in 0..probed_max {
             let unit = self.probe_next % self.settings.units.len().max(1);
+            let began = Instant::now();
             match self.ask_sign(unit, None).await {
                 Ok(()) => return Ok(Some(unit)),
                 Err(Trouble::Unit(_)) => return Ok(None),
                 Err(Trouble::End(end)) => return Err(end),
                 Err(Trouble::Silent(why)) => reason = why,
             }
+            self.bus.note_silence(began.elapsed(), Instant::now());
             self.probe_next = unit + 1;
         }
         Err(End::Lost(reason))
@@ -55,8 +65,8 @@ impl Poller<'_> {
 
     /// Asks a unit that is not polled often enough to tell its end in time.
     pub(super) async fn probe(&mut self, unit: usize) -> Result<(), End> {
-        if self.links.rests(unit, Instant::now()) {
-            return Ok(());
+        if self.links.is_down(unit) {
+            return self.retry(unit).await.map(|_| ());
         }
         let trouble = match self.ask_sign(unit, None).await {
             Ok(()) => return self.links.unit_answers(unit).await,
@@ -67,6 +77,25 @@ impl Poller<'_> {
             Err(trouble) => trouble,
         };
         self.blame(unit, trouble).await
+    }
+
+    /// Asks a unit that is down once more, if it is its turn; answers whether it is up now.
+    ///
+    /// One request: that the others are up is known from their own polls.
+    pub(super) async fn retry(&mut self, unit: usize) -> Result<bool, End> {
+        let now = Instant::now();
+        let rests = self.links.rests(unit, now) || !self.bus.rest(now).is_zero();
+        if rests || !self.links.is_due_first(unit) {
+            return Ok(false);
+        }
+        let Err(trouble) = self.ask_sign(unit, None).await else {
+            self.links.unit_answers(unit).await?;
+            return Ok(true);
+        };
+        if matches!(trouble, Trouble::Silent(_)) {
+            self.bus.note_silence(now.elapsed(), Instant::now());
+        }
+        self.blame(unit, trouble).await.map(|()| false)
     }
 
     /// Tells who is down.

@@ -67,6 +67,11 @@ impl<'c> Links<'c> {
         Ok(())
     }
 
+    /// Whether the link was lost since it was up last, or never came up.
+    pub(super) fn was_lost(&self) -> bool {
+        self.server.failures() > 0
+    }
+
     /// The server has answered.
     pub(super) async fn established(&mut self) -> Result<(), End> {
         self.server = self.server.clone().next(LinkEvent::Established)?;
@@ -112,6 +117,22 @@ impl<'c> Links<'c> {
             .is_some_and(|until| now < until)
     }
 
+    /// Whether a unit is known not to answer.
+    pub(super) fn is_down(&self, unit: usize) -> bool {
+        let link = self.units.get(unit);
+        link.is_some_and(|unit| matches!(unit.state, LinkState::Down { .. }))
+    }
+
+    /// Whether a unit that is down is the one whose retry is due longest.
+    pub(super) fn is_due_first(&self, unit: usize) -> bool {
+        let due = |unit: &UnitLink| match unit.state {
+            LinkState::Down { .. } => unit.rests_until,
+            _ => None,
+        };
+        let first = self.units.iter().filter_map(due).min();
+        self.units.get(unit).and_then(due) == first
+    }
+
     /// A unit that is up, other than this one.
     pub(super) fn another_up(&self, unit: usize) -> Option<usize> {
         let mut others = self
@@ -137,7 +158,7 @@ impl<'c> Links<'c> {
         link.state = settled(&link.state, LinkEvent::Established)?;
         link.rests_until = None;
         if link.reported == LinkReport::Down {
-            tracing::info!(server = %self.settings.server, unit = %configured.id, "unit recovered");
+            tracing::info!(server = %self.settings.endpoint, unit = %configured.id, "unit recovered");
             for device in &configured.devices {
                 self.outlet
                     .link(LinkChange {
@@ -168,7 +189,7 @@ impl<'c> Links<'c> {
         link.rests_until = Some(Instant::now() + self.backoff.wait(link.state.failures(), uniform));
         link.reported = LinkReport::Down;
         if !was_down {
-            tracing::warn!(server = %self.settings.server, unit = %configured.id, reason, "unit is down, retrying");
+            tracing::warn!(server = %self.settings.endpoint, unit = %configured.id, reason, "unit is down, retrying");
             for device in &configured.devices {
                 let down = Some(reason.to_owned());
                 self.outlet

@@ -1,8 +1,9 @@
 //! The reads of a group: as planned, and as the device takes them.
 //!
 //! A read that is refused for its range, or silent for sure while its unit answers, is halved until the culprit stands
-//! alone. A lone read that is silent rests: it would cost a time-out at each poll. Both are kept for a while only, as a
-//! device may be mended, and a refusal or a loss may have been a passing one.
+//! alone. A lone read that is silent rests: it would cost a time-out at each poll. One that is refused again and again rests
+//! too, not as long: it costs a request. All of it is kept for a while only, as a device may be mended, and a refusal or a
+//! loss may have been a passing one.
 //!
 //! Pure: the time is an argument.
 
@@ -10,13 +11,16 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::plan::Read;
+use crate::{exception::Exception, plan::Read};
 
 /// How long a split is kept, and the longest rest of a read that is silent.
 pub(super) const SPLIT_KEPT: Duration = Duration::from_secs(600);
 
 /// The first rest of a read that is silent for sure; each further one is twice as long.
 const REST_FIRST: Duration = Duration::from_secs(10);
+
+/// The longest rest of a read that is refused.
+const REFUSED_REST_MAX: Duration = Duration::from_secs(60);
 
 /// Polls in a row in which a read that has answered before must be silent to be so for sure: a lossy line is no hole.
 const SURE: u32 = 3;
@@ -31,6 +35,10 @@ pub(super) struct Known {
     answered: bool,
     /// Polls in a row in which it was silent although its unit answered.
     silences: u32,
+    /// Polls in a row in which its range was refused.
+    refusals: u32,
+    /// How it was refused last, while it rests for that.
+    refused: Option<Exception>,
     rests_until: Option<Instant>,
 }
 
@@ -41,20 +49,47 @@ impl Known {
             planned,
             answered: false,
             silences: 0,
+            refusals: 0,
+            refused: None,
             rests_until: None,
         }
+    }
+
+    /// The device has refused its range, and it cannot be halved: from the third time in a row on it rests.
+    pub(super) fn refuse(&mut self, exception: Exception, now: Instant) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals >= SURE {
+            let doublings = (self.refusals - SURE).min(16);
+            let rest = REST_FIRST.saturating_mul(1 << doublings);
+            self.rests_until = Some(now + rest.min(REFUSED_REST_MAX));
+            self.refused = Some(exception);
+        }
+    }
+
+    /// The device has given its values.
+    pub(super) fn accept(&mut self) {
+        self.refusals = 0;
+    }
+
+    /// The exception for which it rests.
+    pub(super) fn refused(&self) -> Option<Exception> {
+        self.refused
     }
 
     /// The device has answered it; answers whether it was silent for sure before.
     pub(super) fn answers(&mut self) -> bool {
         let was_silent = self.is_silent();
-        (self.answered, self.silences, self.rests_until) = (true, 0, None);
+        self.answered = true;
+        self.silences = 0;
+        self.rests_until = None;
+        self.refused = None;
         was_silent
     }
 
     /// It was silent in a poll although its unit answered.
     pub(super) fn fails(&mut self, now: Instant) {
         self.silences = self.silences.saturating_add(1);
+        self.refused = None;
         if !self.answered {
             self.silences = self.silences.max(SURE);
         }
@@ -173,6 +208,7 @@ mod tests {
             tag: usize::from(first),
             first,
             count: 1,
+            each: 1,
         });
         Read::of(Register::Holding, points.to_vec())
     }
@@ -234,6 +270,30 @@ mod tests {
             [(0, 4)],
             "its parts are old: they are one again"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_is_refused_rests_from_the_third_time_on_and_at_most_a_minute() {
+        let mut known = Known::new(0, whole());
+        let now = Instant::now();
+        let mut rests = Vec::new();
+        for _ in 0..7 {
+            known.answers();
+            known.refuse(Exception(2), now);
+            rests.push(
+                known
+                    .rests_until
+                    .map(|until| until.duration_since(now).as_secs()),
+            );
+        }
+        assert_eq!(
+            rests,
+            [None, None, Some(10), Some(20), Some(40), Some(60), Some(60)]
+        );
+        known.accept();
+        known.answers();
+        known.refuse(Exception(2), now);
+        assert_eq!((known.rests_until, known.refused()), (None, None));
     }
 
     #[test]

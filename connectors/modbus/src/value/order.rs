@@ -11,7 +11,7 @@ impl Order {
         Self((0_u8..).take(bytes).collect())
     }
 
-    /// The order of these letters for a value of so many bytes (2, 4 or 8), or what is wrong with it: registers come in any
+    /// The order of these letters for a value of so many bytes (2, 4, 6 or 8), or what is wrong with it: registers come in any
     /// order, and the two bytes of each are swapped in all of them or in none.
     pub(crate) fn parse(text: &str, bytes: usize) -> Result<Self, String> {
         let order = Self(
@@ -34,6 +34,7 @@ impl Order {
             4 => {
                 "\"ABCD\" (big-endian), \"CDAB\" (low word first), \"BADC\" (bytes swapped) or \"DCBA\""
             }
+            6 => "\"ABCDEF\" (big-endian), \"EFCDAB\" (low word first) or \"FEDCBA\"",
             _ => "\"ABCDEFGH\" (big-endian), \"GHEFCDAB\" (low word first) or \"HGFEDCBA\"",
         };
         Err(format!("{text:?} {what}, such as {such}"))
@@ -50,12 +51,12 @@ impl Order {
         })
     }
 
-    /// The order of these letters for values of 2, 4 or 8 bytes, as many as there are, or what is wrong with it.
+    /// The order of these letters for values of 2, 4, 6 or 8 bytes, as many as there are, or what is wrong with it.
     pub(crate) fn parse_any(text: &str) -> Result<Self, String> {
         match text.len() {
-            bytes @ (2 | 4 | 8) => Self::parse(text, bytes),
+            bytes @ (2 | 4 | 6 | 8) => Self::parse(text, bytes),
             _ => Err(format!(
-                "{text:?}: 2, 4 or 8 letters are expected, such as \"CDAB\" for the low word first"
+                "{text:?}: 2, 4, 6 or 8 letters are expected, such as \"CDAB\" for the low word first"
             )),
         }
     }
@@ -86,6 +87,12 @@ impl Order {
             places.chunks_exact_mut(2).for_each(|word| word.swap(0, 1));
         }
         Self(places)
+    }
+
+    /// Its letters, as a file has them.
+    pub(crate) fn letters(&self) -> String {
+        let letter = |place: &u8| char::from(b'A' + place % 8);
+        self.0.iter().map(letter).collect()
     }
 
     /// The number whose bytes came in this order.

@@ -19,6 +19,7 @@ fn layout(kind: &str, letters: &str) -> Layout {
     Layout {
         kind,
         order: Order::parse(letters, kind.ordered_bytes()).unwrap(),
+        invalid: Vec::new(),
     }
 }
 
@@ -90,6 +91,54 @@ fn what_is_not_finite_is_bad_and_keeps_its_bits() {
             "{kind}"
         );
     }
+}
+
+#[test]
+fn an_invalid_value_is_bad_and_keeps_its_bits() {
+    let sentinels = [0x8000, -9999, 0xffff_ffff, i64::MIN].map(Sentinel::Integer);
+    let sentinels = [&sentinels[..], &[Sentinel::Float(-99.9), Sentinel::Nan]].concat();
+    let cases: [(&str, &[u8], Option<Value>); 14] = [
+        ("i16", &[0x80, 0], None),
+        ("i16", &[0x7f, 0xff], Some(Value::I64(0x7fff))),
+        ("u16", &[0x80, 0], None),
+        ("u16", &[0xd8, 0xf1], Some(Value::U64(0xd8f1))),
+        ("i16", &[0xd8, 0xf1], None),
+        ("sm16", &[0x80, 0], None),
+        ("u32", &[0xff; 4], None),
+        ("i32", &[0, 0, 0x80, 0], None),
+        ("i64", &[0x80, 0, 0, 0, 0, 0, 0, 0], None),
+        ("f32", &(-99.9_f32).to_be_bytes(), None),
+        ("f32", &(-9999_f32).to_be_bytes(), None),
+        ("f32", &(32_768_f32).to_be_bytes(), None),
+        (
+            "f32",
+            &0x8000_u32.to_be_bytes(),
+            Some(Value::F64(4.591_774_807_899_561e-41)),
+        ),
+        ("u48", &[0x80; 6], Some(Value::U64(0x8080_8080_8080))),
+    ];
+    for (kind, bytes, expected) in cases {
+        let letters = &"ABCDEFGH"[..bytes.len()];
+        let layout = Layout {
+            invalid: sentinels.clone(),
+            ..layout(kind, letters)
+        };
+        let decoded = layout.decode(&sent(bytes, letters));
+        assert_eq!(decoded.value, expected, "{kind} {bytes:x?}");
+        assert_eq!(decoded.status.quality == Quality::Bad, expected.is_none());
+    }
+    let layout = Layout {
+        invalid: vec![Sentinel::Integer(-32_768)],
+        ..layout("i16", "BA")
+    };
+    let status = Status::bad(Some(0x8000), "0x8000 is one of the tag's invalid values");
+    assert_eq!(
+        layout.decode(&[0x0080]),
+        Decoded {
+            value: None,
+            status
+        }
+    );
 }
 
 #[test]
@@ -172,6 +221,8 @@ fn wrong_types_and_orders_are_told_with_right_ones() {
         ("BCAD", 4),
         ("ACBD", 4),
         ("BADCEFGH", 8),
+        ("ABCDEFGH", 6),
+        ("BADCEF", 6),
     ] {
         let error = Order::parse(text, bytes).unwrap_err();
         let example = error.split('"').nth(3).unwrap();
@@ -228,13 +279,22 @@ fn every_half_comes_back() {
 proptest! {
     #[test]
     fn what_was_encoded_is_decoded(
-        two in letters(2), four in letters(4), eight in letters(8),
+        two in letters(2), four in letters(4), six in letters(6), eight in letters(8),
         i in any::<i64>(), u in any::<u64>(), f in any::<f64>(), bit in 0..16_u8,
     ) {
         prop_assert_eq!(value("i16", &two, &(i as i16).to_be_bytes()), Some(Value::I64(i64::from(i as i16))));
         prop_assert_eq!(value("u16", &two, &(u as u16).to_be_bytes()), Some(Value::U64(u64::from(u as u16))));
         prop_assert_eq!(value("i32", &four, &(i as i32).to_be_bytes()), Some(Value::I64(i64::from(i as i32))));
         prop_assert_eq!(value("u32", &four, &(u as u32).to_be_bytes()), Some(Value::U64(u64::from(u as u32))));
+        let low = |bytes: [u8; 8]| bytes[2..].to_vec();
+        prop_assert_eq!(value("i48", &six, &low((i >> 16).to_be_bytes())), Some(Value::I64(i >> 16)));
+        prop_assert_eq!(value("u48", &six, &low((u >> 16).to_be_bytes())), Some(Value::U64(u >> 16)));
+        let magnitude = i64::from(i as i16).max(-32_767);
+        let coded = magnitude.unsigned_abs() as u16 | u16::from(magnitude < 0) << 15;
+        prop_assert_eq!(value("sm16", &two, &coded.to_be_bytes()), Some(Value::I64(magnitude)));
+        let magnitude = i64::from(i as i32).max(-0x7fff_ffff);
+        let coded = magnitude.unsigned_abs() as u32 | u32::from(magnitude < 0) << 31;
+        prop_assert_eq!(value("sm32", &four, &coded.to_be_bytes()), Some(Value::I64(magnitude)));
         prop_assert_eq!(value("i64", &eight, &i.to_be_bytes()), Some(Value::I64(i)));
         prop_assert_eq!(value("u64", &eight, &u.to_be_bytes()), Some(Value::U64(u)));
         let single = Some(f64::from(f as f32)).filter(|single| single.is_finite());
@@ -265,7 +325,7 @@ proptest! {
 
     #[test]
     fn rubbish_never_panics(kind in prop::sample::select(PLAIN.to_vec()), words in prop::collection::vec(any::<u16>(), 0..9)) {
-        let layout = Layout { kind: kind.1, order: Order::big_endian(kind.1.ordered_bytes()) };
+        let layout = Layout { kind: kind.1, order: Order::big_endian(kind.1.ordered_bytes()), invalid: Vec::new() };
         let _decoded = layout.decode(&words);
     }
 }

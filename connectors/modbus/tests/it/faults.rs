@@ -3,7 +3,10 @@
 use forebay_connectors_conformance::PATIENCE;
 use forebay_schemas::{Quality, Value};
 
-use crate::peer::{Peer, head, served, start, tag, unit};
+use crate::{
+    peer::{Peer, head, served, start, tag, unit},
+    server::{Deed, Server},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_address_leaves_its_neighbours_good() {
@@ -77,4 +80,44 @@ async fn other_exceptions_make_their_tags_bad_and_keep_the_link() {
         );
     }
     rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_address_is_asked_less_often_and_stays_bad_with_its_code() {
+    let server = Server::start(|_, asked| {
+        if asked.first == 500 {
+            Deed::Send(asked.exception(2))
+        } else {
+            Deed::Send(asked.honest())
+        }
+    })
+    .await;
+    let tags = [10, 500].map(|address| {
+        let keys = format!("register = \"holding\"; address = {address}; type = \"u16\"");
+        tag(&address.to_string(), &keys)
+    });
+    let rig = start(&format!(
+        "{}{}",
+        head(server.port, "every = \"20ms\""),
+        tags.concat()
+    ));
+    for poll in 0..20 {
+        let mut samples = rig.next_samples().await;
+        samples.sort_by_key(|sample| sample.rule);
+        let [good, bad] = samples.as_slice() else {
+            panic!("{samples:?}")
+        };
+        assert_eq!(
+            (good.status.quality, bad.status.code),
+            (Quality::Good, Some(2)),
+            "poll {poll}"
+        );
+    }
+    rig.stop().await;
+    let refused = server
+        .asked()
+        .iter()
+        .filter(|asked| asked.first == 500)
+        .count();
+    assert_eq!(refused, 3, "after three refusals it rests for 10 s");
 }

@@ -7,11 +7,15 @@
     reason = "what a test cannot set up ends it"
 )]
 
+mod bus;
 mod conforms;
 mod faults;
 mod hostile;
 mod links;
+mod page;
 mod peer;
 mod server;
 mod silence;
+mod survey;
+mod transports;
 mod types;

@@ -17,9 +17,14 @@ pub(crate) fn start(text: &str) -> Rig {
 
 /// The head of a file; a key a line follows, then tags.
 pub(crate) fn head(port: u16, keys: &str) -> String {
+    head_at(&format!("tcp://127.0.0.1:{port}"), keys)
+}
+
+/// The same for any address.
+pub(crate) fn head_at(url: &str, keys: &str) -> String {
     let keys = keys.replace("; ", "\n");
     format!(
-        "[[connector]]\nname = \"plc\"\nkind = \"modbus\"\nurl = \"tcp://127.0.0.1:{port}\"\ndevice = \"plc\"\n{keys}\n"
+        "[[connector]]\nname = \"plc\"\nkind = \"modbus\"\nurl = \"{url}\"\ndevice = \"plc\"\n{keys}\n"
     )
 }
 
@@ -42,18 +47,26 @@ pub(crate) struct Peer {
     child: Child,
     commands: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
+    /// 0 where it is on a serial line.
     pub(crate) port: u16,
+    /// Its port, or its serial line.
+    pub(crate) place: String,
 }
 
 impl Peer {
     /// Starts one on a port (0: any) with these units, each a JSON object.
     pub(crate) async fn start(port: u16, units: &[String]) -> Self {
+        Self::start_over("\"transport\": \"tcp\"", port, units).await
+    }
+
+    /// The same over another transport: keys of its argument.
+    pub(crate) async fn start_over(transport: &str, port: u16, units: &[String]) -> Self {
         let python = python();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer.py");
         let mut child = Command::new(&python)
             .arg(script)
             .arg(format!(
-                "{{\"port\": {port}, \"units\": [{}]}}",
+                "{{{transport}, \"port\": {port}, \"units\": [{}]}}",
                 units.join(", ")
             ))
             .stdin(Stdio::piped())
@@ -67,14 +80,13 @@ impl Peer {
             .await
             .expect("the peer says nothing")
             .unwrap();
-        let port = line
-            .and_then(|line| line.parse().ok())
-            .expect("the peer ended; does the Python have pymodbus 3.16?");
+        let place = line.expect("the peer ended; does the Python have pymodbus 3.16?");
         Self {
             child,
             commands,
             lines,
-            port,
+            port: place.parse().unwrap_or_default(),
+            place,
         }
     }
 

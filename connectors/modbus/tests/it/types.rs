@@ -5,52 +5,65 @@ use forebay_schemas::{Quality, Status, Value};
 
 use crate::peer::{Peer, head, served, start, tag, unit};
 
-const TWO: &[&str] = &["AB", "BA"];
-const FOUR: &[&str] = &["ABCD", "CDAB", "BADC", "DCBA"];
-const EIGHT: &[&str] = &["ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA", "EFABGHCD"];
+/// Every order of a value of so many bytes: registers in any order, their bytes swapped in all or in none.
+fn orders(bytes: usize) -> Vec<String> {
+    let mut words: Vec<Vec<&str>> = vec![vec![]];
+    for word in ["AB", "CD", "EF", "GH"].into_iter().take(bytes / 2) {
+        let insert = |(place, before): (usize, &Vec<&'static str>)| {
+            let mut words = before.clone();
+            words.insert(place, word);
+            words
+        };
+        words = words
+            .iter()
+            .flat_map(|before| (0..=before.len()).map(move |place| (place, before)))
+            .map(insert)
+            .collect();
+    }
+    let swapped = |words: &Vec<&str>| words.iter().flat_map(|word| word.chars().rev()).collect();
+    words
+        .iter()
+        .flat_map(|words| [words.concat(), swapped(words)])
+        .collect()
+}
 
-/// Type, orders, the value in JSON, and as it must arrive.
-fn cases() -> Vec<(&'static str, &'static [&'static str], &'static str, Value)> {
+/// Type, bytes that its order names, the value in JSON, and as it must arrive.
+fn cases() -> Vec<(&'static str, usize, &'static str, Value)> {
     let text = |text: &str| Value::Text(text.to_owned());
     vec![
-        ("i16", TWO, "-2", Value::I64(-2)),
-        ("i16", TWO, "32767", Value::I64(32_767)),
-        ("u16", TWO, "65534", Value::U64(65_534)),
-        ("i32", FOUR, "-123456789", Value::I64(-123_456_789)),
-        ("u32", FOUR, "4000000001", Value::U64(4_000_000_001)),
+        ("i16", 2, "-2", Value::I64(-2)),
+        ("i16", 2, "32767", Value::I64(32_767)),
+        ("u16", 2, "65534", Value::U64(65_534)),
+        ("i32", 4, "-123456789", Value::I64(-123_456_789)),
+        ("u32", 4, "4000000001", Value::U64(4_000_000_001)),
+        ("i48", 6, "-81985529216486", Value::I64(-81_985_529_216_486)),
+        ("u48", 6, "281474976710654", Value::U64((1 << 48) - 2)),
         (
             "i64",
-            EIGHT,
+            8,
             "-9007199254740993",
             Value::I64(-9_007_199_254_740_993),
         ),
-        (
-            "u64",
-            EIGHT,
-            "18446744073709551614",
-            Value::U64(u64::MAX - 1),
-        ),
-        (
-            "f16",
-            TWO,
-            "-0.333251953125",
-            Value::F64(-0.333_251_953_125),
-        ),
-        ("f16", TWO, "6.103515625e-05", Value::F64(6.103_515_625e-5)),
-        ("f32", FOUR, "123.4", Value::F64(f64::from(123.4_f32))),
+        ("u64", 8, "18446744073709551614", Value::U64(u64::MAX - 1)),
+        ("sm16", 2, "-1234", Value::I64(-1234)),
+        ("sm16", 2, "32767", Value::I64(32_767)),
+        ("sm32", 4, "-12345678", Value::I64(-12_345_678)),
+        ("f16", 2, "-0.333251953125", Value::F64(-0.333_251_953_125)),
+        ("f16", 2, "6.103515625e-05", Value::F64(6.103_515_625e-5)),
+        ("f32", 4, "123.4", Value::F64(f64::from(123.4_f32))),
         (
             "f64",
-            EIGHT,
+            8,
             "2.718281828459045",
             Value::F64(std::f64::consts::E),
         ),
-        ("bcd16", TWO, "1234", Value::U64(1234)),
-        ("bcd32", FOUR, "87654321", Value::U64(87_654_321)),
-        ("bit:0", TWO, "true", Value::Bool(true)),
-        ("bit:15", TWO, "false", Value::Bool(false)),
-        ("bit:9", TWO, "true", Value::Bool(true)),
-        ("string:5", TWO, "\"Pumpe\"", text("Pumpe")),
-        ("string:10", TWO, "\"Öl 3 \"", text("Öl 3")),
+        ("bcd16", 2, "1234", Value::U64(1234)),
+        ("bcd32", 4, "87654321", Value::U64(87_654_321)),
+        ("bit:0", 2, "true", Value::Bool(true)),
+        ("bit:15", 2, "false", Value::Bool(false)),
+        ("bit:9", 2, "true", Value::Bool(true)),
+        ("string:5", 2, "\"Pumpe\"", text("Pumpe")),
+        ("string:10", 2, "\"Öl 3 \"", text("Öl 3")),
     ]
 }
 
@@ -58,8 +71,8 @@ fn cases() -> Vec<(&'static str, &'static [&'static str], &'static str, Value)> 
 async fn every_type_arrives_in_every_order_from_every_table() {
     let (mut values, mut tags, mut expected) = (Vec::new(), String::new(), Vec::new());
     let mut address = 0;
-    for (kind, orders, value, arrives) in cases() {
-        for order in orders {
+    for (kind, bytes, value, arrives) in cases() {
+        for order in &orders(bytes) {
             for register in ["holding", "input"] {
                 let keys = format!(
                     "register = \"{register}\"; address = {address}; type = \"{kind}\"; order = \"{order}\""
@@ -178,6 +191,52 @@ async fn what_is_no_value_of_its_type_is_told_and_not_made_up() {
         (heat.value.as_ref(), &heat.status),
         (None, &Status::bad(Some(0xFFF0 << 48), "infinite"))
     );
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_values_are_bad_and_never_a_number() {
+    let values = [
+        served("holding", 0, "hex", "", "\"8000\""),
+        served("holding", 1, "f32", "", "-9999.9"),
+        served("holding", 3, "u16", "", "7"),
+    ];
+    let peer = Peer::start(0, &[unit(1, "", &values)]).await;
+    let tags = [
+        ("level", 0, "i16", "[0x8000, 0x7FFF]"),
+        ("flow", 1, "f32", "[-9999.9, \"nan\"]"),
+        ("speed", 3, "u16", "[0xFFFF]"),
+    ];
+    let tags = tags.map(|(name, address, kind, invalid)| {
+        let keys = format!(
+            "register = \"holding\"; address = {address}; type = \"{kind}\"; invalid = {invalid}"
+        );
+        tag(name, &keys)
+    });
+    let rig = start(&format!(
+        "{}{}",
+        head(peer.port, "timeout = \"5s\""),
+        tags.concat()
+    ));
+    let samples = rig.next_samples().await;
+    let [level, flow, speed] = samples.as_slice() else {
+        panic!("{samples:?}")
+    };
+    let bad = |bits: i64, hex: &str| {
+        Status::bad(
+            Some(bits),
+            format!("{hex} is one of the tag's invalid values"),
+        )
+    };
+    assert_eq!(
+        (level.value.as_ref(), &level.status),
+        (None, &bad(0x8000, "0x8000"))
+    );
+    assert_eq!(
+        (flow.value.as_ref(), &flow.status),
+        (None, &bad(0xC61C_3F9A, "0xC61C3F9A"))
+    );
+    assert_eq!(speed.value, Some(Value::U64(7)));
     rig.stop().await;
 }
 

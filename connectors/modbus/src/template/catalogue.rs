@@ -1,0 +1,58 @@
+//! The templates that come along.
+
+/// Name and text, by name.
+pub(super) const TEMPLATES: &[(&str, &str)] = &[
+    ("abb/b23", include_str!("../../templates/abb/b23.toml")),
+    (
+        "carlo-gavazzi/em340",
+        include_str!("../../templates/carlo-gavazzi/em340.toml"),
+    ),
+    (
+        "danfoss/vlt-fc",
+        include_str!("../../templates/danfoss/vlt-fc.toml"),
+    ),
+    (
+        "eastron/sdm230",
+        include_str!("../../templates/eastron/sdm230.toml"),
+    ),
+    (
+        "eastron/sdm630",
+        include_str!("../../templates/eastron/sdm630.toml"),
+    ),
+    (
+        "fronius/sunspec-float",
+        include_str!("../../templates/fronius/sunspec-float.toml"),
+    ),
+    (
+        "growatt/tl3-x",
+        include_str!("../../templates/growatt/tl3-x.toml"),
+    ),
+    (
+        "huawei/sun2000",
+        include_str!("../../templates/huawei/sun2000.toml"),
+    ),
+    (
+        "janitza/umg96",
+        include_str!("../../templates/janitza/umg96.toml"),
+    ),
+    (
+        "kostal/plenticore",
+        include_str!("../../templates/kostal/plenticore.toml"),
+    ),
+    (
+        "schneider/atv320",
+        include_str!("../../templates/schneider/atv320.toml"),
+    ),
+    (
+        "siemens/pac3200",
+        include_str!("../../templates/siemens/pac3200.toml"),
+    ),
+    (
+        "sma/sunny-tripower",
+        include_str!("../../templates/sma/sunny-tripower.toml"),
+    ),
+    (
+        "victron/gx",
+        include_str!("../../templates/victron/gx.toml"),
+    ),
+];
