@@ -221,7 +221,7 @@ mod tests {
             found,
             "the folder of one connector"
         );
-        let cases = [("12:34", "too short"), ("0000000000", &press)];
+        let cases = [("12:34", "too short"), ("0000000000", press.as_str())];
         for (thumbprint, words) in cases {
             let error = approve(data.path(), thumbprint).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

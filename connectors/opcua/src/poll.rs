@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     error::OpcuaError,
     items::Items,
-    pump::{Ended, PROBE_EVERY, PROBE_LIMIT, check_state, report},
+    pump::{Ended, PROBE_EVERY, PROBE_LIMIT, check_state, given_up, report},
     session::{Carrier, Limits, Session},
     settings::{EnumerationForm, Settings},
 };
@@ -38,6 +38,8 @@ pub(crate) struct Poller<'a> {
 struct Group {
     every: Duration,
     due: Instant,
+    /// The place of the next node to read.
+    at: usize,
     nodes: Vec<(u32, NodeId)>,
 }
 
@@ -47,6 +49,12 @@ enum Event {
     Probe,
     Resolve,
     Due,
+}
+
+/// What came of an event.
+enum Done {
+    Stopped,
+    Samples(Vec<Sample>),
 }
 
 impl<'a> Poller<'a> {
@@ -85,34 +93,41 @@ impl<'a> Poller<'a> {
             };
             let work = async {
                 match event {
-                    Event::Stop => Ok(Some(Ended::Stopped)),
+                    Event::Stop => Ok(Done::Stopped),
                     Event::Carrier(error) => Err(error),
-                    Event::Probe => self.probe().await.map(|()| None),
+                    Event::Probe => self.probe().await,
                     Event::Resolve => self.resolve().await,
                     Event::Due => self.read_due().await,
                 }
             };
-            // The receipt of what is under way is awaited: it may be stored already.
             let done = tokio::select! {
                 done = work => done,
                 ended = carrier.ended() => Err(ended),
             };
-            match done {
-                Ok(None) => {}
-                Ok(Some(ended)) => return ended,
+            let samples = match done {
+                Ok(Done::Stopped) => return Ended::Stopped,
+                Ok(Done::Samples(samples)) => samples,
                 Err(error) => return Ended::Lost(error.to_string()),
+            };
+            // Not given up with the link: the receipt of what is under way is awaited.
+            tokio::select! {
+                delivered = self.deliver(samples) => if delivered.is_err() {
+                    return Ended::Closed;
+                },
+                () = given_up(stop) => return Ended::Stopped,
             }
         }
     }
 
-    async fn probe(&self) -> Result<(), OpcuaError> {
+    async fn probe(&self) -> Result<Done, OpcuaError> {
         let state = VariableId::Server_ServerStatus_State;
         let found = self.session.read(&[state], PROBE_LIMIT).await?;
-        check_state(found.into_iter().next().and_then(|data| data.value))
+        check_state(found.into_iter().next().and_then(|data| data.value))?;
+        Ok(Done::Samples(Vec::new()))
     }
 
     /// Looks up what the server calls the tags' nodes, and says again what stays bad.
-    async fn resolve(&mut self) -> Result<Option<Ended>, OpcuaError> {
+    async fn resolve(&mut self) -> Result<Done, OpcuaError> {
         let now = Instant::now();
         let mut samples = self.items.reminders(now);
         let namespaces = self.session.namespaces().await?;
@@ -150,64 +165,66 @@ impl<'a> Poller<'a> {
             .map(|(every, nodes)| Group {
                 every,
                 due: due(every),
+                at: 0,
                 nodes,
             })
             .collect();
         report(&self.settings.name, self.items.news());
-        self.deliver(samples).await
+        Ok(Done::Samples(samples))
     }
 
-    /// Reads the group that has waited longest.
-    async fn read_due(&mut self) -> Result<Option<Ended>, OpcuaError> {
-        let now = Instant::now();
+    /// Reads the next piece of the group that has waited longest.
+    async fn read_due(&mut self) -> Result<Done, OpcuaError> {
         let Some(group) = self.groups.iter_mut().min_by_key(|group| group.due) else {
-            return Ok(None);
+            return Ok(Done::Samples(Vec::new()));
         };
-        let late = now.saturating_duration_since(group.due);
-        let missed = late.as_nanos() / group.every.as_nanos().max(1);
-        let missed = u32::try_from(missed).unwrap_or(u32::MAX);
-        group.due += group.every.saturating_mul(missed.saturating_add(1));
-        self.outlet.note_skipped(u64::from(missed));
-        let nodes = group.nodes.clone();
-        for some in nodes.chunks(self.limits.read) {
-            let wanted: Vec<ReadValueId> = some
-                .iter()
-                .map(|(_, node)| ReadValueId::new(node.clone(), AttributeId::Value))
-                .collect();
-            let values = self
-                .session
-                .read_attributes(&wanted, self.limits.read)
-                .await?;
-            let mut lacking = Vec::new();
-            for value in &values {
-                self.items.types.lacking(value, &mut lacking);
-            }
-            if !lacking.is_empty() {
-                let session = self.session.clone();
-                let learned = session.learn_structures(lacking, self.limits).await?;
-                self.items.types.merge(learned);
-            }
-            let now = Instant::now();
-            let mut samples = Vec::new();
-            for ((handle, node), value) in some.iter().zip(values) {
-                self.items.polled(*handle, node, value, now, &mut samples);
-            }
-            report(&self.settings.name, self.items.news());
-            if let Some(ended) = self.deliver(samples).await? {
-                return Ok(Some(ended));
-            }
+        let some: Vec<(u32, NodeId)> = group
+            .nodes
+            .iter()
+            .skip(group.at)
+            .take(self.limits.read)
+            .cloned()
+            .collect();
+        group.at += some.len();
+        if group.at >= group.nodes.len() {
+            let late = Instant::now().saturating_duration_since(group.due);
+            let missed = late.as_nanos() / group.every.as_nanos().max(1);
+            let missed = u32::try_from(missed).unwrap_or(u32::MAX);
+            group.due += group.every.saturating_mul(missed.saturating_add(1));
+            group.at = 0;
+            self.outlet.note_skipped(u64::from(missed));
         }
-        Ok(None)
+        let wanted: Vec<ReadValueId> = some
+            .iter()
+            .map(|(_, node)| ReadValueId::new(node.clone(), AttributeId::Value))
+            .collect();
+        let values = self
+            .session
+            .read_attributes(&wanted, self.limits.read)
+            .await?;
+        let mut lacking = Vec::new();
+        for value in &values {
+            self.items.types.lacking(value, &mut lacking);
+        }
+        if !lacking.is_empty() {
+            let session = self.session.clone();
+            let learned = session.learn_structures(lacking, self.limits).await?;
+            self.items.types.merge(learned);
+        }
+        let now = Instant::now();
+        let mut samples = Vec::new();
+        for ((handle, node), value) in some.iter().zip(values) {
+            self.items.polled(*handle, node, value, now, &mut samples);
+        }
+        report(&self.settings.name, self.items.news());
+        Ok(Done::Samples(samples))
     }
 
-    async fn deliver(&self, samples: Vec<Sample>) -> Result<Option<Ended>, OpcuaError> {
+    async fn deliver(&self, samples: Vec<Sample>) -> Result<(), Closed> {
         if samples.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        Ok(match self.outlet.deliver(samples).await {
-            Ok(()) => None,
-            Err(Closed) => Some(Ended::Closed),
-        })
+        self.outlet.deliver(samples).await
     }
 }
 

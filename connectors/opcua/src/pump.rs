@@ -24,7 +24,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use forebay_connectors::{Closed, Outlet};
 use opcua::types::{
-    DateTime, NotificationMessage, PublishResponse, SubscriptionAcknowledgement, Variant,
+    DateTime, NotificationMessage, PublishResponse, StatusCode, SubscriptionAcknowledgement,
+    Variant,
 };
 use tokio::{
     task::{JoinError, JoinSet},
@@ -164,7 +165,7 @@ impl<'a> Pump<'a> {
             window: WINDOW,
             order: carried.order,
             queue: VecDeque::new(),
-            acknowledged: carried.acknowledged,
+            acknowledged: Vec::new(),
             publishes: JoinSet::new(),
             republishes: JoinSet::new(),
             learning: JoinSet::new(),
@@ -343,9 +344,21 @@ async fn subscribe(settings: &Settings, session: &Session) -> Result<Granted, Op
     let keep_alives = times(KEEP_ALIVE);
     // The specification wants at least three keep-alives to a lifetime.
     let lifetimes = times(LIFETIME).max(keep_alives.saturating_mul(3));
-    session
+    let made = session
         .subscribe(interval, keep_alives, lifetimes, NOTIFICATIONS_MAX)
-        .await
+        .await;
+    match made {
+        Err(OpcuaError::Service {
+            step,
+            status: status @ (StatusCode::BadServiceUnsupported | StatusCode::BadNotImplemented),
+            ..
+        }) => Err(OpcuaError::Service {
+            step,
+            status,
+            detail: "the server has no subscriptions: set acquisition = \"poll\"".to_owned(),
+        }),
+        made => made,
+    }
 }
 
 /// First after one period, so that a start is not asked twice.
@@ -356,7 +369,7 @@ fn every(period: Duration) -> Interval {
 }
 
 /// After a stop the gateway gets a while to take what is under way; before it, as long as it needs.
-async fn given_up(stop: &CancellationToken) {
+pub(crate) async fn given_up(stop: &CancellationToken) {
     stop.cancelled().await;
     time::sleep(DRAIN_LIMIT).await;
 }

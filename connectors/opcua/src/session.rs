@@ -255,23 +255,27 @@ impl Session {
         )
     }
 
+    /// Ends a subscription; one that is not there any more is as good.
+    pub(crate) async fn unsubscribe(&self, subscription: u32) -> Result<(), OpcuaError> {
+        let request = DeleteSubscriptions::new_manual(
+            LOG_ID,
+            CLOSE_LIMIT,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .subscription(subscription);
+        let step = "delete the subscription";
+        match within(step, CLOSE_LIMIT, request.send(&self.channel)).await {
+            Ok(_) | Err(OpcuaError::Service { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Says good-bye; a server that does not answer is left.
     pub(crate) async fn close(self, mut carrier: Carrier, subscription: Option<u32>) {
         let good_bye = async {
             if let Some(id) = subscription {
-                let request = DeleteSubscriptions::new_manual(
-                    LOG_ID,
-                    CLOSE_LIMIT,
-                    self.token.clone(),
-                    self.channel.request_handle(),
-                )
-                .subscription(id);
-                within(
-                    "delete the subscription",
-                    CLOSE_LIMIT,
-                    request.send(&self.channel),
-                )
-                .await?;
+                self.unsubscribe(id).await?;
             }
             let request = CloseSession::new_manual(
                 LOG_ID,

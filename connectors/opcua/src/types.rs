@@ -97,6 +97,7 @@ impl Types {
             };
             if let Variant::ExtensionObject(object) = value
                 && let Some(id) = encoding(object)
+                && standard(&id).is_none()
                 && !self.structures.contains_key(&id)
                 && !self.asked.contains(&id)
                 && !lacking.contains(&id)
@@ -128,13 +129,14 @@ impl Types {
         if id == NodeId::new(0, DECIMAL) {
             return decimal(&bytes);
         }
-        let Some(structure) = self.structures.get(&id) else {
+        let known = self.structures.get(&id).cloned();
+        let Some(structure) = known.or_else(|| standard(&id)) else {
             return Tree::Leaf(Err(unsupported(&format!(
                 "structure with encoding {id}, which the server does not describe"
             ))));
         };
         let mut bytes = Cursor::new(bytes.as_slice());
-        let tree = self.structure(structure, &mut bytes, &context, depth);
+        let tree = self.structure(&structure, &mut bytes, &context, depth);
         let left = bytes.get_ref().len() as u64 - bytes.position();
         match tree {
             Ok(_) if left > 0 => failed(
@@ -276,6 +278,61 @@ pub(crate) const VARIANT: u8 = 24;
 
 /// The data type Decimal, whose values name the type itself (Part 6, 5.1.10).
 const DECIMAL: u32 = 50;
+
+/// Structures of the standard that variables have (Part 8), by their encodings: many servers do not describe them.
+const STANDARD: &[(u32, &str, &[(&str, u8)])] = &[
+    (886, "Range", &[("Low", DOUBLE), ("High", DOUBLE)]),
+    (
+        889,
+        "EUInformation",
+        &[
+            ("NamespaceUri", STRING),
+            ("UnitId", INT32),
+            ("DisplayName", LOCALIZED_TEXT),
+            ("Description", LOCALIZED_TEXT),
+        ],
+    ),
+    (
+        8917,
+        "TimeZoneDataType",
+        &[("Offset", INT16), ("DaylightSavingInOffset", BOOLEAN)],
+    ),
+    (12_090, "XVType", &[("X", DOUBLE), ("Value", FLOAT)]),
+    (
+        12_181,
+        "ComplexNumberType",
+        &[("Real", FLOAT), ("Imaginary", FLOAT)],
+    ),
+    (
+        12_182,
+        "DoubleComplexNumberType",
+        &[("Real", DOUBLE), ("Imaginary", DOUBLE)],
+    ),
+];
+
+const BOOLEAN: u8 = 1;
+const INT16: u8 = 4;
+pub(crate) const INT32: u8 = 6;
+const FLOAT: u8 = 10;
+const DOUBLE: u8 = 11;
+const STRING: u8 = 12;
+const LOCALIZED_TEXT: u8 = 21;
+
+fn standard(id: &NodeId) -> Option<Arc<Structure>> {
+    let number = id.as_u32().filter(|_| id.namespace == 0)?;
+    let (_, name, fields) = STANDARD.iter().find(|(known, ..)| *known == number)?;
+    let field = |(name, number): &(&str, u8)| Field {
+        name: (*name).into(),
+        kind: FieldKind::Builtin(*number),
+        rank: 0,
+        is_optional: false,
+    };
+    Some(Arc::new(Structure {
+        name: (*name).to_owned(),
+        kind: StructureKind::Plain,
+        fields: fields.iter().map(field).collect(),
+    }))
+}
 
 /// The lengths of an array in a structure: one, or a list of them where it has several dimensions.
 fn dimensions(

@@ -3,7 +3,7 @@
 Its only argument is JSON: port (0: any), folder (certificates are made and kept there), security (names of
 SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file), publish_requests (the most it keeps),
 nodes ([{id, type, value, us: source time}]), namespaces (URIs after the first, "urn:forebay:test" among them), limits ({name in
-OperationLimits: n}, kept to), models (true: structures and enumerations under Press, State and Range), resend (true: ResendData).
+OperationLimits: n}, kept to), past (as the command), models (true: structures and enumerations under Press, State and Range), resend (true: ResendData), transfers (false: as asyncua has it).
 Times are microseconds or null.
 Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
@@ -26,6 +26,7 @@ from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
 from asyncua.crypto.uacrypto import der_from_x509, load_certificate
 from asyncua.server.history import HistoryDict
 from asyncua.server.internal_session import InternalSession
+from asyncua.server.subscription_service import SubscriptionService
 from asyncua.server.uaprocessor import UaProcessor
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -71,6 +72,19 @@ async def forward(processor, result, request, send=UaProcessor.forward_publish_r
 
 
 UaProcessor.forward_publish_response = forward
+
+
+async def transfer(service, params, session_id, callback, do=SubscriptionService.transfer_subscriptions):
+    """asyncua has a subscription that was taken over wait for requests of the connection that is gone; the standard does not."""
+    results = await do(service, params, session_id, callback)
+    for number, result in zip(params.SubscriptionIds, results):
+        if result.StatusCode.is_good() and TRANSFERS:
+            service.subscriptions[int(number)].pub_request_callback = callback.__self__.get_publish_request
+    return results
+
+
+TRANSFERS = True
+SubscriptionService.transfer_subscriptions = transfer
 
 
 class Past(HistoryDict):
@@ -268,11 +282,13 @@ async def main():
     if certificate is not None:
         tokens = [ua.X509IdentityToken]
     server.set_identity_tokens(tokens)
-    global SPACE
+    global SPACE, TRANSFERS
+    TRANSFERS = options.get("transfers", True)
     for uri in options.get("namespaces", ["urn:forebay:test"]):
         await server.register_namespace(uri)
     SPACE = await server.get_namespace_index("urn:forebay:test")
     server.iserver.history_manager.set_storage(PAST)
+    PAST.values = options.get("past", {})
     await add(server, options["nodes"])
     if options.get("models"):
         await add_models(server, SPACE)
@@ -282,7 +298,11 @@ async def main():
     keep_to(options.get("limits", {}))
     if options.get("resend"):
         method = server.get_node(ua.NodeId(ua.ObjectIds.Server_ResendData))
-        server.link_method(method, lambda parent, *inputs: resend(server, parent, *inputs))
+
+        async def resend_data(parent, subscription):
+            return await resend(server, parent, subscription)
+
+        server.link_method(method, resend_data)
     await server.start()
     print(server.bserver.port, flush=True)
     loop = asyncio.get_running_loop()

@@ -144,13 +144,20 @@ async fn read(
             nodes.len()
         )));
     }
+    let others = nodes.len() - 1;
     let filled = |((handle, gap), result): ((u32, Gap), HistoryReadResult)| {
-        filled(handle, gap, plan.to, result)
+        filled(handle, gap, plan.to, others, result)
     };
     Ok(plan.gaps.into_iter().zip(answer).map(filled).collect())
 }
 
-fn filled(handle: u32, gap: Gap, to: Timestamp, result: HistoryReadResult) -> Filled {
+fn filled(
+    handle: u32,
+    gap: Gap,
+    to: Timestamp,
+    others: usize,
+    result: HistoryReadResult,
+) -> Filled {
     let status = result.status_code;
     let is_cut = !result.continuation_point.is_null_or_empty();
     let data = result.history_data.into_inner_as::<HistoryData>();
@@ -160,7 +167,9 @@ fn filled(handle: u32, gap: Gap, to: Timestamp, result: HistoryReadResult) -> Fi
     let progress = match last {
         _ if status.is_bad() => Progress::Hopeless,
         Some(last) if is_cut && last > gap.from => Progress::UpTo(last),
-        Some(_) if is_cut => Progress::Alone,
+        // The request began earlier than this gap, for the sake of another.
+        Some(_) if is_cut && others > 0 => Progress::Alone,
+        Some(last) if is_cut => Progress::UpTo(last),
         // A value at the very end may belong to the next stretch.
         _ => Progress::UpTo(tick_before(to)),
     };

@@ -4,6 +4,8 @@
 //! was delivered is acknowledged, what was not is asked for again, and what it does not have any more is found as missing
 //! by the order of the sequence numbers.
 
+use std::time::Duration;
+
 use opcua::types::{
     AttributeId, DateTime, NotificationMessage, ReadValueId, SubscriptionAcknowledgement,
 };
@@ -19,6 +21,9 @@ use crate::{
 
 /// Notifications that are asked for again at once.
 const AGAIN_MAX: usize = 1000;
+
+/// What an answer may be late beyond its due time.
+const PROOF_MARGIN: Duration = Duration::from_millis(500);
 
 /// What is left of a subscription whose link was lost.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +46,6 @@ impl Resume {
 pub(super) struct Carried {
     pub(super) granted: Granted,
     pub(super) order: Order<NotificationMessage>,
-    pub(super) acknowledged: Vec<SubscriptionAcknowledgement>,
 }
 
 impl Carried {
@@ -50,7 +54,6 @@ impl Carried {
         Self {
             granted,
             order: Order::new(),
-            acknowledged: Vec::new(),
         }
     }
 }
@@ -93,6 +96,29 @@ pub(super) async fn carry_over(
             Err(error) => return Err(error),
         }
     }
+    // Some servers agree to it, and send nothing to the new session all the same.
+    let patience = resume.granted.keep_alive.saturating_mul(3) / 2 + PROOF_MARGIN;
+    match session.clone().publish(acknowledged, patience).await {
+        Ok(answer) if answer.subscription_id == subscription_id => {
+            let message = answer.notification_message;
+            if message
+                .notification_data
+                .as_ref()
+                .is_some_and(|data| !data.is_empty())
+            {
+                order.offer(message.sequence_number, message);
+            }
+        }
+        Ok(_) | Err(OpcuaError::Service { .. } | OpcuaError::Timeout { .. }) => {
+            debug!(
+                connector = settings.name,
+                "the subscription sends nothing here, making a new one"
+            );
+            session.unsubscribe(subscription_id).await?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    }
     info!(
         connector = settings.name,
         "took over the subscription of the lost connection"
@@ -100,7 +126,6 @@ pub(super) async fn carry_over(
     Ok(Some(Carried {
         granted: resume.granted,
         order,
-        acknowledged,
     }))
 }
 

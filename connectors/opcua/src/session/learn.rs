@@ -15,7 +15,7 @@ use opcua::types::{
 use super::{Session, services::Limits};
 use crate::{
     error::OpcuaError,
-    types::{Enumeration, Field, FieldKind, Structure, StructureKind, Types, VARIANT},
+    types::{Enumeration, Field, FieldKind, INT32, Structure, StructureKind, Types, VARIANT},
 };
 
 /// Types of one server.
@@ -262,7 +262,6 @@ fn builtin(id: &NodeId) -> Option<u8> {
     let Identifier::Numeric(number) = id.identifier else {
         return None;
     };
-    const INT32: u8 = 6;
     match number {
         _ if id.namespace != 0 => None,
         // Number, Integer, UInteger: any of their subtypes, with its own number before it.

@@ -76,11 +76,9 @@ async fn what_was_measured_while_the_server_was_unreachable_is_recovered_each_va
     rig.down_since(from).await;
     let from = rig.count();
     // A was measured on; B stands as it stood.
-    peer.again(json!([])).await;
-    peer.tell(json!({"past": {"A": past(0, 700), "B": past(0, 1)}}))
-        .await;
-    peer.tell(json!({"add": [node("A", 700), node("B", 1)]}))
-        .await;
+    let nodes = json!([node("A", 700), node("B", 1)]);
+    let past = json!({"A": past(0, 700), "B": past(0, 1)});
+    peer.again_with(json!({"nodes": nodes, "past": past})).await;
     rig.up_since(from).await;
     until_told(&rig, "a", 701).await;
     peer.tell(json!({"write": [write("A", 701)]})).await;
@@ -100,8 +98,9 @@ async fn what_was_measured_while_the_server_was_unreachable_is_recovered_each_va
 async fn a_restart_of_the_gateway_is_a_gap_too_and_the_first_connection_reads_back_as_far_as_asked()
 {
     let folder = tempfile::tempdir().unwrap();
-    let mut peer = Peer::start(options(json!([node("A", 1000)]))).await;
-    peer.tell(json!({"past": {"A": past(0, 1000)}})).await;
+    let mut options = options(json!([node("A", 1000)]));
+    options["past"] = json!({"A": past(0, 1000)});
+    let mut peer = Peer::start(options).await;
     let text = configuration(
         &keys(&peer, "history_depth = \"600s\""),
         &[("a", "ns=2;s=A")],

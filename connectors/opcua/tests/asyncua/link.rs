@@ -189,6 +189,34 @@ async fn a_subscription_goes_on_after_a_cut_with_what_the_server_has_queued() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_sends_nothing_to_the_new_session_is_made_again() {
+    let mut options = options();
+    options["transfers"] = json!(false);
+    let mut peer = Peer::start(options).await;
+    let relay = Relay::start(peer.port).await;
+    let keys = format!(
+        "url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}",
+        relay.port
+    );
+    let rig = start(&keys, TAGS);
+    rig.samples_since(0, 2).await;
+    let from = rig.count();
+    relay.cut();
+    rig.down_since(from).await;
+    rig.up_since(from).await;
+    let from = rig.count();
+    peer.tell(json!({"write": [write("A", 1)]})).await;
+    rig.until("the new value", from, |parcels| {
+        values(&samples_of(parcels), "a")
+            .contains(&Value::I64(1))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(rig.links().len(), 3, "up, down, and up for good");
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_says_it_shuts_down_is_a_lost_link() {
     let mut peer = Peer::start(options()).await;
     let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);

@@ -68,11 +68,10 @@ async fn a_lost_notification_is_made_up_for_by_all_values_again_without_losing_t
     rig.samples_since(0, 2).await;
     let from = rig.count();
     peer.tell(json!({"trouble": "lose"})).await;
-    for n in 1..=3 {
-        peer.tell(json!({"write": [["A", "Int64", n, 0, BASE_US + n]]}))
-            .await;
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-    }
+    // The first of them is lost, and the next shows it.
+    let writes =
+        json!({"sequence": ["A"], "start": 1, "count": 3, "every_ms": 250, "base_us": BASE_US});
+    peer.tell(writes).await;
     rig.until("the last value", from, |parcels| {
         let samples = samples_of(parcels);
         samples
