@@ -103,6 +103,7 @@ impl<'a> Poller<'a> {
             let done = tokio::select! {
                 done = work => done,
                 ended = carrier.ended() => Err(ended),
+                () = stop.cancelled() => Ok(Done::Stopped),
             };
             let samples = match done {
                 Ok(Done::Stopped) => return Ended::Stopped,

@@ -135,7 +135,7 @@ async def add_models(server, space):
     ]
     await new_struct(server, space, "Press", press)
     await server.load_data_type_definitions()
-    value = ua.Press(1.5, "P3", [ua.Axis(0.25, None), ua.Axis(-4.0, 7)], ua.State(2), [1, 65535])
+    value = ua.Press(1.5, "P3", [ua.Axis(force=0.25), ua.Axis(force=-4.0, limit=7)], ua.State(2), [1, 65535])
     for name, value, kind in (("Press", value, None), ("State", ua.State(1), state.nodeid), ("Range", ua.Range(-1.0, 2.0), None)):
         await server.nodes.objects.add_variable(ua.NodeId(name, space), name, value, datatype=kind)
 
@@ -253,7 +253,8 @@ async def add(server, nodes):
         parent = server.nodes.objects
         if "parent" in node:
             parent = server.get_node(node_id(node["parent"]))
-        made = await parent.add_variable(node_id(node["id"]), node["id"], value)
+        kind = ua.NodeId(ua.ObjectIds.BaseDataType) if node["type"] == "Variant" else None
+        made = await parent.add_variable(node_id(node["id"]), node["id"], value, datatype=kind)
         await server.write_attribute_value(made.nodeid, data(node["type"], node["value"], 0, node.get("us")))
 
 

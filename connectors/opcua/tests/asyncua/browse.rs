@@ -2,9 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::peer::{Peer, options, start};
+use crate::peer::{Peer, options};
 use forebay_config::Document;
-use forebay_opcua::{BrowseOptions, CONNECTOR, Server, browse};
+use forebay_connectors_conformance::{Receipts, Rig};
+use forebay_opcua::{BrowseOptions, CONNECTOR, OpcuaKind, Server, browse};
 use forebay_schemas::{Timestamp, Value};
 use serde_json::json;
 
@@ -42,8 +43,9 @@ async fn what_browse_writes_is_a_configuration_that_reads() {
     let expected = "\n# Force: Double\n[[connector.tag]]\nname = \"Force\"\nnode = \"nsu=urn:forebay:test;s=Force\"\n\
         \n# Force/Inner: Int32\n[[connector.tag]]\nname = \"Force.Inner\"\nnode = \"nsu=urn:forebay:test;s=Inner\"\n";
     assert!(text.ends_with(expected), "{text}");
-    let keys = format!("url = \"{}\"\n{text}", peer.url());
-    let rig = start(&keys, &[]);
+    let connector = "[[connector]]\nname = \"press\"\nkind = \"opcua\"\ndevice = \"press-3\"";
+    let whole = format!("{connector}\nurl = \"{}\"\n{text}", peer.url());
+    let rig = Rig::start(&OpcuaKind, &whole, Receipts::Given);
     let samples = rig.samples_since(0, 2).await;
     let mut values: Vec<_> = samples
         .into_iter()
