@@ -8,6 +8,7 @@ mod consume;
 mod edge;
 mod encode;
 mod ingest;
+mod jobs;
 // What the suites of `stream` and `lake` run against, too: what it cannot set up ends it.
 #[path = "../../stream/tests/kafka_broker/mod.rs"]
 #[allow(
@@ -83,6 +84,15 @@ enum Measure {
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
         rounds: u8,
     },
+    /// What a forecast and a warning cost for many series.
+    Jobs {
+        /// The binary `forebay`.
+        #[arg(long)]
+        forebay: PathBuf,
+        /// How many series.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+        series: u32,
+    },
     /// One measurement, as this program asks it of itself.
     #[command(hide = true)]
     Measure {
@@ -131,6 +141,15 @@ fn main() -> anyhow::Result<()> {
             let figures = runtime.block_on(edge::run(&plan))?;
             match args.format {
                 Format::Table => print!("{}", report::edge_table(&figures)),
+                Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
+            }
+            return Ok(());
+        }
+        Some(Measure::Jobs { forebay, series }) => {
+            let plan = jobs::Plan { forebay, series };
+            let figures = runtime.block_on(jobs::run(&plan))?;
+            match args.format {
+                Format::Table => print!("{}", report::jobs_table(&figures)),
                 Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
             }
             return Ok(());

@@ -2,6 +2,7 @@
 
 use crate::{
     edge::EdgeFigures,
+    jobs::JobFigures,
     place::Profile,
     signals::RECORD_READINGS,
     suite::{Figures, LakeFigures, Rate},
@@ -81,6 +82,26 @@ pub(crate) fn edge_table(figures: &[EdgeFigures]) -> String {
             one.messages_per_second,
             one.peak_bytes / MEBI,
             first / one.messages_per_cpu_second
+        ));
+    }
+    text
+}
+
+/// The table of jobs over many series.
+pub(crate) fn jobs_table(figures: &[JobFigures]) -> String {
+    let mut text = format!(
+        "{:<10} {:>8} {:>8} {:>14} {:>14} {:>16}\n",
+        "", "series", "CPU s", "peak RSS, MiB", "CPU ms/series", "RSS KiB/series"
+    );
+    for one in figures {
+        text.push_str(&format!(
+            "{:<10} {:>8} {:>8.1} {:>14.0} {:>14.1} {:>16.0}\n",
+            one.job,
+            one.series,
+            one.cpu_seconds,
+            one.peak_bytes as f64 / MEBI,
+            1000.0 * one.cpu_seconds_per_series,
+            one.peak_bytes_per_series / 1024.0
         ));
     }
     text

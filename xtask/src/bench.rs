@@ -10,7 +10,7 @@ use crate::{
     peers,
 };
 
-/// `edge` measures the shipped binary, with Telegraf beside it where a Go toolchain is present.
+/// `edge` and `jobs` measure the shipped binary, `edge` with Telegraf beside it where a Go toolchain is present.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let python = peers::python(&target_dir())?;
     let kafka = peers::kafka(&target_dir())?;
@@ -25,6 +25,11 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     ]))?;
     let mut bench = Command::new(target_dir().join("release/forebay-bench"));
     bench.args(args);
+    if args.iter().any(|arg| arg == "jobs") {
+        bench
+            .arg("--forebay")
+            .arg(target_dir().join("release/forebay"));
+    }
     if args.iter().any(|arg| arg == "edge") {
         bench
             .arg("--forebay")

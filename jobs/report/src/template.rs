@@ -46,6 +46,22 @@ const WARNINGS: Ready = Ready {
     ..PLAIN
 };
 
+const EVENTS: Ready = Ready {
+    title: "Events",
+    text: "Outages, stuck sensors and what else has a beginning and an end, the newest first.",
+    sql: include_str!("sql/events.sql"),
+    empty: "No event touches this range.",
+    ..PLAIN
+};
+
+const BACKTESTS: Ready = Ready {
+    title: "Back-tests",
+    text: "How the models did on readings that they had not seen, beside a baseline: the newest trial of each.",
+    sql: include_str!("sql/backtests.sql"),
+    empty: "No model has been tried.",
+    ..PLAIN
+};
+
 const JOB_RUNS: Ready = Ready {
     title: "Job runs",
     sql: include_str!("sql/job_runs.sql"),
@@ -85,6 +101,7 @@ const PLANT_WEEK: &[Ready] = &[
         ..PLAIN
     },
     WARNINGS,
+    EVENTS,
     JOB_RUNS,
 ];
 
@@ -124,6 +141,7 @@ const FEEDER_FORECAST: &[Ready] = &[
         empty: "No model has forecast in this range.",
         ..PLAIN
     },
+    BACKTESTS,
     JOB_RUNS,
 ];
 
@@ -154,6 +172,8 @@ const MACHINE_HEALTH: &[Ready] = &[
         empty: "No warning names a signal.",
         ..PLAIN
     },
+    EVENTS,
+    BACKTESTS,
     JOB_RUNS,
 ];
 

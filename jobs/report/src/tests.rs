@@ -62,6 +62,7 @@ async fn a_week_of_a_plant_becomes_one_file_that_runs_nothing() {
         "boiler-1 · steam_temp",
         "&lt;script&gt;alert(1)&lt;/script&gt;",
         "No warning was seen in this range.",
+        "No event touches this range.",
         "Mon 23 Nov 2026 06:00",
     ] {
         assert!(html.contains(shown), "{shown} is not in {html}");
