@@ -1,6 +1,9 @@
 //! A connector from its configuration.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use forebay_config::{ConfigErrors, Document, Required, Table, TableKeys};
 use forebay_connectors::{Connector, ConnectorKind, Context, NAME};
@@ -23,9 +26,24 @@ const TAG: TableKeys = TableKeys::many("tag", "A tag.", &[]);
 /// # Panics
 /// The text has none or several `[[connector]]`.
 pub fn configure(kind: &dyn ConnectorKind, text: &str) -> Result<Box<dyn Connector>, ConfigErrors> {
+    configure_in(Path::new("data"), kind, text)
+}
+
+/// As [`configure`], for a connector that writes into its gateway's data folder.
+///
+/// # Errors
+/// As [`configure`].
+///
+/// # Panics
+/// As [`configure`].
+pub fn configure_in(
+    data_dir: &Path,
+    kind: &dyn ConnectorKind,
+    text: &str,
+) -> Result<Box<dyn Connector>, ConfigErrors> {
     let context = Context {
         gateway: GatewayId::new("g1").unwrap(),
-        data_dir: "data".into(),
+        data_dir: PathBuf::from(data_dir),
         clock: Arc::new(|| Timestamp::from_nanos(NOW_NANOS)),
         uniform: Arc::new(|| 0.0),
     };

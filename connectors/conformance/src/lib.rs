@@ -19,7 +19,7 @@ mod suite;
 
 use std::time::Duration;
 
-pub use configure::configure;
+pub use configure::{configure, configure_in};
 pub use rig::{Kept, PATIENCE, Receipts, Rig, samples_of};
 pub use subject::{BadPoint, Loss, Memory, Point, Subject};
 pub use suite::suite;

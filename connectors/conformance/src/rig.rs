@@ -3,7 +3,7 @@
 mod gateway;
 mod wait;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_connectors::{
     Connector, ConnectorError, ConnectorKind, LinkChange, Parcel, Sample, outlet,
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::gateway::Gateway;
 pub use self::gateway::{Kept, Receipts};
-use crate::configure;
+use crate::{configure, configure_in};
 
 /// The longest that a rig waits for anything: longer than it takes on a machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +40,23 @@ impl Rig {
     pub fn start(kind: &dyn ConnectorKind, text: &str, receipts: Receipts) -> Self {
         let connector = configure(kind, text).unwrap_or_else(|errors| panic!("{errors}"));
         Self::run(connector, receipts)
+    }
+
+    /// As [`Rig::start`], for a connector that writes into its gateway's data folder.
+    ///
+    /// # Panics
+    /// The text is wrong.
+    pub fn start_in(
+        data_dir: &Path,
+        kind: &dyn ConnectorKind,
+        text: &str,
+        receipts: Receipts,
+    ) -> Self {
+        let connector = configure_in(data_dir, kind, text);
+        Self::run(
+            connector.unwrap_or_else(|errors| panic!("{errors}")),
+            receipts,
+        )
     }
 
     fn run(connector: Box<dyn Connector>, receipts: Receipts) -> Self {

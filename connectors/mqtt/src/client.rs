@@ -13,8 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    packet::{Hello, Version},
+    packet::{Hello, Outgoing, Version},
     tls::TlsFiles,
+    websocket::WebSocket,
 };
 
 /// Time for TCP, TLS and the broker's answers to CONNECT and SUBSCRIBE, each.
@@ -36,17 +37,23 @@ pub(crate) enum Session {
 /// What a connector needs to know of its broker.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// The connector's name, for log lines.
+    pub(crate) name: String,
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) tls: Option<TlsFiles>,
+    /// The path to ask for, where MQTT goes over WebSocket.
+    pub(crate) websocket: Option<String>,
     pub(crate) version: Version,
     pub(crate) topics: Vec<String>,
-    /// 0 or 1.
+    /// 0 to 2.
     pub(crate) qos: u8,
     pub(crate) client_id: String,
     pub(crate) session: Session,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
+    /// Published by the broker when the connection breaks.
+    pub(crate) will: Option<Outgoing>,
     /// Told to the broker, which ends a connection that is silent for one and a half of it.
     pub(crate) keep_alive: Duration,
     /// Messages that may wait for their receipts, at least 1.
@@ -85,7 +92,7 @@ impl Settings {
         Some(SessionId(first))
     }
 
-    pub(crate) fn hello(&self) -> Hello<'_> {
+    pub(crate) fn hello(&self, will: Option<Outgoing>) -> Hello<'_> {
         let (clean, session_expiry_seconds) = match self.session {
             Session::Clean => (true, 0),
             Session::Kept { expiry_seconds } => (false, expiry_seconds),
@@ -100,11 +107,27 @@ impl Settings {
             receive_max: self.in_flight_max,
             user: self.user.as_deref(),
             password: self.password.as_ref().map(Secret::expose),
+            will,
         }
     }
 
     /// Opens the byte stream, or says why it cannot be opened.
     pub(crate) async fn dial(&self) -> Result<Box<dyn Stream>, String> {
+        let stream = self.dial_bytes().await?;
+        let Some(path) = &self.websocket else {
+            return Ok(stream);
+        };
+        let authority = if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        };
+        let socket = WebSocket::open(stream, &authority, path).await?;
+        Ok(Box::new(socket))
+    }
+
+    /// Over TCP, with TLS where it is configured.
+    async fn dial_bytes(&self) -> Result<Box<dyn Stream>, String> {
         let place = format!("{}:{}", self.host, self.port);
         let tcp = TcpStream::connect((self.host.as_str(), self.port))
             .await

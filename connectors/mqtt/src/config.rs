@@ -1,12 +1,14 @@
 //! The keys of a `[[connector]]` of kind "mqtt" and of its `[[connector.tag]]`s.
 
+mod format;
 mod rule;
+mod sparkplug;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use forebay_config::Table;
+use forebay_config::{Defaulted, Table};
 use forebay_connectors::{Connector, ConnectorKeys, ConnectorKind, Context, NAME};
 use forebay_schemas::{DeviceId, GatewayId, TagName, path_segment};
 use rustls_pki_types::ServerName;
@@ -14,10 +16,10 @@ use url::{Host, Url};
 
 use crate::{
     client::{Session, Settings},
-    connector::Mqtt,
+    connector::{Content, Mqtt},
     decode::{Fallback, Rules},
-    keys,
-    packet::Version,
+    keys::{self, PayloadFormat},
+    packet::{Outgoing, Version},
     tls::{OwnCertificate, TlsFiles},
     topic,
 };
@@ -51,22 +53,16 @@ impl ConnectorKind for MqttKind {
 /// Reads all keys, so that all problems are noted, and only then gives up.
 fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) -> Option<Mqtt> {
     let name = connector.given(&NAME).unwrap_or_else(|| "mqtt".to_owned());
-    let device = connector.read(&keys::DEVICE);
     let version = version(connector);
     let broker = broker(connector);
-    let format = connector.read(&keys::FORMAT);
-    let rules = rule::rules(connector, tags, format, device.as_ref());
-    let topics = topics(connector, rules.as_deref());
+    let content = content(connector, tags, &name, context);
+    let topics = topics(connector, content.as_ref());
     let session = session(connector, version);
     let keep_alive = keep_alive(connector);
-    let qos = qos(connector);
+    let qos = qos(connector, &keys::QOS);
     let in_flight_max = connector.read(&keys::MAX_IN_FLIGHT);
     if in_flight_max == 0 {
         connector.problem(&keys::MAX_IN_FLIGHT, "at least 1 is expected");
-    }
-    let payload_max = connector.read(&keys::MAX_PAYLOAD);
-    if payload_max.0 == 0 || payload_max.0 > PACKET_BYTES_MAX {
-        connector.problem(&keys::MAX_PAYLOAD, "from \"1B\" to \"256MiB\" is expected");
     }
     let client_id = client_id(connector, &context.gateway, &name);
     let user = connector.read(&keys::USER);
@@ -74,18 +70,20 @@ fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) ->
     if password.is_some() && user.is_none() {
         connector.problem(&keys::PASSWORD, "user is missing");
     }
-    let fallback = Fallback {
-        device: device
-            .or_else(|| DeviceId::new(&name).ok())
-            .or_else(|| DeviceId::new("mqtt").ok())?,
-        tag: TagName::new("payload").ok()?,
-    };
-    let Broker { host, port, tls } = broker?;
-    let (version, session) = (version?, session?);
-    let settings = Settings {
+    let will = will(connector);
+    let Broker {
         host,
         port,
         tls,
+        websocket,
+    } = broker?;
+    let (version, session) = (version?, session?);
+    let settings = Settings {
+        name,
+        host,
+        port,
+        tls,
+        websocket,
         version,
         topics: topics?,
         qos: qos?,
@@ -93,17 +91,82 @@ fn mqtt(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) ->
         session,
         user,
         password,
+        will: will?,
         keep_alive: keep_alive?,
         in_flight_max,
     };
+    let content = content?;
+    (in_flight_max > 0).then(|| {
+        let (clock, uniform) = (context.clock.clone(), context.uniform.clone());
+        Mqtt::new(settings, content, clock, uniform)
+    })
+}
+
+/// What messages are: payloads by rules, or Sparkplug B.
+fn content(
+    connector: &mut Table<'_>,
+    tags: &mut [Table<'_>],
+    name: &str,
+    context: &Context,
+) -> Option<Content> {
+    let device = connector.read(&keys::DEVICE);
+    let format = connector.read(&keys::FORMAT);
+    let payload_max = connector.read(&keys::MAX_PAYLOAD);
+    if payload_max.0 == 0 || payload_max.0 > PACKET_BYTES_MAX {
+        connector.problem(&keys::MAX_PAYLOAD, "from \"1B\" to \"256MiB\" is expected");
+    }
     let payload_bytes_max = usize::try_from(payload_max.0).ok()?;
-    let rules = Rules {
-        format,
-        rules: rules?,
+    if format == PayloadFormat::SparkplugB {
+        let device = device.as_ref();
+        let settings = sparkplug::sparkplug(connector, tags, device, payload_bytes_max, context)?;
+        return Some(Content::Sparkplug(settings));
+    }
+    sparkplug::refuse(connector, tags);
+    let formats = format::Formats::of_connector(connector, format);
+    let rules = rule::rules(connector, tags, &formats, device.as_ref())?;
+    let fallback = Fallback {
+        device: device
+            .or_else(|| DeviceId::new(name).ok())
+            .or_else(|| DeviceId::new("mqtt").ok())?,
+        tag: TagName::new("payload").ok()?,
+    };
+    Some(Content::Rules(Rules {
+        rules,
         fallback,
         payload_bytes_max,
+    }))
+}
+
+/// The will; the outer none where it is wrong.
+fn will(connector: &mut Table<'_>) -> Option<Option<Outgoing>> {
+    let Some(mut table) = connector.table(&keys::WILL) else {
+        return (!connector.has(&keys::WILL)).then_some(None);
     };
-    (in_flight_max > 0).then(|| Mqtt::new(settings, rules, context.uniform.clone()))
+    let topic = table.read(&keys::WILL_TOPIC);
+    let payload = table.read(&keys::WILL_PAYLOAD);
+    let qos = qos(&mut table, &keys::WILL_QOS);
+    let retain = table.read(&keys::WILL_RETAIN);
+    let is_filter = topic
+        .as_ref()
+        .is_some_and(|topic| topic.contains(['+', '#']));
+    let error = topic
+        .as_ref()
+        .and_then(|topic| topic::check_filter(topic).err());
+    if is_filter || error.is_some() {
+        let why = error.map_or_else(String::new, |error| format!(": {error}"));
+        table.problem(
+            &keys::WILL_TOPIC,
+            format!("a topic without + and # is expected{why}"),
+        );
+        return None;
+    }
+    table.finish();
+    Some(Some(Outgoing {
+        topic: topic?,
+        payload: payload.into_bytes(),
+        qos: qos?,
+        retain,
+    }))
 }
 
 fn version(connector: &mut Table<'_>) -> Option<Version> {
@@ -124,7 +187,44 @@ struct Broker {
     host: String,
     port: u16,
     tls: Option<TlsFiles>,
+    websocket: Option<String>,
 }
+
+/// The scheme of an address.
+#[derive(Clone, Copy)]
+struct Scheme {
+    name: &'static str,
+    port: u16,
+    has_tls: bool,
+    is_websocket: bool,
+}
+
+const SCHEMES: [Scheme; 4] = [
+    Scheme {
+        name: "mqtt",
+        port: 1883,
+        has_tls: false,
+        is_websocket: false,
+    },
+    Scheme {
+        name: "mqtts",
+        port: 8883,
+        has_tls: true,
+        is_websocket: false,
+    },
+    Scheme {
+        name: "ws",
+        port: 80,
+        has_tls: false,
+        is_websocket: true,
+    },
+    Scheme {
+        name: "wss",
+        port: 443,
+        has_tls: true,
+        is_websocket: true,
+    },
+];
 
 fn broker(connector: &mut Table<'_>) -> Option<Broker> {
     let text = connector.read(&keys::URL);
@@ -139,19 +239,18 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
     let Ok(url) = Url::parse(&text?) else {
         return wrong("an address is expected");
     };
-    let default_port = match url.scheme() {
-        "mqtt" => 1883,
-        "mqtts" => 8883,
-        other => {
-            return wrong(&format!(
-                "the scheme {other:?} is not one of \"mqtt\", \"mqtts\"; an address is expected"
-            ));
-        }
+    let scheme = SCHEMES.iter().find(|scheme| scheme.name == url.scheme());
+    let Some(scheme) = scheme else {
+        let other = url.scheme();
+        return wrong(&format!(
+            "the scheme {other:?} is not one of \"mqtt\", \"mqtts\", \"ws\", \"wss\"; an address is expected"
+        ));
     };
     if !url.username().is_empty() || url.password().is_some() {
         return wrong("write the keys user and password, and an address without them");
     }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+    let has_path = !matches!(url.path(), "" | "/") || url.query().is_some();
+    if (has_path && !scheme.is_websocket) || url.fragment().is_some() {
         return wrong("an address without a path is expected");
     }
     let host = match url.host() {
@@ -160,23 +259,33 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
         Some(Host::Ipv6(address)) => address.to_string(),
         _ => return wrong("an address with a host is expected"),
     };
-    let port = url.port().unwrap_or(default_port);
-    if url.scheme() == "mqtt" {
-        if tls_table.is_some() {
-            return wrong("[connector.tls] needs an address with the scheme mqtts");
-        }
-        return Some(Broker {
-            host,
-            port,
-            tls: None,
-        });
+    let port = url.port().unwrap_or(scheme.port);
+    if !scheme.has_tls && tls_table.is_some() {
+        return wrong("[connector.tls] needs an address with the scheme mqtts or wss");
     }
-    let tls = tls_files(connector, tls_table, &host)?;
+    let tls = if scheme.has_tls {
+        Some(tls_files(connector, tls_table, &host)?)
+    } else {
+        None
+    };
     Some(Broker {
         host,
         port,
-        tls: Some(tls),
+        tls,
+        websocket: scheme.is_websocket.then(|| websocket_path(&url)),
     })
+}
+
+/// The path to ask for; `/mqtt`, where brokers have it, without one.
+fn websocket_path(url: &Url) -> String {
+    let path = match url.path() {
+        "" | "/" => "/mqtt",
+        path => path,
+    };
+    match url.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
 }
 
 fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<TlsFiles> {
@@ -226,16 +335,20 @@ fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Opt
 /// The subscriptions; without the key, what the rules name.
 ///
 /// They must not overlap: a broker may send a message once for each subscription that it matches.
-fn topics(connector: &mut Table<'_>, rules: Option<&[crate::decode::Rule]>) -> Option<Vec<String>> {
+fn topics(connector: &mut Table<'_>, content: Option<&Content>) -> Option<Vec<String>> {
     let given = connector.read(&keys::TOPICS);
     if given.is_none() && connector.has(&keys::TOPICS) {
         return None;
     }
-    let topics = match given {
-        Some(topics) => topics,
-        None => {
-            let all: Vec<String> = rules?.iter().map(|rule| rule.template.filter()).collect();
-            outermost(all)
+    let topics = match (given, content) {
+        (given, Some(Content::Sparkplug(settings))) => {
+            sparkplug::topics(given, settings.host_id.as_deref())
+        }
+        (Some(topics), _) => topics,
+        (None, None) => return None,
+        (None, Some(Content::Rules(rules))) => {
+            let all = rules.rules.iter().map(|rule| rule.template.filter());
+            outermost(all.collect())
         }
     };
     if topics.is_empty() {
@@ -316,21 +429,11 @@ fn keep_alive(connector: &mut Table<'_>) -> Option<Duration> {
     fits.then_some(keep_alive)
 }
 
-fn qos(connector: &mut Table<'_>) -> Option<u8> {
-    match connector.read(&keys::QOS) {
-        qos @ (0 | 1) => Some(qos),
-        2 => {
-            connector.problem(
-                &keys::QOS,
-                "2 is not in this release: qos = 1 loses nothing, and repetitions are found",
-            );
-            None
-        }
+fn qos(table: &mut Table<'_>, key: &Defaulted<u8>) -> Option<u8> {
+    match table.read(key) {
+        qos @ 0..=2 => Some(qos),
         other => {
-            connector.problem(
-                &keys::QOS,
-                format!("{other} is not a QoS: 0 or 1 is expected"),
-            );
+            table.problem(key, format!("{other} is not a QoS: 0, 1 or 2 is expected"));
             None
         }
     }

@@ -1,12 +1,16 @@
 //! One connection to the broker, from CONNECT to its end.
 //!
 //! The broker is pinged at fixed times, also while nothing may be read because the gateway has no room, and after many PUBACKs. A broker that
-//! sends nothing at all after a ping is given up. PUBACKs go out in the order in which their messages came.
+//! sends nothing at all after a ping is given up. PUBACKs and PUBRECs go out in the order in which their messages came.
+//!
+//! A message of QoS 2 is answered by PUBREC once it is durable, and its PUBREL by PUBCOMP. What is published here is little and has no
+//! queue: a Sparkplug host's STATE and its requests for births.
 
 use std::{io, time::Duration};
 
 use bytes::BytesMut;
 use forebay_connectors::Closed;
+use forebay_schemas::Clock;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     select,
@@ -19,8 +23,9 @@ use crate::{
     client::{ANSWER_TIME, Session, Settings, Stream},
     frame::Framer,
     intake::Intake,
-    packet::{DISCONNECT, Incoming, PINGREQ, SubAck},
+    packet::{Answer, DISCONNECT, Incoming, Outgoing, PINGREQ, SubAck, pubcomp},
     receipts::PacketId,
+    sparkplug,
 };
 
 /// The packet type of CONNACK (MQTT 5.0, section 2.1.2).
@@ -37,7 +42,7 @@ const PUBACKS_UNPROVEN_MAX: usize = 512;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How long the last packets may take.
 const FAREWELL_TIME: Duration = Duration::from_secs(2);
-/// The only packet id that this side gives: that of its SUBSCRIBE.
+/// The packet id of SUBSCRIBE. Those of published messages count on from it.
 const SUBSCRIBE_ID: PacketId = PacketId(1);
 
 /// How a connection ended.
@@ -64,8 +69,10 @@ pub(crate) struct Progress {
 
 pub(crate) struct Connection<'c, 'r> {
     settings: &'c Settings,
+    clock: &'c Clock,
     intake: &'c mut Intake<'r>,
     progress: &'c mut Progress,
+    last_id: PacketId,
     reader: ReadHalf<Box<dyn Stream>>,
     wire: Wire,
     framer: Framer,
@@ -108,7 +115,7 @@ impl Wire {
 
 enum Event {
     Stop,
-    Delivered(Result<Vec<PacketId>, Closed>),
+    Delivered(Result<Vec<Answer>, Closed>),
     Sent(io::Result<()>),
     Read(io::Result<usize>),
     PingDue,
@@ -121,6 +128,7 @@ impl<'c, 'r> Connection<'c, 'r> {
     /// CONNECT and CONNACK; answers a connection on which messages can come, or why there is none.
     pub(crate) async fn open(
         settings: &'c Settings,
+        clock: &'c Clock,
         stream: Box<dyn Stream>,
         intake: &'c mut Intake<'r>,
         progress: &'c mut Progress,
@@ -129,8 +137,10 @@ impl<'c, 'r> Connection<'c, 'r> {
         let payload_bytes_max = intake.payload_bytes_max();
         let mut connection = Self {
             settings,
+            clock,
             intake,
             progress,
+            last_id: SUBSCRIBE_ID,
             reader,
             wire: Wire {
                 writer,
@@ -150,10 +160,13 @@ impl<'c, 'r> Connection<'c, 'r> {
 
     async fn shake_hands(&mut self) -> Result<(), String> {
         let text = |error: crate::packet::PacketError| error.to_string();
-        self.settings
-            .version
-            .connect(&self.settings.hello(), &mut self.wire.out)
-            .map_err(text)?;
+        let now_millis = self.now_millis();
+        let state = self.intake.host().and_then(|host| host.will(now_millis));
+        let hello = self
+            .settings
+            .hello(state.or_else(|| self.settings.will.clone()));
+        let written = self.settings.version.connect(&hello, &mut self.wire.out);
+        written.map_err(text)?;
         self.wire.send().await.map_err(|error| lost(&error))?;
         let connack = loop {
             match self.next_packet()? {
@@ -190,11 +203,12 @@ impl<'c, 'r> Connection<'c, 'r> {
             && granted < asked
         {
             warn!(
-                granted,
-                asked, "the broker keeps the session for fewer seconds than asked for"
+                connector = self.settings.name,
+                granted, asked, "the broker keeps the session for fewer seconds than asked for"
             );
         }
         info!(
+            connector = self.settings.name,
             session_present = connack.session_present,
             "connected to the broker"
         );
@@ -202,7 +216,7 @@ impl<'c, 'r> Connection<'c, 'r> {
         // With 3.1.1 every SUBSCRIBE brings the retained messages again.
         let known = connack.session_present && self.progress.subscribed;
         if known && self.settings.version == crate::packet::Version::V311 {
-            self.is_up();
+            self.is_up()?;
         } else {
             let Settings {
                 version,
@@ -241,6 +255,7 @@ impl<'c, 'r> Connection<'c, 'r> {
                 return End::Drained;
             }
             let event = self.event(stop, drained_at).await;
+            let is_ping = matches!(event, Event::PingDue);
             let ended = match event {
                 Event::Stop => {
                     drained_at = Some(Instant::now() + DRAIN_TIME);
@@ -250,6 +265,7 @@ impl<'c, 'r> Connection<'c, 'r> {
                 }
                 Event::Drained => {
                     warn!(
+                        connector = self.settings.name,
                         "timed out waiting for the gateway's receipt after the stop, its messages stay unacknowledged"
                     );
                     Some(End::Drained)
@@ -259,6 +275,10 @@ impl<'c, 'r> Connection<'c, 'r> {
             };
             if let Some(end) = ended {
                 return end;
+            }
+            // Births are rare, and a ping's interval is soon enough for their files.
+            if is_ping {
+                self.save_births().await;
             }
         }
     }
@@ -288,11 +308,11 @@ impl<'c, 'r> Connection<'c, 'r> {
 
     fn step(&mut self, event: Event) -> Result<(), String> {
         match event {
-            Event::Delivered(Ok(packets)) => {
-                for packet in packets {
-                    let written = self.settings.version.puback(packet, &mut self.wire.out);
-                    written.map_err(|error| error.to_string())?;
+            Event::Delivered(Ok(answers)) => {
+                for answer in answers {
+                    self.wire.out.extend_from_slice(&answer.packet());
                 }
+                self.publish_due()?;
                 if self.intake.receipts.pubacks_since_ping() >= PUBACKS_UNPROVEN_MAX {
                     self.ping();
                 }
@@ -302,7 +322,10 @@ impl<'c, 'r> Connection<'c, 'r> {
                 arrived.map_err(|error| lost(&error))?;
                 self.silent_at = None;
             }
-            Event::PingDue => self.ping(),
+            Event::PingDue => {
+                self.ping();
+                self.publish_due()?;
+            }
             Event::Silent => {
                 let millis = self.settings.silence_max().as_millis();
                 return Err(format!(
@@ -333,13 +356,12 @@ impl<'c, 'r> Connection<'c, 'r> {
         while self.intake.has_room() {
             match self.next_packet()? {
                 None => break,
-                Some(Incoming::Publish(publish)) if publish.qos == 2 => {
-                    return Err(
-                        "the session has a subscription with QoS 2 that is not from here: set another client_id"
-                            .to_owned(),
-                    );
-                }
                 Some(Incoming::Publish(publish)) => self.intake.arrived(publish),
+                Some(Incoming::PubRel(packet)) => {
+                    self.intake.receipts.released(packet);
+                    self.wire.out.extend_from_slice(&pubcomp(packet));
+                }
+                Some(Incoming::PubAck) => {}
                 Some(Incoming::PingResp) => self.intake.ping_answered(),
                 Some(Incoming::SubAck(suback)) => self.subscribed(&suback)?,
                 Some(Incoming::Disconnect(reason)) => return Err(reason),
@@ -375,6 +397,7 @@ impl<'c, 'r> Connection<'c, 'r> {
             }
             if *code < self.settings.qos {
                 warn!(
+                    connector = self.settings.name,
                     topic,
                     granted = code,
                     "the broker grants a lower QoS: what comes while the link is down is lost"
@@ -382,18 +405,70 @@ impl<'c, 'r> Connection<'c, 'r> {
             }
         }
         self.progress.subscribed = true;
-        self.is_up();
-        Ok(())
+        self.is_up()
     }
 
-    fn is_up(&mut self) {
+    fn is_up(&mut self) -> Result<(), String> {
         self.progress.up_since = Some(Instant::now());
         self.intake.link(None);
+        match self.intake.host().and_then(sparkplug::Host::online) {
+            Some(online) => self.publish(online),
+            None => Ok(()),
+        }
     }
 
-    /// Sends the last PUBACKs and DISCONNECT, and waits for the broker to close: closing first, with bytes unread,
+    /// What a Sparkplug host has to say now.
+    fn publish_due(&mut self) -> Result<(), String> {
+        if self.progress.up_since.is_none() {
+            return Ok(());
+        }
+        let now_millis = self.now_millis();
+        let Some(host) = self.intake.host() else {
+            return Ok(());
+        };
+        let due = host.take_outgoing(Instant::now(), now_millis);
+        due.into_iter()
+            .try_for_each(|message| self.publish(message))
+    }
+
+    fn publish(&mut self, message: Outgoing) -> Result<(), String> {
+        let PacketId(last) = self.last_id;
+        // 0 is no packet id, and 1 belongs to SUBSCRIBE.
+        self.last_id = PacketId(last.checked_add(1).unwrap_or(2));
+        let packet = match message.qos {
+            0 => PacketId(0),
+            _ => self.last_id,
+        };
+        let out = &mut self.wire.out;
+        let written = self.settings.version.publish_to(message, packet, out);
+        written.map_err(|error| error.to_string())
+    }
+
+    async fn save_births(&mut self) {
+        let settings = self.settings;
+        if let Some(host) = self.intake.host() {
+            let files = host.take_changed();
+            sparkplug::save(&settings.name, host.folder(), files).await;
+        }
+    }
+
+    fn now_millis(&self) -> u64 {
+        u64::try_from((self.clock)().micros() / 1_000).unwrap_or_default()
+    }
+
+    /// Sends the last PUBACKs, a host's STATE and DISCONNECT, and waits for the broker to close: closing first, with bytes unread,
     /// would reset the connection and could take the PUBACKs with it.
     async fn say_good_bye(&mut self) {
+        let now_millis = self.now_millis();
+        let offline = self.intake.host().and_then(|host| host.offline(now_millis));
+        if let Some(offline) = offline
+            && let Err(error) = self.publish(offline)
+        {
+            warn!(
+                connector = self.settings.name,
+                error, "publishing STATE failed"
+            );
+        }
         self.wire.out.extend_from_slice(&DISCONNECT);
         let farewell = async {
             self.wire.send().await?;
@@ -403,7 +478,7 @@ impl<'c, 'r> Connection<'c, 'r> {
             io::Result::Ok(())
         };
         if let Ok(Err(error)) = timeout(FAREWELL_TIME, farewell).await {
-            warn!(%error, "sending DISCONNECT to the broker failed");
+            warn!(connector = self.settings.name, %error, "sending DISCONNECT to the broker failed");
         }
     }
 }

@@ -8,6 +8,7 @@ use forebay_connectors::{
     SessionId, Uniform,
 };
 use forebay_runtime::Backoff;
+use forebay_schemas::Clock;
 use std::time::Duration;
 use tokio::{
     select,
@@ -20,7 +21,8 @@ use crate::{
     client::{ANSWER_TIME, Settings, Stream},
     connection::{Connection, End, Progress},
     decode::Rules,
-    intake::Intake,
+    intake::{Intake, Meaning},
+    sparkplug::{self, Host, SparkplugSettings},
 };
 
 /// A connection that ends sooner counts as a failed attempt, so that two clients of one name do not chase each other.
@@ -33,16 +35,32 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// One configured broker.
 pub(crate) struct Mqtt {
     settings: Settings,
-    rules: Rules,
+    content: Content,
+    clock: Clock,
     uniform: Uniform,
     backoff: Backoff,
 }
 
+/// What messages are.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Payloads, by rules.
+    Rules(Rules),
+    /// Sparkplug B.
+    Sparkplug(SparkplugSettings),
+}
+
 impl Mqtt {
-    pub(crate) fn new(settings: Settings, rules: Rules, uniform: Uniform) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        content: Content,
+        clock: Clock,
+        uniform: Uniform,
+    ) -> Self {
         Self {
             settings,
-            rules,
+            content,
+            clock,
             uniform,
             backoff: Backoff::default(),
         }
@@ -55,7 +73,18 @@ impl Mqtt {
 
     #[cfg(test)]
     pub(crate) fn rules(&self) -> &Rules {
-        &self.rules
+        match &self.content {
+            Content::Rules(rules) => rules,
+            Content::Sparkplug(_) => panic!("a connector with Sparkplug B has no rules"),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sparkplug(&self) -> &SparkplugSettings {
+        match &self.content {
+            Content::Sparkplug(settings) => settings,
+            Content::Rules(_) => panic!("a connector with rules has no Sparkplug B"),
+        }
     }
 
     async fn attempt(
@@ -91,7 +120,7 @@ impl Mqtt {
         intake: &'c mut Intake<'r>,
         progress: &'c mut Progress,
     ) -> Result<Connection<'c, 'r>, String> {
-        Connection::open(&self.settings, stream, intake, progress).await
+        Connection::open(&self.settings, &self.clock, stream, intake, progress).await
     }
 
     fn no_answer(&self, to: &str) -> String {
@@ -145,6 +174,7 @@ impl Mqtt {
             let attempts = link.failures().max(short_lives.min(SHORT_LIVES_MAX));
             let wait = self.backoff.wait(attempts, (self.uniform)());
             warn!(
+                connector = self.settings.name,
                 attempts,
                 wait_ms = wait.as_millis(),
                 reason,
@@ -174,11 +204,18 @@ async fn idle(intake: &mut Intake<'_>) -> Closed {
 #[async_trait]
 impl Connector for Mqtt {
     fn declared(&self) -> Vec<Declared> {
-        self.rules.declared()
+        match &self.content {
+            Content::Rules(rules) => rules.declared(),
+            Content::Sparkplug(_) => Vec::new(),
+        }
     }
 
     fn brings(&self, rule: RuleId) -> Option<String> {
-        self.rules.brings(rule, &self.settings.topics)
+        let topics = &self.settings.topics;
+        match &self.content {
+            Content::Rules(rules) => rules.brings(rule, topics),
+            Content::Sparkplug(settings) => settings.brings(rule, topics),
+        }
     }
 
     fn session(&self) -> Option<SessionId> {
@@ -193,11 +230,20 @@ impl Connector for Mqtt {
         } = self.settings;
         if self.settings.password.is_some() && self.settings.tls.is_none() {
             warn!(
+                connector = self.settings.name,
                 host = self.settings.host,
                 "the password is sent unencrypted: use mqtts://"
             );
         }
-        let mut intake = Intake::new(outlet, &self.rules, session, in_flight_max);
+        let name = &self.settings.name;
+        let meaning = match &self.content {
+            Content::Rules(rules) => Meaning::of(rules, outlet.known()),
+            Content::Sparkplug(settings) => {
+                let kept = sparkplug::restore(name, &settings.folder).await;
+                Meaning::Sparkplug(Box::new(Host::new(settings, name, kept)))
+            }
+        };
+        let mut intake = Intake::new(name, outlet, meaning, session, in_flight_max);
         let end = self
             .go(&mut intake, &stop)
             .await
@@ -214,11 +260,17 @@ impl Connector for Mqtt {
                     Ok(Ok(_)) => {}
                     Ok(Err(Closed)) => break,
                     Err(_) => {
-                        warn!("timed out waiting for the gateway's receipt after the stop");
+                        warn!(
+                            connector = name,
+                            "timed out waiting for the gateway's receipt after the stop"
+                        );
                         break;
                     }
                 }
             }
+        }
+        if let Some(host) = intake.host() {
+            sparkplug::save(name, host.folder(), host.take_all()).await;
         }
         Ok(())
     }

@@ -1,21 +1,23 @@
 //! Messages to samples, by the rules of the configuration.
 //!
-//! A value is named by the topic, by the names that the value's path leaves open, and by the fields of an object. Every rule that matches a topic gives at least one sample. What cannot be decoded gives a sample of bad quality that
+//! Each rule says how the payloads of its topics are written. A value is named by the topic, by the names that the value's path leaves open, and by the fields of an object. Every rule that matches a topic gives at least one sample. What cannot be decoded gives a sample of bad quality that
 //! names the fault; the first of a message carries the payload's bytes, so that nothing is lost and nothing kept twice.
 
 mod fanout;
+mod payload_kind;
 mod rule;
 #[cfg(test)]
 mod tests;
 
 use forebay_connectors::{Declared, RuleId, Sample};
-use forebay_payload::{Fault, Format, Outcome, Payload};
+use forebay_payload::{Arrays, Fault, Outcome, Payload};
 use forebay_schemas::{DeviceId, TagName, Value};
 
 use crate::topic::overlap;
 
 pub(crate) use fanout::Fanout;
 use fanout::{Place, Scope};
+pub(crate) use payload_kind::PayloadKind;
 use rule::Captures;
 pub(crate) use rule::Rule;
 
@@ -29,7 +31,6 @@ pub(crate) struct Fallback {
 /// The rules of one connector.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    pub(crate) format: Format,
     pub(crate) rules: Vec<Rule>,
     pub(crate) fallback: Fallback,
     /// Longer payloads are not decoded and are kept up to this length.
@@ -51,19 +52,24 @@ impl Rules {
     /// made of the topic before turns bad.
     pub(crate) fn samples(&self, message: Incoming<'_>, fanout: &mut Fanout) -> Vec<Sample> {
         let mut samples = Vec::new();
-        let mut content = None;
+        // Each kind of payload is read once, however many rules decode it.
+        let mut contents: Vec<(&PayloadKind, Result<Payload<'_>, Fault>)> = Vec::new();
         let mut kept = Some(());
         for rule in &self.rules {
             let Some(captured) = rule.template.captures(message.topic) else {
                 continue;
             };
-            let content = content.get_or_insert_with(|| self.read(message));
+            let read = contents.iter().position(|(kind, _)| **kind == rule.kind);
+            let read = read.unwrap_or_else(|| {
+                contents.push((&rule.kind, self.read(&rule.kind, message)));
+                contents.len() - 1
+            });
             let series = Captures {
                 captured,
                 topic: message.topic,
                 fallback: &self.fallback,
             };
-            let decoded = match content {
+            let decoded = match &contents[read].1 {
                 Ok(payload) => rule.selection.decode(payload),
                 Err(fault) => vec![Err(fault.clone())],
             };
@@ -109,13 +115,18 @@ impl Rules {
             ..
         } = rule;
         let value = selection.value_path();
+        // In the words of releases without the key where it has its default: what was kept under them stays known.
+        let arrays = match selection.arrays() {
+            Arrays::Values => "",
+            Arrays::Tags => " each item a tag",
+        };
         let name = |name: Option<&str>| name.unwrap_or("-").to_owned();
         let (device, tag) = (
             name(device.as_ref().map(DeviceId::as_str)),
             name(tag.as_ref().map(TagName::as_str)),
         );
         Some(format!(
-            "{} {device} {tag} {value} of {}",
+            "{} {device} {tag} {value}{arrays} of {}",
             template.text(),
             topics.join(" ")
         ))
@@ -126,14 +137,14 @@ impl Rules {
         self.rules.iter().filter_map(Rule::declared).collect()
     }
 
-    fn read<'m>(&self, message: Incoming<'m>) -> Result<Payload<'m>, Fault> {
+    fn read<'m>(&self, kind: &PayloadKind, message: Incoming<'m>) -> Result<Payload<'m>, Fault> {
         if message.payload_bytes > self.payload_bytes_max {
             let (bytes, max) = (message.payload_bytes, self.payload_bytes_max);
             return Err(Fault(format!(
                 "the payload has {bytes} bytes, more than max_payload ({max})"
             )));
         }
-        Payload::parse(self.format, message.payload)
+        kind.parse(message.payload)
     }
 
     fn kept(&self, message: Incoming<'_>) -> Value {

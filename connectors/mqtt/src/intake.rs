@@ -14,15 +14,17 @@ use std::{
     pin::Pin,
 };
 
-use forebay_connectors::{Closed, LinkChange, Message, Outlet, SampleKind, Token};
+use forebay_connectors::{Closed, Declared, LinkChange, Message, Outlet, SampleKind, Token};
 use forebay_runtime::RateLimit;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
     client::Session,
     decode::{Fanout, Incoming, Rules},
-    packet::Publish,
+    packet::{Answer, Publish},
     receipts::{Arrival, Fingerprint, PacketId, Receipt, Receipts},
+    sparkplug::Host,
 };
 
 /// Messages in one delivery: the spool syncs once for all of them.
@@ -51,10 +53,11 @@ struct Waiting {
     repeatable: bool,
 }
 
-/// A message of a delivery that asks for a PUBACK.
+/// A message of a delivery that asks for a PUBACK or PUBREC.
 #[derive(Debug, Clone, Copy)]
 struct Owed {
     receipt: Receipt,
+    qos: u8,
     origin: Origin,
     /// The gateway keeps its receipt.
     is_kept: bool,
@@ -72,7 +75,8 @@ struct Delivery {
 /// Messages and changes of the link on their way to the gateway.
 pub(crate) struct Intake<'r> {
     outlet: Outlet,
-    rules: &'r Rules,
+    meaning: Meaning<'r>,
+    connector: &'r str,
     session: Session,
     in_flight_max: usize,
     waiting: VecDeque<Waiting>,
@@ -86,7 +90,12 @@ pub(crate) struct Intake<'r> {
     last: Origin,
     pub(crate) receipts: Receipts,
     unmatched: Unmatched,
-    fanout: Fanout,
+}
+
+/// What makes samples of messages.
+pub(crate) enum Meaning<'r> {
+    Rules { rules: &'r Rules, fanout: Fanout },
+    Sparkplug(Box<Host<'r>>),
 }
 
 #[derive(Debug, Default)]
@@ -95,18 +104,29 @@ struct Unmatched {
     limit: RateLimit,
 }
 
+impl<'r> Meaning<'r> {
+    /// By rules; `known` is what earlier processes made of messages.
+    pub(crate) fn of(rules: &'r Rules, known: &[Declared]) -> Self {
+        Self::Rules {
+            rules,
+            fanout: Fanout::recalled(known),
+        }
+    }
+}
+
 impl<'r> Intake<'r> {
     pub(crate) fn new(
+        connector: &'r str,
         outlet: Outlet,
-        rules: &'r Rules,
+        meaning: Meaning<'r>,
         session: Session,
         in_flight_max: u16,
     ) -> Self {
         let receipts = Receipts::restored(outlet.restored());
-        let fanout = Fanout::recalled(outlet.known());
         Self {
             outlet,
-            rules,
+            meaning,
+            connector,
             session,
             in_flight_max: usize::from(in_flight_max),
             waiting: VecDeque::new(),
@@ -118,13 +138,23 @@ impl<'r> Intake<'r> {
             last: Origin::default(),
             receipts,
             unmatched: Unmatched::default(),
-            fanout,
         }
     }
 
     /// Payloads are kept up to this length.
     pub(crate) fn payload_bytes_max(&self) -> usize {
-        self.rules.payload_bytes_max
+        match &self.meaning {
+            Meaning::Rules { rules, .. } => rules.payload_bytes_max,
+            Meaning::Sparkplug(host) => host.payload_bytes_max(),
+        }
+    }
+
+    /// The Sparkplug host that messages are for, if they are.
+    pub(crate) fn host(&mut self) -> Option<&mut Host<'r>> {
+        match &mut self.meaning {
+            Meaning::Rules { .. } => None,
+            Meaning::Sparkplug(host) => Some(host),
+        }
     }
 
     /// Whether more may be taken from the broker.
@@ -155,6 +185,9 @@ impl<'r> Intake<'r> {
             }
         }
         self.live = Some(self.last);
+        if let Meaning::Sparkplug(host) = &mut self.meaning {
+            host.connected(Instant::now());
+        }
     }
 
     /// The connection is gone.
@@ -195,12 +228,12 @@ impl<'r> Intake<'r> {
         self.changes.push_back(LinkChange { device: None, down });
     }
 
-    /// Delivers the next of what waits, and answers the PUBACKs that may go out on the live connection, in order.
+    /// Delivers the next of what waits, and answers what may go out on the live connection, in order.
     /// Pends where nothing waits. May be dropped at any time.
     ///
     /// # Errors
     /// The gateway has stopped.
-    pub(crate) async fn deliver(&mut self) -> Result<Vec<PacketId>, Closed> {
+    pub(crate) async fn deliver(&mut self) -> Result<Vec<Answer>, Closed> {
         if self.under_way.is_none() {
             self.under_way = self.next();
         }
@@ -326,6 +359,7 @@ impl<'r> Intake<'r> {
         };
         let owed = Owed {
             receipt,
+            qos: message.qos,
             origin: waiting.origin,
             is_kept: waiting.repeatable,
         };
@@ -351,23 +385,29 @@ impl<'r> Intake<'r> {
             payload,
             payload_bytes: *payload_bytes,
         };
-        let mut samples = self.rules.samples(incoming, &mut self.fanout);
+        let mut samples = match &mut self.meaning {
+            Meaning::Rules { rules, fanout } => rules.samples(incoming, fanout),
+            Meaning::Sparkplug(host) => {
+                return host.samples(incoming, *retain, Instant::now());
+            }
+        };
         if *retain {
             samples
                 .iter_mut()
                 .for_each(|sample| sample.kind = SampleKind::Snapshot);
         }
         if samples.is_empty() {
-            self.unmatched.tell(topic);
+            self.unmatched.note(self.connector, topic);
         }
         samples
     }
 
-    fn settle(&mut self, delivery: Delivery) -> Vec<PacketId> {
+    fn settle(&mut self, delivery: Delivery) -> Vec<Answer> {
         self.messages -= delivery.messages;
         self.bytes -= delivery.bytes;
         if delivery.repeats > 0 {
             info!(
+                connector = self.connector,
                 messages = delivery.repeats,
                 "repeated messages were already stored: acknowledged and skipped"
             );
@@ -375,6 +415,7 @@ impl<'r> Intake<'r> {
         let mut acknowledged = Vec::with_capacity(delivery.owed.len());
         for Owed {
             receipt,
+            qos,
             origin,
             is_kept,
         } in delivery.owed
@@ -389,7 +430,10 @@ impl<'r> Intake<'r> {
             self.receipts.stored(receipt);
             if self.live == Some(origin) {
                 self.receipts.acknowledged(receipt.packet);
-                acknowledged.push(receipt.packet);
+                acknowledged.push(match qos {
+                    2 => Answer::PubRec(receipt.packet),
+                    _ => Answer::PubAck(receipt.packet),
+                });
             }
         }
         acknowledged
@@ -397,10 +441,11 @@ impl<'r> Intake<'r> {
 }
 
 impl Unmatched {
-    fn tell(&mut self, topic: &str) {
+    fn note(&mut self, connector: &str, topic: &str) {
         self.count += 1;
         if self.limit.admit().is_some() {
             warn!(
+                connector,
                 topic,
                 messages = self.count,
                 "no [[connector.tag]] matches the topic, message dropped"

@@ -1,7 +1,7 @@
-//! The MQTT connector: one broker, MQTT 3.1.1 or 5, JSON or raw payloads.
+//! The MQTT connector: one broker, MQTT 3.1.1 or 5; JSON, CBOR, MessagePack, Protobuf or raw payloads, or Sparkplug B.
 //!
-//! - A PUBACK goes out only after the samples of its message are durable, and only on the connection that delivered the
-//!   message (E1). Messages are handed over in the order of their arrival, many at a time.
+//! - A PUBACK (QoS 2: PUBREC) goes out only after the samples of its message are durable, and only on the connection that delivered
+//!   the message (E1). Messages are handed over in the order of their arrival, many at a time.
 //! - The session is persistent: the broker keeps what comes while the gateway is away and sends it afterwards.
 //! - A message that was made durable but whose PUBACK may be lost has an open receipt ([`Receipts`]): its repetition is
 //!   acknowledged and not handed over again. The gateway keeps the receipts beside the readings, so that this holds
@@ -17,7 +17,7 @@
 //! cannot ping more often than every 5 s, flushes once for each PUBACK, stops pinging while nobody polls, and cannot
 //! name another TLS server than the one in the address.
 //!
-//! It does not do QoS 2, MQTT over WebSocket, Sparkplug B or CBOR.
+//! It publishes nothing but a will and, as a Sparkplug host, its STATE and requests for births.
 
 mod client;
 mod config;
@@ -30,8 +30,10 @@ mod keys;
 mod packet;
 mod reason;
 mod receipts;
+mod sparkplug;
 mod tls;
 mod topic;
+mod websocket;
 
 pub use config::MqttKind;
 pub use receipts::{Arrival, Fingerprint, PacketId, Receipt, Receipts};

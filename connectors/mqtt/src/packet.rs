@@ -42,6 +42,10 @@ pub(crate) enum Incoming {
     ConnAck(ConnAck),
     SubAck(SubAck),
     Publish(Publish),
+    /// What was published here has arrived.
+    PubAck,
+    /// The sender of a message of QoS 2 gives its packet id free.
+    PubRel(PacketId),
     PingResp,
     /// The broker ends the connection, for this reason.
     Disconnect(String),
@@ -79,6 +83,25 @@ pub(crate) struct Publish {
     pub(crate) payload_bytes: usize,
 }
 
+/// A message to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    /// 0 to 2 as a will, else 0 or 1.
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+}
+
+/// What a message is answered with once it is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Of QoS 1.
+    PubAck(PacketId),
+    /// Of QoS 2; a PUBREL follows.
+    PubRec(PacketId),
+}
+
 /// What CONNECT says.
 #[derive(Debug, Clone)]
 pub(crate) struct Hello<'h> {
@@ -89,6 +112,8 @@ pub(crate) struct Hello<'h> {
     pub(crate) receive_max: u16,
     pub(crate) user: Option<&'h str>,
     pub(crate) password: Option<&'h str>,
+    /// Published by the broker when the connection breaks.
+    pub(crate) will: Option<Outgoing>,
 }
 
 impl Version {
@@ -107,6 +132,12 @@ impl Version {
                 .suback(frame.body())
                 .map(Incoming::SubAck)
                 .ok_or(PacketError::Malformed("SUBACK")),
+            4 => Ok(Incoming::PubAck),
+            6 => {
+                let id = frame.body().try_get_u16().ok();
+                id.map(|id| Incoming::PubRel(PacketId(id)))
+                    .ok_or(PacketError::Malformed("PUBREL"))
+            }
             13 => Ok(Incoming::PingResp),
             14 => Ok(Incoming::Disconnect(self.farewell(frame))),
             other => Err(PacketError::Unexpected(other)),
@@ -245,6 +276,9 @@ impl Version {
                 if hello.user.is_some() {
                     connect.set_login(user, password);
                 }
+                connect.last_will = hello.will.clone().map(|will| {
+                    v4::LastWill::new(will.topic, will.payload, qos_311(will.qos), will.retain)
+                });
                 v4::Packet::Connect(connect)
                     .write(out, usize::MAX)
                     .map_err(|error| error.to_string())
@@ -261,7 +295,11 @@ impl Version {
                     properties,
                 };
                 let login = hello.user.is_some().then(|| v5::Login::new(user, password));
-                v5::Packet::Connect(connect, None, login)
+                let will = hello.will.clone().map(|will| {
+                    let qos = qos_5(will.qos);
+                    v5::LastWill::new(will.topic, will.payload, qos, will.retain, None)
+                });
+                v5::Packet::Connect(connect, will, login)
                     .write(out, None)
                     .map_err(|error| error.to_string())
             }
@@ -283,14 +321,9 @@ impl Version {
     ) -> Result<(), PacketError> {
         let written = match self {
             Self::V311 => {
-                let qos = if qos == 0 {
-                    rumqttc::QoS::AtMostOnce
-                } else {
-                    rumqttc::QoS::AtLeastOnce
-                };
                 let filters = filters
                     .iter()
-                    .map(|filter| v4::SubscribeFilter::new(filter.clone(), qos));
+                    .map(|filter| v4::SubscribeFilter::new(filter.clone(), qos_311(qos)));
                 let mut subscribe = v4::Subscribe::new_many(filters);
                 subscribe.pkid = packet.0;
                 v4::Packet::Subscribe(subscribe)
@@ -298,14 +331,8 @@ impl Version {
                     .map_err(|error| error.to_string())
             }
             Self::V5 => {
-                use rumqttc::v5::mqttbytes::QoS;
-                let qos = if qos == 0 {
-                    QoS::AtMostOnce
-                } else {
-                    QoS::AtLeastOnce
-                };
                 let filters = filters.iter().map(|filter| {
-                    let mut filter = v5::Filter::new(filter.clone(), qos);
+                    let mut filter = v5::Filter::new(filter.clone(), qos_5(qos));
                     filter.retain_forward_rule = v5::RetainForwardRule::OnNewSubscribe;
                     filter
                 });
@@ -322,20 +349,73 @@ impl Version {
         })
     }
 
-    /// Writes PUBACK.
-    pub(crate) fn puback(self, packet: PacketId, out: &mut BytesMut) -> Result<(), PacketError> {
+    /// Writes PUBLISH, under a packet id where its QoS is 1.
+    pub(crate) fn publish_to(
+        self,
+        message: Outgoing,
+        packet: PacketId,
+        out: &mut BytesMut,
+    ) -> Result<(), PacketError> {
+        let Outgoing {
+            topic,
+            payload,
+            qos,
+            retain,
+        } = message;
         let written = match self {
-            Self::V311 => v4::PubAck::new(packet.0)
-                .write(out)
-                .map_err(|error| error.to_string()),
-            Self::V5 => v5::PubAck::new(packet.0, None)
-                .write(out)
-                .map_err(|error| error.to_string()),
+            Self::V311 => {
+                let mut publish = v4::Publish::new(topic, qos_311(qos), payload);
+                publish.pkid = packet.0;
+                publish.retain = retain;
+                publish.write(out).map_err(|error| error.to_string())
+            }
+            Self::V5 => {
+                let mut publish = v5::Publish::new(topic, qos_5(qos), payload, None);
+                publish.pkid = packet.0;
+                publish.retain = retain;
+                publish.write(out).map_err(|error| error.to_string())
+            }
         };
         written.map(drop).map_err(|error| PacketError::Unwritable {
-            what: "PUBACK",
+            what: "PUBLISH",
             error,
         })
+    }
+}
+
+impl Answer {
+    /// The packet, the same in both versions: without a reason code it says success.
+    pub(crate) fn packet(self) -> [u8; 4] {
+        let (first, PacketId(id)) = match self {
+            Self::PubAck(packet) => (0x40, packet),
+            Self::PubRec(packet) => (0x50, packet),
+        };
+        let [high, low] = id.to_be_bytes();
+        [first, 2, high, low]
+    }
+}
+
+/// PUBCOMP, which answers PUBREL: the same in both versions. It goes out for packet ids that are not known too, as after a restart:
+/// their message is durable, or its PUBREC had not gone out.
+pub(crate) fn pubcomp(PacketId(id): PacketId) -> [u8; 4] {
+    let [high, low] = id.to_be_bytes();
+    [0x70, 2, high, low]
+}
+
+fn qos_311(qos: u8) -> rumqttc::QoS {
+    match qos {
+        0 => rumqttc::QoS::AtMostOnce,
+        1 => rumqttc::QoS::AtLeastOnce,
+        _ => rumqttc::QoS::ExactlyOnce,
+    }
+}
+
+fn qos_5(qos: u8) -> rumqttc::v5::mqttbytes::QoS {
+    use rumqttc::v5::mqttbytes::QoS;
+    match qos {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
     }
 }
 
@@ -346,117 +426,4 @@ pub(crate) const PINGREQ: [u8; 2] = [0xc0, 0x00];
 pub(crate) const DISCONNECT: [u8; 2] = [0xe0, 0x00];
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::frame::Framer;
-
-    fn read(version: Version, bytes: &[u8]) -> Result<Incoming, PacketError> {
-        let mut framer = Framer::new(64 * 1024);
-        framer.arrived.extend_from_slice(bytes);
-        version.read(&framer.next().unwrap().unwrap())
-    }
-
-    #[test]
-    fn refusals_name_their_code_and_the_way_out() {
-        let table: [(Version, &[u8], &str); 6] = [
-            (
-                Version::V311,
-                &[0x20, 2, 0, 4],
-                "the broker refused the connection: bad user name or password (code 4)",
-            ),
-            (
-                Version::V311,
-                &[0x20, 2, 0, 5],
-                "the broker refused the connection: not authorized: check user and password (code 5)",
-            ),
-            (
-                Version::V5,
-                &[0x20, 3, 0, 0x86, 0],
-                "the broker refused the connection: bad user name or password (code 134)",
-            ),
-            (
-                Version::V5,
-                &[0x20, 2, 0, 1],
-                "the broker refused the connection: the broker does not speak MQTT 5: set version = 4 (code 1)",
-            ),
-            (
-                Version::V5,
-                &[0x20, 3, 0, 0xee, 0],
-                "the broker refused the connection: unknown code (code 238)",
-            ),
-            (
-                Version::V5,
-                &[0x20, 8, 0, 0x8a, 5, 31, 0, 2, b'n', b'o'],
-                "the broker refused the connection: banned (code 138), it says \"no\"",
-            ),
-        ];
-        for (version, bytes, expected) in table {
-            let Ok(Incoming::ConnAck(connack)) = read(version, bytes) else {
-                panic!("{bytes:?} is a CONNACK")
-            };
-            assert_eq!(connack.refused.as_deref(), Some(expected));
-        }
-    }
-
-    #[test]
-    fn a_publish_is_read_whatever_its_properties_are() {
-        // Properties with an unknown identifier (0x7f): skipped, as their length is known.
-        // DUP, QoS 1, retained.
-        let v5 = [0x3b, 10, 0, 1, b'a', 0, 9, 2, 0x7f, 0x7f, b'4', b'2'];
-        let v311 = [0x32, 7, 0, 1, b'a', 0, 9, b'4', b'2'];
-        for (version, bytes, dup) in [
-            (Version::V5, &v5[..], true),
-            (Version::V311, &v311[..], false),
-        ] {
-            let expected = Publish {
-                dup,
-                qos: 1,
-                retain: dup,
-                topic: "a".into(),
-                packet: Some(PacketId(9)),
-                payload: Bytes::from_static(b"42"),
-                payload_bytes: 2,
-            };
-            assert_eq!(read(version, bytes), Ok(Incoming::Publish(expected)));
-        }
-        for bytes in [
-            &[0x32, 2, 0, 9][..],
-            &[0x32, 5, 0, 1, b'a', 0, 0],
-            &[0x36, 5, 0, 1, b'a', 0, 1],
-        ] {
-            assert_eq!(
-                read(Version::V311, bytes),
-                Err(PacketError::Malformed("PUBLISH")),
-                "{bytes:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_farewell_says_why() {
-        let Ok(Incoming::Disconnect(reason)) = read(Version::V5, &[0xe0, 1, 0x8e]) else {
-            panic!("a DISCONNECT")
-        };
-        assert!(reason.contains("session taken over"), "{reason}");
-        assert!(matches!(
-            read(Version::V5, &[0xe0, 0]),
-            Ok(Incoming::Disconnect(_))
-        ));
-        assert_eq!(
-            read(Version::V5, &[0xf0, 0]),
-            Err(PacketError::Unexpected(15))
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_frame_is_a_packet_or_an_error(first in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..127)) {
-            let bytes = [&[first, body.len() as u8][..], &body].concat();
-            for version in [Version::V311, Version::V5] {
-                drop(read(version, &bytes).map_err(|error| assert!(!error.to_string().is_empty())));
-            }
-        }
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 //! Receipts: which messages are durable although the broker may not know it (E1).
 //!
-//! A receipt opens when a message of QoS 1 has become durable. It ends when the broker is proven to have taken its
-//! PUBACK: by the PINGRESP to a PINGREQ that was sent behind it on the same connection, or by another message under its
-//! packet id. While it is open, a repetition (DUP set, same packet id, same content) is acknowledged and not stored.
+//! A receipt opens when a message of QoS 1 or 2 has become durable. It ends when the broker is proven to have taken its
+//! PUBACK or PUBREC: by the PINGRESP to a PINGREQ that was sent behind it on the same connection, by another message under its
+//! packet id, or, with QoS 2, by its PUBREL. While it is open, a repetition (DUP set, same packet id, same content) is acknowledged and not stored.
 //!
 //! Pure state of one session: it knows no connection and no clock. The gateway keeps the receipts with the readings of their
 //! messages, and after a restart they are restored ([`Receipts::restored`]); it learns of those that have ended
@@ -195,7 +195,12 @@ impl Receipts {
         self.ended.extend(ended);
     }
 
-    /// A PUBACK goes out on the present connection.
+    /// The broker gives a packet id free: it has taken the PUBREC.
+    pub fn released(&mut self, packet: PacketId) {
+        self.end(packet);
+    }
+
+    /// A PUBACK or PUBREC goes out on the present connection.
     pub fn acknowledged(&mut self, packet: PacketId) {
         self.pubacks_since_ping += 1;
         let pings = self.pings_sent;

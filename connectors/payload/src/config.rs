@@ -5,14 +5,14 @@ use jiff::tz::TimeZone;
 use serde_json_path::JsonPath;
 
 use crate::{
-    Format, Selection, keys,
+    Layout, Selection, keys,
     selection::{TimePath, json_path},
     time::{self, TimeForm},
 };
 
 impl Selection {
     /// Reads the [`keys`] of a `[[connector.tag]]`. Notes what is wrong in the table, and answers `None` then.
-    pub fn configure(tag: &mut Table<'_>, format: Format) -> Option<Self> {
+    pub fn configure(tag: &mut Table<'_>, layout: impl Into<Layout>) -> Option<Self> {
         let value = path(tag, &keys::VALUE);
         let value_type = if tag.has(&keys::TYPE) {
             tag.read(&keys::TYPE).map(Some)
@@ -20,9 +20,11 @@ impl Selection {
             Some(None)
         };
         let quality = path(tag, &keys::QUALITY);
+        let unit = path(tag, &keys::UNIT_PATH);
+        let arrays = tag.read(&keys::ARRAYS);
         let time = time_path(tag);
-        if format == Format::Raw {
-            for key in [&keys::VALUE, &keys::TIME, &keys::QUALITY] {
+        if layout.into() == Layout::Text {
+            for key in [&keys::VALUE, &keys::TIME, &keys::QUALITY, &keys::UNIT_PATH] {
                 if tag.has(key) {
                     tag.problem(key, "it has no meaning with format = \"raw\"");
                 }
@@ -33,6 +35,8 @@ impl Selection {
             value_type: value_type?,
             time: time?,
             quality: quality?,
+            unit: unit?,
+            arrays,
             ..Self::of(value)
         })
     }

@@ -6,26 +6,44 @@
 use forebay_config::{Choice, DefaultedChoice, Optional};
 use forebay_schemas::ValueType;
 
-use crate::{Format, convert::TYPES, time::TimeUnit};
+use crate::{Arrays, Format, convert::TYPES, time::TimeUnit};
 
 /// How a connector's payloads are written.
 pub const FORMAT: DefaultedChoice<Format> = Choice::new(
     "format",
-    &[("json", Format::Json), ("raw", Format::Raw)],
-    "How payloads are written: json, or raw for a payload that is one number, true, false or another text.",
+    &[
+        ("json", Format::Json),
+        ("cbor", Format::Cbor),
+        ("msgpack", Format::MessagePack),
+        ("raw", Format::Raw),
+    ],
+    "How payloads are written: json, cbor, msgpack, or raw for a payload that is one number, true, false or another text.",
 )
-.refused(&[("sparkplug_b", NOT_YET), ("cbor", NOT_YET)])
+.refused(&[
+    ("sparkplug_b", ONLY_MQTT),
+    ("protobuf", ONLY_MQTT),
+])
 .or_first();
 
-const NOT_YET: &str =
-    "sparkplug_b and cbor are not in this release: \"json\" or \"raw\" is expected";
+const ONLY_MQTT: &str = "only connectors of kind mqtt take it";
 
 /// Where the value stands.
 pub const VALUE: Optional<String> = Optional::new(
     "value",
-    "JSONPath (RFC 9535) of the value in the payload, such as \"$.v\". It may find several; of an object each field becomes a reading.",
+    "JSONPath (RFC 9535) of the value in the payload, such as \"$.v\". It may find several: what the path leaves open (*, filters, ..) \
+     names them, joined by dots, behind the tag's name if it has one. Of an object each field becomes a reading, named the same way. \
+     Paths select in cbor, msgpack and protobuf as in json.",
 )
 .absent("the whole payload");
+
+/// What becomes of arrays.
+pub const ARRAYS: DefaultedChoice<Arrays> = Choice::new(
+    "arrays",
+    &[("values", Arrays::Values), ("tags", Arrays::Tags)],
+    "What the items of an array are: values are readings of one tag, such as samples with a time each; tags are a tag each, named by \
+     their place from 0, such as phases or channels.",
+)
+.or_first();
 
 /// What values are turned into.
 pub const TYPE: Choice<ValueType> = Choice::new(
@@ -67,6 +85,13 @@ pub const TIME_ZONE: Optional<String> = Optional::new(
     "The zone of times that name none, such as \"Europe/Berlin\". Not together with time_unit.",
 )
 .absent("UTC with time_format; else a time must name its offset");
+
+/// Where the unit stands.
+pub const UNIT_PATH: Optional<String> = Optional::new(
+    "unit_path",
+    "JSONPath of the unit in the payload (UCUM), such as \"$.unit\". A unit in the key unit goes before it.",
+)
+.absent("no unit from the payload");
 
 /// Where the quality stands.
 pub const QUALITY: Optional<String> = Optional::new(

@@ -1,10 +1,10 @@
 //! Which names of a payload become part of a tag: those that a JSONPath leaves open.
 //!
 //! `$.data.*.value` finds several values; what tells them apart are the names at the places of `*`, of filters and of lists,
-//! and behind `..` all names. They follow the tag, joined by dots. Places in an array are no names: the values of an array are
-//! one series.
+//! and behind `..` all names. They follow the tag, joined by dots. Places in an array are names, counted from 0, where each item of
+//! an array is a tag of its own; else the values of an array are one series.
 
-use crate::json::Step;
+use crate::{document::Step, selection::Arrays};
 
 /// A segment of a JSONPath.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Segments {
     }
 
     /// The names at the open places of a value.
-    pub(crate) fn names(&self, place: &[Step]) -> Vec<String> {
+    pub(crate) fn names(&self, place: &[Step], arrays: Arrays) -> Vec<String> {
         let deep = self
             .0
             .iter()
@@ -62,12 +62,10 @@ impl Segments {
             .unwrap_or(usize::MAX);
         let is_open = |i: usize| i >= deep || self.0.get(i) == Some(&Segment::Open);
         let open = place.iter().enumerate().filter(|(i, _)| is_open(*i));
-        open.filter_map(|(_, step)| {
-            if let Step::Name(name) = step {
-                Some(name.clone())
-            } else {
-                None
-            }
+        open.filter_map(|(_, step)| match (step, arrays) {
+            (Step::Name(name), _) => Some(name.clone()),
+            (Step::Index(index), Arrays::Tags) => Some(index.to_string()),
+            (Step::Index(_), Arrays::Values) => None,
         })
         .collect()
     }
@@ -127,7 +125,7 @@ mod tests {
     use serde_json_path::JsonPath;
 
     use super::*;
-    use crate::json::steps;
+    use crate::document::steps;
 
     #[test]
     fn what_a_path_leaves_open_names_its_values() {
@@ -151,9 +149,24 @@ mod tests {
             let segments = Segments::of(path);
             let names: Vec<_> = found
                 .iter()
-                .map(|node| segments.names(&steps(node.location())).join("."))
+                .map(|node| {
+                    let place = steps(node.location());
+                    segments.names(&place, Arrays::Values).join(".")
+                })
                 .collect();
             assert_eq!(names, expected, "{path}");
         }
+        let items = JsonPath::parse("$.list[*].v").unwrap();
+        let names: Vec<_> = items
+            .query_located(&root)
+            .all()
+            .iter()
+            .map(|node| {
+                Segments::of("$.list[*].v")
+                    .names(&steps(node.location()), Arrays::Tags)
+                    .join(".")
+            })
+            .collect();
+        assert_eq!(names, ["0", "1"], "each item is a tag");
     }
 }

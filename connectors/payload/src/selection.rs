@@ -1,19 +1,22 @@
 //! Which parts of a payload are values, and the time and quality of each.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use forebay_schemas::{Status, Timestamp, Value, ValueType};
 use serde_json::Value as Json;
 use serde_json_path::{JsonPath, LocatedNode};
 
 use crate::{
-    json::{Document, Step, steps},
+    document::{Document, Step, steps},
     payload::{Content, Fault, Payload},
     raw::raw,
     scalar::{kind, number, quality, typed},
     segments::Segments,
     time::{TimeForm, shown},
 };
+
+/// Twice the length of the longest tag name.
+const FIELD_BYTES_MAX: usize = 1024;
 
 /// The part of a rule that speaks of payloads.
 #[derive(Debug)]
@@ -25,6 +28,18 @@ pub struct Selection {
     pub(crate) value_type: Option<ValueType>,
     pub(crate) time: Option<TimePath>,
     pub(crate) quality: Option<JsonPath>,
+    pub(crate) unit: Option<JsonPath>,
+    pub(crate) arrays: Arrays,
+}
+
+/// What the items of an array are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arrays {
+    /// Readings of one tag.
+    #[default]
+    Values,
+    /// Tags of their own, named by their places from 0.
+    Tags,
 }
 
 /// Where the time stands and how it is written.
@@ -43,6 +58,8 @@ pub struct Decoded {
     pub time: Option<Timestamp>,
     /// The value; none where there is none to be had.
     pub value: Option<Value>,
+    /// Its unit (UCUM); none where the rule reads none or the payload has none.
+    pub unit: Option<Arc<str>>,
     /// How far to trust it.
     pub status: Status,
     /// It cannot be read: the payload is to be kept in its place.
@@ -75,12 +92,19 @@ impl Selection {
             value_type: None,
             time: None,
             quality: None,
+            unit: None,
+            arrays: Arrays::default(),
         }
     }
 
     /// Where the values stand, in normal form.
     pub fn value_path(&self) -> impl fmt::Display {
         &self.value
+    }
+
+    /// What the items of arrays are.
+    pub fn arrays(&self) -> Arrays {
+        self.arrays
     }
 
     /// What it makes of a payload; never empty.
@@ -92,11 +116,12 @@ impl Selection {
                     field: None,
                     time: None,
                     value,
+                    unit: None,
                     status,
                     is_faulty: false,
                 })]
             }
-            Content::Json(document) => self
+            Content::Tree(document) => self
                 .select(document)
                 .unwrap_or_else(|fault| vec![Err(fault)]),
         }
@@ -120,15 +145,24 @@ impl Selection {
         if let (Some(path), false) = (&self.quality, qualities.is_empty()) {
             fits("quality", path, qualities.len(), values.len())?;
         }
-        let others: Vec<*const Json> = times
+        let units = self.unit.as_ref().map(nodes).unwrap_or_default();
+        if let (Some(path), false) = (&self.unit, units.is_empty()) {
+            fits("unit", path, units.len(), values.len())?;
+        }
+        let others: BTreeSet<*const Json> = times
             .iter()
             .flatten()
             .chain(&qualities)
+            .chain(&units)
             .map(|node| std::ptr::from_ref(node.node()))
             .collect();
 
         let mut outcomes = Vec::new();
         for (i, value) in values.iter().enumerate() {
+            // A path such as `$.*` finds the time too.
+            if values.len() > 1 && others.contains(&std::ptr::from_ref(value.node())) {
+                continue;
+            }
             let time = match (&self.time, &times) {
                 (Some(rule), Some(found)) => read_time(document, &rule.form, nth(found, i)),
                 _ => Ok(None),
@@ -145,17 +179,26 @@ impl Selection {
             } else {
                 quality(nth(&qualities, i).node())
             };
+            let unit = (!units.is_empty()).then(|| nth(&units, i).node());
             let mut reader = Reader {
                 document,
                 others: &others,
                 value_type: self.value_type,
+                arrays: self.arrays,
                 time,
+                unit: unit.and_then(unit_of),
                 status,
                 outcomes: &mut outcomes,
             };
             let mut place = steps(value.location());
-            let mut names = self.names.names(&place);
+            let mut names = self.names.names(&place, self.arrays);
             reader.value(value.node(), &mut place, &mut names);
+        }
+        if outcomes.is_empty() {
+            return Err(Fault(format!(
+                "the value path {} finds no value beside times, qualities and units",
+                self.value
+            )));
         }
         Ok(outcomes)
     }
@@ -189,6 +232,28 @@ fn nth<'n, 'd>(nodes: &'n [LocatedNode<'d>], i: usize) -> &'n LocatedNode<'d> {
     }
 }
 
+/// Names joined by dots, cut where they are longer than any tag's name may be: each value of a payload has its own copy.
+fn joined(names: &[String]) -> String {
+    let mut whole = String::new();
+    for (place, name) in names.iter().enumerate() {
+        if place > 0 {
+            whole.push('.');
+        }
+        let room = FIELD_BYTES_MAX.saturating_sub(whole.len());
+        whole.push_str(&name[..name.floor_char_boundary(room)]);
+        if whole.len() >= FIELD_BYTES_MAX {
+            break;
+        }
+    }
+    whole
+}
+
+/// A unit is a text; one with a character that no text column takes is none.
+fn unit_of(node: &Json) -> Option<Arc<str>> {
+    let text = node.as_str()?;
+    (!text.contains('\0')).then(|| Arc::from(text))
+}
+
 fn read_time(
     document: &Document<'_>,
     form: &TimeForm,
@@ -210,43 +275,72 @@ fn read_time(
 /// The reader of one selected value and, where it is an object, of its fields.
 struct Reader<'r, 'p> {
     document: &'r Document<'p>,
-    /// Nodes that are times or qualities and therefore no fields.
-    others: &'r [*const Json],
+    /// Nodes that are times, qualities or units and therefore no fields.
+    others: &'r BTreeSet<*const Json>,
     value_type: Option<ValueType>,
+    arrays: Arrays,
     time: Option<Timestamp>,
+    unit: Option<Arc<str>>,
     status: Status,
     outcomes: &'r mut Vec<Outcome>,
 }
 
 impl Reader<'_, '_> {
     fn value(&mut self, json: &Json, place: &mut Vec<Step>, names: &mut Vec<String>) {
-        let Json::Object(fields) = json else {
-            let outcome = self.scalar(json, place, names);
-            return self.outcomes.push(outcome);
-        };
         let before = self.outcomes.len();
-        for (name, inner) in fields {
-            if self.others.contains(&std::ptr::from_ref(inner)) {
-                continue;
+        let kind = match (json, self.arrays) {
+            (Json::Object(fields), _) => {
+                for (name, inner) in fields {
+                    self.part(inner, Step::Name(name.clone()), name.clone(), place, names);
+                }
+                "an object without fields"
             }
-            place.push(Step::Name(name.clone()));
-            names.push(name.clone());
-            self.value(inner, place, names);
-            names.pop();
-            place.pop();
-        }
+            (Json::Array(items), Arrays::Tags) => {
+                for (index, inner) in items.iter().enumerate() {
+                    self.part(inner, Step::Index(index), index.to_string(), place, names);
+                }
+                "an array without items"
+            }
+            _ => {
+                let outcome = self.scalar(json, place, names);
+                return self.outcomes.push(outcome);
+            }
+        };
         if self.outcomes.len() == before {
-            let reason = "the value is an object without fields";
-            self.outcomes.push(Err(Fault(reason.to_owned())));
+            self.outcomes
+                .push(Err(Fault(format!("the value is {kind}"))));
         }
     }
 
+    /// A field of an object or an item of an array.
+    fn part(
+        &mut self,
+        inner: &Json,
+        step: Step,
+        name: String,
+        place: &mut Vec<Step>,
+        names: &mut Vec<String>,
+    ) {
+        if self.others.contains(&std::ptr::from_ref(inner)) {
+            return;
+        }
+        place.push(step);
+        names.push(name);
+        self.value(inner, place, names);
+        names.pop();
+        place.pop();
+    }
+
     fn scalar(&self, json: &Json, place: &[Step], names: &[String]) -> Outcome {
-        let field = (!names.is_empty()).then(|| names.join("."));
+        let field = (!names.is_empty()).then(|| joined(names));
         let (value, status) = match json {
             Json::Null => (None, Status::bad(None, "null value")),
             Json::Bool(truth) => self.typed(Value::Bool(*truth), "", self.status.clone()),
-            Json::String(text) => self.typed(Value::Text(text.clone()), text, self.status.clone()),
+            Json::String(text) => {
+                let value = self.document.apart(text).cloned();
+                let value = value.unwrap_or_else(|| Value::Text(text.clone()));
+                self.typed(value, text, self.status.clone())
+            }
             Json::Number(found) => {
                 let written = self.document.digits(found, place);
                 match number(found, &written, self.value_type, &self.status) {
@@ -260,6 +354,7 @@ impl Reader<'_, '_> {
             field,
             time: self.time,
             value,
+            unit: self.unit.clone(),
             status,
             is_faulty: false,
         })
@@ -284,6 +379,7 @@ impl Reader<'_, '_> {
             field,
             time: self.time,
             value: None,
+            unit: self.unit.clone(),
             status: Status::bad(None, reason),
             is_faulty: true,
         })

@@ -1,5 +1,8 @@
 //! From a payload to values. What a connector makes of them is tested with the connector.
 
+mod binary;
+mod mutated;
+
 use forebay_schemas::{Quality, Value, ValueType};
 use proptest::prelude::*;
 
@@ -178,6 +181,12 @@ fn an_object_gives_its_fields_without_time_and_quality() {
         ("5", &["fault: the time path $.ts finds nothing"]),
     ];
     check(Format::Json, &fields, &table);
+    let open = timed("$.*", "$.ts", TimeForm::Unit(TimeUnit::Nanos));
+    let table: [(&str, &[&str]); 2] = [
+        (r#"{"ts":7,"a":1,"b":2.5}"#, &["a@7=I64(1)", "b@7=F64(2.5)"]),
+        (r#"{"ts":7}"#, &["ts@7=I64(7)"]),
+    ];
+    check(Format::Json, &open, &table);
 }
 
 #[test]
@@ -211,6 +220,86 @@ fn values_that_a_path_leaves_open_are_series_of_their_own() {
         (r#"{"data":{"p":{"value":3}}}"#, &["p=I64(3)"]),
     ];
     check(Format::Json, &rule, &table);
+}
+
+#[test]
+fn items_of_an_array_are_tags_where_it_says_so() {
+    let all = Selection {
+        arrays: Arrays::Tags,
+        ..at("$")
+    };
+    let table: [(&str, &[&str]); 3] = [
+        (
+            r#"{"emeters":[{"power":1.5},{"power":2.5}],"ok":true}"#,
+            &[
+                "emeters.0.power=F64(1.5)",
+                "emeters.1.power=F64(2.5)",
+                "ok=Bool(true)",
+            ],
+        ),
+        ("[[1,2],3]", &["0.0=I64(1)", "0.1=I64(2)", "1=I64(3)"]),
+        ("[]", &["fault: the value is an array without items"]),
+    ];
+    check(Format::Json, &all, &table);
+    let phases = Selection {
+        arrays: Arrays::Tags,
+        ..at("$.p[*].v")
+    };
+    check(
+        Format::Json,
+        &phases,
+        &[(r#"{"p":[{"v":1},{"v":2}]}"#, &["0=I64(1)", "1=I64(2)"])],
+    );
+}
+
+#[test]
+fn names_are_cut_so_that_a_payload_cannot_ask_for_much_memory() {
+    let (key, leaves) = ("ü".repeat(50_000), vec!["1"; 10_000].join(","));
+    let all = Selection {
+        arrays: Arrays::Tags,
+        ..at("$")
+    };
+    let payload = format!(r#"{{"{key}":[{leaves}]}}"#);
+    let read = Payload::parse(Format::Json, payload.as_bytes()).unwrap();
+    let outcomes = all.decode(&read);
+    let longest = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().unwrap().field.as_ref())
+        .map(String::len);
+    assert_eq!((outcomes.len(), longest.max()), (10_000, Some(1024)));
+}
+
+#[test]
+fn a_unit_serves_all_values_or_each_its_own() {
+    let units = |value: &str, unit: &str| Selection {
+        unit: Some(json_path(unit).unwrap()),
+        ..at(value)
+    };
+    let table: [(&str, &str, &str, &[Option<&str>]); 4] = [
+        (
+            "$",
+            "$.unit",
+            r#"{"a":1,"b":2,"unit":"Cel"}"#,
+            &[Some("Cel"); 2],
+        ),
+        (
+            "$.s[*].v",
+            "$.s[*].u",
+            r#"{"s":[{"v":1,"u":"Cel"},{"v":2,"u":"%"}]}"#,
+            &[Some("Cel"), Some("%")],
+        ),
+        ("$.v", "$.unit", r#"{"v":1}"#, &[None]),
+        ("$.v", "$.unit", r#"{"v":1,"unit":5}"#, &[None]),
+    ];
+    for (value, unit, payload, expected) in table {
+        let read = Payload::parse(Format::Json, payload.as_bytes()).unwrap();
+        let outcomes = units(value, unit).decode(&read);
+        let found: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| outcome.as_ref().unwrap().unit.as_deref())
+            .collect();
+        assert_eq!(found, expected, "{payload}");
+    }
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use forebay_config::{Describe, Table};
 use forebay_connectors::RuleId;
-use forebay_payload::{Format, Selection};
+use forebay_payload::{Format, Layout, Selection};
 use forebay_schemas::DeviceId;
 
+use super::format::Formats;
 use crate::{
-    decode::Rule,
+    decode::{PayloadKind, Rule},
     keys,
     topic::{self, Template},
 };
@@ -15,7 +16,7 @@ use crate::{
 pub(super) fn rules(
     connector: &mut Table<'_>,
     tags: &mut [Table<'_>],
-    format: Format,
+    formats: &Formats,
     device: Option<&DeviceId>,
 ) -> Option<Vec<Rule>> {
     if tags.is_empty() {
@@ -28,7 +29,7 @@ pub(super) fn rules(
     let topics = connector.read(&keys::TOPICS);
     let mut rules = Vec::new();
     for (i, tag) in tags.iter_mut().enumerate() {
-        rules.push(rule(RuleId(i), tag, format, device, topics.as_deref()));
+        rules.push(rule(RuleId(i), tag, formats, device, topics.as_deref()));
     }
     rules.into_iter().collect()
 }
@@ -36,15 +37,22 @@ pub(super) fn rules(
 fn rule(
     id: RuleId,
     tag: &mut Table<'_>,
-    format: Format,
+    formats: &Formats,
     connector_device: Option<&DeviceId>,
     topics: Option<&[String]>,
 ) -> Option<Rule> {
     let text = tag.read(&keys::TOPIC);
     let name = tag.read(&keys::TAG_NAME);
     let device = tag.read(&keys::TAG_DEVICE);
-    let selection = Selection::configure(tag, format);
-    let text = text?;
+    let kind = formats.of_tag(tag);
+    let layout = kind.as_ref().map_or(Layout::Tree, Layout::from);
+    let selection = Selection::configure(tag, layout);
+    let Some(text) = text else {
+        if !tag.has(&keys::TOPIC) {
+            tag.problem(&keys::TOPIC, "topic is missing");
+        }
+        return None;
+    };
     let template = match Template::parse(&text) {
         Ok(template) => template,
         Err(error) => {
@@ -82,19 +90,20 @@ fn rule(
             "the device is not known: write {device} in the topic, or the key device here or in the connector",
         );
     }
-    if format == Format::Raw && !template.has_tag() && name.is_none() {
+    if kind == Some(PayloadKind::Plain(Format::Raw)) && !template.has_tag() && name.is_none() {
         wrong(
             &keys::TOPIC,
             "the tag is not known: write {tag} in the topic, or the key name",
         );
     }
     let device = device.or_else(|| connector_device.cloned());
-    let selection = selection?;
+    let (kind, selection) = (kind?, selection?);
     good.then_some(Rule {
         id,
         template,
         device,
         tag: name,
+        kind,
         selection,
     })
 }

@@ -1,3 +1,5 @@
+mod page;
+
 use std::{path::Path, sync::Arc};
 
 use forebay_config::Document;
@@ -13,14 +15,19 @@ fn read(connector: &str, tags: &str) -> Result<Settings, String> {
 }
 
 fn configured(connector: &str, tags: &str) -> Result<Mqtt, String> {
+    of_text(&format!(
+        "[[connector]]\nname = \"cells\"\n{connector}\n{tags}"
+    ))
+}
+
+fn of_text(text: &str) -> Result<Mqtt, String> {
     let context = Context {
         gateway: GatewayId::new("g1").unwrap(),
         data_dir: "data".into(),
         clock: Arc::new(|| Timestamp::from_nanos(0)),
         uniform: Arc::new(|| 0.5),
     };
-    let text = format!("[[connector]]\nname = \"cells\"\n{connector}\n{tags}");
-    let document = Document::new(Path::new("f.toml"), &text, &|_| None);
+    let document = Document::new(Path::new("f.toml"), text, &|_| None);
     let read = document.read(|root| {
         let mut connectors = root.tables(&keys::KEYS.connector);
         let mut tags = connectors[0].tables(&keys::KEYS.tag);
@@ -70,6 +77,8 @@ fn addresses_are_read() {
         ("mqtt://10.0.0.1:2883", "10.0.0.1", 2883),
         ("mqtt://[::1]", "::1", 1883),
         ("mqtt://broker.example/", "broker.example", 1883),
+        ("ws://broker.example", "broker.example", 80),
+        ("ws://10.0.0.1:8083/mqtt?x=1", "10.0.0.1", 8083),
     ];
     for (url, host, port) in table {
         let settings = read(&format!("url = \"{url}\"\nversion = 4"), RULE).unwrap();
@@ -78,6 +87,12 @@ fn addresses_are_read() {
             (host, port, Version::V311),
             "{url}"
         );
+        let path = match url {
+            "ws://broker.example" => Some("/mqtt"),
+            "ws://10.0.0.1:8083/mqtt?x=1" => Some("/mqtt?x=1"),
+            _ => None,
+        };
+        assert_eq!(settings.websocket.as_deref(), path, "{url}");
     }
 }
 
@@ -87,7 +102,7 @@ fn every_wrong_key_says_what_is_expected() {
         ("", "connector: url is missing"),
         (
             "url = \"http://x\"",
-            "the scheme \"http\" is not one of \"mqtt\", \"mqtts\"",
+            "the scheme \"http\" is not one of \"mqtt\", \"mqtts\", \"ws\", \"wss\"",
         ),
         (
             "url = \"broker:1883\"",
@@ -106,15 +121,14 @@ fn every_wrong_key_says_what_is_expected() {
             "url = \"mqtt://x\"\nversion = 6",
             "6 is not a version of MQTT: 4 (3.1.1) or 5 is expected",
         ),
-        ("url = \"mqtt://x\"\nqos = 2", "2 is not in this release"),
         ("url = \"mqtt://x\"\nqos = 3", "3 is not a QoS"),
         (
-            "url = \"mqtt://x\"\nformat = \"cbor\"",
-            "sparkplug_b and cbor are not in this release",
+            "url = \"mqtt://x\"\nformat = \"protobuf\"",
+            "descriptor_file: format = \"protobuf\" needs it, here or in the connector",
         ),
         (
             "url = \"mqtt://x\"\nformat = \"xml\"",
-            "\"xml\" is not one of \"json\", \"raw\", \"sparkplug_b\", \"cbor\"",
+            "\"xml\" is not one of \"json\", \"cbor\", \"msgpack\", \"protobuf\", \"raw\"",
         ),
         (
             "url = \"mqtt://x\"\ntopics = []",
@@ -157,6 +171,22 @@ fn every_wrong_key_says_what_is_expected() {
             "a text of 1 to 65535 bytes",
         ),
         ("url = \"mqtt://x\"\npassword = \"x\"", "user is missing"),
+        (
+            "url = \"mqtt://x\"\n[connector.will]\npayload = \"x\"",
+            "topic is missing",
+        ),
+        (
+            "url = \"mqtt://x\"\n[connector.will]\ntopic = \"a/#\"",
+            "a topic without + and # is expected",
+        ),
+        (
+            "url = \"mqtt://x\"\n[connector.will]\ntopic = \"a\"\nqos = 3",
+            "3 is not a QoS",
+        ),
+        (
+            "url = \"mqtt://x\"\nhost_id = \"h\"",
+            "it has no meaning without format = \"sparkplug_b\"",
+        ),
         (
             "url = \"mqtt://x\"\n[connector.tls]\nca_file = \"/nowhere\"",
             "needs an address with the scheme mqtts",
@@ -255,6 +285,55 @@ fn every_wrong_rule_says_what_is_expected() {
         read("url = \"mqtt://x\"", "")
             .unwrap_err()
             .contains("at least one [[connector.tag]]")
+    );
+}
+
+#[test]
+fn sparkplug_is_read() {
+    const ALL: &str = "[[connector.tag]]\nmetric = \"*\"\n";
+    let url = "url = \"mqtt://x\"\nformat = \"sparkplug_b\"";
+    let topics = |more: &str| read(&format!("{url}\n{more}"), ALL).unwrap().topics;
+    assert_eq!(topics("host_id = \"h\""), ["spBv1.0/#"]);
+    assert_eq!(topics("topics = [\"spBv1.0/g/#\"]"), ["spBv1.0/g/#"]);
+    assert_eq!(
+        topics("topics = [\"spBv1.0/g/#\"]\nhost_id = \"h\""),
+        ["spBv1.0/g/#", "spBv1.0/STATE/h"]
+    );
+    let mqtt = configured(&format!("{url}\ndevice = \"{{node}}.{{device}}\""), ALL).unwrap();
+    let settings = mqtt.sparkplug();
+    assert_eq!(settings.folder, Path::new("data/sparkplug/cells"));
+    assert_eq!(
+        forebay_connectors::Connector::brings(&mqtt, forebay_connectors::RuleId(0)).unwrap(),
+        "sparkplug_b * as {node}.{device} of spBv1.0/#"
+    );
+    let table = [
+        ("", "", "at least one [[connector.tag]]"),
+        ("", RULE, "it has no meaning with format = \"sparkplug_b\""),
+        ("", "[[connector.tag]]\ndevice = \"x\"", "metric is missing"),
+        (
+            "",
+            "[[connector.tag]]\nmetric = \"[\"",
+            "\"[\" is not a pattern",
+        ),
+        ("host_id = \"a/b\"", ALL, "a text without /, + and #"),
+        ("device = \"{node}\"", ALL, "{device} is missing"),
+        (
+            "host_id = \"h\"\n[connector.will]\ntopic = \"a\"",
+            ALL,
+            "host_id has a will of its own",
+        ),
+    ];
+    for (more, tags, expected) in table {
+        let error = configured(&format!("{url}\n{more}"), tags)
+            .err()
+            .expect(expected);
+        assert!(error.contains(expected), "{more}\n{error}");
+    }
+    let metric = format!("{RULE}metric = \"*\"\n");
+    let error = configured("url = \"mqtt://x\"", &metric).err().unwrap();
+    assert!(
+        error.contains("without format = \"sparkplug_b\""),
+        "{error}"
     );
 }
 

@@ -4,7 +4,7 @@ use forebay_connectors::{Declared, RuleId, Sample, SampleKind};
 use forebay_payload::{Decoded, Fault, Outcome, Selection};
 use forebay_schemas::{DeviceId, Status, TagName, Value};
 
-use super::Fallback;
+use super::{Fallback, PayloadKind};
 use crate::topic::{Captured, Template};
 
 /// A rule.
@@ -16,6 +16,8 @@ pub(crate) struct Rule {
     pub(crate) device: Option<DeviceId>,
     /// The tag where the topic does not name it.
     pub(crate) tag: Option<TagName>,
+    /// How its payloads are written.
+    pub(crate) kind: PayloadKind,
     /// What of a payload it reads.
     pub(crate) selection: Selection,
 }
@@ -47,6 +49,7 @@ impl Rule {
             field,
             time,
             value,
+            unit,
             status,
             is_faulty: _,
         } = decoded?;
@@ -67,7 +70,7 @@ impl Rule {
             tag,
             event_time: time,
             value,
-            unit: None,
+            unit,
             status,
             kind: SampleKind::Update,
         })

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use forebay_config::{Document, TableKeys};
 use forebay_connectors::RuleId;
-use forebay_payload::{Selection, keys};
+use forebay_payload::{Format, Selection, keys};
 use forebay_schemas::Quality;
 use proptest::prelude::*;
 
@@ -19,6 +19,7 @@ fn rule(topic: &str, value: &str) -> Rule {
         template: Template::parse(topic).unwrap(),
         device: Some(DeviceId::new("d").unwrap()),
         tag: None,
+        kind: PayloadKind::Plain(Format::Json),
         selection: Selection::at(value).unwrap(),
     }
 }
@@ -28,7 +29,13 @@ fn selected(text: &str) -> Selection {
     const TAG: TableKeys = TableKeys::one(
         "tag",
         "A tag.",
-        &[&keys::VALUE, &keys::TIME, &keys::TIME_UNIT, &keys::QUALITY],
+        &[
+            &keys::VALUE,
+            &keys::TIME,
+            &keys::TIME_UNIT,
+            &keys::QUALITY,
+            &keys::ARRAYS,
+        ],
     );
     let text = format!("[tag]\n{text}");
     let document = Document::new(Path::new("f.toml"), &text, &|_| None);
@@ -36,13 +43,15 @@ fn selected(text: &str) -> Selection {
     read.unwrap()
 }
 
-fn rules(format: Format, rules: Vec<Rule>) -> Rules {
+fn rules(format: Format, mut rules: Vec<Rule>) -> Rules {
+    for rule in &mut rules {
+        rule.kind = PayloadKind::Plain(format);
+    }
     let fallback = Fallback {
         device: DeviceId::new("fallback").unwrap(),
         tag: TagName::new("payload").unwrap(),
     };
     Rules {
-        format,
         rules,
         fallback,
         payload_bytes_max: MAX,

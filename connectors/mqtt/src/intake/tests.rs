@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::*;
 use crate::{
-    decode::{Fallback, Rule},
+    decode::{Fallback, PayloadKind, Rule},
     topic::Template,
 };
 
@@ -20,6 +20,7 @@ fn rules() -> Rules {
         template: Template::parse("{device}/{tag}").unwrap(),
         device: None,
         tag: None,
+        kind: PayloadKind::Plain(Format::Json),
         selection: Selection::default(),
     };
     let fallback = Fallback {
@@ -27,7 +28,6 @@ fn rules() -> Rules {
         tag: TagName::new("t").unwrap(),
     };
     Rules {
-        format: Format::Json,
         rules: vec![rule],
         fallback,
         payload_bytes_max: 1000,
@@ -80,6 +80,16 @@ fn numbers(parcels: &Parcels) -> Vec<i64> {
         .collect()
 }
 
+fn intake_of<'r>(
+    outlet: Outlet,
+    rules: &'r Rules,
+    session: Session,
+    in_flight_max: u16,
+) -> Intake<'r> {
+    let meaning = Meaning::of(rules, outlet.known());
+    Intake::new("cells", outlet, meaning, session, in_flight_max)
+}
+
 const KEPT: Session = Session::Kept { expiry_seconds: 60 };
 
 /// Starts the next delivery without waiting for its receipt.
@@ -103,7 +113,9 @@ async fn deliver(intake: &mut Intake<'_>, gateway: &mut Receiver<Parcels>) -> (V
             .await
             .unwrap()
             .into_iter()
-            .map(|packet| packet.0)
+            .map(|answer| match answer {
+                Answer::PubAck(packet) | Answer::PubRec(packet) => packet.0,
+            })
             .collect(),
     )
 }
@@ -112,7 +124,7 @@ async fn deliver(intake: &mut Intake<'_>, gateway: &mut Receiver<Parcels>) -> (V
 async fn what_waits_goes_in_one_delivery_and_is_acknowledged_in_order() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 4);
+    let mut intake = intake_of(outlet, &rules, KEPT, 4);
     intake.connected(false);
     intake.arrived(message(1, 10, false));
     let first = receive(&mut intake, &mut gateway).await;
@@ -122,7 +134,10 @@ async fn what_waits_goes_in_one_delivery_and_is_acknowledged_in_order() {
     }
     assert!(!intake.has_room(), "four messages are in flight");
     first.receipt.send(()).unwrap();
-    assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
+    assert_eq!(
+        intake.deliver().await,
+        Ok(vec![Answer::PubAck(PacketId(1))])
+    );
     assert_eq!(
         deliver(&mut intake, &mut gateway).await,
         (vec![20, 30, 40], vec![2, 3, 4])
@@ -134,7 +149,7 @@ async fn what_waits_goes_in_one_delivery_and_is_acknowledged_in_order() {
 async fn a_repetition_of_a_durable_message_is_acknowledged_and_not_delivered() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(message(1, 10, false));
     intake.arrived(message(2, 20, false));
@@ -168,7 +183,7 @@ async fn a_repetition_of_a_durable_message_is_acknowledged_and_not_delivered() {
 async fn a_message_that_comes_again_on_its_connection_is_stored_and_acknowledged_once() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(message(1, 10, false));
     let under_way = receive(&mut intake, &mut gateway).await;
@@ -176,7 +191,10 @@ async fn a_message_that_comes_again_on_its_connection_is_stored_and_acknowledged
         intake.arrived(message(2, 20, dup));
     }
     under_way.receipt.send(()).unwrap();
-    assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
+    assert_eq!(
+        intake.deliver().await,
+        Ok(vec![Answer::PubAck(PacketId(1))])
+    );
     assert_eq!(
         deliver(&mut intake, &mut gateway).await,
         (vec![20], vec![2])
@@ -193,7 +211,7 @@ async fn a_message_that_comes_again_on_its_connection_is_stored_and_acknowledged
 async fn a_ping_does_not_end_the_receipt_of_a_repetition_that_waits() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(message(1, 10, false));
     assert_eq!(
@@ -216,7 +234,7 @@ async fn messages_of_a_lost_connection_wait_until_the_session_is_known() {
     for (session_present, expected) in [(true, vec![0]), (false, vec![0, 10])] {
         let (outlet, mut gateway) = outlet(4);
         let rules = rules();
-        let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+        let mut intake = intake_of(outlet, &rules, KEPT, 100);
         intake.connected(false);
         intake.arrived(message(1, 10, false));
         intake.arrived(message(0, 0, false));
@@ -241,7 +259,7 @@ async fn messages_of_a_lost_connection_wait_until_the_session_is_known() {
 async fn a_clean_session_repeats_nothing_and_all_is_delivered() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, Session::Clean, 100);
+    let mut intake = intake_of(outlet, &rules, Session::Clean, 100);
     intake.connected(false);
     intake.arrived(message(1, 10, false));
     intake.disconnected();
@@ -261,7 +279,7 @@ async fn a_clean_session_repeats_nothing_and_all_is_delivered() {
 async fn a_retained_message_says_what_holds_now() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(Publish {
         retain: true,
@@ -281,13 +299,16 @@ async fn a_retained_message_says_what_holds_now() {
 async fn messages_without_a_rule_are_acknowledged() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(Publish {
         topic: "no/such/rule".into(),
         ..message(1, 10, false)
     });
-    assert_eq!(intake.deliver().await, Ok(vec![PacketId(1)]));
+    assert_eq!(
+        intake.deliver().await,
+        Ok(vec![Answer::PubAck(PacketId(1))])
+    );
     assert!(gateway.try_recv().is_err() && intake.unmatched.count == 1);
 }
 
@@ -304,7 +325,7 @@ fn token(packet: u16, number: u64) -> Token {
 async fn messages_that_may_come_again_carry_their_receipt_and_its_end_is_told() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(message(7, 10, false));
     intake.arrived(message(0, 20, false));
@@ -329,7 +350,7 @@ async fn messages_that_may_come_again_carry_their_receipt_and_its_end_is_told() 
 async fn a_message_stored_for_a_session_that_is_gone_leaves_no_receipt() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(message(7, 10, false));
     let parcels = receive(&mut intake, &mut gateway).await;
@@ -356,7 +377,7 @@ async fn what_an_earlier_process_stored_is_acknowledged_and_not_delivered() {
         extent,
     };
     let outlet = outlet.with_restored(vec![kept(1, 10, Extent::Whole), kept(2, 20, Extent::Part)]);
-    let mut intake = Intake::new(outlet.clone(), &rules, KEPT, 100);
+    let mut intake = intake_of(outlet.clone(), &rules, KEPT, 100);
     intake.connected(true);
     intake.arrived(message(1, 10, true));
     intake.arrived(message(2, 20, true));
@@ -367,9 +388,15 @@ async fn what_an_earlier_process_stored_is_acknowledged_and_not_delivered() {
         (vec![20], &[][..], Some(token(2, 20)))
     );
     parcels.receipt.send(()).unwrap();
-    assert_eq!(intake.deliver().await, Ok(vec![PacketId(1), PacketId(2)]));
+    assert_eq!(
+        intake.deliver().await,
+        Ok(vec![
+            Answer::PubAck(PacketId(1)),
+            Answer::PubAck(PacketId(2))
+        ])
+    );
     // Without a session at the broker nothing of it comes again.
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     let parcels = receive(&mut intake, &mut gateway).await;
     assert_eq!(
@@ -382,7 +409,7 @@ async fn what_an_earlier_process_stored_is_acknowledged_and_not_delivered() {
 async fn a_closed_gateway_gets_nothing_acknowledged() {
     let (outlet, mut gateway) = outlet(4);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     intake.connected(false);
     intake.arrived(message(1, 10, false));
     drop(receive(&mut intake, &mut gateway).await);
@@ -393,7 +420,7 @@ async fn a_closed_gateway_gets_nothing_acknowledged() {
 async fn changes_of_the_link_are_bounded_and_the_latest_is_told() {
     let (outlet, mut gateway) = outlet(100);
     let rules = rules();
-    let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+    let mut intake = intake_of(outlet, &rules, KEPT, 100);
     for i in 0..20 {
         intake.link(Some(i.to_string()));
     }

@@ -8,6 +8,10 @@ mod conforms;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod security;
+#[cfg(test)]
+mod sparkplug;
 #[cfg(test)]
 mod support;

@@ -77,7 +77,7 @@ impl World<'_> {
             token: token.clone(),
             extent: Extent::Whole,
         });
-        self.intake = Intake::new(
+        self.intake = intake_of(
             outlet.with_restored(restored.collect()),
             self.rules,
             KEPT,
@@ -143,7 +143,10 @@ impl World<'_> {
             assert!(self.unanswered.is_none(), "one delivery at a time");
             self.unanswered = Some(parcels);
         }
-        for PacketId(packet) in acknowledged {
+        for answer in acknowledged {
+            let Answer::PubAck(PacketId(packet)) = answer else {
+                panic!("messages of QoS 1 are answered by PUBACK, not by {answer:?}")
+            };
             assert_ne!(self.link, Link::Down, "acknowledged on no connection");
             if self.link == Link::Up {
                 self.pubacks.push_back(packet);
@@ -222,7 +225,7 @@ proptest! {
         let (stored, published) = runtime.block_on(async {
             let rules = rules();
             let (outlet, gateway) = outlet(4);
-            let mut intake = Intake::new(outlet, &rules, KEPT, 100);
+            let mut intake = intake_of(outlet, &rules, KEPT, 100);
             intake.connected(false);
             let (unanswered, stored, in_flight, queued) = (None, Vec::new(), VecDeque::new(), VecDeque::new());
             let (rules, kept, link, published) = (&rules, BTreeSet::new(), Link::Up, 0);

@@ -23,7 +23,7 @@ struct State {
     cut: std::sync::Mutex<CancellationToken>,
 }
 
-/// Stands between connector and broker, counts PUBACKs, loses them when told to, and cuts. What is sent behind a lost PUBACK is
+/// Stands between connector and broker, counts PUBACKs and PUBRECs, loses them when told to, and cuts. What is sent behind a lost PUBACK is
 /// lost too, as on a broken link: a ping must not get through.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
@@ -106,7 +106,8 @@ async fn up(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &State) ->
         let header = packet.len();
         packet.resize(header + length, 0);
         from.read_exact(&mut packet[header..]).await?;
-        let is_puback = first >> 4 == 4;
+        // PUBACK and PUBREC.
+        let is_puback = matches!(first >> 4, 4 | 5);
         if is_puback {
             state.pubacks.fetch_add(1, Ordering::SeqCst);
         }

@@ -1,18 +1,26 @@
-//! A JSON payload whose numbers can still be read digit by digit.
+//! A payload as a tree, whatever it was written in, with what JSON has no words for beside it.
 //!
 //! `serde_json` keeps integers up to 64 bits exactly and rounds all other numbers to doubles. Where that is not enough
-//! (times with a fraction, longer integers) the digits are looked up in the text again.
+//! (times with a fraction, longer integers) the digits are looked up in the text again. Binary formats have no text, and hold byte
+//! strings and numbers that are not finite: those stand apart, and the tree has a text in their places that says which they are. It
+//! begins with U+0000, and a payload's own texts that do stand apart too.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
+use forebay_schemas::Value as Scalar;
 use serde_json::{Value, value::RawValue};
 use serde_json_path::{NormalizedPath, PathElement};
 
-/// A parsed payload and its text.
+/// How a text begins that stands for something else.
+pub(crate) const APART: char = '\0';
+
+/// A parsed payload and, where it is JSON, its text.
 #[derive(Debug)]
 pub(crate) struct Document<'p> {
-    text: &'p str,
+    text: Option<&'p str>,
     pub(crate) root: Value,
+    /// What JSON has no words for, in the order in which the tree names it.
+    apart: Vec<Scalar>,
     /// Objects and arrays whose members have been looked up, each split once: a payload of many times stays linear.
     split: RefCell<BTreeMap<Vec<Step>, Members<'p>>>,
 }
@@ -62,16 +70,34 @@ impl<'p> Document<'p> {
         let root = serde_json::from_str(text)
             .map_err(|error| format!("the payload is not JSON: {error}"))?;
         Ok(Self {
-            text,
+            text: Some(text),
             root,
+            apart: Vec::new(),
             split: RefCell::default(),
         })
     }
 
+    /// A payload of a binary format.
+    pub(crate) fn of(root: Value, apart: Vec<Scalar>) -> Self {
+        Self {
+            text: None,
+            root,
+            apart,
+            split: RefCell::default(),
+        }
+    }
+
+    /// What a text of the tree stands for; none for one that stands for itself.
+    pub(crate) fn apart(&self, text: &str) -> Option<&Scalar> {
+        let index = text.strip_prefix(APART)?.parse::<usize>().ok()?;
+        self.apart.get(index)
+    }
+
     /// What stands at a place, as written.
     pub(crate) fn written_at(&self, place: &[Step]) -> Option<&'p str> {
+        let text = self.text?;
         let Some((last, parent)) = place.split_last() else {
-            return Some(self.text.trim());
+            return Some(text.trim());
         };
         if let Some(members) = self.split.borrow().get(parent) {
             return members.get(last);
