@@ -39,7 +39,7 @@ pub struct AlertSettings {
 impl AlertSettings {
     /// Reads the tables; none where something in them is wrong, which is noted.
     pub fn read(root: &mut Table<'_>) -> Option<Self> {
-        let (every, lake_every) = periods(root)?;
+        let periods = periods(root);
         let mut names = BTreeSet::new();
         let mut rules = Vec::new();
         let mut tables = root.tables(&ALERT);
@@ -72,6 +72,7 @@ impl AlertSettings {
             routes.extend(route);
         }
         let routes = Some(routes).filter(|routes| routes.len() == expected);
+        let (every, lake_every) = periods?;
         Some(Self {
             every,
             lake_every,

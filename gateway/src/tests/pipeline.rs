@@ -61,7 +61,7 @@ fn it_is_known_when_each_device_was_heard_last() {
         device: DeviceId::new(device).unwrap(),
         ..sample("flow", Value::F64(1.0))
     };
-    assert_eq!(heard(&status), [("pump".into(), None)]);
+    assert_eq!(heard(&status), [("pump".to_owned(), None::<Timestamp>)]);
     pipeline.samples(vec![of("pump"), of("fan"), of("mill"), of("mill")], at(1));
     pipeline.samples(vec![of("mill")], at(2));
     // A link that is lost is no sign of life.
@@ -70,7 +70,10 @@ fn it_is_known_when_each_device_was_heard_last() {
         down: Some("gone".into()),
     };
     pipeline.link(lost, at(3));
-    let expected = [("mill".into(), Some(at(2))), ("pump".into(), Some(at(1)))];
+    let expected = [
+        ("mill".to_owned(), Some(at(2))),
+        ("pump".to_owned(), Some(at(1))),
+    ];
     assert_eq!(heard(&status), expected);
 }
 

@@ -93,7 +93,7 @@ fn silences_and_shelves_hold_back_until_they_end() {
     // It ends, and what still fires is sent.
     assert_eq!(
         rig.look(400, &facts),
-        ["ops firing silent pump-1", "ops repeat silent fan"]
+        ["ops repeat silent fan", "ops firing silent pump-1"]
     );
 
     let mut rig = Rig::new(vec![full_disk()]);
