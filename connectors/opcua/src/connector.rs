@@ -10,11 +10,13 @@ use tracing::{info, warn};
 
 use crate::{
     error::OpcuaError,
+    history::History,
     items::Items,
     pki::Pki,
-    pump::{Ended, Pump},
-    session::{self, Session},
-    settings::Settings,
+    poll::Poller,
+    pump::{Ended, Pump, Resume},
+    session::{self, Carrier, Session},
+    settings::{Acquisition, Settings},
 };
 
 /// A configured connector.
@@ -34,6 +36,38 @@ struct Link {
     state: LinkState,
     /// What was last reported to the gateway: up, or down and why.
     reported: Option<LinkChange>,
+    /// The subscription of the link before, which may go on.
+    resume: Option<Resume>,
+}
+
+/// What takes values while a link is up.
+enum Source<'a> {
+    Subscription(Box<Pump<'a>>),
+    Poll(Poller<'a>),
+}
+
+impl Source<'_> {
+    async fn run(&mut self, carrier: &mut Carrier, stop: &CancellationToken) -> Ended {
+        match self {
+            Self::Subscription(pump) => pump.run(carrier, stop).await,
+            Self::Poll(poller) => poller.run(carrier, stop).await,
+        }
+    }
+
+    /// The subscription's id at the server.
+    fn subscription(&self) -> Option<u32> {
+        match self {
+            Self::Subscription(pump) => Some(pump.subscription()),
+            Self::Poll(_) => None,
+        }
+    }
+
+    fn resume(self) -> Option<Resume> {
+        match self {
+            Self::Subscription(pump) => pump.resume(),
+            Self::Poll(_) => None,
+        }
+    }
 }
 
 impl Opcua {
@@ -43,10 +77,11 @@ impl Opcua {
 
     async fn keep_linked(&self, outlet: &Outlet, stop: &CancellationToken) -> Result<(), Over> {
         let clock = &self.context.clock;
-        let mut items = Items::new(&self.settings);
+        let mut items = Items::new(&self.settings, self.history().await);
         let mut link = Link {
             state: LinkState::Idle,
             reported: None,
+            resume: None,
         };
         loop {
             link.moved(LinkEvent::Try)?;
@@ -90,16 +125,17 @@ impl Opcua {
             Ok(opened) => opened,
             Err(error) => return self.refused(error),
         };
-        let pump = tokio::select! {
-            pump = Pump::start(&self.settings, &session, items, outlet.clone()) => pump,
+        let resume = link.resume.take();
+        let source = tokio::select! {
+            source = self.source(&session, items, outlet, resume) => source,
             ended = carrier.ended() => Err(ended),
             () = stop.cancelled() => {
-                session.clone().close(carrier, None).await;
+                session.clone().close(carrier, resume.map(Resume::subscription)).await;
                 return Err(Over::Stopped);
             }
         };
-        let mut pump = match pump {
-            Ok(pump) => pump,
+        let mut source = match source {
+            Ok(source) => source,
             Err(error) => {
                 session.clone().close(carrier, None).await;
                 return self.refused(error);
@@ -109,29 +145,63 @@ impl Opcua {
         info!(connector = %name, endpoint = %endpoint.endpoint_url, "connected to the server");
         let reported = link.report(outlet, None).await;
         let ended = if reported.is_ok() {
-            pump.run(&mut carrier, stop).await
+            source.run(&mut carrier, stop).await
         } else {
             Ended::Closed
         };
-        let subscription = pump.subscription();
-        drop(pump);
+        let subscription = source.subscription();
+        link.resume = source.resume();
         match ended {
             Ended::Lost(reason) => {
                 warn!(connector = %name, reason, "connection lost, retrying");
                 // Reported at once; a server that still listens gets its good-bye afterwards.
                 link.report(outlet, Some(reason.clone())).await?;
-                session.close(carrier, Some(subscription)).await;
+                session.close(carrier, subscription).await;
                 Ok(reason)
             }
             Ended::Stopped => {
-                session.close(carrier, Some(subscription)).await;
+                session.close(carrier, subscription).await;
                 Err(Over::Stopped)
             }
             Ended::Closed => {
-                session.close(carrier, Some(subscription)).await;
+                session.close(carrier, subscription).await;
                 Err(Over::Closed)
             }
         }
+    }
+
+    async fn source<'a>(
+        &'a self,
+        session: &'a Session,
+        items: &'a mut Items,
+        outlet: &Outlet,
+        resume: Option<Resume>,
+    ) -> Result<Source<'a>, OpcuaError> {
+        let outlet = outlet.clone();
+        Ok(match self.settings.acquisition {
+            Acquisition::Subscribe => {
+                let pump = Pump::start(&self.settings, session, items, outlet, resume).await?;
+                Source::Subscription(Box::new(pump))
+            }
+            Acquisition::Poll => {
+                Source::Poll(Poller::start(&self.settings, session, items, outlet).await?)
+            }
+        })
+    }
+
+    /// What an earlier process knew of gaps; a file that cannot be read costs their back-fill and nothing else.
+    async fn history(&self) -> History {
+        let settings = self.settings.clone();
+        let loaded = session::blocking(move || {
+            History::load(&settings).map_err(|error| OpcuaError::Pki {
+                path: settings.history_file.clone(),
+                what: error.to_string(),
+            })
+        });
+        loaded.await.unwrap_or_else(|error| {
+            warn!(connector = %self.settings.name, %error, "reading the state of the back-fill failed");
+            History::new(&self.settings)
+        })
     }
 
     fn refused(&self, error: OpcuaError) -> Result<String, Over> {

@@ -176,5 +176,4 @@ fn list(offered: &[EndpointDescription]) -> String {
 }
 
 #[cfg(test)]
-#[path = "endpoint_tests.rs"]
 mod tests;

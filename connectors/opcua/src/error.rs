@@ -15,7 +15,7 @@ pub(crate) enum OpcuaError {
     #[error("{step}: no answer within {} ms", limit.as_millis())]
     Timeout { step: &'static str, limit: Duration },
     /// The server, or the library, refused a step.
-    #[error("{step}: {} ({detail})", value::name(*status))]
+    #[error("{step}: {}", with_detail(*status, detail))]
     Service {
         step: &'static str,
         status: StatusCode,
@@ -100,7 +100,30 @@ impl OpcuaError {
         Self::Service {
             step,
             status: error.status(),
-            detail,
+            detail: readable(detail),
         }
     }
+}
+
+fn with_detail(status: StatusCode, detail: &str) -> String {
+    let name = value::name(status);
+    if detail.is_empty() {
+        return name;
+    }
+    format!("{name} ({detail})")
+}
+
+/// The library prints what it got in place of a greeting as its own types print; that says nothing to an operator.
+fn readable(detail: String) -> String {
+    if !detail.starts_with("Unexpected error while waiting for server ACK") {
+        return detail;
+    }
+    let plain = if detail.ends_with("got None") {
+        "the peer closed the connection in place of an answer: is it an OPC UA server?"
+    } else if detail.contains("ErrorMessage") {
+        "the server refused the connection: it may be busy, or know no such endpoint"
+    } else {
+        "this is not an OPC UA server, or a proxy stands before it"
+    };
+    plain.to_owned()
 }

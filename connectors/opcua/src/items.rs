@@ -5,22 +5,27 @@
 //!   subscription only says that the value still holds ([`SampleKind::Confirmation`]) if it is, to the source time, the value and the
 //!   status, the last one delivered; else it is [`SampleKind::Snapshot`], and so is the first value after a bad reading by the
 //!   gateway's clock (a missing node, a reminder): its source time may be older than that reading.
-//! - An array's elements are series of their own: what makes the array bad makes each known element bad, and so does an
-//!   array that is shorter than before.
+//! - The parts of an array or a structure are series of their own: what makes the whole bad makes each known part bad, and a part
+//!   that a value no longer has is bad too.
 //! - An item that stays bad is reported again once a minute, because the server will not.
 //!
 //! No I/O.
 
-use std::time::Duration;
+mod item;
+
+use std::{sync::Arc, time::Duration};
 
 use forebay_connectors::{Sample, SampleKind};
-use forebay_schemas::{Status, Timestamp};
+use forebay_schemas::Status;
 use opcua::types::{DataValue, MonitoredItemNotification, NodeId, StatusCode};
 use tokio::time::Instant;
 use tracing::warn;
 
+use self::item::{Item, State, doubt};
 use crate::{
+    history::{History, Loss},
     settings::{Settings, Tag},
+    types::{Enumeration, Types},
     value::{self, ItemValue},
 };
 
@@ -30,63 +35,67 @@ const REMIND_EVERY: Duration = Duration::from_secs(60);
 /// All items of a connector; an item's client handle is its place here plus one.
 pub(crate) struct Items {
     items: Vec<Item>,
+    /// What the server says of its types.
+    pub(crate) types: Types,
+    /// What is to be read from the server's history.
+    pub(crate) history: History,
+    news: News,
 }
 
-struct Item {
-    tag: Tag,
-    state: State,
-    last: Option<DataValue>,
-    shape: Shape,
-    /// Elements of the longest array so far.
-    known: usize,
-    /// Set while there is no value at all: why, and when that was reported.
-    bad: Option<(Status, Instant)>,
-    /// Whether the last reading was bad by the gateway's clock.
-    is_doubted: bool,
-    warned_of_overflow: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// The server has no such monitored item, yet.
-    Missing,
-    /// Created; its first notification may be a repeat.
-    Fresh,
-    /// Has been notified on this subscription.
-    Running,
-}
-
-/// What the last value was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Unknown,
-    Scalar,
-    /// So many elements.
-    Array(usize),
+/// Nodes whose state has changed, to be reported once, by the node ids of the configuration.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// The server had them before.
+    pub(crate) gone: Vec<String>,
+    /// The server has never had them.
+    pub(crate) unavailable: Vec<String>,
+    /// The server has them again.
+    pub(crate) back: Vec<String>,
 }
 
 impl Items {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let item = |tag: &Tag| Item {
-            tag: tag.clone(),
-            state: State::Missing,
-            last: None,
-            shape: Shape::Unknown,
-            known: 0,
-            bad: None,
-            is_doubted: false,
-            warned_of_overflow: false,
-        };
+    pub(crate) fn new(settings: &Settings, history: History) -> Self {
         Self {
-            items: settings.tags.iter().map(item).collect(),
+            items: settings.tags.iter().map(Item::new).collect(),
+            types: Types::default(),
+            history,
+            news: News::default(),
         }
     }
 
-    /// A new subscription has no monitored items.
+    /// A new subscription has no monitored items, and its session may number namespaces differently.
     pub(crate) fn forget_subscription(&mut self) {
+        self.types = Types::default();
         for item in &mut self.items {
-            (item.state, item.warned_of_overflow) = (State::Missing, false);
+            item.state = State::Missing;
+            item.names = None;
+            item.node = None;
+            item.warned_of_overflow = false;
         }
+    }
+
+    /// The subscription goes on in a new session, after a link that was lost.
+    pub(crate) fn carried_over(&mut self) {
+        for item in &mut self.items {
+            item.is_doubted = true;
+        }
+    }
+
+    /// Values were lost on the way, and the server sends all current ones again.
+    pub(crate) fn resent(&mut self) {
+        for item in &mut self.items {
+            item.has_loss = true;
+            if item.state != State::Missing {
+                item.state = State::Resent;
+            }
+        }
+    }
+
+    /// The handles and tags of all items.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Tag)> {
+        (1..)
+            .zip(&self.items)
+            .map(|(handle, item)| (handle, &item.tag))
     }
 
     /// The handles and tags that the subscription lacks.
@@ -97,6 +106,49 @@ impl Items {
             .map(|(handle, item)| (handle, &item.tag))
     }
 
+    /// Takes in the nodes of tags on this server.
+    pub(crate) fn resolved(&mut self, nodes: Vec<(u32, NodeId)>) {
+        for (handle, node) in nodes {
+            if let Some(item) = self.get(handle) {
+                item.node = Some(node);
+            }
+        }
+    }
+
+    /// The node of a tag on this server.
+    pub(crate) fn node(&self, handle: u32) -> Option<NodeId> {
+        self.items.get(place(handle))?.node.clone()
+    }
+
+    /// The node of a tag in the words of the configuration.
+    pub(crate) fn node_text(&self, handle: u32) -> &str {
+        self.items
+            .get(place(handle))
+            .map_or("", |item| &item.tag.node_text)
+    }
+
+    /// The samples of a value from the server's history, in order.
+    pub(crate) fn recalled(&self, handle: u32, data: &DataValue, samples: &mut Vec<Sample>) {
+        let Some(item) = self.items.get(place(handle)) else {
+            return;
+        };
+        let target = &item.tag.target;
+        let found = value::item_value(target, data, &self.types, item.names.as_deref());
+        match found {
+            ItemValue::Parts(_, parts) => samples.extend(parts),
+            ItemValue::Missing(status) => {
+                samples.extend(item.all_bad(value::event_time(data), &status));
+            }
+        }
+    }
+
+    /// Takes in the names of a variable's enumeration.
+    pub(crate) fn named(&mut self, handle: u32, names: Arc<Enumeration>) {
+        if let Some(item) = self.get(handle) {
+            item.names = Some(names);
+        }
+    }
+
     /// Takes in the server's answer to a creation; a refusal is a bad sample for each series of the tag.
     pub(crate) fn created(
         &mut self,
@@ -105,15 +157,17 @@ impl Items {
         status: StatusCode,
         now: Instant,
     ) -> Vec<Sample> {
-        let Some(item) = self.get(handle) else {
+        let Some(item) = self.items.get_mut(place(handle)) else {
             return Vec::new();
         };
         if !status.is_bad() {
             item.state = State::Fresh;
+            item.accepted(&mut self.news);
             return Vec::new();
         }
         let reason = format!("cannot read node {node}: {}", value::name(status));
-        item.fail(Status::bad(Some(i64::from(status.bits())), reason), now)
+        let status = Status::bad(Some(i64::from(status.bits())), reason);
+        item.refused(&mut self.news, status, now)
     }
 
     /// A tag whose namespace the server does not have.
@@ -123,7 +177,7 @@ impl Items {
         uri: &str,
         now: Instant,
     ) -> Vec<Sample> {
-        let Some(item) = self.get(handle) else {
+        let Some(item) = self.items.get_mut(place(handle)) else {
             return Vec::new();
         };
         let reason = format!(
@@ -131,7 +185,12 @@ impl Items {
             item.tag.node_text
         );
         let code = i64::from(StatusCode::BadNodeIdUnknown.bits());
-        item.fail(Status::bad(Some(code), reason), now)
+        item.refused(&mut self.news, Status::bad(Some(code), reason), now)
+    }
+
+    /// Nodes that are gone, unavailable or back since this was asked last.
+    pub(crate) fn news(&mut self) -> News {
+        std::mem::take(&mut self.news)
     }
 
     /// The samples of one notification, in order.
@@ -145,41 +204,120 @@ impl Items {
             client_handle,
             value: data,
         } = notification;
-        let Some(item) = self.get(client_handle) else {
+        let Some(item) = self.items.get_mut(place(client_handle)) else {
             warn!(client_handle, "skipped a notification of an unknown item");
             return;
         };
-        let first = item.state != State::Running;
-        item.state = State::Running;
-        let is_repeat = first
+        let may_repeat = item.state != State::Running;
+        let is_first = matches!(item.state, State::Missing | State::Fresh);
+        let is_repeat = may_repeat
             && item
                 .last
                 .as_ref()
                 .is_some_and(|last| value::is_repeat(last, &data));
-        if data.status.is_some_and(|status| status.overflow()) && !item.warned_of_overflow {
+        // What is sent again may come behind values that were queued before.
+        if is_first || is_repeat {
+            item.state = State::Running;
+        }
+        let has_overflow = data.status.is_some_and(|status| status.overflow());
+        if has_overflow && !item.warned_of_overflow {
             item.warned_of_overflow = true;
             warn!(tag = %item.tag.target.tag, "the server's queue overflowed, values are lost: raise queue_size");
         }
-        let is_current = first || item.is_doubted;
+        let is_current = is_first || item.is_doubted;
         item.is_doubted = false;
         let kind = match (is_repeat, is_current) {
             (true, _) => SampleKind::Confirmation,
             (false, true) => SampleKind::Snapshot,
             (false, false) => SampleKind::Update,
         };
-        let new = item
-            .take(&data, now)
-            .into_iter()
-            .map(|sample| Sample { kind, ..sample });
+        let mut new = item.take(&data, &self.types, now);
+        let has_loss = std::mem::take(&mut item.has_loss);
+        for sample in &mut new {
+            sample.kind = kind;
+            if is_repeat {
+                sample.event_time = None;
+            } else if has_loss {
+                doubt(&mut sample.status);
+            }
+        }
+        samples.extend(new);
         if is_repeat {
-            samples.extend(new.map(|sample| Sample {
+            return;
+        }
+        if let Some(time) = value::event_time(&data) {
+            let loss = if is_first || has_loss || has_overflow {
+                Loss::Before
+            } else {
+                Loss::None
+            };
+            self.history.noticed(client_handle, time, loss);
+        }
+        item.last = Some(data);
+    }
+
+    /// The samples of a value that was read, in order; none where it says nothing new.
+    pub(crate) fn polled(
+        &mut self,
+        handle: u32,
+        node: &NodeId,
+        data: DataValue,
+        now: Instant,
+        samples: &mut Vec<Sample>,
+    ) {
+        let Some(item) = self.items.get_mut(place(handle)) else {
+            return;
+        };
+        let status = data.status.unwrap_or(StatusCode::Good);
+        let is_without_node = [
+            StatusCode::BadNodeIdUnknown,
+            StatusCode::BadNodeIdInvalid,
+            StatusCode::BadAttributeIdInvalid,
+            StatusCode::BadNotReadable,
+            StatusCode::BadUserAccessDenied,
+        ]
+        .contains(&status);
+        let code = Some(i64::from(status.bits()));
+        let stays_bad = item.bad.as_ref().is_some_and(|(bad, _)| bad.code == code);
+        if status.is_bad() && stays_bad && item.state == State::Running {
+            return;
+        }
+        if is_without_node {
+            item.state = State::Running;
+            samples.extend(self.created(handle, node, status, now));
+            return;
+        }
+        item.accepted(&mut self.news);
+        let last = item.last.as_ref().filter(|_| !item.is_doubted);
+        if item.state == State::Running && last.is_some_and(|last| value::is_repeat(last, &data)) {
+            return;
+        }
+        let notification = MonitoredItemNotification {
+            client_handle: handle,
+            value: data,
+        };
+        self.notified(notification, now, samples);
+    }
+
+    /// Whether a value that was read is still the one that was delivered last: then its series are good again.
+    pub(crate) fn confirmed(&mut self, handle: u32, data: &DataValue, samples: &mut Vec<Sample>) {
+        let Some(item) = self.items.get_mut(place(handle)) else {
+            return;
+        };
+        let holds = item.is_doubted
+            && item
+                .last
+                .as_ref()
+                .is_some_and(|last| value::holds(last, data));
+        if holds {
+            item.is_doubted = false;
+            let confirmed = item.take(data, &self.types, Instant::now());
+            samples.extend(confirmed.into_iter().map(|sample| Sample {
+                kind: SampleKind::Confirmation,
                 event_time: None,
                 ..sample
             }));
-            return;
         }
-        samples.extend(new);
-        item.last = Some(data);
     }
 
     /// The items that have been bad for a while without a word.
@@ -197,83 +335,14 @@ impl Items {
     }
 
     fn get(&mut self, handle: u32) -> Option<&mut Item> {
-        self.items.get_mut((handle as usize).checked_sub(1)?)
+        self.items.get_mut(place(handle))
     }
 }
 
-impl Item {
-    /// There is no value, by the gateway's clock.
-    fn fail(&mut self, status: Status, now: Instant) -> Vec<Sample> {
-        self.is_doubted = true;
-        self.bad = Some((status.clone(), now));
-        self.all_bad(None, &status)
-    }
-
-    /// A bad sample for each series of the tag: its known elements where it was an array last, else itself.
-    fn all_bad(&self, time: Option<Timestamp>, status: &Status) -> Vec<Sample> {
-        match self.shape {
-            Shape::Array(_) => self.elements_bad(0, self.known, time, status),
-            Shape::Unknown | Shape::Scalar => vec![self.tag.target.failed(time, status.clone())],
-        }
-    }
-
-    fn elements_bad(
-        &self,
-        from: usize,
-        to: usize,
-        time: Option<Timestamp>,
-        status: &Status,
-    ) -> Vec<Sample> {
-        (from..to)
-            .filter_map(|index| self.tag.target.element_failed(index, time, status.clone()))
-            .collect()
-    }
-
-    /// The samples of a value, and of the series that it leaves without one.
-    fn take(&mut self, data: &DataValue, now: Instant) -> Vec<Sample> {
-        let time = value::event_time(data);
-        self.bad = None;
-        let present = if let Shape::Array(present) = self.shape {
-            present
-        } else {
-            0
-        };
-        match value::item_value(&self.tag.target, data) {
-            ItemValue::Missing(status) => {
-                self.bad = Some((status.clone(), now));
-                self.all_bad(time, &status)
-            }
-            ItemValue::Scalar(sample) => {
-                let gone = Status::bad(None, "the value is no longer an array");
-                let mut samples = self.elements_bad(0, present, time, &gone);
-                self.shape = Shape::Scalar;
-                samples.push(sample);
-                samples
-            }
-            ItemValue::Elements(mut samples) if samples.is_empty() && self.known == 0 => {
-                let empty = Status::bad(None, "the array is empty");
-                self.bad = Some((empty.clone(), now));
-                samples.push(self.tag.target.failed(time, empty));
-                samples
-            }
-            ItemValue::Elements(mut samples) => {
-                let len = samples.len();
-                let gone = Status::bad(None, format!("the array has {len} elements now"));
-                samples.extend(self.elements_bad(len, present, time, &gone));
-                if self.shape == Shape::Scalar {
-                    let array = Status::bad(
-                        None,
-                        "the value is an array now, its elements are series of their own",
-                    );
-                    samples.push(self.tag.target.failed(time, array));
-                }
-                (self.shape, self.known) = (Shape::Array(len), self.known.max(len));
-                samples
-            }
-        }
-    }
+/// The place of a handle; none is as high as that of the handle 0.
+fn place(handle: u32) -> usize {
+    (handle as usize).wrapping_sub(1)
 }
 
 #[cfg(test)]
-#[path = "items_tests.rs"]
 mod tests;

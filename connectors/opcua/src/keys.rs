@@ -2,10 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use forebay_config::{Choice, Defaulted, Optional, Required, Secret, TableKeys};
+use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Required, Secret, TableKeys};
 use forebay_connectors::{ConnectorKeys, NAME};
 use forebay_schemas::{DeviceId, TagName};
-use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
+use opcua::{
+    crypto::SecurityPolicy,
+    types::{DataChangeTrigger, MessageSecurityMode},
+};
+
+use crate::settings::{Acquisition, Compound, EnumerationForm, ServerDeadband};
 
 /// All of them.
 pub(crate) const KEYS: ConnectorKeys = ConnectorKeys {
@@ -28,7 +33,17 @@ const CONNECTOR: TableKeys = TableKeys::many(
         &USER_KEY_FILE,
         &PUBLISHING_INTERVAL,
         &SAMPLING,
+        &ACQUISITION,
         &QUEUE_SIZE,
+        &TRIGGER,
+        &SERVER_DEADBAND,
+        &COMPOUND,
+        &ENUMERATION,
+        &HISTORY,
+        &HISTORY_DEPTH,
+        &HISTORY_SPAN,
+        &HISTORY_PAUSE,
+        &HISTORY_DELAY,
         &TIMEOUT,
         &SESSION_TIMEOUT,
         &CHANNEL_LIFETIME,
@@ -104,6 +119,90 @@ pub(crate) const SAMPLING: Defaulted<Duration> = Defaulted::new(
     "How often the server samples the variables of tags that say nothing else.",
 );
 
+pub(crate) const ACQUISITION: DefaultedChoice<Acquisition> = Choice::new(
+    "acquisition",
+    &[
+        ("subscribe", Acquisition::Subscribe),
+        ("poll", Acquisition::Poll),
+    ],
+    "How values are taken: subscribe has the server send what has changed; poll reads every tag each sampling, for servers \
+     without subscriptions. A poll that finds the same source time, value and status gives no reading.",
+)
+.or_first();
+
+pub(crate) const TRIGGER: DefaultedChoice<DataChangeTrigger> = Choice::new(
+    "trigger",
+    &[
+        ("status_value", DataChangeTrigger::StatusValue),
+        (
+            "status_value_timestamp",
+            DataChangeTrigger::StatusValueTimestamp,
+        ),
+        ("status", DataChangeTrigger::Status),
+    ],
+    "What counts as a change on the server: with status_value_timestamp an equal value under a new source time is sent too.",
+)
+.or_first();
+
+pub(crate) const SERVER_DEADBAND: Optional<ServerDeadband> = Optional::new(
+    "server_deadband",
+    "How far a number must move before the server sends it: in its own unit, or in per cent of the variable's EURange. A server that \
+     refuses it sends every change, which the log says.",
+)
+.absent("every change is sent");
+
+const COMPOUND_WORDS: &[(&str, Compound)] = &[("split", Compound::Split), ("json", Compound::Json)];
+
+const ENUMERATION_WORDS: &[(&str, EnumerationForm)] = &[
+    ("number", EnumerationForm::Number),
+    ("number_and_text", EnumerationForm::NumberAndText),
+];
+
+pub(crate) const COMPOUND: DefaultedChoice<Compound> = Choice::new(
+    "compound",
+    COMPOUND_WORDS,
+    "How arrays and structures are taken: split gives each element and field a series (`tag[0]`, `tag[1,2]`, `tag.field`), \
+     json gives one text for the whole value.",
+)
+.or_first();
+
+pub(crate) const ENUMERATION: DefaultedChoice<EnumerationForm> = Choice::new(
+    "enumeration",
+    ENUMERATION_WORDS,
+    "How enumerations are taken: as their number, or with the server's name for it in a series `tag.text` beside it.",
+)
+.or_first();
+
+pub(crate) const HISTORY: Defaulted<bool> = Defaulted::new(
+    "history",
+    false,
+    "Reads from the server's history what was not delivered while the link or the gateway was down (Historical Access).",
+);
+
+pub(crate) const HISTORY_DEPTH: Optional<Duration> = Optional::new(
+    "history_depth",
+    "How far back history is read for a tag that was never read before, at most 3650d.",
+)
+.absent("only gaps are filled");
+
+pub(crate) const HISTORY_SPAN: Defaulted<Duration> = Defaulted::new(
+    "history_span",
+    Duration::from_secs(3600),
+    "The longest stretch of time that one request for history asks for, at least 1s.",
+);
+
+pub(crate) const HISTORY_PAUSE: Defaulted<Duration> = Defaulted::new(
+    "history_pause",
+    Duration::from_millis(100),
+    "The pause between two requests for history, so that live values go first.",
+);
+
+pub(crate) const HISTORY_DELAY: Defaulted<Duration> = Defaulted::new(
+    "history_delay",
+    Duration::from_secs(5),
+    "How long after a connection history is read, for servers that write their history late.",
+);
+
 pub(crate) const QUEUE_SIZE: Defaulted<u32> = Defaulted::new(
     "queue_size",
     100,
@@ -176,7 +275,17 @@ pub(crate) const TRUST_ANY: Defaulted<bool> = Defaulted::new(
 const TAG: TableKeys = TableKeys::many(
     "tag",
     "A variable of the server.",
-    &[&TAG_NAME, &NODE, &TAG_DEVICE, &TAG_SAMPLING],
+    &[
+        &TAG_NAME,
+        &NODE,
+        &TAG_DEVICE,
+        &TAG_SAMPLING,
+        &TAG_QUEUE_SIZE,
+        &TAG_SERVER_DEADBAND,
+        &TAG_COMPOUND,
+        &TAG_ENUMERATION,
+        &TAG_HISTORY,
+    ],
 );
 
 pub(crate) const TAG_NAME: Required<TagName> =
@@ -194,3 +303,36 @@ pub(crate) const TAG_DEVICE: Optional<DeviceId> =
 pub(crate) const TAG_SAMPLING: Optional<Duration> =
     Optional::new("sampling", "How often the server samples the variable.")
         .absent("the connector's");
+
+pub(crate) const TAG_QUEUE_SIZE: Optional<u32> = Optional::new(
+    "queue_size",
+    "How many values of the tag the server keeps between two notifications; at least 1.",
+)
+.unit("values")
+.absent("the connector's");
+
+pub(crate) const TAG_SERVER_DEADBAND: Optional<ServerDeadband> = Optional::new(
+    "server_deadband",
+    "How far the variable must move before the server sends it.",
+)
+.absent("the connector's");
+
+pub(crate) const TAG_COMPOUND: Choice<Compound> = Choice::new(
+    "compound",
+    COMPOUND_WORDS,
+    "How the variable's array or structure is taken.",
+)
+.absent("the connector's");
+
+pub(crate) const TAG_ENUMERATION: Choice<EnumerationForm> = Choice::new(
+    "enumeration",
+    ENUMERATION_WORDS,
+    "How the variable's enumeration is taken.",
+)
+.absent("the connector's");
+
+pub(crate) const TAG_HISTORY: Optional<bool> = Optional::new(
+    "history",
+    "Whether gaps are filled from the server's history of the variable.",
+)
+.absent("the connector's");

@@ -22,9 +22,32 @@ impl<T> Order<T> {
         }
     }
 
+    /// Of a subscription whose notifications before this number were taken.
+    pub(crate) fn from(next: u32) -> Self {
+        Self {
+            next,
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// The number that comes next.
+    pub(crate) fn expected(&self) -> u32 {
+        self.next
+    }
+
+    /// Whether a notification was taken before.
+    pub(crate) fn is_taken(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.next) > u32::MAX / 2
+    }
+
+    /// The next in order, if it is here, without taking it.
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.held.get(&self.next)
+    }
+
     /// Takes a notification in; one that has been taken before is dropped.
     pub(crate) fn offer(&mut self, sequence: u32, notification: T) {
-        if sequence != 0 && sequence.wrapping_sub(self.next) <= u32::MAX / 2 {
+        if sequence != 0 && !self.is_taken(sequence) {
             self.held.entry(sequence).or_insert(notification);
         }
     }

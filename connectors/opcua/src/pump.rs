@@ -9,18 +9,23 @@
 //! - A server is asked for its state every second; no answer within 3 s is a lost link, so that a silent server is
 //!   reported within 5 s.
 //!
-//! It deliberately does not move a subscription to a new session: values sampled while the link is down are lost, and
-//! the lost link is reported.
+//! After a lost link a subscription goes on in the new session where the server allows it (`resume`), with what it has queued
+//! in between. Where it does not, values sampled while the link was down are read from the server's history if the tags ask
+//! for it (`backfill`), else they are lost; the lost link is reported either way.
 
+mod backfill;
 mod create;
+mod deliver;
 mod probe;
+mod resume;
+mod take;
 
 use std::{collections::VecDeque, time::Duration};
 
-use forebay_connectors::{Closed, Outlet, Sample};
+use forebay_connectors::{Closed, Outlet};
 use opcua::types::{
-    DataChangeNotification, NotificationMessage, PublishResponse, StatusChangeNotification,
-    StatusCode, SubscriptionAcknowledgement, Variant,
+    DateTime, NotificationMessage, PublishResponse, StatusCode, SubscriptionAcknowledgement,
+    Variant,
 };
 use tokio::{
     task::{JoinError, JoinSet},
@@ -29,19 +34,23 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use self::probe::check_state;
+use self::{backfill::Filled, deliver::Delivery};
+pub(crate) use self::{
+    create::report,
+    probe::{PROBE_EVERY, PROBE_LIMIT, check_state},
+    resume::Resume,
+};
 use crate::{
     error::OpcuaError,
     items::Items,
     order::Order,
-    session::{Carrier, Granted, Session},
+    session::{Carrier, Granted, Limits, Session},
     settings::Settings,
-    value,
+    types::Types,
 };
 
 /// Notifications and publish requests under way.
 const WINDOW: usize = 3;
-const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How often what the server refused is asked for again.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// The server tells that a subscription lives at least this often; after twice as long it is taken for lost.
@@ -49,9 +58,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long the gateway may take nothing before the server gives the subscription up.
 const LIFETIME: Duration = Duration::from_secs(300);
 const NOTIFICATIONS_MAX: u32 = 1000;
-const ITEMS_PER_CALL: usize = 500;
+/// How often the times up to which values are durable are written.
+pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// Answers that are here already, and only have to be picked up.
 const LAST_WORDS_LIMIT: Duration = Duration::from_millis(50);
+/// Pauses between two requests for history, whatever is configured.
+const FILL_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Receipts under way at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -75,18 +87,28 @@ pub(crate) struct Pump<'a> {
     items: &'a mut Items,
     outlet: Outlet,
     granted: Granted,
-    items_per_call: usize,
+    server_start: Option<DateTime>,
+    limits: Limits,
     window: usize,
-    order: Order<Option<NotificationMessage>>,
-    queue: VecDeque<(u32, Vec<Sample>)>,
+    order: Order<NotificationMessage>,
+    queue: VecDeque<Delivery>,
     acknowledged: Vec<SubscriptionAcknowledgement>,
     publishes: JoinSet<Published>,
     republishes: JoinSet<Republished>,
-    deliveries: JoinSet<(Option<u32>, Result<(), Closed>)>,
+    /// Structures that the next notification has and that are being asked for.
+    learning: JoinSet<Result<Types, OpcuaError>>,
+    deliveries: JoinSet<(Delivery, Result<(), Closed>)>,
     probes: JoinSet<Result<Option<Variant>, OpcuaError>>,
+    backfills: JoinSet<Result<Vec<Filled>, OpcuaError>>,
+    /// The server gives no history, for as long as this session lasts.
+    has_no_history: bool,
     heard_at: Instant,
     any_delivered: bool,
     announced: Option<u32>,
+    /// Whether every notification of the subscription has come or may come.
+    is_whole: bool,
+    /// The subscription goes on, and nobody has asked yet what has not changed meanwhile.
+    is_unconfirmed: bool,
 }
 
 enum Event {
@@ -94,62 +116,84 @@ enum Event {
     Carrier(OpcuaError),
     Published(Result<Published, JoinError>),
     Republished(Result<Republished, JoinError>),
-    Delivered(Result<(Option<u32>, Result<(), Closed>), JoinError>),
+    Learned(Result<Result<Types, OpcuaError>, JoinError>),
+    Delivered(Result<(Delivery, Result<(), Closed>), JoinError>),
     Probed(Result<Result<Option<Variant>, OpcuaError>, JoinError>),
+    Filled(Result<Result<Vec<Filled>, OpcuaError>, JoinError>),
     Probe,
     Retry,
+    Fill,
+    Save,
 }
 
 impl<'a> Pump<'a> {
-    /// Makes the subscription; its items come with [`Pump::run`].
+    /// Makes the subscription, or takes over that of the link before; its items come with [`Pump::run`].
     pub(crate) async fn start(
         settings: &'a Settings,
         session: &'a Session,
         items: &'a mut Items,
         outlet: Outlet,
+        resume: Option<Resume>,
     ) -> Result<Self, OpcuaError> {
-        items.forget_subscription();
-        let interval = settings.publishing_interval;
-        let times = |span: Duration| {
-            u32::try_from(span.as_millis() / interval.as_millis().max(1))
-                .unwrap_or(1)
-                .max(1)
+        let limits = session.limits().await?;
+        let server_start = session.server_start().await?;
+        // Behind a restart the same number may be the subscription of another client.
+        let resume = resume
+            .filter(|resume| resume.server_start.is_some() && resume.server_start == server_start);
+        let carried = match resume {
+            Some(resume) => resume::carry_over(settings, session, resume).await?,
+            None => None,
         };
-        let keep_alives = times(KEEP_ALIVE);
-        // The specification wants at least three keep-alives to a lifetime.
-        let lifetimes = times(LIFETIME).max(keep_alives.saturating_mul(3));
-        let granted = session
-            .subscribe(interval, keep_alives, lifetimes, NOTIFICATIONS_MAX)
-            .await?;
-        let items_per_call = session
-            .items_per_call()
-            .await?
-            .unwrap_or(ITEMS_PER_CALL)
-            .min(ITEMS_PER_CALL);
+        let is_carried = carried.is_some();
+        let carried = match carried {
+            Some(carried) => carried,
+            None => resume::Carried::new(subscribe(settings, session).await?),
+        };
+        if is_carried {
+            items.carried_over();
+        } else {
+            items.forget_subscription();
+        }
         Ok(Self {
             settings,
             session,
             items,
             outlet,
-            granted,
-            items_per_call,
+            granted: carried.granted,
+            server_start,
+            limits,
             window: WINDOW,
-            order: Order::new(),
+            order: carried.order,
             queue: VecDeque::new(),
             acknowledged: Vec::new(),
             publishes: JoinSet::new(),
             republishes: JoinSet::new(),
+            learning: JoinSet::new(),
             deliveries: JoinSet::new(),
             probes: JoinSet::new(),
+            backfills: JoinSet::new(),
+            has_no_history: false,
             heard_at: Instant::now(),
-            any_delivered: false,
+            any_delivered: is_carried,
             announced: None,
+            is_whole: true,
+            is_unconfirmed: is_carried,
         })
     }
 
     /// The subscription's id at the server.
     pub(crate) fn subscription(&self) -> u32 {
         self.granted.id
+    }
+
+    /// What a later session needs to go on; none where this subscription has lost something that it cannot make up for.
+    pub(crate) fn resume(self) -> Option<Resume> {
+        let resume = Resume {
+            granted: self.granted,
+            server_start: self.server_start,
+            next: self.order.expected(),
+        };
+        self.is_whole.then_some(resume)
     }
 
     /// Runs until the link is lost or `stop` is cancelled, and then hands over what has arrived.
@@ -164,13 +208,15 @@ impl<'a> Pump<'a> {
         if matches!(ended, Ended::Lost(_)) {
             self.take_last().await;
         }
-        tokio::select! {
+        let ended = tokio::select! {
             drained = self.drain() => if drained.is_err() { Ended::Closed } else { ended },
             () = given_up(stop) => {
                 warn!(connector = self.settings.name, "stopped before the gateway had taken all notifications");
                 ended
             }
-        }
+        };
+        self.save().await;
+        ended
     }
 
     /// Takes in what came just before the link was lost: a server's last words may be seen after its end.
@@ -196,6 +242,9 @@ impl<'a> Pump<'a> {
         }
         let mut probe = every(PROBE_EVERY);
         let mut retry = every(RETRY_EVERY);
+        let mut save = every(SAVE_EVERY);
+        let mut fill = every(self.settings.history.pause.max(FILL_PAUSE_MIN));
+        fill.reset_after(self.settings.history.delay);
         loop {
             self.ask();
             let event = tokio::select! {
@@ -205,9 +254,13 @@ impl<'a> Pump<'a> {
                 Some(done) = self.deliveries.join_next() => Event::Delivered(done),
                 Some(done) = self.publishes.join_next() => Event::Published(done),
                 Some(done) = self.republishes.join_next() => Event::Republished(done),
+                Some(done) = self.learning.join_next() => Event::Learned(done),
                 Some(done) = self.probes.join_next() => Event::Probed(done),
+                Some(done) = self.backfills.join_next() => Event::Filled(done),
                 _ = probe.tick() => Event::Probe,
                 _ = retry.tick() => Event::Retry,
+                _ = fill.tick() => Event::Fill,
+                _ = save.tick() => Event::Save,
             };
             match event {
                 Event::Stop => return Ok(Ended::Stopped),
@@ -218,18 +271,33 @@ impl<'a> Pump<'a> {
                     }
                 }
                 Event::Published(done) => self.published(joined(done)?)?,
-                Event::Republished(done) => self.republished(joined(done)?)?,
+                Event::Republished(done) => self.republished(joined(done)?).await?,
+                Event::Learned(done) => {
+                    self.items.types.merge(joined(done)??);
+                    self.take_in()?;
+                }
+                Event::Filled(done) => self.filled(joined(done)?)?,
+                Event::Fill => self.fill(),
+                Event::Save => self.save().await,
                 Event::Probed(done) => check_state(joined(done)??)?,
                 Event::Probe => self.probe()?,
                 Event::Retry => {
                     let reminders = self.items.reminders(Instant::now());
-                    self.hand_over(None, reminders);
+                    self.hand_over(Delivery::of(reminders));
                     if let Some(ended) = self.complete(carrier, stop).await? {
                         return Ok(ended);
                     }
                 }
             }
         }
+    }
+
+    async fn set_up(&mut self) -> Result<(), OpcuaError> {
+        if std::mem::take(&mut self.is_unconfirmed) {
+            self.take_in()?;
+            self.confirm().await?;
+        }
+        self.create_missing().await
     }
 
     /// Creates what is missing, unless the link or the connector ends in between.
@@ -239,7 +307,7 @@ impl<'a> Pump<'a> {
         stop: &CancellationToken,
     ) -> Result<Option<Ended>, OpcuaError> {
         tokio::select! {
-            created = self.create_missing() => created.map(|()| None),
+            created = self.set_up() => created.map(|()| None),
             ended = carrier.ended() => Err(ended),
             () = stop.cancelled() => Ok(Some(Ended::Stopped)),
         }
@@ -260,162 +328,37 @@ impl<'a> Pump<'a> {
                 .spawn(self.session.clone().publish(acknowledged, limit));
         }
     }
-
-    fn published(&mut self, published: Published) -> Result<(), OpcuaError> {
-        let answer = match published {
-            Ok(answer) => answer,
-            // Some servers keep fewer requests than we would like.
-            Err(OpcuaError::Service {
-                status: StatusCode::BadTooManyPublishRequests,
-                ..
-            }) if self.window > 1 => {
-                self.window -= 1;
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        self.heard_at = Instant::now();
-        if answer.subscription_id != self.granted.id {
-            return Ok(());
-        }
-        let message = answer.notification_message;
-        if message.notification_data.as_ref().is_none_or(Vec::is_empty) {
-            self.announced = Some(message.sequence_number);
-            return Ok(());
-        }
-        self.order.offer(message.sequence_number, Some(message));
-        self.take_in()
-    }
-
-    fn take_in(&mut self) -> Result<(), OpcuaError> {
-        while let Some((sequence, message)) = self.order.pop() {
-            let samples = self.samples(message)?;
-            self.any_delivered = true;
-            self.hand_over(Some(sequence), samples);
-        }
-        if let Some(sequence) = self.order.missing()
-            && self.republishes.is_empty()
-        {
-            let (session, id) = (self.session.clone(), self.granted.id);
-            self.republishes
-                .spawn(async move { (sequence, session.republish(id, sequence).await) });
-        }
-        Ok(())
-    }
-
-    fn republished(&mut self, (sequence, message): Republished) -> Result<(), OpcuaError> {
-        if self.order.missing() != Some(sequence) {
-            return self.take_in();
-        }
-        match message {
-            Ok(message)
-                if message
-                    .notification_data
-                    .as_ref()
-                    .is_some_and(|data| !data.is_empty()) =>
-            {
-                self.order.offer(sequence, Some(message));
-            }
-            // Numbers that do not begin at 1, or that count keep-alives: not as specified, and nothing is lost.
-            _ if !self.any_delivered || self.announced == Some(sequence) => self.order.skip(),
-            _ => {
-                return Err(OpcuaError::Ended(format!(
-                    "notification {sequence} is lost, and the server has forgotten it"
-                )));
-            }
-        }
-        self.take_in()
-    }
-
-    fn samples(&mut self, message: Option<NotificationMessage>) -> Result<Vec<Sample>, OpcuaError> {
-        let mut samples = Vec::new();
-        let now = Instant::now();
-        let parts = message
-            .and_then(|message| message.notification_data)
-            .unwrap_or_default();
-        for part in parts {
-            if let Some(change) = part.inner_as::<StatusChangeNotification>() {
-                return Err(OpcuaError::Ended(format!(
-                    "the server ended the subscription: {}",
-                    value::name(change.status)
-                )));
-            }
-            let what = part.type_name();
-            match part.into_inner_as::<DataChangeNotification>() {
-                Some(changes) => {
-                    for change in changes.monitored_items.unwrap_or_default() {
-                        self.items.notified(change, now, &mut samples);
-                    }
-                }
-                None => warn!(
-                    ?what,
-                    "skipped a kind of notification that was not subscribed"
-                ),
-            }
-        }
-        Ok(samples)
-    }
-
-    /// Hands samples over after all earlier ones.
-    fn hand_over(&mut self, sequence: Option<u32>, samples: Vec<Sample>) {
-        if samples.is_empty() && self.queue.is_empty() && self.deliveries.is_empty() {
-            self.acknowledge(sequence);
-            return;
-        }
-        self.queue.push_back((sequence.unwrap_or(0), samples));
-        self.deliver_next();
-    }
-
-    fn deliver_next(&mut self) {
-        if !self.deliveries.is_empty() {
-            return;
-        }
-        if let Some((sequence, samples)) = self.queue.pop_front() {
-            let outlet = self.outlet.clone();
-            self.deliveries.spawn(async move {
-                let sequence = (sequence != 0).then_some(sequence);
-                if samples.is_empty() {
-                    (sequence, Ok(()))
-                } else {
-                    (sequence, outlet.deliver(samples).await)
-                }
-            });
-        }
-    }
-
-    fn delivered(
-        &mut self,
-        (sequence, receipt): (Option<u32>, Result<(), Closed>),
-    ) -> Result<(), Closed> {
-        receipt?;
-        self.acknowledge(sequence);
-        self.deliver_next();
-        Ok(())
-    }
-
-    fn acknowledge(&mut self, sequence: Option<u32>) {
-        let subscription_id = self.granted.id;
-        self.acknowledged
-            .extend(sequence.map(|sequence_number| SubscriptionAcknowledgement {
-                subscription_id,
-                sequence_number,
-            }));
-    }
-
-    /// Hands over what has arrived.
-    async fn drain(&mut self) -> Result<(), Closed> {
-        while let Some(done) = self.deliveries.join_next().await {
-            match done {
-                Ok(delivered) => self.delivered(delivered)?,
-                Err(_) => return Err(Closed),
-            }
-        }
-        Ok(())
-    }
 }
 
 fn joined<T>(done: Result<T, JoinError>) -> Result<T, OpcuaError> {
     done.map_err(|error| OpcuaError::Ended(error.to_string()))
+}
+
+async fn subscribe(settings: &Settings, session: &Session) -> Result<Granted, OpcuaError> {
+    let interval = settings.publishing_interval;
+    let times = |span: Duration| {
+        u32::try_from(span.as_millis() / interval.as_millis().max(1))
+            .unwrap_or(1)
+            .max(1)
+    };
+    let keep_alives = times(KEEP_ALIVE);
+    // The specification wants at least three keep-alives to a lifetime.
+    let lifetimes = times(LIFETIME).max(keep_alives.saturating_mul(3));
+    let made = session
+        .subscribe(interval, keep_alives, lifetimes, NOTIFICATIONS_MAX)
+        .await;
+    match made {
+        Err(OpcuaError::Service {
+            step,
+            status: status @ (StatusCode::BadServiceUnsupported | StatusCode::BadNotImplemented),
+            ..
+        }) => Err(OpcuaError::Service {
+            step,
+            status,
+            detail: "the server has no subscriptions: set acquisition = \"poll\"".to_owned(),
+        }),
+        made => made,
+    }
 }
 
 /// First after one period, so that a start is not asked twice.
@@ -426,7 +369,7 @@ fn every(period: Duration) -> Interval {
 }
 
 /// After a stop the gateway gets a while to take what is under way; before it, as long as it needs.
-async fn given_up(stop: &CancellationToken) {
+pub(crate) async fn given_up(stop: &CancellationToken) {
     stop.cancelled().await;
     time::sleep(DRAIN_LIMIT).await;
 }

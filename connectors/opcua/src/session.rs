@@ -4,7 +4,9 @@
 //! notifications as they arrive and reconnects on its own, while here an acknowledgement waits for the receipt (E1) and
 //! every loss of the link is reported. Each step has a time limit. Nothing is retried here.
 
+mod learn;
 mod login;
+mod services;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,6 +31,7 @@ use opcua::{
 use tokio::{task::JoinSet, time};
 
 use self::login::{connect, discover, identity, log_in};
+pub(crate) use self::services::Limits;
 use crate::{endpoint, error::OpcuaError, pki::Pki, settings::Settings, wire};
 
 /// The library's number of a session, for its log lines only.
@@ -149,16 +152,6 @@ impl Session {
         Ok(array.values.into_iter().map(text).collect())
     }
 
-    /// The most monitored items that the server creates in one call; none where it sets no limit.
-    pub(crate) async fn items_per_call(&self) -> Result<Option<usize>, OpcuaError> {
-        let limit = VariableId::Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall;
-        let found = self.read(&[limit], self.timeout).await?;
-        Ok(match found.into_iter().next().and_then(|data| data.value) {
-            Some(Variant::UInt32(limit)) if limit > 0 => usize::try_from(limit).ok(),
-            _ => None,
-        })
-    }
-
     /// Makes a subscription.
     pub(crate) async fn subscribe(
         &self,
@@ -262,23 +255,27 @@ impl Session {
         )
     }
 
+    /// Ends a subscription; one that is not there any more is as good.
+    pub(crate) async fn unsubscribe(&self, subscription: u32) -> Result<(), OpcuaError> {
+        let request = DeleteSubscriptions::new_manual(
+            LOG_ID,
+            CLOSE_LIMIT,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .subscription(subscription);
+        let step = "delete the subscription";
+        match within(step, CLOSE_LIMIT, request.send(&self.channel)).await {
+            Ok(_) | Err(OpcuaError::Service { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Says good-bye; a server that does not answer is left.
     pub(crate) async fn close(self, mut carrier: Carrier, subscription: Option<u32>) {
         let good_bye = async {
             if let Some(id) = subscription {
-                let request = DeleteSubscriptions::new_manual(
-                    LOG_ID,
-                    CLOSE_LIMIT,
-                    self.token.clone(),
-                    self.channel.request_handle(),
-                )
-                .subscription(id);
-                within(
-                    "delete the subscription",
-                    CLOSE_LIMIT,
-                    request.send(&self.channel),
-                )
-                .await?;
+                self.unsubscribe(id).await?;
             }
             let request = CloseSession::new_manual(
                 LOG_ID,
@@ -319,7 +316,7 @@ async fn within<T>(
 }
 
 /// Runs what reads files or computes keys away from the reactor.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, OpcuaError> + Send + 'static,
 ) -> Result<T, OpcuaError> {
     match tokio::task::spawn_blocking(work).await {

@@ -3,6 +3,9 @@
 //! Kept here: traffic is unencrypted only towards this machine or where `security = "None"` is written. Keys common to
 //! all protocols are the gateway's.
 
+mod history;
+mod tags;
+
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
@@ -10,12 +13,19 @@ use std::{
 };
 
 use forebay_config::{Defaulted, Describe, Optional, Secret, Table};
-use forebay_connectors::{NAME, RuleId};
-use forebay_schemas::{DeviceId, path_segment};
-use opcua::{crypto::SecurityPolicy, types::MessageSecurityMode};
+use forebay_connectors::NAME;
+use forebay_schemas::path_segment;
+use opcua::{
+    crypto::SecurityPolicy,
+    types::{DataChangeTrigger, MessageSecurityMode},
+};
 use url::Url;
 
-use crate::{keys, node::NodeAddress, value::Target};
+pub(crate) use self::{
+    history::HistorySettings,
+    tags::{Compound, EnumerationForm, ServerDeadband, Tag},
+};
+use crate::keys;
 
 const PORT: u16 = 4840;
 
@@ -29,7 +39,11 @@ pub(crate) struct Settings {
     pub(crate) identity: Identity,
     pub(crate) pki: PkiSettings,
     pub(crate) publishing_interval: Duration,
-    pub(crate) queue_size: u32,
+    pub(crate) acquisition: Acquisition,
+    pub(crate) trigger: DataChangeTrigger,
+    pub(crate) history: HistorySettings,
+    /// Where stands up to when the values of tags with history are durable.
+    pub(crate) history_file: PathBuf,
     pub(crate) session_timeout: Duration,
     pub(crate) timeout: Duration,
     pub(crate) channel_lifetime: Duration,
@@ -72,13 +86,13 @@ pub(crate) enum Trust {
     Any,
 }
 
-/// One configured tag.
-#[derive(Debug, Clone)]
-pub(crate) struct Tag {
-    pub(crate) target: Target,
-    pub(crate) node_text: String,
-    pub(crate) node: NodeAddress,
-    pub(crate) sampling: Duration,
+/// How values are taken from the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acquisition {
+    /// By a subscription.
+    Subscribe,
+    /// By reading.
+    Poll,
 }
 
 impl Settings {
@@ -88,45 +102,61 @@ impl Settings {
         tags: &mut [Table<'_>],
         data_dir: &Path,
     ) -> Option<Self> {
-        let name = connector.read(&NAME);
-        let device = connector.read(&keys::DEVICE);
-        let url = url(connector);
-        let security = security(connector, url.as_ref());
-        let identity = identity(connector);
-        let pki = pki(connector, name.as_deref().unwrap_or_default(), data_dir);
-        let publishing_interval = interval(connector, &keys::PUBLISHING_INTERVAL);
-        let sampling = connector.read(&keys::SAMPLING);
-        let queue_size = connector.read(&keys::QUEUE_SIZE);
-        if queue_size == 0 {
-            connector.problem(
-                &keys::QUEUE_SIZE,
-                "0 lets the server keep nothing between two publications: at least 1",
-            );
-        }
-        let session_timeout = interval(connector, &keys::SESSION_TIMEOUT);
-        let timeout = interval(connector, &keys::TIMEOUT);
-        let channel_lifetime = interval(connector, &keys::CHANNEL_LIFETIME);
         if tags.is_empty() {
             connector.problem(
                 &keys::KEYS.tag,
                 "nothing to read: add a [[connector.tag]] with name and node",
             );
         }
-        let tags = read_tags(tags, device.as_ref(), sampling);
+        Self::read_link(connector, tags, data_dir).filter(|settings| !settings.tags.is_empty())
+    }
+
+    /// As [`Settings::read`], with or without tags.
+    pub(crate) fn read_link(
+        connector: &mut Table<'_>,
+        tags: &mut [Table<'_>],
+        data_dir: &Path,
+    ) -> Option<Self> {
+        let name = connector.read(&NAME);
+        let url = url(connector);
+        let security = security(connector, url.as_ref());
+        let identity = identity(connector);
+        let pki = pki(connector, name.as_deref().unwrap_or_default(), data_dir);
+        let publishing_interval = interval(connector, &keys::PUBLISHING_INTERVAL);
+        let acquisition = connector.read(&keys::ACQUISITION);
+        let trigger = connector.read(&keys::TRIGGER);
+        let history = HistorySettings::read(connector);
+        let session_timeout = interval(connector, &keys::SESSION_TIMEOUT);
+        let timeout = interval(connector, &keys::TIMEOUT);
+        let channel_lifetime = interval(connector, &keys::CHANNEL_LIFETIME);
+        let tags = tags::read(connector, tags);
+        let has_history = tags.iter().flatten().any(|tag| tag.has_history);
+        if has_history && acquisition == Acquisition::Poll {
+            connector.problem(
+                &keys::ACQUISITION,
+                "\"poll\" cannot fill gaps from history: remove history, or subscribe",
+            );
+            return None;
+        }
         let (policy, mode) = security?;
+        let name = name?;
+        let folder = data_dir.join("opcua").join(path_segment(&name));
         Some(Self {
-            name: name?,
+            name,
             url: url?,
             policy,
             mode,
             identity: identity?,
             pki: pki?,
             publishing_interval: publishing_interval?,
-            queue_size: (queue_size > 0).then_some(queue_size)?,
+            acquisition,
+            trigger,
+            history: history?,
+            history_file: folder.join("history"),
             session_timeout: session_timeout?,
             timeout: timeout?,
             channel_lifetime: channel_lifetime?,
-            tags: tags.filter(|tags| !tags.is_empty())?,
+            tags: tags?,
         })
     }
 
@@ -325,66 +355,5 @@ fn interval(connector: &mut Table<'_>, key: &Defaulted<Duration>) -> Option<Dura
     Some(found)
 }
 
-fn read_tags(
-    tables: &mut [Table<'_>],
-    device: Option<&DeviceId>,
-    sampling: Duration,
-) -> Option<Vec<Tag>> {
-    let mut tags: Vec<Tag> = Vec::with_capacity(tables.len());
-    let mut whole = true;
-    for (rule, table) in tables.iter_mut().enumerate() {
-        let tag = tag(table, RuleId(rule), device, sampling);
-        let Some(tag) = tag else {
-            whole = false;
-            continue;
-        };
-        let twin = |other: &Tag| {
-            other.target.tag == tag.target.tag && other.target.device == tag.target.device
-        };
-        if tags.iter().any(twin) {
-            table.problem(
-                &keys::TAG_NAME,
-                format!(
-                    "{} of {} is read by another tag already",
-                    tag.target.tag, tag.target.device
-                ),
-            );
-            whole = false;
-        }
-        tags.push(tag);
-    }
-    whole.then_some(tags)
-}
-
-fn tag(
-    table: &mut Table<'_>,
-    rule: RuleId,
-    device: Option<&DeviceId>,
-    sampling: Duration,
-) -> Option<Tag> {
-    let tag = table.read(&keys::TAG_NAME);
-    let node_text = table.read(&keys::NODE);
-    let own_sampling = table.read(&keys::TAG_SAMPLING);
-    let own_device = table.read(&keys::TAG_DEVICE);
-    let broken = table.has(&keys::TAG_DEVICE) && own_device.is_none();
-    let node_text = node_text?;
-    let node = NodeAddress::parse(&node_text)
-        .map_err(|message| table.problem(&keys::NODE, message))
-        .ok();
-    let device = own_device.or_else(|| device.cloned()).filter(|_| !broken);
-    let target = Target {
-        rule,
-        device: device?,
-        tag: tag?,
-    };
-    Some(Tag {
-        target,
-        node_text,
-        node: node?,
-        sampling: own_sampling.unwrap_or(sampling),
-    })
-}
-
 #[cfg(test)]
-#[path = "settings_tests.rs"]
 mod tests;

@@ -1,15 +1,18 @@
-//! OPC UA data values as samples: times, status codes, types, arrays.
+//! OPC UA data values as samples: times, status codes, and the parts of a value.
 //!
 //! Kept here: integers stay exact, Float widens to f64 exactly, a bad status never carries a value, NaN and infinity are
 //! none, a text ends at its first NUL, and what cannot be taken over becomes a bad sample that says so. It deliberately
 //! scales nothing and knows no units.
 
-use forebay_connectors::{RuleId, Sample, SampleKind, finite};
+use forebay_connectors::{RuleId, Sample, SampleKind};
 use forebay_schemas::{DeviceId, Quality, Status, TagName, Timestamp, Value};
-use opcua::types::{Array, DataValue, DateTime, StatusCode, SubStatusCode, Variant};
+use opcua::types::{DataValue, DateTime, StatusCode, SubStatusCode, Variant};
 
-/// Arrays longer than this are refused: one notification must stay one bounded delivery.
-const ELEMENTS_MAX: usize = 1000;
+use crate::{
+    settings::{Compound, EnumerationForm},
+    tree::{Leaf, Tree},
+    types::{Enumeration, Types},
+};
 
 /// 1970-01-01 in OPC UA's ticks of 100 ns since 1601-01-01.
 pub(crate) const UNIX_EPOCH_TICKS: i64 = 116_444_736_000_000_000;
@@ -17,33 +20,28 @@ pub(crate) const UNIX_EPOCH_TICKS: i64 = 116_444_736_000_000_000;
 /// Info type DataValue with the overflow bit (Part 4, 7.39): the server's queue dropped values before this one.
 const OVERFLOW: u32 = 0x0480;
 
-/// The name of a series, to be repeated in each of its samples.
+/// The name of a series, to be repeated in each of its samples, and what a value of it becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) rule: RuleId,
     pub(crate) device: DeviceId,
     pub(crate) tag: TagName,
+    pub(crate) compound: Compound,
+    pub(crate) enumeration: EnumerationForm,
 }
 
 impl Target {
     /// A sample that says since when and why there is no value; without a time it is that of arrival.
-    pub(crate) fn failed(&self, time: Option<Timestamp>, status: Status) -> Sample {
-        self.sample(self.tag.clone(), time, None, status)
+    pub(crate) fn failed(&self, tag: TagName, time: Option<Timestamp>, status: Status) -> Sample {
+        self.sample(tag, time, None, status)
     }
 
-    /// The same for an element of an array; none where it can have no name.
-    pub(crate) fn element_failed(
-        &self,
-        index: usize,
-        time: Option<Timestamp>,
-        status: Status,
-    ) -> Option<Sample> {
-        Some(self.sample(self.element(index).ok()?, time, None, status))
-    }
-
-    fn element(&self, index: usize) -> Result<TagName, String> {
-        let tag = format!("{}[{index}]", self.tag);
-        TagName::new(&tag).map_err(|error| format!("array element {tag}: {error}"))
+    fn part(&self, suffix: &str) -> Result<TagName, String> {
+        if suffix.is_empty() {
+            return Ok(self.tag.clone());
+        }
+        let tag = format!("{}{suffix}", self.tag);
+        TagName::new(&tag).map_err(|error| format!("part {tag} of the value: {error}"))
     }
 
     fn sample(
@@ -66,62 +64,92 @@ impl Target {
     }
 }
 
+/// The shape of a value, which says why the parts of an earlier one are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One value under the tag itself.
+    Scalar,
+    /// So many elements.
+    Array(usize),
+    /// Fields.
+    Structure,
+}
+
 /// What a data value gives, each with its status.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ItemValue {
-    /// One value.
-    Scalar(Sample),
-    /// One for each element of an array, in order; none where it is empty.
-    Elements(Vec<Sample>),
-    /// No value at all, be it of a scalar or of an array.
+    /// A sample for each part, in order; none of an empty array.
+    Parts(Form, Vec<Sample>),
+    /// No value at all, whatever its parts.
     Missing(Status),
 }
 
-/// What one data value gives.
-pub(crate) fn item_value(target: &Target, data: &DataValue) -> ItemValue {
+/// What one data value gives. `names` are those of the variable's enumeration.
+pub(crate) fn item_value(
+    target: &Target,
+    data: &DataValue,
+    types: &Types,
+    names: Option<&Enumeration>,
+) -> ItemValue {
     let time = event_time(data);
     let code = data.status.unwrap_or(StatusCode::Good);
     let status = status(code);
     let code = (code.bits() != 0).then(|| i64::from(code.bits()));
-    let sample = |tag, value: Result<Value, Status>| match value {
-        Ok(value) => target.sample(tag, time, Some(value), status.clone()),
-        Err(bad) => target.sample(tag, time, None, bad),
-    };
     if status.quality == Quality::Bad {
         return ItemValue::Missing(status);
     }
-    match &data.value {
-        None | Some(Variant::Empty) => {
-            ItemValue::Missing(Status::bad(code, "the server sent no value"))
-        }
-        Some(Variant::Array(array)) => match elements(target, array) {
-            Ok(elements) => ItemValue::Elements(
-                elements
-                    .into_iter()
-                    .map(|(tag, value)| sample(tag, value))
-                    .collect(),
-            ),
-            Err(reason) => ItemValue::Missing(Status::bad(code, reason)),
-        },
-        Some(scalar) => match convert(scalar) {
-            Ok(value) => ItemValue::Scalar(sample(target.tag.clone(), Ok(value))),
-            Err(bad) => ItemValue::Missing(Status {
+    let Some(value) = data.value.as_ref().filter(|value| !value.is_empty()) else {
+        return ItemValue::Missing(Status::bad(code, "the server sent no value"));
+    };
+    let mut tree = Tree::of(value, types, 0);
+    if let Some(names) = names {
+        tree = tree.named(&|number| names.name(number));
+    }
+    let form = match &tree {
+        // The whole is without a value, and with it every part that an earlier one had.
+        Tree::Leaf(Err(bad)) => {
+            return ItemValue::Missing(Status {
                 code: bad.code.or(code),
-                ..bad
-            }),
-        },
+                ..bad.clone()
+            });
+        }
+        Tree::Leaf(Ok(_)) | Tree::Named(..) => Form::Scalar,
+        Tree::Array(_, items) => Form::Array(items.len()),
+        Tree::Fields(_) => Form::Structure,
+    };
+    let sample = |leaf: Leaf| {
+        let tag = target.part(&leaf.suffix)?;
+        Ok(match leaf.value {
+            Ok(value) => target.sample(tag, time, Some(value), status.clone()),
+            Err(bad) => target.sample(tag, time, None, bad),
+        })
+    };
+    if form != Form::Scalar && target.compound == Compound::Json {
+        let mut text = String::new();
+        tree.json(&mut text);
+        let whole = target.sample(target.tag.clone(), time, Some(Value::Text(text)), status);
+        return ItemValue::Parts(Form::Scalar, vec![whole]);
+    }
+    let samples = tree
+        .leaves(target.enumeration)
+        .and_then(|leaves| leaves.into_iter().map(sample).collect());
+    match samples {
+        Ok(samples) => ItemValue::Parts(form, samples),
+        Err(reason) => ItemValue::Missing(Status::bad(code, reason)),
     }
 }
 
 /// The severity as quality, the raw code unless it is plain Good, and the symbolic name where it is not good.
 pub(crate) fn status(code: StatusCode) -> Status {
+    let overflow = code.bits() & OVERFLOW == OVERFLOW;
     let quality = match code.bits() >> 30 {
+        // The value is right, and what was before it is not there.
+        0 if overflow => Quality::Uncertain,
         0 => Quality::Good,
         1 => Quality::Uncertain,
         _ => Quality::Bad,
     };
-    let overflow = code.bits() & OVERFLOW == OVERFLOW;
-    let mut reason = (quality != Quality::Good).then(|| name(code));
+    let mut reason = (code.bits() >> 30 != 0).then(|| name(code));
     if overflow {
         let lost =
             "the server's queue overflowed, values before this one are lost: raise queue_size";
@@ -145,8 +173,12 @@ pub(crate) fn name(code: StatusCode) -> String {
 /// Whether a reconnected server repeats what it has reported before: the same source time, value and status.
 /// Without a source time nothing can be the same instant.
 pub(crate) fn is_repeat(before: &DataValue, now: &DataValue) -> bool {
-    now.source_timestamp.is_some()
-        && now.source_timestamp == before.source_timestamp
+    now.source_timestamp.is_some() && holds(before, now)
+}
+
+/// Whether a value that is read is the one that was reported: the same source time if any, value and status.
+pub(crate) fn holds(before: &DataValue, now: &DataValue) -> bool {
+    now.source_timestamp == before.source_timestamp
         && now.source_picoseconds == before.source_picoseconds
         && now.status.unwrap_or(StatusCode::Good) == before.status.unwrap_or(StatusCode::Good)
         && match (&before.value, &now.value) {
@@ -186,73 +218,5 @@ fn timestamp(time: &DateTime) -> Option<Timestamp> {
         .map(Timestamp::from_nanos)
 }
 
-type Element = (TagName, Result<Value, Status>);
-
-fn elements(target: &Target, array: &Array) -> Result<Vec<Element>, String> {
-    let dimensions = array.dimensions.as_ref().map_or(1, Vec::len);
-    if dimensions > 1 {
-        return Err(format!(
-            "unsupported type: array of {dimensions} dimensions"
-        ));
-    }
-    if array.values.len() > ELEMENTS_MAX {
-        return Err(format!(
-            "array of {} elements: at most {ELEMENTS_MAX} are taken",
-            array.values.len()
-        ));
-    }
-    let element = |(index, value): (usize, &Variant)| Ok((target.element(index)?, convert(value)));
-    array.values.iter().enumerate().map(element).collect()
-}
-
-fn convert(value: &Variant) -> Result<Value, Status> {
-    Ok(match value {
-        Variant::Boolean(v) => Value::Bool(*v),
-        Variant::SByte(v) => Value::I64(i64::from(*v)),
-        Variant::Int16(v) => Value::I64(i64::from(*v)),
-        Variant::Int32(v) => Value::I64(i64::from(*v)),
-        Variant::Int64(v) => Value::I64(*v),
-        Variant::Byte(v) => Value::U64(u64::from(*v)),
-        Variant::UInt16(v) => Value::U64(u64::from(*v)),
-        Variant::UInt32(v) => Value::U64(u64::from(*v)),
-        Variant::UInt64(v) => Value::U64(*v),
-        Variant::Float(v) => return finite(f64::from(*v), u64::from(v.to_bits())),
-        Variant::Double(v) => return finite(*v, v.to_bits()),
-        // A null text or byte string is reported as an empty one: the model has no typed null.
-        Variant::String(v) => text(v.as_ref()),
-        Variant::ByteString(v) => Value::Bytes(v.as_ref().to_vec()),
-        Variant::DateTime(v) => Value::Text(v.as_chrono().to_rfc3339().replace("+00:00", "Z")),
-        Variant::LocalizedText(v) => text(v.text.as_ref()),
-        Variant::QualifiedName(v) => text(v.name.as_ref()),
-        Variant::Guid(v) => Value::Text(v.to_string()),
-        Variant::NodeId(v) => text(&v.to_string()),
-        Variant::ExpandedNodeId(v) => text(&v.to_string()),
-        Variant::StatusCode(v) => Value::U64(u64::from(v.bits())),
-        Variant::XmlElement(_) => return Err(unsupported("XmlElement")),
-        Variant::ExtensionObject(v) => {
-            return Err(unsupported(v.type_name().unwrap_or("ExtensionObject")));
-        }
-        Variant::DataValue(_) => return Err(unsupported("DataValue")),
-        Variant::DiagnosticInfo(_) => return Err(unsupported("DiagnosticInfo")),
-        Variant::Variant(inner) => match &**inner {
-            // Arrays of Variant hold one level; more is no measurement.
-            Variant::Variant(_) | Variant::Array(_) => return Err(unsupported("nested Variant")),
-            scalar => return convert(scalar),
-        },
-        Variant::Empty => return Err(Status::bad(None, "the server sent no value")),
-        Variant::Array(_) => return Err(unsupported("nested array")),
-    })
-}
-
-/// Up to the first NUL: what lies behind one is left over from a longer text.
-fn text(text: &str) -> Value {
-    Value::Text(text.split('\0').next().unwrap_or_default().to_owned())
-}
-
-fn unsupported(what: &str) -> Status {
-    Status::bad(None, format!("unsupported type {what}"))
-}
-
 #[cfg(test)]
-#[path = "value_tests.rs"]
 mod tests;

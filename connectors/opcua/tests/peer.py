@@ -2,10 +2,14 @@
 
 Its only argument is JSON: port (0: any), folder (certificates are made and kept there), security (names of
 SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file), publish_requests (the most it keeps),
-nodes ([{id, type, value, us: source time}]). Times are microseconds or null.
+nodes ([{id, type, value, us: source time}]), namespaces (URIs after the first, "urn:forebay:test" among them), limits ({name in
+OperationLimits: n}, kept to), past (as the command), models (true: structures and enumerations under Press, State and Range), resend (true: ResendData), transfers (false: as asyncua has it).
+Times are microseconds or null.
 Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
-subscriptions), {"trouble": "swap", "lose" or "hang up"}, {"opened": true} (how often a channel was opened or renewed). Each is answered by a line.
+subscriptions), {"trouble": "swap", "lose" or "hang up"}, {"opened": true} (how often a channel was opened or renewed), {"remove": [nodes]},
+{"past": {node: [[n, source time], ...]}} (what HistoryRead answers), {"asked": true} (requests for history so far),
+{"subscriptions": true} (ids). Each is answered by a line.
 """
 
 import asyncio
@@ -18,7 +22,11 @@ from pathlib import Path
 from asyncua import Server, ua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
 from asyncua.crypto.uacrypto import der_from_x509, load_certificate
+from asyncua.server.history import HistoryDict
+from asyncua.server.internal_session import InternalSession
+from asyncua.server.subscription_service import SubscriptionService
 from asyncua.server.uaprocessor import UaProcessor
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -66,6 +74,82 @@ async def forward(processor, result, request, send=UaProcessor.forward_publish_r
 UaProcessor.forward_publish_response = forward
 
 
+async def transfer(service, params, session_id, callback, do=SubscriptionService.transfer_subscriptions):
+    """asyncua has a subscription that was taken over wait for requests of the connection that is gone; the standard does not."""
+    results = await do(service, params, session_id, callback)
+    for number, result in zip(params.SubscriptionIds, results):
+        if result.StatusCode.is_good() and TRANSFERS:
+            service.subscriptions[int(number)].pub_request_callback = callback.__self__.get_publish_request
+    return results
+
+
+TRANSFERS = True
+SubscriptionService.transfer_subscriptions = transfer
+
+
+class Past(HistoryDict):
+    """History that a test has written down; both ends of a request are taken along, as many servers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.values, self.asked = {}, []
+
+    async def read_node_history(self, node_id, start, end, nb_values):
+        first, last = (int((at.replace(tzinfo=None) - EPOCH) / timedelta(microseconds=1)) for at in (start, end))
+        self.asked.append([node_id.Identifier, first, last])
+        found = [row for row in self.values.get(node_id.Identifier, []) if first <= row[1] <= last]
+        return [data("Int64", n, 0, us) for n, us in found[:nb_values]], None
+
+
+PAST = Past()
+
+
+def keep_to(limits):
+    """Refuses requests for more than the limits say, as the specification has it."""
+
+    def refuse(service, name, count):
+        async def limited(session, params, *rest, ask=getattr(InternalSession, service)):
+            if session.external and count(params) > limits[name]:
+                raise ua.uaerrors.BadTooManyOperations()
+            return await ask(session, params, *rest)
+
+        if name in limits:
+            setattr(InternalSession, service, limited)
+
+    refuse("read", "MaxNodesPerRead", lambda params: len(params.NodesToRead))
+    refuse("browse", "MaxNodesPerBrowse", lambda params: len(params.NodesToBrowse))
+    refuse("create_monitored_items", "MaxMonitoredItemsPerCall", lambda params: len(params.ItemsToCreate))
+    refuse("history_read", "MaxNodesPerHistoryReadData", lambda params: len(params.NodesToRead))
+
+
+async def add_models(server, space):
+    state = await new_enum(server, space, "State", ["off", "starting", "running"])
+    axis = [new_struct_field("force", ua.VariantType.Double), new_struct_field("limit", ua.VariantType.Int32, optional=True)]
+    axis, _ = await new_struct(server, space, "Axis", axis)
+    press = [
+        new_struct_field("speed", ua.VariantType.Float),
+        new_struct_field("name", ua.VariantType.String),
+        new_struct_field("axes", axis, array=True),
+        new_struct_field("state", state),
+        new_struct_field("counts", ua.VariantType.UInt16, array=True),
+    ]
+    await new_struct(server, space, "Press", press)
+    await server.load_data_type_definitions()
+    value = ua.Press(1.5, "P3", [ua.Axis(force=0.25), ua.Axis(force=-4.0, limit=7)], ua.State(2), [1, 65535])
+    for name, value, kind in (("Press", value, None), ("State", ua.State(1), state.nodeid), ("Range", ua.Range(-1.0, 2.0), None)):
+        await server.nodes.objects.add_variable(ua.NodeId(name, space), name, value, datatype=kind)
+
+
+async def resend(server, parent, subscription):
+    items = server.iserver.subscription_service.subscriptions[subscription.Value].monitored_item_srv
+    for item in list(items._monitored_items.values()):
+        event = ua.MonitoredItemNotification()
+        event.ClientHandle = item.client_handle
+        event.Value = item.mvalue.get_current_datavalue()
+        await items.isub.enqueue_datachange_event(item.monitored_item_id, event, item.queue_size)
+    return []
+
+
 class Users:
     def __init__(self, users, certificate):
         self.users, self.certificate = users, certificate
@@ -90,8 +174,16 @@ def variant(kind, value):
         import uuid
 
         value = uuid.UUID(value)
-    elif kind == "ExtensionObject":
-        value = ua.Range(0.0, 1.0)
+    elif kind == "XmlElement":
+        value = ua.XmlElement(value)
+    elif kind == "StatusCode":
+        value = ua.StatusCode(value)
+    elif kind in ("NodeId", "QualifiedName"):
+        value = ua.NodeId(value, 2) if kind == "NodeId" else ua.QualifiedName(value, 2)
+    elif kind == "Variant":
+        value = [ua.Variant(one) for one in value]
+    elif kind == "DataValue":
+        value = data("Int16", value)
     elif kind in ("Float", "Double") and isinstance(value, str):
         value = float(value)
     return ua.Variant(value, ua.VariantType[kind])
@@ -110,8 +202,11 @@ def data(kind, value, status=0, source=None, server=None):
     )
 
 
+SPACE = 2
+
+
 def node_id(name):
-    return ua.NodeId(name, 2)
+    return ua.NodeId(name, SPACE)
 
 
 async def obey(server, command):
@@ -138,6 +233,15 @@ async def obey(server, command):
     elif "drop" in command:
         service = server.iserver.subscription_service
         await service.delete_subscriptions(list(service.subscriptions))
+    elif "past" in command:
+        PAST.values = command["past"]
+    elif "asked" in command:
+        return PAST.asked
+    elif "subscriptions" in command:
+        return sorted(server.iserver.subscription_service.subscriptions)
+    elif "remove" in command:
+        for name in command["remove"]:
+            await server.get_node(node_id(name)).delete()
     elif "add" in command:
         await add(server, command["add"])
     return "ok"
@@ -146,7 +250,11 @@ async def obey(server, command):
 async def add(server, nodes):
     for node in nodes:
         value = variant(node["type"], node["value"])
-        made = await server.nodes.objects.add_variable(node_id(node["id"]), node["id"], value)
+        parent = server.nodes.objects
+        if "parent" in node:
+            parent = server.get_node(node_id(node["parent"]))
+        kind = ua.NodeId(ua.ObjectIds.BaseDataType) if node["type"] == "Variant" else None
+        made = await parent.add_variable(node_id(node["id"]), node["id"], value, datatype=kind)
         await server.write_attribute_value(made.nodeid, data(node["type"], node["value"], 0, node.get("us")))
 
 
@@ -175,8 +283,27 @@ async def main():
     if certificate is not None:
         tokens = [ua.X509IdentityToken]
     server.set_identity_tokens(tokens)
-    await server.register_namespace("urn:forebay:test")
+    global SPACE, TRANSFERS
+    TRANSFERS = options.get("transfers", True)
+    for uri in options.get("namespaces", ["urn:forebay:test"]):
+        await server.register_namespace(uri)
+    SPACE = await server.get_namespace_index("urn:forebay:test")
+    server.iserver.history_manager.set_storage(PAST)
+    PAST.values = options.get("past", {})
     await add(server, options["nodes"])
+    if options.get("models"):
+        await add_models(server, SPACE)
+    for name, limit in options.get("limits", {}).items():
+        node = getattr(ua.ObjectIds, f"Server_ServerCapabilities_OperationLimits_{name}")
+        await server.get_node(ua.NodeId(node)).write_value(limit, ua.VariantType.UInt32)
+    keep_to(options.get("limits", {}))
+    if options.get("resend"):
+        method = server.get_node(ua.NodeId(ua.ObjectIds.Server_ResendData))
+
+        async def resend_data(parent, subscription):
+            return await resend(server, parent, subscription)
+
+        server.link_method(method, resend_data)
     await server.start()
     print(server.bserver.port, flush=True)
     loop = asyncio.get_running_loop()

@@ -1,16 +1,32 @@
 //! Monitored items: created once for each tag, and again where the server refused.
 
-use std::time::Duration;
-
 use forebay_connectors::Sample;
 use opcua::types::{
-    AttributeId, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId,
-    ReadValueId,
+    AttributeId, DataChangeFilter, DataChangeTrigger, DeadbandType, ExtensionObject,
+    MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, ReadValueId,
+    StatusCode,
 };
 use tokio::time::Instant;
+use tracing::{info, warn};
 
-use super::Pump;
-use crate::error::OpcuaError;
+use super::{Pump, deliver::Delivery};
+use crate::{
+    error::OpcuaError,
+    items::News,
+    settings::{EnumerationForm, ServerDeadband, Tag},
+};
+
+/// Nodes that one log line names.
+const NAMED_MAX: usize = 10;
+
+/// What a server answers that cannot do a filter, be it at all or for this variable.
+const FILTER_REFUSED: [StatusCode; 5] = [
+    StatusCode::BadFilterNotAllowed,
+    StatusCode::BadMonitoredItemFilterInvalid,
+    StatusCode::BadMonitoredItemFilterUnsupported,
+    StatusCode::BadDeadbandFilterInvalid,
+    StatusCode::BadEventFilterInvalid,
+];
 
 impl Pump<'_> {
     /// Asks for the monitored items that the server does not have yet, and reports those that it refuses.
@@ -21,45 +37,124 @@ impl Pump<'_> {
         let namespaces = self.session.namespaces().await?;
         let mut requests = Vec::new();
         let mut nowhere = Vec::new();
+        let mut enumerations = Vec::new();
+        let mut nodes = Vec::new();
         for (handle, tag) in self.items.missing() {
             match tag.node.resolve(&namespaces) {
-                Ok(node) => requests.push(request(
-                    handle,
-                    node,
-                    tag.sampling,
-                    self.settings.queue_size,
-                )),
+                Ok(node) => {
+                    if tag.target.enumeration == EnumerationForm::NumberAndText {
+                        enumerations.push((handle, node.clone()));
+                    }
+                    nodes.push((handle, node.clone()));
+                    requests.push(request(handle, node, tag, self.settings.trigger));
+                }
                 Err(uri) => nowhere.push((handle, uri.to_owned())),
             }
+        }
+        self.items.resolved(nodes);
+        for (handle, names) in self.session.learn_names(&enumerations, self.limits).await? {
+            self.items.named(handle, names);
         }
         let now = Instant::now();
         let lost = nowhere
             .iter()
             .flat_map(|(handle, uri)| self.items.without_namespace(*handle, uri, now));
         let mut bad: Vec<Sample> = lost.collect();
-        for chunk in requests.chunks(self.items_per_call) {
-            let statuses = self
-                .session
-                .monitor(self.granted.id, chunk.to_vec())
-                .await?;
-            for (item, status) in chunk.iter().zip(statuses) {
-                let (handle, node) = (
-                    item.requested_parameters.client_handle,
-                    &item.item_to_monitor.node_id,
-                );
-                bad.extend(self.items.created(handle, node, status, now));
+        let mut unfiltered = Vec::new();
+        for chunk in requests.chunks(self.limits.items) {
+            bad.extend(self.create(chunk, &mut unfiltered).await?);
+        }
+        if !unfiltered.is_empty() {
+            warn!(
+                connector = self.settings.name,
+                nodes = list(
+                    unfiltered
+                        .iter()
+                        .map(|item| item.item_to_monitor.node_id.to_string())
+                ),
+                "the server refused the dead-band or trigger of these nodes, every change is taken"
+            );
+            for chunk in unfiltered.chunks(self.limits.items) {
+                bad.extend(self.create(chunk, &mut Vec::new()).await?);
             }
         }
-        self.hand_over(None, bad);
+        self.hand_over(Delivery::of(bad));
+        report(&self.settings.name, self.items.news());
         Ok(())
     }
+
+    /// Creates some; those whose filter the server refuses come back without one in `unfiltered`.
+    async fn create(
+        &mut self,
+        requests: &[MonitoredItemCreateRequest],
+        unfiltered: &mut Vec<MonitoredItemCreateRequest>,
+    ) -> Result<Vec<Sample>, OpcuaError> {
+        let statuses = self
+            .session
+            .monitor(self.granted.id, requests.to_vec())
+            .await?;
+        let now = Instant::now();
+        let mut bad = Vec::new();
+        for (item, status) in requests.iter().zip(statuses) {
+            let asked = &item.requested_parameters;
+            if FILTER_REFUSED.contains(&status) && !asked.filter.is_null() {
+                let mut plain = item.clone();
+                plain.requested_parameters.filter = ExtensionObject::null();
+                unfiltered.push(plain);
+                continue;
+            }
+            let node = &item.item_to_monitor.node_id;
+            bad.extend(self.items.created(asked.client_handle, node, status, now));
+        }
+        Ok(bad)
+    }
+}
+
+/// Names nodes whose state has changed.
+pub(crate) fn report(connector: &str, news: News) {
+    let News {
+        gone,
+        unavailable,
+        back,
+    } = news;
+    if !gone.is_empty() {
+        let count = gone.len();
+        let nodes = list(gone.into_iter());
+        warn!(
+            connector,
+            count, nodes, "nodes that the server had before are gone, retrying"
+        );
+    }
+    if !unavailable.is_empty() {
+        let count = unavailable.len();
+        let nodes = list(unavailable.into_iter());
+        warn!(
+            connector,
+            count, nodes, "nodes unavailable on the server, retrying"
+        );
+    }
+    if !back.is_empty() {
+        let count = back.len();
+        let nodes = list(back.into_iter());
+        info!(connector, count, nodes, "nodes available again");
+    }
+}
+
+/// The first of some names.
+fn list(names: impl ExactSizeIterator<Item = String>) -> String {
+    let left = names.len().saturating_sub(NAMED_MAX);
+    let mut text = names.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+    if left > 0 {
+        text.push_str(&format!(" and {left} more"));
+    }
+    text
 }
 
 fn request(
     client_handle: u32,
     node_id: NodeId,
-    sampling: Duration,
-    queue_size: u32,
+    tag: &Tag,
+    trigger: DataChangeTrigger,
 ) -> MonitoredItemCreateRequest {
     MonitoredItemCreateRequest {
         item_to_monitor: ReadValueId {
@@ -70,10 +165,25 @@ fn request(
         monitoring_mode: MonitoringMode::Reporting,
         requested_parameters: MonitoringParameters {
             client_handle,
-            sampling_interval: sampling.as_secs_f64() * 1000.0,
-            queue_size,
+            sampling_interval: tag.sampling.as_secs_f64() * 1000.0,
+            queue_size: tag.queue_size,
             discard_oldest: true,
-            ..MonitoringParameters::default()
+            filter: filter(tag.server_deadband, trigger),
         },
     }
+}
+
+/// None where it would say what holds without one.
+fn filter(deadband: Option<ServerDeadband>, trigger: DataChangeTrigger) -> ExtensionObject {
+    let (deadband_type, deadband_value) = match deadband {
+        None if trigger == DataChangeTrigger::StatusValue => return ExtensionObject::null(),
+        None => (DeadbandType::None, 0.0),
+        Some(ServerDeadband::Absolute(width)) => (DeadbandType::Absolute, width),
+        Some(ServerDeadband::Percent(share)) => (DeadbandType::Percent, share),
+    };
+    ExtensionObject::from_message(DataChangeFilter {
+        trigger,
+        deadband_type: deadband_type as u32,
+        deadband_value,
+    })
 }

@@ -7,8 +7,10 @@ use opcua::types::{VariableId, Variant};
 use super::Pump;
 use crate::error::OpcuaError;
 
+/// How often a server is asked what state it is in.
+pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How long a server may take to answer what state it is in.
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
+pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 impl Pump<'_> {
     pub(super) fn probe(&mut self) -> Result<(), OpcuaError> {
@@ -33,7 +35,7 @@ impl Pump<'_> {
 }
 
 /// A server that says it has failed or is going down gives no more values.
-pub(super) fn check_state(state: Option<Variant>) -> Result<(), OpcuaError> {
+pub(crate) fn check_state(state: Option<Variant>) -> Result<(), OpcuaError> {
     let down = match state {
         Some(Variant::Int32(1)) => "failed",
         Some(Variant::Int32(4)) => "shutting down",

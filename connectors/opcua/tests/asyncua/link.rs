@@ -1,6 +1,12 @@
 //! Links that go and come, against asyncua, and servers that are none.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::peer::{Peer, start};
 use forebay_connectors::{Sample, SampleKind};
@@ -146,6 +152,71 @@ async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_subscription_goes_on_after_a_cut_with_what_the_server_has_queued() {
+    let mut peer = Peer::start(options()).await;
+    let relay = Relay::start(peer.port).await;
+    let keys = format!(
+        "url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}",
+        relay.port
+    );
+    let rig = start(&keys, TAGS);
+    rig.samples_since(0, 2).await;
+    let before = peer.tell(json!({"subscriptions": true})).await;
+    let from = rig.count();
+    peer.tell(json!({"write": [write("A", 1)]})).await;
+    rig.samples_since(from, 1).await;
+    let from = rig.count();
+    relay.close(true);
+    rig.down_since(from).await;
+    for n in 2..=20 {
+        peer.tell(json!({"write": [write("A", n)]})).await;
+    }
+    let from = rig.count();
+    relay.close(false);
+    rig.up_since(from).await;
+    rig.until("what was written meanwhile", from, |parcels| {
+        let samples = samples_of(parcels);
+        (values(&samples, "a").last() == Some(&Value::I64(20))
+            && again(&samples, "b") == [Value::I64(0)])
+        .then_some(())
+    })
+    .await;
+    assert_eq!(peer.tell(json!({"subscriptions": true})).await, before);
+    let all = rig.stop().await;
+    let expected: Vec<Value> = (0..=20).map(Value::I64).collect();
+    assert_eq!(values(&all, "a"), expected, "each once, in order");
+    assert_eq!(peer.tell(json!({"subscriptions": true})).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_subscription_that_sends_nothing_to_the_new_session_is_made_again() {
+    let mut options = options();
+    options["transfers"] = json!(false);
+    let mut peer = Peer::start(options).await;
+    let relay = Relay::start(peer.port).await;
+    let keys = format!(
+        "url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}",
+        relay.port
+    );
+    let rig = start(&keys, TAGS);
+    rig.samples_since(0, 2).await;
+    let from = rig.count();
+    relay.cut();
+    rig.down_since(from).await;
+    rig.up_since(from).await;
+    let from = rig.count();
+    peer.tell(json!({"write": [write("A", 1)]})).await;
+    rig.until("the new value", from, |parcels| {
+        values(&samples_of(parcels), "a")
+            .contains(&Value::I64(1))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(rig.links().len(), 3, "up, down, and up for good");
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_says_it_shuts_down_is_a_lost_link() {
     let mut peer = Peer::start(options()).await;
     let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), TAGS);
@@ -265,13 +336,16 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
         b"full",
     ]
     .concat();
-    for bytes in [
-        giant,
-        vec![0; 4096],
-        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-        short,
-        error,
-        vec![],
+    let strange = "this is not an OPC UA server, or a proxy stands before it";
+    let busy = "the server refused the connection";
+    let http = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
+    for (bytes, words) in [
+        (giant, strange),
+        (vec![0; 4096], strange),
+        (http, strange),
+        (short, strange),
+        (error, busy),
+        (vec![], "closed the connection"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -288,7 +362,7 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
         let rig = start(&format!("url = \"opc.tcp://127.0.0.1:{port}\""), TAGS);
         let (_, why) = rig.down_since(0).await;
         assert!(
-            why.starts_with("open the secure channel"),
+            why.starts_with("open the secure channel") && why.contains(words),
             "{bytes:?}: {why}"
         );
         assert_eq!(rig.stop().await, []);
@@ -299,6 +373,7 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
 struct Relay {
     port: u16,
     cut: tokio::sync::watch::Sender<u32>,
+    is_closed: Arc<AtomicBool>,
     _tasks: JoinSet<()>,
 }
 
@@ -308,9 +383,14 @@ impl Relay {
         let port = listener.local_addr().unwrap().port();
         let (cut, cuts) = tokio::sync::watch::channel(0);
         let mut tasks = JoinSet::new();
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let closed = is_closed.clone();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((mut client, _)) = listener.accept().await {
+                if closed.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let mut cuts = cuts.clone();
                 cuts.mark_unchanged();
                 connections.spawn(async move {
@@ -328,7 +408,16 @@ impl Relay {
         Self {
             port,
             cut,
+            is_closed,
             _tasks: tasks,
+        }
+    }
+
+    /// Cuts, and lets nobody through until it is opened again.
+    fn close(&self, is_closed: bool) {
+        self.is_closed.store(is_closed, Ordering::Relaxed);
+        if is_closed {
+            self.cut();
         }
     }
 

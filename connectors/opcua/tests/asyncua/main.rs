@@ -7,8 +7,12 @@
     reason = "a test ends by panicking, its helpers too"
 )]
 
+mod browse;
 mod conforms;
+mod history;
 mod link;
 mod peer;
 mod security;
+mod servers;
+mod shapes;
 mod values;

@@ -1,7 +1,12 @@
 //! The asyncua peer, and configurations for what it serves.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
+use forebay_config::Table;
+use forebay_connectors::{Connector, ConnectorKeys, ConnectorKind, Context};
 use forebay_connectors_conformance::{PATIENCE, Receipts, Rig};
 use forebay_opcua::OpcuaKind;
 use serde_json::{Value as Json, json};
@@ -29,6 +34,37 @@ pub(crate) fn configuration(keys: &str, tags: &[(&str, &str)]) -> String {
 /// A connector that gets its receipts.
 pub(crate) fn start(keys: &str, tags: &[(&str, &str)]) -> Rig {
     Rig::start(&OpcuaKind, &configuration(keys, tags), Receipts::Given)
+}
+
+/// A server without security.
+pub(crate) fn options(nodes: Json) -> Json {
+    json!({"port": 0, "folder": ".", "security": ["NoSecurity"], "nodes": nodes})
+}
+
+/// The connector with a data folder of its own.
+pub(crate) struct InFolder(pub(crate) PathBuf);
+
+impl ConnectorKind for InFolder {
+    fn name(&self) -> &'static str {
+        OpcuaKind.name()
+    }
+
+    fn keys(&self) -> &'static ConnectorKeys {
+        OpcuaKind.keys()
+    }
+
+    fn configure(
+        &self,
+        connector: &mut Table<'_>,
+        tags: &mut [Table<'_>],
+        context: &Context,
+    ) -> Option<Box<dyn Connector>> {
+        let context = Context {
+            data_dir: self.0.clone(),
+            ..context.clone()
+        };
+        OpcuaKind.configure(connector, tags, &context)
+    }
 }
 
 /// A server in a process of its own, ended with this value.
@@ -97,6 +133,15 @@ impl Peer {
     pub(crate) async fn again(&mut self, nodes: Json) {
         self.options["port"] = json!(self.port);
         self.options["nodes"] = nodes;
+        *self = Self::start(self.options.clone()).await;
+    }
+
+    /// The same with other options for the server.
+    pub(crate) async fn again_with(&mut self, changed: Json) {
+        self.options["port"] = json!(self.port);
+        for (name, option) in changed.as_object().unwrap() {
+            self.options[name] = option.clone();
+        }
         *self = Self::start(self.options.clone()).await;
     }
 

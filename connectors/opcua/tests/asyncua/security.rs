@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crate::peer::{Peer, start};
+use crate::peer::{InFolder, Peer, start};
+use forebay_connectors_conformance::{Receipts, Rig};
+use forebay_opcua::{approve, rejected};
 use forebay_schemas::Value;
 use serde_json::{Value as Json, json};
 
@@ -110,6 +112,46 @@ async fn an_unknown_certificate_is_refused_until_a_person_moves_it() {
         Some(Value::F64(12.5)),
         "without a restart"
     );
+    rig.stop().await;
+}
+
+/// The page's own words, but for the address, the secret and what is the gateway's.
+fn example() -> String {
+    let page = include_str!("../../../../docs/reference/connectors/opcua.md");
+    let block = page.split("```toml\n").nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    let kept = block.lines().filter(|line| !line.starts_with("unit = "));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test]
+async fn the_example_of_the_page_reads_once_its_certificate_is_approved() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(folder.path(), &POLICIES);
+    options["users"] = json!({"forebay": "geheim"});
+    options["models"] = json!(true);
+    let peer = Peer::start(options).await;
+    let text = example()
+        .replace("opc.tcp://10.0.0.9:4840", &peer.url())
+        .replace("${PRESS_PASSWORD}", "geheim");
+    assert!(text.contains("security = \"Aes256_Sha256_RsaPss\""));
+    let kind = InFolder(folder.path().to_owned());
+    let rig = Rig::start(&kind, &text, Receipts::Given);
+    let (_, why) = rig.down_since(0).await;
+    let refused = rejected(folder.path()).unwrap();
+    assert_eq!(refused.len(), 1);
+    assert!(why.contains(&refused[0].thumbprint), "{why}");
+    let from = rig.count();
+    approve(folder.path(), &refused[0].thumbprint).unwrap();
+    rig.up_since(from).await;
+    // The force; the state and its name; the press's fields with the name of its state left out.
+    let samples = rig.samples_since(from, 1 + 2 + 8).await;
+    let force = samples.iter().find(|sample| sample.tag.as_str() == "force");
+    assert_eq!(force.unwrap().value, Some(Value::F64(12.5)));
+    let state = samples
+        .iter()
+        .find(|sample| sample.tag.as_str() == "state.text");
+    assert_eq!(state.unwrap().value, Some(Value::Text("starting".into())));
     rig.stop().await;
 }
 

@@ -1,7 +1,7 @@
 use std::{path::Path, str::FromStr};
 
 use forebay_config::Document;
-use forebay_schemas::{Quality, Value};
+use forebay_schemas::{Quality, Timestamp, Value};
 use opcua::types::{DateTime, Variant};
 
 use super::*;
@@ -13,7 +13,8 @@ fn items() -> Items {
         let mut tags = connector.tables(&crate::keys::KEYS.tag);
         Settings::read(&mut connector, &mut tags, Path::new("data"))
     });
-    Items::new(&settings.unwrap())
+    let settings = settings.unwrap();
+    Items::new(&settings, History::new(&settings))
 }
 
 /// Ticks of the source's clock, so many seconds after a start.
@@ -269,7 +270,7 @@ fn an_empty_array_leaves_a_word_and_a_scalar_in_its_place_too() {
         .iter()
         .map(|sample| (sample.tag.as_str(), sample.status.quality))
         .collect();
-    assert_eq!(rows, [("t[0]", Quality::Bad), ("t", Quality::Good)]);
+    assert_eq!(rows, [("t", Quality::Good), ("t[0]", Quality::Bad)]);
     let gone = "the value is an array now, its elements are series of their own";
     assert_eq!(
         axes(&mut items, 4, Ok(vec![1.0])),

@@ -35,7 +35,7 @@ fn defaults_are_those_of_the_manual() {
     );
     assert_eq!((settings.host(), settings.port()), ("127.0.0.1", 4841));
     assert_eq!(
-        (settings.publishing_interval, settings.queue_size),
+        (settings.publishing_interval, settings.tags[0].queue_size),
         (Duration::from_millis(500), 100)
     );
     assert_eq!(settings.pki.dir, Path::new("data/pki/opcua/press"));
@@ -70,6 +70,32 @@ fn everything_can_be_set() {
         !format!("{settings:?}").contains("\"p\""),
         "the password is not shown"
     );
+}
+
+#[test]
+fn tags_say_it_for_themselves_or_the_connector_does_for_all() {
+    let settings = read(
+        "url = \"opc.tcp://localhost\"\nserver_deadband = \"2%\"\ncompound = \"json\"\nhistory = true\n\
+         enumeration = \"number_and_text\"\nqueue_size = 7\nhistory_depth = \"90d\"",
+        "[[connector.tag]]\nname = \"a\"\nnode = \"i=1\"\n[[connector.tag]]\nname = \"b\"\nnode = \"i=2\"\n\
+         server_deadband = 0.5\ncompound = \"split\"\nhistory = false\nenumeration = \"number\"\nqueue_size = 9\n",
+    )
+    .unwrap();
+    let day = Duration::from_secs(86_400);
+    assert_eq!(settings.history.depth, 90 * day);
+    let [a, b] = &settings.tags[..] else {
+        panic!("{settings:?}")
+    };
+    assert_eq!(a.server_deadband, Some(ServerDeadband::Percent(2.0)));
+    assert_eq!(b.server_deadband, Some(ServerDeadband::Absolute(0.5)));
+    assert_eq!(
+        (a.target.compound, b.target.compound),
+        (Compound::Json, Compound::Split)
+    );
+    assert_eq!((a.queue_size, b.queue_size), (7, 9));
+    assert_eq!((a.has_history, b.has_history), (true, false));
+    assert_eq!(a.target.enumeration, EnumerationForm::NumberAndText);
+    assert_eq!(b.target.enumeration, EnumerationForm::Number);
 }
 
 #[test]
@@ -171,6 +197,16 @@ fn errors_name_the_key_and_the_fix() {
         ),
         (&format!("{url}trust = \"all\""), "not one of \"pinned\""),
         (&format!("{url}queue_size = 0"), "at least 1"),
+        (&format!("{url}acquisition = \"ask\""), "\"subscribe\""),
+        (
+            &format!("{url}acquisition = \"poll\"\nhistory = true"),
+            "cannot fill gaps from history",
+        ),
+        (&format!("{url}server_deadband = \"0%\""), "above 0"),
+        (&format!("{url}server_deadband = \"101%\""), "at most 100%"),
+        (&format!("{url}server_deadband = -1"), "above 0"),
+        (&format!("{url}history_span = \"1ms\""), "out of range"),
+        (&format!("{url}history_pause = \"2h\""), "out of range"),
         (
             &format!("{url}publishing_interval = \"1ms\""),
             "from \"10ms\" to \"1h\"",

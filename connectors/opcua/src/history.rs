@@ -1,0 +1,328 @@
+//! Which stretches of a tag's values were never delivered, and up to where the others are durable.
+//!
+//! Kept here:
+//! - A gap is opened in memory when the first value after a loss arrives, and closed when the values that fill it are durable.
+//! - `seen`, the time up to which a tag's values are durable, advances after their receipt alone (E1). It lies in a file, so
+//!   that the time in which the gateway was stopped is a gap too; what is written there may be older than what is
+//!   durable (by [`SAVE_EVERY`](crate::pump::SAVE_EVERY) after a crash), never newer.
+//! - A tag has at most [`GAPS_MAX`] gaps: the two oldest of more are joined, and what was delivered between them is read twice.
+//!
+//! All times are the source's. Both ends of a gap were delivered and are not part of it. No network here.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use forebay_schemas::Timestamp;
+
+use crate::settings::{Settings, Tag};
+
+const GAPS_MAX: usize = 64;
+/// The file's first line; another number is another format.
+const HEAD: &str = "forebay-opcua-history 1";
+/// The resolution of OPC UA's times.
+const TICK_NANOS: i64 = 100;
+
+/// A stretch of time whose values were not delivered; both ends excluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+}
+
+/// What to read from the server's history at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    /// Handles with the gap that is to be filled of each.
+    pub(crate) gaps: Vec<(u32, Gap)>,
+}
+
+/// How far a gap has been filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All values before this time are durable.
+    UpTo(Timestamp),
+    /// The answer brought values before the gap alone: this tag has to be asked for on its own.
+    Alone,
+    /// The server has no history of it.
+    Hopeless,
+}
+
+/// Of all tags with history.
+#[derive(Debug)]
+pub(crate) struct History {
+    path: PathBuf,
+    depth: Duration,
+    /// By place of the tag; none of a tag without history.
+    series: Vec<Option<Series>>,
+    is_changed: bool,
+    /// Times of values that were handed over and have no receipt yet.
+    fresh: Vec<(u32, Timestamp)>,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    /// As it stands in the file: device, tag, node.
+    name: String,
+    seen: Option<Timestamp>,
+    last: Option<Timestamp>,
+    gaps: Vec<Gap>,
+    is_alone: bool,
+}
+
+impl History {
+    /// Of tags that were never read.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let series = |tag: &Tag| {
+            let name = format!(
+                "{}\t{}\t{}",
+                tag.target.device, tag.target.tag, tag.node_text
+            );
+            tag.has_history.then(|| Series {
+                name,
+                ..Series::default()
+            })
+        };
+        Self {
+            path: settings.history_file.clone(),
+            depth: settings.history.depth,
+            series: settings.tags.iter().map(series).collect(),
+            is_changed: false,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Reads what an earlier process has written. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is of another format.
+    pub(crate) fn load(settings: &Settings) -> io::Result<Self> {
+        let mut history = Self::new(settings);
+        if history.series.iter().any(Option::is_some) {
+            match fs::read_to_string(&history.path) {
+                Ok(text) => history.read(&text)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(history)
+    }
+
+    /// Takes in the time of a value, and opens the gap before it where values were not delivered.
+    pub(crate) fn noticed(&mut self, handle: u32, time: Timestamp, loss: Loss) {
+        let depth = self.depth;
+        let Some(series) = self.get(handle) else {
+            return;
+        };
+        if loss == Loss::Before {
+            let begin = i64::try_from(depth.as_nanos()).unwrap_or(i64::MAX);
+            let first = Timestamp::from_nanos(time.nanos().saturating_sub(begin));
+            let from = series.last.unwrap_or(first);
+            if from < time {
+                series.open(Gap { from, to: time });
+            }
+        }
+        series.last = series.last.max(Some(time));
+        self.fresh.push((handle, time));
+        self.is_changed = true;
+    }
+
+    /// The times of values that were noticed since this was asked last, to go with their delivery.
+    pub(crate) fn fresh(&mut self) -> Vec<(u32, Timestamp)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// These values are durable.
+    pub(crate) fn stored(&mut self, times: &[(u32, Timestamp)]) {
+        for (handle, time) in times {
+            if let Some(series) = self.get(*handle) {
+                series.seen = series.seen.max(Some(*time));
+            }
+        }
+        self.is_changed |= !times.is_empty();
+    }
+
+    /// What to read next: the earliest gap, and with it those of other tags that lie in the same stretch.
+    pub(crate) fn plan(&self, span: Duration, nodes_max: usize) -> Option<Plan> {
+        let first = |(place, series): (u32, &Option<Series>)| {
+            let series = series.as_ref()?;
+            Some((place + 1, *series.gaps.first()?, series.is_alone))
+        };
+        let mut open: Vec<(u32, Gap, bool)> = (0..).zip(&self.series).filter_map(first).collect();
+        open.sort_by_key(|(_, gap, _)| gap.from);
+        let (handle, earliest, is_alone) = *open.first()?;
+        let from = earliest.from;
+        let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        let end = Timestamp::from_nanos(from.nanos().saturating_add(span));
+        let gaps: Vec<(u32, Gap)> = if is_alone {
+            vec![(handle, earliest)]
+        } else {
+            let fits = |(_, gap, is_alone): &&(u32, Gap, bool)| gap.from < end && !is_alone;
+            let some = open.iter().filter(fits).take(nodes_max);
+            some.map(|(handle, gap, _)| (*handle, *gap)).collect()
+        };
+        let last = gaps.iter().map(|(_, gap)| gap.to).max()?;
+        Some(Plan {
+            from,
+            to: end.min(last),
+            gaps,
+        })
+    }
+
+    /// Takes in how far the first gap of a tag is filled.
+    pub(crate) fn filled(&mut self, handle: u32, progress: Progress) {
+        let Some(series) = self.get(handle) else {
+            return;
+        };
+        let Some(gap) = series.gaps.first_mut() else {
+            return;
+        };
+        series.is_alone = progress == Progress::Alone;
+        match progress {
+            Progress::UpTo(time) => {
+                // A time that does not move would be asked for again for ever.
+                gap.from = time.max(tick_after(gap.from));
+                if tick_after(gap.from) >= gap.to {
+                    series.gaps.remove(0);
+                }
+            }
+            Progress::Alone => {}
+            Progress::Hopeless => {
+                series.gaps.remove(0);
+            }
+        }
+        self.is_changed = true;
+    }
+
+    /// The text to write, where anything has changed since it was taken last.
+    pub(crate) fn changed(&mut self) -> Option<(PathBuf, String)> {
+        if !std::mem::take(&mut self.is_changed) {
+            return None;
+        }
+        let mut text = format!("{HEAD}\n");
+        for series in self.series.iter().flatten() {
+            let Some(seen) = series.seen else {
+                continue;
+            };
+            text.push_str(&format!("{}\t{}", series.name, seen.nanos()));
+            for gap in &series.gaps {
+                text.push_str(&format!("\t{}:{}", gap.from.nanos(), gap.to.nanos()));
+            }
+            text.push('\n');
+        }
+        Some((self.path.clone(), text))
+    }
+
+    /// The text could not be written.
+    pub(crate) fn not_saved(&mut self) {
+        self.is_changed = true;
+    }
+
+    fn read(&mut self, text: &str) -> io::Result<()> {
+        let broken = |what: String| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{what}: remove the file, and the gaps it names are not filled"),
+            )
+        };
+        let mut lines = text.lines();
+        let head = lines.next().unwrap_or_default();
+        if head != HEAD {
+            return Err(broken(format!("{head:?} is not {HEAD:?}")));
+        }
+        let mut kept = HashMap::new();
+        for line in lines {
+            let series = parse(line).ok_or_else(|| broken(format!("{line:?} cannot be read")))?;
+            kept.insert(series.name.clone(), series);
+        }
+        // A tag that is no longer configured has no gaps to fill.
+        for series in self.series.iter_mut().flatten() {
+            if let Some(known) = kept.remove(&series.name) {
+                *series = known;
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, handle: u32) -> Option<&mut Series> {
+        let place = (handle as usize).checked_sub(1)?;
+        self.series.get_mut(place)?.as_mut()
+    }
+}
+
+/// Whether values before one were delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    None,
+    Before,
+}
+
+impl Series {
+    fn open(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        if self.gaps.len() > GAPS_MAX {
+            let second = self.gaps.remove(1);
+            if let Some(first) = self.gaps.first_mut() {
+                first.to = first.to.max(second.to);
+            }
+        }
+    }
+}
+
+/// Writes the file so that a crash leaves the old or the new one. Blocks.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub(crate) fn save(path: &Path, text: &str) -> io::Result<()> {
+    let Some(folder) = path.parent() else {
+        return Err(io::Error::other("a file in a folder is expected"));
+    };
+    fs::create_dir_all(folder)?;
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    fs::File::open(folder)?.sync_all()
+}
+
+/// The last instant before a time.
+pub(crate) fn tick_before(time: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(time.nanos().saturating_sub(TICK_NANOS))
+}
+
+fn tick_after(time: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(time.nanos().saturating_add(TICK_NANOS))
+}
+
+fn parse(line: &str) -> Option<Series> {
+    let mut parts = line.split('\t');
+    let name: Vec<&str> = parts.by_ref().take(3).collect();
+    let seen = Timestamp::from_nanos(parts.next()?.parse().ok()?);
+    let gap = |text: &str| {
+        let (from, to) = text.split_once(':')?;
+        Some(Gap {
+            from: Timestamp::from_nanos(from.parse().ok()?),
+            to: Timestamp::from_nanos(to.parse().ok()?),
+        })
+    };
+    let mut gaps: Vec<Gap> = parts.map(gap).collect::<Option<_>>()?;
+    // Behind what is durable everything is read again, and these gaps with it.
+    gaps.retain(|gap| gap.from < seen);
+    Some(Series {
+        name: name.join("\t"),
+        seen: Some(seen),
+        last: Some(seen),
+        gaps,
+        is_alone: false,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+use std::path::Path;
+
+use forebay_config::Document;
+
+use super::*;
+
+const SECOND: i64 = 1_000_000_000;
+
+fn settings(folder: &Path, more: &str) -> Settings {
+    let text = format!(
+        "[[connector]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://localhost\"\nhistory = true\n{more}\n\
+         [[connector.tag]]\nname = \"a\"\nnode = \"i=1\"\n[[connector.tag]]\nname = \"b\"\nnode = \"i=2\"\n\
+         [[connector.tag]]\nname = \"c\"\nnode = \"i=3\"\nhistory = false\n"
+    );
+    let read = Document::new(Path::new("f.toml"), &text, &|_| None).read(|root| {
+        let mut connector = root.tables(&crate::keys::KEYS.connector).remove(0);
+        let mut tags = connector.tables(&crate::keys::KEYS.tag);
+        Settings::read(&mut connector, &mut tags, folder)
+    });
+    read.unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(seconds * SECOND)
+}
+
+fn gap(from: i64, to: i64) -> Gap {
+    Gap {
+        from: at(from),
+        to: at(to),
+    }
+}
+
+fn gaps(history: &History, handle: u32) -> Vec<Gap> {
+    let found = history.plan(Duration::from_secs(1_000_000), 10);
+    let of = |plan: Plan| plan.gaps.into_iter().filter(|(known, _)| *known == handle);
+    found.into_iter().flat_map(of).map(|(_, gap)| gap).collect()
+}
+
+#[test]
+fn a_gap_lies_between_the_last_value_before_a_loss_and_the_first_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut history = History::new(&settings(folder.path(), ""));
+    history.noticed(1, at(10), Loss::Before);
+    assert_eq!(
+        gaps(&history, 1),
+        [],
+        "nothing is asked for before the first value"
+    );
+    history.noticed(1, at(11), Loss::None);
+    history.noticed(1, at(30), Loss::Before);
+    history.noticed(1, at(31), Loss::None);
+    assert_eq!(gaps(&history, 1), [gap(11, 30)]);
+    history.noticed(3, at(1), Loss::Before);
+    history.noticed(3, at(9), Loss::Before);
+    assert_eq!(gaps(&history, 3), [], "a tag without history");
+    let mut deep = History::new(&settings(folder.path(), "history_depth = \"10s\""));
+    deep.noticed(1, at(30), Loss::Before);
+    assert_eq!(gaps(&deep, 1), [gap(20, 30)]);
+}
+
+#[test]
+fn gaps_are_read_in_stretches_together_and_shrink_as_they_are_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut history = History::new(&settings(folder.path(), ""));
+    for (handle, from, to) in [(1, 0, 100), (2, 5, 90)] {
+        history.noticed(handle, at(from), Loss::None);
+        history.noticed(handle, at(to), Loss::Before);
+    }
+    let span = Duration::from_secs(40);
+    let plan = history.plan(span, 10).unwrap();
+    assert_eq!((plan.from, plan.to), (at(0), at(40)));
+    assert_eq!(plan.gaps, [(1, gap(0, 100)), (2, gap(5, 90))]);
+    assert_eq!(history.plan(span, 1).unwrap().gaps.len(), 1);
+    history.filled(1, Progress::UpTo(tick_before(at(40))));
+    history.filled(2, Progress::Alone);
+    let plan = history.plan(span, 10).unwrap();
+    assert_eq!(plan.gaps, [(2, gap(5, 90))], "asked for on its own");
+    history.filled(2, Progress::Hopeless);
+    let plan = history.plan(span, 10).unwrap();
+    assert_eq!((plan.from, plan.gaps.len()), (tick_before(at(40)), 1));
+    history.filled(1, Progress::UpTo(tick_before(at(100))));
+    assert_eq!(history.plan(span, 10), None);
+}
+
+#[test]
+fn only_what_is_durable_is_written_and_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "");
+    let mut history = History::load(&settings).unwrap();
+    history.noticed(1, at(10), Loss::Before);
+    let fresh = history.fresh();
+    history.noticed(1, at(20), Loss::None);
+    history.stored(&fresh);
+    history.noticed(1, at(40), Loss::Before);
+    let (path, text) = history.changed().unwrap();
+    assert_eq!(history.changed(), None);
+    let golden = "forebay-opcua-history 1\nd\ta\ti=1\t10000000000\t20000000000:40000000000\n";
+    assert_eq!(text, golden);
+    save(&path, &text).unwrap();
+    let mut again = History::load(&settings).unwrap();
+    again.noticed(1, at(60), Loss::Before);
+    let open = gaps(&again, 1);
+    assert_eq!(
+        open,
+        [gap(10, 60)],
+        "what had no receipt is read again, once"
+    );
+    for broken in [
+        "forebay-opcua-history 2\n",
+        "forebay-opcua-history 1\nd\ta\n",
+    ] {
+        fs::write(&path, broken).unwrap();
+        let error = History::load(&settings).unwrap_err().to_string();
+        assert!(error.contains("remove the file"), "{error}");
+    }
+}
+
+#[test]
+fn gaps_without_number_are_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut history = History::new(&settings(folder.path(), ""));
+    for n in 0..200 {
+        history.noticed(1, at(10 * n), Loss::Before);
+    }
+    let found = gaps(&history, 1);
+    assert_eq!(found.len(), 1, "one at a time");
+    assert_eq!(found[0].from, at(0));
+    assert_eq!(history.series[0].as_ref().unwrap().gaps.len(), GAPS_MAX);
+}
