@@ -26,6 +26,7 @@ moto[server]==5.2.5
 paho-mqtt==2.2.0
 opentelemetry-proto==1.45.2
 jsonschema==4.26.0
+psycopg[binary]==3.3.9
 ";
 
 /// A Python with [`REQUIREMENTS`].
