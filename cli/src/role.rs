@@ -9,7 +9,7 @@ use crate::config::{Config, unusable};
 
 #[cfg(feature = "lake")]
 const NOTHING_TO_RUN: &str =
-    "no [[connector]], [stream] or [[job]] is configured: there is nothing to run";
+    "no [[connector]], [stream], [[job]] or [serve] is configured: there is nothing to run";
 #[cfg(not(feature = "lake"))]
 const NOTHING_TO_RUN: &str =
     "no [[connector]] is configured: there is nothing to run in a build for the edge alone";
@@ -25,6 +25,9 @@ pub(crate) enum Role {
     /// Scheduled jobs.
     #[cfg(feature = "lake")]
     Jobs,
+    /// SQL for PostgreSQL's clients and over HTTP.
+    #[cfg(feature = "lake")]
+    Serve,
 }
 
 impl Role {
@@ -35,6 +38,8 @@ impl Role {
             Self::Compactor => "compactor",
             #[cfg(feature = "lake")]
             Self::Jobs => "jobs",
+            #[cfg(feature = "lake")]
+            Self::Serve => "serve",
         }
     }
 
@@ -54,6 +59,9 @@ impl Role {
             }
             if !config.jobs.is_empty() {
                 roles.push(Self::Jobs);
+            }
+            if config.serve.is_some() {
+                roles.push(Self::Serve);
             }
         }
         if roles.is_empty() {

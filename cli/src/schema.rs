@@ -13,6 +13,8 @@ use forebay_gateway::{CONNECTOR, GATEWAY, SPOOL};
 #[cfg(feature = "lake")]
 use forebay_jobs::keys::{JOB, JOBS};
 use forebay_keys::KEYS;
+#[cfg(feature = "lake")]
+use forebay_serve::SERVE;
 use forebay_stream::kafka::STREAM;
 use forebay_telemetry::TELEMETRY;
 
@@ -64,6 +66,8 @@ pub(crate) fn sections() -> Vec<Section> {
         table: JOB.describe(),
         kinds: jobs(),
     });
+    #[cfg(feature = "lake")]
+    sections.push(Section::alike(&SERVE));
     sections.push(Section::alike(&TELEMETRY));
     sections
 }
