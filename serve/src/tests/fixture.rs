@@ -175,8 +175,8 @@ pub(super) fn reading(site: &str, device: &str, second: i64, value: f64) -> Read
     Reading {
         series: Series {
             site: SiteId::new(site).unwrap(),
-            device: DeviceId::new(format!("{site}-{device}")).unwrap(),
-            tag: TagName::new(format!("{site}-temp")).unwrap(),
+            device: DeviceId::new(&format!("{site}-{device}")).unwrap(),
+            tag: TagName::new(&format!("{site}-temp")).unwrap(),
         },
         event_time: at,
         observed_time: at,
