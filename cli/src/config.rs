@@ -19,6 +19,8 @@ use forebay_keys::KeySettings;
 #[cfg(feature = "lake")]
 use forebay_lake::LakeSettings;
 use forebay_schemas::{GatewayId, Lane};
+#[cfg(feature = "lake")]
+use forebay_serve::ServeSettings;
 use forebay_stream::kafka::{self, KafkaSettings, STREAM};
 use forebay_telemetry::{TelemetrySettings, telemetry};
 
@@ -42,6 +44,9 @@ pub(crate) struct Config {
     pub(crate) keys: PathBuf,
     #[cfg(feature = "lake")]
     pub(crate) jobs: Jobs,
+    /// None: nobody asks over the network.
+    #[cfg(feature = "lake")]
+    pub(crate) serve: Option<ServeSettings>,
     /// What the file asks for and this build does not have.
     #[cfg(not(feature = "lake"))]
     pub(crate) not_in_build: Vec<&'static str>,
@@ -98,6 +103,8 @@ impl Config {
             jobs.spill_to(&gateway.data_dir.join("jobs-spill"));
             jobs
         });
+        #[cfg(feature = "lake")]
+        let serve = ServeSettings::read(root);
         #[cfg(not(feature = "lake"))]
         let not_in_build = not_in_build(root);
         let gateway = gateway?;
@@ -127,6 +134,8 @@ impl Config {
             keys,
             #[cfg(feature = "lake")]
             jobs: jobs?,
+            #[cfg(feature = "lake")]
+            serve,
             #[cfg(not(feature = "lake"))]
             not_in_build,
             telemetry,
@@ -235,7 +244,9 @@ fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
     const JOB: TableKeys = TableKeys::many("job", "Skipped in this build, which has no jobs.", &[]);
     const JOBS: TableKeys =
         TableKeys::one("jobs", "Skipped in this build, which has no jobs.", &[]);
-    let tables = [LAKE, JOBS, JOB]
+    const SERVE: TableKeys =
+        TableKeys::one("serve", "Skipped in this build, which has no lake.", &[]);
+    let tables = [LAKE, JOBS, JOB, SERVE]
         .iter()
         .filter(|table| root.has(*table))
         .map(Describe::name)

@@ -9,7 +9,7 @@ use crate::config::{Config, unusable};
 
 #[cfg(feature = "lake")]
 const NOTHING_TO_RUN: &str =
-    "no [[connector]], [stream], [[job]] or [[alert]] is configured: there is nothing to run";
+    "no [[connector]], [stream], [[job]], [[alert]] or [serve] is configured: there is nothing to run";
 #[cfg(not(feature = "lake"))]
 const NOTHING_TO_RUN: &str = "no [[connector]] or [[alert]] is configured: there is nothing to run in a build for the edge alone";
 
@@ -26,6 +26,9 @@ pub(crate) enum Role {
     Jobs,
     /// Rules over all of that, and routes to people.
     Alerts,
+    /// SQL for PostgreSQL's clients and over HTTP.
+    #[cfg(feature = "lake")]
+    Serve,
 }
 
 impl Role {
@@ -37,6 +40,8 @@ impl Role {
             #[cfg(feature = "lake")]
             Self::Jobs => "jobs",
             Self::Alerts => "alerts",
+            #[cfg(feature = "lake")]
+            Self::Serve => "serve",
         }
     }
 
@@ -56,6 +61,9 @@ impl Role {
             }
             if !config.jobs.is_empty() {
                 roles.push(Self::Jobs);
+            }
+            if config.serve.is_some() {
+                roles.push(Self::Serve);
             }
         }
         if !config.alerts.rules.is_empty() {

@@ -14,6 +14,8 @@ use forebay_gateway::{CONNECTOR, GATEWAY, SPOOL};
 #[cfg(feature = "lake")]
 use forebay_jobs::keys::{JOB, JOBS};
 use forebay_keys::KEYS;
+#[cfg(feature = "lake")]
+use forebay_serve::SERVE;
 use forebay_stream::kafka::STREAM;
 use forebay_telemetry::TELEMETRY;
 
@@ -74,6 +76,8 @@ pub(crate) fn sections() -> Vec<Section> {
         table: ROUTE.describe(),
         kinds: routes.collect(),
     });
+    #[cfg(feature = "lake")]
+    sections.push(Section::alike(&SERVE));
     sections.push(Section::alike(&TELEMETRY));
     sections
 }

@@ -9,6 +9,8 @@ mod lake_door;
 mod lake_roles;
 mod lanes;
 mod part;
+#[cfg(feature = "lake")]
+mod serve;
 
 use std::{
     collections::BTreeMap,

@@ -27,6 +27,9 @@ mod tls;
 mod user;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 pub use audit::ServeProgress;
 pub use error::ServeError;
 pub use lake::LakeReader;

@@ -29,6 +29,7 @@ paho-mqtt==2.2.0
 opentelemetry-proto==1.45.2
 jsonschema==4.26.0
 aiosmtpd==1.4.6
+psycopg[binary]==3.3.9
 ";
 
 /// A Python with [`REQUIREMENTS`].

@@ -9,6 +9,7 @@ use forebay_compactor::{
 use forebay_jobs::{JobProgress, Jobs};
 use forebay_lake::{LakeWriter, MaintainPolicy};
 use forebay_schemas::LaneId;
+use forebay_serve::{ServeProgress, ServeSettings};
 use forebay_stream::{
     FixedGroup, LogGroup, LogSource, SpoolSource,
     kafka::{KafkaGroup, KafkaSettings},
@@ -34,27 +35,33 @@ pub(crate) struct LakeWatch {
     pub(crate) windows: Arc<WindowProgress>,
     /// Finished runs; none without the jobs.
     pub(crate) jobs: Arc<JobProgress>,
+    /// Queries and sign-ins; zero without the role.
+    pub(crate) serve: Arc<ServeProgress>,
 }
 
 /// What the roles on the lake need of the configuration.
 pub(super) struct LakeRoles {
+    store: Arc<Store>,
     lake: LakeDoor,
     compactor: CompactorSettings,
     maintain: MaintainPolicy,
     jobs: Arc<Jobs>,
     jobs_path: PathBuf,
+    serve: Option<ServeSettings>,
 }
 
 impl LakeRoles {
-    /// The configuration gives its jobs away.
+    /// The configuration gives its jobs and users away.
     pub(super) fn of(config: &mut Config) -> Self {
-        let lake = LakeDoor::new(Arc::new(Store::of(config)));
+        let store = Arc::new(Store::of(config));
         Self {
-            lake,
+            lake: LakeDoor::new(store.clone()),
+            store,
             compactor: config.compactor.clone(),
             maintain: config.lake.maintain,
             jobs: Arc::new(mem::take(&mut config.jobs)),
             jobs_path: config.jobs_path(),
+            serve: config.serve.take(),
         }
     }
 }
@@ -72,6 +79,9 @@ pub(super) fn check_roles(config: &Config, roles: &[Role]) -> anyhow::Result<()>
         bail!(
             "without [stream] the spool is the stream: nobody would empty it; add --role compactor, or a [stream]"
         );
+    }
+    if roles.contains(&Role::Serve) && config.serve.is_none() {
+        bail!("--role serve needs [serve] in the configuration");
     }
     Ok(())
 }
@@ -100,9 +110,11 @@ impl Service {
             self.add_compactor(behind, &on_lake, stream);
         }
         let LakeRoles {
+            store,
             lake,
             jobs,
             jobs_path,
+            serve,
             ..
         } = on_lake;
         if roles.contains(&Role::Jobs) {
@@ -113,6 +125,9 @@ impl Service {
                     Ok(forebay_jobs::run(jobs, lake, &path, clock(), progress, stop).await?)
                 })
             });
+        }
+        if let Some(serve) = serve.filter(|_| roles.contains(&Role::Serve)) {
+            self.add_serve(behind, store, serve);
         }
     }
 

@@ -24,6 +24,8 @@ use forebay_jobs::SchedulerError;
 use forebay_lake::LakeError;
 use forebay_runtime::Backoff;
 use forebay_schemas::ErrorKind;
+#[cfg(feature = "lake")]
+use forebay_serve::ServeError;
 use forebay_stream::StreamError;
 use tokio::{
     select,
@@ -140,6 +142,8 @@ fn may_pass(failure: &anyhow::Error) -> bool {
         failure
             .downcast_ref::<SchedulerError>()
             .map(SchedulerError::kind),
+        #[cfg(feature = "lake")]
+        failure.downcast_ref::<ServeError>().map(ServeError::kind),
     ];
     kinds
         .into_iter()

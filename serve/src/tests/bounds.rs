@@ -1,0 +1,135 @@
+//! A query's limits, each named by its error; and statements as deep as they may be.
+
+use std::time::{Duration, Instant};
+
+use super::fixture::{Site, limits};
+use crate::{Limits, guard::NESTING_TOKENS_MAX};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_limit_has_its_error() {
+    let tight = Limits {
+        queries_at_once: 1,
+        rows_max: 100,
+        memory_bytes_max: 1 << 20,
+        timeout: Duration::from_secs(4),
+    };
+    let site = Site::with(tight).await;
+    for (sql, expected) in [
+        (
+            "SELECT * FROM readings",
+            "ERROR:  the query has more than 100 rows: narrow it, or write LIMIT",
+        ),
+        (
+            "SELECT a.device || b.device || x, count(*) FROM readings a, readings b, (SELECT value AS x FROM generate_series(1, 100)) g \
+             GROUP BY 1 ORDER BY 1 LIMIT 1",
+            "ERROR:  the query needs more than 1048576 bytes of memory: narrow it, or ask a roll-up",
+        ),
+        (
+            SLOW,
+            "ERROR:  the query timed out after 4000 ms: narrow its times, or ask a roll-up",
+        ),
+        (
+            "SELECT repeat('x', 2000000000)",
+            "ERROR:  Error during planning: Invalid function 'repeat'",
+        ),
+        ("SELECT $1000000", "ERROR:  "),
+    ] {
+        let said = site.ask("quentin", sql);
+        assert!(said.starts_with(expected), "{sql}\n{said}");
+    }
+    assert_eq!(site.ask("quentin", "SELECT count(*) FROM readings"), "120");
+    // One runs; another waits for a quarter of the time-out, and is refused.
+    let mut slow = site.psql("quentin").args(["-c", SLOW]).spawn().unwrap();
+    wait_for(|| {
+        site.ask("quentin", "SELECT 1")
+            .contains("too many queries at once")
+    });
+    assert!(!slow.wait().unwrap().success());
+    wait_for(|| site.ask("quentin", "SELECT 1") == "1");
+}
+
+/// Joins 120⁴ pairs.
+const SLOW: &str = "SELECT count(*) FROM readings a, readings b, readings c, readings d WHERE a.value + b.value + c.value > \
+                    d.value + 5000";
+
+fn wait_for(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain");
+    }
+}
+
+/// As deep as it may be, in each way that nests: the process must not die of it, and the next statement is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deepest_statements_are_survived() {
+    let site = Site::with(limits()).await;
+    let most = NESTING_TOKENS_MAX - 20;
+    let times = |text: &str, count: usize| text.repeat(count);
+    for sql in [
+        format!("SELECT 1{}", times("+1", most)),
+        format!("SELECT value{} FROM readings LIMIT 1", times("+1", most)),
+        format!(
+            "SELECT value{} FROM readings LIMIT 1",
+            times("*value", most)
+        ),
+        format!("SELECT {}true", times("NOT ", most)),
+        format!(
+            "SELECT count(*) FROM readings WHERE {}",
+            vec!["value>1"; most / 2].join(" OR ")
+        ),
+        format!(
+            "SELECT count(*) FROM readings WHERE {}",
+            vec!["tag='a'"; most / 2].join(" AND ")
+        ),
+        format!("SELECT {}1{}", times("(", most / 2), times(")", most / 2)),
+        format!(
+            "SELECT {}1{}",
+            times("abs(", most / 3),
+            times(")", most / 3)
+        ),
+        format!("SELECT {}1{}", times("- ", most), ""),
+        format!(
+            "SELECT 'a'{}",
+            times("||device", most) + " FROM readings LIMIT 1"
+        ),
+        format!("SELECT 1{}", times(" UNION ALL SELECT 1", most / 4)),
+        format!("SELECT 1{}", times(" EXCEPT SELECT 2", most / 3)),
+        format!(
+            "SELECT * FROM {}alerts{}",
+            times("(SELECT * FROM ", most / 6),
+            times(") x", most / 6)
+        ),
+        format!("SELECT count(*) FROM alerts a0{}", joins(most / 6)),
+        format!("SELECT 1{}", times("::int", most / 2)),
+        format!("SELECT 1 {}", times(" IS NULL", most / 2)),
+        format!("SELECT CASE {}", times("WHEN true THEN CASE ", most / 5)),
+        format!("WITH {} SELECT * FROM c60", ctes(60)),
+    ] {
+        let said = site.ask("quentin", &sql);
+        let shown = &sql[..sql.len().min(60)];
+        assert!(
+            !said.contains("connection to server") && !said.contains("server closed"),
+            "{shown}: {said}"
+        );
+        assert_eq!(site.ask("quentin", "SELECT 1"), "1", "{shown}");
+    }
+    let deeper = format!("SELECT 1{}", times("+1", NESTING_TOKENS_MAX));
+    let said = site.ask("quentin", &deeper);
+    assert!(
+        said.starts_with("ERROR:  the statement is too complex: "),
+        "{said}"
+    );
+}
+
+fn joins(count: usize) -> String {
+    let join = |n: usize| format!(" JOIN alerts a{n} ON a{n}.site=a0.site");
+    (1..count.min(60)).map(join).collect()
+}
+
+fn ctes(count: usize) -> String {
+    let cte = |n: usize| match n {
+        0 => "c0 AS (SELECT site FROM alerts)".to_owned(),
+        n => format!("c{n} AS (SELECT site FROM c{})", n - 1),
+    };
+    (0..=count).map(cte).collect::<Vec<_>>().join(", ")
+}
