@@ -6,7 +6,7 @@ use std::{
 };
 
 #[cfg(feature = "lake")]
-use forebay_compactor::{CompactorSettings, LAKE};
+use forebay_compactor::{CompactorSettings, LAKE, RETENTION, RetentionSettings};
 use forebay_config::{ConfigErrors, Document, Problem, Table};
 use forebay_gateway::{
     GATEWAY, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool,
@@ -36,6 +36,9 @@ pub(crate) struct Config {
     pub(crate) lake: LakeSettings,
     #[cfg(feature = "lake")]
     pub(crate) compactor: CompactorSettings,
+    /// How long rows are kept.
+    #[cfg(feature = "lake")]
+    pub(crate) retention: RetentionSettings,
     /// Folder of the keyring.
     pub(crate) keys: PathBuf,
     #[cfg(feature = "lake")]
@@ -63,6 +66,8 @@ impl Config {
         let stream = stream(root);
         #[cfg(feature = "lake")]
         let lake = lake(root);
+        #[cfg(feature = "lake")]
+        let retention = retention(root);
         let keys = KeySettings::read(root);
         let telemetry = telemetry(root);
         let id = gateway.as_ref().map_or_else(
@@ -106,6 +111,8 @@ impl Config {
             lake,
             #[cfg(feature = "lake")]
             compactor,
+            #[cfg(feature = "lake")]
+            retention: retention?,
             keys,
             #[cfg(feature = "lake")]
             jobs: jobs?,
@@ -212,10 +219,15 @@ fn of_another(gateway: &GatewaySettings, owner: &str) -> String {
 fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
     const LAKE: TableKeys =
         TableKeys::one("lake", "Skipped in this build, which has no lake.", &[]);
+    const RETENTION: TableKeys = TableKeys::one(
+        "retention",
+        "Skipped in this build, which has no lake.",
+        &[],
+    );
     const JOB: TableKeys = TableKeys::many("job", "Skipped in this build, which has no jobs.", &[]);
     const JOBS: TableKeys =
         TableKeys::one("jobs", "Skipped in this build, which has no jobs.", &[]);
-    let tables = [LAKE, JOBS, JOB]
+    let tables = [LAKE, RETENTION, JOBS, JOB]
         .iter()
         .filter(|table| root.has(*table))
         .map(Describe::name)
@@ -236,6 +248,17 @@ fn lake(root: &mut Table<'_>) -> Option<(LakeSettings, CompactorSettings)> {
     let compactor = CompactorSettings::read(&mut table);
     table.finish();
     lake.zip(compactor)
+}
+
+/// `[retention]`; without it everything is kept.
+#[cfg(feature = "lake")]
+fn retention(root: &mut Table<'_>) -> Option<RetentionSettings> {
+    let Some(mut table) = root.table(&RETENTION) else {
+        return Some(RetentionSettings::default());
+    };
+    let retention = RetentionSettings::read(&mut table);
+    table.finish();
+    retention
 }
 
 /// `[stream]`; none where it is absent, and where it is wrong, which is noted.
