@@ -8,7 +8,7 @@ use std::{
 
 use forebay_alerts::AlertSettings;
 #[cfg(feature = "lake")]
-use forebay_compactor::{CompactorSettings, LAKE};
+use forebay_compactor::{CompactorSettings, LAKE, RETENTION, RetentionSettings};
 use forebay_config::{ConfigErrors, Document, Problem, Table};
 use forebay_gateway::{
     GATEWAY, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool,
@@ -40,6 +40,9 @@ pub(crate) struct Config {
     pub(crate) lake: LakeSettings,
     #[cfg(feature = "lake")]
     pub(crate) compactor: CompactorSettings,
+    /// How long rows are kept.
+    #[cfg(feature = "lake")]
+    pub(crate) retention: RetentionSettings,
     /// Folder of the keyring.
     pub(crate) keys: PathBuf,
     #[cfg(feature = "lake")]
@@ -85,6 +88,8 @@ impl Config {
         let stream = stream(root);
         #[cfg(feature = "lake")]
         let lake = lake(root);
+        #[cfg(feature = "lake")]
+        let retention = retention(root);
         let keys = KeySettings::read(root);
         let telemetry = telemetry(root);
         let alerts = AlertSettings::read(root);
@@ -131,6 +136,8 @@ impl Config {
             lake,
             #[cfg(feature = "lake")]
             compactor,
+            #[cfg(feature = "lake")]
+            retention: retention?,
             keys,
             #[cfg(feature = "lake")]
             jobs: jobs?,
@@ -241,12 +248,17 @@ fn of_another(gateway: &GatewaySettings, owner: &str) -> String {
 fn not_in_build(root: &mut Table<'_>) -> Vec<&'static str> {
     const LAKE: TableKeys =
         TableKeys::one("lake", "Skipped in this build, which has no lake.", &[]);
+    const RETENTION: TableKeys = TableKeys::one(
+        "retention",
+        "Skipped in this build, which has no lake.",
+        &[],
+    );
     const JOB: TableKeys = TableKeys::many("job", "Skipped in this build, which has no jobs.", &[]);
     const JOBS: TableKeys =
         TableKeys::one("jobs", "Skipped in this build, which has no jobs.", &[]);
     const SERVE: TableKeys =
         TableKeys::one("serve", "Skipped in this build, which has no lake.", &[]);
-    let tables = [LAKE, JOBS, JOB, SERVE]
+    let tables = [LAKE, RETENTION, JOBS, JOB, SERVE]
         .iter()
         .filter(|table| root.has(*table))
         .map(Describe::name)
@@ -267,6 +279,17 @@ fn lake(root: &mut Table<'_>) -> Option<(LakeSettings, CompactorSettings)> {
     let compactor = CompactorSettings::read(&mut table);
     table.finish();
     lake.zip(compactor)
+}
+
+/// `[retention]`; without it everything is kept.
+#[cfg(feature = "lake")]
+fn retention(root: &mut Table<'_>) -> Option<RetentionSettings> {
+    let Some(mut table) = root.table(&RETENTION) else {
+        return Some(RetentionSettings::default());
+    };
+    let retention = RetentionSettings::read(&mut table);
+    table.finish();
+    retention
 }
 
 /// `[stream]`; none where it is absent, and where it is wrong, which is noted.

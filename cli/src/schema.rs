@@ -8,7 +8,7 @@ mod markdown;
 
 use forebay_alerts::{ALERT, ALERTS, ROUTE, route_kinds};
 #[cfg(feature = "lake")]
-use forebay_compactor::LAKE;
+use forebay_compactor::{LAKE, RETENTION};
 use forebay_config::{Describe as _, KeyInfo, Shape, TableKeys};
 use forebay_gateway::{CONNECTOR, GATEWAY, SPOOL};
 #[cfg(feature = "lake")]
@@ -55,6 +55,8 @@ pub(crate) fn sections() -> Vec<Section> {
         .collect();
     #[cfg(feature = "lake")]
     sections.push(Section::alike(&LAKE));
+    #[cfg(feature = "lake")]
+    sections.push(Section::alike(&RETENTION));
     sections.push(Section::alike(&KEYS));
     sections.push(Section {
         table: CONNECTOR.describe(),

@@ -16,6 +16,7 @@ pub const LAKE: TableKeys = TableKeys::one(
         &WINDOW,
         &LATENESS,
         &IDLE_TIMEOUT,
+        &ROLLUPS,
         &COMMIT_INTERVAL,
         &MAX_SKEW,
         &LOG_RETENTION,
@@ -46,6 +47,14 @@ pub(crate) const IDLE_TIMEOUT: Defaulted<Duration> = Defaulted::new(
     WindowSettings::DEFAULT.idle_timeout,
     "How long a device that has fallen silent keeps windows open; one that lags by more than this and lateness does not keep them \
      open either. More than 0s.",
+);
+
+pub(crate) const ROLLUPS: Defaulted<Vec<String>> = Defaulted::list(
+    "rollups",
+    &[],
+    "By which lengths of time readings are rolled up beside themselves when windows close: \"1m\" and \"1h\" fill the tables \
+     readings_1m and readings_1h with minimum, maximum, mean, last value and counts of each series. A length that is added later \
+     is made of all readings that are there; one that is taken away stays as it is.",
 );
 
 pub(crate) const COMMIT_INTERVAL: Defaulted<Duration> = Defaulted::new(

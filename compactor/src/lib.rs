@@ -10,6 +10,8 @@ mod housekeeping;
 mod import;
 mod ingest;
 mod keys;
+mod retention;
+mod rollups;
 mod settings;
 mod traced;
 mod windows;
@@ -27,5 +29,13 @@ pub use import::{
 };
 pub use ingest::{Step, commit};
 pub use keys::LAKE;
+pub use retention::{
+    Hold, Holds, RETENTION, RetentionMemory, RetentionRule, RetentionSettings, SiteExpired,
+    delete_old, no_holds, run_retention, would_delete,
+};
+pub use rollups::{RollupLevel, RollupLevels};
 pub use settings::CompactorSettings;
-pub use windows::{WindowProgress, WindowSettings, close_windows, run_windows};
+pub use windows::{
+    AgeParts, DeviceFreshness, HeldBy, WaitingWindow, WindowProgress, WindowSettings,
+    close_windows, run_windows,
+};

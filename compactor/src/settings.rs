@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_config::{Defaulted, Table};
 
-use crate::{ConsumeSettings, MergeSettings, WindowSettings, keys};
+use crate::{ConsumeSettings, MergeSettings, RollupLevel, RollupLevels, WindowSettings, keys};
 
 /// Bounds of a window's length.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
@@ -40,6 +40,7 @@ impl CompactorSettings {
         let window = window(table);
         let lateness = table.read(&keys::LATENESS);
         let idle_timeout = positive(table, &keys::IDLE_TIMEOUT);
+        let rollups = rollups(table);
         let commit_interval = positive(table, &keys::COMMIT_INTERVAL);
         let max_skew = table.read(&keys::MAX_SKEW);
         let merge_every = positive(table, &keys::MERGE_EVERY);
@@ -49,6 +50,7 @@ impl CompactorSettings {
                 window: window?,
                 lateness,
                 idle_timeout: idle_timeout?,
+                rollups: rollups?,
             },
             commit_interval: commit_interval?,
             max_skew,
@@ -77,6 +79,23 @@ fn window(table: &mut Table<'_>) -> Option<Duration> {
         return None;
     }
     Some(found)
+}
+
+/// The lengths by which readings are rolled up.
+fn rollups(table: &mut Table<'_>) -> Option<RollupLevels> {
+    let mut levels = Vec::new();
+    for name in table.read(&keys::ROLLUPS) {
+        let found = RollupLevel::ALL
+            .into_iter()
+            .find(|level| level.name() == name);
+        let Some(level) = found else {
+            let message = format!("\"1m\" and \"1h\" are expected, not {name:?}");
+            table.problem(&keys::ROLLUPS, message);
+            return None;
+        };
+        levels.push(level);
+    }
+    Some(RollupLevels::of(&levels))
 }
 
 /// A duration that must not be zero.
@@ -117,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let text = "[lake]\nurl = \"s3://b/p\"\nwindow = \"10m\"\nlateness = \"0s\"\nidle_timeout = \"1m\"\n\
+        let text = "[lake]\nurl = \"s3://b/p\"\nwindow = \"10m\"\nlateness = \"0s\"\nidle_timeout = \"1m\"\nrollups = [\"1h\", \"1m\"]\n\
                     commit_interval = \"1s\"\nmax_skew = \"1h\"\nlog_retention = \"2h\"\n\
                     file_retention = \"1d\"\nmerge_every = \"5m\"\nmerge_settled = \"0s\"\n\
                     profile = \"none\"\n[lake.s3]\n\
@@ -125,6 +144,7 @@ mod tests {
                     secret_access_key = \"b\"\nallow_http = true\n";
         let (lake, settings) = read(text).unwrap();
         assert_eq!(settings.windows.window, Duration::from_secs(600));
+        assert_eq!(settings.windows.rollups, RollupLevels::ALL);
         assert_eq!(settings.consume().max_skew, Duration::from_secs(3_600));
         let kept = (lake.maintain.log_retention, lake.maintain.file_retention);
         assert_eq!(
@@ -184,6 +204,10 @@ mod tests {
             (
                 "merge_every = \"0s\"",
                 "lake.merge_every: more than nothing is expected",
+            ),
+            (
+                "rollups = [\"1m\", \"1d\"]",
+                "lake.rollups: \"1m\" and \"1h\" are expected, not \"1d\"",
             ),
             (
                 "windw = \"1h\"",

@@ -2,11 +2,14 @@
 //!
 //! Invariants: one transaction per site and pass, fenced as in E6, so that neither a restart nor a second process closes a
 //! window twice; a window is closed again, with a higher revision, when readings came late, at most once per `lateness`.
+//! A window whose readings retention has deleted is not: it is closed again only for more readings than its row says.
+//! Roll-ups are brought up to the readings before the rows that say so.
 //! A window without readings has no row. What a window holds is counted in the table, never remembered: what is remembered
 //! is which files were counted.
 
 mod close;
 mod count;
+mod freshness;
 mod progress;
 mod revise;
 mod settings;
@@ -16,26 +19,36 @@ mod table_rows;
 #[cfg(test)]
 mod tests;
 mod touched;
+mod waiting;
 mod watermark;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use forebay_lake::{LakeError, LakeWriter};
+use forebay_runtime::RateLimit;
 use forebay_schemas::{Clock, ErrorKind, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, field::Empty, info_span, warn};
+use tracing::{error, field::Empty, info, info_span, warn};
 
 use crate::{CompactorError, traced::traced};
 use close::close_site;
-use count::Days;
+pub(crate) use count::{Days, Tables};
+use freshness::Seen;
 use settings::micros;
 use streams::Streams;
-use stretches::Stretch;
+pub(crate) use stretches::{Stretch, dense_from};
 use touched::Files;
-use watermark::watermarks;
+use waiting::Waiting;
+use watermark::{bounds, watermarks};
 
-pub use self::{progress::WindowProgress, settings::WindowSettings};
+pub use self::{
+    freshness::{AgeParts, DeviceFreshness},
+    progress::WindowProgress,
+    settings::WindowSettings,
+    waiting::{HeldBy, WaitingWindow},
+};
+pub(crate) use close::unsettled;
 pub(crate) use revise::revise;
 
 /// A device belongs to a site's completeness if it sent something within so many windows.
@@ -53,6 +66,9 @@ struct WindowsState {
     format: u32,
     /// Readings of each day, counted from 1970-01-01, when its windows were last looked at.
     days: Days,
+    /// The tables of the roll-ups that all of these days have; `forebay verify` reads it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rollups: Vec<String>,
 }
 
 /// Closes the windows of every site that live streams feed, until the stop; then once more.
@@ -113,6 +129,34 @@ struct Looked {
     streams: Streams,
     /// By site, the last look at it.
     sites: BTreeMap<String, Look>,
+    waiting: Waiting,
+    seen: Seen,
+    waiting_log: RateLimit,
+}
+
+impl Looked {
+    /// Says which windows wait, and for what.
+    fn tell(&mut self, changed: &[WaitingWindow]) {
+        let Some(skipped) = self.waiting_log.admit() else {
+            return;
+        };
+        for WaitingWindow {
+            site,
+            window_start,
+            held_by,
+            ..
+        } in changed
+        {
+            let (start, held_by) = (window_start.micros(), held_by.to_string());
+            info!(
+                site,
+                held_by,
+                window_start_micros = start,
+                skipped,
+                "a window is over and waits"
+            );
+        }
+    }
 }
 
 /// What was seen of a site's readings.
@@ -136,8 +180,18 @@ async fn pass(
     looked: &mut Looked,
 ) -> Result<u64, CompactorError> {
     looked.streams.look(lake).await?;
-    let watermarks = watermarks(looked.streams.sites(), settings, now);
+    let bounds = bounds(looked.streams.sites(), settings, now);
+    let told = looked.waiting.look(&bounds, settings, now);
+    if !told.is_empty() {
+        looked.tell(&told);
+    }
+    looked.seen.look(looked.streams.sites(), now);
+    let watermarks: Watermarks = bounds
+        .into_iter()
+        .map(|(site, bound)| (site, bound.micros))
+        .collect();
     progress.note(&watermarks, looked.streams.unreadable());
+    progress.note_devices(looked.seen.devices(), looked.waiting.windows());
     let mut written = 0;
     for (site, watermark) in watermarks {
         let over = settings.over(watermark);
@@ -219,7 +273,7 @@ pub(crate) async fn close_imported(
     Ok(written)
 }
 
-fn wrong(source: LakeError) -> CompactorError {
+pub(crate) fn wrong(source: LakeError) -> CompactorError {
     CompactorError::Lake {
         place: "windows".into(),
         source,

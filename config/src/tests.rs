@@ -204,6 +204,8 @@ fn units_are_exact() {
     for (text, millis) in [
         ("250ms", Some(250)),
         ("1h30m", Some(5_400_000)),
+        ("2w", Some(1_209_600_000)),
+        ("1y", Some(31_536_000_000)),
         ("1.5s", Some(1500)),
         ("10", None),
         ("", None),

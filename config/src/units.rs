@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS: [(&str, f64); 8] = [
+const DURATION_UNITS: [(&str, f64); 10] = [
     ("ns", 1e-9),
     ("us", 1e-6),
     ("µs", 1e-6),
@@ -11,6 +11,9 @@ const DURATION_UNITS: [(&str, f64); 8] = [
     ("m", 60.0),
     ("h", 3600.0),
     ("d", 86_400.0),
+    ("w", 604_800.0),
+    // 365 days, whichever year it is.
+    ("y", 31_536_000.0),
 ];
 
 const SIZE_UNITS: [(&str, u64); 9] = [
@@ -25,7 +28,7 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
 ];
 
-/// A duration, such as `250ms`, `10s`, `1h30m`, `30d`.
+/// A duration, such as `250ms`, `10s`, `1h30m`, `30d`, `2y`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut total = 0.0;
     let mut rest = text.trim();

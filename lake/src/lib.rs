@@ -22,12 +22,17 @@ pub use file::stats::FileStats;
 pub use file::stored::readings_partition;
 pub use keys::site_keys::ensure_site_keys;
 pub use operate::erase::{EraseSpec, Erased, erase};
+pub use operate::expire::{
+    Deletion, ExpireSpec, Expired, ExpiryRule, FitsSeries, Swept, expire, expired_before,
+    would_expire,
+};
 pub use operate::imports::{
     ImportInfo, Imported, Imports, LostImport, import_info, imported_app_id, imports, note_import,
 };
 pub use operate::maintain::{MaintainPolicy, Maintained, RETENTION_MIN, maintain};
 pub use operate::merge::{MergeOutcome, MergePolicy, MergeSpec, merge, plan};
 pub use operate::rebuild::{ROW_UNKNOWN, RebuiltState, Retells, rebuild_states};
+pub use operate::replace::{ReplaceSpec, Replaced, replace};
 pub use operate::verify::{
     Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
 };

@@ -7,7 +7,10 @@
 //! - `after_state`: the state object is in the store, too;
 //! - `after_commit`: `readings` holds the commit, nobody knows of it;
 //! - `in_merge`: between the files of a merge and its commit;
-//! - `in_windows`: the state of a site's windows is in the store, their rows are not.
+//! - `in_windows`: the state of a site's windows is in the store, their rows are not;
+//! - `in_rollup`: the roll-ups of windows are in their tables, the windows' rows are not;
+//! - `in_retention`: what stays of old files is in the store, the commit that deletes the rest is not;
+//! - `after_retention`: old rows are deleted, the table `deletions` does not say so yet.
 //!
 //! With `FOREBAY_FAILPOINT_AFTER=N` the first N passages are let through.
 
@@ -35,6 +38,12 @@ pub enum Failpoint {
     InMerge,
     /// The state of a site's windows is in the store, their rows are not.
     InWindows,
+    /// The roll-ups of windows are in their tables, the windows' rows are not.
+    InRollup,
+    /// What stays of old files is in the store, the commit that deletes the rest is not.
+    InRetention,
+    /// Old rows are deleted, the table `deletions` does not say so yet.
+    AfterRetention,
 }
 
 impl Failpoint {
@@ -48,6 +57,9 @@ impl Failpoint {
             Self::AfterCommit => "after_commit",
             Self::InMerge => "in_merge",
             Self::InWindows => "in_windows",
+            Self::InRollup => "in_rollup",
+            Self::InRetention => "in_retention",
+            Self::AfterRetention => "after_retention",
         }
     }
 }

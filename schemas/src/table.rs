@@ -58,7 +58,16 @@ impl Table {
     pub fn file_columns(&self) -> &'static [Column] {
         &self.columns[self.partition_columns..]
     }
+
+    /// The column by which its files are laid out in time: one of [`TIME_COLUMNS`].
+    pub fn time_column(&self) -> Option<&'static str> {
+        let mut names = self.columns.iter().map(|column| column.name);
+        names.find(|name| TIME_COLUMNS.contains(name))
+    }
 }
+
+/// The columns by which tables are laid out in time; a table has at most one of them.
+pub const TIME_COLUMNS: [&str; 2] = ["event_time", "time_start"];
 
 const fn required(name: &'static str, column_type: ColumnType) -> Column {
     Column {
@@ -326,8 +335,64 @@ pub const BACKTESTS: Table = Table {
     ],
 };
 
+/// The columns of a roll-up: one row for each series and stretch of time in which it has a reading that counts. Files are sorted
+/// by device, tag, time_start.
+const ROLLUP_COLUMNS: &[Column] = &[
+    required("site", String),
+    required("device", String),
+    required("tag", String),
+    // When the stretch begins; it is as long as the table's name says, and begins at a multiple of that since 1970 UTC.
+    required("time_start", Timestamp),
+    // Of the numbers of good and uncertain quality, a bool as 0 or 1; null where there are none.
+    optional("min", Double),
+    optional("max", Double),
+    optional("mean", Double),
+    // The value with the latest event time; of equal times, that of the highest epoch and seq.
+    optional("last", Double),
+    // How many numbers these are of.
+    required("count", Long),
+    // Readings of bad quality, with or without a value.
+    required("count_bad", Long),
+    // Of the last reading.
+    optional("unit", String),
+];
+
+/// `readings` by the minute.
+pub const READINGS_1M: Table = Table {
+    name: "readings_1m",
+    partition_columns: 1,
+    columns: ROLLUP_COLUMNS,
+};
+
+/// `readings` by the hour.
+pub const READINGS_1H: Table = Table {
+    name: "readings_1h",
+    partition_columns: 1,
+    columns: ROLLUP_COLUMNS,
+};
+
+/// What retention has deleted: one row for each site, rule and commit that deleted something.
+pub const DELETIONS: Table = Table {
+    name: "deletions",
+    partition_columns: 0,
+    columns: &[
+        required("deleted_at", Timestamp),
+        // Whose rows: readings, readings_1m or readings_1h.
+        required("table_name", String),
+        required("site", String),
+        // The setting that asked for it, as the configuration has it.
+        required("rule", String),
+        // Only rows before this time were deleted.
+        required("before", Timestamp),
+        required("rows", Long),
+        // First and last event time of the deleted rows.
+        required("from_time", Timestamp),
+        required("to_time", Timestamp),
+    ],
+};
+
 /// Every table of a lake; all exist from the start, empty or not.
-pub const TABLES: [&Table; 11] = [
+pub const TABLES: [&Table; 14] = [
     &READINGS,
     &GAPS,
     &WINDOWS,
@@ -339,10 +404,22 @@ pub const TABLES: [&Table; 11] = [
     &EVENTS,
     &MODELS,
     &BACKTESTS,
+    &READINGS_1M,
+    &READINGS_1H,
+    &DELETIONS,
 ];
 
-/// The columns of `readings` that hold what was measured: they lie under their site's own master key.
-pub const VALUE_COLUMNS: [&str; 4] = ["value", "value_int", "value_text", "value_bytes"];
+/// The columns of `readings` and its roll-ups that hold what was measured: they lie under their site's own master key.
+pub const VALUE_COLUMNS: [&str; 8] = [
+    "value",
+    "value_int",
+    "value_text",
+    "value_bytes",
+    "min",
+    "max",
+    "mean",
+    "last",
+];
 
 #[cfg(test)]
 mod tests {

@@ -130,6 +130,19 @@ pub const WATERMARK_DELAY: Metric = Metric {
     unit: "s",
     help: "How far the watermark is behind the clock",
 };
+/// By site and device, and by part: source (from the event to the gateway), transport (from there to the table), since (nothing
+/// newer has come). Of the 500 devices whose newest readings are the oldest.
+pub const FRESHNESS: Metric = Metric {
+    name: "forebay.device.age",
+    unit: "s",
+    help: "How old the newest reading of a device is, in parts that add up",
+};
+/// By site and what is waited for.
+pub const WINDOW_WAITING: Metric = Metric {
+    name: "forebay.window.waiting",
+    unit: "s",
+    help: "How long the first open window has been over by the clock",
+};
 /// By site.
 pub const WINDOW_FAILURES: Metric = Metric {
     name: "forebay.window.failures",

@@ -10,6 +10,9 @@ use forebay_telemetry::{Metric, Telemetry, names};
 
 use crate::{clock::clock, service::LakeWatch};
 
+/// Devices whose age is told: those whose newest readings are the oldest.
+const DEVICES_MAX: usize = 500;
+
 type OfProgress = fn(&Progress) -> &AtomicU64;
 
 pub(super) fn register(telemetry: &Telemetry, watch: &LakeWatch) {
@@ -73,6 +76,7 @@ fn of_compactor(telemetry: &Telemetry, watch: &LakeWatch) {
             .map(|(site, watermark)| (delay(watermark.micros()), vec![("site", site)]))
             .collect()
     });
+    of_devices(telemetry, watch);
     let windows = watch.windows.clone();
     telemetry.counter(&names::WINDOW_FAILURES, move || {
         windows
@@ -84,5 +88,45 @@ fn of_compactor(telemetry: &Telemetry, watch: &LakeWatch) {
     let windows = watch.windows.clone();
     telemetry.gauge(&names::UNREADABLE_STATES, move || {
         vec![(windows.unreadable_states() as f64, Vec::new())]
+    });
+}
+
+/// How old the newest readings are, and what windows wait for.
+fn of_devices(telemetry: &Telemetry, watch: &LakeWatch) {
+    let (windows, now) = (watch.windows.clone(), clock());
+    telemetry.gauge(&names::FRESHNESS, move || {
+        let now = now();
+        let mut ages = Vec::new();
+        for device in windows.oldest_devices(DEVICES_MAX) {
+            let parts = device.parts(now);
+            for (part, micros) in [
+                ("source", parts.source),
+                ("transport", parts.transport),
+                ("since", parts.since),
+            ] {
+                let labels = vec![
+                    ("site", device.site.clone()),
+                    ("device", device.device.clone()),
+                    ("part", part.to_owned()),
+                ];
+                ages.push((micros as f64 / 1e6, labels));
+            }
+        }
+        ages
+    });
+    let (windows, now) = (watch.windows.clone(), clock());
+    telemetry.gauge(&names::WINDOW_WAITING, move || {
+        let now = now().micros();
+        let waiting = windows.waiting().into_iter();
+        waiting
+            .map(|window| {
+                let micros = now.saturating_sub(window.window_end.micros());
+                let held_by = window.held_by.to_string();
+                (
+                    micros as f64 / 1e6,
+                    vec![("site", window.site), ("held_by", held_by)],
+                )
+            })
+            .collect()
     });
 }

@@ -4,7 +4,8 @@ use std::{future::Future, mem, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use forebay_compactor::{
-    CompactorSettings, Progress, SPOOL_GAP_WAIT, WindowProgress, run_housekeeping, run_windows,
+    CompactorSettings, Progress, RetentionSettings, SPOOL_GAP_WAIT, WindowProgress, no_holds,
+    run_housekeeping, run_retention, run_windows,
 };
 use forebay_jobs::{JobProgress, Jobs};
 use forebay_lake::{LakeWriter, MaintainPolicy};
@@ -44,6 +45,7 @@ pub(super) struct LakeRoles {
     store: Arc<Store>,
     lake: LakeDoor,
     compactor: CompactorSettings,
+    retention: RetentionSettings,
     maintain: MaintainPolicy,
     jobs: Arc<Jobs>,
     jobs_path: PathBuf,
@@ -58,6 +60,7 @@ impl LakeRoles {
             lake: LakeDoor::new(store.clone()),
             store,
             compactor: config.compactor.clone(),
+            retention: config.retention.clone(),
             maintain: config.lake.maintain,
             jobs: Arc::new(mem::take(&mut config.jobs)),
             jobs_path: config.jobs_path(),
@@ -159,6 +162,15 @@ impl Service {
         self.add_on_lake("housekeeping", behind, lake, move |lake, stop| {
             Box::pin(async move {
                 run_housekeeping(lake, merging, policy, clock(), stop).await;
+                Ok(())
+            })
+        });
+        let retention = on_lake.retention.clone();
+        let levels = on_lake.compactor.windows.rollups;
+        self.add_on_lake("retention", behind, lake, move |lake, stop| {
+            let retention = retention.clone();
+            Box::pin(async move {
+                run_retention(lake, retention, levels, no_holds(), clock(), stop).await;
                 Ok(())
             })
         });

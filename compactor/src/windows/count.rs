@@ -6,7 +6,7 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::Int64Type,
 };
-use datafusion::prelude::SessionContext;
+use datafusion::{execution::SendableRecordBatchStream, prelude::SessionContext};
 use forebay_lake::{Add, LakeWriter, session};
 use forebay_schemas::{
     Timestamp,
@@ -19,7 +19,7 @@ use crate::CompactorError;
 pub(super) const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Readings of each UTC day, counted from 1970-01-01.
-pub(super) type Days = BTreeMap<i32, i64>;
+pub(crate) type Days = BTreeMap<i32, i64>;
 
 /// Readings of one device in one window.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +85,12 @@ pub(super) fn days(lake: &LakeWriter, files: &[&Add]) -> Days {
 }
 
 /// `readings` and `windows` as they are at one look.
-pub(super) struct Tables {
+pub(crate) struct Tables {
     session: SessionContext,
 }
 
 impl Tables {
-    pub(super) async fn open(lake: &LakeWriter) -> Result<Self, CompactorError> {
+    pub(crate) async fn open(lake: &LakeWriter) -> Result<Self, CompactorError> {
         let mut tables = Vec::new();
         for table in [&READINGS, &WINDOWS] {
             tables.push(lake.table(table).map_err(wrong)?.clone());
@@ -168,6 +168,27 @@ impl Tables {
             }
         }
         Ok(known)
+    }
+
+    /// Readings of a stretch of event time: device, tag, event time (µs), value, quality, unit, epoch, seq; in no order.
+    pub(crate) async fn numbers(
+        &self,
+        site: &str,
+        (from, to): Stretch,
+    ) -> Result<SendableRecordBatchStream, CompactorError> {
+        let sql = format!(
+            "select arrow_cast(device, 'Utf8'), arrow_cast(tag, 'Utf8'), cast(event_time as bigint), value, \
+             cast(quality as bigint), arrow_cast(unit, 'Utf8'), epoch, seq from readings \
+             where site = {} and event_time >= {} and event_time < {}",
+            text(site),
+            time(from),
+            time(to)
+        );
+        let failed = |source| CompactorError::Query {
+            source: Box::new(source),
+        };
+        let query = self.session.sql(&sql).await.map_err(failed)?;
+        query.execute_stream().await.map_err(failed)
     }
 
     async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, CompactorError> {

@@ -10,13 +10,15 @@ use std::{
 
 use forebay_schemas::Timestamp;
 
-use super::Watermarks;
+use super::{DeviceFreshness, WaitingWindow, Watermarks};
 
 /// How far the sites' watermarks have come, and what holds them up, for telemetry to read.
 #[derive(Debug, Default)]
 pub struct WindowProgress {
     watermarks: Mutex<Watermarks>,
     failures: Mutex<BTreeMap<String, u64>>,
+    devices: Mutex<Vec<DeviceFreshness>>,
+    waiting: Mutex<Vec<WaitingWindow>>,
     /// States of streams that could not be read at the last look.
     unreadable: AtomicU64,
 }
@@ -45,6 +47,30 @@ impl WindowProgress {
             .collect()
     }
 
+    /// The newest readings of each device, as of the last look.
+    pub fn devices(&self) -> Vec<DeviceFreshness> {
+        self.devices
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Of these devices so many whose newest readings are the oldest.
+    pub fn oldest_devices(&self, count: usize) -> Vec<DeviceFreshness> {
+        let mut devices = self.devices();
+        devices.sort_by_key(|device| device.event);
+        devices.truncate(count);
+        devices
+    }
+
+    /// The windows that are over by the clock and still open, one a site, and what each waits for.
+    pub fn waiting(&self) -> Vec<WaitingWindow> {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// How many streams' states could not be read at the last look.
     pub fn unreadable_states(&self) -> u64 {
         self.unreadable.load(Ordering::Relaxed)
@@ -53,6 +79,11 @@ impl WindowProgress {
     pub(super) fn failed(&self, site: &str, times: u64) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         *failures.entry(site.to_owned()).or_default() += times;
+    }
+
+    pub(super) fn note_devices(&self, devices: Vec<DeviceFreshness>, waiting: Vec<WaitingWindow>) {
+        *self.devices.lock().unwrap_or_else(PoisonError::into_inner) = devices;
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
     }
 
     pub(super) fn note(&self, watermarks: &Watermarks, unreadable: u64) {

@@ -11,10 +11,13 @@ use forebay_schemas::{
 use tracing::info;
 
 use super::{
-    WINDOWS_SEEN, WindowSettings, close::load, count::Tables, table_rows, table_rows::WindowRow,
-    wrong,
+    Stretch, Tables, WINDOWS_SEEN, WindowSettings, close, close::load, count, table_rows,
+    table_rows::WindowRow, wrong,
 };
-use crate::CompactorError;
+use crate::{
+    CompactorError,
+    rollups::{RollUp, roll_up},
+};
 
 /// How often another process may close windows in between.
 const TRIES_MAX: u32 = 4;
@@ -31,6 +34,7 @@ pub(crate) async fn revise(
     (first, last): (i64, i64),
     now: Timestamp,
 ) -> Result<u64, CompactorError> {
+    let site_id = site;
     let site = site.as_str();
     let window = settings.window_micros();
     let from = first.div_euclid(window).saturating_mul(window);
@@ -62,6 +66,16 @@ pub(crate) async fn revise(
                 });
             }
         }
+        let now_over = settings.over(now.micros());
+        roll_up_revised(
+            lake,
+            &tables,
+            settings,
+            site_id,
+            (from, to.min(now_over)),
+            now,
+        )
+        .await?;
         if rows.is_empty() {
             return Ok(0);
         }
@@ -92,4 +106,26 @@ pub(crate) async fn revise(
         table: WINDOWS.name,
         attempts: TRIES_MAX,
     }))
+}
+
+/// Brings the roll-ups of whole windows up to what is left of their readings.
+async fn roll_up_revised(
+    lake: &LakeWriter,
+    tables: &Tables,
+    settings: &WindowSettings,
+    site: &SiteId,
+    (from, to): Stretch,
+    now: Timestamp,
+) -> Result<(), CompactorError> {
+    let readings = lake.table(&READINGS).map_err(wrong)?;
+    let adds = readings.snapshot().await.map_err(wrong)?.files();
+    let spec = RollUp {
+        site,
+        levels: settings.rollups,
+        changed: &[(from, to)],
+        days: &count::days(lake, &count::files_of(&adds, site.as_str())),
+        over: to,
+        fixed_before: close::deleted_before(lake, site.as_str()).await?,
+    };
+    roll_up(lake, tables, &spec, now).await.map(drop)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::RollupLevels;
+
 /// Which windows there are, and when they close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowSettings {
@@ -13,6 +15,8 @@ pub struct WindowSettings {
     /// A device that is silent, or further behind than this and `lateness`, holds the watermark no
     /// more.
     pub idle_timeout: Duration,
+    /// Which roll-ups are kept of what the windows hold.
+    pub rollups: RollupLevels,
 }
 
 impl Default for WindowSettings {
@@ -27,6 +31,7 @@ impl WindowSettings {
         window: Duration::from_secs(3_600),
         lateness: Duration::from_secs(600),
         idle_timeout: Duration::from_secs(300),
+        rollups: RollupLevels::NONE,
     };
 
     pub(super) fn window_micros(&self) -> i64 {

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// From an event time to just before another, µs since 1970 UTC.
-pub(super) type Stretch = (i64, i64);
+pub(crate) type Stretch = (i64, i64);
 
 /// So many windows are counted at once, besides the [`WINDOWS_SEEN`] before them.
 const PIECE_WINDOWS: i64 = 72;
@@ -48,7 +48,7 @@ pub(super) fn to_count(days: &BTreeSet<i32>, last: Option<&Look>, look: &Look) -
 }
 
 /// Where the readings of whole days from this one on come to more than [`PIECE_ROWS`].
-fn dense_from(days: &Days, from: i64) -> i64 {
+pub(crate) fn dense_from(days: &Days, from: i64) -> i64 {
     let mut rows = 0_i64;
     let mut days = days.range(day_of(from)..);
     let dense = days.find(|(_, of_day)| {

@@ -6,8 +6,10 @@ use forebay_lake::{
     partition_rows, session,
 };
 use forebay_schemas::{
-    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, Status, TagName,
-    table::WINDOWS, wire::ReadingBatch,
+    DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, Status,
+    TagName, Value,
+    table::{Table, WINDOWS},
+    wire::ReadingBatch,
 };
 use ring::rand::SystemRandom;
 
@@ -15,11 +17,13 @@ use super::{
     stretches::{pieces, to_count},
     *,
 };
-use crate::{Step, commit};
+use crate::{RollupLevels, Step, commit};
 
 mod bounds;
+mod kept;
 mod lost;
 mod owners;
+mod rollups;
 
 /// 2023-11-14T22:00:00Z, the beginning of an hour.
 const T0: i64 = 1_699_999_200;
@@ -33,6 +37,7 @@ fn settings() -> WindowSettings {
         window: Duration::from_secs(60),
         lateness: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(100),
+        rollups: RollupLevels::NONE,
     }
 }
 
@@ -105,6 +110,7 @@ struct Bench {
     seq: u64,
     /// What a process that goes on remembers; one that is restarted for each look remembers nothing.
     looked: Option<Looked>,
+    settings: WindowSettings,
 }
 
 impl Bench {
@@ -123,6 +129,7 @@ impl Bench {
             state: None,
             seq: 0,
             looked: None,
+            settings: settings(),
         }
     }
 
@@ -136,7 +143,7 @@ impl Bench {
             },
             event_time: at(*second),
             observed_time: at(*second),
-            value: None,
+            value: (status.quality == Quality::Good).then_some(Value::F64(*second as f64)),
             unit: None,
             status: status.clone(),
         };
@@ -177,13 +184,13 @@ impl Bench {
 
     async fn close(&mut self, seconds: i64) -> u64 {
         let Some(looked) = &mut self.looked else {
-            return close_windows(&self.lake, &settings(), at(seconds))
+            return close_windows(&self.lake, &self.settings, at(seconds))
                 .await
                 .unwrap();
         };
         pass(
             &self.lake,
-            &settings(),
+            &self.settings,
             at(seconds),
             &WindowProgress::default(),
             looked,
@@ -193,13 +200,18 @@ impl Bench {
     }
 
     async fn rows(&self) -> Vec<String> {
-        let windows = self.lake.table(&WINDOWS).unwrap().clone();
-        let session = session(&[windows], &self.lake.decrypter()).await.unwrap();
         let sql = format!(
             "select cast(window_start as bigint) / 1000000 - {T0}, cast(window_end as bigint) / 1000000 - {T0}, revision, \
              rows, devices, round(completeness * 100) from windows order by 1, 3"
         );
-        let batches = session.sql(&sql).await.unwrap().collect().await.unwrap();
+        self.select(&WINDOWS, &sql).await
+    }
+
+    /// The rows of a query, the columns of each with a blank between them.
+    async fn select(&self, table: &'static Table, sql: &str) -> Vec<String> {
+        let table = self.lake.table(table).unwrap().clone();
+        let session = session(&[table], &self.lake.decrypter()).await.unwrap();
+        let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
         let text = arrow::util::pretty::pretty_format_batches(&batches)
             .unwrap()
             .to_string();
@@ -445,7 +457,7 @@ async fn commit_beside(
         },
         event_time: at(*second),
         observed_time: at(*second),
-        value: None,
+        value: Some(Value::F64(*second as f64)),
         unit: None,
         status: Status::GOOD,
     };

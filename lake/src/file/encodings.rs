@@ -27,7 +27,7 @@ const SLICES: usize = 8;
 const SLICE_ROWS: usize = 1024;
 
 /// Pages are passed over by these columns.
-const INDEXED: [&str; 3] = ["device", "tag", "event_time"];
+const INDEXED: [&str; 4] = ["device", "tag", "event_time", "time_start"];
 
 /// The level at which values are compressed where a sample shrinks by a twelfth or more: it costs a merge half as much again.
 const HIGH_LEVEL: i32 = 9;

@@ -12,13 +12,13 @@ use std::{
 };
 
 use arrow::{
-    array::{ArrayRef, AsArray as _, RecordBatch},
+    array::{ArrayRef, AsArray as _, RecordBatch, TimestampMicrosecondArray},
     compute::{max, min},
-    datatypes::{Int32Type, TimestampMicrosecondType},
+    datatypes::Int32Type,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat};
-use forebay_schemas::table::Table;
+use forebay_schemas::table::{TIME_COLUMNS, Table};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,9 @@ pub struct FileStats {
     pub last_event_time: Option<i64>,
     /// Rows of each UTC day: the first of so many days, counted from 1970-01-01, that have so many rows each.
     days: Vec<(i32, i32, u64)>,
+    /// The column of its event times; empty where there is none, and in one that was read from a tag.
+    #[serde(skip)]
+    column: &'static str,
 }
 
 /// What the rows of a file that is being written hold, batch by batch.
@@ -64,6 +67,8 @@ pub(crate) struct Tally {
     /// First and last event time.
     times: Option<(i64, i64)>,
     days: BTreeMap<i64, u64>,
+    /// The column of those times.
+    column: Option<&'static str>,
 }
 
 impl Tally {
@@ -72,10 +77,8 @@ impl Tally {
         if let Some(devices) = rows.column_by_name("device") {
             self.add_devices(devices);
         }
-        let times = rows.column_by_name("event_time");
-        if let Some(times) =
-            times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-        {
+        if let Some((column, times)) = timed_by(rows) {
+            self.column = Some(column);
             let here = min(times).zip(max(times));
             self.add_days(times.values(), here);
             self.times = match (self.times, here) {
@@ -139,15 +142,27 @@ impl Tally {
             first_event_time: self.times.map(|(first, _)| first),
             last_event_time: self.times.map(|(_, last)| last),
             days: runs(&self.days),
+            column: self.column.unwrap_or_default(),
         }
     }
 }
 
+/// The times by which rows are laid out, and the name of their column; `None` in a table without event times.
+fn timed_by(rows: &RecordBatch) -> Option<(&'static str, &TimestampMicrosecondArray)> {
+    TIME_COLUMNS.into_iter().find_map(|name| {
+        let column = rows.column_by_name(name)?;
+        Some((name, column.as_primitive_opt()?))
+    })
+}
+
+/// The times by which rows are laid out.
+pub(crate) fn times_of(rows: &RecordBatch) -> Option<&TimestampMicrosecondArray> {
+    timed_by(rows).map(|(_, times)| times)
+}
+
 /// From the first event time of rows to the last, µs; 0 where there are none.
 pub(crate) fn span(rows: &RecordBatch) -> i64 {
-    let times = rows.column_by_name("event_time");
-    let times = times.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-    times
+    times_of(rows)
         .and_then(|times| min(times).zip(max(times)))
         .map_or(0, |(first, last)| last.saturating_sub(first))
 }
@@ -182,25 +197,18 @@ fn runs(days: &BTreeMap<i64, u64>) -> Vec<(i32, i32, u64)> {
 struct PublicStats {
     num_records: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    min_values: Option<PublicBound>,
+    min_values: Option<ByColumn<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_values: Option<PublicBound>,
+    max_values: Option<ByColumn<String>>,
     /// Without it Spark skips nothing by the bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    null_count: Option<PublicCount>,
+    null_count: Option<ByColumn<u64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tight_bounds: Option<bool>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct PublicCount {
-    event_time: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PublicBound {
-    event_time: Option<String>,
-}
+/// What Delta's statistics say of a column; ours speak of the time column alone.
+type ByColumn<T> = BTreeMap<String, T>;
 
 impl FileStats {
     /// Rows of each UTC day, counted from 1970-01-01.
@@ -214,9 +222,8 @@ impl FileStats {
     pub(crate) fn for_everyone(&self) -> String {
         let text = |micros: i64| {
             let time = DateTime::from_timestamp_micros(micros)?;
-            Some(PublicBound {
-                event_time: Some(time.to_rfc3339_opts(SecondsFormat::Micros, true)),
-            })
+            let bound = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+            Some(ByColumn::from([(self.column.to_owned(), bound)]))
         };
         let first = self
             .first_event_time
@@ -226,7 +233,8 @@ impl FileStats {
             .and_then(|last| text((day_of(last) + 1) * MICROS_PER_DAY - 1));
         let bounds = first.zip(last);
         let tight_bounds = bounds.is_some().then_some(false);
-        let null_count = bounds.is_some().then_some(PublicCount { event_time: 0 });
+        let none = || ByColumn::from([(self.column.to_owned(), 0)]);
+        let null_count = bounds.is_some().then(none);
         let (min_values, max_values) = bounds.unzip();
         let stats = PublicStats {
             num_records: self.rows,
@@ -332,8 +340,10 @@ pub(crate) fn event_times(table: &Table, add: &Add, seal: &TagSeal) -> Option<(i
 /// The bounds of the UTC days in which a file's event times lie, µs since 1970, as everyone may know them.
 pub(crate) fn day_bounds(add: &Add) -> Option<(i64, i64)> {
     let stats: PublicStats = serde_json::from_str(add.stats.as_deref()?).ok()?;
-    let micros = |bound: Option<PublicBound>| {
-        let time = DateTime::parse_from_rfc3339(bound?.event_time.as_deref()?).ok()?;
+    let micros = |bound: Option<ByColumn<String>>| {
+        let bound = bound?;
+        let text = TIME_COLUMNS.iter().find_map(|column| bound.get(*column))?;
+        let time = DateTime::parse_from_rfc3339(text).ok()?;
         Some(time.timestamp_micros())
     };
     micros(stats.min_values).zip(micros(stats.max_values))
@@ -366,6 +376,7 @@ mod tests {
             first_event_time: Some(-5),
             last_event_time: Some(9),
             days: vec![(-1, 1, 3), (0, 1, 4)],
+            column: "",
         };
         let tag = seal(1)
             .seal("readings", "a.parquet", &stats, &random)
@@ -422,6 +433,7 @@ mod tests {
             first_event_time,
             last_event_time,
             days: vec![],
+            column: "",
         };
         assert_eq!(
             FileStats::from_clear(&stats.in_clear()).as_ref(),

@@ -2,7 +2,7 @@
 //!
 //! Every file is read whole, those of the other tables too. A file must be there, have the SHA-256 that its Add action names and no other
 //! file's, open with the keyring and hold as many rows as its Add action says; a window's revisions must count up by one; a reading's identity must occur once; and each epoch must hold exactly the seqs up to its mark, but for
-//! those in known gaps and in quarantine, which must have their rows in `gaps` and `quarantine`. Of forgotten epochs a lane's
+//! those in known gaps and in quarantine, which must have their rows in `gaps` and `quarantine`, and for as many as retention has deleted. Of forgotten epochs a lane's
 //! state knows only how many readings they hold. A file that a vacuum took meanwhile is no fault: the newest version of the
 //! table is read instead. What gateways received, as their ledgers say, is held against all of this (E12). A state that cannot be read is a fault of its own, and the rest is verified.
 
@@ -10,6 +10,7 @@ mod account;
 mod ledger;
 mod notes;
 mod report;
+mod rollups;
 mod seqs;
 mod side_rows;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::{
     Add, LakeError, StateKeeper, file,
     file::stored::{SHA256_TAG, is_sealed, keks, row_count, tag},
     keys::KeyDecrypter,
+    operate::expire::{ExpiredState, expired_states},
     table::state::{FoundState, StreamState, reconcile},
     table::{LakeTable, Snapshot},
 };
@@ -40,6 +42,7 @@ use account::compare;
 use ledger::{LaneRows, Ledgers};
 pub use ledger::{LedgerLine, LedgerSums};
 pub use report::{Fault, Report};
+use rollups::Rollups;
 pub(crate) use seqs::SeqSet;
 use side_rows::SideRows;
 pub(crate) use side_rows::collect_quarantined;
@@ -89,48 +92,57 @@ pub async fn verify_received(
     let mut accounts = Accounts::default();
     let mut streams = BTreeSet::new();
     let ledgers = Ledgers::new(lanes);
+    let versions = Rollups::before(tables).await?;
     let mut in_readings = InReadings::default();
+    let mut expired = ExpiredRows::default();
     let readings = |table: &&LakeTable| table.schema().name == READINGS.name;
     for table in tables.iter().filter(readings) {
-        let collect = |rows: &RecordBatch, found: &mut InReadings| {
+        let collect = |add: &Add, rows: &RecordBatch, found: &mut InReadings| {
             collect(rows, &mut found.seqs);
             ledgers.collect_readings(rows, &mut found.lanes);
+            found.rollups.collect_readings(add, rows);
         };
         let (states, found) = read_table(table, decrypter, Some(keeper), collect).await?;
         report.files += found.files;
         report.faults.extend(found.faults);
         in_readings = found.rows;
-        let mut sound = Vec::new();
-        for found in states {
-            match found.state {
-                Ok(state) => sound.push((found.app_id, state)),
-                Err(error) => drop(report.faults.insert(Fault::State {
-                    why: error.to_string(),
-                })),
-            }
-        }
-        streams.extend(notes::keepers(&sound));
-        reconcile(&mut sound);
-        accounts = Accounts::of(sound.into_iter().map(|(_, state)| state));
+        (accounts, expired) = sums(states, &mut streams, &mut report);
     }
-    let InReadings { seqs, lanes } = in_readings;
+    report.expired = expired.epochs.values().sum();
+    let InReadings {
+        seqs,
+        lanes,
+        mut rollups,
+    } = in_readings;
+    rollups.starting_at(versions);
     let mut side_lanes = LaneRows::default();
     // After `readings`: what its states rely on was written before them.
     for table in tables.iter().filter(|table| !readings(table)) {
-        let collect = |rows: &RecordBatch, (side, lanes): &mut (SideRows, LaneRows)| {
+        let collect = |add: &Add, rows: &RecordBatch, (side, lanes, rollups): &mut InSide| {
             side.collect(table, rows);
             ledgers.collect_side(table, rows, &seqs, lanes);
+            rollups.collect_side(table, add, rows);
         };
         let (_, found) = read_table(table, decrypter, None, collect).await?;
         report.faults.extend(found.faults);
         report
             .faults
             .extend(notes::lost(table, keeper, &streams).await?);
-        let (side, of_lanes) = found.rows;
+        let (side, of_lanes, of_rollups) = found.rows;
         side.check(table, &accounts, &seqs, &mut report);
         side_lanes.extend(of_lanes);
+        rollups.extend(of_rollups);
+        rollups.note_kept(table, keeper).await?;
     }
-    let received_missing = ledgers.check(&lanes, &side_lanes, &seqs, &accounts, &mut report);
+    report.faults.extend(rollups.faults(&expired.before));
+    let received_missing = ledgers.check(
+        &lanes,
+        &side_lanes,
+        &seqs,
+        &accounts,
+        &expired.epochs,
+        &mut report,
+    );
     compare(seqs, accounts, &mut report);
     // More than the states miss, where one went with its readings.
     report.missing = report.missing.max(received_missing);
@@ -142,6 +154,67 @@ pub async fn verify_received(
 struct InReadings {
     seqs: BTreeMap<EpochKey, SeqSet>,
     lanes: LaneRows,
+    rollups: Rollups,
+}
+
+/// What the rows of another table gave.
+type InSide = (SideRows, LaneRows, Rollups);
+
+/// What retention has deleted of `readings`.
+#[derive(Default)]
+struct ExpiredRows {
+    epochs: BTreeMap<EpochKey, u64>,
+    /// By site, before which time, µs since 1970 UTC.
+    before: BTreeMap<String, i64>,
+}
+
+/// What the states say was taken and deleted; `streams` are those that keep notes.
+fn sums(
+    states: States,
+    streams: &mut BTreeSet<String>,
+    report: &mut Report,
+) -> (Accounts, ExpiredRows) {
+    let mut sound = Vec::new();
+    for found in states.streams {
+        match found.state {
+            Ok(state) => sound.push((found.app_id, state)),
+            Err(error) => drop(report.faults.insert(Fault::State {
+                why: error.to_string(),
+            })),
+        }
+    }
+    streams.extend(notes::keepers(&sound));
+    reconcile(&mut sound);
+    let mut accounts = Accounts::of(sound.into_iter().map(|(_, state)| state));
+    let expired = of_sites(states.expired, report);
+    accounts.expire(&expired.epochs);
+    (accounts, expired)
+}
+
+fn of_sites(states: Vec<FoundState<ExpiredState>>, report: &mut Report) -> ExpiredRows {
+    let mut expired = ExpiredRows::default();
+    for found in states {
+        match found.state {
+            Ok(state) => {
+                for of_epoch in state.epochs {
+                    let key = (of_epoch.gateway, of_epoch.lane, of_epoch.epoch);
+                    *expired.epochs.entry(key).or_default() += of_epoch.readings;
+                }
+                expired.before.insert(state.site, state.before);
+            }
+            Err(error) => drop(report.faults.insert(Fault::State {
+                why: error.to_string(),
+            })),
+        }
+    }
+    expired
+}
+
+/// The states that count in a version of `readings`.
+#[derive(Default)]
+struct States {
+    streams: Vec<FoundState<StreamState>>,
+    expired: Vec<FoundState<ExpiredState>>,
 }
 
 /// What the files of a table gave.
@@ -158,15 +231,18 @@ async fn read_table<R: Default>(
     table: &LakeTable,
     decrypter: &Arc<KeyDecrypter>,
     keeper: Option<&StateKeeper>,
-    collect: impl Fn(&RecordBatch, &mut R),
-) -> Result<(Vec<FoundState<StreamState>>, Found<R>), LakeError> {
+    collect: impl Fn(&Add, &RecordBatch, &mut R),
+) -> Result<(States, Found<R>), LakeError> {
     let mut reads = 0;
     loop {
         reads += 1;
         let snapshot = table.snapshot().await?;
         let states = match keeper {
-            Some(keeper) => keeper.states_each(table, &snapshot).await?,
-            None => Vec::new(),
+            Some(keeper) => States {
+                streams: keeper.states_each(table, &snapshot).await?,
+                expired: expired_states(keeper, table, &snapshot).await?,
+            },
+            None => States::default(),
         };
         if let Some(found) =
             read_files(table, &snapshot, decrypter, reads == READS_MAX, &collect).await?
@@ -187,7 +263,7 @@ async fn read_files<R: Default>(
     snapshot: &Snapshot,
     decrypter: &Arc<KeyDecrypter>,
     is_last: bool,
-    collect: &impl Fn(&RecordBatch, &mut R),
+    collect: &impl Fn(&Add, &RecordBatch, &mut R),
 ) -> Result<Option<Found<R>>, LakeError> {
     let mut found = Found::default();
     let mut seals = HashMap::new();
@@ -197,7 +273,7 @@ async fn read_files<R: Default>(
         match read_file(table, &add, decrypter).await? {
             Ok(batches) => batches
                 .iter()
-                .for_each(|rows| collect(rows, &mut found.rows)),
+                .for_each(|rows| collect(&add, rows, &mut found.rows)),
             Err(Fault::FileMissing { path }) if !is_last && !is_active(table, &path).await? => {
                 return Ok(None);
             }

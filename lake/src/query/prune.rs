@@ -14,7 +14,7 @@ use datafusion::{
     physical_optimizer::pruning::PruningPredicateBuilder,
 };
 use deltalake_core::kernel::Add;
-use forebay_schemas::table::Table;
+use forebay_schemas::table::{TIME_COLUMNS, Table};
 
 use super::partition_values;
 use crate::file::stats::{TagSeal, day_bounds, event_times};
@@ -46,6 +46,7 @@ pub(super) fn files<'a>(
             .map(|add| partition_values(table.partition_columns(), add))
             .collect::<Result<_>>()?,
         times: files.iter().map(day_bounds).collect(),
+        time_column: table.time_column(),
     };
     let keep = predicate.prune(&known)?;
     let kept = keep_marked(all, &keep);
@@ -53,7 +54,7 @@ pub(super) fn files<'a>(
         filter
             .column_refs()
             .iter()
-            .any(|column| column.name == EVENT_TIME)
+            .any(|column| TIME_COLUMNS.contains(&column.name.as_str()))
     }) {
         return Ok(kept);
     }
@@ -64,8 +65,6 @@ pub(super) fn files<'a>(
         .collect();
     Ok(keep_marked(kept, &predicate.prune(&known)?))
 }
-
-const EVENT_TIME: &str = "event_time";
 
 fn keep_marked<T>(all: Vec<T>, marks: &[bool]) -> Vec<T> {
     all.into_iter()
@@ -80,6 +79,8 @@ struct Known {
     values: Vec<Vec<ScalarValue>>,
     /// First and last event times: at first the bounds of their days, then those in the tags.
     times: Vec<Option<(i64, i64)>>,
+    /// The column that has them.
+    time_column: Option<&'static str>,
 }
 
 /// The two ends of a range.
@@ -94,7 +95,7 @@ impl Known {
         if let Some(at) = self.names.iter().position(|name| *name == column.name) {
             return ScalarValue::iter_to_array(self.values.iter().map(|v| v[at].clone())).ok();
         }
-        if column.name != EVENT_TIME {
+        if self.time_column != Some(column.name.as_str()) {
             return None;
         }
         let bounds = self.times.iter().map(|times| {

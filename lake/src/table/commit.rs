@@ -70,7 +70,7 @@ pub(crate) enum Purpose {
     Append,
     /// The same rows in other files.
     Rewrite,
-    /// Fewer rows, some of them in other files.
+    /// Rows leave, others may come; some of those that stay are in other files.
     Erase,
     /// The announcement that files will be deleted.
     Vacuum { retention_ms: i64 },

@@ -18,8 +18,8 @@ use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 
 use super::{FORMAT_PROPERTY, transactions::transactions};
 use crate::{
-    LakeError, table::commit::OWN_PREFIX, table::lake_writer::Transaction,
-    table::log_entry::LogEntry, table::schema::delta_fields,
+    LakeError, table::lake_writer::Transaction, table::log_entry::LogEntry,
+    table::schema::delta_fields,
 };
 
 /// Most log entries that are read onward for their transactions; beyond that they are looked up when asked for.
@@ -139,19 +139,15 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// The state of every stream that has committed, by its app id; `None` where the log has another shape than we write.
+    /// The state of everyone who has committed, by app id; `None` where the log has another shape than we write.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub(crate) async fn streams(&self) -> Result<Option<Vec<(String, i64)>>, LakeError> {
+    pub(crate) async fn all_states(&self) -> Result<Option<Vec<(String, i64)>>, LakeError> {
         if !self.known().are_all && !self.know_all().await? {
             return Ok(None);
         }
-        let all = self
-            .known()
-            .known
-            .into_iter()
-            .filter(|(app_id, _)| !app_id.starts_with(OWN_PREFIX));
+        let all = self.known().known.into_iter();
         Ok(Some(
             all.filter_map(|(app_id, state)| Some((app_id, state?)))
                 .collect(),

@@ -24,6 +24,7 @@ use crate::{
     LakeError,
     file::hex::hex,
     keys::{KeyError, KeyProvider, Random, SecretKey, random_bytes},
+    table::commit::OWN_PREFIX,
     table::{LakeTable, Snapshot},
 };
 
@@ -271,8 +272,20 @@ impl StateKeeper {
         table: &LakeTable,
         snapshot: &Snapshot,
     ) -> Result<Vec<(String, i64)>, LakeError> {
-        if let Some(streams) = snapshot.streams().await? {
-            return Ok(streams);
+        let is_stream = |app_id: &str| !app_id.starts_with(OWN_PREFIX);
+        self.numbers_of(table, snapshot, is_stream).await
+    }
+
+    /// The numbers of the states whose transactions are wanted.
+    async fn numbers_of(
+        &self,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(String, i64)>, LakeError> {
+        if let Some(mut all) = snapshot.all_states().await? {
+            all.retain(|(app_id, _)| is_wanted(app_id));
+            return Ok(all);
         }
         // A log of another shape: the streams that have a state here are asked for one by one.
         let folder = Path::from_iter(["_forebay", "state"]);
@@ -282,6 +295,7 @@ impl StateKeeper {
             .common_prefixes
             .iter()
             .filter_map(|folder| folder.filename())
+            .filter(|app_id| is_wanted(app_id))
         {
             if let Some(number) = snapshot.state_of(app_id).await? {
                 numbers.push((app_id.to_owned(), number));

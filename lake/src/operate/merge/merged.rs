@@ -15,13 +15,13 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray as _, BooleanArray, RecordBatch},
+    array::{BooleanArray, RecordBatch},
     compute::{concat_batches, filter_record_batch, take_record_batch},
-    datatypes::{DataType, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type},
+    datatypes::{DataType, Schema, SchemaRef, UInt32Type},
     error::ArrowError,
 };
 
-use crate::{LakeError, file::FileError, file::stored::StoredFile};
+use crate::{LakeError, file::FileError, file::stats::times_of, file::stored::StoredFile};
 use gathered::Gathered;
 use keys::Keys;
 
@@ -268,11 +268,8 @@ impl Eq for Head {}
 
 /// The rows with event times of a range, µs since 1970 UTC.
 pub(super) fn within(rows: &RecordBatch, range: &Range<i64>) -> Result<RecordBatch, Stopped> {
-    let times = rows
-        .column_by_name("event_time")
-        .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
     let wrong = || ArrowError::SchemaError("a file that is to be cut has no event times".into());
-    let times = times.ok_or_else(wrong)?.values();
+    let times = times_of(rows).ok_or_else(wrong)?.values();
     let marks: BooleanArray = times
         .iter()
         .map(|time| Some(range.contains(time)))

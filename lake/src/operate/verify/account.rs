@@ -29,6 +29,8 @@ pub(super) struct Account {
     pub(super) mark: u64,
     closed: bool,
     pub(super) quarantined: u64,
+    /// How many readings retention has deleted.
+    expired: u64,
     /// First and last seqs, apart from each other.
     pub(super) gaps: Vec<(u64, u64)>,
     /// How many states have its mark and have forgotten a later epoch of its lane.
@@ -70,6 +72,18 @@ impl Accounts {
             account.may_be_forgotten = later > account.kept;
         }
         accounts
+    }
+
+    /// These readings, by epoch, were deleted for their age: nobody misses them.
+    pub(super) fn expire(&mut self, expired: &BTreeMap<EpochKey, u64>) {
+        for (epoch, readings) in expired {
+            if let Some(account) = self.epochs.get_mut(epoch) {
+                account.expired += readings;
+            }
+            if let Some(lane) = self.lanes.get_mut(&(epoch.0.clone(), epoch.1)) {
+                lane.brought = lane.brought.saturating_sub(*readings);
+            }
+        }
     }
 
     fn add(&mut self, state: StreamState) {
@@ -208,11 +222,12 @@ impl Account {
             .sum()
     }
 
-    /// Seqs up to the mark that are in no gap and not in quarantine.
+    /// Seqs up to the mark that are in no gap, not in quarantine, and not expired.
     fn expected(&self) -> u64 {
         self.mark
             .saturating_sub(self.absent())
             .saturating_sub(self.quarantined)
+            .saturating_sub(self.expired)
     }
 
     /// How many of the found seqs lie up to the mark and in no gap.

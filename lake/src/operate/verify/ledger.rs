@@ -73,7 +73,7 @@ pub struct LedgerSums {
     pub committed: u64,
     /// In `quarantine`.
     pub quarantined: u64,
-    /// Given up, and named as a gap.
+    /// Given up and named as a gap, or committed and deleted by retention.
     pub expired: u64,
     /// In the spool, or in the stream behind it.
     pub pending: u64,
@@ -191,11 +191,12 @@ impl<'a> Ledgers<'a> {
         side: &LaneRows,
         seqs: &BTreeMap<EpochKey, SeqSet>,
         accounts: &Accounts,
+        expired: &BTreeMap<EpochKey, u64>,
         report: &mut Report,
     ) -> u64 {
         let mut missing = 0;
         for (place, ledger) in self.lanes.iter().enumerate() {
-            let found = equation::of_lane(ledger, side, seqs, accounts);
+            let found = equation::of_lane(ledger, side, seqs, accounts, expired);
             missing += found.sums.missing;
             let lane = (ledger.lane.gateway.as_str().to_owned(), ledger.lane.lane.0);
             for (epoch, first, count) in &found.missing {

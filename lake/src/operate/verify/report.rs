@@ -114,6 +114,21 @@ pub enum Fault {
         /// How many.
         devices: u64,
     },
+    /// Roll-ups of a site are of more or fewer readings than `readings` has.
+    RollupDiffers {
+        /// The roll-up's table.
+        table: &'static str,
+        /// The site.
+        site: String,
+        /// The first such UTC day, as a date.
+        day: String,
+        /// How many readings it has for that day.
+        found: u64,
+        /// How many it should have.
+        expected: u64,
+        /// How many such days.
+        days: u64,
+    },
     /// Readings that no state says were taken.
     Unaccounted {
         /// Gateway, lane and epoch.
@@ -221,6 +236,20 @@ impl fmt::Display for Fault {
                     "{gateway}/{lane}: {devices} further devices differ from what was received"
                 )
             }
+            Self::RollupDiffers {
+                table,
+                site,
+                day,
+                found,
+                expected,
+                days,
+            } => {
+                write!(
+                    f,
+                    "site {site}: table {table} is wrong for {days} days, the first is {day}: it is of {found} readings \
+                     instead of {expected}"
+                )
+            }
             Self::Unaccounted {
                 epoch: (gateway, lane, epoch),
                 count,
@@ -247,6 +276,8 @@ pub struct Report {
     pub doubled: u64,
     /// Readings that were taken and are not there.
     pub missing: u64,
+    /// Readings that retention has deleted.
+    pub expired: u64,
     /// What became of what gateways received, by lane.
     pub ledgers: Vec<LedgerLine>,
     /// Everything that is wrong, in order.
@@ -266,6 +297,7 @@ impl fmt::Display for Report {
             gaps,
             doubled,
             missing,
+            expired: _,
             ledgers: _,
             faults: _,
         } = self;

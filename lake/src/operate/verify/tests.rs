@@ -1,3 +1,4 @@
+mod expired;
 mod planted;
 mod shared_lanes;
 
@@ -402,6 +403,7 @@ async fn a_file_that_a_vacuum_took_meanwhile_is_no_fault() {
             .unwrap();
     }
     let decrypter = bench.writer.decrypter();
+    let collect = |_: &Add, rows: &RecordBatch, found: &mut _| collect(rows, found);
     let stale = read_files(table, &before, &decrypter, false, &collect)
         .await
         .unwrap();

@@ -30,11 +30,32 @@ impl StateKeeper {
         table: &LakeTable,
         snapshot: &Snapshot,
     ) -> Result<Vec<FoundState<S>>, LakeError> {
+        let numbers = self.numbers(table, snapshot).await?;
+        self.found(table, numbers).await
+    }
+
+    /// The states that the lake itself keeps under transactions that begin so.
+    ///
+    /// # Errors
+    /// As [`StateKeeper::states_each`].
+    pub(crate) async fn own_each<S: DeserializeOwned>(
+        &self,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+        prefix: &str,
+    ) -> Result<Vec<FoundState<S>>, LakeError> {
+        let is_own = |app_id: &str| app_id.starts_with(prefix);
+        let numbers = self.numbers_of(table, snapshot, is_own).await?;
+        self.found(table, numbers).await
+    }
+
+    async fn found<S: DeserializeOwned>(
+        &self,
+        table: &LakeTable,
+        numbers: Vec<(String, i64)>,
+    ) -> Result<Vec<FoundState<S>>, LakeError> {
         let mut states = Vec::new();
-        for (app_id, number, state) in self
-            .load_each(table, self.numbers(table, snapshot).await?)
-            .await
-        {
+        for (app_id, number, state) in self.load_each(table, numbers).await {
             let state = match state {
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
                 state => state,

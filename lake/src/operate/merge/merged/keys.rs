@@ -12,7 +12,7 @@ use arrow::{
 /// What tells series apart, in the order of a file.
 const SERIES_COLUMNS: [&str; 2] = ["device", "tag"];
 /// What orders the rows of a series; numbers all.
-const PLACE_COLUMNS: [&str; 3] = ["event_time", "epoch", "seq"];
+const PLACE_COLUMNS: [&str; 4] = ["event_time", "time_start", "epoch", "seq"];
 
 pub(super) struct Keys {
     series: Vec<Names>,

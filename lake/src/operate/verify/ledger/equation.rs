@@ -26,6 +26,7 @@ pub(super) fn of_lane(
     side: &LaneRows,
     seqs: &BTreeMap<EpochKey, SeqSet>,
     accounts: &Accounts,
+    expired: &BTreeMap<EpochKey, u64>,
 ) -> LaneFound {
     let mut out = LaneFound::default();
     let (gateway, number) = (lane.lane.gateway.as_str().to_owned(), lane.lane.lane.0);
@@ -52,6 +53,7 @@ pub(super) fn of_lane(
             dropped: lane.ledger.dropped.of(epoch),
             gaps,
             on_the_way,
+            expired: expired.get(&key).copied().unwrap_or_default(),
         };
         parts.add_to(epoch, &mut out);
     }
@@ -80,6 +82,8 @@ struct Parts<'a> {
     dropped: &'a [Range],
     gaps: Vec<Range>,
     on_the_way: Option<u64>,
+    /// How many of the committed readings retention has deleted; which ones nobody knows.
+    expired: u64,
 }
 
 impl Parts<'_> {
@@ -114,14 +118,17 @@ impl Parts<'_> {
             unexplained,
         ] = left.map(|left| left.get());
         let in_stream = unexplained - missing;
+        let deleted = missing.min(self.expired);
+        let missing = missing - deleted;
         let sums = &mut out.sums;
         sums.received += received;
         sums.committed += received - uncommitted;
         sums.quarantined += uncommitted - unquarantined;
         sums.pending += unquarantined - unwaiting + in_stream;
-        sums.expired += unwaiting - unexplained;
+        sums.expired += unwaiting - unexplained + deleted;
         sums.missing += missing;
-        out.beyond_counts += undropped - unexplained + in_stream;
+        out.beyond_counts += undropped - unexplained + in_stream + deleted;
+        let first = first.filter(|_| missing > 0);
         out.missing
             .extend(first.map(|first| (epoch, first, missing)));
     }

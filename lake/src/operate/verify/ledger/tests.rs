@@ -146,7 +146,8 @@ fn check(
     ledgers.collect_readings(&readings, &mut in_readings);
     ledgers.collect_quarantine(&quarantine, &seqs, &mut side);
     let accounts = Accounts::of([state]);
-    ledgers.check(&in_readings, &side, &seqs, &accounts, &mut report);
+    let nothing = BTreeMap::new();
+    ledgers.check(&in_readings, &side, &seqs, &accounts, &nothing, &mut report);
     let lines: Vec<String> = report.ledgers.iter().map(LedgerLine::to_string).collect();
     (
         lines.join("\n").replace("ledger gateway=gw lane=0 ", ""),
@@ -324,7 +325,7 @@ fn gaps_of_forgotten_epochs_are_known_by_their_rows() {
         let mut found = BTreeMap::new();
         crate::operate::verify::collect(&rows_of(&seqs), &mut found);
         let accounts = Accounts::of([state()]);
-        equation::of_lane(&lake, &side, &found, &accounts).sums
+        equation::of_lane(&lake, &side, &found, &accounts, &BTreeMap::new()).sums
     };
     assert_eq!(
         gaps(&[(5, 8, false)]),
@@ -365,6 +366,7 @@ fn lanes_without_a_ledger_are_named_and_imports_are_not() {
         &LaneRows::default(),
         &BTreeMap::new(),
         &Accounts::default(),
+        &BTreeMap::new(),
         &mut report,
     );
     let lines: Vec<String> = report.ledgers.iter().map(LedgerLine::to_string).collect();
