@@ -91,7 +91,7 @@ impl Tap {
                 tag: reading.series.tag.clone(),
                 event_time: Some(reading.event_time),
                 value: reading.value.clone(),
-                unit: reading.unit.clone(),
+                unit: reading.unit.as_deref().map(str::to_owned),
                 status: reading.status.clone(),
             });
         }

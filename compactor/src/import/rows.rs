@@ -1,6 +1,6 @@
 //! A row of the file, and the readings in it.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use csv::ByteRecord;
 use forebay_schemas::{DeviceId, Quality, Reading, Series, Status, TagName, Timestamp, Value};
@@ -57,7 +57,7 @@ impl<'a> Rows<'a> {
         let device = device
             .map_err(|error| Why::new("the device's name cannot be used", error.to_string()))?;
         let unit = match self.layout.unit {
-            Some(at) => Some(text(at)?.into_owned()).filter(|unit| !unit.is_empty()),
+            Some(at) => Some(text(at)?).filter(|unit| !unit.is_empty()).map(Arc::from),
             None => None,
         };
         let status = match (&self.spec.quality, self.layout.quality) {
@@ -113,7 +113,7 @@ struct Row<'a> {
     device: DeviceId,
     event_time: Timestamp,
     observed_time: Timestamp,
-    unit: Option<String>,
+    unit: Option<Arc<str>>,
     status: Status,
 }
 
