@@ -25,6 +25,8 @@ use self::{
 };
 use crate::{
     EdgeStatus, GatewayError, Lanes, Pipeline, SeriesFolder, Source, SourceStatus,
+    held::owner,
+    held_back::HeldBack,
     keeper::Keeper,
     memory::Memory,
     outages::{FullSpool, Span},
@@ -90,31 +92,26 @@ impl Edge {
         let mut pumps = JoinSet::new();
         let stopping = stop.child_token();
         let stopped = Span::of_stop(self.run.stored_at, (self.run.clock)());
-        for (source, status) in self.sources {
+        for (mut source, status) in self.sources {
+            let brings = all_brings(&source);
+            let mut pipeline = source.pipeline(self.run.site.clone(), status.clone());
             let Source {
-                name,
-                connector,
-                rules,
-                filter,
+                name, connector, ..
             } = source;
-            let declared = connector.declared();
-            let brings = (0..rules.len())
-                .map(RuleId)
-                .map(|rule| brings(&*connector, &declared, rule))
-                .collect();
-            let mut pipeline = Pipeline::new(
-                self.run.site.clone(),
-                rules,
-                filter,
-                declared,
-                status.clone(),
-            );
             let file = self
                 .run
                 .series
                 .as_ref()
                 .and_then(|folder| folder.file(&name));
             let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
+            let held_back = HeldBack::recall(
+                &name,
+                self.run.series.as_ref(),
+                self.run.lanes,
+                &self.run.receipts,
+                &mut pipeline,
+            )
+            .await;
             let (keeper, restored) =
                 Keeper::restore(connector.session(), self.run.lanes, &self.run.receipts);
             let (outlet, deliveries) = outlet(WAITING_MAX);
@@ -131,6 +128,7 @@ impl Edge {
                 pipeline,
                 memory,
                 keeper,
+                held_back,
                 status,
                 deliveries,
                 held: Vec::new(),
@@ -158,10 +156,12 @@ impl Edge {
 
     /// Nobody would ever end the receipts of a session that no connector has any more.
     async fn end_foreign_receipts(&self) -> Result<(), GatewayError> {
+        let of_steps = self.sources.iter().map(|(source, _)| owner(&source.name));
         let sessions: BTreeSet<SessionId> = self
             .sources
             .iter()
             .filter_map(|(source, _)| source.connector.session())
+            .chain(of_steps)
             .collect();
         for (lane, receipts) in &self.run.receipts {
             let is_foreign = |receipt: &&OpenReceipt| !sessions.contains(&SessionId(receipt.owner));
@@ -205,6 +205,26 @@ impl Run {
             }),
         }
     }
+}
+
+impl Source {
+    /// Its steps; they are taken out of it.
+    fn pipeline(&mut self, site: SiteId, status: Arc<SourceStatus>) -> Pipeline {
+        let rules = std::mem::take(&mut self.rules);
+        let filter = std::mem::take(&mut self.filter);
+        Pipeline::new(site, rules, filter, self.connector.declared(), status)
+            .with_steps(&self.steps)
+            .with_clock_skew(self.skew)
+    }
+}
+
+/// What each rule brings.
+fn all_brings(source: &Source) -> Vec<String> {
+    let declared = source.connector.declared();
+    (0..source.rules.len())
+        .map(RuleId)
+        .map(|rule| brings(&*source.connector, &declared, rule))
+        .collect()
 }
 
 /// What a rule brings, in words that last.

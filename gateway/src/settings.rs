@@ -12,6 +12,7 @@ use forebay_schemas::{GatewayId, SiteId};
 use forebay_stream::local::{Limits, OnFull};
 
 use crate::{
+    clock_skew::ClockSkew,
     filter::Filter,
     keys::{
         self, CONNECTOR, DATA_DIR, EXCLUDE, GATEWAY, ID, INCLUDE, KIND, LANES, MAX_AGE, MAX_BYTES,
@@ -19,6 +20,8 @@ use crate::{
     },
     lanes::Lanes,
     rule::Rule,
+    step_settings,
+    steps::StepSettings,
 };
 
 const LANES_MAX: u32 = 64;
@@ -57,6 +60,10 @@ pub struct Source {
     pub rules: Vec<Rule>,
     /// Which series are taken.
     pub filter: Filter,
+    /// How far its devices' clocks may be off.
+    pub skew: ClockSkew,
+    /// `[[step]]`, the same for all.
+    pub steps: StepSettings,
 }
 
 /// Everything that the edge needs to know.
@@ -126,7 +133,7 @@ fn limits(bytes_max: u64, on_full: OnFull) -> Result<Limits, forebay_stream::Str
     Limits::new(bytes_max, segment, on_full)
 }
 
-/// Reads every `[[connector]]`, each by the kind that it names.
+/// Reads every `[[connector]]`, each by the kind that it names, and the `[[step]]`s for all of them.
 pub fn connectors(
     root: &mut Table<'_>,
     kinds: &[&dyn ConnectorKind],
@@ -137,6 +144,7 @@ pub fn connectors(
         .enumerate()
         .map(|(i, kind)| (kind.name(), i))
         .collect();
+    let steps = step_settings::read(root);
     let mut names = BTreeSet::new();
     let mut sources = Vec::new();
     for mut table in root.tables(&CONNECTOR) {
@@ -158,6 +166,10 @@ pub fn connectors(
             );
         }
         let filter = filter(&mut table);
+        let skew = ClockSkew {
+            ahead_max: Some(table.read(&keys::CLOCK_SKEW_MAX)),
+            behind_max: table.read(&keys::READING_AGE_MAX),
+        };
         let mut tags = table.tables(&TAG);
         let rules = tags.iter_mut().map(Rule::read).collect();
         // Without a kind nobody knows which of the other keys are right.
@@ -176,6 +188,8 @@ pub fn connectors(
                 connector,
                 rules,
                 filter,
+                skew,
+                steps: steps.clone(),
             });
         }
     }

@@ -17,6 +17,7 @@ pub fn shared_series(sources: &[Source]) -> Vec<String> {
         connector,
         rules,
         filter,
+        ..
     } in sources
     {
         for Declared { rule, device, tag } in connector.declared() {

@@ -5,3 +5,5 @@ mod pipeline;
 mod receipts;
 mod runtime;
 mod settings;
+mod steps;
+mod windows;

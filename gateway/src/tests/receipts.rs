@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runtime::{open, read, run};
 use crate::{
-    Edge, Filter, GatewayError, Lanes, Rule, Source,
+    ClockSkew, Edge, Filter, GatewayError, Lanes, Rule, Source, StepSettings,
     keeper::{AcceptedReadings, Keeper},
     spool_append::{AppendUnit, appends},
 };
@@ -130,6 +130,8 @@ impl Rig {
             connector: Box::new(puppet),
             rules: vec![Rule::default()],
             filter: Filter::default(),
+            skew: ClockSkew::default(),
+            steps: StepSettings::default(),
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(Edge::new(run, vec![source]).run(stop.clone()));

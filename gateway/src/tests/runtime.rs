@@ -24,7 +24,7 @@ use ring::rand::SystemRandom;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Edge, EdgeStatus, Filter, Lanes, Rule, Run, Source};
+use crate::{ClockSkew, Edge, EdgeStatus, Filter, Lanes, Rule, Run, Source, StepSettings};
 
 /// Counts up until stopped, one parcel after the receipt of the one before; then loses its link.
 struct Counter {
@@ -123,6 +123,8 @@ fn source(device: &'static str, acknowledged: &Arc<AtomicU64>, ends: End) -> Sou
         }),
         rules: vec![Rule::default()],
         filter: Filter::default(),
+        skew: ClockSkew::default(),
+        steps: StepSettings::default(),
     }
 }
 
@@ -320,6 +322,8 @@ fn at_once(values: Vec<Value>) -> Source {
         connector: Box::new(AtOnce(values)),
         rules: vec![Rule::default()],
         filter: Filter::default(),
+        skew: ClockSkew::default(),
+        steps: StepSettings::default(),
     }
 }
 
@@ -428,6 +432,8 @@ async fn a_retained_message_is_one_reading_over_three_starts() {
                 connector: Box::new(Retained),
                 rules,
                 filter,
+                skew: ClockSkew::default(),
+                steps: StepSettings::default(),
             }],
         );
         let (status, stop) = (edge.status(), CancellationToken::new());
