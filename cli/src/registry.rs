@@ -5,6 +5,7 @@ use forebay_connectors::ConnectorKind;
 use forebay_grid::GridDemandKind;
 #[cfg(feature = "lake")]
 use forebay_grid_outage::GridOutageKind;
+use forebay_http::HttpKind;
 #[cfg(feature = "lake")]
 use forebay_jobs::JobKind;
 #[cfg(feature = "lake")]
@@ -26,7 +27,8 @@ use forebay_report::ReportKind;
 use forebay_vibration::VibrationKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
-pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[&ModbusKind, &MqttKind, &OpcuaKind];
+pub(crate) const CONNECTORS: &[&dyn ConnectorKind] =
+    &[&ModbusKind, &MqttKind, &OpcuaKind, &HttpKind];
 
 /// Directives for the log: what libraries report as errors although it is none of anyone's business: every OPC UA link without
 /// encryption, every commit that has to be rebuilt because another came first, and what they hand to us as an error too.

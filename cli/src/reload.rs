@@ -25,6 +25,9 @@ use crate::{config::Config, place::Place};
 /// How often it is looked whether the file was changed.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// The tables that a reload takes up.
+const TAKEN_UP: [&str; 2] = ["connector", "step"];
+
 /// What a reload did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -151,7 +154,7 @@ fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
 fn changed(before: &BTreeMap<String, u64>, now: &BTreeMap<String, u64>) -> Vec<String> {
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let differs =
-        |name: &&String| name.as_str() != "connector" && before.get(*name) != now.get(*name);
+        |name: &&String| !TAKEN_UP.contains(&name.as_str()) && before.get(*name) != now.get(*name);
     names.into_iter().filter(differs).cloned().collect()
 }
 

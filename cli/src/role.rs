@@ -8,8 +8,7 @@ use forebay_config::ConfigErrors;
 use crate::config::{Config, unusable};
 
 #[cfg(feature = "lake")]
-const NOTHING_TO_RUN: &str =
-    "no [[connector]], [stream], [[job]], [[alert]] or [serve] is configured: there is nothing to run";
+const NOTHING_TO_RUN: &str = "no [[connector]], [stream], [[job]], [[alert]] or [serve] is configured: there is nothing to run";
 #[cfg(not(feature = "lake"))]
 const NOTHING_TO_RUN: &str = "no [[connector]] or [[alert]] is configured: there is nothing to run in a build for the edge alone";
 

@@ -37,9 +37,14 @@ fn set(patterns: &[String]) -> Result<Option<GlobSet>, Error> {
     if patterns.is_empty() {
         return Ok(None);
     }
+    globs(patterns).map(Some)
+}
+
+/// What any of these patterns matches.
+pub(crate) fn globs(patterns: &[String]) -> Result<GlobSet, Error> {
     let mut builder = GlobSetBuilder::new();
     for pattern in patterns {
         builder.add(GlobBuilder::new(pattern).literal_separator(true).build()?);
     }
-    builder.build().map(Some)
+    builder.build()
 }

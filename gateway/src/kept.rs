@@ -9,26 +9,20 @@
 //! time of what was said 8 · its digest 16 · time since when it is bad 8. A text is its length 4 and its bytes; what a
 //! flag denies is left out.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use forebay_schemas::{DeviceId, TagName, Timestamp, path_segment};
-use ring::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    rand::SecureRandom,
+use ring::rand::SecureRandom;
+
+use crate::{
+    sealed::{Format, SealedError, SealedFile},
+    series::Kept,
 };
-use thiserror::Error;
 
-use crate::series::Kept;
-
-const MAGIC: &[u8; 8] = b"FBSERIES";
-const VERSION: u32 = 1;
-const HEAD_BYTES: usize = MAGIC.len() + 4;
+const FORMAT: Format = Format {
+    magic: b"FBSERIES",
+    version: 1,
+};
 const SAID: u8 = 1;
 const SAID_HAS_TIME: u8 = 2;
 const BAD: u8 = 4;
@@ -54,132 +48,41 @@ pub(crate) struct KeptSeries {
     pub(crate) kept: Kept,
 }
 
-/// Why a file cannot be read or written.
-#[derive(Debug, Error)]
-pub(crate) enum KeptError {
-    #[error("cannot {op} {path}")]
-    Io {
-        op: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error("{path} has version {found}, newer than {VERSION}, the newest this release reads")]
-    Newer { path: PathBuf, found: u32 },
-    #[error("{path} is damaged, or sealed by another key")]
-    Damaged { path: PathBuf },
-    #[error("no randomness for {path}")]
-    Random { path: PathBuf },
-}
-
 /// One connector's file.
 #[derive(Clone)]
-pub(crate) struct SeriesFile {
-    path: PathBuf,
-    connector: String,
-    key: Arc<LessSafeKey>,
-    random: Arc<dyn SecureRandom + Send + Sync>,
-}
+pub(crate) struct SeriesFile(SealedFile);
 
 impl SeriesFolder {
     /// The file of a connector; none where the key is none.
     pub(crate) fn file(&self, connector: &str) -> Option<SeriesFile> {
-        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &self.key).ok()?);
         let path = self.path.join(path_segment(connector));
-        Some(SeriesFile {
-            path,
-            connector: connector.to_owned(),
-            key: Arc::new(key),
-            random: self.random.clone(),
-        })
+        self.sealed(path, FORMAT, connector).map(SeriesFile)
+    }
+
+    /// A file of a connector in the folder.
+    pub(crate) fn sealed(
+        &self,
+        path: PathBuf,
+        format: Format,
+        connector: &str,
+    ) -> Option<SealedFile> {
+        SealedFile::new(path, format, connector, (&self.key, self.random.clone()))
     }
 }
 
 impl SeriesFile {
     /// What the last process left; nothing where there is no file.
-    pub(crate) fn load(&self) -> Result<Vec<KeptSeries>, KeptError> {
-        let mut bytes = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => {
-                return Err(KeptError::Io {
-                    op: "read",
-                    path: self.path.clone(),
-                    source,
-                });
-            }
-        };
-        let damaged = || KeptError::Damaged {
-            path: self.path.clone(),
-        };
-        if bytes.get(..MAGIC.len()) != Some(&MAGIC[..]) {
-            return Err(damaged());
+    pub(crate) fn load(&self) -> Result<Vec<KeptSeries>, SealedError> {
+        match self.0.load()? {
+            Some(content) => decode(&content).ok_or_else(|| self.0.damaged()),
+            None => Ok(Vec::new()),
         }
-        let version = Fields(&bytes[MAGIC.len()..]).number().ok_or_else(damaged)?;
-        if version > VERSION {
-            return Err(KeptError::Newer {
-                path: self.path.clone(),
-                found: version,
-            });
-        }
-        if version != VERSION {
-            return Err(damaged());
-        }
-        let nonce = bytes
-            .get(HEAD_BYTES..HEAD_BYTES + NONCE_LEN)
-            .and_then(|n| n.try_into().ok())
-            .ok_or_else(damaged)?;
-        let sealed = &mut bytes[HEAD_BYTES + NONCE_LEN..];
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let content = self
-            .key
-            .open_in_place(nonce, Aad::from(self.label()), sealed)
-            .map_err(|_| damaged())?;
-        decode(content).ok_or_else(damaged)
     }
 
     /// Replaces the file; answers its length. Blocks until it is durable.
-    pub(crate) fn save(&self, series: &[KeptSeries]) -> Result<usize, KeptError> {
-        let random = || KeptError::Random {
-            path: self.path.clone(),
-        };
-        let mut nonce = [0; NONCE_LEN];
-        self.random.fill(&mut nonce).map_err(|_| random())?;
-        let mut sealed = encode(series);
-        let counted = Nonce::assume_unique_for_key(nonce);
-        self.key
-            .seal_in_place_append_tag(counted, Aad::from(self.label()), &mut sealed)
-            .map_err(|_| random())?;
-        let bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &nonce, &sealed].concat();
-        replace(&self.path, &bytes).map_err(|(op, source)| KeptError::Io {
-            op,
-            path: self.path.clone(),
-            source,
-        })?;
-        Ok(bytes.len())
+    pub(crate) fn save(&self, series: &[KeptSeries]) -> Result<usize, SealedError> {
+        self.0.save(encode(series))
     }
-
-    fn label(&self) -> Vec<u8> {
-        [
-            &MAGIC[..],
-            &VERSION.to_le_bytes(),
-            self.connector.as_bytes(),
-        ]
-        .concat()
-    }
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| ("create the folder of", error))?;
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).map_err(|error| ("create", error))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| ("write", error))?;
-    fs::rename(&temporary, path).map_err(|error| ("replace", error))?;
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| ("sync the folder of", error))
 }
 
 fn encode(series: &[KeptSeries]) -> Vec<u8> {
@@ -229,7 +132,7 @@ fn encode(series: &[KeptSeries]) -> Vec<u8> {
     out
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
     out.extend((text.len() as u32).to_le_bytes());
     out.extend(text.as_bytes());
 }
@@ -246,25 +149,25 @@ fn decode(bytes: &[u8]) -> Option<Vec<KeptSeries>> {
 }
 
 /// What is left to be read.
-struct Fields<'b>(&'b [u8]);
+pub(crate) struct Fields<'b>(pub(crate) &'b [u8]);
 
 impl Fields<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (array, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*array)
     }
 
-    fn number(&mut self) -> Option<u32> {
+    pub(crate) fn number(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn time(&mut self) -> Option<Timestamp> {
+    pub(crate) fn time(&mut self) -> Option<Timestamp> {
         self.array()
             .map(|bytes| Timestamp::from_nanos(i64::from_le_bytes(bytes)))
     }
 
-    fn text(&mut self) -> Option<String> {
+    pub(crate) fn text(&mut self) -> Option<String> {
         let length = self.number()? as usize;
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -302,6 +205,8 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use ring::rand::SystemRandom;
 
     use super::*;
@@ -347,7 +252,7 @@ mod tests {
         file.save(&series()[..1]).unwrap();
         file.save(&series()).unwrap();
         assert_eq!(file.load().unwrap(), series());
-        let bytes = fs::read(&file.path).unwrap();
+        let bytes = fs::read(&file.0.path).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"canary"));
         assert_eq!(
             fs::read_dir(place.path().join("series")).unwrap().count(),
@@ -363,7 +268,7 @@ mod tests {
         file.save(&series()).unwrap();
         let load = |folder: SeriesFolder| folder.file("a").unwrap().load().unwrap_err().to_string();
         assert!(load(folder(place.path(), 2)).ends_with("is damaged, or sealed by another key"));
-        let good = fs::read(&file.path).unwrap();
+        let good = fs::read(&file.0.path).unwrap();
         fs::write(place.path().join("series/b"), &good).unwrap();
         assert!(
             folder(place.path(), 1).file("b").unwrap().load().is_err(),
@@ -372,14 +277,14 @@ mod tests {
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            fs::write(&file.path, &bad).unwrap();
+            fs::write(&file.0.path, &bad).unwrap();
             assert!(file.load().is_err(), "byte {at}");
-            fs::write(&file.path, &good[..at]).unwrap();
+            fs::write(&file.0.path, &good[..at]).unwrap();
             assert!(file.load().is_err(), "cut at {at}");
         }
         let mut newer = good;
         newer[8] = 2;
-        fs::write(&file.path, &newer).unwrap();
+        fs::write(&file.0.path, &newer).unwrap();
         assert!(
             load(folder(place.path(), 1))
                 .ends_with("has version 2, newer than 1, the newest this release reads")

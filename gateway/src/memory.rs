@@ -11,8 +11,9 @@ use tracing::{info, warn};
 
 use crate::{
     Pipeline,
-    kept::{KeptError, KeptSeries, SeriesFile},
+    kept::{KeptSeries, SeriesFile},
     pipeline::News,
+    sealed::SealedError,
     series::elapsed,
 };
 
@@ -112,7 +113,7 @@ impl Memory {
     }
 }
 
-fn with_source(error: &KeptError) -> String {
+fn with_source(error: &SealedError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

@@ -10,27 +10,34 @@ use std::{
     sync::Arc,
 };
 
-use forebay_connectors::{Declared, LinkChange, RuleId, Sample, SampleKind};
+use forebay_connectors::{Declared, LinkChange, RuleId, Sample, SampleKind, Token};
 use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
+    clock_skew::ClockSkew,
     complaints::{Complaint, Complaints},
     device_report::{DeviceReport, TagReport},
     filter::Filter,
+    held::{HeldItem, Released},
     kept::KeptSeries,
+    pseudonym::Pseudonyms,
     rule::Rule,
     series::SeriesState,
     status::SourceStatus,
-    steps::{Stepped, step},
+    steps::{Outcome, Passage, SeriesSteps, StepSettings, StepTables, Stepped, step},
 };
 
 /// Most series that a connector's wildcards may bring; beyond it new ones are still sent, but not remembered.
-const SERIES_MAX: usize = 100_000;
+pub(crate) const SERIES_MAX: usize = 100_000;
 
 /// One connector's steps.
 pub struct Pipeline {
     site: SiteId,
     rules: Vec<Rule>,
+    /// Of `[[step]]`, behind those of the tags.
+    tables: StepTables,
+    pseudonyms: Pseudonyms,
+    skew: ClockSkew,
     filter: Filter,
     series: BTreeMap<Key, Known>,
     /// Why links are down: of one device, or of all.
@@ -46,6 +53,8 @@ type Key = (DeviceId, TagName);
 struct Known {
     rule: RuleId,
     state: SeriesState,
+    /// What the rule's later steps remember.
+    steps: SeriesSteps,
     /// Known from configuration alone.
     is_declared: bool,
     /// Whether it was said what holds now: it may be said again to the next process.
@@ -94,6 +103,9 @@ impl Pipeline {
         let (complaints, news) = (Complaints::default(), News::default());
         Self {
             site,
+            tables: StepTables::new(&StepSettings::default(), &rules),
+            pseudonyms: Pseudonyms::default(),
+            skew: ClockSkew::default(),
             rules,
             filter,
             series,
@@ -102,6 +114,21 @@ impl Pipeline {
             complaints,
             news,
         }
+    }
+
+    /// The pipeline with the steps of `[[step]]` behind those of the tags.
+    #[must_use]
+    pub fn with_steps(mut self, settings: &StepSettings) -> Self {
+        self.tables = StepTables::new(settings, &self.rules);
+        self.pseudonyms = settings.pseudonyms.clone();
+        self
+    }
+
+    /// The pipeline that doubts times of devices so far from the gateway's.
+    #[must_use]
+    pub fn with_clock_skew(mut self, skew: ClockSkew) -> Self {
+        self.skew = skew;
+        self
     }
 
     /// Takes over what an earlier process left. `brings` says of each rule what it brings: what no rule brings any more is
@@ -147,11 +174,11 @@ impl Pipeline {
         self.series.iter().filter_map(kept).collect()
     }
 
-    /// The devices whose series are known.
+    /// The devices whose series are known, by the names that leave the gateway.
     pub(crate) fn devices(&self) -> BTreeSet<DeviceId> {
         self.series
             .keys()
-            .map(|(device, _)| device.clone())
+            .map(|(device, _)| self.pseudonyms.of(device))
             .collect()
     }
 
@@ -219,6 +246,7 @@ impl Pipeline {
                 self.sample(sample, now, &mut readings);
             }
         }
+        self.pseudonyms.name(&mut readings);
         readings
     }
 
@@ -271,6 +299,12 @@ impl Pipeline {
 
     /// The readings that follow from a link that came or went.
     pub fn link(&mut self, change: LinkChange, now: Timestamp) -> Vec<Reading> {
+        let mut readings = self.changed(change, now);
+        self.pseudonyms.name(&mut readings);
+        readings
+    }
+
+    fn changed(&mut self, change: LinkChange, now: Timestamp) -> Vec<Reading> {
         match change {
             LinkChange {
                 device,
@@ -304,9 +338,45 @@ impl Pipeline {
             .get_key_value(&None)
             .map(|(all, reason)| vec![(all.clone(), reason.clone())]);
         let down = whole.unwrap_or_else(|| self.down.clone().into_iter().collect());
-        down.iter()
+        let mut readings: Vec<Reading> = down
+            .iter()
             .flat_map(|(device, reason)| self.all_bad(device.as_ref(), reason, now))
-            .collect()
+            .collect();
+        self.tables.tick(now, &self.status, &mut readings);
+        self.pseudonyms.name(&mut readings);
+        readings
+    }
+
+    /// The readings that follow from what steps hold back: the gateway stops.
+    pub(crate) fn flush(&mut self, now: Timestamp) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        self.tables.flush(now, &self.status, &mut readings);
+        self.pseudonyms.name(&mut readings);
+        readings
+    }
+
+    /// Releases what an earlier process held back, unless it is stored under one of these receipts.
+    pub(crate) fn recover(&mut self, items: Vec<HeldItem>, stored: &BTreeSet<Token>) {
+        self.tables.recover(items, stored, &self.status);
+    }
+
+    /// What steps have released since it was asked last, by the names that leave the gateway.
+    pub(crate) fn take_released(&mut self) -> Vec<Released> {
+        let mut released = self.tables.take_released();
+        for one in &mut released {
+            self.pseudonyms.name(&mut one.readings);
+        }
+        released
+    }
+
+    /// Whether what steps hold back has changed since it was asked last.
+    pub(crate) fn take_held_has_changed(&mut self) -> bool {
+        self.tables.take_has_changed()
+    }
+
+    /// What steps hold back.
+    pub(crate) fn held(&self) -> Vec<HeldItem> {
+        self.tables.held()
     }
 
     fn sample(&mut self, sample: Sample, now: Timestamp, readings: &mut Vec<Reading>) {
@@ -339,7 +409,10 @@ impl Pipeline {
         }
         let is_new = !self.series.contains_key(&key);
         if is_new && self.series.len() >= SERIES_MAX {
-            return readings.push(reading);
+            self.skew.judge(&mut reading, kind);
+            return self
+                .tables
+                .take(reading, Passage::Judged, &self.status, readings);
         }
         let known = self.series.entry(key).or_default();
         (known.rule, known.is_current) = (id, known.is_current || kind == SampleKind::Snapshot);
@@ -349,29 +422,31 @@ impl Pipeline {
         } else if kind != SampleKind::Confirmation {
             known.state.hear(own_time, &reading);
         }
-        let is_kept = !known.is_declared || known.is_current || own_time.is_some();
-        if is_kept {
-            self.news = self
-                .news
-                .max(if is_new { News::Series } else { News::Words });
+        if !known.is_declared || known.is_current || own_time.is_some() {
+            let news = if is_new { News::Series } else { News::Words };
+            self.news = self.news.max(news);
         }
-        // The row that made the series bad would stay its last by event time, for ever where the value does not change (D11).
-        let is_value = reading.value.is_some() && reading.status.quality != Quality::Bad;
-        let is_older = known
-            .state
-            .bad_at()
-            .is_some_and(|bad| reading.event_time <= bad);
-        let holds_again = kind == SampleKind::Snapshot && is_value && is_older;
-        let default = Rule::default();
-        let rule = self.rules.get(id.0).unwrap_or(&default);
-        if !known.state.is_news(&reading, rule) {
+        let holds_again = holds_again(&known.state, &reading, kind);
+        if !known.state.is_news(&reading) {
             return self.status.note_unchanged();
         }
-        readings.push(reading.clone());
-        if holds_again {
-            reading.event_time = now;
-            known.state.send(&reading);
-            readings.push(reading);
+        self.skew.judge(&mut reading, kind);
+        let again = holds_again.then(|| Reading {
+            event_time: now,
+            ..reading.clone()
+        });
+        let default = Rule::default();
+        let rule = self.rules.get(id.0).unwrap_or(&default);
+        let mut later = Later {
+            steps: &mut known.steps,
+            rule,
+            tables: &mut self.tables,
+            status: &self.status,
+        };
+        later.take(reading, Passage::Judged, readings);
+        if let Some(again) = again {
+            known.state.send(&again);
+            later.take(again, Passage::Forced, readings);
         }
     }
 
@@ -397,14 +472,53 @@ impl Pipeline {
             let Stepped::Reading(reading) = step(sample, rule, &self.site, now) else {
                 continue;
             };
-            if known.state.is_news(&reading, rule) || known.state.is_due(now) {
+            if known.state.is_news(&reading) {
                 let is_kept = !known.is_declared || known.is_current || known.state.is_timed();
                 self.news = self
                     .news
                     .max(if is_kept { News::Words } else { News::Nothing });
-                readings.push(reading);
+                let mut later = Later {
+                    steps: &mut known.steps,
+                    rule,
+                    tables: &mut self.tables,
+                    status: &self.status,
+                };
+                later.take(reading, Passage::Judged, &mut readings);
             }
         }
         readings
+    }
+}
+
+/// Whether a value that holds now is older than the row that made its series bad: that row would stay its last by event time, for ever
+/// where the value does not change (D11).
+fn holds_again(state: &SeriesState, reading: &Reading, kind: SampleKind) -> bool {
+    let is_value = reading.value.is_some() && reading.status.quality != Quality::Bad;
+    let bad_at = state.bad_at();
+    let is_older = bad_at.is_some_and(|bad| reading.event_time <= bad);
+    kind == SampleKind::Snapshot && is_value && is_older
+}
+
+/// The steps behind those that look at one reading alone.
+struct Later<'p> {
+    steps: &'p mut SeriesSteps,
+    rule: &'p Rule,
+    tables: &'p mut StepTables,
+    status: &'p SourceStatus,
+}
+
+impl Later<'_> {
+    fn take(&mut self, mut reading: Reading, passage: Passage, out: &mut Vec<Reading>) {
+        if self.rule.has_later() {
+            match self
+                .steps
+                .later(reading, self.rule, self.tables.last(), passage)
+            {
+                Outcome::Reading(next) => reading = next,
+                Outcome::Filtered => return self.status.note_filtered(),
+                Outcome::Unchanged => return self.status.note_unchanged(),
+            }
+        }
+        self.tables.take(reading, passage, self.status, out);
     }
 }

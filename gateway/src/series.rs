@@ -8,10 +8,8 @@ use std::time::Duration;
 use forebay_schemas::{Quality, Reading, Status, Timestamp, Value, ValueType};
 use ring::digest::{Context, SHA256};
 
-use crate::{deadband::Deadband, rule::Rule};
+use crate::gate::{Gate, Judgement};
 
-/// A series that stays bad says so at least this often.
-pub(crate) const BAD_REPEAT: Duration = Duration::from_secs(60);
 /// Longer texts and bytes are remembered by their digest.
 const SHORT_BYTES_MAX: usize = 32;
 
@@ -20,19 +18,11 @@ pub(crate) type Digest = [u8; 16];
 
 /// A value, as far as it has to be told from another.
 #[derive(Debug, Clone, PartialEq)]
-enum Content {
+pub(crate) enum Content {
     Nothing,
     Number(Value),
     Short(ValueType, Box<[u8]>),
     Long(ValueType, usize, Digest),
-}
-
-/// The reading that was sent last.
-#[derive(Debug, Clone)]
-struct Sent {
-    at: Timestamp,
-    content: Content,
-    status: Status,
 }
 
 /// What the device said last, whether it was sent or lay within the dead-band.
@@ -65,7 +55,7 @@ pub(crate) struct Kept {
 /// One series' state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SeriesState {
-    sent: Option<Sent>,
+    gate: Gate,
     said: Option<Said>,
     bad: Option<Timestamp>,
 }
@@ -78,7 +68,7 @@ impl SeriesState {
             what: Words::Kept(digest),
         });
         Self {
-            sent: None,
+            gate: Gate::default(),
             said,
             bad: kept.bad,
         }
@@ -96,27 +86,24 @@ impl SeriesState {
         }
     }
 
-    /// Whether a reading is to be sent; if so it is the last one sent from now on.
-    pub(crate) fn is_news(&mut self, reading: &Reading, rule: &Rule) -> bool {
-        let news = self
-            .sent
-            .as_ref()
-            .is_none_or(|sent| sent.differs(reading, rule));
-        if news {
-            self.send(reading);
+    /// Whether a reading goes on: it does unless it is bad as the last one was. If so it is the last one from now on.
+    pub(crate) fn is_news(&mut self, reading: &Reading) -> bool {
+        let is_news = self.gate.judge(reading, None) == Judgement::Passes;
+        if is_news {
+            self.note_bad(reading);
         }
-        news
+        is_news
     }
 
-    /// A reading is sent.
+    /// A reading goes on, whatever it says.
     pub(crate) fn send(&mut self, reading: &Reading) {
+        self.gate.open(reading);
+        self.note_bad(reading);
+    }
+
+    fn note_bad(&mut self, reading: &Reading) {
         let is_bad = reading.status.quality == Quality::Bad && reading.value.is_none();
         self.bad = is_bad.then_some(reading.event_time);
-        self.sent = Some(Sent {
-            at: reading.observed_time,
-            content: Content::of(reading.value.as_ref()),
-            status: reading.status.clone(),
-        });
     }
 
     /// The device says what the reading says, under this time of its own.
@@ -153,7 +140,7 @@ impl SeriesState {
 
     /// Whether nothing was sent or said yet, or that there is no value to be had.
     pub(crate) fn is_bad(&self) -> bool {
-        self.bad.is_some() || (self.sent.is_none() && self.said.is_none())
+        self.bad.is_some() || (self.gate.is_new() && self.said.is_none())
     }
 
     /// Event time of the reading by which the series is bad and without a value.
@@ -163,14 +150,7 @@ impl SeriesState {
 
     /// When a reading was sent last, and how far it is to be trusted; none where none was sent since the start.
     pub(crate) fn last_sent(&self) -> Option<(Timestamp, &Status)> {
-        self.sent.as_ref().map(|sent| (sent.at, &sent.status))
-    }
-
-    /// Whether a bad reading has to be repeated.
-    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.sent
-            .as_ref()
-            .is_none_or(|sent| elapsed(sent.at, now) >= BAD_REPEAT)
+        self.gate.last()
     }
 }
 
@@ -184,7 +164,7 @@ impl Words {
 }
 
 impl Content {
-    fn of(value: Option<&Value>) -> Self {
+    pub(crate) fn of(value: Option<&Value>) -> Self {
         let Some(value) = value else {
             return Self::Nothing;
         };
@@ -203,7 +183,7 @@ impl Content {
         }
     }
 
-    fn value_type(&self) -> Option<ValueType> {
+    pub(crate) fn value_type(&self) -> Option<ValueType> {
         match self {
             Self::Nothing => None,
             Self::Number(value) => Some(value.value_type()),
@@ -211,7 +191,7 @@ impl Content {
         }
     }
 
-    fn as_f64(&self) -> Option<f64> {
+    pub(crate) fn as_f64(&self) -> Option<f64> {
         if let Self::Number(value) = self {
             value.as_f64()
         } else {
@@ -252,39 +232,6 @@ fn first_half(whole: &ring::digest::Digest) -> Digest {
     let mut half = Digest::default();
     half.copy_from_slice(&whole.as_ref()[..16]);
     half
-}
-
-impl Sent {
-    fn differs(&self, reading: &Reading, rule: &Rule) -> bool {
-        let silence = elapsed(self.at, reading.observed_time);
-        if reading.status.quality == Quality::Bad && reading.value.is_none() {
-            return self.status != reading.status || silence >= BAD_REPEAT;
-        }
-        let Some(deadband) = rule.deadband else {
-            return true;
-        };
-        if self.status != reading.status || silence >= rule.max_silence {
-            return true;
-        }
-        let content = Content::of(reading.value.as_ref());
-        if self.content.value_type() != content.value_type() {
-            return true;
-        }
-        match (self.content.as_f64(), content.as_f64()) {
-            (Some(before), Some(after)) => moved(before, after, deadband),
-            _ => self.content != content,
-        }
-    }
-}
-
-/// A value that is no finite number is always news: it can be in no band, and have none.
-fn moved(before: f64, after: f64, deadband: Deadband) -> bool {
-    let width = match deadband {
-        Deadband::Absolute(width) => width,
-        Deadband::Percent(share) => before.abs() * share / 100.0,
-    };
-    let distance = (after - before).abs();
-    !before.is_finite() || !(distance <= width || before == after)
 }
 
 /// The time between; for ever where the clock was set back, so that nothing stays silent until it has caught up.

@@ -6,19 +6,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use forebay_config::Table;
+use forebay_config::{Describe as _, Table};
 use forebay_connectors::{Connector, ConnectorKind, Context, NAME};
 use forebay_schemas::{GatewayId, SiteId};
 use forebay_stream::local::{Limits, OnFull};
 
 use crate::{
+    clock_skew::ClockSkew,
     filter::Filter,
     keys::{
         self, CONNECTOR, DATA_DIR, EXCLUDE, GATEWAY, ID, INCLUDE, KIND, LANES, MAX_AGE, MAX_BYTES,
-        ON_FULL, SITE, SPOOL, TAG,
+        ON_FULL, SITE, SPOOL, STEP, TAG,
     },
     lanes::Lanes,
     rule::Rule,
+    step_settings,
+    steps::StepSettings,
 };
 
 const LANES_MAX: u32 = 64;
@@ -57,8 +60,12 @@ pub struct Source {
     pub rules: Vec<Rule>,
     /// Which series are taken.
     pub filter: Filter,
-    /// The same as long as its `[[connector]]` says the same.
+    /// The same as long as its `[[connector]]` and all of `[[step]]` say the same.
     pub fingerprint: u64,
+    /// How far its devices' clocks may be off.
+    pub skew: ClockSkew,
+    /// `[[step]]`, the same for all.
+    pub steps: StepSettings,
 }
 
 /// Everything that the edge needs to know.
@@ -128,7 +135,7 @@ fn limits(bytes_max: u64, on_full: OnFull) -> Result<Limits, forebay_stream::Str
     Limits::new(bytes_max, segment, on_full)
 }
 
-/// Reads every `[[connector]]`, each by the kind that it names.
+/// Reads every `[[connector]]`, each by the kind that it names, and the `[[step]]`s for all of them.
 pub fn connectors(
     root: &mut Table<'_>,
     kinds: &[&dyn ConnectorKind],
@@ -139,6 +146,8 @@ pub fn connectors(
         .enumerate()
         .map(|(i, kind)| (kind.name(), i))
         .collect();
+    let of_steps = root.fingerprints().remove(STEP.name());
+    let steps = step_settings::read(root);
     let mut names = BTreeSet::new();
     let mut sources = Vec::new();
     for mut table in root.tables(&CONNECTOR) {
@@ -160,7 +169,11 @@ pub fn connectors(
             );
         }
         let filter = filter(&mut table);
-        let fingerprint = table.fingerprint();
+        let fingerprint = table.fingerprint() ^ of_steps.unwrap_or_default();
+        let skew = ClockSkew {
+            ahead_max: Some(table.read(&keys::CLOCK_SKEW_MAX)),
+            behind_max: table.read(&keys::READING_AGE_MAX),
+        };
         let mut tags = table.tables(&TAG);
         let rules = tags.iter_mut().map(Rule::read).collect();
         // Without a kind nobody knows which of the other keys are right.
@@ -180,6 +193,8 @@ pub fn connectors(
                 rules,
                 filter,
                 fingerprint,
+                skew,
+                steps: steps.clone(),
             });
         }
     }

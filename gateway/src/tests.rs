@@ -6,3 +6,5 @@ mod receipts;
 mod reload;
 mod runtime;
 mod settings;
+mod steps;
+mod windows;

@@ -57,7 +57,9 @@ impl<'a> Rows<'a> {
         let device = device
             .map_err(|error| Why::new("the device's name cannot be used", error.to_string()))?;
         let unit = match self.layout.unit {
-            Some(at) => Some(text(at)?).filter(|unit| !unit.is_empty()).map(Arc::from),
+            Some(at) => Some(text(at)?)
+                .filter(|unit| !unit.is_empty())
+                .map(Arc::from),
             None => None,
         };
         let status = match (&self.spec.quality, self.layout.quality) {

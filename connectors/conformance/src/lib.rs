@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use configure::{configure, configure_in};
 pub use rig::{Kept, PATIENCE, Receipts, Rig, samples_of};
-pub use subject::{BadPoint, Loss, Memory, Point, Subject};
+pub use subject::{BadPoint, Link, Loss, Memory, Point, Subject};
 pub use suite::suite;
 
 /// The time in which a connector reports a lost link.

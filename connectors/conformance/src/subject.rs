@@ -42,6 +42,15 @@ pub enum Memory {
     Session,
 }
 
+/// Which side makes the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// The connector: it knows when the link is lost.
+    Dialled,
+    /// The device, whenever it has something to say: nobody can tell a link that is lost from a device that is silent.
+    Listens,
+}
+
 /// A connector under test, and the device that it reads: a peer that is not ours. Its good point is served by the first
 /// `[[connector.tag]]`.
 #[async_trait]
@@ -55,6 +64,11 @@ pub trait Subject: Send {
 
     /// What the device does with values while the connector takes none.
     fn memory(&self) -> Memory;
+
+    /// Which side makes the link.
+    fn link(&self) -> Link {
+        Link::Dialled
+    }
 
     /// The series that are known before the device has answered, in the order of their rules.
     fn declared(&self) -> Vec<Point>;

@@ -18,6 +18,7 @@ use crate::{
     GatewayError, Pipeline, SourceStatus, Tap,
     complaints::Complaint,
     device_report::DeviceReport,
+    held_back::HeldBack,
     keeper::{AcceptedReadings, Keeper},
     memory::Memory,
     outages::{FullSpool, Span},
@@ -55,6 +56,8 @@ pub(super) struct Pump {
     pub(super) pipeline: Pipeline,
     pub(super) memory: Memory,
     pub(super) keeper: Keeper,
+    /// What the steps hold back.
+    pub(super) held_back: HeldBack,
     pub(super) status: Arc<SourceStatus>,
     pub(super) deliveries: mpsc::Receiver<Delivery>,
     /// Who wants to know how its devices do.
@@ -97,11 +100,12 @@ impl Pump {
                     {
                         self.record_outage(span).await?;
                     }
+                    self.append_flushed().await?;
                     self.memory
                         .keep(&mut self.pipeline, (self.run.clock)())
                         .await;
                     self.record_ended().await?;
-                    return Ok(self.keeper.open_receipts());
+                    return Ok(self.open_receipts());
                 }
                 None => {
                     // What the steps remember is durable by now.
@@ -125,6 +129,7 @@ impl Pump {
                 }
             };
             self.append(taken).await?;
+            self.held_back.settle(&mut self.pipeline).await;
             self.log_bad_readings();
             for receipt in self.held.drain(..) {
                 // A connector that no longer waits has lost its connection: its device sends again.
@@ -216,8 +221,23 @@ impl Pump {
         }
     }
 
+    /// What the steps hold back is handed over before the end.
+    async fn append_flushed(&mut self) -> Result<(), GatewayError> {
+        let readings = self.pipeline.flush((self.run.clock)());
+        let flushed = AcceptedReadings {
+            readings,
+            token: None,
+        };
+        self.append(vec![flushed]).await?;
+        self.held_back.settle(&mut self.pipeline).await;
+        Ok(())
+    }
+
     async fn append(&mut self, taken: Vec<AcceptedReadings>) -> Result<(), GatewayError> {
-        let units = self.keeper.spread(taken);
+        let mut units = self.keeper.spread(taken);
+        for (lane, released) in self.held_back.units(&mut self.pipeline) {
+            units.entry(lane).or_default().extend(released);
+        }
         let has_readings = !units.is_empty();
         for (lane, units) in units {
             let count: usize = units.iter().map(|unit| unit.readings.len()).sum();
@@ -254,7 +274,9 @@ impl Pump {
         let mut appends: VecDeque<_> = appends(units, APPEND_READINGS_MAX).into();
         let mut ended_max = APPEND_ENDED_MAX;
         while let Some(append) = appends.pop_front() {
-            let ended = self.keeper.take_ended(lane, ended_max);
+            let mut ended = self.keeper.take_ended(lane, ended_max);
+            let of_connector = ended.len();
+            ended.extend(self.held_back.keeper.take_ended(lane, ended_max));
             let receipts = ReceiptChanges {
                 ended: ended.clone(),
                 opened: append.receipts(),
@@ -264,7 +286,9 @@ impl Pump {
                 .await;
             let Err(error) = appended else { continue };
             let had_ended = !ended.is_empty();
+            let of_steps = ended.split_off(of_connector);
             self.keeper.put_back(lane, ended);
+            self.held_back.keeper.put_back(lane, of_steps);
             match error {
                 error if error.kind() == ErrorKind::Retry => {
                     warn!(%lane, %error, "append failed, retrying");
@@ -289,11 +313,24 @@ impl Pump {
         Ok(())
     }
 
+    /// What a spool that is opened now would find open of this connector and its steps.
+    fn open_receipts(&self) -> Receipts {
+        let mut receipts = self.keeper.open_receipts();
+        for (lane, of_steps) in self.held_back.keeper.open_receipts() {
+            receipts.entry(lane).or_default().extend(of_steps);
+        }
+        receipts
+    }
+
     /// Records the ended receipts that no append took along.
     async fn record_ended(&mut self) -> Result<(), GatewayError> {
         for (lane, ended) in self.keeper.take_all_ended() {
             let left = self.run.end_receipts(lane, ended).await?;
             self.keeper.put_back(lane, left);
+        }
+        for (lane, ended) in self.held_back.keeper.take_all_ended() {
+            let left = self.run.end_receipts(lane, ended).await?;
+            self.held_back.keeper.put_back(lane, left);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use forebay_connectors::{Connector, Declared, RuleId, SessionId, outlet};
+use forebay_schemas::SiteId;
 use forebay_stream::OpenReceipt;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -25,8 +26,10 @@ use super::{
     tasks::{SourceTasks, run_connector},
 };
 use crate::{
-    EdgeStatus, GatewayError, Pipeline, Source, Tap,
+    EdgeStatus, GatewayError, Pipeline, Source, SourceStatus, Tap,
     device_report::DeviceReport,
+    held::owner,
+    held_back::HeldBack,
     keeper::Keeper,
     memory::Memory,
     outages::{FullSpool, Span},
@@ -72,27 +75,28 @@ impl Roster {
 
     /// Starts a connector with its pump, which first records that the gateway was `stopped`.
     pub(super) async fn start(&mut self, source: Source, stopped: Option<Span>) {
+        let mut source = source;
+        let status = self.status.add(&source.name);
+        let run = self.run.clone();
+        let brings = all_brings(&source);
+        let mut pipeline = source.pipeline(run.site.clone(), status.clone());
         let Source {
             name,
             connector,
-            rules,
-            filter,
             fingerprint,
+            ..
         } = source;
-        let status = self.status.add(&name);
-        let (run, session) = (self.run.clone(), connector.session());
-        let declared = connector.declared();
-        let brings = (0..rules.len())
-            .map(RuleId)
-            .map(|rule| brings(&*connector, &declared, rule))
-            .collect();
-        let mut pipeline = Pipeline::new(run.site.clone(), rules, filter, declared, status.clone());
+        let session = connector.session();
         let file = run.series.as_ref().and_then(|folder| folder.file(&name));
         let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
         let (keeper, restored) = Keeper::restore(session, run.lanes, &self.receipts);
-        if let Some(SessionId(owner)) = session {
-            forget(&mut self.receipts, |receipt| receipt.owner == owner);
-        }
+        let folder = run.series.as_ref();
+        let held_back =
+            HeldBack::recall(&name, folder, run.lanes, &self.receipts, &mut pipeline).await;
+        let own = [session, Some(owner(&name))];
+        forget(&mut self.receipts, |receipt| {
+            own.contains(&Some(SessionId(receipt.owner)))
+        });
         let (outlet, deliveries) = outlet(WAITING_MAX);
         let outlet = outlet
             .with_restored(restored)
@@ -107,6 +111,7 @@ impl Roster {
             pipeline,
             memory,
             keeper,
+            held_back,
             status,
             deliveries,
             asked,
@@ -271,7 +276,12 @@ impl Roster {
     ) -> Result<(), GatewayError> {
         let configured = sources.iter().map(|source| source.connector.session());
         let at_work = self.running.values().map(|running| running.session);
-        let sessions: BTreeSet<SessionId> = configured.chain(at_work).flatten().collect();
+        let of_steps = sources.iter().map(|source| Some(owner(&source.name)));
+        let sessions: BTreeSet<SessionId> = configured
+            .chain(at_work)
+            .chain(of_steps)
+            .flatten()
+            .collect();
         let is_foreign = |receipt: &OpenReceipt| !sessions.contains(&SessionId(receipt.owner));
         for (lane, receipts) in &self.receipts {
             let foreign: Vec<_> = receipts
@@ -293,6 +303,26 @@ fn forget(receipts: &mut Receipts, of: impl Fn(&OpenReceipt) -> bool) {
     for receipts in receipts.values_mut() {
         receipts.retain(|receipt| !of(receipt));
     }
+}
+
+impl Source {
+    /// Its steps; they are taken out of it.
+    fn pipeline(&mut self, site: SiteId, status: Arc<SourceStatus>) -> Pipeline {
+        let rules = std::mem::take(&mut self.rules);
+        let filter = std::mem::take(&mut self.filter);
+        Pipeline::new(site, rules, filter, self.connector.declared(), status)
+            .with_steps(&self.steps)
+            .with_clock_skew(self.skew)
+    }
+}
+
+/// What each rule brings.
+fn all_brings(source: &Source) -> Vec<String> {
+    let declared = source.connector.declared();
+    (0..source.rules.len())
+        .map(RuleId)
+        .map(|rule| brings(&*source.connector, &declared, rule))
+        .collect()
 }
 
 /// What a rule brings, in words that last.

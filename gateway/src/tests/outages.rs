@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::runtime::{open, run};
-use crate::{Edge, Filter, Lanes, Rule, Run, Source};
+use crate::{ClockSkew, Edge, Filter, Lanes, Rule, Run, Source, StepSettings};
 
 const T0: i64 = 1_700_000_000_000_000_000;
 const POLL: Duration = Duration::from_millis(50);
@@ -99,6 +99,8 @@ fn source(name: &'static str, session: Option<SessionId>) -> Source {
         rules: vec![Rule::default()],
         filter: Filter::default(),
         fingerprint: 0,
+        skew: ClockSkew::default(),
+        steps: StepSettings::default(),
     }
 }
 

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runtime::{open, read, run};
 use crate::{
-    Edge, Filter, GatewayError, Lanes, Rule, Source,
+    ClockSkew, Edge, Filter, GatewayError, Lanes, Rule, Source, StepSettings,
     keeper::{AcceptedReadings, Keeper},
     spool_append::{AppendUnit, appends},
 };
@@ -127,6 +127,8 @@ pub(super) fn puppet(session: Option<SessionId>, fingerprint: u64) -> (Strings, 
         connector: Box::new(puppet),
         rules: vec![Rule::default()],
         filter: Filter::default(),
+        skew: ClockSkew::default(),
+        steps: StepSettings::default(),
         fingerprint,
     };
     (strings, source)

@@ -24,7 +24,7 @@ use ring::rand::SystemRandom;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Edge, EdgeStatus, Filter, Lanes, Rule, Run, Source};
+use crate::{ClockSkew, Edge, EdgeStatus, Filter, Lanes, Rule, Run, Source, StepSettings};
 
 /// Counts up until stopped, one parcel after the receipt of the one before; then loses its link.
 struct Counter {
@@ -124,6 +124,8 @@ pub(super) fn source(device: &'static str, acknowledged: &Arc<AtomicU64>, ends: 
         rules: vec![Rule::default()],
         filter: Filter::default(),
         fingerprint: 0,
+        skew: ClockSkew::default(),
+        steps: StepSettings::default(),
     }
 }
 
@@ -323,6 +325,8 @@ fn at_once(values: Vec<Value>) -> Source {
         rules: vec![Rule::default()],
         filter: Filter::default(),
         fingerprint: 0,
+        skew: ClockSkew::default(),
+        steps: StepSettings::default(),
     }
 }
 
@@ -432,6 +436,8 @@ async fn a_retained_message_is_one_reading_over_three_starts() {
                 rules,
                 filter,
                 fingerprint: 0,
+                skew: ClockSkew::default(),
+                steps: StepSettings::default(),
             }],
         );
         let (status, stop) = (edge.status(), CancellationToken::new());

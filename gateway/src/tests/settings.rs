@@ -25,7 +25,7 @@ impl Connector for Silent {
     }
 }
 
-struct SilentKind;
+pub(super) struct SilentKind;
 
 const KEYS: ConnectorKeys = ConnectorKeys {
     connector: TableKeys::many("connector", "Says nothing.", &[&DEPTH, &DEVICE]),
@@ -65,7 +65,7 @@ impl ConnectorKind for SilentKind {
     }
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context {
         gateway: GatewayId::new("g1").unwrap(),
         data_dir: "data".into(),

@@ -1,0 +1,115 @@
+//! From a counter to a rate.
+
+use forebay_schemas::Timestamp;
+
+use crate::rule::RatePer;
+
+/// A decrease that would be an increase of more than this share of the counter's range is a reset, not a roll-over: a counter
+/// that moves so far between two readings is not read often enough to be understood.
+const ROLL_OVER_SHARE_MAX: f64 = 0.5;
+
+/// What a counter showed last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Counter {
+    at: Timestamp,
+    count: f64,
+}
+
+/// What follows from what a counter shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Rated {
+    /// The increase per unit of time since the reading before.
+    Rate(f64),
+    /// There is no reading before.
+    First,
+    /// It is not newer than the reading before.
+    NotNewer,
+    /// The counter went back, and did not roll over: from this count.
+    Reset(f64),
+}
+
+/// The rate since the last reading; `last` is this one from now on.
+pub(super) fn rate(
+    last: &mut Option<Counter>,
+    now: (Timestamp, f64),
+    per: RatePer,
+    rolls_over_at: Option<f64>,
+) -> Rated {
+    let (at, count) = now;
+    let Some(before) = *last else {
+        *last = Some(Counter { at, count });
+        return Rated::First;
+    };
+    let seconds = at.nanos().saturating_sub(before.at.nanos()) as f64 / 1e9;
+    if seconds <= 0.0 {
+        return Rated::NotNewer;
+    }
+    *last = Some(Counter { at, count });
+    let increase = count - before.count;
+    if increase >= 0.0 {
+        return Rated::Rate(increase / seconds * per.seconds());
+    }
+    let rolled = rolls_over_at
+        .map(|end| (end, increase + end))
+        .filter(|(end, rolled)| (0.0..=end * ROLL_OVER_SHARE_MAX).contains(rolled));
+    match rolled {
+        Some((_, rolled)) => Rated::Rate(rolled / seconds * per.seconds()),
+        None => Rated::Reset(before.count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn a_counter_gives_its_rate_and_says_when_it_was_reset() {
+        let end = Some(65_536.0);
+        // Counts by second; what the last one gives.
+        let table: [(&[(i64, f64)], Option<f64>, Rated); 8] = [
+            (&[(0, 5.0)], end, Rated::First),
+            (&[(0, 5.0), (10, 25.0)], end, Rated::Rate(120.0)),
+            (&[(0, 5.0), (10, 5.0)], end, Rated::Rate(0.0)),
+            (&[(0, 65_530.0), (6, 6.0)], end, Rated::Rate(120.0)),
+            (&[(0, 65_530.0), (6, 6.0)], None, Rated::Reset(65_530.0)),
+            (&[(0, 500.0), (6, 3.0)], end, Rated::Reset(500.0)),
+            (&[(5, 1.0), (5, 9.0)], end, Rated::NotNewer),
+            (&[(5, 1.0), (4, 9.0), (6, 2.0)], end, Rated::Rate(60.0)),
+        ];
+        for (counts, end, expected) in table {
+            let mut last = None;
+            let found = counts.iter().map(|(second, count)| {
+                rate(&mut last, (at(*second), *count), RatePer::Minute, end)
+            });
+            assert_eq!(found.last(), Some(expected), "{counts:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a counter of 16 bits has counted, rates times times add up to it.
+        #[test]
+        fn rates_add_up_to_what_was_counted(
+            start in 0..65_536_u64,
+            steps in proptest::collection::vec((1..100_i64, 0..32_768_u64), 1..50),
+        ) {
+            let (mut last, mut second, mut total, mut sum) = (None, 0, start, 0.0);
+            rate(&mut last, (at(0), start as f64), RatePer::Second, Some(65_536.0));
+            for (seconds, more) in steps {
+                second += seconds;
+                total += more;
+                let shown = (total % 65_536) as f64;
+                match rate(&mut last, (at(second), shown), RatePer::Second, Some(65_536.0)) {
+                    Rated::Rate(rate) => sum += rate * seconds as f64,
+                    other => prop_assert!(false, "{:?}", other),
+                }
+            }
+            prop_assert!((sum - (total - start) as f64).abs() < 1e-3);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The steps of one table that remember something of a series, and those that come behind them.
+
+use std::sync::Arc;
+
+use forebay_schemas::{Quality, Reading, Status, Timestamp, Value};
+
+use super::{
+    Stepped,
+    door::{Door, DoorRule, Swung},
+    is_value,
+    rate::{Counter, Rated, rate},
+    raw_steps,
+    tables::CUT,
+    value_steps,
+    window::{Window, WindowRule, named},
+};
+use crate::{
+    expression::{LastValues, Scope, Term},
+    gate::{Gate, Judgement},
+    rule::{RatePer, Rule, ToUnit},
+    series::elapsed,
+    ucum::{Conversion, UnitError},
+};
+
+/// What one table remembers of one series.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SeriesSteps {
+    counter: Option<Counter>,
+    /// From the unit that readings have.
+    conversion: Option<(Arc<str>, Result<Conversion, UnitError>)>,
+    gate: Gate,
+    window: Option<(u64, Window)>,
+    /// Where the last window ended that was closed, in nanoseconds.
+    closed_until: Option<i64>,
+    door: Door,
+    door_id: u64,
+}
+
+/// How a table holds readings back.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum HoldRule {
+    Window(WindowRule),
+    Door(DoorRule),
+}
+
+/// What goes on, each under the id of what was held back, or of nothing that was.
+pub(crate) type Flow = Vec<(Option<u64>, Reading)>;
+
+/// Whether a dead-band may hold a reading back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passage {
+    Judged,
+    /// It says that what was sent before holds again.
+    Forced,
+}
+
+/// What became of a reading.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    /// It goes on.
+    Reading(Reading),
+    /// Bounds or a filter left it out.
+    Filtered,
+    /// It says nothing new.
+    Unchanged,
+}
+
+impl SeriesSteps {
+    /// All steps of a `[[step]]` table.
+    pub(crate) fn all(
+        &mut self,
+        mut reading: Reading,
+        rule: &Rule,
+        last: &LastValues,
+        passage: Passage,
+    ) -> Outcome {
+        raw_steps(&mut reading, rule);
+        if let Some(unit) = &rule.unit {
+            reading.unit = Some(unit.clone());
+        }
+        let stepped = if rule.computes() {
+            Stepped::Reading(reading)
+        } else {
+            let conversion = self.conversion(&reading, rule);
+            value_steps(reading, rule, conversion)
+        };
+        let Stepped::Reading(mut reading) = stepped else {
+            return Outcome::Filtered;
+        };
+        reading.series.tag = rule.named(reading.series.tag);
+        self.later(reading, rule, last, passage)
+    }
+
+    /// The steps behind those that look at one reading alone.
+    pub(crate) fn later(
+        &mut self,
+        mut reading: Reading,
+        rule: &Rule,
+        last: &LastValues,
+        passage: Passage,
+    ) -> Outcome {
+        if rule.computes() {
+            if let Some(per) = rule.rate
+                && let Some(outcome) = self.rated(&mut reading, per, rule.counter_end())
+            {
+                return outcome;
+            }
+            compute(&mut reading, rule, last);
+            let conversion = self.conversion(&reading, rule);
+            let unit = reading.unit.clone();
+            reading = match value_steps(reading, rule, conversion) {
+                Stepped::Reading(reading) => reading,
+                Stepped::OutOfRange => return Outcome::Filtered,
+            };
+            if let Some(ToUnit::Each(code)) = &rule.to_unit {
+                self.name_unit(&mut reading, unit, code);
+            }
+        }
+        if !is_kept(&mut reading, rule, last) {
+            return Outcome::Filtered;
+        }
+        if passage == Passage::Forced {
+            self.gate.open(&reading);
+            return Outcome::Reading(reading);
+        }
+        match self.gate.judge(&reading, rule.band()) {
+            Judgement::Passes => Outcome::Reading(reading),
+            Judgement::Unchanged => Outcome::Unchanged,
+        }
+    }
+
+    /// Takes a reading into a window or behind a door; answers what goes on.
+    pub(crate) fn hold(&mut self, reading: Reading, rule: &HoldRule, next_id: &mut u64) -> Flow {
+        let mut id = || {
+            *next_id += 1;
+            *next_id
+        };
+        match rule {
+            HoldRule::Window(rule) => self.into_window(reading, rule, id),
+            HoldRule::Door(rule) => {
+                let Swung { released, passes } = self.door.take(reading, *rule);
+                let released = released.map(|released| (Some(self.door_id), released));
+                if released.is_some() || self.door_id == 0 {
+                    self.door_id = id();
+                }
+                let passes = passes.map(|passes| (None, passes));
+                released.into_iter().chain(passes).collect()
+            }
+        }
+    }
+
+    fn into_window(
+        &mut self,
+        mut reading: Reading,
+        rule: &WindowRule,
+        mut id: impl FnMut() -> u64,
+    ) -> Flow {
+        let Some(value) = reading.value.as_ref().and_then(Value::as_f64) else {
+            if reading.value.is_some() {
+                return vec![(None, reading)];
+            }
+            // Nobody reads the tag itself: its aggregates are bad with it.
+            self.window
+                .iter_mut()
+                .for_each(|(_, window)| window.note_bad());
+            let series = rule
+                .aggregates
+                .iter()
+                .filter_map(|one| named(&reading.series, *one));
+            let bad = series.map(|series| Reading {
+                series,
+                ..reading.clone()
+            });
+            return bad.map(|bad| (None, bad)).collect();
+        };
+        let start = rule.start(reading.event_time);
+        let open = self.window.as_ref().map(|(_, window)| window.start);
+        let earliest = open.or(self.closed_until).unwrap_or(i64::MIN);
+        if start < earliest {
+            doubt(&mut reading.status, || {
+                "it came after its window had closed".to_owned()
+            });
+            return vec![(None, reading)];
+        }
+        match &mut self.window {
+            Some((_, window)) if window.start == start => {
+                window.add(&reading, value);
+                Vec::new()
+            }
+            _ => {
+                let closed = self.close(rule, reading.observed_time, None);
+                self.window = Some((id(), Window::new(start, &reading, value)));
+                closed
+            }
+        }
+    }
+
+    fn close(&mut self, rule: &WindowRule, now: Timestamp, cut: Option<&str>) -> Flow {
+        let Some((id, window)) = self.window.take() else {
+            return Vec::new();
+        };
+        self.closed_until = Some(rule.end(window.start));
+        let readings = window.readings(rule, now, cut);
+        readings
+            .into_iter()
+            .map(|reading| (Some(id), reading))
+            .collect()
+    }
+
+    /// What a window or a door has held back long enough.
+    pub(crate) fn release_if_over(&mut self, rule: &HoldRule, now: Timestamp) -> Flow {
+        let is_over = match rule {
+            HoldRule::Window(rule) => self
+                .window
+                .as_ref()
+                .is_some_and(|(_, window)| rule.is_over(window.start, now)),
+            HoldRule::Door(rule) => self
+                .door
+                .held()
+                .is_some_and(|held| elapsed(held.observed_time, now) > rule.gap_max),
+        };
+        if is_over {
+            self.release(rule, now, None)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// All that is held back.
+    pub(crate) fn release(&mut self, rule: &HoldRule, now: Timestamp, cut: Option<&str>) -> Flow {
+        match rule {
+            HoldRule::Window(rule) => self.close(rule, now, cut),
+            HoldRule::Door(_) => {
+                let id = self.door_id;
+                // The next one that is held needs an id of its own.
+                self.door_id = 0;
+                let released = self.door.release();
+                released
+                    .map(|released| (Some(id), released))
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+
+    /// What is held back, as it would be sent if the gateway ended now.
+    pub(crate) fn held(&self, rule: &HoldRule) -> Option<(u64, Vec<Reading>)> {
+        match rule {
+            HoldRule::Window(rule) => {
+                let (id, window) = self.window.as_ref()?;
+                Some((*id, window.readings(rule, window.seen_at(), Some(CUT))))
+            }
+            HoldRule::Door(_) => Some((self.door_id, vec![self.door.held()?.clone()])),
+        }
+    }
+
+    /// A counter's count becomes its rate; an outcome where there is none. What is no number passes.
+    fn rated(&mut self, reading: &mut Reading, per: RatePer, end: Option<f64>) -> Option<Outcome> {
+        reading.unit = reading.unit.as_ref().map(|unit| per.unit(unit).into());
+        let count = reading.value.as_ref().and_then(Value::as_f64)?;
+        let rated = rate(&mut self.counter, (reading.event_time, count), per, end);
+        match rated {
+            Rated::Rate(rate) => {
+                reading.value = Some(Value::F64(rate));
+                None
+            }
+            Rated::First | Rated::NotNewer => Some(Outcome::Unchanged),
+            Rated::Reset(before) => {
+                let reason = format!("counter was reset: {before} before, {count} now");
+                reading.value = None;
+                reading.status = Status::bad(reading.status.code, reason);
+                None
+            }
+        }
+    }
+
+    /// From the reading's unit to that of the rule.
+    fn conversion(&mut self, reading: &Reading, rule: &Rule) -> Option<Conversion> {
+        match rule.to_unit.as_ref()? {
+            ToUnit::Known(known) => Some(known.conversion),
+            ToUnit::Each(code) => {
+                let from = reading.unit.as_ref()?;
+                if self.conversion.as_ref().is_none_or(|(of, _)| of != from) {
+                    self.conversion = Some((from.clone(), Conversion::between(from, code)));
+                }
+                self.conversion
+                    .as_ref()
+                    .and_then(|(_, conversion)| conversion.clone().ok())
+            }
+        }
+    }
+
+    /// The unit of a value that came in `from`: a value that could not be converted keeps its own, and is uncertain.
+    fn name_unit(&self, reading: &mut Reading, from: Option<Arc<str>>, code: &Arc<str>) {
+        let failed = match (&self.conversion, from) {
+            (Some((_, Err(error))), Some(_)) => error.to_string(),
+            (Some((_, Ok(_))), Some(_)) => {
+                reading.unit = Some(code.clone());
+                return;
+            }
+            _ => "the source gives no unit".to_owned(),
+        };
+        if reading.value.is_some() {
+            doubt(&mut reading.status, || format!("not converted: {failed}"));
+        }
+    }
+}
+
+/// The value that the rule's expression gives; a bad reading without a value stays one.
+fn compute(reading: &mut Reading, rule: &Rule, last: &LastValues) {
+    let Some(expression) = &rule.expression else {
+        return;
+    };
+    if reading.value.is_none() {
+        return;
+    }
+    let scope = Scope { reading, last };
+    match expression.evaluate(&scope) {
+        Ok(Term::Number(number)) => {
+            if is_value(reading, number, number) {
+                reading.value = Some(Value::F64(number));
+            }
+        }
+        Ok(Term::Truth(truth)) => reading.value = Some(Value::Bool(truth)),
+        Ok(Term::Text(text)) => reading.value = Some(Value::Text(text)),
+        Err(error) => {
+            reading.value = None;
+            reading.status =
+                Status::bad(reading.status.code, format!("expression failed at {error}"));
+        }
+    }
+}
+
+/// Whether a filter keeps a reading. What has no value is always kept, or nobody could tell missing from unchanged; where
+/// the filter fails the reading is kept and uncertain.
+fn is_kept(reading: &mut Reading, rule: &Rule, last: &LastValues) -> bool {
+    let Some(filter) = &rule.filter else {
+        return true;
+    };
+    if reading.value.is_none() {
+        return true;
+    }
+    let scope = Scope { reading, last };
+    let failed = match filter.evaluate(&scope) {
+        Ok(Term::Truth(truth)) => return truth,
+        Ok(_) => "filter failed: it gives neither true nor false".to_owned(),
+        Err(error) => format!("filter failed at {error}"),
+    };
+    doubt(&mut reading.status, || failed);
+    true
+}
+
+fn doubt(status: &mut Status, reason: impl FnOnce() -> String) {
+    status.quality = status.quality.max(Quality::Uncertain);
+    status.reason.get_or_insert_with(reason);
+}

@@ -1,0 +1,290 @@
+//! The `[[step]]` tables: steps by patterns over `device/tag`, in the order of the file.
+//!
+//! A reading walks through the tables from the first to the last; each table that fits its name there takes its steps. A
+//! table with `derive` lets the reading pass and sends a copy of it under the new tag through its own steps and the tables
+//! behind it. Which tables fit a series is found out once.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use forebay_connectors::Token;
+use forebay_schemas::{DeviceId, Reading, TagName, Timestamp};
+use globset::GlobSet;
+
+use super::{
+    Outcome, Passage, SeriesSteps,
+    series::{Flow, HoldRule},
+};
+use crate::{
+    expression::LastValues,
+    held::{HeldItem, Released, token},
+    pipeline::SERIES_MAX,
+    pseudonym::Pseudonyms,
+    rule::Rule,
+    status::SourceStatus,
+};
+
+/// What a window is that a stop ended.
+pub(super) const CUT: &str = "cut short by a stop";
+
+/// One `[[step]]`.
+#[derive(Debug, Clone)]
+pub(crate) struct StepRule {
+    /// Over `device/tag`.
+    pub(crate) tags: GlobSet,
+    /// A tag of its own for what the rule makes.
+    pub(crate) derive: Option<TagName>,
+    pub(crate) rule: Rule,
+    /// Behind the rule's steps: windows, or a swinging door.
+    pub(crate) hold: Option<HoldRule>,
+}
+
+/// All of a file, shared by its connectors.
+#[derive(Debug, Clone, Default)]
+pub struct StepSettings {
+    pub(crate) rules: Arc<[StepRule]>,
+    pub(crate) pseudonyms: Pseudonyms,
+}
+
+/// The tables of one connector, with what they remember.
+#[derive(Default)]
+pub(crate) struct StepTables {
+    rules: Arc<[StepRule]>,
+    /// By rule: what it remembers of the series that it fits.
+    series: Vec<HashMap<(DeviceId, TagName), SeriesSteps>>,
+    /// By rule: whether it fits the series that were seen.
+    fitting: Vec<HashMap<(DeviceId, TagName), bool>>,
+    last: LastValues,
+    hold: Holding,
+}
+
+/// What the tables have released, and what it takes to hold back.
+#[derive(Default)]
+struct Holding {
+    released: Vec<Released>,
+    /// Whether what is held back has changed since it was asked last.
+    has_changed: bool,
+    next_id: u64,
+}
+
+impl StepTables {
+    /// The tables, and the last values that they and these rules of tags ask for.
+    pub(crate) fn new(settings: &StepSettings, of_tags: &[Rule]) -> Self {
+        let rules = of_tags
+            .iter()
+            .chain(settings.rules.iter().map(|step| &step.rule));
+        let expressions = rules.flat_map(|rule| rule.expression.iter().chain(&rule.filter));
+        let wanted: BTreeSet<String> = expressions.flat_map(|one| one.tags()).collect();
+        Self {
+            rules: settings.rules.clone(),
+            series: settings.rules.iter().map(|_| HashMap::new()).collect(),
+            fitting: settings.rules.iter().map(|_| HashMap::new()).collect(),
+            last: LastValues::of(wanted),
+            hold: Holding::default(),
+        }
+    }
+
+    /// The last values of tags.
+    pub(crate) fn last(&self) -> &LastValues {
+        &self.last
+    }
+
+    /// Takes a reading through all tables.
+    pub(crate) fn take(
+        &mut self,
+        reading: Reading,
+        passage: Passage,
+        status: &SourceStatus,
+        out: &mut Vec<Reading>,
+    ) {
+        self.take_from(0, reading, passage, status, out);
+    }
+
+    fn take_from(
+        &mut self,
+        first: usize,
+        mut reading: Reading,
+        passage: Passage,
+        status: &SourceStatus,
+        out: &mut Vec<Reading>,
+    ) {
+        self.last.note(&reading);
+        let rules = self.rules.clone();
+        for (at, step) in rules.iter().enumerate().skip(first) {
+            if !self.fits(at, &reading) {
+                continue;
+            }
+            if let Some(tag) = &step.derive {
+                let mut copy = reading.clone();
+                copy.series.tag = tag.clone();
+                if let Some(derived) = self.step(at, copy, passage, status, out) {
+                    self.take_from(at + 1, derived, passage, status, out);
+                }
+            } else {
+                match self.step(at, reading, passage, status, out) {
+                    Some(next) => reading = next,
+                    None => return,
+                }
+            }
+        }
+        out.push(reading);
+    }
+
+    /// What one table makes of a reading; what it releases goes its own way.
+    fn step(
+        &mut self,
+        at: usize,
+        reading: Reading,
+        passage: Passage,
+        status: &SourceStatus,
+        out: &mut Vec<Reading>,
+    ) -> Option<Reading> {
+        let rules = self.rules.clone();
+        let StepRule { rule, hold, .. } = rules.get(at)?;
+        let key = (reading.series.device.clone(), reading.series.tag.clone());
+        let mut passing = SeriesSteps::default();
+        let series = &mut self.series[at];
+        let is_full = series.len() >= SERIES_MAX && !series.contains_key(&key);
+        let state = if is_full {
+            &mut passing
+        } else {
+            series.entry(key).or_default()
+        };
+        let reading = match state.all(reading, rule, &self.last, passage) {
+            Outcome::Reading(reading) => reading,
+            Outcome::Filtered => {
+                status.note_filtered();
+                return None;
+            }
+            Outcome::Unchanged => {
+                status.note_unchanged();
+                return None;
+            }
+        };
+        let Some(hold) = hold.as_ref().filter(|_| !is_full) else {
+            return Some(reading);
+        };
+        self.hold.next_id = self
+            .hold
+            .next_id
+            .max(reading.observed_time.nanos().cast_unsigned());
+        let flow = state.hold(reading, hold, &mut self.hold.next_id);
+        self.hold.has_changed = true;
+        self.let_go(at + 1, flow, status, out);
+        None
+    }
+
+    /// Sends readings on to the tables behind; those that were held back are released under their ids.
+    fn let_go(&mut self, next: usize, flow: Flow, status: &SourceStatus, out: &mut Vec<Reading>) {
+        for (id, reading) in flow {
+            let Some(id) = id else {
+                self.take_from(next, reading, Passage::Judged, status, out);
+                continue;
+            };
+            let mut readings = Vec::new();
+            self.take_from(next, reading, Passage::Judged, status, &mut readings);
+            match self
+                .hold
+                .released
+                .iter_mut()
+                .find(|released| released.id == id)
+            {
+                Some(released) => released.readings.extend(readings),
+                None => self.hold.released.push(Released { id, readings }),
+            }
+        }
+    }
+
+    /// Releases what nothing more is to be awaited for.
+    pub(crate) fn tick(&mut self, now: Timestamp, status: &SourceStatus, out: &mut Vec<Reading>) {
+        self.release_where(status, out, |state, hold| state.release_if_over(hold, now));
+    }
+
+    /// Releases all that is held back: the gateway stops.
+    pub(crate) fn flush(&mut self, now: Timestamp, status: &SourceStatus, out: &mut Vec<Reading>) {
+        self.release_where(status, out, |state, hold| {
+            state.release(hold, now, Some(CUT))
+        });
+    }
+
+    fn release_where(
+        &mut self,
+        status: &SourceStatus,
+        out: &mut Vec<Reading>,
+        mut release: impl FnMut(&mut SeriesSteps, &HoldRule) -> Flow,
+    ) {
+        let rules = self.rules.clone();
+        for (at, step) in rules.iter().enumerate() {
+            let Some(hold) = &step.hold else { continue };
+            let flows = self.series[at]
+                .values_mut()
+                .map(|state| release(state, hold));
+            let flow: Flow = flows.flatten().collect();
+            self.hold.has_changed |= !flow.is_empty();
+            self.let_go(at + 1, flow, status, out);
+        }
+    }
+
+    /// What an earlier process held back goes on; `stored` are the receipts of what it had released already.
+    pub(crate) fn recover(
+        &mut self,
+        items: Vec<HeldItem>,
+        stored: &BTreeSet<Token>,
+        status: &SourceStatus,
+    ) {
+        // All of it was held back: nothing goes on without an id.
+        let mut out = Vec::new();
+        for HeldItem { id, next, readings } in items {
+            self.hold.has_changed = true;
+            if !stored.contains(&token(id)) {
+                let flow = readings
+                    .into_iter()
+                    .map(|reading| (Some(id), reading))
+                    .collect();
+                self.let_go(next, flow, status, &mut out);
+            }
+        }
+    }
+
+    /// What was released since it was asked last.
+    pub(crate) fn take_released(&mut self) -> Vec<Released> {
+        std::mem::take(&mut self.hold.released)
+    }
+
+    /// Whether what is held back has changed since it was asked last.
+    pub(crate) fn take_has_changed(&mut self) -> bool {
+        std::mem::take(&mut self.hold.has_changed)
+    }
+
+    /// What is held back.
+    pub(crate) fn held(&self) -> Vec<HeldItem> {
+        let mut items = Vec::new();
+        for (at, step) in self.rules.iter().enumerate() {
+            let Some(hold) = &step.hold else { continue };
+            let held = self.series[at]
+                .values()
+                .filter_map(|state| state.held(hold));
+            items.extend(held.map(|(id, readings)| HeldItem {
+                id,
+                next: at + 1,
+                readings,
+            }));
+        }
+        items
+    }
+
+    /// Whether a table fits a reading's name: found out once for each.
+    fn fits(&mut self, at: usize, reading: &Reading) -> bool {
+        let key = (reading.series.device.clone(), reading.series.tag.clone());
+        let fits = |(device, tag): &(DeviceId, TagName)| {
+            self.rules[at].tags.is_match(format!("{device}/{tag}"))
+        };
+        let known = &mut self.fitting[at];
+        if known.len() >= SERIES_MAX && !known.contains_key(&key) {
+            return fits(&key);
+        }
+        *known.entry(key).or_insert_with_key(fits)
+    }
+}

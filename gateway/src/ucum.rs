@@ -1,0 +1,303 @@
+//! Units of measure by the Unified Code for Units of Measure (UCUM 2.2, case-sensitive codes).
+//!
+//! A code is parsed by UCUM's grammar (products, quotients, exponents, prefixes, annotations) over a table of the units that
+//! industrial tags have. A unit is a factor to UCUM's base units (m, s, g, rad, K, C, cd) and their exponents; Celsius,
+//! Fahrenheit and Réaumur have a zero of their own and so stand alone. Logarithmic units (dB, pH) and arbitrary ones are not
+//! in the table: what is not known is refused, with the column in the code.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+/// Exponents of m, s, g, rad, K, C, cd.
+pub(crate) type Dimensions = [i8; 7];
+
+/// Most characters of a code: nobody writes longer ones, and nesting stays small.
+const CODE_CHARS_MAX: usize = 100;
+
+/// How one unit measures: base = value × factor + zero.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Unit {
+    dimensions: Dimensions,
+    factor: f64,
+    /// What 0 is in base units: other than 0 for temperatures on a scale of their own.
+    zero: f64,
+}
+
+/// From one unit to another: to = from × factor + offset.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Conversion {
+    pub(crate) factor: f64,
+    pub(crate) offset: f64,
+}
+
+/// Why a code is no unit, or two units measure different things.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum UnitError {
+    #[error("column {column} of the unit {code:?}: {what}")]
+    Code {
+        code: String,
+        /// In characters, from 1.
+        column: usize,
+        what: String,
+    },
+    #[error("{from:?} cannot be converted to {to:?}: they measure different things")]
+    Incommensurable { from: String, to: String },
+}
+
+impl Unit {
+    /// Reads a code such as `kW.h`, `m3/h`, `mm[Hg]` or `[degF]`.
+    pub(crate) fn parse(code: &str) -> Result<Self, UnitError> {
+        let mut parser = Parser {
+            chars: code.chars().collect(),
+            at: 0,
+        };
+        let parsed = parser.whole();
+        parsed.map_err(|(at, what)| UnitError::Code {
+            code: code.to_owned(),
+            column: at + 1,
+            what,
+        })
+    }
+
+    fn is_scale(&self) -> bool {
+        self.zero != 0.0
+    }
+
+    fn times(self, other: Self) -> Option<Self> {
+        let mut dimensions = self.dimensions;
+        for (own, more) in dimensions.iter_mut().zip(other.dimensions) {
+            *own = own.checked_add(more)?;
+        }
+        Some(Self {
+            dimensions,
+            factor: self.factor * other.factor,
+            zero: 0.0,
+        })
+    }
+
+    fn power(self, exponent: i8) -> Option<Self> {
+        let mut dimensions = self.dimensions;
+        for own in &mut dimensions {
+            *own = own.checked_mul(exponent)?;
+        }
+        Some(Self {
+            dimensions,
+            factor: self.factor.powi(i32::from(exponent)),
+            zero: 0.0,
+        })
+    }
+}
+
+impl Conversion {
+    /// From one code to another.
+    pub(crate) fn between(from: &str, to: &str) -> Result<Self, UnitError> {
+        let source = Unit::parse(from)?;
+        let target = Unit::parse(to)?;
+        if source.dimensions != target.dimensions {
+            return Err(UnitError::Incommensurable {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            });
+        }
+        Ok(Self {
+            factor: source.factor / target.factor,
+            offset: (source.zero - target.zero) / target.factor,
+        })
+    }
+
+    pub(crate) fn of(self, value: f64) -> f64 {
+        value * self.factor + self.offset
+    }
+}
+
+/// Where it is wrong (in characters, from 0), and what.
+type Wrong = (usize, String);
+
+struct Parser {
+    chars: Vec<char>,
+    at: usize,
+}
+
+impl Parser {
+    fn whole(&mut self) -> Result<Unit, Wrong> {
+        if self.chars.is_empty() {
+            return Err((0, "a unit such as \"Cel\" or \"1\" is expected".to_owned()));
+        }
+        if self.chars.len() > CODE_CHARS_MAX {
+            let what = format!("more than {CODE_CHARS_MAX} characters");
+            return Err((CODE_CHARS_MAX, what));
+        }
+        let unit = self.term()?;
+        match self.peek() {
+            None => Ok(unit),
+            Some(other) => Err((
+                self.at,
+                format!("{other:?} is not expected: write . for times and / for per"),
+            )),
+        }
+    }
+
+    /// Components by `.` and `/`, from left to right; `/` divides by the next component alone.
+    fn term(&mut self) -> Result<Unit, Wrong> {
+        let first_at = self.at;
+        let mut product = if self.peek() == Some('/') {
+            ONE
+        } else {
+            self.component()?
+        };
+        while let Some(operator @ ('.' | '/')) = self.peek() {
+            let at = self.at;
+            self.at += 1;
+            let next = self.component()?;
+            if product.is_scale() || next.is_scale() {
+                let scale_at = if product.is_scale() { first_at } else { at + 1 };
+                return Err((scale_at, SCALE_ALONE.to_owned()));
+            }
+            let exponent = if operator == '/' { -1 } else { 1 };
+            product = next
+                .power(exponent)
+                .and_then(|next| product.times(next))
+                .ok_or_else(|| (at, TOO_HIGH.to_owned()))?;
+        }
+        Ok(product)
+    }
+
+    fn component(&mut self) -> Result<Unit, Wrong> {
+        match self.peek() {
+            Some('(') => {
+                let opened = self.at;
+                self.at += 1;
+                let inner = self.term()?;
+                if self.peek() != Some(')') {
+                    return Err((opened, "this bracket is not closed".to_owned()));
+                }
+                self.at += 1;
+                self.annotation()?;
+                Ok(inner)
+            }
+            Some('{') => {
+                self.annotation()?;
+                Ok(ONE)
+            }
+            Some(digit) if digit.is_ascii_digit() => self.factor(),
+            Some(_) => {
+                let unit = self.simple()?;
+                self.annotation()?;
+                Ok(unit)
+            }
+            None => Err((self.at, "a unit is missing".to_owned())),
+        }
+    }
+
+    /// A positive integer, or `10*` and `10^` with an exponent.
+    fn factor(&mut self) -> Result<Unit, Wrong> {
+        let at = self.at;
+        let digits = self.digits();
+        let number: f64 = digits
+            .parse()
+            .map_err(|_| (at, format!("{digits:?} is not a number")))?;
+        let unit = Unit {
+            factor: number,
+            ..ONE
+        };
+        if digits == "10" && matches!(self.peek(), Some('*' | '^')) {
+            self.at += 1;
+            return self.exponent(unit, at);
+        }
+        if number == 0.0 {
+            return Err((at, "a factor of 0".to_owned()));
+        }
+        Ok(unit)
+    }
+
+    /// An atom, perhaps with a prefix, perhaps with an exponent.
+    fn simple(&mut self) -> Result<Unit, Wrong> {
+        let at = self.at;
+        let mut word = String::new();
+        while let Some(next) = self.peek() {
+            if next == '[' {
+                while let Some(inside) = self.peek() {
+                    word.push(inside);
+                    self.at += 1;
+                    if inside == ']' {
+                        break;
+                    }
+                }
+            } else if "./(){}+-".contains(next) || next.is_ascii_digit() {
+                break;
+            } else {
+                word.push(next);
+                self.at += 1;
+            }
+        }
+        if word.is_empty() {
+            return Err((at, "a unit is missing".to_owned()));
+        }
+        let unit = table::unit(&word).ok_or_else(|| (at, table::unknown(&word)))?;
+        self.exponent(unit, at)
+    }
+
+    fn exponent(&mut self, unit: Unit, at: usize) -> Result<Unit, Wrong> {
+        let from = self.at;
+        let is_negative = self.peek() == Some('-');
+        if matches!(self.peek(), Some('+' | '-')) {
+            self.at += 1;
+        }
+        let digits = self.digits();
+        if digits.is_empty() {
+            return if self.at == from {
+                Ok(unit)
+            } else {
+                Err((from, "an exponent is expected".to_owned()))
+            };
+        }
+        let exponent: i8 = digits.parse().map_err(|_| (from, TOO_HIGH.to_owned()))?;
+        if unit.is_scale() {
+            return Err((at, SCALE_ALONE.to_owned()));
+        }
+        let signed = if is_negative { -exponent } else { exponent };
+        unit.power(signed)
+            .ok_or_else(|| (from, TOO_HIGH.to_owned()))
+    }
+
+    /// Says nothing of the measure.
+    fn annotation(&mut self) -> Result<(), Wrong> {
+        let opened = self.at;
+        if self.peek() != Some('{') {
+            return Ok(());
+        }
+        while let Some(next) = self.peek() {
+            self.at += 1;
+            if next == '}' {
+                return Ok(());
+            }
+        }
+        Err((opened, "this brace is not closed".to_owned()))
+    }
+
+    fn digits(&mut self) -> String {
+        let mut digits = String::new();
+        while let Some(digit) = self.peek().filter(char::is_ascii_digit) {
+            digits.push(digit);
+            self.at += 1;
+        }
+        digits
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.chars.get(self.at).copied()
+    }
+}
+
+const ONE: Unit = Unit {
+    dimensions: [0; 7],
+    factor: 1.0,
+    zero: 0.0,
+};
+
+const SCALE_ALONE: &str =
+    "a temperature with a zero of its own stands alone: write K in products and quotients";
+const TOO_HIGH: &str = "the exponent is too high";
