@@ -80,6 +80,25 @@ impl Config {
         Ok(Document::new(&file, &text, &environment).read_only(&["gateway"], read)?)
     }
 
+    /// Something of `[[connector]]` alone: the rest of the file may be wrong. None where `read` finds none.
+    ///
+    /// # Errors
+    /// What is wrong with what is read.
+    pub(crate) fn connector<T>(
+        place: &Place,
+        read: impl FnOnce(&mut Table<'_>) -> Option<T>,
+    ) -> anyhow::Result<Option<T>> {
+        let (file, text) = text_of(place)?;
+        let environment = |name: &str| env::var(name).ok();
+        let mut found = None;
+        let noted = Document::new(&file, &text, &environment).read_only(&["connector"], |root| {
+            found = read(root);
+            Some(())
+        });
+        noted?;
+        Ok(found)
+    }
+
     /// Every part is read before any is missed, so that all errors come at once.
     fn read(root: &mut Table<'_>, place: &Place) -> Option<Self> {
         let tables = root.fingerprints();

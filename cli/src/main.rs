@@ -97,6 +97,9 @@ enum Verb {
     /// Prove that each reading is there once and each file is the one that was committed.
     #[cfg(feature = "lake")]
     Verify,
+    /// What [retention] would delete now. `forebay run` deletes it.
+    #[cfg(feature = "lake")]
+    Retention,
     /// Make again what is lost of the lake and follows from the rest of it.
     #[cfg(feature = "lake")]
     #[command(subcommand)]
@@ -111,6 +114,13 @@ enum Verb {
     /// Look after the keyring.
     #[command(subcommand)]
     Keys(verbs::keys::Verb),
+    /// What is in an OPC UA server or a Modbus device, as tags for the configuration.
+    Browse(Box<verbs::browse::Args>),
+    /// A Modbus address under every type and byte order, to see which is right.
+    Probe(verbs::browse::ProbeArgs),
+    /// Certificates of OPC UA servers.
+    #[command(subcommand)]
+    Certificates(verbs::browse::CertificatesVerb),
     /// Tags that other tools list.
     #[command(subcommand)]
     Tags(verbs::tags::Verb),
@@ -170,11 +180,16 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "lake")]
         Verb::Verify => verbs::verify::run(&place).await,
         #[cfg(feature = "lake")]
+        Verb::Retention => verbs::retention::run(&place).await,
+        #[cfg(feature = "lake")]
         Verb::Repair(verb) => verbs::repair::run(&place, verb).await,
         #[cfg(feature = "lake")]
         Verb::Jobs(verb) => verbs::jobs::run(&place, verb).await,
         Verb::Alerts(verb) => verbs::alerts::run(&place, verb).await,
         Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
+        Verb::Browse(args) => verbs::browse::run(&place, *args).await,
+        Verb::Probe(args) => verbs::browse::probe(args).await,
+        Verb::Certificates(verb) => verbs::browse::certificates(&place, verb),
         Verb::Tags(verb) => verbs::tags::run(verb),
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),
     }

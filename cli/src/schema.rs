@@ -10,7 +10,7 @@ use forebay_alerts::{ALERT, ALERTS, ROUTE, route_kinds};
 #[cfg(feature = "lake")]
 use forebay_compactor::{LAKE, RETENTION};
 use forebay_config::{Describe as _, KeyInfo, Shape, TableKeys};
-use forebay_gateway::{CONNECTOR, GATEWAY, SPOOL};
+use forebay_gateway::{CONNECTOR, GATEWAY, SPOOL, STEP};
 #[cfg(feature = "lake")]
 use forebay_jobs::keys::{JOB, JOBS};
 use forebay_keys::KEYS;
@@ -62,6 +62,7 @@ pub(crate) fn sections() -> Vec<Section> {
         table: CONNECTOR.describe(),
         kinds: connectors.collect(),
     });
+    sections.push(Section::alike(&STEP));
     #[cfg(feature = "lake")]
     sections.push(Section::alike(&JOBS));
     #[cfg(feature = "lake")]

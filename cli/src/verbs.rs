@@ -1,6 +1,7 @@
 //! One module a verb.
 
 pub(crate) mod alerts;
+pub(crate) mod browse;
 pub(crate) mod completions;
 #[cfg(feature = "lake")]
 pub(crate) mod demo;
@@ -18,6 +19,8 @@ pub(crate) mod query;
 pub(crate) mod reload;
 #[cfg(feature = "lake")]
 pub(crate) mod repair;
+#[cfg(feature = "lake")]
+pub(crate) mod retention;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod tags;

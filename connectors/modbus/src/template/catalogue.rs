@@ -8,10 +8,6 @@ pub(super) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../../templates/carlo-gavazzi/em340.toml"),
     ),
     (
-        "danfoss/vlt-fc",
-        include_str!("../../templates/danfoss/vlt-fc.toml"),
-    ),
-    (
         "eastron/sdm230",
         include_str!("../../templates/eastron/sdm230.toml"),
     ),
@@ -36,20 +32,8 @@ pub(super) const TEMPLATES: &[(&str, &str)] = &[
         include_str!("../../templates/janitza/umg96.toml"),
     ),
     (
-        "kostal/plenticore",
-        include_str!("../../templates/kostal/plenticore.toml"),
-    ),
-    (
-        "schneider/atv320",
-        include_str!("../../templates/schneider/atv320.toml"),
-    ),
-    (
         "siemens/pac3200",
         include_str!("../../templates/siemens/pac3200.toml"),
-    ),
-    (
-        "sma/sunny-tripower",
-        include_str!("../../templates/sma/sunny-tripower.toml"),
     ),
     (
         "victron/gx",
