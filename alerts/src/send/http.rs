@@ -2,6 +2,8 @@
 //!
 //! It follows no redirect, uses no proxy, keeps no cookie, and reads at most [`ANSWER_BYTES_MAX`] of an answer.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, StatusCode, client::conn::http1, header};
@@ -53,13 +55,16 @@ impl Target {
             let text = body.collect().await.map(|body| body.to_bytes());
             Ok::<_, hyper::Error>((status, text.unwrap_or_default()))
         };
-        let (status, text) = tokio::select! {
-            answer = exchange => answer.map_err(|error| failed("the request", error))?,
-            ended = connection => {
-                let why = ended.err().map_or_else(|| "no answer".to_owned(), |error| error.to_string());
-                return Err(failed("the HTTP connection", why));
-            }
+        let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
+        let answer = tokio::select! {
+            answer = &mut exchange => answer,
+            ended = &mut connection => match ended {
+                // It may end as soon as it has handed the answer over: then the answer is there.
+                Ok(()) => exchange.await,
+                Err(error) => Err(error),
+            },
         };
+        let (status, text) = answer.map_err(|error| failed("the request", error))?;
         judged(status, &text)
     }
 

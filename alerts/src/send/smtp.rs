@@ -123,8 +123,10 @@ impl Dialogue {
     /// Sends a line and reads the answer, which must have this code; `shown` stands for the line in errors.
     async fn ask(&mut self, line: &str, shown: &str, code: u16) -> Result<String, SendError> {
         let sent = async {
-            self.stream.write_all(line.as_bytes()).await?;
-            self.stream.write_all(b"\r\n").await?;
+            // In one piece: a packet for the line's end would be one more that the server waits for.
+            self.stream
+                .write_all(format!("{line}\r\n").as_bytes())
+                .await?;
             self.stream.flush().await
         };
         sent.await.map_err(|error| failed(shown, error))?;
