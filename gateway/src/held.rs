@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use forebay_connectors::{SessionId, Token};
 use forebay_schemas::{
-    DeviceId, Quality, Reading, Series, SiteId, Status, TagName, Timestamp, Value, path_segment,
+    DeviceId, Quality, Reading, Series, SiteId, Status, TagName, Value, path_segment,
 };
 use ring::digest::{SHA256, digest};
 

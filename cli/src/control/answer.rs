@@ -1,7 +1,7 @@
 //! What a running gateway answers.
 
 use forebay_gateway::{Changes, DeviceReport, Tapped};
-use forebay_schemas::{Quality, Status, Timestamp, Value};
+use forebay_schemas::{Quality, Status, Value};
 use serde_json::{Value as Json, json};
 
 use super::request::stage_name;

@@ -127,7 +127,9 @@ impl FactSource for ServiceFacts {
         let mut facts = Facts::default();
         if self.has(Subject::DeviceSilent) {
             let sources = self.edge.sources();
-            let found = sources.flat_map(|(name, status)| self.of_connector(name, status));
+            let found = sources
+                .iter()
+                .flat_map(|(name, status)| self.of_connector(name, status));
             facts.facts.extend(found);
             facts.read.insert(Subject::DeviceSilent);
         }
