@@ -213,6 +213,8 @@ fn written(fields: &mut Fields<'_>) -> Option<Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use forebay_schemas::Timestamp;
+
     use super::*;
 
     fn items() -> Vec<HeldItem> {
