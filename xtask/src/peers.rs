@@ -2,8 +2,6 @@
 //!
 //! They are kept under the target folder and made again only when the list changes.
 
-mod alertmanager;
-mod go;
 mod kafka;
 mod telegraf;
 
@@ -15,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 
-pub(crate) use self::{alertmanager::alertmanager, kafka::kafka, telegraf::telegraf};
+pub(crate) use self::{kafka::kafka, telegraf::telegraf};
 use crate::command::run;
 
 /// Python packages, pinned.

@@ -24,7 +24,6 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let peers = Peers {
         python: peers::python(&target_dir())?,
         kafka: peers::kafka(&target_dir())?,
-        alertmanager: peers::alertmanager(&target_dir())?,
     };
     if !args.is_empty() {
         let is_of_some = args.iter().any(|arg| arg == "-p" || arg == "--package");
@@ -55,8 +54,6 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 struct Peers {
     python: PathBuf,
     kafka: PathBuf,
-    /// None where there is no Go to build it.
-    alertmanager: Option<PathBuf>,
 }
 
 impl Peers {
@@ -65,9 +62,6 @@ impl Peers {
         test.args(["test", "--locked"]).args(args);
         test.env("FOREBAY_TEST_PYTHON", &self.python)
             .env("FOREBAY_TEST_KAFKA", &self.kafka);
-        if let Some(alertmanager) = &self.alertmanager {
-            test.env("FOREBAY_TEST_ALERTMANAGER", alertmanager);
-        }
         test
     }
 }
