@@ -117,10 +117,10 @@ enum Verb {
     /// What is in an OPC UA server or a Modbus device, as tags for the configuration.
     Browse(Box<verbs::browse::Args>),
     /// A Modbus address under every type and byte order, to see which is right.
-    Probe(verbs::browse::ProbeArgs),
+    Probe(verbs::probe::Args),
     /// Certificates of OPC UA servers.
     #[command(subcommand)]
-    Certificates(verbs::browse::CertificatesVerb),
+    Certificates(verbs::certificates::Verb),
     /// Tags that other tools list.
     #[command(subcommand)]
     Tags(verbs::tags::Verb),
@@ -188,8 +188,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Alerts(verb) => verbs::alerts::run(&place, verb).await,
         Verb::Keys(verb) => verbs::keys::run(&place, verb).await,
         Verb::Browse(args) => verbs::browse::run(&place, *args).await,
-        Verb::Probe(args) => verbs::browse::probe(args).await,
-        Verb::Certificates(verb) => verbs::browse::certificates(&place, verb),
+        Verb::Probe(args) => verbs::probe::run(args).await,
+        Verb::Certificates(verb) => verbs::certificates::run(&place, verb),
         Verb::Tags(verb) => verbs::tags::run(verb),
         Verb::Completions(args) => verbs::completions::run(&args, Args::command()),
     }

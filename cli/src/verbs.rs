@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod browse;
+pub(crate) mod certificates;
 pub(crate) mod completions;
 #[cfg(feature = "lake")]
 pub(crate) mod demo;
@@ -14,6 +15,7 @@ pub(crate) mod init;
 #[cfg(feature = "lake")]
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod probe;
 #[cfg(feature = "lake")]
 pub(crate) mod query;
 pub(crate) mod reload;

@@ -1,4 +1,4 @@
-//! `forebay browse`, `probe` and `certificates`: what is in a device or server, for a person who writes a configuration.
+//! `forebay browse`: what is in a device or server, for a person who writes a configuration.
 
 use std::{
     io,
@@ -39,21 +39,9 @@ pub(crate) struct Args {
     line: Line,
 }
 
-#[derive(clap::Args)]
-pub(crate) struct ProbeArgs {
-    /// modbus://host, tcp://, rtu+tcp://, tls:// or serial://.
-    url: String,
-    /// The table: holding, input, coil or discrete.
-    register: String,
-    /// The address, counted from 0.
-    address: u16,
-    #[command(flatten)]
-    line: Line,
-}
-
 /// How a Modbus device is reached.
 #[derive(clap::Args)]
-struct Line {
+pub(super) struct Line {
     /// Modbus: the unit identifier.
     #[arg(long, default_value_t = 1, value_name = "ID")]
     unit: u8,
@@ -71,17 +59,6 @@ struct Line {
     parity: String,
 }
 
-#[derive(clap::Subcommand)]
-pub(crate) enum CertificatesVerb {
-    /// Certificates of OPC UA servers that were refused because nobody has approved them.
-    List,
-    /// Trust one from now on.
-    Approve {
-        /// Its thumbprint, or the first 8 digits of it.
-        thumbprint: String,
-    },
-}
-
 /// `0-999`.
 fn range(text: &str) -> Result<(u16, u16), String> {
     let parsed = text
@@ -93,7 +70,7 @@ fn range(text: &str) -> Result<(u16, u16), String> {
 }
 
 impl Line {
-    fn survey(self, url: &str) -> anyhow::Result<Survey> {
+    pub(super) fn survey(self, url: &str) -> anyhow::Result<Survey> {
         ensure!(
             self.rate > 0.0 && self.rate.is_finite(),
             "--rate: more than 0 is expected"
@@ -124,13 +101,8 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     told(forebay_modbus::browse(&survey, &ranges, &mut io::stdout()).await)
 }
 
-pub(crate) async fn probe(args: ProbeArgs) -> anyhow::Result<ExitCode> {
-    let survey = args.line.survey(&args.url)?;
-    told(forebay_modbus::probe(&survey, &args.register, args.address, &mut io::stdout()).await)
-}
-
 /// What was asked for wrongly is a fault of usage.
-fn told<T>(outcome: Result<T, SurveyError>) -> anyhow::Result<ExitCode> {
+pub(super) fn told<T>(outcome: Result<T, SurveyError>) -> anyhow::Result<ExitCode> {
     match outcome {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(asked @ SurveyError::Asked(_)) => {
@@ -198,23 +170,4 @@ fn configured(place: &Place, name: &str, data_dir: &Path) -> anyhow::Result<Serv
         Server::read(&mut table, &mut [], data_dir)
     })?;
     found.with_context(|| format!("there is no [[connector]] of the name {name:?}"))
-}
-
-pub(crate) fn certificates(place: &Place, verb: CertificatesVerb) -> anyhow::Result<ExitCode> {
-    let data_dir = Config::data_dir(place)?;
-    match verb {
-        CertificatesVerb::List => {
-            let refused = forebay_opcua::rejected(&data_dir).context("cannot list certificates")?;
-            for certificate in refused {
-                let (thumbprint, subject) = (certificate.thumbprint, certificate.subject);
-                out::print(format!("{thumbprint}  {subject}\n"))?;
-            }
-        }
-        CertificatesVerb::Approve { thumbprint } => {
-            for path in forebay_opcua::approve(&data_dir, &thumbprint)? {
-                eprintln!("trusted from now on: {}", path.display());
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }
