@@ -209,7 +209,7 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The spools as they are on the disk now: those that were open may be held for a moment more.
-fn image(folder: &TempDir) -> TempDir {
+pub(super) fn image(folder: &TempDir) -> TempDir {
     let copy = TempDir::new().unwrap();
     for lane in std::fs::read_dir(folder.path())
         .unwrap()

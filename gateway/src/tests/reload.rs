@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    receipts::{PATIENCE, SESSION, message, puppet, whole},
+    receipts::{PATIENCE, SESSION, image, message, puppet, whole},
     runtime::{End, open, read, run, source, until},
 };
 use crate::{Changes, Edge, Stage};
@@ -68,8 +68,7 @@ async fn only_connectors_that_changed_are_restarted_and_their_receipts_go_on() {
     stop.cancel();
     timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert_eq!(control.reload(Vec::new()).await, None);
-    drop(spool);
-    assert_eq!(open(&folder, 0).await.opened().receipts, []);
+    assert_eq!(open(&image(&folder), 0).await.opened().receipts, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,9 +6,8 @@ use forebay_schemas::table::DELETIONS;
 
 use super::*;
 use crate::{
-    LakeTable, Report, Sealed, session,
+    Sealed, session,
     testing::{Bench, DAY_START, Fault, SITE, at, batch},
-    verify_lake,
 };
 
 const SECOND: i64 = 1_000_000;

@@ -1,7 +1,7 @@
 //! Runs that follow one another, overlap and interleave, longer than what is decoded at once; and rows out of order.
 
 use arrow::{
-    array::{ArrayRef, Int64Array, StringArray},
+    array::{ArrayRef, AsArray as _, Int64Array, StringArray},
     compute::cast,
     datatypes::{Field, Int64Type},
 };
