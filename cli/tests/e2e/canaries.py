@@ -107,6 +107,8 @@ def main(folder, words):
     for root, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(root, name)
+            if not os.path.isfile(path):  # a socket holds nothing
+                continue
             with open(path, "rb") as file:
                 data = file.read()
             files += 1

@@ -51,7 +51,7 @@ pub(super) const TABLE: &[(Bad, Follows)] = &[
     (Bad::Configuration(TWO_TAGS), Follows::Exit(&["validate"], 78, &["forebay.toml:12:8: connector.tag.name: heat of device d is the name of tag 1 too"])),
     (Bad::Configuration(BAD_JOB), Follows::Exit(&["validate"], 78, &["forebay.toml:5:9: job.query: the query does not fit the lake: ", "vaule"])),
     (Bad::Configuration("[lake]\nurl = \"gs://b\""), Follows::Exit(&["validate"], 78, &["forebay.toml:2:7: lake.url: \"s3://bucket/prefix\""])),
-    (Bad::Configuration(""), Follows::Exit(&["run"], 78, &["no [[connector]], [stream], [[job]] or [[alert]] is configured", "there is nothing to run"])),
+    (Bad::Configuration(""), Follows::Exit(&["run"], 78, &["no [[connector]], [stream], [[job]], [[alert]] or [serve] is configured", "there is nothing to run"])),
 
     (Bad::Frame("modbus-http"), Follows::BadReading("is not a whole Modbus reply: is this a Modbus TCP port?")),
     (Bad::Frame("modbus-length"), Follows::BadReading("is not a whole Modbus reply: is this a Modbus TCP port?")),

@@ -69,7 +69,7 @@ fn a_row_of_the_long_form_is_one_reading_with_its_own_quality_and_unit() {
             "FIC101.PV 2025-04-01T00:02:00Z None \"-9999\" stands for no value Bad m3/h",
             "FIC101.PV 2025-04-01T00:03:00Z None the file says \"Bad - no communication\" Bad m3/h",
             "the quality is unknown: \"fine\"",
-            "the tag's name cannot be used: a name must not be empty",
+            "the tag's name cannot be used: a tag name must not be empty",
         ]
     );
 }
