@@ -34,6 +34,7 @@ use crate::{
     audit::{Asker, AuditLine, ServeProgress},
     catalog::{Scope, UserCatalog, names},
     error::QueryError,
+    functions::name_user_columns,
     guard::{self, SeesAll},
     lake::{LakeReader, LakeSource},
     latest::Latest,
@@ -137,11 +138,14 @@ impl Engine {
             let why = format!("{} statements, more than {STATEMENTS_MAX}", parsed.len());
             return Err(QueryError::TooComplex(why));
         }
-        let parsed = parsed.into_iter().map(|statement| Parsed {
-            statement,
-            shown: shown.clone(),
-        });
-        Ok(parsed.collect())
+        let named = |mut statement| {
+            name_user_columns(&mut statement, &tokens);
+            Parsed {
+                statement,
+                shown: shown.clone(),
+            }
+        };
+        Ok(parsed.into_iter().map(named).collect())
     }
 
     /// Waits for leave to run.

@@ -1,5 +1,7 @@
 //! Functions that clients of PostgreSQL call and that the engine has not, or answers for itself.
 
+use std::{convert::Infallible, ops::ControlFlow, sync::Arc};
+
 use arrow::{
     array::{Array as _, AsArray as _, StringArray},
     compute::cast,
@@ -8,8 +10,11 @@ use arrow::{
 use datafusion::{
     common::{Result, ScalarValue},
     logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
+    sql::sqlparser::{
+        ast::{Expr, Ident, Select, SelectItem, Statement, VisitMut as _, VisitorMut},
+        tokenizer::Token,
+    },
 };
-use std::sync::Arc;
 
 /// The version of PostgreSQL whose dialect clients may expect.
 pub(crate) const SERVER_VERSION: &str = "16.6";
@@ -44,6 +49,64 @@ pub(crate) fn setting(name: &str) -> Option<&'static str> {
     found.map(|(_, value)| *value)
 }
 
+/// How PostgreSQL names the user's columns; the parser makes calls of `session_user` of all of them.
+const USER_NAMES: [&str; 3] = ["current_user", "session_user", "user"];
+/// What they become.
+const USER_FUNCTION: &str = "session_user";
+
+/// Gives the unnamed columns that show the user's name the names that they have in PostgreSQL, as `tokens` have them in
+/// their order: in the engine all would have one name, and two of one name are refused.
+pub(crate) fn name_user_columns(statement: &mut Statement, tokens: &[Token]) {
+    let mut names: Vec<&'static str> = Vec::new();
+    let written = tokens.iter().filter_map(user_name);
+    for name in written.chain(USER_NAMES) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    // Nothing breaks off the visit.
+    let _all = statement.visit(&mut UserColumns { names });
+}
+
+fn user_name(token: &Token) -> Option<&'static str> {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => USER_NAMES
+            .into_iter()
+            .find(|name| word.value.eq_ignore_ascii_case(name)),
+        _ => None,
+    }
+}
+
+struct UserColumns {
+    names: Vec<&'static str>,
+}
+
+impl VisitorMut for UserColumns {
+    type Break = Infallible;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Infallible> {
+        let mut names = self.names.iter();
+        for item in &mut select.projection {
+            let SelectItem::UnnamedExpr(Expr::Function(function)) = &*item else {
+                continue;
+            };
+            if !function
+                .name
+                .to_string()
+                .eq_ignore_ascii_case(USER_FUNCTION)
+            {
+                continue;
+            }
+            let expr = Expr::Function(function.clone());
+            if let Some(name) = names.next() {
+                let alias = Ident::with_quote('"', *name);
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// The functions for one user.
 pub(crate) fn functions(user: &str) -> Vec<ScalarUDF> {
     let version = format!(
@@ -52,7 +115,7 @@ pub(crate) fn functions(user: &str) -> Vec<ScalarUDF> {
     );
     vec![
         constant("version", version),
-        constant("session_user", user.to_owned()),
+        constant(USER_FUNCTION, user.to_owned()),
         current_setting(),
     ]
 }

@@ -2,8 +2,11 @@
 //! something.
 //!
 //! Parsing, planning and evaluating recurse. How deep they can go is bounded here, before anything recurses: by the number
-//! of tokens that can nest, and by the parser's own limit for parentheses. The threads that do it have stacks for that
-//! depth ([`crate::server`]).
+//! of tokens that can nest, and by the depth of parentheses. The threads that do it have stacks for that depth
+//! ([`crate::server`]). No time-out interrupts parsing and planning, so their work is bounded too ([`effort`], [`size`]).
+
+mod effort;
+mod size;
 
 use datafusion::{
     error::DataFusionError,
@@ -40,6 +43,7 @@ pub(crate) fn check_text(sql: &str) -> Result<Vec<Token>, QueryError> {
         );
         return Err(QueryError::TooComplex(why));
     }
+    effort::check_effort(&tokens)?;
     Ok(tokens)
 }
 
@@ -86,8 +90,10 @@ pub(crate) fn shown(tokens: &[Token]) -> String {
     text.trim().to_owned()
 }
 
-/// Whether a plan only reads.
+/// Whether a plan only reads, and is not too large to be optimized.
 pub(crate) fn check_plan(plan: &LogicalPlan, sees_all: SeesAll) -> Result<(), QueryError> {
+    // First: what follows walks through the plan.
+    size::check_size(plan)?;
     let reading_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

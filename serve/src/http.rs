@@ -51,6 +51,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than a query a connection may live.
 const CONNECTION_GRACE: Duration = Duration::from_secs(30);
+/// So much of an answer is gathered before its status is sent.
+const HELD_BYTES: usize = 1 << 20;
 /// Pause after a connection that could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -316,18 +318,17 @@ fn is_form(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"))
 }
 
-/// The rows as they come. What fails before the first of them is an answer; what fails later cuts the body off, which
-/// every client notices.
+/// The rows as they come. What fails while the first [`HELD_BYTES`] are gathered is an answer; what fails later cuts the
+/// body off, which every client notices.
 async fn body(mut rows: Rows, format: Format) -> Result<Body, QueryError> {
     let mut writer = Writer::new(format, rows.schema());
-    let first = match rows.next().await {
-        Some(batch) => Some(batch?),
-        None => None,
-    };
     let mut head = Vec::new();
     head.extend(writer.begin()?);
-    if let Some(batch) = first {
-        head.extend(writer.rows(&batch)?);
+    while head.len() < HELD_BYTES {
+        match rows.next().await {
+            Some(batch) => head.extend(writer.rows(&batch?)?),
+            None => break,
+        }
     }
     let rest = stream::unfold(Some((rows, writer)), next_part);
     let parts = stream::iter([Ok(Bytes::from(head))]).chain(rest);

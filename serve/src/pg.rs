@@ -5,6 +5,7 @@ mod frames;
 mod handler;
 mod session;
 mod sign_in;
+mod text;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,9 +22,10 @@ use datafusion_postgres::pgwire::{
 };
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     select,
+    sync::Semaphore,
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -62,6 +64,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1_800);
 const MESSAGE_GRACE: Duration = Duration::from_secs(5);
 /// How long the last words to a client may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections that are told at once why they are not taken; more are closed without a word.
+const REFUSALS_MAX: usize = 32;
+/// `SSLRequest` and `GSSENCRequest`.
+const ENCRYPTION_REQUESTS: [[u8; 8]; 2] = [
+    [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f],
+    [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30],
+];
 /// Pause after a connection that could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -75,6 +84,7 @@ pub(crate) struct PgPort {
     cancels: Arc<DefaultCancelHandler>,
     tls: Option<TlsAcceptor>,
     doorway: Arc<Doorway>,
+    refusals: Semaphore,
 }
 
 impl PgPort {
@@ -83,6 +93,7 @@ impl PgPort {
             queries: Arc::new(Queries::new(engine.clone())),
             cancels: Arc::new(DefaultCancelHandler::new(sign_in.connections.clone())),
             doorway: Arc::new(Doorway::new(sign_in.progress.clone())),
+            refusals: Semaphore::new(REFUSALS_MAX),
             sign_in: Arc::new(sign_in),
             tls,
             engine,
@@ -116,6 +127,9 @@ impl PgPort {
             Ok(place) => place,
             Err(refusal) => {
                 debug!(%peer, why = refusal.why(), "connection refused");
+                let Ok(_place) = self.refusals.try_acquire() else {
+                    return;
+                };
                 let _ended = timeout(CLOSE_TIMEOUT, refuse(stream, refusal.why())).await;
                 return;
             }
@@ -252,10 +266,22 @@ async fn last_words(socket: &mut Socket, error: PgWireError) -> io::Result<()> {
         .map_err(|_| timed_out())?
 }
 
-/// Says why a connection is not taken, before anything was read of it.
+/// Says why a connection is not taken. A client that asks for encryption first expects one byte, so it gets a no.
 async fn refuse(mut stream: TcpStream, why: &str) -> io::Result<()> {
     use datafusion_postgres::pgwire::messages::Message as _;
 
+    // Both questions, and then the first frame.
+    for _ in 0..3 {
+        let mut head = [0; 8];
+        stream.read_exact(&mut head).await?;
+        if !ENCRYPTION_REQUESTS.contains(&head) {
+            break;
+        }
+        stream.write_all(b"N").await?;
+    }
+    // What is left unread would make a reset of the end, and lose the words.
+    let mut rest = [0; 1_024];
+    let _unread = stream.try_read(&mut rest);
     let info = ErrorInfo::new("FATAL".to_owned(), "53300".to_owned(), why.to_owned());
     let mut bytes = bytes::BytesMut::new();
     ErrorResponse::from(info)

@@ -62,36 +62,55 @@ struct Depth {
     subqueries: usize,
 }
 
+/// What is open at a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Bracket,
+    Subquery,
+    Case,
+}
+
 impl Depth {
     fn of(tokens: &[Token]) -> Self {
         let mut deepest = Self::default();
-        // For each that is open, whether it is a subquery.
-        let mut open: Vec<bool> = Vec::new();
+        let mut open: Vec<Open> = Vec::new();
         for token in tokens {
             match token {
-                Token::LParen | Token::LBracket | Token::LBrace => open.push(false),
+                Token::LParen | Token::LBracket | Token::LBrace => open.push(Open::Bracket),
                 Token::RParen | Token::RBracket | Token::RBrace => {
-                    open.pop();
+                    // A column may be named case: what is left open within ends here.
+                    while open.pop() == Some(Open::Case) {}
                 }
-                Token::Word(word) if word.quote_style.is_none() => match word.keyword {
-                    Keyword::CASE => open.push(false),
-                    Keyword::END => {
-                        open.pop();
-                    }
-                    Keyword::SELECT | Keyword::VALUES | Keyword::TABLE => {
-                        if let Some(innermost) = open.last_mut() {
-                            *innermost = true;
-                        }
-                    }
-                    _ => {}
-                },
+                Token::Word(word) if word.quote_style.is_none() => follow(word.keyword, &mut open),
                 _ => {}
             }
             deepest.all = deepest.all.max(open.len());
-            let subqueries = open.iter().filter(|is_subquery| **is_subquery).count();
+            let subqueries = open.iter().filter(|open| **open == Open::Subquery).count();
             deepest.subqueries = deepest.subqueries.max(subqueries);
         }
         deepest
+    }
+}
+
+fn follow(keyword: Keyword, open: &mut Vec<Open>) {
+    match keyword {
+        Keyword::CASE => open.push(Open::Case),
+        // A column may be named end: only a CASE ends with it.
+        Keyword::END if open.last() == Some(&Open::Case) => {
+            open.pop();
+        }
+        Keyword::SELECT | Keyword::VALUES | Keyword::TABLE => begin_subquery(open),
+        Keyword::INSERT | Keyword::UPDATE | Keyword::DELETE | Keyword::MERGE => {
+            begin_subquery(open);
+        }
+        _ => {}
+    }
+}
+
+fn begin_subquery(open: &mut [Open]) {
+    let bracket = open.iter_mut().rev().find(|open| **open != Open::Case);
+    if let Some(bracket) = bracket {
+        *bracket = Open::Subquery;
     }
 }
 
@@ -258,6 +277,7 @@ mod tests {
             ("SELECT * FROM ((SELECT a[1] FROM (VALUES (1)) b))", 4, 2),
             ("SELECT CASE WHEN (a) THEN 1 END, CASE b END", 2, 0),
             ("SELECT \"case\", ')', '((('", 0, 0),
+            ("SELECT (end + (end + (end + (case) + (1))))", 4, 0),
         ] {
             assert_eq!(depth(sql), Depth { all, subqueries }, "{sql}");
         }

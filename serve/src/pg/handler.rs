@@ -34,6 +34,7 @@ use super::{
     of_query,
     session::{PgSession, PreparedPlace},
     sign_in::fatal,
+    text::Texts,
 };
 use crate::{
     engine::{Described, Engine, Parsed, Rows, Terms, Turn},
@@ -111,13 +112,15 @@ fn encoded(
     fields: Arc<Vec<FieldInfo>>,
     cancelled: Cancelled,
 ) -> impl futures::Stream<Item = PgWireResult<DataRow>> + Send {
+    let texts = Texts::of(&fields);
     stream::unfold(Some((rows, cancelled)), next_or_cancelled)
         .map(
             move |batch| -> stream::BoxStream<'static, PgWireResult<DataRow>> {
                 match batch {
                     Ok(batch) => {
-                        let rows: Vec<_> = encode_recordbatch(fields.clone(), batch).collect();
-                        stream::iter(rows).boxed()
+                        let rewritten = |row: PgWireResult<_>| row.map(|row| texts.rewritten(row));
+                        let rows = encode_recordbatch(fields.clone(), batch).map(rewritten);
+                        stream::iter(rows.collect::<Vec<_>>()).boxed()
                     }
                     Err(error) => stream::iter([Err(of_query(error))]).boxed(),
                 }

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use super::fixture::{Site, limits};
 use crate::{Limits, guard::NESTING_TOKENS_MAX};
 
+/// How long any statement may keep the role busy that is not a query under way, in a build without optimization.
+const STATEMENT_TIME_MAX: Duration = Duration::from_secs(5);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_limit_has_its_error() {
     let tight = Limits {
@@ -20,8 +23,7 @@ async fn each_limit_has_its_error() {
             "ERROR:  the query has more than 100 rows: narrow it, or write LIMIT",
         ),
         (
-            "SELECT a.device || b.device || x, count(*) FROM readings a, readings b, (SELECT value AS x FROM generate_series(1, 100)) g \
-             GROUP BY 1 ORDER BY 1 LIMIT 1",
+            "SELECT count(DISTINCT value) FROM generate_series(1, 1000000)",
             "ERROR:  the query needs more than 1048576 bytes of memory: narrow it, or ask a roll-up",
         ),
         (
@@ -103,15 +105,41 @@ async fn the_deepest_statements_are_survived() {
         format!("SELECT 1{}", times("::int", most / 2)),
         format!("SELECT 1 {}", times(" IS NULL", most / 2)),
         format!("SELECT CASE {}", times("WHEN true THEN CASE ", most / 5)),
-        format!("WITH {} SELECT * FROM c60", ctes(60)),
+        format!("SELECT {}1{}", times("abs(", 40), times(")", 40)),
+        format!("SELECT CASE {}", times("WHEN true THEN CASE ", 40)),
+        format!("SELECT * FROM {}!", times("((SELECT * FROM ", 20)),
+        format!("WITH {} SELECT * FROM c60", ctes(60, "SELECT site FROM")),
     ] {
+        let begun = Instant::now();
         let said = site.ask("quentin", &sql);
         let shown = &sql[..sql.len().min(60)];
+        let took = begun.elapsed();
+        assert!(took < STATEMENT_TIME_MAX, "{shown}: {took:?}");
         assert!(
             !said.contains("connection to server") && !said.contains("server closed"),
             "{shown}: {said}"
         );
         assert_eq!(site.ask("quentin", "SELECT 1"), "1", "{shown}");
+    }
+    // Short, and without end when they are planned.
+    for sql in [
+        format!("WITH {} SELECT count(*) FROM c40", doubling(40)),
+        format!(
+            "WITH {} SELECT count(*) FROM c40 WHERE site = 'x'",
+            ctes(40, "SELECT site || site AS site FROM")
+        ),
+    ] {
+        let begun = Instant::now();
+        let said = site.ask("quentin", &sql);
+        assert!(
+            said.starts_with("ERROR:  the statement is too complex: "),
+            "{said}"
+        );
+        assert!(
+            begun.elapsed() < STATEMENT_TIME_MAX,
+            "{:?}",
+            begun.elapsed()
+        );
     }
     let deeper = format!("SELECT 1{}", times("+1", NESTING_TOKENS_MAX));
     let said = site.ask("quentin", &deeper);
@@ -126,10 +154,23 @@ fn joins(count: usize) -> String {
     (1..count.min(60)).map(join).collect()
 }
 
-fn ctes(count: usize) -> String {
+/// Each selects from the one before it.
+fn ctes(count: usize, select: &str) -> String {
     let cte = |n: usize| match n {
         0 => "c0 AS (SELECT site FROM alerts)".to_owned(),
-        n => format!("c{n} AS (SELECT site FROM c{})", n - 1),
+        n => format!("c{n} AS ({select} c{})", n - 1),
+    };
+    (0..=count).map(cte).collect::<Vec<_>>().join(", ")
+}
+
+/// Each joins the one before it with itself.
+fn doubling(count: usize) -> String {
+    let cte = |n: usize| match n {
+        0 => "c0 AS (SELECT site FROM alerts)".to_owned(),
+        n => format!(
+            "c{n} AS (SELECT a.site FROM c{0} a CROSS JOIN c{0} b)",
+            n - 1
+        ),
     };
     (0..=count).map(cte).collect::<Vec<_>>().join(", ")
 }

@@ -30,7 +30,7 @@ fn send(site: &Site, request: &str) -> Answer {
     let end = bytes
         .windows(4)
         .position(|part| part == b"\r\n\r\n")
-        .unwrap();
+        .unwrap_or_else(|| panic!("no answer to {request}"));
     let head = String::from_utf8(bytes[..end].to_vec())
         .unwrap()
         .to_lowercase();
