@@ -279,7 +279,10 @@ mod tests {
         }
     }
 
-    fn read(body: &str) -> Result<Vec<(String, String, Option<Value>, Option<i64>)>, String> {
+    /// Device, tag, value and time.
+    type Shown = (String, String, Option<Value>, Option<i64>);
+
+    fn read(body: &str) -> Result<Vec<Shown>, String> {
         let samples = samples(body, &rule(), &Captured::default(), None);
         let shown = |sample: Sample| {
             let (device, tag) = (sample.device.to_string(), sample.tag.to_string());

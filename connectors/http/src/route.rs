@@ -193,7 +193,9 @@ mod tests {
     #[test]
     fn a_path_gives_names_or_does_not_fit() {
         let template = Template::parse("/v1/{device}/x/{tag}").unwrap();
-        let table: [(&str, Result<Option<(&str, &str)>, &str>); 8] = [
+        /// A path, and device and tag where it fits.
+        type Case<'a> = (&'a str, Result<Option<(&'a str, &'a str)>, &'a str>);
+        let table: [Case<'_>; 8] = [
             ("/v1/pump%201/x/temp%2Fin", Ok(Some(("pump 1", "temp/in")))),
             ("/v1/pümpe/x/t", Ok(Some(("pümpe", "t")))),
             ("/v1/pump/y/t", Ok(None)),

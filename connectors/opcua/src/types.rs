@@ -279,8 +279,11 @@ pub(crate) const VARIANT: u8 = 24;
 /// The data type Decimal, whose values name the type itself (Part 6, 5.1.10).
 const DECIMAL: u32 = 50;
 
+/// A structure's encoding and name, and the name and type of each field.
+type StandardStructure = (u32, &'static str, &'static [(&'static str, u8)]);
+
 /// Structures of the standard that variables have (Part 8), by their encodings: many servers do not describe them.
-const STANDARD: &[(u32, &str, &[(&str, u8)])] = &[
+const STANDARD: &[StandardStructure] = &[
     (886, "Range", &[("Low", DOUBLE), ("High", DOUBLE)]),
     (
         889,

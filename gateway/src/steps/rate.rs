@@ -72,7 +72,8 @@ mod tests {
     fn a_counter_gives_its_rate_and_says_when_it_was_reset() {
         let end = Some(65_536.0);
         // Counts by second; what the last one gives.
-        let table: [(&[(i64, f64)], Option<f64>, Rated); 8] = [
+        type Case<'a> = (&'a [(i64, f64)], Option<f64>, Rated);
+        let table: [Case<'_>; 8] = [
             (&[(0, 5.0)], end, Rated::First),
             (&[(0, 5.0), (10, 25.0)], end, Rated::Rate(120.0)),
             (&[(0, 5.0), (10, 5.0)], end, Rated::Rate(0.0)),

@@ -136,7 +136,7 @@ impl SeriesSteps {
             *next_id
         };
         match rule {
-            HoldRule::Window(rule) => self.into_window(reading, rule, id),
+            HoldRule::Window(rule) => self.take_into_window(reading, rule, id),
             HoldRule::Door(rule) => {
                 let Swung { released, passes } = self.door.take(reading, *rule);
                 let released = released.map(|released| (Some(self.door_id), released));
@@ -149,7 +149,7 @@ impl SeriesSteps {
         }
     }
 
-    fn into_window(
+    fn take_into_window(
         &mut self,
         mut reading: Reading,
         rule: &WindowRule,

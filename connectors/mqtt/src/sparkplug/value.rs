@@ -362,7 +362,9 @@ mod tests {
 
     #[test]
     fn arrays_have_a_part_for_each_item() {
-        let table: [(u64, &[u8], Result<&[Value], &str>); 7] = [
+        /// A data type, its bytes, and what they mean.
+        type Case<'a> = (u64, &'a [u8], Result<&'a [Value], &'a str>);
+        let table: [Case<'_>; 7] = [
             (22, &[1, 0xff], Ok(&[Value::I64(1), Value::I64(-1)])),
             (
                 27,
