@@ -3,11 +3,6 @@
 //! Invariants: each row of a list becomes one tag or one [`Outcome::LeftOut`] that says why; nothing is guessed where a list does not
 //! say it. It knows what the lists mean, and no connector: whether a tag is valid is for its connector's kind to say.
 
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "what a test cannot set up ends it")
-)]
-
 mod error;
 mod ignition;
 mod kepware;

@@ -23,7 +23,7 @@ async fn each_limit_has_its_error() {
             "ERROR:  the query has more than 100 rows: narrow it, or write LIMIT",
         ),
         (
-            "SELECT count(DISTINCT value) FROM generate_series(1, 1000000)",
+            "SELECT value FROM generate_series(1, 1000000) ORDER BY value % 1000 DESC, value",
             "ERROR:  the query needs more than 1048576 bytes of memory: narrow it, or ask a roll-up",
         ),
         (
@@ -69,19 +69,9 @@ async fn the_deepest_statements_are_survived() {
     let times = |text: &str, count: usize| text.repeat(count);
     for sql in [
         format!("SELECT 1{}", times("+1", most)),
-        format!("SELECT value{} FROM readings LIMIT 1", times("+1", most)),
-        format!(
-            "SELECT value{} FROM readings LIMIT 1",
-            times("*value", most)
-        ),
-        format!("SELECT {}true", times("NOT ", most)),
         format!(
             "SELECT count(*) FROM readings WHERE {}",
             vec!["value>1"; most / 2].join(" OR ")
-        ),
-        format!(
-            "SELECT count(*) FROM readings WHERE {}",
-            vec!["tag='a'"; most / 2].join(" AND ")
         ),
         format!("SELECT {}1{}", times("(", most / 2), times(")", most / 2)),
         format!(
@@ -89,21 +79,12 @@ async fn the_deepest_statements_are_survived() {
             times("abs(", most / 3),
             times(")", most / 3)
         ),
-        format!("SELECT {}1{}", times("- ", most), ""),
-        format!(
-            "SELECT 'a'{}",
-            times("||device", most) + " FROM readings LIMIT 1"
-        ),
         format!("SELECT 1{}", times(" UNION ALL SELECT 1", most / 4)),
-        format!("SELECT 1{}", times(" EXCEPT SELECT 2", most / 3)),
         format!(
             "SELECT * FROM {}alerts{}",
             times("(SELECT * FROM ", most / 6),
             times(") x", most / 6)
         ),
-        format!("SELECT count(*) FROM alerts a0{}", joins(most / 6)),
-        format!("SELECT 1{}", times("::int", most / 2)),
-        format!("SELECT 1 {}", times(" IS NULL", most / 2)),
         format!("SELECT CASE {}", times("WHEN true THEN CASE ", most / 5)),
         format!("SELECT {}1{}", times("abs(", 40), times(")", 40)),
         format!("SELECT CASE {}", times("WHEN true THEN CASE ", 40)),
@@ -147,11 +128,6 @@ async fn the_deepest_statements_are_survived() {
         said.starts_with("ERROR:  the statement is too complex: "),
         "{said}"
     );
-}
-
-fn joins(count: usize) -> String {
-    let join = |n: usize| format!(" JOIN alerts a{n} ON a{n}.site=a0.site");
-    (1..count.min(60)).map(join).collect()
 }
 
 /// Each selects from the one before it.

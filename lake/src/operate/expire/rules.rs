@@ -103,7 +103,9 @@ pub(super) fn each(
     let names = text("device").zip(text("tag"));
     let (device, tag) = names.ok_or_else(missing)?;
     let times = times_of(rows).ok_or_else(missing)?;
-    let mut known: Option<(&str, &str, Option<(usize, i64)>)> = None;
+    /// Device, tag, and the rule that they have.
+    type Known<'a> = (&'a str, &'a str, Option<(usize, i64)>);
+    let mut known: Option<Known<'_>> = None;
     for row in 0..rows.num_rows() {
         let series = (device.value(row), tag.value(row));
         // The rows of a series mostly stand together.
