@@ -55,7 +55,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 )]
 struct Args {
     #[command(subcommand)]
-    measure: Option<Measure>,
+    measure: Option<Case>,
     /// How the results are written to standard output.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -68,7 +68,7 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-enum Measure {
+enum Case {
     /// What a message costs from MQTT over the spool into Kafka, with Telegraf beside it.
     Edge {
         /// The binary `forebay`.
@@ -121,12 +121,12 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     match args.measure {
-        Some(Measure::Measure { task }) => {
+        Some(Case::Measure { task }) => {
             let task: Task = serde_json::from_str(&task)?;
             println!("{}", runtime.block_on(task.measure())?);
             return Ok(());
         }
-        Some(Measure::Edge {
+        Some(Case::Edge {
             forebay,
             telegraf,
             messages,
@@ -145,7 +145,7 @@ fn main() -> anyhow::Result<()> {
             }
             return Ok(());
         }
-        Some(Measure::Jobs { forebay, series }) => {
+        Some(Case::Jobs { forebay, series }) => {
             let plan = jobs::Plan { forebay, series };
             let figures = runtime.block_on(jobs::run(&plan))?;
             match args.format {

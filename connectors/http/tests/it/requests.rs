@@ -200,7 +200,7 @@ async fn a_silent_device_is_lost_until_it_posts_again() {
         kept.iter().any(is_lost).then_some(())
     })
     .await;
-    assert_eq!(is_of_gate(&rig), [lost.clone()]);
+    assert_eq!(is_of_gate(&rig), std::slice::from_ref(&lost));
     assert_eq!(peer.ask("/fixed", "2").await, "204 ");
     assert_eq!(is_of_gate(&rig), [lost, None]);
     rig.stop().await;

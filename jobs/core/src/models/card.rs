@@ -92,11 +92,13 @@ pub(crate) fn card(models: &[Model], figures: &[Figure]) -> String {
         let (from, to) = (day(row.train_from), day(row.train_to));
         let (state, known) = (row.state.name(), day(row.data_cutoff));
         let place = place_of(model);
-        let _ = writeln!(
+        // A string takes what it is given.
+        writeln!(
             text,
             "| {} | {state} | {place} | {from} to {to} | {known} |",
             row.version
-        );
+        )
+        .ok();
     }
     text.push_str("\n| Model | For | Metric | Value | Baseline | Judged values |\n|---|---|---|---|---|---|\n");
     for model in &shown {
