@@ -219,7 +219,9 @@ impl Dialect for Trial {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 

@@ -1,6 +1,8 @@
 //! A query's limits, each named by its error; and statements as deep as they may be.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::fixture::{Site, limits};
 use crate::{Limits, guard::NESTING_TOKENS_MAX};

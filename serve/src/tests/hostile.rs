@@ -4,8 +4,10 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::fixture::{Site, limits};
 
@@ -91,7 +93,7 @@ async fn a_slow_client_loses_its_place_and_keeps_nobody_out() {
                 begun.elapsed() < Duration::from_secs(30),
                 "waited in vain for {connections}"
             );
-            std::thread::sleep(Duration::from_millis(20));
+            pause();
         }
     };
     wait(16);
@@ -162,4 +164,10 @@ async fn a_known_client_cannot_send_frames_without_end() {
         &said[..said.len().min(300)]
     );
     assert_eq!(site.ask("quentin", "SELECT 1"), "1");
+}
+
+/// Between two looks.
+#[expect(clippy::disallowed_methods, reason = "a test looks again and again")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }

@@ -1,6 +1,8 @@
 //! The views, and how fresh they are.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::fixture::{Site, TestLake, limits, reading, settings};
 
