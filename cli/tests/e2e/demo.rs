@@ -218,8 +218,9 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
     );
 }
 
-/// Panels of which the demo's plant has nothing to show: no outage, no gap, no remaining life, no fitted model.
-const WITHOUT_DATA: [&str; 5] = [
+/// Panels of which the demo's plant has nothing to show: nothing bad, no outage, no gap, no remaining life, no fitted model.
+const WITHOUT_DATA: [&str; 6] = [
+    "plant.json: Not good, by reason",
     "plant.json: Known gaps",
     "machines.json: Remaining life",
     "feeders.json: Back-tests",

@@ -46,6 +46,19 @@ fn configurations(page: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// The variables of the environment that a configuration names.
+fn variables(configuration: &str) -> Vec<(&str, &str)> {
+    let names = configuration.split("${").skip(1);
+    names
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(name, _)| (name, "0123456789abcdef0123456789abcdef"))
+        .filter(|(name, _)| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+        .collect()
+}
+
 #[test]
 fn every_configuration_of_a_page_is_valid() {
     let mut count = 0;
@@ -53,7 +66,8 @@ fn every_configuration_of_a_page_is_valid() {
         for (line, configuration) in configurations(&content) {
             let site = Site::new();
             site.configure(&configuration);
-            let validated = site.forebay(&["validate"]);
+            let mut validate = site.command(&["validate"]);
+            let validated = validate.envs(variables(&configuration)).output().unwrap();
             let said = text(&validated.stderr);
             assert!(validated.status.success(), "{page}:{line}: {said}");
             count += 1;

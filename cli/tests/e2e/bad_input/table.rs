@@ -56,7 +56,7 @@ pub(super) const TABLE: &[(Bad, Follows)] = &[
     (Bad::Frame("modbus-http"), Follows::BadReading("is not a whole Modbus reply: is this a Modbus TCP port?")),
     (Bad::Frame("modbus-length"), Follows::BadReading("is not a whole Modbus reply: is this a Modbus TCP port?")),
     (Bad::Frame("modbus-short"), Follows::BadReading("the reply to holding 0 carries 0 values, 1 are due")),
-    (Bad::Frame("opcua-http"), Follows::BadReading("chunk of 825110831 bytes: at most 65535 are agreed")),
+    (Bad::Frame("opcua-http"), Follows::BadReading("this is not an OPC UA server, or a proxy stands before it")),
     (Bad::Frame("opcua-huge"), Follows::BadReading("chunk of 4294967295 bytes: at most 65535 are agreed")),
     (Bad::Frame("mqtt-http"), Follows::BadReading("answers CONNECT with another packet than CONNACK: is this an MQTT port?")),
     (Bad::Frame("mqtt-endless"), Follows::BadReading("length is malformed: is this an MQTT port?")),
