@@ -5,7 +5,7 @@
 //! again after that is dropped. What the connector cannot read it says, as samples of bad quality. Gaps are filled from the
 //! server's history where a tag asks for it.
 //!
-//! For people there are [`browse`], which writes a server's variables as tags, and [`rejected`] and [`approve`] for
+//! For people there are [`browse()`], which writes a server's variables as tags, and [`rejected`] and [`approve`] for
 //! certificates of servers. It deliberately does not write and takes units from the rules alone.
 
 mod browse;

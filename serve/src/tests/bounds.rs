@@ -98,26 +98,18 @@ async fn the_deepest_statements_are_survived() {
         );
         assert_eq!(site.ask("quentin", "SELECT 1"), "1", "{shown}");
     }
-    // Short, and without end when they are planned.
-    for sql in [
-        format!("WITH {} SELECT count(*) FROM c40", doubling(40)),
-        format!(
-            "WITH {} SELECT count(*) FROM c40 WHERE site = 'x'",
-            ctes(40, "SELECT site || site AS site FROM")
-        ),
-    ] {
-        let begun = Instant::now();
-        let said = site.ask("quentin", &sql);
-        assert!(
-            said.starts_with("ERROR:  the statement is too complex: "),
-            "{said}"
-        );
-        assert!(
-            begun.elapsed() < STATEMENT_TIME_MAX,
-            "{:?}",
-            begun.elapsed()
-        );
-    }
+    // Short, and without end when it is optimized.
+    let doubling = format!(
+        "WITH {} SELECT count(*) FROM c40 WHERE site = 'x'",
+        ctes(40, "SELECT site || site AS site FROM")
+    );
+    let begun = Instant::now();
+    let said = site.ask("quentin", &doubling);
+    assert!(
+        said.starts_with("ERROR:  the statement is too complex: "),
+        "{said}"
+    );
+    assert!(begun.elapsed() < STATEMENT_TIME_MAX);
     let deeper = format!("SELECT 1{}", times("+1", NESTING_TOKENS_MAX));
     let said = site.ask("quentin", &deeper);
     assert!(
@@ -131,18 +123,6 @@ fn ctes(count: usize, select: &str) -> String {
     let cte = |n: usize| match n {
         0 => "c0 AS (SELECT site FROM alerts)".to_owned(),
         n => format!("c{n} AS ({select} c{})", n - 1),
-    };
-    (0..=count).map(cte).collect::<Vec<_>>().join(", ")
-}
-
-/// Each joins the one before it with itself.
-fn doubling(count: usize) -> String {
-    let cte = |n: usize| match n {
-        0 => "c0 AS (SELECT site FROM alerts)".to_owned(),
-        n => format!(
-            "c{n} AS (SELECT a.site FROM c{0} a CROSS JOIN c{0} b)",
-            n - 1
-        ),
     };
     (0..=count).map(cte).collect::<Vec<_>>().join(", ")
 }
