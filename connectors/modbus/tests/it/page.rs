@@ -135,7 +135,7 @@ fn its_tables_are_those_of_the_code() {
     ];
     let page = page();
     let is_missing =
-        |(name, table): &(&str, String)| !page.contains(&format!("|\n<!-- {name} -->\n{table}"));
+        |(name, table): &(&str, String)| !page.contains(&format!("<!-- {name} -->\n{table}\n"));
     let missing: String = expected
         .iter()
         .filter(|expected| is_missing(expected))
