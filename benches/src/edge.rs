@@ -50,7 +50,6 @@ struct Measured {
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<EdgeFigures>> {
     let folder = TempDir::new()?;
     let kafka = Broker::started().await;
-    let mosquitto = Mosquitto::start(folder.path())?;
     let mut programs = vec![Program::Forebay(plan.forebay.clone())];
     programs.extend(plan.telegraf.clone().map(Program::Telegraf));
     let mut measured = vec![Vec::new(); programs.len()];
@@ -60,6 +59,8 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<EdgeFigures>> {
             let topic = format!("{}-{round}", program.name());
             kafka.create(&topic, 1, &[]).await;
             let folder = TempDir::new_in(folder.path())?;
+            // One for each: a broker keeps what comes for the session of a program that has ended.
+            let mosquitto = Mosquitto::start(folder.path())?;
             let running = program.start(folder.path(), &mosquitto, &kafka.address(), &topic)?;
             let received = Received::of(&kafka.address(), &topic)?;
             measured.push(measure(running, received, &mosquitto, plan.messages).await?);
