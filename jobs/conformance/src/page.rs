@@ -5,7 +5,7 @@ use std::path::Path;
 use forebay_config::Document;
 use forebay_jobs::JobKind;
 
-/// Whether every configuration of `kind` on a page in Markdown is read without an error.
+/// Checks that every configuration of `kind` on a page in Markdown is read without an error.
 ///
 /// # Panics
 /// When the page has none, or one is wrong.
