@@ -304,7 +304,7 @@ impl StateKeeper {
         Ok(numbers)
     }
 
-    /// The states with these numbers, several at a time; each may be unreadable on its own.
+    /// The states with these numbers, in their order, loaded several at a time; each may be unreadable on its own.
     pub async fn load_each<S: DeserializeOwned>(
         &self,
         table: &LakeTable,
@@ -315,7 +315,7 @@ impl StateKeeper {
             (app_id, number, state)
         });
         futures::stream::iter(loads)
-            .buffer_unordered(LOADS_MAX)
+            .buffered(LOADS_MAX)
             .collect()
             .await
     }

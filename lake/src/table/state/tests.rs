@@ -291,12 +291,10 @@ async fn a_missing_state_is_corrupt_and_takes_no_other_stream_with_it() {
     // With its folder, as in a bucket: nothing but the table's transaction tells of it.
     std::fs::remove_dir_all(gone).unwrap();
     let snapshot = table.snapshot().await.unwrap();
-    let mut found = keeper
+    let found = keeper
         .states_each::<StreamState>(&table, &snapshot)
         .await
         .unwrap();
-    // They come as they are loaded.
-    found.sort_by(|one, other| one.app_id.cmp(&other.app_id));
     let [gone, there] = found.as_slice() else {
         panic!("{found:?}")
     };
