@@ -138,6 +138,9 @@ impl Engine {
             let why = format!("{} statements, more than {STATEMENTS_MAX}", parsed.len());
             return Err(QueryError::TooComplex(why));
         }
+        for statement in &parsed {
+            guard::check_expansion(statement)?;
+        }
         let named = |mut statement| {
             name_user_columns(&mut statement, &tokens);
             Parsed {

@@ -3,9 +3,11 @@
 //!
 //! Parsing, planning and evaluating recurse. How deep they can go is bounded here, before anything recurses: by the number
 //! of tokens that can nest, and by the depth of parentheses. The threads that do it have stacks for that depth
-//! ([`crate::server`]). No time-out interrupts parsing and planning, so their work is bounded too ([`effort`], [`size`]).
+//! ([`crate::server`]). No time-out interrupts parsing and planning, so their work is bounded too ([`effort`],
+//! [`expansion`], [`size`]).
 
 mod effort;
+mod expansion;
 mod size;
 
 use datafusion::{
@@ -20,6 +22,7 @@ use datafusion::{
 };
 
 use crate::error::QueryError;
+pub(crate) use expansion::check_expansion;
 
 /// The longest statement.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 256 << 10;
