@@ -6,7 +6,7 @@ use forebay_schemas::ErrorKind;
 use opcua::types::StatusCode;
 use thiserror::Error;
 
-use crate::value;
+use crate::{value, wire};
 
 /// What went wrong between us and a server.
 #[derive(Debug, Error)]
@@ -118,12 +118,15 @@ fn readable(detail: String) -> String {
     if !detail.starts_with("Unexpected error while waiting for server ACK") {
         return detail;
     }
+    if let Some(reason) = wire::too_large(&detail) {
+        return reason.to_owned();
+    }
     let plain = if detail.ends_with("got None") {
         "the peer closed the connection in place of an answer: is it an OPC UA server?"
     } else if detail.contains("ErrorMessage") {
         "the server refused the connection: it may be busy, or know no such endpoint"
     } else {
-        "this is not an OPC UA server, or a proxy stands before it"
+        wire::NO_OPCUA
     };
     plain.to_owned()
 }

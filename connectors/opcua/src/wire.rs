@@ -37,6 +37,12 @@ const ARRAY_ELEMENTS_MAX: usize = 65_536;
 
 /// A type, a size: the head of every chunk.
 const HEAD_BYTES: usize = 8;
+/// What a chunk begins with (OPC 10000-6, 6.7.2 and 7.1.2).
+const MESSAGE_TYPES: [&[u8; 3]; 7] = [b"HEL", b"ACK", b"ERR", b"RHE", b"OPN", b"CLO", b"MSG"];
+/// Why a connection ends whose bytes are of another protocol.
+pub(crate) const NO_OPCUA: &str = "this is not an OPC UA server, or a proxy stands before it";
+const CHUNK: &str = "chunk of ";
+const AGREED: &str = " are agreed";
 
 pub(crate) type Plug = StreamConnection<FrameGuard<ReadHalf<TcpStream>>, WriteHalf<TcpStream>>;
 type Transport = StreamTransport<FrameGuard<ReadHalf<TcpStream>>, WriteHalf<TcpStream>>;
@@ -92,6 +98,12 @@ pub(crate) async fn carry(mut channel: SecureChannelEventLoop<Transport>) -> Sta
     }
 }
 
+/// The guard's words on a chunk that is too large, within what the library makes of them.
+pub(crate) fn too_large(error: &str) -> Option<&str> {
+    let reason = &error[error.find(CHUNK)?..];
+    Some(&reason[..reason.find(AGREED)? + AGREED.len()])
+}
+
 /// Passes bytes on while no chunk announces more than [`CHUNK_BYTES_MAX`].
 #[derive(Debug)]
 pub(crate) struct FrameGuard<R> {
@@ -124,11 +136,13 @@ impl<R> FrameGuard<R> {
             self.head_bytes += taken;
             bytes = &bytes[taken..];
             if self.head_bytes == HEAD_BYTES {
-                let [.., a, b, c, d] = self.head;
+                let [t, y, p, .., a, b, c, d] = self.head;
+                if !MESSAGE_TYPES.contains(&&[t, y, p]) {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, NO_OPCUA));
+                }
                 let size = u32::from_le_bytes([a, b, c, d]) as usize;
                 if !(HEAD_BYTES..=CHUNK_BYTES_MAX).contains(&size) {
-                    let what =
-                        format!("chunk of {size} bytes: at most {CHUNK_BYTES_MAX} are agreed");
+                    let what = format!("{CHUNK}{size} bytes: at most {CHUNK_BYTES_MAX}{AGREED}");
                     return Err(io::Error::new(io::ErrorKind::InvalidData, what));
                 }
                 (self.body_left, self.head_bytes) = (size - HEAD_BYTES, 0);
@@ -177,7 +191,18 @@ mod tests {
         }
         for size in [0, 7, CHUNK_BYTES_MAX as u32 + 1, u32::MAX] {
             let bytes = [good.clone(), chunk(size)].concat();
-            assert!(FrameGuard::new(()).check(&bytes).is_err(), "{size}");
+            let refused = FrameGuard::new(()).check(&bytes).unwrap_err();
+            let shown = format!("waiting for server ACK: got {refused:?}");
+            let reason = format!("chunk of {size} bytes: at most 65535 are agreed");
+            assert_eq!(too_large(&shown), Some(reason.as_str()));
         }
+    }
+
+    #[test]
+    fn another_protocol_is_called_so() {
+        let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        let refused = FrameGuard::new(()).check(answer).unwrap_err();
+        assert_eq!(refused.to_string(), NO_OPCUA);
+        assert_eq!(too_large(&refused.to_string()), None);
     }
 }
