@@ -55,6 +55,18 @@ const SOUND: &[(&str, &str, &str)] = &[
     ("job.section report", "chart", "\"table\""),
 ];
 
+/// Keys that are looked at beside another sound value only: the key and what lies below it, the table with the kind, the
+/// other key, its value.
+const BESIDE: &[(&str, &str, &str, &str)] = &[
+    ("connector.baud_rate", "connector modbus", "url", SERIAL),
+    ("connector.parity", "connector modbus", "url", SERIAL),
+    ("connector.data_bits", "connector modbus", "url", SERIAL),
+    ("connector.stop_bits", "connector modbus", "url", SERIAL),
+    ("connector.frame_gap", "connector modbus", "url", SERIAL),
+    ("connector.tls", "connector modbus", "url", "\"tls://h\""),
+];
+const SERIAL: &str = "\"serial:///dev/ttyUSB0\"";
+
 /// A key of the file, and the tables that it stands in, from the root's.
 struct KeyPlace<'k> {
     tables: Vec<&'k KeyInfo>,
@@ -71,6 +83,18 @@ impl KeyPlace<'_> {
             .chain([self.key.name])
             .collect::<Vec<_>>()
             .join(".")
+    }
+
+    /// The value of another key without which this one is not looked at.
+    fn beside(&self, table: &str, key: &str) -> Option<&'static str> {
+        let name = self.name();
+        let row = BESIDE.iter().find(|(of, in_table, other, _)| {
+            let is_below = name
+                .strip_prefix(of)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            is_below && *in_table == table && *other == key
+        });
+        row.map(|(.., value)| *value)
     }
 
     /// A file in which this key has a value and the others are sound, and the key's line.
@@ -104,6 +128,7 @@ impl KeyPlace<'_> {
                     (*table == path || *table == of_kind) && !(is_own && *key == self.key.name);
                 // A job has one of the two, and looks at no more.
                 if is_here && !(*key == "schedule" && is_own && self.key.name == "on") {
+                    let value = self.beside(table, key).unwrap_or(value);
                     lines.push(format!("{key} = {value}"));
                 }
             }
