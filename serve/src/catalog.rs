@@ -39,6 +39,7 @@ use crate::{
     latest::latest_schema,
     user::User,
     views::{LATEST, VIEWS, View},
+    waiting::{WINDOWS_WAITING, WaitingWindows, waiting_schema},
 };
 
 /// The database's name; any other is taken for it.
@@ -64,6 +65,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) view: &'a LakeView,
     /// The rows of [`LATEST`], where the statement names it.
     pub(crate) latest: Option<Arc<MemTable>>,
+    /// Who knows the rows of [`WINDOWS_WAITING`], if that is known here.
+    pub(crate) waiting: Option<&'a WaitingWindows>,
     /// The statement; only the views that it names are planned.
     pub(crate) sql: &'a str,
     pub(crate) time_zone: Option<&'a str>,
@@ -127,13 +130,11 @@ impl UserCatalog {
             shape.push((name.clone(), table.schema()));
             public.register_table(name, table)?;
         }
-        let latest = match &scope.latest {
-            Some(rows) => rows.clone() as Arc<dyn TableProvider>,
-            None => Arc::new(EmptyTable::new(latest_schema())),
-        };
-        let latest = fenced_rows(latest, scope.user);
-        shape.push((LATEST.to_owned(), latest.schema()));
-        public.register_table(LATEST.to_owned(), latest)?;
+        for (name, rows) in kept_views(scope)? {
+            let rows = fenced_rows(rows, scope.user);
+            shape.push((name.to_owned(), rows.schema()));
+            public.register_table(name.to_owned(), rows)?;
+        }
         let context = self.context(scope, &public);
         for view in present(&shape) {
             if let Some(table) = self.view(view, scope, &context).await? {
@@ -218,6 +219,24 @@ pub(crate) fn names(sql: &str, name: &str) -> bool {
 fn own_tables(tables: &[ViewedTable], user: &User) -> Vec<(String, Arc<dyn TableProvider>)> {
     let own = |table: &ViewedTable| Some((table.table().name.to_owned(), fenced(table, user)?));
     tables.iter().filter_map(own).collect()
+}
+
+/// The views whose rows are kept in memory: those that the statement does not name without them.
+fn kept_views(scope: &Scope<'_>) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
+    let latest: Arc<dyn TableProvider> = match &scope.latest {
+        Some(rows) => rows.clone(),
+        None => Arc::new(EmptyTable::new(latest_schema())),
+    };
+    let mut views = vec![(LATEST, latest)];
+    if let Some(waiting) = scope.waiting {
+        let rows: Arc<dyn TableProvider> = if names(scope.sql, WINDOWS_WAITING) {
+            waiting.rows()?
+        } else {
+            Arc::new(EmptyTable::new(waiting_schema()))
+        };
+        views.push((WINDOWS_WAITING, rows));
+    }
+    Ok(views)
 }
 
 /// The views whose tables are there.

@@ -251,6 +251,7 @@ impl Engine {
             user,
             view: &view,
             latest,
+            waiting: self.lake.waiting(),
             sql: &sql,
             time_zone: terms.time_zone.as_deref(),
             runtime: self.runtime()?,

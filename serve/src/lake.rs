@@ -6,7 +6,7 @@ use forebay_lake::{LakeTable, LakeView, keys::KeyDecrypter};
 use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
-use crate::error::QueryError;
+use crate::{error::QueryError, waiting::WaitingWindows};
 
 /// How old a look at the tables' versions may be.
 const LOOK_AGE_MAX: Duration = Duration::from_secs(1);
@@ -18,6 +18,8 @@ pub struct LakeReader {
     pub tables: Vec<LakeTable>,
     /// Opens their files.
     pub decrypter: Arc<KeyDecrypter>,
+    /// The windows that wait, where their compactor runs in this process.
+    pub waiting: Option<WaitingWindows>,
 }
 
 /// The tables, and when they were looked at last.
@@ -39,6 +41,11 @@ impl LakeSource {
         }
     }
 
+    /// The windows that wait, where they are known.
+    pub(crate) fn waiting(&self) -> Option<&WaitingWindows> {
+        self.reader.waiting.as_ref()
+    }
+
     /// The tables as they are now, or were a second ago at most. Who comes while another looks waits for that look.
     pub(crate) async fn view(&self) -> Result<Arc<LakeView>, QueryError> {
         let mut look = self.look.lock().await;
@@ -47,7 +54,9 @@ impl LakeSource {
         {
             return Ok(look.view.clone());
         }
-        let LakeReader { tables, decrypter } = &self.reader;
+        let LakeReader {
+            tables, decrypter, ..
+        } = &self.reader;
         let view = match look.as_ref() {
             Some(last) => last.view.refreshed(tables).await,
             None => LakeView::open(tables, decrypter).await,

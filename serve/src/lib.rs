@@ -26,6 +26,7 @@ mod sites;
 mod tls;
 mod user;
 mod views;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -36,3 +37,4 @@ pub use lake::LakeReader;
 pub use server::{Addresses, serve};
 pub use settings::{Limits, ServeSettings, TlsFiles, UserSettings, keys::SERVE};
 pub use sites::SiteSet;
+pub use waiting::{WaitingWindow, WaitingWindows};

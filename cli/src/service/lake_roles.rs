@@ -130,7 +130,10 @@ impl Service {
             });
         }
         if let Some(serve) = serve.filter(|_| roles.contains(&Role::Serve)) {
-            self.add_serve(behind, store, serve);
+            let windows = roles
+                .contains(&Role::Compactor)
+                .then(|| self.watch.lake.windows.clone());
+            self.add_serve(behind, store, serve, windows);
         }
     }
 

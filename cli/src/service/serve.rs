@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_serve::{LakeReader, ServeProgress, ServeSettings, serve};
+use forebay_compactor::{HeldBy, WaitingWindow, WindowProgress};
+use forebay_serve::{LakeReader, ServeProgress, ServeSettings, WaitingWindows, serve};
 use tokio::{select, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -19,11 +20,13 @@ impl Service {
         on_failure: OnFailure,
         store: Arc<Store>,
         settings: ServeSettings,
+        windows: Option<Arc<WindowProgress>>,
     ) {
         let progress = self.watch.lake.serve.clone();
         self.add("serve", on_failure, move |stop| {
             let (store, settings, progress) = (store.clone(), settings.clone(), progress.clone());
-            Some(Box::pin(run(store, settings, progress, stop)))
+            let waiting = windows.clone().map(waiting_windows);
+            Some(Box::pin(run(store, settings, waiting, progress, stop)))
         });
     }
 }
@@ -31,6 +34,7 @@ impl Service {
 async fn run(
     store: Arc<Store>,
     settings: ServeSettings,
+    waiting: Option<WaitingWindows>,
     progress: Arc<ServeProgress>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -41,8 +45,27 @@ async fn run(
     let lake = LakeReader {
         tables: reader.tables,
         decrypter: reader.decrypter,
+        waiting,
     };
     Ok(serve(settings, lake, clock(), progress, stop, |_| {}).await?)
+}
+
+fn waiting_windows(progress: Arc<WindowProgress>) -> WaitingWindows {
+    WaitingWindows::new(move || progress.waiting().into_iter().map(shown).collect())
+}
+
+fn shown(window: WaitingWindow) -> forebay_serve::WaitingWindow {
+    forebay_serve::WaitingWindow {
+        held_by: window.held_by.to_string(),
+        device: match window.held_by {
+            HeldBy::Device(device) => Some(device),
+            HeldBy::Jump | HeldBy::Clock => None,
+        },
+        site: window.site,
+        window_start: window.window_start,
+        window_end: window.window_end,
+        since: window.since,
+    }
 }
 
 /// Waits for the lake, which another role may be about to make. Not if the stop comes first.

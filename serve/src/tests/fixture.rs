@@ -33,7 +33,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Addresses, LakeReader, Limits, ServeProgress, ServeSettings, SiteSet, UserSettings, serve,
+    Addresses, LakeReader, Limits, ServeProgress, ServeSettings, SiteSet, UserSettings,
+    WaitingWindow, WaitingWindows, serve,
 };
 
 /// Midnight of 2026-05-01 UTC, in seconds since 1970.
@@ -165,8 +166,23 @@ impl TestLake {
         LakeReader {
             tables: tables.to_vec(),
             decrypter,
+            waiting: Some(WaitingWindows::new(waiting_windows)),
         }
     }
+}
+
+/// One window of each site waits.
+fn waiting_windows() -> Vec<WaitingWindow> {
+    let at = |second: i64| Timestamp::from_micros((MIDNIGHT + second) * 1_000_000).unwrap();
+    let window = |site: &str| WaitingWindow {
+        site: site.to_owned(),
+        window_start: at(0),
+        window_end: at(60),
+        held_by: format!("device {site}-pump"),
+        device: Some(format!("{site}-pump")),
+        since: at(90),
+    };
+    vec![window("quartz"), window("basalt")]
 }
 
 /// A good reading of the tag `temp`, whose names tell its site.

@@ -20,7 +20,7 @@ impl Chance {
     }
 }
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "readings",
     "readings",
     "alerts",
@@ -32,6 +32,7 @@ const TABLES: [&str; 11] = [
     "backtests",
     "gaps",
     "latest",
+    "windows_waiting",
 ];
 
 const TEXTS: [&str; 14] = [

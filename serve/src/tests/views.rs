@@ -69,6 +69,10 @@ async fn alerts_and_forecasts_are_joined_as_people_want_them() {
             "0",
         ),
         (
+            "SELECT site, device, held_by, since - window_end FROM windows_waiting",
+            "quartz|quartz-pump|device quartz-pump|00:00:30",
+        ),
+        (
             "SELECT a.site FROM ALERTS_NOW AS a JOIN latest AS l ON a.device = l.device",
             "quartz",
         ),
