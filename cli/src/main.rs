@@ -76,6 +76,8 @@ enum Verb {
     Validate,
     /// Describe every key of the configuration.
     Schema(verbs::schema::Args),
+    /// List every metric that a running Forebay has.
+    Metrics(verbs::metrics::Args),
     /// Run what the configuration describes, until SIGINT or SIGTERM.
     Run(verbs::run::Args),
     /// How each device of a running gateway does: link, last reading, rate, tags that are not good and why.
@@ -167,6 +169,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Init => verbs::init::run(&place, args.data_dir.as_deref()),
         Verb::Validate => verbs::validate::run(&place),
         Verb::Schema(args) => verbs::schema::run(&args),
+        Verb::Metrics(args) => verbs::metrics::run(&args),
         Verb::Run(args) => verbs::run::run(&place, args).await,
         Verb::Devices(args) => verbs::devices::run(&place, &args).await,
         Verb::Tap(args) => verbs::tap::run(&place, args).await,

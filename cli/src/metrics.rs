@@ -30,7 +30,7 @@ pub(crate) fn register(telemetry: &Telemetry, watch: &Watch) {
 }
 
 fn of_edge(telemetry: &Telemetry, watch: &Watch) {
-    let edge: [(&Metric, OfSource); 7] = [
+    let edge: [(&'static Metric, OfSource); 7] = [
         (&names::RECEIVED, SourceStatus::received),
         (&names::SPOOLED, SourceStatus::spooled),
         (&names::BAD, SourceStatus::bad),
@@ -79,7 +79,7 @@ fn of_parts(telemetry: &Telemetry, watch: &Watch) {
 
 fn of_alerts(telemetry: &Telemetry, watch: &Watch) {
     type OfStanding = fn(forebay_alerts::Standing) -> BTreeMap<String, u64>;
-    let alerts: [(&Metric, &'static str, OfStanding); 2] = [
+    let alerts: [(&'static Metric, &'static str, OfStanding); 2] = [
         (&names::ALERTS_FIRING, "alert", |standing| standing.firing),
         (&names::DELIVERIES_WAITING, "route", |standing| {
             standing.waiting

@@ -15,6 +15,8 @@ pub(crate) mod init;
 #[cfg(feature = "lake")]
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod metrics;
+pub(crate) mod metrics;
 pub(crate) mod probe;
 #[cfg(feature = "lake")]
 pub(crate) mod query;

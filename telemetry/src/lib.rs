@@ -124,7 +124,7 @@ impl Telemetry {
     /// A count that only grows, read when somebody asks.
     pub fn counter(
         &self,
-        metric: &Metric,
+        metric: &'static Metric,
         read: impl Fn() -> Vec<Sample<u64>> + Send + Sync + 'static,
     ) {
         let builder = self
@@ -135,7 +135,7 @@ impl Telemetry {
             .with_unit(metric.unit)
             .with_callback(move |observer| {
                 for (value, labels) in read() {
-                    observer.observe(value, &key_values(labels));
+                    observer.observe(value, &key_values(metric, labels));
                 }
             });
         // The provider keeps the callback; the handle is of no further use.
@@ -145,7 +145,7 @@ impl Telemetry {
     /// A value that goes up and down, read when somebody asks.
     pub fn gauge(
         &self,
-        metric: &Metric,
+        metric: &'static Metric,
         read: impl Fn() -> Vec<Sample<f64>> + Send + Sync + 'static,
     ) {
         let builder = self
@@ -156,7 +156,7 @@ impl Telemetry {
             .with_unit(metric.unit)
             .with_callback(move |observer| {
                 for (value, labels) in read() {
-                    observer.observe(value, &key_values(labels));
+                    observer.observe(value, &key_values(metric, labels));
                 }
             });
         let _handle = builder.build();
@@ -192,7 +192,15 @@ impl Telemetry {
     }
 }
 
-fn key_values(labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {
+fn key_values(metric: &Metric, labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {
+    debug_assert!(
+        labels
+            .iter()
+            .map(|(name, _)| *name)
+            .eq(metric.labels.iter().copied()),
+        "{}: {labels:?}",
+        metric.name
+    );
     labels
         .into_iter()
         .map(|(name, value)| KeyValue::new(name, value))

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use forebay_compactor::Progress;
+use forebay_serve::ServeProgress;
 use forebay_telemetry::{Metric, Telemetry, names};
 
 use crate::{clock::clock, service::LakeWatch};
@@ -14,10 +15,12 @@ use crate::{clock::clock, service::LakeWatch};
 const DEVICES_MAX: usize = 500;
 
 type OfProgress = fn(&Progress) -> &AtomicU64;
+type OfServe = fn(&ServeProgress) -> &AtomicU64;
 
 pub(super) fn register(telemetry: &Telemetry, watch: &LakeWatch) {
     of_compactor(telemetry, watch);
     of_jobs(telemetry, watch);
+    of_queries(telemetry, watch);
 }
 
 fn of_jobs(telemetry: &Telemetry, watch: &LakeWatch) {
@@ -45,8 +48,34 @@ fn of_jobs(telemetry: &Telemetry, watch: &LakeWatch) {
     });
 }
 
+fn of_queries(telemetry: &Telemetry, watch: &LakeWatch) {
+    let serve = watch.serve.clone();
+    telemetry.counter(&names::QUERIES, move || {
+        let ended = [("answered", &serve.answered), ("failed", &serve.failed)];
+        let count = |(outcome, count): (&str, &AtomicU64)| {
+            let labels = vec![("outcome", outcome.to_owned())];
+            (count.load(Ordering::Relaxed), labels)
+        };
+        ended.map(count).to_vec()
+    });
+    let counters: [(&'static Metric, OfServe); 2] = [
+        (&names::QUERY_ROWS, |serve| &serve.rows),
+        (&names::LOGINS_FAILED, |serve| &serve.logins_failed),
+    ];
+    for (metric, counter) in counters {
+        let serve = watch.serve.clone();
+        telemetry.counter(metric, move || {
+            vec![(counter(&serve).load(Ordering::Relaxed), Vec::new())]
+        });
+    }
+    let serve = watch.serve.clone();
+    telemetry.gauge(&names::QUERY_CONNECTIONS, move || {
+        vec![(serve.connections.load(Ordering::Relaxed) as f64, Vec::new())]
+    });
+}
+
 fn of_compactor(telemetry: &Telemetry, watch: &LakeWatch) {
-    let lake: [(&Metric, OfProgress); 6] = [
+    let lake: [(&'static Metric, OfProgress); 6] = [
         (&names::COMMITTED, |progress| &progress.committed),
         (&names::QUARANTINED, |progress| &progress.quarantined),
         (&names::DUPLICATES, |progress| &progress.duplicates),

@@ -221,6 +221,22 @@ fn check_traces(collector: &mut Peer) {
     );
 }
 
+/// What is shown is what `forebay metrics` lists, of the same type.
+fn check_types(page: &str) {
+    let types = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE forebay_"));
+    let shown: Vec<String> = types.map(|rest| format!("forebay_{rest}")).collect();
+    let listed = |shown: &String| {
+        names::ALL
+            .iter()
+            .any(|metric| *shown == format!("{} {}", metric.prometheus_name(), metric.kind.name()))
+    };
+    let unlisted: Vec<_> = shown.iter().filter(|shown| !listed(shown)).collect();
+    assert!(unlisted.is_empty(), "{unlisted:?} of {shown:?}");
+    assert!(shown.len() > 20, "{shown:?}");
+}
+
 /// Asks every panel of a Prometheus that scrapes the page.
 fn panels_have_data(site: &Site, page_port: u16) {
     let port = free_port();
@@ -369,9 +385,10 @@ fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
     running.stop();
     check_traces(&mut collector);
 
+    check_types(&last);
     let mut shown = metrics_in(&last);
     // Only where there is a Kafka.
-    shown.insert(format!("{}_total", names::PUBLISHED.name.replace('.', "_")));
+    shown.insert(names::PUBLISHED.prometheus_name());
     for file in [
         "grafana/forebay.json",
         "prometheus/alerts.yml",

@@ -12,7 +12,11 @@ use crate::{
 };
 
 const JUDGE: &str = "cli/tests/e2e/schema.py";
-const PAGE: &str = "docs/reference/configuration.md";
+/// Pages of the documents that the binary prints, and by which verb.
+const PAGES: [(&str, &str); 2] = [
+    ("docs/reference/configuration.md", "schema"),
+    ("docs/reference/metrics.md", "metrics"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -58,19 +62,21 @@ fn judged(site: &Site, configurations: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn the_page_in_the_documents_is_what_the_binary_prints() {
+fn the_pages_in_the_documents_are_what_the_binary_prints() {
     let site = Site::new();
-    let printed = text(&site.forebay(&["schema", "--format", "markdown"]).stdout);
-    let page = fs::read_to_string(root().join(PAGE)).unwrap_or_default();
-    let differs = printed
-        .lines()
-        .zip(page.lines())
-        .find(|(printed, page)| printed != page);
-    assert!(
-        printed == page,
-        "{PAGE} is not what the code says, first here: {differs:?}\n\
-         make it again with: cargo run -- schema --format markdown > {PAGE}"
-    );
+    for (path, verb) in PAGES {
+        let printed = text(&site.forebay(&[verb, "--format", "markdown"]).stdout);
+        let page = fs::read_to_string(root().join(path)).unwrap_or_default();
+        let differs = printed
+            .lines()
+            .zip(page.lines())
+            .find(|(printed, page)| printed != page);
+        assert!(
+            printed == page && !page.is_empty(),
+            "{path} is not what the code says, first here: {differs:?}\n\
+             make it again with: cargo run -- {verb} --format markdown > {path}"
+        );
+    }
 }
 
 #[test]
