@@ -7,6 +7,7 @@ mod outages;
 pub(crate) mod proxy;
 mod reload;
 mod retained;
+mod thinned;
 
 use std::{fs, time::Duration};
 
