@@ -16,7 +16,6 @@ pub(crate) mod init;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod metrics;
-pub(crate) mod metrics;
 pub(crate) mod probe;
 #[cfg(feature = "lake")]
 pub(crate) mod query;
