@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use forebay_jobs::{Fire, Job, Results};
 use forebay_lake::Transaction;
-use forebay_schemas::{Timestamp, table::TABLES};
+use forebay_schemas::{
+    Timestamp,
+    table::{MODELS, TABLES},
+};
 use ring::rand::SystemRandom;
 use tempfile::TempDir;
 
@@ -32,7 +35,7 @@ pub async fn suite(case: &Case<'_>) {
         case.kind.name()
     );
     same_fire_twice(case, &whole, job.as_ref(), &found).await;
-    nothing_after_the_cutoff(case, job.as_ref(), &found).await;
+    nothing_after_the_cutoff(case, &whole, job.as_ref(), &found).await;
     a_crash_between_result_and_state(case, job.as_ref(), &found).await;
     missing_data_is_not_health(case, job.as_ref()).await;
 }
@@ -75,6 +78,20 @@ impl Plant {
         }
     }
 
+    /// The bytes of the models that a run has trained.
+    async fn models(&self, results: &Results) -> Vec<Vec<u8>> {
+        let mut models = Vec::new();
+        for name in results
+            .models
+            .iter()
+            .filter_map(|model| model.object.as_ref())
+        {
+            let kept = self.lake.writer.kept_object(&MODELS, name).await;
+            models.push(kept.expect("a trained model is kept"));
+        }
+        models
+    }
+
     /// Appends the rows of these tables, as a run does.
     async fn store(&self, results: &Results, number: i64, tables: &[&str]) {
         let writer = &self.lake.writer;
@@ -111,19 +128,35 @@ async fn same_fire_twice(case: &Case<'_>, whole: &Plant, job: &dyn Job, found: &
     }
 }
 
-async fn nothing_after_the_cutoff(case: &Case<'_>, job: &dyn Job, found: &[Results]) {
+async fn nothing_after_the_cutoff(
+    case: &Case<'_>,
+    whole: &Plant,
+    job: &dyn Job,
+    found: &[Results],
+) {
     for (fire, results) in case.fires.iter().zip(found) {
         let moved = Plant::of(case, Some(fire.cutoff())).await;
         let unmoved = moved.run(job, fire).await;
         let what = "with all later readings moved";
         let expected = without_ids(rows_of(results));
         assert_same(what, fire, &expected, &without_ids(rows_of(&unmoved)));
+        assert_eq!(
+            whole.models(results).await,
+            moved.models(&unmoved).await,
+            "the run of {} {what} trains other models",
+            fire.key
+        );
     }
 }
 
-/// Rows without the ids of warnings and events, which a secret of the lake makes: two lakes give one thing two ids.
+/// Rows without the ids of warnings, events and models' objects, which a secret of the lake makes: two lakes give one thing
+/// two ids.
 fn without_ids(mut rows: Rows) -> Rows {
-    let is_id = |cell: &&str| cell.starts_with("alert_id=") || cell.starts_with("event_id=");
+    let is_id = |cell: &&str| {
+        ["alert_id=", "event_id=", "object="]
+            .iter()
+            .any(|id| cell.starts_with(id))
+    };
     for texts in rows.values_mut() {
         for row in &mut *texts {
             let cells: Vec<&str> = row.split(' ').filter(|cell| !is_id(cell)).collect();

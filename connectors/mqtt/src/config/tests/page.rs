@@ -21,7 +21,7 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
         match (open.take(), line.strip_prefix("```")) {
             (None, Some(language)) => {
                 open = Some(Block {
-                    language,
+                    language: language.split(' ').next().unwrap_or_default(),
                     before,
                     text: String::new(),
                 });
