@@ -31,6 +31,7 @@ const SOUND: &[(&str, &str, &str)] = &[
     ("connector opcua", "url", "\"opc.tcp://localhost\""),
     ("connector.tag opcua", "name", "\"t\""),
     ("connector.tag opcua", "node", "\"i=1\""),
+    ("step", "tags", "[\"d/*\"]"),
     ("job", "name", "\"j\""),
     ("job", "schedule", "\"0 6 * * *\""),
     ("job sql", "into", "\"scores\""),
