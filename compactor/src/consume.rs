@@ -9,11 +9,11 @@ mod contiguity;
 mod elsewhere;
 mod epoch;
 mod group;
-mod holes;
 mod moment;
 mod partition;
 mod progress;
 mod repair;
+mod seq_gaps;
 mod side;
 mod size;
 #[cfg(test)]

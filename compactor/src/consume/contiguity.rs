@@ -24,9 +24,9 @@ use forebay_schemas::{Epoch, EpochNonce, InvalidName, LaneId, Seq, wire::SeriesB
 use forebay_stream::{Delivered, Entry, LastSeq, Offset};
 
 use super::{
-    epoch::{EpochProgress, Taking},
-    holes::Cause,
+    epoch::{EpochProgress, EpochStep},
     moment::Moment,
+    seq_gaps::GapCause,
     times::Times,
 };
 use lane::{LaneProgress, lanes_of};
@@ -45,10 +45,10 @@ pub(super) struct Rules {
     pub(super) max_skew: Duration,
 }
 
-/// What a record gave.
+/// What is to be committed, what to be quarantined and what to be counted, of a record or of a wait that ended.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Taken {
-    /// Readings to be committed, each batch without a hole.
+pub(super) struct ConsumedReadings {
+    /// Readings to be committed, each batch without a gap.
     pub(super) batches: Vec<SeriesBatch>,
     pub(super) quarantine: Vec<Quarantined>,
     /// Readings that had been taken before.
@@ -57,13 +57,13 @@ pub(super) struct Taken {
     pub(super) foreign: u64,
 }
 
-/// A gap that the log tells of.
+/// A gap that a record reports.
 #[derive(Debug, Clone, Copy)]
-struct Told {
+struct ReportedGap {
     epoch: Epoch,
     nonce: EpochNonce,
     seqs: (Seq, Seq),
-    cause: Cause,
+    cause: GapCause,
 }
 
 /// How far a partition has been taken.
@@ -130,7 +130,7 @@ impl Contiguity {
                 .iter_mut()
                 .filter(|(number, _)| Some(**number) != newest)
             {
-                epoch.supersede(&mut Taking::new(Cause::Missing, now, 0));
+                epoch.supersede(&mut EpochStep::new(GapCause::Missing, now, 0));
             }
         }
     }
@@ -163,7 +163,7 @@ impl Contiguity {
     }
 
     /// Takes a record.
-    pub(super) fn take(&mut self, delivered: Delivered, now: Moment) -> Taken {
+    pub(super) fn take(&mut self, delivered: Delivered, now: Moment) -> ConsumedReadings {
         let Delivered { lane, record } = delivered;
         if self.opened.take().is_some_and(|from| record.offset < from) {
             // The log is shorter than the state says: a restored one. Its offsets mean other records now (E5).
@@ -171,7 +171,7 @@ impl Contiguity {
             self.quarantined.clear();
         }
         let known = record.offset < self.seen || self.quarantined.contains(&record.offset.0);
-        let mut taken = Taken::default();
+        let mut consumed = ConsumedReadings::default();
         match (record.entry, lane) {
             (entry, _) if last_seq(&entry).is_some_and(|last| last.0 >= SEQ_UNKNOWN) => {
                 let raw = match entry {
@@ -180,30 +180,30 @@ impl Contiguity {
                     other => format!("{other:?}").into_bytes(),
                 };
                 let why = "its seqs are larger than the tables can hold";
-                self.quarantine(record.offset, known, raw, why.into(), &mut taken);
+                self.quarantine(record.offset, known, raw, why.into(), &mut consumed);
             }
             (Entry::Damaged { why, .. }, lane) => {
-                self.damaged(lane, record.offset..record.next, why, &mut taken)
+                self.damaged(lane, record.offset..record.next, why, &mut consumed)
             }
-            (Entry::Batch(batch), _) => self.batch(batch, record.offset, known, now, &mut taken),
+            (Entry::Batch(batch), _) => self.batch(batch, record.offset, known, now, &mut consumed),
             (Entry::Outages(outages), _) => {
                 let (lane, epoch) = (outages.lane.clone(), outages.epoch);
-                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
-                    if at.believes(outages.nonce, taking) {
-                        at.outages(outages, record.offset, taking);
+                self.at_epoch(&lane, epoch, now, &mut consumed, |at, step| {
+                    if at.believes(outages.nonce, step) {
+                        at.outages(outages, record.offset, step);
                     }
                 });
             }
             (Entry::SpoolLoss { from, to, why }, Some(lane)) => {
-                self.spool_loss(&lane, from..to, why, record.offset, known, &mut taken);
+                self.spool_loss(&lane, from..to, why, record.offset, known, &mut consumed);
             }
             (Entry::Undecodable { bytes, why }, _) => {
-                self.quarantine(record.offset, known, bytes, why, &mut taken)
+                self.quarantine(record.offset, known, bytes, why, &mut consumed)
             }
             (Entry::EpochEnd { epoch, nonce, last }, Some(lane)) => {
-                self.at_epoch(&lane, epoch, now, &mut taken, |at, taking| {
-                    if at.believes(nonce, taking) {
-                        at.ended(last, record.offset, taking);
+                self.at_epoch(&lane, epoch, now, &mut consumed, |at, step| {
+                    if at.believes(nonce, step) {
+                        at.ended(last, record.offset, step);
                     }
                 })
             }
@@ -216,13 +216,13 @@ impl Contiguity {
                 },
                 Some(lane),
             ) => {
-                let gap = Told {
+                let gap = ReportedGap {
                     epoch,
                     nonce,
                     seqs: (first_seq, last_seq),
-                    cause: Cause::Dropped,
+                    cause: GapCause::Dropped,
                 };
-                self.told(&lane, gap, record.offset, now, &mut taken);
+                self.reported_gap(&lane, gap, record.offset, now, &mut consumed);
             }
             (
                 Entry::Gap {
@@ -234,13 +234,13 @@ impl Contiguity {
                 },
                 Some(lane),
             ) => {
-                let gap = Told {
+                let gap = ReportedGap {
                     epoch,
                     nonce,
                     seqs: (first_seq, last_seq),
                     cause: why.into(),
                 };
-                self.told(&lane, gap, record.offset, now, &mut taken);
+                self.reported_gap(&lane, gap, record.offset, now, &mut consumed);
             }
             (
                 entry @ (Entry::EpochEnd { .. }
@@ -255,7 +255,7 @@ impl Contiguity {
                     known,
                     bytes,
                     "the record names no lane".into(),
-                    &mut taken,
+                    &mut consumed,
                 );
             }
         }
@@ -263,20 +263,27 @@ impl Contiguity {
         self.high = self.high.max(record.next);
         self.seen = self.seen.max(record.next);
         self.read = self.read.max(Some(record.next));
-        taken
+        consumed
     }
 
-    /// A gap that the log tells of.
-    fn told(&mut self, lane: &LaneId, gap: Told, offset: Offset, now: Moment, taken: &mut Taken) {
-        let Told {
+    /// Takes a gap that a record reports.
+    fn reported_gap(
+        &mut self,
+        lane: &LaneId,
+        gap: ReportedGap,
+        offset: Offset,
+        now: Moment,
+        consumed: &mut ConsumedReadings,
+    ) {
+        let ReportedGap {
             epoch,
             nonce,
             seqs: (first, last),
             cause,
         } = gap;
-        self.at_epoch(lane, epoch, now, taken, |at, taking| {
-            if at.believes(nonce, taking) {
-                at.told(first.0, last.0, cause, offset, taking);
+        self.at_epoch(lane, epoch, now, consumed, |at, step| {
+            if at.believes(nonce, step) {
+                at.reported_gap(first.0, last.0, cause, offset, step);
             }
         });
     }
@@ -287,7 +294,7 @@ impl Contiguity {
         offset: Offset,
         known: bool,
         now: Moment,
-        taken: &mut Taken,
+        consumed: &mut ConsumedReadings,
     ) {
         let (lane, epoch, count) = (batch.lane.clone(), batch.epoch, batch.len() as u64);
         let forgotten = self
@@ -300,15 +307,15 @@ impl Contiguity {
             .is_some_and(|lane| lane.epochs.contains_key(&epoch.0));
         if forgotten && !marked {
             if known {
-                taken.duplicates += count;
+                consumed.duplicates += count;
             } else {
                 let why = "its epoch is closed and forgotten: a restored or copied gateway, or a record sent again late";
-                self.quarantine(offset, known, batch.encode(), why.into(), taken);
+                self.quarantine(offset, known, batch.encode(), why.into(), consumed);
             }
             return;
         }
-        self.at_epoch(&lane, epoch, now, taken, |at, taking| {
-            at.batch(batch, offset, taking)
+        self.at_epoch(&lane, epoch, now, consumed, |at, step| {
+            at.batch(batch, offset, step)
         });
     }
 
@@ -319,11 +326,11 @@ impl Contiguity {
         known: bool,
         raw: Vec<u8>,
         why: String,
-        taken: &mut Taken,
+        consumed: &mut ConsumedReadings,
     ) {
         if !known {
             self.quarantined.insert(offset.0);
-            taken.quarantine.push(Quarantined {
+            consumed.quarantine.push(Quarantined {
                 key: format!("record {offset}"),
                 why,
                 lane: None,
@@ -339,57 +346,57 @@ impl Contiguity {
         id: &LaneId,
         number: Epoch,
         now: Moment,
-        taken: &mut Taken,
-        act: impl FnOnce(&mut EpochProgress, &mut Taking),
+        consumed: &mut ConsumedReadings,
+        act: impl FnOnce(&mut EpochProgress, &mut EpochStep),
     ) {
         let room = self.rules.held_bytes_max.saturating_sub(self.held_bytes);
         let lane = self.lane(id);
         if lane.has_forgotten(number.0) && !lane.epochs.contains_key(&number.0) {
             return;
         }
-        let mut taking = Taking::new(lane.cause(), now, room);
+        let mut step = EpochStep::new(lane.cause(), now, room);
         let begins = !lane.epochs.contains_key(&number.0);
         let at = lane.epochs.entry(number.0).or_default();
-        let gaps_before = at.holes.count();
-        act(at, &mut taking);
-        if at.holes.count() != gaps_before || !taking.taken.is_empty() {
+        let gaps_before = at.gaps.count();
+        act(at, &mut step);
+        if at.gaps.count() != gaps_before || !step.batches.is_empty() {
             lane.damaged = false;
         }
         if begins {
             let earlier = lane.epochs.range_mut(..number.0);
-            earlier.for_each(|(_, epoch)| epoch.supersede(&mut taking));
+            earlier.for_each(|(_, epoch)| epoch.supersede(&mut step));
             if lane
                 .epochs
                 .last_key_value()
                 .is_some_and(|(newest, _)| *newest > number.0)
                 && let Some(at) = lane.epochs.get_mut(&number.0)
             {
-                at.supersede(&mut taking);
+                at.supersede(&mut step);
             }
         }
-        self.absorb(taking, taken);
+        self.absorb(step, consumed);
     }
 
-    /// Turns what epochs gave into what is to be committed and quarantined.
-    fn absorb(&mut self, taking: Taking, taken: &mut Taken) {
-        taken.duplicates += taking.duplicates;
-        taken.foreign += taking.foreign;
-        let now_micros = taking.now.micros();
-        for (batch, why) in taking.refused {
+    /// Turns what a step of epochs gave into what is to be committed and quarantined.
+    fn absorb(&mut self, step: EpochStep, consumed: &mut ConsumedReadings) {
+        consumed.duplicates += step.duplicates;
+        consumed.foreign += step.foreign;
+        let now_micros = step.now.micros();
+        for (batch, why) in step.refused {
             // Not counted at the epoch: these seqs are behind its mark or in a gap that stays.
             for (seq, reading) in (batch.first_seq.0..).zip(batch.readings()) {
-                taken.quarantine.push(alone(&batch, seq, reading, why));
+                consumed.quarantine.push(alone(&batch, seq, reading, why));
             }
         }
-        for batch in taking.taken {
-            self.keep_plausible(batch, now_micros, taken);
+        for batch in step.batches {
+            self.keep_plausible(batch, now_micros, consumed);
         }
-        self.overflow = match (self.overflow, taking.overflow) {
+        self.overflow = match (self.overflow, step.overflow) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.freed |= taking.freed;
-        self.held_bytes = self.held_bytes.saturating_add_signed(taking.held_bytes);
+        self.freed |= step.freed;
+        self.held_bytes = self.held_bytes.saturating_add_signed(step.held_bytes);
     }
 }
 

@@ -14,8 +14,8 @@ use forebay_schemas::{EpochNonce, wire::SeriesBatch};
 use forebay_stream::Offset;
 
 use super::{
-    holes::{Cause, Holes},
     moment::Moment,
+    seq_gaps::{GapCause, SeqGaps},
     size::batch_bytes,
 };
 use end::HeldEnd;
@@ -29,18 +29,18 @@ const OTHER_OPENINGS_MAX: usize = 16;
 const ANOTHER_OPENING: &str = "another opening of this gateway's spool has numbered other readings alike: a restored or copied \
                                data folder";
 
-/// What taking a record gave, and what it needs to know.
+/// One step of epochs, by a record or the end of a wait: what it needs to know, and what it gave.
 #[derive(Debug)]
-pub(super) struct Taking {
+pub(super) struct EpochStep {
     pub(super) now: Moment,
     /// Why the next jump is there.
-    pub(super) cause: Cause,
+    pub(super) cause: GapCause,
     /// Bytes that may still be held.
     pub(super) room: usize,
     /// By how much what is held has grown.
     pub(super) held_bytes: isize,
-    /// Readings taken, each batch without a hole.
-    pub(super) taken: Vec<SeriesBatch>,
+    /// Readings taken, each batch without a gap.
+    pub(super) batches: Vec<SeriesBatch>,
     /// Readings that contradict what is known, to be quarantined.
     pub(super) refused: Vec<(SeriesBatch, &'static str)>,
     /// Readings that had been taken before.
@@ -53,14 +53,14 @@ pub(super) struct Taking {
     pub(super) foreign: u64,
 }
 
-impl Taking {
-    pub(super) fn new(cause: Cause, now: Moment, room: usize) -> Self {
+impl EpochStep {
+    pub(super) fn new(cause: GapCause, now: Moment, room: usize) -> Self {
         Self {
             now,
             cause,
             room,
             held_bytes: 0,
-            taken: Vec::new(),
+            batches: Vec::new(),
             refused: Vec::new(),
             duplicates: 0,
             overflow: None,
@@ -79,16 +79,16 @@ pub(super) struct EpochProgress {
     pub(super) nonce: u64,
     /// What other openings drew, and up to which seq their readings are in quarantine.
     pub(super) other_openings: BTreeMap<u64, u64>,
-    /// How many of the readings up to the mark, and how many of the holes, other streams' states count.
+    /// How many of the readings up to the mark, and how many of the gaps, other streams' states count.
     pub(super) readings_elsewhere: u64,
     pub(super) gaps_elsewhere: u64,
-    pub(super) holes: Holes,
+    pub(super) gaps: SeqGaps,
     pub(super) held: BTreeMap<u64, Held>,
     /// The lowest seq behind a jump that was not held for want of room.
     unheld: Option<u64>,
     end: Option<HeldEnd>,
     /// A later epoch of the lane has begun; why this one's end is missing.
-    superseded: Option<Cause>,
+    superseded: Option<GapCause>,
     pub(super) waiting: Option<Waiting>,
 }
 
@@ -109,9 +109,9 @@ impl EpochProgress {
 
     /// Whether an end or a gap that a record tells of is the epoch's own. Those of another opening are not believed: another
     /// copy of the data folder ends where it ends, and what it lost this one may still bring.
-    pub(super) fn believes(&mut self, nonce: EpochNonce, taking: &mut Taking) -> bool {
+    pub(super) fn believes(&mut self, nonce: EpochNonce, step: &mut EpochStep) -> bool {
         let is_own = self.is_own(nonce);
-        taking.foreign += u64::from(!is_own);
+        step.foreign += u64::from(!is_own);
         is_own
     }
 
@@ -128,7 +128,7 @@ impl EpochProgress {
         &mut self,
         batch: &SeriesBatch,
         seqs: RangeInclusive<u64>,
-        taking: &mut Taking,
+        step: &mut EpochStep,
     ) {
         let (first, last) = seqs.into_inner();
         let mark = self
@@ -139,59 +139,58 @@ impl EpochProgress {
         if mark > 0 || self.other_openings.len() < OTHER_OPENINGS_MAX {
             self.other_openings.insert(batch.nonce.0, mark.max(last));
         }
-        taking.duplicates += mark.min(last).saturating_add(1).saturating_sub(first);
-        taking
-            .refused
+        step.duplicates += mark.min(last).saturating_add(1).saturating_sub(first);
+        step.refused
             .extend(slice(batch, first.max(mark + 1)..=last).map(|batch| (batch, ANOTHER_OPENING)));
     }
 
     /// Takes what is new of a batch that is not empty.
-    pub(super) fn batch(&mut self, batch: SeriesBatch, offset: Offset, taking: &mut Taking) {
+    pub(super) fn batch(&mut self, batch: SeriesBatch, offset: Offset, step: &mut EpochStep) {
         let Some(last) = batch.last_seq() else { return };
         let (first, last) = (batch.first_seq.0, last.0);
         if !self.is_own(batch.nonce) {
-            return self.of_another_opening(&batch, first..=last, taking);
+            return self.of_another_opening(&batch, first..=last, step);
         }
-        self.below(&batch, first..=last.min(self.mark), taking);
+        self.below(&batch, first..=last.min(self.mark), step);
         if last <= self.mark {
             return;
         }
         let start = first.max(self.mark + 1);
         if self.closed {
-            self.behind_the_end(&batch, start..=last, taking);
+            self.behind_the_end(&batch, start..=last, step);
         } else if start == self.mark + 1 {
             self.mark = last;
             if start == first {
-                taking.taken.push(batch);
+                step.batches.push(batch);
             } else {
-                taking.taken.extend(slice(&batch, start..=last));
+                step.batches.extend(slice(&batch, start..=last));
             }
         } else {
             let bytes = batch_bytes(&batch);
-            self.hold(first, HeldWhat::Batch(batch), bytes, offset, taking);
+            self.hold(first, HeldWhat::Batch(batch), bytes, offset, step);
             return;
         }
-        self.settle(taking);
+        self.settle(step);
     }
 
     /// Seqs up to the mark: those in open gaps are taken, those in final ones refused, all others known.
-    fn below(&mut self, batch: &SeriesBatch, seqs: RangeInclusive<u64>, taking: &mut Taking) {
+    fn below(&mut self, batch: &SeriesBatch, seqs: RangeInclusive<u64>, step: &mut EpochStep) {
         if seqs.is_empty() {
             return;
         }
         let mut new = 0;
-        for refused in self.holes.given_up(&seqs) {
+        for refused in self.gaps.given_up(&seqs) {
             new += refused.end() - refused.start() + 1;
-            taking.refused.extend(
+            step.refused.extend(
                 slice(batch, refused)
                     .map(|batch| (batch, "it lies in a gap that has become final")),
             );
         }
-        for filled in self.holes.fill(&seqs) {
+        for filled in self.gaps.fill(&seqs) {
             new += filled.end() - filled.start() + 1;
-            taking.taken.extend(slice(batch, filled));
+            step.batches.extend(slice(batch, filled));
         }
-        taking.duplicates += seqs.end() - seqs.start() + 1 - new;
+        step.duplicates += seqs.end() - seqs.start() + 1 - new;
     }
 
     /// Seqs behind the mark of a closed epoch: they may lie in its gap of unknown end.
@@ -199,12 +198,12 @@ impl EpochProgress {
         &mut self,
         batch: &SeriesBatch,
         seqs: RangeInclusive<u64>,
-        taking: &mut Taking,
+        step: &mut EpochStep,
     ) {
         if self.reaches_into_tail(&seqs) {
-            taking.taken.extend(slice(batch, seqs));
+            step.batches.extend(slice(batch, seqs));
         } else {
-            taking.refused.extend(
+            step.refused.extend(
                 slice(batch, seqs).map(|batch| (batch, "it lies behind the end of its epoch")),
             );
         }
@@ -212,30 +211,30 @@ impl EpochProgress {
 
     /// Takes these seqs out of the closed epoch's gap of unknown end; answers whether there is one.
     fn reaches_into_tail(&mut self, seqs: &RangeInclusive<u64>) -> bool {
-        let Some(tail) = self.holes.take_tail(self.mark) else {
+        let Some(tail) = self.gaps.take_tail(self.mark) else {
             return false;
         };
         let (start, last) = (*seqs.start(), *seqs.end());
         if start > self.mark + 1 {
             let mut before = tail.clone();
             before.last = start - 1;
-            self.holes.restore(self.mark + 1, before);
+            self.gaps.restore(self.mark + 1, before);
         }
         if last < SEQ_UNKNOWN {
-            self.holes.restore(last + 1, tail);
+            self.gaps.restore(last + 1, tail);
         }
         self.mark = last;
         true
     }
 
     /// Notes that these will not come, for a reason that the log tells.
-    pub(super) fn told(
+    pub(super) fn reported_gap(
         &mut self,
         first: u64,
         last: u64,
-        cause: Cause,
+        cause: GapCause,
         offset: Offset,
-        taking: &mut Taking,
+        step: &mut EpochStep,
     ) {
         if last <= self.mark || last < first || self.closed {
             return;
@@ -244,15 +243,15 @@ impl EpochProgress {
         if start > self.mark + 1 {
             return self.hold(
                 start,
-                HeldWhat::Told(last, cause),
+                HeldWhat::Gap(last, cause),
                 size_of::<Held>(),
                 offset,
-                taking,
+                step,
             );
         }
-        self.holes.open(start..=last, cause, taking.now.micros());
+        self.gaps.open(start..=last, cause, step.now.micros());
         self.mark = last;
-        self.settle(taking);
+        self.settle(step);
     }
 }
 

@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use super::{
     CompactorError, ConsumeSettings, Progress,
     budget::{MemoryBudget, Share},
-    contiguity::{Contiguity, Quarantined, Rules, Taken},
+    contiguity::{ConsumedReadings, Contiguity, Quarantined, Rules},
     elsewhere::Elsewhere,
     moment::Moment,
     progress::add,
@@ -308,8 +308,8 @@ impl Run<'_> {
         {
             return Ok(Committed::Fenced);
         }
-        let taken = self.contiguity.take(delivered, self.at.moment());
-        self.gather(taken).await
+        let consumed = self.contiguity.take(delivered, self.at.moment());
+        self.gather(consumed).await
     }
 
     /// Goes on from what other streams took of a lane.
@@ -338,30 +338,30 @@ impl Run<'_> {
         }
         let place = self.at.place();
         info!(place, gateway = %lane.gateway, lane = %lane.lane, "going on from what other streams took of this lane");
-        let taken = self.contiguity.take_over(&elsewhere, self.at.moment());
-        let (known, taken) = taken.map_err(|source| CompactorError::State { place, source })?;
+        let found = self.contiguity.take_over(&elsewhere, self.at.moment());
+        let (known, consumed) = found.map_err(|source| CompactorError::State { place, source })?;
         for gap in known {
             if !self.state.gaps.iter().any(|other| is_same_gap(other, &gap)) {
                 self.state.gaps.push(gap);
             }
         }
-        self.gather(taken).await
+        self.gather(consumed).await
     }
 
-    async fn gather(&mut self, taken: Taken) -> Result<Committed, CompactorError> {
-        add(&self.at.progress.duplicates, taken.duplicates);
-        self.tell_of_foreign(taken.foreign);
-        let raw: usize = taken
+    async fn gather(&mut self, consumed: ConsumedReadings) -> Result<Committed, CompactorError> {
+        add(&self.at.progress.duplicates, consumed.duplicates);
+        self.tell_of_foreign(consumed.foreign);
+        let raw: usize = consumed
             .quarantine
             .iter()
             .map(|row| row.raw.len() + row.key.len())
             .sum();
-        let bytes = raw + taken.batches.iter().map(waiting_bytes).sum::<usize>();
+        let bytes = raw + consumed.batches.iter().map(waiting_bytes).sum::<usize>();
         let share = self.at.budget.try_share(bytes);
         // Without a share others fill the memory: what is here goes at once.
         let is_full = share.is_none();
         self.gathered
-            .push(taken, bytes, self.at.settings.commit_interval);
+            .push(consumed, bytes, self.at.settings.commit_interval);
         match (&mut self.gathered.share, share) {
             (Some(joined), Some(share)) => joined.join(share),
             (joined @ None, share) => *joined = share,
@@ -397,8 +397,8 @@ impl Run<'_> {
             }
         }
         let ticked = self.contiguity.tick(self.at.moment());
-        if let Some(taken) = ticked.given_up
-            && let Committed::Fenced = self.gather(taken).await?
+        if let Some(consumed) = ticked.given_up
+            && let Committed::Fenced = self.gather(consumed).await?
         {
             return Ok(Committed::Fenced);
         }
@@ -442,17 +442,17 @@ impl Run<'_> {
 }
 
 impl Gathered {
-    fn push(&mut self, taken: Taken, bytes: usize, commit_interval: Duration) {
-        self.readings += taken
+    fn push(&mut self, consumed: ConsumedReadings, bytes: usize, commit_interval: Duration) {
+        self.readings += consumed
             .batches
             .iter()
             .map(|batch| batch.len() as u64)
             .sum::<u64>();
-        taken
+        consumed
             .batches
             .into_iter()
             .for_each(|batch| self.rows.push(batch));
-        self.quarantine.extend(taken.quarantine);
+        self.quarantine.extend(consumed.quarantine);
         self.bytes += bytes;
         self.due
             .get_or_insert_with(|| Instant::now() + commit_interval);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use forebay_schemas::{Timestamp, wire::SeriesBatch};
 
-use super::{Contiguity, Taken, quarantined::alone};
+use super::{ConsumedReadings, Contiguity, quarantined::alone};
 use crate::event_time;
 
 impl Contiguity {
@@ -14,12 +14,12 @@ impl Contiguity {
         &mut self,
         batch: SeriesBatch,
         now_micros: i64,
-        taken: &mut Taken,
+        consumed: &mut ConsumedReadings,
     ) {
         let implausible = self.implausible(&batch);
         if implausible.is_empty() {
             self.times.heard(&batch, now_micros);
-            taken.batches.push(batch);
+            consumed.batches.push(batch);
             return;
         }
         let mut kept = Vec::new();
@@ -32,7 +32,7 @@ impl Contiguity {
         }
         for batch in batch.split(&kept) {
             self.times.heard(&batch, now_micros);
-            taken.batches.push(batch);
+            consumed.batches.push(batch);
         }
         let refused: BTreeSet<usize> = implausible.into_iter().collect();
         if let Some(at) = self
@@ -48,7 +48,7 @@ impl Contiguity {
             .enumerate()
             .filter(|(position, _)| refused.contains(position));
         for (position, reading) in rows {
-            taken.quarantine.push(alone(
+            consumed.quarantine.push(alone(
                 &batch,
                 batch.first_seq.0 + position as u64,
                 reading,

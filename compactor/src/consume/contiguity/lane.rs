@@ -7,7 +7,7 @@ use forebay_schemas::{GatewayId, InvalidName, Lane, LaneId};
 
 use crate::consume::{
     epoch::EpochProgress,
-    holes::{Cause, Hole},
+    seq_gaps::{GapCause, SeqGap},
 };
 
 #[derive(Debug, Default)]
@@ -19,11 +19,11 @@ pub(super) struct LaneProgress {
 }
 
 impl LaneProgress {
-    pub(super) fn cause(&self) -> Cause {
+    pub(super) fn cause(&self) -> GapCause {
         if self.damaged {
-            Cause::Damaged
+            GapCause::Damaged
         } else {
-            Cause::Missing
+            GapCause::Missing
         }
     }
 
@@ -61,13 +61,13 @@ pub(super) fn lanes_of(state: &StreamState) -> Result<BTreeMap<LaneId, LaneProgr
             .insert(mark.epoch, epoch);
     }
     for gap in &state.gaps {
-        let hole = Hole::new(gap.last, gap.why.clone(), gap.opened_at, gap.state);
+        let seq_gap = SeqGap::new(gap.last, gap.why.clone(), gap.opened_at, gap.state);
         let lane = lanes.entry(lane_id(&gap.gateway, gap.lane)?).or_default();
         lane.epochs
             .entry(gap.epoch)
             .or_default()
-            .holes
-            .restore(gap.first, hole);
+            .gaps
+            .restore(gap.first, seq_gap);
     }
     for lane in &state.forgotten {
         lanes

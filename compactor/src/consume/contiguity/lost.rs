@@ -6,7 +6,7 @@ use std::ops::Range;
 use forebay_schemas::LaneId;
 use forebay_stream::{Damage, Offset};
 
-use super::{Contiguity, Quarantined, Taken, lane::LaneProgress};
+use super::{ConsumedReadings, Contiguity, Quarantined, lane::LaneProgress};
 
 /// So many lost places are remembered as told of; a reader meets older ones no more.
 const LOST_KEPT: usize = 64;
@@ -18,7 +18,7 @@ impl Contiguity {
         lane: Option<LaneId>,
         place: Range<Offset>,
         why: Damage,
-        taken: &mut Taken,
+        consumed: &mut ConsumedReadings,
     ) {
         let read = self
             .overflow
@@ -41,7 +41,7 @@ impl Contiguity {
         if self.lost.len() > LOST_KEPT {
             self.lost.pop_first();
         }
-        taken.quarantine.push(Quarantined {
+        consumed.quarantine.push(Quarantined {
             key: format!("lost {from}-{to}"),
             why: format!("offsets {from}..{to} of the stream {}", told(why)),
             lane: None,
@@ -58,7 +58,7 @@ impl Contiguity {
         why: Damage,
         offset: Offset,
         known: bool,
-        taken: &mut Taken,
+        consumed: &mut ConsumedReadings,
     ) {
         let (from, to) = (places.start, places.end);
         self.lane(lane).damaged = true;
@@ -67,7 +67,7 @@ impl Contiguity {
         }
         self.quarantined.insert(offset.0);
         let spool = format!("spool of {}/{}", lane.gateway, lane.lane);
-        taken.quarantine.push(Quarantined {
+        consumed.quarantine.push(Quarantined {
             key: format!("{spool} lost {from}-{to}"),
             why: format!("offsets {from}..{to} of its gateway's spool {}", told(why)),
             lane: Some(spool),

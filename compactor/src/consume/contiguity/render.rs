@@ -35,16 +35,16 @@ impl Contiguity {
                 });
                 state
                     .gaps
-                    .extend(epoch.holes.iter().map(|(first, hole)| Gap {
+                    .extend(epoch.gaps.iter().map(|(first, seq_gap)| Gap {
                         gateway: gateway.clone(),
                         lane,
                         epoch: *number,
                         first,
-                        last: hole.last,
-                        why: hole.why.clone(),
-                        opened_at: hole.opened_at,
-                        state: hole.state,
-                        extent: hole.extent.clone(),
+                        last: seq_gap.last,
+                        why: seq_gap.why.clone(),
+                        opened_at: seq_gap.opened_at,
+                        state: seq_gap.state,
+                        extent: seq_gap.extent.clone(),
                     }));
             }
             state

@@ -6,11 +6,11 @@ use forebay_schemas::{Epoch, InvalidName, LaneId, Seq};
 use forebay_stream::{Delivered, Entry, LastSeq};
 
 use super::{
-    Contiguity, SEQ_UNKNOWN, Taken,
+    ConsumedReadings, Contiguity, SEQ_UNKNOWN,
     lane::{Done, lane_id, lanes_of},
     last_seq,
 };
-use crate::consume::{epoch::Taking, moment::Moment};
+use crate::consume::{epoch::EpochStep, moment::Moment};
 
 impl Contiguity {
     /// The lane of a record of which other streams may know more: one that is new here, or whose epoch begins here in its midst.
@@ -57,12 +57,12 @@ impl Contiguity {
         &mut self,
         elsewhere: &StreamState,
         now: Moment,
-    ) -> Result<(Vec<Gap>, Taken), InvalidName> {
-        let (mut known, mut taken) = (Vec::new(), Taken::default());
+    ) -> Result<(Vec<Gap>, ConsumedReadings), InvalidName> {
+        let (mut known, mut consumed) = (Vec::new(), ConsumedReadings::default());
         for (id, found) in lanes_of(elsewhere)? {
             let room = self.rules.held_bytes_max.saturating_sub(self.held_bytes);
             let lane = self.lane(&id);
-            let mut taking = Taking::new(lane.cause(), now, room);
+            let mut step = EpochStep::new(lane.cause(), now, room);
             for (number, epoch) in found.epochs {
                 // Less may be known of it elsewhere than was forgotten here: it is not begun a second time.
                 if lane.has_forgotten(number) && !lane.epochs.contains_key(&number) {
@@ -72,7 +72,7 @@ impl Contiguity {
                     .epochs
                     .entry(number)
                     .or_default()
-                    .take_over(epoch, &mut taking)
+                    .take_over(epoch, &mut step)
                 {
                     let of_epoch = |gap: &&Gap| {
                         gap.epoch == number
@@ -89,10 +89,10 @@ impl Contiguity {
                     ..before
                 });
             }
-            self.absorb(taking, &mut taken);
+            self.absorb(step, &mut consumed);
         }
         self.taken_over.extend(elsewhere.taken_over.iter().cloned());
         self.resume_waits(now);
-        Ok((known, taken))
+        Ok((known, consumed))
     }
 }

@@ -151,14 +151,14 @@ impl Partition {
             entry,
         };
         let record = record.map_batch(|batch| SeriesBatch::from(&batch));
-        let taken = self.contiguity.take(
+        let consumed = self.contiguity.take(
             Delivered {
                 lane: Some(lane()),
                 record,
             },
             now,
         );
-        self.absorb(taken);
+        self.absorb(consumed);
         self
     }
 
@@ -178,17 +178,17 @@ impl Partition {
         self
     }
 
-    fn absorb(&mut self, taken: Taken) {
-        for batch in &taken.batches {
+    fn absorb(&mut self, consumed: ConsumedReadings) {
+        for batch in &consumed.batches {
             self.seqs.extend(
                 (batch.first_seq.0..)
                     .zip(batch.readings())
                     .map(|(seq, _)| (batch.epoch.0, seq)),
             );
         }
-        self.duplicates += taken.duplicates;
-        self.foreign += taken.foreign;
-        self.quarantine.extend(taken.quarantine);
+        self.duplicates += consumed.duplicates;
+        self.foreign += consumed.foreign;
+        self.quarantine.extend(consumed.quarantine);
     }
 
     fn tick(&mut self, seconds: i64) -> Option<u64> {
@@ -197,8 +197,8 @@ impl Partition {
 
     fn tick_at(&mut self, now: Moment) -> Option<u64> {
         let ticked = self.contiguity.tick(now);
-        if let Some(taken) = ticked.given_up {
-            self.absorb(taken);
+        if let Some(consumed) = ticked.given_up {
+            self.absorb(consumed);
         }
         ticked.read_from.map(|from| from.0)
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use forebay_stream::Offset;
 
 use super::{
-    Contiguity, EpochProgress, Taken,
+    ConsumedReadings, Contiguity, EpochProgress,
     lane::{Done, LaneProgress},
 };
-use crate::consume::{epoch::Taking, moment::Moment};
+use crate::consume::{epoch::EpochStep, moment::Moment};
 
 /// Gaps that are older become final (E4).
 const GAP_FINAL_AFTER: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -25,7 +25,7 @@ pub(in crate::consume) struct Ticked {
     /// The reader is to go on from here, before anything else is taken.
     pub(in crate::consume) read_from: Option<Offset>,
     /// What came of jumps that were given up; none where none was.
-    pub(in crate::consume) given_up: Option<Taken>,
+    pub(in crate::consume) given_up: Option<ConsumedReadings>,
 }
 
 impl Contiguity {
@@ -95,7 +95,7 @@ impl Contiguity {
     }
 
     /// Jumps behind which the partition has been read once more are gaps.
-    fn give_up(&mut self, now: Moment) -> Option<Taken> {
+    fn give_up(&mut self, now: Moment) -> Option<ConsumedReadings> {
         let mut given = Vec::new();
         for lane in self.lanes.values_mut() {
             let cause = lane.cause();
@@ -104,16 +104,16 @@ impl Contiguity {
                 let Some((since, _)) = reread.filter(|(_, up_to)| self.position >= *up_to) else {
                     continue;
                 };
-                let mut taking = Taking::new(cause, now, 0);
-                epoch.give_up(since, &mut taking);
-                given.push(taking);
+                let mut step = EpochStep::new(cause, now, 0);
+                epoch.give_up(since, &mut step);
+                given.push(step);
             }
         }
-        let mut taken = None;
-        for taking in given {
-            self.absorb(taking, taken.get_or_insert_default());
+        let mut consumed = None;
+        for step in given {
+            self.absorb(step, consumed.get_or_insert_default());
         }
-        taken
+        consumed
     }
 
     fn end_gaps(&mut self, now: Moment) {
@@ -124,7 +124,7 @@ impl Contiguity {
             .lanes
             .values_mut()
             .flat_map(|lane| lane.epochs.values_mut());
-        epochs.for_each(|epoch| epoch.holes.finish(old, now.up, CLOCK_BELIEVED_AFTER));
+        epochs.for_each(|epoch| epoch.gaps.finish(old, now.up, CLOCK_BELIEVED_AFTER));
     }
 
     fn forget(&mut self) {
@@ -138,7 +138,7 @@ impl LaneProgress {
     fn forget(&mut self) {
         let latest = self.epochs.keys().rev().nth(EPOCHS_KEPT - 1).copied();
         let Some(latest) = latest else { return };
-        let is_done = |epoch: &EpochProgress| epoch.closed && !epoch.holes.any_open();
+        let is_done = |epoch: &EpochProgress| epoch.closed && !epoch.gaps.any_open();
         let done: Vec<u64> = self
             .epochs
             .range(..latest)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use forebay_lake::SEQ_UNKNOWN;
 use forebay_stream::{LastSeq, Offset};
 
-use super::{EpochProgress, Taking};
-use crate::consume::holes::Cause;
+use super::{EpochProgress, EpochStep};
+use crate::consume::seq_gaps::GapCause;
 
 /// Where the epoch ends, behind a jump.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub(super) struct HeldEnd {
     pub(super) end: End,
     pub(super) offset: Offset,
     pub(super) since: Duration,
-    pub(super) cause: Cause,
+    pub(super) cause: GapCause,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,12 @@ impl End {
 
 impl EpochProgress {
     /// Takes an end record.
-    pub(in crate::consume) fn ended(&mut self, last: LastSeq, offset: Offset, taking: &mut Taking) {
+    pub(in crate::consume) fn ended(
+        &mut self,
+        last: LastSeq,
+        offset: Offset,
+        step: &mut EpochStep,
+    ) {
         let end = match last {
             LastSeq::Known(last) => End {
                 last: last.map_or(0, |seq| seq.0),
@@ -63,8 +68,8 @@ impl EpochProgress {
             let new = HeldEnd {
                 end,
                 offset,
-                since: taking.now.up,
-                cause: taking.cause,
+                since: step.now.up,
+                cause: step.cause,
             };
             // Read again, it has waited since it was first read.
             self.end = Some(self.end.map_or(new, |held| HeldEnd {
@@ -72,11 +77,11 @@ impl EpochProgress {
                 offset: held.offset.min(offset),
                 ..held
             }));
-            self.wait(taking.now.up);
+            self.wait(step.now.up);
             return;
         }
-        self.close(end, taking);
-        self.settle(taking);
+        self.close(end, step);
+        self.settle(step);
     }
 
     /// The end record of an epoch that was closed without one comes late.
@@ -84,36 +89,36 @@ impl EpochProgress {
         if end.more == More::Unknown {
             return;
         }
-        if let Some(mut tail) = self.holes.take_tail(self.mark)
+        if let Some(mut tail) = self.gaps.take_tail(self.mark)
             && end.last > self.mark
         {
             tail.last = end.last;
-            self.holes.restore(self.mark + 1, tail);
+            self.gaps.restore(self.mark + 1, tail);
             self.mark = end.last;
         }
     }
 
     /// Ends at the mark, or nobody knows where.
-    pub(super) fn close(&mut self, end: End, taking: &mut Taking) {
+    pub(super) fn close(&mut self, end: End, step: &mut EpochStep) {
         if end.more == More::Unknown {
-            let why = self.superseded.unwrap_or(Cause::Unfinished);
-            self.holes
-                .open(self.mark + 1..=SEQ_UNKNOWN, why, taking.now.micros());
+            let why = self.superseded.unwrap_or(GapCause::Unfinished);
+            self.gaps
+                .open(self.mark + 1..=SEQ_UNKNOWN, why, step.now.micros());
         }
         self.closed = true;
     }
 
     /// A later epoch has begun without this one's end record.
-    pub(in crate::consume) fn supersede(&mut self, taking: &mut Taking) {
+    pub(in crate::consume) fn supersede(&mut self, step: &mut EpochStep) {
         if self.closed {
             return;
         }
-        let why = if taking.cause == Cause::Damaged {
-            Cause::Damaged
+        let why = if step.cause == GapCause::Damaged {
+            GapCause::Damaged
         } else {
-            Cause::Unfinished
+            GapCause::Unfinished
         };
         self.superseded.get_or_insert(why);
-        self.wait(taking.now.up);
+        self.wait(step.now.up);
     }
 }

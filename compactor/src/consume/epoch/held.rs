@@ -9,11 +9,11 @@ use forebay_schemas::{
 use forebay_stream::Offset;
 
 use super::{
-    EpochProgress, Taking,
+    EpochProgress, EpochStep,
     end::{End, More},
     slice,
 };
-use crate::consume::{holes::Cause, moment::Moment};
+use crate::consume::{moment::Moment, seq_gaps::GapCause};
 
 /// A record behind a jump.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub(in crate::consume) struct Held {
     pub(in crate::consume) read_at: Timestamp,
     pub(super) since: Duration,
     /// Why what is before it is missing.
-    pub(super) cause: Cause,
+    pub(super) cause: GapCause,
 }
 
 #[derive(Debug)]
 pub(in crate::consume) enum HeldWhat {
     Batch(SeriesBatch),
     /// A gap that the log tells of, up to this seq.
-    Told(u64, Cause),
+    Gap(u64, GapCause),
     Outages(Outages),
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Obstacle {
     /// The seq behind the jump.
     pub(super) first: u64,
     pub(super) since: Duration,
-    pub(super) cause: Cause,
+    pub(super) cause: GapCause,
 }
 
 /// An epoch's wait for what is missing, in running time: no clock that is set makes it shorter or
@@ -68,25 +68,24 @@ impl EpochProgress {
         what: HeldWhat,
         bytes: usize,
         offset: Offset,
-        taking: &mut Taking,
+        step: &mut EpochStep,
     ) {
         let Moment {
             up: since,
             clock: read_at,
-        } = taking.now;
-        let cause = taking.cause;
+        } = step.now;
+        let cause = step.cause;
         self.wait(since);
         if let Some(held) = self.held.get_mut(&first) {
             // The same record read again, or sent again: the longer one counts.
-            if last_of(&what, first) > last_of(&held.what, first)
-                && bytes <= taking.room + held.bytes
+            if last_of(&what, first) > last_of(&held.what, first) && bytes <= step.room + held.bytes
             {
-                taking.held_bytes += bytes.cast_signed() - held.bytes.cast_signed();
+                step.held_bytes += bytes.cast_signed() - held.bytes.cast_signed();
                 held.offset = held.offset.min(offset);
                 (held.what, held.bytes) = (what, bytes);
             }
-        } else if bytes <= taking.room {
-            taking.held_bytes += bytes.cast_signed();
+        } else if bytes <= step.room {
+            step.held_bytes += bytes.cast_signed();
             self.held.insert(
                 first,
                 Held {
@@ -100,50 +99,48 @@ impl EpochProgress {
             );
         } else {
             self.unheld = Some(self.unheld.map_or(first, |unheld| unheld.min(first)));
-            taking.overflow = Some(
-                taking
-                    .overflow
+            step.overflow = Some(
+                step.overflow
                     .map_or(offset, |overflow| overflow.min(offset)),
             );
         }
     }
 
     /// Gives out what was held and now follows the mark.
-    pub(super) fn settle(&mut self, taking: &mut Taking) {
+    pub(super) fn settle(&mut self, step: &mut EpochStep) {
         while let Some(entry) = self
             .held
             .first_entry()
             .filter(|entry| *entry.key() <= self.mark + 1)
         {
             let (first, held) = entry.remove_entry();
-            taking.freed = true;
-            taking.held_bytes -= held.bytes.cast_signed();
+            step.freed = true;
+            step.held_bytes -= held.bytes.cast_signed();
             match held.what {
                 HeldWhat::Batch(batch) => {
                     let last = last_in(&batch, first);
-                    taking.duplicates += last.min(self.mark) + 1 - first;
-                    taking
-                        .taken
+                    step.duplicates += last.min(self.mark) + 1 - first;
+                    step.batches
                         .extend(slice(&batch, self.mark.max(first - 1) + 1..=last));
                     self.mark = self.mark.max(last);
                 }
-                HeldWhat::Told(last, cause) => {
-                    self.holes
-                        .open(self.mark + 1..=last, cause, taking.now.micros());
+                HeldWhat::Gap(last, cause) => {
+                    self.gaps
+                        .open(self.mark + 1..=last, cause, step.now.micros());
                     self.mark = self.mark.max(last);
                 }
-                HeldWhat::Outages(outages) => self.note_behind_mark(&outages, taking),
+                HeldWhat::Outages(outages) => self.note_behind_mark(&outages, step),
             }
         }
         if self.unheld.is_some_and(|unheld| unheld <= self.mark + 1) {
             self.unheld = None;
-            taking.freed = true;
+            step.freed = true;
         }
         if let Some(held) = self.end.filter(|held| held.end.last <= self.mark) {
             self.end = None;
-            self.close(held.end, taking);
+            self.close(held.end, step);
         }
-        match self.next_obstacle(taking.cause) {
+        match self.next_obstacle(step.cause) {
             Some(Obstacle { since, .. }) if self.waiting.is_none() => {
                 self.waiting = Some(Waiting {
                     since,
@@ -154,7 +151,7 @@ impl EpochProgress {
             None if self.superseded.is_some() && !self.closed => {
                 // It still makes progress: its end gets its full time again.
                 self.waiting = Some(Waiting {
-                    since: taking.now.up,
+                    since: step.now.up,
                     reread: None,
                 });
             }
@@ -163,7 +160,7 @@ impl EpochProgress {
     }
 
     /// What is behind the first jump; `cause` is that of what found no room.
-    pub(super) fn next_obstacle(&self, cause: Cause) -> Option<Obstacle> {
+    pub(super) fn next_obstacle(&self, cause: GapCause) -> Option<Obstacle> {
         let held = self.held.first_key_value();
         let held = held.map(|(first, held)| Obstacle {
             first: *first,
@@ -188,19 +185,19 @@ impl EpochProgress {
     }
 
     /// What has waited since before the partition was read again is missing: jumps become gaps.
-    pub(in crate::consume) fn give_up(&mut self, reread_since: Duration, taking: &mut Taking) {
+    pub(in crate::consume) fn give_up(&mut self, reread_since: Duration, step: &mut EpochStep) {
         let next = |epoch: &Self, cause| {
             epoch
                 .next_obstacle(cause)
                 .filter(|next| next.since <= reread_since)
         };
-        while let Some(Obstacle { first, cause, .. }) = next(self, taking.cause) {
-            self.holes
-                .open(self.mark + 1..=first - 1, cause, taking.now.micros());
+        while let Some(Obstacle { first, cause, .. }) = next(self, step.cause) {
+            self.gaps
+                .open(self.mark + 1..=first - 1, cause, step.now.micros());
             self.mark = first - 1;
-            self.settle(taking);
+            self.settle(step);
         }
-        match self.next_obstacle(taking.cause) {
+        match self.next_obstacle(step.cause) {
             Some(Obstacle { since, .. }) => {
                 self.waiting = Some(Waiting {
                     since,
@@ -213,7 +210,7 @@ impl EpochProgress {
                         last: self.mark,
                         more: More::Unknown,
                     },
-                    taking,
+                    step,
                 );
                 self.waiting = None;
             }
@@ -235,7 +232,7 @@ fn last_in(batch: &SeriesBatch, first: u64) -> u64 {
 fn last_of(what: &HeldWhat, first: u64) -> u64 {
     match what {
         HeldWhat::Batch(batch) => last_in(batch, first),
-        HeldWhat::Told(last, _) => *last,
+        HeldWhat::Gap(last, _) => *last,
         HeldWhat::Outages(outages) => outages.last_seq().map_or(first, |last| last.0),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use forebay_schemas::wire::Outages;
 use forebay_stream::Offset;
 
-use super::{EpochProgress, HeldWhat, Taking};
+use super::{EpochProgress, EpochStep, HeldWhat};
 
 impl EpochProgress {
     /// Takes what is new of a record of outages.
@@ -13,13 +13,13 @@ impl EpochProgress {
         &mut self,
         told: Outages,
         offset: Offset,
-        taking: &mut Taking,
+        step: &mut EpochStep,
     ) {
         let Some(last) = told.last_seq() else { return };
         let (first, last) = (told.first_seq.0, last.0);
         // Those that were given up for missing before they came.
-        for late in self.holes.fill(&(first..=last.min(self.mark))) {
-            self.note(&told, late, taking);
+        for late in self.gaps.fill(&(first..=last.min(self.mark))) {
+            self.note(&told, late, step);
         }
         let start = first.max(self.mark + 1);
         if last <= self.mark {
@@ -27,30 +27,30 @@ impl EpochProgress {
         }
         if self.closed {
             if self.reaches_into_tail(&(start..=last)) {
-                self.note(&told, start..=last, taking);
+                self.note(&told, start..=last, step);
             }
             return;
         }
         if start > self.mark + 1 {
             let bytes = size_of_outages(&told);
-            return self.hold(first, HeldWhat::Outages(told), bytes, offset, taking);
+            return self.hold(first, HeldWhat::Outages(told), bytes, offset, step);
         }
-        self.note_behind_mark(&told, taking);
-        self.settle(taking);
+        self.note_behind_mark(&told, step);
+        self.settle(step);
     }
 
     /// Notes what lies behind the mark, which follows it.
-    pub(super) fn note_behind_mark(&mut self, told: &Outages, taking: &Taking) {
+    pub(super) fn note_behind_mark(&mut self, told: &Outages, step: &EpochStep) {
         let last = told.last_seq().map_or(0, |last| last.0);
-        self.note(told, self.mark + 1..=last, taking);
+        self.note(told, self.mark + 1..=last, step);
         self.mark = self.mark.max(last);
     }
 
-    fn note(&mut self, told: &Outages, seqs: RangeInclusive<u64>, taking: &Taking) {
-        let now = taking.now.micros();
+    fn note(&mut self, told: &Outages, seqs: RangeInclusive<u64>, step: &EpochStep) {
+        let now = step.now.micros();
         let numbered = (told.first_seq.0..).zip(&told.outages);
         let within = numbered.filter(|(seq, _)| seqs.contains(seq));
-        within.for_each(|(seq, outage)| self.holes.note(seq, outage, now));
+        within.for_each(|(seq, outage)| self.gaps.note(seq, outage, now));
     }
 }
 

@@ -6,18 +6,18 @@ use forebay_schemas::Seq;
 use forebay_stream::LastSeq;
 
 use super::{
-    EpochProgress, HeldWhat, Taking,
+    EpochProgress, EpochStep, HeldWhat,
     end::{HeldEnd, More},
 };
 
 impl EpochProgress {
     /// Goes on from what another stream took of this epoch, if that is more; answers whether it is.
-    pub(in crate::consume) fn take_over(&mut self, other: Self, taking: &mut Taking) -> bool {
+    pub(in crate::consume) fn take_over(&mut self, other: Self, step: &mut EpochStep) -> bool {
         let knowledge = |epoch: &Self| {
             (
                 epoch.mark,
                 epoch.closed,
-                Reverse(epoch.holes.seqs_up_to(epoch.mark)),
+                Reverse(epoch.gaps.seqs_up_to(epoch.mark)),
             )
         };
         let is_anothers = self.nonce != 0 && other.nonce != 0 && self.nonce != other.nonce;
@@ -34,14 +34,16 @@ impl EpochProgress {
         };
         // Before what was held is taken: that is this stream's.
         self.readings_elsewhere = self.readings().saturating_sub(readings);
-        self.gaps_elsewhere = self.holes.count().saturating_sub(gaps);
+        self.gaps_elsewhere = self.gaps.count().saturating_sub(gaps);
         for (first, held) in held {
-            taking.freed = true;
-            taking.held_bytes -= held.bytes.cast_signed();
+            step.freed = true;
+            step.held_bytes -= held.bytes.cast_signed();
             match held.what {
-                HeldWhat::Batch(batch) => self.batch(batch, held.offset, taking),
-                HeldWhat::Told(last, cause) => self.told(first, last, cause, held.offset, taking),
-                HeldWhat::Outages(outages) => self.outages(outages, held.offset, taking),
+                HeldWhat::Batch(batch) => self.batch(batch, held.offset, step),
+                HeldWhat::Gap(last, cause) => {
+                    self.reported_gap(first, last, cause, held.offset, step)
+                }
+                HeldWhat::Outages(outages) => self.outages(outages, held.offset, step),
             }
         }
         if let Some(HeldEnd { end, offset, .. }) = end {
@@ -50,16 +52,16 @@ impl EpochProgress {
                 More::None => LastSeq::Known(seq),
                 More::Unknown => LastSeq::Unknown { at_least: seq },
             };
-            self.ended(last, offset, taking);
+            self.ended(last, offset, step);
         }
-        self.settle(taking);
+        self.settle(step);
         true
     }
 
     /// How many readings up to the mark the table holds.
     fn readings(&self) -> u64 {
         self.mark
-            .saturating_sub(self.holes.seqs_up_to(self.mark))
+            .saturating_sub(self.gaps.seqs_up_to(self.mark))
             .saturating_sub(self.quarantined)
     }
 
@@ -68,8 +70,8 @@ impl EpochProgress {
         self.readings().saturating_sub(self.readings_elsewhere)
     }
 
-    /// How many of the holes count in this stream's state.
+    /// How many of the gaps count in this stream's state.
     pub(in crate::consume) fn gaps_brought(&self) -> u64 {
-        self.holes.count().saturating_sub(self.gaps_elsewhere)
+        self.gaps.count().saturating_sub(self.gaps_elsewhere)
     }
 }

@@ -279,7 +279,7 @@ fn plant_double(folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doubles_holes_swapped_and_missing_files_that_were_planted_are_named() {
+async fn doubles_losses_swapped_and_missing_files_that_were_planted_are_named() {
     let bench = Bench::new().await;
     let old = {
         let spool = with_readings(&bench).await;
@@ -301,7 +301,7 @@ async fn doubles_holes_swapped_and_missing_files_that_were_planted_are_named() {
         ),
         // A copy of the lake from before was brought back: its states know nothing of what came since.
         (
-            "a hole",
+            "a loss",
             |folder, old| {
                 fs::remove_dir_all(folder.join("lake")).unwrap();
                 copy(&old.join("lake"), &folder.join("lake"));

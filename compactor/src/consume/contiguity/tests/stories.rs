@@ -198,7 +198,7 @@ fn an_outage_is_a_gap_that_is_final_wherever_it_comes() {
 }
 
 #[test]
-fn an_outage_that_fills_a_hole_exactly_is_told_with_its_device() {
+fn an_outage_that_fills_a_gap_exactly_is_reported_with_its_device() {
     let mut p = Partition::open();
     p.take(0, batch(7, 1, 2))
         .take(1, batch(7, 4, 4))
@@ -383,8 +383,8 @@ fn take_over(p: &mut Partition, state: StreamState) {
         },
     )];
     let elsewhere = taken_elsewhere(&others, "this", "gw", 0);
-    let (_, taken) = p.contiguity.take_over(&elsewhere, moment(0)).unwrap();
-    p.absorb(taken);
+    let (_, consumed) = p.contiguity.take_over(&elsewhere, moment(0)).unwrap();
+    p.absorb(consumed);
 }
 
 /// Of each epoch, how many readings and gaps other streams' states count.

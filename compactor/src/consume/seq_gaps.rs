@@ -7,7 +7,7 @@ use forebay_schemas::wire::{GapWhy, Outage};
 
 /// Why seqs are missing; the word stands in the `gaps` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum GapCause {
     /// They were given up by the spool for want of room.
     Dropped,
     /// They were older than the gateway keeps.
@@ -22,7 +22,7 @@ pub(super) enum Cause {
     Unfinished,
 }
 
-impl From<GapWhy> for Cause {
+impl From<GapWhy> for GapCause {
     fn from(why: GapWhy) -> Self {
         match why {
             GapWhy::Expired => Self::Expired,
@@ -33,7 +33,7 @@ impl From<GapWhy> for Cause {
     }
 }
 
-impl Cause {
+impl GapCause {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Dropped => "dropped",
@@ -46,9 +46,9 @@ impl Cause {
     }
 }
 
-/// One gap, by its first seq.
+/// Seqs that are missing, by the first of them. A `Gap` of the lake is one with its place, as a state keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hole {
+pub(super) struct SeqGap {
     pub(super) last: u64,
     pub(super) why: String,
     /// µs since 1970 UTC.
@@ -61,7 +61,7 @@ pub(super) struct Hole {
     old_since: Option<Duration>,
 }
 
-impl Hole {
+impl SeqGap {
     pub(super) fn new(last: u64, why: String, opened_at: i64, state: GapState) -> Self {
         Self {
             last,
@@ -74,23 +74,24 @@ impl Hole {
     }
 }
 
+/// The gaps of an epoch, each by its first seq.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Holes(BTreeMap<u64, Hole>);
+pub(super) struct SeqGaps(BTreeMap<u64, SeqGap>);
 
-impl Holes {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Hole)> {
-        self.0.iter().map(|(first, hole)| (*first, hole))
+impl SeqGaps {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &SeqGap)> {
+        self.0.iter().map(|(first, gap)| (*first, gap))
     }
 
-    pub(super) fn restore(&mut self, first: u64, hole: Hole) {
-        self.0.insert(first, hole);
+    pub(super) fn restore(&mut self, first: u64, gap: SeqGap) {
+        self.0.insert(first, gap);
     }
 
     /// Notes that these did not come; nothing where there are none.
-    pub(super) fn open(&mut self, seqs: RangeInclusive<u64>, why: Cause, now_micros: i64) {
+    pub(super) fn open(&mut self, seqs: RangeInclusive<u64>, why: GapCause, now_micros: i64) {
         if !seqs.is_empty() {
-            let hole = Hole::new(*seqs.end(), why.word().into(), now_micros, GapState::Open);
-            self.0.insert(*seqs.start(), hole);
+            let gap = SeqGap::new(*seqs.end(), why.word().into(), now_micros, GapState::Open);
+            self.0.insert(*seqs.start(), gap);
         }
     }
 
@@ -109,19 +110,19 @@ impl Holes {
             from: from.micros(),
             to: to.micros(),
         };
-        let hole = Hole::new(seq, why.as_str().to_owned(), now_micros, GapState::Final);
+        let gap = SeqGap::new(seq, why.as_str().to_owned(), now_micros, GapState::Final);
         self.0.insert(
             seq,
-            Hole {
+            SeqGap {
                 extent: Some(extent),
-                ..hole
+                ..gap
             },
         );
     }
 
     /// The gap of unknown end that begins behind `mark`, taken out.
-    pub(super) fn take_tail(&mut self, mark: u64) -> Option<Hole> {
-        let open = |hole: &&Hole| hole.last == SEQ_UNKNOWN && hole.state == GapState::Open;
+    pub(super) fn take_tail(&mut self, mark: u64) -> Option<SeqGap> {
+        let open = |gap: &&SeqGap| gap.last == SEQ_UNKNOWN && gap.state == GapState::Open;
         self.0.get(&(mark + 1)).filter(open)?;
         self.0.remove(&(mark + 1))
     }
@@ -134,21 +135,21 @@ impl Holes {
             .map(|(first, _)| first)
             .collect();
         for first in touched {
-            let Some(hole) = self.0.remove(&first) else {
+            let Some(gap) = self.0.remove(&first) else {
                 continue;
             };
-            let (from, to) = (first.max(*seqs.start()), hole.last.min(*seqs.end()));
+            let (from, to) = (first.max(*seqs.start()), gap.last.min(*seqs.end()));
             if first < from {
                 self.0.insert(
                     first,
-                    Hole {
+                    SeqGap {
                         last: from - 1,
-                        ..hole.clone()
+                        ..gap.clone()
                     },
                 );
             }
-            if to < hole.last {
-                self.0.insert(to + 1, hole);
+            if to < gap.last {
+                self.0.insert(to + 1, gap);
             }
             filled.push(from..=to);
         }
@@ -158,27 +159,27 @@ impl Holes {
     /// Those of these seqs that lie in final gaps.
     pub(super) fn given_up(&self, seqs: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
         let clip =
-            |(first, hole): (u64, &Hole)| first.max(*seqs.start())..=hole.last.min(*seqs.end());
+            |(first, gap): (u64, &SeqGap)| first.max(*seqs.start())..=gap.last.min(*seqs.end());
         self.overlapping(seqs, GapState::Final).map(clip).collect()
     }
 
     /// Gaps opened at `old_micros` or earlier become final once they have been so old for `believed`; `up` is the running time.
     pub(super) fn finish(&mut self, old_micros: i64, up: Duration, believed: Duration) {
-        for hole in self
+        for gap in self
             .0
             .values_mut()
-            .filter(|hole| hole.state == GapState::Open)
+            .filter(|gap| gap.state == GapState::Open)
         {
-            if hole.opened_at > old_micros {
-                hole.old_since = None;
-            } else if up.saturating_sub(*hole.old_since.get_or_insert(up)) >= believed {
-                hole.state = GapState::Final;
+            if gap.opened_at > old_micros {
+                gap.old_since = None;
+            } else if up.saturating_sub(*gap.old_since.get_or_insert(up)) >= believed {
+                gap.state = GapState::Final;
             }
         }
     }
 
     pub(super) fn any_open(&self) -> bool {
-        self.0.values().any(|hole| hole.state == GapState::Open)
+        self.0.values().any(|gap| gap.state == GapState::Open)
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -189,7 +190,7 @@ impl Holes {
     pub(super) fn seqs_up_to(&self, mark: u64) -> u64 {
         self.0
             .range(..=mark)
-            .map(|(first, hole)| hole.last.min(mark) - first + 1)
+            .map(|(first, gap)| gap.last.min(mark) - first + 1)
             .sum()
     }
 
@@ -197,12 +198,12 @@ impl Holes {
         &self,
         seqs: &RangeInclusive<u64>,
         state: GapState,
-    ) -> impl Iterator<Item = (u64, &Hole)> {
+    ) -> impl Iterator<Item = (u64, &SeqGap)> {
         let start = *seqs.start();
         let upper = self.0.range(..=*seqs.end());
         upper
-            .filter(move |(_, hole)| hole.last >= start && hole.state == state)
-            .map(|(first, hole)| (*first, hole))
+            .filter(move |(_, gap)| gap.last >= start && gap.state == state)
+            .map(|(first, gap)| (*first, gap))
     }
 }
 
@@ -210,43 +211,40 @@ impl Holes {
 mod tests {
     use super::*;
 
-    fn ranges(holes: &Holes) -> Vec<(u64, u64)> {
-        holes
-            .iter()
-            .map(|(first, hole)| (first, hole.last))
-            .collect()
+    fn ranges(gaps: &SeqGaps) -> Vec<(u64, u64)> {
+        gaps.iter().map(|(first, gap)| (first, gap.last)).collect()
     }
 
     #[test]
     fn a_gap_gives_way_to_what_comes() {
-        let mut holes = Holes::default();
+        let mut gaps = SeqGaps::default();
         let (mark, start) = (4, 5);
-        holes.open(mark + 1..=start - 1, Cause::Missing, 0);
-        assert_eq!(ranges(&holes), [], "no jump, no gap");
-        holes.open(3..=10, Cause::Missing, 0);
-        holes.open(20..=SEQ_UNKNOWN, Cause::Unfinished, 0);
-        assert_eq!(holes.fill(&(1..=4)), [3..=4]);
-        assert_eq!(holes.fill(&(6..=7)), [6..=7]);
-        assert_eq!(holes.fill(&(6..=7)), []);
-        assert_eq!(ranges(&holes), [(5, 5), (8, 10), (20, SEQ_UNKNOWN)]);
-        assert_eq!(holes.fill(&(1..=30)), [5..=5, 8..=10, 20..=30]);
-        assert_eq!(ranges(&holes), [(31, SEQ_UNKNOWN)]);
+        gaps.open(mark + 1..=start - 1, GapCause::Missing, 0);
+        assert_eq!(ranges(&gaps), [], "no jump, no gap");
+        gaps.open(3..=10, GapCause::Missing, 0);
+        gaps.open(20..=SEQ_UNKNOWN, GapCause::Unfinished, 0);
+        assert_eq!(gaps.fill(&(1..=4)), [3..=4]);
+        assert_eq!(gaps.fill(&(6..=7)), [6..=7]);
+        assert_eq!(gaps.fill(&(6..=7)), []);
+        assert_eq!(ranges(&gaps), [(5, 5), (8, 10), (20, SEQ_UNKNOWN)]);
+        assert_eq!(gaps.fill(&(1..=30)), [5..=5, 8..=10, 20..=30]);
+        assert_eq!(ranges(&gaps), [(31, SEQ_UNKNOWN)]);
     }
 
     #[test]
     fn a_final_gap_takes_nothing() {
-        let mut holes = Holes::default();
-        holes.open(3..=10, Cause::Dropped, 100);
+        let mut gaps = SeqGaps::default();
+        gaps.open(3..=10, GapCause::Dropped, 100);
         let seconds = Duration::from_secs;
-        holes.finish(99, seconds(0), seconds(0));
-        assert!(holes.any_open());
-        holes.finish(100, seconds(5), seconds(10));
-        holes.finish(100, seconds(14), seconds(10));
-        assert!(holes.any_open());
-        holes.finish(100, seconds(15), seconds(10));
-        assert!(!holes.any_open());
-        assert_eq!(holes.fill(&(1..=4)), []);
-        assert_eq!(holes.given_up(&(1..=4)), [3..=4]);
-        assert_eq!((holes.seqs_up_to(5), holes.seqs_up_to(50)), (3, 8));
+        gaps.finish(99, seconds(0), seconds(0));
+        assert!(gaps.any_open());
+        gaps.finish(100, seconds(5), seconds(10));
+        gaps.finish(100, seconds(14), seconds(10));
+        assert!(gaps.any_open());
+        gaps.finish(100, seconds(15), seconds(10));
+        assert!(!gaps.any_open());
+        assert_eq!(gaps.fill(&(1..=4)), []);
+        assert_eq!(gaps.given_up(&(1..=4)), [3..=4]);
+        assert_eq!((gaps.seqs_up_to(5), gaps.seqs_up_to(50)), (3, 8));
     }
 }
