@@ -1,15 +1,11 @@
 //! The whole of `forebay.toml`: each part read by the crate whose settings it holds.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use forebay_alerts::AlertSettings;
 #[cfg(feature = "lake")]
 use forebay_compactor::{CompactorSettings, LAKE, RETENTION, RetentionSettings};
-use forebay_config::{ConfigErrors, Document, Problem, Table};
+use forebay_config::{ConfigErrors, Document, Table};
 use forebay_gateway::{
     GATEWAY, GatewaySettings, Source, SpoolSettings, connectors, gateway, spool,
 };
@@ -232,23 +228,10 @@ fn text_of(place: &Place) -> Result<(PathBuf, String), ConfigErrors> {
     match &place.config {
         Some(file) => {
             let text = fs::read_to_string(file)
-                .map_err(|error| unusable(file, format!("cannot be read: {error}")))?;
+                .map_err(|error| ConfigErrors::of_file(file, format!("cannot be read: {error}")))?;
             Ok((file.clone(), text))
         }
         None => Ok((place.expected.clone(), String::new())),
-    }
-}
-
-/// What is wrong with a file as a whole.
-pub(crate) fn unusable(file: &Path, message: impl Into<String>) -> ConfigErrors {
-    let problem = Problem {
-        line: 1,
-        column: 1,
-        message: message.into(),
-    };
-    ConfigErrors {
-        file: file.to_owned(),
-        problems: vec![problem],
     }
 }
 

@@ -10,14 +10,11 @@ use std::{
 use anyhow::{Context as _, bail};
 use forebay_keys::{FileKeyring, KeyProvider};
 
-use crate::{clock::random, config::Config};
-
-/// A folder whose content lies sealed under the keyring.
-pub(crate) struct SealedFolder {
-    pub(crate) folder: PathBuf,
-    /// It holds something sealed where one of these exists.
-    pub(crate) signs: Vec<PathBuf>,
-}
+use crate::{
+    clock::random,
+    config::Config,
+    lake_place::{LakePlace, SealedFolder},
+};
 
 /// Where the keyring lies, and what is sealed under it on this machine.
 pub(crate) struct KeyringPlace {
@@ -30,7 +27,7 @@ pub(crate) struct KeyringPlace {
 impl KeyringPlace {
     /// As the configuration says; nothing is opened.
     pub(crate) fn of(config: &Config) -> Self {
-        let LakePlace { folder, in_bucket } = lake_of(config);
+        let LakePlace { folder, in_bucket } = LakePlace::of(config);
         let spools = config.spools_path();
         let spools = SealedFolder {
             signs: vec![spools.clone()],
@@ -87,25 +84,6 @@ impl KeyringPlace {
     pub(crate) async fn derived_key(&self, secret: &str) -> anyhow::Result<[u8; 32]> {
         derived_key(&*self.for_writing()?, secret).await
     }
-}
-
-/// Where the lake lies, for whoever asks what is sealed on this machine; neither in a build without one.
-#[derive(Default)]
-pub(crate) struct LakePlace {
-    /// A folder of this machine.
-    pub(crate) folder: Option<SealedFolder>,
-    /// In a bucket, which other gateways may share.
-    pub(crate) in_bucket: bool,
-}
-
-#[cfg(feature = "lake")]
-fn lake_of(config: &Config) -> LakePlace {
-    crate::store::lake_place(config)
-}
-
-#[cfg(not(feature = "lake"))]
-fn lake_of(_config: &Config) -> LakePlace {
-    LakePlace::default()
 }
 
 /// The keyring in a folder.

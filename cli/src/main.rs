@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod hex;
 mod keyring;
+mod lake_place;
 mod lock;
 mod log;
 mod metrics;

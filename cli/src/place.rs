@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use forebay_config::ConfigErrors;
 
-use crate::config::unusable;
-
 /// The name of a configuration file in a data folder.
 pub(crate) const CONFIG_FILE: &str = "forebay.toml";
 const DATA_DIR: &str = "forebay-data";
@@ -47,7 +45,7 @@ impl Place {
     /// The configuration, which must be there.
     pub(crate) fn file(&self) -> Result<&Path, ConfigErrors> {
         let missing = || {
-            unusable(
+            ConfigErrors::of_file(
                 &self.expected,
                 "does not exist: `forebay init` writes one, -c names one",
             )

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use forebay_config::ConfigErrors;
 
-use crate::config::{Config, unusable};
+use crate::config::Config;
 
 #[cfg(feature = "lake")]
 const NOTHING_TO_RUN: &str = "no [[connector]], [stream], [[job]], [[alert]] or [serve] is configured: there is nothing to run";
@@ -69,7 +69,7 @@ impl Role {
             roles.push(Self::Alerts);
         }
         if roles.is_empty() {
-            return Err(unusable(file, NOTHING_TO_RUN));
+            return Err(ConfigErrors::of_file(file, NOTHING_TO_RUN));
         }
         Ok(roles)
     }

@@ -14,7 +14,7 @@ use forebay_schemas::table::{READINGS, TABLES};
 use crate::{
     clock::random,
     config::{Config, Reading},
-    keyring::{KeyringPlace, LakePlace, SealedFolder, derived_key, open_keyring},
+    keyring::{KeyringPlace, derived_key, open_keyring},
 };
 
 /// Where a lake and its keys lie.
@@ -105,23 +105,6 @@ async fn reader(location: &Location, keys: &Path) -> anyhow::Result<Reader> {
         keeper: StateKeeper::of(&*keyring).await?,
         decrypter: Arc::new(KeyDecrypter::new(keyring)),
     })
-}
-
-/// Where the lake lies, for the keyring.
-pub(crate) fn lake_place(config: &Config) -> LakePlace {
-    match config.lake.location(&config.gateway.data_dir) {
-        Location::Folder(folder) => {
-            let signs = TABLES.iter().map(|table| folder.join(table.name)).collect();
-            LakePlace {
-                folder: Some(SealedFolder { folder, signs }),
-                in_bucket: false,
-            }
-        }
-        Location::S3(_) => LakePlace {
-            folder: None,
-            in_bucket: true,
-        },
-    }
 }
 
 /// What it takes to read.

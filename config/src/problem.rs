@@ -1,6 +1,9 @@
 //! What is wrong with a file, and where.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
@@ -22,6 +25,21 @@ pub struct ConfigErrors {
     pub file: PathBuf,
     /// Never empty.
     pub problems: Vec<Problem>,
+}
+
+impl ConfigErrors {
+    /// What is wrong with a file as a whole.
+    pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        let problem = Problem {
+            line: 1,
+            column: 1,
+            message: message.into(),
+        };
+        Self {
+            file: file.to_owned(),
+            problems: vec![problem],
+        }
+    }
 }
 
 impl fmt::Display for ConfigErrors {
