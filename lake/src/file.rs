@@ -9,8 +9,9 @@ pub(crate) mod hex;
 mod profile;
 mod read;
 pub(crate) mod rows;
+pub(crate) mod schema;
 pub(crate) mod stats;
-pub(crate) mod stored;
+pub(crate) mod tags;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time_block;

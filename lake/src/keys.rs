@@ -6,11 +6,12 @@
 
 mod envelope;
 mod material;
-pub(crate) mod site_keys;
+mod wrapped;
 
-pub use envelope::{DataKey, FileKeys, KeyDecrypter, KeyEncrypter, KeyUse, WrappedKek};
+pub use envelope::{DataKey, FileKeys, KeyDecrypter, KeyEncrypter};
 pub use forebay_keys::{
     FileKeyring, KEY_BYTES, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY,
     random_bytes, site_key_name,
 };
 pub use material::KeyMaterial;
+pub use wrapped::{KeyUse, WrappedKek};

@@ -18,9 +18,8 @@ mod testing;
 pub use deltalake_core::kernel::Add;
 pub use error::LakeError;
 pub use file::rows::{GatheredRows, PartitionRows, partition_rows};
+pub use file::schema::file_schema;
 pub use file::stats::FileStats;
-pub use file::stored::readings_partition;
-pub use keys::site_keys::ensure_site_keys;
 pub use operate::erase::{EraseSpec, Erased, erase};
 pub use operate::expire::{
     Deletion, ExpireSpec, Expired, ExpiryRule, FitsSeries, Swept, expire, expired_before,
@@ -41,11 +40,12 @@ pub use settings::LakeSettings;
 pub use store::bucket_folder::BucketFolder;
 pub use store::local::SyncedLocalStore;
 pub use store::s3::{S3Credentials, S3Link, S3Settings};
-pub use table::commit::Attempt;
-pub use table::lake_writer::{LakeWriter, Sealed, Transaction};
-pub use table::schema::file_schema;
+pub use table::change::{Attempt, Transaction};
+pub use table::lake_writer::{LakeWriter, Sealed};
+pub use table::site_keys::ensure_site_keys;
 pub use table::state::{
     DeviceTimes, EpochMark, Forgotten, FoundState, Gap, GapExtent, GapState, SEQ_UNKNOWN,
     SideState, SiteTimes, StateKeeper, StreamState, TakenOver, taken_elsewhere,
 };
+pub use table::stored::readings_partition;
 pub use table::{Lake, LakeTable, Location, Snapshot};

@@ -34,10 +34,10 @@ use parquet::encryption::{decrypt::FileDecryptionProperties, encrypt::FileEncryp
 
 use crate::{
     LakeError,
+    file::schema::{arrow_fields, file_schema},
     file::stats::TagSeal,
-    file::stored::keks,
     keys::KeyDecrypter,
-    table::schema::{arrow_fields, file_schema},
+    table::stored::keks,
     table::{LakeTable, Snapshot},
 };
 use checked::{CheckedFactory, MustBeSealed};

@@ -1,13 +1,16 @@
 //! One Delta table of the lake: created once, opened with its format checked, read as snapshots.
 
+pub(crate) mod change;
 pub(crate) mod commit;
 pub(crate) mod lake_writer;
 mod local_log;
 pub(crate) mod log_entry;
+pub(crate) mod log_index;
 mod objects;
-pub(crate) mod schema;
+pub(crate) mod site_keys;
 mod snapshot;
 pub(crate) mod state;
+pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -30,13 +33,13 @@ use uuid::Uuid;
 
 use crate::{
     LakeError,
-    operate::maintain::LogIndex,
+    file::schema::delta_fields,
     store::local::{Disk, OsMedium, SyncedLocalStore},
     store::s3::{S3Settings, check_creation},
-    table::schema::delta_fields,
 };
 
 use local_log::LocalLog;
+use log_index::LogIndex;
 pub use snapshot::Snapshot;
 pub(crate) use transactions::{CheckpointHint, last_checkpoint};
 

@@ -22,8 +22,8 @@ use parquet::{
 
 use super::FileError;
 use crate::{
+    file::schema::dictionary_field,
     keys::{KeyDecrypter, KeyError},
-    table::schema::dictionary_field,
 };
 
 /// First and last bytes of a Parquet file with an encrypted footer.

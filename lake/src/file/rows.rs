@@ -28,7 +28,7 @@ use forebay_schemas::{
     wire::{ReadingBatch, SeriesBatch},
 };
 
-use crate::table::schema::dictionary_schema;
+use crate::file::schema::dictionary_schema;
 use columns::Columns;
 use series_rows::{SeriesRows, cut};
 use shared::Shared;

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Add,
-    file::stored::{is_sealed, tag},
+    file::tags::{is_sealed, tag},
     keys::{KeyError, KeyProvider, Random, SecretKey, random_bytes},
 };
 

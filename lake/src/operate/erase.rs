@@ -16,8 +16,7 @@ use forebay_schemas::{Epoch, LaneId, SiteId, Timestamp, table::READINGS};
 use crate::{
     Add, LakeError, LakeTable, LakeWriter, StreamState,
     operate::leaving::{Leaves, count, is_of_site, partition, put_kept, removed, rewrite_step},
-    table::commit::{Change, Purpose},
-    table::lake_writer::Transaction,
+    table::change::{Change, Purpose, Transaction},
 };
 
 /// How often merges may come between.

@@ -29,8 +29,7 @@ use forebay_schemas::{
 use crate::{
     Add, LakeError, LakeTable, LakeWriter, Snapshot,
     operate::leaving::{count, is_of_site, partition, put_kept, removed, rewrite_step},
-    table::commit::{Change, Purpose},
-    table::lake_writer::Transaction,
+    table::change::{Change, Purpose, Transaction},
 };
 use deletions::write_outstanding;
 pub use rules::{ExpireSpec, ExpiryRule, FitsSeries, Swept};

@@ -16,10 +16,10 @@ use tokio::task::spawn_blocking;
 use crate::{
     Add, LakeError, LakeTable, LakeWriter, MergeSpec,
     file::FileLayout,
-    file::stored::StoredFile,
+    file::schema::file_schema,
     operate::merge::{remove, rewrite_app_id},
-    table::lake_writer::Transaction,
-    table::schema::file_schema,
+    table::change::Transaction,
+    table::stored::StoredFile,
 };
 
 /// Rows that are decoded at once.

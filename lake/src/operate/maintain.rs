@@ -7,8 +7,6 @@ mod log;
 mod retention;
 mod vacuum;
 
-pub(crate) use log::LogIndex;
-
 use std::time::Duration;
 
 use forebay_schemas::Timestamp;

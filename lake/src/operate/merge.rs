@@ -23,10 +23,11 @@ use crate::{
     Add, LakeError, LakeWriter,
     file::FileLayout,
     file::rows::DICTIONARIES,
-    file::stored::{StoredFile, row_count},
-    table::commit::{Change, OWN_PREFIX, Purpose},
-    table::lake_writer::{Encoded, Transaction},
-    table::schema::{dictionary_schema, file_schema},
+    file::schema::{dictionary_schema, file_schema},
+    file::tags::row_count,
+    table::change::{Change, OWN_PREFIX, Purpose, Transaction},
+    table::lake_writer::Encoded,
+    table::stored::StoredFile,
 };
 use merged::{Merged, Order, Stopped};
 

@@ -18,10 +18,10 @@ use forebay_schemas::{SiteId, Timestamp, table::Table};
 
 use crate::{
     Add, LakeError, LakeTable, LakeWriter,
+    file::schema::file_schema,
     file::stats::times_of,
     operate::leaving::{Leaves, count, is_of_site, put_kept, removed, rewrite_step},
-    table::commit::{Change, Purpose},
-    table::schema::file_schema,
+    table::change::{Change, Purpose},
 };
 
 /// How often merges may come between.

@@ -8,6 +8,7 @@
 
 mod account;
 mod ledger;
+mod ledger_line;
 mod notes;
 mod report;
 mod rollups;
@@ -31,16 +32,17 @@ use object_store::{ObjectStoreExt as _, path::Path};
 
 use crate::{
     Add, LakeError, StateKeeper, file,
-    file::stored::{SHA256_TAG, is_sealed, keks, row_count, tag},
+    file::tags::{SHA256_TAG, is_sealed, row_count, tag},
     keys::KeyDecrypter,
     operate::expire::{ExpiredState, expired_states},
     table::state::{FoundState, StreamState, reconcile},
+    table::stored::keks,
     table::{LakeTable, Snapshot},
 };
 pub(crate) use account::Accounts;
 use account::compare;
 use ledger::{LaneRows, Ledgers};
-pub use ledger::{LedgerLine, LedgerSums};
+pub use ledger_line::{LedgerLine, LedgerSums};
 pub use report::{Fault, Report};
 use rollups::Rollups;
 pub(crate) use seqs::SeqSet;

@@ -11,7 +11,7 @@ use std::{collections::HashSet, time::Duration};
 
 use deltalake_core::{
     kernel::{
-        Action, Add, Remove, Version,
+        Action, Version,
         transaction::{CommitBuilder, CommitProperties},
     },
     protocol::{DeltaOperation, SaveMode},
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     LakeError,
-    table::lake_writer::Transaction,
+    table::change::{Attempt, Change, Purpose, Transaction},
     table::log_entry::{COMMIT_ID, LogEntry},
     table::{LakeTable, Snapshot, last_checkpoint},
 };
@@ -42,73 +42,8 @@ const LOOK_BACK: u64 = 64;
 /// The transaction that tells up to when files that no commit names may have been deleted: ms since 1970 UTC.
 pub(crate) const VACUUM_APP_ID: &str = "forebay.vacuum";
 
-/// How transactions begin that no stream has: vacuums and rewrites. A stream's is a keyed hash.
-pub(crate) const OWN_PREFIX: &str = "forebay.";
-
 /// How far the clock that dated a file may be behind the store's, in ms, before a vacuum is overlooked.
 const CLOCK_SKEW_MS: i64 = 24 * 3600 * 1000;
-
-/// Files to add, and the step of one stream's state that they make.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    /// Random, drawn for each attempt.
-    pub id: Uuid,
-    /// The stream and partition, as a keyed hash.
-    pub app_id: String,
-    /// The state that this attempt was built from.
-    pub from_state: Option<i64>,
-    /// The state after it; above `from_state`.
-    pub to_state: i64,
-    /// The files.
-    pub adds: Vec<Add>,
-}
-
-/// What a commit is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// New rows.
-    Append,
-    /// The same rows in other files.
-    Rewrite,
-    /// Rows leave, others may come; some of those that stay are in other files.
-    Erase,
-    /// The announcement that files will be deleted.
-    Vacuum { retention_ms: i64 },
-}
-
-/// One commit before it is tried: at least one transaction, which makes it land once only.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    pub(crate) id: Uuid,
-    pub(crate) purpose: Purpose,
-    pub(crate) transactions: Vec<Transaction>,
-    pub(crate) adds: Vec<Add>,
-    pub(crate) removes: Vec<Remove>,
-}
-
-impl From<&Attempt> for Change {
-    fn from(attempt: &Attempt) -> Self {
-        let Attempt {
-            id,
-            app_id,
-            from_state,
-            to_state,
-            adds,
-        } = attempt.clone();
-        let transactions = vec![Transaction {
-            app_id,
-            from_state,
-            to_state,
-        }];
-        Self {
-            id,
-            purpose: Purpose::Append,
-            transactions,
-            adds,
-            removes: Vec::new(),
-        }
-    }
-}
 
 impl LakeTable {
     /// Commits an attempt and answers the table's version that holds it.

@@ -17,13 +17,15 @@ use uuid::Uuid;
 use crate::{
     Add, Attempt, Lake, LakeError, LakeTable, StateKeeper,
     file::stats::{FileStats, MICROS_PER_DAY, TagSeal, Tally, event_times, span, stats_of},
-    file::stored::{data_path, is_sealed, keks},
+    file::tags::is_sealed,
     file::{EncodedFile, FileError, FileLayout, Profile, write_batches},
-    keys::site_keys::keys_in_use,
     keys::{
         KeyDecrypter, KeyEncrypter, KeyError, KeyProvider, Random, TABLE_KEY, random_bytes,
         site_key_name,
     },
+    table::change::Transaction,
+    table::site_keys::keys_in_use,
+    table::stored::{data_path, keks},
 };
 
 /// Whether the tables' files are sealed.
@@ -33,17 +35,6 @@ pub enum Sealed {
     Columns,
     /// Profile `none`: everything lies in clear.
     None,
-}
-
-/// One step of one writer's state in a table, so that a restart does nothing twice (E5, E9).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transaction {
-    /// The writer, as [`StateKeeper::app_id`] names it.
-    pub app_id: String,
-    /// The state that was found in the table.
-    pub from_state: Option<i64>,
-    /// The state after the commit; above `from_state`.
-    pub to_state: i64,
 }
 
 /// A file before it is stored, and what its rows are.

@@ -18,8 +18,7 @@ use forebay_schemas::table::{TABLE_FORMAT_VERSION, Table};
 
 use super::{FORMAT_PROPERTY, transactions::transactions};
 use crate::{
-    LakeError, table::lake_writer::Transaction, table::log_entry::LogEntry,
-    table::schema::delta_fields,
+    LakeError, file::schema::delta_fields, table::change::Transaction, table::log_entry::LogEntry,
 };
 
 /// Most log entries that are read onward for their transactions; beyond that they are looked up when asked for.

@@ -24,7 +24,7 @@ use crate::{
     LakeError,
     file::hex::hex,
     keys::{KeyError, KeyProvider, Random, SecretKey, random_bytes},
-    table::commit::OWN_PREFIX,
+    table::change::OWN_PREFIX,
     table::{LakeTable, Snapshot},
 };
 

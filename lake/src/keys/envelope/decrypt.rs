@@ -13,10 +13,7 @@ use parquet::{
     errors::ParquetError,
 };
 
-use super::{
-    super::{KeyError, KeyMaterial, KeyProvider, SecretKey},
-    WrappedKek,
-};
+use super::super::{KeyError, KeyMaterial, KeyProvider, SecretKey, WrappedKek};
 
 /// Opens files' keys with KEKs that were fetched before.
 ///

@@ -7,8 +7,11 @@ use forebay_keys::Wrapping;
 use tokio::sync::Mutex;
 
 use super::{
-    super::{KeyError, KeyMaterial, KeyProvider, MasterKeyId, Random, SecretKey, random_bytes},
-    DataKey, KEK_ID_BYTES, KeyUse, WrappedKek,
+    super::{
+        KeyError, KeyMaterial, KeyProvider, KeyUse, MasterKeyId, Random, SecretKey, WrappedKek,
+        random_bytes,
+    },
+    DataKey, KEK_ID_BYTES,
 };
 
 /// Files under one KEK before the next is made: bounds what one leaked KEK opens.

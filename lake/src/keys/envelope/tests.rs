@@ -14,7 +14,10 @@ use forebay_schemas::ErrorKind;
 use ring::rand::SystemRandom;
 
 use super::{
-    super::{FileKeyring, KeyError, KeyProvider, MasterKeyId, Random, SecretKey, TABLE_KEY},
+    super::{
+        FileKeyring, KeyError, KeyProvider, KeyUse, MasterKeyId, Random, SecretKey, TABLE_KEY,
+        WrappedKek,
+    },
     *,
 };
 

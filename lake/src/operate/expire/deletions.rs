@@ -9,7 +9,7 @@ use forebay_schemas::{
 };
 
 use super::state::{self, Deletion, ExpiredState};
-use crate::{LakeError, LakeWriter, table::lake_writer::Transaction, table::schema::file_schema};
+use crate::{LakeError, LakeWriter, file::schema::file_schema, table::change::Transaction};
 
 /// Writes the rows of a site's last commit that deleted something, unless they are there: the number of the commit's state is
 /// the number of their transaction.

@@ -12,7 +12,7 @@ use forebay_schemas::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LakeError, LakeTable, LakeWriter, Snapshot, StateKeeper, table::commit::OWN_PREFIX,
+    LakeError, LakeTable, LakeWriter, Snapshot, StateKeeper, table::change::OWN_PREFIX,
     table::state::FoundState,
 };
 

@@ -15,6 +15,7 @@ use object_store::{ObjectMeta, path::Path};
 
 use crate::{
     LakeError, LakeTable,
+    table::log_index::{Checkpoint, LogIndex},
     table::{CheckpointHint, last_checkpoint},
 };
 
@@ -33,25 +34,6 @@ const OPENING_MS: i64 = 15 * 60 * 1000;
 
 /// A checkpoint may be written so many versions after the one that it holds.
 const LISTED_AGAIN: Version = 1_000;
-
-/// What is known of a log's files.
-#[derive(Debug, Default)]
-pub(crate) struct LogIndex {
-    /// Up to here the log was listed.
-    listed_to: Version,
-    /// The oldest entry that there may be.
-    oldest: Option<Version>,
-    checkpoints: BTreeMap<Version, Checkpoint>,
-}
-
-#[derive(Debug, Default)]
-struct Checkpoint {
-    files: Vec<Path>,
-    /// When it was written, in ms since 1970 UTC.
-    written_ms: i64,
-    /// When the newest entry was written that it makes needless: the one before its version.
-    holds_ms: i64,
-}
 
 impl LakeTable {
     /// Writes a checkpoint when the last one is `every` commits old, or older than `old_ms` with commits since: entries go only

@@ -15,10 +15,10 @@ use object_store::{ObjectMeta, ObjectStoreExt as _, PutPayload, path::Path};
 use super::{MaintainPolicy, RETENTION_MIN, ms};
 use crate::{
     LakeError, LakeTable, LakeWriter, Snapshot,
-    file::stored::is_data_name,
     store::local::TEMPORARY_PREFIX,
-    table::commit::{Change, Purpose, VACUUM_APP_ID},
-    table::lake_writer::Transaction,
+    table::change::{Change, Purpose, Transaction},
+    table::commit::VACUUM_APP_ID,
+    table::stored::is_data_name,
 };
 
 /// Folders that hold no data files.

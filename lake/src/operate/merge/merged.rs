@@ -21,7 +21,7 @@ use arrow::{
     error::ArrowError,
 };
 
-use crate::{LakeError, file::FileError, file::stats::times_of, file::stored::StoredFile};
+use crate::{LakeError, file::FileError, file::stats::times_of, table::stored::StoredFile};
 use gathered::Gathered;
 use keys::Keys;
 

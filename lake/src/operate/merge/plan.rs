@@ -18,7 +18,7 @@ use forebay_schemas::{Timestamp, table::Table};
 use super::MergeSpec;
 use crate::{
     Add, LakeWriter,
-    file::stored::row_count,
+    file::tags::row_count,
     file::time_block::{ALL_TIME, LEVELS, TimeBlock},
 };
 

@@ -4,6 +4,7 @@ use forebay_schemas::table::READINGS;
 
 use super::*;
 use crate::{
+    Add,
     table::Lake,
     testing::{Fault, WatchedStore},
 };

@@ -7,7 +7,7 @@ use arrow::{
 };
 
 use super::*;
-use crate::table::schema::dictionary_field;
+use crate::file::schema::dictionary_field;
 
 type Rows<'a> = Vec<(&'a str, i64, i64)>;
 

@@ -5,10 +5,10 @@ use std::{cell::Cell, collections::BTreeMap};
 use forebay_schemas::ledger::{Behind, LaneLedger, Span, Tally};
 
 use super::{
-    LaneRows, LedgerSums,
+    LaneRows,
     ranges::{Range, joined, len, without},
 };
-use crate::operate::verify::{EpochKey, account::Accounts, seqs::SeqSet};
+use crate::operate::verify::{EpochKey, LedgerSums, account::Accounts, seqs::SeqSet};
 
 /// What became of a lane's readings, by their identities.
 #[derive(Debug, Default)]

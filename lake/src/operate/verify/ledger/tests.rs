@@ -12,7 +12,10 @@ use forebay_schemas::{
 };
 
 use super::{ranges::*, *};
-use crate::table::state::{EpochMark, Forgotten, Gap, GapState, StreamState};
+use crate::{
+    operate::verify::LedgerSums,
+    table::state::{EpochMark, Forgotten, Gap, GapState, StreamState},
+};
 
 const HOUR: i64 = 3_600_000_000_000;
 

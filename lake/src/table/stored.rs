@@ -12,15 +12,11 @@ use crate::{
     LakeError,
     file::rows::PartitionRows,
     file::stats::{FileStats, STATS_TAG},
+    file::tags::{KEKS_TAG, SHA256_TAG, row_count, tag},
     file::{EncodedFile, Wanted, open_wanted, sha256_hex},
     keys::{KeyDecrypter, WrappedKek},
     table::LakeTable,
 };
-
-/// Tag of an Add action: the file's SHA-256, as lower-case hex.
-pub(crate) const SHA256_TAG: &str = "forebay.sha256";
-/// Tag of an Add action: the key-encryption keys of the file, each wrapped by its master key, as JSON.
-const KEKS_TAG: &str = "forebay.keks";
 
 /// What a data file's name begins and ends with; a UUID stands between.
 const DATA_PREFIX: &str = "part-";
@@ -237,18 +233,6 @@ impl StoredFile {
     }
 }
 
-/// How many rows a file has, as its commit says.
-pub(crate) fn row_count(add: &Add) -> Option<u64> {
-    #[derive(serde::Deserialize)]
-    struct Stats {
-        #[serde(rename = "numRecords")]
-        rows: u64,
-    }
-    serde_json::from_str::<Stats>(add.stats.as_deref()?)
-        .ok()
-        .map(|stats| stats.rows)
-}
-
 fn tag_error(table: &Table, path: &str, why: &str) -> LakeError {
     LakeError::Foreign {
         table: table.name,
@@ -264,21 +248,6 @@ pub(crate) fn keks(table: &Table, add: &Add) -> Result<Vec<WrappedKek>, LakeErro
         }
         None => Ok(Vec::new()),
     }
-}
-
-/// The same as text: equal for files of one writer.
-pub(crate) fn keks_tag(add: &Add) -> Option<&str> {
-    tag(add, KEKS_TAG)
-}
-
-/// Whether a file is encrypted, as its commit says.
-pub(crate) fn is_sealed(add: &Add) -> bool {
-    tag(add, KEKS_TAG).is_some_and(|keks| keks != "[]")
-}
-
-/// A tag's text.
-pub(crate) fn tag<'a>(add: &'a Add, name: &str) -> Option<&'a str> {
-    add.tags.as_ref()?.get(name)?.as_deref()
 }
 
 fn segment(value: &str) -> String {

@@ -8,8 +8,9 @@ use forebay_schemas::SiteId;
 
 use crate::{
     Lake, LakeError, LakeTable,
-    file::stored::{keks, keks_tag},
+    file::tags::keks_tag,
     keys::{KeyProvider, MasterKeyId, site_key_name},
+    table::stored::keks,
 };
 
 /// The current keys of these sites, made where the provider has none and the lake's files know of none. The lake may be empty; no
