@@ -18,6 +18,7 @@ mod job;
 pub mod keys;
 mod limits;
 mod lock;
+mod look_back;
 mod models;
 mod outbox;
 mod progress;
@@ -46,6 +47,7 @@ pub use graph::{FireState, JobNode, graph};
 pub use job::{Job, JobError, JobKind, Outcome};
 pub use keys::{CatchUp, OnLate};
 pub use limits::JobLimits;
+pub use look_back::{LookBack, LookBackKeys};
 pub use models::{
     Better, Contest, Margin, Measured, Model, ModelShelf, Place, Rival, Trained, beats, model_card,
     models, set_model_state,

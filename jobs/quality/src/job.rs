@@ -30,7 +30,7 @@ type Reported = (SeriesKey, Report);
 impl Job for Quality {
     async fn run(&self, context: &RunContext) -> Result<Outcome, JobError> {
         let cutoff = context.cutoff();
-        let since = back(cutoff, self.history);
+        let since = back(cutoff, self.look_back.history);
         let series = context.inventory(&self.series, since).await?;
         if series.is_empty() {
             return Ok(Outcome {
@@ -73,7 +73,7 @@ impl Quality {
     fn window(&self, context: &RunContext) -> [i64; 2] {
         let from = match &context.fire().window {
             Some(window) => window.start,
-            None => back(context.cutoff(), self.span),
+            None => back(context.cutoff(), self.look_back.span),
         };
         [from.micros(), context.cutoff().micros()]
     }
@@ -103,8 +103,10 @@ impl Quality {
     ) -> Result<Report, JobError> {
         let window = self.window(context);
         let from = self.newest_from(context, &units, window[0]);
-        let samples = context.samples(key, from, self.samples_max * 2).await?;
-        let history = i64::try_from(self.history.as_micros()).unwrap_or(i64::MAX);
+        let samples = context
+            .samples(key, from, self.look_back.samples_max * 2)
+            .await?;
+        let history = i64::try_from(self.look_back.history.as_micros()).unwrap_or(i64::MAX);
         let settings = Arc::new(self.clone());
         let work = move || {
             let good: Vec<Observation> = samples.iter().filter_map(observation).collect();
@@ -133,9 +135,9 @@ impl Quality {
 
     /// Where the newest `samples_max` readings of a series begin, if they came evenly; never within the window.
     fn newest_from(&self, context: &RunContext, units: &[UnitSpan], window: i64) -> Timestamp {
-        let since = back(context.cutoff(), self.history);
+        let since = back(context.cutoff(), self.look_back.history);
         let readings: u64 = units.iter().map(|span| span.readings).sum();
-        let share = self.samples_max as f64 / readings.max(1) as f64;
+        let share = self.look_back.samples_max as f64 / readings.max(1) as f64;
         if share >= 1.0 {
             return since;
         }
@@ -203,7 +205,7 @@ impl Quality {
             verdicts.insert(of_device, Verdict::Wrong(condition));
         }
         let lifecycle = Lifecycle {
-            refractory: self.refractory,
+            refractory: self.look_back.refractory,
             // A tag that speaks again is no longer silent.
             resolve_after: Duration::ZERO,
         };

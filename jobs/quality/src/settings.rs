@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forebay_config::{Defaulted, Describe, Optional, Table, TableKeys};
-use forebay_jobs::{Job, JobKind, SeriesPattern};
+use forebay_jobs::{Job, JobKind, LookBack, LookBackKeys, SeriesPattern};
 
 use crate::check::Check;
 
@@ -131,13 +131,21 @@ const REFRACTORY: Defaulted<Duration> = Defaulted::new(
     "A silence that comes back within this time is the same alert.",
 );
 
+const LOOK_BACK: LookBackKeys = LookBackKeys {
+    history: &HISTORY,
+    span: &SPAN,
+    samples_max: &SAMPLES_MAX,
+    refractory: &REFRACTORY,
+    samples_least: 1_000,
+    samples_name: "readings",
+};
+
 /// The job's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quality {
     pub(crate) series: SeriesPattern,
     pub(crate) checks: Vec<Check>,
-    pub(crate) history: Duration,
-    pub(crate) span: Duration,
+    pub(crate) look_back: LookBack,
     pub(crate) gap_after: Duration,
     pub(crate) stuck_after: Duration,
     pub(crate) spike_limit: f64,
@@ -146,8 +154,6 @@ pub struct Quality {
     pub(crate) clock_tolerance: Duration,
     pub(crate) silent_after: Option<Duration>,
     pub(crate) limit: f64,
-    pub(crate) samples_max: usize,
-    pub(crate) refractory: Duration,
 }
 
 /// `kind = "quality"`.
@@ -179,8 +185,7 @@ impl JobKind for QualityKind {
                 .iter()
                 .filter_map(|name| Check::from_name(name))
                 .collect(),
-            history: table.read(&HISTORY),
-            span: table.read(&SPAN),
+            look_back: LookBack::read(table, &LOOK_BACK),
             gap_after: table.read(&GAP_AFTER),
             stuck_after: table.read(&STUCK_AFTER),
             spike_limit: table.read(&SPIKE_LIMIT),
@@ -189,8 +194,6 @@ impl JobKind for QualityKind {
             clock_tolerance: table.read(&CLOCK_TOLERANCE),
             silent_after: table.read(&SILENT_AFTER),
             limit: table.read(&LIMIT),
-            samples_max: table.read(&SAMPLES_MAX) as usize,
-            refractory: table.read(&REFRACTORY),
         };
         let mut problems = job.problems();
         if let Some(unknown) = unknown.first() {
@@ -220,7 +223,8 @@ fn as_range(ends: &[f64]) -> Option<[f64; 2]> {
 impl Quality {
     /// What is wrong with the settings together.
     fn problems(&self) -> Vec<(&'static dyn Describe, String)> {
-        let mut problems: Vec<(&'static dyn Describe, String)> = Vec::new();
+        let LookBack { history, span, .. } = self.look_back;
+        let mut problems = self.look_back.problems(&LOOK_BACK);
         let mut check = |is_fit: bool, key: &'static dyn Describe, message: &str| {
             if !is_fit {
                 problems.push((key, message.to_owned()));
@@ -243,15 +247,11 @@ impl Quality {
         );
         let week = Duration::from_secs(7 * 86_400);
         check(
-            self.history >= week || !self.checks.contains(&Check::Drift),
+            history >= week || !self.checks.contains(&Check::Drift),
             &HISTORY,
             "at least \"7d\" where drift is looked for",
         );
-        check(
-            self.history >= self.span && !self.span.is_zero(),
-            &SPAN,
-            "more than 0, and at most history",
-        );
+        check(history >= span, &SPAN, "at most history is expected");
         check(
             !self.gap_after.is_zero(),
             &GAP_AFTER,
@@ -271,11 +271,6 @@ impl Quality {
             (0.0..=1.0).contains(&self.limit),
             &LIMIT,
             "a share from 0 to 1 is expected",
-        );
-        check(
-            (1_000..=1 << 24).contains(&self.samples_max),
-            &SAMPLES_MAX,
-            "1000 to 16777216 readings are expected",
         );
         problems
     }

@@ -171,6 +171,7 @@ fn settings_are_checked_together() {
         ),
         ("range = [3, 1]", "job.range: two numbers, the lower first"),
         ("history = \"1d\"", "job.history: at least \"7d\""),
+        ("span = \"15d\"", "job.span: at most history"),
         ("limit = 2", "job.limit: a share from 0 to 1"),
         ("samples_max = 10", "job.samples_max: 1000 to"),
     ] {

@@ -93,7 +93,7 @@ impl Vibration {
     fn from(&self, context: &RunContext) -> Timestamp {
         match &context.fire().window {
             Some(window) => window.start,
-            None => back(context.cutoff(), self.span),
+            None => back(context.cutoff(), self.look_back.span),
         }
     }
 
@@ -102,9 +102,9 @@ impl Vibration {
         let length =
             window.map(|w| Duration::from_nanos((w.end.nanos() - w.start.nanos()).unsigned_abs()));
         Lifecycle {
-            refractory: self.refractory,
+            refractory: self.look_back.refractory,
             resolve_after: length
-                .unwrap_or(self.span)
+                .unwrap_or(self.look_back.span)
                 .saturating_mul(self.resolve_after),
         }
     }
@@ -116,7 +116,7 @@ impl Vibration {
         site: &SiteId,
         device: &DeviceId,
     ) -> Result<BTreeMap<String, Past>, JobError> {
-        let since = back(context.cutoff(), self.history);
+        let since = back(context.cutoff(), self.look_back.history);
         let rows = context.past_scores(site, device, since, PAST_MAX).await?;
         Ok(past_features(&rows))
     }
@@ -169,7 +169,9 @@ impl Vibration {
         shaft_hz: Option<f64>,
         past: &Past,
     ) -> Result<Result<JudgedTag, String>, JobError> {
-        let samples = context.samples(key, from, self.samples_max).await?;
+        let samples = context
+            .samples(key, from, self.look_back.samples_max)
+            .await?;
         let unit = self.unit.or_else(|| unit_of(units));
         let (settings, past) = (Arc::new(self.clone()), past.clone());
         let tag = key.tag.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_config::{
     Choice, Defaulted, Describe, Expanded, FromValue, Optional, Required, Shape, Table, TableKeys,
 };
-use forebay_jobs::{Job, JobKind, SeriesPattern};
+use forebay_jobs::{Job, JobKind, LookBack, LookBackKeys, SeriesPattern};
 use forebay_schemas::TagName;
 use forebay_signals::{bearing::Bearing, envelope::Band};
 
@@ -165,6 +165,15 @@ const RESOLVE_AFTER: Defaulted<u32> = Defaulted::new(
 )
 .unit("windows, or times span for a job with a schedule");
 
+const LOOK_BACK: LookBackKeys = LookBackKeys {
+    history: &HISTORY,
+    span: &SPAN,
+    samples_max: &SAMPLES_MAX,
+    refractory: &REFRACTORY,
+    samples_least: 256,
+    samples_name: "samples",
+};
+
 /// Where the speed of the shaft comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ShaftSpeed {
@@ -205,11 +214,8 @@ pub struct Vibration {
     pub(crate) zones: Option<[f64; 3]>,
     pub(crate) prominence: f64,
     pub(crate) limit: f64,
-    pub(crate) history: Duration,
+    pub(crate) look_back: LookBack,
     pub(crate) windows_min: usize,
-    pub(crate) span: Duration,
-    pub(crate) samples_max: usize,
-    pub(crate) refractory: Duration,
     pub(crate) resolve_after: u32,
 }
 
@@ -246,11 +252,8 @@ impl JobKind for VibrationKind {
             zones: as_zones(&zones),
             prominence: table.read(&PROMINENCE),
             limit: table.read(&LIMIT),
-            history: table.read(&HISTORY),
+            look_back: LookBack::read(table, &LOOK_BACK),
             windows_min: table.read(&WINDOWS_MIN) as usize,
-            span: table.read(&SPAN),
-            samples_max: table.read(&SAMPLES_MAX) as usize,
-            refractory: table.read(&REFRACTORY),
             resolve_after: table.read(&RESOLVE_AFTER),
         };
         let mut problems = job.problems();
@@ -327,7 +330,7 @@ fn as_zones(boundaries: &[f64]) -> Option<[f64; 3]> {
 impl Vibration {
     /// What is wrong with the settings together.
     fn problems(&self) -> Vec<(&'static dyn Describe, String)> {
-        let mut problems: Vec<(&'static dyn Describe, String)> = Vec::new();
+        let mut problems = self.look_back.problems(&LOOK_BACK);
         let mut check = |is_fit: bool, key: &'static dyn Describe, message: &str| {
             if !is_fit {
                 problems.push((key, message.to_owned()));
@@ -365,12 +368,6 @@ impl Vibration {
         );
         check(self.limit > 0.0, &LIMIT, "more than 0 is expected");
         check(self.windows_min >= 3, &WINDOWS_MIN, "3 windows at least");
-        check(!self.span.is_zero(), &SPAN, "more than 0 is expected");
-        check(
-            (256..=1 << 24).contains(&self.samples_max),
-            &SAMPLES_MAX,
-            "256 to 16777216 samples are expected",
-        );
         check(
             self.resolve_after > 0,
             &RESOLVE_AFTER,
@@ -398,11 +395,8 @@ impl Vibration {
             zones: Some([2.8, 4.5, 7.1]),
             prominence: PROMINENCE.default(),
             limit: LIMIT.default(),
-            history: HISTORY.default(),
+            look_back: LookBack::of_defaults(&LOOK_BACK),
             windows_min: WINDOWS_MIN.default() as usize,
-            span: SPAN.default(),
-            samples_max: SAMPLES_MAX.default() as usize,
-            refractory: REFRACTORY.default(),
             resolve_after: RESOLVE_AFTER.default(),
         }
     }
