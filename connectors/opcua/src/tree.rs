@@ -17,6 +17,42 @@ use crate::{settings::EnumerationForm, types::Types, value};
 pub(crate) const LEAVES_MAX: usize = 1000;
 /// Structures, arrays and variants within each other.
 pub(crate) const DEPTH_MAX: usize = 16;
+/// Parts that take no bytes: structures, and fields without content.
+const EMPTY_PARTS_MAX: usize = 4 * LEAVES_MAX;
+/// Parts that the bytes of a value may stand for, which `compound = "json"` takes.
+const PARTS_MAX: usize = 100 * LEAVES_MAX;
+
+/// How many parts the structures of one value may still have: a definition of some levels can stand for any number of parts
+/// without a single byte of them.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: usize,
+    growth_left: usize,
+}
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self {
+            left: EMPTY_PARTS_MAX,
+            growth_left: PARTS_MAX,
+        }
+    }
+
+    /// Each byte of a structure may be a part.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        let growth = bytes.min(self.growth_left);
+        self.growth_left -= growth;
+        self.left += growth;
+    }
+
+    /// Takes one part; false where there is none left.
+    #[must_use]
+    pub(crate) fn take(&mut self) -> bool {
+        let is_left = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_left
+    }
+}
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +77,7 @@ pub(crate) struct Leaf {
 
 impl Tree {
     /// The tree of what a server sent.
-    pub(crate) fn of(value: &Variant, types: &Types, depth: usize) -> Self {
+    pub(crate) fn of(value: &Variant, types: &Types, depth: usize, budget: &mut Budget) -> Self {
         if depth > DEPTH_MAX {
             return Self::Leaf(Err(unsupported("value of more than 16 levels")));
         }
@@ -59,16 +95,16 @@ impl Tree {
                     Some(known) => known.iter().map(|length| *length as usize).collect(),
                     None => vec![count],
                 };
-                let element = |value: &Variant| Self::of(value, types, depth + 1);
+                let element = |value: &Variant| Self::of(value, types, depth + 1, budget);
                 Self::Array(dimensions, array.values.iter().map(element).collect())
             }
-            Variant::Variant(inner) => Self::of(inner, types, depth + 1),
-            Variant::ExtensionObject(object) => types.open(object, depth + 1),
+            Variant::Variant(inner) => Self::of(inner, types, depth + 1, budget),
+            Variant::ExtensionObject(object) => types.open(object, depth + 1, budget),
             Variant::DataValue(data) => {
                 let status = value::status(data.status.unwrap_or(StatusCode::Good));
                 match &data.value {
                     _ if status.quality == Quality::Bad => Self::Leaf(Err(status)),
-                    Some(inner) => Self::of(inner, types, depth + 1),
+                    Some(inner) => Self::of(inner, types, depth + 1, budget),
                     None => Self::Leaf(Err(absent())),
                 }
             }

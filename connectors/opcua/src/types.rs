@@ -5,7 +5,8 @@
 //! server. Structures of the standard, which the library does know, are encoded again and go the same way. Pure.
 //!
 //! Kept here: nothing is read beyond the body's end; a structure in a structure goes down at most
-//! [`DEPTH_MAX`] levels and an array has at most [`LEAVES_MAX`] elements, whatever the bytes say.
+//! [`DEPTH_MAX`] levels, an array has at most [`LEAVES_MAX`] elements, and a value has at most as many parts as its [`Budget`]
+//! allows, whatever the bytes and the definitions say.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +20,7 @@ use opcua::types::{
     NodeId, Variant,
 };
 
-use crate::tree::{DEPTH_MAX, LEAVES_MAX, Tree, unsupported};
+use crate::tree::{Budget, DEPTH_MAX, LEAVES_MAX, Tree, unsupported};
 
 /// A structure.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +81,13 @@ pub(crate) struct Types {
     context: ContextOwned,
 }
 
+/// The bytes of a structure, and what is left to read of them.
+struct Body<'b> {
+    bytes: Cursor<&'b [u8]>,
+    context: &'b Context<'b>,
+    budget: &'b mut Budget,
+}
+
 impl Types {
     /// Takes in what was learned.
     pub(crate) fn merge(&mut self, learned: Self) {
@@ -113,7 +121,7 @@ impl Types {
     }
 
     /// The tree of a structure.
-    pub(crate) fn open(&self, object: &ExtensionObject, depth: usize) -> Tree {
+    pub(crate) fn open(&self, object: &ExtensionObject, depth: usize, budget: &mut Budget) -> Tree {
         let context = self.context.context();
         let Some(id) = encoding(object) else {
             return Tree::Leaf(Err(Status::bad(None, "the server sent no value")));
@@ -135,9 +143,14 @@ impl Types {
                 "structure with encoding {id}, which the server does not describe"
             ))));
         };
-        let mut bytes = Cursor::new(bytes.as_slice());
-        let tree = self.structure(&structure, &mut bytes, &context, depth);
-        let left = bytes.get_ref().len() as u64 - bytes.position();
+        budget.grow(bytes.len());
+        let mut body = Body {
+            bytes: Cursor::new(bytes.as_slice()),
+            context: &context,
+            budget,
+        };
+        let tree = self.structure(&structure, &mut body, depth);
+        let left = body.bytes.get_ref().len() as u64 - body.bytes.position();
         match tree {
             Ok(_) if left > 0 => failed(
                 &structure.name,
@@ -151,27 +164,27 @@ impl Types {
     fn structure(
         &self,
         structure: &Structure,
-        bytes: &mut Cursor<&[u8]>,
-        context: &Context<'_>,
+        body: &mut Body<'_>,
         depth: usize,
     ) -> Result<Tree, Error> {
         if depth > DEPTH_MAX {
             return Err(Error::decoding("too many levels of structures"));
         }
-        let mut fields = Vec::with_capacity(structure.fields.len());
-        let mut take = |field: &Field, bytes: &mut Cursor<&[u8]>| {
-            let tree = self.field(field, bytes, context, depth)?;
+        // A definition may have far more fields than a value.
+        let mut fields = Vec::new();
+        let mut take = |field: &Field, body: &mut Body<'_>| {
+            let tree = self.field(field, body, depth)?;
             fields.push((field.name.clone(), tree));
             Ok::<(), Error>(())
         };
         match structure.kind {
             StructureKind::Plain => {
                 for field in &structure.fields {
-                    take(field, bytes)?;
+                    take(field, body)?;
                 }
             }
             StructureKind::Optional => {
-                let mut mask = u32::decode(bytes, context)?;
+                let mut mask = u32::decode(&mut body.bytes, body.context)?;
                 for field in &structure.fields {
                     if field.is_optional {
                         let is_there = mask & 1 == 1;
@@ -180,35 +193,29 @@ impl Types {
                             continue;
                         }
                     }
-                    take(field, bytes)?;
+                    take(field, body)?;
                 }
             }
             StructureKind::Union => {
-                let chosen = u32::decode(bytes, context)? as usize;
+                let chosen = u32::decode(&mut body.bytes, body.context)? as usize;
                 // 0 stands for no field.
                 if let Some(place) = chosen.checked_sub(1) {
                     let field = structure
                         .fields
                         .get(place)
                         .ok_or_else(|| Error::decoding(format!("it has no field {chosen}")))?;
-                    take(field, bytes)?;
+                    take(field, body)?;
                 }
             }
         }
         Ok(Tree::Fields(fields))
     }
 
-    fn field(
-        &self,
-        field: &Field,
-        bytes: &mut Cursor<&[u8]>,
-        context: &Context<'_>,
-        depth: usize,
-    ) -> Result<Tree, Error> {
+    fn field(&self, field: &Field, body: &mut Body<'_>, depth: usize) -> Result<Tree, Error> {
         if field.rank == 0 {
-            return self.scalar(&field.kind, bytes, context, depth);
+            return self.scalar(&field.kind, body, depth);
         }
-        let dimensions = dimensions(field.rank, bytes, context)?;
+        let dimensions = dimensions(field.rank, &mut body.bytes, body.context)?;
         let count = dimensions
             .iter()
             .try_fold(1_usize, |count, length| count.checked_mul(*length))
@@ -221,10 +228,10 @@ impl Types {
             })?;
         let mut elements = Vec::new();
         for _ in 0..count {
-            let begun = bytes.position();
-            elements.push(self.scalar(&field.kind, bytes, context, depth)?);
+            let begun = body.bytes.position();
+            elements.push(self.scalar(&field.kind, body, depth)?);
             // Elements that take no bytes would let a few bytes stand for any number of them.
-            if bytes.position() == begun {
+            if body.bytes.position() == begun {
                 return Err(Error::decoding(format!(
                     "field {} has empty elements",
                     field.name
@@ -234,28 +241,26 @@ impl Types {
         Ok(Tree::Array(dimensions, elements))
     }
 
-    fn scalar(
-        &self,
-        kind: &FieldKind,
-        bytes: &mut Cursor<&[u8]>,
-        context: &Context<'_>,
-        depth: usize,
-    ) -> Result<Tree, Error> {
+    fn scalar(&self, kind: &FieldKind, body: &mut Body<'_>, depth: usize) -> Result<Tree, Error> {
+        // Fields without a byte of their own would let definitions stand for any number of them.
+        if !body.budget.take() {
+            return Err(Error::decoding("it has too many parts"));
+        }
         match kind {
             // A field of any type is a Variant of its own.
             FieldKind::Builtin(VARIANT) => {
-                let value = Variant::decode(bytes, context)?;
-                Ok(Tree::of(&value, self, depth + 1))
+                let value = Variant::decode(&mut body.bytes, body.context)?;
+                Ok(Tree::of(&value, self, depth + 1, body.budget))
             }
             FieldKind::Builtin(number) => {
                 // A Variant is its type's number and then the value as it lies in a structure.
                 let kind = [*number];
-                let mut one = kind.as_slice().chain(bytes);
-                let value = Variant::decode(&mut one, context)?;
-                Ok(Tree::of(&value, self, depth + 1))
+                let mut one = kind.as_slice().chain(&mut body.bytes);
+                let value = Variant::decode(&mut one, body.context)?;
+                Ok(Tree::of(&value, self, depth + 1, body.budget))
             }
             FieldKind::Enumeration(id) => {
-                let number = i64::from(i32::decode(bytes, context)?);
+                let number = i64::from(i32::decode(&mut body.bytes, body.context)?);
                 let tree = Tree::Leaf(Ok(Value::I64(number)));
                 Ok(match self.enumerations.get(id) {
                     Some(known) => tree.named(&|number| known.name(number)),
@@ -267,7 +272,7 @@ impl Types {
                     .structures
                     .get(id)
                     .ok_or_else(|| Error::decoding(format!("the server does not describe {id}")))?;
-                self.structure(structure, bytes, context, depth + 1)
+                self.structure(structure, body, depth + 1)
             }
         }
     }

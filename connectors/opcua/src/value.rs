@@ -10,7 +10,7 @@ use opcua::types::{DataValue, DateTime, StatusCode, SubStatusCode, Variant};
 
 use crate::{
     settings::{Compound, EnumerationForm},
-    tree::{Leaf, Tree},
+    tree::{Budget, Leaf, Tree},
     types::{Enumeration, Types},
 };
 
@@ -101,7 +101,7 @@ pub(crate) fn item_value(
     let Some(value) = data.value.as_ref().filter(|value| !value.is_empty()) else {
         return ItemValue::Missing(Status::bad(code, "the server sent no value"));
     };
-    let mut tree = Tree::of(value, types, 0);
+    let mut tree = Tree::of(value, types, 0, &mut Budget::new());
     if let Some(names) = names {
         tree = tree.named(&|number| names.name(number));
     }

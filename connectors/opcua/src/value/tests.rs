@@ -386,6 +386,47 @@ fn structures_that_do_not_fit_their_description_are_bad_with_the_reason() {
 }
 
 #[test]
+fn definitions_that_stand_for_any_number_of_parts_are_refused_and_parts_with_bytes_are_taken() {
+    let mut types = Types::default();
+    let mut add = |number: u32, kind: FieldKind, count: usize| {
+        let id = NodeId::new(2, number);
+        let structure = Structure {
+            name: id.to_string(),
+            kind: StructureKind::Plain,
+            fields: vec![field("x", kind, 0, false); count],
+        };
+        types.structures.insert(id, structure.into());
+    };
+    // Forty to the power of ten parts, and not one byte of them.
+    let levels = 10;
+    add(levels, FieldKind::Builtin(1), 0);
+    for level in 0..levels {
+        add(level, FieldKind::Structure(NodeId::new(2, level + 1)), 40);
+    }
+    add(20, FieldKind::Builtin(3), 6000);
+    let json = Target {
+        compound: Compound::Json,
+        ..target()
+    };
+    let of = |encoding: u32, bytes: &[u8]| {
+        let data = at(UNIX_EPOCH_TICKS, structure(encoding, bytes));
+        super::item_value(&json, &data, &types, None)
+    };
+    match of(0, &[]) {
+        ItemValue::Missing(status) => {
+            let reason = status.reason.unwrap();
+            assert!(reason.contains("it has too many parts"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let whole = of(20, &[7; 6000]);
+    assert!(
+        matches!(whole, ItemValue::Parts(Form::Scalar, _)),
+        "{whole:?}"
+    );
+}
+
+#[test]
 fn a_repeat_has_the_same_source_time_value_and_status() {
     let first = at(UNIX_EPOCH_TICKS, f64::NAN);
     assert!(is_repeat(&first, &first.clone()));
