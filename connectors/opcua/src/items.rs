@@ -299,16 +299,18 @@ impl Items {
         self.notified(notification, now, samples);
     }
 
-    /// Whether a value that was read is still the one that was delivered last: then its series are good again.
+    /// Whether a value that was read is still the one that was delivered last, as the server sees it: then its series are good
+    /// again, for the server will not say so.
     pub(crate) fn confirmed(&mut self, handle: u32, data: &DataValue, samples: &mut Vec<Sample>) {
         let Some(item) = self.items.get_mut(place(handle)) else {
             return;
         };
+        let deadband = item.tag.server_deadband;
         let holds = item.is_doubted
             && item
                 .last
                 .as_ref()
-                .is_some_and(|last| value::holds(last, data));
+                .is_some_and(|last| value::holds(last, data, deadband));
         if holds {
             item.is_doubted = false;
             let confirmed = item.take(data, &self.types, Instant::now());

@@ -9,7 +9,7 @@ use forebay_schemas::{DeviceId, Quality, Status, TagName, Timestamp, Value};
 use opcua::types::{DataValue, DateTime, StatusCode, SubStatusCode, Variant};
 
 use crate::{
-    settings::{Compound, EnumerationForm},
+    settings::{Compound, EnumerationForm, ServerDeadband},
     tree::{Budget, Leaf, Tree},
     types::{Enumeration, Types},
 };
@@ -173,18 +173,70 @@ pub(crate) fn name(code: StatusCode) -> String {
 /// Whether a reconnected server repeats what it has reported before: the same source time, value and status.
 /// Without a source time nothing can be the same instant.
 pub(crate) fn is_repeat(before: &DataValue, now: &DataValue) -> bool {
-    now.source_timestamp.is_some() && holds(before, now)
-}
-
-/// Whether a value that is read is the one that was reported: the same source time if any, value and status.
-pub(crate) fn holds(before: &DataValue, now: &DataValue) -> bool {
-    now.source_timestamp == before.source_timestamp
+    now.source_timestamp.is_some()
+        && now.source_timestamp == before.source_timestamp
         && now.source_picoseconds == before.source_picoseconds
         && now.status.unwrap_or(StatusCode::Good) == before.status.unwrap_or(StatusCode::Good)
-        && match (&before.value, &now.value) {
-            (Some(before), Some(now)) => same(before, now),
-            (before, now) => before.is_none() == now.is_none(),
-        }
+        && both_or_neither(before, now, same)
+}
+
+/// Whether a server that reports changes has nothing to say of a value that is read, because it reported as much before: the
+/// status, and the value or one that the dead-band does not tell from it. The times say nothing: a server may stamp each sample.
+pub(crate) fn holds(before: &DataValue, now: &DataValue, deadband: Option<ServerDeadband>) -> bool {
+    // Bits below the code tell of the way that a value took, such as a queue that overflowed.
+    let code = |data: &DataValue| data.status.unwrap_or(StatusCode::Good).bits() >> 16;
+    let same_or_within = |before: &Variant, now: &Variant| {
+        same(before, now) || deadband.is_some_and(|deadband| is_within(deadband, before, now))
+    };
+    code(now) == code(before) && both_or_neither(before, now, same_or_within)
+}
+
+fn both_or_neither(
+    before: &DataValue,
+    now: &DataValue,
+    is_same: impl Fn(&Variant, &Variant) -> bool,
+) -> bool {
+    match (&before.value, &now.value) {
+        (Some(before), Some(now)) => is_same(before, now),
+        (before, now) => before.is_none() == now.is_none(),
+    }
+}
+
+/// A server may compute with fewer digits.
+const ROUNDING: f64 = 1e-6;
+
+fn is_within(deadband: ServerDeadband, before: &Variant, now: &Variant) -> bool {
+    if let (Variant::Array(before), Variant::Array(now)) = (before, now) {
+        let mut pairs = before.values.iter().zip(&now.values);
+        return before.dimensions == now.dimensions
+            && before.values.len() == now.values.len()
+            && pairs.all(|(before, now)| same(before, now) || is_within(deadband, before, now));
+    }
+    let (Some(before), Some(now)) = (number(before), number(now)) else {
+        return false;
+    };
+    let distance = (now - before).abs();
+    match deadband {
+        ServerDeadband::Absolute(width) => distance <= width * (1.0 + ROUNDING),
+        // The range is the server's; what lies outside of the dead-band it reports by itself.
+        ServerDeadband::Percent(_) => distance.is_finite(),
+    }
+}
+
+fn number(value: &Variant) -> Option<f64> {
+    Some(match value {
+        Variant::SByte(number) => f64::from(*number),
+        Variant::Byte(number) => f64::from(*number),
+        Variant::Int16(number) => f64::from(*number),
+        Variant::UInt16(number) => f64::from(*number),
+        Variant::Int32(number) => f64::from(*number),
+        Variant::UInt32(number) => f64::from(*number),
+        Variant::Int64(number) => *number as f64,
+        Variant::UInt64(number) => *number as f64,
+        Variant::Float(number) => f64::from(*number),
+        Variant::Double(number) => *number,
+        _ => return None,
+    })
 }
 
 /// Equality with NaN equal to itself.

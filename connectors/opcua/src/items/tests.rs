@@ -7,8 +7,15 @@ use opcua::types::{DateTime, Variant};
 use super::*;
 
 fn items() -> Items {
-    let text = "[[connector]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://localhost\"\n[[connector.tag]]\nname = \"t\"\nnode = \"i=1\"";
-    let settings = Document::new(Path::new("f.toml"), text, &|_| None).read(|root| {
+    items_with("")
+}
+
+fn items_with(keys: &str) -> Items {
+    let text = format!(
+        "[[connector]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://localhost\"\n{keys}\n\
+         [[connector.tag]]\nname = \"t\"\nnode = \"i=1\""
+    );
+    let settings = Document::new(Path::new("f.toml"), &text, &|_| None).read(|root| {
         let mut connector = root.tables(&crate::keys::KEYS.connector).remove(0);
         let mut tags = connector.tables(&crate::keys::KEYS.tag);
         Settings::read(&mut connector, &mut tags, Path::new("data"))
@@ -276,4 +283,108 @@ fn an_empty_array_leaves_a_word_and_a_scalar_in_its_place_too() {
         axes(&mut items, 4, Ok(vec![1.0])),
         [row("t[0]", Some(1.0), ""), row("t", None, gone)]
     );
+}
+
+/// A value at a second of the source's clock.
+fn at(seconds: i64, value: impl Into<Variant>, status: StatusCode) -> DataValue {
+    DataValue {
+        value: Some(value.into()),
+        status: Some(status),
+        source_timestamp: Some(DateTime::from(second(seconds))),
+        ..DataValue::null()
+    }
+}
+
+#[test]
+fn what_a_server_will_not_report_again_is_confirmed_by_reading_it_after_a_take_over() {
+    let good = StatusCode::Good;
+    let overflowed = StatusCode::from(0x0000_0480);
+    let absolute = "server_deadband = 0.5";
+    let percent = "server_deadband = \"2%\"";
+    let table = [
+        ("the same", "", at(1, 1.5, good), at(1, 1.5, good), true),
+        (
+            "sampled again",
+            "",
+            at(1, 1.5, good),
+            at(9, 1.5, good),
+            true,
+        ),
+        ("moved", "", at(1, 1.5, good), at(1, 1.6, good), false),
+        ("within", absolute, at(1, 1.5, good), at(9, 2.0, good), true),
+        (
+            "outside",
+            absolute,
+            at(1, 1.5, good),
+            at(9, 2.1, good),
+            false,
+        ),
+        (
+            "no number",
+            absolute,
+            at(1, f64::NAN, good),
+            at(9, 1.0, good),
+            false,
+        ),
+        (
+            "within",
+            absolute,
+            at(1, vec![1, 5], good),
+            at(9, vec![1, 5], good),
+            true,
+        ),
+        (
+            "outside",
+            absolute,
+            at(1, vec![1, 5], good),
+            at(9, vec![1, 6], good),
+            false,
+        ),
+        (
+            "a text",
+            absolute,
+            at(1, "on", good),
+            at(9, "off", good),
+            false,
+        ),
+        (
+            "by its range",
+            percent,
+            at(1, 7_u64, good),
+            at(9, 8_u64, good),
+            true,
+        ),
+        (
+            "worse",
+            "",
+            at(1, 1.5, good),
+            at(1, 1.5, StatusCode::UncertainSubNormal),
+            false,
+        ),
+        (
+            "after an overflow",
+            "",
+            at(1, 1.5, overflowed),
+            at(1, 1.5, good),
+            true,
+        ),
+    ];
+    for (what, keys, before, now, is_confirmed) in table {
+        let mut items = items_with(keys);
+        let notification = MonitoredItemNotification {
+            client_handle: 1,
+            value: before,
+        };
+        items.notified(notification, Instant::now(), &mut Vec::new());
+        let mut samples = Vec::new();
+        items.confirmed(1, &now, &mut samples);
+        assert!(samples.is_empty(), "{what}: the link was not lost");
+        items.carried_over();
+        items.confirmed(1, &now, &mut samples);
+        assert_eq!(!samples.is_empty(), is_confirmed, "{what}: {samples:?}");
+        for sample in samples {
+            assert_eq!(sample.kind, SampleKind::Confirmation, "{what}");
+            assert_eq!(sample.event_time, None, "{what}: by the gateway's clock");
+        }
+    }
 }
