@@ -77,7 +77,7 @@ impl Opcua {
 
     async fn keep_linked(&self, outlet: &Outlet, stop: &CancellationToken) -> Result<(), Over> {
         let clock = &self.context.clock;
-        let mut items = Items::new(&self.settings, self.history().await);
+        let mut items = Items::new(&self.settings, self.history().await, clock.clone());
         let mut link = Link {
             state: LinkState::Idle,
             reported: None,

@@ -6,6 +6,9 @@
 //!   that the time in which the gateway was stopped is a gap too; what is written there may be older than what is
 //!   durable (by [`SAVE_EVERY`](crate::pump::SAVE_EVERY) after a crash), never newer.
 //! - A tag has at most [`GAPS_MAX`] gaps: the two oldest of more are joined, and what was delivered between them is read twice.
+//! - A source's wrong time closes no gap: one that no clock explains ([`AHEAD_MAX`]) is passed over, and one that is ahead of the
+//!   gateway's clock stands until the next value only. A source that is ahead steadily keeps its own order.
+//! - A gap that a server does not fill now is kept; it is asked for again, less and less often.
 //!
 //! All times are the source's. Both ends of a gap were delivered and are not part of it. No network here.
 
@@ -18,6 +21,7 @@ use std::{
 };
 
 use forebay_schemas::Timestamp;
+use tokio::time::Instant;
 
 use crate::settings::{Settings, Tag};
 
@@ -26,6 +30,13 @@ const GAPS_MAX: usize = 64;
 const HEAD: &str = "forebay-opcua-history 1";
 /// The resolution of OPC UA's times.
 const TICK_NANOS: i64 = 100;
+/// A source that is set to local time is ahead of UTC by less than this.
+const AHEAD_MAX: Duration = Duration::from_secs(86_400);
+/// What a right clock may be ahead: the gateway's `clock_skew_max`, where it is not configured.
+const SKEW_MAX: Duration = Duration::from_secs(300);
+/// How long a gap waits that a server does not fill now, at first and at last.
+const WAIT_MIN: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// A stretch of time whose values were not delivered; both ends excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +61,8 @@ pub(crate) enum Progress {
     UpTo(Timestamp),
     /// The answer brought values before the gap alone: this tag has to be asked for on its own.
     Alone,
+    /// The server does not give it now: it is asked for again after a while.
+    Later,
     /// The server has no history of it.
     Hopeless,
 }
@@ -72,8 +85,18 @@ struct Series {
     name: String,
     seen: Option<Timestamp>,
     last: Option<Timestamp>,
+    /// Values were lost, and none has come since with a time that can end the gap.
+    has_loss: bool,
     gaps: Vec<Gap>,
     is_alone: bool,
+    wait: Option<Wait>,
+}
+
+/// Why a gap is not asked for now.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    until: Instant,
+    length: Duration,
 }
 
 impl History {
@@ -114,44 +137,53 @@ impl History {
         Ok(history)
     }
 
-    /// Takes in the time of a value, and opens the gap before it where values were not delivered.
-    pub(crate) fn noticed(&mut self, handle: u32, time: Timestamp, loss: Loss) {
+    /// Takes in the time of a value, and opens the gap before it where values were not delivered. `now` is the gateway's time.
+    pub(crate) fn noticed(&mut self, handle: u32, time: Timestamp, now: Timestamp, loss: Loss) {
         let depth = self.depth;
         let Some(series) = self.get(handle) else {
             return;
         };
-        if loss == Loss::Before {
+        series.has_loss |= loss == Loss::Before;
+        let can_be = |time: &Timestamp| *time <= moved(now, AHEAD_MAX);
+        if !can_be(&time) {
+            return;
+        }
+        let last = series.last.filter(can_be);
+        if std::mem::take(&mut series.has_loss) {
             let begin = i64::try_from(depth.as_nanos()).unwrap_or(i64::MAX);
             let first = Timestamp::from_nanos(time.nanos().saturating_sub(begin));
-            let from = series.last.unwrap_or(first);
+            let from = last.unwrap_or(first);
             if from < time {
                 series.open(Gap { from, to: time });
             }
         }
-        series.last = series.last.max(Some(time));
-        self.fresh.push((handle, time));
+        let stands = last.filter(|last| *last <= moved(now, SKEW_MAX));
+        let last = stands.map_or(time, |last| last.max(time));
+        series.last = Some(last);
+        self.fresh.push((handle, last));
         self.is_changed = true;
     }
 
-    /// The times of values that were noticed since this was asked last, to go with their delivery.
+    /// Up to when values were noticed since this was asked last, to go with their delivery.
     pub(crate) fn fresh(&mut self) -> Vec<(u32, Timestamp)> {
         std::mem::take(&mut self.fresh)
     }
 
-    /// These values are durable.
+    /// The values up to these times are durable; deliveries come in order.
     pub(crate) fn stored(&mut self, times: &[(u32, Timestamp)]) {
         for (handle, time) in times {
             if let Some(series) = self.get(*handle) {
-                series.seen = series.seen.max(Some(*time));
+                series.seen = Some(*time);
             }
         }
         self.is_changed |= !times.is_empty();
     }
 
     /// What to read next: the earliest gap, and with it those of other tags that lie in the same stretch.
-    pub(crate) fn plan(&self, span: Duration, nodes_max: usize) -> Option<Plan> {
+    pub(crate) fn plan(&self, span: Duration, nodes_max: usize, now: Instant) -> Option<Plan> {
         let first = |(place, series): (u32, &Option<Series>)| {
-            let series = series.as_ref()?;
+            let is_due = |series: &&Series| series.wait.is_none_or(|wait| wait.until <= now);
+            let series = series.as_ref().filter(is_due)?;
             Some((place + 1, *series.gaps.first()?, series.is_alone))
         };
         let mut open: Vec<(u32, Gap, bool)> = (0..).zip(&self.series).filter_map(first).collect();
@@ -175,8 +207,22 @@ impl History {
         })
     }
 
+    /// Whether a tag's gap was not filled when it was asked for last, for a reason that may pass.
+    pub(crate) fn is_waiting(&self, handle: u32) -> bool {
+        let series = (handle as usize).checked_sub(1);
+        let series = series.and_then(|place| self.series.get(place)?.as_ref());
+        series.is_some_and(|series| series.wait.is_some())
+    }
+
+    /// There is a new link: what a server did not give before it may give now.
+    pub(crate) fn linked(&mut self) {
+        for series in self.series.iter_mut().flatten() {
+            series.wait = None;
+        }
+    }
+
     /// Takes in how far the first gap of a tag is filled.
-    pub(crate) fn filled(&mut self, handle: u32, progress: Progress) {
+    pub(crate) fn filled(&mut self, handle: u32, progress: Progress, now: Instant) {
         let Some(series) = self.get(handle) else {
             return;
         };
@@ -184,6 +230,7 @@ impl History {
             return;
         };
         series.is_alone = progress == Progress::Alone;
+        let before = series.wait.take();
         match progress {
             Progress::UpTo(time) => {
                 // A time that does not move would be asked for again for ever.
@@ -193,6 +240,11 @@ impl History {
                 }
             }
             Progress::Alone => {}
+            Progress::Later => {
+                let length = before.map_or(WAIT_MIN, |wait| (wait.length * 2).min(WAIT_MAX));
+                let until = now + length;
+                series.wait = Some(Wait { until, length });
+            }
             Progress::Hopeless => {
                 series.gaps.remove(0);
             }
@@ -297,6 +349,11 @@ pub(crate) fn tick_before(time: Timestamp) -> Timestamp {
     Timestamp::from_nanos(time.nanos().saturating_sub(TICK_NANOS))
 }
 
+fn moved(time: Timestamp, by: Duration) -> Timestamp {
+    let by = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+    Timestamp::from_nanos(time.nanos().saturating_add(by))
+}
+
 fn tick_after(time: Timestamp) -> Timestamp {
     Timestamp::from_nanos(time.nanos().saturating_add(TICK_NANOS))
 }
@@ -320,7 +377,7 @@ fn parse(line: &str) -> Option<Series> {
         seen: Some(seen),
         last: Some(seen),
         gaps,
-        is_alone: false,
+        ..Series::default()
     })
 }
 

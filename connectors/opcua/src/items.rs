@@ -16,7 +16,7 @@ mod item;
 use std::{sync::Arc, time::Duration};
 
 use forebay_connectors::{Sample, SampleKind};
-use forebay_schemas::Status;
+use forebay_schemas::{Clock, Status};
 use opcua::types::{DataValue, MonitoredItemNotification, NodeId, StatusCode};
 use tokio::time::Instant;
 use tracing::warn;
@@ -40,6 +40,7 @@ pub(crate) struct Items {
     /// What is to be read from the server's history.
     pub(crate) history: History,
     news: News,
+    clock: Clock,
 }
 
 /// Nodes whose state has changed, to be reported once, by the node ids of the configuration.
@@ -54,18 +55,20 @@ pub(crate) struct News {
 }
 
 impl Items {
-    pub(crate) fn new(settings: &Settings, history: History) -> Self {
+    pub(crate) fn new(settings: &Settings, history: History, clock: Clock) -> Self {
         Self {
             items: settings.tags.iter().map(Item::new).collect(),
             types: Types::default(),
             history,
             news: News::default(),
+            clock,
         }
     }
 
     /// A new subscription has no monitored items, and its session may number namespaces differently.
     pub(crate) fn forget_subscription(&mut self) {
         self.types = Types::default();
+        self.history.linked();
         for item in &mut self.items {
             item.state = State::Missing;
             item.names = None;
@@ -76,6 +79,7 @@ impl Items {
 
     /// The subscription goes on in a new session, after a link that was lost.
     pub(crate) fn carried_over(&mut self) {
+        self.history.linked();
         for item in &mut self.items {
             item.is_doubted = true;
         }
@@ -251,7 +255,8 @@ impl Items {
             } else {
                 Loss::None
             };
-            self.history.noticed(client_handle, time, loss);
+            let now = (self.clock)();
+            self.history.noticed(client_handle, time, now, loss);
         }
         item.last = Some(data);
     }

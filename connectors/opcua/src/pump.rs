@@ -102,6 +102,8 @@ pub(crate) struct Pump<'a> {
     backfills: JoinSet<Result<Vec<Filled>, OpcuaError>>,
     /// The server gives no history, for as long as this session lasts.
     has_no_history: bool,
+    /// Before this no history is asked for.
+    fill_from: Instant,
     heard_at: Instant,
     any_delivered: bool,
     announced: Option<u32>,
@@ -173,6 +175,7 @@ impl<'a> Pump<'a> {
             probes: JoinSet::new(),
             backfills: JoinSet::new(),
             has_no_history: false,
+            fill_from: Instant::now(),
             heard_at: Instant::now(),
             any_delivered: is_carried,
             announced: None,

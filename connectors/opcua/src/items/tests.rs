@@ -21,7 +21,8 @@ fn items_with(keys: &str) -> Items {
         Settings::read(&mut connector, &mut tags, Path::new("data"))
     });
     let settings = settings.unwrap();
-    Items::new(&settings, History::new(&settings))
+    let clock = Arc::new(|| Timestamp::from_nanos(1_795_000_000_000_000_000));
+    Items::new(&settings, History::new(&settings), clock)
 }
 
 /// Ticks of the source's clock, so many seconds after a start.

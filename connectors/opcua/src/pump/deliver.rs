@@ -3,6 +3,7 @@
 use forebay_connectors::{Closed, Sample};
 use forebay_schemas::Timestamp;
 use opcua::types::SubscriptionAcknowledgement;
+use tokio::time::Instant;
 
 use super::Pump;
 use crate::{error::OpcuaError, history::Progress};
@@ -13,7 +14,7 @@ pub(super) struct Delivery {
     pub(super) samples: Vec<Sample>,
     /// The notification that may be acknowledged.
     pub(super) sequence: Option<u32>,
-    /// Times of values that need not be read from history any more, by handle.
+    /// Up to when values need not be read from history any more, by handle.
     pub(super) seen: Vec<(u32, Timestamp)>,
     /// Gaps that are filled so far.
     pub(super) filled: Vec<(u32, Progress)>,
@@ -77,7 +78,8 @@ impl Pump<'_> {
         self.acknowledged.extend(delivery.sequence.map(acknowledge));
         self.items.history.stored(&delivery.seen);
         for (handle, progress) in &delivery.filled {
-            self.items.history.filled(*handle, *progress);
+            let history = &mut self.items.history;
+            history.filled(*handle, *progress, Instant::now());
         }
     }
 
