@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use opcua::types::{
-    AttributeId, DateTime, NotificationMessage, ReadValueId, SubscriptionAcknowledgement,
+    AttributeId, BinaryEncodable, ContextOwned, DateTime, NotificationMessage, ReadValueId,
+    SubscriptionAcknowledgement,
 };
 use tracing::{debug, info};
 
-use super::{Pump, deliver::Delivery};
+use super::{Pump, deliver::Delivery, take::has_changes};
 use crate::{
     error::OpcuaError,
     order::Order,
@@ -21,6 +22,8 @@ use crate::{
 
 /// Notifications that are asked for again at once.
 const AGAIN_MAX: usize = 1000;
+/// Bytes of them; the rest is asked for one by one, as it is taken in.
+const AGAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What an answer may be late beyond its due time.
 const PROOF_MARGIN: Duration = Duration::from_millis(500);
@@ -75,6 +78,7 @@ pub(super) async fn carry_over(
     };
     let mut order = Order::from(resume.next);
     let mut acknowledged = Vec::new();
+    let mut again = Again::new();
     for sequence_number in available.into_iter().take(AGAIN_MAX) {
         if order.is_taken(sequence_number) {
             acknowledged.push(SubscriptionAcknowledgement {
@@ -83,12 +87,20 @@ pub(super) async fn carry_over(
             });
             continue;
         }
+        if !again.has_room() {
+            continue;
+        }
         match session
             .clone()
             .republish(subscription_id, sequence_number)
             .await
         {
-            Ok(message) => order.offer(sequence_number, message),
+            Ok(message) if has_changes(&message) => {
+                again.note(&message);
+                order.offer(sequence_number, message);
+            }
+            // Some servers answer with nothing in place of a refusal.
+            Ok(_) => {}
             // It is missing then, and found as such.
             Err(error @ OpcuaError::Service { .. }) => {
                 debug!(connector = settings.name, sequence_number, %error, "asking for a notification again failed");
@@ -101,11 +113,7 @@ pub(super) async fn carry_over(
     match session.clone().publish(acknowledged, patience).await {
         Ok(answer) if answer.subscription_id == subscription_id => {
             let message = answer.notification_message;
-            if message
-                .notification_data
-                .as_ref()
-                .is_some_and(|data| !data.is_empty())
-            {
+            if has_changes(&message) {
                 order.offer(message.sequence_number, message);
             }
         }
@@ -127,6 +135,29 @@ pub(super) async fn carry_over(
         granted: resume.granted,
         order,
     }))
+}
+
+/// What has been sent again, to be held until it is taken in.
+struct Again {
+    context: ContextOwned,
+    bytes: usize,
+}
+
+impl Again {
+    fn new() -> Self {
+        Self {
+            context: ContextOwned::default(),
+            bytes: 0,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < AGAIN_BYTES_MAX
+    }
+
+    fn note(&mut self, message: &NotificationMessage) {
+        self.bytes += message.byte_len(&self.context.context());
+    }
 }
 
 impl Pump<'_> {
@@ -151,5 +182,36 @@ impl Pump<'_> {
         }
         self.hand_over(Delivery::of(samples));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opcua::types::{
+        DataChangeNotification, DataValue, ExtensionObject, MonitoredItemNotification,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_again_at_once_is_bounded_in_bytes() {
+        let value = MonitoredItemNotification {
+            client_handle: 1,
+            value: DataValue::from("x".repeat(1024 * 1024)),
+        };
+        let changes = DataChangeNotification {
+            monitored_items: Some(vec![value; 7]),
+            ..DataChangeNotification::default()
+        };
+        let message = NotificationMessage {
+            notification_data: Some(vec![ExtensionObject::from_message(changes)]),
+            ..NotificationMessage::default()
+        };
+        let mut again = Again::new();
+        let messages = std::iter::from_fn(|| {
+            let is_taken = again.has_room();
+            is_taken.then(|| again.note(&message))
+        });
+        assert_eq!(messages.count(), 5, "each of 7 MiB");
     }
 }

@@ -29,7 +29,7 @@ impl Pump<'_> {
             return Ok(());
         }
         let message = answer.notification_message;
-        if message.notification_data.as_ref().is_none_or(Vec::is_empty) {
+        if !has_changes(&message) {
             self.announced = Some(message.sequence_number);
             return Ok(());
         }
@@ -82,14 +82,7 @@ impl Pump<'_> {
             return self.take_in();
         }
         match message {
-            Ok(message)
-                if message
-                    .notification_data
-                    .as_ref()
-                    .is_some_and(|data| !data.is_empty()) =>
-            {
-                self.order.offer(sequence, message);
-            }
+            Ok(message) if has_changes(&message) => self.order.offer(sequence, message),
             // Numbers that do not begin at 1, or that count keep-alives: not as specified, and nothing is lost.
             _ if !self.any_delivered || self.announced == Some(sequence) => self.order.skip(),
             _ => self.lost(sequence).await?,
@@ -140,6 +133,12 @@ impl Pump<'_> {
         }
         Ok(samples)
     }
+}
+
+/// Whether there is anything in a notification; a keep-alive has nothing.
+pub(super) fn has_changes(message: &NotificationMessage) -> bool {
+    let data = message.notification_data.as_ref();
+    data.is_some_and(|data| !data.is_empty())
 }
 
 /// Encodings of structures in a notification that nothing is known of.
