@@ -1,20 +1,28 @@
 """An OPC UA server (asyncua) for the tests: prints its port first, then obeys one JSON command a line.
 
-Its only argument is JSON: port (0: any), folder (certificates are made and kept there), security (names of
+Its only argument is JSON, or "nursery": then each connection to the port that it prints is a server of its own, in a process that is
+forked where asyncua is loaded already. Such a connection sends the JSON as its first line, gets {"port": n, "pid": n}, and sends the
+commands; its end is the server's.
+The JSON: port (0: any), folder (certificates are made and kept there), security (names of
 SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file), publish_requests (the most it keeps),
 nodes ([{id, type, value, us: source time}]), namespaces (URIs after the first, "urn:forebay:test" among them), limits ({name in
 OperationLimits: n}, kept to), past (as the command), models (true: structures and enumerations under Press, State and Range), resend (true: ResendData), transfers (false: as asyncua has it).
 Times are microseconds or null.
 Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
-subscriptions), {"trouble": "swap", "lose" or "hang up"}, {"opened": true} (how often a channel was opened or renewed), {"remove": [nodes]},
+subscriptions), {"trouble": "swap", "lose", "hang up" or "cut transfer"}, {"opened": true} (how often a channel was opened or renewed), {"remove": [nodes]},
 {"past": {node: [[n, source time], ...]}} (what HistoryRead answers), {"asked": true} (requests for history so far),
 {"subscriptions": true} (ids). Each is answered by a line.
 """
 
 import asyncio
+import gc
 import json
 import logging
+import os
+import select
+import signal
+import socket
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,8 +32,11 @@ from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
 from asyncua.crypto.uacrypto import der_from_x509, load_certificate
+from asyncua.server.address_space import AddressSpace, NodeManagementService
 from asyncua.server.history import HistoryDict
+from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
+from asyncua.server.standard_address_space import standard_address_space
 from asyncua.server.subscription_service import SubscriptionService
 from asyncua.server.uaprocessor import UaProcessor
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -53,7 +64,7 @@ async def forward(processor, result, request, send=UaProcessor.forward_publish_r
     """Sends the next notification after the one that follows it ("swap"), never ("lose"), or last of all ("hang up")."""
     global HELD, TROUBLE
     # A subscription of a connection that was cut lives on for a while: trouble is for one that somebody listens to.
-    if TROUBLE and result.NotificationMessage.NotificationData and not processor._transport.is_closing():
+    if TROUBLE in ("swap", "lose", "hang up") and result.NotificationMessage.NotificationData and not processor._transport.is_closing():
         if TROUBLE == "hang up":
             await send(processor, result, request)
             processor._transport.close()
@@ -75,11 +86,17 @@ UaProcessor.forward_publish_response = forward
 
 
 async def transfer(service, params, session_id, callback, do=SubscriptionService.transfer_subscriptions):
-    """asyncua has a subscription that was taken over wait for requests of the connection that is gone; the standard does not."""
+    """asyncua has a subscription that was taken over wait for requests of the connection that is gone; the standard does not.
+
+    "cut transfer" ends the connection once between the transfer and the answer."""
+    global TROUBLE
     results = await do(service, params, session_id, callback)
     for number, result in zip(params.SubscriptionIds, results):
         if result.StatusCode.is_good() and TRANSFERS:
             service.subscriptions[int(number)].pub_request_callback = callback.__self__.get_publish_request
+    if TROUBLE == "cut transfer":
+        TROUBLE = None
+        callback.__self__._transport.close()
     return results
 
 
@@ -258,8 +275,8 @@ async def add(server, nodes):
         await server.write_attribute_value(made.nodeid, data(node["type"], node["value"], 0, node.get("us")))
 
 
-async def main():
-    options = json.loads(sys.argv[1])
+async def serve(options):
+    """Starts the server."""
     users, folder = options.get("users", {}), Path(options["folder"])
     certificate = None
     if "trusted_user_cert" in options:
@@ -305,6 +322,11 @@ async def main():
 
         server.link_method(method, resend_data)
     await server.start()
+    return server
+
+
+async def main():
+    server = await serve(json.loads(sys.argv[1]))
     print(server.bserver.port, flush=True)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 22)
@@ -314,5 +336,46 @@ async def main():
     await server.stop()
 
 
+async def born(connection):
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1 << 22)
+
+    async def say(answer):
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await writer.drain()
+
+    server = await serve(json.loads(await reader.readline()))
+    await say({"port": server.bserver.port, "pid": os.getpid()})
+    while line := await reader.readline():
+        await say(await obey(server, json.loads(line)))
+
+
+def nursery():
+    space = AddressSpace()
+    standard_address_space.fill_address_space(NodeManagementService(space))
+
+    async def load(server, shelf=None):
+        vars(server.aspace).update(vars(space))
+
+    InternalServer.load_standard_address_space = load
+    gc.freeze()
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    # Nobody waits for them: an id stays theirs until all is over.
+    children = []
+    while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+        connection, _ = listener.accept()
+        if (child := os.fork()) == 0:
+            listener.close()
+            asyncio.run(born(connection))
+            os._exit(0)
+        connection.close()
+        children.append(child)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+
+
 logging.basicConfig(level=logging.CRITICAL)
-asyncio.run(main())
+if sys.argv[1] == "nursery":
+    nursery()
+else:
+    asyncio.run(main())

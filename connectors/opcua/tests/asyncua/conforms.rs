@@ -102,14 +102,14 @@ impl Subject for Asyncua {
     async fn take_away(&mut self, loss: Loss) {
         match loss {
             Loss::Gone => self.peer.kill().await,
-            Loss::Silent => self.peer.signal("-STOP").await,
+            Loss::Silent => self.peer.signal("-STOP"),
         }
     }
 
     async fn bring_back(&mut self, loss: Loss) {
         match loss {
             Loss::Gone => self.peer.again(variable(self.said)).await,
-            Loss::Silent => self.peer.signal("-CONT").await,
+            Loss::Silent => self.peer.signal("-CONT"),
         }
     }
 }

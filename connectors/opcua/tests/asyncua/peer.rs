@@ -1,8 +1,10 @@
 //! The asyncua peer, and configurations for what it serves.
 
 use std::{
+    io::BufRead,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
 };
 
 use forebay_config::Table;
@@ -12,7 +14,10 @@ use forebay_opcua::OpcuaKind;
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     time::timeout,
 };
 
@@ -67,46 +72,83 @@ impl ConnectorKind for InFolder {
     }
 }
 
-/// A server in a process of its own, ended with this value.
-pub(crate) struct Peer {
-    pub(crate) port: u16,
-    options: Json,
-    child: Child,
-    stdin: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
+/// The process whose forks are the servers: a Python takes seconds to load asyncua, a fork of one that has takes none. It ends with
+/// the tests, and all servers with it.
+struct Nursery {
+    port: u16,
+    _process: Child,
 }
 
-impl Peer {
-    pub(crate) async fn start(options: Json) -> Self {
+impl Nursery {
+    fn get() -> &'static Self {
+        static NURSERY: OnceLock<Nursery> = OnceLock::new();
+        NURSERY.get_or_init(Self::start)
+    }
+
+    fn start() -> Self {
         let python = std::env::var("FOREBAY_TEST_PYTHON").expect(
             "FOREBAY_TEST_PYTHON is not set: name a Python that has asyncua 2.1 (pip install asyncua), or run `cargo xtask test`",
         );
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer.py");
-        let mut child = Command::new(&python)
+        let mut process = Command::new(&python)
             .arg(script)
-            .arg(options.to_string())
+            .arg("nursery")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {python}: {error}"));
-        let stdin = child.stdin.take().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = timeout(PATIENCE, lines.next_line())
-            .await
-            .expect("the peer does not start")
+        let mut port = String::new();
+        let stdout = process.stdout.take().unwrap();
+        std::io::BufReader::new(stdout)
+            .read_line(&mut port)
             .unwrap();
-        let port = port
-            .expect("the peer ended: is asyncua 2.1 installed?")
-            .parse()
-            .unwrap();
+        let port = port.trim().parse();
         Self {
-            port,
-            options,
-            child,
-            stdin,
-            lines,
+            port: port.expect("the peer ended: is asyncua 2.1 installed?"),
+            _process: process,
         }
+    }
+}
+
+/// A server in a process of its own, ended with this value.
+pub(crate) struct Peer {
+    pub(crate) port: u16,
+    options: Json,
+    /// None while it is not born: 0 would be this process and its kin.
+    process: Option<u64>,
+    commands: OwnedWriteHalf,
+    answers: Lines<BufReader<OwnedReadHalf>>,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // One that was stopped does not see the end of its connection.
+        if let Some(pid) = self.process {
+            let kill = Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status();
+            kill.ok();
+        }
+    }
+}
+
+impl Peer {
+    pub(crate) async fn start(options: Json) -> Self {
+        let connection = TcpStream::connect(("127.0.0.1", Nursery::get().port));
+        let (answers, commands) = connection.await.unwrap().into_split();
+        let mut peer = Self {
+            port: 0,
+            options: Json::Null,
+            process: None,
+            commands,
+            answers: BufReader::new(answers).lines(),
+        };
+        let born = peer.tell(options.clone()).await;
+        let number = |name: &str| born[name].as_u64().unwrap();
+        peer.port = u16::try_from(number("port")).unwrap();
+        peer.process = Some(number("pid"));
+        peer.options = options;
+        peer
     }
 
     pub(crate) fn url(&self) -> String {
@@ -114,11 +156,11 @@ impl Peer {
     }
 
     pub(crate) async fn tell(&mut self, command: Json) -> Json {
-        self.stdin
+        self.commands
             .write_all(format!("{command}\n").as_bytes())
             .await
             .unwrap();
-        let line = timeout(PATIENCE, self.lines.next_line())
+        let line = timeout(PATIENCE, self.answers.next_line())
             .await
             .expect("the peer does not answer")
             .unwrap();
@@ -126,7 +168,10 @@ impl Peer {
     }
 
     pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
+        self.signal("-KILL");
+        let end = timeout(PATIENCE, self.answers.next_line()).await;
+        let end = end.expect("the peer does not end");
+        assert!(!matches!(end, Ok(Some(_))), "the peer answers: {end:?}");
     }
 
     /// A new server on the port of the one that was killed.
@@ -145,16 +190,10 @@ impl Peer {
         *self = Self::start(self.options.clone()).await;
     }
 
-    /// Stops or continues the process, as a frozen server would.
-    pub(crate) async fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("the peer runs").to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
+    /// Stops, continues or ends the process, as a frozen or a dying server would.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.process.expect("the peer runs").to_string();
+        let status = Command::new("kill").args([signal, &pid]).status();
+        assert!(status.unwrap().success());
     }
 }

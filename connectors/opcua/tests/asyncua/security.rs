@@ -338,21 +338,21 @@ async fn keys_are_renewed_while_values_flow() {
     let rig = start(&keys(&peer, folder.path(), &more), FORCE);
     rig.samples_since(0, 1).await;
     let from = rig.count();
-    // Six seconds: longer than three lifetimes of a key.
-    for n in 0..60 {
+    // Longer than two lifetimes of a key.
+    for n in 0..45 {
         peer.tell(json!({"write": [["Force", "Double", n, 0, 1_780_000_000_000_000_i64 + n]]}))
             .await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     let values: Vec<_> = rig
-        .samples_since(from, 60)
+        .samples_since(from, 45)
         .await
         .into_iter()
         .map(|sample| sample.value.unwrap())
         .collect();
     assert_eq!(
         values,
-        (0..60)
+        (0..45)
             .map(|n| Value::F64(f64::from(n)))
             .collect::<Vec<_>>()
     );

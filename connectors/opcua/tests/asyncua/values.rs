@@ -34,7 +34,7 @@ async fn a_sequence_arrives_whole_in_order_with_its_source_times() {
     let rig = start(&format!("url = \"{}\"\n{FAST}", peer.url()), &tags);
     rig.samples_since(0, 3).await;
     let from = rig.count();
-    peer.tell(json!({"sequence": ["A", "B", "C"], "start": 1, "count": 200, "every_ms": 20, "base_us": BASE_US})).await;
+    peer.tell(json!({"sequence": ["A", "B", "C"], "start": 1, "count": 200, "every_ms": 10, "base_us": BASE_US})).await;
     let samples = rig.samples_since(from, 600).await;
     for (rule, (tag, _)) in tags.iter().enumerate() {
         let got: Vec<_> = of(&samples, tag)
@@ -52,7 +52,7 @@ async fn a_sequence_arrives_whole_in_order_with_its_source_times() {
             .map(|n| {
                 (
                     Value::I64(n),
-                    Timestamp::from_micros(BASE_US + n * 20_000).unwrap(),
+                    Timestamp::from_micros(BASE_US + n * 10_000).unwrap(),
                 )
             })
             .collect();
