@@ -340,7 +340,7 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
     let busy = "the server refused the connection";
     let http = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
     for (bytes, words) in [
-        (giant, strange),
+        (giant, "chunk of 4294967295 bytes: at most 65535 are agreed"),
         (vec![0; 4096], strange),
         (http, strange),
         (short, strange),
