@@ -137,7 +137,12 @@ impl Opcua {
         let mut source = match source {
             Ok(source) => source,
             Err(error) => {
-                session.clone().close(carrier, None).await;
+                // The subscription may be this session's by now, and the next one's to take over.
+                link.resume = resume;
+                match resume {
+                    Some(_) => session.clone().hand_on(carrier).await,
+                    None => session.clone().close(carrier, None).await,
+                }
                 return self.refused(error);
             }
         };
@@ -156,7 +161,11 @@ impl Opcua {
                 warn!(connector = %name, reason, "connection lost, retrying");
                 // Reported at once; a server that still listens gets its good-bye afterwards.
                 link.report(outlet, Some(reason.clone())).await?;
-                session.close(carrier, subscription).await;
+                match link.resume {
+                    // A server that was only slow still queues for the next session, unless it is told that nobody comes.
+                    Some(_) => session.leave(carrier).await,
+                    None => session.close(carrier, subscription).await,
+                }
                 Ok(reason)
             }
             Ended::Stopped => {

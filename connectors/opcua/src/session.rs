@@ -271,36 +271,69 @@ impl Session {
         }
     }
 
-    /// Says good-bye; a server that does not answer is left.
+    /// Says good-bye and ends what the session has at the server; a server that does not answer is left.
     pub(crate) async fn close(self, mut carrier: Carrier, subscription: Option<u32>) {
         let good_bye = async {
             if let Some(id) = subscription {
                 self.unsubscribe(id).await?;
             }
-            let request = CloseSession::new_manual(
-                LOG_ID,
-                CLOSE_LIMIT,
-                self.token.clone(),
-                self.channel.request_handle(),
-            );
-            within(
-                "close the session",
-                CLOSE_LIMIT,
-                request.send(&self.channel),
-            )
-            .await?;
-            Ok::<(), OpcuaError>(())
+            self.close_session(Subscriptions::Deleted).await
         };
-        tokio::select! {
-            said = good_bye => if let Err(error) = said {
-                tracing::debug!(%error, "closing the session failed");
-            },
-            _ = carrier.ended() => return,
+        if said(good_bye, &mut carrier).await {
+            self.leave(carrier).await;
         }
+    }
+
+    /// Says good-bye, and leaves the subscriptions to a later session.
+    pub(crate) async fn hand_on(self, mut carrier: Carrier) {
+        let good_bye = self.close_session(Subscriptions::Kept);
+        if said(good_bye, &mut carrier).await {
+            self.leave(carrier).await;
+        }
+    }
+
+    /// Ends the connection alone: the server keeps the session for its time, and the subscriptions for theirs.
+    pub(crate) async fn leave(self, mut carrier: Carrier) {
         self.channel.close_channel().await;
         if time::timeout(CLOSE_LIMIT, carrier.ended()).await.is_err() {
             tracing::debug!("timed out closing the channel");
         }
+    }
+
+    async fn close_session(&self, subscriptions: Subscriptions) -> Result<(), OpcuaError> {
+        let request = CloseSession::new_manual(
+            LOG_ID,
+            CLOSE_LIMIT,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .delete_subscriptions(subscriptions == Subscriptions::Deleted);
+        let step = "close the session";
+        within(step, CLOSE_LIMIT, request.send(&self.channel)).await?;
+        Ok(())
+    }
+}
+
+/// What becomes of a closed session's subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subscriptions {
+    Deleted,
+    Kept,
+}
+
+/// Says good-bye; false where the connection ended before.
+async fn said(
+    good_bye: impl Future<Output = Result<(), OpcuaError>>,
+    carrier: &mut Carrier,
+) -> bool {
+    tokio::select! {
+        said = good_bye => {
+            if let Err(error) = said {
+                tracing::debug!(%error, "closing the session failed");
+            }
+            true
+        }
+        _ = carrier.ended() => false,
     }
 }
 

@@ -1,23 +1,20 @@
 //! Links that go and come, against asyncua, and servers that are none.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use crate::peer::{Peer, start};
+use crate::{
+    peer::{Peer, start},
+    relay::Relay,
+};
 use forebay_connectors::{Sample, SampleKind};
-use forebay_connectors_conformance::{LOSS_REPORTED_WITHIN, PATIENCE, samples_of};
+use forebay_connectors_conformance::{LOSS_REPORTED_WITHIN, Rig, samples_of};
 use forebay_schemas::{Timestamp, Value};
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     task::JoinSet,
-    time::{Instant, timeout},
+    time::Instant,
 };
 
 const FAST: &str = "publishing_interval = \"100ms\"\nsampling = \"10ms\"";
@@ -152,7 +149,7 @@ async fn values_that_a_server_tells_again_after_a_cut_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_subscription_goes_on_after_a_cut_with_what_the_server_has_queued() {
+async fn a_subscription_goes_on_after_two_cuts_with_what_the_server_has_queued() {
     let mut peer = Peer::start(options()).await;
     let relay = Relay::start(peer.port).await;
     let keys = format!(
@@ -171,8 +168,51 @@ async fn a_subscription_goes_on_after_a_cut_with_what_the_server_has_queued() {
     for n in 2..=20 {
         peer.tell(json!({"write": [write("A", n)]})).await;
     }
+    // The connection that takes the subscription over is lost in turn, before its answer.
+    peer.tell(json!({"trouble": "cut transfer"})).await;
     let from = rig.count();
     relay.close(false);
+    goes_on(&rig, from).await;
+    assert_eq!(peer.tell(json!({"subscriptions": true})).await, before);
+    let all = rig.stop().await;
+    let expected: Vec<Value> = (0..=20).map(Value::I64).collect();
+    assert_eq!(values(&all, "a"), expected, "each once, in order");
+    assert_eq!(peer.tell(json!({"subscriptions": true})).await, json!([]));
+}
+
+/// A server that answers nothing for a while is a lost link, and queues on all the same.
+#[tokio::test]
+async fn a_subscription_goes_on_after_a_stall_with_what_the_server_has_queued() {
+    let mut peer = Peer::start(options()).await;
+    let relay = Relay::start(peer.port).await;
+    let keys = format!(
+        "url = \"opc.tcp://127.0.0.1:{}/forebay/\"\n{FAST}",
+        relay.port
+    );
+    let rig = start(&keys, TAGS);
+    rig.samples_since(0, 2).await;
+    let before = peer.tell(json!({"subscriptions": true})).await;
+    let from = rig.count();
+    peer.tell(json!({"write": [write("A", 1)]})).await;
+    rig.samples_since(from, 1).await;
+    let from = rig.count();
+    relay.stall(true);
+    for n in 2..=20 {
+        peer.tell(json!({"write": [write("A", n)]})).await;
+    }
+    let (_, why) = rig.down_since(from).await;
+    assert!(why.contains("no answer within"), "{why}");
+    let from = rig.count();
+    // What the connector has to say to the old connection arrives now.
+    relay.stall(false);
+    goes_on(&rig, from).await;
+    assert_eq!(peer.tell(json!({"subscriptions": true})).await, before);
+    let all = rig.stop().await;
+    let expected: Vec<Value> = (0..=20).map(Value::I64).collect();
+    assert_eq!(values(&all, "a"), expected, "each once, in order");
+}
+
+async fn goes_on(rig: &Rig, from: usize) {
     rig.up_since(from).await;
     rig.until("what was written meanwhile", from, |parcels| {
         let samples = samples_of(parcels);
@@ -181,11 +221,6 @@ async fn a_subscription_goes_on_after_a_cut_with_what_the_server_has_queued() {
         .then_some(())
     })
     .await;
-    assert_eq!(peer.tell(json!({"subscriptions": true})).await, before);
-    let all = rig.stop().await;
-    let expected: Vec<Value> = (0..=20).map(Value::I64).collect();
-    assert_eq!(values(&all, "a"), expected, "each once, in order");
-    assert_eq!(peer.tell(json!({"subscriptions": true})).await, json!([]));
 }
 
 #[tokio::test]
@@ -366,62 +401,5 @@ async fn rubbish_and_giants_end_the_connection_and_nothing_else() {
             "{bytes:?}: {why}"
         );
         assert_eq!(rig.stop().await, []);
-    }
-}
-
-/// Passes bytes on between a client and a server, and cuts on demand.
-struct Relay {
-    port: u16,
-    cut: tokio::sync::watch::Sender<u32>,
-    is_closed: Arc<AtomicBool>,
-    _tasks: JoinSet<()>,
-}
-
-impl Relay {
-    async fn start(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (cut, cuts) = tokio::sync::watch::channel(0);
-        let mut tasks = JoinSet::new();
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let closed = is_closed.clone();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((mut client, _)) = listener.accept().await {
-                if closed.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let mut cuts = cuts.clone();
-                cuts.mark_unchanged();
-                connections.spawn(async move {
-                    let server = tokio::net::TcpStream::connect(("127.0.0.1", server));
-                    let Ok(Ok(mut server)) = timeout(PATIENCE, server).await else {
-                        return;
-                    };
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-                        _ = cuts.changed() => {}
-                    }
-                });
-            }
-        });
-        Self {
-            port,
-            cut,
-            is_closed,
-            _tasks: tasks,
-        }
-    }
-
-    /// Cuts, and lets nobody through until it is opened again.
-    fn close(&self, is_closed: bool) {
-        self.is_closed.store(is_closed, Ordering::Relaxed);
-        if is_closed {
-            self.cut();
-        }
-    }
-
-    fn cut(&self) {
-        self.cut.send_modify(|cuts| *cuts += 1);
     }
 }

@@ -12,6 +12,7 @@ mod conforms;
 mod history;
 mod link;
 mod peer;
+mod relay;
 mod security;
 mod servers;
 mod shapes;
