@@ -6,11 +6,18 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
 
 use super::{SendError, failed};
+
+/// How long one address may take to answer: a name often has several, and the first may lead nowhere.
+const ADDRESS_MAX: Duration = Duration::from_secs(5);
 
 /// Which addresses may be dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +47,21 @@ pub(crate) async fn connect(host: &str, port: u16, reach: Reach) -> Result<TcpSt
             Shown(&found)
         )));
     }
-    let mut last = None;
-    for at in allowed {
-        match TcpStream::connect(at).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(failed(&format!("connecting to {at}"), error)),
-        }
+    first_of(&allowed, ADDRESS_MAX).await
+}
+
+/// A connection to the first of these addresses, at least one, that answers within `each`.
+async fn first_of(addresses: &[SocketAddr], each: Duration) -> Result<TcpStream, SendError> {
+    let mut last = SendError::Failed("there is no address".to_owned());
+    for at in addresses {
+        let what = format!("connecting to {at}");
+        last = match timeout(each, TcpStream::connect(at)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed(&what, error),
+            Err(late) => failed(&what, late),
+        };
     }
-    Err(last.unwrap_or_else(|| SendError::Failed(format!("{bare} has no address"))))
+    Err(last)
 }
 
 /// Whether an address belongs to the public internet, by the registries of RFC 6890 and its followers.
@@ -174,5 +188,28 @@ mod tests {
             assert!(refused.to_string().contains("is refused"), "{refused}");
         }
         connect("127.0.0.1", port, Reach::Any).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_does_not_use_up_the_try() {
+        // A listener whose queue is full answers nobody, as a black hole.
+        let hole = tokio::net::TcpSocket::new_v4().unwrap();
+        hole.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let hole = hole.listen(0).unwrap();
+        let hole_at = hole.local_addr().unwrap();
+        let mut filling = Vec::new();
+        let short = Duration::from_millis(100);
+        while let Ok(filled) = timeout(short, TcpStream::connect(hole_at)).await {
+            filling.push(filled.unwrap());
+        }
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server_at = server.local_addr().unwrap();
+        let found = first_of(&[hole_at, server_at], short).await.unwrap();
+        assert_eq!(found.peer_addr().unwrap(), server_at);
+        let nowhere = first_of(&[hole_at], short).await.unwrap_err().to_string();
+        assert!(
+            nowhere.starts_with(&format!("connecting to {hole_at} failed")),
+            "{nowhere}"
+        );
     }
 }
