@@ -12,7 +12,7 @@ mod smtp;
 mod tls;
 mod webhook;
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use thiserror::Error;
 use tokio::time::timeout;
@@ -29,7 +29,9 @@ pub(crate) use tls::Trust;
 pub(crate) use webhook::Webhook;
 
 /// One try takes at most this long.
-pub(crate) const TRY_MAX: Duration = Duration::from_secs(30);
+const TRY_MAX: Duration = Duration::from_secs(30);
+/// And taking leave of a server that has the delivery, which changes nothing any more.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// Where a route leads.
 #[derive(Debug, Clone)]
@@ -59,16 +61,13 @@ impl Channel {
         sender: &Sender,
         now: forebay_schemas::Timestamp,
     ) -> Result<String, SendError> {
-        let sent = async {
-            match self {
-                Self::Webhook(webhook) => webhook.send(delivery, sender, now).await,
-                Self::Alertmanager(manager) => manager.send(delivery, sender, now).await,
-                Self::Smtp(smtp) => smtp.send(delivery, sender, now).await,
-                Self::Mqtt(mqtt) => mqtt.send(delivery, sender).await,
-            }
-        };
-        let late = || SendError::Failed(format!("timed out after {} s", TRY_MAX.as_secs()));
-        timeout(TRY_MAX, sent).await.map_err(|_| late())?
+        match self {
+            Self::Webhook(webhook) => in_time(webhook.send(delivery, sender, now)).await,
+            Self::Alertmanager(manager) => in_time(manager.send(delivery, sender, now)).await,
+            // These two take leave of their server, which must not turn what has arrived into a try that timed out.
+            Self::Smtp(smtp) => smtp.send(delivery, sender, now).await,
+            Self::Mqtt(mqtt) => mqtt.send(delivery, sender).await,
+        }
     }
 
     /// The kind's name in the configuration.
@@ -80,6 +79,17 @@ impl Channel {
             Self::Mqtt(_) => "mqtt",
         }
     }
+}
+
+/// One try, bounded in time.
+async fn in_time<T>(tried: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
+    let late = |_| SendError::Failed(format!("timed out after {} s", TRY_MAX.as_secs()));
+    timeout(TRY_MAX, tried).await.map_err(late)?
+}
+
+/// What is done once the delivery has arrived, whatever becomes of it.
+async fn farewell(last: impl Future) {
+    timeout(FAREWELL_MAX, last).await.ok();
 }
 
 /// What a step that failed says.

@@ -1,13 +1,15 @@
 //! One POST over a connection of its own.
 //!
-//! It follows no redirect, uses no proxy, keeps no cookie, and reads at most [`ANSWER_BYTES_MAX`] of an answer.
+//! It follows no redirect, uses no proxy, keeps no cookie, and reads at most [`ANSWER_BYTES_MAX`] of a refusal. A status from 200
+//! to 299 says all: what stands behind it is not waited for.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use url::Url;
 
 use super::{
@@ -20,6 +22,8 @@ use super::{
 /// So much of an answer is shown to people.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const ANSWER_CHARS_SHOWN: usize = 200;
+/// And waited for so long, after its status is known.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Where to post.
 #[derive(Debug, Clone)]
@@ -51,17 +55,22 @@ impl Target {
         let exchange = async {
             let answer = requests.send_request(request).await?;
             let status = answer.status();
+            if status.is_success() {
+                return Ok((status, Bytes::new()));
+            }
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
-            let text = body.collect().await.map(|body| body.to_bytes());
-            Ok::<_, hyper::Error>((status, text.unwrap_or_default()))
+            let text = timeout(ANSWER_MAX, body.collect()).await;
+            let text = text.ok().and_then(Result::ok);
+            let text = text.map(|body| body.to_bytes()).unwrap_or_default();
+            Ok::<_, hyper::Error>((status, text))
         };
         let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
         let answer = tokio::select! {
             answer = &mut exchange => answer,
-            ended = &mut connection => match ended {
-                // It may end as soon as it has handed the answer over: then the answer is there.
-                Ok(()) => exchange.await,
-                Err(error) => Err(error),
+            ended = &mut connection => match exchange.await {
+                // It may end, or break, as soon as it has handed the answer over: then the answer is there.
+                Ok(answer) => Ok(answer),
+                Err(error) => Err(ended.err().unwrap_or(error)),
             },
         };
         let (status, text) = answer.map_err(|error| failed("the request", error))?;

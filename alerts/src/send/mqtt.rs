@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_config::Secret;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
 
-use super::{SendError, failed, tls::Trust};
+use super::{SendError, failed, farewell, in_time, tls::Trust};
 use crate::{Delivery, Sender};
 
 /// Our packets; a body is a few kB.
@@ -50,25 +50,29 @@ impl Mqtt {
         let (client, mut events) = AsyncClient::new(options, 4);
         let topic = self.topic_of(delivery, sender);
         let body = delivery.body(sender).to_string();
-        client
-            .publish(&topic, QoS::AtLeastOnce, false, body)
-            .await
-            .map_err(|error| failed("publishing", error))?;
-        loop {
-            let event = events.poll().await;
-            match event.map_err(|error| failed("the MQTT connection", error))? {
-                Event::Incoming(Packet::PubAck(_)) => break,
-                _ => continue,
+        let published = async {
+            client
+                .publish(&topic, QoS::AtLeastOnce, false, body)
+                .await
+                .map_err(|error| failed("publishing", error))?;
+            loop {
+                let event = events.poll().await;
+                match event.map_err(|error| failed("the MQTT connection", error))? {
+                    Event::Incoming(Packet::PubAck(_)) => return Ok(()),
+                    _ => continue,
+                }
             }
-        }
-        // The broker has the message; whether it hears of our going changes nothing.
-        if client.disconnect().await.is_ok() {
+        };
+        in_time(published).await?;
+        farewell(async {
+            client.disconnect().await.ok();
             while let Ok(event) = events.poll().await {
                 if matches!(event, Event::Outgoing(rumqttc::Outgoing::Disconnect)) {
                     break;
                 }
             }
-        }
+        })
+        .await;
         Ok(format!("acknowledged on {topic}"))
     }
 

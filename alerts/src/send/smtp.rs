@@ -1,26 +1,33 @@
 //! Mail by SMTP (RFC 5321) over TLS: from the first byte (`smtps`, RFC 8314) or after STARTTLS (`smtp`, RFC 3207), which must
 //! then be offered: a mail is never sent in clear unless `tls = "none"` says so.
 //!
+//! An address that is refused keeps the mail from no other: it is logged and left out. Where all are refused, the mail waits.
+//!
 //! Written here and not taken from a crate: ADR 0035 has the reason. It logs in with AUTH PLAIN (RFC 4616), sends one mail, and
 //! does neither pipelining nor 8-bit text: mails are ASCII (`mail`).
+
+use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use forebay_config::Secret;
 use forebay_schemas::Timestamp;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tracing::warn;
 
 use super::{
     SendError,
     address::{Reach, connect},
-    failed,
+    failed, farewell, in_time,
     mail::mail,
     tls::{Stream, Trust},
 };
-use crate::{Delivery, Sender};
+use crate::{Delivery, Sender, instant::elapsed};
 
 /// A line of an answer, and lines of one answer, are not longer in any server.
 const LINE_BYTES_MAX: usize = 4096;
 const LINES_MAX: usize = 200;
+/// So long a mail waits for an address that is refused for the moment, such as a mailbox that is full; then the others get it.
+const BUSY_MAX: Duration = Duration::from_secs(300);
 
 /// How the connection is secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +61,18 @@ impl Smtp {
         sender: &Sender,
         now: Timestamp,
     ) -> Result<String, SendError> {
+        let tried = async {
+            let mut dialogue = self.open().await?;
+            let said = self.transmit(&mut dialogue, delivery, sender, now).await?;
+            Ok((dialogue, said))
+        };
+        let (mut dialogue, said) = in_time(tried).await?;
+        farewell(dialogue.ask("QUIT", "QUIT")).await;
+        Ok(said)
+    }
+
+    /// A connection that is as secure as it is to be, and logged in.
+    async fn open(&self) -> Result<Dialogue, SendError> {
         let plain = connect(&self.host, self.port, Reach::Any).await?;
         let mut dialogue = match self.tls {
             SmtpTls::Implicit => {
@@ -64,7 +83,7 @@ impl Smtp {
             SmtpTls::StartTls => {
                 let mut first = Dialogue::greeted(Box::new(plain)).await?;
                 first.hello().await?;
-                first.ask("STARTTLS", "STARTTLS", 220).await?;
+                first.demand("STARTTLS", "STARTTLS", 220).await?;
                 // What a server, or somebody between, sent ahead of TLS is not part of it.
                 if !first.stream.buffer().is_empty() {
                     return Err(failed("STARTTLS", "the server sent more than its answer"));
@@ -80,23 +99,72 @@ impl Smtp {
         if let Some(user) = &self.user {
             let password = self.password.as_ref().map_or("", Secret::expose);
             let token = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
-            dialogue
-                .ask(&format!("AUTH PLAIN {token}"), "AUTH", 235)
-                .await?;
+            let line = format!("AUTH PLAIN {token}");
+            dialogue.demand(&line, "AUTH", 235).await?;
         }
+        Ok(dialogue)
+    }
+
+    /// Hands one mail over; answers what the server said to it, and to whom it does not go.
+    async fn transmit(
+        &self,
+        dialogue: &mut Dialogue,
+        delivery: &Delivery,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<String, SendError> {
         let from = format!("MAIL FROM:<{}>", self.from);
-        dialogue.ask(&from, "MAIL FROM", 250).await?;
+        dialogue.demand(&from, "MAIL FROM", 250).await?;
+        let is_late = elapsed(delivery.queued_at, now) >= BUSY_MAX;
+        let mut refused = Vec::new();
         for to in &self.to {
             let what = format!("RCPT TO:<{to}>");
-            dialogue.ask(&what, &what, 250).await?;
+            let answer = dialogue.ask(&what, &what).await?;
+            match answer.code {
+                // 251: the server knows where to forward it.
+                250 | 251 => {}
+                500..=599 => refused.push((to, answer.line)),
+                // 421: the server closes the connection.
+                400..=499 if answer.code != 421 && is_late => refused.push((to, answer.line)),
+                _ => return Err(failed(&what, answer.line)),
+            }
         }
-        dialogue.ask("DATA", "DATA", 354).await?;
+        // Nobody's address is good: then it is rather the account or the route, which may be mended.
+        if let [(to, line), ..] = &refused[..]
+            && refused.len() == self.to.len()
+        {
+            return Err(failed(&format!("RCPT TO:<{to}>"), line));
+        }
+        dialogue.demand("DATA", "DATA", 354).await?;
         let text = mail(delivery, sender, &self.from, &self.to, now);
         // No line of ours begins with a dot: headers begin with a name, base64 has no dot.
-        let said = dialogue.ask(&format!("{text}."), "the mail", 250).await?;
-        // It is accepted: a server that hangs up instead of answering changes nothing.
-        dialogue.ask("QUIT", "QUIT", 221).await.ok();
+        let answer = dialogue.ask(&format!("{text}."), "the mail").await?;
+        let mut said = match answer.code {
+            250 => answer.line,
+            500..=599 => return Err(SendError::Refused(answer.line)),
+            _ => return Err(failed("the mail", answer.line)),
+        };
+        for (to, reason) in refused {
+            warn!(host = self.host, %to, reason, "recipient refused by the mail server, skipped");
+            said.push_str(&format!(", but not for {to}: {reason}"));
+        }
         Ok(said)
+    }
+}
+
+/// What a server said: the last line, and the code that it begins with.
+struct Answer {
+    code: u16,
+    line: String,
+}
+
+impl Answer {
+    fn expected(self, shown: &str, code: u16) -> Result<(), SendError> {
+        if self.code == code {
+            Ok(())
+        } else {
+            Err(failed(shown, self.line))
+        }
     }
 }
 
@@ -111,17 +179,24 @@ impl Dialogue {
         let mut dialogue = Self {
             stream: BufReader::new(stream),
         };
-        dialogue.answer("the greeting", 220).await?;
+        let greeting = dialogue.answer("the greeting").await?;
+        greeting.expected("the greeting", 220)?;
         Ok(dialogue)
     }
 
     async fn hello(&mut self) -> Result<(), SendError> {
         // An address literal: a gateway behind NAT has no name that a server could look up (RFC 5321, 4.1.4).
-        self.ask("EHLO [127.0.0.1]", "EHLO", 250).await.map(drop)
+        self.demand("EHLO [127.0.0.1]", "EHLO", 250).await
     }
 
-    /// Sends a line and reads the answer, which must have this code; `shown` stands for the line in errors.
-    async fn ask(&mut self, line: &str, shown: &str, code: u16) -> Result<String, SendError> {
+    /// Sends a line whose answer must have this code; `shown` stands for the line in errors.
+    async fn demand(&mut self, line: &str, shown: &str, code: u16) -> Result<(), SendError> {
+        let answer = self.ask(line, shown).await?;
+        answer.expected(shown, code)
+    }
+
+    /// Sends a line and reads the answer.
+    async fn ask(&mut self, line: &str, shown: &str) -> Result<Answer, SendError> {
         let sent = async {
             // In one piece: a packet for the line's end would be one more that the server waits for.
             self.stream
@@ -130,10 +205,10 @@ impl Dialogue {
             self.stream.flush().await
         };
         sent.await.map_err(|error| failed(shown, error))?;
-        self.answer(shown, code).await
+        self.answer(shown).await
     }
 
-    async fn answer(&mut self, shown: &str, expected: u16) -> Result<String, SendError> {
+    async fn answer(&mut self, shown: &str) -> Result<Answer, SendError> {
         for _ in 0..LINES_MAX {
             let line = self.line(shown).await?;
             let is_last = line.as_bytes().get(3) != Some(&b'-');
@@ -142,10 +217,8 @@ impl Dialogue {
             }
             let code = line.get(..3).and_then(|code| code.parse::<u16>().ok());
             return match code {
-                Some(code) if code == expected => Ok(line),
-                // 552: too much of it; 554: this mail is not wanted. Any other no may be a matter of the account.
-                Some(552 | 554) if shown == "the mail" => Err(SendError::Refused(line)),
-                _ => Err(failed(shown, line)),
+                Some(code) => Ok(Answer { code, line }),
+                None => Err(failed(shown, line)),
             };
         }
         Err(failed(shown, "the answer has no end"))
@@ -172,3 +245,6 @@ impl Dialogue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

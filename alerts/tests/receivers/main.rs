@@ -12,6 +12,8 @@ mod certificates;
 mod rig;
 #[cfg(test)]
 mod routes;
+#[cfg(test)]
+mod stubborn;
 
 #[cfg(test)]
 use rig::now;
