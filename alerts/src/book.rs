@@ -5,7 +5,10 @@
 //!
 //! Pure: no I/O, and time is an argument. What is to be sent of it stands in `plan`, what a person asks of it in `request`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use forebay_schemas::{GatewayId, Timestamp};
 use ring::digest::{Context, SHA256};
@@ -35,6 +38,9 @@ pub struct Book {
     pub(crate) silences: Vec<Silence>,
     /// What each route has still to be sent, oldest first.
     pub(crate) queues: BTreeMap<String, Queue>,
+    /// Names of the requests that are applied, until their files are gone: none is applied twice.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) applied: BTreeSet<String>,
 }
 
 /// An alert that people are to know of, or that is over, from this moment on.
@@ -119,6 +125,7 @@ impl Book {
             let instance = self.instances.get(&key);
             alive += usize::from(instance.is_some_and(|instance| !instance.state.is_resolved()));
         }
+        let is_unknown = seen.values().any(|seen| seen.verdict == Verdict::Unknown);
         seen.retain(|_, seen| matches!(seen.verdict, Verdict::Wrong(_)));
         let mut beyond = Vec::new();
         for (key, new) in seen {
@@ -130,7 +137,8 @@ impl Book {
             }
         }
         let beyond = seen_as_one(rule, &beyond);
-        if beyond.is_some() || self.instances.contains_key(&more) {
+        // What is unknown may be among those beyond: while it is, these are not over.
+        if beyond.is_some() || (self.instances.contains_key(&more) && !is_unknown) {
             self.move_on(rule, &more, beyond, gateway, now, changed);
         }
     }
@@ -170,7 +178,7 @@ impl Book {
         let made = match (known, verdict) {
             (Some(instance), verdict) => instance.state.next(verdict, rule.timing, now),
             (None, Verdict::Wrong(since)) => State::begin(*since, rule.timing, now),
-            (None, Verdict::Right) => return,
+            (None, Verdict::Right | Verdict::Unknown) => return,
         };
         let Move::To(state) = made else {
             self.instances.remove(key);
@@ -187,7 +195,7 @@ impl Book {
             return;
         };
         instance.state = state;
-        if let Some(seen) = seen.filter(|seen| seen.verdict != Verdict::Right) {
+        if let Some(seen) = seen.filter(|seen| matches!(seen.verdict, Verdict::Wrong(_))) {
             instance.says = seen.says;
             if seen.severity > instance.severity {
                 // Whoever has taken it up has not taken up what it has become.
@@ -290,7 +298,7 @@ fn more_labels() -> BTreeMap<String, String> {
 fn seen_as_one(rule: &Rule, beyond: &[Seen]) -> Option<Seen> {
     let since = beyond.iter().filter_map(|seen| match seen.verdict {
         Verdict::Wrong(since) => Some(since),
-        Verdict::Right => None,
+        Verdict::Right | Verdict::Unknown => None,
     });
     let says = format!(
         "and {} more of {:?}, such as: {}",

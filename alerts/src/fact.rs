@@ -12,6 +12,8 @@ use crate::{Severity, Subject};
 pub enum Measure {
     /// When something was so last: a device was heard, a site's readings were complete.
     At(Timestamp),
+    /// It was not so since then, and what was before is unknown: a device that was not heard since this process knows it.
+    NotSince(Timestamp),
     /// A number: percent of a disk or a spool, or the share of a window from 0 to 1. Never NaN.
     Number(f64),
     /// Since when it is wrong; none where it is not.

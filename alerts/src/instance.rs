@@ -128,6 +128,7 @@ impl State {
     /// The state after a verdict.
     pub(crate) fn next(self, verdict: &Verdict, timing: Timing, now: Timestamp) -> Move {
         match (self, verdict) {
+            (state, Verdict::Unknown) => Move::To(state),
             (Self::Pending { since }, Verdict::Wrong(_)) => Self::begin(since, timing, now),
             (Self::Pending { .. }, Verdict::Right) => Move::Forget,
             (Self::Firing { since } | Self::Clearing { since, .. }, Verdict::Wrong(_)) => {

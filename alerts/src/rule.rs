@@ -153,6 +153,8 @@ pub(crate) enum Verdict {
     /// Wrong since then, as far as the fact tells, else since now.
     Wrong(Timestamp),
     Right,
+    /// It cannot be said yet: an alert stays as it is, and none begins.
+    Unknown,
 }
 
 impl Filters {
@@ -199,6 +201,13 @@ impl Rule {
                 }
                 return Verdict::Wrong(plus(*at, age).min(now));
             }
+            (Measure::NotSince(at), Limit::Older(age)) => {
+                let wrong_from = plus(*at, age);
+                if now < wrong_from {
+                    return Verdict::Unknown;
+                }
+                return Verdict::Wrong(wrong_from);
+            }
             (Measure::Holds(since), _) => {
                 return since.map_or(Verdict::Right, |since| Verdict::Wrong(since.min(now)));
             }
@@ -218,6 +227,10 @@ impl Rule {
         let measured = match (&fact.measure, self.subject) {
             (Measure::At(at), Subject::DeviceSilent) => {
                 format!("{what} has been silent for {}", in_words(elapsed(*at, now)))
+            }
+            (Measure::NotSince(at), _) => {
+                let least = in_words(elapsed(*at, now));
+                format!("{what} has been silent for at least {least}")
             }
             (Measure::At(at), _) => {
                 format!("{what} is {} behind", in_words(elapsed(*at, now)))

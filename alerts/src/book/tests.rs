@@ -203,6 +203,44 @@ fn a_silent_device_fires_when_its_time_is_over_also_after_a_restart() {
 }
 
 #[test]
+fn a_restart_neither_ends_nor_repeats_what_was_silent() {
+    let mut bounded = silent();
+    bounded.instances_max = 2;
+    let mut rig = Rig::new(vec![bounded]);
+    rig.subscriptions[0].repeat_every = seconds(10_000);
+    let names = ["a", "b", "c"];
+    let dark = names.map(|name| device(name, 0));
+    assert_eq!(rig.look(300, &dark).len(), 3);
+    // The process starts again: nothing was heard since, and nothing can be said of what is silent for less than its time.
+    let not_since = |name: &str| {
+        let labels = [("device", name)];
+        Fact::new(
+            Subject::DeviceSilent,
+            &labels,
+            Measure::NotSince(second(310)),
+        )
+    };
+    let unheard = names.map(not_since);
+    for at in [310, 350, 609] {
+        assert_eq!(rig.look(at, &unheard), NONE, "second {at}");
+    }
+    assert!(rig.book.instances().all(|one| one.state.is_firing()));
+    // One is heard, one is no longer configured: these are over. The third takes a place of its own once its time is over.
+    let some = [device("a", 609), not_since("c")];
+    assert_eq!(
+        rig.look(609, &some),
+        ["ops resolved silent a", "ops resolved silent b"]
+    );
+    assert_eq!(
+        rig.look(610, &some),
+        ["ops firing silent c", "ops resolved silent more"]
+    );
+    let mut fresh = Rig::new(vec![silent()]);
+    assert_eq!(fresh.look(609, &unheard), NONE);
+    assert_eq!(fresh.look(610, &unheard).len(), 3);
+}
+
+#[test]
 fn for_and_clear_times_hold_alerts_back() {
     let mut held = full_disk();
     held.timing = Timing {
