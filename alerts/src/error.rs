@@ -58,6 +58,12 @@ pub enum AlertError {
 }
 
 impl AlertError {
+    /// Whether the disk has no room, for this user at least.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+
     /// What a caller may do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {

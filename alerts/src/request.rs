@@ -56,6 +56,25 @@ pub enum Request {
     },
 }
 
+/// A request with the time at which it was made, which is the same for whoever applies it, and whenever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    #[serde(with = "micros")]
+    pub(crate) at: Timestamp,
+    #[serde(flatten)]
+    pub(crate) request: Request,
+}
+
+impl Asked {
+    pub(crate) fn new(request: &Request, now: Timestamp) -> Self {
+        Self {
+            // As it is stored: a silence's name follows from it.
+            at: Timestamp::from_micros(now.micros()).unwrap_or(now),
+            request: request.clone(),
+        }
+    }
+}
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
@@ -95,7 +114,8 @@ pub enum Refused {
 }
 
 impl Book {
-    /// Does as a request asks, and answers what was done, for people.
+    /// Does as a request asks that was made at this time, and answers what was done, for people. A silence that is there
+    /// already stays as it is.
     ///
     /// # Errors
     /// What cannot be done; nothing is changed then.
@@ -127,11 +147,13 @@ impl Book {
                 note,
             } => {
                 let silence = new_silence(matchers, *until, by, note.as_deref(), now)?;
-                if self.silences.len() >= SILENCES_MAX {
-                    return Err(Refused::TooMany);
-                }
                 let (id, until) = (silence.id.clone(), rfc3339(*until));
-                self.silences.push(silence);
+                if !self.silences.iter().any(|known| known.id == id) {
+                    if self.silences.len() >= SILENCES_MAX {
+                        return Err(Refused::TooMany);
+                    }
+                    self.silences.push(silence);
+                }
                 Ok(format!("silence {id} holds until {until}"))
             }
             Request::EndSilence { silence } => {

@@ -4,9 +4,9 @@
 //! delivery that goes out twice carries the same id; what cannot be stored is not sent, and is tried again at the next look.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -24,13 +24,15 @@ use tracing::{error, info, warn};
 
 use crate::{
     AlertError, AlertSettings, Book, Changed, Delivery, FactSource, Facts, Request, Sender,
-    StateFolder, Subscription, store::Waiting,
+    StateFolder, Subscription, request::Asked, store::Waiting,
 };
 
 /// How long a person waits for the process that runs the alerts.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// How often a waiter looks, and how often requests are looked for.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often it is seen to that there is a reserve for a full disk.
+const RESERVE_EVERY: Duration = Duration::from_secs(600);
 /// How long routes may take to stop.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -145,7 +147,9 @@ pub async fn run(run: AlertRun, stop: CancellationToken) -> Result<(), AlertErro
         settings,
         source: run.source,
         progress,
-        lines: RateLimit::default(),
+        unstored: RateLimit::default(),
+        unremoved: RateLimit::default(),
+        reserve_due: Instant::now(),
     };
     judge.run(&shared, &stop).await;
     stopping.cancel();
@@ -162,7 +166,16 @@ struct Judge {
     subscriptions: Vec<Subscription>,
     source: Arc<dyn FactSource>,
     progress: Arc<AlertProgress>,
-    lines: RateLimit,
+    unstored: RateLimit,
+    unremoved: RateLimit,
+    reserve_due: Instant,
+}
+
+/// Whether a look has ended on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    Stored,
+    Failed,
 }
 
 impl Judge {
@@ -173,44 +186,75 @@ impl Judge {
                 facts = self.source.facts() => facts,
                 () = stop.cancelled() => return,
             };
-            self.look(shared, Some(&facts)).await;
+            let mut looked = self.look(shared, Some(&facts)).await;
+            self.keep_reserve(shared).await;
             while Instant::now() < next && !stop.is_cancelled() {
                 let until = next.min(Instant::now() + LOOK);
                 select! {
                     () = sleep_until(until) => {}
                     () = stop.cancelled() => return,
                 }
-                // A person waits for the answer.
-                if shared.has_requests().await {
-                    self.look(shared, None).await;
+                // A person waits for the answer; after a failure, until the next look at facts.
+                if looked == Looked::Stored && shared.has_new_requests().await {
+                    looked = self.look(shared, None).await;
                 }
             }
         }
     }
 
     /// One look: requests, facts, what is to be sent; stored before it is sent.
-    async fn look(&mut self, shared: &Shared, facts: Option<&Facts>) {
-        let outcome = self.try_look(shared, facts).await;
-        if let Err(error) = outcome
-            && let Some(skipped) = self.lines.admit()
+    async fn look(&mut self, shared: &Shared, facts: Option<&Facts>) -> Looked {
+        let requests = match self.try_look(shared, facts).await {
+            Ok(requests) => requests,
+            Err(error) => {
+                if let Some(skipped) = self.unstored.admit() {
+                    error!(
+                        skipped,
+                        error = report(&error),
+                        "storing the alerts failed, retrying: nothing is sent meanwhile"
+                    );
+                }
+                return Looked::Failed;
+            }
+        };
+        let removed = shared.remove(requests).await;
+        if let Err(error) = removed
+            && let Some(skipped) = self.unremoved.admit()
         {
-            error!(
+            warn!(
                 skipped,
                 error = report(&error),
-                "storing the alerts failed, retrying: nothing is sent meanwhile"
+                "removing a request that is done failed, retrying: it is not applied again"
             );
+        }
+        Looked::Stored
+    }
+
+    /// What an alert needs on a disk that is full by then.
+    async fn keep_reserve(&mut self, shared: &Shared) {
+        if Instant::now() < self.reserve_due {
+            return;
+        }
+        self.reserve_due = Instant::now() + RESERVE_EVERY;
+        let folder = shared.folder.clone();
+        if let Err(error) = on_disk(move || folder.keep_reserve()).await {
+            let error = report(&error);
+            warn!(error, "setting room aside for a full disk failed, retrying");
         }
     }
 
-    async fn try_look(&self, shared: &Shared, facts: Option<&Facts>) -> Result<(), AlertError> {
+    /// Answers the requests that are done, whose files may go.
+    async fn try_look(
+        &self,
+        shared: &Shared,
+        facts: Option<&Facts>,
+    ) -> Result<Vec<Waiting>, AlertError> {
         let requests = shared.requests().await?;
         let now = shared.now();
         let mut kept = shared.kept.lock().await;
         // What is not stored is not so: the next look begins with what is.
         let mut book = kept.book.clone();
-        for waiting in &requests {
-            apply(&mut book, waiting, now);
-        }
+        let applied = apply(&mut book, &requests);
         let mut changed = Vec::new();
         if let Some(facts) = facts {
             let gateway = &shared.sender.gateway;
@@ -218,6 +262,7 @@ impl Judge {
         }
         let planned = book.plan(&self.subscriptions, &shared.sender, now);
         kept.replace(book, &shared.folder).await?;
+        applied.iter().for_each(Applied::log);
         changed.iter().for_each(log);
         if planned.dropped > 0 {
             error!(
@@ -230,20 +275,43 @@ impl Judge {
         if planned.queued > 0 {
             shared.news.values().for_each(Notify::notify_one);
         }
-        shared.remove(requests).await
+        Ok(requests)
     }
 }
 
-fn apply(book: &mut Book, waiting: &Waiting, now: Timestamp) {
-    let file = waiting.file.display();
-    let done = match &waiting.request {
-        Ok(request) => book.apply(request, now).map_err(|error| error.to_string()),
-        Err(unreadable) => Err(unreadable.clone()),
-    };
-    match done {
-        Ok(done) => info!(done, "request applied"),
-        Err(reason) => warn!(%file, reason, "request refused"),
+/// What became of a request.
+struct Applied<'r> {
+    request: &'r Waiting,
+    done: Result<String, String>,
+}
+
+impl Applied<'_> {
+    fn log(&self) {
+        let file = self.request.file.display();
+        match &self.done {
+            Ok(done) => info!(done, "request applied"),
+            Err(reason) => warn!(%file, reason, "request refused"),
+        }
     }
+}
+
+/// Applies the requests that are not applied yet. Those whose files are gone need not be known any more.
+fn apply<'r>(book: &mut Book, requests: &'r [Waiting]) -> Vec<Applied<'r>> {
+    let there: BTreeSet<&String> = requests.iter().map(|request| &request.name).collect();
+    book.applied.retain(|name| there.contains(name));
+    let mut applied = Vec::new();
+    for request in requests {
+        if !book.applied.insert(request.name.clone()) {
+            continue;
+        }
+        let asked = request.asked.as_ref().map_err(String::clone);
+        let done = asked.and_then(|asked| {
+            let done = book.apply(&asked.request, asked.at);
+            done.map_err(|refused| refused.to_string())
+        });
+        applied.push(Applied { request, done });
+    }
+    applied
 }
 
 fn log(changed: &Changed) {
@@ -328,8 +396,12 @@ impl Shared {
         on_disk(move || folder.waiting()).await
     }
 
-    async fn has_requests(&self) -> bool {
-        self.requests().await.is_ok_and(|found| !found.is_empty())
+    async fn has_new_requests(&self) -> bool {
+        let folder = self.folder.clone();
+        let found = on_disk(move || folder.request_files()).await;
+        let kept = self.kept.lock().await;
+        let is_new = |one: &(String, PathBuf)| !kept.book.applied.contains(&one.0);
+        found.is_ok_and(|found| found.iter().any(is_new))
     }
 
     async fn remove(&self, requests: Vec<Waiting>) -> Result<(), AlertError> {
@@ -337,14 +409,18 @@ impl Shared {
             return Ok(());
         }
         on_disk(move || {
+            let mut removed = Ok(());
+            // One that stays does not keep the others.
             for Waiting { file, .. } in requests {
-                fs::remove_file(&file).map_err(|source| AlertError::Io {
-                    what: "remove",
-                    path: file,
-                    source,
-                })?;
+                if let Err(source) = fs::remove_file(&file) {
+                    removed = Err(AlertError::Io {
+                        what: "remove",
+                        path: file,
+                        source,
+                    });
+                }
             }
-            Ok(())
+            removed
         })
         .await
     }
@@ -356,21 +432,21 @@ impl Shared {
 /// A request that cannot be done, or that nobody took.
 pub async fn ask(data_dir: &Path, request: &Request, clock: &Clock) -> Result<String, AlertError> {
     let folder = StateFolder::new(data_dir);
-    let now = clock();
+    let asked = Asked::new(request, clock());
     let mut book = folder.load()?;
     // A copy answers what the request does, or why it is refused.
-    let done = book.apply(request, now)?;
+    let done = book.apply(request, asked.at)?;
     match LockFile::take(&StateFolder::lock_path(data_dir)) {
         Ok(_lock) => {
             // Between reading and locking, a process may have ended that has written since.
             let mut book = folder.load()?;
-            let done = book.apply(request, now)?;
+            let done = book.apply(request, asked.at)?;
             folder.save(&folder.encode(&book)?)?;
             Ok(done)
         }
         Err(LockError::Held { .. }) => {
-            let name = format!("{}-{}", now.nanos(), std::process::id());
-            let file = folder.leave(request, &name)?;
+            let name = format!("{}-{}", asked.at.nanos(), std::process::id());
+            let file = folder.leave(&asked, &name)?;
             let deadline = Instant::now() + ANSWER_MAX;
             while file.exists() {
                 if Instant::now() >= deadline {
@@ -385,3 +461,6 @@ pub async fn ask(data_dir: &Path, request: &Request, clock: &Clock) -> Result<St
         Err(error) => Err(AlertError::Lock(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

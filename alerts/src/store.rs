@@ -1,8 +1,10 @@
 //! The alerts on disk: one file, written whole, and a folder of requests beside it.
 //!
 //! Invariants kept here: the file is the one before or the one after, at every moment (temporary file synced, renamed, folder
-//! synced); a request is applied at least once and its file removed only after the state that holds it is synced. A request
-//! that is applied again changes nothing more.
+//! synced); a request is applied once: its file is removed only after the state is synced that holds what it did, and its name
+//! until the file is gone.
+//!
+//! Some MB beside the file are kept for a full disk, which is what an alert may have to say.
 //!
 //! Requests are files of their own because another process, `run`, may hold the state in memory.
 
@@ -14,7 +16,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AlertError, Book, Request};
+use crate::{AlertError, Book, request::Asked};
 
 /// Version of the file.
 const FORMAT: u32 = 1;
@@ -23,6 +25,9 @@ const FORMAT: u32 = 1;
 const REQUESTS_MAX: usize = 1000;
 /// A request is a few hundred bytes.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+
+/// What is kept for a full disk: enough for the state and its successor.
+const RESERVE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where the alerts lie: `<data_dir>/alerts/`.
 #[derive(Debug, Clone)]
@@ -33,9 +38,11 @@ pub struct StateFolder {
 /// A request that waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
+    /// Unlike that of any other request.
+    pub(crate) name: String,
     pub(crate) file: PathBuf,
     /// What is asked, or why the file cannot be read.
-    pub(crate) request: Result<Request, String>,
+    pub(crate) asked: Result<Asked, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,14 +114,40 @@ impl StateFolder {
 
     /// Puts these bytes in the file's place, durably.
     pub(crate) fn save(&self, bytes: &[u8]) -> Result<(), AlertError> {
-        write_durably(&self.path, &self.state(), bytes)
+        self.with_reserve(|| write_durably(&self.path, &self.state(), bytes))
+    }
+
+    /// Where the disk is full, the reserve makes room for another try.
+    fn with_reserve(&self, write: impl Fn() -> Result<(), AlertError>) -> Result<(), AlertError> {
+        let written = write();
+        let is_full = written.as_ref().is_err_and(AlertError::is_full);
+        if is_full && fs::remove_file(self.reserve()).is_ok() {
+            return write();
+        }
+        written
+    }
+
+    /// Sets the reserve aside where it is not.
+    ///
+    /// # Errors
+    /// There is no room for it; then nothing is left of it.
+    pub(crate) fn keep_reserve(&self) -> Result<(), AlertError> {
+        let file = self.reserve();
+        if file.exists() {
+            return Ok(());
+        }
+        let kept = write_durably(&self.path, &file, &vec![0_u8; RESERVE_BYTES]);
+        if kept.is_err() {
+            fs::remove_file(file.with_extension("new")).ok();
+        }
+        kept
     }
 
     /// Leaves a request for the process that runs the alerts; answers its file, which that process removes.
-    pub(crate) fn leave(&self, request: &Request, name: &str) -> Result<PathBuf, AlertError> {
+    pub(crate) fn leave(&self, asked: &Asked, name: &str) -> Result<PathBuf, AlertError> {
         let folder = self.requests();
         let file = folder.join(format!("{name}.json"));
-        let bytes = serde_json::to_vec(request).map_err(|source| AlertError::Damaged {
+        let bytes = serde_json::to_vec(asked).map_err(|source| AlertError::Damaged {
             path: file.clone(),
             source,
         })?;
@@ -122,8 +155,18 @@ impl StateFolder {
         Ok(file)
     }
 
-    /// The requests that wait, in the order of their names.
+    /// The requests whose files are there, in the order of their names.
     pub(crate) fn waiting(&self) -> Result<Vec<Waiting>, AlertError> {
+        let read = |(name, file): (String, PathBuf)| Waiting {
+            name,
+            asked: read_request(&file),
+            file,
+        };
+        Ok(self.request_files()?.into_iter().map(read).collect())
+    }
+
+    /// Names and files of requests, in the order of their names.
+    pub(crate) fn request_files(&self) -> Result<Vec<(String, PathBuf)>, AlertError> {
         let folder = self.requests();
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -136,15 +179,19 @@ impl StateFolder {
             .collect();
         files.sort();
         files.truncate(REQUESTS_MAX);
-        let read = |file: PathBuf| Waiting {
-            request: read_request(&file),
-            file,
+        let named = |file: PathBuf| {
+            let name = file.file_stem().unwrap_or_default();
+            (name.to_string_lossy().into_owned(), file)
         };
-        Ok(files.into_iter().map(read).collect())
+        Ok(files.into_iter().map(named).collect())
     }
 
     fn state(&self) -> PathBuf {
         self.path.join("state.json")
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
     }
 
     fn requests(&self) -> PathBuf {
@@ -152,7 +199,7 @@ impl StateFolder {
     }
 }
 
-fn read_request(file: &Path) -> Result<Request, String> {
+fn read_request(file: &Path) -> Result<Asked, String> {
     let size = fs::metadata(file).map_err(|error| error.to_string())?.len();
     if size > REQUEST_BYTES_MAX {
         return Err(format!("{size} bytes are no request"));
@@ -187,7 +234,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Fact, Facts, Filters, Limit, Measure, Repeats, Rule, Sender, Severity, Subject,
+        Fact, Facts, Filters, Limit, Measure, Repeats, Request, Rule, Sender, Severity, Subject,
         Subscription, Timing,
     };
 
@@ -308,8 +355,11 @@ mod tests {
     fn requests_wait_in_their_order_and_strangers_are_named() {
         let folder = TempDir::new().unwrap();
         let state = StateFolder::new(folder.path());
-        let end = |name: &str| Request::EndSilence {
-            silence: name.to_owned(),
+        let end = |name: &str| Asked {
+            at: second(7),
+            request: Request::EndSilence {
+                silence: name.to_owned(),
+            },
         };
         assert!(state.waiting().unwrap().is_empty());
         state.leave(&end("b"), "2").unwrap();
@@ -317,8 +367,33 @@ mod tests {
         fs::write(state.requests().join("3.json"), "no request").unwrap();
         fs::write(state.requests().join("4.new"), "not renamed yet").unwrap();
         let found = state.waiting().unwrap();
-        let found: Vec<_> = found.into_iter().map(|waiting| waiting.request).collect();
+        let found: Vec<_> = found.into_iter().map(|waiting| waiting.asked).collect();
         assert_eq!(found[..2], [Ok(end("a")), Ok(end("b"))]);
         assert!(found[2].is_err() && found.len() == 3, "{found:?}");
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_was_kept_for_it() {
+        let folder = TempDir::new().unwrap();
+        let state = StateFolder::new(folder.path());
+        state.keep_reserve().unwrap();
+        state.keep_reserve().unwrap();
+        assert_eq!(
+            fs::metadata(state.reserve()).unwrap().len(),
+            RESERVE_BYTES as u64
+        );
+        // The disk has room once the reserve is gone.
+        let write = |kind: io::ErrorKind| {
+            state.with_reserve(|| {
+                if state.reserve().exists() {
+                    return Err(failed("write", &state.state())(kind.into()));
+                }
+                state.save(b"{}")
+            })
+        };
+        assert!(write(io::ErrorKind::PermissionDenied).is_err());
+        write(io::ErrorKind::StorageFull).unwrap();
+        assert_eq!(fs::read(state.state()).unwrap(), b"{}");
+        assert!(!state.reserve().exists());
     }
 }

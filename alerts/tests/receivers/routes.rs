@@ -108,6 +108,17 @@ async fn what_was_raised_while_nobody_listened_arrives_after_a_kill() {
     let book = state.load().unwrap();
     let acknowledged = book.instances().next().unwrap().acknowledged.clone();
     assert_eq!(acknowledged.unwrap().by, "ann");
+    // What a silence is called is what the person was told.
+    let silence = Request::Silence {
+        matchers: [("alert".to_owned(), "disk*".to_owned())].into(),
+        until: forebay_schemas::Timestamp::from_nanos(i64::MAX),
+        by: "ann".to_owned(),
+        note: None,
+    };
+    let done = ask(folder.path(), &silence, &clock()).await.unwrap();
+    let book = state.load().unwrap();
+    let id = &book.silences()[0].id;
+    assert!(done.starts_with(&format!("silence {id} holds")), "{done}");
     running.stop().await;
 
     // Nobody runs: the request is done here.
@@ -317,7 +328,7 @@ async fn alertmanager_keeps_an_alert_until_it_is_over() {
 }
 
 /// Sends a test over the only route.
-async fn tried(folder: &Path, route: &str) -> Result<String, String> {
+pub(crate) async fn tried(folder: &Path, route: &str) -> Result<String, String> {
     let settings = settings(folder, route);
     let now = (clock())();
     let delivery = Delivery::test("r", &sender(), now);
