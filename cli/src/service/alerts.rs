@@ -7,17 +7,20 @@
 mod lake;
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs, io, mem,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use forebay_alerts::{
     AlertRun, AlertSettings, Fact, FactSource, Facts, Measure, Sender, StateFolder, Subject,
 };
-use forebay_gateway::{EdgeStatus, SourceStatus};
-use forebay_schemas::{DeviceId, SiteId, Timestamp};
+use forebay_gateway::EdgeStatus;
+use forebay_schemas::{Clock, DeviceId, SiteId, Timestamp};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{LaneWatch, Service, part::OnFailure};
@@ -29,6 +32,9 @@ use crate::{
 
 #[cfg(feature = "lake")]
 pub(super) use lake::LakeFacts;
+
+/// So long connectors may take to recall the devices that they knew: until then what is missing is not gone.
+const RECALL_MAX: Duration = Duration::from_secs(10);
 
 /// What the alerts need of the configuration, which gives the rest away.
 pub(super) struct AlertParts {
@@ -75,7 +81,9 @@ impl Service {
             spool_bytes_max: parts.spool_bytes_max,
             edge: self.watch.edge.clone(),
             lanes: self.watch.lanes.clone(),
-            started: clock(),
+            unheard: Mutex::default(),
+            clock: clock.clone(),
+            begun: Instant::now(),
             #[cfg(feature = "lake")]
             lake,
         });
@@ -115,23 +123,25 @@ struct ServiceFacts {
     spool_bytes_max: u64,
     edge: EdgeStatus,
     lanes: Vec<LaneWatch>,
-    /// A device that was not heard since is silent from then on.
-    started: Timestamp,
+    unheard: Mutex<Unheard>,
+    clock: Clock,
+    begun: Instant,
     #[cfg(feature = "lake")]
     lake: LakeFacts,
 }
+
+/// A connector's devices that were not heard yet, and since when each is known: at the start, or after a reload.
+type Unheard = BTreeMap<(String, DeviceId), Timestamp>;
 
 #[async_trait]
 impl FactSource for ServiceFacts {
     async fn facts(&self) -> Facts {
         let mut facts = Facts::default();
         if self.has(Subject::DeviceSilent) {
-            let sources = self.edge.sources();
-            let found = sources
-                .iter()
-                .flat_map(|(name, status)| self.of_connector(name, status));
-            facts.facts.extend(found);
-            facts.read.insert(Subject::DeviceSilent);
+            facts.facts.extend(self.devices());
+            if self.begun.elapsed() >= RECALL_MAX {
+                facts.read.insert(Subject::DeviceSilent);
+            }
         }
         match disk(&self.data_dir, &self.site) {
             Some(disk) => {
@@ -141,9 +151,7 @@ impl FactSource for ServiceFacts {
             None => warn!(folder = %self.data_dir.display(), "reading how full the disk is failed"),
         }
         if self.has(Subject::Spool) {
-            let found = self.lanes.iter().filter_map(|lane| self.of_lane(lane));
-            facts.facts.extend(found);
-            facts.read.insert(Subject::Spool);
+            add_lanes(&mut facts, self.lanes.iter().map(|lane| self.of_lane(lane)));
         }
         #[cfg(feature = "lake")]
         self.lake.add_to(&mut facts).await;
@@ -164,32 +172,54 @@ impl ServiceFacts {
         }
     }
 
-    fn of_connector(&self, connector: &str, status: &SourceStatus) -> Vec<Fact> {
-        let down = status.down().map(|reason| format!("link down, {reason}"));
-        let fact = |(device, heard): (DeviceId, Option<Timestamp>)| {
-            let labels = [
-                ("device", device.as_str()),
-                ("connector", connector),
-                ("site", self.site.as_str()),
-            ];
-            let at = Measure::At(heard.unwrap_or(self.started));
-            let mut fact = Fact::new(Subject::DeviceSilent, &labels, at);
-            fact.note.clone_from(&down);
-            fact
-        };
-        status.devices().into_iter().map(fact).collect()
+    fn devices(&self) -> Vec<Fact> {
+        let now = (self.clock)();
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = mem::take(&mut *unheard);
+        let mut facts = Vec::new();
+        for (connector, status) in self.edge.sources() {
+            let down = status.down().map(|reason| format!("link down, {reason}"));
+            for (device, heard) in status.devices() {
+                let labels = [
+                    ("device", device.as_str()),
+                    ("connector", &connector),
+                    ("site", self.site.as_str()),
+                ];
+                let known = (connector.clone(), device.clone());
+                let measure = silence(known, heard, &before, &mut unheard, now);
+                let mut fact = Fact::new(Subject::DeviceSilent, &labels, measure);
+                fact.note.clone_from(&down);
+                facts.push(fact);
+            }
+        }
+        facts
     }
 
-    /// None where its folder cannot be read, which is so while a segment is deleted.
-    fn of_lane(&self, lane: &LaneWatch) -> Option<Fact> {
+    fn of_lane(&self, lane: &LaneWatch) -> io::Result<Fact> {
         let lane_name = lane.lane.to_string();
         let bytes = bytes_in(&self.spools.join(&lane_name))?;
         let percent = bytes as f64 * 100.0 / self.spool_bytes_max.max(1) as f64;
         let labels = [("lane", lane_name.as_str()), ("site", self.site.as_str())];
         let mut fact = Fact::new(Subject::Spool, &labels, Measure::Number(percent));
         fact.note = Some(format!("{} records wait", lane.spool.waiting()));
-        Some(fact)
+        Ok(fact)
     }
+}
+
+/// Since when a device is silent: since it was heard, else at least since it is known.
+fn silence(
+    device: (String, DeviceId),
+    heard: Option<Timestamp>,
+    before: &Unheard,
+    unheard: &mut Unheard,
+    now: Timestamp,
+) -> Measure {
+    let Some(heard) = heard else {
+        let since = before.get(&device).copied().unwrap_or(now);
+        unheard.insert(device, since);
+        return Measure::NotSince(since);
+    };
+    Measure::At(heard)
 }
 
 /// How full a folder's disk is for those who are not root; none where it cannot be asked.
@@ -207,10 +237,75 @@ fn disk(folder: &Path, site: &SiteId) -> Option<Fact> {
     Some(fact)
 }
 
-fn bytes_in(folder: &Path) -> Option<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder).ok()? {
-        bytes += entry.ok()?.metadata().ok()?.len();
+/// Adds the spools if every lane's could be read: the others would count as gone, and their alerts as over.
+fn add_lanes(facts: &mut Facts, lanes: impl Iterator<Item = io::Result<Fact>>) {
+    match lanes.collect::<io::Result<Vec<Fact>>>() {
+        Ok(found) => {
+            facts.facts.extend(found);
+            facts.read.insert(Subject::Spool);
+        }
+        Err(error) => warn!(%error, "reading how full the spools are failed, retrying"),
     }
-    Some(bytes)
+}
+
+/// The bytes of a folder's files. One that vanishes meanwhile, as a segment that is delivered, has none.
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        bytes += match entry?.metadata() {
+            Ok(file) => file.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_device_that_was_not_heard_counts_from_when_it_is_known() {
+        let second = |n: i64| Timestamp::from_nanos(n * 1_000_000_000);
+        let mut unheard = Unheard::new();
+        let mut look = |at: i64, devices: &[(&str, Option<i64>)]| -> Vec<Measure> {
+            let before = mem::take(&mut unheard);
+            let measure = |(name, heard): &(&str, Option<i64>)| {
+                let device = ("c".to_owned(), DeviceId::new(name).unwrap());
+                silence(device, heard.map(second), &before, &mut unheard, second(at))
+            };
+            devices.iter().map(measure).collect()
+        };
+        let (at, not_since) = (|n| Measure::At(second(n)), |n| Measure::NotSince(second(n)));
+        assert_eq!(look(1, &[("a", None)]), [not_since(1)]);
+        // One more comes with a reload.
+        let both = look(900, &[("a", None), ("b", None)]);
+        assert_eq!(both, [not_since(1), not_since(900)]);
+        let heard = look(901, &[("a", Some(901)), ("b", None)]);
+        assert_eq!(heard, [at(901), not_since(900)]);
+    }
+
+    #[test]
+    fn a_lane_that_cannot_be_read_leaves_all_spools_unknown() {
+        let spools = TempDir::new().unwrap();
+        let lane = |name: &str| -> io::Result<Fact> {
+            let bytes = bytes_in(&spools.path().join(name))?;
+            let labels = [("lane", name)];
+            let measure = Measure::Number(bytes as f64);
+            Ok(Fact::new(Subject::Spool, &labels, measure))
+        };
+        fs::create_dir(spools.path().join("live")).unwrap();
+        fs::write(spools.path().join("live/1"), "12345").unwrap();
+        let mut facts = Facts::default();
+        add_lanes(&mut facts, ["live", "backfill"].into_iter().map(lane));
+        assert!(facts.facts.is_empty() && facts.read.is_empty(), "{facts:?}");
+        fs::create_dir(spools.path().join("backfill")).unwrap();
+        add_lanes(&mut facts, ["live", "backfill"].into_iter().map(lane));
+        let found: Vec<_> = facts.facts.into_iter().map(|fact| fact.measure).collect();
+        assert_eq!(found, [Measure::Number(5.0), Measure::Number(0.0)]);
+        assert!(facts.read.contains(&Subject::Spool));
+    }
 }

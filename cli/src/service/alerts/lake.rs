@@ -4,7 +4,7 @@
 //! holds, and a lake that is slow holds up no other fact. While it is out of reach its subjects are not read.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
-    datatypes::{DataType, Float64Type, Int32Type, Int64Type},
+    datatypes::{DataType, Float64Type, Int64Type},
 };
 use datafusion::{
     common::ScalarValue,
@@ -39,8 +39,8 @@ use crate::{clock::clock, role::Role, service::lake_door::LakeDoor};
 
 /// Windows and warnings older than this are over, one way or another.
 const HORIZON: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Rows of one look.
-const ROWS_MAX: usize = 100_000;
+/// Facts of one look and subject; where there are as many, some may be missing, and none are known.
+const FACTS_MAX: usize = 100_000;
 /// How long a look at the lake may take.
 const LOOK_MAX: Duration = Duration::from_secs(60);
 
@@ -60,10 +60,10 @@ pub(in crate::service) struct LakeFacts {
 struct Last {
     at: Option<Instant>,
     /// None where the last look failed.
-    facts: Option<Vec<Fact>>,
+    facts: Option<Facts>,
     lines: RateLimit,
     /// The look under way, if there is one.
-    looks: JoinSet<anyhow::Result<Vec<Fact>>>,
+    looks: JoinSet<anyhow::Result<Facts>>,
 }
 
 impl LakeFacts {
@@ -117,16 +117,14 @@ impl LakeFacts {
             last.looks.spawn(look(self.door.clone()));
         }
         if let Some(found) = &last.facts {
-            facts
-                .read
-                .extend([Subject::Completeness, Subject::JobResult]);
-            facts.facts.extend_from_slice(found);
+            facts.read.extend(&found.read);
+            facts.facts.extend_from_slice(&found.facts);
         }
     }
 }
 
 impl Last {
-    fn take(&mut self, looked: anyhow::Result<Vec<Fact>>) {
+    fn take(&mut self, looked: anyhow::Result<Facts>) {
         let error = match looked {
             Ok(found) => {
                 self.facts = Some(found);
@@ -146,17 +144,44 @@ impl Last {
 }
 
 /// One look, which a lake out of reach does not hold up for ever.
-async fn look(door: LakeDoor) -> anyhow::Result<Vec<Fact>> {
+async fn look(door: LakeDoor) -> anyhow::Result<Facts> {
     let since = (clock())()
         .micros()
         .saturating_sub(HORIZON.as_micros() as i64);
     let asked = async {
         let lake = door.open().await?;
-        let mut facts = completeness(&windows(&lake, since).await?);
-        facts.extend(job_results(&warnings(&lake, since).await?));
+        let mut facts = Facts::default();
+        let closed = recent(&lake, &WINDOWS, "closed_at", since).await?;
+        let windows = newest_windows(closed, FACTS_MAX).await?;
+        add(
+            &mut facts,
+            Subject::Completeness,
+            windows.as_deref().map(completeness),
+        );
+        let seen = recent(&lake, &ALERTS, "last_seen", since).await?;
+        let warnings = newest_warnings(seen, FACTS_MAX).await?;
+        add(
+            &mut facts,
+            Subject::JobResult,
+            warnings.as_deref().map(job_results),
+        );
         anyhow::Ok(facts)
     };
     timeout(LOOK_MAX, asked).await.context("timed out")?
+}
+
+/// Adds the facts of a subject, if all of them are known.
+fn add(facts: &mut Facts, subject: Subject, found: Option<Vec<Fact>>) {
+    let Some(found) = found else {
+        let (on, most) = (subject.name(), FACTS_MAX);
+        warn!(
+            on,
+            most, "skipped: there is more in the lake than alerts look at"
+        );
+        return;
+    };
+    facts.facts.extend(found);
+    facts.read.insert(subject);
 }
 
 /// The subjects of lake and scheduler that a process with these roles can be asked about.
@@ -187,14 +212,13 @@ fn job_failed(job: &JobStatus) -> Fact {
     fact
 }
 
-/// The rows of a table whose `time` is at or after `since`, with these columns: texts first, then times in µs.
-async fn rows(
+/// The rows of a table whose `time` is at or after `since`, in µs.
+async fn recent(
     lake: &LakeWriter,
     table: &'static Table,
     time: &str,
     since: i64,
-    columns: Vec<Expr>,
-) -> anyhow::Result<Vec<RecordBatch>> {
+) -> anyhow::Result<DataFrame> {
     let opened = lake.table(table)?.clone();
     let session = forebay_lake::session(&[opened], &lake.decrypter()).await?;
     let at = Timestamp::from_micros(since).unwrap_or(Timestamp::from_nanos(0));
@@ -202,22 +226,24 @@ async fn rows(
     let zone = Some(Arc::from("UTC"));
     let at = ScalarValue::TimestampMicrosecond(Some(at.micros()), zone);
     let recent = col(time).gt_eq(lit(at));
-    let frame: DataFrame = session.table(table.name).await?.filter(recent)?;
-    let frame = frame.select(columns)?.limit(0, Some(ROWS_MAX))?;
-    Ok(frame.collect().await?)
+    Ok(session.table(table.name).await?.filter(recent)?)
 }
 
-async fn windows(lake: &LakeWriter, since: i64) -> anyhow::Result<Vec<RecordBatch>> {
-    let columns = vec![
-        text("site"),
-        micros("window_end"),
-        cast(col("revision"), DataType::Int32).alias("revision"),
-        col("completeness"),
-    ];
-    rows(lake, &WINDOWS, "closed_at", since, columns).await
+/// The newest window of each site, by its latest revision, as [`completeness`] reads it; one of unknown completeness says nothing.
+async fn newest_windows(
+    windows: DataFrame,
+    most: usize,
+) -> anyhow::Result<Option<Vec<RecordBatch>>> {
+    let known = windows.filter(col("completeness").is_not_null())?;
+    let columns = vec![text("site"), col("completeness")];
+    newest(known, &["site"], &["window_end", "revision"], columns, most).await
 }
 
-async fn warnings(lake: &LakeWriter, since: i64) -> anyhow::Result<Vec<RecordBatch>> {
+/// The latest word of each job under each of its dedupe keys, as [`job_results`] reads it.
+async fn newest_warnings(
+    warnings: DataFrame,
+    most: usize,
+) -> anyhow::Result<Option<Vec<RecordBatch>>> {
     let texts = [
         "job",
         "site",
@@ -228,9 +254,34 @@ async fn warnings(lake: &LakeWriter, since: i64) -> anyhow::Result<Vec<RecordBat
         "reason",
         "dedupe_key",
     ];
-    let times = ["first_seen", "changed_at", "last_seen"];
-    let columns = texts.map(text).into_iter().chain(times.map(micros));
-    rows(lake, &ALERTS, "last_seen", since, columns.collect()).await
+    let columns = texts.map(text).into_iter().chain([micros("first_seen")]);
+    let order = ["first_seen", "changed_at", "last_seen"];
+    newest(
+        warnings,
+        &["job", "dedupe_key"],
+        &order,
+        columns.collect(),
+        most,
+    )
+    .await
+}
+
+/// The newest row of each key; none where there are `most` keys or more.
+async fn newest(
+    rows: DataFrame,
+    keys: &[&str],
+    order: &[&str],
+    columns: Vec<Expr>,
+    most: usize,
+) -> anyhow::Result<Option<Vec<RecordBatch>>> {
+    let by_key = keys.iter().map(|key| col(*key).sort(true, false));
+    let newest_first = order.iter().map(|column| col(*column).sort(false, false));
+    let sorted = by_key.chain(newest_first).collect();
+    let keys = keys.iter().map(|key| col(*key)).collect();
+    let newest = rows.distinct_on(keys, columns, Some(sorted))?;
+    let batches = newest.limit(0, Some(most))?.collect().await?;
+    let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    Ok((count < most).then_some(batches))
 }
 
 fn text(name: &str) -> Expr {
@@ -241,84 +292,39 @@ fn micros(name: &str) -> Expr {
     cast(col(name), DataType::Int64).alias(name)
 }
 
-/// A window's place in time, and its completeness.
-struct WindowShare {
-    end: i64,
-    revision: i32,
-    share: f64,
-}
-
-/// The newest window of each site, by its latest revision; one of unknown completeness says nothing.
 fn completeness(batches: &[RecordBatch]) -> Vec<Fact> {
-    let mut newest: BTreeMap<String, WindowShare> = BTreeMap::new();
+    let mut facts = Vec::new();
     for batch in batches {
-        let (Some(sites), Some(ends), Some(revisions), Some(shares)) = (
+        let (Some(sites), Some(shares)) = (
             batch.column(0).as_string_opt::<i32>(),
-            batch.column(1).as_primitive_opt::<Int64Type>(),
-            batch.column(2).as_primitive_opt::<Int32Type>(),
-            batch.column(3).as_primitive_opt::<Float64Type>(),
+            batch.column(1).as_primitive_opt::<Float64Type>(),
         ) else {
             continue;
         };
-        for row in (0..batch.num_rows()).filter(|row| shares.is_valid(*row)) {
-            let window = WindowShare {
-                end: ends.value(row),
-                revision: revisions.value(row),
-                share: shares.value(row),
-            };
-            let known = newest.get(sites.value(row));
-            let order = (window.end, window.revision);
-            if known.is_none_or(|known| order > (known.end, known.revision)) {
-                newest.insert(sites.value(row).to_owned(), window);
-            }
-        }
-    }
-    let fact = |(site, window): (&String, &WindowShare)| {
-        let labels = [("site", site.as_str())];
-        Fact::new(
-            Subject::Completeness,
-            &labels,
-            Measure::Number(window.share),
-        )
-    };
-    newest.iter().map(fact).collect()
-}
-
-/// What a job said last under one of its keys.
-struct Warned {
-    order: (i64, i64, i64),
-    fact: Fact,
-}
-
-/// The latest word of each job under each of its dedupe keys.
-fn job_results(batches: &[RecordBatch]) -> Vec<Fact> {
-    let mut latest: BTreeMap<(String, String), Warned> = BTreeMap::new();
-    for batch in batches {
         for row in 0..batch.num_rows() {
-            let Some((key, warned)) = warned(batch, row) else {
-                continue;
-            };
-            match latest.get(&key) {
-                Some(known) if known.order >= warned.order => {}
-                _ => drop(latest.insert(key, warned)),
-            }
+            let labels = [("site", sites.value(row))];
+            let share = Measure::Number(shares.value(row));
+            facts.push(Fact::new(Subject::Completeness, &labels, share));
         }
     }
-    latest.into_values().map(|warned| warned.fact).collect()
+    facts
 }
 
-fn warned(batch: &RecordBatch, row: usize) -> Option<((String, String), Warned)> {
+fn job_results(batches: &[RecordBatch]) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for batch in batches {
+        facts.extend((0..batch.num_rows()).filter_map(|row| warned(batch, row)));
+    }
+    facts
+}
+
+fn warned(batch: &RecordBatch, row: usize) -> Option<Fact> {
     let text = |column: usize| {
         let column = batch.column(column).as_string_opt::<i32>()?;
         column.is_valid(row).then(|| column.value(row))
     };
-    let micros = |column: usize| {
-        let column = batch.column(column).as_primitive_opt::<Int64Type>()?;
-        Some(column.value(row))
-    };
-    let (job, site, device) = (text(0)?, text(1)?, text(2)?);
-    let (first_seen, changed_at, last_seen) = (micros(8)?, micros(9)?, micros(10)?);
-    let key = text(7)?;
+    let (job, site, device, key) = (text(0)?, text(1)?, text(2)?, text(7)?);
+    let first_seen = batch.column(8).as_primitive_opt::<Int64Type>()?.value(row);
     let mut labels = vec![
         ("job", job),
         ("site", site),
@@ -331,11 +337,98 @@ fn warned(batch: &RecordBatch, row: usize) -> Option<((String, String), Warned)>
     let mut fact = Fact::new(Subject::JobResult, &labels, Measure::Holds(since));
     fact.severity = Severity::named(text(4)?);
     fact.note = text(6).map(str::to_owned);
-    Some((
-        (job.to_owned(), key.to_owned()),
-        Warned {
-            order: (first_seen, changed_at, last_seen),
-            fact,
-        },
-    ))
+    Some(fact)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::{
+        array::{ArrayRef, Float64Array, Int64Array, StringArray},
+        record_batch::RecordBatch,
+    };
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    fn texts(values: &[&str]) -> ArrayRef {
+        Arc::new(StringArray::from(values.to_vec()))
+    }
+
+    fn numbers(values: &[i64]) -> ArrayRef {
+        Arc::new(Int64Array::from(values.to_vec()))
+    }
+
+    fn frame(columns: Vec<(&str, ArrayRef)>) -> DataFrame {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        SessionContext::new().read_batch(batch).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_site_is_as_complete_as_its_newest_window_wherever_that_stands() {
+        let shares = [Some(0.1), Some(0.2), Some(0.3), Some(0.4), Some(0.9), None];
+        let windows = frame(vec![
+            ("site", texts(&["a", "a", "b", "b", "a", "b"])),
+            ("window_end", numbers(&[10, 20, 30, 10, 20, 40])),
+            ("revision", numbers(&[1, 1, 1, 9, 2, 1])),
+            (
+                "completeness",
+                Arc::new(Float64Array::from(shares.to_vec())),
+            ),
+        ]);
+        let found = newest_windows(windows.clone(), 3).await.unwrap();
+        let mut found: Vec<_> = completeness(&found.unwrap())
+            .into_iter()
+            .map(|fact| (fact.labels["site"].clone(), fact.measure))
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected = [("a", 0.9), ("b", 0.3)];
+        assert_eq!(
+            found,
+            expected.map(|(site, share)| (site.to_owned(), Measure::Number(share)))
+        );
+        // With as many as are looked at, there may be more.
+        assert_eq!(newest_windows(windows, 2).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_latest_word_of_a_job_under_a_key_counts() {
+        let same = |value: &'static str| texts(&[value; 4]);
+        let warnings = frame(vec![
+            ("job", same("j")),
+            ("site", same("s")),
+            ("device", texts(&["p", "p", "q", "q"])),
+            ("tag", same("t")),
+            ("severity", same("warning")),
+            ("state", texts(&["open", "resolved", "resolved", "open"])),
+            (
+                "reason",
+                texts(&["p warns", "p is well", "q is well", "q warns"]),
+            ),
+            ("dedupe_key", texts(&["kp", "kp", "kq", "kq"])),
+            ("first_seen", numbers(&[1, 1, 1, 5])),
+            ("changed_at", numbers(&[1, 2, 2, 5])),
+            ("last_seen", numbers(&[1, 2, 9, 5])),
+        ]);
+        let found = newest_warnings(warnings.clone(), 3).await.unwrap();
+        let mut found: Vec<_> = job_results(&found.unwrap())
+            .into_iter()
+            .map(|fact| {
+                (
+                    fact.labels["device"].clone(),
+                    fact.note.unwrap(),
+                    fact.measure,
+                )
+            })
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected = [
+            ("p", "p is well", Measure::Holds(None)),
+            ("q", "q warns", Measure::Holds(Timestamp::from_micros(5))),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(device, note, holds)| (device.to_owned(), note.to_owned(), holds))
+        );
+        assert_eq!(newest_warnings(warnings, 2).await.unwrap(), None);
+    }
 }
