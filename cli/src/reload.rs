@@ -84,6 +84,7 @@ impl Reloader {
                     added,
                     changed,
                     removed,
+                    draining,
                     unchanged,
                 } = changes;
                 info!(
@@ -91,6 +92,7 @@ impl Reloader {
                     ?added,
                     ?changed,
                     ?removed,
+                    ?draining,
                     unchanged,
                     "configuration reloaded"
                 );

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use forebay_connectors::SampleKind;
-use forebay_schemas::{Quality, Reading};
+use forebay_schemas::{Quality, Reading, Timestamp};
 
 use crate::series::elapsed;
 
@@ -20,6 +20,20 @@ pub struct ClockSkew {
 }
 
 impl ClockSkew {
+    /// Whether a reading's time is further ahead than it may be.
+    pub(crate) fn is_ahead(self, reading: &Reading) -> bool {
+        let latest = self.latest(reading.observed_time);
+        latest.is_some_and(|latest| reading.event_time > latest)
+    }
+
+    /// The latest time that a reading may have; none: any.
+    pub(crate) fn latest(self, observed: Timestamp) -> Option<Timestamp> {
+        let ahead_max = i64::try_from(self.ahead_max?.as_nanos()).unwrap_or(i64::MAX);
+        Some(Timestamp::from_nanos(
+            observed.nanos().saturating_add(ahead_max),
+        ))
+    }
+
     /// Makes a reading uncertain whose time is too far away. The reason is the same for all, so that a series that keeps its
     /// skew keeps its status.
     pub(crate) fn judge(self, reading: &mut Reading, kind: SampleKind) {
@@ -49,7 +63,7 @@ impl ClockSkew {
 
 #[cfg(test)]
 mod tests {
-    use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName, Timestamp};
+    use forebay_schemas::{DeviceId, Series, SiteId, Status, TagName};
 
     use super::*;
 

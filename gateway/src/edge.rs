@@ -99,14 +99,13 @@ impl Edge {
             roster.start(source, stopped).await;
         }
         let first = loop {
-            select! {
+            let done = select! {
                 () = stop.cancelled() => break None,
-                failed = roster.failed() => break Some(failed),
-                Some(request) = requests.recv() => {
-                    if let Err(failed) = roster.answer(request).await {
-                        break Some(failed);
-                    }
-                }
+                ended = roster.next_ended() => roster.replace(ended).await,
+                Some(request) = requests.recv() => roster.answer(request).await,
+            };
+            if let Err(failed) = done {
+                break Some(failed);
             }
         };
         let draining = roster.stop_all().await;

@@ -1,16 +1,21 @@
 //! What steps hold back and what must not be lost with the process: open windows, and the reading behind a swinging door.
 //!
-//! One sealed file for each connector, synced before the receipts of the readings that it speaks of are given (E1). What was
-//! held goes into the spool under a receipt of its own, and leaves the file after that: a crash in between leaves it in both,
-//! and the receipt, which the spool gives back, says that it is stored (ADR 0033).
+//! One sealed file for each connector, synced before what follows from the same messages goes into the spool (E1). It names the
+//! messages that it has readings of, so that one that comes again is not counted twice. What was held goes into the spool
+//! under a receipt of its own, and leaves the file after that: a crash in between leaves it in both, and the receipt, which
+//! the spool gives back, says that it is stored (ADR 0033).
 //!
-//! Format, version 1, little-endian: items 4; each id 8 · next table 4 · readings 4; each site · device · tag · event time 8 ·
+//! Format, version 2, little-endian: items 4; each id 8 · next table 4 · readings 4; each site · device · tag · event time 8 ·
 //! observed time 8 · value type 1 and value · unit flag 1 and unit · quality 1 · code flag 1 and code 8 · reason flag 1 and
-//! reason. A text is its length 4 and its bytes.
+//! reason. Behind them session 16 · messages 4; each token · extent 1 (0 whole, 1 part) · passes 4 of 8 each. A text or token is
+//! its length 4 and its bytes. Version 1 ends behind the items.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use forebay_connectors::{SessionId, Token};
+use forebay_connectors::{Extent, SessionId, Token};
 use forebay_schemas::{
     DeviceId, Quality, Reading, Series, SiteId, Status, TagName, Value, path_segment,
 };
@@ -24,7 +29,8 @@ use crate::{
 
 const FORMAT: Format = Format {
     magic: b"FBHELD\0\0",
-    version: 1,
+    version: 2,
+    oldest: 1,
 };
 
 /// What one table holds back of one series: the readings that it would send if it had to send now.
@@ -35,6 +41,28 @@ pub(crate) struct HeldItem {
     /// The `[[step]]` table that they go on to, from 0.
     pub(crate) next: usize,
     pub(crate) readings: Vec<Reading>,
+}
+
+/// The next table of what is through all of them.
+pub(crate) const BEHIND_ALL: usize = u32::MAX as usize;
+
+/// What of a message passed windows and doors that took the rest of it, as digests of its places.
+pub(crate) type Passed = BTreeSet<u64>;
+
+/// A message that windows or doors have readings of, and that may come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fed {
+    /// Whether all of it is held back.
+    pub(crate) extent: Extent,
+    pub(crate) passed: Passed,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Holdings {
+    pub(crate) items: Vec<HeldItem>,
+    /// Of a session: the messages that the items have readings of.
+    pub(crate) fed: Option<(SessionId, BTreeMap<Token, Fed>)>,
 }
 
 /// Readings that were held back and go into the spool now.
@@ -78,20 +106,20 @@ impl HeldFile {
     }
 
     /// What the last process held back; nothing where there is no file.
-    pub(crate) fn load(&self) -> Result<Vec<HeldItem>, SealedError> {
+    pub(crate) fn load(&self) -> Result<Holdings, SealedError> {
         match self.0.load()? {
             Some(content) => decode(&content).ok_or_else(|| self.0.damaged()),
-            None => Ok(Vec::new()),
+            None => Ok(Holdings::default()),
         }
     }
 
     /// Replaces the file. Blocks until it is durable.
-    pub(crate) fn save(&self, items: &[HeldItem]) -> Result<(), SealedError> {
-        self.0.save(encode(items)).map(drop)
+    pub(crate) fn save(&self, holdings: &Holdings) -> Result<(), SealedError> {
+        self.0.save(encode(holdings)).map(drop)
     }
 }
 
-fn encode(items: &[HeldItem]) -> Vec<u8> {
+fn encode(Holdings { items, fed }: &Holdings) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend((items.len() as u32).to_le_bytes());
     for HeldItem { id, next, readings } in items {
@@ -99,6 +127,18 @@ fn encode(items: &[HeldItem]) -> Vec<u8> {
         out.extend((*next as u32).to_le_bytes());
         out.extend((readings.len() as u32).to_le_bytes());
         readings.iter().for_each(|reading| put(&mut out, reading));
+    }
+    let Some((SessionId(session), fed)) = fed else {
+        return out;
+    };
+    out.extend(session);
+    out.extend((fed.len() as u32).to_le_bytes());
+    for (Token(token), Fed { extent, passed }) in fed {
+        out.extend((token.len() as u32).to_le_bytes());
+        out.extend(token);
+        out.push(u8::from(*extent == Extent::Part));
+        out.extend((passed.len() as u32).to_le_bytes());
+        passed.iter().for_each(|one| out.extend(one.to_le_bytes()));
     }
     out
 }
@@ -142,13 +182,37 @@ fn optional(out: &mut Vec<u8>, written: Option<&str>) {
     written.iter().for_each(|written| text(out, written));
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<HeldItem>> {
+fn decode(bytes: &[u8]) -> Option<Holdings> {
     let mut fields = Fields(bytes);
     let count = fields.number()?;
     let items = (0..count)
         .map(|_| item(&mut fields))
         .collect::<Option<_>>()?;
-    fields.0.is_empty().then_some(items)
+    let fed = if fields.0.is_empty() {
+        None
+    } else {
+        let session = SessionId(fields.array()?);
+        let count = fields.number()?;
+        let fed = (0..count).map(|_| fed(&mut fields));
+        Some((session, fed.collect::<Option<_>>()?))
+    };
+    let holdings = Holdings { items, fed };
+    fields.0.is_empty().then_some(holdings)
+}
+
+fn fed(fields: &mut Fields<'_>) -> Option<(Token, Fed)> {
+    let length = fields.number()? as usize;
+    let (token, rest) = fields.0.split_at_checked(length)?;
+    fields.0 = rest;
+    let extent = match fields.array()? {
+        [0] => Extent::Whole,
+        [1] => Extent::Part,
+        [_] => return None,
+    };
+    let count = fields.number()?;
+    let passed = (0..count).map(|_| fields.array().map(u64::from_le_bytes));
+    let passed = passed.collect::<Option<_>>()?;
+    Some((Token(token.to_vec()), Fed { extent, passed }))
 }
 
 fn item(fields: &mut Fields<'_>) -> Option<HeldItem> {
@@ -260,15 +324,47 @@ mod tests {
         ]
     }
 
+    fn holdings() -> Holdings {
+        let fed = |extent, passed: &[u64]| Fed {
+            extent,
+            passed: passed.iter().copied().collect(),
+        };
+        let all = [
+            (Token(vec![1, 2]), fed(Extent::Whole, &[])),
+            (Token(vec![]), fed(Extent::Part, &[7, u64::MAX])),
+        ];
+        Holdings {
+            items: items(),
+            fed: Some((SessionId([9; 16]), BTreeMap::from(all))),
+        }
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits = hex.trim().as_bytes().chunks(2);
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
+        digits.map(|pair| byte(pair).unwrap()).collect()
+    }
+
     /// A change of these bytes is a change of a stored format.
     #[test]
-    fn version_1_keeps_its_bytes_and_damage_is_seen() {
-        let bytes = encode(&items());
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, include_str!("../golden/held.v1.hex").trim());
-        assert_eq!(decode(&bytes).unwrap(), items());
-        for at in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..at]), None, "cut at {at}");
+    fn version_2_keeps_its_bytes_and_damage_is_seen() {
+        let encoded = encode(&holdings());
+        assert_eq!(encoded, bytes(include_str!("../golden/held.v2.hex")));
+        assert_eq!(decode(&encoded).unwrap(), holdings());
+        let of_items = bytes(include_str!("../golden/held.v1.hex")).len();
+        for at in (0..encoded.len()).filter(|at| *at != of_items) {
+            assert_eq!(decode(&encoded[..at]), None, "cut at {at}");
         }
+    }
+
+    #[test]
+    fn version_1_is_read() {
+        let decoded = decode(&bytes(include_str!("../golden/held.v1.hex"))).unwrap();
+        let expected = Holdings {
+            items: items(),
+            fed: None,
+        };
+        assert_eq!(decoded, expected);
+        assert_eq!(FORMAT.oldest, 1);
     }
 }

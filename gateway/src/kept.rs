@@ -22,6 +22,7 @@ use crate::{
 const FORMAT: Format = Format {
     magic: b"FBSERIES",
     version: 1,
+    oldest: 1,
 };
 const SAID: u8 = 1;
 const SAID_HAS_TIME: u8 = 2;

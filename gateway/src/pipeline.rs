@@ -5,20 +5,21 @@
 //! what a device says again because it was asked is sent unless the series said just that last, in this process or an earlier one;
 //! what is left out is counted by reason.
 
+mod held;
+mod report;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use forebay_connectors::{Declared, LinkChange, RuleId, Sample, SampleKind, Token};
+use forebay_connectors::{Declared, LinkChange, RuleId, Sample, SampleKind};
 use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
     clock_skew::ClockSkew,
     complaints::{Complaint, Complaints},
-    device_report::{DeviceReport, TagReport},
     filter::Filter,
-    held::{HeldItem, Released},
     kept::KeptSeries,
     pseudonym::Pseudonyms,
     rule::Rule,
@@ -27,7 +28,8 @@ use crate::{
     steps::{Outcome, Passage, SeriesSteps, StepSettings, StepTables, Stepped, step},
 };
 
-/// Most series that a connector's wildcards may bring; beyond it new ones are still sent, but not remembered.
+/// Most series that a connector's wildcards may bring; beyond it new ones are still sent, but not remembered: what a step needs
+/// its memory for is then missing, with the reason.
 pub(crate) const SERIES_MAX: usize = 100_000;
 
 /// One connector's steps.
@@ -119,7 +121,8 @@ impl Pipeline {
     /// The pipeline with the steps of `[[step]]` behind those of the tags.
     #[must_use]
     pub fn with_steps(mut self, settings: &StepSettings) -> Self {
-        self.tables = StepTables::new(settings, &self.rules);
+        self.status.name_devices(&settings.pseudonyms);
+        self.tables = StepTables::new(settings, &self.rules).with_clock_skew(self.skew);
         self.pseudonyms = settings.pseudonyms.clone();
         self
     }
@@ -128,6 +131,7 @@ impl Pipeline {
     #[must_use]
     pub fn with_clock_skew(mut self, skew: ClockSkew) -> Self {
         self.skew = skew;
+        self.tables = self.tables.with_clock_skew(skew);
         self
     }
 
@@ -182,39 +186,6 @@ impl Pipeline {
             .collect()
     }
 
-    /// Each device with its tags that are not good.
-    pub(crate) fn report(&self, connector: &str) -> Vec<DeviceReport> {
-        let mut reports: BTreeMap<&DeviceId, DeviceReport> = BTreeMap::new();
-        for ((device, tag), known) in &self.series {
-            let report = reports.entry(device).or_insert_with(|| DeviceReport {
-                connector: connector.to_owned(),
-                device: device.clone(),
-                link: self.link_of(device),
-                tags: 0,
-                last: None,
-                not_good: Vec::new(),
-            });
-            report.tags += 1;
-            let Some((at, status)) = known.state.last_sent() else {
-                continue;
-            };
-            report.last = report.last.max(Some(at));
-            if status.quality != Quality::Good {
-                report.not_good.push(TagReport {
-                    tag: tag.clone(),
-                    status: status.clone(),
-                });
-            }
-        }
-        reports.into_values().collect()
-    }
-
-    /// Why a device's link is down; none while it is up.
-    fn link_of(&self, device: &DeviceId) -> Option<String> {
-        let own = || self.down.get(&Some(device.clone()));
-        self.down.get(&None).or_else(own).cloned()
-    }
-
     /// The series that only messages bring.
     pub(crate) fn brought(&self) -> Vec<Declared> {
         let brought = self.series.iter().filter(|(_, known)| !known.is_declared);
@@ -240,6 +211,7 @@ impl Pipeline {
         let repeated = self.repeated(&samples, now);
         let mut readings = Vec::with_capacity(samples.len());
         for (place, sample) in samples.into_iter().enumerate() {
+            self.tables.note_place(place);
             if repeated.contains(&place) {
                 self.status.note_unchanged();
             } else {
@@ -347,38 +319,6 @@ impl Pipeline {
         readings
     }
 
-    /// The readings that follow from what steps hold back: the gateway stops.
-    pub(crate) fn flush(&mut self, now: Timestamp) -> Vec<Reading> {
-        let mut readings = Vec::new();
-        self.tables.flush(now, &self.status, &mut readings);
-        self.pseudonyms.name(&mut readings);
-        readings
-    }
-
-    /// Releases what an earlier process held back, unless it is stored under one of these receipts.
-    pub(crate) fn recover(&mut self, items: Vec<HeldItem>, stored: &BTreeSet<Token>) {
-        self.tables.recover(items, stored, &self.status);
-    }
-
-    /// What steps have released since it was asked last, by the names that leave the gateway.
-    pub(crate) fn take_released(&mut self) -> Vec<Released> {
-        let mut released = self.tables.take_released();
-        for one in &mut released {
-            self.pseudonyms.name(&mut one.readings);
-        }
-        released
-    }
-
-    /// Whether what steps hold back has changed since it was asked last.
-    pub(crate) fn take_held_has_changed(&mut self) -> bool {
-        self.tables.take_has_changed()
-    }
-
-    /// What steps hold back.
-    pub(crate) fn held(&self) -> Vec<HeldItem> {
-        self.tables.held()
-    }
-
     fn sample(&mut self, sample: Sample, now: Timestamp, readings: &mut Vec<Reading>) {
         if !self.filter.takes(&sample.device, &sample.tag) {
             return self.status.note_filtered();
@@ -410,9 +350,14 @@ impl Pipeline {
         let is_new = !self.series.contains_key(&key);
         if is_new && self.series.len() >= SERIES_MAX {
             self.skew.judge(&mut reading, kind);
-            return self
-                .tables
-                .take(reading, Passage::Judged, &self.status, readings);
+            let default = Rule::default();
+            let mut later = Later {
+                steps: &mut SeriesSteps::forgotten(),
+                rule: self.rules.get(id.0).unwrap_or(&default),
+                tables: &mut self.tables,
+                status: &self.status,
+            };
+            return later.take(reading, Passage::Judged, readings);
         }
         let known = self.series.entry(key).or_default();
         (known.rule, known.is_current) = (id, known.is_current || kind == SampleKind::Snapshot);
@@ -512,7 +457,7 @@ impl Later<'_> {
         if self.rule.has_later() {
             match self
                 .steps
-                .later(reading, self.rule, self.tables.last(), passage)
+                .later(reading, self.rule, self.tables.around(), passage)
             {
                 Outcome::Reading(next) => reading = next,
                 Outcome::Filtered => return self.status.note_filtered(),

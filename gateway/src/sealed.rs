@@ -41,7 +41,10 @@ pub(crate) enum SealedError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Format {
     pub(crate) magic: &'static [u8; 8],
+    /// What is written.
     pub(crate) version: u32,
+    /// The oldest that is read.
+    pub(crate) oldest: u32,
 }
 
 /// One connector's file.
@@ -85,7 +88,11 @@ impl SealedFile {
                 });
             }
         };
-        let Format { magic, version } = self.format;
+        let Format {
+            magic,
+            version,
+            oldest,
+        } = self.format;
         let head = magic.len() + 4;
         if bytes.get(..magic.len()) != Some(&magic[..]) {
             return Err(self.damaged());
@@ -103,7 +110,7 @@ impl SealedFile {
                 known: version,
             });
         }
-        if found != version {
+        if found < oldest {
             return Err(self.damaged());
         }
         let nonce = bytes
@@ -114,7 +121,7 @@ impl SealedFile {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let content = self
             .key
-            .open_in_place(nonce, Aad::from(self.label()), sealed)
+            .open_in_place(nonce, Aad::from(self.label(found)), sealed)
             .map_err(|_| self.damaged())?;
         Ok(Some(content.to_vec()))
     }
@@ -127,10 +134,10 @@ impl SealedFile {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| random())?;
         let counted = Nonce::assume_unique_for_key(nonce);
+        let Format { magic, version, .. } = self.format;
         self.key
-            .seal_in_place_append_tag(counted, Aad::from(self.label()), &mut content)
+            .seal_in_place_append_tag(counted, Aad::from(self.label(version)), &mut content)
             .map_err(|_| random())?;
-        let Format { magic, version } = self.format;
         let bytes = [&magic[..], &version.to_le_bytes(), &nonce, &content].concat();
         replace(&self.path, &bytes).map_err(|(op, source)| SealedError::Io {
             op,
@@ -147,10 +154,9 @@ impl SealedFile {
         }
     }
 
-    fn label(&self) -> Vec<u8> {
-        let Format { magic, version } = self.format;
+    fn label(&self, version: u32) -> Vec<u8> {
         [
-            &magic[..],
+            &self.format.magic[..],
             &version.to_le_bytes(),
             self.connector.as_bytes(),
         ]

@@ -175,12 +175,16 @@ pub fn connectors(
             behind_max: table.read(&keys::READING_AGE_MAX),
         };
         let mut tags = table.tables(&TAG);
-        let rules = tags.iter_mut().map(Rule::read).collect();
+        let mut rules: Vec<Rule> = tags.iter_mut().map(Rule::read).collect();
         // Without a kind nobody knows which of the other keys are right.
         let Some(kind) = kind.map(|kind| kinds[kind]) else {
             continue;
         };
         let own = kind.keys();
+        // A connector that has the key compares the device's raw values itself; what it hands over may be scaled.
+        if own.tag.lists(&keys::INVALID) {
+            rules.iter_mut().for_each(|rule| rule.invalid.clear());
+        }
         table.also(&own.connector);
         tags.iter_mut().for_each(|tag| tag.also(&own.tag));
         let connector = kind.configure(&mut table, &mut tags, context);

@@ -12,6 +12,8 @@ use std::{
 use forebay_connectors::Sample;
 use forebay_schemas::{DeviceId, Timestamp};
 
+use crate::pseudonym::Pseudonyms;
+
 /// Devices of one connector that are followed; of those beyond them it is not known when they were heard.
 const DEVICES_MAX: usize = 100_000;
 
@@ -26,9 +28,24 @@ pub struct SourceStatus {
     skipped: Arc<AtomicU64>,
     blocked_millis: AtomicU64,
     last_nanos: AtomicI64,
-    /// When each device was heard last; none before it is.
-    devices: Mutex<BTreeMap<DeviceId, Option<Timestamp>>>,
+    devices: Mutex<Devices>,
     down: Mutex<Option<String>>,
+}
+
+/// The devices that are followed.
+#[derive(Debug, Default)]
+struct Devices {
+    pseudonyms: Pseudonyms,
+    /// By their own names.
+    heard: BTreeMap<DeviceId, Heard>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    /// What it is called outside of the gateway.
+    called: DeviceId,
+    /// None before it is heard.
+    at: Option<Timestamp>,
 }
 
 impl SourceStatus {
@@ -75,12 +92,12 @@ impl SourceStatus {
     }
 
     /// The devices that are known, by configuration or because they were heard, and when each was heard last: none where it
-    /// was not since the start.
+    /// was not since the start. By the names that leave the gateway.
     pub fn devices(&self) -> Vec<(DeviceId, Option<Timestamp>)> {
-        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        devices
-            .iter()
-            .map(|(device, heard)| (device.clone(), *heard))
+        let devices = self.locked();
+        let heard = devices.heard.values();
+        heard
+            .map(|Heard { called, at }| (called.clone(), *at))
             .collect()
     }
 
@@ -97,11 +114,20 @@ impl SourceStatus {
         self.last_nanos.store(now.nanos(), Ordering::Relaxed);
     }
 
+    /// Which devices are called by pseudonyms, from now on.
+    pub(crate) fn name_devices(&self, pseudonyms: &Pseudonyms) {
+        let mut devices = self.locked();
+        devices.pseudonyms = pseudonyms.clone();
+        for (device, heard) in &mut devices.heard {
+            heard.called = pseudonyms.of(device);
+        }
+    }
+
     /// A device is known before it is heard.
     pub(crate) fn note_known(&self, device: &DeviceId) {
-        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        if devices.len() < DEVICES_MAX && !devices.contains_key(device) {
-            devices.insert(device.clone(), None);
+        let mut devices = self.locked();
+        if devices.heard.len() < DEVICES_MAX && !devices.heard.contains_key(device) {
+            devices.insert(device, None);
         }
     }
 
@@ -113,16 +139,16 @@ impl SourceStatus {
         is_taken: impl Fn(&Sample) -> bool,
         now: Timestamp,
     ) {
-        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut devices = self.locked();
         let mut last = None;
         for sample in samples {
             if last == Some(&sample.device) {
                 continue;
             }
-            if let Some(heard) = devices.get_mut(&sample.device) {
-                *heard = Some(now);
-            } else if devices.len() < DEVICES_MAX && is_taken(sample) {
-                devices.insert(sample.device.clone(), Some(now));
+            if let Some(heard) = devices.heard.get_mut(&sample.device) {
+                heard.at = Some(now);
+            } else if devices.heard.len() < DEVICES_MAX && is_taken(sample) {
+                devices.insert(&sample.device, Some(now));
             } else {
                 continue;
             }
@@ -158,6 +184,17 @@ impl SourceStatus {
 
     pub(crate) fn note_link(&self, down: Option<&str>) {
         *self.down.lock().unwrap_or_else(PoisonError::into_inner) = down.map(str::to_owned);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Devices> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Devices {
+    fn insert(&mut self, device: &DeviceId, at: Option<Timestamp>) {
+        let called = self.pseudonyms.of(device);
+        self.heard.insert(device.clone(), Heard { called, at });
     }
 }
 

@@ -2,6 +2,7 @@
 //! bad and has no value.
 
 mod door;
+mod message;
 mod rate;
 mod series;
 mod tables;

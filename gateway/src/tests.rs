@@ -1,5 +1,7 @@
 //! The steps and the runtime, with a connector that the test drives and a real spool.
 
+mod bounds;
+mod held;
 mod outages;
 mod pipeline;
 mod receipts;

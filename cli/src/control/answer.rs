@@ -45,6 +45,7 @@ pub(super) fn of_changes(changes: &Changes, later: &[String]) -> Json {
         "added": changes.added,
         "changed": changes.changed,
         "removed": changes.removed,
+        "draining": changes.draining,
         "unchanged": changes.unchanged,
         "at_next_start": later,
     })

@@ -27,6 +27,7 @@ fn told(answer: &Json) -> Result<String, std::fmt::Error> {
         ("added", "started"),
         ("changed", "restarted"),
         ("removed", "stopped"),
+        ("draining", "waiting for room in the spool"),
     ] {
         for name in answer[key].as_array().into_iter().flatten() {
             writeln!(told, "{what}: connector {name}")?;

@@ -16,6 +16,8 @@ pub struct Changes {
     pub changed: Vec<String>,
     /// Connectors that are gone.
     pub removed: Vec<String>,
+    /// Connectors, changed or gone, whose last readings wait for room in the spool; what takes their place starts then.
+    pub draining: Vec<String>,
     /// How many went on undisturbed.
     pub unchanged: usize,
 }
@@ -45,7 +47,8 @@ impl EdgeControl {
     }
 
     /// Has the edge run these connectors from now on. Those that say the same go on undisturbed; the others are drained first: what
-    /// they handed over becomes durable, and is acknowledged. None where the edge does not run.
+    /// they handed over becomes durable, and is acknowledged. One for which the spool has no room goes on draining. None where the
+    /// edge does not run.
     pub async fn reload(&self, sources: Vec<Source>) -> Option<Changes> {
         let (done, changes) = oneshot::channel();
         self.requests

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use forebay_connectors::{Delivery, Message, Parcel};
+use forebay_connectors::{Delivery, Extent, Message, Parcel};
 use forebay_runtime::{Failpoint, failpoint};
 use forebay_schemas::{ErrorKind, Lane, Quality, Reading, Timestamp};
 use forebay_stream::{ReceiptChanges, StreamError};
@@ -129,7 +129,6 @@ impl Pump {
                 }
             };
             self.append(taken).await?;
-            self.held_back.settle(&mut self.pipeline).await;
             self.log_bad_readings();
             for receipt in self.held.drain(..) {
                 // A connector that no longer waits has lost its connection: its device sends again.
@@ -191,11 +190,13 @@ impl Pump {
                 });
             }
             Parcel::Messages { ended, messages } => {
+                self.held_back.end(&ended);
                 self.keeper.end(ended);
-                taken.extend(messages.into_iter().map(|Message { samples, token }| {
-                    let readings = self.pipeline.samples(samples, now);
-                    AcceptedReadings { readings, token }
-                }));
+                taken.extend(
+                    messages
+                        .into_iter()
+                        .map(|message| self.take_message(message, now)),
+                );
             }
             Parcel::Link(change) => taken.push(AcceptedReadings {
                 readings: self.pipeline.link(change, now),
@@ -206,6 +207,30 @@ impl Pump {
             for accepted in &taken[before..] {
                 self.tap.readings(&self.name, &accepted.readings);
             }
+        }
+    }
+
+    fn take_message(&mut self, message: Message, now: Timestamp) -> AcceptedReadings {
+        let Message { samples, token } = message;
+        let Some(token) = token else {
+            let readings = self.pipeline.samples(samples, now);
+            return AcceptedReadings {
+                readings,
+                token: None,
+            };
+        };
+        let before = self.held_back.take_before(&token);
+        let (readings, passed) = self.pipeline.message(samples, now, before);
+        if let Some(passed) = passed {
+            let extent = match readings[..] {
+                [] => Extent::Whole,
+                [..] => Extent::Part,
+            };
+            self.held_back.note_fed(token.clone(), extent, passed);
+        }
+        AcceptedReadings {
+            readings,
+            token: Some(token),
         }
     }
 
@@ -229,11 +254,13 @@ impl Pump {
             token: None,
         };
         self.append(vec![flushed]).await?;
-        self.held_back.settle(&mut self.pipeline).await;
+        // The file is without what is stored now, and its receipts end.
+        self.held_back.secure(&mut self.pipeline).await;
         Ok(())
     }
 
     async fn append(&mut self, taken: Vec<AcceptedReadings>) -> Result<(), GatewayError> {
+        let is_held = self.held_back.secure(&mut self.pipeline).await;
         let mut units = self.keeper.spread(taken);
         for (lane, released) in self.held_back.units(&mut self.pipeline) {
             units.entry(lane).or_default().extend(released);
@@ -262,7 +289,7 @@ impl Pump {
                 );
             }
         }
-        if has_readings {
+        if has_readings || is_held {
             failpoint(Failpoint::AfterSync);
         }
         Ok(())

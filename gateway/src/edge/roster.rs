@@ -1,6 +1,7 @@
 //! The connectors at work: started, stopped, exchanged for others.
 //!
-//! Invariant: a session's receipts go from the pump that stops to the one that takes its place, as they would over a restart (E1).
+//! Invariants: a session's receipts go from the pump that stops to the one that takes its place, as they would over a restart
+//! (E1); so the next one starts only when the one before has stored what it was given, however long a full spool makes that.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,17 +14,17 @@ use forebay_schemas::SiteId;
 use forebay_stream::OpenReceipt;
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinSet,
-    time::timeout,
+    task::{JoinError, JoinSet},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     Receipts, Run,
     control::{Changes, Request},
     pump::Pump,
-    tasks::{SourceTasks, run_connector},
+    tasks::{SourceStop, SourceTasks, run_connector},
 };
 use crate::{
     EdgeStatus, GatewayError, Pipeline, Source, SourceStatus, Tap,
@@ -39,17 +40,27 @@ use crate::{
 const WAITING_MAX: usize = 256;
 /// How long a connector may take to say how its devices do: its pump may wait for a disk.
 const REPORT_MAX: Duration = Duration::from_secs(1);
+/// How long a reload waits for connectors that stop; who takes longer is replaced later.
+const RELOAD_MAX: Duration = Duration::from_secs(15);
 
 /// A connector at work.
 struct Running {
     fingerprint: u64,
     session: Option<SessionId>,
-    stop: CancellationToken,
+    stop: SourceStop,
     asks: mpsc::Sender<oneshot::Sender<Vec<DeviceReport>>>,
+    /// None while it is to run.
+    going: Option<Successor>,
+}
+
+/// What takes the place of a connector that stops.
+enum Successor {
+    Nobody,
+    Source(Box<Source>),
 }
 
 /// How a source ended.
-type Ended = (String, Result<Receipts, GatewayError>);
+pub(super) type Ended = (String, Result<Receipts, GatewayError>);
 
 pub(super) struct Roster {
     run: Arc<Run>,
@@ -91,8 +102,16 @@ impl Roster {
         let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
         let (keeper, restored) = Keeper::restore(session, run.lanes, &self.receipts);
         let folder = run.series.as_ref();
-        let held_back =
-            HeldBack::recall(&name, folder, run.lanes, &self.receipts, &mut pipeline).await;
+        let held_back = HeldBack::recall(
+            &name,
+            session,
+            folder,
+            run.lanes,
+            &self.receipts,
+            &mut pipeline,
+        )
+        .await;
+        let restored = held_back.with_restored(restored);
         let own = [session, Some(owner(&name))];
         forget(&mut self.receipts, |receipt| {
             own.contains(&Some(SessionId(receipt.owner)))
@@ -120,7 +139,7 @@ impl Roster {
             delivers: false,
             full: is_polled.then(FullSpool::default),
         };
-        let (stop, own_stop) = (CancellationToken::new(), CancellationToken::new());
+        let (stop, own_stop) = (SourceStop::default(), CancellationToken::new());
         let running = run_connector(name.clone(), connector, outlet, own_stop.clone());
         let tasks = SourceTasks {
             name: name.clone(),
@@ -138,18 +157,33 @@ impl Roster {
                 session,
                 stop,
                 asks,
+                going: None,
             },
         );
     }
 
-    /// The first failure; waits for ever without one.
-    pub(super) async fn failed(&mut self) -> GatewayError {
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = self.note_end(ended) {
-                return error;
-            }
+    /// The next connector that has ended; waits for ever without one. May be dropped at any time.
+    pub(super) async fn next_ended(&mut self) -> Result<Ended, JoinError> {
+        match self.tasks.join_next().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
+    }
+
+    /// A connector has ended; what is to take its place starts.
+    ///
+    /// # Errors
+    /// It did not end in order.
+    pub(super) async fn replace(
+        &mut self,
+        ended: Result<Ended, JoinError>,
+    ) -> Result<(), GatewayError> {
+        match self.note_end(ended)? {
+            Some(Successor::Source(source)) => self.start(*source, None).await,
+            Some(Successor::Nobody) => self.end_foreign_receipts(&[]).await?,
+            None => {}
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -174,8 +208,10 @@ impl Roster {
             .map(|source| (source.name.as_str(), source.fingerprint))
             .collect();
         for (name, running) in &self.running {
+            let is_same =
+                |fingerprint: &u64| *fingerprint == running.fingerprint && running.going.is_none();
             match named.get(name.as_str()) {
-                Some(fingerprint) if *fingerprint == running.fingerprint => changes.unchanged += 1,
+                Some(fingerprint) if is_same(fingerprint) => changes.unchanged += 1,
                 Some(_) => changes.changed.push(name.clone()),
                 None => changes.removed.push(name.clone()),
             }
@@ -183,43 +219,64 @@ impl Roster {
         let is_new = |source: &Source| !self.running.contains_key(&source.name);
         let added = sources.iter().filter(|source| is_new(source));
         changes.added = added.map(|source| source.name.clone()).collect();
-        let going: BTreeSet<String> = [&changes.changed[..], &changes.removed[..]]
-            .concat()
-            .into_iter()
-            .collect();
-        self.stop(&going).await?;
         for name in &changes.removed {
             self.status.remove(name);
+            self.stop(name, Successor::Nobody);
         }
-        self.end_foreign_receipts(&sources).await?;
+        let mut added = Vec::new();
         for source in sources {
-            if !self.running.contains_key(&source.name) {
-                self.start(source, None).await;
+            let name = source.name.clone();
+            if changes.changed.contains(&name) {
+                self.stop(&name, Successor::Source(Box::new(source)));
+            } else if changes.added.contains(&name) {
+                added.push(source);
             }
+        }
+        let mut starting = self.drain().await?;
+        starting.extend(added);
+        let going = self.running.iter().filter(|(_, one)| one.going.is_some());
+        changes.draining = going.map(|(name, _)| name.clone()).collect();
+        for connector in &changes.draining {
+            warn!(
+                connector,
+                "stopping: its last readings wait for room in the spool, what takes its place starts then"
+            );
+        }
+        self.end_foreign_receipts(&starting).await?;
+        for source in starting {
+            self.start(source, None).await;
         }
         Ok(changes)
     }
 
-    /// Stops these connectors and waits until what they handed over is durable.
-    async fn stop(&mut self, going: &BTreeSet<String>) -> Result<(), GatewayError> {
-        for name in going {
-            if let Some(running) = self.running.get(name) {
-                running.stop.cancel();
-            }
+    /// Has a connector stop, with what takes its place then.
+    fn stop(&mut self, name: &str, successor: Successor) {
+        if let Some(running) = self.running.get_mut(name) {
+            running.stop.drain();
+            running.going = Some(successor);
         }
-        while going.iter().any(|name| self.running.contains_key(name)) {
-            let Some(ended) = self.tasks.join_next().await else {
+    }
+
+    /// Waits until what the connectors that stop handed over is durable, but not for ever; answers what takes the place of those
+    /// that have stopped.
+    async fn drain(&mut self) -> Result<Vec<Source>, GatewayError> {
+        let until = Instant::now() + RELOAD_MAX;
+        let mut successors = Vec::new();
+        while self.running.values().any(|one| one.going.is_some()) {
+            let Ok(ended) = timeout_at(until, self.next_ended()).await else {
                 break;
             };
-            self.note_end(ended)?;
+            if let Some(Successor::Source(source)) = self.note_end(ended)? {
+                successors.push(*source);
+            }
         }
-        Ok(())
+        Ok(successors)
     }
 
     /// Stops all connectors and waits for them; answers the first that could not be drained.
     pub(super) async fn stop_all(mut self) -> Option<GatewayError> {
         for running in self.running.values() {
-            running.stop.cancel();
+            running.stop.end();
         }
         let mut first = None;
         while let Some(ended) = self.tasks.join_next().await {
@@ -233,17 +290,17 @@ impl Roster {
 
     fn note_end(
         &mut self,
-        ended: Result<Ended, tokio::task::JoinError>,
-    ) -> Result<(), GatewayError> {
+        ended: Result<Ended, JoinError>,
+    ) -> Result<Option<Successor>, GatewayError> {
         let (name, outcome) = ended.map_err(|_| GatewayError::Task {
             name: "?".to_owned(),
             what: "panicked",
         })?;
-        self.running.remove(&name);
+        let running = self.running.remove(&name);
         for (lane, receipts) in outcome? {
             self.receipts.entry(lane).or_default().extend(receipts);
         }
-        Ok(())
+        Ok(running.and_then(|running| running.going))
     }
 
     async fn devices(&self) -> Vec<DeviceReport> {
@@ -274,12 +331,16 @@ impl Roster {
         &mut self,
         sources: &[Source],
     ) -> Result<(), GatewayError> {
-        let configured = sources.iter().map(|source| source.connector.session());
+        let waiting = self.running.values().filter_map(Running::successor);
+        let configured: Vec<&Source> = sources.iter().chain(waiting).collect();
         let at_work = self.running.values().map(|running| running.session);
-        let of_steps = sources.iter().map(|source| Some(owner(&source.name)));
+        let names = self.running.keys();
+        let names = names.chain(sources.iter().map(|source| &source.name));
         let sessions: BTreeSet<SessionId> = configured
+            .iter()
+            .map(|source| source.connector.session())
             .chain(at_work)
-            .chain(of_steps)
+            .chain(names.map(|name| Some(owner(name))))
             .flatten()
             .collect();
         let is_foreign = |receipt: &OpenReceipt| !sessions.contains(&SessionId(receipt.owner));
@@ -299,6 +360,15 @@ impl Roster {
     }
 }
 
+impl Running {
+    fn successor(&self) -> Option<&Source> {
+        match &self.going {
+            Some(Successor::Source(source)) => Some(source),
+            _ => None,
+        }
+    }
+}
+
 fn forget(receipts: &mut Receipts, of: impl Fn(&OpenReceipt) -> bool) {
     for receipts in receipts.values_mut() {
         receipts.retain(|receipt| !of(receipt));
@@ -310,6 +380,8 @@ impl Source {
     fn pipeline(&mut self, site: SiteId, status: Arc<SourceStatus>) -> Pipeline {
         let rules = std::mem::take(&mut self.rules);
         let filter = std::mem::take(&mut self.filter);
+        // Before any device is noted under its own name.
+        status.name_devices(&self.steps.pseudonyms);
         Pipeline::new(site, rules, filter, self.connector.declared(), status)
             .with_steps(&self.steps)
             .with_clock_skew(self.skew)

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::Receipts;
 use crate::GatewayError;
@@ -30,6 +30,26 @@ enum First {
     Pump(Result<Receipts, GatewayError>),
 }
 
+/// Stops a source. Clones stop the same.
+#[derive(Clone, Default)]
+pub(super) struct SourceStop {
+    stop: CancellationToken,
+    end: CancellationToken,
+}
+
+impl SourceStop {
+    /// It is to stop, and may take its time to store what its connector handed over.
+    pub(super) fn drain(&self) {
+        self.stop.cancel();
+    }
+
+    /// It is to stop now: the gateway does.
+    pub(super) fn end(&self) {
+        self.end.cancel();
+        self.stop.cancel();
+    }
+}
+
 /// A connector and its pump, started, stopped and awaited together.
 pub(super) struct SourceTasks {
     pub(super) name: String,
@@ -42,9 +62,12 @@ pub(super) struct SourceTasks {
 impl SourceTasks {
     /// Runs both until `stop`, then drains; answers the receipts that are open in the end.
     ///
+    /// While the gateway goes on, a connector that does not stop in time is cut off, and its pump stores what it was given,
+    /// however long it waits for room.
+    ///
     /// # Errors
     /// The first of what failed.
-    pub(super) async fn run(self, stop: CancellationToken) -> Result<Receipts, GatewayError> {
+    pub(super) async fn run(self, stop: SourceStop) -> Result<Receipts, GatewayError> {
         let Self {
             name,
             connector,
@@ -54,7 +77,7 @@ impl SourceTasks {
         let mut connector = AbortOnDropHandle::new(connector);
         let mut pump = AbortOnDropHandle::new(pump);
         let first = select! {
-            () = stop.cancelled() => First::Stop,
+            () = stop.stop.cancelled() => First::Stop,
             ended = &mut connector => First::Connector(flat(&name, ended)),
             ended = &mut pump => First::Pump(flat(&name, ended)),
         };
@@ -65,6 +88,16 @@ impl SourceTasks {
         match first {
             First::Stop => {
                 let stopped = finish(&name, connector, late_connector).await;
+                if !stop.end.is_cancelled() {
+                    if let Err(error) = &stopped {
+                        let error = report(error);
+                        warn!(connector = name, error, "connector did not stop in order");
+                    }
+                    select! {
+                        drained = &mut pump => return flat(&name, drained),
+                        () = stop.end.cancelled() => {}
+                    }
+                }
                 let drained = finish(&name, pump, late_pump).await;
                 stopped.and(drained)
             }

@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use forebay_schemas::{DeviceId, Quality, Reading, TagName, Value};
 
 use super::{ExpressionError, Function, Node, Operator, Part, Variable, error};
+use crate::pipeline::SERIES_MAX;
+
+/// A longer text is not kept for `last`.
+const LAST_TEXT_BYTES_MAX: usize = 1_000;
 
 /// What an expression or a part of it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,11 +24,20 @@ pub(crate) struct Scope<'r> {
     pub(crate) last: &'r LastValues,
 }
 
-/// The last values of the tags that expressions ask for; none where a tag is bad.
+/// The last values of the tags that expressions ask for; none where a tag is bad. Bounded: at most [`SERIES_MAX`] tags of
+/// devices, and of long texts and bytes only that they were there.
 #[derive(Debug, Default)]
 pub(crate) struct LastValues {
     wanted: BTreeSet<String>,
-    values: BTreeMap<(DeviceId, TagName), Value>,
+    values: BTreeMap<(DeviceId, TagName), LastValue>,
+}
+
+/// A last value.
+#[derive(Debug)]
+enum LastValue {
+    Short(Value),
+    LongText,
+    Bytes,
 }
 
 impl LastValues {
@@ -42,16 +55,27 @@ impl LastValues {
             return;
         }
         let key = (reading.series.device.clone(), reading.series.tag.clone());
-        let value = reading.value.clone();
+        let value = reading.value.as_ref();
         match value.filter(|_| reading.status.quality != Quality::Bad) {
-            Some(value) => drop(self.values.insert(key, value)),
+            Some(_) if self.values.len() >= SERIES_MAX && !self.values.contains_key(&key) => {}
+            Some(value) => drop(self.values.insert(key, LastValue::of(value))),
             None => drop(self.values.remove(&key)),
         }
     }
 
-    fn get(&self, device: &DeviceId, tag: &str) -> Option<&Value> {
+    fn get(&self, device: &DeviceId, tag: &str) -> Option<&LastValue> {
         let tag = TagName::new(tag).ok()?;
         self.values.get(&(device.clone(), tag))
+    }
+}
+
+impl LastValue {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Text(text) if text.len() > LAST_TEXT_BYTES_MAX => Self::LongText,
+            Value::Bytes(_) => Self::Bytes,
+            value => Self::Short(value.clone()),
+        }
     }
 }
 
@@ -61,12 +85,7 @@ pub(super) fn term(node: &Node, scope: &Scope<'_>) -> Result<Term, ExpressionErr
         Part::Truth(truth) => Ok(Term::Truth(*truth)),
         Part::Text(text) => Ok(Term::Text(text.clone())),
         Part::Variable(variable) => of_variable(*variable, node.column, scope.reading),
-        Part::Last(tag) => {
-            let value = scope.last.get(&scope.reading.series.device, tag);
-            of_value(value, node.column, || {
-                format!("tag {tag:?} has no good value")
-            })
-        }
+        Part::Last(tag) => last(tag, node.column, scope),
         Part::Not(inner) => Ok(Term::Truth(!truth(inner, scope)?)),
         Part::Minus(inner) => Ok(Term::Number(-number(inner, scope)?)),
         Part::Binary(operator, left, right) => binary(*operator, left, right, scope),
@@ -79,6 +98,19 @@ pub(super) fn term(node: &Node, scope: &Scope<'_>) -> Result<Term, ExpressionErr
             term(chosen, scope)
         }
         Part::Call(function, arguments) => call(*function, arguments, scope),
+    }
+}
+
+fn last(tag: &str, column: usize, scope: &Scope<'_>) -> Result<Term, ExpressionError> {
+    match scope.last.get(&scope.reading.series.device, tag) {
+        Some(LastValue::Short(value)) => of_value(Some(value), column, String::new),
+        Some(LastValue::Bytes) => error(column, "the value is bytes"),
+        Some(LastValue::LongText) => {
+            let what =
+                format!("the text of tag {tag:?} is longer than {LAST_TEXT_BYTES_MAX} bytes");
+            error(column, what)
+        }
+        None => error(column, format!("tag {tag:?} has no good value")),
     }
 }
 

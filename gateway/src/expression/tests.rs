@@ -231,3 +231,33 @@ proptest! {
         prop_assert_eq!(evaluated(&source, Some(Value::F64(v))), Ok(Term::Number(a + v * b - v / 3.0)));
     }
 }
+
+#[test]
+fn last_values_are_bounded_in_number_and_length() {
+    let expression = Expression::parse("last(\"note\") == \"on\"").unwrap();
+    let mut last = LastValues::of(expression.tags());
+    let of = |device: &str, value: Value| {
+        let mut reading = reading("note", Some(value));
+        reading.series.device = DeviceId::new(device).unwrap();
+        reading
+    };
+    let mut told = |device: &str, value: Value| {
+        let reading = of(device, value);
+        last.note(&reading);
+        let scope = Scope {
+            reading: &reading,
+            last: &last,
+        };
+        expression.evaluate(&scope).map_err(|error| error.what)
+    };
+    let long = Value::Text("x".repeat(256 * 1024).into());
+    let expected = "the text of tag \"note\" is longer than 1000 bytes";
+    assert_eq!(told("pump", long), Err(expected.to_owned()));
+    let on = || Value::Text("on".into());
+    for place in 1..crate::pipeline::SERIES_MAX {
+        assert_eq!(told(&format!("d{place}"), on()), Ok(Term::Truth(true)));
+    }
+    let expected = "tag \"note\" has no good value";
+    assert_eq!(told("one more", on()), Err(expected.to_owned()));
+    assert_eq!(told("pump", on()), Ok(Term::Truth(true)));
+}

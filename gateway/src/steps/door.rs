@@ -59,6 +59,12 @@ impl Door {
         Some(held)
     }
 
+    /// The newest time that it was told of.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        let held = self.held.as_ref().map(|held| held.event_time);
+        held.or(self.from.as_ref().map(|from| from.at))
+    }
+
     /// Takes a reading.
     pub(super) fn take(&mut self, reading: Reading, rule: DoorRule) -> Swung {
         let value = number(&reading);
@@ -95,7 +101,8 @@ impl Door {
         }
     }
 
-    fn restart(&mut self, reading: Reading) -> Swung {
+    /// Sends what is held and the reading, from which the door swings again.
+    pub(super) fn restart(&mut self, reading: Reading) -> Swung {
         let released = self.held.take();
         self.from = number(&reading).map(|value| Hinge::new(&reading, value));
         Swung {

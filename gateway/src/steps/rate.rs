@@ -28,20 +28,25 @@ pub(super) enum Rated {
     Reset(f64),
 }
 
-/// The rate since the last reading; `last` is this one from now on.
+/// The rate since the last reading; `last` is this one from now on. `observed` is the gateway's clock.
 pub(super) fn rate(
     last: &mut Option<Counter>,
-    now: (Timestamp, f64),
+    (at, count): (Timestamp, f64),
+    observed: Timestamp,
     per: RatePer,
     rolls_over_at: Option<f64>,
 ) -> Rated {
-    let (at, count) = now;
     let Some(before) = *last else {
         *last = Some(Counter { at, count });
         return Rated::First;
     };
     let seconds = at.nanos().saturating_sub(before.at.nanos()) as f64 / 1e9;
     if seconds <= 0.0 {
+        // A time ahead of the gateway's clock, which may have been set back, must not silence the counter until it comes.
+        if before.at > observed {
+            *last = Some(Counter { at, count });
+            return Rated::First;
+        }
         return Rated::NotNewer;
     }
     *last = Some(Counter { at, count });
@@ -73,7 +78,7 @@ mod tests {
         let end = Some(65_536.0);
         // Counts by second; what the last one gives.
         type Case<'a> = (&'a [(i64, f64)], Option<f64>, Rated);
-        let table: [Case<'_>; 8] = [
+        let table: [Case<'_>; 9] = [
             (&[(0, 5.0)], end, Rated::First),
             (&[(0, 5.0), (10, 25.0)], end, Rated::Rate(120.0)),
             (&[(0, 5.0), (10, 5.0)], end, Rated::Rate(0.0)),
@@ -82,11 +87,18 @@ mod tests {
             (&[(0, 500.0), (6, 3.0)], end, Rated::Reset(500.0)),
             (&[(5, 1.0), (5, 9.0)], end, Rated::NotNewer),
             (&[(5, 1.0), (4, 9.0), (6, 2.0)], end, Rated::Rate(60.0)),
+            (&[(99, 1.0), (4, 9.0), (5, 10.0)], end, Rated::Rate(60.0)),
         ];
         for (counts, end, expected) in table {
             let mut last = None;
             let found = counts.iter().map(|(second, count)| {
-                rate(&mut last, (at(*second), *count), RatePer::Minute, end)
+                rate(
+                    &mut last,
+                    (at(*second), *count),
+                    at(6),
+                    RatePer::Minute,
+                    end,
+                )
             });
             assert_eq!(found.last(), Some(expected), "{counts:?}");
         }
@@ -100,12 +112,13 @@ mod tests {
             steps in proptest::collection::vec((1..100_i64, 0..32_768_u64), 1..50),
         ) {
             let (mut last, mut second, mut total, mut sum) = (None, 0, start, 0.0);
-            rate(&mut last, (at(0), start as f64), RatePer::Second, Some(65_536.0));
+            rate(&mut last, (at(0), start as f64), at(0), RatePer::Second, Some(65_536.0));
             for (seconds, more) in steps {
                 second += seconds;
                 total += more;
                 let shown = (total % 65_536) as f64;
-                match rate(&mut last, (at(second), shown), RatePer::Second, Some(65_536.0)) {
+                let now = (at(second), shown);
+                match rate(&mut last, now, at(second), RatePer::Second, Some(65_536.0)) {
                     Rated::Rate(rate) => sum += rate * seconds as f64,
                     other => prop_assert!(false, "{:?}", other),
                 }

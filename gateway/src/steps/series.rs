@@ -8,15 +8,18 @@ use super::{
     Stepped,
     door::{Door, DoorRule, Swung},
     is_value,
+    message::Again,
     rate::{Counter, Rated, rate},
     raw_steps,
-    tables::CUT,
+    tables::{CUT, Surroundings},
     value_steps,
     window::{Window, WindowRule, named},
 };
 use crate::{
+    clock_skew::ClockSkew,
     expression::{LastValues, Scope, Term},
     gate::{Gate, Judgement},
+    pipeline::SERIES_MAX,
     rule::{RatePer, Rule, ToUnit},
     series::elapsed,
     ucum::{Conversion, UnitError},
@@ -34,6 +37,8 @@ pub(crate) struct SeriesSteps {
     closed_until: Option<i64>,
     door: Door,
     door_id: u64,
+    /// Nothing of it is there for the next reading: there are too many series.
+    is_forgotten: bool,
 }
 
 /// How a table holds readings back.
@@ -65,13 +70,24 @@ pub(crate) enum Outcome {
     Unchanged,
 }
 
+/// What a window is that ended early because the gateway's clock was set back.
+const CLOCK_SET_BACK: &str = "cut short by the gateway's clock, which was set back,";
+
 impl SeriesSteps {
+    /// Of a series for which there is no room: its steps remember nothing.
+    pub(crate) fn forgotten() -> Self {
+        Self {
+            is_forgotten: true,
+            ..Self::default()
+        }
+    }
+
     /// All steps of a `[[step]]` table.
     pub(crate) fn all(
         &mut self,
         mut reading: Reading,
         rule: &Rule,
-        last: &LastValues,
+        around: &Surroundings,
         passage: Passage,
     ) -> Outcome {
         raw_steps(&mut reading, rule);
@@ -88,7 +104,7 @@ impl SeriesSteps {
             return Outcome::Filtered;
         };
         reading.series.tag = rule.named(reading.series.tag);
-        self.later(reading, rule, last, passage)
+        self.later(reading, rule, around, passage)
     }
 
     /// The steps behind those that look at one reading alone.
@@ -96,12 +112,14 @@ impl SeriesSteps {
         &mut self,
         mut reading: Reading,
         rule: &Rule,
-        last: &LastValues,
+        around: &Surroundings,
         passage: Passage,
     ) -> Outcome {
+        let last = &around.last;
         if rule.computes() {
             if let Some(per) = rule.rate
-                && let Some(outcome) = self.rated(&mut reading, per, rule.counter_end())
+                && let Some(outcome) =
+                    self.rated(&mut reading, per, rule.counter_end(), around.skew)
             {
                 return outcome;
             }
@@ -129,16 +147,32 @@ impl SeriesSteps {
         }
     }
 
-    /// Takes a reading into a window or behind a door; answers what goes on.
-    pub(crate) fn hold(&mut self, reading: Reading, rule: &HoldRule, next_id: &mut u64) -> Flow {
+    /// Takes a reading into a window or behind a door; answers what goes on. A time too far ahead passes: it would shut out all
+    /// readings until it comes.
+    pub(crate) fn hold(
+        &mut self,
+        reading: Reading,
+        rule: &HoldRule,
+        skew: ClockSkew,
+        next_id: &mut u64,
+    ) -> Flow {
+        if skew.is_ahead(&reading) {
+            return vec![(None, reading)];
+        }
+        let latest = skew.latest(reading.observed_time);
+        let is_wrong = |known: Timestamp| latest.is_some_and(|latest| known > latest);
         let mut id = || {
             *next_id += 1;
             *next_id
         };
         match rule {
-            HoldRule::Window(rule) => self.take_into_window(reading, rule, id),
+            HoldRule::Window(rule) => self.take_into_window(reading, rule, is_wrong, id),
             HoldRule::Door(rule) => {
-                let Swung { released, passes } = self.door.take(reading, *rule);
+                let Swung { released, passes } = if self.door.newest().is_some_and(is_wrong) {
+                    self.door.restart(reading)
+                } else {
+                    self.door.take(reading, *rule)
+                };
                 let released = released.map(|released| (Some(self.door_id), released));
                 if released.is_some() || self.door_id == 0 {
                     self.door_id = id();
@@ -149,38 +183,44 @@ impl SeriesSteps {
         }
     }
 
+    /// What a window or a door lets pass of a message that comes again: what it let pass the first time.
+    pub(super) fn hold_again(reading: Reading, rule: &HoldRule, again: Again) -> Flow {
+        match (again, rule) {
+            (Again::Skipped, _) => Vec::new(),
+            (Again::Passes, HoldRule::Door(_)) => vec![(None, reading)],
+            (Again::Passes, HoldRule::Window(rule)) => match number(&reading) {
+                Some(_) => late(reading),
+                None => without_number(reading, rule),
+            },
+        }
+    }
+
     fn take_into_window(
         &mut self,
-        mut reading: Reading,
+        reading: Reading,
         rule: &WindowRule,
+        is_wrong: impl Fn(Timestamp) -> bool,
         mut id: impl FnMut() -> u64,
     ) -> Flow {
-        let Some(value) = reading.value.as_ref().and_then(Value::as_f64) else {
-            if reading.value.is_some() {
-                return vec![(None, reading)];
+        let Some(value) = number(&reading) else {
+            if reading.value.is_none() {
+                self.window
+                    .iter_mut()
+                    .for_each(|(_, window)| window.note_bad());
             }
-            // Nobody reads the tag itself: its aggregates are bad with it.
-            self.window
-                .iter_mut()
-                .for_each(|(_, window)| window.note_bad());
-            let series = rule
-                .aggregates
-                .iter()
-                .filter_map(|one| named(&reading.series, *one));
-            let bad = series.map(|series| Reading {
-                series,
-                ..reading.clone()
-            });
-            return bad.map(|bad| (None, bad)).collect();
+            return without_number(reading, rule);
         };
         let start = rule.start(reading.event_time);
         let open = self.window.as_ref().map(|(_, window)| window.start);
         let earliest = open.or(self.closed_until).unwrap_or(i64::MIN);
+        if is_wrong(Timestamp::from_nanos(earliest)) {
+            let closed = self.close(rule, reading.observed_time, Some(CLOCK_SET_BACK));
+            self.closed_until = None;
+            self.window = Some((id(), Window::new(start, &reading, value)));
+            return closed;
+        }
         if start < earliest {
-            doubt(&mut reading.status, || {
-                "it came after its window had closed".to_owned()
-            });
-            return vec![(None, reading)];
+            return late(reading);
         }
         match &mut self.window {
             Some((_, window)) if window.start == start => {
@@ -255,10 +295,26 @@ impl SeriesSteps {
     }
 
     /// A counter's count becomes its rate; an outcome where there is none. What is no number passes.
-    fn rated(&mut self, reading: &mut Reading, per: RatePer, end: Option<f64>) -> Option<Outcome> {
+    fn rated(
+        &mut self,
+        reading: &mut Reading,
+        per: RatePer,
+        end: Option<f64>,
+        skew: ClockSkew,
+    ) -> Option<Outcome> {
         reading.unit = reading.unit.as_ref().map(|unit| per.unit(unit).into());
-        let count = reading.value.as_ref().and_then(Value::as_f64)?;
-        let rated = rate(&mut self.counter, (reading.event_time, count), per, end);
+        let count = number(reading)?;
+        if skew.is_ahead(reading) {
+            no_rate(reading, "the device's time is ahead of the gateway's clock");
+            return None;
+        }
+        if self.is_forgotten {
+            let why = format!("more than {SERIES_MAX} series, none is remembered beyond them");
+            no_rate(reading, &why);
+            return None;
+        }
+        let now = (reading.event_time, count);
+        let rated = rate(&mut self.counter, now, reading.observed_time, per, end);
         match rated {
             Rated::Rate(rate) => {
                 reading.value = Some(Value::F64(rate));
@@ -306,6 +362,41 @@ impl SeriesSteps {
     }
 }
 
+fn number(reading: &Reading) -> Option<f64> {
+    reading.value.as_ref().and_then(Value::as_f64)
+}
+
+/// A count of which no rate can be told.
+fn no_rate(reading: &mut Reading, why: &str) {
+    reading.value = None;
+    reading.status = Status::bad(reading.status.code, format!("no rate: {why}"));
+}
+
+/// A number that a window has no place for any more.
+fn late(mut reading: Reading) -> Flow {
+    doubt(&mut reading.status, || {
+        "it came after its window had closed".to_owned()
+    });
+    vec![(None, reading)]
+}
+
+/// What a window makes of what is no number: a text passes; where there is no value its aggregates are bad, since nobody
+/// reads the tag itself.
+fn without_number(reading: Reading, rule: &WindowRule) -> Flow {
+    if reading.value.is_some() {
+        return vec![(None, reading)];
+    }
+    let series = rule
+        .aggregates
+        .iter()
+        .filter_map(|one| named(&reading.series, *one));
+    let bad = series.map(|series| Reading {
+        series,
+        ..reading.clone()
+    });
+    bad.map(|bad| (None, bad)).collect()
+}
+
 /// The value that the rule's expression gives; a bad reading without a value stays one.
 fn compute(reading: &mut Reading, rule: &Rule, last: &LastValues) {
     let Some(expression) = &rule.expression else {
@@ -350,7 +441,7 @@ fn is_kept(reading: &mut Reading, rule: &Rule, last: &LastValues) -> bool {
     true
 }
 
-fn doubt(status: &mut Status, reason: impl FnOnce() -> String) {
+pub(super) fn doubt(status: &mut Status, reason: impl FnOnce() -> String) {
     status.quality = status.quality.max(Quality::Uncertain);
     status.reason.get_or_insert_with(reason);
 }

@@ -15,11 +15,13 @@ use globset::GlobSet;
 
 use super::{
     Outcome, Passage, SeriesSteps,
-    series::{Flow, HoldRule},
+    message::MessageTrace,
+    series::{Flow, HoldRule, doubt},
 };
 use crate::{
+    clock_skew::ClockSkew,
     expression::LastValues,
-    held::{HeldItem, Released, token},
+    held::{BEHIND_ALL, HeldItem, Passed, Released, token},
     pipeline::SERIES_MAX,
     pseudonym::Pseudonyms,
     rule::Rule,
@@ -56,8 +58,15 @@ pub(crate) struct StepTables {
     series: Vec<HashMap<(DeviceId, TagName), SeriesSteps>>,
     /// By rule: whether it fits the series that were seen.
     fitting: Vec<HashMap<(DeviceId, TagName), bool>>,
-    last: LastValues,
+    around: Surroundings,
     hold: Holding,
+}
+
+/// What steps see beside the reading and what they remember of its series.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    pub(crate) last: LastValues,
+    pub(crate) skew: ClockSkew,
 }
 
 /// What the tables have released, and what it takes to hold back.
@@ -67,6 +76,8 @@ struct Holding {
     /// Whether what is held back has changed since it was asked last.
     has_changed: bool,
     next_id: u64,
+    /// The message that is looked at, where it may come again.
+    message: Option<MessageTrace>,
 }
 
 impl StepTables {
@@ -81,14 +92,41 @@ impl StepTables {
             rules: settings.rules.clone(),
             series: settings.rules.iter().map(|_| HashMap::new()).collect(),
             fitting: settings.rules.iter().map(|_| HashMap::new()).collect(),
-            last: LastValues::of(wanted),
+            around: Surroundings {
+                last: LastValues::of(wanted),
+                skew: ClockSkew::default(),
+            },
             hold: Holding::default(),
         }
     }
 
-    /// The last values of tags.
-    pub(crate) fn last(&self) -> &LastValues {
-        &self.last
+    /// The tables, which doubt times so far from the gateway's.
+    pub(crate) fn with_clock_skew(mut self, skew: ClockSkew) -> Self {
+        self.around.skew = skew;
+        self
+    }
+
+    /// What steps see.
+    pub(crate) fn around(&self) -> &Surroundings {
+        &self.around
+    }
+
+    /// The readings of one message follow; `before` is what passed of it when it came for the first time.
+    pub(crate) fn begin_message(&mut self, before: Option<Passed>) {
+        self.hold.message = Some(MessageTrace::new(before));
+    }
+
+    /// Those of one sample of it follow.
+    pub(crate) fn note_place(&mut self, place: usize) {
+        self.hold
+            .message
+            .iter_mut()
+            .for_each(|message| message.place = place);
+    }
+
+    /// They have come: what passed, where some of them are held back.
+    pub(crate) fn end_message(&mut self) -> Option<Passed> {
+        self.hold.message.take()?.into_passed()
     }
 
     /// Takes a reading through all tables.
@@ -110,7 +148,7 @@ impl StepTables {
         status: &SourceStatus,
         out: &mut Vec<Reading>,
     ) {
-        self.last.note(&reading);
+        self.around.last.note(&reading);
         let rules = self.rules.clone();
         for (at, step) in rules.iter().enumerate().skip(first) {
             if !self.fits(at, &reading) {
@@ -144,7 +182,7 @@ impl StepTables {
         let rules = self.rules.clone();
         let StepRule { rule, hold, .. } = rules.get(at)?;
         let key = (reading.series.device.clone(), reading.series.tag.clone());
-        let mut passing = SeriesSteps::default();
+        let mut passing = SeriesSteps::forgotten();
         let series = &mut self.series[at];
         let is_full = series.len() >= SERIES_MAX && !series.contains_key(&key);
         let state = if is_full {
@@ -152,7 +190,7 @@ impl StepTables {
         } else {
             series.entry(key).or_default()
         };
-        let reading = match state.all(reading, rule, &self.last, passage) {
+        let mut reading = match state.all(reading, rule, &self.around, passage) {
             Outcome::Reading(reading) => reading,
             Outcome::Filtered => {
                 status.note_filtered();
@@ -163,15 +201,17 @@ impl StepTables {
                 return None;
             }
         };
-        let Some(hold) = hold.as_ref().filter(|_| !is_full) else {
+        let Some(hold) = hold else {
             return Some(reading);
         };
-        self.hold.next_id = self
-            .hold
-            .next_id
-            .max(reading.observed_time.nanos().cast_unsigned());
-        let flow = state.hold(reading, hold, &mut self.hold.next_id);
-        self.hold.has_changed = true;
+        if is_full {
+            if matches!(hold, HoldRule::Window(_)) {
+                let why = || format!("not aggregated: more than {SERIES_MAX} series");
+                doubt(&mut reading.status, why);
+            }
+            return Some(reading);
+        }
+        let flow = self.hold.take(at, reading, state, hold, self.around.skew);
         self.let_go(at + 1, flow, status, out);
         None
     }
@@ -258,9 +298,17 @@ impl StepTables {
         std::mem::take(&mut self.hold.has_changed)
     }
 
-    /// What is held back.
+    /// What is held back, and what was released and not taken yet.
     pub(crate) fn held(&self) -> Vec<HeldItem> {
-        let mut items = Vec::new();
+        let released = self.hold.released.iter();
+        let released = released.filter(|released| !released.readings.is_empty());
+        let mut items: Vec<HeldItem> = released
+            .map(|Released { id, readings }| HeldItem {
+                id: *id,
+                next: BEHIND_ALL,
+                readings: readings.clone(),
+            })
+            .collect();
         for (at, step) in self.rules.iter().enumerate() {
             let Some(hold) = &step.hold else { continue };
             let held = self.series[at]
@@ -286,5 +334,37 @@ impl StepTables {
             return fits(&key);
         }
         *known.entry(key).or_insert_with_key(fits)
+    }
+}
+
+impl Holding {
+    /// Has a window or a door take a reading, unless it did so already.
+    fn take(
+        &mut self,
+        at: usize,
+        reading: Reading,
+        state: &mut SeriesSteps,
+        hold: &HoldRule,
+        skew: ClockSkew,
+    ) -> Flow {
+        let series = reading.series.clone();
+        let message = self.message.as_ref();
+        if let Some(again) = message.and_then(|message| message.again(at, &series)) {
+            return SeriesSteps::hold_again(reading, hold, again);
+        }
+        self.next_id = self
+            .next_id
+            .max(reading.observed_time.nanos().cast_unsigned());
+        let flow = state.hold(reading, hold, skew, &mut self.next_id);
+        self.has_changed = true;
+        if let Some(message) = &mut self.message {
+            let passes = flow.iter().any(|(id, _)| id.is_none());
+            if passes {
+                message.note_passed(at, &series);
+            } else {
+                message.is_held = true;
+            }
+        }
+        flow
     }
 }

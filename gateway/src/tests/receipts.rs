@@ -47,7 +47,7 @@ fn sample(device: &str, number: u64) -> Sample {
     }
 }
 
-fn token(number: u64) -> Token {
+pub(super) fn token(number: u64) -> Token {
     Token(number.to_be_bytes().to_vec())
 }
 
@@ -139,6 +139,11 @@ impl Strings {
         until(|| self.restored.lock().unwrap().clone()).await
     }
 
+    /// Hands over and does not wait.
+    pub(super) async fn order(&self, messages: Vec<Message>) {
+        self.orders.send((Vec::new(), messages)).await.unwrap();
+    }
+
     /// Hands over and waits until it is durable.
     pub(super) async fn deliver(&self, ended: &[u64], messages: Vec<Message>) {
         let before = self.durable.load(SeqCst);
@@ -154,7 +159,7 @@ impl Strings {
 }
 
 /// An edge with one puppet.
-struct Rig {
+pub(super) struct Rig {
     strings: Strings,
     stop: CancellationToken,
     running: JoinHandle<Result<(), GatewayError>>,
@@ -162,7 +167,16 @@ struct Rig {
 
 impl Rig {
     fn start(run: crate::Run, session: Option<SessionId>) -> Self {
+        Self::with_steps(run, session, StepSettings::default())
+    }
+
+    pub(super) fn with_steps(
+        run: crate::Run,
+        session: Option<SessionId>,
+        steps: StepSettings,
+    ) -> Self {
         let (strings, source) = puppet(session, 0);
+        let source = Source { steps, ..source };
         let stop = CancellationToken::new();
         let running = tokio::spawn(Edge::new(run, vec![source]).run(stop.clone()));
         Self {
@@ -172,15 +186,19 @@ impl Rig {
         }
     }
 
-    async fn restored(&self) -> Vec<Restored> {
+    pub(super) async fn restored(&self) -> Vec<Restored> {
         self.strings.restored().await
     }
 
-    async fn deliver(&self, ended: &[u64], messages: Vec<Message>) {
+    pub(super) async fn deliver(&self, ended: &[u64], messages: Vec<Message>) {
         self.strings.deliver(ended, messages).await;
     }
 
-    async fn stop(self) {
+    pub(super) async fn order(&self, messages: Vec<Message>) {
+        self.strings.order(messages).await;
+    }
+
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         timeout(PATIENCE, self.running)
             .await
@@ -190,7 +208,7 @@ impl Rig {
     }
 
     /// As a crash does: nothing is brought to an end.
-    async fn kill(self) {
+    pub(super) async fn kill(self) {
         self.running.abort();
         drop(self.running.await);
     }

@@ -1,10 +1,19 @@
 //! Other connectors while the edge runs: what says the same is not disturbed, receipts go on, devices are told.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
-use forebay_schemas::Quality;
+use async_trait::async_trait;
+use forebay_schemas::{Epoch, Lane, Quality, Reading, Seq, wire::Outage};
+use forebay_stream::{LogWriter, OpenReceipt, Receipt, ReceiptChanges, StreamError};
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -12,6 +21,41 @@ use super::{
     runtime::{End, open, read, run, source, until},
 };
 use crate::{Changes, Edge, Stage};
+
+fn receipt() -> Receipt {
+    Receipt {
+        epoch: Epoch(0),
+        first_seq: Seq(0),
+        last_seq: Seq(0),
+    }
+}
+
+/// A spool that has room for as many appends as it is given, and waits for more.
+struct Full(Arc<Semaphore>);
+
+#[async_trait]
+impl LogWriter for Full {
+    async fn append_with(
+        &self,
+        _: Vec<Reading>,
+        _: ReceiptChanges,
+    ) -> Result<Receipt, StreamError> {
+        self.0.acquire().await.unwrap().forget();
+        Ok(receipt())
+    }
+
+    async fn append_outages(&self, _: Vec<Outage>) -> Result<Receipt, StreamError> {
+        Ok(receipt())
+    }
+
+    async fn end_receipts(&self, _: Vec<OpenReceipt>) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
 
 fn names(of: &[&str]) -> Vec<String> {
     of.iter().map(|name| (*name).to_owned()).collect()
@@ -41,6 +85,7 @@ async fn only_connectors_that_changed_are_restarted_and_their_receipts_go_on() {
         added: names(&["pump"]),
         changed: names(&["puppet"]),
         removed: Vec::new(),
+        draining: Vec::new(),
         unchanged: 1,
     };
     assert_eq!(control.reload(sources).await, Some(expected));
@@ -101,4 +146,39 @@ async fn devices_and_passing_readings_are_shown() {
     stop.cancel();
     timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert_eq!(control.devices().await, None);
+}
+
+/// It used to end the gateway after 10 s.
+#[tokio::test(start_paused = true)]
+async fn a_reload_while_the_spool_is_full_waits_for_room_and_disturbs_nobody() {
+    let room = Arc::new(Semaphore::new(0));
+    let mut full = run(1, &[]);
+    let writer: Arc<dyn LogWriter> = Arc::new(Full(room.clone()));
+    full.writers = BTreeMap::from([(Lane(0), writer)]);
+    let (strings, first) = puppet(Some(SESSION), 1);
+    let edge = Edge::new(full, vec![first]);
+    let (control, stop) = (edge.control(), CancellationToken::new());
+    let running = tokio::spawn(edge.run(stop.clone()));
+    strings.order(vec![message(1, &["fan"])]).await;
+    strings.restored().await;
+
+    let (second_strings, second) = puppet(Some(SESSION), 2);
+    let changes = control.reload(vec![second]).await.unwrap();
+    assert_eq!(changes.changed, ["puppet"]);
+    assert_eq!(changes.draining, ["puppet"]);
+    // Another one before there is room: that one counts.
+    drop(second_strings);
+    let (strings, third) = puppet(Some(SESSION), 3);
+    let changes = control.reload(vec![third]).await.unwrap();
+    assert_eq!(changes.draining, ["puppet"]);
+    sleep(Duration::from_secs(600)).await;
+    assert!(!running.is_finished());
+    assert!(control.devices().await.is_some());
+
+    room.add_permits(1);
+    assert_eq!(strings.restored().await, [whole(1)]);
+    room.add_permits(1);
+    strings.deliver(&[1], vec![message(2, &["fan"])]).await;
+    stop.cancel();
+    timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
 }

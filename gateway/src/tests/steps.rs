@@ -7,7 +7,7 @@ use forebay_connectors::{LinkChange, RuleId, Sample, SampleKind};
 use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp, Value};
 
 use super::settings::{SilentKind, context};
-use crate::{Pipeline, Source, SourceStatus, connectors};
+use crate::{Pipeline, Source, SourceStatus, StepSettings, connectors};
 
 fn source(tag: &str, steps: &str) -> Source {
     read(&format!(
@@ -20,6 +20,10 @@ fn read(text: &str) -> Source {
     let document = Document::new(Path::new("f.toml"), text, &key);
     let read = document.read(|root| Some(connectors(root, &[&SilentKind], &context())));
     read.unwrap_or_else(|error| panic!("{error}")).remove(0)
+}
+
+pub(super) fn step_settings(steps: &str) -> StepSettings {
+    source("", steps).steps
 }
 
 pub(super) fn pipeline(tag: &str, steps: &str) -> (Pipeline, Arc<SourceStatus>) {
