@@ -1,25 +1,37 @@
-//! A request's body, bounded in size and time, before and after gzip.
+//! A request's body, bounded in size and time, before and after gzip; all bodies together are bounded by the bytes that have
+//! come of them, so that a slow client holds up no other.
 
-use std::{io::Read as _, time::Duration};
+use std::{future::poll_fn, io::Read as _, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     http::{HeaderMap, StatusCode, header},
 };
 use flate2::read::MultiGzDecoder;
-use tokio::time::timeout;
+use hyper::body::Body as _;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::refusal::Refusal;
 
 /// How long a client may take for its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads the whole body.
+/// A body, and its part of what all bodies may hold.
+pub(crate) struct ReadBody {
+    pub(crate) bytes: Vec<u8>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads the whole body; `room` has a permit for each byte that bodies may hold.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
     bytes_max: usize,
-) -> Result<Vec<u8>, Refusal> {
+    room: &Arc<Semaphore>,
+) -> Result<ReadBody, Refusal> {
     let too_large = || {
         let reason = format!("the body has more than max_body ({bytes_max} bytes)");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
@@ -28,18 +40,33 @@ pub(crate) async fn read(
         return Err(too_large());
     }
     let encoding = encoding(headers)?;
-    let read = timeout(BODY_TIMEOUT, to_bytes(body, bytes_max)).await;
-    let bytes = match read {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(error)) if is_limit(&error) => return Err(too_large()),
-        Ok(Err(error)) => return Err(Refusal::bad(format!("reading the body failed: {error}"))),
-        Err(_) => {
-            let reason = format!("the body timed out after {BODY_TIMEOUT:?}");
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason));
-        }
+    let mut whole = ReadBody {
+        bytes: Vec::new(),
+        taken: None,
     };
+    let timed_out = |_| {
+        let reason = format!("the body timed out after {BODY_TIMEOUT:?}");
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+    };
+    let reading = async {
+        let mut body = body;
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            let frame =
+                frame.map_err(|error| Refusal::bad(format!("reading the body failed: {error}")))?;
+            let Some(part) = frame.data_ref() else {
+                continue;
+            };
+            if whole.bytes.len() + part.len() > bytes_max {
+                return Err(too_large());
+            }
+            whole.add(part, room)?;
+        }
+        Ok(())
+    };
+    timeout(BODY_TIMEOUT, reading).await.map_err(timed_out)??;
+    let bytes = &whole.bytes;
     match encoding {
-        Encoding::Identity => Ok(bytes.to_vec()),
+        Encoding::Identity => Ok(whole),
         Encoding::Gzip => {
             let mut plain = Vec::new();
             let mut decoder = MultiGzDecoder::new(&bytes[..]).take(bytes_max as u64 + 1);
@@ -49,8 +76,31 @@ pub(crate) async fn read(
             if plain.len() > bytes_max {
                 return Err(too_large());
             }
-            Ok(plain)
+            let mut decoded = ReadBody {
+                bytes: Vec::new(),
+                taken: None,
+            };
+            decoded.add(&plain, room)?;
+            Ok(decoded)
         }
+    }
+}
+
+impl ReadBody {
+    fn add(&mut self, part: &[u8], room: &Arc<Semaphore>) -> Result<(), Refusal> {
+        let bytes = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        let taken = room.clone().try_acquire_many_owned(bytes);
+        // Waiting here for one another would end in time-outs.
+        let taken = taken.map_err(|_| {
+            let reason = "too many bodies are being read at once, try again";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+        })?;
+        match &mut self.taken {
+            Some(before) => before.merge(taken),
+            None => self.taken = Some(taken),
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
     }
 }
 
@@ -81,16 +131,4 @@ fn declared(headers: &HeaderMap) -> Option<u64> {
         .ok()?
         .parse()
         .ok()
-}
-
-/// axum names the limit only in the source of its error.
-fn is_limit(error: &axum::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.to_string().contains("length limit exceeded") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

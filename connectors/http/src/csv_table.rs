@@ -12,6 +12,7 @@ use crate::{
     refusal::Refusal,
     request::Precision,
     route::{Captured, Rule},
+    weight,
 };
 
 const TIME: &str = "time";
@@ -45,6 +46,7 @@ pub(crate) fn samples(
         columns
             .row(&row, &mut samples)
             .map_err(|(column, what)| place(line, column, &header, &what))?;
+        weight::check(&samples)?;
     }
     Ok(samples)
 }
@@ -194,10 +196,7 @@ impl<'r> Columns<'r> {
         if cell.is_empty() {
             return Ok(None);
         }
-        let by_number = cell
-            .parse()
-            .ok()
-            .and_then(|count| self.precision.time_of(count));
+        let by_number = self.precision.time_of(cell);
         let by_text = || {
             let parsed: Option<jiff::Timestamp> = cell.parse().ok();
             parsed.and_then(|time| i64::try_from(time.as_nanosecond()).ok())
@@ -309,6 +308,36 @@ mod tests {
             "q/t Some(I64(3)) Cel Uncertain -",
         ];
         assert_eq!(read(long, None), Ok(expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn times_are_exact_to_the_nanosecond() {
+        use Precision::{Hours, Millis, Nanos, Seconds};
+        let table = [
+            (
+                Nanos,
+                "1769857200123456789",
+                Some(1_769_857_200_123_456_789),
+            ),
+            (Nanos, "-9223372036854775808", Some(i64::MIN)),
+            (Nanos, "9223372036854775808", None),
+            (
+                Seconds,
+                "1769857200.123456789",
+                Some(1_769_857_200_123_456_789),
+            ),
+            (Seconds, "-0.0000000001", Some(-1)),
+            (Seconds, "1.7e9", Some(1_700_000_000_000_000_000)),
+            (Millis, "+1769857200123.4", Some(1_769_857_200_123_400_000)),
+            (Hours, "0.5", Some(1_800_000_000_000)),
+            (Seconds, "noon", None),
+            (Seconds, "inf", None),
+            (Seconds, "", None),
+        ];
+        for (precision, number, expected) in table {
+            let found = precision.time_of(number).map(Timestamp::nanos);
+            assert_eq!(found, expected, "{number} {}", precision.name());
+        }
     }
 
     #[test]

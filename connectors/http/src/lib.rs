@@ -24,5 +24,6 @@ mod request;
 mod route;
 mod server;
 mod tls;
+mod weight;
 
 pub use config::HttpKind;

@@ -12,6 +12,7 @@ use crate::{
     refusal::{Place, Refusal},
     request::Precision,
     route::{Captured, Rule},
+    weight,
 };
 
 /// The samples of a body; a fault refuses it as a whole.
@@ -33,6 +34,7 @@ pub(crate) fn samples(
             .map_err(|(at, what)| Refusal::at(place(body, at), what))?;
         let at_point = |refusal: Refusal| Refusal::at(place(body, begin), refusal.reason);
         samples.extend(point.samples(rule, captured).map_err(at_point)?);
+        weight::check(&samples)?;
     }
     Ok(samples)
 }

@@ -8,7 +8,11 @@ use crate::{
     csv_table, documents, line,
     refusal::Refusal,
     route::{Captured, Format, Rule},
+    weight,
 };
+
+/// More digits of a fraction say nothing: an hour has 3.6e12 ns.
+const FRACTION_DIGITS_MAX: usize = 18;
 
 /// What a time in a body counts, from 1970 on: the parameter `precision` of InfluxDB's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,13 +75,29 @@ impl Precision {
         count.checked_mul(self.nanos()).map(Timestamp::from_nanos)
     }
 
-    /// The time of a count with a fraction; none beyond the years 1677 to 2262.
-    pub(crate) fn time_of(self, count: f64) -> Option<Timestamp> {
-        if count.fract() == 0.0 && count.abs() < 9e15 {
-            return self.time(count as i64);
+    /// The time of a number such as `1700000000.25`, exact to the nanosecond; only one with an exponent goes through a double. None
+    /// where it is no number, or beyond the years 1677 to 2262.
+    pub(crate) fn time_of(self, number: &str) -> Option<Timestamp> {
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let unsigned = whole.strip_prefix(['-', '+']).unwrap_or(whole);
+        if !unsigned.is_empty() && is_digits(unsigned) && is_digits(fraction) {
+            return self.exact(whole, fraction);
         }
-        let nanos = count * self.nanos() as f64;
+        let nanos = number.parse::<f64>().ok()? * self.nanos() as f64;
         (nanos.abs() < 9.2e18).then(|| Timestamp::from_nanos(nanos as i64))
+    }
+
+    /// Digits beyond the nanosecond are cut towards the past.
+    fn exact(self, whole: &str, fraction: &str) -> Option<Timestamp> {
+        let unit = i128::from(self.nanos());
+        let fraction = &fraction[..fraction.len().min(FRACTION_DIGITS_MAX)];
+        let places = 10_i128.pow(fraction.len() as u32);
+        let part = fraction.parse().unwrap_or(0) * unit;
+        let part = if whole.starts_with('-') { -part } else { part };
+        let whole = whole.parse::<i128>().ok()?.checked_mul(unit)?;
+        let nanos = whole.checked_add(part.div_euclid(places))?;
+        i64::try_from(nanos).ok().map(Timestamp::from_nanos)
     }
 }
 
@@ -147,6 +167,7 @@ pub(crate) fn samples(
             }
         };
         samples.extend(made);
+        weight::check(&samples)?;
     }
     Ok(samples)
 }

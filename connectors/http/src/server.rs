@@ -37,6 +37,7 @@ use crate::{
     refusal::Refusal,
     request::{check_type, routes, samples},
     route::Rule,
+    weight,
 };
 
 /// How long a client may take for a request's head, and how long a connection may lie idle.
@@ -49,8 +50,10 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Pause after a connection that could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Bodies, as their samples, that may be in memory at once.
+/// Bytes of bodies that may be in memory at once.
 const BODIES_BYTES_MAX: usize = 16 << 20;
+/// Bytes of samples, of all bodies, that may be in memory at once: until they are durable.
+const SAMPLES_BYTES_MAX: usize = 16 << 20;
 
 /// What a server needs.
 pub(crate) struct Settings {
@@ -65,7 +68,10 @@ pub(crate) struct Settings {
 struct Shared {
     settings: Arc<Settings>,
     posted: mpsc::Sender<Posted>,
+    /// A permit for each byte of a body that has come.
     bodies: Arc<Semaphore>,
+    /// A permit for each byte of samples.
+    samples: Arc<Semaphore>,
     refusals: Arc<Mutex<RateLimit>>,
 }
 
@@ -78,11 +84,13 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(settings.connections_max));
-    let bodies = (BODIES_BYTES_MAX / settings.body_bytes_max).max(1);
+    let bodies = BODIES_BYTES_MAX.max(settings.body_bytes_max);
+    let samples = SAMPLES_BYTES_MAX.max(weight::most(settings.body_bytes_max));
     let shared = Shared {
         settings,
         posted,
         bodies: Arc::new(Semaphore::new(bodies)),
+        samples: Arc::new(Semaphore::new(samples)),
         refusals: Arc::default(),
     };
     let router = Router::new().fallback(answer).with_state(shared);
@@ -210,14 +218,25 @@ async fn taken(shared: &Shared, request: Request) -> Result<(), Refusal> {
             "the gateway is stopping, try again",
         )
     };
-    // Held until the readings are durable: this is what keeps memory bounded while the spool is full.
-    let _room = shared.bodies.acquire().await.map_err(|_| gone())?;
+    // Behind those that wait for room: while the spool is full no more bodies are read.
+    drop(shared.samples.acquire().await.map_err(|_| gone())?);
     let (head, body) = request.into_parts();
-    let body = body::read(&head.headers, body, settings.body_bytes_max).await?;
-    let samples = samples(&head.uri, &routes, &body)?;
+    let bytes_max = settings.body_bytes_max;
+    let body = body::read(&head.headers, body, bytes_max, &shared.bodies).await?;
+    // Held until the readings are durable: this is what keeps memory bounded while the spool is full.
+    let most = permits(weight::most(body.bytes.len()));
+    let room = shared.samples.acquire_many(most).await;
+    let mut room = room.map_err(|_| gone())?;
+    let samples = samples(&head.uri, &routes, &body.bytes)?;
     drop(body);
+    let surplus = most.saturating_sub(permits(weight::of(&samples)));
+    drop(room.split(surplus as usize));
     let (receipt, durable) = oneshot::channel();
     let posted = Posted { samples, receipt };
     shared.posted.send(posted).await.map_err(|_| gone())?;
     durable.await.map_err(|_| gone())
+}
+
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

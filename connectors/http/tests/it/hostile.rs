@@ -81,6 +81,52 @@ async fn clients_that_go_away_take_nothing_along() {
     rig.stop().await;
 }
 
+/// Each used to hold room for a whole body for as long as it liked, up to 30 s.
+#[tokio::test]
+async fn slow_bodies_hold_up_nobody() {
+    let port = free_port();
+    let rig = listening(port, DEVICE, &TAG, Receipts::Given).await;
+    let mut slow = Vec::new();
+    for _ in 0..40 {
+        let mut one = connect(port).await;
+        one.write_all(b"POST /fixed HTTP/1.1\r\nHost: g\r\nContent-Length: 1000000\r\n\r\n1")
+            .await
+            .unwrap();
+        slow.push(one);
+    }
+    let request = post("/fixed", "", b"7");
+    let answer = timeout(Duration::from_secs(5), asked(port, &request)).await;
+    assert_eq!(answer.expect("slow clients hold up others").0, 204);
+    drop(slow);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_of_very_many_values_is_refused() {
+    let port = free_port();
+    let tags = [
+        "path = \"/csv\"\nformat = \"csv\"",
+        "path = \"/line\"\nformat = \"line\"",
+    ];
+    let rig = listening(port, DEVICE, &tags, Receipts::Given).await;
+    let csv = |rows: usize| format!("a\n{}", "1\n".repeat(rows));
+    let line = |points: usize| "m a=1\n".repeat(points);
+    for (path, body) in [("/csv", csv(50_001)), ("/line", line(50_001))] {
+        let (status, reason) = asked(port, &post(path, "", body.as_bytes())).await;
+        assert_eq!(status, 413, "{path}: {reason}");
+        assert!(reason.contains("more than 50000 values"), "{reason}");
+    }
+    assert_eq!(rig.samples().len(), 0);
+    assert_eq!(
+        asked(port, &post("/csv", "", csv(50_000).as_bytes()))
+            .await
+            .0,
+        204
+    );
+    assert_eq!(rig.samples().len(), 50_000);
+    rig.stop().await;
+}
+
 #[tokio::test]
 async fn more_connections_wait_and_idle_ones_hold_up_no_stop() {
     let port = free_port();
