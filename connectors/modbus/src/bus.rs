@@ -35,6 +35,11 @@ pub(crate) struct Bus {
 /// A place on a bus: that of one connector that runs.
 pub(crate) struct Seat(Arc<Bus>);
 
+/// Time of the bus that was claimed to ask a unit that is known not to answer.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Claim(Duration);
+
 /// What was seen on the bus.
 #[derive(Debug, Default)]
 struct Traffic {
@@ -81,13 +86,25 @@ impl Bus {
         self.traffic().budget.spend(took, now);
     }
 
-    /// How long a unit that is known not to answer is not to be asked: no time while nobody else answers.
-    pub(crate) fn rest(&self, now: Instant) -> Duration {
-        let traffic = self.traffic();
-        if traffic.is_alive(now) {
-            traffic.budget.rest(now)
-        } else {
-            Duration::ZERO
+    /// Claims the time to ask a unit that is known not to answer, where the budget has it: what that may cost is spent at once, so that
+    /// nobody else takes the same time. Else answers how long it is to rest.
+    pub(crate) fn claim(&self, cost: Duration, now: Instant) -> Result<Claim, Duration> {
+        let mut traffic = self.traffic();
+        // While nobody answers there is nobody to starve.
+        let rest = traffic.budget.rest(now);
+        if traffic.is_alive(now) && !rest.is_zero() {
+            return Err(rest);
+        }
+        traffic.budget.spend(cost, now);
+        Ok(Claim(cost))
+    }
+
+    /// The unit was asked: it was silent for so long, or answered.
+    pub(crate) fn settle(&self, Claim(cost): Claim, silent: Option<Duration>, now: Instant) {
+        let mut traffic = self.traffic();
+        traffic.budget.refund(cost, now);
+        if let Some(silent) = silent {
+            traffic.budget.spend(silent, now);
         }
     }
 
@@ -140,5 +157,33 @@ impl Traffic {
     fn is_alive(&self, now: Instant) -> bool {
         self.heard
             .is_some_and(|heard| now.duration_since(heard) < ALIVE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Server;
+
+    /// Those who rest for the same time wake together.
+    #[tokio::test(start_paused = true)]
+    async fn one_alone_gets_the_time_that_several_wait_for() {
+        let bus = Bus::alone(Endpoint::Tcp(Server {
+            host: "127.0.0.1".into(),
+            port: 1,
+        }));
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let first = bus.claim(second, now);
+        assert!(first.is_ok(), "{first:?}");
+        // Nobody answers: nobody is starved.
+        assert!(bus.claim(second, now).is_ok());
+        bus.note_heard(now);
+        bus.settle(Claim(2 * second), None, now);
+        assert!(bus.claim(second, now).is_ok());
+        assert_eq!(bus.claim(second, now).unwrap_err(), 5 * second);
+        bus.settle(Claim(second), Some(second / 2), now);
+        assert_eq!(bus.claim(second, now).unwrap_err(), 5 * second / 2);
+        bus.note_heard(now + 3 * second);
+        assert!(bus.claim(second, now + 3 * second).is_ok());
     }
 }

@@ -26,6 +26,12 @@ impl Budget {
         self.debt = (self.debt + lost).min(DEBT_MAX);
     }
 
+    /// What was spent in advance was not lost.
+    pub(super) fn refund(&mut self, spent: Duration, now: Instant) {
+        self.pay(now);
+        self.debt = self.debt.saturating_sub(spent);
+    }
+
     /// How long it takes until a further wait may be risked.
     pub(super) fn rest(&self, now: Instant) -> Duration {
         self.owed(now) * SHARE

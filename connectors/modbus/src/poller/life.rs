@@ -10,7 +10,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{End, Poller, Trouble};
-use crate::{keys, plan::Read};
+use crate::{bus::Claim, keys, plan::Read};
 
 /// Silences after which a server that was just connected to is taken for dead.
 const PROBED_MAX: usize = 3;
@@ -42,25 +42,42 @@ impl Poller<'_> {
         let mut reason = String::new();
         // Where other connectors are served on the same bus, it is the unit that is dead: its probes have a budget.
         let is_others = self.bus.is_shared_and_alive(Instant::now());
+        let mut claim = None;
         if is_others && self.links.was_lost() {
-            let rest = self.bus.rest(Instant::now());
-            let rested = self.stop.run_until_cancelled(sleep(rest)).await;
-            rested.ok_or(End::Stopped)?;
+            claim = Some(self.claim().await?);
         }
         let probed_max = if is_others { 1 } else { PROBED_MAX };
         for _ in 0..probed_max {
             let unit = self.probe_next % self.settings.units.len().max(1);
             let began = Instant::now();
-            match self.ask_sign(unit, None).await {
+            let asked = self.ask_sign(unit, None).await;
+            let silent = matches!(asked, Err(Trouble::Silent(_))).then(|| began.elapsed());
+            match (claim.take(), silent) {
+                (Some(claim), silent) => self.bus.settle(claim, silent, Instant::now()),
+                (None, Some(silent)) => self.bus.note_silence(silent, Instant::now()),
+                (None, None) => {}
+            }
+            match asked {
                 Ok(()) => return Ok(Some(unit)),
                 Err(Trouble::Unit(_)) => return Ok(None),
                 Err(Trouble::End(end)) => return Err(end),
                 Err(Trouble::Silent(why)) => reason = why,
             }
-            self.bus.note_silence(began.elapsed(), Instant::now());
             self.probe_next = unit + 1;
         }
         Err(End::Lost(reason))
+    }
+
+    /// Rests until the bus has time for a unit that is known not to answer.
+    async fn claim(&self) -> Result<Claim, End> {
+        loop {
+            let rest = match self.bus.claim(self.settings.timeout, Instant::now()) {
+                Ok(claim) => return Ok(claim),
+                Err(rest) => rest,
+            };
+            let rested = self.stop.run_until_cancelled(sleep(rest)).await;
+            rested.ok_or(End::Stopped)?;
+        }
     }
 
     /// Asks a unit that is not polled often enough to tell its end in time.
@@ -84,17 +101,19 @@ impl Poller<'_> {
     /// One request: that the others are up is known from their own polls.
     pub(super) async fn retry(&mut self, unit: usize) -> Result<bool, End> {
         let now = Instant::now();
-        let rests = self.links.rests(unit, now) || !self.bus.rest(now).is_zero();
-        if rests || !self.links.is_due_first(unit) {
+        if self.links.rests(unit, now) || !self.links.is_due_first(unit) {
             return Ok(false);
         }
-        let Err(trouble) = self.ask_sign(unit, None).await else {
+        let Ok(claim) = self.bus.claim(self.settings.timeout, now) else {
+            return Ok(false);
+        };
+        let asked = self.ask_sign(unit, None).await;
+        let silent = matches!(asked, Err(Trouble::Silent(_))).then(|| now.elapsed());
+        self.bus.settle(claim, silent, Instant::now());
+        let Err(trouble) = asked else {
             self.links.unit_answers(unit).await?;
             return Ok(true);
         };
-        if matches!(trouble, Trouble::Silent(_)) {
-            self.bus.note_silence(now.elapsed(), Instant::now());
-        }
         self.blame(unit, trouble).await.map(|()| false)
     }
 
