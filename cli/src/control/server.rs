@@ -3,10 +3,10 @@
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use forebay_gateway::EdgeControl;
+use forebay_gateway::{EdgeControl, Tap};
 use serde_json::Value as Json;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     select,
     sync::{Semaphore, broadcast::error::RecvError},
@@ -114,7 +114,7 @@ impl Server {
         match Request::parse(&line) {
             Err(error) => say(&mut stream, of_error(&error)).await,
             Ok(Request::Devices) => self.devices(&mut stream).await,
-            Ok(Request::Tap(tap)) => self.tap(&mut stream, &tap).await,
+            Ok(Request::Tap(tap)) => show(&mut stream, &tap, &self.edge.tap()).await,
             Ok(Request::Reload) => {
                 let answer = match self.reloader.reload().await {
                     Ok(outcome) => of_changes(&outcome.changes, &outcome.at_next_start),
@@ -152,47 +152,85 @@ impl Server {
             .map(|(name, status)| (name, status.received()))
             .collect()
     }
+}
 
-    async fn tap(&self, stream: &mut BufReader<UnixStream>, tap: &TapRequest) -> io::Result<()> {
-        let globs = match tap.globs() {
-            Ok(globs) => globs,
-            Err(error) => return say(stream, of_error(&error.to_string())).await,
+/// Shows readings as they pass, until the other side has gone.
+async fn show(
+    stream: &mut BufReader<UnixStream>,
+    tap: &TapRequest,
+    readings: &Tap,
+) -> io::Result<()> {
+    let globs = match tap.globs() {
+        Ok(globs) => globs,
+        Err(error) => return say(stream, of_error(&error.to_string())).await,
+    };
+    let mut passing = readings.watch();
+    let (mut second, mut said, mut left_out) = (Instant::now(), 0, 0_u64);
+    loop {
+        let tapped = select! {
+            tapped = passing.recv() => tapped,
+            // Who looks says nothing more: what comes is the end. Else a seat would be taken for as long as nothing passes.
+            () = end(stream) => return Ok(()),
         };
-        let mut passing = self.edge.tap().watch();
-        let (mut second, mut said, mut left_out) = (Instant::now(), 0, 0_u64);
-        loop {
-            let tapped = match passing.recv().await {
-                Ok(tapped) => tapped,
-                Err(RecvError::Lagged(missed)) => {
-                    left_out += missed;
-                    continue;
-                }
-                Err(RecvError::Closed) => return Ok(()),
-            };
-            if tap.stage.is_some_and(|stage| stage != tapped.stage)
-                || !globs.is_match(format!("{}/{}", tapped.device, tapped.tag))
-            {
+        let tapped = match tapped {
+            Ok(tapped) => tapped,
+            Err(RecvError::Lagged(missed)) => {
+                left_out += missed;
                 continue;
             }
-            if second.elapsed() >= Duration::from_secs(1) {
-                (second, said) = (Instant::now(), 0);
-            }
-            if said >= tap.rate {
-                left_out += 1;
-                continue;
-            }
-            said += 1;
-            let mut shown = of_tapped(&tapped);
-            if left_out > 0 {
-                shown["left_out_before"] = Json::from(std::mem::take(&mut left_out));
-            }
-            say(stream, shown).await?;
+            Err(RecvError::Closed) => return Ok(()),
+        };
+        if tap.stage.is_some_and(|stage| stage != tapped.stage)
+            || !globs.is_match(format!("{}/{}", tapped.device, tapped.tag))
+        {
+            continue;
         }
+        if second.elapsed() >= Duration::from_secs(1) {
+            (second, said) = (Instant::now(), 0);
+        }
+        if said >= tap.rate {
+            left_out += 1;
+            continue;
+        }
+        said += 1;
+        let mut shown = of_tapped(&tapped);
+        if left_out > 0 {
+            shown["left_out_before"] = Json::from(std::mem::take(&mut left_out));
+        }
+        say(stream, shown).await?;
     }
+}
+
+/// The end of what the other side says; what it says until then is dropped.
+async fn end(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut dropped = [0; 64];
+    while let Ok(1..) = stream.read(&mut dropped).await {}
 }
 
 async fn say(stream: &mut BufReader<UnixStream>, answer: Json) -> io::Result<()> {
     let mut line = answer.to_string();
     line.push('\n');
     stream.write_all(line.as_bytes()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_gone_is_shown_nothing_more() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let request = TapRequest {
+            series: Vec::new(),
+            stage: None,
+            rate: 1,
+        };
+        let readings = Tap::default();
+        let mut stream = BufReader::new(ours);
+        let shown = show(&mut stream, &request, &readings);
+        drop(theirs);
+        // Nothing passes, so that nothing would be written to the closed socket.
+        let ended = timeout(Duration::from_secs(10), shown).await;
+        assert!(ended.is_ok(), "its seat is still taken");
+    }
 }
