@@ -20,7 +20,8 @@ use datafusion::{
     common::Result,
     datasource::{MemTable, ViewTable, empty::EmptyTable},
     execution::{
-        SessionState, SessionStateBuilder, context::SessionContext, runtime_env::RuntimeEnv,
+        FunctionRegistry as _, SessionState, SessionStateBuilder, context::SessionContext,
+        runtime_env::RuntimeEnv,
     },
     prelude::SessionConfig,
 };
@@ -35,7 +36,10 @@ use forebay_lake::{LakeView, ViewedTable};
 
 use crate::{
     fence::{fenced, fenced_rows},
-    functions::functions,
+    functions::{
+        bounded::{Bounds, NOT_THERE},
+        functions,
+    },
     latest::latest_schema,
     user::User,
     views::{LATEST, VIEWS, View},
@@ -46,18 +50,6 @@ use crate::{
 pub(crate) const DATABASE: &str = "forebay";
 const SCHEMA: &str = "public";
 const PG_CATALOG: &str = "pg_catalog";
-
-/// Functions of the engine that make one value as large as they are told, past any limit of memory.
-const NOT_THERE: [&str; 8] = [
-    "repeat",
-    "array_repeat",
-    "list_repeat",
-    "range",
-    "generate_series",
-    "lpad",
-    "rpad",
-    "array_resize",
-];
 
 /// What one statement is about.
 pub(crate) struct Scope<'a> {
@@ -99,7 +91,7 @@ impl UserCatalog {
             .with_information_schema(true)
             .with_target_partitions(threads)
             .with_default_catalog_and_schema(DATABASE, SCHEMA);
-        let context = SessionContext::new_with_config(config);
+        let mut context = SessionContext::new_with_config(config);
         setup_pg_catalog(&context, DATABASE, OwnRole(user.name.clone())).map_err(|error| *error)?;
         for function in functions(&user.name) {
             context.register_udf(function);
@@ -107,6 +99,7 @@ impl UserCatalog {
         for name in NOT_THERE {
             context.deregister_udf(name);
         }
+        context.register_function_rewrite(Arc::new(Bounds))?;
         Ok(Self {
             state: context.state(),
             static_tables,
@@ -177,6 +170,8 @@ impl UserCatalog {
         if let Some(zone) = scope.time_zone {
             config.options_mut().execution.time_zone = Some(zone.to_owned());
         }
+        // What is planned below that knows which files there are, and how many rows they have.
+        config.options_mut().explain.logical_plan_only = !scope.user.sites.is_all();
         let state = SessionStateBuilder::new_from_existing(self.state.clone())
             .with_config(config.with_create_default_catalog_and_schema(false))
             .with_catalog_list(catalogs)

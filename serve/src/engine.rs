@@ -1,5 +1,6 @@
 //! Runs a user's statements within the limits.
 
+mod interrupt;
 mod rows;
 
 use std::{
@@ -11,20 +12,25 @@ use std::{
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::{
     common::ParamValues,
+    error::DataFusionError,
     execution::{
+        SendableRecordBatchStream, TaskContext,
         context::SessionContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::GreedyMemoryPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     logical_expr::LogicalPlan,
+    physical_plan::{ExecutionPlan, execute_stream, stream::RecordBatchReceiverStreamBuilder},
     sql::{parser::Statement as EngineStatement, sqlparser::ast::Statement},
 };
 use datafusion_postgres::datafusion_pg_catalog::{
     pg_catalog::PgCatalogStaticTables, sql::PostgresCompatibilityParser,
 };
 use forebay_schemas::Clock;
+use futures::StreamExt as _;
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
@@ -42,8 +48,11 @@ use crate::{
     user::{User, Users},
     views::LATEST,
 };
+use interrupt::{Interrupt, interruptible};
 pub(crate) use rows::Rows;
 
+/// What a token is once it is parsed, about.
+const TOKEN_BYTES: usize = 256;
 /// Statements in one message.
 const STATEMENTS_MAX: usize = 32;
 
@@ -52,6 +61,8 @@ const STATEMENTS_MAX: usize = 32;
 pub(crate) struct Parsed {
     pub(crate) statement: Statement,
     pub(crate) shown: Arc<str>,
+    /// About how many bytes it takes, parsed.
+    pub(crate) weight: usize,
 }
 
 /// What is known of a statement before it runs.
@@ -83,6 +94,8 @@ pub(crate) struct Engine {
     static_tables: Arc<PgCatalogStaticTables>,
     catalogs: Mutex<HashMap<String, Arc<UserCatalog>>>,
     threads: usize,
+    /// The threads for queries.
+    queries: Handle,
     pub(crate) progress: Arc<ServeProgress>,
 }
 
@@ -92,7 +105,7 @@ impl Engine {
     pub(crate) fn new(
         reader: LakeReader,
         limits: Limits,
-        threads: usize,
+        (threads, queries): (usize, Handle),
         clock: Clock,
         progress: Arc<ServeProgress>,
     ) -> Result<Self, ServeError> {
@@ -100,13 +113,14 @@ impl Engine {
         let static_tables = static_tables.map_err(|error| ServeError::Engine(error.to_string()))?;
         Ok(Self {
             lake: LakeSource::new(reader),
-            latest: Latest::new(clock),
+            latest: Latest::new(clock, queries.clone()),
             limits,
             turns: Arc::new(Semaphore::new(limits.queries_at_once)),
             parser: PostgresCompatibilityParser::new(),
             static_tables: Arc::new(static_tables),
             catalogs: Mutex::default(),
             threads,
+            queries,
             progress,
         })
     }
@@ -132,6 +146,7 @@ impl Engine {
     pub(crate) fn parse(&self, sql: &str) -> Result<Vec<Parsed>, QueryError> {
         let tokens = guard::check_text(sql)?;
         let shown: Arc<str> = guard::shown(&tokens).into();
+        let weight = sql.len() + TOKEN_BYTES * tokens.len();
         let parsed = self.parser.parse(sql);
         let parsed = parsed.map_err(|error| QueryError::Syntax(error.to_string()))?;
         if parsed.len() > STATEMENTS_MAX {
@@ -146,6 +161,7 @@ impl Engine {
             Parsed {
                 statement,
                 shown: shown.clone(),
+                weight,
             }
         };
         Ok(parsed.into_iter().map(named).collect())
@@ -194,7 +210,8 @@ impl Engine {
         let progress = self.progress.clone();
         let mut line = AuditLine::new(asker, parsed.shown.to_string(), progress);
         let (deadline, limit) = self.deadline(terms);
-        let starting = self.start(&user, parsed, parameters, terms);
+        let interrupt = Interrupt::at(deadline);
+        let starting = self.start(&user, parsed, parameters, terms, &interrupt);
         let started = match timeout_at(deadline, starting).await {
             Ok(started) => started,
             Err(_) => Err(QueryError::TimedOut(limit)),
@@ -204,6 +221,7 @@ impl Engine {
                 stream,
                 self.limits,
                 (deadline, limit),
+                interrupt,
                 line,
                 turn,
             )),
@@ -220,18 +238,39 @@ impl Engine {
         parsed: &Parsed,
         parameters: Option<ParamValues>,
         terms: &Terms,
-    ) -> Result<datafusion::execution::SendableRecordBatchStream, QueryError> {
+        interrupt: &Interrupt,
+    ) -> Result<SendableRecordBatchStream, QueryError> {
         let (context, mut plan) = self.plan(user, parsed, terms).await?;
         if let Some(parameters) = parameters {
             plan = plan
                 .replace_params_with_values(&parameters)
                 .map_err(|error| self.error(&error))?;
         }
-        let rows = context.execute_logical_plan(plan).await;
-        let rows = rows.map_err(|error| self.error(&error))?;
-        rows.execute_stream()
-            .await
-            .map_err(|error| self.error(&error))
+        guard::check_constants(&plan)?;
+        let planned = physical(&context, plan, interrupt).await;
+        let planned = planned.map_err(|error| self.error(&error))?;
+        Ok(self.running(planned, context.task_ctx()))
+    }
+
+    /// Runs a plan on the threads for queries. Dropping the rows ends it.
+    fn running(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> SendableRecordBatchStream {
+        let mut rows = RecordBatchReceiverStreamBuilder::new(plan.schema(), 1);
+        let batches = rows.tx();
+        let sending = async move {
+            let mut running = execute_stream(plan, context)?;
+            while let Some(batch) = running.next().await {
+                if batches.send(batch).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        rows.spawn_on(sending, &self.queries);
+        rows.build()
     }
 
     async fn plan(
@@ -299,7 +338,17 @@ impl Engine {
         (Instant::now() + limit, limit)
     }
 
-    fn error(&self, error: &datafusion::error::DataFusionError) -> QueryError {
+    fn error(&self, error: &DataFusionError) -> QueryError {
         QueryError::of(error, self.limits.memory_bytes_max)
     }
+}
+
+/// A plan that can be ended at any time.
+async fn physical(
+    context: &SessionContext,
+    plan: LogicalPlan,
+    interrupt: &Interrupt,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let rows = context.execute_logical_plan(plan).await?;
+    interruptible(rows.create_physical_plan().await?, interrupt)
 }

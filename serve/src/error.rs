@@ -78,6 +78,8 @@ pub(crate) enum QueryError {
     TooManyRows(u64),
     #[error("the query needs more than {0} bytes of memory: narrow it, or ask a roll-up")]
     TooMuchMemory(usize),
+    #[error("the connection has more than {0} {1}: close some statements or portals")]
+    TooMuchHeld(usize, &'static str),
     #[error("the lake is unavailable: the log of this gateway has the cause")]
     LakeUnavailable,
     #[error("the query failed: the log of this gateway has the cause")]
@@ -97,7 +99,7 @@ impl QueryError {
             Self::Busy(_) => "53300",
             Self::TimedOut(_) | Self::Cancelled => "57014",
             Self::TooManyRows(_) => "54000",
-            Self::TooMuchMemory(_) => "53200",
+            Self::TooMuchMemory(_) | Self::TooMuchHeld(..) => "53200",
             Self::LakeUnavailable => "58030",
             Self::Internal => "XX000",
         }
@@ -110,7 +112,7 @@ impl QueryError {
             Self::ReadOnly(_) | Self::TooComplex(_) | Self::Busy(_) => "refused",
             Self::TimedOut(_) => "timed_out",
             Self::Cancelled => "cancelled",
-            Self::TooManyRows(_) | Self::TooMuchMemory(_) => "over_limit",
+            Self::TooManyRows(_) | Self::TooMuchMemory(_) | Self::TooMuchHeld(..) => "over_limit",
             Self::Data(_) | Self::LakeUnavailable | Self::Internal => "failed",
         }
     }

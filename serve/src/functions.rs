@@ -1,5 +1,7 @@
 //! Functions that clients of PostgreSQL call and that the engine has not, or answers for itself.
 
+pub(crate) mod bounded;
+
 use std::{convert::Infallible, ops::ControlFlow, sync::Arc};
 
 use arrow::{

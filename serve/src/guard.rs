@@ -4,8 +4,9 @@
 //! Parsing, planning and evaluating recurse. How deep they can go is bounded here, before anything recurses: by the number
 //! of tokens that can nest, and by the depth of parentheses. The threads that do it have stacks for that depth
 //! ([`crate::server`]). No time-out interrupts parsing and planning, so their work is bounded too ([`effort`],
-//! [`expansion`], [`size`]).
+//! [`expansion`], [`size`]), and so is what a statement makes each of its rows repeat ([`constants`]).
 
+mod constants;
 mod effort;
 mod expansion;
 mod size;
@@ -13,7 +14,7 @@ mod size;
 use datafusion::{
     error::DataFusionError,
     execution::context::SQLOptions,
-    logical_expr::LogicalPlan,
+    logical_expr::{ExplainFormat, LogicalPlan},
     sql::sqlparser::{
         dialect::PostgreSqlDialect,
         keywords::Keyword,
@@ -22,6 +23,7 @@ use datafusion::{
 };
 
 use crate::error::QueryError;
+pub(crate) use constants::check_constants;
 pub(crate) use expansion::check_expansion;
 
 /// The longest statement.
@@ -102,13 +104,27 @@ pub(crate) fn check_plan(plan: &LogicalPlan, sees_all: SeesAll) -> Result<(), Qu
         .with_allow_dml(false)
         .with_allow_statements(false);
     reading_only.verify_plan(plan).map_err(refused)?;
-    // Its counts are of all rows that were read, also those that are dropped.
-    if matches!(plan, LogicalPlan::Analyze(_)) && sees_all == SeesAll::No {
-        let why =
-            "EXPLAIN ANALYZE is for users of all sites: it counts rows before they are dropped";
-        return Err(QueryError::NotSupported(why.into()));
+    match sees_all {
+        SeesAll::Yes => Ok(()),
+        SeesAll::No => check_explain(plan),
     }
-    Ok(())
+}
+
+/// Whether an `EXPLAIN` shows no more than the statement itself does.
+fn check_explain(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let why = match plan {
+        // Its counts are of all rows that were read, also those that are dropped.
+        LogicalPlan::Analyze(_) => {
+            "EXPLAIN ANALYZE is for users of all sites: it counts rows before they are dropped"
+        }
+        LogicalPlan::Explain(explain)
+            if explain.verbose || explain.explain_format != ExplainFormat::Indent =>
+        {
+            "EXPLAIN VERBOSE and FORMAT are for users of all sites: they show files and counts of all rows"
+        }
+        _ => return Ok(()),
+    };
+    Err(QueryError::NotSupported(why.into()))
 }
 
 fn refused(error: DataFusionError) -> QueryError {

@@ -24,9 +24,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     select,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -35,7 +36,7 @@ use tracing::{debug, warn};
 
 use crate::{
     audit::{Asker, Door, ServeProgress},
-    doorway::{Doorway, Place},
+    doorway::{Doorway, Place, Refusal},
     engine::{Engine, Rows, Terms},
     error::QueryError,
     guard::STATEMENT_BYTES_MAX,
@@ -53,6 +54,10 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_GRACE: Duration = Duration::from_secs(30);
 /// So much of an answer is gathered before its status is sent.
 const HELD_BYTES: usize = 1 << 20;
+/// How long it may take to say that a connection is not taken.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections that are told at once why they are not taken; more are closed without a word.
+const REFUSALS_MAX: usize = 32;
 /// Pause after a connection that could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -70,12 +75,14 @@ pub(crate) struct HttpPort {
 struct Caller {
     port: Arc<HttpPort>,
     peer: SocketAddr,
+    place: Arc<Place>,
 }
 
 impl HttpPort {
     /// Serves until the stop; connections under way are cut then.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let mut connections = JoinSet::new();
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         loop {
             let accepted = select! {
                 accepted = listener.accept() => accepted,
@@ -87,7 +94,14 @@ impl HttpPort {
                     Ok(place) => {
                         connections.spawn(self.clone().come(stream, peer, place));
                     }
-                    Err(refusal) => debug!(%peer, why = refusal.why(), "connection refused"),
+                    Err(refusal) => {
+                        debug!(%peer, why = refusal.why(), "connection refused");
+                        if let Ok(leave) = refusals.clone().try_acquire_owned()
+                            && self.tls.is_none()
+                        {
+                            connections.spawn(refuse(stream, refusal, leave));
+                        }
+                    }
                 },
                 Err(error) => {
                     debug!(%error, "accepting a connection failed");
@@ -102,6 +116,7 @@ impl HttpPort {
         let caller = Caller {
             port: self.clone(),
             peer,
+            place: Arc::new(place),
         };
         match &self.tls {
             None => connection(stream, caller).await,
@@ -111,8 +126,25 @@ impl HttpPort {
                 Err(_) => debug!(%peer, "a TLS handshake timed out"),
             },
         }
-        drop(place);
     }
+}
+
+/// Answers that there are too many connections.
+async fn refuse(mut stream: TcpStream, refusal: Refusal, _leave: OwnedSemaphorePermit) {
+    let why = refusal.why();
+    let (status, length) = (StatusCode::SERVICE_UNAVAILABLE, why.len() + 1);
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{why}\n"
+    );
+    let answering = async {
+        // What is left unread would make a reset of the end, and lose the words.
+        let mut request = [0; 4_096];
+        let _unread = stream.read(&mut request).await?;
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await
+    };
+    // The connection is lost either way.
+    let _answered = timeout(REFUSAL_TIMEOUT, answering).await;
 }
 
 async fn connection<S>(stream: S, caller: Caller)
@@ -193,7 +225,7 @@ fn status_of(error: &QueryError) -> StatusCode {
         QueryError::ReadOnly(_) => StatusCode::FORBIDDEN,
         QueryError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         QueryError::TimedOut(_) | QueryError::Cancelled => StatusCode::GATEWAY_TIMEOUT,
-        QueryError::TooManyRows(_) | QueryError::TooMuchMemory(_) => {
+        QueryError::TooManyRows(_) | QueryError::TooMuchMemory(_) | QueryError::TooMuchHeld(..) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         QueryError::LakeUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -203,6 +235,10 @@ fn status_of(error: &QueryError) -> StatusCode {
 
 async fn answered(caller: &Caller, request: Request) -> Result<Response, Refused> {
     let user = user_of(caller, request.headers())?;
+    if let Err(refusal) = caller.place.signed_in(&user.name) {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Err(Refused::Request(status, refusal.why()));
+    }
     let asked = asked(request).await?;
     let engine = &caller.port.engine;
     let mut parsed = engine.parse(&asked.sql)?;
@@ -232,10 +268,6 @@ async fn answered(caller: &Caller, request: Request) -> Result<Response, Refused
 /// Whose token the request bears.
 fn user_of(caller: &Caller, headers: &HeaderMap) -> Result<Arc<User>, Refused> {
     let address = caller.peer.ip();
-    // Of tokens there is no name: what counts is the address.
-    if let Some(wait) = caller.port.lockout.wait(address, "") {
-        return Err(Refused::LockedOut(wait));
-    }
     let header = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
@@ -243,11 +275,14 @@ fn user_of(caller: &Caller, headers: &HeaderMap) -> Result<Arc<User>, Refused> {
         let why = "a token is expected: Authorization: Bearer TOKEN";
         return Err(Refused::Request(StatusCode::UNAUTHORIZED, why));
     };
-    match caller.port.users.by_token(token.trim()) {
-        Some(user) => {
-            caller.port.lockout.passed(address, "");
-            Ok(user)
-        }
+    // A right one passes whatever others of its address do: it is too long to be guessed.
+    if let Some(user) = caller.port.users.by_token(token.trim()) {
+        caller.port.lockout.passed(address, "");
+        return Ok(user);
+    }
+    // Of tokens there is no name: what counts is the address.
+    match caller.port.lockout.wait(address, "") {
+        Some(wait) => Err(Refused::LockedOut(wait)),
         None => {
             caller.port.lockout.failed(address, "");
             caller

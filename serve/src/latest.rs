@@ -16,13 +16,16 @@ use datafusion::{
     datasource::MemTable,
     error::DataFusionError,
     execution::{
-        context::SessionContext, memory_pool::GreedyMemoryPool, runtime_env::RuntimeEnvBuilder,
+        context::SessionContext,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::GreedyMemoryPool,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     prelude::SessionConfig,
 };
 use forebay_lake::{LakeView, ViewedTable};
 use forebay_schemas::{Clock, table::READINGS};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{runtime::Handle, sync::Mutex, time::Instant};
 use tracing::warn;
 
 use crate::error::QueryError;
@@ -64,6 +67,7 @@ pub(crate) fn latest_schema() -> SchemaRef {
 pub(crate) struct Latest {
     kept: Arc<Mutex<Option<Kept>>>,
     clock: Clock,
+    queries: Handle,
 }
 
 struct Kept {
@@ -75,10 +79,12 @@ struct Kept {
 }
 
 impl Latest {
-    pub(crate) fn new(clock: Clock) -> Self {
+    /// Gathers on the threads for queries.
+    pub(crate) fn new(clock: Clock, queries: Handle) -> Self {
         Self {
             kept: Arc::default(),
             clock,
+            queries,
         }
     }
 
@@ -88,7 +94,8 @@ impl Latest {
         let readings = tables.into_iter().find(|t| t.table().name == READINGS.name);
         let readings = readings.ok_or(QueryError::LakeUnavailable)?;
         let (kept, now) = (self.kept.clone(), (self.clock)().nanos() / 1_000);
-        let gathering = tokio::spawn(async move { gathered(&kept, readings, now).await });
+        let gathering = async move { gathered(&kept, readings, now).await };
+        let gathering = self.queries.spawn(gathering);
         let gathered = gathering.await.map_err(|_| QueryError::Internal)?;
         gathered.map_err(|error| {
             warn!(%error, "gathering the latest readings failed");
@@ -142,9 +149,7 @@ async fn newest_of(
     old: Vec<RecordBatch>,
     from_micros: i64,
 ) -> Result<Vec<RecordBatch>> {
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(MEMORY_BYTES_MAX)))
-        .build_arc()?;
+    let runtime = runtime()?;
     new.register_store(&runtime);
     let config = SessionConfig::new().with_target_partitions(1);
     let context = SessionContext::new_with_config_rt(config, runtime);
@@ -167,4 +172,24 @@ async fn newest_of(
         batch.map_err(DataFusionError::from)
     };
     rows.into_iter().map(shaped).collect()
+}
+
+/// As of a query: nothing is spilled to the disk, which belongs to the data path.
+fn runtime() -> Result<Arc<RuntimeEnv>> {
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(MEMORY_BYTES_MAX)))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
+        .build_arc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_spilled_to_the_disk() {
+        assert!(!runtime().unwrap().disk_manager.tmp_files_enabled());
+    }
 }

@@ -64,6 +64,9 @@ impl Lockout {
                 last: now,
                 until: now,
             });
+            if now.saturating_duration_since(failures.last) >= FORGET {
+                failures.count = 0;
+            }
             failures.count = failures.count.saturating_add(1);
             failures.last = now;
             failures.until = now + wait_after(failures.count, free);
@@ -151,6 +154,18 @@ mod tests {
         }
         assert_eq!(lockout.wait(HERE, "new"), Some(WAIT_FIRST));
         assert_eq!(lockout.wait(THERE, "new"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_long_ago_is_forgotten() {
+        let lockout = Lockout::default();
+        for _ in 0..2 * FREE_OF_ADDRESS {
+            lockout.failed(HERE, "a");
+            lockout.passed(HERE, "a");
+            advance(FORGET).await;
+        }
+        lockout.failed(HERE, "a");
+        assert_eq!(lockout.wait(HERE, "a"), None);
     }
 
     #[tokio::test(start_paused = true)]

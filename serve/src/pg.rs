@@ -1,10 +1,13 @@
 //! PostgreSQL's wire protocol (version 3): the port, its connections, and their bounds in time and size.
 
 mod commands;
+mod extended;
 mod frames;
 mod handler;
+mod held;
 mod session;
 mod sign_in;
+mod simple;
 mod text;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -139,48 +142,32 @@ impl PgPort {
         }
     }
 
-    async fn connection(&self, stream: TcpStream, mut place: Place) -> io::Result<()> {
+    async fn connection(&self, stream: TcpStream, place: Place) -> io::Result<()> {
         let deadline = Instant::now() + SIGN_IN_TIMEOUT;
         let opened = timeout_at(deadline, opened(stream, self.tls.clone()));
         let Some(mut socket) = opened.await.map_err(|_| timed_out())?? else {
             return Ok(());
         };
-        let sign_in = Arc::new(SignInHandler::new(self.sign_in.clone()));
-        let mut is_known = false;
+        let sign_in = Arc::new(SignInHandler::new(self.sign_in.clone(), place));
+        let mut session: Option<Arc<PgSession>> = None;
         loop {
-            let until = if is_known {
-                Instant::now() + IDLE_TIMEOUT
-            } else {
-                deadline
-            };
-            let message = match timeout_at(until, socket.next()).await {
-                Err(_) if is_known => {
-                    return last_words(&mut socket, fatal("57P05", "idle for too long")).await;
-                }
-                Err(_) => {
-                    let why = "the sign-in timed out";
-                    return last_words(&mut socket, fatal("08P01", why)).await;
-                }
+            let message = match next_message(&mut socket, session.as_deref(), deadline).await {
+                Ok(Some(message)) => message,
                 Ok(None) => return Ok(()),
-                Ok(Some(Err(error))) => {
-                    return last_words(&mut socket, fatal("08P01", &error.to_string())).await;
-                }
-                Ok(Some(Ok(message))) => message,
+                Err(error) => return last_words(&mut socket, error).await,
             };
             if matches!(message, PgWireFrontendMessage::Terminate(_)) {
                 return Ok(());
             }
-            let until = if is_known {
-                Instant::now() + self.engine.timeout() + MESSAGE_GRACE
-            } else {
-                deadline
+            let until = match &session {
+                Some(_) => Instant::now() + self.engine.timeout() + MESSAGE_GRACE,
+                None => deadline,
             };
             let handled = timeout_at(until, self.handle(message, &mut socket, &sign_in)).await;
             handled.map_err(|_| timed_out())??;
-            if !is_known {
-                is_known = socket.session_extensions().get::<PgSession>().is_some();
-                if is_known {
-                    place.signed_in();
+            if session.is_none() {
+                session = socket.session_extensions().get::<PgSession>();
+                if session.is_some() {
                     socket.get_mut().signed_in();
                 }
             }
@@ -239,6 +226,30 @@ async fn opened(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Optio
         Err(error) => {
             last_words(&mut socket, fatal("08P01", &error.to_string())).await?;
             Ok(None)
+        }
+    }
+}
+
+/// The client's next message; `None` when it has gone. While it is awaited, suspended portals time out.
+async fn next_message(
+    socket: &mut Socket,
+    session: Option<&PgSession>,
+    sign_in_deadline: Instant,
+) -> Result<Option<PgWireFrontendMessage>, PgWireError> {
+    let idle_deadline = match session {
+        Some(_) => Instant::now() + IDLE_TIMEOUT,
+        None => sign_in_deadline,
+    };
+    loop {
+        let portal_deadline = session.and_then(PgSession::next_deadline);
+        let until = portal_deadline.map_or(idle_deadline, |portal| portal.min(idle_deadline));
+        match (timeout_at(until, socket.next()).await, session) {
+            (Ok(None), _) => return Ok(None),
+            (Ok(Some(Err(error))), _) => return Err(fatal("08P01", &error.to_string())),
+            (Ok(Some(Ok(message))), _) => return Ok(Some(message)),
+            (Err(_), Some(session)) if until < idle_deadline => session.end_suspended(until),
+            (Err(_), Some(_)) => return Err(fatal("57P05", "idle for too long")),
+            (Err(_), None) => return Err(fatal("08P01", "the sign-in timed out")),
         }
     }
 }

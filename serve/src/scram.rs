@@ -45,6 +45,23 @@ pub(crate) struct Verifier {
     server_key: Vec<u8>,
 }
 
+/// What tells one verifier from another before the proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    iterations: u32,
+    salt_bytes: usize,
+}
+
+impl Default for Shape {
+    /// Of a password in clear.
+    fn default() -> Self {
+        Self {
+            iterations: ITERATIONS,
+            salt_bytes: SALT_BYTES,
+        }
+    }
+}
+
 impl Verifier {
     /// Of a password in clear.
     pub(crate) fn of_password(password: &str, random: &SystemRandom) -> Result<Self, ScramError> {
@@ -85,15 +102,28 @@ impl Verifier {
         })
     }
 
-    /// For a name that nobody has: always the same for one name, and no proof fits it.
-    pub(crate) fn made_up(name: &str, secret: &[u8]) -> Self {
-        let mut salt = sign(secret, name.as_bytes());
+    /// What a verifier shows to whoever begins an exchange.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            iterations: self.iterations,
+            salt_bytes: self.salt.len(),
+        }
+    }
+
+    /// For a name that nobody has: always the same for one name, and no proof fits it. It has the shape of one that
+    /// somebody has.
+    pub(crate) fn made_up(name: &str, secret: &[u8], shape: Shape) -> Self {
+        let mut salt = Vec::new();
+        while salt.len() < shape.salt_bytes {
+            let part = [name.as_bytes(), b" salt", &salt.len().to_be_bytes()].concat();
+            salt.extend(sign(secret, &part));
+        }
         let stored_key = sign(secret, &[name.as_bytes(), b" stored"].concat());
         let server_key = sign(secret, &[name.as_bytes(), b" server"].concat());
-        salt.truncate(SALT_BYTES);
+        salt.truncate(shape.salt_bytes);
         Self {
             salt,
-            iterations: ITERATIONS,
+            iterations: shape.iterations,
             stored_key,
             server_key,
         }

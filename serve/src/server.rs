@@ -1,7 +1,8 @@
 //! The role at work: its ports, on threads of their own.
 //!
 //! Queries are heavy on the CPU and recurse: they run on threads that the data path does not share, half as many as the
-//! machine has, with stacks for the deepest statement that is let through ([`crate::guard`]).
+//! machine has. One more has the ports: who signs in, cancels or waits for a time-out is not kept by a query that does not yield.
+//! All have stacks for the deepest statement that is let through ([`crate::guard`]).
 
 use std::{
     net::SocketAddr,
@@ -14,7 +15,8 @@ use datafusion_postgres::pgwire::api::{ConnectionManager, RandomPidSecretKeyGene
 use forebay_schemas::Clock;
 use tokio::{
     net::TcpListener,
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
+    select,
     sync::oneshot,
     task::JoinSet,
 };
@@ -40,7 +42,7 @@ const STACK_BYTES: usize = 128 << 20;
 /// Threads that read files, where the lake lies in a folder.
 const BLOCKING_THREADS_MAX: usize = 16;
 /// How long a query under way may take to notice the stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
 
 /// Where a role at work listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +66,8 @@ pub async fn serve(
     listening: impl FnOnce(Addresses) + Send + 'static,
 ) -> Result<(), ServeError> {
     let threads = available_parallelism().map_or(1, |count| count.get().div_ceil(2));
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(threads)
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .thread_name("serve")
-        .thread_stack_size(STACK_BYTES)
-        .enable_all()
-        .build()
-        .map_err(ServeError::Threads)?;
+    let queries = runtime("serve-queries", threads)?;
+    let ports = runtime("serve", 1)?;
     let (ended, end) = oneshot::channel();
     let part = Part {
         settings,
@@ -79,6 +75,7 @@ pub async fn serve(
         clock,
         progress,
         threads,
+        queries: queries.handle().clone(),
     };
     // A token of its own: when this future is dropped, the threads stop, and the caller's token stays as it is.
     let stop = stop.child_token();
@@ -87,8 +84,9 @@ pub async fn serve(
         .name("serve-main".into())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let outcome = run(&runtime, part, stop, listening);
-            runtime.shutdown_timeout(STOP_TIMEOUT);
+            let outcome = run(&ports, part, stop, listening);
+            ports.shutdown_timeout(STOP_TIMEOUT);
+            queries.shutdown_timeout(STOP_TIMEOUT);
             // Nobody waits any more when this cannot be sent.
             let _unheard = ended.send(outcome);
         });
@@ -99,12 +97,24 @@ pub async fn serve(
     }
 }
 
+fn runtime(name: &str, threads: usize) -> Result<Runtime, ServeError> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name(name)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(ServeError::Threads)
+}
+
 struct Part {
     settings: ServeSettings,
     reader: LakeReader,
     clock: Clock,
     progress: Arc<ServeProgress>,
     threads: usize,
+    queries: Handle,
 }
 
 fn run(
@@ -119,7 +129,12 @@ fn run(
         let (postgres, http) = (addresses.postgres, addresses.http);
         info!(?postgres, ?http, "answering queries");
         listening(addresses);
-        while ports.join_next().await.is_some() {}
+        let ended = async { while ports.join_next().await.is_some() {} };
+        // A connection may be at a statement that takes long to plan: the stop does not wait for it.
+        select! {
+            () = ended => {}
+            () = stop.cancelled() => {}
+        }
         Ok(())
     })
 }
@@ -138,7 +153,7 @@ impl Part {
         let engine = Engine::new(
             self.reader,
             limits,
-            self.threads,
+            (self.threads, self.queries),
             self.clock,
             progress.clone(),
         )?;

@@ -6,7 +6,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::{
     ServeError,
-    scram::{self, Verifier},
+    scram::{self, Shape, Verifier},
     settings::UserSettings,
     sites::SiteSet,
 };
@@ -62,8 +62,17 @@ impl Users {
         let proven = known.and_then(|known| known.verifier.clone().zip(Some(known.user.clone())));
         match proven {
             Some((verifier, user)) => (verifier, Some(user)),
-            None => (Verifier::made_up(name, &self.secret), None),
+            None => (Verifier::made_up(name, &self.secret, self.shape()), None),
         }
+    }
+
+    /// Of the first user who has a password: where all have one shape, it tells nobody from a name that nobody has.
+    fn shape(&self) -> Shape {
+        let mut verifiers = self
+            .users
+            .iter()
+            .filter_map(|known| known.verifier.as_ref());
+        verifiers.next().map(Verifier::shape).unwrap_or_default()
     }
 
     /// Whose token this is.

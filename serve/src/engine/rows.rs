@@ -17,22 +17,32 @@ use datafusion::{
 use futures::{Stream, StreamExt as _};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Turn;
+use super::{Turn, interrupt::Interrupt};
 use crate::{audit::AuditLine, error::QueryError, settings::Limits};
 
 /// Parameters of a statement.
 const PARAMETERS_MAX: usize = 1_000;
 
-/// The rows of a query. Ends with an error at a limit; the query's turn ends with it.
+/// The rows of a query. Ends with an error at a limit; the query's turn and memory are free as soon as it has ended.
 pub(crate) struct Rows {
-    stream: SendableRecordBatchStream,
+    running: Option<Running>,
     schema: SchemaRef,
     limits: Limits,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
     line: AuditLine,
-    has_ended: bool,
+}
+
+struct Running {
+    stream: SendableRecordBatchStream,
+    interrupt: Interrupt,
     _turn: Turn,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.interrupt.now();
+    }
 }
 
 impl Rows {
@@ -40,18 +50,21 @@ impl Rows {
         stream: SendableRecordBatchStream,
         limits: Limits,
         (deadline, limit): (Instant, Duration),
+        interrupt: Interrupt,
         line: AuditLine,
         turn: Turn,
     ) -> Self {
         Self {
             schema: stream.schema(),
-            stream,
+            running: Some(Running {
+                stream,
+                interrupt,
+                _turn: turn,
+            }),
             limits,
             deadline: Box::pin(sleep_until(deadline)),
             limit,
             line,
-            has_ended: false,
-            _turn: turn,
         }
     }
 
@@ -60,16 +73,30 @@ impl Rows {
         self.schema.clone()
     }
 
+    /// When they time out, and how long that is from their statement.
+    pub(crate) fn deadline(&self) -> (Instant, Duration) {
+        (self.deadline.deadline(), self.limit)
+    }
+
     /// Notes that whoever asked wants no more.
     pub(crate) fn cancelled(&mut self) {
         self.line.failed(&QueryError::Cancelled);
-        self.has_ended = true;
+        self.running = None;
     }
 
     fn ended(&mut self, error: QueryError) -> Poll<Option<Result<RecordBatch, QueryError>>> {
         self.line.failed(&error);
-        self.has_ended = true;
+        self.running = None;
         Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        // Nobody has asked for the next row since.
+        if self.running.is_some() && self.deadline().0 <= Instant::now() {
+            self.line.failed(&QueryError::TimedOut(self.limit));
+        }
     }
 }
 
@@ -77,19 +104,27 @@ impl Stream for Rows {
     type Item = Result<RecordBatch, QueryError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.has_ended {
+        if self.running.is_none() {
             return Poll::Ready(None);
         }
         if self.deadline.as_mut().poll(context).is_ready() {
             let limit = self.limit;
             return self.ended(QueryError::TimedOut(limit));
         }
-        match self.stream.poll_next_unpin(context) {
+        let Some(running) = &mut self.running else {
+            return Poll::Ready(None);
+        };
+        match running.stream.poll_next_unpin(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 self.line.answered();
-                self.has_ended = true;
+                self.running = None;
                 Poll::Ready(None)
+            }
+            // What was interrupted at the deadline may say so before the timer does.
+            Poll::Ready(Some(Err(_))) if self.deadline().0 <= Instant::now() => {
+                let limit = self.limit;
+                self.ended(QueryError::TimedOut(limit))
             }
             Poll::Ready(Some(Err(error))) => {
                 let error = QueryError::of(&error, self.limits.memory_bytes_max);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{Expr, Set, Statement, Value};
 use datafusion_postgres::pgwire::{
     api::{
-        Type,
+        ClientPortalStore, Type,
         results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag},
+        store::PortalStore,
     },
     error::PgWireResult,
 };
@@ -35,6 +36,12 @@ pub(crate) enum Command {
     Nothing(&'static str),
     /// Forgets what was set.
     Reset,
+    /// Forgets what was set and prepared.
+    Discard,
+    /// Forgets one prepared statement, or all.
+    Deallocate(Option<String>),
+    /// No statement at all.
+    Empty,
 }
 
 impl Command {
@@ -60,9 +67,12 @@ impl Command {
             Statement::StartTransaction { .. } => Ok(Self::Begin),
             Statement::Commit { .. } => Ok(Self::Commit),
             Statement::Rollback { .. } => Ok(Self::Rollback),
-            Statement::Discard { .. } => Ok(Self::Reset),
+            Statement::Discard { .. } => Ok(Self::Discard),
             Statement::Reset(_) => Ok(Self::Reset),
-            Statement::Deallocate { .. } => Ok(Self::Nothing("DEALLOCATE")),
+            Statement::Deallocate { name, .. } => {
+                let is_all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
+                Ok(Self::Deallocate((!is_all).then(|| name.value.clone())))
+            }
             Statement::Close { .. } => Ok(Self::Nothing("CLOSE CURSOR")),
             Statement::UNLISTEN { .. } => Ok(Self::Nothing("UNLISTEN")),
             other => {
@@ -70,6 +80,27 @@ impl Command {
                 let words: Vec<&str> = text.split_whitespace().take(2).collect();
                 Err(QueryError::ReadOnly(words.join(" ")))
             }
+        }
+    }
+}
+
+impl Command {
+    /// Drops the prepared statements that the command forgets, if it is one that does.
+    pub(super) fn forget_statements<C>(&self, client: &C, session: &PgSession)
+    where
+        C: ClientPortalStore,
+        C::PortalStore: PortalStore,
+    {
+        let names = match self {
+            Self::Deallocate(Some(name)) => {
+                session.forget(name);
+                vec![name.clone()]
+            }
+            Self::Deallocate(None) | Self::Discard => session.forget_all(),
+            _ => return,
+        };
+        for name in names {
+            client.portal_store().rm_statement(&name);
         }
     }
 }
@@ -143,9 +174,15 @@ pub(super) fn answer(command: &Command, session: &PgSession) -> PgWireResult<Res
         Command::Nothing(tag) => Response::Execution(Tag::new(tag)),
         Command::Reset => {
             session.reset();
+            Response::Execution(Tag::new("RESET"))
+        }
+        Command::Discard => {
+            session.reset();
             Response::Execution(Tag::new("DISCARD ALL"))
         }
-        Command::Query => Response::EmptyQuery,
+        Command::Deallocate(Some(_)) => Response::Execution(Tag::new("DEALLOCATE")),
+        Command::Deallocate(None) => Response::Execution(Tag::new("DEALLOCATE ALL")),
+        Command::Query | Command::Empty => Response::EmptyQuery,
     })
 }
 
@@ -196,8 +233,13 @@ mod tests {
             ("SHOW TIME ZONE", Ok(Command::Show("timezone".into()))),
             ("BEGIN", Ok(Command::Begin)),
             ("START TRANSACTION READ ONLY", Ok(Command::Begin)),
-            ("DISCARD ALL", Ok(Command::Reset)),
-            ("DEALLOCATE ALL", Ok(Command::Nothing("DEALLOCATE"))),
+            ("DISCARD ALL", Ok(Command::Discard)),
+            ("RESET ALL", Ok(Command::Reset)),
+            ("DEALLOCATE ALL", Ok(Command::Deallocate(None))),
+            (
+                "DEALLOCATE \"All\"",
+                Ok(Command::Deallocate(Some("All".into()))),
+            ),
         ] {
             assert_eq!(command(sql), expected, "{sql}");
         }

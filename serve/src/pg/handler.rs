@@ -1,62 +1,96 @@
-//! The simple and the extended query protocol over the engine.
+//! What the simple and the extended query protocol share: statements as they are prepared, and their rows on the wire.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use datafusion::{common::ParamValues, sql::sqlparser::ast::Statement};
 use datafusion_postgres::{
-    arrow_pg::datatypes::{
-        arrow_schema_to_pg_fields, df::deserialize_parameters_with_server_types,
-        encode_recordbatch, into_pg_type,
-    },
+    arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch, into_pg_type},
     pgwire::{
         api::{
             ClientInfo, ClientPortalStore, Type,
-            portal::{Format, Portal},
-            query::{ExtendedQueryHandler, SimpleQueryHandler},
+            portal::Format,
+            query::{send_execution_response, send_query_response},
             results::{FieldInfo, QueryResponse, Response},
             stmt::QueryParser,
             store::PortalStore,
         },
         error::{ErrorInfo, PgWireError, PgWireResult},
-        messages::{PgWireBackendMessage, data::DataRow, response::TransactionStatus},
+        messages::{
+            PgWireBackendMessage,
+            data::DataRow,
+            response::{EmptyQueryResponse, TransactionStatus},
+        },
     },
 };
 use futures::{
-    FutureExt as _, Sink, StreamExt as _,
+    FutureExt as _, Sink, SinkExt as _, StreamExt as _,
     channel::oneshot,
-    future::{BoxFuture, Either, pending},
+    future::{BoxFuture, Either, Shared, pending},
     stream,
 };
+use tokio::time::Instant;
 
 use super::{
-    commands::{Command, answer, shown_field},
+    commands::{Command, shown_field},
+    held::{Kind, Place},
     of_query,
-    session::{PgSession, PreparedPlace},
+    session::PgSession,
     sign_in::fatal,
     text::Texts,
 };
 use crate::{
-    engine::{Described, Engine, Parsed, Rows, Terms, Turn},
+    engine::{Described, Engine, Parsed, Rows, Turn},
     error::QueryError,
 };
 
+/// What a parameter, or its type, takes beside its bytes.
+pub(super) const PARAMETER_BYTES: usize = 48;
+
 /// Answers the statements of all connections.
 pub(super) struct Queries {
-    engine: Arc<Engine>,
-    parser: Arc<Planner>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) parser: Arc<Planner>,
 }
 
 /// Plans what is prepared.
 pub(super) struct Planner(Arc<Engine>);
 
-/// A prepared statement.
+/// A prepared statement, or a portal's mention of one.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    parsed: Parsed,
-    command: Command,
-    described: Option<Described>,
-    _place: PreparedPlace,
+    pub(super) planned: Arc<Planned>,
+    /// The portal's own place.
+    pub(super) _portal: Option<Place>,
+}
+
+/// What a prepared statement is; it goes with the last portal that has been made of it.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) command: Command,
+    /// There, where it is a query.
+    pub(super) query: Option<PlannedQuery>,
+    _place: Place,
+}
+
+#[derive(Debug)]
+pub(super) struct PlannedQuery {
+    pub(super) parsed: Parsed,
+    pub(super) described: Described,
+}
+
+/// Rows that are to be sent, and when they time out: then, and after so long.
+pub(super) struct Begun {
+    pub(super) response: QueryResponse,
+    pub(super) deadline: (Instant, Duration),
+}
+
+/// What a query needs beside its text.
+pub(super) struct Asked<'a> {
+    pub(super) parameters: Option<ParamValues>,
+    pub(super) format: &'a Format,
+    pub(super) turn: Turn,
+    pub(super) cancelled: Cancelled,
 }
 
 impl Queries {
@@ -67,43 +101,100 @@ impl Queries {
         }
     }
 
-    async fn query(
+    /// Begins a query.
+    pub(super) async fn query(
         &self,
         session: &PgSession,
         parsed: &Parsed,
-        parameters: Option<ParamValues>,
-        format: &Format,
-        turn: Turn,
-    ) -> PgWireResult<Response> {
-        let cancelled = cancelled(session.handle.start_query().await);
-        let terms: Terms = session.terms();
+        asked: Asked<'_>,
+    ) -> PgWireResult<Begun> {
+        let terms = session.terms();
         let asker = session.asker.clone();
+        let Asked {
+            parameters,
+            format,
+            turn,
+            cancelled,
+        } = asked;
         let running = Box::pin(self.engine.run(asker, parsed, parameters, &terms, turn));
-        let (rows, cancelled) = match futures::future::select(running, cancelled).await {
-            Either::Left((rows, cancelled)) => (rows.map_err(of_query)?, cancelled),
+        let rows = match futures::future::select(running, cancelled.clone()).await {
+            Either::Left((rows, _)) => rows.map_err(of_query)?,
             Either::Right(_) => return Err(of_query(QueryError::Cancelled)),
         };
+        let deadline = rows.deadline();
         let fields = Arc::new(arrow_schema_to_pg_fields(&rows.schema(), format, None)?);
         let rows = encoded(rows, fields.clone(), cancelled);
         let mut response = QueryResponse::new(fields, rows);
         if matches!(parsed.statement, Statement::Explain { .. }) {
             response.set_command_tag("EXPLAIN");
         }
-        Ok(Response::Query(response))
+        Ok(Begun { response, deadline })
+    }
+}
+
+/// Sends what a command that is no query answers; what ends a transaction ends its portals.
+pub(super) async fn send_answer<C>(client: &mut C, answer: Response) -> PgWireResult<()>
+where
+    C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+    C::PortalStore: PortalStore,
+    C::Error: std::fmt::Debug,
+    PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+{
+    let status = client.transaction_status();
+    match answer {
+        Response::EmptyQuery => {
+            let empty = PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new());
+            client.feed(empty).await?;
+        }
+        Response::Query(rows) => send_query_response(client, rows, true).await?,
+        Response::Execution(tag) => send_execution_response(client, tag).await?,
+        Response::TransactionStart(tag) => {
+            send_execution_response(client, tag).await?;
+            client.set_transaction_status(status.to_in_transaction_state());
+        }
+        Response::TransactionEnd(tag) => {
+            send_execution_response(client, tag).await?;
+            client.set_transaction_status(status.to_idle_state());
+            client.portal_store().clear_portals();
+        }
+        Response::Error(_) | Response::CopyIn(_) | Response::CopyOut(_) | Response::CopyBoth(_) => {
+            return Err(fatal("XX000", "no command of this server answers so"));
+        }
+    }
+    Ok(())
+}
+
+impl Prepared {
+    pub(super) fn new(command: Command, query: Option<PlannedQuery>, place: Place) -> Arc<Self> {
+        let planned = Planned {
+            command,
+            query,
+            _place: place,
+        };
+        Arc::new(Self {
+            planned: Arc::new(planned),
+            _portal: None,
+        })
+    }
+
+    pub(super) fn described(&self) -> Option<&Described> {
+        self.planned.query.as_ref().map(|query| &query.described)
     }
 }
 
 /// Comes when a query is cancelled, and else never.
-type Cancelled = BoxFuture<'static, ()>;
+pub(super) type Cancelled = Shared<BoxFuture<'static, ()>>;
 
-fn cancelled(signal: oneshot::Receiver<()>) -> Cancelled {
+/// What one message's statements listen to.
+pub(super) fn cancelled(signal: oneshot::Receiver<()>) -> Cancelled {
     async move {
-        // Without a sender another statement of the same message has come: that cancels nothing.
+        // Without a sender another message has come: that cancels nothing.
         if signal.await.is_err() {
             pending::<()>().await;
         }
     }
     .boxed()
+    .shared()
 }
 
 /// Rows as the wire has them, until the query is cancelled.
@@ -134,12 +225,12 @@ type Batch = Result<arrow::array::RecordBatch, QueryError>;
 
 async fn next_or_cancelled(under: Under) -> Option<(Batch, Under)> {
     let (mut rows, cancelled) = under?;
-    let next = match futures::future::select(rows.next(), cancelled).await {
-        Either::Left((batch, cancelled)) => Some((batch?, cancelled)),
+    let next = match futures::future::select(rows.next(), cancelled.clone()).await {
+        Either::Left((batch, _)) => Some(batch?),
         Either::Right(_) => None,
     };
     match next {
-        Some((batch, cancelled)) => Some((batch, Some((rows, cancelled)))),
+        Some(batch) => Some((batch, Some((rows, cancelled)))),
         None => {
             rows.cancelled();
             Some((Err(QueryError::Cancelled), None))
@@ -147,13 +238,16 @@ async fn next_or_cancelled(under: Under) -> Option<(Batch, Under)> {
     }
 }
 
-fn session_of<C: ClientInfo + ?Sized>(client: &C) -> PgWireResult<Arc<PgSession>> {
+pub(super) fn session_of<C: ClientInfo + ?Sized>(client: &C) -> PgWireResult<Arc<PgSession>> {
     let session = client.session_extensions().get::<PgSession>();
     session.ok_or_else(|| fatal("28000", "sign in first"))
 }
 
 /// Within a transaction that failed, only its end is heard.
-fn check_transaction<C: ClientInfo + ?Sized>(client: &C, command: &Command) -> PgWireResult<()> {
+pub(super) fn check_transaction<C: ClientInfo + ?Sized>(
+    client: &C,
+    command: &Command,
+) -> PgWireResult<()> {
     let has_failed = client.transaction_status() == TransactionStatus::Error;
     if !has_failed || matches!(command, Command::Commit | Command::Rollback) {
         return Ok(());
@@ -167,82 +261,6 @@ fn check_transaction<C: ClientInfo + ?Sized>(client: &C, command: &Command) -> P
 }
 
 #[async_trait]
-impl SimpleQueryHandler for Queries {
-    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let session = session_of(client)?;
-        let parsed = self.engine.parse(query).map_err(of_query)?;
-        if parsed.is_empty() {
-            return Ok(vec![Response::EmptyQuery]);
-        }
-        let mut turn: Option<Turn> = None;
-        let mut responses = Vec::with_capacity(parsed.len());
-        for parsed in parsed {
-            let command = Command::of(&parsed.statement).map_err(of_query)?;
-            check_transaction(client, &command)?;
-            if command != Command::Query {
-                responses.push(answer(&command, &session)?);
-                continue;
-            }
-            // The statements of one message share a turn: waiting for a second would be waiting for itself.
-            let own = match &turn {
-                Some(turn) => turn.clone(),
-                None => turn
-                    .insert(self.engine.turn().await.map_err(of_query)?)
-                    .clone(),
-            };
-            let format = Format::UnifiedText;
-            let response = self.query(&session, &parsed, None, &format, own).await?;
-            responses.push(response);
-        }
-        Ok(responses)
-    }
-}
-
-#[async_trait]
-impl ExtendedQueryHandler for Queries {
-    type Statement = Arc<Prepared>;
-    type QueryParser = Planner;
-
-    fn query_parser(&self) -> Arc<Planner> {
-        self.parser.clone()
-    }
-
-    async fn do_query<C>(
-        &self,
-        client: &mut C,
-        portal: &Portal<Arc<Prepared>>,
-        _max_rows: usize,
-    ) -> PgWireResult<Response>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Arc<Prepared>>,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let session = session_of(client)?;
-        let prepared = &portal.statement.statement;
-        check_transaction(client, &prepared.command)?;
-        let Some(described) = &prepared.described else {
-            return answer(&prepared.command, &session);
-        };
-        let inferred: Vec<_> = described.parameters.iter().map(Option::as_ref).collect();
-        let types = self.parser.get_parameter_types(prepared)?;
-        let types: Vec<_> = types.iter().map(Some).collect();
-        let parameters = deserialize_parameters_with_server_types(portal, &inferred, &types)?;
-        let turn = self.engine.turn().await.map_err(of_query)?;
-        let format = &portal.result_column_format;
-        self.query(&session, &prepared.parsed, Some(parameters), format, turn)
-            .await
-    }
-}
-
-#[async_trait]
 impl QueryParser for Planner {
     type Statement = Arc<Prepared>;
 
@@ -250,13 +268,12 @@ impl QueryParser for Planner {
         &self,
         client: &C,
         sql: &str,
-        _: &[Option<Type>],
+        types: &[Option<Type>],
     ) -> PgWireResult<Option<Arc<Prepared>>>
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
         let session = session_of(client)?;
-        let place = session.prepare().map_err(of_query)?;
         let mut parsed = self.0.parse(sql).map_err(of_query)?;
         let Some(first) = parsed.pop() else {
             return Ok(None);
@@ -266,24 +283,24 @@ impl QueryParser for Planner {
             return Err(of_query(QueryError::Syntax(why.into())));
         }
         let command = Command::of(&first.statement).map_err(of_query)?;
-        let described = match command {
+        let bytes = first.weight + types.len() * PARAMETER_BYTES;
+        let place = session.hold(Kind::Statement, bytes).map_err(of_query)?;
+        let query = match command {
             Command::Query => {
                 let user = &session.asker.user;
                 let described = self.0.describe(user, &first, &session.terms()).await;
-                Some(described.map_err(of_query)?)
+                Some(PlannedQuery {
+                    parsed: first,
+                    described: described.map_err(of_query)?,
+                })
             }
             _ => None,
         };
-        Ok(Some(Arc::new(Prepared {
-            parsed: first,
-            command,
-            described,
-            _place: place,
-        })))
+        Ok(Some(Prepared::new(command, query, place)))
     }
 
     fn get_parameter_types(&self, prepared: &Arc<Prepared>) -> PgWireResult<Vec<Type>> {
-        let Some(described) = &prepared.described else {
+        let Some(described) = prepared.described() else {
             return Ok(Vec::new());
         };
         let pg_type = |data_type: &Option<_>| match data_type {
@@ -298,10 +315,10 @@ impl QueryParser for Planner {
         prepared: &Arc<Prepared>,
         format: Option<&Format>,
     ) -> PgWireResult<Vec<FieldInfo>> {
-        if let Command::Show(name) = &prepared.command {
+        if let Command::Show(name) = &prepared.planned.command {
             return Ok(vec![shown_field(name)]);
         }
-        let Some(described) = &prepared.described else {
+        let Some(described) = prepared.described() else {
             return Ok(Vec::new());
         };
         let format = format.unwrap_or(&Format::UnifiedText);

@@ -1,20 +1,23 @@
 //! What a connection remembers between statements: who it is, what it has set, whether it is being cancelled.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use datafusion_postgres::pgwire::api::{ConnectionGuard, ConnectionHandle};
+use datafusion_postgres::pgwire::api::{
+    ConnectionGuard, ConnectionHandle, portal::PortalExecutionState,
+};
+use futures::stream;
+use tokio::time::Instant;
 
+use super::{
+    held::{Held, Kind, Place},
+    of_query,
+};
 use crate::{audit::Asker, engine::Terms, error::QueryError, functions::setting};
 
-/// Prepared statements of one connection.
-const PREPARED_MAX: usize = 256;
 /// Settings of one connection, and the length of a value.
 const SETTINGS_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 1_024;
@@ -26,17 +29,21 @@ pub(super) struct PgSession {
     pub(super) handle: Arc<ConnectionHandle>,
     _guard: ConnectionGuard,
     set: Mutex<BTreeMap<String, String>>,
-    prepared: Arc<AtomicUsize>,
+    held: Held,
+    /// The names of the prepared statements.
+    names: Mutex<BTreeSet<String>>,
+    /// The portals that wait for the client to ask for more of their rows, and when they time out.
+    suspended: Mutex<Vec<Suspended>>,
 }
 
-/// One prepared statement's place.
-#[derive(Debug)]
-pub(super) struct PreparedPlace(Arc<AtomicUsize>);
+/// What a portal has of its rows.
+pub(super) type PortalState = tokio::sync::Mutex<PortalExecutionState>;
 
-impl Drop for PreparedPlace {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+struct Suspended {
+    deadline: Instant,
+    limit: Duration,
+    /// Gone with the portal.
+    state: Weak<PortalState>,
 }
 
 impl PgSession {
@@ -46,7 +53,9 @@ impl PgSession {
             handle,
             _guard: guard,
             set: Mutex::default(),
-            prepared: Arc::default(),
+            held: Held::default(),
+            names: Mutex::default(),
+            suspended: Mutex::default(),
         }
     }
 
@@ -92,14 +101,81 @@ impl PgSession {
         }
     }
 
-    /// A place for a prepared statement.
-    pub(super) fn prepare(&self) -> Result<PreparedPlace, QueryError> {
-        if self.prepared.fetch_add(1, Ordering::Relaxed) >= PREPARED_MAX {
-            self.prepared.fetch_sub(1, Ordering::Relaxed);
-            let why = format!("more than {PREPARED_MAX} prepared statements: close some");
-            return Err(QueryError::TooComplex(why));
+    /// A place for a prepared statement or a portal.
+    ///
+    /// # Errors
+    /// As [`Held::take`].
+    pub(super) fn hold(&self, kind: Kind, bytes: usize) -> Result<Place, QueryError> {
+        self.held.take(kind, bytes)
+    }
+
+    /// Notes the name of a prepared statement.
+    pub(super) fn remember(&self, name: &str) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name.to_owned());
+    }
+
+    /// Notes that a prepared statement is gone.
+    pub(super) fn forget(&self, name: &str) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.remove(name);
+    }
+
+    /// The names of all prepared statements, which are gone from here on.
+    pub(super) fn forget_all(&self) -> Vec<String> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *names).into_iter().collect()
+    }
+
+    /// Notes that a portal keeps a query's turn until its client asks for more rows, at most until the deadline: then,
+    /// and after so long.
+    pub(super) fn suspend(&self, state: &Arc<PortalState>, (deadline, limit): (Instant, Duration)) {
+        let mut suspended = self
+            .suspended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let state = Arc::downgrade(state);
+        let is_other =
+            |portal: &Suspended| portal.state.strong_count() > 0 && !portal.state.ptr_eq(&state);
+        suspended.retain(is_other);
+        suspended.push(Suspended {
+            deadline,
+            limit,
+            state,
+        });
+    }
+
+    /// When the first suspended portal times out.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let suspended = self
+            .suspended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let there = suspended
+            .iter()
+            .filter(|portal| portal.state.strong_count() > 0);
+        there.map(|portal| portal.deadline).min()
+    }
+
+    /// Ends the queries of suspended portals that have timed out; who asks for more of their rows is told.
+    pub(super) fn end_suspended(&self, now: Instant) {
+        let mut suspended = self
+            .suspended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_over = |portal: &mut Suspended| portal.deadline <= now;
+        for portal in suspended.extract_if(.., is_over) {
+            let Some(state) = portal.state.upgrade() else {
+                continue;
+            };
+            // Nothing runs on this connection while it waits for a message: nobody has it.
+            if let Ok(mut state) = state.try_lock()
+                && let PortalExecutionState::Suspended(response) = &mut *state
+            {
+                let error = of_query(QueryError::TimedOut(portal.limit));
+                *response.data_rows() = Box::pin(stream::iter([Err(error)]));
+            }
         }
-        Ok(PreparedPlace(self.prepared.clone()))
     }
 }
 

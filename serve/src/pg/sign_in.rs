@@ -29,6 +29,7 @@ use tracing::warn;
 use super::session::PgSession;
 use crate::{
     audit::{Asker, Door, ServeProgress},
+    doorway::Place,
     functions::SERVER_VERSION,
     lockout::Lockout,
     scram::{Exchange, MECHANISM, ScramError},
@@ -49,6 +50,8 @@ pub(crate) struct SignIn {
 /// One connection's way in.
 pub(super) struct SignInHandler {
     shared: Arc<SignIn>,
+    /// The connection's.
+    place: Place,
     step: Mutex<Step>,
 }
 
@@ -62,9 +65,10 @@ enum Step {
 }
 
 impl SignInHandler {
-    pub(super) fn new(shared: Arc<SignIn>) -> Self {
+    pub(super) fn new(shared: Arc<SignIn>, place: Place) -> Self {
         Self {
             shared,
+            place,
             step: Mutex::new(Step::First),
         }
     }
@@ -181,9 +185,11 @@ impl StartupHandler for SignInHandler {
                     (Err(ScramError::Malformed(why)), _) => return Err(fatal("08P01", why)),
                     _ => return Err(self.wrong(client)),
                 };
-                self.shared
-                    .lockout
-                    .passed(client.socket_addr().ip(), &user.name);
+                let address = client.socket_addr().ip();
+                self.shared.lockout.passed(address, &user.name);
+                if let Err(refusal) = self.place.signed_in(&user.name) {
+                    return Err(fatal("53300", refusal.why()));
+                }
                 let answer = Authentication::SASLFinal(answer.into_bytes().into());
                 client
                     .feed(PgWireBackendMessage::Authentication(answer))

@@ -52,7 +52,7 @@ fn a_verifier_as_postgresql_keeps_it_does_as_well() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let wrong = Verifier::salted("pencils", STANDARD.decode(SALT).unwrap(), 4096);
-    let made_up = Verifier::made_up("user", b"secret");
+    let made_up = Verifier::made_up("user", b"secret", Shape::default());
     for verifier in [wrong, made_up] {
         let refused = begun(verifier).finish(CLIENT_FINAL.as_bytes());
         assert_eq!(refused, Err(ScramError::WrongProof));
@@ -80,8 +80,14 @@ fn what_does_not_fit_is_refused() {
 
 #[test]
 fn a_name_that_nobody_has_looks_the_same_each_time() {
-    let first = Verifier::made_up("nobody", b"secret");
-    assert!(first == Verifier::made_up("nobody", b"secret"));
-    assert!(first != Verifier::made_up("nobody", b"other"));
-    assert_eq!(first.salt.len(), SALT_BYTES);
+    let shape = Shape {
+        iterations: 600_000,
+        salt_bytes: 40,
+    };
+    let first = Verifier::made_up("nobody", b"secret", shape);
+    assert!(first == Verifier::made_up("nobody", b"secret", shape));
+    assert!(first != Verifier::made_up("nobody", b"other", shape));
+    // It looks like those of the users there are.
+    assert_eq!(first.shape(), shape);
+    assert_eq!(first.salt.len(), shape.salt_bytes);
 }

@@ -1,9 +1,19 @@
 //! Whatever a user asks: never a row, a name or a number of another site.
 
-use super::{fixture::Site, statements::statements};
+use std::{collections::BTreeSet, env};
 
-/// How many statements each user sends.
-const STATEMENTS: usize = 1_000;
+use datafusion::{physical_plan::displayable, prelude::SessionContext};
+use forebay_lake::LakeView;
+
+use super::{
+    fixture::{Site, TestLake},
+    statements::statements,
+};
+use crate::{SiteSet, fence::fenced, user::User};
+
+/// How many statements each user sends; more where this variable says so.
+const STATEMENTS: usize = 200;
+const STATEMENTS_VARIABLE: &str = "FOREBAY_TEST_STATEMENTS";
 const SEED: u64 = 20_261_129;
 
 /// What tells a row of each site: texts that name it, and its numbers.
@@ -11,20 +21,22 @@ const QUARTZ: [&str; 3] = ["quartz", "1234.5", "111222333"];
 const BASALT: [&str; 3] = ["basalt", "98765.4", "999888777"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_statements_show_nothing_of_another_site() {
+async fn statements_by_chance_show_nothing_of_another_site() {
     let site = Site::filled().await;
-    let statements = statements(SEED, STATEMENTS);
+    let more = env::var(STATEMENTS_VARIABLE).ok();
+    let count = more.map_or(STATEMENTS, |count| count.parse().unwrap());
+    let statements = statements(SEED, count);
     for (user, own, foreign) in [("quentin", QUARTZ, BASALT), ("basil", BASALT, QUARTZ)] {
         let answers = answers(&site, user, &statements);
         let shows_own = |answer: &&String| own.iter().any(|mark| answer.contains(mark));
         let seen = answers.iter().filter(shows_own).count();
         // Else it would prove nothing: most statements must work, and show what is the user's own.
-        assert!(seen > STATEMENTS / 4, "{user} saw own rows {seen} times");
+        assert!(seen > count / 4, "{user} saw own rows {seen} times");
         let failed = answers
             .iter()
             .filter(|answer| answer.contains("ERROR:"))
             .count();
-        assert!((50..STATEMENTS / 2).contains(&failed), "{failed} errors");
+        assert!((count / 20..count / 2).contains(&failed), "{failed} errors");
         for (statement, answer) in statements.iter().zip(&answers) {
             for mark in foreign {
                 assert!(
@@ -38,10 +50,7 @@ async fn a_thousand_statements_show_nothing_of_another_site() {
     let answers = answers(&site, "admin", &statements);
     let both = |answer: &&String| answer.contains("quartz") && answer.contains("basalt");
     let reached = answers.iter().filter(both).count();
-    assert!(
-        reached > STATEMENTS / 8,
-        "admin saw both sites {reached} times"
-    );
+    assert!(reached > count / 8, "admin saw both sites {reached} times");
 }
 
 fn answers(site: &Site, user: &str, statements: &[String]) -> Vec<String> {
@@ -162,24 +171,70 @@ async fn tables_without_a_site_and_hidden_columns_are_not_there() {
 /// Files of other sites are not among those that a scan could open.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plan_names_own_files_alone() {
-    let site = Site::filled().await;
-    let plan = |user| site.ask(user, "EXPLAIN SELECT * FROM readings");
-    let (own, all) = (plan("quentin"), plan("admin"));
+    let lake = TestLake::filled().await;
+    let own = physical_plan(&lake, &["quartz"]).await;
     assert!(
         own.contains("site=quartz") && !own.contains("basalt"),
         "{own}"
     );
+    let all = physical_plan(&lake, &["*"]).await;
     assert!(
         all.contains("site=quartz") && all.contains("site=basalt"),
         "{all}"
     );
-    let refused = site.ask("quentin", "EXPLAIN ANALYZE SELECT * FROM alerts");
-    assert!(
-        refused.contains("EXPLAIN ANALYZE is for users of all sites"),
-        "{refused}"
-    );
-    assert!(
-        site.ask("admin", "EXPLAIN ANALYZE SELECT * FROM alerts")
-            .contains("output_rows")
-    );
+}
+
+/// How the table of readings is read for a user of these sites.
+async fn physical_plan(lake: &TestLake, sites: &[&str]) -> String {
+    let reader = lake.reader();
+    let view = LakeView::open(&reader.tables, &reader.decrypter).await;
+    let tables = view.unwrap().tables();
+    let readings = tables.iter().find(|t| t.table().name == "readings");
+    let readings = readings.unwrap();
+    let user = User {
+        name: "someone".into(),
+        sites: SiteSet::new(sites.iter().map(|site| (*site).to_owned()).collect()),
+        columns_hidden: BTreeSet::new(),
+    };
+    let context = SessionContext::new();
+    readings.register_store(&context.runtime_env());
+    let own = fenced(readings, &user).unwrap();
+    context.register_table("readings", own).unwrap();
+    let rows = context.sql("SELECT * FROM readings").await.unwrap();
+    let plan = rows.create_physical_plan().await.unwrap();
+    displayable(plan.as_ref()).indent(true).to_string()
+}
+
+/// A plan's files, and their counts of rows, are of all sites: a user of some sees what the statement becomes, no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_counts_nothing_for_users_of_some_sites() {
+    let site = Site::filled().await;
+    for sql in [
+        "EXPLAIN SELECT * FROM alerts WHERE device > 'a'",
+        "EXPLAIN SELECT count(*) FROM readings",
+    ] {
+        let own = site.ask("quentin", sql);
+        assert!(
+            own.contains("logical_plan|") && own.contains("TableScan"),
+            "{own}"
+        );
+        for mark in ["physical", "Exec", "parquet", "Rows=", "basalt"] {
+            assert!(!own.contains(mark), "{mark}: {own}");
+        }
+        assert!(site.ask("admin", sql).contains("physical_plan|"), "{sql}");
+    }
+    for how in ["FORMAT TREE", "FORMAT PGJSON", "(FORMAT TREE)"] {
+        let refused = site.ask("quentin", &format!("EXPLAIN {how} SELECT * FROM alerts"));
+        assert!(refused.starts_with("ERROR:  "), "{how}: {refused}");
+    }
+    for how in ["ANALYZE", "VERBOSE", "ANALYZE VERBOSE"] {
+        let sql = format!("EXPLAIN {how} SELECT * FROM alerts");
+        let refused = site.ask("quentin", &sql);
+        assert!(
+            refused.contains("for users of all sites"),
+            "{sql}: {refused}"
+        );
+    }
+    let sql = "EXPLAIN ANALYZE SELECT * FROM alerts";
+    assert!(site.ask("admin", sql).contains("output_rows"));
 }

@@ -276,9 +276,17 @@ impl Site {
     }
 
     pub(super) async fn of(lake: TestLake, settings: ServeSettings) -> Self {
+        let reader = lake.reader();
+        Self::of_reader(lake, settings, reader).await
+    }
+
+    pub(super) async fn of_reader(
+        lake: TestLake,
+        settings: ServeSettings,
+        reader: LakeReader,
+    ) -> Self {
         let (stop, progress) = (CancellationToken::new(), Arc::new(ServeProgress::default()));
         let (listening, addresses) = oneshot::channel();
-        let reader = lake.reader();
         let serving = serve(
             settings,
             reader,

@@ -163,7 +163,50 @@ async fn what_is_refused_has_a_status_and_a_reason() {
     for _ in 0..5 {
         assert_eq!(get(&site, "nobody", "q=SELECT+1").status, 401);
     }
-    let locked = get(&site, "quentin", "q=SELECT+1");
+    let locked = get(&site, "nobody", "q=SELECT+1");
     assert_eq!(locked.status, 429);
     assert!(locked.head.contains("retry-after: 1"), "{}", locked.head);
+    // Who has a token is not locked out by those who guess beside them.
+    assert_eq!(get(&site, "quentin", "q=SELECT+1").status, 200);
+}
+
+/// Connections that are answered leave the count of those that may be anybody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_panels_ask_at_once_and_strangers_are_told() {
+    let site = Site::with(limits()).await;
+    // Each has sent its token; its statement is still to come.
+    let panel = |_| {
+        let mut link = TcpStream::connect(site.addresses.http.unwrap()).unwrap();
+        let head = "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\nExpect: 100-continue\r\n";
+        let request = format!("{head}Authorization: Bearer {TOKEN}quentin\r\n\r\n");
+        link.write_all(request.as_bytes()).unwrap();
+        assert!(line(&mut link).starts_with("HTTP/1.1 100"));
+        link
+    };
+    let mut panels: Vec<TcpStream> = (0..20).map(panel).collect();
+    for link in &mut panels {
+        link.write_all(b"SELECT 1").unwrap();
+        let mut answer = String::new();
+        link.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+    }
+    drop(panels);
+    let strangers: Vec<TcpStream> = (0..16)
+        .map(|_| TcpStream::connect(site.addresses.http.unwrap()).unwrap())
+        .collect();
+    let one_more = get(&site, "quentin", "q=SELECT+1");
+    assert_eq!(one_more.status, 503, "{}", one_more.text());
+    assert!(one_more.text().contains("have not signed in"));
+    drop(strangers);
+}
+
+/// The first line of an answer.
+fn line(link: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while !line.ends_with(b"\n") {
+        link.read_exact(&mut byte).unwrap();
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap()
 }
