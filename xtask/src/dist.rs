@@ -1,11 +1,29 @@
-//! `cargo xtask dist`: the binaries that are shipped, in profile `dist`: built, started once, and measured.
+//! `cargo xtask dist`: the binaries that are shipped, in profile `dist`: built, run, and measured.
+//!
+//! The build for the edge also has to read a device, keep what it read through SIGKILL, and start with what it kept. With
+//! `--target` it is built for another processor or C library, and runs under qemu-user where that is installed.
 
-use std::{fs, path::Path, process::Command};
+mod binary;
+mod edge_path;
+mod target;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
-use crate::command::{cargo, run as run_command, target_dir};
+use self::{
+    binary::{Needs, version},
+    edge_path::Program,
+    target::{GLIBC, Target},
+};
+use crate::{
+    command::{cargo, run as run_command, target_dir},
+    peers,
+};
 
 /// 10^6 bytes, as sizes of downloads are given.
 const MB: f64 = 1e6;
@@ -15,6 +33,12 @@ pub(crate) struct Args {
     /// Only this build; both unless given.
     #[arg(long, value_enum)]
     build: Vec<Build>,
+    /// The build for the edge, for another target, with its own OpenSSL.
+    #[arg(long, value_enum, conflicts_with = "build")]
+    target: Option<Target>,
+    /// The compiler for --target, with its standard library; `rustc` unless given.
+    #[arg(long, value_name = "FILE", requires = "target")]
+    rustc: Option<PathBuf>,
 }
 
 /// What is in a binary.
@@ -46,60 +70,133 @@ impl Build {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(target) = args.target {
+        println!("{}", for_target(target, args.rustc.as_deref())?);
+        return Ok(());
+    }
     let builds = if args.build.is_empty() {
         &Build::ALL[..]
     } else {
         &args.build
     };
-    let mut sizes = Vec::new();
-    for build in builds {
-        run_command(
-            cargo()
-                .args([
-                    "build",
-                    "--locked",
-                    "--profile",
-                    "dist",
-                    "--package",
-                    "forebay",
-                ])
-                .args(build.features()),
-        )?;
-        // The two share a name, so each is kept under its own.
-        let built = target_dir().join("dist/forebay");
-        let kept = target_dir()
-            .join("dist")
-            .join(format!("forebay-{}", build.name()));
-        fs::copy(&built, &kept).with_context(|| format!("keep {}", kept.display()))?;
-        starts(&kept)?;
-        sizes.push((build.name(), kept.metadata()?.len(), kept));
-    }
-    for (name, bytes, path) in sizes {
-        println!(
-            "{name:<5} {:>6.1} MB  {}",
-            bytes as f64 / MB,
-            path.display()
-        );
-    }
+    let lines: Vec<String> = builds
+        .iter()
+        .map(|build| for_this_machine(*build))
+        .collect::<anyhow::Result<_>>()?;
+    println!("{}", lines.join("\n"));
     Ok(())
 }
 
-/// The binary writes a configuration, finds it valid, and makes a keyring.
-fn starts(binary: &Path) -> anyhow::Result<()> {
-    let folder = target_dir().join("dist/started");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+fn for_this_machine(build: Build) -> anyhow::Result<String> {
+    run_command(
+        cargo()
+            .args(["build", "--locked", "--profile", "dist"])
+            .args(["--package", "forebay"])
+            .args(build.features()),
+    )?;
+    let built = target_dir().join("dist/forebay");
+    let program = Program {
+        binary: kept(&built, build.name())?,
+        emulator: None,
+    };
+    let seen = works(&program, build)?;
+    let needs = Needs::of(&program.binary)?;
+    line(build.name(), &program.binary, &needs, &seen)
+}
+
+fn for_target(target: Target, rustc: Option<&Path>) -> anyhow::Result<String> {
+    let binary = kept(&target.build(rustc)?, "edge")?;
+    let needs = Needs::of(&binary)?;
+    check_needs(target, &needs)?;
+    let seen = match target.emulator() {
+        Ok(emulator) => works(
+            &Program {
+                binary: binary.clone(),
+                emulator,
+            },
+            Build::Edge,
+        )?,
+        Err(missing) => format!("built and not run: {missing}"),
+    };
+    line(target.name(), &binary, &needs, &seen)
+}
+
+/// What a gateway with an older system lacks is found here and not there.
+fn check_needs(target: Target, needs: &Needs) -> anyhow::Result<()> {
+    ensure!(
+        target.is_static() == needs.glibc.is_none(),
+        "{}: {}",
+        target.name(),
+        needs.shown()
+    );
+    ensure!(
+        needs.glibc <= version(GLIBC),
+        "aimed at glibc {GLIBC}, found {}",
+        needs.shown()
+    );
+    let foreign = ["libssl", "libcrypto", "libz", "libzstd"]
+        .into_iter()
+        .find(|name| {
+            needs
+                .libraries
+                .iter()
+                .any(|library| library.starts_with(name))
+        });
+    ensure!(
+        foreign.is_none(),
+        "must not be loaded from the system: {}",
+        needs.shown()
+    );
+    Ok(())
+}
+
+/// All are named `forebay`, so each is kept under its build's name.
+fn kept(built: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let kept = built.with_file_name(format!("forebay-{name}"));
+    fs::copy(built, &kept).with_context(|| format!("keep {}", kept.display()))?;
+    Ok(kept)
+}
+
+/// The binary writes a configuration, finds it valid, and makes a keyring; that for the edge then works. Answers what was seen.
+fn works(program: &Program, build: Build) -> anyhow::Result<String> {
+    let folder = target_dir()
+        .join("dist-run")
+        .join(std::process::id().to_string());
+    let started = folder.join("started");
+    fs::create_dir_all(&started)?;
+    for verb in [
+        &["--version"][..],
+        &["init"],
+        &["validate"],
+        &["keys", "init"],
+    ] {
+        run_command(program.command().args(verb).current_dir(&started))?;
     }
-    fs::create_dir_all(&folder)?;
-    for verb in [&["init"][..], &["validate"], &["keys", "init"]] {
-        run_command(Command::new(binary).args(verb).current_dir(&folder))?;
-    }
-    let keyring = folder.join("forebay-data/keys/keyring.json");
+    let keyring = started.join("forebay-data/keys/keyring.json");
     ensure!(
         keyring.exists(),
         "{} made no keyring at {}",
-        binary.display(),
+        program.binary.display(),
         keyring.display()
     );
-    Ok(())
+    let seen = match build {
+        Build::Full => "started".to_owned(),
+        Build::Edge => {
+            let python = peers::python(&target_dir())?;
+            edge_path::prove(program, &python, &folder)
+                .with_context(|| format!("everything is left in {}", folder.display()))?
+                .shown()
+        }
+    };
+    fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    Ok(seen)
+}
+
+fn line(name: &str, binary: &Path, needs: &Needs, seen: &str) -> anyhow::Result<String> {
+    Ok(format!(
+        "{name:<5} {:>6.1} MB  {}\n      {}\n      {seen}",
+        binary.metadata()?.len() as f64 / MB,
+        binary.display(),
+        needs.shown()
+    ))
 }

@@ -6,10 +6,11 @@
 //! `--load day` squeezes a day of a site with 200 tags into 72 minutes, and judges what a reading costs as well.
 
 mod load;
-mod pace;
-mod peer;
+pub(crate) mod pace;
+pub(crate) mod page;
+pub(crate) mod peer;
 mod plant;
-mod process;
+pub(crate) mod process;
 mod sample;
 mod series;
 mod site;

@@ -1,4 +1,4 @@
-//! Time, which a soak is about: the one place of this crate that looks at the clock and waits.
+//! Time, which a soak is about, and the runs of `dist` too: the one place of this crate that looks at the clock and waits.
 
 use std::{
     thread,
@@ -6,18 +6,18 @@ use std::{
 };
 
 /// Since when.
-pub(super) struct Watch(Instant);
+pub(crate) struct Watch(Instant);
 
 impl Watch {
     #[expect(
         clippy::disallowed_methods,
         reason = "a soak is measured in the time of the machine it runs on"
     )]
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    pub(super) fn passed(&self) -> Duration {
+    pub(crate) fn passed(&self) -> Duration {
         self.0.elapsed()
     }
 }
@@ -26,7 +26,7 @@ impl Watch {
     clippy::disallowed_methods,
     reason = "a soak watches other processes, which tell of nothing"
 )]
-pub(super) fn sleep(time: Duration) {
+pub(crate) fn sleep(time: Duration) {
     thread::sleep(time);
 }
 
@@ -35,12 +35,12 @@ pub(super) fn sleep(time: Duration) {
     clippy::disallowed_methods,
     reason = "a device's clock is the machine's"
 )]
-pub(super) fn micros_now() -> anyhow::Result<u128> {
+pub(crate) fn micros_now() -> anyhow::Result<u128> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())
 }
 
 /// A whole number of `s`, `m` or `h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time such as \"90s\", \"3m\" or \"1h\"");
     let (number, unit) = text
         .split_at_checked(text.len().saturating_sub(1))
@@ -56,7 +56,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// As `12m05s`.
-pub(super) fn shown(time: Duration) -> String {
+pub(crate) fn shown(time: Duration) -> String {
     format!("{}m{:02}s", time.as_secs() / 60, time.as_secs() % 60)
 }
 

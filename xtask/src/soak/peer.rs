@@ -22,16 +22,16 @@ const BROKER_START_MAX: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A peer in Python: its first line is its port or "ready"; it ends with its standard input.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    pub(super) first_line: String,
+    pub(crate) first_line: String,
     _process: Process,
 }
 
 impl Peer {
     /// `script` is a path from the workspace's root.
-    pub(super) fn start(
+    pub(crate) fn start(
         python: &Path,
         script: &'static str,
         options: &str,
@@ -77,7 +77,7 @@ impl Peer {
     }
 
     /// Sends one command and waits for its answer.
-    pub(super) fn ask(&mut self, command: &str) -> anyhow::Result<()> {
+    pub(crate) fn ask(&mut self, command: &str) -> anyhow::Result<()> {
         writeln!(self.input, "{command}")?;
         self.input.flush()?;
         ensure!(
@@ -89,18 +89,18 @@ impl Peer {
 }
 
 /// A port that nobody listens on.
-pub(super) fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// mosquitto on loopback.
-pub(super) struct Broker {
-    pub(super) process: Process,
-    pub(super) port: u16,
+pub(crate) struct Broker {
+    pub(crate) process: Process,
+    pub(crate) port: u16,
 }
 
 impl Broker {
-    pub(super) fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         let config = folder.join("mosquitto.conf");
         let program = if Path::new("/usr/sbin/mosquitto").exists() {
@@ -117,7 +117,7 @@ impl Broker {
             fs::write(&config, text)?;
             let mut command = Command::new(program);
             let mut process = Process::spawn("mosquitto", command.arg("-c").arg(&config))
-                .context("the soak needs mosquitto (Debian: mosquitto)")?;
+                .context("mosquitto is needed (Debian: mosquitto)")?;
             let watch = Watch::start();
             while watch.passed() < BROKER_START_MAX && process.check().is_ok() {
                 if TcpStream::connect(("127.0.0.1", port)).is_ok() {

@@ -13,25 +13,25 @@ use super::pace::{Watch, sleep};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A process; killed when dropped.
-pub(super) struct Process {
-    pub(super) child: Child,
+pub(crate) struct Process {
+    pub(crate) child: Child,
     name: &'static str,
 }
 
 impl Process {
-    pub(super) fn spawn(name: &'static str, command: &mut Command) -> anyhow::Result<Self> {
+    pub(crate) fn spawn(name: &'static str, command: &mut Command) -> anyhow::Result<Self> {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {name}: {command:?}"))?;
         Ok(Self { child, name })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// An error once it has ended.
-    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("{} ended unexpectedly: {status}", self.name),
             None => Ok(()),
@@ -39,7 +39,7 @@ impl Process {
     }
 
     /// SIGTERM; it has to end with 0.
-    pub(super) fn terminate(mut self, within: Duration) -> anyhow::Result<()> {
+    pub(crate) fn terminate(mut self, within: Duration) -> anyhow::Result<()> {
         let told = Command::new("kill")
             .args(["-TERM", &self.id().to_string()])
             .status()?;

@@ -2,18 +2,20 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Read as _, Write as _},
-    net::TcpStream,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
 
-use super::{pace::shown, site::Site, table_log::TableLog};
+use super::{
+    pace::shown,
+    page::{read, value},
+    site::Site,
+    table_log::TableLog,
+};
 
-/// How long the gateway's page may take.
-const PAGE_MAX: Duration = Duration::from_secs(20);
 /// Linux counts a process's time in hundredths of a second, for programs, whatever it does itself.
 const TICKS_A_SECOND: f64 = 100.0;
 const KIB: f64 = 1024.0;
@@ -101,7 +103,7 @@ impl Probe {
 
     /// A number on the gateway's page; 0 while there is none.
     pub(super) fn metric(&self, name: &str, label: &str) -> f64 {
-        self.page().map_or(0.0, |page| value(&page, name, label))
+        read(self.page).map_or(0.0, |page| value(&page, name, label))
     }
 
     pub(super) fn sample(&mut self, at: Duration) -> anyhow::Result<Sample> {
@@ -117,9 +119,7 @@ impl Probe {
         (sample.spool, sample.log, sample.data) = (kinds.spool, kinds.log, kinds.data);
         (sample.states, sample.runs, sample.other) = (kinds.states, kinds.runs, kinds.other);
         self.of_tables(&mut sample)?;
-        let page = self
-            .page()
-            .context("read the gateway's page for Prometheus")?;
+        let page = read(self.page).context("read the gateway's page for Prometheus")?;
         sample.committed = value(&page, "forebay_committed_total", "");
         sample.page_lines = page.lines().filter(|line| !line.starts_with('#')).count() as f64;
         let log = fs::read_to_string(&self.log)?;
@@ -182,30 +182,6 @@ impl Probe {
         }
         Ok(())
     }
-
-    fn page(&self) -> anyhow::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.page))?;
-        stream.set_read_timeout(Some(PAGE_MAX))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n")?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page)?;
-        let (head, body) = page.split_once("\r\n\r\n").context("no page")?;
-        anyhow::ensure!(head.contains(" 200 "), "{head}");
-        Ok(body.to_owned())
-    }
-}
-
-/// The sum over a metric's lines that hold a label.
-fn value(page: &str, name: &str, label: &str) -> f64 {
-    let of_metric = |line: &&str| {
-        line.strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with(['{', ' ']))
-            && line.contains(label)
-    };
-    page.lines()
-        .filter(of_metric)
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -296,18 +272,5 @@ mod tests {
         ]
         .map(|files| files.count);
         assert_eq!(counts, [1.0, 2.0, 2.0, 1.0, 1.0, 2.0]);
-    }
-
-    #[test]
-    fn a_metric_is_the_sum_of_its_lines() {
-        let page = "# TYPE a_total counter\na_total{c=\"x\"} 2\na_total{c=\"y\"} 3\na_total_more 7\nb 1.5\n";
-        assert_eq!(
-            (
-                value(page, "a_total", ""),
-                value(page, "a_total", "\"y\""),
-                value(page, "b", "")
-            ),
-            (5.0, 3.0, 1.5)
-        );
     }
 }
