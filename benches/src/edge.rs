@@ -4,8 +4,8 @@
 //! is work and not waiting. Telegraf keeps messages in memory until Kafka has them; nothing of it survives a crash.
 
 mod flood;
-mod program;
-mod received;
+pub(crate) mod program;
+pub(crate) mod received;
 
 use std::path::PathBuf;
 

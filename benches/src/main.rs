@@ -20,6 +20,7 @@ mod jobs;
 )]
 mod kafka_broker;
 mod meter;
+mod modbus;
 #[path = "../../lake/tests/s3/moto.rs"]
 #[allow(
     dead_code,
@@ -37,7 +38,7 @@ mod suite;
 mod task;
 mod topic;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -81,6 +82,21 @@ enum Case {
         #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(10_000..=3_000_000))]
         messages: u64,
         /// How often each is measured; the medians are reported.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+        rounds: u8,
+    },
+    /// What registers cost from Modbus TCP over the spool into Kafka, and the memory of so many tags.
+    Modbus {
+        /// The binary `forebay`.
+        #[arg(long)]
+        forebay: PathBuf,
+        /// Tags, of one register each.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+        tags: u32,
+        /// How many seconds each measurement takes.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        seconds: u64,
+        /// How often it is measured; the medians are reported.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
         rounds: u8,
     },
@@ -141,6 +157,25 @@ fn main() -> anyhow::Result<()> {
             let figures = runtime.block_on(edge::run(&plan))?;
             match args.format {
                 Format::Table => print!("{}", report::edge_table(&figures)),
+                Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
+            }
+            return Ok(());
+        }
+        Some(Case::Modbus {
+            forebay,
+            tags,
+            seconds,
+            rounds,
+        }) => {
+            let plan = modbus::Plan {
+                forebay,
+                tags,
+                length: Duration::from_secs(seconds),
+                rounds,
+            };
+            let figures = runtime.block_on(modbus::run(&plan))?;
+            match args.format {
+                Format::Table => print!("{}", report::modbus_table(&figures)),
                 Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
             }
             return Ok(());

@@ -3,6 +3,7 @@
 use crate::{
     edge::EdgeFigures,
     jobs::JobFigures,
+    modbus::ModbusFigures,
     place::Profile,
     signals::RECORD_READINGS,
     suite::{Figures, LakeFigures, Rate},
@@ -85,6 +86,21 @@ pub(crate) fn edge_table(figures: &[EdgeFigures]) -> String {
         ));
     }
     text
+}
+
+/// The table of Modbus.
+pub(crate) fn modbus_table(figures: &ModbusFigures) -> String {
+    format!(
+        "{:>8} {:>16} {:>18} {:>14}\n{:>8} {:>16.0} {:>18.0} {:>14.0}\n",
+        "tags",
+        "registers/s",
+        "registers/CPU s",
+        "peak RSS, MiB",
+        figures.tags,
+        figures.registers_per_second,
+        figures.registers_per_cpu_second,
+        figures.peak_bytes / MEBI
+    )
 }
 
 /// The table of jobs over many series.

@@ -23,12 +23,18 @@ use forebay_remaining_life::RemainingLifeKind;
 use forebay_renewables::RenewablesKind;
 #[cfg(feature = "lake")]
 use forebay_report::ReportKind;
+use forebay_simulated::SimulatedKind;
 #[cfg(feature = "lake")]
 use forebay_vibration::VibrationKind;
 
 /// The kinds of connectors, in the order in which they are named to users.
-pub(crate) const CONNECTORS: &[&dyn ConnectorKind] =
-    &[&ModbusKind, &MqttKind, &OpcuaKind, &HttpKind];
+pub(crate) const CONNECTORS: &[&dyn ConnectorKind] = &[
+    &ModbusKind,
+    &MqttKind,
+    &OpcuaKind,
+    &HttpKind,
+    &SimulatedKind,
+];
 
 /// Directives for the log: what libraries report as errors although it is none of anyone's business: every OPC UA link without
 /// encryption, every commit that has to be rebuilt because another came first, and what they hand to us as an error too.

@@ -10,7 +10,7 @@ use crate::{
     peers,
 };
 
-/// `edge` and `jobs` measure the shipped binary, `edge` with Telegraf beside it where a Go toolchain is present.
+/// `edge`, `modbus` and `jobs` measure the shipped binary, `edge` with Telegraf beside it where a Go toolchain is present.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let python = peers::python(&target_dir())?;
     let kafka = peers::kafka(&target_dir())?;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     ]))?;
     let mut bench = Command::new(target_dir().join("release/forebay-bench"));
     bench.args(args);
-    if args.iter().any(|arg| arg == "jobs") {
+    if args.iter().any(|arg| arg == "jobs" || arg == "modbus") {
         bench
             .arg("--forebay")
             .arg(target_dir().join("release/forebay"));

@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("schemas", &[]),
     ("runtime", &[]),
+    ("fuzz", &[]),
     ("config", &["schemas"]),
     ("keys", &["schemas", "config"]),
     ("stream", &["schemas", "runtime", "config"]),

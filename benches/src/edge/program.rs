@@ -45,18 +45,28 @@ impl Program {
                 ["--quiet", "--config"],
             ),
         };
-        let config = folder.join("config.toml");
-        fs::write(&config, text)?;
-        let log = folder.join("log.txt");
-        let program = Command::new(binary)
-            .args(arguments)
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(File::create(&log)?)
-            .spawn()
-            .with_context(|| format!("{} cannot be started", binary.display()))?;
-        Ok(Running { program, log })
+        start(binary, folder, &text, arguments)
     }
+}
+
+/// Starts a program with a configuration of this text, which stands behind the arguments.
+pub(crate) fn start(
+    binary: &Path,
+    folder: &Path,
+    text: &str,
+    arguments: [&str; 2],
+) -> anyhow::Result<Running> {
+    let config = folder.join("config.toml");
+    fs::write(&config, text)?;
+    let log = folder.join("log.txt");
+    let program = Command::new(binary)
+        .args(arguments)
+        .arg(config)
+        .stdout(Stdio::null())
+        .stderr(File::create(&log)?)
+        .spawn()
+        .with_context(|| format!("{} cannot be started", binary.display()))?;
+    Ok(Running { program, log })
 }
 
 fn forebay(folder: &Path, mqtt: u16, kafka: &str, topic: &str) -> String {

@@ -16,6 +16,8 @@ mod config;
 mod connector;
 mod csv_table;
 mod documents;
+#[cfg(test)]
+mod fuzzed;
 mod intake;
 mod keys;
 mod line;

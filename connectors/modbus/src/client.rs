@@ -4,6 +4,8 @@
 //! late reply. A line of RTU frames looks after late replies itself, and is kept: see [`Client::outlives`].
 
 mod dial;
+#[cfg(test)]
+mod fuzzed;
 
 use std::{io, time::Duration};
 

@@ -396,4 +396,22 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{frame:?}");
         }
     }
+
+    #[test]
+    fn fuzz_websocket() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.build().unwrap();
+        forebay_fuzz::fuzz(forebay_fuzz::corpus!("websocket"), move |bytes| {
+            let read = async {
+                let (mut socket, mut server) = open();
+                server.write_all(bytes).await.unwrap();
+                server.shutdown().await.unwrap();
+                let mut read = Vec::new();
+                let end = socket.read_to_end(&mut read).await;
+                assert!(read.len() <= bytes.len());
+                end.map(drop).map_err(|error| error.to_string())
+            };
+            runtime.block_on(read)
+        });
+    }
 }

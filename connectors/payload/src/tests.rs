@@ -1,7 +1,7 @@
 //! From a payload to values. What a connector makes of them is tested with the connector.
 
 mod binary;
-mod mutated;
+mod fuzzed;
 
 use forebay_schemas::{Quality, Value, ValueType};
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+mod fuzzed;
 mod row_decode;
 mod series;
 

@@ -3,6 +3,7 @@
 mod codec;
 mod damage;
 mod faults;
+mod fuzzed;
 mod ledger;
 mod raw;
 mod receipts;

@@ -9,13 +9,11 @@ const SQUEEZED: u32 = 20;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Which devices there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Load {
-    /// A hundred readings a second over three protocols, and links that get lost.
-    #[default]
+    /// A hundred readings a second, and links that get lost.
     Plant,
-    /// A day of a site whose 200 tags speak once in ten seconds, at twenty times its speed: 400 readings a second over MQTT into
-    /// a spool of the default size, beside what `plant` has. What a reading costs must not rise by more than a tenth.
+    /// Four hundred readings a second beside what the plant has, into a spool of the default size.
     Day,
 }
 

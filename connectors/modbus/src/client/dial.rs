@@ -58,7 +58,7 @@ async fn dial(endpoint: &Endpoint, limit: Duration) -> Result<Client, Fault> {
     }
 }
 
-fn mbap(stream: Box<dyn Wire>) -> Client {
+pub(super) fn mbap(stream: Box<dyn Wire>) -> Client {
     let (transport, seen) = Transport::new(stream);
     let context = tcp::attach(transport);
     Client::new(Channel::Mbap { context, seen })

@@ -1,3 +1,4 @@
+use forebay_fuzz::{corpus, fuzz};
 use proptest::prelude::*;
 use tokio::io::{DuplexStream, duplex};
 
@@ -172,4 +173,38 @@ proptest! {
             }
         }
     }
+}
+
+/// Goes through what the line carries, until a reply.
+fn scanned(bytes: &[u8], form: Form) -> (usize, Vec<String>, Option<bool>) {
+    let request = form.request();
+    let mut left = bytes;
+    let mut passed = Vec::new();
+    while !left.is_empty() {
+        match scan(left, form, &request) {
+            Scan::More => break,
+            Scan::Skip(skipped, what) => {
+                assert!(skipped >= 1 && skipped <= left.len());
+                left = &left[skipped..];
+                passed
+                    .extend(what.map(|what| what.chars().filter(|c| c.is_alphabetic()).collect()));
+            }
+            Scan::Reply(Answer::Data(data)) => {
+                assert_eq!(data.len(), form.data_bytes());
+                return (passed.len(), passed, Some(true));
+            }
+            Scan::Reply(Answer::Exception(_)) => return (passed.len(), passed, Some(false)),
+        }
+    }
+    (passed.len(), passed, None)
+}
+
+#[test]
+fn fuzz_rtu() {
+    let form = Form { count: 4, ..FORM };
+    fuzz(corpus!("rtu"), move |bytes| {
+        let body = &bytes[..bytes.len().saturating_sub(2)];
+        // Also with a right checksum, which no damage would meet.
+        (scanned(bytes, form), scanned(&framed(body), form))
+    });
 }

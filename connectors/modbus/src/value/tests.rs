@@ -1,3 +1,4 @@
+use forebay_fuzz::{corpus, fuzz};
 use proptest::prelude::*;
 
 use super::*;
@@ -328,4 +329,43 @@ proptest! {
         let layout = Layout { kind: kind.1, order: Order::big_endian(kind.1.ordered_bytes()), invalid: Vec::new() };
         let _decoded = layout.decode(&words);
     }
+}
+
+/// Registers of each type and in each order: a value, or bad with a reason.
+#[test]
+fn fuzz_values() {
+    let texts = [1, 7, 18].map(|bytes| (ValueKind::Text(bytes), vec!["AB", "BA"]));
+    let numbers = PLAIN.map(|(_, kind)| {
+        let orders = match kind.ordered_bytes() {
+            2 => vec!["AB", "BA"],
+            4 => vec!["ABCD", "CDAB", "BADC", "DCBA"],
+            6 => vec!["ABCDEF", "EFCDAB", "FEDCBA"],
+            8 => vec!["ABCDEFGH", "GHEFCDAB", "HGFEDCBA"],
+            _ => Vec::new(),
+        };
+        (kind, orders)
+    });
+    let mut layouts = Vec::new();
+    for (kind, orders) in texts.into_iter().chain(numbers) {
+        for letters in orders {
+            layouts.push(layout(&kind.name(), letters));
+        }
+    }
+    fuzz(corpus!("values"), move |bytes| {
+        let words: Vec<u16> = bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect();
+        let mut kinds = Vec::new();
+        for layout in &layouts {
+            let Some(own) = words.get(..usize::from(layout.addresses())) else {
+                continue;
+            };
+            let Decoded { value, status } = layout.decode(own);
+            assert_eq!(value.is_none(), status.quality == Quality::Bad);
+            assert_eq!(status == Status::GOOD, status.reason.is_none());
+            kinds.push(status.reason);
+        }
+        kinds
+    });
 }

@@ -1,5 +1,6 @@
 //! Packets as brokers send them, and as they must not.
 
+use forebay_fuzz::{corpus, fuzz};
 use proptest::prelude::*;
 
 use super::*;
@@ -111,4 +112,36 @@ proptest! {
             drop(read(version, &bytes).map_err(|error| assert!(!error.to_string().is_empty())));
         }
     }
+}
+
+/// What a broker's bytes come to, packet by packet.
+fn packets(version: Version, bytes: &[u8]) -> Vec<String> {
+    let mut framer = Framer::new(64 * 1024);
+    framer.arrived.extend_from_slice(bytes);
+    let mut kinds = Vec::new();
+    loop {
+        let read = match framer.next() {
+            Ok(None) => return kinds,
+            Ok(Some(frame)) => version.read(&frame).map(|packet| format!("{packet:?}")),
+            Err(error) => {
+                kinds.push(error.to_string());
+                return kinds;
+            }
+        };
+        let text = read.unwrap_or_else(|error| error.to_string());
+        assert!(!text.is_empty());
+        kinds.push(
+            text.chars()
+                .filter(|c| c.is_alphabetic())
+                .take(30)
+                .collect(),
+        );
+    }
+}
+
+#[test]
+fn fuzz_packets() {
+    fuzz(corpus!("packets"), |bytes| {
+        [Version::V311, Version::V5].map(|version| packets(version, bytes))
+    });
 }

@@ -1,7 +1,7 @@
 //! The host against scripted nodes.
 
+mod fuzzed;
 mod golden;
-mod mutated;
 mod state;
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+mod fuzzed;
+
 use opcua::types::{Array, ByteString, ByteStringBody, ExtensionObject, NodeId};
 
 use super::*;

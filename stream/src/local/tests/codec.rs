@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-fn key() -> SpoolKey {
+pub(super) fn key() -> SpoolKey {
     SpoolKey::new([7; 32])
 }
 
