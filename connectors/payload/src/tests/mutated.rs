@@ -58,8 +58,8 @@ fn damaged_payloads_give_values_or_faults() {
         at("$.v"),
         Selection {
             arrays: Arrays::Tags,
-            quality: Some(json_path("$.q").unwrap()),
-            unit: Some(json_path("$.u").unwrap()),
+            quality: Some(PayloadPath::parse("$.q").unwrap()),
+            unit: Some(PayloadPath::parse("$.u").unwrap()),
             ..timed("$", "$.ts", TimeForm::Unit(TimeUnit::Seconds))
         },
     ];
