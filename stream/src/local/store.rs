@@ -184,7 +184,7 @@ impl Store {
         if self.active.failed {
             self.roll()?;
         }
-        let stage = self.stage(pending)?;
+        let mut stage = self.stage(pending)?;
         if !stage.taken.is_empty() {
             let written = self.write(&stage.frames, stage.taken.len() as u64);
             if let Err(error) = written {
@@ -201,8 +201,11 @@ impl Store {
                     .checked_add(1)
                     .ok_or(StreamError::Exhausted("the epoch"))?;
             }
-            for (append, _) in &stage.taken {
-                apply(&mut self.mark.receipts, &append.receipts);
+            for (append, _) in &mut stage.taken {
+                apply(
+                    &mut self.mark.receipts,
+                    std::mem::take(&mut append.receipts),
+                );
                 if let Some(at) = append.taken_at() {
                     self.mark.stored_at = Some(at);
                     self.heard = Some((at, Instant::now()));
