@@ -7,7 +7,7 @@
 //! Invariants: a lane gets a part once; a receipt that ended is told to every lane that has it, and never after its token was
 //! opened again. It does no I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use forebay_connectors::{Extent, Restored, SessionId, Token};
 use forebay_schemas::{Lane, Reading};
@@ -45,7 +45,7 @@ struct Kept {
 pub(crate) struct Keeper {
     session: Option<SessionId>,
     lanes: Lanes,
-    open: BTreeMap<Token, Kept>,
+    open: HashMap<Token, Kept>,
     /// Ended, and not recorded in the lane yet.
     ended: BTreeMap<Lane, BTreeSet<OpenReceipt>>,
 }
@@ -60,7 +60,7 @@ impl Keeper {
         let mut keeper = Self {
             session,
             lanes,
-            open: BTreeMap::new(),
+            open: HashMap::new(),
             ended: BTreeMap::new(),
         };
         let mut by_token: BTreeMap<&[u8], BTreeMap<&OpenReceipt, LaneSet>> = BTreeMap::new();
@@ -105,7 +105,7 @@ impl Keeper {
                         });
                         keeper.open.insert(token, kept);
                     }
-                    None => keeper.end_in(receipt, in_lanes),
+                    None => keeper.end_in(receipt.clone(), in_lanes),
                 }
             }
         }
@@ -133,15 +133,18 @@ impl Keeper {
 
     /// Receipts that have ended.
     pub(crate) fn end(&mut self, tokens: Vec<Token>) {
-        for token in tokens {
-            // A message that gave no readings has no receipt.
-            let Some(kept) = self.open.remove(&token) else {
-                continue;
-            };
-            let Some(receipt) = self.stored(&token, kept.spread, kept.of) else {
-                continue;
-            };
-            self.end_in(&receipt, kept.spread.without(kept.missing));
+        for token in &tokens {
+            self.end_one(token);
+        }
+    }
+
+    fn end_one(&mut self, token: &Token) {
+        // A message that gave no readings has no receipt.
+        let Some(kept) = self.open.remove(token) else {
+            return;
+        };
+        if let Some(receipt) = self.stored(token, kept.spread, kept.of) {
+            self.end_in(receipt, kept.spread.without(kept.missing));
         }
     }
 
@@ -153,11 +156,16 @@ impl Keeper {
         let mut units: BTreeMap<Lane, Vec<AppendUnit>> = BTreeMap::new();
         for AcceptedReadings { readings, token } in taken {
             let mut parts = self.lanes.split(readings);
-            let receipt = token.and_then(|token| self.open(token, &mut parts));
-            for (lane, readings) in parts {
+            let mut receipt = token.and_then(|token| self.open(token, &mut parts));
+            let mut parts = parts.into_iter().peekable();
+            while let Some((lane, readings)) = parts.next() {
+                let of_part = match parts.peek() {
+                    Some(_) => receipt.clone(),
+                    None => receipt.take(),
+                };
                 units.entry(lane).or_default().push(AppendUnit {
                     readings,
-                    receipt: receipt.clone(),
+                    receipt: of_part,
                 });
             }
         }
@@ -166,11 +174,9 @@ impl Keeper {
 
     /// The receipt of a message that is being stored; of one that is there in part only the rest is left.
     fn open(&mut self, token: Token, parts: &mut Vec<(Lane, Vec<Reading>)>) -> Option<OpenReceipt> {
-        if let Some(kept) = self
-            .open
-            .get_mut(&token)
-            .filter(|kept| !kept.missing.is_empty())
-        {
+        let kept = self.open.get_mut(&token);
+        let was_open = kept.is_some();
+        if let Some(kept) = kept.filter(|kept| !kept.missing.is_empty()) {
             let Kept {
                 spread,
                 missing,
@@ -183,7 +189,9 @@ impl Keeper {
         if self.session.is_none() || parts.is_empty() {
             return None;
         }
-        self.end(vec![token.clone()]);
+        if was_open {
+            self.end_one(&token);
+        }
         let spread = parts.iter().map(|(lane, _)| *lane).collect();
         let of = self.lanes.0.get();
         let receipt = self.stored(&token, spread, of);
@@ -213,7 +221,8 @@ impl Keeper {
     /// The receipts that are open, by lane: what a spool that is opened now would find of the session.
     pub(crate) fn open_receipts(&self) -> BTreeMap<Lane, Vec<OpenReceipt>> {
         let mut receipts: BTreeMap<Lane, Vec<OpenReceipt>> = BTreeMap::new();
-        for (token, kept) in &self.open {
+        let by_token: BTreeMap<&Token, &Kept> = self.open.iter().collect();
+        for (token, kept) in by_token {
             let stored = self.stored(token, kept.spread, kept.of);
             let lanes = kept.spread.without(kept.missing).lanes();
             for (lane, receipt) in lanes.filter_map(|lane| Some((lane, stored.clone()?))) {
@@ -238,10 +247,13 @@ impl Keeper {
         self.ended.entry(lane).or_default().extend(ended);
     }
 
-    fn end_in(&mut self, receipt: &OpenReceipt, lanes: LaneSet) {
-        for lane in lanes.lanes() {
+    fn end_in(&mut self, receipt: OpenReceipt, lanes: LaneSet) {
+        let mut lanes = lanes.lanes();
+        let Some(first) = lanes.next() else { return };
+        for lane in lanes {
             self.ended.entry(lane).or_default().insert(receipt.clone());
         }
+        self.ended.entry(first).or_default().insert(receipt);
     }
 
     /// As the spool has it: number of lanes 4 · the lanes that have a part 8 · the connector's token; little-endian.
@@ -258,7 +270,12 @@ impl LaneSet {
     }
 
     fn lanes(self) -> impl Iterator<Item = Lane> {
-        (0..u64::BITS).map(Lane).filter(move |lane| self.has(*lane))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let lane = (left != 0).then(|| Lane(left.trailing_zeros()))?;
+            left &= left - 1;
+            Some(lane)
+        })
     }
 
     fn has(self, lane: Lane) -> bool {

@@ -6,6 +6,7 @@
 //! what is left out is counted by reason.
 
 mod held;
+mod later;
 mod report;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 };
 
 use forebay_connectors::{Declared, LinkChange, RuleId, Sample, SampleKind};
-use forebay_schemas::{DeviceId, Quality, Reading, SiteId, Status, TagName, Timestamp};
+use forebay_schemas::{DeviceId, Reading, SiteId, Status, TagName, Timestamp};
 
 use crate::{
     clock_skew::ClockSkew,
@@ -25,8 +26,9 @@ use crate::{
     rule::Rule,
     series::SeriesState,
     status::SourceStatus,
-    steps::{Outcome, Passage, SeriesSteps, StepSettings, StepTables, Stepped, step},
+    steps::{Passage, SeriesSteps, StepSettings, StepTables, Stepped, step},
 };
+use later::Later;
 
 /// Most series that a connector's wildcards may bring; beyond it new ones are still sent, but not remembered: what a step needs
 /// its memory for is then missing, with the reason.
@@ -325,41 +327,47 @@ impl Pipeline {
         }
         let (id, key) = (sample.rule, (sample.device.clone(), sample.tag.clone()));
         let (own_time, kind) = (sample.event_time, sample.kind);
-        let sent_is_bad = self
-            .series
-            .get(&key)
-            .is_none_or(|known| known.state.is_bad());
+        let default = Rule::default();
+        let rule = self.rules.get(id.0).unwrap_or(&default);
+        // Looked up once: it is what each reading costs, and there may be many series.
+        let known = self.series.get_mut(&key);
+        let sent_is_bad = known.as_ref().is_none_or(|known| known.state.is_bad());
         if kind == SampleKind::Confirmation && !sent_is_bad {
             return self.status.note_unchanged();
         }
-        let Stepped::Reading(mut reading) = self.step(sample, now) else {
+        let Stepped::Reading(mut reading) = step(sample, rule, &self.site, now) else {
             return self.status.note_filtered();
         };
-        let is_known = |Known { state, .. }: &Known| {
+        let is_known = |known: &&mut Known| {
+            let state = &known.state;
             // The first words to this process, under a time of the device's own, may be the last ones to the process before.
             let is_first = kind == SampleKind::Update && own_time.is_some() && state.is_recalled();
             (kind == SampleKind::Snapshot || is_first) && state.has_said(own_time, &reading)
         };
-        let is_repeat = self.series.get(&key).is_some_and(is_known);
+        let is_repeat = known.as_ref().is_some_and(is_known);
         if is_repeat && !sent_is_bad {
             return self.status.note_unchanged();
         }
         if self.complaints.note(&reading) {
             self.status.note_bad();
         }
-        let is_new = !self.series.contains_key(&key);
-        if is_new && self.series.len() >= SERIES_MAX {
-            self.skew.judge(&mut reading, kind);
-            let default = Rule::default();
-            let mut later = Later {
-                steps: &mut SeriesSteps::forgotten(),
-                rule: self.rules.get(id.0).unwrap_or(&default),
-                tables: &mut self.tables,
-                status: &self.status,
-            };
-            return later.take(reading, Passage::Judged, readings);
-        }
-        let known = self.series.entry(key).or_default();
+        let is_new = known.is_none();
+        let known = match known {
+            Some(known) => known,
+            None => {
+                if self.series.len() >= SERIES_MAX {
+                    self.skew.judge(&mut reading, kind);
+                    let mut later = Later {
+                        steps: &mut SeriesSteps::forgotten(),
+                        rule,
+                        tables: &mut self.tables,
+                        status: &self.status,
+                    };
+                    return later.take(reading, Passage::Judged, readings);
+                }
+                self.series.entry(key).or_default()
+            }
+        };
         (known.rule, known.is_current) = (id, known.is_current || kind == SampleKind::Snapshot);
         if is_repeat {
             // It is stored already; that it holds again is so by the gateway's clock.
@@ -371,7 +379,7 @@ impl Pipeline {
             let news = if is_new { News::Series } else { News::Words };
             self.news = self.news.max(news);
         }
-        let holds_again = holds_again(&known.state, &reading, kind);
+        let holds_again = known.state.holds_again(&reading, kind);
         if !known.state.is_news(&reading) {
             return self.status.note_unchanged();
         }
@@ -380,8 +388,6 @@ impl Pipeline {
             event_time: now,
             ..reading.clone()
         });
-        let default = Rule::default();
-        let rule = self.rules.get(id.0).unwrap_or(&default);
         let mut later = Later {
             steps: &mut known.steps,
             rule,
@@ -432,38 +438,5 @@ impl Pipeline {
             }
         }
         readings
-    }
-}
-
-/// Whether a value that holds now is older than the row that made its series bad: that row would stay its last by event time, for ever
-/// where the value does not change (D11).
-fn holds_again(state: &SeriesState, reading: &Reading, kind: SampleKind) -> bool {
-    let is_value = reading.value.is_some() && reading.status.quality != Quality::Bad;
-    let bad_at = state.bad_at();
-    let is_older = bad_at.is_some_and(|bad| reading.event_time <= bad);
-    kind == SampleKind::Snapshot && is_value && is_older
-}
-
-/// The steps behind those that look at one reading alone.
-struct Later<'p> {
-    steps: &'p mut SeriesSteps,
-    rule: &'p Rule,
-    tables: &'p mut StepTables,
-    status: &'p SourceStatus,
-}
-
-impl Later<'_> {
-    fn take(&mut self, mut reading: Reading, passage: Passage, out: &mut Vec<Reading>) {
-        if self.rule.has_later() {
-            match self
-                .steps
-                .later(reading, self.rule, self.tables.around(), passage)
-            {
-                Outcome::Reading(next) => reading = next,
-                Outcome::Filtered => return self.status.note_filtered(),
-                Outcome::Unchanged => return self.status.note_unchanged(),
-            }
-        }
-        self.tables.take(reading, passage, self.status, out);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use forebay_connectors::SampleKind;
 use forebay_schemas::{Quality, Reading, Status, Timestamp, Value, ValueType};
 use ring::digest::{Context, SHA256};
 
@@ -143,9 +144,12 @@ impl SeriesState {
         self.bad.is_some() || (self.gate.is_new() && self.said.is_none())
     }
 
-    /// Event time of the reading by which the series is bad and without a value.
-    pub(crate) fn bad_at(&self) -> Option<Timestamp> {
-        self.bad
+    /// Whether a value that holds now is older than the row that made the series bad: that row would stay its last by event time,
+    /// for ever where the value does not change (D11).
+    pub(crate) fn holds_again(&self, reading: &Reading, kind: SampleKind) -> bool {
+        let is_value = reading.value.is_some() && reading.status.quality != Quality::Bad;
+        let is_older = self.bad.is_some_and(|bad| reading.event_time <= bad);
+        kind == SampleKind::Snapshot && is_value && is_older
     }
 
     /// When a reading was sent last, and how far it is to be trusted; none where none was sent since the start.

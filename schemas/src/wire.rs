@@ -23,6 +23,7 @@ pub(crate) use self::decode::check_version;
 pub use self::{
     control::{EpochEnd, Gap, GapWhy, LastSeq},
     decode::SeriesDecoder,
+    encode::ReadingEncoder,
     head::RecordHead,
     outages::{OUTAGES_MAX, Outage, OutageWhy, Outages},
     series_batch::{SeriesBatch, SeriesBlock},
@@ -68,7 +69,7 @@ impl ReadingBatch {
 
     /// The record's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        encode::encode(self)
+        ReadingEncoder::default().encode(&RecordHead::from(self), &self.readings)
     }
 
     /// The batch in a record's bytes.

@@ -185,7 +185,8 @@ fn open(options: Options, medium: Arc<dyn Medium>) -> Result<(Store, Opened), St
     let recovered = recover::recover(&dir, &key, &*random)?;
     let chance = u32::from_le_bytes(key::random(&*random)?);
     let epoch = next_epoch(recovered.mark.epoch, now, chance)?;
-    let receipts = recovered.mark.receipts.iter().cloned().collect();
+    let mut receipts: Vec<OpenReceipt> = recovered.mark.receipts.iter().cloned().collect();
+    receipts.sort();
     let Mark {
         spool, stored_at, ..
     } = recovered.mark;

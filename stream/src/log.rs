@@ -2,7 +2,7 @@
 //!
 //! A log holds one lane. Its offsets ascend for ever and survive forgetting; they may jump.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 pub use forebay_schemas::wire::{Damage, GapWhy, LastSeq};
@@ -217,6 +217,19 @@ pub trait LogWriter: Send + Sync {
         readings: Vec<Reading>,
         receipts: ReceiptChanges,
     ) -> Result<Receipt, StreamError>;
+
+    /// As [`LogWriter::append_with`], for readings that the caller keeps for another try.
+    ///
+    /// # Errors
+    /// As [`LogWriter::append`].
+    async fn append_shared(
+        &self,
+        readings: Arc<Vec<Reading>>,
+        receipts: ReceiptChanges,
+    ) -> Result<Receipt, StreamError> {
+        self.append_with(Arc::unwrap_or_clone(readings), receipts)
+            .await
+    }
 
     /// Appends outages as one record, numbered like readings; for the rest as [`LogWriter::append`].
     ///

@@ -33,16 +33,17 @@ impl Program {
         topic: &str,
     ) -> anyhow::Result<Running> {
         let port = mosquitto.port;
-        let (binary, text, arguments) = match self {
+        // The role alone that Telegraf has, too: the lake's would read the topic again and write tables.
+        let (binary, text, arguments): (_, _, &[&str]) = match self {
             Self::Forebay(binary) => (
                 binary,
                 forebay(folder, port, kafka, topic),
-                ["run", "--config"],
+                &["run", "--role", "edge", "--config"],
             ),
             Self::Telegraf(binary) => (
                 binary,
                 telegraf(port, kafka, topic),
-                ["--quiet", "--config"],
+                &["--quiet", "--config"],
             ),
         };
         start(binary, folder, &text, arguments)

@@ -8,6 +8,7 @@ mod payload_kind;
 mod rule;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 use forebay_connectors::{Declared, RuleId, Sample};
 use forebay_payload::{Arrays, Fault, Outcome, Payload};
@@ -18,8 +19,9 @@ use crate::topic::overlap;
 pub(crate) use fanout::Fanout;
 use fanout::{Place, Scope};
 pub(crate) use payload_kind::PayloadKind;
-use rule::Captures;
+use rule::Naming;
 pub(crate) use rule::Rule;
+use topics::Match;
 
 /// Device and tag of a sample whose own are not known.
 #[derive(Debug, Clone)]
@@ -51,21 +53,20 @@ impl Rules {
     /// The samples of a message; none where no rule matches its topic. With what cannot be read, every series that the rule
     /// made of the topic before turns bad.
     pub(crate) fn samples(&self, message: Incoming<'_>, fanout: &mut Fanout) -> Vec<Sample> {
-        let mut samples = Vec::new();
+        let mut samples: Vec<(Scope, Sample)> = Vec::new();
         // Each kind of payload is read once, however many rules decode it.
         let mut contents: Vec<(&PayloadKind, Result<Payload<'_>, Fault>)> = Vec::new();
         let mut kept = Some(());
-        for rule in &self.rules {
-            let Some(captured) = rule.template.captures(message.topic) else {
-                continue;
-            };
+        let matches = fanout.topics.matches(&self.rules, message.topic);
+        for Match { rule, names } in matches.iter() {
+            let rule = &self.rules[*rule];
             let read = contents.iter().position(|(kind, _)| **kind == rule.kind);
             let read = read.unwrap_or_else(|| {
                 contents.push((&rule.kind, self.read(&rule.kind, message)));
                 contents.len() - 1
             });
-            let series = Captures {
-                captured,
+            let series = Naming {
+                names,
                 topic: message.topic,
                 fallback: &self.fallback,
             };
@@ -75,27 +76,24 @@ impl Rules {
             };
             // Once for all of a message's samples.
             let mut payload = || kept.take().map(|()| self.kept(message));
-            let made: Vec<_> = decoded
+            let first = samples.len();
+            let of_rule = decoded
                 .into_iter()
-                .map(|outcome| made(rule, &series, outcome, &mut payload))
-                .collect();
-            let spread = rule.place(&series).map(|(device, tag)| {
-                let (tag, is_only) = (tag.as_ref(), rule.template.is_one_topic());
-                fanout.spread(
-                    Place {
-                        rule: rule.id,
-                        topic: message.topic,
-                        device: &device,
-                        tag,
-                        is_only,
-                    },
-                    &made,
-                )
-            });
-            let spread = spread.unwrap_or_default();
-            samples.extend(made.into_iter().map(|(_, sample)| sample).chain(spread));
+                .map(|outcome| made(rule, &series, outcome, &mut payload));
+            samples.extend(of_rule);
+            if let Some((device, tag)) = series.place() {
+                let place = Place {
+                    rule: rule.id,
+                    topic: message.topic,
+                    device: &device,
+                    tag: tag.as_ref(),
+                    is_only: rule.template.is_one_topic(),
+                };
+                let spread = fanout.spread(place, &samples[first..]);
+                samples.extend(spread.into_iter().map(|sample| (Scope::Alone, sample)));
+            }
         }
-        samples
+        samples.into_iter().map(|(_, sample)| sample).collect()
     }
 
     /// What a rule brings, in words that last as long as it brings the same; `topics` are subscribed to.
@@ -156,7 +154,7 @@ impl Rules {
 /// The sample of an outcome, and how much of the payload it speaks for where it is bad.
 fn made(
     rule: &Rule,
-    series: &Captures<'_>,
+    series: &Naming<'_>,
     outcome: Outcome,
     payload: &mut impl FnMut() -> Option<Value>,
 ) -> (Scope, Sample) {

@@ -9,7 +9,7 @@
 //! It does no I/O but the outlet's, and no back-off.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     future::Future,
     pin::Pin,
 };
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Messages in one delivery: the spool syncs once for all of them.
-const BATCH_MESSAGES_MAX: usize = 256;
+const BATCH_MESSAGES_MAX: usize = 512;
 /// A delivery is not made larger once it has so many samples.
 const BATCH_SAMPLES_MAX: usize = 8192;
 /// Nor larger once its payloads have so many bytes: they are decoded in one go.
@@ -274,7 +274,9 @@ impl<'r> Intake<'r> {
                 repeats: 0,
             });
         }
-        let (mut taken, mut owed) = (Vec::new(), Vec::new());
+        let mut taken = Vec::new();
+        let mut owed: Vec<Owed> = Vec::new();
+        let mut owed_packets = HashSet::new();
         let (mut messages, mut bytes, mut samples_taken, mut repeats) = (0, 0, 0, 0);
         let mut held = VecDeque::new();
         while messages < BATCH_MESSAGES_MAX
@@ -292,7 +294,7 @@ impl<'r> Intake<'r> {
             if waiting
                 .message
                 .packet
-                .is_some_and(|packet| owed.iter().any(|owed: &Owed| owed.receipt.packet == packet))
+                .is_some_and(|packet| owed_packets.contains(&packet))
             {
                 self.waiting.push_front(waiting);
                 break;
@@ -300,6 +302,7 @@ impl<'r> Intake<'r> {
             messages += 1;
             bytes += waiting.message.payload.len();
             let (arrival, debt) = self.assess(&waiting);
+            owed_packets.extend(debt.map(|owed| owed.receipt.packet));
             owed.extend(debt);
             if arrival == Arrival::Repeat {
                 repeats += 1;

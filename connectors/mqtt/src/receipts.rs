@@ -9,7 +9,7 @@
 //! ([`Receipts::take_ended`]). A message of which a crash left only a part durable has a receipt too: it is new when it
 //! comes again, and the gateway takes what is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use forebay_connectors::{Extent, Restored, Token};
 use ring::digest::{Context, SHA256};
@@ -40,22 +40,44 @@ pub enum Arrival {
     Repeat,
 }
 
-/// The open receipts of one session; at most one per packet id, but for those of a crash.
+/// The open receipts of one session; at most one per packet id, but for those of a crash. A broker may send tens of thousands
+/// of messages ahead of the answer to a ping, so that what is done for each message does not depend on how many are open.
 #[derive(Debug, Clone, Default)]
 pub struct Receipts {
-    open: BTreeMap<Receipt, Open>,
+    /// None is empty.
+    open: HashMap<PacketId, Vec<Open>>,
     /// Ended, and not reported to the gateway yet.
     ended: Vec<Receipt>,
+    /// The PUBACKs of the present connection that no ping has proven, oldest first.
+    unproven: VecDeque<Unproven>,
     pings_sent: u64,
     pings_answered: u64,
     pubacks_since_ping: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
+struct Unproven {
+    packet: PacketId,
+    /// Pings sent on this connection before it.
+    pings: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Open {
+    fingerprint: Fingerprint,
     extent: Extent,
     /// Pings sent on this connection before its PUBACK; none while no PUBACK went out on this connection.
     acknowledged_after: Option<u64>,
+}
+
+impl Open {
+    fn of(receipt: Receipt, extent: Extent) -> Self {
+        Self {
+            fingerprint: receipt.fingerprint,
+            extent,
+            acknowledged_after: None,
+        }
+    }
 }
 
 impl Fingerprint {
@@ -93,22 +115,30 @@ impl Receipts {
     /// What the gateway kept. Several may have one packet id, where a crash came before the ends of the older were recorded.
     /// Tokens that are no receipts are left out.
     pub fn restored<'a>(kept: impl IntoIterator<Item = &'a Restored>) -> Self {
-        let opened = |extent| Open {
-            extent,
-            acknowledged_after: None,
-        };
-        let open = kept.into_iter().filter_map(|Restored { token, extent }| {
-            Some((Receipt::of_token(token)?, opened(*extent)))
-        });
-        Self {
-            open: open.collect(),
-            ..Self::default()
+        let mut receipts = Self::default();
+        for Restored { token, extent } in kept {
+            if let Some(receipt) = Receipt::of_token(token) {
+                let of_packet = receipts.open.entry(receipt.packet).or_default();
+                of_packet.retain(|open| open.fingerprint != receipt.fingerprint);
+                of_packet.push(Open::of(receipt, *extent));
+            }
         }
+        receipts
     }
 
     /// The open receipts, by packet id.
     pub fn open(&self) -> impl Iterator<Item = Receipt> + '_ {
-        self.open.keys().copied()
+        let of_packet = |(packet, all): (&PacketId, &Vec<Open>)| {
+            let packet = *packet;
+            let fingerprints: Vec<_> = all.iter().map(|open| open.fingerprint).collect();
+            fingerprints.into_iter().map(move |fingerprint| Receipt {
+                packet,
+                fingerprint,
+            })
+        };
+        let mut open: Vec<Receipt> = self.open.iter().flat_map(of_packet).collect();
+        open.sort_unstable();
+        open.into_iter()
     }
 
     /// A new connection to the same session: no PUBACK of an earlier one is proven by its pings.
@@ -118,7 +148,8 @@ impl Receipts {
             self.pings_answered,
             self.pubacks_since_ping,
         ) = (0, 0, 0);
-        for open in self.open.values_mut() {
+        self.unproven.clear();
+        for open in self.open.values_mut().flatten() {
             open.acknowledged_after = None;
         }
     }
@@ -135,7 +166,8 @@ impl Receipts {
 
     /// Says what an arriving message is; one that is new under an identifier with an open receipt ends that receipt.
     pub fn arrived(&mut self, receipt: Receipt, dup: bool) -> Arrival {
-        match self.open.get(&receipt).filter(|_| dup) {
+        let repeated = if dup { self.get(receipt) } else { None };
+        match repeated {
             Some(Open {
                 extent: Extent::Whole,
                 ..
@@ -152,15 +184,16 @@ impl Receipts {
     /// A message has become durable.
     pub fn stored(&mut self, receipt: Receipt) {
         // A packet id belongs to one message at a time.
-        self.open.remove(&receipt);
-        self.end(receipt.packet);
-        self.open.insert(
-            receipt,
-            Open {
-                extent: Extent::Whole,
-                acknowledged_after: None,
-            },
-        );
+        let of_packet = self.open.entry(receipt.packet).or_default();
+        for open in of_packet.drain(..) {
+            if open.fingerprint != receipt.fingerprint {
+                self.ended.push(Receipt {
+                    fingerprint: open.fingerprint,
+                    ..receipt
+                });
+            }
+        }
+        of_packet.push(Open::of(receipt, Extent::Whole));
     }
 
     /// A message has become durable whose session is gone: it cannot come again.
@@ -178,21 +211,35 @@ impl Receipts {
         std::mem::take(&mut self.ended)
     }
 
-    /// The open receipts under a packet id.
-    fn of(&mut self, packet: PacketId) -> impl Iterator<Item = (&Receipt, &mut Open)> {
-        let with = |fingerprint| Receipt {
-            packet,
-            fingerprint: Fingerprint(fingerprint),
-        };
-        self.open.range_mut(with([0; 16])..=with([u8::MAX; 16]))
+    fn get(&self, receipt: Receipt) -> Option<&Open> {
+        let of_packet = self.open.get(&receipt.packet)?;
+        of_packet
+            .iter()
+            .find(|open| open.fingerprint == receipt.fingerprint)
     }
 
     fn end(&mut self, packet: PacketId) {
-        let ended: Vec<Receipt> = self.of(packet).map(|(receipt, _)| *receipt).collect();
-        for receipt in &ended {
-            self.open.remove(receipt);
-        }
+        let ended = self.take_out(packet, |_| true);
         self.ended.extend(ended);
+    }
+
+    /// Takes those of a packet id out that are meant.
+    fn take_out(&mut self, packet: PacketId, is_meant: impl Fn(&Open) -> bool) -> Vec<Receipt> {
+        let Some(of_packet) = self.open.get_mut(&packet) else {
+            return Vec::new();
+        };
+        let taken = of_packet.extract_if(.., |open| is_meant(open));
+        let mut taken: Vec<Receipt> = taken
+            .map(|open| Receipt {
+                packet,
+                fingerprint: open.fingerprint,
+            })
+            .collect();
+        taken.sort_unstable();
+        if of_packet.is_empty() {
+            self.open.remove(&packet);
+        }
+        taken
     }
 
     /// The broker gives a packet id free: it has taken the PUBREC.
@@ -204,8 +251,10 @@ impl Receipts {
     pub fn acknowledged(&mut self, packet: PacketId) {
         self.pubacks_since_ping += 1;
         let pings = self.pings_sent;
-        self.of(packet)
-            .for_each(|(_, open)| open.acknowledged_after = Some(pings));
+        for open in self.open.get_mut(&packet).into_iter().flatten() {
+            open.acknowledged_after = Some(pings);
+        }
+        self.unproven.push_back(Unproven { packet, pings });
     }
 
     /// A PINGREQ goes out on the present connection, behind every PUBACK told of before.
@@ -221,8 +270,7 @@ impl Receipts {
 
     /// Whether a message has an open receipt and its PUBACK went out on the present connection.
     pub fn is_acknowledged(&self, receipt: Receipt) -> bool {
-        self.open
-            .get(&receipt)
+        self.get(receipt)
             .is_some_and(|open| open.acknowledged_after.is_some())
     }
 
@@ -234,17 +282,23 @@ impl Receipts {
         }
         self.pings_answered += 1;
         let answered = self.pings_answered;
-        let (open, ended) = (&mut self.open, &mut self.ended);
-        open.retain(|receipt, open| {
-            let is_proven = open
-                .acknowledged_after
-                .is_some_and(|pings| pings < answered);
-            let stays = !is_proven || come_again.contains(&receipt.packet);
-            if !stays {
-                ended.push(*receipt);
+        let mut held = Vec::new();
+        while let Some(proven) = self.unproven.pop_front_if(|one| one.pings < answered) {
+            if come_again.contains(&proven.packet) {
+                held.push(proven);
+                continue;
             }
-            stays
-        });
+            // Its packet id may have another receipt by now, whose PUBACK is not proven.
+            let is_proven = |open: &Open| {
+                open.acknowledged_after
+                    .is_some_and(|pings| pings < answered)
+            };
+            let ended = self.take_out(proven.packet, is_proven);
+            self.ended.extend(ended);
+        }
+        for one in held.into_iter().rev() {
+            self.unproven.push_front(one);
+        }
     }
 }
 

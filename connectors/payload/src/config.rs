@@ -2,11 +2,11 @@
 
 use forebay_config::{Describe, Optional, Table};
 use jiff::tz::TimeZone;
-use serde_json_path::JsonPath;
 
 use crate::{
     Layout, Selection, keys,
-    selection::{TimePath, json_path},
+    path::PayloadPath,
+    selection::TimePath,
     time::{self, TimeForm},
 };
 
@@ -43,11 +43,11 @@ impl Selection {
 }
 
 /// A JSONPath; the outer none where it is wrong, the inner where it is missing.
-fn path(tag: &mut Table<'_>, key: &Optional<String>) -> Option<Option<JsonPath>> {
+fn path(tag: &mut Table<'_>, key: &Optional<String>) -> Option<Option<PayloadPath>> {
     let Some(text) = tag.read(key) else {
         return if tag.has(key) { None } else { Some(None) };
     };
-    match json_path(&text) {
+    match PayloadPath::parse(&text) {
         Ok(path) => Some(Some(path)),
         Err(fault) => {
             tag.problem(key, fault.to_string());

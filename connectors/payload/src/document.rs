@@ -5,11 +5,16 @@
 //! strings and numbers that are not finite: those stand apart, and the tree has a text in their places that says which they are. It
 //! begins with U+0000, and a payload's own texts that do stand apart too.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+};
 
 use forebay_schemas::Value as Scalar;
 use serde_json::{Value, value::RawValue};
 use serde_json_path::{NormalizedPath, PathElement};
+
+use crate::flat::Flat;
 
 /// How a text begins that stands for something else.
 pub(crate) const APART: char = '\0';
@@ -18,7 +23,9 @@ pub(crate) const APART: char = '\0';
 #[derive(Debug)]
 pub(crate) struct Document<'p> {
     text: Option<&'p str>,
-    pub(crate) root: Value,
+    /// Of a JSON object of plain members; its tree is made when somebody asks for it.
+    flat: Option<Flat<'p>>,
+    root: OnceCell<Value>,
     /// What JSON has no words for, in the order in which the tree names it.
     apart: Vec<Scalar>,
     /// Objects and arrays whose members have been looked up, each split once: a payload of many times stays linear.
@@ -67,10 +74,16 @@ impl<'p> Document<'p> {
         if text.trim().is_empty() {
             return Err("the payload is empty".to_owned());
         }
-        let root = serde_json::from_str(text)
-            .map_err(|error| format!("the payload is not JSON: {error}"))?;
+        let flat = Flat::of(text);
+        let root = OnceCell::new();
+        if flat.is_none() {
+            let tree = serde_json::from_str(text)
+                .map_err(|error| format!("the payload is not JSON: {error}"))?;
+            root.get_or_init(|| tree);
+        }
         Ok(Self {
             text: Some(text),
+            flat,
             root,
             apart: Vec::new(),
             split: RefCell::default(),
@@ -81,10 +94,25 @@ impl<'p> Document<'p> {
     pub(crate) fn of(root: Value, apart: Vec<Scalar>) -> Self {
         Self {
             text: None,
-            root,
+            flat: None,
+            root: OnceCell::from(root),
             apart,
             split: RefCell::default(),
         }
+    }
+
+    /// The payload as a tree.
+    pub(crate) fn root(&self) -> &Value {
+        self.root.get_or_init(|| {
+            // What is flat is JSON.
+            let tree = self.text.map(serde_json::from_str);
+            tree.and_then(Result::ok).unwrap_or_default()
+        })
+    }
+
+    /// The members of a JSON object that has plain ones only.
+    pub(crate) fn flat(&self) -> Option<&Flat<'p>> {
+        self.flat.as_ref()
     }
 
     /// What a text of the tree stands for; none for one that stands for itself.
@@ -140,7 +168,7 @@ mod tests {
         let document = Document::parse(payload.as_bytes()).unwrap();
         let path = JsonPath::parse(path).unwrap();
         let place = steps(
-            path.query_located(&document.root)
+            path.query_located(document.root())
                 .exactly_one()
                 .ok()?
                 .location(),

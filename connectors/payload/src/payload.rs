@@ -45,6 +45,10 @@ pub struct Fault(pub String);
 pub struct Payload<'p>(pub(crate) Content<'p>);
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and none is allocated for each message"
+)]
 pub(crate) enum Content<'p> {
     Tree(Document<'p>),
     Raw(&'p str),

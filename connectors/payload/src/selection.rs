@@ -4,10 +4,12 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use forebay_schemas::{Status, Timestamp, Value, ValueType};
 use serde_json::Value as Json;
-use serde_json_path::{JsonPath, LocatedNode};
+use serde_json_path::LocatedNode;
 
 use crate::{
     document::{Document, Step, steps},
+    flat::{Flat, Plain},
+    path::PayloadPath,
     payload::{Content, Fault, Payload},
     raw::raw,
     scalar::{kind, number, quality, typed},
@@ -21,14 +23,14 @@ const FIELD_BYTES_MAX: usize = 1024;
 /// The part of a rule that speaks of payloads.
 #[derive(Debug)]
 pub struct Selection {
-    pub(crate) value: JsonPath,
+    pub(crate) value: PayloadPath,
     /// Which names of the payload name the value.
     pub(crate) names: Segments,
     /// Values are made this type; none takes them as they are.
     pub(crate) value_type: Option<ValueType>,
     pub(crate) time: Option<TimePath>,
-    pub(crate) quality: Option<JsonPath>,
-    pub(crate) unit: Option<JsonPath>,
+    pub(crate) quality: Option<PayloadPath>,
+    pub(crate) unit: Option<PayloadPath>,
     pub(crate) arrays: Arrays,
 }
 
@@ -45,7 +47,7 @@ pub enum Arrays {
 /// Where the time stands and how it is written.
 #[derive(Debug)]
 pub(crate) struct TimePath {
-    pub(crate) path: JsonPath,
+    pub(crate) path: PayloadPath,
     pub(crate) form: TimeForm,
 }
 
@@ -72,7 +74,7 @@ pub type Outcome = Result<Decoded, Fault>;
 impl Default for Selection {
     /// The whole payload, at the time of its arrival, of good quality.
     fn default() -> Self {
-        Self::of(JsonPath::default())
+        Self::of(PayloadPath::default())
     }
 }
 
@@ -82,10 +84,10 @@ impl Selection {
     /// # Errors
     /// The text is not a JSONPath.
     pub fn at(value: &str) -> Result<Self, Fault> {
-        json_path(value).map(Self::of)
+        PayloadPath::parse(value).map(Self::of)
     }
 
-    pub(crate) fn of(value: JsonPath) -> Self {
+    pub(crate) fn of(value: PayloadPath) -> Self {
         Self {
             names: Segments::of(&value.to_string()),
             value,
@@ -121,21 +123,61 @@ impl Selection {
                     is_faulty: false,
                 })]
             }
-            Content::Tree(document) => self
-                .select(document)
-                .unwrap_or_else(|fault| vec![Err(fault)]),
+            Content::Tree(document) => {
+                let plain = document.flat().and_then(|flat| self.plain(flat));
+                match plain {
+                    Some(decoded) => vec![Ok(decoded)],
+                    None => self
+                        .select(document)
+                        .unwrap_or_else(|fault| vec![Err(fault)]),
+                }
+            }
         }
     }
 
-    fn select(&self, document: &Document<'_>) -> Result<Vec<Outcome>, Fault> {
-        let values = self.value.query_located(&document.root).all();
+    /// The value of a payload of plain members; none where it takes the tree to say what it is, or what is wrong.
+    pub(crate) fn plain(&self, flat: &Flat<'_>) -> Option<Decoded> {
+        // A payload that says its quality or unit is rarer, and has more to be told.
+        for path in [&self.quality, &self.unit].into_iter().flatten() {
+            if flat.get(path.member()?).is_some() {
+                return None;
+            }
+        }
+        let time = match &self.time {
+            None => None,
+            Some(TimePath { path, form }) => Some(match flat.get(path.member()?)? {
+                Plain::Text(text) => form.text(text).ok()?,
+                Plain::Number(digits) => form.number(digits).ok()?,
+                Plain::Null | Plain::Truth(_) => return None,
+            }),
+        };
+        let (value, written) = match flat.get(self.value.member()?)? {
+            Plain::Null => return None,
+            Plain::Truth(truth) => (Value::Bool(truth), ""),
+            Plain::Text(text) => (Value::Text(text.to_owned()), text),
+            Plain::Number(digits) => (plain_number(digits)?, digits),
+        };
+        let (value, status) = typed(value, written, self.value_type, Status::GOOD);
+        Some(Decoded {
+            field: None,
+            time,
+            value,
+            unit: None,
+            status,
+            is_faulty: false,
+        })
+    }
+
+    pub(crate) fn select(&self, document: &Document<'_>) -> Result<Vec<Outcome>, Fault> {
+        let root = document.root();
+        let nodes = |path: &PayloadPath| path.nodes(root);
+        let values = nodes(&self.value);
         if values.is_empty() {
             return Err(Fault(format!(
                 "the value path {} finds nothing",
                 self.value
             )));
         }
-        let nodes = |path: &JsonPath| path.query_located(&document.root).all();
         let times = self.time.as_ref().map(|time| nodes(&time.path));
         if let (Some(time), Some(found)) = (&self.time, &times) {
             fits("time", &time.path, found.len(), values.len())?;
@@ -204,16 +246,17 @@ impl Selection {
     }
 }
 
-pub(crate) fn json_path(text: &str) -> Result<JsonPath, Fault> {
-    JsonPath::parse(text).map_err(|error| {
-        Fault(format!(
-            "{text:?} is not a JSONPath such as \"$.v\": {error}"
-        ))
-    })
+/// A number that 64 bits or a double hold as it is written.
+fn plain_number(digits: &str) -> Option<Value> {
+    if digits.contains('.') {
+        return digits.parse().ok().map(Value::F64);
+    }
+    let signed = digits.parse().ok().map(Value::I64);
+    signed.or_else(|| digits.parse().ok().map(Value::U64))
 }
 
 /// One time (or quality) serves all values, or each value has its own.
-fn fits(what: &str, path: &JsonPath, found: usize, values: usize) -> Result<(), Fault> {
+fn fits(what: &str, path: &PayloadPath, found: usize, values: usize) -> Result<(), Fault> {
     match found {
         0 => Err(Fault(format!("the {what} path {path} finds nothing"))),
         1 => Ok(()),

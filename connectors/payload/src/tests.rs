@@ -7,17 +7,14 @@ use forebay_schemas::{Quality, Value, ValueType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    selection::{TimePath, json_path},
-    time::TimeForm,
-};
+use crate::{path::PayloadPath, selection::TimePath, time::TimeForm};
 
 fn at(value: &str) -> Selection {
     Selection::at(value).unwrap()
 }
 
 fn timed(value: &str, time: &str, form: TimeForm) -> Selection {
-    let path = json_path(time).unwrap();
+    let path = PayloadPath::parse(time).unwrap();
     Selection {
         time: Some(TimePath { path, form }),
         ..at(value)
@@ -161,7 +158,7 @@ fn times_are_read_where_a_rule_asks_for_them() {
 #[test]
 fn an_object_gives_its_fields_without_time_and_quality() {
     let fields = Selection {
-        quality: Some(json_path("$.q").unwrap()),
+        quality: Some(PayloadPath::parse("$.q").unwrap()),
         ..timed("$", "$.ts", TimeForm::Unit(TimeUnit::Nanos))
     };
     let table: [(&str, &[&str]); 5] = [
@@ -272,7 +269,7 @@ fn names_are_cut_so_that_a_payload_cannot_ask_for_much_memory() {
 #[test]
 fn a_unit_serves_all_values_or_each_its_own() {
     let units = |value: &str, unit: &str| Selection {
-        unit: Some(json_path(unit).unwrap()),
+        unit: Some(PayloadPath::parse(unit).unwrap()),
         ..at(value)
     };
     let table: [(&str, &str, &str, &[Option<&str>]); 4] = [
@@ -389,6 +386,33 @@ fn now() -> std::time::Instant {
 }
 
 proptest! {
+    /// What is read without a tree is what the tree gives.
+    #[test]
+    fn plain_members_give_what_the_tree_gives(
+        members in prop::collection::vec((r#""(v|t|q|u|x)""#, r#"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,3})?|true|false|null|"(2026-11-29T12:00:00Z|17000|V|good|)""#), 0..6),
+        to in prop::option::of(prop::sample::select(vec![ValueType::F64, ValueType::I64, ValueType::U64, ValueType::Bool, ValueType::Text])),
+        is_timed in any::<bool>(),
+    ) {
+        let members: Vec<String> = members.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        let payload = format!("{{{}}}", members.join(","));
+        let path = |text: &str| PayloadPath::parse(text).unwrap();
+        let time = is_timed.then(|| TimePath { path: path("$.t"), form: TimeForm::Unit(TimeUnit::Millis) });
+        let selection = Selection {
+            value_type: to,
+            time,
+            quality: Some(path("$.q")),
+            unit: Some(path("$['u']")),
+            ..at("$.v")
+        };
+        let document = crate::document::Document::parse(payload.as_bytes()).unwrap();
+        let plain = document.flat().and_then(|flat| selection.plain(flat));
+        if let Some(decoded) = plain {
+            prop_assert_eq!(selection.select(&document), Ok(vec![Ok(decoded)]), "{}", payload);
+        }
+    }
+}
+
+proptest! {
     /// Whatever comes, a selection makes something of it.
     #[test]
     fn every_payload_is_decoded_or_refused_with_a_reason(payload in prop_oneof![
@@ -396,7 +420,7 @@ proptest! {
         "[\\[\\]{}:,\"v0-9eE.nul tsq-]{0,80}".prop_map(String::into_bytes),
     ]) {
         let all = Selection {
-            quality: Some(json_path("$.q").unwrap()),
+            quality: Some(PayloadPath::parse("$.q").unwrap()),
             ..timed("$", "$..ts", TimeForm::Unit(TimeUnit::Millis))
         };
         for (format, selection) in [(Format::Json, at("$.v")), (Format::Json, all), (Format::Raw, at("$"))] {

@@ -170,6 +170,15 @@ fn decimal(digits: &str, unit: TimeUnit) -> Result<Timestamp, TimeError> {
     let digits = digits.trim();
     let number = || TimeError::Number(shown(digits));
     let range = || TimeError::Range(shown(digits));
+    // Most times are whole numbers.
+    if let Some(whole) = digits
+        .parse::<i64>()
+        .ok()
+        .filter(|_| !digits.starts_with('+'))
+    {
+        let nanos = whole.checked_mul(10_i64.pow(unit.nanos_exponent().unsigned_abs()));
+        return nanos.map(Timestamp::from_nanos).ok_or_else(range);
+    }
     let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| number())?),
         None => (digits, 0),

@@ -309,7 +309,7 @@ impl Pump {
                 opened: append.receipts(),
             };
             let appended = self
-                .wait_for(writer.append_with(append.readings(), receipts))
+                .wait_for(writer.append_shared(append.readings().clone(), receipts))
                 .await;
             let Err(error) = appended else { continue };
             let had_ended = !ended.is_empty();

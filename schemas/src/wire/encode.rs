@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prost::Message as _;
 
-use super::{ReadingBatch, WIRE_VERSION, proto};
+use super::{RecordHead, WIRE_VERSION, proto};
 use crate::{Reading, Series, Status, Value, ValueType};
 
 /// What readings of one block share.
@@ -16,27 +16,49 @@ pub(super) fn block_key(reading: &Reading) -> BlockKey<'_> {
     (&reading.series, reading.unit.as_deref(), value_type)
 }
 
-pub(super) fn encode(batch: &ReadingBatch) -> Vec<u8> {
-    let observed_base = batch
-        .readings
-        .first()
-        .map_or(0, |r| r.observed_time.nanos());
-    let mut blocks = Blocks::default();
-    for (position, reading) in (0_u32..).zip(&batch.readings) {
-        blocks.of(reading, observed_base).push(position, reading);
+/// Blocks whose memory is kept from one record to the next.
+const SPARE_MAX: usize = 1024;
+/// Blocks with more readings are not kept.
+const SPARE_READINGS_MAX: usize = 256;
+
+/// Encodes records one after another, and keeps memory from one to the next.
+#[derive(Debug, Default)]
+pub struct ReadingEncoder {
+    spare: Vec<proto::SeriesBlock>,
+}
+
+impl ReadingEncoder {
+    /// The bytes of a record of these readings, which are as many as its head counts.
+    pub fn encode(&mut self, head: &RecordHead, readings: &[Reading]) -> Vec<u8> {
+        let observed_base = readings.first().map_or(0, |r| r.observed_time.nanos());
+        let mut blocks = Blocks::default();
+        for (position, reading) in (0_u32..).zip(readings) {
+            blocks
+                .of(reading, observed_base, &mut self.spare)
+                .push(position, reading);
+        }
+        let record = proto::ReadingBatch {
+            version: WIRE_VERSION,
+            gateway: head.lane.gateway.as_str().to_owned(),
+            lane: head.lane.lane.0,
+            epoch: head.epoch.0,
+            first_seq: head.first_seq.0,
+            count: readings.len() as u32,
+            observed_base,
+            blocks: blocks.all.into_iter().map(Block::finish).collect(),
+            nonce: head.nonce.0,
+        };
+        let bytes = record.encode_to_vec();
+        let room = SPARE_MAX.saturating_sub(self.spare.len());
+        let small = |block: &proto::SeriesBlock| {
+            block.position_delta.capacity() <= SPARE_READINGS_MAX
+                && block.text.is_empty()
+                && block.bytes.is_empty()
+        };
+        self.spare
+            .extend(record.blocks.into_iter().filter(small).take(room));
+        bytes
     }
-    proto::ReadingBatch {
-        version: WIRE_VERSION,
-        gateway: batch.lane.gateway.as_str().to_owned(),
-        lane: batch.lane.lane.0,
-        epoch: batch.epoch.0,
-        first_seq: batch.first_seq.0,
-        count: batch.readings.len() as u32,
-        observed_base,
-        blocks: blocks.all.into_iter().map(Block::finish).collect(),
-        nonce: batch.nonce.0,
-    }
-    .encode_to_vec()
 }
 
 /// The blocks of a batch. Devices send their series in turns, or many readings of one series: the block of the reading
@@ -49,7 +71,12 @@ struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    fn of(&mut self, reading: &'a Reading, observed_base: i64) -> &mut Block<'a> {
+    fn of(
+        &mut self,
+        reading: &'a Reading,
+        observed_base: i64,
+        spare: &mut Vec<proto::SeriesBlock>,
+    ) -> &mut Block<'a> {
         let key = block_key(reading);
         let behind = if self.last + 1 < self.all.len() {
             self.last + 1
@@ -61,7 +88,8 @@ impl<'a> Blocks<'a> {
             .find(|at| self.all.get(*at).is_some_and(|block| block.key == key));
         self.last = guess.unwrap_or_else(|| {
             *self.index.entry(key).or_insert_with(|| {
-                self.all.push(Block::new(key, observed_base));
+                let memory = spare.pop().unwrap_or_default();
+                self.all.push(Block::new(key, observed_base, memory));
                 self.all.len() - 1
             })
         });
@@ -73,6 +101,7 @@ impl<'a> Blocks<'a> {
 struct Block<'a> {
     key: BlockKey<'a>,
     out: proto::SeriesBlock,
+    /// Filled once there is more than one.
     statuses: HashMap<&'a Status, u32>,
     last_status: Option<(&'a Status, u32)>,
     position: u32,
@@ -81,16 +110,15 @@ struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    fn new(key: BlockKey<'a>, observed_base: i64) -> Self {
+    fn new(key: BlockKey<'a>, observed_base: i64, memory: proto::SeriesBlock) -> Self {
         let (series, unit, value_type) = key;
-        let out = proto::SeriesBlock {
-            site: series.site.as_str().to_owned(),
-            device: series.device.as_str().to_owned(),
-            tag: series.tag.as_str().to_owned(),
-            unit: unit.unwrap_or_default().to_owned(),
-            value_type: wire_type(value_type).into(),
-            ..Default::default()
-        };
+        let mut out = memory;
+        out.clear();
+        out.site.push_str(series.site.as_str());
+        out.device.push_str(series.device.as_str());
+        out.tag.push_str(series.tag.as_str());
+        out.unit.push_str(unit.unwrap_or_default());
+        out.value_type = wire_type(value_type).into();
         let statuses = HashMap::new();
         Self {
             key,
@@ -128,13 +156,18 @@ impl<'a> Block<'a> {
 
     /// The status's number in the block; mostly that of the reading before.
     fn status(&mut self, status: &'a Status) -> u32 {
-        if let Some((last, number)) = self.last_status
-            && last == status
-        {
-            return number;
+        if let Some((last, number)) = self.last_status {
+            if last == status {
+                return number;
+            }
+            // Most blocks have one status, which needs no hash.
+            self.statuses.entry(last).or_insert(number);
         }
-        let next = self.statuses.len() as u32;
-        let number = *self.statuses.entry(status).or_insert(next);
+        let next = self.out.statuses.len() as u32;
+        let number = match self.last_status {
+            None => next,
+            Some(_) => *self.statuses.entry(status).or_insert(next),
+        };
         if number == next {
             self.out.statuses.push(wire_status(status));
         }

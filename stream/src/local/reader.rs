@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use forebay_schemas::wire::{ReadingBatch, SeriesBatch};
 use tokio::{
     sync::{mpsc, watch},
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
 };
 
 use super::{
@@ -36,6 +36,15 @@ pub struct SpoolReader {
     ready: VecDeque<ReadAhead>,
     /// The segment being read, so that its records are not read twice; one that was dropped meanwhile is read to its end.
     open: Option<(u64, Scan)>,
+    /// What is being read outside the reactor: whoever stops waiting for it finds it here, or its segment would be read from the
+    /// start again.
+    under_way: Option<UnderWay>,
+}
+
+/// A stretch of a segment that is being read.
+struct UnderWay {
+    generation: u64,
+    ahead: JoinHandle<Result<Ahead, StreamError>>,
 }
 
 /// In which form records are read ahead.
@@ -72,11 +81,15 @@ impl SpoolReader {
             at: from,
             ready: VecDeque::new(),
             open: None,
+            under_way: None,
         }
     }
 
-    /// Reads ahead; leaves nothing ready at the end.
+    /// Reads ahead; leaves nothing ready at the end. What another call began is ended first.
     async fn fill(&mut self, form: Form) -> Result<(), StreamError> {
+        if self.under_way.is_some() {
+            return self.finish().await;
+        }
         let view = self.view.borrow_and_update().clone();
         self.at = self.at.max(view.forgotten);
         if let Some((generation, scan)) = self.open.take() {
@@ -149,9 +162,19 @@ impl SpoolReader {
         form: Form,
     ) -> Result<(), StreamError> {
         let (sealed, at) = (self.sealed.clone(), self.at);
-        let ahead = spawn_blocking(move || from.read(&sealed, at, form))
-            .await
-            .map_err(|_| StreamError::Closed)??;
+        let ahead = spawn_blocking(move || from.read(&sealed, at, form));
+        self.under_way = Some(UnderWay { generation, ahead });
+        self.finish().await
+    }
+
+    /// Waits for what is being read. Cancel-safe.
+    async fn finish(&mut self) -> Result<(), StreamError> {
+        let Some(UnderWay { generation, ahead }) = &mut self.under_way else {
+            return Ok(());
+        };
+        let (generation, ahead) = (*generation, ahead.await);
+        self.under_way = None;
+        let ahead = ahead.map_err(|_| StreamError::Closed)??;
         self.open = ahead.scan.map(|scan| (generation, scan));
         ahead
             .records

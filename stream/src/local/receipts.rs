@@ -5,22 +5,22 @@
 //! a place of the log are those of the mark, changed by every record from the mark's place on.
 //! docs/adr/0005-receipts-in-records-and-mark.md says why.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
 use super::bytes::Fields;
 use crate::{OpenReceipt, ReceiptChanges, StreamError};
 
-/// What is open at one place of the log.
-pub(super) type Open = BTreeSet<OpenReceipt>;
+/// What is open at one place of the log. Each message of QoS 1 comes and goes here, so nothing keeps them in order.
+pub(super) type Open = HashSet<OpenReceipt>;
 
 /// Ends and opens.
-pub(super) fn apply(open: &mut Open, changes: &ReceiptChanges) {
+pub(super) fn apply(open: &mut Open, changes: ReceiptChanges) {
     for ended in &changes.ended {
         open.remove(ended);
     }
-    open.extend(changes.opened.iter().cloned());
+    open.extend(changes.opened);
 }
 
 /// Appends the two lists of a record.
@@ -29,8 +29,7 @@ pub(super) fn encode_changes(
     out: &mut Vec<u8>,
 ) -> Result<(), StreamError> {
     for list in [&changes.ended, &changes.opened] {
-        let list: BTreeSet<&OpenReceipt> = list.iter().collect();
-        encode(list.into_iter(), out)?;
+        encode(list.iter(), out)?;
     }
     Ok(())
 }
@@ -51,20 +50,28 @@ pub(super) fn batch_behind(content: &Bytes) -> Option<Bytes> {
     Some(content.slice(content.len() - fields.0.len()..))
 }
 
-/// Appends a list. `receipts` ascend.
+/// Appends a list: ascending, each once.
 pub(super) fn encode<'a>(
     receipts: impl Iterator<Item = &'a OpenReceipt>,
     out: &mut Vec<u8>,
 ) -> Result<(), StreamError> {
-    let receipts: Vec<&OpenReceipt> = receipts.collect();
+    // Many may be open, and lie all over the memory: what tells most of them apart is compared without going there.
+    let mut receipts: Vec<(u128, u128, &OpenReceipt)> = receipts.map(in_order).collect();
+    receipts.sort();
+    receipts.dedup();
     let owners: Vec<_> = receipts
-        .chunk_by(|one, other| one.owner == other.owner)
+        .chunk_by(|(one, ..), (other, ..)| one == other)
         .collect();
     put_count(owners.len(), out)?;
     for receipts in owners {
-        out.extend(receipts.iter().take(1).flat_map(|first| first.owner));
+        out.extend(
+            receipts
+                .iter()
+                .take(1)
+                .flat_map(|(_, _, first)| first.owner),
+        );
         put_count(receipts.len(), out)?;
-        for OpenReceipt { token, .. } in receipts {
+        for (_, _, OpenReceipt { token, .. }) in receipts {
             let too_long = |_| StreamError::TooLarge {
                 found: token.len() as u64,
                 max: u64::from(u16::MAX),
@@ -75,6 +82,16 @@ pub(super) fn encode<'a>(
         }
     }
     Ok(())
+}
+
+/// A receipt behind its owner and the beginning of its token, in which order it is theirs.
+fn in_order(receipt: &OpenReceipt) -> (u128, u128, &OpenReceipt) {
+    let mut beginning = [0; 16];
+    for (to, from) in beginning.iter_mut().zip(&receipt.token) {
+        *to = *from;
+    }
+    let owner = u128::from_be_bytes(receipt.owner);
+    (owner, u128::from_be_bytes(beginning), receipt)
 }
 
 /// The list at the start of `fields`; `None` if it is none.

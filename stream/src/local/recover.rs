@@ -321,7 +321,7 @@ impl Stock<'_> {
                 }
                 Step::Record(record, receipts) => {
                     if record.offset >= self.receipts_at {
-                        apply(&mut self.receipts, &receipts);
+                        apply(&mut self.receipts, receipts);
                         self.stored_at = taken_at(&record.entry).or(self.stored_at);
                     }
                     self.take(epoch, record.entry);

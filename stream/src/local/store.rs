@@ -10,7 +10,10 @@ mod stage;
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
-use forebay_schemas::{Epoch, EpochNonce, LaneId, Reading, Seq, Timestamp, wire::Outage};
+use forebay_schemas::{
+    Epoch, EpochNonce, LaneId, Reading, Seq, Timestamp,
+    wire::{Outage, ReadingEncoder},
+};
 use ring::rand::SecureRandom;
 use tokio::{
     sync::{oneshot, watch},
@@ -38,7 +41,7 @@ const END_BYTES: u64 = (FRAME_OVERHEAD + END_CONTENT_BYTES) as u64;
 
 /// Readings, or outages in their place, that wait to be written, and who waits for them.
 pub(super) struct Append {
-    pub(super) readings: Vec<Reading>,
+    pub(super) readings: Arc<Vec<Reading>>,
     pub(super) outages: Vec<Outage>,
     pub(super) receipts: ReceiptChanges,
     pub(super) reply: oneshot::Sender<Result<Receipt, StreamError>>,
@@ -74,6 +77,7 @@ pub(super) struct Store {
     generation: u64,
     counter: Arc<Counter>,
     view: watch::Sender<View>,
+    encoder: ReadingEncoder,
     /// The gateway's clock at the newest append, and when that was.
     heard: Option<(Timestamp, Instant)>,
 }
@@ -127,6 +131,7 @@ impl Store {
             generation: 0,
             counter,
             view,
+            encoder: ReadingEncoder::default(),
             heard: None,
         };
         if !ends.is_empty() {
@@ -184,7 +189,7 @@ impl Store {
         if self.active.failed {
             self.roll()?;
         }
-        let stage = self.stage(pending)?;
+        let mut stage = self.stage(pending)?;
         if !stage.taken.is_empty() {
             let written = self.write(&stage.frames, stage.taken.len() as u64);
             if let Err(error) = written {
@@ -201,8 +206,11 @@ impl Store {
                     .checked_add(1)
                     .ok_or(StreamError::Exhausted("the epoch"))?;
             }
-            for (append, _) in &stage.taken {
-                apply(&mut self.mark.receipts, &append.receipts);
+            for (append, _) in &mut stage.taken {
+                apply(
+                    &mut self.mark.receipts,
+                    std::mem::take(&mut append.receipts),
+                );
                 if let Some(at) = append.taken_at() {
                     self.mark.stored_at = Some(at);
                     self.heard = Some((at, Instant::now()));

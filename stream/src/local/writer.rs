@@ -5,7 +5,7 @@
 //! counted beside the task (`leaving`), so that no append waits for that unless it needs their room. The task stops by `close`, or is
 //! aborted when the spool is dropped.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use forebay_runtime::Backoff;
@@ -66,6 +66,14 @@ impl LogWriter for SpoolWriter {
         readings: Vec<Reading>,
         receipts: ReceiptChanges,
     ) -> Result<Receipt, StreamError> {
+        self.append_shared(Arc::new(readings), receipts).await
+    }
+
+    async fn append_shared(
+        &self,
+        readings: Arc<Vec<Reading>>,
+        receipts: ReceiptChanges,
+    ) -> Result<Receipt, StreamError> {
         if readings.is_empty() {
             return Err(StreamError::Empty);
         }
@@ -82,7 +90,7 @@ impl LogWriter for SpoolWriter {
         if outages.is_empty() {
             return Err(StreamError::Empty);
         }
-        let (readings, receipts) = (Vec::new(), ReceiptChanges::default());
+        let (readings, receipts) = (Arc::default(), ReceiptChanges::default());
         ask(&self.appends, |reply| Append {
             readings,
             outages,

@@ -9,12 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use forebay_connectors::{Declared, RuleId, Sample};
 use forebay_schemas::{DeviceId, Quality, TagName, Value};
 
+use super::topics::Topics;
+
 /// Series that are remembered.
 const SERIES_MAX: usize = 100_000;
 
-/// The tags that payloads named by their fields, by rule and topic.
+/// What is remembered of topics: the rules that match them, and the tags that their payloads named by their fields, by rule and topic.
 #[derive(Debug, Default)]
 pub(crate) struct Fanout {
+    pub(super) topics: Topics,
     tags: BTreeMap<(RuleId, String), BTreeSet<TagName>>,
     series: usize,
     /// Of an earlier process, by rule and device.
@@ -68,21 +71,28 @@ impl Fanout {
             return;
         };
         let is_of_topic = |tag: &TagName| at.tag.map_or(at.is_only, |whole| is_within(tag, whole));
+        if !recalled.iter().any(is_of_topic) {
+            return;
+        }
         let (taken, left) = std::mem::take(recalled).into_iter().partition(is_of_topic);
         let taken: BTreeSet<TagName> = taken;
         *recalled = left;
-        if !taken.is_empty() {
-            self.series += taken.len();
-            self.tags
-                .entry((at.rule, at.topic.to_owned()))
-                .or_default()
-                .extend(taken);
-        }
+        self.series += taken.len();
+        self.tags
+            .entry((at.rule, at.topic.to_owned()))
+            .or_default()
+            .extend(taken);
     }
 
     /// Bad samples for the tags that went with those that are bad; remembers those that fields named.
     pub(super) fn spread(&mut self, at: Place<'_>, samples: &[(Scope, Sample)]) -> Vec<Sample> {
         self.recall(at);
+        // Most payloads have good values under the topic's own names.
+        let is_of_many =
+            |(scope, sample): &(Scope, Sample)| *scope == Scope::Field || is_lost(*scope, sample);
+        if !samples.iter().any(is_of_many) {
+            return Vec::new();
+        }
         let place = (at.rule, at.topic.to_owned());
         let mut spread = Vec::new();
         if let Some(known) = self.tags.get(&place) {

@@ -2,9 +2,9 @@
 
 use forebay_connectors::{Declared, RuleId, Sample, SampleKind};
 use forebay_payload::{Decoded, Fault, Outcome, Selection};
-use forebay_schemas::{DeviceId, Status, TagName, Value};
+use forebay_schemas::{DeviceId, InvalidName, Status, TagName, Value};
 
-use super::{Fallback, PayloadKind};
+use super::{Fallback, PayloadKind, topics::Names};
 use crate::topic::{Captured, Template};
 
 /// A rule.
@@ -24,8 +24,8 @@ pub(crate) struct Rule {
 
 /// What names the series of a message's samples.
 #[derive(Debug)]
-pub(super) struct Captures<'m> {
-    pub(super) captured: Captured<'m>,
+pub(super) struct Naming<'m> {
+    pub(super) names: &'m Names,
     pub(super) topic: &'m str,
     pub(super) fallback: &'m Fallback,
 }
@@ -44,7 +44,7 @@ impl Rule {
     }
 
     /// The sample of what was decoded; a fault where its series has no valid name.
-    pub(super) fn sample(&self, series: &Captures<'_>, decoded: Outcome) -> Result<Sample, Fault> {
+    pub(super) fn sample(&self, series: &Naming<'_>, decoded: Outcome) -> Result<Sample, Fault> {
         let Decoded {
             field,
             time,
@@ -53,7 +53,7 @@ impl Rule {
             status,
             is_faulty: _,
         } = decoded?;
-        let tag = match (self.tag(series)?, field) {
+        let tag = match (series.names.tag.clone()?, field) {
             (Some(tag), None) => tag,
             (Some(tag), Some(field)) => tag_name(&format!("{tag}.{field}"))?,
             (None, Some(field)) => tag_name(&field)?,
@@ -66,7 +66,7 @@ impl Rule {
         };
         Ok(Sample {
             rule: self.id,
-            device: self.device(series)?,
+            device: device(series)?,
             tag,
             event_time: time,
             value,
@@ -79,18 +79,13 @@ impl Rule {
     /// The sample of a fault.
     pub(super) fn bad_sample(
         &self,
-        series: &Captures<'_>,
+        series: &Naming<'_>,
         value: Option<Value>,
         reason: String,
     ) -> Sample {
-        let device = self
-            .device(series)
-            .unwrap_or_else(|_| series.fallback.device.clone());
-        let tag = self
-            .tag(series)
-            .ok()
-            .flatten()
-            .or_else(|| TagName::new(series.topic).ok());
+        let device = device(series).unwrap_or_else(|_| series.fallback.device.clone());
+        let tag = series.names.tag.clone().ok().flatten();
+        let tag = tag.or_else(|| TagName::new(series.topic).ok());
         let tag = tag.unwrap_or_else(|| series.fallback.tag.clone());
         let status = Status::bad(None, reason);
         Sample {
@@ -105,28 +100,30 @@ impl Rule {
         }
     }
 
-    /// Device and tag of what the rule makes of a topic, before any name of the payload; none where a name is not valid.
-    pub(super) fn place(&self, series: &Captures<'_>) -> Option<(DeviceId, Option<TagName>)> {
-        Some((self.device(series).ok()?, self.tag(series).ok()?))
-    }
-
-    fn device(&self, series: &Captures<'_>) -> Result<DeviceId, Fault> {
-        match (series.captured.device, &self.device) {
-            (Some(name), _) => {
-                DeviceId::new(name).map_err(|error| Fault(format!("in the topic: {error}")))
-            }
-            (None, Some(device)) => Ok(device.clone()),
-            (None, None) => Ok(series.fallback.device.clone()),
-        }
-    }
-
-    fn tag(&self, series: &Captures<'_>) -> Result<Option<TagName>, Fault> {
-        match series.captured.tag {
-            Some(name) => TagName::new(name)
-                .map(Some)
-                .map_err(|error| Fault(format!("in the topic: {error}"))),
+    /// The names of what the rule makes of a topic, before any name of the payload.
+    pub(super) fn names(&self, captured: Captured<'_>) -> Names {
+        let in_topic = |error: InvalidName| Fault(format!("in the topic: {error}"));
+        let device = match captured.device {
+            Some(name) => DeviceId::new(name).map(Some).map_err(in_topic),
+            None => Ok(self.device.clone()),
+        };
+        let tag = match captured.tag {
+            Some(name) => TagName::new(name).map(Some).map_err(in_topic),
             None => Ok(self.tag.clone()),
-        }
+        };
+        Names { device, tag }
+    }
+}
+
+fn device(series: &Naming<'_>) -> Result<DeviceId, Fault> {
+    let named = series.names.device.clone()?;
+    Ok(named.unwrap_or_else(|| series.fallback.device.clone()))
+}
+
+impl Naming<'_> {
+    /// Device and tag of what the rule makes of the topic; none where a name is not valid.
+    pub(super) fn place(&self) -> Option<(DeviceId, Option<TagName>)> {
+        Some((device(self).ok()?, self.names.tag.clone().ok()?))
     }
 }
 

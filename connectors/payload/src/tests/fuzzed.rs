@@ -13,8 +13,8 @@ fn selections() -> [Selection; 3] {
         },
         Selection {
             arrays: Arrays::Tags,
-            quality: Some(json_path("$.q").unwrap()),
-            unit: Some(json_path("$.u").unwrap()),
+            quality: Some(PayloadPath::parse("$.q").unwrap()),
+            unit: Some(PayloadPath::parse("$.u").unwrap()),
             ..timed("$", "$.ts", TimeForm::Unit(TimeUnit::Seconds))
         },
     ]

@@ -25,8 +25,9 @@ use crate::{
     raw::RawRecord,
 };
 
-/// How long acknowledged records may wait to be forgotten together.
-const FORGET_EVERY: Duration = Duration::from_millis(200);
+/// How long acknowledged records may wait to be forgotten together: each forgetting writes and syncs the spool's mark, with every
+/// open receipt in it. What a crash keeps it from forgetting is sent again.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for what is under way.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use forebay_schemas::{
     Seq,
-    wire::{BATCH_READINGS_MAX, OUTAGES_MAX, Outages, ReadingBatch},
+    wire::{BATCH_READINGS_MAX, OUTAGES_MAX, Outages, RecordHead},
 };
 
 use super::{Append, END_BYTES, Store, answer};
@@ -92,7 +92,7 @@ impl Store {
         Ok(stage)
     }
 
-    fn encode(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
+    fn encode(&mut self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
         let encoded = if append.outages.is_empty() {
             self.encode_readings(append, first_seq)?
         } else {
@@ -146,7 +146,11 @@ impl Store {
         })
     }
 
-    fn encode_readings(&self, append: &mut Append, first_seq: Seq) -> Result<Encoded, StreamError> {
+    fn encode_readings(
+        &mut self,
+        append: &mut Append,
+        first_seq: Seq,
+    ) -> Result<Encoded, StreamError> {
         let count = append.readings.len() as u64;
         if count > BATCH_READINGS_MAX as u64 {
             return Err(StreamError::TooLarge {
@@ -155,14 +159,13 @@ impl Store {
                 unit: "readings",
             });
         }
-        let readings = std::mem::take(&mut append.readings);
-        let (lane, epoch, nonce) = (self.parts.lane.clone(), self.mark.epoch, self.mark.nonce);
-        let batch = ReadingBatch {
-            lane,
+        let (epoch, nonce) = (self.mark.epoch, self.mark.nonce);
+        let head = RecordHead {
+            lane: self.parts.lane.clone(),
             epoch,
             nonce,
             first_seq,
-            readings,
+            count: count as u32,
         };
         append
             .receipts
@@ -173,10 +176,8 @@ impl Store {
             encode_changes(&append.receipts, &mut content)?;
             kind = Kind::Receipted;
         }
-        content.append(&mut batch.encode());
-        let last_seq = batch.last_seq();
-        append.readings = batch.readings;
-        let last_seq = last_seq.ok_or(StreamError::Empty)?;
+        content.append(&mut self.encoder.encode(&head, &append.readings));
+        let last_seq = head.last_seq().ok_or(StreamError::Empty)?;
         Ok(Encoded {
             kind,
             content,

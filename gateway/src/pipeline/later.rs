@@ -1,0 +1,33 @@
+//! The way of one reading through the steps that remember something.
+
+use forebay_schemas::Reading;
+
+use crate::{
+    rule::Rule,
+    status::SourceStatus,
+    steps::{Outcome, Passage, SeriesSteps, StepTables},
+};
+
+/// The steps behind those that look at one reading alone.
+pub(super) struct Later<'p> {
+    pub(super) steps: &'p mut SeriesSteps,
+    pub(super) rule: &'p Rule,
+    pub(super) tables: &'p mut StepTables,
+    pub(super) status: &'p SourceStatus,
+}
+
+impl Later<'_> {
+    pub(super) fn take(&mut self, mut reading: Reading, passage: Passage, out: &mut Vec<Reading>) {
+        if self.rule.has_later() {
+            match self
+                .steps
+                .later(reading, self.rule, self.tables.around(), passage)
+            {
+                Outcome::Reading(next) => reading = next,
+                Outcome::Filtered => return self.status.note_filtered(),
+                Outcome::Unchanged => return self.status.note_unchanged(),
+            }
+        }
+        self.tables.take(reading, passage, self.status, out);
+    }
+}
