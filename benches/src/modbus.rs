@@ -19,7 +19,7 @@ use crate::{
         received::Received,
     },
     kafka_broker::Broker,
-    meter::{Meter, median},
+    meter::median,
 };
 
 /// As many as one device has; each device is a connector with a connection of its own.
@@ -65,7 +65,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<ModbusFigures> {
         kafka.create(&topic, 1, &[]).await;
         let folder = TempDir::new_in(folder.path())?;
         let text = configuration(&folder, plan.tags, &devices, &kafka.address(), &topic);
-        let running = start(&plan.forebay, folder.path(), &text, ["run", "--config"])?;
+        let running = start(&plan.forebay, folder.path(), &text, &["run", "--config"])?;
         let received = Received::of(&kafka.address(), &topic)?;
         runs.push(measure(running, received, plan)?);
     }

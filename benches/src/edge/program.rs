@@ -55,7 +55,7 @@ pub(crate) fn start(
     binary: &Path,
     folder: &Path,
     text: &str,
-    arguments: [&str; 2],
+    arguments: &[&str],
 ) -> anyhow::Result<Running> {
     let config = folder.join("config.toml");
     fs::write(&config, text)?;

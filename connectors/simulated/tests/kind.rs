@@ -1,10 +1,6 @@
 //! The connector of kind "simulated" as the gateway runs it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "what a test cannot set up ends it"
-)]
+#![expect(clippy::unwrap_used, reason = "what a test cannot set up ends it")]
 
 use std::{
     fs,

@@ -250,7 +250,7 @@ fn last_values_are_bounded_in_number_and_length() {
         };
         expression.evaluate(&scope).map_err(|error| error.what)
     };
-    let long = Value::Text("x".repeat(256 * 1024).into());
+    let long = Value::Text("x".repeat(256 * 1024));
     let expected = "the text of tag \"note\" is longer than 1000 bytes";
     assert_eq!(told("pump", long), Err(expected.to_owned()));
     let on = || Value::Text("on".into());

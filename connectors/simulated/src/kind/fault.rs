@@ -227,7 +227,7 @@ mod tests {
 
     /// Two values in turn, of a range of 2.
     fn value(second: u64) -> Value {
-        Value::F64(if second % 2 == 0 { 1.0 } else { 3.0 })
+        Value::F64(if second.is_multiple_of(2) { 1.0 } else { 3.0 })
     }
 
     fn second(sample: &Sample) -> u64 {
