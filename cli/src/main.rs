@@ -100,7 +100,7 @@ enum Verb {
     /// Prove that each reading is there once and each file is the one that was committed.
     #[cfg(feature = "lake")]
     Verify,
-    /// What [retention] would delete now. `forebay run` deletes it.
+    /// What `[retention]` would delete now. `forebay run` deletes it.
     #[cfg(feature = "lake")]
     Retention,
     /// Make again what is lost of the lake and follows from the rest of it.

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// OPC UA: at most so many variables.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     items: usize,
-    /// OPC UA: the name of a [[connector]] of the configuration that says how to sign in at this server.
+    /// OPC UA: the name of a `[[connector]]` of the configuration that says how to sign in at this server.
     #[arg(long, value_name = "NAME")]
     connector: Option<String>,
     /// Modbus: the table; may be given more than once.

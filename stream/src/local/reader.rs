@@ -88,7 +88,11 @@ impl SpoolReader {
     /// Reads ahead; leaves nothing ready at the end. What another call began is ended first.
     async fn fill(&mut self, form: Form) -> Result<(), StreamError> {
         if self.under_way.is_some() {
-            return self.finish().await;
+            self.finish().await?;
+            if !self.ready.is_empty() {
+                return Ok(());
+            }
+            // It had come to the end of what was synced when it was begun: more may be there by now.
         }
         let view = self.view.borrow_and_update().clone();
         self.at = self.at.max(view.forgotten);

@@ -164,6 +164,20 @@ async fn a_reader_that_follows_reads_each_byte_once() {
     }
 }
 
+#[tokio::test]
+async fn a_look_that_was_interrupted_hides_nothing_that_came_since() {
+    for round in 0..10 {
+        let dir = TempDir::new().unwrap();
+        let (spool, _) = faulty(dir.path()).await;
+        let mut reader = spool.reader(Offset(0));
+        // It finds nothing, whether anybody waits for it or not.
+        let interrupted = timeout(Duration::ZERO, reader.try_next()).await;
+        assert!(!matches!(interrupted, Ok(Ok(Some(_)))));
+        append(&spool, 1, 1).await;
+        assert!(reader.try_next().await.unwrap().is_some(), "round {round}");
+    }
+}
+
 fn large(number: u64) -> Vec<forebay_schemas::Reading> {
     let mut one = readings(number, 1).unwrap();
     one[0].value = Some(forebay_schemas::Value::Text("x".repeat(3 * 4096)));
