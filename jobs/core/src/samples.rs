@@ -102,18 +102,21 @@ impl RunContext {
             .and(col("tag").eq(lit(series.tag.as_str())));
         let order = ["event_time", "gateway", "lane", "epoch", "seq"];
         let micros = |name: &str| cast(col(name), DataType::Int64).alias(name);
+        let identity = order[1..].iter().map(|name| col(*name));
+        let columns = [
+            micros("event_time"),
+            micros("observed_time"),
+            col("value"),
+            col("quality"),
+        ];
         let rows = self
             .readings_since(from)
             .await?
             .filter(of_series)?
+            .select(columns.into_iter().chain(identity).collect::<Vec<_>>())?
+            // Last of all: the engine spreads what computes behind it over threads, and keeps the order of nothing but its end.
             .sort_by(order.map(col).to_vec())?
             .limit(0, Some(most))?
-            .select(vec![
-                micros("event_time"),
-                micros("observed_time"),
-                col("value"),
-                col("quality"),
-            ])?
             .collect()
             .await?;
         let mut samples = Vec::with_capacity(rows.iter().map(RecordBatch::num_rows).sum());

@@ -8,6 +8,7 @@ mod lost;
 mod mortal;
 mod results;
 mod runs;
+mod samples;
 mod service;
 mod shared;
 mod triggers;

@@ -52,16 +52,18 @@ impl RunContext {
             .table("scores")
             .await?
             .filter(of_device.and(before))?
+            .select(vec![
+                cast(col("event_time"), DataType::Int64).alias("event_time"),
+                col("score"),
+                cast(col("contributions"), DataType::Utf8).alias("contributions"),
+                col("run_id"),
+            ])?
+            // Last of all, as only its end is in order.
             .sort(vec![
                 col("event_time").sort(false, false),
                 col("run_id").sort(false, false),
             ])?
             .limit(0, Some(most))?
-            .select(vec![
-                cast(col("event_time"), DataType::Int64).alias("event_time"),
-                col("score"),
-                cast(col("contributions"), DataType::Utf8).alias("contributions"),
-            ])?
             .collect()
             .await?;
         let mut past: BTreeMap<i64, PastScore> = BTreeMap::new();
