@@ -32,6 +32,8 @@ const SOUND: &[(&str, &str, &str)] = &[
     ("connector.tag opcua", "name", "\"t\""),
     ("connector.tag opcua", "node", "\"i=1\""),
     ("step", "tags", "[\"d/*\"]"),
+    ("connector.tag simulated", "name", "\"t\""),
+    ("connector.tag simulated", "signal", "\"sine\""),
     ("job", "name", "\"j\""),
     ("job", "schedule", "\"0 6 * * *\""),
     ("job sql", "into", "\"scores\""),
@@ -65,6 +67,13 @@ const BESIDE: &[(&str, &str, &str, &str)] = &[
     ("connector.stop_bits", "connector modbus", "url", SERIAL),
     ("connector.frame_gap", "connector modbus", "url", SERIAL),
     ("connector.tls", "connector modbus", "url", "\"tls://h\""),
+];
+/// Keys that are looked at beside a file alone.
+const OF_A_FILE: [&str; 4] = [
+    "connector.time_column",
+    "connector.times",
+    "connector.speed",
+    "connector.repeat",
 ];
 const SERIAL: &str = "\"serial:///dev/ttyUSB0\"";
 
@@ -132,6 +141,9 @@ impl KeyPlace<'_> {
                     let value = self.beside(table, key).unwrap_or(value);
                     lines.push(format!("{key} = {value}"));
                 }
+            }
+            if self.kind == "simulated" && OF_A_FILE.contains(&&*self.name()) {
+                lines.push("file = \"f.csv\"".into());
             }
         }
         (lines.join("\n"), at)
