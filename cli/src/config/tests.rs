@@ -58,8 +58,8 @@ const SOUND: &[(&str, &str, &str)] = &[
     ("job.section report", "chart", "\"table\""),
 ];
 
-/// Keys that are looked at beside another sound value only: the key and what lies below it, the table with the kind, the
-/// other key, its value.
+/// Keys that are looked at beside a certain other value only: the key and what lies below it, the table with the kind, the
+/// other key, its value. It goes before a value of [`SOUND`].
 const BESIDE: &[(&str, &str, &str, &str)] = &[
     ("connector.baud_rate", "connector modbus", "url", SERIAL),
     ("connector.parity", "connector modbus", "url", SERIAL),
@@ -67,15 +67,13 @@ const BESIDE: &[(&str, &str, &str, &str)] = &[
     ("connector.stop_bits", "connector modbus", "url", SERIAL),
     ("connector.frame_gap", "connector modbus", "url", SERIAL),
     ("connector.tls", "connector modbus", "url", "\"tls://h\""),
-];
-/// Keys that are looked at beside a file alone.
-const OF_A_FILE: [&str; 4] = [
-    "connector.time_column",
-    "connector.times",
-    "connector.speed",
-    "connector.repeat",
+    ("connector.time_column", "connector simulated", "file", CSV),
+    ("connector.times", "connector simulated", "file", CSV),
+    ("connector.speed", "connector simulated", "file", CSV),
+    ("connector.repeat", "connector simulated", "file", CSV),
 ];
 const SERIAL: &str = "\"serial:///dev/ttyUSB0\"";
+const CSV: &str = "\"f.csv\"";
 
 /// A key of the file, and the tables that it stands in, from the root's.
 struct KeyPlace<'k> {
@@ -95,16 +93,16 @@ impl KeyPlace<'_> {
             .join(".")
     }
 
-    /// The value of another key without which this one is not looked at.
-    fn beside(&self, table: &str, key: &str) -> Option<&'static str> {
+    /// The other key of a table without which this one is not looked at, and its value.
+    fn beside(&self, table: &str) -> Option<(&'static str, &'static str)> {
         let name = self.name();
-        let row = BESIDE.iter().find(|(of, in_table, other, _)| {
+        let row = BESIDE.iter().find(|(of, in_table, ..)| {
             let is_below = name
                 .strip_prefix(of)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-            is_below && *in_table == table && *other == key
+            is_below && *in_table == table
         });
-        row.map(|(.., value)| *value)
+        row.map(|(_, _, key, value)| (*key, *value))
     }
 
     /// A file in which this key has a value and the others are sound, and the key's line.
@@ -133,17 +131,18 @@ impl KeyPlace<'_> {
                 lines.push(format!("kind = \"{}\"", self.kind));
             }
             let of_kind = format!("{path} {}", self.kind);
+            let beside = self.beside(&of_kind);
+            if let Some((key, value)) = beside {
+                lines.push(format!("{key} = {value}"));
+            }
             for (table, key, value) in SOUND {
-                let is_here =
-                    (*table == path || *table == of_kind) && !(is_own && *key == self.key.name);
+                let is_here = (*table == path || *table == of_kind)
+                    && !(is_own && *key == self.key.name)
+                    && beside.is_none_or(|(other, _)| other != *key);
                 // A job has one of the two, and looks at no more.
                 if is_here && !(*key == "schedule" && is_own && self.key.name == "on") {
-                    let value = self.beside(table, key).unwrap_or(value);
                     lines.push(format!("{key} = {value}"));
                 }
-            }
-            if self.kind == "simulated" && OF_A_FILE.contains(&&*self.name()) {
-                lines.push("file = \"f.csv\"".into());
             }
         }
         (lines.join("\n"), at)
