@@ -2,14 +2,11 @@
 //!
 //! The file of authorities is read again for each connection, so that one that was replaced is used without a restart.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use rumqttc::tokio_rustls::{TlsConnector, client::TlsStream};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::spawn_blocking,
@@ -48,49 +45,9 @@ impl Trust {
     /// What a client needs for TLS.
     pub(crate) async fn client_config(&self) -> Result<Arc<ClientConfig>, SendError> {
         let ca_file = self.ca_file.clone();
-        let roots = spawn_blocking(move || match ca_file {
-            Some(file) => roots_in(&file),
-            None => system_roots(),
-        });
-        let roots = roots
-            .await
+        let read = spawn_blocking(move || forebay_tls::client_config(ca_file.as_deref(), None));
+        read.await
             .map_err(|error| failed("reading certificates", error))?
-            .map_err(SendError::Failed)?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed("TLS", error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Arc::new(config))
+            .map_err(|error| SendError::Failed(error.to_string()))
     }
-}
-
-fn roots_in(file: &Path) -> Result<RootCertStore, String> {
-    let unreadable = |error| format!("cannot read certificates in {}: {error}", file.display());
-    let found: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(file)
-        .map_err(unreadable)?
-        .collect::<Result<_, _>>()
-        .map_err(unreadable)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in found {
-        roots
-            .add(certificate)
-            .map_err(|error| format!("a certificate in {} is refused: {error}", file.display()))?;
-    }
-    if roots.is_empty() {
-        return Err(format!("there is no certificate in {}", file.display()));
-    }
-    Ok(roots)
-}
-
-fn system_roots() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // Old systems hold certificates that rustls cannot read; the others still count.
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let missing = "the system has no trusted certificate authorities: set ca_file";
-        return Err(missing.to_owned());
-    }
-    Ok(roots)
 }

@@ -6,14 +6,14 @@ use forebay_config::Table;
 use forebay_connectors::{Connector, ConnectorKeys, ConnectorKind, Context, RuleId};
 use forebay_payload::{Format as PayloadFormat, Selection};
 use forebay_schemas::DeviceId;
+use forebay_tls::OwnCertificate;
 
 use crate::{
     auth::TOKEN_CHARS_MIN,
-    connector::Http,
+    connector::{Http, TlsFiles},
     keys,
     route::{Format, Rule, Template},
     server::Settings,
-    tls::TlsFiles,
 };
 
 const BODY_BYTES_MAX: u64 = 16 << 20;
@@ -132,11 +132,11 @@ fn tls(connector: &mut Table<'_>) -> Option<Option<TlsFiles>> {
     let key = table.read(&keys::KEY_FILE);
     let client_ca = table.read(&keys::CLIENT_CA_FILE);
     table.finish();
-    Some(Some(TlsFiles {
+    let own = OwnCertificate {
         chain: chain?,
         key: key?,
-        client_ca,
-    }))
+    };
+    Some(Some(TlsFiles { own, client_ca }))
 }
 
 fn rule(id: RuleId, tag: &mut Table<'_>, connector_device: Option<&DeviceId>) -> Option<Rule> {

@@ -1,12 +1,13 @@
 //! The connector: listens, serves, and listens again with back-off.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use forebay_connectors::{
     Closed, Connector, ConnectorError, Declared, LinkChange, Outlet, RuleId, Uniform,
 };
 use forebay_runtime::Backoff;
+use forebay_tls::{OwnCertificate, server_config};
 use tokio::{net::TcpListener, select, sync::mpsc, time::sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +17,15 @@ use crate::{
     intake::{WAITING_MAX, hand_over},
     route::Rule,
     server::{Settings, serve},
-    tls::TlsFiles,
 };
+
+/// Where certificates lie.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    pub(crate) own: OwnCertificate,
+    /// Authorities that vouch for clients; none lets everybody in.
+    pub(crate) client_ca: Option<PathBuf>,
+}
 
 /// One configured listener.
 pub(crate) struct Http {
@@ -32,8 +40,9 @@ impl Http {
     async fn listen(&self) -> Result<(TcpListener, Option<TlsAcceptor>), String> {
         let tls = match &self.tls {
             Some(files) => {
-                let config = files.server_config().map_err(|error| error.to_string())?;
-                Some(TlsAcceptor::from(config))
+                let config = server_config(&files.own, files.client_ca.as_deref())
+                    .map_err(|error| error.to_string())?;
+                Some(TlsAcceptor::from(Arc::new(config)))
             }
             None => None,
         };
@@ -77,7 +86,14 @@ impl Http {
         let (posted, waiting) = mpsc::channel(WAITING_MAX);
         // A gateway that takes nothing more ends the server too, and requests that wait are answered with 503.
         let ending = stop.child_token();
-        let serving = serve(listener, tls, self.settings.clone(), posted, ending.clone());
+        let serving = serve(
+            listener,
+            tls,
+            self.settings.clone(),
+            posted,
+            outlet.clone(),
+            ending.clone(),
+        );
         let handing = async {
             let handed = hand_over(waiting, outlet, self.silent_after).await;
             ending.cancel();

@@ -25,6 +25,8 @@ const DEVICES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) samples: Vec<Sample>,
+    /// When the request began.
+    pub(crate) began: Instant,
     /// Answered once they are durable; dropped where they may not be.
     pub(crate) receipt: oneshot::Sender<()>,
 }
@@ -52,7 +54,7 @@ pub(crate) async fn hand_over(
         };
         let Some(first) = first else { return Ok(()) };
         let mut receipts = vec![first.receipt];
-        let mut samples = first.samples;
+        let (mut samples, began) = (first.samples, first.began);
         while samples.len() < DELIVERY_SAMPLES_MAX {
             let Ok(next) = posted.try_recv() else { break };
             receipts.push(next.receipt);
@@ -65,7 +67,7 @@ pub(crate) async fn hand_over(
             outlet.link(change).await?;
         }
         if !samples.is_empty() {
-            outlet.deliver(samples).await?;
+            outlet.deliver_begun(samples, began).await?;
         }
         for receipt in receipts {
             // A client that went away does not hear of it, and may send again.

@@ -25,7 +25,6 @@ mod refusal;
 mod request;
 mod route;
 mod server;
-mod tls;
 mod weight;
 
 pub use config::HttpKind;

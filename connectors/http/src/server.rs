@@ -13,6 +13,7 @@ use axum::{
     http::{Method, Response, StatusCode},
 };
 use forebay_config::Secret;
+use forebay_connectors::Outlet;
 use forebay_runtime::RateLimit;
 use hyper::server::conn::http1::Builder;
 use hyper_util::{
@@ -25,7 +26,7 @@ use tokio::{
     select,
     sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,8 @@ pub(crate) struct Settings {
 struct Shared {
     settings: Arc<Settings>,
     posted: mpsc::Sender<Posted>,
+    /// Where bodies are shown to who looks.
+    outlet: Outlet,
     /// A permit for each byte of a body that has come.
     bodies: Arc<Semaphore>,
     /// A permit for each byte of samples.
@@ -81,6 +84,7 @@ pub(crate) async fn serve(
     tls: Option<TlsAcceptor>,
     settings: Arc<Settings>,
     posted: mpsc::Sender<Posted>,
+    outlet: Outlet,
     stop: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(settings.connections_max));
@@ -89,6 +93,7 @@ pub(crate) async fn serve(
     let shared = Shared {
         settings,
         posted,
+        outlet,
         bodies: Arc::new(Semaphore::new(bodies)),
         samples: Arc::new(Semaphore::new(samples)),
         refusals: Arc::default(),
@@ -200,6 +205,7 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body
 }
 
 async fn taken(shared: &Shared, request: Request) -> Result<(), Refusal> {
+    let began = Instant::now();
     let settings = &shared.settings;
     auth::check(settings.token.as_ref(), request.headers())?;
     let routes = routes(&settings.rules, request.uri().path())?;
@@ -227,12 +233,20 @@ async fn taken(shared: &Shared, request: Request) -> Result<(), Refusal> {
     let most = permits(weight::most(body.bytes.len()));
     let room = shared.samples.acquire_many(most).await;
     let mut room = room.map_err(|_| gone())?;
-    let samples = samples(&head.uri, &routes, &body.bytes)?;
+    let made = samples(&head.uri, &routes, &body.bytes);
+    let shown = made.as_ref().map_or(&[][..], Vec::as_slice);
+    let path = || head.uri.path().to_owned();
+    shared.outlet.show_raw(path, &body.bytes, shown);
+    let samples = made?;
     drop(body);
     let surplus = most.saturating_sub(permits(weight::of(&samples)));
     drop(room.split(surplus as usize));
     let (receipt, durable) = oneshot::channel();
-    let posted = Posted { samples, receipt };
+    let posted = Posted {
+        samples,
+        began,
+        receipt,
+    };
     shared.posted.send(posted).await.map_err(|_| gone())?;
     durable.await.map_err(|_| gone())
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::tls::TlsFiles;
+use forebay_tls::ClientFiles;
 
 /// Above this rate the gap between frames is fixed (Modbus over Serial Line V1.02, 2.5.1.1).
 const FIXED_GAP_ABOVE_BAUD: u32 = 19_200;
@@ -48,7 +48,7 @@ pub(crate) enum Endpoint {
     /// RTU frames over TCP; `frame_gap` as that of a serial line.
     RtuTcp { server: Server, frame_gap: Duration },
     /// Modbus/TCP Security: Modbus TCP within TLS.
-    Tls { server: Server, files: TlsFiles },
+    Tls { server: Server, files: ClientFiles },
     /// RTU on a serial line.
     Serial(SerialLine),
 }

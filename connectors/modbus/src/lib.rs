@@ -31,7 +31,6 @@ mod schedule;
 mod serial;
 mod survey;
 mod template;
-mod tls;
 mod transport;
 mod unit;
 mod value;

@@ -10,6 +10,7 @@ mod probe;
 use std::{io, path::PathBuf, time::Duration};
 
 use forebay_schemas::ErrorKind;
+use forebay_tls::{ClientFiles, OwnCertificate};
 use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
@@ -25,7 +26,6 @@ use crate::{
     endpoint::{Endpoint, Parity, SerialLine, frame_gap},
     exception::Exception,
     plan::{Point, Read, Register},
-    tls::{OwnCertificate, TlsFiles},
     unit::UnitId,
 };
 
@@ -211,7 +211,7 @@ fn endpoint(survey: &Survey) -> Result<Endpoint, String> {
                 .map_err(|error| format!("{:?} is not a server name: {error}", server.host))?;
             let own = survey.cert_file.clone().zip(survey.key_file.clone());
             Endpoint::Tls {
-                files: TlsFiles {
+                files: ClientFiles {
                     ca: survey.ca_file.clone(),
                     own: own.map(|(chain, key)| OwnCertificate { chain, key }),
                     server_name,

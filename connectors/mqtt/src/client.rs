@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forebay_config::Secret;
 use forebay_connectors::SessionId;
+use forebay_tls::ClientFiles;
 use ring::digest::{Context, SHA256};
 use rumqttc::tokio_rustls::TlsConnector;
 use tokio::{
@@ -14,7 +15,6 @@ use tokio::{
 
 use crate::{
     packet::{Hello, Outgoing, Version},
-    tls::TlsFiles,
     websocket::WebSocket,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) tls: Option<ClientFiles>,
     /// The path to ask for, where MQTT goes over WebSocket.
     pub(crate) websocket: Option<String>,
     pub(crate) version: Version,

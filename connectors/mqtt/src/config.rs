@@ -11,6 +11,7 @@ use std::time::Duration;
 use forebay_config::{Defaulted, Table};
 use forebay_connectors::{Connector, ConnectorKeys, ConnectorKind, Context, NAME};
 use forebay_schemas::{DeviceId, GatewayId, TagName, path_segment};
+use forebay_tls::{ClientFiles, OwnCertificate};
 use rustls_pki_types::ServerName;
 use url::{Host, Url};
 
@@ -20,7 +21,6 @@ use crate::{
     decode::{Fallback, Rules},
     keys::{self, PayloadFormat},
     packet::{Outgoing, Version},
-    tls::{OwnCertificate, TlsFiles},
     topic,
 };
 
@@ -186,7 +186,7 @@ fn version(connector: &mut Table<'_>) -> Option<Version> {
 struct Broker {
     host: String,
     port: u16,
-    tls: Option<TlsFiles>,
+    tls: Option<ClientFiles>,
     websocket: Option<String>,
 }
 
@@ -288,7 +288,7 @@ fn websocket_path(url: &Url) -> String {
     }
 }
 
-fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<TlsFiles> {
+fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<ClientFiles> {
     let (mut ca, mut chain, mut key, mut name) = (None, None, None, None);
     if let Some(mut table) = table {
         ca = table.read(&keys::CA_FILE);
@@ -317,7 +317,7 @@ fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Opt
         );
         return None;
     };
-    let files = TlsFiles {
+    let files = ClientFiles {
         ca,
         own,
         server_name,

@@ -31,7 +31,6 @@ mod packet;
 mod reason;
 mod receipts;
 mod sparkplug;
-mod tls;
 mod topic;
 mod websocket;
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use forebay_tls::ClientFiles;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_modbus::client::tcp;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -12,7 +13,6 @@ use crate::{
     endpoint::{Endpoint, SerialLine, Server},
     rtu::RtuLine,
     serial::OpenLine,
-    tls::TlsFiles,
     transport::{Transport, Wire},
 };
 
@@ -76,7 +76,7 @@ async fn reach(endpoint: &Endpoint, server: &Server, limit: Duration) -> Result<
 
 async fn secure(
     endpoint: &Endpoint,
-    files: &TlsFiles,
+    files: &ClientFiles,
     stream: TcpStream,
     limit: Duration,
 ) -> Result<TlsStream<TcpStream>, Fault> {

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use forebay_config::{Describe, Table};
+use forebay_tls::{ClientFiles, OwnCertificate};
 use rustls_pki_types::ServerName;
 use url::{Host, Url};
 
@@ -10,7 +11,6 @@ use super::{Given, duration, within};
 use crate::{
     endpoint::{Endpoint, SerialLine, Server, frame_gap},
     keys,
-    tls::{OwnCertificate, TlsFiles},
 };
 
 const EXAMPLES: &str = "\"tcp://10.0.0.5:502\", \"rtu+tcp://10.0.0.5:502\", \"tls://10.0.0.5:802\" or \"serial:///dev/ttyUSB0\" is expected";
@@ -125,7 +125,7 @@ fn serial(connector: &mut Table<'_>) -> Option<SerialLine> {
     })
 }
 
-fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<TlsFiles> {
+fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Option<ClientFiles> {
     let mut ca = None;
     let mut own = None;
     let mut name = host.to_owned();
@@ -142,7 +142,7 @@ fn tls_files(connector: &Table<'_>, table: Option<Table<'_>>, host: &str) -> Opt
         );
         return None;
     };
-    let files = TlsFiles {
+    let files = ClientFiles {
         ca,
         own,
         server_name,

@@ -107,7 +107,7 @@ impl Poller<'_> {
     ) -> Result<(), End> {
         let tags = &self.settings.tags;
         self.carried.hand_over(&samples, tags, group.every, now);
-        self.links.deliver(samples).await
+        self.links.deliver_begun(samples, now).await
     }
 
     /// Reads until done or in trouble; what is left in the queue was not asked.
@@ -152,8 +152,10 @@ impl Poller<'_> {
                     known.accept();
                     let read = &known.read;
                     let due = due(&settings.tags, read, &cycle.early);
-                    let values = due
-                        .map(|(tag, point)| sample(tag, point, decoded(tag, read, point, &data)));
+                    let values: Vec<_> = due
+                        .map(|(tag, point)| sample(tag, point, decoded(tag, read, point, &data)))
+                        .collect();
+                    self.links.show_raw(unit, read, &data, &values);
                     cycle.samples.extend(values);
                 }
                 Reply::Refused(exception) => {

@@ -10,7 +10,11 @@ use forebay_schemas::Status;
 use tokio::time::Instant;
 
 use super::{End, settled};
-use crate::config::{Settings, Tag};
+use crate::{
+    client::Data,
+    config::{Settings, Tag},
+    plan::Read,
+};
 
 /// The links of one connector.
 pub(super) struct Links<'c> {
@@ -212,10 +216,38 @@ impl<'c> Links<'c> {
 
     /// Hands samples over, and waits until they are durable.
     pub(super) async fn deliver(&self, samples: Vec<Sample>) -> Result<(), End> {
+        self.deliver_begun(samples, Instant::now()).await
+    }
+
+    /// The same for samples of a poll that `began` then.
+    pub(super) async fn deliver_begun(
+        &self,
+        samples: Vec<Sample>,
+        began: Instant,
+    ) -> Result<(), End> {
         if !samples.is_empty() {
-            self.outlet.deliver(samples).await?;
+            self.outlet.deliver_begun(samples, began).await?;
         }
         Ok(())
+    }
+
+    /// Shows what a read gave to who looks, as it stands on the wire.
+    pub(super) fn show_raw(&self, unit: usize, read: &Read, data: &Data, samples: &[Sample]) {
+        let unit = self.settings.units.get(unit).map(|unit| unit.id);
+        let from = || match unit {
+            Some(unit) => format!("unit {unit}: {read}"),
+            None => read.to_string(),
+        };
+        match data {
+            Data::Words(words) => {
+                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+                self.outlet.show_raw(from, &bytes, samples);
+            }
+            Data::Bits(bits) => {
+                let bytes: Vec<u8> = bits.iter().map(|bit| u8::from(*bit)).collect();
+                self.outlet.show_raw(from, &bytes, samples);
+            }
+        }
     }
 }
 
