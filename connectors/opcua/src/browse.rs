@@ -23,6 +23,7 @@ use thiserror::Error;
 use self::render::render;
 use crate::{
     Server,
+    dial::{CALL_PATIENCE, Dial},
     error::OpcuaError,
     session::{self, Limits, Session},
 };
@@ -142,7 +143,9 @@ pub async fn browse(
     let pki = session::prepare_pki(settings, clock)
         .await
         .map_err(failed)?;
-    let (session, mut carrier, _) = Session::open(settings, pki).await.map_err(failed)?;
+    let dial = Dial::new(settings);
+    let open = Session::open(settings, pki, &dial, CALL_PATIENCE);
+    let (session, mut carrier, _) = open.await.map_err(failed)?;
     let looked = async {
         let limits = session.limits().await?;
         let namespaces = session.namespaces().await?;

@@ -1,5 +1,7 @@
 //! The connector: one link to one server, set up again for ever.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use forebay_connectors::{
     Closed, Connector, ConnectorError, Context, Declared, LinkChange, LinkEvent, LinkState, Outlet,
@@ -9,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    dial::{CALL_PATIENCE, Dial},
     error::OpcuaError,
     history::History,
     items::Items,
@@ -38,6 +41,7 @@ struct Link {
     reported: Option<LinkChange>,
     /// The subscription of the link before, which may go on.
     resume: Option<Resume>,
+    dial: Dial,
 }
 
 /// What takes values while a link is up.
@@ -82,6 +86,7 @@ impl Opcua {
             state: LinkState::Idle,
             reported: None,
             resume: None,
+            dial: Dial::new(&self.settings),
         };
         loop {
             link.moved(LinkEvent::Try)?;
@@ -117,8 +122,9 @@ impl Opcua {
         stop: &CancellationToken,
     ) -> Result<String, Over> {
         let name = &self.settings.name;
+        let patience = link.patience(self.settings.timeout);
         let opened = tokio::select! {
-            opened = Session::open(&self.settings, pki) => opened,
+            opened = Session::open(&self.settings, pki, &link.dial, patience) => opened,
             () = stop.cancelled() => return Err(Over::Stopped),
         };
         let (session, mut carrier, endpoint) = match opened {
@@ -229,6 +235,14 @@ impl Link {
             })
         })?;
         Ok(())
+    }
+
+    /// How long a server that connects to us is waited for: as long as any answer until the loss is reported, then longer.
+    fn patience(&self, timeout: Duration) -> Duration {
+        match &self.reported {
+            Some(LinkChange { down: Some(_), .. }) => CALL_PATIENCE,
+            _ => timeout,
+        }
     }
 
     /// Tells the gateway what it does not know yet.

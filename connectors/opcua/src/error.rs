@@ -46,15 +46,17 @@ pub(crate) enum OpcuaError {
     },
     /// A certificate that nobody has trusted.
     #[error(
-        "the server's certificate {subject} with SHA-1 thumbprint {thumbprint} is not trusted: compare the thumbprint \
+        "the server's certificate {subject} with SHA-1 thumbprint {thumbprint} is not trusted{}: compare the thumbprint \
          with the server's, then move {} to {}",
-        rejected.display(), trusted.display()
+        behind(why.as_deref()), rejected.display(), trusted.display()
     )]
     Untrusted {
         subject: String,
         thumbprint: String,
         rejected: PathBuf,
         trusted: PathBuf,
+        /// Why no authority vouches for it, where one is trusted.
+        why: Option<String>,
     },
     /// Another certificate than the pinned one.
     #[error(
@@ -68,10 +70,20 @@ pub(crate) enum OpcuaError {
         rejected: PathBuf,
     },
     /// A server that speaks of security and shows no certificate, or a broken one.
-    #[error(
-        "the server's certificate cannot be read ({0}): one X.509 certificate is expected, chains are not supported"
-    )]
+    #[error("the server's certificate cannot be used: {0}")]
     BadCertificate(String),
+    /// A server that does not prove to be the one whose certificate was accepted.
+    #[error("the server does not prove who it is: {0}; someone may be posing as it")]
+    Unproven(String),
+    /// The address on which the server is waited for.
+    #[error("cannot listen on {address} for the server's connection: {error}")]
+    Listen {
+        address: String,
+        error: std::io::Error,
+    },
+    /// No server has opened a connection.
+    #[error("no server has connected to {address} within {} ms: let the server's reverse connect call it, with the endpoint in url", limit.as_millis())]
+    NobodyCame { address: String, limit: Duration },
     /// A file of the certificate store.
     #[error("{}: {what}", path.display())]
     Pki { path: PathBuf, what: String },
@@ -103,6 +115,12 @@ impl OpcuaError {
             detail: readable(detail),
         }
     }
+}
+
+fn behind(why: Option<&str>) -> String {
+    why.map_or_else(String::new, |why| {
+        format!(", nor is it by an authority ({why})")
+    })
 }
 
 fn with_detail(status: StatusCode, detail: &str) -> String {

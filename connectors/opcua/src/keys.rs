@@ -25,6 +25,7 @@ const CONNECTOR: TableKeys = TableKeys::many(
         &NAME,
         &DEVICE,
         &URL,
+        &REVERSE_CONNECT,
         &SECURITY,
         &MODE,
         &USER,
@@ -65,6 +66,13 @@ pub(crate) const URL: Required<String> = Required::new(
     "url",
     "The server's address: \"opc.tcp://host:4840/path\". Without a port it is 4840.",
 );
+
+pub(crate) const REVERSE_CONNECT: Optional<String> = Optional::new(
+    "reverse_connect",
+    "Where to wait for the server's connection (Reverse Connect), such as \"opc.tcp://0.0.0.0:4841\"; url is then the endpoint that the \
+     server announces. For servers behind a firewall that lets nobody in. Each connector has a port of its own.",
+)
+.absent("the connector connects to url");
 
 pub(crate) const SECURITY: Choice<SecurityPolicy> = Choice::new(
     "security",
@@ -232,7 +240,8 @@ pub(crate) const CHANNEL_LIFETIME: Defaulted<Duration> = Defaulted::new(
 
 pub(crate) const PKI_DIR: Optional<PathBuf> = Optional::new(
     "pki_dir",
-    "Folder of certificates: own and private for the client's, trusted and rejected for servers'. Connectors may share it.",
+    "Folder of certificates: own and private for the client's, trusted and rejected for servers', issuers and crl for authorities'. \
+     Connectors may share it.",
 )
 .absent("pki/opcua/<name> in data_dir");
 
@@ -256,8 +265,8 @@ pub(crate) const APPLICATION_URI: Optional<String> = Optional::new(
 pub(crate) const TRUST: Choice<()> = Choice::new(
     "trust",
     &[("pinned", ())],
-    "Which server certificates are accepted: pinned takes those whose files lie in pki_dir/trusted. A refused one is put into \
-     pki_dir/rejected.",
+    "Which server certificates are accepted: pinned takes those whose files lie in pki_dir/trusted, and those that an authority there \
+     vouches for. A refused one is put into pki_dir/rejected.",
 )
 .absent("pinned");
 

@@ -11,6 +11,7 @@
 mod browse;
 mod certificates;
 mod connector;
+mod dial;
 mod endpoint;
 mod error;
 mod history;

@@ -1,11 +1,12 @@
 //! Certificates on disk: our own, and those of servers.
 //!
-//! `<pki_dir>` holds `own/cert.der` and `private/private.pem` (made at the first use unless given), `trusted`, `rejected`,
-//! and `session/<connector>`, which is the library's own store and is filled again before each connection with the one certificate
-//! accepted here. Kept here: a server's certificate is taken only if its very bytes are trusted (or `trust_any` is
-//! written), so host name, issuer and expiry add nothing and are not checked: controllers with a wrong clock or an old
-//! certificate go on, with a warning. Certificate authorities and chains are not followed; the library reads single
-//! certificates only. All functions block and belong on a blocking thread.
+//! `<pki_dir>` holds `own/cert.der` and `private/private.pem` (made at the first use unless given), `trusted` and `rejected`, and,
+//! where a person made them, `issuers` and `crl`. Kept here: a server's certificate is taken only if its very bytes are trusted (or
+//! `trust_any` is written), so host name, issuer and expiry add nothing and are not checked: controllers with a wrong clock or an
+//! old certificate go on, with a warning; or if an authority in `trusted` vouches for it, and then all of that is (`authorities`).
+//! All functions block and belong on a blocking thread.
+
+mod authorities;
 
 use std::{
     fs, io,
@@ -15,11 +16,13 @@ use std::{
 
 use forebay_schemas::Clock;
 use opcua::{
-    crypto::{CertificateStore, X509, X509Data},
+    crypto::{CertificateStore, SecurityPolicy, X509, X509Data},
     types::{ByteString, DateTime, date_time::DateTimeUtc},
 };
 use tracing::{info, warn};
 
+pub(crate) use self::authorities::{Claim, first_certificate};
+use self::authorities::{chain, vouch};
 use crate::{
     error::OpcuaError,
     settings::{PkiSettings, Trust},
@@ -39,8 +42,6 @@ static MAKING: Mutex<()> = Mutex::new(());
 #[derive(Clone)]
 pub(crate) struct Pki {
     dir: PathBuf,
-    /// The library's store of this connector.
-    session: PathBuf,
     own_cert: PathBuf,
     own_key: PathBuf,
     trust: Trust,
@@ -51,12 +52,7 @@ impl Pki {
     /// Makes the folders, and our own certificate where there is none.
     pub(crate) fn prepare(settings: &PkiSettings, clock: Clock) -> Result<Self, OpcuaError> {
         let dir = absolute(&settings.dir).map_err(|error| failed(&settings.dir, error))?;
-        let session = dir.join("session").join(&settings.segment);
-        for folder in [
-            dir.join("trusted"),
-            dir.join("rejected"),
-            session.join("rejected"),
-        ] {
+        for folder in [dir.join("trusted"), dir.join("rejected")] {
             make_folder(&folder)?;
         }
         let given = settings.own.is_some();
@@ -75,7 +71,6 @@ impl Pki {
         drop(making);
         let pki = Self {
             dir,
-            session,
             own_cert,
             own_key,
             trust: settings.trust.clone(),
@@ -113,9 +108,16 @@ impl Pki {
         Ok(())
     }
 
-    /// Checks a server's certificate and answers the store that lets a session with it be set up.
-    pub(crate) fn accept(&self, shown: &ByteString) -> Result<CertificateStore, OpcuaError> {
-        let cert = X509::from_byte_string(shown)
+    /// Checks what a server shows and answers the store that lets a session with it be set up.
+    pub(crate) fn accept(
+        &self,
+        shown: &ByteString,
+        policy: SecurityPolicy,
+        claim: Claim<'_>,
+    ) -> Result<CertificateStore, OpcuaError> {
+        let chain = chain(shown.as_ref())?;
+        let own = chain.first().copied().unwrap_or_default();
+        let cert = X509::from_byte_string(&ByteString::from(own))
             .map_err(|error| OpcuaError::BadCertificate(error.to_string()))?;
         match &self.trust {
             Trust::Any => warn!(
@@ -124,21 +126,24 @@ impl Pki {
                 "trust_any is set: anyone on the network can pose as this server"
             ),
             Trust::File(file) => {
-                if der(&read_certificate(file)?)? != shown.as_ref() {
+                if der(&read_certificate(file)?)? != own {
                     return Err(OpcuaError::NotThePinned {
                         pinned: file.clone(),
                         thumbprint: cert.thumbprint().as_hex_string(),
-                        rejected: self.reject(&cert, shown)?,
+                        rejected: self.reject(&cert, own)?,
                     });
                 }
             }
             Trust::Pinned => {
-                if !self.is_trusted(shown)? {
+                if !self.is_trusted(own)?
+                    && let Err(why) = vouch(&self.dir, &chain, claim, (self.clock)())?
+                {
                     return Err(OpcuaError::Untrusted {
                         subject: cert.subject_name(),
                         thumbprint: cert.thumbprint().as_hex_string(),
-                        rejected: self.reject(&cert, shown)?,
+                        rejected: self.reject(&cert, own)?,
                         trusted: self.dir.join("trusted"),
+                        why,
                     });
                 }
             }
@@ -146,21 +151,27 @@ impl Pki {
         if let Err(error) = cert.is_time_valid(&self.now()) {
             warn!(subject = %cert.subject_name(), %error, "the server's certificate is not valid today, and trusted all the same");
         }
-        self.session_store(&cert, shown)
+        match cert.key_length() {
+            Ok(bits) if policy.is_valid_keylength(bits) => self.store(),
+            Ok(bits) => Err(OpcuaError::BadCertificate(format!(
+                "its key has {bits} bits, which {policy} does not allow"
+            ))),
+            Err(_) => Err(OpcuaError::BadCertificate("its key is not RSA".to_owned())),
+        }
     }
 
     fn now(&self) -> DateTimeUtc {
         DateTime::from(UNIX_EPOCH_TICKS + (self.clock)().nanos() / 100).as_chrono()
     }
 
-    fn is_trusted(&self, shown: &ByteString) -> Result<bool, OpcuaError> {
+    fn is_trusted(&self, shown: &[u8]) -> Result<bool, OpcuaError> {
         let folder = self.dir.join("trusted");
         let files = fs::read_dir(&folder).map_err(|error| failed(&folder, error))?;
         for file in files {
             let path = file.map_err(|error| failed(&folder, error))?.path();
             // A stray file must not keep the trusted ones from being found.
             match read_certificate(&path).and_then(|cert| der(&cert)) {
-                Ok(bytes) if bytes == shown.as_ref() => return Ok(true),
+                Ok(bytes) if bytes == shown => return Ok(true),
                 Ok(_) => {}
                 Err(error) => warn!(%error, "skipping a file among the trusted certificates"),
             }
@@ -169,7 +180,7 @@ impl Pki {
     }
 
     /// Keeps a refused certificate where a person finds it.
-    fn reject(&self, cert: &X509, shown: &ByteString) -> Result<PathBuf, OpcuaError> {
+    fn reject(&self, cert: &X509, shown: &[u8]) -> Result<PathBuf, OpcuaError> {
         let folder = self.dir.join("rejected");
         let path = folder.join(file_name(cert));
         if !path.exists() {
@@ -180,25 +191,15 @@ impl Pki {
                 let what = format!("holds {kept} certificates, no more are kept: empty it");
                 return Err(OpcuaError::Pki { path: folder, what });
             }
-            fs::write(&path, shown.as_ref()).map_err(|error| failed(&path, error))?;
+            fs::write(&path, shown).map_err(|error| failed(&path, error))?;
         }
         Ok(path)
     }
 
-    fn session_store(
-        &self,
-        cert: &X509,
-        shown: &ByteString,
-    ) -> Result<CertificateStore, OpcuaError> {
-        let trusted = self.session.join("trusted");
-        if trusted.exists() {
-            fs::remove_dir_all(&trusted).map_err(|error| failed(&trusted, error))?;
-        }
-        make_folder(&trusted)?;
-        let path = trusted.join(CertificateStore::cert_file_name(cert));
-        fs::write(&path, shown.as_ref()).map_err(|error| failed(&path, error))?;
-        let (mut store, own, key) = CertificateStore::new_with_x509_data(
-            &self.session,
+    /// The library's store, from which it takes our own certificate and key.
+    fn store(&self) -> Result<CertificateStore, OpcuaError> {
+        let (store, own, key) = CertificateStore::new_with_x509_data(
+            &self.dir,
             false,
             Some(&self.own_cert),
             Some(&self.own_key),
@@ -211,7 +212,6 @@ impl Pki {
                 what,
             });
         }
-        store.set_skip_verify_certs(true);
         Ok(store)
     }
 }

@@ -4,6 +4,7 @@
 //! notifications as they arrive and reconnects on its own, while here an acknowledgement waits for the receipt (E1) and
 //! every loss of the link is reported. Each step has a time limit. Nothing is retried here.
 
+mod identity;
 mod learn;
 mod login;
 mod services;
@@ -23,16 +24,26 @@ use opcua::{
     crypto::{CertificateStore, SecurityPolicy},
     sync::RwLock,
     types::{
-        AttributeId, DataValue, EndpointDescription, MonitoredItemCreateRequest, NodeId,
-        NotificationMessage, PublishResponse, ReadValueId, StatusCode, SubscriptionAcknowledgement,
-        TimestampsToReturn, VariableId, Variant,
+        AttributeId, ByteString, DataValue, EndpointDescription, MonitoredItemCreateRequest,
+        NodeId, NotificationMessage, PublishResponse, ReadValueId, StatusCode,
+        SubscriptionAcknowledgement, TimestampsToReturn, VariableId, Variant,
     },
 };
 use tokio::{task::JoinSet, time};
 
-use self::login::{connect, discover, identity, log_in};
 pub(crate) use self::services::Limits;
-use crate::{endpoint, error::OpcuaError, pki::Pki, settings::Settings, wire};
+use self::{
+    identity::user,
+    login::{connect, discover, log_in},
+};
+use crate::{
+    dial::{CALL_PATIENCE, Dial},
+    endpoint,
+    error::OpcuaError,
+    pki::{Claim, Pki, first_certificate},
+    settings::Settings,
+    wire,
+};
 
 /// The library's number of a session, for its log lines only.
 const LOG_ID: u32 = 0;
@@ -76,25 +87,41 @@ impl Carrier {
 }
 
 impl Session {
-    /// Connects, checks the server's certificate, and logs in.
+    /// Connects, checks the server's certificate, and logs in. In reverse the server is waited for, at first for `patience`.
     pub(crate) async fn open(
         settings: &Settings,
         pki: Option<Pki>,
+        dial: &Dial,
+        patience: Duration,
     ) -> Result<(Self, Carrier, EndpointDescription), OpcuaError> {
         let config = wire::client_config(settings);
-        let offered = discover(settings, &config).await?;
-        let endpoint = endpoint::choose(settings, &offered)?;
+        let offered = discover(settings, &config, dial, patience).await?;
+        let mut endpoint = endpoint::choose(settings, &offered)?;
         let store = match pki {
             Some(pki) => {
                 let shown = endpoint.server_certificate.clone();
-                blocking(move || pki.accept(&shown)).await?
+                let (policy, host) = (settings.policy, settings.host().to_owned());
+                let application_uri = endpoint.server.application_uri.as_ref().to_owned();
+                let accept = move || {
+                    let claim = Claim {
+                        host: &host,
+                        application_uri: &application_uri,
+                    };
+                    pki.accept(&shown, policy, claim)
+                };
+                blocking(accept).await?
             }
             None => CertificateStore::new(&settings.pki.dir),
         };
+        // The library takes a chain for one certificate.
+        if let Ok(own) = first_certificate(endpoint.server_certificate.as_ref()) {
+            endpoint.server_certificate = ByteString::from(own);
+        }
         let store = Arc::new(RwLock::new(store));
-        let identity = identity(settings).await?;
-        let (channel, mut carrier) = connect(settings, &config, &endpoint, &store).await?;
-        let login = log_in(settings, &channel, &endpoint, &store, identity);
+        let user = user(settings).await?;
+        dial.await_server(CALL_PATIENCE).await?;
+        let (channel, mut carrier) = connect(settings, &config, &endpoint, &store, dial).await?;
+        let login = log_in(settings, &channel, &endpoint, &store, user);
         let token = tokio::select! {
             token = login => token?,
             ended = carrier.ended() => return Err(ended),

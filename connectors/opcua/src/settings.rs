@@ -34,6 +34,8 @@ const PORT: u16 = 4840;
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) url: Url,
+    /// Where the server connects to, host and port, if it does.
+    pub(crate) reverse_connect: Option<String>,
     pub(crate) policy: SecurityPolicy,
     pub(crate) mode: MessageSecurityMode,
     pub(crate) identity: Identity,
@@ -67,8 +69,6 @@ pub(crate) enum Identity {
 /// Certificates.
 #[derive(Debug, Clone)]
 pub(crate) struct PkiSettings {
-    /// The connector's name for a path: connectors may share a folder.
-    pub(crate) segment: String,
     pub(crate) dir: PathBuf,
     pub(crate) own: Option<(PathBuf, PathBuf)>,
     pub(crate) application_uri: String,
@@ -119,7 +119,9 @@ impl Settings {
     ) -> Option<Self> {
         let name = connector.read(&NAME);
         let url = url(connector);
-        let security = security(connector, url.as_ref());
+        let reverse_connect = reverse_connect(connector);
+        let peer = peer(url.as_ref(), reverse_connect.as_ref());
+        let security = security(connector, peer);
         let identity = identity(connector);
         let pki = pki(connector, name.as_deref().unwrap_or_default(), data_dir);
         let publishing_interval = interval(connector, &keys::PUBLISHING_INTERVAL);
@@ -144,6 +146,7 @@ impl Settings {
         Some(Self {
             name,
             url: url?,
+            reverse_connect: reverse_connect?.map(|(host, port)| format!("{host}:{port}")),
             policy,
             mode,
             identity: identity?,
@@ -198,33 +201,78 @@ fn url(connector: &mut Table<'_>) -> Option<Url> {
     None
 }
 
+/// Where to listen. The outer none is a noted problem.
+fn reverse_connect(connector: &mut Table<'_>) -> Option<Option<(String, u16)>> {
+    if !connector.has(&keys::REVERSE_CONNECT) {
+        return Some(None);
+    }
+    let text = connector.read(&keys::REVERSE_CONNECT)?;
+    let found = Url::parse(&text)
+        .ok()
+        .filter(|url| url.scheme() == "opc.tcp");
+    let address = found.and_then(|url| Some((url.host_str()?.to_owned(), url.port()?)));
+    if address.is_none() {
+        connector.problem(
+            &keys::REVERSE_CONNECT,
+            "is no address with a port to listen on; \"opc.tcp://0.0.0.0:4841\" is expected",
+        );
+    }
+    address.map(Some)
+}
+
+/// Where the server may be.
+enum Peer {
+    Here,
+    /// In words.
+    Elsewhere(String),
+    /// A noted problem keeps it from being known.
+    Unknown,
+}
+
+fn peer(url: Option<&Url>, listens: Option<&Option<(String, u16)>>) -> Peer {
+    let (host, words) = match (listens, url) {
+        // Whoever reaches the listener may be it.
+        (Some(Some((address, _))), _) => {
+            let words = "another machine may connect to reverse_connect".to_owned();
+            (bare(address), words)
+        }
+        (Some(None), Some(url)) => (host(url), format!("{} is another machine", host(url))),
+        _ => return Peer::Unknown,
+    };
+    if is_loopback(host) {
+        return Peer::Here;
+    }
+    Peer::Elsewhere(words)
+}
+
 fn host(url: &Url) -> &str {
-    url.host_str()
-        .unwrap_or_default()
-        .trim_start_matches('[')
-        .trim_end_matches(']')
+    bare(url.host_str().unwrap_or_default())
+}
+
+/// An IPv6 address without its brackets.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn security(
     connector: &mut Table<'_>,
-    url: Option<&Url>,
+    peer: Peer,
 ) -> Option<(SecurityPolicy, MessageSecurityMode)> {
     let written = connector.has(&keys::SECURITY);
     let policy = connector.read(&keys::SECURITY);
     let mode_written = connector.has(&keys::MODE);
     let mode = connector.read(&keys::MODE);
-    let policy = match (policy, url) {
+    let policy = match (policy, peer) {
         (Some(policy), _) => policy,
         (None, _) if written => return None,
-        (None, Some(url)) if is_loopback(host(url)) => SecurityPolicy::None,
-        (None, None) => return None,
-        (None, Some(url)) => {
+        (None, Peer::Here) => SecurityPolicy::None,
+        (None, Peer::Unknown) => return None,
+        (None, Peer::Elsewhere(words)) => {
             connector.problem(
                 &keys::SECURITY,
                 format!(
-                    "is missing, and {} is another machine: set \"Aes256_Sha256_RsaPss\", \"Aes128_Sha256_RsaOaep\" or \
-                     \"Basic256Sha256\", or \"None\" to send everything in clear",
-                    host(url)
+                    "is missing, and {words}: set \"Aes256_Sha256_RsaPss\", \"Aes128_Sha256_RsaOaep\" or \
+                     \"Basic256Sha256\", or \"None\" to send everything in clear"
                 ),
             );
             return None;
@@ -335,7 +383,6 @@ fn pki(connector: &mut Table<'_>, name: &str, data_dir: &Path) -> Option<PkiSett
         None => Trust::Pinned,
     };
     Some(PkiSettings {
-        segment: path_segment(name),
         dir,
         own: own?,
         application_uri,

@@ -4,12 +4,16 @@
 //! bytes pass a guard here that reads the same headers and ends the connection at the first chunk that is larger than
 //! agreed. The library's own limits are all set, because 0 would mean none.
 
+mod opening;
+
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use bytes::{Buf, BytesMut};
 use opcua::{
     client::{
         ClientBuilder, ClientConfig,
@@ -26,7 +30,8 @@ use tokio::{
 };
 use tokio_util::codec::FramedRead;
 
-use crate::settings::Settings;
+pub(crate) use self::opening::Opening;
+use crate::{dial::Dial, settings::Settings};
 
 /// Largest chunk in either direction.
 const CHUNK_BYTES_MAX: usize = 65_535;
@@ -35,6 +40,8 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 const STRING_BYTES_MAX: usize = 1024 * 1024;
 const ARRAY_ELEMENTS_MAX: usize = 65_536;
 
+/// What is read at once.
+const READ_BYTES: usize = 8192;
 /// A type, a size: the head of every chunk.
 const HEAD_BYTES: usize = 8;
 /// What a chunk begins with (OPC 10000-6, 6.7.2 and 7.1.2).
@@ -66,26 +73,16 @@ pub(crate) fn client_config(settings: &Settings) -> ClientConfig {
         .into_config()
 }
 
-/// Connects to the first address of the host that answers.
+/// Connects, and guards what comes; with security, an answer to OpenSecureChannel has to be proven.
 pub(crate) async fn plug(
-    host: String,
-    port: u16,
+    dial: Dial,
+    opening: Option<Arc<Opening>>,
     endpoint_url: String,
     decoding: DecodingOptions,
 ) -> Result<Plug, Error> {
-    let stream = TcpStream::connect((host.as_str(), port))
-        .await
-        .map_err(|error| {
-            Error::new(
-                StatusCode::BadCommunicationError,
-                format!("cannot connect to {host}:{port}: {error}"),
-            )
-        })?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| Error::new(StatusCode::BadCommunicationError, error))?;
-    let (reader, writer) = tokio::io::split(stream);
-    let reader = FramedRead::new(FrameGuard::new(reader), TcpCodec::new(decoding));
+    let (reader, writer) = tokio::io::split(dial.connect().await?);
+    let guard = FrameGuard::new(reader, opening);
+    let reader = FramedRead::new(guard, TcpCodec::new(decoding));
     Ok(StreamConnection::new(reader, writer, endpoint_url))
 }
 
@@ -105,51 +102,88 @@ pub(crate) fn too_large(error: &str) -> Option<&str> {
 }
 
 /// Passes bytes on while no chunk announces more than [`CHUNK_BYTES_MAX`].
-#[derive(Debug)]
 pub(crate) struct FrameGuard<R> {
     inner: R,
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
     body_left: usize,
+    opening: Option<Arc<Opening>>,
+    /// An answer to OpenSecureChannel that is not whole yet.
+    held: Vec<u8>,
+    /// What may be passed on.
+    ready: BytesMut,
 }
 
 impl<R> FrameGuard<R> {
-    fn new(inner: R) -> Self {
+    fn new(inner: R, opening: Option<Arc<Opening>>) -> Self {
         Self {
             inner,
             head: [0; HEAD_BYTES],
             head_bytes: 0,
             body_left: 0,
+            opening,
+            held: Vec::new(),
+            ready: BytesMut::new(),
         }
     }
 
-    fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
+            let wanted = match self.body_left {
+                0 => HEAD_BYTES - self.head_bytes,
+                left => left,
+            };
+            let (piece, rest) = bytes.split_at(wanted.min(bytes.len()));
+            bytes = rest;
             if self.body_left > 0 {
-                let skipped = self.body_left.min(bytes.len());
-                self.body_left -= skipped;
-                bytes = &bytes[skipped..];
+                self.body_left -= piece.len();
+                self.pass(piece)?;
                 continue;
             }
-            let taken = (HEAD_BYTES - self.head_bytes).min(bytes.len());
-            self.head[self.head_bytes..self.head_bytes + taken].copy_from_slice(&bytes[..taken]);
-            self.head_bytes += taken;
-            bytes = &bytes[taken..];
+            self.head[self.head_bytes..self.head_bytes + piece.len()].copy_from_slice(piece);
+            self.head_bytes += piece.len();
             if self.head_bytes == HEAD_BYTES {
-                let [t, y, p, .., a, b, c, d] = self.head;
-                if !MESSAGE_TYPES.contains(&&[t, y, p]) {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, NO_OPCUA));
-                }
-                let size = u32::from_le_bytes([a, b, c, d]) as usize;
-                if !(HEAD_BYTES..=CHUNK_BYTES_MAX).contains(&size) {
-                    let what = format!("{CHUNK}{size} bytes: at most {CHUNK_BYTES_MAX}{AGREED}");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-                }
-                (self.body_left, self.head_bytes) = (size - HEAD_BYTES, 0);
+                self.head_bytes = 0;
+                self.body_left = body_bytes(self.head)?;
+                let head = self.head;
+                self.pass(&head)?;
             }
         }
         Ok(())
     }
+
+    /// Passes a piece of a chunk on, unless the chunk has to be proven: then whole.
+    fn pass(&mut self, piece: &[u8]) -> io::Result<()> {
+        let Some(opening) = self
+            .opening
+            .as_ref()
+            .filter(|_| self.head.starts_with(b"OPN"))
+        else {
+            self.ready.extend_from_slice(piece);
+            return Ok(());
+        };
+        self.held.extend_from_slice(piece);
+        if self.body_left == 0 {
+            let bare = opening.bare(&self.held)?;
+            self.ready.extend_from_slice(&bare);
+            self.held.clear();
+        }
+        Ok(())
+    }
+}
+
+/// What follows a head.
+fn body_bytes(head: [u8; HEAD_BYTES]) -> io::Result<usize> {
+    let [t, y, p, .., a, b, c, d] = head;
+    if !MESSAGE_TYPES.contains(&&[t, y, p]) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, NO_OPCUA));
+    }
+    let size = u32::from_le_bytes([a, b, c, d]) as usize;
+    if !(HEAD_BYTES..=CHUNK_BYTES_MAX).contains(&size) {
+        let what = format!("{CHUNK}{size} bytes: at most {CHUNK_BYTES_MAX}{AGREED}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok(size - HEAD_BYTES)
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for FrameGuard<R> {
@@ -158,9 +192,19 @@ impl<R: AsyncRead + Unpin> AsyncRead for FrameGuard<R> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        self.check(&buf.filled()[before..])?;
+        while self.ready.is_empty() {
+            let mut bytes = [0; READ_BYTES];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read))?;
+            // The end.
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.take(read.filled())?;
+        }
+        let count = self.ready.len().min(buf.remaining());
+        buf.put_slice(&self.ready[..count]);
+        self.ready.advance(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -179,19 +223,15 @@ mod tests {
         };
         let good = [chunk(8), chunk(20), chunk(100)].concat();
         for cut in 1..good.len() {
-            let mut guard = FrameGuard::new(());
+            let mut guard = FrameGuard::new((), None);
             for piece in good.chunks(cut) {
-                guard.check(piece).unwrap();
+                guard.take(piece).unwrap();
             }
-            assert_eq!(
-                (guard.head_bytes, guard.body_left),
-                (0, 0),
-                "cut every {cut} bytes"
-            );
+            assert_eq!(guard.ready[..], good, "cut every {cut} bytes");
         }
         for size in [0, 7, CHUNK_BYTES_MAX as u32 + 1, u32::MAX] {
             let bytes = [good.clone(), chunk(size)].concat();
-            let refused = FrameGuard::new(()).check(&bytes).unwrap_err();
+            let refused = FrameGuard::new((), None).take(&bytes).unwrap_err();
             let shown = format!("waiting for server ACK: got {refused:?}");
             let reason = format!("chunk of {size} bytes: at most 65535 are agreed");
             assert_eq!(too_large(&shown), Some(reason.as_str()));
@@ -201,7 +241,7 @@ mod tests {
     #[test]
     fn another_protocol_is_called_so() {
         let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-        let refused = FrameGuard::new(()).check(answer).unwrap_err();
+        let refused = FrameGuard::new((), None).take(answer).unwrap_err();
         assert_eq!(refused.to_string(), NO_OPCUA);
         assert_eq!(too_large(&refused.to_string()), None);
     }

@@ -138,6 +138,9 @@ fn security_is_left_out_only_towards_this_machine() {
         assert_eq!(read.is_ok(), allowed, "{host}: {read:?}");
     }
     assert!(read("url = \"opc.tcp://plc\"\nsecurity = \"None\"", TAG).is_ok());
+    let reverse = "url = \"opc.tcp://plc\"\nreverse_connect = \"opc.tcp://[::1]:4841\"";
+    let read = read(reverse, TAG).unwrap();
+    assert_eq!(read.reverse_connect.as_deref(), Some("[::1]:4841"));
 }
 
 #[test]
@@ -160,6 +163,18 @@ fn errors_name_the_key_and_the_fix() {
         (
             "url = \"opc.tcp://plc\"",
             "connector.security: is missing, and plc is another machine",
+        ),
+        (
+            &format!("{url}reverse_connect = \"opc.tcp://0.0.0.0:4841\""),
+            "is missing, and another machine may connect to reverse_connect",
+        ),
+        (
+            &format!("{url}reverse_connect = \"opc.tcp://0.0.0.0\""),
+            "no address with a port to listen on",
+        ),
+        (
+            &format!("{url}reverse_connect = \"0.0.0.0:4841\""),
+            "no address with a port to listen on",
         ),
         (
             &format!("{url}security = \"Basic256Sha25\""),

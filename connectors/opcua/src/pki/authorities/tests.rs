@@ -1,0 +1,230 @@
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
+use tempfile::TempDir;
+
+use super::*;
+
+const URI: &str = "urn:press";
+const SERIAL: u64 = 77;
+
+/// Folders below `pki_dir`, and a file in each.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+type Shown<'a> = &'a [&'a [u8]];
+
+/// An authority's certificate and what it signs with.
+struct Authority {
+    der: Vec<u8>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// 2026-05-28.
+fn now() -> Timestamp {
+    Timestamp::from_micros(1_780_000_000_000_000).unwrap()
+}
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = date_time_ymd(2026, 1, 1);
+    params.not_after = date_time_ymd(2027, 1, 1);
+    params
+}
+
+fn authority(
+    name: &str,
+    above: Option<&Authority>,
+    change: impl Fn(&mut CertificateParams),
+) -> Authority {
+    let key = KeyPair::generate().unwrap();
+    let mut params = params(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    change(&mut params);
+    let made = match above {
+        Some(above) => params.signed_by(&key, &above.issuer),
+        None => params.self_signed(&key),
+    };
+    Authority {
+        der: made.unwrap().der().to_vec(),
+        issuer: Issuer::new(params, key),
+    }
+}
+
+fn server(by: &Authority, change: impl Fn(&mut CertificateParams)) -> Vec<u8> {
+    let mut params = params("Press");
+    params.serial_number = Some(SerialNumber::from(SERIAL));
+    params.subject_alt_names = vec![
+        SanType::DnsName("press".try_into().unwrap()),
+        SanType::URI(URI.try_into().unwrap()),
+        SanType::IpAddress("10.0.0.9".parse().unwrap()),
+    ];
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    params.signed_by(&key, &by.issuer).unwrap().der().to_vec()
+}
+
+fn list(by: &Authority, serial: u64, until: i32) -> Vec<u8> {
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 2, 1),
+        next_update: date_time_ymd(until, 3, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: date_time_ymd(2026, 2, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(&by.issuer).unwrap().der().to_vec()
+}
+
+fn folder(files: Files<'_>) -> TempDir {
+    let pki = tempfile::tempdir().unwrap();
+    for (number, (kind, bytes)) in files.iter().enumerate() {
+        fs::create_dir_all(pki.path().join(kind)).unwrap();
+        fs::write(pki.path().join(kind).join(format!("{number}.der")), bytes).unwrap();
+    }
+    pki
+}
+
+/// `None` where it is vouched for, else why it is not.
+fn judged(files: Files<'_>, shown: Shown<'_>, host: &str) -> Option<Option<String>> {
+    let claim = Claim {
+        host,
+        application_uri: URI,
+    };
+    let pki = folder(files);
+    vouch(pki.path(), shown, claim, now()).unwrap().err()
+}
+
+#[test]
+fn only_a_whole_path_to_a_trusted_authority_for_this_very_server_counts() {
+    let same = |_: &mut CertificateParams| {};
+    let root = authority("Root", None, same);
+    let below = authority("Below", Some(&root), same);
+    let other = authority("Root", None, same);
+    let expired = authority("Root", None, |params| {
+        params.not_after = date_time_ymd(2026, 2, 1)
+    });
+    let press = server(&below, same);
+    // It may not sign, and says so.
+    let posing = authority("Posing", Some(&root), |params| {
+        params.is_ca = IsCa::ExplicitNoCa
+    });
+    let forged = server(&posing, same);
+    let trusted = ("trusted", root.der.as_slice());
+    let whole: Shown<'_> = &[&press, &below.der, &root.der];
+    let good: [(Files<'_>, Shown<'_>, &str); 7] = [
+        (&[trusted], whole, "press"),
+        (&[trusted], whole, "10.0.0.9"),
+        (&[trusted], &[&press, &below.der], "PRESS"),
+        (&[trusted, ("issuers", &below.der)], &[&press], "press"),
+        (&[("trusted", &below.der)], &[&press], "press"),
+        (
+            &[trusted, ("trusted", b"rubbish"), ("issuers", b"rubbish")],
+            whole,
+            "press",
+        ),
+        (
+            &[trusted, ("crl", &list(&below, SERIAL + 1, 2027))],
+            whole,
+            "press",
+        ),
+    ];
+    for (number, (files, shown, host)) in good.into_iter().enumerate() {
+        assert_eq!(judged(files, shown, host), None, "{number}");
+    }
+    let refused: [(Files<'_>, Shown<'_>, &str, &str); 10] = [
+        (&[trusted], &[&press], "press", "UnknownIssuer"),
+        (
+            &[("trusted", &other.der)],
+            whole,
+            "press",
+            "invalid peer certificate",
+        ),
+        (
+            &[trusted],
+            &[&forged, &posing.der],
+            "press",
+            "invalid peer certificate",
+        ),
+        (&[trusted], whole, "mill", "not valid for"),
+        (&[trusted], whole, "10.0.0.8", "not valid for"),
+        (&[trusted], whole, "pre ss", "no host"),
+        (
+            &[trusted, ("crl", &list(&below, SERIAL, 2027))],
+            whole,
+            "press",
+            "Revoked",
+        ),
+        (
+            &[
+                trusted,
+                ("crl", &list(&root, 1, 2026)),
+                ("crl", &list(&below, 1, 2026)),
+            ],
+            whole,
+            "press",
+            "expired",
+        ),
+        (&[trusted, ("crl", b"rubbish")], whole, "press", ""),
+        (
+            &[trusted],
+            &[
+                &server(&below, |params| {
+                    params.not_after = date_time_ymd(2026, 2, 1)
+                }),
+                &below.der,
+            ],
+            "press",
+            "expired",
+        ),
+    ];
+    for (number, (files, shown, host, words)) in refused.into_iter().enumerate() {
+        let why = judged(files, shown, host).flatten();
+        let why = why.unwrap_or_else(|| panic!("{number} is vouched for"));
+        assert!(why.contains(words), "{number}: {words} in {why}");
+    }
+    // Nothing here is an authority today.
+    let nothing: [Files<'_>; 4] = [
+        &[],
+        &[("trusted", &press)],
+        &[("trusted", &posing.der)],
+        &[("trusted", &expired.der)],
+    ];
+    for files in nothing {
+        assert_eq!(judged(files, whole, "press"), Some(None));
+    }
+    let pki = folder(&[trusted]);
+    let claim = Claim {
+        host: "press",
+        application_uri: "urn:mill",
+    };
+    let why = vouch(pki.path(), whole, claim, now()).unwrap().unwrap_err();
+    assert!(
+        why.unwrap()
+            .contains("does not name the server's application \"urn:mill\"")
+    );
+}
+
+#[test]
+fn a_chain_is_cut_into_its_certificates() {
+    let root = authority("Root", None, |_| {});
+    let both = [root.der.as_slice(), &root.der].concat();
+    assert_eq!(chain(&both).unwrap(), [&root.der, &root.der]);
+    assert_eq!(first_certificate(&both).unwrap(), root.der);
+    assert_eq!(chain(&[]).unwrap(), Vec::<&[u8]>::new());
+    for broken in [
+        b"\x30\x82\xFF".as_slice(),
+        &[0; 20],
+        &both[..both.len() - 1],
+    ] {
+        assert!(chain(broken).is_err());
+    }
+    assert!(chain(&root.der.repeat(CHAIN_MAX)).is_ok());
+    assert!(chain(&root.der.repeat(CHAIN_MAX + 1)).is_err());
+}

@@ -1,0 +1,189 @@
+use opcua::{
+    core::comms::security_header::AsymmetricSecurityHeader,
+    crypto::X509Data,
+    types::{ByteString, UAString},
+};
+
+use super::*;
+
+fn pair(bits: u32) -> (X509, PrivateKey) {
+    let data = X509Data {
+        key_size: bits,
+        ..X509Data::sample_cert()
+    };
+    X509::cert_and_pkey(&data).unwrap()
+}
+
+/// An answer as a server makes it.
+struct Answer<'a> {
+    policy: SecurityPolicy,
+    shown: Vec<u8>,
+    key: &'a PrivateKey,
+    client: &'a X509,
+    padding: Option<u8>,
+}
+
+const BODY: &[u8] = b"sequence header and answer";
+
+impl Answer<'_> {
+    fn chunk(&self) -> Vec<u8> {
+        let header = AsymmetricSecurityHeader {
+            security_policy_uri: UAString::from(self.policy.to_uri()),
+            sender_certificate: ByteString::from(&self.shown),
+            receiver_certificate_thumbprint: self.client.thumbprint().as_byte_string(),
+        };
+        let client_key = self.client.public_key().unwrap();
+        let mut plain = BODY.to_vec();
+        let two_bytes = client_key.size() > 256;
+        let signature_bytes = self.key.size();
+        // To whole blocks.
+        let block = self.policy.asymmetric_padding_info(&client_key).block_size;
+        let written = plain.len() + signature_bytes + 1 + usize::from(two_bytes);
+        let length = (block - written % block) % block;
+        let low = self.padding.unwrap_or(length as u8);
+        plain.extend(vec![low; length + 1]);
+        if two_bytes {
+            plain.push((length >> 8) as u8);
+        }
+        let plain_bytes = plain.len() + signature_bytes;
+        let sealed_bytes = self
+            .policy
+            .calculate_cipher_text_size(plain_bytes, &client_key);
+        let header = header.encode_to_vec();
+        let size = (HEAD_BYTES + header.len() + sealed_bytes) as u32;
+        let mut signed = b"OPNF".to_vec();
+        signed.extend(size.to_le_bytes());
+        signed.extend(7_u32.to_le_bytes());
+        signed.extend(&header);
+        let covered = signed.len();
+        signed.extend(&plain);
+        let mut signature = vec![0; signature_bytes];
+        self.policy
+            .asymmetric_sign(self.key, &signed, &mut signature)
+            .unwrap();
+        plain.extend(signature);
+        let mut sealed = vec![0; sealed_bytes];
+        self.policy
+            .asymmetric_encrypt(&client_key, &plain, &mut sealed)
+            .unwrap();
+        signed.truncate(covered);
+        signed.extend(sealed);
+        signed
+    }
+}
+
+#[test]
+fn only_the_accepted_server_opens_a_channel_and_its_chain_is_taken_off() {
+    let (server, server_key) = pair(2048);
+    let (other, other_key) = pair(2048);
+    let (client, client_key) = pair(2048);
+    let (wide, wide_key) = pair(3072);
+    let der = |cert: &X509| cert.to_der().unwrap();
+    let chain = [der(&server), der(&other)].concat();
+    for policy in [
+        SecurityPolicy::Basic256Sha256,
+        SecurityPolicy::Aes128Sha256RsaOaep,
+        SecurityPolicy::Aes256Sha256RsaPss,
+    ] {
+        for (client, client_key) in [(&client, &client_key), (&wide, &wide_key)] {
+            let opening = Opening::new(policy, &server, client, client_key.clone()).unwrap();
+            let good = Answer {
+                policy,
+                shown: chain.clone(),
+                key: &server_key,
+                client,
+                padding: None,
+            };
+            let bare = opening.bare(&good.chunk()).unwrap();
+            let size = u32::from_le_bytes(bare[4..8].try_into().unwrap());
+            assert_eq!(
+                (&bare[..4], size as usize),
+                (b"OPNF".as_slice(), bare.len())
+            );
+            assert_eq!(bare[8..12], 7_u32.to_le_bytes());
+            assert!(bare.ends_with(BODY));
+            let single = Answer {
+                shown: der(&server),
+                ..good
+            };
+            assert_eq!(opening.bare(&single.chunk()).unwrap(), bare);
+        }
+    }
+    let policy = SecurityPolicy::Basic256Sha256;
+    let opening = Opening::new(policy, &server, &client, client_key).unwrap();
+    let good = || Answer {
+        policy,
+        shown: chain.clone(),
+        key: &server_key,
+        client: &client,
+        padding: None,
+    };
+    let mut bent = good().chunk();
+    *bent.last_mut().unwrap() ^= 1;
+    let bare = [
+        b"OPNF".as_slice(),
+        &[0; 8],
+        &AsymmetricSecurityHeader::none().encode_to_vec(),
+        BODY,
+    ]
+    .concat();
+    for (chunk, words) in [
+        (
+            Answer {
+                key: &other_key,
+                ..good()
+            }
+            .chunk(),
+            "the signature of its answer is wrong",
+        ),
+        (
+            Answer {
+                shown: der(&other),
+                key: &other_key,
+                ..good()
+            }
+            .chunk(),
+            "another certificate",
+        ),
+        (
+            Answer {
+                shown: b"\x30\x82".to_vec(),
+                ..good()
+            }
+            .chunk(),
+            "another certificate",
+        ),
+        (
+            Answer {
+                client: &wide,
+                ..good()
+            }
+            .chunk(),
+            "another client's",
+        ),
+        (
+            Answer {
+                policy: SecurityPolicy::Aes256Sha256RsaPss,
+                ..good()
+            }
+            .chunk(),
+            "in place of",
+        ),
+        (
+            Answer {
+                padding: Some(255),
+                ..good()
+            }
+            .chunk(),
+            "a wrong padding",
+        ),
+        (bent, "its answer"),
+        (bare, "in place of"),
+        (b"OPNF".to_vec(), "cut off"),
+        (good().chunk()[..40].to_vec(), "cannot be read"),
+    ] {
+        let why = opening.bare(&chunk).unwrap_err().to_string();
+        assert!(why.contains(words), "{words} in {why}");
+        assert_eq!(opening.refusal().as_deref(), Some(why.as_str()));
+    }
+}
