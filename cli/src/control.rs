@@ -18,7 +18,7 @@ use tokio::{
     net::UnixStream,
 };
 
-pub(crate) use request::{Request, TapRequest};
+pub(crate) use request::{Request, Shown, TapRequest};
 pub(crate) use server::Server;
 
 /// The socket's name in the data folder.

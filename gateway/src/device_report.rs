@@ -15,6 +15,9 @@ pub struct DeviceReport {
     pub tags: usize,
     /// When a reading of it was taken last since the start, by the gateway's clock.
     pub last: Option<Timestamp>,
+    /// How long its newest reading was under way until it was durable: see [`SourceStatus::latency_micros`](crate::SourceStatus). None
+    /// where none was taken since the start.
+    pub latency_micros: Option<i64>,
     /// The tags whose last reading is not good.
     pub not_good: Vec<TagReport>,
 }

@@ -108,6 +108,12 @@ impl HeldBack {
         restored
     }
 
+    /// The same for a connector that starts again in this process: what its messages fed comes again as after a restart.
+    pub(crate) fn with_restored_again(&mut self, restored: Vec<Restored>) -> Vec<Restored> {
+        self.of_before = self.fed.keys().cloned().collect();
+        self.with_restored(restored)
+    }
+
     /// A message comes; answers what passed of it, where windows or doors of an earlier process have the rest.
     pub(crate) fn take_before(&mut self, token: &Token) -> Option<Passed> {
         if self.of_before.remove(token) {

@@ -41,6 +41,16 @@ struct Kept {
     of: u32,
 }
 
+impl Kept {
+    fn extent(&self) -> Extent {
+        if self.missing.is_empty() {
+            Extent::Whole
+        } else {
+            Extent::Part
+        }
+    }
+}
+
 /// One connector's open receipts.
 pub(crate) struct Keeper {
     session: Option<SessionId>,
@@ -94,14 +104,9 @@ impl Keeper {
                 match kept.filter(|_| chosen == Some(at)) {
                     Some(kept) => {
                         let token = Token(token.to_vec());
-                        let extent = if kept.missing.is_empty() {
-                            Extent::Whole
-                        } else {
-                            Extent::Part
-                        };
                         restored.push(Restored {
                             token: token.clone(),
-                            extent,
+                            extent: kept.extent(),
                         });
                         keeper.open.insert(token, kept);
                     }
@@ -230,6 +235,15 @@ impl Keeper {
             }
         }
         receipts
+    }
+
+    /// The same as a connector is to know them that starts again.
+    pub(crate) fn restored(&self) -> Vec<Restored> {
+        let restored = self.open.iter().map(|(token, kept)| Restored {
+            token: token.clone(),
+            extent: kept.extent(),
+        });
+        restored.collect()
     }
 
     /// All of them, by lane.

@@ -55,4 +55,6 @@ pub use settings::{
 pub use shared::shared_series;
 pub use status::{EdgeStatus, SourceStatus};
 pub use steps::{Aggregate, DoorRule, StepSettings, WindowRule};
-pub use tap::{Stage, Tap, Tapped};
+pub use tap::{
+    Closeness, Fate, Onlooker, STEPS, Stage, StepPlace, Tap, Tapped, TappedRaw, TappedValue, Unseen,
+};

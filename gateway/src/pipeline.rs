@@ -26,7 +26,7 @@ use crate::{
     rule::Rule,
     series::SeriesState,
     status::SourceStatus,
-    steps::{Passage, SeriesSteps, StepSettings, StepTables, Stepped, step},
+    steps::{Passage, SeriesSteps, StepSettings, StepTables, Stepped, Surroundings, Trace, step},
 };
 use later::Later;
 
@@ -135,6 +135,11 @@ impl Pipeline {
         self.skew = skew;
         self.tables = self.tables.with_clock_skew(skew);
         self
+    }
+
+    /// Shows readings behind each step from now on, or no more.
+    pub(crate) fn set_trace(&mut self, trace: Option<Trace>) {
+        self.tables.set_trace(trace);
     }
 
     /// Takes over what an earlier process left. `brings` says of each rule what it brings: what no rule brings any more is
@@ -263,7 +268,8 @@ impl Pipeline {
     fn step(&self, sample: Sample, now: Timestamp) -> Stepped {
         let default = Rule::default();
         let rule = self.rules.get(sample.rule.0).unwrap_or(&default);
-        step(sample, rule, &self.site, now)
+        // Nobody is shown what is only compared.
+        step(sample, rule, &self.site, now, &Surroundings::default())
     }
 
     /// What is to be logged of bad samples.
@@ -335,7 +341,8 @@ impl Pipeline {
         if kind == SampleKind::Confirmation && !sent_is_bad {
             return self.status.note_unchanged();
         }
-        let Stepped::Reading(mut reading) = step(sample, rule, &self.site, now) else {
+        let around = self.tables.around();
+        let Stepped::Reading(mut reading) = step(sample, rule, &self.site, now, around) else {
             return self.status.note_filtered();
         };
         let is_known = |known: &&mut Known| {
@@ -420,7 +427,8 @@ impl Pipeline {
                 status: Status::bad(None, format!("link lost: {reason}")),
                 kind: SampleKind::Update,
             };
-            let Stepped::Reading(reading) = step(sample, rule, &self.site, now) else {
+            let around = self.tables.around();
+            let Stepped::Reading(reading) = step(sample, rule, &self.site, now, around) else {
                 continue;
             };
             if known.state.is_news(&reading) {

@@ -9,8 +9,9 @@ use std::{
     time::Duration,
 };
 
-use forebay_connectors::Sample;
+use forebay_connectors::{Sample, SampleKind};
 use forebay_schemas::{DeviceId, Timestamp};
+use tokio::time::Instant;
 
 use crate::pseudonym::Pseudonyms;
 
@@ -38,6 +39,10 @@ struct Devices {
     pseudonyms: Pseudonyms,
     /// By their own names.
     heard: BTreeMap<DeviceId, Heard>,
+    /// When that began which is being taken.
+    began: Option<Instant>,
+    /// Devices of which something is on its way to the disk.
+    on_their_way: Vec<DeviceId>,
 }
 
 #[derive(Debug)]
@@ -46,6 +51,19 @@ struct Heard {
     called: DeviceId,
     /// None before it is heard.
     at: Option<Timestamp>,
+    /// Since when its newest reading is under way that is not durable yet.
+    under_way: Option<Since>,
+    /// How long the newest was that is durable.
+    latency_micros: Option<i64>,
+}
+
+/// Since when a reading is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Its own time.
+    Taken(Timestamp),
+    /// The begin of the request that brought it, or its arrival.
+    Began(Instant),
 }
 
 impl SourceStatus {
@@ -97,7 +115,7 @@ impl SourceStatus {
         let devices = self.locked();
         let heard = devices.heard.values();
         heard
-            .map(|Heard { called, at }| (called.clone(), *at))
+            .map(|Heard { called, at, .. }| (called.clone(), *at))
             .collect()
     }
 
@@ -127,8 +145,13 @@ impl SourceStatus {
     pub(crate) fn note_known(&self, device: &DeviceId) {
         let mut devices = self.locked();
         if devices.heard.len() < DEVICES_MAX && !devices.heard.contains_key(device) {
-            devices.insert(device, None);
+            devices.insert(device);
         }
+    }
+
+    /// What is taken from now on began then.
+    pub(crate) fn note_began(&self, began: Instant) {
+        self.locked().began = Some(began);
     }
 
     /// The devices of these samples were heard. Neighbours of one device cost one look, and only of a device that is not
@@ -139,21 +162,41 @@ impl SourceStatus {
         is_taken: impl Fn(&Sample) -> bool,
         now: Timestamp,
     ) {
-        let mut devices = self.locked();
-        let mut last = None;
-        for sample in samples {
-            if last == Some(&sample.device) {
-                continue;
+        let mut locked = self.locked();
+        let devices = &mut *locked;
+        let began = devices.began;
+        for of_device in samples.chunk_by(|one, next| one.device == next.device) {
+            let device = &of_device[0].device;
+            let has_room = devices.heard.len() < DEVICES_MAX;
+            let heard = match devices.heard.get_mut(device) {
+                Some(heard) => heard,
+                None if has_room && of_device.iter().any(&is_taken) => devices.insert(device),
+                None => continue,
+            };
+            heard.at = Some(now);
+            let was_under_way = heard.under_way.is_some();
+            heard.note_news(of_device, began);
+            if !was_under_way && heard.under_way.is_some() {
+                devices.on_their_way.push(device.clone());
             }
-            if let Some(heard) = devices.heard.get_mut(&sample.device) {
-                heard.at = Some(now);
-            } else if devices.heard.len() < DEVICES_MAX && is_taken(sample) {
-                devices.insert(&sample.device, Some(now));
-            } else {
-                continue;
-            }
-            last = Some(&sample.device);
         }
+    }
+
+    /// What was taken before is durable.
+    pub(crate) fn note_durable(&self, now: Timestamp, at: Instant) {
+        let mut devices = self.locked();
+        for device in std::mem::take(&mut devices.on_their_way) {
+            if let Some(heard) = devices.heard.get_mut(&device) {
+                let since = heard.under_way.take();
+                heard.latency_micros = since.map(|since| since.micros_until(now, at));
+            }
+        }
+    }
+
+    /// How long the newest reading of a device, by its own name, was under way until it was durable: from its own time, where its source
+    /// gives one, else from the begin of the request that brought it, else from its arrival. Negative where a device's clock is ahead.
+    pub fn latency_micros(&self, device: &DeviceId) -> Option<i64> {
+        self.locked().heard.get(device)?.latency_micros
     }
 
     pub(crate) fn note_bad(&self) {
@@ -192,9 +235,40 @@ impl SourceStatus {
 }
 
 impl Devices {
-    fn insert(&mut self, device: &DeviceId, at: Option<Timestamp>) {
+    fn insert(&mut self, device: &DeviceId) -> &mut Heard {
         let called = self.pseudonyms.of(device);
-        self.heard.insert(device.clone(), Heard { called, at });
+        self.heard.entry(device.clone()).or_insert(Heard {
+            called,
+            at: None,
+            under_way: None,
+            latency_micros: None,
+        })
+    }
+}
+
+impl Heard {
+    /// Samples of one message or poll have come. What only says what holds is no news: it may be old.
+    fn note_news(&mut self, samples: &[Sample], began: Option<Instant>) {
+        let mut news = samples
+            .iter()
+            .filter(|sample| sample.kind == SampleKind::Update)
+            .peekable();
+        if news.peek().is_none() {
+            return;
+        }
+        let newest = news.filter_map(|sample| sample.event_time).max();
+        let since = newest.map(Since::Taken).or(began.map(Since::Began));
+        self.under_way = since.or(self.under_way);
+    }
+}
+
+impl Since {
+    /// Rounded towards nothing.
+    fn micros_until(self, now: Timestamp, at: Instant) -> i64 {
+        match self {
+            Self::Taken(time) => now.nanos().saturating_sub(time.nanos()) / 1_000,
+            Self::Began(began) => i64::try_from((at - began).as_micros()).unwrap_or(i64::MAX),
+        }
     }
 }
 
@@ -224,5 +298,79 @@ impl EdgeStatus {
 
     fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Arc<SourceStatus>>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_connectors::RuleId;
+    use forebay_schemas::{Status, TagName};
+
+    use super::*;
+
+    fn sample(device: &str, seconds: Option<i64>, kind: SampleKind) -> Sample {
+        Sample {
+            rule: RuleId(0),
+            device: DeviceId::new(device).unwrap(),
+            tag: TagName::new("t").unwrap(),
+            event_time: seconds.map(at),
+            value: None,
+            unit: None,
+            status: Status::GOOD,
+            kind,
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_nanos(1_700_000_000_000_000_000 + seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn latency_is_that_of_the_newest_reading_once_it_is_durable() {
+        use SampleKind::{Confirmation, Snapshot, Update};
+        let status = SourceStatus::default();
+        let device = DeviceId::new("d").unwrap();
+        let begun = Instant::now();
+        let hear = |samples: &[Sample]| {
+            status.note_began(begun);
+            status.note_heard(samples, |_| true, at(9));
+        };
+        let store = || status.note_durable(at(10), begun + Duration::from_secs(3));
+        assert_eq!(status.latency_micros(&device), None);
+        let table = [
+            // The newest of one message, by its own time.
+            (
+                vec![(Some(4), Update), (Some(8), Update), (Some(2), Update)],
+                2,
+            ),
+            // Without a time, since its request began.
+            (vec![(None, Update)], 3),
+            // What only says what holds tells nothing new.
+            (vec![(Some(-900), Snapshot), (None, Confirmation)], 3),
+            (vec![(Some(12), Update)], -2),
+            (vec![(Some(7), Update), (Some(-900), Snapshot)], 3),
+        ];
+        for (samples, seconds) in table {
+            let samples: Vec<Sample> = samples
+                .into_iter()
+                .map(|(time, kind)| sample("d", time, kind))
+                .collect();
+            let before = status.latency_micros(&device);
+            hear(&samples);
+            assert_eq!(status.latency_micros(&device), before, "not durable yet");
+            store();
+            assert_eq!(
+                status.latency_micros(&device),
+                Some(seconds * 1_000_000),
+                "{samples:?}"
+            );
+        }
+        // Two devices on their way together, one of them twice.
+        hear(&[sample("d", Some(1), Update), sample("e", Some(5), Update)]);
+        hear(&[sample("d", Some(6), Update)]);
+        store();
+        let other = DeviceId::new("e").unwrap();
+        let found = [&device, &other].map(|device| status.latency_micros(device));
+        assert_eq!(found, [Some(4_000_000), Some(5_000_000)]);
     }
 }

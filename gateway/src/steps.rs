@@ -6,6 +6,7 @@ mod message;
 mod rate;
 mod series;
 mod tables;
+mod trace;
 mod window;
 
 use forebay_connectors::Sample;
@@ -18,7 +19,8 @@ pub use self::{
 };
 pub(crate) use self::{
     series::{HoldRule, Outcome, Passage, SeriesSteps},
-    tables::{StepRule, StepTables},
+    tables::{StepRule, StepTables, Surroundings},
+    trace::Trace,
 };
 use crate::{
     rule::{Rule, ToUnit},
@@ -35,7 +37,13 @@ pub(crate) enum Stepped {
 }
 
 /// Names one sample, and takes it as far as it goes without memory.
-pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -> Stepped {
+pub(crate) fn step(
+    sample: Sample,
+    rule: &Rule,
+    site: &SiteId,
+    now: Timestamp,
+    around: &Surroundings,
+) -> Stepped {
     let mut reading = Reading {
         series: Series {
             site: site.clone(),
@@ -48,10 +56,11 @@ pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -
         unit: sample.unit,
         status: sample.status,
     };
-    raw_steps(&mut reading, rule);
-    if let Some(unit) = &rule.unit {
-        reading.unit = Some(unit.clone());
+    if rule.rename.is_some() {
+        around.show("rename", &reading);
     }
+    raw_steps(&mut reading, rule, around);
+    name_unit(&mut reading, rule, around);
     if rule.computes() {
         return Stepped::Reading(reading);
     }
@@ -59,11 +68,11 @@ pub(crate) fn step(sample: Sample, rule: &Rule, site: &SiteId, now: Timestamp) -
         Some(ToUnit::Known(known)) => Some(known.conversion),
         _ => None,
     };
-    value_steps(reading, rule, conversion)
+    value_steps(reading, rule, conversion, around)
 }
 
 /// Invalid, scale and offset.
-fn raw_steps(reading: &mut Reading, rule: &Rule) {
+fn raw_steps(reading: &mut Reading, rule: &Rule, around: &Surroundings) {
     let Some(value) = &reading.value else { return };
     if rule.invalid.iter().any(|invalid| invalid.is(value)) {
         let code = match value {
@@ -74,17 +83,33 @@ fn raw_steps(reading: &mut Reading, rule: &Rule) {
         let reason = format!("invalid value {}", shown(value));
         reading.status = Status::bad(reading.status.code.or(code), reason);
         reading.value = None;
-        return;
+        return around.show("invalid", reading);
     }
     let Some(raw) = value.as_f64() else { return };
     let scaled = raw * rule.scale + rule.offset;
     if is_value(reading, scaled, raw) && rule.is_scaled() {
         reading.value = Some(Value::F64(scaled));
     }
+    if rule.is_scaled() {
+        around.show("scale", reading);
+    }
+}
+
+/// The unit that the rule names.
+fn name_unit(reading: &mut Reading, rule: &Rule, around: &Surroundings) {
+    if let Some(unit) = &rule.unit {
+        reading.unit = Some(unit.clone());
+        around.show("unit", reading);
+    }
 }
 
 /// Conversion, keep, clamp.
-fn value_steps(mut reading: Reading, rule: &Rule, conversion: Option<Conversion>) -> Stepped {
+fn value_steps(
+    mut reading: Reading,
+    rule: &Rule,
+    conversion: Option<Conversion>,
+    around: &Surroundings,
+) -> Stepped {
     if let Some(conversion) = conversion {
         if let Some(value) = reading.value.as_ref().and_then(Value::as_f64) {
             let converted = conversion.of(value);
@@ -94,16 +119,18 @@ fn value_steps(mut reading: Reading, rule: &Rule, conversion: Option<Conversion>
         }
         if let Some(ToUnit::Known(known)) = &rule.to_unit {
             reading.unit = Some(known.code.clone());
+            around.show("to_unit", &reading);
         }
     }
     let Some(value) = reading.value.as_ref().and_then(Value::as_f64) else {
         return Stepped::Reading(reading);
     };
-    if rule
-        .keep
-        .is_some_and(|(low, high)| !(low..=high).contains(&value))
-    {
-        return Stepped::OutOfRange;
+    if let Some((low, high)) = rule.keep {
+        if !(low..=high).contains(&value) {
+            around.show_left_out("keep", &reading);
+            return Stepped::OutOfRange;
+        }
+        around.show("keep", &reading);
     }
     if let Some(bound) = rule.clamp.and_then(|bounds| beyond(value, bounds)) {
         reading.value = Some(Value::F64(bound));
@@ -112,6 +139,9 @@ fn value_steps(mut reading: Reading, rule: &Rule, conversion: Option<Conversion>
         status
             .reason
             .get_or_insert_with(|| format!("{value} clamped to {bound}"));
+    }
+    if rule.clamp.is_some() {
+        around.show("clamp", &reading);
     }
     Stepped::Reading(reading)
 }

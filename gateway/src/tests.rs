@@ -9,4 +9,5 @@ mod reload;
 mod runtime;
 mod settings;
 mod steps;
+mod tap;
 mod windows;

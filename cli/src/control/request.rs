@@ -1,6 +1,6 @@
 //! What can be asked.
 
-use forebay_gateway::Stage;
+use forebay_gateway::{Closeness, STEPS, Stage, Tapped};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::{Value as Json, json};
 
@@ -23,10 +23,88 @@ pub(crate) enum Request {
 pub(crate) struct TapRequest {
     /// Globs over `device/tag`; all where there is none.
     pub(crate) series: Vec<String>,
-    /// Where; everywhere where none is named.
-    pub(crate) stage: Option<Stage>,
+    /// Where.
+    pub(crate) shown: Shown,
     /// At most so many a second; the others are counted.
     pub(crate) rate: u64,
+}
+
+/// Which stages are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Shown {
+    /// Values as they were decoded, and readings.
+    #[default]
+    Ends,
+    /// Payloads as they come.
+    Raw,
+    Decoded,
+    /// Behind each step.
+    Steps,
+    /// Behind the steps of this key.
+    Step(&'static str),
+    Reading,
+    All,
+}
+
+impl Shown {
+    /// # Errors
+    /// A stage that there is none of; for people.
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "ends" => Self::Ends,
+            "raw" => Self::Raw,
+            "decoded" => Self::Decoded,
+            "steps" => Self::Steps,
+            "reading" => Self::Reading,
+            "all" => Self::All,
+            step => {
+                let step = STEPS.iter().find(|known| **known == step);
+                let steps = || STEPS.join(", ");
+                Self::Step(step.ok_or_else(|| {
+                    format!(
+                        "raw, decoded, steps, reading, all or a step is expected: {}",
+                        steps()
+                    )
+                })?)
+            }
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ends => "ends",
+            Self::Raw => "raw",
+            Self::Decoded => "decoded",
+            Self::Steps => "steps",
+            Self::Step(step) => step,
+            Self::Reading => "reading",
+            Self::All => "all",
+        }
+    }
+
+    /// What the gateway has to show for it.
+    pub(crate) fn closeness(self) -> Closeness {
+        Closeness {
+            raw: matches!(self, Self::Raw | Self::All),
+            steps: matches!(self, Self::Steps | Self::Step(_) | Self::All),
+        }
+    }
+
+    /// Whether this is wanted of what passes, which others may look at more closely.
+    pub(crate) fn takes(self, tapped: &Tapped) -> bool {
+        let stage = match tapped {
+            Tapped::Raw(_) => return matches!(self, Self::Raw | Self::All),
+            Tapped::Value(value) => value.stage,
+        };
+        match (self, stage) {
+            (Self::All, _) => true,
+            (Self::Ends | Self::Decoded, Stage::Decoded) => true,
+            (Self::Ends | Self::Reading, Stage::Reading) => true,
+            (Self::Steps, Stage::Step(_)) => true,
+            (Self::Step(wanted), Stage::Step(place)) => wanted == place.step,
+            _ => false,
+        }
+    }
 }
 
 impl Request {
@@ -37,7 +115,7 @@ impl Request {
             Self::Tap(tap) => json!({
                 "ask": "tap",
                 "series": tap.series,
-                "stage": tap.stage.map(stage_name),
+                "stage": tap.shown.name(),
                 "rate": tap.rate,
             }),
         }
@@ -60,15 +138,10 @@ impl TapRequest {
     fn parse(json: &Json) -> Result<Self, String> {
         let series = json["series"].as_array().map(Vec::as_slice);
         let globs = series.unwrap_or_default().iter().filter_map(Json::as_str);
-        let stage = match json["stage"].as_str() {
-            None => None,
-            Some("decoded") => Some(Stage::Decoded),
-            Some("reading") => Some(Stage::Reading),
-            Some(other) => return Err(format!("unknown stage {other:?}")),
-        };
+        let shown = json["stage"].as_str().map(Shown::parse);
         Ok(Self {
             series: globs.map(str::to_owned).collect(),
-            stage,
+            shown: shown.transpose()?.unwrap_or_default(),
             rate: json["rate"].as_u64().unwrap_or(RATE).max(1),
         })
     }
@@ -89,32 +162,27 @@ impl TapRequest {
     }
 }
 
-pub(crate) fn stage_name(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Decoded => "decoded",
-        Stage::Reading => "reading",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_request_is_read_as_it_was_asked() {
-        let tap = |series: &[&str], stage, rate| {
+        let tap = |series: &[&str], shown, rate| {
             let series = series.iter().map(|glob| (*glob).to_owned()).collect();
             Request::Tap(TapRequest {
                 series,
-                stage,
+                shown,
                 rate,
             })
         };
         for request in [
             Request::Devices,
             Request::Reload,
-            tap(&[], None, 100),
-            tap(&["boiler-*/*", "fan/rpm"], Some(Stage::Decoded), 1),
+            tap(&[], Shown::Ends, 100),
+            tap(&["boiler-*/*", "fan/rpm"], Shown::Decoded, 1),
+            tap(&[], Shown::Step("deadband"), 1),
+            tap(&[], Shown::All, 1),
         ] {
             let line = request.to_json().to_string();
             assert_eq!(Request::parse(&line), Ok(request), "{line}");
@@ -135,7 +203,7 @@ mod tests {
             let series = series.iter().map(|glob| (*glob).to_owned()).collect();
             let tap = TapRequest {
                 series,
-                stage: None,
+                shown: Shown::Ends,
                 rate: 1,
             };
             tap.globs().unwrap()

@@ -3,13 +3,14 @@
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use forebay_gateway::{EdgeControl, Tap};
+use forebay_gateway::{EdgeControl, Tap, Tapped, Unseen};
+use globset::GlobSet;
 use serde_json::Value as Json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     select,
-    sync::{Semaphore, broadcast::error::RecvError},
+    sync::Semaphore,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,8 @@ const AT_ONCE: usize = 8;
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// Who opens the socket is to ask within this.
 const ASK_MAX: Duration = Duration::from_secs(5);
+/// Who looks and reads nothing for so long has lost its seat.
+const READ_MAX: Duration = Duration::from_secs(20);
 /// Over how long rates are measured.
 const RATE_OVER: Duration = Duration::from_secs(1);
 
@@ -164,25 +167,23 @@ async fn show(
         Ok(globs) => globs,
         Err(error) => return say(stream, of_error(&error.to_string())).await,
     };
-    let mut passing = readings.watch();
+    let mut passing = readings.watch(tap.shown.closeness());
     let (mut second, mut said, mut left_out) = (Instant::now(), 0, 0_u64);
     loop {
         let tapped = select! {
-            tapped = passing.recv() => tapped,
+            tapped = passing.next() => tapped,
             // Who looks says nothing more: what comes is the end. Else a seat would be taken for as long as nothing passes.
             () = end(stream) => return Ok(()),
         };
         let tapped = match tapped {
             Ok(tapped) => tapped,
-            Err(RecvError::Lagged(missed)) => {
+            Err(Unseen::Missed(missed)) => {
                 left_out += missed;
                 continue;
             }
-            Err(RecvError::Closed) => return Ok(()),
+            Err(Unseen::Closed) => return Ok(()),
         };
-        if tap.stage.is_some_and(|stage| stage != tapped.stage)
-            || !globs.is_match(format!("{}/{}", tapped.device, tapped.tag))
-        {
+        if !tap.shown.takes(&tapped) || !is_wanted(&globs, &tapped) {
             continue;
         }
         if second.elapsed() >= Duration::from_secs(1) {
@@ -201,6 +202,18 @@ async fn show(
     }
 }
 
+/// Whether the globs fit a value's series, or one that came of a payload. One of which nothing came is shown where all are wanted.
+fn is_wanted(globs: &GlobSet, tapped: &Tapped) -> bool {
+    match tapped {
+        Tapped::Value(value) => globs.is_match(format!("{}/{}", value.device, value.tag)),
+        Tapped::Raw(tapped) => {
+            let mut series = tapped.raw.series.iter();
+            globs.is_match("")
+                || series.any(|(device, tag)| globs.is_match(format!("{device}/{tag}")))
+        }
+    }
+}
+
 /// The end of what the other side says; what it says until then is dropped.
 async fn end(stream: &mut (impl AsyncRead + Unpin)) {
     let mut dropped = [0; 64];
@@ -210,19 +223,23 @@ async fn end(stream: &mut (impl AsyncRead + Unpin)) {
 async fn say(stream: &mut BufReader<UnixStream>, answer: Json) -> io::Result<()> {
     let mut line = answer.to_string();
     line.push('\n');
-    stream.write_all(line.as_bytes()).await
+    match timeout(READ_MAX, stream.write_all(line.as_bytes())).await {
+        Ok(written) => written,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Shown;
 
     #[tokio::test]
     async fn who_has_gone_is_shown_nothing_more() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let request = TapRequest {
             series: Vec::new(),
-            stage: None,
+            shown: Shown::Ends,
             rate: 1,
         };
         let readings = Tap::default();
@@ -232,5 +249,21 @@ mod tests {
         // Nothing passes, so that nothing would be written to the closed socket.
         let ended = timeout(Duration::from_secs(10), shown).await;
         assert!(ended.is_ok(), "its seat is still taken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_nothing_more_loses_its_seat() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut stream = BufReader::new(ours);
+        let long = Json::from("x".repeat(64 * 1024));
+        let begun = Instant::now();
+        let ended = loop {
+            if let Err(error) = say(&mut stream, long.clone()).await {
+                break error;
+            }
+        };
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= READ_MAX);
+        drop(theirs);
     }
 }

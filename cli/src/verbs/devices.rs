@@ -50,6 +50,7 @@ fn table(devices: &[Json]) -> String {
         "connector",
         "link",
         "last reading",
+        "latency",
         "samples/s",
         "tags",
         "not good",
@@ -62,7 +63,7 @@ fn table(devices: &[Json]) -> String {
             cells.max().unwrap_or_default()
         })
         .collect();
-    let line = |row: &[String; 7]| {
+    let line = |row: &[String; 8]| {
         let cells = row.iter().zip(&widths);
         let cells: Vec<String> = cells
             .map(|(cell, width)| format!("{cell:width$}"))
@@ -72,7 +73,7 @@ fn table(devices: &[Json]) -> String {
     rows.iter().map(line).collect()
 }
 
-fn row(device: &Json) -> [String; 7] {
+fn row(device: &Json) -> [String; 8] {
     let text = |key: &str| device[key].as_str().unwrap_or("-").to_owned();
     let not_good = device["not_good"].as_array().map_or(&[][..], Vec::as_slice);
     let named: Vec<String> = not_good.iter().take(SHOWN_MAX).map(tag).collect();
@@ -85,10 +86,24 @@ fn row(device: &Json) -> [String; 7] {
         text("connector"),
         text("link"),
         text("last"),
+        device["latency_ms"]
+            .as_f64()
+            .map_or("-".to_owned(), latency),
         device["connector_samples_per_s"].to_string(),
         device["tags"].to_string(),
         format!("{}{more}", named.join("; ")),
     ]
+}
+
+/// A time for people.
+fn latency(millis: f64) -> String {
+    match millis.abs() {
+        ..10.0 => format!("{millis:.1} ms"),
+        ..10_000.0 => format!("{millis:.0} ms"),
+        ..600_000.0 => format!("{:.0} s", millis / 1e3),
+        ..36_000_000.0 => format!("{:.0} min", millis / 6e4),
+        _ => format!("{:.0} h", millis / 3.6e6),
+    }
 }
 
 fn tag(of: &Json) -> String {

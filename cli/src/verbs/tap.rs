@@ -3,13 +3,12 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::ValueEnum;
-use forebay_gateway::Stage;
 use serde_json::Value as Json;
 use tokio::{select, time::sleep};
 
 use crate::{
     config::Config,
-    control::{self, Request, TapRequest},
+    control::{self, Request, Shown, TapRequest},
     out,
     place::Place,
     signals::stop_on_signal,
@@ -19,9 +18,10 @@ use crate::{
 pub(crate) struct Args {
     /// Only these series: globs over device/tag, such as "boiler-*/temp".
     series: Vec<String>,
-    /// Only here.
-    #[arg(long, value_enum)]
-    stage: Option<At>,
+    /// Where: raw (payloads as they come), decoded, steps (behind each step), one step by its key such as scale, reading (behind
+    /// all steps), or all. Decoded and reading unless given.
+    #[arg(long, value_name = "STAGE", value_parser = Shown::parse)]
+    stage: Option<Shown>,
     /// At most so many lines a second; how many were left out is said in between.
     #[arg(long, value_name = "N", default_value_t = 100)]
     rate: u64,
@@ -31,14 +31,6 @@ pub(crate) struct Args {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum At {
-    /// As the connector decoded it.
-    Decoded,
-    /// Behind the steps, on its way into the spool.
-    Reading,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -53,10 +45,7 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let data_dir = Config::data_dir(place)?;
     let request = Request::Tap(TapRequest {
         series: args.series,
-        stage: args.stage.map(|at| match at {
-            At::Decoded => Stage::Decoded,
-            At::Reading => Stage::Reading,
-        }),
+        shown: args.stage.unwrap_or_default(),
         rate: args.rate,
     });
     let mut answers = control::ask(&data_dir, &request).await?;
@@ -93,17 +82,27 @@ fn shown(format: Format, tapped: &Json) -> String {
                 Some(count) => format!("({count} left out)\n"),
                 None => String::new(),
             };
-            let line = format!(
-                "{:24} {:8} {}/{} {} {} {} {}",
-                text("event_time"),
-                text("stage"),
-                text("device"),
-                text("tag"),
-                text("value"),
-                text("unit"),
-                text("quality"),
-                text("reason")
-            );
+            let line = match tapped["stage"].as_str() {
+                Some("raw") => format!(
+                    "{:24} raw      {} {}{}",
+                    "",
+                    text("from"),
+                    text("text"),
+                    text("hex")
+                ),
+                _ => format!(
+                    "{:24} {:8} {}/{} {} {} {} {} {}",
+                    text("event_time"),
+                    text("stage"),
+                    text("device"),
+                    text("tag"),
+                    text("value"),
+                    text("unit"),
+                    text("quality"),
+                    text("fate"),
+                    text("reason")
+                ),
+            };
             format!("{left_out}{}\n", line.trim_end())
         }
     }

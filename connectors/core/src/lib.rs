@@ -13,6 +13,7 @@ mod number;
 mod outlet;
 mod receipt;
 mod sample;
+mod watcher;
 
 pub use connector::{Connector, ConnectorError, ConnectorKind, Context, Declared, Uniform};
 pub use keys::{ConnectorKeys, NAME};
@@ -21,3 +22,4 @@ pub use number::finite;
 pub use outlet::{Closed, Delivery, LinkChange, Message, Outlet, Parcel, outlet};
 pub use receipt::{Extent, Restored, SessionId, Token};
 pub use sample::{RuleId, Sample, SampleKind};
+pub use watcher::{RAW_BYTES_MAX, Raw, Watcher};

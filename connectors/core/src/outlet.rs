@@ -7,9 +7,15 @@ use std::sync::{
 
 use forebay_schemas::DeviceId;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
-use crate::{Declared, Restored, Sample, Token};
+use crate::{
+    Declared, Restored, Sample, Token,
+    watcher::{RAW_BYTES_MAX, Raw, Watcher},
+};
 
 /// The gateway has stopped: nothing more is taken, and nothing may be acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -55,6 +61,8 @@ pub enum Parcel {
 pub struct Delivery {
     /// What came.
     pub parcel: Parcel,
+    /// When the request began that brought it; when it was handed over where it was not asked for.
+    pub began: Instant,
     /// To be answered once everything that follows from the parcel is durable; dropped where it could not be kept.
     pub receipt: oneshot::Sender<()>,
 }
@@ -66,6 +74,7 @@ pub struct Outlet {
     restored: Arc<[Restored]>,
     skipped: Arc<AtomicU64>,
     known: Arc<[Declared]>,
+    watcher: Option<Arc<dyn Watcher>>,
 }
 
 /// An outlet and the gateway's end of it; at most `waiting_max` parcels wait in between.
@@ -77,6 +86,7 @@ pub fn outlet(waiting_max: usize) -> (Outlet, mpsc::Receiver<Delivery>) {
             restored: Arc::default(),
             skipped: Arc::default(),
             known: Arc::default(),
+            watcher: None,
         },
         taken,
     )
@@ -112,6 +122,31 @@ impl Outlet {
         Self { skipped, ..self }
     }
 
+    /// The outlet, whose payloads somebody may look at.
+    #[must_use]
+    pub fn with_watcher(self, watcher: Arc<dyn Watcher>) -> Self {
+        Self {
+            watcher: Some(watcher),
+            ..self
+        }
+    }
+
+    /// Shows a payload as it came, and the series of which it gave `samples`, to who looks at payloads. `from` is where it came from, for
+    /// people: a topic, a path, registers. While nobody looks it costs one load.
+    pub fn show_raw(&self, from: impl FnOnce() -> String, payload: &[u8], samples: &[Sample]) {
+        let Some(watcher) = self.watcher.as_ref().filter(|watcher| watcher.looks()) else {
+            return;
+        };
+        let series = samples.iter();
+        let series = series.map(|sample| (sample.device.clone(), sample.tag.clone()));
+        watcher.show(Raw {
+            from: from(),
+            payload: payload[..payload.len().min(RAW_BYTES_MAX)].to_vec(),
+            payload_bytes: payload.len(),
+            series: series.collect(),
+        });
+    }
+
     /// Counts polls that were due and not made, because the device, the link or the gateway was slower than their period.
     pub fn note_skipped(&self, polls: u64) {
         self.skipped.fetch_add(polls, Ordering::Relaxed);
@@ -129,7 +164,15 @@ impl Outlet {
     /// # Errors
     /// [`Closed`]: the samples may not have been kept, and must not be acknowledged.
     pub async fn deliver(&self, samples: Vec<Sample>) -> Result<(), Closed> {
-        self.hand_over(Parcel::Samples(samples)).await
+        self.deliver_begun(samples, Instant::now()).await
+    }
+
+    /// As [`Outlet::deliver`], for samples that a request has brought which `began` then.
+    ///
+    /// # Errors
+    /// [`Closed`] as for [`Outlet::deliver`].
+    pub async fn deliver_begun(&self, samples: Vec<Sample>, began: Instant) -> Result<(), Closed> {
+        self.hand_over(Parcel::Samples(samples), began).await
     }
 
     /// Hands messages over and returns once they are durable, each with its receipt: after a crash a message is there with
@@ -145,7 +188,8 @@ impl Outlet {
         ended: Vec<Token>,
         messages: Vec<Message>,
     ) -> Result<(), Closed> {
-        self.hand_over(Parcel::Messages { ended, messages }).await
+        self.hand_over(Parcel::Messages { ended, messages }, Instant::now())
+            .await
     }
 
     /// Tells that a link came or went. A link that went makes every series behind it bad; one that came says nothing of
@@ -154,13 +198,17 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] as for [`Outlet::deliver`].
     pub async fn link(&self, change: LinkChange) -> Result<(), Closed> {
-        self.hand_over(Parcel::Link(change)).await
+        self.hand_over(Parcel::Link(change), Instant::now()).await
     }
 
-    async fn hand_over(&self, parcel: Parcel) -> Result<(), Closed> {
+    async fn hand_over(&self, parcel: Parcel, began: Instant) -> Result<(), Closed> {
         let (receipt, received) = oneshot::channel();
         self.deliveries
-            .send(Delivery { parcel, receipt })
+            .send(Delivery {
+                parcel,
+                began,
+                receipt,
+            })
             .await
             .map_err(|_| Closed)?;
         received.await.map_err(|_| Closed)

@@ -309,6 +309,8 @@ impl<'r> Intake<'r> {
                 continue;
             }
             let samples = self.samples(&waiting.message);
+            let Publish { topic, payload, .. } = &waiting.message;
+            self.outlet.show_raw(|| topic.clone(), payload, &samples);
             samples_taken += samples.len();
             let token = debt
                 .filter(|_| waiting.repeatable)

@@ -2,20 +2,20 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use forebay_connectors::{Delivery, Extent, Message, Parcel};
+use forebay_connectors::{Delivery, Extent, Message, Parcel, Restored};
 use forebay_runtime::{Failpoint, failpoint};
 use forebay_schemas::{ErrorKind, Lane, Quality, Reading, Timestamp};
 use forebay_stream::{ReceiptChanges, StreamError};
 use tokio::{
     select,
     sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tracing::{error, info, warn};
 
 use super::{Receipts, Run};
 use crate::{
-    GatewayError, Pipeline, SourceStatus, Tap,
+    Fate, GatewayError, Pipeline, SourceStatus, Stage, Tap,
     complaints::Complaint,
     device_report::DeviceReport,
     held_back::HeldBack,
@@ -23,6 +23,7 @@ use crate::{
     memory::Memory,
     outages::{FullSpool, Span},
     spool_append::{AppendUnit, SpoolAppend, appends},
+    steps::Trace,
 };
 
 /// Readings that one append may hold.
@@ -49,6 +50,14 @@ fn without_value(single: SpoolAppend, error: StreamError) -> Result<SpoolAppend,
     Ok(bad)
 }
 
+/// What a pump can be asked.
+pub(super) enum Ask {
+    /// How its devices do.
+    Devices(oneshot::Sender<Vec<DeviceReport>>),
+    /// The receipts that are open: its connector starts again.
+    Receipts(oneshot::Sender<Vec<Restored>>),
+}
+
 /// One connector's way into the lanes.
 pub(super) struct Pump {
     pub(super) name: Arc<str>,
@@ -60,8 +69,7 @@ pub(super) struct Pump {
     pub(super) held_back: HeldBack,
     pub(super) status: Arc<SourceStatus>,
     pub(super) deliveries: mpsc::Receiver<Delivery>,
-    /// Who wants to know how its devices do.
-    pub(super) asked: mpsc::Receiver<oneshot::Sender<Vec<DeviceReport>>>,
+    pub(super) asked: mpsc::Receiver<Ask>,
     pub(super) tap: Tap,
     /// Whom to answer once what follows from their parcels is durable.
     pub(super) held: Vec<oneshot::Sender<()>>,
@@ -84,9 +92,8 @@ impl Pump {
             let delivery = select! {
                 delivery = self.deliveries.recv() => Some(delivery),
                 _ = ticks.tick() => None,
-                Some(asks) = self.asked.recv() => {
-                    // Who asked may have gone.
-                    asks.send(self.pipeline.report(&self.name)).ok();
+                Some(ask) = self.asked.recv() => {
+                    self.answer(ask);
                     continue;
                 }
             };
@@ -122,6 +129,7 @@ impl Pump {
                         self.record_outage(span).await?;
                     }
                     let readings = self.pipeline.tick((self.run.clock)());
+                    self.show_readings(&readings);
                     vec![AcceptedReadings {
                         readings,
                         token: None,
@@ -129,10 +137,22 @@ impl Pump {
                 }
             };
             self.append(taken).await?;
+            self.status.note_durable((self.run.clock)(), Instant::now());
             self.log_bad_readings();
             for receipt in self.held.drain(..) {
                 // A connector that no longer waits has lost its connection: its device sends again.
                 receipt.send(()).ok();
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        // Who asked may have gone.
+        match ask {
+            Ask::Devices(asks) => drop(asks.send(self.pipeline.report(&self.name))),
+            Ask::Receipts(asks) => {
+                let restored = self.keeper.restored();
+                drop(asks.send(self.held_back.with_restored_again(restored)));
             }
         }
     }
@@ -160,8 +180,14 @@ impl Pump {
         let now = (self.run.clock)();
         let (mut taken, mut count) = (Vec::new(), 0);
         let mut next = Some(first);
-        while let Some(Delivery { parcel, receipt }) = next {
+        while let Some(delivery) = next {
+            let Delivery {
+                parcel,
+                began,
+                receipt,
+            } = delivery;
             let before = taken.len();
+            self.status.note_began(began);
             self.take(parcel, now, &mut taken);
             count += taken[before..]
                 .iter()
@@ -179,9 +205,13 @@ impl Pump {
 
     fn take(&mut self, parcel: Parcel, now: Timestamp, taken: &mut Vec<AcceptedReadings>) {
         let before = taken.len();
-        if self.tap.is_watched() {
+        let looking = self.tap.looking();
+        if looking.is_anybody() {
             self.show_samples(&parcel);
         }
+        let trace = || Trace::new(self.tap.clone(), self.name.clone());
+        let trace = looking.is_at_steps().then(trace);
+        self.pipeline.set_trace(trace);
         match parcel {
             Parcel::Samples(samples) => {
                 taken.push(AcceptedReadings {
@@ -203,9 +233,9 @@ impl Pump {
                 token: None,
             }),
         }
-        if self.tap.is_watched() {
+        if looking.is_anybody() {
             for accepted in &taken[before..] {
-                self.tap.readings(&self.name, &accepted.readings);
+                self.show_readings(&accepted.readings);
             }
         }
     }
@@ -231,6 +261,16 @@ impl Pump {
         AcceptedReadings {
             readings,
             token: Some(token),
+        }
+    }
+
+    /// Shows readings that go into the spool to who looks.
+    fn show_readings(&self, readings: &[Reading]) {
+        if self.tap.looking().is_anybody() {
+            for reading in readings {
+                self.tap
+                    .reading(&self.name, Stage::Reading, Fate::GoesOn, reading);
+            }
         }
     }
 
@@ -263,6 +303,9 @@ impl Pump {
         let is_held = self.held_back.secure(&mut self.pipeline).await;
         let mut units = self.keeper.spread(taken);
         for (lane, released) in self.held_back.units(&mut self.pipeline) {
+            for unit in &released {
+                self.show_readings(&unit.readings);
+            }
             units.entry(lane).or_default().extend(released);
         }
         let has_readings = !units.is_empty();

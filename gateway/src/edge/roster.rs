@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 use super::{
     Receipts, Run,
     control::{Changes, Request},
-    pump::Pump,
+    pump::{Ask, Pump},
     tasks::{SourceStop, SourceTasks, run_connector},
 };
 use crate::{
@@ -34,6 +34,7 @@ use crate::{
     keeper::Keeper,
     memory::Memory,
     outages::{FullSpool, Span},
+    tap::RawTap,
 };
 
 /// Parcels that may wait between a connector and its pump.
@@ -48,7 +49,7 @@ struct Running {
     fingerprint: u64,
     session: Option<SessionId>,
     stop: SourceStop,
-    asks: mpsc::Sender<oneshot::Sender<Vec<DeviceReport>>>,
+    asks: mpsc::Sender<Ask>,
     /// None while it is to run.
     going: Option<Successor>,
 }
@@ -120,7 +121,11 @@ impl Roster {
         let outlet = outlet
             .with_restored(restored)
             .with_skipped(status.skips())
-            .with_known(pipeline.brought());
+            .with_known(pipeline.brought())
+            .with_watcher(Arc::new(RawTap {
+                tap: self.tap.clone(),
+                connector: name.as_str().into(),
+            }));
         let (asks, asked) = mpsc::channel(1);
         // What a session keeps comes later: nothing of it is missing.
         let is_polled = session.is_none();
@@ -140,7 +145,13 @@ impl Roster {
             full: is_polled.then(FullSpool::default),
         };
         let (stop, own_stop) = (SourceStop::default(), CancellationToken::new());
-        let running = run_connector(name.clone(), connector, outlet, own_stop.clone());
+        let running = run_connector(
+            name.clone(),
+            connector,
+            outlet,
+            asks.clone(),
+            own_stop.clone(),
+        );
         let tasks = SourceTasks {
             name: name.clone(),
             connector: tokio::spawn(running),
@@ -309,7 +320,7 @@ impl Roster {
             let asks = running.asks.clone();
             asked.spawn(timeout(REPORT_MAX, async move {
                 let (done, report) = oneshot::channel();
-                asks.send(done).await.ok()?;
+                asks.send(Ask::Devices(done)).await.ok()?;
                 report.await.ok()
             }));
         }

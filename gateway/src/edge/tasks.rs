@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use forebay_connectors::{Connector, LinkChange, Outlet};
+use forebay_connectors::{Connector, LinkChange, Outlet, Restored};
 use forebay_runtime::{Backoff, report};
 use tokio::{
     select,
+    sync::{mpsc, oneshot},
     task::{JoinError, JoinHandle},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
 
-use super::Receipts;
+use super::{Receipts, pump::Ask};
 use crate::GatewayError;
 
 /// How long connectors may take to say good-bye.
@@ -142,11 +143,12 @@ fn flat<T>(
 }
 
 /// Runs a connector for as long as the gateway runs. One that cannot go on stops alone: its series are bad with the reason, and
-/// it is started again with back-off.
+/// it is started again with back-off, and with the receipts that are open then.
 pub(super) async fn run_connector(
     name: String,
     connector: Box<dyn Connector>,
-    outlet: Outlet,
+    mut outlet: Outlet,
+    pump: mpsc::Sender<Ask>,
     stop: CancellationToken,
 ) -> Result<(), GatewayError> {
     info!(connector = name, "connector started");
@@ -181,5 +183,18 @@ pub(super) async fn run_connector(
         if stop.run_until_cancelled(sleep(wait)).await.is_none() {
             return Ok(());
         }
+        // Its parcels are done with: that of its link came behind them.
+        match stop.run_until_cancelled(open_receipts(&pump)).await {
+            Some(Some(restored)) => outlet = outlet.with_restored(restored),
+            Some(None) => return Err(error),
+            None => return Ok(()),
+        }
     }
+}
+
+/// The receipts that a pump has open; none where it has gone.
+async fn open_receipts(pump: &mpsc::Sender<Ask>) -> Option<Vec<Restored>> {
+    let (done, restored) = oneshot::channel();
+    pump.send(Ask::Receipts(done)).await.ok()?;
+    restored.await.ok()
 }

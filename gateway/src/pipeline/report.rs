@@ -18,6 +18,7 @@ impl Pipeline {
                 link: self.link_of(device),
                 tags: 0,
                 last: None,
+                latency_micros: self.status.latency_micros(device),
                 not_good: Vec::new(),
             });
             report.tags += 1;

@@ -9,6 +9,7 @@ use super::{
     door::{Door, DoorRule, Swung},
     is_value,
     message::Again,
+    name_unit,
     rate::{Counter, Rated, rate},
     raw_steps,
     tables::{CUT, Surroundings},
@@ -73,6 +74,16 @@ pub(crate) enum Outcome {
 /// What a window is that ended early because the gateway's clock was set back.
 const CLOCK_SET_BACK: &str = "cut short by the gateway's clock, which was set back,";
 
+impl HoldRule {
+    /// Its key in `[[step]]`.
+    pub(super) fn key(&self) -> &'static str {
+        match self {
+            Self::Window(_) => "window",
+            Self::Door(_) => "swinging_door",
+        }
+    }
+}
+
 impl SeriesSteps {
     /// Of a series for which there is no room: its steps remember nothing.
     pub(crate) fn forgotten() -> Self {
@@ -90,20 +101,21 @@ impl SeriesSteps {
         around: &Surroundings,
         passage: Passage,
     ) -> Outcome {
-        raw_steps(&mut reading, rule);
-        if let Some(unit) = &rule.unit {
-            reading.unit = Some(unit.clone());
-        }
+        raw_steps(&mut reading, rule, around);
+        name_unit(&mut reading, rule, around);
         let stepped = if rule.computes() {
             Stepped::Reading(reading)
         } else {
             let conversion = self.conversion(&reading, rule);
-            value_steps(reading, rule, conversion)
+            value_steps(reading, rule, conversion, around)
         };
         let Stepped::Reading(mut reading) = stepped else {
             return Outcome::Filtered;
         };
         reading.series.tag = rule.named(reading.series.tag);
+        if rule.rename.is_some() {
+            around.show("rename", &reading);
+        }
         self.later(reading, rule, around, passage)
     }
 
@@ -115,36 +127,63 @@ impl SeriesSteps {
         around: &Surroundings,
         passage: Passage,
     ) -> Outcome {
-        let last = &around.last;
         if rule.computes() {
-            if let Some(per) = rule.rate
-                && let Some(outcome) =
-                    self.rated(&mut reading, per, rule.counter_end(), around.skew)
-            {
-                return outcome;
-            }
-            compute(&mut reading, rule, last);
-            let conversion = self.conversion(&reading, rule);
-            let unit = reading.unit.clone();
-            reading = match value_steps(reading, rule, conversion) {
-                Stepped::Reading(reading) => reading,
-                Stepped::OutOfRange => return Outcome::Filtered,
+            reading = match self.computed(reading, rule, around) {
+                Outcome::Reading(reading) => reading,
+                left_out => return left_out,
             };
-            if let Some(ToUnit::Each(code)) = &rule.to_unit {
-                self.name_unit(&mut reading, unit, code);
-            }
         }
-        if !is_kept(&mut reading, rule, last) {
-            return Outcome::Filtered;
+        if rule.filter.is_some() {
+            if !is_kept(&mut reading, rule, &around.last) {
+                around.show_left_out("filter", &reading);
+                return Outcome::Filtered;
+            }
+            around.show("filter", &reading);
         }
         if passage == Passage::Forced {
             self.gate.open(&reading);
             return Outcome::Reading(reading);
         }
-        match self.gate.judge(&reading, rule.band()) {
-            Judgement::Passes => Outcome::Reading(reading),
-            Judgement::Unchanged => Outcome::Unchanged,
+        let band = rule.band();
+        match self.gate.judge(&reading, band) {
+            Judgement::Passes => {
+                if band.is_some() {
+                    around.show("deadband", &reading);
+                }
+                Outcome::Reading(reading)
+            }
+            Judgement::Unchanged => {
+                around.show_left_out("deadband", &reading);
+                Outcome::Unchanged
+            }
         }
+    }
+
+    /// Rate, expression, and what follows from their values.
+    fn computed(&mut self, mut reading: Reading, rule: &Rule, around: &Surroundings) -> Outcome {
+        if let Some(per) = rule.rate {
+            let rated = self.rated(&mut reading, per, rule.counter_end(), around.skew);
+            if let Some(outcome) = rated {
+                around.show_left_out("rate", &reading);
+                return outcome;
+            }
+            around.show("rate", &reading);
+        }
+        if rule.expression.is_some() {
+            compute(&mut reading, rule, &around.last);
+            around.show("expression", &reading);
+        }
+        let conversion = self.conversion(&reading, rule);
+        let unit = reading.unit.clone();
+        reading = match value_steps(reading, rule, conversion, around) {
+            Stepped::Reading(reading) => reading,
+            Stepped::OutOfRange => return Outcome::Filtered,
+        };
+        if let Some(ToUnit::Each(code)) = &rule.to_unit {
+            self.name_unit(&mut reading, unit, code);
+            around.show("to_unit", &reading);
+        }
+        Outcome::Reading(reading)
     }
 
     /// Takes a reading into a window or behind a door; answers what goes on. A time too far ahead passes: it would shut out all

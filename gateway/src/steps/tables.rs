@@ -17,6 +17,7 @@ use super::{
     Outcome, Passage, SeriesSteps,
     message::MessageTrace,
     series::{Flow, HoldRule, doubt},
+    trace::Trace,
 };
 use crate::{
     clock_skew::ClockSkew,
@@ -26,6 +27,7 @@ use crate::{
     pseudonym::Pseudonyms,
     rule::Rule,
     status::SourceStatus,
+    tap::Fate,
 };
 
 /// What a window is that a stop ended.
@@ -67,6 +69,8 @@ pub(crate) struct StepTables {
 pub(crate) struct Surroundings {
     pub(crate) last: LastValues,
     pub(crate) skew: ClockSkew,
+    /// None while nobody looks.
+    trace: Option<Trace>,
 }
 
 /// What the tables have released, and what it takes to hold back.
@@ -95,6 +99,7 @@ impl StepTables {
             around: Surroundings {
                 last: LastValues::of(wanted),
                 skew: ClockSkew::default(),
+                trace: None,
             },
             hold: Holding::default(),
         }
@@ -109,6 +114,11 @@ impl StepTables {
     /// What steps see.
     pub(crate) fn around(&self) -> &Surroundings {
         &self.around
+    }
+
+    /// Shows readings behind each step from now on, or no more.
+    pub(crate) fn set_trace(&mut self, trace: Option<Trace>) {
+        self.around.trace = trace;
     }
 
     /// The readings of one message follow; `before` is what passed of it when it came for the first time.
@@ -157,6 +167,8 @@ impl StepTables {
             if let Some(tag) = &step.derive {
                 let mut copy = reading.clone();
                 copy.series.tag = tag.clone();
+                self.around.set_table(at + 1);
+                self.around.show("derive", &copy);
                 if let Some(derived) = self.step(at, copy, passage, status, out) {
                     self.take_from(at + 1, derived, passage, status, out);
                 }
@@ -172,6 +184,20 @@ impl StepTables {
 
     /// What one table makes of a reading; what it releases goes its own way.
     fn step(
+        &mut self,
+        at: usize,
+        reading: Reading,
+        passage: Passage,
+        status: &SourceStatus,
+        out: &mut Vec<Reading>,
+    ) -> Option<Reading> {
+        self.around.set_table(at + 1);
+        let stepped = self.step_in_table(at, reading, passage, status, out);
+        self.around.set_table(0);
+        stepped
+    }
+
+    fn step_in_table(
         &mut self,
         at: usize,
         reading: Reading,
@@ -211,6 +237,7 @@ impl StepTables {
             }
             return Some(reading);
         }
+        self.around.show_held(hold.key(), &reading);
         let flow = self.hold.take(at, reading, state, hold, self.around.skew);
         self.let_go(at + 1, flow, status, out);
         None
@@ -219,6 +246,13 @@ impl StepTables {
     /// Sends readings on to the tables behind; those that were held back are released under their ids.
     fn let_go(&mut self, next: usize, flow: Flow, status: &SourceStatus, out: &mut Vec<Reading>) {
         for (id, reading) in flow {
+            if let Some(hold) = next
+                .checked_sub(1)
+                .and_then(|at| self.rules.get(at)?.hold.as_ref())
+            {
+                self.around.set_table(next);
+                self.around.show(hold.key(), &reading);
+            }
             let Some(id) = id else {
                 self.take_from(next, reading, Passage::Judged, status, out);
                 continue;
@@ -334,6 +368,35 @@ impl StepTables {
             return fits(&key);
         }
         *known.entry(key).or_insert_with_key(fits)
+    }
+}
+
+impl Surroundings {
+    fn set_table(&mut self, table: usize) {
+        if let Some(trace) = &mut self.trace {
+            trace.set_table(table);
+        }
+    }
+
+    /// Shows a reading behind a step, to who looks.
+    pub(super) fn show(&self, step: &'static str, reading: &Reading) {
+        self.show_fate(step, Fate::GoesOn, reading);
+    }
+
+    /// Shows a reading that a step leaves out.
+    pub(super) fn show_left_out(&self, step: &'static str, reading: &Reading) {
+        self.show_fate(step, Fate::LeftOut, reading);
+    }
+
+    /// Shows a reading that a step may hold back: what goes on is shown behind it.
+    fn show_held(&self, step: &'static str, reading: &Reading) {
+        self.show_fate(step, Fate::Held, reading);
+    }
+
+    fn show_fate(&self, step: &'static str, fate: Fate, reading: &Reading) {
+        if let Some(trace) = &self.trace {
+            trace.show(step, fate, reading);
+        }
     }
 }
 

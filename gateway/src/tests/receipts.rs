@@ -92,6 +92,12 @@ impl Connector for Puppet {
             let Some((ended, messages)) = order else {
                 break;
             };
+            if ended.is_empty() && messages.is_empty() {
+                return Err(ConnectorError {
+                    what: "its strings were cut".into(),
+                    source: None,
+                });
+            }
             if outlet.deliver_messages(ended, messages).await.is_err() {
                 break;
             }
@@ -137,6 +143,13 @@ pub(super) fn puppet(session: Option<SessionId>, fingerprint: u64) -> (Strings, 
 impl Strings {
     pub(super) async fn restored(&self) -> Vec<Restored> {
         until(|| self.restored.lock().unwrap().clone()).await
+    }
+
+    /// Has it fail; answers what it knows of its session once it runs again.
+    pub(super) async fn fail(&self) -> Vec<Restored> {
+        *self.restored.lock().unwrap() = None;
+        self.order(Vec::new()).await;
+        self.restored().await
     }
 
     /// Hands over and does not wait.

@@ -20,7 +20,7 @@ use super::{
     receipts::{PATIENCE, SESSION, image, message, puppet, whole},
     runtime::{End, open, read, run, source, until},
 };
-use crate::{Changes, Edge, Stage};
+use crate::{Changes, Closeness, Edge, Stage, Tapped};
 
 fn receipt() -> Receipt {
     Receipt {
@@ -128,12 +128,14 @@ async fn devices_and_passing_readings_are_shown() {
     let (control, status, stop) = (edge.control(), edge.status(), CancellationToken::new());
     let running = tokio::spawn(edge.run(stop.clone()));
     until(&status, 1).await;
-    let mut passing = control.tap().watch();
+    let mut passing = control.tap().watch(Closeness::default());
     let mut stages = Vec::new();
     while !(stages.contains(&Stage::Decoded) && stages.contains(&Stage::Reading)) {
-        let tapped = timeout(PATIENCE, passing.recv()).await.unwrap();
+        let tapped = timeout(PATIENCE, passing.next()).await.unwrap();
         // One that is slow misses some.
-        stages.extend(tapped.ok().map(|tapped| tapped.stage));
+        if let Ok(Tapped::Value(value)) = tapped.as_deref() {
+            stages.push(value.stage);
+        }
     }
     let reports = control.devices().await.unwrap();
     let fan = &reports[0];
@@ -143,6 +145,11 @@ async fn devices_and_passing_readings_are_shown() {
     );
     assert_eq!((fan.tags, &fan.link, fan.not_good.len()), (1, &None, 0));
     assert!(fan.last.is_some());
+    let latency = fan.latency_micros;
+    assert!(
+        latency.is_some_and(|micros| (0..PATIENCE.as_micros() as i64).contains(&micros)),
+        "{latency:?}"
+    );
     stop.cancel();
     timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert_eq!(control.devices().await, None);
@@ -179,6 +186,27 @@ async fn a_reload_while_the_spool_is_full_waits_for_room_and_disturbs_nobody() {
     assert_eq!(strings.restored().await, [whole(1)]);
     room.add_permits(1);
     strings.deliver(&[1], vec![message(2, &["fan"])]).await;
+    stop.cancel();
+    timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+}
+
+/// It used to get those of the start: one that had ended would have had a new message dropped, one that is open stored twice.
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_starts_again_knows_the_receipts_that_are_open_then() {
+    let mut endless = run(1, &[]);
+    let writer: Arc<dyn LogWriter> = Arc::new(Full(Arc::new(Semaphore::new(1_000))));
+    endless.writers = BTreeMap::from([(Lane(0), writer)]);
+    let (strings, source) = puppet(Some(SESSION), 1);
+    let edge = Edge::new(endless, vec![source]);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(edge.run(stop.clone()));
+    assert_eq!(strings.restored().await, []);
+    strings.deliver(&[], vec![message(1, &["fan"])]).await;
+    strings.deliver(&[], vec![message(2, &["fan"])]).await;
+    strings.deliver(&[1], vec![message(3, &["fan"])]).await;
+    assert_eq!(strings.fail().await, [whole(2), whole(3)]);
+    strings.deliver(&[2, 3], vec![message(4, &["fan"])]).await;
+    assert_eq!(strings.fail().await, [whole(4)]);
     stop.cancel();
     timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
 }

@@ -59,7 +59,9 @@ pub(super) struct State {
 
 impl State {
     fn keep(&mut self, delivery: Delivery) {
-        let Delivery { parcel, receipt } = delivery;
+        let Delivery {
+            parcel, receipt, ..
+        } = delivery;
         self.kept.push(Kept {
             at: Instant::now(),
             parcel,
