@@ -12,6 +12,7 @@
 
 mod births;
 mod host;
+mod inflate;
 mod payload;
 mod rebirth;
 mod store;

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::NodeId;
+use super::{NodeId, value::Members};
 
 /// The version of the files.
 const VERSION: u32 = 1;
@@ -26,6 +26,9 @@ pub(super) struct KnownMetric {
     /// Names of its parts where it is no scalar.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub(super) parts: BTreeSet<String>,
+    /// Data types of its members where it is a template.
+    #[serde(skip_serializing_if = "Members::is_empty", default)]
+    pub(super) members: Members,
 }
 
 /// The metrics of a node itself or of one device, by name.
@@ -48,10 +51,12 @@ pub(crate) struct Births {
 }
 
 impl Births {
-    /// How many names it holds, of metrics and of their parts.
+    /// How many names it holds, of metrics, of their parts and of their members.
     pub(super) fn count(&self) -> usize {
         let names = self.metrics.values().flat_map(BTreeMap::values);
-        names.map(|metric| 1 + metric.parts.len()).sum()
+        names
+            .map(|metric| 1 + metric.parts.len() + metric.members.len())
+            .sum()
     }
 
     /// Takes a birth's metrics in place of those that their owner had, and answers those that it has no more.
@@ -76,6 +81,7 @@ impl Births {
             before.retain(|name, old| match now.get_mut(name) {
                 Some(new) => {
                     new.parts.append(&mut old.parts);
+                    new.members.append(&mut old.members);
                     false
                 }
                 None => true,

@@ -19,6 +19,7 @@ use super::{
     rebirth::Requests,
     store::NodeFile,
     topic::{MessageKind, SparkplugTopic},
+    wire::Malformed,
 };
 use crate::{decode::Incoming, packet::Outgoing};
 
@@ -122,7 +123,7 @@ impl<'r> Host<'r> {
                     node: node.into(),
                 };
                 let mut of = EdgeMessage::new(self.settings, &id, device, message);
-                self.edge(kind, &mut of, now);
+                self.read(kind, &mut of, now);
                 of.samples
             }
             SparkplugTopic::State { host } => {
@@ -136,11 +137,35 @@ impl<'r> Host<'r> {
         }
     }
 
-    fn edge(&mut self, kind: MessageKind, of: &mut EdgeMessage<'_>, now: Instant) {
+    fn read(&mut self, kind: MessageKind, of: &mut EdgeMessage<'_>, now: Instant) {
         let payload = match of.read() {
             Ok(payload) => payload,
             Err(reason) => return of.keep(&reason),
         };
+        if !payload.is_compressed() {
+            return self.edge(kind, of, payload, now);
+        }
+        let inflated = match payload.inflated(self.settings.payload_bytes_max) {
+            Ok(inflated) => inflated,
+            Err(reason) => return of.keep(&reason),
+        };
+        match Payload::read(&inflated) {
+            Ok(inner) => {
+                // The message's number is the outer one's.
+                let seq = payload.seq.or(inner.seq);
+                self.edge(kind, of, inner.with_seq(seq), now);
+            }
+            Err(Malformed) => of.keep("what the compressed payload holds is not Sparkplug B"),
+        }
+    }
+
+    fn edge(
+        &mut self,
+        kind: MessageKind,
+        of: &mut EdgeMessage<'_>,
+        payload: Payload<'_>,
+        now: Instant,
+    ) {
         match (kind, &of.owner) {
             (MessageKind::Death, None) => self.node_death(of, payload),
             (MessageKind::Birth, None) => self.birth(of, payload, now),

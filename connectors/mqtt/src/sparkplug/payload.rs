@@ -17,6 +17,9 @@ pub(super) struct Payload<'p> {
     /// When it was sent, in ms since 1970.
     pub(super) timestamp: Option<u64>,
     pub(super) seq: Option<u64>,
+    /// What the body is, where there is one.
+    pub(super) uuid: Option<&'p [u8]>,
+    pub(super) body: Option<&'p [u8]>,
 }
 
 /// A metric as it stands on the wire.
@@ -62,16 +65,25 @@ impl<'p> Payload<'p> {
             bytes,
             timestamp: None,
             seq: None,
+            uuid: None,
+            body: None,
         };
         for field in Fields::of(bytes) {
             match field? {
                 (1, value) => payload.timestamp = Some(value.number().ok_or(Malformed)?),
                 (3, value) => payload.seq = Some(value.number().ok_or(Malformed)?),
                 (2, value) => drop(value.bytes().ok_or(Malformed)?),
+                (4, value) => payload.uuid = Some(value.bytes().ok_or(Malformed)?),
+                (5, value) => payload.body = Some(value.bytes().ok_or(Malformed)?),
                 _ => {}
             }
         }
         Ok(payload)
+    }
+
+    /// The same under another number.
+    pub(super) fn with_seq(self, seq: Option<u64>) -> Self {
+        Self { seq, ..self }
     }
 
     /// Its metrics, in order.

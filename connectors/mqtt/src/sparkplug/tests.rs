@@ -3,6 +3,7 @@
 mod fuzzed;
 mod golden;
 mod state;
+mod tahu;
 
 use std::time::Duration;
 

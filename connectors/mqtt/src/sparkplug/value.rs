@@ -2,7 +2,10 @@
 //!
 //! A scalar is one part without a name. Of an array the parts are named by their places from 0, of a data set by row and column
 //! (`0/temperature`), of a template by its metrics, with a slash between names, as Sparkplug writes hierarchies. A
-//! template's parameters and a definition are no values. Parts and nesting are bounded.
+//! template's parameters and a definition are no values. Parts and nesting are bounded. Members of a template have their data types
+//! from the birth where a message leaves them out, as metrics have.
+
+use std::collections::BTreeMap;
 
 use forebay_connectors::finite;
 use forebay_schemas::{Status, Value};
@@ -27,11 +30,16 @@ pub(super) struct Part {
     pub(super) status: Status,
 }
 
+/// Data types of a template's members, by their names below the metric's.
+pub(super) type Members = BTreeMap<String, u64>;
+
 /// Flattens metrics; counts down how many parts there may still be.
 #[derive(Debug)]
 pub(super) struct Flattener {
     left: usize,
     parts: Vec<Part>,
+    /// Members of templates that have brought their data types.
+    members: Vec<(String, u64)>,
 }
 
 impl Flattener {
@@ -39,10 +47,11 @@ impl Flattener {
         Self {
             left: parts_max,
             parts: Vec::new(),
+            members: Vec::new(),
         }
     }
 
-    /// The parts of a metric's value.
+    /// The parts of a metric's value. Members of templates without a data type have that which is `known` of them.
     ///
     /// # Errors
     /// It is malformed, nested too deeply, or has too many parts; for people.
@@ -50,10 +59,17 @@ impl Flattener {
         &mut self,
         datatype: Option<u64>,
         value: RawValue<'_>,
+        known: &Members,
     ) -> Result<Vec<Part>, String> {
         self.parts.clear();
-        self.value("", datatype, value, 0)?;
+        self.members.clear();
+        self.value("", datatype, value, 0, known)?;
         Ok(std::mem::take(&mut self.parts))
+    }
+
+    /// The members of the last value that have brought their data types.
+    pub(super) fn take_members(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.members)
     }
 
     fn value(
@@ -62,10 +78,11 @@ impl Flattener {
         datatype: Option<u64>,
         value: RawValue<'_>,
         depth: usize,
+        known: &Members,
     ) -> Result<(), String> {
         match (datatype, value) {
             (_, RawValue::DataSet(bytes)) => self.data_set(name, bytes),
-            (_, RawValue::Template(bytes)) => self.template(name, bytes, depth),
+            (_, RawValue::Template(bytes)) => self.template(name, bytes, depth, known),
             (Some(kind @ 22..=34), RawValue::Bytes(bytes)) => self.array(name, kind, bytes),
             (kind, value) => {
                 let scalar = scalar(kind, value);
@@ -95,7 +112,13 @@ impl Flattener {
         Ok(())
     }
 
-    fn template(&mut self, name: &str, bytes: &[u8], depth: usize) -> Result<(), String> {
+    fn template(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        depth: usize,
+        known: &Members,
+    ) -> Result<(), String> {
         if depth == DEPTH_MAX {
             return Err(format!("templates are nested more than {DEPTH_MAX} deep"));
         }
@@ -105,9 +128,12 @@ impl Flattener {
                 continue;
             };
             let name = below(name, inner);
+            let datatype = metric.datatype.or_else(|| known.get(&name).copied());
+            self.members
+                .extend(metric.datatype.map(|datatype| (name.clone(), datatype)));
             match metric.value {
                 Some(value) if !metric.is_null => {
-                    self.value(&name, metric.datatype, value, depth + 1)?;
+                    self.value(&name, datatype, value, depth + 1, known)?;
                 }
                 _ => self.push(name, Err(Status::bad(None, "null value")))?,
             }
@@ -390,7 +416,8 @@ mod tests {
             ),
         ];
         for (kind, bytes, expected) in table {
-            let parts = Flattener::new(100).parts(Some(kind), RawValue::Bytes(bytes));
+            let bytes = RawValue::Bytes(bytes);
+            let parts = Flattener::new(100).parts(Some(kind), bytes, &Members::new());
             let parts = parts.map(|parts| {
                 assert!(
                     parts
@@ -409,7 +436,8 @@ mod tests {
             };
             assert_eq!(parts, expected, "{kind}");
         }
-        let many = Flattener::new(2).parts(Some(22), RawValue::Bytes(&[1, 2, 3]));
+        let bytes = RawValue::Bytes(&[1, 2, 3]);
+        let many = Flattener::new(2).parts(Some(22), bytes, &Members::new());
         assert!(many.unwrap_err().contains("too many values"));
     }
 

@@ -101,6 +101,7 @@ impl<'m> EdgeMessage<'m> {
             datatype: metric.datatype,
             unit: unit.map(Arc::from),
             parts: Default::default(),
+            members: Default::default(),
         }
     }
 
@@ -136,7 +137,7 @@ impl<'m> EdgeMessage<'m> {
         let parts = match metric.value {
             Some(value) if !metric.is_null => {
                 let datatype = metric.datatype.or(known.datatype);
-                self.flattener.parts(datatype, value)
+                self.flattener.parts(datatype, value, &known.members)
             }
             _ => {
                 // Quality says more than null does.
@@ -159,6 +160,13 @@ impl<'m> EdgeMessage<'m> {
                 code: made.status.code,
                 reason: Some(DOUBT.to_owned()),
             };
+        }
+        for (member, datatype) in self.flattener.take_members() {
+            let is_new = !known.members.contains_key(&member);
+            if !is_new || self.room > 0 {
+                self.room -= usize::from(is_new);
+                known.members.insert(member, datatype);
+            }
         }
         for part in parts {
             let mut sample = Sample {
