@@ -50,6 +50,8 @@ enum From {
     Ignition,
     /// An OPC UA information model, NodeSet2.xml.
     Nodeset2,
+    /// The payload of a NBIRTH or DBIRTH of Sparkplug B, captured as it came.
+    SparkplugBirth,
 }
 
 pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
@@ -59,6 +61,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         From::Kepware => (ListFormat::Kepware, Some("modbus")),
         From::Ignition => (ListFormat::Ignition, Some("opcua")),
         From::Nodeset2 => (ListFormat::NodeSet2, Some("opcua")),
+        From::SparkplugBirth => (ListFormat::SparkplugBirth, Some("mqtt")),
     };
     let Some(kind) = args.kind.as_deref().or(usual) else {
         bail!("--kind is needed: the list does not say what its tags are read with");
@@ -66,7 +69,7 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     let unread = || format!("cannot read {}", args.file.display());
     let text = fs::read(&args.file).with_context(unread)?;
     let rows = forebay_tags::read(format, &text).with_context(unread)?;
-    let rows = checked(rows, kind)?;
+    let rows = checked(rows, kind, format)?;
     let kept = rows
         .iter()
         .filter(|row| matches!(row.outcome, Outcome::Tag(_)))
@@ -89,8 +92,12 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         (false, Some(path)) => {
             write_new(path, &tables)?;
             eprintln!(
-                "{}: put its tables below a [[connector]] of kind {kind:?} in forebay.toml, then `forebay validate`",
-                path.display()
+                "{}: put its tables below a [[connector]] of kind {kind:?}{} in forebay.toml, then `forebay validate`",
+                path.display(),
+                match format {
+                    ListFormat::SparkplugBirth => " with format = \"sparkplug_b\"",
+                    _ => "",
+                }
             );
         }
     }
@@ -104,10 +111,10 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The rows, without those that the kind refuses: why, in its own words.
-fn checked(mut rows: Vec<Row>, kind: &str) -> anyhow::Result<Vec<Row>> {
+fn checked(mut rows: Vec<Row>, kind: &str, format: ListFormat) -> anyhow::Result<Vec<Row>> {
     // What one fault hides is said once that tag is left out.
     loop {
-        let refused = refused(&rows, kind)?;
+        let refused = refused(&rows, kind, format)?;
         if refused.is_empty() {
             return Ok(rows);
         }
@@ -123,8 +130,12 @@ fn checked(mut rows: Vec<Row>, kind: &str) -> anyhow::Result<Vec<Row>> {
 }
 
 /// What is wrong with which tag, by its place among the tags.
-fn refused(rows: &[Row], kind: &str) -> anyhow::Result<BTreeMap<usize, String>> {
-    let head = head(kind)?;
+fn refused(
+    rows: &[Row],
+    kind: &str,
+    format: ListFormat,
+) -> anyhow::Result<BTreeMap<usize, String>> {
+    let head = head(kind, format)?;
     let (tables, lines) = forebay_tags::toml(rows);
     if lines.is_empty() {
         return Ok(BTreeMap::new());
@@ -152,8 +163,11 @@ fn refused(rows: &[Row], kind: &str) -> anyhow::Result<BTreeMap<usize, String>> 
 }
 
 /// A connector in which the tags are checked.
-fn head(kind: &str) -> anyhow::Result<String> {
+fn head(kind: &str, format: ListFormat) -> anyhow::Result<String> {
     let own = match kind {
+        "mqtt" if format == ListFormat::SparkplugBirth => {
+            "url = \"mqtt://127.0.0.1:1883\"\nformat = \"sparkplug_b\""
+        }
         "modbus" => "url = \"tcp://127.0.0.1:502\"\ndevice = \"device\"",
         "opcua" => "url = \"opc.tcp://127.0.0.1:4840\"\ndevice = \"device\"",
         "mqtt" => "url = \"mqtt://127.0.0.1:1883\"",
@@ -177,13 +191,25 @@ mod tests {
                     c,coil,3,\n\
                     d,holding,4,f31\n";
         let rows = forebay_tags::read(ListFormat::Plain, list.as_bytes()).unwrap();
-        let rows = checked(rows, "modbus").unwrap();
+        let rows = checked(rows, "modbus", ListFormat::Plain).unwrap();
         let kept: Vec<&str> = rows
             .iter()
             .filter(|row| matches!(row.outcome, Outcome::Tag(_)))
             .map(|row| row.place.as_str())
             .collect();
         assert_eq!(kept, ["line 2", "line 5"], "{rows:?}");
-        assert!(checked(rows, "fax").is_err());
+        assert!(checked(rows, "fax", ListFormat::Plain).is_err());
+    }
+
+    #[test]
+    fn a_captured_birth_becomes_tags_that_its_connector_takes() {
+        let birth = include_bytes!("../../../connectors/tags/tests/corpus/sparkplug/birth");
+        let format = ListFormat::SparkplugBirth;
+        let rows = forebay_tags::read(format, birth).unwrap();
+        let before: Vec<_> = rows.iter().map(|row| row.outcome.clone()).collect();
+        assert!(before.iter().any(|one| matches!(one, Outcome::Tag(_))));
+        let rows = checked(rows, "mqtt", format).unwrap();
+        let after: Vec<_> = rows.into_iter().map(|row| row.outcome).collect();
+        assert_eq!(after, before, "the connector refuses none");
     }
 }

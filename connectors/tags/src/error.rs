@@ -22,6 +22,9 @@ pub enum TagsError {
     /// No JSON, or not an export of tags.
     #[error("the list cannot be read as an export of tags: {0}")]
     Json(String),
+    /// No payload of Sparkplug B, or no birth.
+    #[error("the file cannot be read as a Sparkplug B birth: {0}")]
+    Sparkplug(String),
     /// No XML.
     #[error("the list cannot be read as XML at byte {at}: {what}")]
     Xml {

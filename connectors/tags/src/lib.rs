@@ -9,6 +9,7 @@ mod kepware;
 mod nodeset;
 mod plain;
 mod row;
+mod sparkplug;
 mod tag;
 
 pub use error::TagsError;
@@ -26,21 +27,24 @@ pub enum ListFormat {
     Ignition,
     /// An OPC UA information model, `NodeSet2.xml` (OPC 10000-6, Annex F).
     NodeSet2,
+    /// The payload of a NBIRTH or DBIRTH of Sparkplug B, as it was captured.
+    SparkplugBirth,
 }
 
 /// Reads a list.
 ///
 /// # Errors
 /// The list as a whole cannot be read.
-pub fn read(format: ListFormat, text: &[u8]) -> Result<Vec<Row>, TagsError> {
-    let text = std::str::from_utf8(text).map_err(|_| TagsError::Encoding)?;
-    let text = text.trim_start_matches('\u{feff}');
-    match format {
-        ListFormat::Plain => plain::read(text),
-        ListFormat::Kepware => kepware::read(text),
-        ListFormat::Ignition => ignition::read(text),
-        ListFormat::NodeSet2 => nodeset::read(text),
-    }
+pub fn read(format: ListFormat, list: &[u8]) -> Result<Vec<Row>, TagsError> {
+    let parse = match format {
+        ListFormat::Plain => plain::read,
+        ListFormat::Kepware => kepware::read,
+        ListFormat::Ignition => ignition::read,
+        ListFormat::NodeSet2 => nodeset::read,
+        ListFormat::SparkplugBirth => return sparkplug::read(list),
+    };
+    let text = std::str::from_utf8(list).map_err(|_| TagsError::Encoding)?;
+    parse(text.trim_start_matches('\u{feff}'))
 }
 
 /// The tags of some rows as text for forebay.toml, in order; with each tag, the line on which its table begins, from 1.

@@ -46,6 +46,13 @@ fn fuzz_ignition() {
 }
 
 #[test]
+fn fuzz_sparkplug() {
+    fuzz(corpus!("sparkplug"), |birth| {
+        kinds(ListFormat::SparkplugBirth, birth)
+    });
+}
+
+#[test]
 fn fuzz_nodeset() {
     fuzz(corpus!("nodeset"), |list| kinds(ListFormat::NodeSet2, list));
 }
