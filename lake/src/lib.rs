@@ -35,7 +35,9 @@ pub use operate::replace::{ReplaceSpec, Replaced, replace};
 pub use operate::verify::{
     Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
 };
-pub use query::{LakeView, ScanCost, ViewedTable, empty_session, session};
+pub use query::{
+    CoveredView, LakeView, RollupCover, ScanCost, ViewedTable, empty_session, session,
+};
 pub use settings::LakeSettings;
 pub use store::bucket_folder::BucketFolder;
 pub use store::local::SyncedLocalStore;

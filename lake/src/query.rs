@@ -3,6 +3,7 @@
 //! delta-rs's own scan cannot decrypt. A table is read as of one snapshot, so a query sees one version.
 
 mod checked;
+mod cover;
 mod prune;
 mod viewed;
 
@@ -41,6 +42,7 @@ use crate::{
     table::{LakeTable, Snapshot},
 };
 use checked::{CheckedFactory, MustBeSealed};
+pub use cover::{CoveredView, RollupCover};
 pub use viewed::ViewedTable;
 
 /// Tables as of one version each, for any number of sessions.
@@ -74,7 +76,7 @@ impl LakeView {
         let mut scans = Vec::with_capacity(tables.len());
         for (table, scan) in tables.iter().zip(&self.0) {
             let snapshot = table.snapshot().await?;
-            if snapshot.version() == scan.version && table.schema().name == scan.table.name {
+            if scan.is_of(table, &snapshot) {
                 scans.push(scan.clone());
                 continue;
             }
@@ -224,6 +226,11 @@ impl DeltaScan {
             decrypter,
             tag_seal,
         }
+    }
+
+    /// Whether it is of this version of this table.
+    fn is_of(&self, table: &LakeTable, snapshot: &Snapshot) -> bool {
+        snapshot.version() == self.version && table.schema().name == self.table.name
     }
 
     /// DataFusion puts partition columns last; our tables have them first.

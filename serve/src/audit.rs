@@ -27,6 +27,8 @@ pub struct ServeProgress {
     pub logins_failed: AtomicU64,
     /// Connections that are open.
     pub connections: AtomicU64,
+    /// Connections that were refused because there were too many.
+    pub refused: AtomicU64,
 }
 
 /// Which port a query came in by.

@@ -32,15 +32,19 @@ use datafusion_postgres::datafusion_pg_catalog::{
     },
     setup_pg_catalog,
 };
-use forebay_lake::{LakeView, ViewedTable};
+use forebay_lake::ViewedTable;
+use forebay_schemas::table::READINGS;
 
 use crate::{
     fence::{fenced, fenced_rows},
     functions::{
         bounded::{Bounds, NOT_THERE},
         functions,
+        patterns::Patterns,
     },
+    lake::Sight,
     latest::latest_schema,
+    rollups,
     user::User,
     views::{LATEST, VIEWS, View},
     waiting::{WINDOWS_WAITING, WaitingWindows, waiting_schema},
@@ -54,7 +58,7 @@ const PG_CATALOG: &str = "pg_catalog";
 /// What one statement is about.
 pub(crate) struct Scope<'a> {
     pub(crate) user: &'a Arc<User>,
-    pub(crate) view: &'a LakeView,
+    pub(crate) sight: &'a Sight,
     /// The rows of [`LATEST`], where the statement names it.
     pub(crate) latest: Option<Arc<MemTable>>,
     /// Who knows the rows of [`WINDOWS_WAITING`], if that is known here.
@@ -100,6 +104,7 @@ impl UserCatalog {
             context.deregister_udf(name);
         }
         context.register_function_rewrite(Arc::new(Bounds))?;
+        context.register_function_rewrite(Arc::new(Patterns))?;
         Ok(Self {
             state: context.state(),
             static_tables,
@@ -113,22 +118,23 @@ impl UserCatalog {
     /// # Errors
     /// When a view cannot be planned: a defect.
     pub(crate) async fn session(&self, scope: &Scope<'_>) -> Result<SessionContext> {
-        let tables = scope.view.tables();
+        let tables = scope.sight.view.tables();
         for table in &tables {
             table.register_store(&scope.runtime);
         }
         let public = Arc::new(MemorySchemaProvider::new());
         let mut shape = Shape::new();
-        for (name, table) in own_tables(&tables, scope.user) {
+        let own = own_tables(&tables, scope.user);
+        for (name, table) in &own {
             shape.push((name.clone(), table.schema()));
-            public.register_table(name, table)?;
+            public.register_table(name.clone(), table.clone())?;
         }
         for (name, rows) in kept_views(scope)? {
             let rows = fenced_rows(rows, scope.user);
             shape.push((name.to_owned(), rows.schema()));
             public.register_table(name.to_owned(), rows)?;
         }
-        let context = self.context(scope, &public);
+        let context = self.context(scope, &public, &own);
         for view in present(&shape) {
             if let Some(table) = self.view(view, scope, &context).await? {
                 shape.push((view.name.to_owned(), table.schema()));
@@ -164,7 +170,12 @@ impl UserCatalog {
         Ok(Some(Arc::new(ViewTable::new(plan, None))))
     }
 
-    fn context(&self, scope: &Scope<'_>, public: &Arc<MemorySchemaProvider>) -> SessionContext {
+    fn context(
+        &self,
+        scope: &Scope<'_>,
+        public: &Arc<MemorySchemaProvider>,
+        own: &[OwnTable],
+    ) -> SessionContext {
         let catalogs = catalogs(public.clone());
         let mut config = self.state.config().clone();
         if let Some(zone) = scope.time_zone {
@@ -172,12 +183,16 @@ impl UserCatalog {
         }
         // What is planned below that knows which files there are, and how many rows they have.
         config.options_mut().explain.logical_plan_only = !scope.user.sites.is_all();
-        let state = SessionStateBuilder::new_from_existing(self.state.clone())
+        let mut state = SessionStateBuilder::new_from_existing(self.state.clone())
             .with_config(config.with_create_default_catalog_and_schema(false))
             .with_catalog_list(catalogs)
-            .with_runtime_env(scope.runtime.clone())
-            .build();
-        SessionContext::new_with_state(state)
+            .with_runtime_env(scope.runtime.clone());
+        if names(scope.sql, READINGS.name) {
+            let (others, sight) = (self.state.optimizers(), scope.sight);
+            let rules = rollups::rules(others, &sight.cover, &scope.user.sites, own);
+            state = state.with_optimizer_rules(rules);
+        }
+        SessionContext::new_with_state(state.build())
     }
 
     /// PostgreSQL's catalog over tables of this shape, without their rows.
@@ -211,7 +226,10 @@ pub(crate) fn names(sql: &str, name: &str) -> bool {
     sql.to_ascii_lowercase().contains(name)
 }
 
-fn own_tables(tables: &[ViewedTable], user: &User) -> Vec<(String, Arc<dyn TableProvider>)> {
+/// A table as a user sees it, by its name.
+type OwnTable = (String, Arc<dyn TableProvider>);
+
+fn own_tables(tables: &[ViewedTable], user: &User) -> Vec<OwnTable> {
     let own = |table: &ViewedTable| Some((table.table().name.to_owned(), fenced(table, user)?));
     tables.iter().filter_map(own).collect()
 }

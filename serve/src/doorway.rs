@@ -7,6 +7,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
+use forebay_runtime::RateLimit;
+use tracing::warn;
+
 use crate::audit::ServeProgress;
 
 /// All connections of one port.
@@ -22,6 +25,7 @@ const OF_USER_MAX: usize = 32;
 pub(crate) struct Doorway {
     counts: Mutex<Counts>,
     progress: Arc<ServeProgress>,
+    log: Mutex<RateLimit>,
 }
 
 #[derive(Default)]
@@ -76,11 +80,29 @@ impl Doorway {
         Self {
             counts: Mutex::default(),
             progress,
+            log: Mutex::default(),
         }
     }
 
     /// A place for a connection that has just come.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+        let entered = self.place(address);
+        if let Err(refusal) = &entered {
+            self.note(*refusal, address);
+        }
+        entered
+    }
+
+    /// Who is refused may get no answer that tells why: the log does, and the count.
+    fn note(&self, refusal: Refusal, address: IpAddr) {
+        self.progress.refused.fetch_add(1, Ordering::Relaxed);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(skipped) = log.admit() {
+            warn!(%address, why = refusal.why(), skipped, "a connection for queries was refused");
+        }
+    }
+
+    fn place(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all >= CONNECTIONS_MAX {
             return Err(Refusal::Full);

@@ -2,6 +2,7 @@
 
 mod interrupt;
 mod rows;
+mod width;
 
 use std::{
     collections::HashMap,
@@ -44,12 +45,13 @@ use crate::{
     guard::{self, SeesAll},
     lake::{LakeReader, LakeSource},
     latest::Latest,
-    settings::Limits,
+    settings::{Limits, RollupUse},
     user::{User, Users},
     views::LATEST,
 };
 use interrupt::{Interrupt, interruptible};
 pub(crate) use rows::Rows;
+use width::width_max;
 
 /// What a token is once it is parsed, about.
 const TOKEN_BYTES: usize = 256;
@@ -105,6 +107,7 @@ impl Engine {
     pub(crate) fn new(
         reader: LakeReader,
         limits: Limits,
+        rollups: RollupUse,
         (threads, queries): (usize, Handle),
         clock: Clock,
         progress: Arc<ServeProgress>,
@@ -112,7 +115,7 @@ impl Engine {
         let static_tables = PgCatalogStaticTables::try_new();
         let static_tables = static_tables.map_err(|error| ServeError::Engine(error.to_string()))?;
         Ok(Self {
-            lake: LakeSource::new(reader),
+            lake: LakeSource::new(reader, rollups),
             latest: Latest::new(clock, queries.clone()),
             limits,
             turns: Arc::new(Semaphore::new(limits.queries_at_once)),
@@ -247,7 +250,8 @@ impl Engine {
                 .map_err(|error| self.error(&error))?;
         }
         guard::check_constants(&plan)?;
-        let planned = physical(&context, plan, interrupt).await;
+        let width_max = width_max(self.limits.memory_bytes_max);
+        let planned = physical(&context, plan, interrupt, width_max).await;
         let planned = planned.map_err(|error| self.error(&error))?;
         Ok(self.running(planned, context.task_ctx()))
     }
@@ -279,16 +283,19 @@ impl Engine {
         parsed: &Parsed,
         terms: &Terms,
     ) -> Result<(SessionContext, LogicalPlan), QueryError> {
-        let view = self.lake.view().await?;
+        let sight = self.lake.sight().await?;
         let sql = parsed.statement.to_string();
         let latest = if names(&sql, LATEST) {
-            Some(self.latest.rows(&view).await?)
+            let rows = self
+                .latest
+                .rows(&sight.view, self.lake.ways(), &user.columns_hidden);
+            Some(rows.await?)
         } else {
             None
         };
         let scope = Scope {
             user,
-            view: &view,
+            sight: &sight,
             latest,
             waiting: self.lake.waiting(),
             sql: &sql,
@@ -348,7 +355,8 @@ async fn physical(
     context: &SessionContext,
     plan: LogicalPlan,
     interrupt: &Interrupt,
+    width_max: usize,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let rows = context.execute_logical_plan(plan).await?;
-    interruptible(rows.create_physical_plan().await?, interrupt)
+    interruptible(rows.create_physical_plan().await?, interrupt, width_max)
 }

@@ -1,6 +1,7 @@
 //! Functions that clients of PostgreSQL call and that the engine has not, or answers for itself.
 
 pub(crate) mod bounded;
+pub(crate) mod patterns;
 
 use std::{convert::Infallible, ops::ControlFlow, sync::Arc};
 

@@ -9,6 +9,7 @@
 mod constants;
 mod effort;
 mod expansion;
+mod gathered;
 mod size;
 
 use datafusion::{
@@ -104,6 +105,7 @@ pub(crate) fn check_plan(plan: &LogicalPlan, sees_all: SeesAll) -> Result<(), Qu
         .with_allow_dml(false)
         .with_allow_statements(false);
     reading_only.verify_plan(plan).map_err(refused)?;
+    gathered::check_gathered(plan)?;
     match sees_all {
         SeesAll::Yes => Ok(()),
         SeesAll::No => check_explain(plan),

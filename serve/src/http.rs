@@ -2,7 +2,7 @@
 
 mod format;
 
-use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use axum::{
     Router,
@@ -42,7 +42,8 @@ use crate::{
     guard::STATEMENT_BYTES_MAX,
     lockout::Lockout,
     pg::command_of,
-    user::{User, Users},
+    secrets::Secrets,
+    user::User,
 };
 use format::{Format, Writer};
 
@@ -64,7 +65,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all connections of the port share.
 pub(crate) struct HttpPort {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) users: Arc<Users>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) lockout: Arc<Lockout>,
     pub(crate) progress: Arc<ServeProgress>,
     pub(crate) tls: Option<TlsAcceptor>,
@@ -96,10 +97,9 @@ impl HttpPort {
                     }
                     Err(refusal) => {
                         debug!(%peer, why = refusal.why(), "connection refused");
-                        if let Ok(leave) = refusals.clone().try_acquire_owned()
-                            && self.tls.is_none()
-                        {
-                            connections.spawn(refuse(stream, refusal, leave));
+                        if let Ok(leave) = refusals.clone().try_acquire_owned() {
+                            let tls = self.tls.clone();
+                            connections.spawn(refuse(stream, tls, refusal, leave));
                         }
                     }
                 },
@@ -129,22 +129,37 @@ impl HttpPort {
     }
 }
 
-/// Answers that there are too many connections.
-async fn refuse(mut stream: TcpStream, refusal: Refusal, _leave: OwnedSemaphorePermit) {
+/// Answers that there are too many connections, in the little time that there is for it.
+async fn refuse(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    refusal: Refusal,
+    _leave: OwnedSemaphorePermit,
+) {
+    let answering = async {
+        match tls {
+            None => say_why(stream, refusal).await,
+            Some(tls) => say_why(tls.accept(stream).await?, refusal).await,
+        }
+    };
+    // The connection is lost either way.
+    let _answered = timeout(REFUSAL_TIMEOUT, answering).await;
+}
+
+async fn say_why<S>(mut stream: S, refusal: Refusal) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let why = refusal.why();
     let (status, length) = (StatusCode::SERVICE_UNAVAILABLE, why.len() + 1);
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{why}\n"
     );
-    let answering = async {
-        // What is left unread would make a reset of the end, and lose the words.
-        let mut request = [0; 4_096];
-        let _unread = stream.read(&mut request).await?;
-        stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await
-    };
-    // The connection is lost either way.
-    let _answered = timeout(REFUSAL_TIMEOUT, answering).await;
+    // What is left unread would make a reset of the end, and lose the words.
+    let mut request = [0; 4_096];
+    let _unread = stream.read(&mut request).await?;
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }
 
 async fn connection<S>(stream: S, caller: Caller)
@@ -276,7 +291,7 @@ fn user_of(caller: &Caller, headers: &HeaderMap) -> Result<Arc<User>, Refused> {
         return Err(Refused::Request(StatusCode::UNAUTHORIZED, why));
     };
     // A right one passes whatever others of its address do: it is too long to be guessed.
-    if let Some(user) = caller.port.users.by_token(token.trim()) {
+    if let Some(user) = caller.port.secrets.users().by_token(token.trim()) {
         caller.port.lockout.passed(address, "");
         return Ok(user);
     }

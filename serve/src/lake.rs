@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_lake::{LakeTable, LakeView, keys::KeyDecrypter};
+use forebay_lake::{CoveredView, LakeError, LakeTable, LakeView, RollupCover, keys::KeyDecrypter};
 use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
-use crate::{error::QueryError, waiting::WaitingWindows};
+use crate::{ages::DeviceWays, error::QueryError, settings::RollupUse, waiting::WaitingWindows};
 
 /// How old a look at the tables' versions may be.
 const LOOK_AGE_MAX: Duration = Duration::from_secs(1);
@@ -20,23 +20,38 @@ pub struct LakeReader {
     pub decrypter: Arc<KeyDecrypter>,
     /// The windows that wait, where their compactor runs in this process.
     pub waiting: Option<WaitingWindows>,
+    /// How the devices' newest readings came, likewise.
+    pub ways: Option<DeviceWays>,
 }
 
 /// The tables, and when they were looked at last.
 pub(crate) struct LakeSource {
     reader: LakeReader,
+    rollups: RollupUse,
     look: Mutex<Option<Look>>,
+}
+
+/// What a query sees.
+#[derive(Clone)]
+pub(crate) struct Sight {
+    /// The tables.
+    pub(crate) view: LakeView,
+    /// For which times roll-ups may answer for readings.
+    pub(crate) cover: Arc<RollupCover>,
 }
 
 struct Look {
     at: Instant,
-    view: Arc<LakeView>,
+    sight: Sight,
+    /// Where roll-ups are used, what the next look goes on from.
+    covered: Option<CoveredView>,
 }
 
 impl LakeSource {
-    pub(crate) fn new(reader: LakeReader) -> Self {
+    pub(crate) fn new(reader: LakeReader, rollups: RollupUse) -> Self {
         Self {
             reader,
+            rollups,
             look: Mutex::new(None),
         }
     }
@@ -46,29 +61,50 @@ impl LakeSource {
         self.reader.waiting.as_ref()
     }
 
+    /// How the devices' newest readings came, where that is known.
+    pub(crate) fn ways(&self) -> Option<&DeviceWays> {
+        self.reader.ways.as_ref()
+    }
+
     /// The tables as they are now, or were a second ago at most. Who comes while another looks waits for that look.
-    pub(crate) async fn view(&self) -> Result<Arc<LakeView>, QueryError> {
-        let mut look = self.look.lock().await;
-        if let Some(look) = look.as_ref()
-            && look.at.elapsed() < LOOK_AGE_MAX
+    pub(crate) async fn sight(&self) -> Result<Sight, QueryError> {
+        let mut last = self.look.lock().await;
+        if let Some(last) = last.as_ref()
+            && last.at.elapsed() < LOOK_AGE_MAX
         {
-            return Ok(look.view.clone());
+            return Ok(last.sight.clone());
         }
+        let look = self.look(last.as_ref()).await.map_err(|error| {
+            warn!(%error, "reading the lake's tables failed");
+            QueryError::LakeUnavailable
+        })?;
+        let sight = look.sight.clone();
+        *last = Some(look);
+        Ok(sight)
+    }
+
+    async fn look(&self, last: Option<&Look>) -> Result<Look, LakeError> {
         let LakeReader {
             tables, decrypter, ..
         } = &self.reader;
-        let view = match look.as_ref() {
-            Some(last) => last.view.refreshed(tables).await,
-            None => LakeView::open(tables, decrypter).await,
+        let (view, cover, covered) = match self.rollups {
+            RollupUse::WhereTheyFit => {
+                let last = last.and_then(|last| last.covered.as_ref());
+                let covered = CoveredView::look(tables, decrypter, last).await?;
+                (covered.view.clone(), covered.cover.clone(), Some(covered))
+            }
+            RollupUse::Never => {
+                let view = match last {
+                    Some(last) => last.sight.view.refreshed(tables).await?,
+                    None => LakeView::open(tables, decrypter).await?,
+                };
+                (view, Arc::default(), None)
+            }
         };
-        let view = Arc::new(view.map_err(|error| {
-            warn!(%error, "reading the lake's tables failed");
-            QueryError::LakeUnavailable
-        })?);
-        *look = Some(Look {
+        Ok(Look {
             at: Instant::now(),
-            view: view.clone(),
-        });
-        Ok(view)
+            sight: Sight { view, cover },
+            covered,
+        })
     }
 }

@@ -5,7 +5,11 @@
 //! through the same fence as a table ([`crate::fence`]). A series that has been silent for [`RECENT`] before the lake's
 //! newest reading is not there.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow::{
     array::RecordBatch,
@@ -24,11 +28,14 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use forebay_lake::{LakeView, ViewedTable};
-use forebay_schemas::{Clock, table::READINGS};
+use forebay_schemas::{Clock, Timestamp, table::READINGS};
 use tokio::{runtime::Handle, sync::Mutex, time::Instant};
 use tracing::warn;
 
-use crate::error::QueryError;
+use crate::{
+    ages::{DeviceWays, age_fields, with_ages},
+    error::QueryError,
+};
 
 /// How far back from the newest reading a series may have spoken last.
 const RECENT: Duration = Duration::from_secs(7 * 86_400);
@@ -51,6 +58,15 @@ const VALUES: [&str; 8] = [
 
 /// The view's columns.
 pub(crate) fn latest_schema() -> SchemaRef {
+    let kept = kept_schema();
+    let fields = kept.fields().iter().map(|field| field.as_ref().clone());
+    Arc::new(Schema::new(
+        fields.chain(age_fields()).collect::<Vec<Field>>(),
+    ))
+}
+
+/// The columns that are kept.
+fn kept_schema() -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let of = |name: &str| match name {
         "event_time" | "observed_time" => time.clone(),
@@ -75,7 +91,6 @@ struct Kept {
     full_at: Instant,
     paths: HashSet<String>,
     batches: Vec<RecordBatch>,
-    table: Arc<MemTable>,
 }
 
 impl Latest {
@@ -88,33 +103,51 @@ impl Latest {
         }
     }
 
-    /// The rows as of this view. Who asks while they are gathered waits; the gathering goes on if nobody waits any more.
-    pub(crate) async fn rows(&self, view: &LakeView) -> Result<Arc<MemTable>, QueryError> {
+    /// The rows as of this view, for a user from whom these columns are hidden. Who asks while they are gathered waits; the
+    /// gathering goes on if nobody waits any more.
+    pub(crate) async fn rows(
+        &self,
+        view: &LakeView,
+        ways: Option<&DeviceWays>,
+        hidden: &BTreeSet<String>,
+    ) -> Result<Arc<MemTable>, QueryError> {
         let tables = view.tables();
         let readings = tables.into_iter().find(|t| t.table().name == READINGS.name);
         let readings = readings.ok_or(QueryError::LakeUnavailable)?;
-        let (kept, now) = (self.kept.clone(), (self.clock)().nanos() / 1_000);
-        let gathering = async move { gathered(&kept, readings, now).await };
+        let (kept, now) = (self.kept.clone(), (self.clock)());
+        let gathering = async move { gathered(&kept, readings, now.micros()).await };
         let gathering = self.queries.spawn(gathering);
         let gathered = gathering.await.map_err(|_| QueryError::Internal)?;
-        gathered.map_err(|error| {
+        let rows = gathered.and_then(|rows| aged(&rows, ways, hidden, now));
+        rows.map_err(|error| {
             warn!(%error, "gathering the latest readings failed");
             QueryError::of(&error, MEMORY_BYTES_MAX)
         })
     }
 }
 
+fn aged(
+    rows: &[RecordBatch],
+    ways: Option<&DeviceWays>,
+    hidden: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<Arc<MemTable>> {
+    let schema = latest_schema();
+    let rows = with_ages(rows, &schema, ways, hidden, now)?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![rows])?))
+}
+
 async fn gathered(
     kept: &Mutex<Option<Kept>>,
     readings: ViewedTable,
     now_micros: i64,
-) -> Result<Arc<MemTable>> {
+) -> Result<Vec<RecordBatch>> {
     let mut kept = kept.lock().await;
     if let Some(kept) = kept.as_ref()
         && kept.version >= readings.version()
         && kept.full_at.elapsed() < FULL_EVERY
     {
-        return Ok(kept.table.clone());
+        return Ok(kept.batches.clone());
     }
     let paths = readings.paths();
     let before = kept.take().filter(|kept| {
@@ -133,15 +166,13 @@ async fn gathered(
         .map_or_else(Instant::now, |kept| kept.full_at);
     let old = before.map(|kept| kept.batches).unwrap_or_default();
     let batches = newest_of(&new, old, from).await?;
-    let table = Arc::new(MemTable::try_new(latest_schema(), vec![batches.clone()])?);
     *kept = Some(Kept {
         version: readings.version(),
         full_at,
         paths,
-        batches,
-        table: table.clone(),
+        batches: batches.clone(),
     });
-    Ok(table)
+    Ok(batches)
 }
 
 async fn newest_of(
@@ -154,7 +185,7 @@ async fn newest_of(
     let config = SessionConfig::new().with_target_partitions(1);
     let context = SessionContext::new_with_config_rt(config, runtime);
     context.register_table("new", new.provider())?;
-    let old = MemTable::try_new(latest_schema(), vec![old])?;
+    let old = MemTable::try_new(kept_schema(), vec![old])?;
     context.register_table("old", Arc::new(old))?;
     let columns = VALUES.join(", ");
     let last = VALUES
@@ -166,7 +197,7 @@ async fn newest_of(
         last.join(", ")
     );
     let rows = context.sql(&sql).await?.collect().await?;
-    let schema = latest_schema();
+    let schema = kept_schema();
     let shaped = |batch: RecordBatch| {
         let batch = RecordBatch::try_new(schema.clone(), batch.columns().to_vec());
         batch.map_err(DataFusionError::from)

@@ -6,6 +6,7 @@
 //!
 //! It deliberately does not write, spill to the disk, or keep anything of a query but its audit line.
 
+mod ages;
 mod audit;
 mod catalog;
 mod doorway;
@@ -19,7 +20,9 @@ mod lake;
 mod latest;
 mod lockout;
 mod pg;
+mod rollups;
 mod scram;
+mod secrets;
 mod server;
 mod settings;
 mod sites;
@@ -31,10 +34,11 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
+pub use ages::{DeviceWays, Way};
 pub use audit::ServeProgress;
 pub use error::ServeError;
 pub use lake::LakeReader;
 pub use server::{Addresses, serve};
-pub use settings::{Limits, ServeSettings, TlsFiles, UserSettings, keys::SERVE};
+pub use settings::{Limits, RollupUse, ServeSettings, TlsFiles, UserSettings, keys::SERVE};
 pub use sites::SiteSet;
 pub use waiting::{WaitingWindow, WaitingWindows};

@@ -32,9 +32,8 @@ use crate::{
     lake::LakeReader,
     lockout::Lockout,
     pg::{PgPort, SignIn},
+    secrets::Secrets,
     settings::ServeSettings,
-    tls::acceptors,
-    user::Users,
 };
 
 /// Reserved for each thread, and used as far as a statement is deep.
@@ -145,19 +144,19 @@ impl Part {
         ports: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> Result<Addresses, ServeError> {
-        let users = Arc::new(Users::load(&self.settings.users)?);
-        let tls = self.settings.tls.as_ref().map(acceptors).transpose()?;
-        let (postgres_tls, http_tls) = tls.unzip();
+        let secrets = Arc::new(Secrets::load(&self.settings)?);
+        let (postgres_tls, http_tls) = secrets.acceptors()?.unzip();
         let limits = self.settings.limits;
         let progress = self.progress;
         let engine = Engine::new(
             self.reader,
             limits,
+            self.settings.rollups,
             (self.threads, self.queries),
             self.clock,
             progress.clone(),
         )?;
-        engine.prepare(&users)?;
+        engine.prepare(&secrets.users())?;
         let engine = Arc::new(engine);
         let lockout = Arc::new(Lockout::default());
         let postgres = listener(self.settings.postgres_listen).await?;
@@ -168,7 +167,7 @@ impl Part {
         };
         if let Some((listener, _)) = postgres {
             let sign_in = SignIn {
-                users: users.clone(),
+                secrets: secrets.clone(),
                 lockout: lockout.clone(),
                 progress: progress.clone(),
                 connections: Arc::new(ConnectionManager::new()),
@@ -181,7 +180,7 @@ impl Part {
         if let Some((listener, _)) = http {
             let port = Arc::new(HttpPort {
                 engine,
-                users,
+                secrets: secrets.clone(),
                 lockout,
                 doorway: Arc::new(Doorway::new(progress.clone())),
                 progress,
@@ -189,6 +188,7 @@ impl Part {
             });
             ports.spawn(port.serve(listener, stop.clone()));
         }
+        ports.spawn(secrets.follow(stop.clone()));
         Ok(addresses)
     }
 }

@@ -25,10 +25,21 @@ pub struct ServeSettings {
     pub http_listen: Option<SocketAddr>,
     /// What a query may take.
     pub limits: Limits,
+    /// Whether roll-ups answer for readings.
+    pub rollups: RollupUse,
     /// The certificate of both ports.
     pub tls: Option<TlsFiles>,
     /// Who may ask.
     pub users: Vec<UserSettings>,
+}
+
+/// Whether aggregates over readings are answered from their roll-ups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RollupUse {
+    /// Where the answer is the same.
+    WhereTheyFit,
+    /// A query reads the tables that it names, and no others.
+    Never,
 }
 
 /// What a query may take.
@@ -73,6 +84,11 @@ impl ServeSettings {
     pub fn read(root: &mut Table<'_>) -> Option<Self> {
         let mut table = root.table(&keys::SERVE)?;
         let limits = limits(&mut table);
+        let rollups = if table.read(&keys::USE_ROLLUPS) {
+            RollupUse::WhereTheyFit
+        } else {
+            RollupUse::Never
+        };
         let tls = table.table(&keys::TLS).map(tls);
         let postgres = table.has(&keys::POSTGRES_LISTEN);
         let http = table.has(&keys::HTTP_LISTEN);
@@ -94,6 +110,7 @@ impl ServeSettings {
             postgres_listen,
             http_listen,
             limits: limits?,
+            rollups,
             tls: match tls {
                 Some(files) => Some(files?),
                 None => None,

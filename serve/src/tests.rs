@@ -6,7 +6,7 @@
 mod bounds;
 mod clients;
 mod fence;
-mod fixture;
+pub(crate) mod fixture;
 mod grafana;
 mod hostile;
 mod portals;

@@ -1,6 +1,11 @@
 //! Who may ask: names, what they prove themselves with, what they see.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -31,6 +36,7 @@ pub(crate) struct Users {
     secret: [u8; 32],
 }
 
+#[derive(Clone)]
 struct Known {
     user: Arc<User>,
     verifier: Option<Verifier>,
@@ -53,6 +59,32 @@ impl Users {
         Ok(Self {
             users: settings.iter().map(load).collect::<Result<_, _>>()?,
             secret,
+        })
+    }
+
+    /// The same users, those read again whose files have changed. Of the others salts and made-up verifiers stay as they are, so
+    /// that a change tells nobody which names there are.
+    ///
+    /// # Errors
+    /// As [`Users::load`].
+    pub(crate) fn changed(
+        &self,
+        settings: &[UserSettings],
+        has_changed: &dyn Fn(&PathBuf) -> bool,
+    ) -> Result<Self, ServeError> {
+        let random = SystemRandom::new();
+        let renewed = |(settings, known): (&UserSettings, &Known)| {
+            let files = [&settings.password_file, &settings.token_file];
+            if files.into_iter().flatten().any(has_changed) {
+                Known::load(settings, &random)
+            } else {
+                Ok(known.clone())
+            }
+        };
+        let users = settings.iter().zip(&self.users).map(renewed);
+        Ok(Self {
+            users: users.collect::<Result<_, _>>()?,
+            secret: self.secret,
         })
     }
 

@@ -36,6 +36,8 @@ use datafusion::{
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
+use super::width::with_measured_inputs;
+
 /// Says that a query's rows are not wanted any more: at its deadline, or before.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt(Arc<State>);
@@ -67,15 +69,18 @@ impl Interrupt {
     }
 }
 
-/// The same plan, with checks where it could go on for long without a pause.
+/// The same plan, with checks where it could go on for long without a pause, and where it repeats rows of more than `width_max`
+/// bytes.
 pub(super) fn interruptible(
     plan: Arc<dyn ExecutionPlan>,
     interrupt: &Interrupt,
+    width_max: usize,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         let is_join = node.children().len() > 1;
+        let node = with_measured_inputs(node, width_max)?;
         if !is_join {
-            return Ok(Transformed::no(node));
+            return Ok(Transformed::yes(node));
         }
         let checked = with_checked_filter(&node, interrupt)?.unwrap_or(node);
         let checked: Arc<dyn ExecutionPlan> = Arc::new(InterruptExec {

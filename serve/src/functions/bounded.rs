@@ -31,7 +31,8 @@ use datafusion::{
 
 use growth::Growth;
 use joined::{JOINED, Joined};
-use sizes::{largest, lengths, written};
+pub(crate) use sizes::lengths;
+use sizes::{largest, written};
 
 /// The longest text that stands in a statement, and the longest value that is made of constants alone: an answer may
 /// repeat either in each of its rows.

@@ -33,12 +33,13 @@ use crate::{
     functions::SERVER_VERSION,
     lockout::Lockout,
     scram::{Exchange, MECHANISM, ScramError},
-    user::{User, Users},
+    secrets::Secrets,
+    user::User,
 };
 
 /// What all connections share for signing in.
 pub(crate) struct SignIn {
-    pub(crate) users: Arc<Users>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) lockout: Arc<Lockout>,
     pub(crate) progress: Arc<ServeProgress>,
     pub(crate) connections: Arc<ConnectionManager>,
@@ -168,7 +169,7 @@ impl StartupHandler for SignInHandler {
                 let Some(first) = initial_response(&body) else {
                     return Err(fatal("28000", "SCRAM-SHA-256 is expected"));
                 };
-                let (verifier, user) = self.shared.users.verifier(&name_of(client));
+                let (verifier, user) = self.shared.secrets.users().verifier(&name_of(client));
                 let exchange = Exchange::begin(first, verifier, &SystemRandom::new());
                 let exchange = exchange.map_err(|error| fatal("08P01", &error.to_string()))?;
                 let answer = exchange.server_first().as_bytes().to_vec();

@@ -16,6 +16,7 @@ pub const SERVE: TableKeys = TableKeys::one(
         &ROWS_MAX,
         &MEMORY_MAX,
         &TIMEOUT,
+        &USE_ROLLUPS,
         &TLS,
         &USER,
     ],
@@ -57,6 +58,13 @@ pub(super) const TIMEOUT: Defaulted<Duration> = Defaulted::new(
     "timeout",
     Duration::from_secs(30),
     "How long a query may run, the sending of its rows included.",
+);
+
+pub(super) const USE_ROLLUPS: Defaulted<bool> = Defaulted::new(
+    "use_rollups",
+    true,
+    "Whether a query that asks readings for averages, sums, counts, lowest, highest or last values is answered from readings_1m \
+     and readings_1h where the answer is the same.",
 );
 
 /// `[serve.tls]`.

@@ -37,6 +37,24 @@ async fn each_limit_has_its_error() {
             "ERROR:  Error during planning: Invalid function 'levenshtein'",
         ),
         (
+            "SELECT count(*) FROM readings WHERE device ~ '(a{40}){40}'",
+            "ERROR:  Error during planning: a regular expression stands for more than 500 characters beyond its own",
+        ),
+        (
+            "SELECT regexp_like(device, concat(tag, '(a{40})', '{40}')) FROM readings",
+            "ERROR:  Execution error: a regular expression stands for more than 500 characters beyond its own",
+        ),
+        // What it gathers is little; in each row of a join it would be 170 GB.
+        (
+            "WITH t AS (SELECT string_agg(a.device, ',') AS s FROM readings AS a, readings AS b) SELECT count(s) FROM t, \
+             generate_series(1, 1000000)",
+            "ERROR:  the query needs more than 2097152 bytes of memory: narrow it, or ask a roll-up",
+        ),
+        (
+            "SELECT string_agg(device, ',') OVER () FROM readings",
+            "ERROR:  string_agg over a window is not possible",
+        ),
+        (
             "WITH a AS (SELECT concat(device, device) AS x FROM alerts), b AS (SELECT replace(x, 'u', x) AS x FROM a), \
              c AS (SELECT replace(x, 'u', x) AS x FROM b) SELECT length(replace(x, 'u', x)) FROM c",
             "ERROR:  Execution error: replace makes more than 65536 bytes: its texts are too long",

@@ -1,6 +1,7 @@
 //! A lake, the role on it, and psql.
 
 use std::{
+    collections::HashMap,
     fs,
     net::SocketAddr,
     path::PathBuf,
@@ -33,8 +34,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Addresses, LakeReader, Limits, ServeProgress, ServeSettings, SiteSet, UserSettings,
-    WaitingWindow, WaitingWindows, serve,
+    Addresses, DeviceWays, LakeReader, Limits, RollupUse, ServeProgress, ServeSettings, SiteSet,
+    UserSettings, WaitingWindow, WaitingWindows, Way, serve,
 };
 
 /// Midnight of 2026-05-01 UTC, in seconds since 1970.
@@ -46,9 +47,9 @@ pub(super) const PASSWORD: &str = "correct horse";
 pub(super) const TOKEN: &str = "token-of-the-user-";
 
 /// A lake in a folder.
-pub(super) struct TestLake {
+pub(crate) struct TestLake {
     pub(super) folder: tempfile::TempDir,
-    pub(super) writer: LakeWriter,
+    pub(crate) writer: LakeWriter,
 }
 
 /// The role on a lake, until it is dropped.
@@ -60,7 +61,7 @@ pub(super) struct Site {
     thread: Option<JoinHandle<()>>,
 }
 
-pub(super) fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         queries_at_once: 4,
         rows_max: 10_000,
@@ -75,7 +76,7 @@ pub(super) fn clock() -> Clock {
 }
 
 impl TestLake {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random: Random = Arc::new(SystemRandom::new());
         let keyring = FileKeyring::create(&folder.path().join("keys"), random.clone()).unwrap();
@@ -160,15 +161,27 @@ impl TestLake {
         appended.await.unwrap();
     }
 
-    pub(super) fn reader(&self) -> LakeReader {
+    pub(crate) fn reader(&self) -> LakeReader {
         let tables = TABLES.map(|table| self.writer.table(table).unwrap().clone());
         let decrypter: Arc<KeyDecrypter> = self.writer.decrypter();
         LakeReader {
             tables: tables.to_vec(),
             decrypter,
             waiting: Some(WaitingWindows::new(waiting_windows)),
+            ways: Some(DeviceWays::new(ways)),
         }
     }
+}
+
+/// The ways of two devices' newest readings.
+fn ways() -> HashMap<(String, String), Way> {
+    let way = Way {
+        spool: 1.5,
+        stream: 0.25,
+        commit: 10.0,
+    };
+    let of = |site: &str| ((site.to_owned(), format!("{site}-pump")), way);
+    HashMap::from([of("quartz"), of("basalt")])
 }
 
 /// One window of each site waits.
@@ -254,6 +267,7 @@ pub(super) fn settings(lake: &TestLake, limits: Limits) -> ServeSettings {
         postgres_listen: Some(any),
         http_listen: Some(any),
         limits,
+        rollups: RollupUse::WhereTheyFit,
         tls: None,
         users: vec![
             user(lake, "quentin", &["quartz"], &[]),

@@ -80,3 +80,26 @@ async fn alerts_and_forecasts_are_joined_as_people_want_them() {
         assert_eq!(site.ask("quentin", sql), expected, "{sql}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_readings_say_how_old_they_are_and_where_that_time_went() {
+    let site = Site::of_empty().await;
+    let late = |device: &str| {
+        let mut late = reading("quartz", device, 10, 1.0);
+        late.event_time = reading("quartz", device, 7, 1.0).event_time;
+        late
+    };
+    site.lake.put(vec![late("pump"), late("fan")]).await;
+    let sql = "SELECT device, age_seconds, source_seconds, spool_seconds, stream_seconds, commit_seconds FROM latest \
+               ORDER BY device";
+    // What the compactor did not bring since its start has no way.
+    let shown = "quartz-fan|86393|3|||\nquartz-pump|86393|3|1.5|0.25|10";
+    let begun = Instant::now();
+    while site.ask("quentin", sql) != shown {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{}",
+            site.ask("quentin", sql)
+        );
+    }
+}

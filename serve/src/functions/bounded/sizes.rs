@@ -11,7 +11,7 @@ const FIXED_BYTES: usize = 16;
 const PLACE_BYTES: usize = 4;
 
 /// Of each row.
-pub(super) fn lengths(array: &ArrayRef) -> Vec<usize> {
+pub(crate) fn lengths(array: &ArrayRef) -> Vec<usize> {
     let rows = 0..array.len();
     match array.data_type() {
         DataType::Utf8 => {

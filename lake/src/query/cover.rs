@@ -1,0 +1,320 @@
+//! For which times a roll-up is known to be of all readings that a view has.
+//!
+//! Whoever closes windows notes how many readings each day had when all of its windows were closed and rolled up. Readings are
+//! only ever added to a day, or leave it; so a day that has as many now has the same ones, and its roll-ups are of them.
+//! That holds because of the order of the look: first what was noted, then the roll-ups, and `readings` last. What was rolled up
+//! meanwhile is then among the readings that are seen, and changes their number.
+//!
+//! It deliberately says nothing of a day that goes on, of one whose late readings wait for their next revision, and of times of
+//! which retention may have deleted readings or rows.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use forebay_schemas::{
+    ErrorKind,
+    table::{READINGS, READINGS_1H, READINGS_1M, Table, WINDOWS},
+};
+use serde::Deserialize;
+
+use super::{DeltaScan, LakeView};
+use crate::{
+    Add, LakeError, LakeTable, Snapshot, StateKeeper,
+    file::stats::{MICROS_PER_DAY, TagSeal, stats_of},
+    keys::KeyDecrypter,
+    operate::expire::expired_states,
+};
+
+/// From an event time to just before another, µs since 1970 UTC.
+type Stretch = (i64, i64);
+
+/// For which times roll-ups answer for the readings of a view.
+#[derive(Debug, Clone, Default)]
+pub struct RollupCover {
+    /// By site that has readings, then by roll-up.
+    sites: BTreeMap<String, BTreeMap<&'static str, Vec<Stretch>>>,
+}
+
+impl RollupCover {
+    /// The sites that have readings.
+    pub fn sites(&self) -> impl Iterator<Item = &str> {
+        self.sites.keys().map(String::as_str)
+    }
+
+    /// The whole UTC days of a site for which a roll-up answers, in order and apart.
+    pub fn of(&self, site: &str, rollup: &str) -> &[Stretch] {
+        let found = self.sites.get(site).and_then(|levels| levels.get(rollup));
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether no roll-up answers for any reading.
+    pub fn is_empty(&self) -> bool {
+        self.sites.values().all(BTreeMap::is_empty)
+    }
+}
+
+/// The tables as of one version each, and for which times their roll-ups answer.
+#[derive(Clone)]
+pub struct CoveredView {
+    /// The tables.
+    pub view: LakeView,
+    /// For which times the roll-ups answer.
+    pub cover: Arc<RollupCover>,
+    noted: Noted,
+    keeper: Arc<StateKeeper>,
+    seal: Arc<TagSeal>,
+}
+
+/// What stands in the lake's notes, by the versions of their tables.
+#[derive(Debug, Clone, Default)]
+struct Noted {
+    /// By the transaction of a site's windows, with the state's number.
+    closed: HashMap<String, (i64, Option<Arc<Closed>>)>,
+    /// By table: its version, and before which time rows may have been deleted. `None` where a note cannot be read.
+    expired: HashMap<&'static str, (u64, Option<Expired>)>,
+    /// The version of `readings` that was counted, and its readings a day.
+    counted: Option<(u64, Arc<Counts>)>,
+}
+
+/// Before which time rows may have been deleted, by site, µs since 1970 UTC.
+type Expired = BTreeMap<String, i64>;
+
+/// Readings of each UTC day, by site; none of a site of which a file does not say its own.
+type Counts = BTreeMap<String, Option<BTreeMap<i32, u64>>>;
+
+/// What the state of a site's windows says.
+#[derive(Debug, Deserialize)]
+struct Closed {
+    /// Readings of each day, counted from 1970-01-01, all of whose windows are closed.
+    #[serde(default)]
+    days: BTreeMap<i32, i64>,
+    /// The tables of the roll-ups that all of these days have.
+    #[serde(default)]
+    rollups: Vec<String>,
+}
+
+impl CoveredView {
+    /// The tables as they are now; what is known of one that has not changed since `last` is kept.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn look(
+        tables: &[LakeTable],
+        decrypter: &Arc<KeyDecrypter>,
+        last: Option<&Self>,
+    ) -> Result<Self, LakeError> {
+        let (keeper, seal) = match last {
+            Some(last) => (last.keeper.clone(), last.seal.clone()),
+            None => {
+                let keeper = StateKeeper::of(decrypter.provider()).await?;
+                let seal = TagSeal::of(decrypter.provider()).await?;
+                (Arc::new(keeper), Arc::new(seal))
+            }
+        };
+        let mut noted = last.map(|last| last.noted.clone()).unwrap_or_default();
+        let mut places: Vec<usize> = (0..tables.len()).collect();
+        places.sort_by_key(|place| turn(tables[*place].schema()));
+        let mut scans: Vec<Option<Arc<DeltaScan>>> = vec![None; tables.len()];
+        for place in places {
+            let table = &tables[place];
+            let snapshot = table.snapshot().await?;
+            noted.note(&keeper, table, &snapshot).await?;
+            let known = last.and_then(|last| last.view.0.get(place));
+            let known = known.filter(|known| known.is_of(table, &snapshot));
+            scans[place] = Some(match known {
+                Some(known) => known.clone(),
+                None => {
+                    let seal = seal.clone();
+                    Arc::new(DeltaScan::new(table, snapshot, decrypter.clone(), seal))
+                }
+            });
+        }
+        let view = LakeView(scans.into_iter().flatten().collect());
+        let cover = noted.cover(&keeper, &view);
+        Ok(Self {
+            view,
+            cover: Arc::new(cover),
+            noted,
+            keeper,
+            seal,
+        })
+    }
+}
+
+/// When a table is looked at: the notes first, the readings last.
+fn turn(table: &Table) -> u8 {
+    match table.name {
+        name if name == WINDOWS.name => 0,
+        name if name == READINGS.name => 2,
+        _ => 1,
+    }
+}
+
+fn is_rollup(table: &Table) -> bool {
+    [READINGS_1M.name, READINGS_1H.name].contains(&table.name)
+}
+
+impl Noted {
+    /// Reads what the notes of a table say.
+    async fn note(
+        &mut self,
+        keeper: &StateKeeper,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+    ) -> Result<(), LakeError> {
+        let schema = table.schema();
+        if schema.name == WINDOWS.name {
+            return self.note_closed(keeper, table, snapshot).await;
+        }
+        if !is_rollup(schema) && schema.name != READINGS.name {
+            return Ok(());
+        }
+        let known = self.expired.get(schema.name);
+        if known.is_some_and(|(version, _)| *version == snapshot.version()) {
+            return Ok(());
+        }
+        let mut sites = Some(BTreeMap::new());
+        for found in expired_states(keeper, table, snapshot).await? {
+            match (found.state, &mut sites) {
+                (Ok(state), Some(sites)) => drop(sites.insert(state.site, state.before)),
+                // Which site it is of stands in it.
+                _ => sites = None,
+            }
+        }
+        self.expired
+            .insert(schema.name, (snapshot.version(), sites));
+        Ok(())
+    }
+
+    /// A state never changes: one that is known is not read again.
+    async fn note_closed(
+        &mut self,
+        keeper: &StateKeeper,
+        windows: &LakeTable,
+        snapshot: &Snapshot,
+    ) -> Result<(), LakeError> {
+        let numbers = keeper.numbers(windows, snapshot).await?;
+        let numbers: HashMap<String, i64> = numbers.into_iter().collect();
+        self.closed
+            .retain(|app_id, (number, _)| numbers.get(app_id) == Some(&*number));
+        let new = numbers
+            .into_iter()
+            .filter(|(app_id, _)| !self.closed.contains_key(app_id));
+        let new = new.collect();
+        for (app_id, number, state) in keeper.load_each::<Closed>(windows, new).await {
+            let state = match state {
+                Ok(state) => Some(Arc::new(state)),
+                // It says nothing; whose it is makes it again.
+                Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                Err(error) => return Err(error),
+            };
+            self.closed.insert(app_id, (number, state));
+        }
+        Ok(())
+    }
+
+    /// For which times the roll-ups of a view answer.
+    fn cover(&mut self, keeper: &StateKeeper, view: &LakeView) -> RollupCover {
+        let Some(readings) = view.0.iter().find(|scan| scan.table.name == READINGS.name) else {
+            return RollupCover::default();
+        };
+        let counts = match &self.counted {
+            Some((version, counts)) if *version == readings.version => counts.clone(),
+            _ => {
+                let counts = Arc::new(counts(readings));
+                self.counted = Some((readings.version, counts.clone()));
+                counts
+            }
+        };
+        let mut sites = BTreeMap::new();
+        for (site, days) in counts.iter() {
+            let app_id = keeper.app_id(&format!("windows/{site}"), 0);
+            let closed = self
+                .closed
+                .get(&app_id)
+                .and_then(|(_, state)| state.clone());
+            let mut levels = BTreeMap::new();
+            if let Some((closed, days)) = closed.zip(days.as_ref()) {
+                for table in [&READINGS_1M, &READINGS_1H] {
+                    let stretches = self.stretches(table, site, &closed, days);
+                    if !stretches.is_empty() {
+                        levels.insert(table.name, stretches);
+                    }
+                }
+            }
+            sites.insert(site.clone(), levels);
+        }
+        RollupCover { sites }
+    }
+
+    fn stretches(
+        &self,
+        rollup: &Table,
+        site: &str,
+        closed: &Closed,
+        days: &BTreeMap<i32, u64>,
+    ) -> Vec<Stretch> {
+        let kept_from = [rollup.name, READINGS.name].map(|table| self.kept_from(table, site));
+        let [Some(rows_from), Some(readings_from)] = kept_from else {
+            return Vec::new();
+        };
+        if !closed.rollups.iter().any(|level| level == rollup.name) {
+            return Vec::new();
+        }
+        let kept_from = rows_from.max(readings_from);
+        let settled = days.iter().filter(|(day, rows)| {
+            let known = closed.days.get(*day).map(|rows| rows.unsigned_abs());
+            known == Some(**rows) && day_start(**day) >= kept_from
+        });
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for (day, _) in settled {
+            let from = day_start(*day);
+            let to = from.saturating_add(MICROS_PER_DAY);
+            match stretches.last_mut() {
+                Some(last) if last.1 == from => last.1 = to,
+                _ => stretches.push((from, to)),
+            }
+        }
+        stretches
+    }
+
+    /// From which time on nothing of a site was deleted; `None` where that is not known.
+    fn kept_from(&self, table: &str, site: &str) -> Option<i64> {
+        let (_, expired) = self.expired.get(table)?;
+        let before = expired.as_ref()?.get(site).copied();
+        Some(before.unwrap_or(i64::MIN))
+    }
+}
+
+fn day_start(day: i32) -> i64 {
+    i64::from(day).saturating_mul(MICROS_PER_DAY)
+}
+
+/// How many readings the files have of each day: their commits say it, no file is opened.
+fn counts(readings: &DeltaScan) -> Counts {
+    let mut counts = Counts::new();
+    for add in &readings.files {
+        let Some(site) = site_of(add) else { continue };
+        let days = counts
+            .entry(site.to_owned())
+            .or_insert_with(|| Some(BTreeMap::new()));
+        match (
+            stats_of(readings.table, add, &readings.tag_seal),
+            &mut *days,
+        ) {
+            (Some(stats), Some(days)) => {
+                for (day, rows) in stats.days() {
+                    *days.entry(day).or_default() += rows;
+                }
+            }
+            _ => *days = None,
+        }
+    }
+    counts
+}
+
+fn site_of(add: &Add) -> Option<&str> {
+    add.partition_values.get("site")?.as_deref()
+}
