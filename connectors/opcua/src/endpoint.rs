@@ -48,13 +48,29 @@ pub(crate) fn confirm(
     let secured = settings.mode != MessageSecurityMode::None;
     match confirmed {
         Some(endpoints) if secured && !endpoints.is_empty() => {
-            let again = choose(settings, endpoints).map_err(|_| OpcuaError::Tampered)?;
+            let told: Vec<_> = endpoints
+                .iter()
+                .map(|one| with_certificate(one, chosen))
+                .collect();
+            let again = choose(settings, &told).map_err(|_| OpcuaError::Tampered)?;
             (again.user_identity_tokens == chosen.user_identity_tokens)
                 .then_some(())
                 .ok_or(OpcuaError::Tampered)
         }
         _ => Ok(()),
     }
+}
+
+/// A session tells of its endpoints without their certificates (OPC 10000-4, 5.7.2): its own is proven already.
+fn with_certificate(
+    told: &EndpointDescription,
+    chosen: &EndpointDescription,
+) -> EndpointDescription {
+    let mut told = told.clone();
+    if told.server_certificate.is_null_or_empty() {
+        told.server_certificate = chosen.server_certificate.clone();
+    }
+    told
 }
 
 /// Servers often name themselves as only they know them: behind a router, by a host name without a record. The path is

@@ -35,8 +35,9 @@ use crate::{dial::Dial, settings::Settings};
 
 /// Largest chunk in either direction.
 const CHUNK_BYTES_MAX: usize = 65_535;
-const CHUNKS_MAX: usize = 128;
 const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// As many as the largest message takes, whose chunks have heads and signatures too.
+const CHUNKS_MAX: usize = MESSAGE_BYTES_MAX / CHUNK_BYTES_MAX + 8;
 const STRING_BYTES_MAX: usize = 1024 * 1024;
 const ARRAY_ELEMENTS_MAX: usize = 65_536;
 

@@ -164,6 +164,9 @@ fn other_tokens_over_the_secure_channel_are_a_warning_of_tampering() {
     let from_honest = choose(&settings, std::slice::from_ref(&honest)).unwrap();
     let from_forged = choose(&settings, std::slice::from_ref(&forged)).unwrap();
     assert!(confirm(&settings, &from_honest, Some(std::slice::from_ref(&honest))).is_ok());
+    let mut bare = honest.clone();
+    bare.server_certificate = ByteString::null();
+    assert!(confirm(&settings, &from_honest, Some(&[bare])).is_ok());
     let caught = confirm(&settings, &from_forged, Some(&[honest]));
     assert!(matches!(caught, Err(OpcuaError::Tampered)), "{caught:?}");
     assert!(
