@@ -4,6 +4,7 @@
 //! commits; `side` writes to the other tables. Nothing here asks whether a commit landed: after any doubt the state in the
 //! table is read again and counts.
 
+mod arrivals;
 mod budget;
 mod contiguity;
 mod elsewhere;
@@ -30,6 +31,9 @@ use thiserror::Error;
 
 use crate::event_time::MAX_SKEW;
 
+pub(crate) use arrivals::Arrival;
+#[cfg(test)]
+pub(crate) use arrivals::Passed;
 pub use group::run;
 pub use progress::Progress;
 pub use repair::{RepairError, RepairMode, Repaired, repair_states};

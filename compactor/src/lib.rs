@@ -36,6 +36,7 @@ pub use retention::{
 pub use rollups::{RollupLevel, RollupLevels};
 pub use settings::CompactorSettings;
 pub use windows::{
-    AgeParts, DeviceFreshness, HeldBy, WaitingWindow, WindowProgress, WindowSettings,
-    close_windows, run_windows,
+    AgeParts, DeviceFreshness, HeldBy, PassedStream, PathParts, TableFreshness, WaitingWindow,
+    WindowProgress, WindowSettings, by_table, close_windows, fresh_devices, oldest_devices,
+    run_windows,
 };

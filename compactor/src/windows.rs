@@ -43,7 +43,10 @@ use waiting::Waiting;
 use watermark::{bounds, watermarks};
 
 pub use self::{
-    freshness::{AgeParts, DeviceFreshness},
+    freshness::{
+        AgeParts, DeviceFreshness, PassedStream, PathParts, TableFreshness, by_table,
+        fresh_devices, oldest_devices,
+    },
     progress::WindowProgress,
     settings::WindowSettings,
     waiting::{HeldBy, WaitingWindow},
@@ -212,7 +215,10 @@ async fn pass(
             Ok((rows, look)) => {
                 written += rows;
                 match look {
-                    Some(look) => drop(looked.sites.insert(site, look)),
+                    Some(look) => {
+                        progress.note_rolled_up(&site, look.over, settings.rollups);
+                        looked.sites.insert(site, look);
+                    }
                     None => drop(looked.sites.remove(&site)),
                 }
             }

@@ -22,5 +22,7 @@ pub use log::{
     Damage, Entry, GapWhy, LastSeq, LogReader, LogWriter, Offset, OpenReceipt, Receipt,
     ReceiptChanges, Record,
 };
-pub use partition::{Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader};
+pub use partition::{
+    Delivered, FixedGroup, GroupEvent, LogGroup, LogSource, PartitionReader, Transit,
+};
 pub use raw::RawRecord;

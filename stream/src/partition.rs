@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use forebay_schemas::{LaneId, wire::SeriesBatch};
+use forebay_schemas::{LaneId, Timestamp, wire::SeriesBatch};
 
 use crate::{Offset, Record, StreamError};
 
@@ -17,6 +17,15 @@ pub struct Delivered {
     pub lane: Option<LaneId>,
     /// The record.
     pub record: Record<SeriesBatch>,
+    /// How it came here.
+    pub transit: Transit,
+}
+
+/// What is known of a record's way beside its bytes. Nothing rests on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Transit {
+    /// When it was published; none where nothing lies between its log and the reader.
+    pub published: Option<Timestamp>,
 }
 
 /// A change in what this process shall consume.

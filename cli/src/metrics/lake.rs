@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use forebay_compactor::Progress;
+use forebay_compactor::{Progress, TableFreshness, by_table, oldest_devices};
 use forebay_serve::ServeProgress;
 use forebay_telemetry::{Metric, Telemetry, names};
 
@@ -122,17 +122,12 @@ fn of_compactor(telemetry: &Telemetry, watch: &LakeWatch) {
 
 /// How old the newest readings are, and what windows wait for.
 fn of_devices(telemetry: &Telemetry, watch: &LakeWatch) {
-    let (windows, now) = (watch.windows.clone(), clock());
+    let (windows, progress, now) = (watch.windows.clone(), watch.progress.clone(), clock());
     telemetry.gauge(&names::FRESHNESS, move || {
         let now = now();
         let mut ages = Vec::new();
-        for device in windows.oldest_devices(DEVICES_MAX) {
-            let parts = device.parts(now);
-            for (part, micros) in [
-                ("source", parts.source),
-                ("transport", parts.transport),
-                ("since", parts.since),
-            ] {
+        for device in oldest_devices(&windows, &progress, DEVICES_MAX) {
+            for (part, micros) in device.parts(now).named() {
                 let labels = vec![
                     ("site", device.site.clone()),
                     ("device", device.device.clone()),
@@ -142,6 +137,21 @@ fn of_devices(telemetry: &Telemetry, watch: &LakeWatch) {
             }
         }
         ages
+    });
+    let (windows, progress, now) = (watch.windows.clone(), watch.progress.clone(), clock());
+    telemetry.gauge(&names::TABLE_FRESHNESS, move || {
+        let now = now().micros();
+        let devices = oldest_devices(&windows, &progress, DEVICES_MAX);
+        let age = |of: TableFreshness| {
+            let micros = now.saturating_sub(of.complete.micros()).max(0);
+            let labels = vec![
+                ("table", of.table.to_owned()),
+                ("site", of.site),
+                ("device", of.device),
+            ];
+            (micros as f64 / 1e6, labels)
+        };
+        by_table(&windows, &devices).into_iter().map(age).collect()
     });
     let (windows, now) = (watch.windows.clone(), clock());
     telemetry.gauge(&names::WINDOW_WAITING, move || {

@@ -130,10 +130,11 @@ impl Service {
             });
         }
         if let Some(serve) = serve.filter(|_| roles.contains(&Role::Serve)) {
-            let windows = roles
+            let watch = &self.watch.lake;
+            let compactor = roles
                 .contains(&Role::Compactor)
-                .then(|| self.watch.lake.windows.clone());
-            self.add_serve(behind, store, serve, windows);
+                .then(|| (watch.windows.clone(), watch.progress.clone()));
+            self.add_serve(behind, store, serve, compactor);
         }
     }
 

@@ -1,9 +1,13 @@
 //! The role that answers queries over the network, on the lake as readers see it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use forebay_compactor::{HeldBy, WaitingWindow, WindowProgress};
-use forebay_serve::{LakeReader, ServeProgress, ServeSettings, WaitingWindows, serve};
+use forebay_compactor::{
+    DeviceFreshness, HeldBy, PathParts, Progress, WaitingWindow, WindowProgress, fresh_devices,
+};
+use forebay_serve::{
+    DeviceWays, LakeReader, ServeProgress, ServeSettings, WaitingWindows, Way, serve,
+};
 use tokio::{select, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -20,21 +24,30 @@ impl Service {
         on_failure: OnFailure,
         store: Arc<Store>,
         settings: ServeSettings,
-        windows: Option<Arc<WindowProgress>>,
+        compactor: Option<(Arc<WindowProgress>, Arc<Progress>)>,
     ) {
         let progress = self.watch.lake.serve.clone();
         self.add("serve", on_failure, move |stop| {
             let (store, settings, progress) = (store.clone(), settings.clone(), progress.clone());
-            let waiting = windows.clone().map(waiting_windows);
-            Some(Box::pin(run(store, settings, waiting, progress, stop)))
+            let asked = compactor.clone().map(|(windows, consumed)| Asked {
+                waiting: waiting_windows(windows.clone()),
+                ways: device_ways(windows, consumed),
+            });
+            Some(Box::pin(run(store, settings, asked, progress, stop)))
         });
     }
+}
+
+/// What is asked of the compactor beside it.
+struct Asked {
+    waiting: WaitingWindows,
+    ways: DeviceWays,
 }
 
 async fn run(
     store: Arc<Store>,
     settings: ServeSettings,
-    waiting: Option<WaitingWindows>,
+    asked: Option<Asked>,
     progress: Arc<ServeProgress>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -42,16 +55,47 @@ async fn run(
         return Ok(());
     }
     let reader = store.reader().await?;
+    let (waiting, ways) = asked.map(|asked| (asked.waiting, asked.ways)).unzip();
     let lake = LakeReader {
         tables: reader.tables,
         decrypter: reader.decrypter,
         waiting,
+        ways,
     };
     Ok(serve(settings, lake, clock(), progress, stop, |_| {}).await?)
 }
 
 fn waiting_windows(progress: Arc<WindowProgress>) -> WaitingWindows {
     WaitingWindows::new(move || progress.waiting().into_iter().map(shown).collect())
+}
+
+fn device_ways(windows: Arc<WindowProgress>, consumed: Arc<Progress>) -> DeviceWays {
+    DeviceWays::new(move || {
+        let devices = fresh_devices(&windows, &consumed);
+        devices
+            .into_iter()
+            .filter_map(way)
+            .collect::<HashMap<_, _>>()
+    })
+}
+
+/// By site and device; none of what this process did not commit.
+fn way(device: DeviceFreshness) -> Option<((String, String), Way)> {
+    let seconds = |micros: i64| micros as f64 / 1e6;
+    let PathParts::Known {
+        spool,
+        stream,
+        commit,
+    } = device.parts(device.seen).path
+    else {
+        return None;
+    };
+    let way = Way {
+        spool: seconds(spool),
+        stream: seconds(stream),
+        commit: seconds(commit),
+    };
+    Some(((device.site, device.device), way))
 }
 
 fn shown(window: WaitingWindow) -> forebay_serve::WaitingWindow {

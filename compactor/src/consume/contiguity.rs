@@ -164,7 +164,7 @@ impl Contiguity {
 
     /// Takes a record.
     pub(super) fn take(&mut self, delivered: Delivered, now: Moment) -> ConsumedReadings {
-        let Delivered { lane, record } = delivered;
+        let Delivered { lane, record, .. } = delivered;
         if self.opened.take().is_some_and(|from| record.offset < from) {
             // The log is shorter than the state says: a restored one. Its offsets mean other records now (E5).
             (self.high, self.seen) = (record.offset, record.offset);
@@ -381,7 +381,7 @@ impl Contiguity {
     fn absorb(&mut self, step: EpochStep, consumed: &mut ConsumedReadings) {
         consumed.duplicates += step.duplicates;
         consumed.foreign += step.foreign;
-        let now_micros = step.now.micros();
+        let now = step.now;
         for (batch, why) in step.refused {
             // Not counted at the epoch: these seqs are behind its mark or in a gap that stays.
             for (seq, reading) in (batch.first_seq.0..).zip(batch.readings()) {
@@ -389,7 +389,7 @@ impl Contiguity {
             }
         }
         for batch in step.batches {
-            self.keep_plausible(batch, now_micros, consumed);
+            self.keep_plausible(batch, now, consumed);
         }
         self.overflow = match (self.overflow, step.overflow) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -7,14 +7,15 @@
 
 mod commit;
 mod device_times;
+mod pause;
 
 use std::{sync::Arc, time::Duration};
 
 use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
-use forebay_runtime::{Backoff, RateLimit};
+use forebay_runtime::RateLimit;
 use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -29,16 +30,11 @@ use super::{
 };
 use commit::{Committed, is_same_gap};
 use device_times::WrittenTimes;
+use pause::Pause;
 
 /// How often waits are looked at, at most and at least.
 const TICK_MIN: Duration = Duration::from_millis(10);
 const TICK_MAX: Duration = Duration::from_secs(1);
-
-/// Pauses between tries.
-const PAUSE: Backoff = Backoff {
-    first: Duration::from_millis(100),
-    max: Duration::from_secs(30),
-};
 
 /// What a partition's task has.
 pub(super) struct Partition {
@@ -130,10 +126,7 @@ impl Partition {
     }
 
     fn moment(&self) -> Moment {
-        Moment {
-            clock: (self.clock)(),
-            up: self.begun.elapsed(),
-        }
+        Moment::new((self.clock)(), self.begun.elapsed())
     }
 
     fn rules(&self) -> Rules {
@@ -308,7 +301,8 @@ impl Run<'_> {
         {
             return Ok(Committed::Fenced);
         }
-        let consumed = self.contiguity.take(delivered, self.at.moment());
+        let now = self.at.moment().of(delivered.transit.published);
+        let consumed = self.contiguity.take(delivered, now);
         self.gather(consumed).await
     }
 
@@ -456,45 +450,5 @@ impl Gathered {
         self.bytes += bytes;
         self.due
             .get_or_insert_with(|| Instant::now() + commit_interval);
-    }
-}
-
-/// Pauses that double, and end at once when the stop comes.
-struct Pause<'a> {
-    failures: u32,
-    stop: &'a CancellationToken,
-}
-
-/// Whether the stop has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waited {
-    Out,
-    Stopped,
-}
-
-impl Waited {
-    fn is_stopped(self) -> bool {
-        self == Self::Stopped
-    }
-}
-
-impl<'a> Pause<'a> {
-    fn new(stop: &'a CancellationToken) -> Self {
-        Self { failures: 0, stop }
-    }
-
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
-
-    async fn wait(&mut self) -> Waited {
-        self.failures = self.failures.saturating_add(1);
-        // The whole of the bound: its partition has no others to stay clear of.
-        let pause = PAUSE.wait(self.failures, 1.0);
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Waited::Stopped,
-            () = sleep(pause) => Waited::Out,
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::arrivals::Arrivals;
+
 /// Counters since the process began, over all its partitions.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -25,6 +27,8 @@ pub struct Progress {
     pub partitions: AtomicU64,
     /// Partitions that stopped with an error.
     pub failed: AtomicU64,
+    /// How the newest readings of the devices came.
+    pub(crate) arrivals: Arrivals,
 }
 
 /// Adds to a counter.

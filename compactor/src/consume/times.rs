@@ -8,6 +8,11 @@ use forebay_schemas::{
     wire::{SeriesBatch, SeriesBlock},
 };
 
+use super::{
+    arrivals::{Passed, Way},
+    moment::Moment,
+};
+
 /// Devices that were not heard for so long before the last one of their site that was, leave the state: they hold no watermark anyway.
 const DEVICE_KEPT_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
@@ -23,7 +28,15 @@ pub(super) struct HeldTimes {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Times {
-    sites: BTreeMap<SiteId, BTreeMap<DeviceId, DeviceTimes>>,
+    sites: BTreeMap<SiteId, BTreeMap<DeviceId, Device>>,
+}
+
+/// How far a device has come.
+#[derive(Debug, Clone, Copy)]
+struct Device {
+    times: DeviceTimes,
+    /// The way of its newest reading, if it came since ways were asked for last.
+    passed: Option<Passed>,
 }
 
 impl Times {
@@ -35,9 +48,12 @@ impl Times {
             let Ok(name) = SiteId::new(&site.site) else {
                 continue;
             };
-            let believed = |times: &DeviceTimes| DeviceTimes {
-                event: times.event.min(now),
-                observed: times.observed.min(now),
+            let believed = |times: &DeviceTimes| Device {
+                times: DeviceTimes {
+                    event: times.event.min(now),
+                    observed: times.observed.min(now),
+                },
+                passed: None,
             };
             let devices = site
                 .devices
@@ -48,13 +64,14 @@ impl Times {
         found
     }
 
-    /// Readings have been taken at `now`, µs since 1970 UTC; the times of a gateway that is ahead are believed up to it.
-    pub(super) fn heard(&mut self, batch: &SeriesBatch, now: i64) {
+    /// Readings have been taken at `now`; the times of a gateway that is ahead are believed up to it.
+    pub(super) fn heard(&mut self, batch: &SeriesBatch, now: Moment) {
+        let clock = now.micros();
         let latest = |nanos: &[i64]| {
             nanos
                 .iter()
                 .max()
-                .map(|nanos| Timestamp::from_nanos(*nanos).micros().min(now))
+                .map(|nanos| Timestamp::from_nanos(*nanos).micros().min(clock))
         };
         let mut heard: Vec<(&Series, DeviceTimes)> = Vec::new();
         for SeriesBlock {
@@ -78,10 +95,16 @@ impl Times {
         }
         heard
             .into_iter()
-            .for_each(|(series, times)| self.heard_of(series, times));
+            .for_each(|(series, times)| self.heard_of(series, times, now));
     }
 
-    fn heard_of(&mut self, series: &Series, heard: DeviceTimes) {
+    fn heard_of(&mut self, series: &Series, heard: DeviceTimes, now: Moment) {
+        let passed = Passed {
+            event: heard.event,
+            observed: heard.observed,
+            published: now.published.micros(),
+            consumed: now.micros(),
+        };
         if !self.sites.contains_key(&series.site) {
             self.sites.insert(series.site.clone(), BTreeMap::new());
         }
@@ -89,24 +112,46 @@ impl Times {
             return;
         };
         match devices.get_mut(&series.device) {
-            Some(times) => {
+            Some(Device { times, passed: way }) => {
+                if heard.event >= times.event {
+                    *way = Some(passed);
+                }
                 times.event = times.event.max(heard.event);
                 times.observed = times.observed.max(heard.observed);
             }
             None => {
-                devices.insert(series.device.clone(), heard);
+                let new = Device {
+                    times: heard,
+                    passed: Some(passed),
+                };
+                devices.insert(series.device.clone(), new);
             }
         }
+    }
+
+    /// The ways of the devices' newest readings that have been taken since this was asked last.
+    pub(super) fn take_ways(&mut self) -> Vec<Way> {
+        let mut ways = Vec::new();
+        for (site, devices) in &mut self.sites {
+            for (device, of_device) in devices {
+                ways.extend(of_device.passed.take().map(|passed| Way {
+                    site: site.as_str().to_owned(),
+                    device: device.as_str().to_owned(),
+                    passed,
+                }));
+            }
+        }
+        ways
     }
 
     pub(super) fn render(&self, mut held: BTreeMap<String, HeldTimes>) -> Vec<SiteTimes> {
         let mut sites = Vec::new();
         for (site, devices) in &self.sites {
-            let newest = devices.values().map(|times| times.observed).max();
+            let newest = devices.values().map(|of| of.times.observed).max();
             let since = newest.unwrap_or(0).saturating_sub(DEVICE_KEPT_MICROS);
-            let kept = devices.iter().filter(|(_, times)| times.observed >= since);
+            let kept = devices.iter().filter(|(_, of)| of.times.observed >= since);
             let devices: BTreeMap<String, DeviceTimes> = kept
-                .map(|(device, times)| (device.as_str().to_owned(), *times))
+                .map(|(device, of)| (device.as_str().to_owned(), of.times))
                 .collect();
             let held = held.remove(site.as_str());
             if !devices.is_empty() || held.is_some() {

@@ -32,7 +32,7 @@ impl RollupLevel {
     }
 
     /// Its length in µs.
-    pub(super) fn width(self) -> i64 {
+    pub(crate) fn width(self) -> i64 {
         match self {
             Self::Minute => 60_000_000,
             Self::Hour => 3_600_000_000,

@@ -10,7 +10,8 @@ use std::{
 
 use forebay_schemas::Timestamp;
 
-use super::{DeviceFreshness, WaitingWindow, Watermarks};
+use super::{DeviceFreshness, WaitingWindow, Watermarks, freshness::RolledUp};
+use crate::RollupLevels;
 
 /// How far the sites' watermarks have come, and what holds them up, for telemetry to read.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub struct WindowProgress {
     failures: Mutex<BTreeMap<String, u64>>,
     devices: Mutex<Vec<DeviceFreshness>>,
     waiting: Mutex<Vec<WaitingWindow>>,
+    rolled_up: Mutex<RolledUp>,
     /// States of streams that could not be read at the last look.
     unreadable: AtomicU64,
 }
@@ -55,12 +57,20 @@ impl WindowProgress {
             .clone()
     }
 
-    /// Of these devices so many whose newest readings are the oldest.
-    pub fn oldest_devices(&self, count: usize) -> Vec<DeviceFreshness> {
-        let mut devices = self.devices();
-        devices.sort_by_key(|device| device.event);
-        devices.truncate(count);
-        devices
+    pub(super) fn rolled_up(&self) -> RolledUp {
+        self.rolled_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The windows of a site up to `over` are closed and have these roll-ups.
+    pub(super) fn note_rolled_up(&self, site: &str, over: i64, levels: RollupLevels) {
+        let mut rolled_up = self
+            .rolled_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        rolled_up.insert(site.to_owned(), (over, levels));
     }
 
     /// The windows that are over by the clock and still open, one a site, and what each waits for.

@@ -6,15 +6,18 @@
 
 use bytes::Bytes;
 use forebay_schemas::{
-    Epoch, ErrorKind, LaneId, Seq,
+    Epoch, ErrorKind, LaneId, Seq, Timestamp,
     wire::{
         DecodeError, EpochEnd, Gap, LastSeq, Outages, SeriesBatch, SeriesDecoder, SpoolLoss,
         WIRE_VERSION,
     },
 };
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::{
+    Timestamp as KafkaTime,
+    message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders},
+};
 
-use crate::{Delivered, Entry, Offset, Record, StreamError, raw::RawBatch};
+use crate::{Delivered, Entry, Offset, Record, StreamError, Transit, raw::RawBatch};
 
 const KIND: &str = "forebay-record";
 const SCHEMA_VERSION: &str = "schema_version";
@@ -125,6 +128,7 @@ pub(super) struct Incoming {
     pub(super) offset: u64,
     kind: Option<String>,
     schema_version: Option<u32>,
+    transit: Transit,
     pub(super) payload: Vec<u8>,
 }
 
@@ -139,6 +143,9 @@ impl Incoming {
             offset: message.offset().max(0) as u64,
             kind: header(KIND),
             schema_version: header(SCHEMA_VERSION).and_then(|version| version.parse().ok()),
+            transit: Transit {
+                published: published(message.timestamp()),
+            },
             payload: message.payload().unwrap_or_default().to_vec(),
         }
     }
@@ -169,6 +176,7 @@ impl Incoming {
                 next,
                 entry,
             },
+            transit: self.transit,
         })
     }
 
@@ -241,6 +249,15 @@ impl Incoming {
             },
         })
     }
+}
+
+/// When a record was sent, or taken by a broker that keeps that time instead.
+fn published(time: KafkaTime) -> Option<Timestamp> {
+    let millis = match time {
+        KafkaTime::NotAvailable => None,
+        KafkaTime::CreateTime(millis) | KafkaTime::LogAppendTime(millis) => Some(millis),
+    };
+    Timestamp::from_micros(millis?.checked_mul(1_000)?)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -359,6 +376,9 @@ mod tests {
             offset: 7,
             kind: get(KIND),
             schema_version: get(SCHEMA_VERSION).and_then(|version| version.parse().ok()),
+            transit: Transit {
+                published: published(KafkaTime::CreateTime(1_700)),
+            },
             payload: outgoing.bytes().to_vec(),
         }
     }
@@ -422,6 +442,8 @@ mod tests {
                 .decode(&mut SeriesDecoder::default())
                 .unwrap();
             assert_eq!((came.lane, came.record.entry), (Some(lane()), expected));
+            let published = came.transit.published.map(Timestamp::micros);
+            assert_eq!(published, Some(1_700_000));
             assert_eq!(
                 (came.record.offset, came.record.next),
                 (Offset(7), Offset(8))

@@ -28,7 +28,9 @@ use super::{
     record::Incoming,
     settings::KafkaSettings,
 };
-use crate::{Damage, Delivered, Entry, LogSource, Offset, PartitionReader, Record, StreamError};
+use crate::{
+    Damage, Delivered, Entry, LogSource, Offset, PartitionReader, Record, StreamError, Transit,
+};
 
 /// Larger records are decoded outside the reactor.
 const DECODE_HERE_BYTES_MAX: usize = 64 << 10;
@@ -334,5 +336,6 @@ fn lost(from: u64, to: u64) -> Delivered {
             next: Offset(to),
             entry,
         },
+        transit: Transit::default(),
     }
 }

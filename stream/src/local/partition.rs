@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use forebay_schemas::LaneId;
 
 use super::{Spool, SpoolReader};
-use crate::{Delivered, LogReader as _, LogSource, Offset, PartitionReader, StreamError};
+use crate::{Delivered, LogReader as _, LogSource, Offset, PartitionReader, StreamError, Transit};
 
 /// A spool as a partition.
 pub struct SpoolSource {
@@ -63,6 +63,7 @@ impl PartitionReader for LaneReader {
         Ok(Delivered {
             lane: Some(self.lane.clone()),
             record: self.reader.next_series().await?,
+            transit: Transit::default(),
         })
     }
 
@@ -71,6 +72,7 @@ impl PartitionReader for LaneReader {
         Ok(record.map(|record| Delivered {
             lane: Some(self.lane.clone()),
             record,
+            transit: Transit::default(),
         }))
     }
 

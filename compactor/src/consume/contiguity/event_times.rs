@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use forebay_schemas::{Timestamp, wire::SeriesBatch};
 
 use super::{ConsumedReadings, Contiguity, quarantined::alone};
-use crate::event_time;
+use crate::{
+    consume::{arrivals::Way, moment::Moment},
+    event_time,
+};
 
 impl Contiguity {
     /// Readings whose event time no device can mean go to quarantine one by one; the stretches
@@ -13,12 +16,12 @@ impl Contiguity {
     pub(super) fn keep_plausible(
         &mut self,
         batch: SeriesBatch,
-        now_micros: i64,
+        now: Moment,
         consumed: &mut ConsumedReadings,
     ) {
         let implausible = self.implausible(&batch);
         if implausible.is_empty() {
-            self.times.heard(&batch, now_micros);
+            self.times.heard(&batch, now);
             consumed.batches.push(batch);
             return;
         }
@@ -31,7 +34,7 @@ impl Contiguity {
             from = position + 1;
         }
         for batch in batch.split(&kept) {
-            self.times.heard(&batch, now_micros);
+            self.times.heard(&batch, now);
             consumed.batches.push(batch);
         }
         let refused: BTreeSet<usize> = implausible.into_iter().collect();
@@ -55,6 +58,11 @@ impl Contiguity {
                 why,
             ));
         }
+    }
+
+    /// How the newest reading of each device came that has been given out since this was asked last.
+    pub(in crate::consume) fn take_ways(&mut self) -> Vec<Way> {
+        self.times.take_ways()
     }
 
     /// The positions of readings whose event time no device can mean, ascending.

@@ -5,7 +5,7 @@ mod stories;
 use forebay_schemas::{
     DeviceId, Reading, Series, SiteId, Status, TagName, Timestamp, Value, wire::ReadingBatch,
 };
-use forebay_stream::{Damage, LastSeq, Record};
+use forebay_stream::{Damage, LastSeq, Record, Transit};
 
 use forebay_lake::{Gap, GapState};
 
@@ -19,10 +19,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn moment(seconds: i64) -> Moment {
-    Moment {
-        clock: at(seconds),
-        up: Duration::from_secs(seconds as u64),
-    }
+    Moment::new(at(seconds), Duration::from_secs(seconds as u64))
 }
 
 /// When a reading was taken: all of them before the tests begin.
@@ -155,6 +152,7 @@ impl Partition {
             Delivered {
                 lane: Some(lane()),
                 record,
+                transit: Transit::default(),
             },
             now,
         );

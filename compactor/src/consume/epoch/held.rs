@@ -23,6 +23,7 @@ pub(in crate::consume) struct Held {
     pub(in crate::consume) bytes: usize,
     /// When it was first read, by the clock: for people, and for the watermark.
     pub(in crate::consume) read_at: Timestamp,
+    published: Timestamp,
     pub(super) since: Duration,
     /// Why what is before it is missing.
     pub(super) cause: GapCause,
@@ -73,6 +74,7 @@ impl EpochProgress {
         let Moment {
             up: since,
             clock: read_at,
+            published,
         } = step.now;
         let cause = step.cause;
         self.wait(since);
@@ -93,6 +95,7 @@ impl EpochProgress {
                     what,
                     bytes,
                     read_at,
+                    published,
                     since,
                     cause,
                 },
@@ -116,6 +119,8 @@ impl EpochProgress {
             let (first, held) = entry.remove_entry();
             step.freed = true;
             step.held_bytes -= held.bytes.cast_signed();
+            // That it waited here is no wait in its spool.
+            step.now.published = step.now.published.min(held.published);
             match held.what {
                 HeldWhat::Batch(batch) => {
                     let last = last_in(&batch, first);

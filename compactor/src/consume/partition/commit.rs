@@ -56,6 +56,7 @@ impl Run<'_> {
         after: StreamState,
     ) -> Result<Committed, CompactorError> {
         let begun = Instant::now();
+        let ways = self.contiguity.take_ways();
         let rows = std::mem::take(&mut gathered.rows);
         let sorting = spawn_blocking(move || rows.finish());
         // A panic while sorting is a broken invariant: it goes on in this task.
@@ -91,6 +92,7 @@ impl Run<'_> {
         add(&progress.quarantined, gathered.quarantine.len() as u64);
         add(&progress.gaps, opened.len() as u64);
         add(&progress.commits, 1);
+        progress.arrivals.note(ways, (self.at.clock)().micros());
         let millis = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         progress.last_commit_millis.store(millis, Relaxed);
         debug!(

@@ -11,7 +11,8 @@ use std::sync::{
 use async_trait::async_trait;
 use forebay_schemas::wire::SeriesBatch;
 use forebay_stream::{
-    Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record, StreamError,
+    Delivered, Entry, GroupEvent, LogGroup, LogSource, Offset, PartitionReader, Record,
+    StreamError, Transit,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -172,6 +173,7 @@ impl PartitionReader for MemoryReader {
         Ok(Some(Delivered {
             lane: Some(lane()),
             record,
+            transit: Transit::default(),
         }))
     }
 

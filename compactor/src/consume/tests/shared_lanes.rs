@@ -64,10 +64,7 @@ impl Bench {
             .unwrap()
             .unwrap();
         let before = self.state(&*source).await;
-        let now = Moment {
-            clock: (self.clock)(),
-            up: Duration::ZERO,
-        };
+        let now = Moment::new((self.clock)(), Duration::ZERO);
         let ConsumeSettings {
             gap_wait,
             held_bytes_max,

@@ -272,18 +272,12 @@ fn a_clock_that_is_set_changes_no_wait() {
     let year = 365 * 86_400;
     let mut p = Partition::open();
     p.take(0, batch(7, 1, 1)).take(1, batch(7, 3, 3));
-    let back = |up: u64| Moment {
-        clock: at(-year),
-        up: Duration::from_secs(up),
-    };
+    let back = |up: u64| Moment::new(at(-year), Duration::from_secs(up));
     assert_eq!((p.tick_at(back(59)), p.tick_at(back(60))), (None, Some(0)));
     let mut p = Partition::open();
     p.take(0, batch(7, 1, 1)).take(1, batch(7, 3, 3));
     assert_eq!(
-        p.tick_at(Moment {
-            clock: at(year),
-            up: Duration::from_secs(59)
-        }),
+        p.tick_at(Moment::new(at(year), Duration::from_secs(59))),
         None
     );
 }
@@ -292,10 +286,7 @@ fn a_clock_that_is_set_changes_no_wait() {
 fn one_look_at_a_clock_that_is_ahead_makes_no_gap_final() {
     let mut p = Partition::open();
     p.take(0, batch(7, 3, 3)).take(1, end(7, 3)).wait_out(0);
-    let ahead = |minutes: u64| Moment {
-        clock: at(100 * 86_400),
-        up: Duration::from_secs(minutes * 60),
-    };
+    let ahead = |minutes: u64| Moment::new(at(100 * 86_400), Duration::from_secs(minutes * 60));
     p.tick_at(ahead(10));
     p.tick_at(ahead(40));
     p.tick(45 * 60);
