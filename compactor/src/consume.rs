@@ -10,6 +10,7 @@ mod contiguity;
 mod elsewhere;
 mod epoch;
 mod group;
+mod links;
 mod moment;
 mod partition;
 mod progress;

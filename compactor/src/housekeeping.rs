@@ -86,6 +86,7 @@ async fn merge_small_files(
                 "merge",
                 table = table.name,
                 files,
+                trace_id = Empty,
                 otel.status_description = Empty
             );
             match traced(span, merge(lake, &spec, now)).await {

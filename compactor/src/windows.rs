@@ -205,7 +205,12 @@ async fn pass(
         if !is_due {
             continue;
         }
-        let span = info_span!("close_windows", site, otel.status_description = Empty);
+        let span = info_span!(
+            "close_windows",
+            site,
+            trace_id = Empty,
+            otel.status_description = Empty
+        );
         match traced(
             span,
             close_site(lake, settings, &site, watermark, now, last),

@@ -7,6 +7,7 @@ mod failpoint;
 mod lock_file;
 mod rate_limit;
 mod report;
+pub mod trace;
 
 pub use backoff::Backoff;
 pub use failpoint::{Failpoint, failpoint};

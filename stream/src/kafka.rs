@@ -18,6 +18,7 @@ mod settings;
 mod source;
 mod split;
 mod topic;
+mod transit;
 mod window;
 
 pub use self::{

@@ -26,6 +26,7 @@ mod segment;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod writer;
 
 use std::{
@@ -57,6 +58,7 @@ use self::{
     medium::{Medium, OsMedium},
     segment::{SealedFile, View},
     store::{Parts, Store},
+    traced::TracedAppends,
     writer::{Control, WAITING_MAX, run},
 };
 use crate::{Offset, OpenReceipt, StreamError};
@@ -102,6 +104,7 @@ pub struct Spool {
     key: SpoolKey,
     medium: Arc<dyn Medium>,
     writer: SpoolWriter,
+    traced: Arc<TracedAppends>,
     view: watch::Receiver<View>,
     _tasks: JoinSet<()>,
 }
@@ -122,6 +125,7 @@ impl Spool {
         let opening = spawn_blocking(move || open(options, medium));
         let (store, opened) = opening.await.map_err(|_| StreamError::Closed)??;
         let view = store.view();
+        let traced = store.traced();
         let (appends, appended) = mpsc::channel(WAITING_MAX);
         let (control, controlled) = mpsc::channel::<Control>(1);
         let mut tasks = JoinSet::new();
@@ -132,6 +136,7 @@ impl Spool {
             key,
             medium: reading,
             writer,
+            traced,
             view,
             _tasks: tasks,
         })
@@ -160,7 +165,8 @@ impl Spool {
             key: self.key.clone(),
             medium: self.medium.clone(),
         };
-        SpoolReader::new(self.view.clone(), self.writer.control.clone(), file, from)
+        let (view, control) = (self.view.clone(), self.writer.control.clone());
+        SpoolReader::new(view, control, file, self.traced.clone(), from)
     }
 }
 

@@ -5,6 +5,7 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
+use forebay_runtime::trace::TraceContext;
 pub use forebay_schemas::wire::{Damage, GapWhy, LastSeq};
 use forebay_schemas::{
     Epoch, EpochNonce, Reading, Seq,
@@ -273,6 +274,12 @@ pub trait LogReader: Send {
     /// # Errors
     /// As [`LogReader::next`], but the end is none.
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError>;
+
+    /// The trace that readings which one append brought belong to, where the log has them from this process.
+    fn trace_of(&self, readings: &Receipt) -> Option<TraceContext> {
+        let _untraced = readings;
+        None
+    }
 
     /// Durably forgets everything below `up_to`; a reader that starts lower starts at `up_to`.
     ///

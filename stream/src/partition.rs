@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use forebay_runtime::trace::TraceContext;
 use forebay_schemas::{LaneId, Timestamp, wire::SeriesBatch};
 
 use crate::{Offset, Record, StreamError};
@@ -26,6 +27,8 @@ pub struct Delivered {
 pub struct Transit {
     /// When it was published; none where nothing lies between its log and the reader.
     pub published: Option<Timestamp>,
+    /// The span of its publishing, or of its way into its log where that is read here.
+    pub trace: Option<TraceContext>,
 }
 
 /// A change in what this process shall consume.

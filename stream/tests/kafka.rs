@@ -27,3 +27,5 @@ mod secure;
 mod source;
 #[path = "kafka/topic.rs"]
 mod topic;
+#[path = "kafka/traced.rs"]
+mod traced;

@@ -1,4 +1,4 @@
-//! OTLP over HTTP. The processors run on tokio, since the HTTP client needs its reactor.
+//! OTLP over HTTP. What sends runs on tokio, since the HTTP client needs its reactor.
 
 use std::time::Duration;
 
@@ -7,17 +7,20 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::{
     Resource,
-    logs::{SdkLoggerProvider, log_processor_with_async_runtime::BatchLogProcessor},
+    logs::LogExporter as _,
     metrics::periodic_reader_with_async_runtime::PeriodicReader,
     runtime::Tokio,
-    trace::{SdkTracerProvider, span_processor_with_async_runtime::BatchSpanProcessor},
+    trace::{SpanData, SpanExporter as _},
 };
 use url::Url;
 
-use crate::TelemetryError;
+use crate::{
+    TelemetryError,
+    queue::{LogItem, Queue},
+};
 
 const EVERY: Duration = Duration::from_secs(15);
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn signal(endpoint: &Url, name: &str) -> String {
     format!("{}/v1/{name}", endpoint.as_str().trim_end_matches('/'))
@@ -43,38 +46,29 @@ pub(crate) fn metrics(endpoint: &Url) -> Result<PeriodicReader<MetricExporter>, 
         .build())
 }
 
-pub(crate) fn tracers(
+pub(crate) fn spans(
     endpoint: &Url,
-    resource: Resource,
-) -> Result<SdkTracerProvider, TelemetryError> {
-    let exporter = SpanExporter::builder()
+    resource: &Resource,
+) -> Result<Queue<SpanData>, TelemetryError> {
+    let mut exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(signal(endpoint, "traces"))
         .with_timeout(TIMEOUT)
         .build()
         .map_err(failed("the export of traces"))?;
-    let processor = BatchSpanProcessor::builder(exporter, Tokio).build();
-    Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        .with_span_processor(processor)
-        .build())
+    exporter.set_resource(resource);
+    Ok(Queue::new("spans", exporter))
 }
 
-pub(crate) fn loggers(
-    endpoint: &Url,
-    resource: Resource,
-) -> Result<SdkLoggerProvider, TelemetryError> {
-    let exporter = LogExporter::builder()
+pub(crate) fn logs(endpoint: &Url, resource: &Resource) -> Result<Queue<LogItem>, TelemetryError> {
+    let mut exporter = LogExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(signal(endpoint, "logs"))
         .with_timeout(TIMEOUT)
         .build()
         .map_err(failed("the export of logs"))?;
-    let processor = BatchLogProcessor::builder(exporter, Tokio).build();
-    Ok(SdkLoggerProvider::builder()
-        .with_resource(resource)
-        .with_log_processor(processor)
-        .build())
+    exporter.set_resource(resource);
+    Ok(Queue::new("logs", exporter))
 }

@@ -5,28 +5,42 @@
 
 mod error;
 mod export;
+mod filters;
 pub mod names;
 mod prometheus;
+mod queue;
 mod settings;
+mod tracer;
 
-use std::io::IsTerminal as _;
+use std::{
+    io::IsTerminal as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use filters::Lines;
+use forebay_runtime::trace::install;
 use opentelemetry::{
     KeyValue,
     metrics::{Meter, MeterProvider as _},
 };
+use opentelemetry_appender_tracing::layer::{OpenTelemetryTracingBridge, TracingSpanAttributes};
 use opentelemetry_sdk::{
-    Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider,
+    Resource, error::OTelSdkResult, logs::SdkLoggerProvider, metrics::SdkMeterProvider,
+    trace::SdkTracerProvider,
 };
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _, filter::FilterExt as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 pub use error::TelemetryError;
 pub use names::Metric;
 pub use prometheus::Scrape;
 pub use settings::{LogFormat, TELEMETRY, TelemetrySettings, telemetry};
+use tracer::OtlpTracer;
 
 /// One value with its labels, as `(name, value)` pairs.
 pub type Sample<T> = (T, Vec<(&'static str, String)>);
@@ -53,10 +67,7 @@ impl Telemetry {
         filter: Option<&str>,
     ) -> Result<Self, TelemetryError> {
         let wanted = filter.unwrap_or(&settings.log);
-        let filter = EnvFilter::try_new(wanted).map_err(|error| TelemetryError::Filter {
-            filter: wanted.to_owned(),
-            why: error.to_string(),
-        })?;
+        let filter = filters::lines(wanted)?;
         let resource = Resource::builder()
             .with_service_name("forebay")
             .with_attributes([
@@ -78,47 +89,45 @@ impl Telemetry {
                     })?,
             );
         let (mut tracers, mut loggers) = (None, None);
+        let mut dropped = Vec::new();
         if let Some(endpoint) = &settings.otlp_endpoint {
             meters = meters.with_reader(export::metrics(endpoint)?);
-            tracers = Some(export::tracers(endpoint, resource.clone())?);
-            loggers = Some(export::loggers(endpoint, resource)?);
+            let spans = export::spans(endpoint, &resource)?;
+            let logs = export::logs(endpoint, &resource)?;
+            dropped = vec![("spans", spans.dropped()), ("logs", logs.dropped())];
+            let provider = SdkTracerProvider::builder().with_resource(resource.clone());
+            tracers = Some(provider.with_span_processor(spans).build());
+            let provider = SdkLoggerProvider::builder().with_resource(resource);
+            loggers = Some(provider.with_log_processor(logs).build());
         }
-        let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(colour);
-        let lines = match settings.log_format {
-            LogFormat::Text => lines.boxed(),
-            LogFormat::Json => tracing_subscriber::fmt::layer()
-                .json()
-                .with_writer(std::io::stderr)
-                .boxed(),
-        };
-        let spans = tracers.as_ref().map(|tracers| {
-            use opentelemetry::trace::TracerProvider as _;
-            tracing_opentelemetry::layer().with_tracer(tracers.tracer("forebay"))
-        });
-        let records = loggers
-            .as_ref()
-            .map(opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge::new);
-        tracing_subscriber::registry()
-            .with(filter)
-            .with(lines)
-            .with(spans)
-            .with(records)
-            .try_init()
-            .map_err(|error| TelemetryError::Start {
-                what: "logging",
-                why: error.to_string(),
-            })?;
+        listen(settings, filter, wanted, tracers.as_ref(), loggers.as_ref())?;
+        if tracers.is_some() {
+            // A test may start it twice; the first stays.
+            install(Box::new(OtlpTracer {
+                every: settings.trace_every,
+            }));
+        }
         let meters = meters.build();
-        Ok(Self {
+        let telemetry = Self {
             meter: meters.meter("forebay"),
             meters,
             tracers,
             loggers,
             registry,
-        })
+        };
+        telemetry.count_dropped(dropped);
+        Ok(telemetry)
+    }
+
+    /// Counts what each signal has lost.
+    fn count_dropped(&self, dropped: Vec<(&'static str, Arc<AtomicU64>)>) {
+        self.counter(&names::TELEMETRY_DROPPED, move || {
+            let count = |(signal, count): &(&'static str, Arc<AtomicU64>)| {
+                let labels = vec![("signal", (*signal).to_owned())];
+                (count.load(Ordering::Relaxed), labels)
+            };
+            dropped.iter().map(count).collect()
+        });
     }
 
     /// A count that only grows, read when somebody asks.
@@ -179,17 +188,67 @@ impl Telemetry {
         }
     }
 
-    /// Sends what is left. What cannot be sent is lost, and logged.
+    /// Sends what is left, on a thread that may block for some seconds. What cannot be sent is lost, and logged.
     pub fn stop(self) {
-        let ended = [
-            self.meters.shutdown(),
-            self.tracers.map_or(Ok(()), |tracers| tracers.shutdown()),
-            self.loggers.map_or(Ok(()), |loggers| loggers.shutdown()),
-        ];
-        for error in ended.into_iter().filter_map(Result::err) {
-            tracing::warn!(%error, "the last telemetry could not be sent");
-        }
+        let failed = |ended: OTelSdkResult| {
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the last telemetry could not be sent");
+            }
+        };
+        // A collector that hangs is waited for once, not once for each signal.
+        std::thread::scope(|all| {
+            all.spawn(|| failed(self.meters.shutdown()));
+            all.spawn(|| failed(self.tracers.map_or(Ok(()), |tracers| tracers.shutdown())));
+            all.spawn(|| failed(self.loggers.map_or(Ok(()), |loggers| loggers.shutdown())));
+        });
     }
+}
+
+/// Takes in what the process says from now on.
+fn listen(
+    settings: &TelemetrySettings,
+    lines_of: Lines,
+    wanted: &str,
+    tracers: Option<&SdkTracerProvider>,
+    loggers: Option<&SdkLoggerProvider>,
+) -> Result<(), TelemetryError> {
+    use opentelemetry::trace::TracerProvider as _;
+
+    let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(std::io::stderr)
+            .boxed(),
+    };
+    let spans = tracers.map(|tracers| {
+        tracing_opentelemetry::layer()
+            .with_tracer(tracers.tracer("forebay"))
+            .with_filter(filters::traced())
+    });
+    let records = match loggers {
+        Some(loggers) => {
+            let bridge = OpenTelemetryTracingBridge::builder(loggers)
+                .with_tracing_span_attributes(TracingSpanAttributes::all())
+                .build();
+            let sent = filters::lines(wanted)?.and(filters::sent());
+            Some(bridge.with_filter(sent))
+        }
+        None => None,
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(lines_of))
+        .with(spans)
+        .with(records)
+        .try_init()
+        .map_err(|error| TelemetryError::Start {
+            what: "logging",
+            why: error.to_string(),
+        })
 }
 
 fn key_values(metric: &Metric, labels: Vec<(&'static str, String)>) -> Vec<KeyValue> {

@@ -3,7 +3,14 @@
 
 /// Every span; the crates that make them know nothing of this one, and write the name out. Their numbers are signed: the
 /// exporter writes unsigned ones as text.
-pub const SPANS: [&str; 4] = ["commit", "merge", "close_windows", "job"];
+pub const SPANS: [&str; 6] = [
+    "receive",
+    "publish",
+    "commit",
+    "merge",
+    "close_windows",
+    "job",
+];
 
 /// One metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +116,7 @@ metrics! {
     QUERIES = Counter("forebay.queries", "", ["outcome"], "Queries over the network, by how they ended: answered or failed");
     QUERY_ROWS = Counter("forebay.query.rows", "", [], "Rows that queries over the network were sent");
     LOGINS_FAILED = Counter("forebay.logins.failed", "", [], "Wrong passwords and tokens at the ports for queries");
+    TELEMETRY_DROPPED = Counter("forebay.telemetry.dropped", "", ["signal"], "Spans and log lines that were not sent, because the collector was away or slow and too many waited");
     QUERY_CONNECTIONS = Gauge("forebay.query.connections", "", [], "Open connections to the ports for queries");
 }
 

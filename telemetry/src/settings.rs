@@ -1,6 +1,6 @@
 //! `[telemetry]`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Table, TableKeys};
 use url::Url;
@@ -9,7 +9,13 @@ use url::Url;
 pub const TELEMETRY: TableKeys = TableKeys::one(
     "telemetry",
     "Where logs, metrics and traces go.",
-    &[&OTLP_ENDPOINT, &PROMETHEUS_LISTEN, &LOG, &LOG_FORMAT],
+    &[
+        &OTLP_ENDPOINT,
+        &TRACE_EVERY,
+        &PROMETHEUS_LISTEN,
+        &LOG,
+        &LOG_FORMAT,
+    ],
 );
 
 const OTLP_ENDPOINT: Optional<String> = Optional::new(
@@ -18,6 +24,16 @@ const OTLP_ENDPOINT: Optional<String> = Optional::new(
      HTTP, to /v1/metrics, /v1/traces and /v1/logs below it.",
 )
 .absent("nothing is sent");
+
+const TRACE_EVERY: Defaulted<Duration> = Defaulted::new(
+    "trace_every",
+    Duration::from_secs(10),
+    "How often each connector, and each lane that publishes to Kafka, begins a trace of what passes then, at least 100ms: a trace \
+     goes with it from the device to the commit. Commits, merges, windows and jobs are traced each.",
+);
+
+/// More often is no sample.
+const TRACE_EVERY_MIN: Duration = Duration::from_millis(100);
 
 const PROMETHEUS_LISTEN: Optional<String> = Optional::new(
     "prometheus_listen",
@@ -55,6 +71,8 @@ pub enum LogFormat {
 pub struct TelemetrySettings {
     /// Where metrics, traces and logs are sent by OTLP over HTTP; `/v1/metrics` and so on are added.
     pub otlp_endpoint: Option<Url>,
+    /// How often a connector or a lane begins a trace.
+    pub trace_every: Duration,
     /// Where Prometheus may read `/metrics`.
     pub prometheus_listen: Option<SocketAddr>,
     /// The filter of log lines.
@@ -67,6 +85,7 @@ impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
+            trace_every: TRACE_EVERY.default(),
             prometheus_listen: None,
             log: LOG.default(),
             log_format: LOG_FORMAT.default(),
@@ -99,6 +118,10 @@ pub fn telemetry(root: &mut Table<'_>) -> TelemetrySettings {
                 format!("{text:?} is not an address such as \"127.0.0.1:9464\""),
             ),
         }
+    }
+    settings.trace_every = table.read(&TRACE_EVERY);
+    if settings.trace_every < TRACE_EVERY_MIN {
+        table.problem(&TRACE_EVERY, "at least \"100ms\" is expected");
     }
     settings.log = table.read(&LOG);
     settings.log_format = table.read(&LOG_FORMAT);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, extract::State, http::Uri};
+use forebay_runtime::trace::{self, TraceContext};
 use forebay_telemetry::{Telemetry, TelemetrySettings, names};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,6 +17,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 
 type Posts = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
@@ -46,9 +48,35 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
 }
 
 fn holds(posts: &Posts, path: &str, text: &str) -> bool {
+    holds_bytes(posts, path, text.as_bytes())
+}
+
+fn holds_bytes(posts: &Posts, path: &str, bytes: &[u8]) -> bool {
     let posts = posts.lock().unwrap();
-    posts.iter().any(|(to, body)| {
-        to == path && body.windows(text.len()).any(|part| part == text.as_bytes())
+    let has = |body: &[u8]| body.windows(bytes.len()).any(|part| part == bytes);
+    posts.iter().any(|(to, body)| to == path && has(body))
+}
+
+/// A span that goes on from one elsewhere and ends; within a connector a commit with a link to another, whose lines name both.
+/// Answers what the commit is called.
+fn trace_in_parts(far: TraceContext, behind: TraceContext) -> TraceContext {
+    let publish = tracing::info_span!(target: "forebay_test", "publish", trace_id = Empty);
+    trace::set_parent(&publish, far);
+    trace::show(&publish);
+    assert_eq!(trace::context_of(&publish).unwrap().trace_id, far.trace_id);
+    let stranger = tracing::info_span!(target: "another_library", "publish");
+    assert_eq!(trace::context_of(&stranger), None);
+    let connector =
+        tracing::error_span!(target: "forebay_test", "connector", connector = "boiler-7");
+    let _within = connector.enter();
+    assert_eq!(trace::current(), None);
+    let commit = tracing::info_span!(target: "forebay_test", "commit", rows = 3, trace_id = Empty);
+    trace::link(&commit, behind);
+    trace::show(&commit);
+    commit.in_scope(|| {
+        tracing::error!(target: "forebay_test", device = "b1", "poll failed, backing off");
+        tracing::warn!(target: "forebay_test", "not to be seen");
+        trace::current().unwrap()
     })
 }
 
@@ -58,6 +86,8 @@ async fn metrics_traces_and_logs_reach_prometheus_and_a_collector() {
     let settings = TelemetrySettings {
         otlp_endpoint: Some(format!("http://{endpoint}/").parse().unwrap()),
         prometheus_listen: Some("127.0.0.1:0".parse().unwrap()),
+        // Of lines alone: spans go out all the same.
+        log: "error".into(),
         ..TelemetrySettings::default()
     };
     assert!(Telemetry::start(&settings, "g1", "s", Some("no=such=level")).is_err());
@@ -101,8 +131,11 @@ async fn metrics_traces_and_logs_reach_prometheus_and_a_collector() {
     );
     slow.await.unwrap();
 
-    tracing::info_span!(target: "forebay_test", "commit", rows = 3)
-        .in_scope(|| tracing::warn!(device = "b1", "poll failed, backing off"));
+    let [far, behind] = [0xfee1, 0xbeef].map(|half: u128| TraceContext {
+        trace_id: half << 64 | half,
+        span_id: 5,
+    });
+    let commit = trace_in_parts(far, behind);
     tokio::task::spawn_blocking(|| telemetry.stop())
         .await
         .unwrap();
@@ -115,10 +148,21 @@ async fn metrics_traces_and_logs_reach_prometheus_and_a_collector() {
         "the site is a resource attribute"
     );
     assert!(holds(&posts, "/v1/traces", "commit"), "spans were posted");
-    assert!(
-        holds(&posts, "/v1/logs", "poll failed, backing off"),
-        "log lines were posted"
-    );
+    assert!(!holds(&posts, "/v1/traces", "connector"), "one without end");
+    for (trace, why) in [(far, "a parent elsewhere"), (behind, "a link")] {
+        let id = trace.trace_id.to_be_bytes();
+        assert!(holds_bytes(&posts, "/v1/traces", &id), "{why}");
+    }
+    for (text, why) in [
+        ("poll failed, backing off", "log lines were posted"),
+        ("boiler-7", "with their connector"),
+        (&commit.trace_id_text(), "and their trace, as text"),
+    ] {
+        assert!(holds(&posts, "/v1/logs", text), "{why}");
+    }
+    let id = commit.trace_id.to_be_bytes();
+    assert!(holds_bytes(&posts, "/v1/logs", &id), "and as OTLP has it");
+    assert!(!holds(&posts, "/v1/logs", "not to be seen"), "a filter");
 
     stop.cancel();
     let gone = async {

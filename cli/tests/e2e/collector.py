@@ -1,7 +1,8 @@
 """A receiver of OTLP over HTTP that speaks OpenTelemetry's own messages. Its first line is its port.
 
 A line on stdin is answered by all that has come, as JSON:
-{"spans": [{"name", "gateway", "error", "attributes"}], "logs": [{"body"}]}
+{"spans": [{"name", "gateway", "error", "attributes", "id", "links"}], "logs": [{"body", "attributes", "trace"}]}
+Ids are in hexadecimal digits; a link is the id of a span.
 """
 import json
 import sys
@@ -30,14 +31,23 @@ def take_spans(body):
         for span in (span for scope in part.scope_spans for span in scope.spans):
             error = span.status.message if span.status.code == Status.STATUS_CODE_ERROR else None
             come["spans"].append(
-                {"name": span.name, "gateway": gateway, "error": error, "attributes": attributes(span)}
+                {
+                    "name": span.name,
+                    "gateway": gateway,
+                    "error": error,
+                    "attributes": attributes(span),
+                    "id": span.span_id.hex(),
+                    "links": [link.span_id.hex() for link in span.links],
+                }
             )
 
 
 def take_logs(body):
     for part in ExportLogsServiceRequest.FromString(body).resource_logs:
         for record in (record for scope in part.scope_logs for record in scope.log_records):
-            come["logs"].append({"body": plain(record.body)})
+            come["logs"].append(
+                {"body": plain(record.body), "attributes": attributes(record), "trace": record.trace_id.hex()}
+            )
 
 
 class Receiver(BaseHTTPRequestHandler):

@@ -24,6 +24,7 @@ use super::{
     budget::{MemoryBudget, Share},
     contiguity::{ConsumedReadings, Contiguity, Quarantined, Rules},
     elsewhere::Elsewhere,
+    links::TraceLinks,
     moment::Moment,
     progress::add,
     size::waiting_bytes,
@@ -219,6 +220,7 @@ struct Gathered {
     readings: u64,
     bytes: usize,
     share: Option<Share>,
+    links: TraceLinks,
     /// When it must be committed; none while nothing was read.
     due: Option<Instant>,
 }
@@ -301,6 +303,7 @@ impl Run<'_> {
         {
             return Ok(Committed::Fenced);
         }
+        self.gathered.links.add(delivered.transit.trace);
         let now = self.at.moment().of(delivered.transit.published);
         let consumed = self.contiguity.take(delivered, now);
         self.gather(consumed).await

@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use forebay_connectors::{Delivery, Extent, Message, Parcel, Restored};
-use forebay_runtime::{Failpoint, failpoint};
+use forebay_runtime::{
+    Failpoint, failpoint,
+    trace::{Sampler, show},
+};
 use forebay_schemas::{ErrorKind, Lane, Quality, Reading, Timestamp};
 use forebay_stream::{ReceiptChanges, StreamError};
 use tokio::{
@@ -11,7 +14,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, field::Empty, info, info_span, warn};
 
 use super::{Receipts, Run};
 use crate::{
@@ -77,6 +80,8 @@ pub(super) struct Pump {
     pub(super) delivers: bool,
     /// When there was no room; none where that loses nothing, since what was not taken is sent again.
     pub(super) full: Option<FullSpool>,
+    /// Which appends begin a trace.
+    pub(super) sampler: Sampler,
 }
 
 impl Pump {
@@ -351,9 +356,9 @@ impl Pump {
                 ended: ended.clone(),
                 opened: append.receipts(),
             };
-            let appended = self
-                .wait_for(writer.append_shared(append.readings().clone(), receipts))
-                .await;
+            let span = self.receive_span(append.readings().len());
+            let append_shared = writer.append_shared(append.readings().clone(), receipts);
+            let appended = self.wait_for(append_shared.instrument(span)).await;
             let Err(error) = appended else { continue };
             let had_ended = !ended.is_empty();
             let of_steps = ended.split_off(of_connector);
@@ -381,6 +386,17 @@ impl Pump {
             }
         }
         Ok(())
+    }
+
+    /// The span in which readings are stored, of an append that begins a trace.
+    fn receive_span(&mut self, readings: usize) -> tracing::Span {
+        if !self.sampler.admit() {
+            return tracing::Span::none();
+        }
+        let (connector, readings) = (&*self.name, readings as i64);
+        let span = info_span!(parent: None, "receive", connector, readings, trace_id = Empty);
+        show(&span);
+        span
     }
 
     /// What a spool that is opened now would find open of this connector and its steps.

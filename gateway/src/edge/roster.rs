@@ -10,6 +10,7 @@ use std::{
 };
 
 use forebay_connectors::{Connector, Declared, RuleId, SessionId, outlet};
+use forebay_runtime::trace::Sampler;
 use forebay_schemas::SiteId;
 use forebay_stream::OpenReceipt;
 use tokio::{
@@ -18,7 +19,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, error_span, info, warn};
 
 use super::{
     Receipts, Run,
@@ -143,8 +144,11 @@ impl Roster {
             held: Vec::new(),
             delivers: false,
             full: is_polled.then(FullSpool::default),
+            sampler: Sampler::default(),
         };
         let (stop, own_stop) = (SourceStop::default(), CancellationToken::new());
+        // Of the highest level, so that no filter of lines leaves it out.
+        let span = error_span!(parent: None, "connector", connector = name);
         let running = run_connector(
             name.clone(),
             connector,
@@ -152,10 +156,11 @@ impl Roster {
             asks.clone(),
             own_stop.clone(),
         );
+        let pumping = pump.run(stopped.filter(|_| is_polled));
         let tasks = SourceTasks {
             name: name.clone(),
-            connector: tokio::spawn(running),
-            pump: tokio::spawn(pump.run(stopped.filter(|_| is_polled))),
+            connector: tokio::spawn(running.instrument(span.clone())),
+            pump: tokio::spawn(pumping.instrument(span)),
             stop: own_stop,
         };
         let (of, stopping) = (name.clone(), stop.clone());

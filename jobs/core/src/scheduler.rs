@@ -302,8 +302,10 @@ impl Scheduler {
             job = name,
             run_id,
             run_attempt,
+            trace_id = Empty,
             otel.status_description = Empty
         );
+        forebay_runtime::trace::show(&span);
         let (event, trace) = self.try_run(job, &run).instrument(span.clone()).await;
         if event != RunEvent::Done {
             span.record("otel.status_description", trace.message.as_deref());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use forebay_runtime::trace::TraceContext;
 use rdkafka::{
     ClientContext,
     config::RDKafkaLogLevel,
@@ -111,13 +112,14 @@ impl Producer {
         })
     }
 
-    /// Hands a record over; its answer comes under `number`.
+    /// Hands a record over, published in the span `trace`, if that is kept; its answer comes under `number`.
     pub(super) fn send(
         &self,
         record: &Fitted,
         key: &str,
         partition: u32,
         number: usize,
+        trace: Option<TraceContext>,
     ) -> Result<(), NotTaken> {
         let Some(inner) = &self.inner else {
             return Err(NotTaken::Failed(KafkaError::Canceled));
@@ -126,7 +128,7 @@ impl Producer {
             .partition(partition as i32)
             .key(key)
             .payload(&*record.bytes)
-            .headers(record.outgoing.headers());
+            .headers(record.outgoing.headers(trace));
         match inner.send(sent) {
             Ok(()) => Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {

@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod as_it_lies;
 mod run;
+mod traces;
 
 use std::{
     path::PathBuf,

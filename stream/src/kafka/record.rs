@@ -5,18 +5,17 @@
 //! is not ours is yielded as undecodable; what a later release wrote stops the reader (E13).
 
 use bytes::Bytes;
+use forebay_runtime::trace::TraceContext;
 use forebay_schemas::{
-    Epoch, ErrorKind, LaneId, Seq, Timestamp,
+    Epoch, ErrorKind, LaneId, Seq,
     wire::{
         DecodeError, EpochEnd, Gap, LastSeq, Outages, SeriesBatch, SeriesDecoder, SpoolLoss,
         WIRE_VERSION,
     },
 };
-use rdkafka::{
-    Timestamp as KafkaTime,
-    message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders},
-};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 
+use super::transit::{TRACE_BYTES, TRACEPARENT, transit, with_trace};
 use crate::{Delivered, Entry, Offset, Record, StreamError, Transit, raw::RawBatch};
 
 const KIND: &str = "forebay-record";
@@ -78,7 +77,8 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn headers(&self) -> OwnedHeaders {
+    /// Its headers; with that of the span in which it is published, if that is kept.
+    pub(super) fn headers(&self, trace: Option<TraceContext>) -> OwnedHeaders {
         let lane = self.lane();
         let text = |headers: OwnedHeaders, key, value: &str| {
             headers.insert(Header {
@@ -100,7 +100,7 @@ impl Outgoing {
             }
             Self::Loss(_) => (SPOOL_LOSS, None),
         };
-        let mut headers = text(OwnedHeaders::new_with_capacity(7), KIND, kind);
+        let mut headers = text(OwnedHeaders::new_with_capacity(8), KIND, kind);
         headers = text(headers, SCHEMA_VERSION, &WIRE_VERSION.to_string());
         headers = text(headers, "gateway", lane.gateway.as_str());
         headers = text(headers, "lane", &lane.lane.to_string());
@@ -109,7 +109,7 @@ impl Outgoing {
             headers = text(headers, "first_seq", &first_seq.to_string());
             headers = text(headers, "count", &count.to_string());
         }
-        headers
+        with_trace(headers, trace)
     }
 }
 
@@ -120,7 +120,8 @@ pub(super) fn key(lane: &LaneId) -> String {
 
 /// What a record of this lane takes besides its bytes.
 pub(super) fn overhead(lane: &LaneId) -> u64 {
-    (key(lane).len() + lane.gateway.as_str().len() + NUMBERS_BYTES + FRAME_BYTES) as u64
+    (key(lane).len() + lane.gateway.as_str().len() + NUMBERS_BYTES + TRACE_BYTES + FRAME_BYTES)
+        as u64
 }
 
 /// A record as it came, free of the client library.
@@ -143,9 +144,7 @@ impl Incoming {
             offset: message.offset().max(0) as u64,
             kind: header(KIND),
             schema_version: header(SCHEMA_VERSION).and_then(|version| version.parse().ok()),
-            transit: Transit {
-                published: published(message.timestamp()),
-            },
+            transit: transit(message.timestamp(), header(TRACEPARENT).as_deref()),
             payload: message.payload().unwrap_or_default().to_vec(),
         }
     }
@@ -251,15 +250,6 @@ impl Incoming {
     }
 }
 
-/// When a record was sent, or taken by a broker that keeps that time instead.
-fn published(time: KafkaTime) -> Option<Timestamp> {
-    let millis = match time {
-        KafkaTime::NotAvailable => None,
-        KafkaTime::CreateTime(millis) | KafkaTime::LogAppendTime(millis) => Some(millis),
-    };
-    Timestamp::from_micros(millis?.checked_mul(1_000)?)
-}
-
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error(transparent)]
@@ -356,7 +346,7 @@ mod tests {
     }
 
     fn headers(outgoing: &Outgoing) -> Vec<(String, String)> {
-        let headers = outgoing.headers();
+        let headers = outgoing.headers(None);
         let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
         headers
             .iter()
@@ -376,9 +366,7 @@ mod tests {
             offset: 7,
             kind: get(KIND),
             schema_version: get(SCHEMA_VERSION).and_then(|version| version.parse().ok()),
-            transit: Transit {
-                published: published(KafkaTime::CreateTime(1_700)),
-            },
+            transit: Transit::default(),
             payload: outgoing.bytes().to_vec(),
         }
     }
@@ -442,8 +430,6 @@ mod tests {
                 .decode(&mut SeriesDecoder::default())
                 .unwrap();
             assert_eq!((came.lane, came.record.entry), (Some(lane()), expected));
-            let published = came.transit.published.map(Timestamp::micros);
-            assert_eq!(published, Some(1_700_000));
             assert_eq!(
                 (came.record.offset, came.record.next),
                 (Offset(7), Offset(8))

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use forebay_schemas::LaneId;
+use forebay_schemas::{LaneId, wire::SeriesBatch};
 
 use super::{Spool, SpoolReader};
-use crate::{Delivered, LogReader as _, LogSource, Offset, PartitionReader, StreamError, Transit};
+use crate::{
+    Delivered, Entry, LogReader as _, LogSource, Offset, PartitionReader, Receipt, Record,
+    StreamError, Transit,
+};
 
 /// A spool as a partition.
 pub struct SpoolSource {
@@ -57,23 +60,39 @@ struct LaneReader {
     lane: LaneId,
 }
 
+impl LaneReader {
+    fn delivered(&self, record: Record<SeriesBatch>) -> Delivered {
+        let trace = match &record.entry {
+            Entry::Batch(batch) => batch.last_seq().and_then(|last_seq| {
+                self.reader.trace_of(&Receipt {
+                    epoch: batch.epoch,
+                    first_seq: batch.first_seq,
+                    last_seq,
+                })
+            }),
+            _ => None,
+        };
+        Delivered {
+            lane: Some(self.lane.clone()),
+            record,
+            transit: Transit {
+                published: None,
+                trace,
+            },
+        }
+    }
+}
+
 #[async_trait]
 impl PartitionReader for LaneReader {
     async fn next(&mut self) -> Result<Delivered, StreamError> {
-        Ok(Delivered {
-            lane: Some(self.lane.clone()),
-            record: self.reader.next_series().await?,
-            transit: Transit::default(),
-        })
+        let record = self.reader.next_series().await?;
+        Ok(self.delivered(record))
     }
 
     async fn try_next(&mut self) -> Result<Option<Delivered>, StreamError> {
         let record = self.reader.try_next_series().await?;
-        Ok(record.map(|record| Delivered {
-            lane: Some(self.lane.clone()),
-            record,
-            transit: Transit::default(),
-        }))
+        Ok(record.map(|record| self.delivered(record)))
     }
 
     async fn committed(&self, up_to: Offset) -> Result<(), StreamError> {

@@ -1,9 +1,10 @@
 //! Reading the spool while it is written: readings by series for who takes them to the lake, as
 //! they lie for who sends them on, by rows for everyone else.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
+use forebay_runtime::trace::TraceContext;
 use forebay_schemas::wire::{ReadingBatch, SeriesBatch};
 use tokio::{
     sync::{mpsc, watch},
@@ -13,10 +14,11 @@ use tokio::{
 use super::{
     scan::{Scan, Step},
     segment::{SealedFile, Segment, View},
+    traced::TracedAppends,
     writer::{Control, ask},
 };
 use crate::{
-    Damage, Entry, LogReader, Offset, Record, StreamError,
+    Damage, Entry, LogReader, Offset, Receipt, Record, StreamError,
     raw::{RawEntry, RawRecord},
 };
 
@@ -31,6 +33,7 @@ pub struct SpoolReader {
     view: watch::Receiver<View>,
     control: mpsc::Sender<Control>,
     sealed: SealedFile,
+    traced: Arc<TracedAppends>,
     /// Where to read on when `ready` is used up.
     at: Offset,
     ready: VecDeque<ReadAhead>,
@@ -72,12 +75,14 @@ impl SpoolReader {
         view: watch::Receiver<View>,
         control: mpsc::Sender<Control>,
         sealed: SealedFile,
+        traced: Arc<TracedAppends>,
         from: Offset,
     ) -> Self {
         Self {
             view,
             control,
             sealed,
+            traced,
             at: from,
             ready: VecDeque::new(),
             open: None,
@@ -363,6 +368,10 @@ impl LogReader for SpoolReader {
 
     async fn try_next(&mut self) -> Result<Option<Record>, StreamError> {
         Ok(self.try_next_series().await?.map(by_rows))
+    }
+
+    fn trace_of(&self, readings: &Receipt) -> Option<TraceContext> {
+        self.traced.of(readings)
     }
 
     async fn forget(&self, up_to: Offset) -> Result<(), StreamError> {

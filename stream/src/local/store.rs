@@ -10,6 +10,7 @@ mod stage;
 
 use std::{collections::VecDeque, fs::File, sync::Arc};
 
+use forebay_runtime::trace::TraceContext;
 use forebay_schemas::{
     Epoch, EpochNonce, LaneId, Reading, Seq, Timestamp,
     wire::{Outage, ReadingEncoder},
@@ -32,6 +33,7 @@ use super::{
     record::{Cipher, END_CONTENT_BYTES, FRAME_OVERHEAD, Kind, encode_end},
     recover::Recovered,
     segment::{SealedFile, Segment, View},
+    traced::TracedAppends,
 };
 use crate::{LastSeq, Offset, OpenReceipt, Receipt, ReceiptChanges, StreamError};
 use stage::Stop;
@@ -44,6 +46,8 @@ pub(super) struct Append {
     pub(super) readings: Arc<Vec<Reading>>,
     pub(super) outages: Vec<Outage>,
     pub(super) receipts: ReceiptChanges,
+    /// The trace that they belong to, if any.
+    pub(super) trace: Option<TraceContext>,
     pub(super) reply: oneshot::Sender<Result<Receipt, StreamError>>,
 }
 
@@ -78,6 +82,7 @@ pub(super) struct Store {
     counter: Arc<Counter>,
     view: watch::Sender<View>,
     encoder: ReadingEncoder,
+    traced: Arc<TracedAppends>,
     /// The gateway's clock at the newest append, and when that was.
     heard: Option<(Timestamp, Instant)>,
 }
@@ -132,6 +137,7 @@ impl Store {
             counter,
             view,
             encoder: ReadingEncoder::default(),
+            traced: Arc::default(),
             heard: None,
         };
         if !ends.is_empty() {
@@ -155,6 +161,11 @@ impl Store {
     /// What readers follow.
     pub(super) fn view(&self) -> watch::Receiver<View> {
         self.view.subscribe()
+    }
+
+    /// Which of the newest appends belong to a trace.
+    pub(super) fn traced(&self) -> Arc<TracedAppends> {
+        self.traced.clone()
     }
 
     /// Writes and answers what it can; what is left has to wait, for the reason returned.
@@ -206,7 +217,10 @@ impl Store {
                     .checked_add(1)
                     .ok_or(StreamError::Exhausted("the epoch"))?;
             }
-            for (append, _) in &mut stage.taken {
+            for (append, receipt) in &mut stage.taken {
+                if let Some(trace) = append.trace {
+                    self.traced.note(*receipt, trace);
+                }
                 apply(
                     &mut self.mark.receipts,
                     std::mem::take(&mut append.receipts),

@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use forebay_runtime::Backoff;
+use forebay_runtime::{Backoff, trace};
 use forebay_schemas::{Reading, wire::Outage};
 use tokio::{
     select,
@@ -77,10 +77,12 @@ impl LogWriter for SpoolWriter {
         if readings.is_empty() {
             return Err(StreamError::Empty);
         }
+        let trace = trace::current();
         ask(&self.appends, |reply| Append {
             readings,
             outages: Vec::new(),
             receipts,
+            trace,
             reply,
         })
         .await
@@ -95,6 +97,7 @@ impl LogWriter for SpoolWriter {
             readings,
             outages,
             receipts,
+            trace: None,
             reply,
         })
         .await

@@ -39,14 +39,22 @@ pub(super) enum Committed {
 impl Run<'_> {
     /// Commits what was gathered.
     pub(super) async fn commit(&mut self) -> Result<Committed, CompactorError> {
-        let gathered = std::mem::take(&mut self.gathered);
+        let mut gathered = std::mem::take(&mut self.gathered);
         let after = self.contiguity.state(&self.state);
         if gathered.readings == 0 && gathered.quarantine.is_empty() && is_same(&after, &self.state)
         {
             return Ok(Committed::Yes);
         }
         let (place, readings) = (self.at.place(), gathered.readings.cast_signed());
-        let span = info_span!("commit", place, readings, otel.status_description = Empty);
+        let span = info_span!(
+            "commit",
+            place,
+            readings,
+            links_dropped = Empty,
+            trace_id = Empty,
+            otel.status_description = Empty
+        );
+        std::mem::take(&mut gathered.links).put_into(&span);
         traced(span, self.commit_gathered(gathered, after)).await
     }
 

@@ -121,7 +121,7 @@ fn sent(records: impl IntoIterator<Item = RawRecord>, limit: u64) -> Vec<Sent> {
         .flat_map(|record| course.records(&lane(), record, &Nothing));
     let fitted = outgoing.flat_map(|outgoing| fit(outgoing, limit));
     let shown = |outgoing: &Outgoing| {
-        let headers = outgoing.headers();
+        let headers = outgoing.headers(None);
         let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
         headers
             .iter()

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::atomic::Ordering, time::Duration};
 
+use forebay_runtime::trace::context_of;
 use forebay_schemas::{Epoch, wire::EpochEnd};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::{
@@ -9,9 +10,9 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
 };
-use tracing::{debug, warn};
+use tracing::{Span, debug, warn};
 
-use super::Publisher;
+use super::{Publisher, traces::PublishTraces};
 use crate::{
     LogReader, Offset, StreamError,
     kafka::{
@@ -55,6 +56,8 @@ enum Event {
 struct Waiting {
     record: Fitted,
     passed: Option<Passed>,
+    /// The span of its publishing, if it is traced.
+    span: Option<Span>,
 }
 
 pub(super) struct Run {
@@ -63,6 +66,7 @@ pub(super) struct Run {
     window: Window,
     /// The parts of the entry read last.
     waiting: VecDeque<Waiting>,
+    traces: PublishTraces,
     course: Course,
     partitions: u32,
     /// Acknowledged, and to be forgotten.
@@ -83,6 +87,7 @@ impl Run {
             reader: (publisher.log)(publisher.passed.next),
             window: Window::new(settings.queue),
             waiting: VecDeque::new(),
+            traces: PublishTraces::default(),
             course: publisher.passed.course,
             partitions,
             due: None,
@@ -161,12 +166,14 @@ impl Run {
             Err(error) => return Err(error),
         };
         let next = record.next;
+        let mut span = self.traces.begin(&record, &*self.reader, &publisher.key);
         let all = self
             .course
             .records(&publisher.lane, record, &publisher.places);
         for outgoing in all {
             let parts = fitted(outgoing, publisher.limit).await?;
             self.waiting.extend(parts.into_iter().map(|record| Waiting {
+                span: span.take_if(|_| record.outgoing.readings() > 0),
                 record,
                 passed: None,
             }));
@@ -182,7 +189,12 @@ impl Run {
 
     /// Hands over what there is room for.
     async fn send(&mut self, publisher: &mut Publisher) -> Result<Option<Turn>, StreamError> {
-        while let Some(Waiting { record, passed }) = self.waiting.front() {
+        while let Some(Waiting {
+            record,
+            passed,
+            span,
+        }) = self.waiting.front()
+        {
             let bytes = record.bytes.len() as u64;
             if !self.window.has_room(bytes) {
                 return Ok(None);
@@ -196,9 +208,11 @@ impl Run {
                 Some(partition) => partition,
                 None => choose_place(publisher, epoch, self.partitions).await?,
             };
+            let number = self.window.next_number();
+            let trace = span.as_ref().and_then(context_of);
             match self
                 .producer
-                .send(record, &publisher.key, partition, self.window.next_number())
+                .send(record, &publisher.key, partition, number, trace)
             {
                 Ok(()) => {}
                 Err(NotTaken::Full) if !self.window.is_empty() => return Ok(None),
@@ -219,6 +233,7 @@ impl Run {
                 | Outgoing::Outages(_)
                 | Outgoing::Loss(_) => None,
             };
+            self.traces.sent(number, span.clone());
             self.window.sent(Sent {
                 bytes,
                 readings: record.outgoing.readings(),
@@ -232,6 +247,7 @@ impl Run {
 
     fn answered(&mut self, publisher: &mut Publisher, answer: Option<Answer>) -> Option<Turn> {
         let Answer { number, result } = answer?;
+        self.traces.answered(number);
         if let Err(code) = result {
             return Some(self.failed(publisher, KafkaError::MessageProduction(code)));
         }
