@@ -47,9 +47,9 @@ use crate::{
 };
 use alerts::AlertParts;
 #[cfg(feature = "lake")]
-pub(crate) use lake_roles::LakeWatch;
-#[cfg(feature = "lake")]
 use lake_roles::{LakeRoles, check_roles};
+#[cfg(feature = "lake")]
+pub(crate) use lake_roles::{LakeWatch, held};
 #[cfg(feature = "lake")]
 pub(crate) use lanes::to_open as lanes_to_open;
 use part::{OnFailure, Part, Task};

@@ -30,7 +30,7 @@ pub use import::{
 pub use ingest::{Step, commit};
 pub use keys::LAKE;
 pub use retention::{
-    Hold, Holds, RETENTION, RetentionMemory, RetentionRule, RetentionSettings, SiteExpired,
+    Held, Hold, Holds, RETENTION, RetentionMemory, RetentionRule, RetentionSettings, SiteExpired,
     delete_old, no_holds, run_retention, would_delete,
 };
 pub use rollups::{RollupLevel, RollupLevels};

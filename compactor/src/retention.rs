@@ -11,7 +11,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use forebay_lake::{ExpireSpec, Expired, LakeError, LakeWriter, Swept, expire, would_expire};
 use forebay_schemas::{
@@ -19,7 +19,7 @@ use forebay_schemas::{
     table::{READINGS, READINGS_1H, READINGS_1M, Table},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     CompactorError, RollupLevels,
@@ -51,12 +51,15 @@ pub struct Hold {
 }
 
 /// Says which event times are held, each time that it is asked: a back-fill's span, and what the windows of jobs that have not
-/// run yet reach back to.
-pub type Holds = Arc<dyn Fn() -> Vec<Hold> + Send + Sync>;
+/// run yet reach back to. Where that cannot be told, why; then nothing is deleted.
+pub type Holds = Arc<dyn Fn() -> Held + Send + Sync>;
+
+/// The answer to come.
+pub type Held = Pin<Box<dyn Future<Output = Result<Vec<Hold>, String>> + Send>>;
 
 /// Nobody holds anything.
 pub fn no_holds() -> Holds {
-    Arc::new(Vec::new)
+    Arc::new(|| Box::pin(async { Ok(Vec::new()) }))
 }
 
 /// What was deleted of a site, or would be.
@@ -85,10 +88,20 @@ pub async fn run_retention(
     let looks = async {
         let mut memory = RetentionMemory::default();
         loop {
-            let asked = holds();
-            let deleted = delete_old(&lake, &settings, levels, &asked, &mut memory, clock());
-            if let Err(error) = deleted.await {
-                warn!(%error, "deleting old rows failed, retrying later");
+            match holds().await {
+                Ok(held) => {
+                    tell_held(&held);
+                    let deleted = delete_old(&lake, &settings, levels, &held, &mut memory, clock());
+                    if let Err(error) = deleted.await {
+                        warn!(%error, "deleting old rows failed, retrying later");
+                    }
+                }
+                Err(error) => {
+                    warn!(
+                        error,
+                        "reading what jobs need failed, no old rows deleted, retrying later"
+                    )
+                }
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -162,6 +175,13 @@ pub async fn would_delete(
         }
     }
     Ok(all)
+}
+
+fn tell_held(held: &[Hold]) {
+    for Hold { site, why, .. } in held {
+        let site = site.as_ref().map(SiteId::as_str);
+        debug!(site, why, "readings are kept whatever their age");
+    }
 }
 
 fn tell(table: &str, site: &SiteId, expired: &Expired) {

@@ -1,13 +1,19 @@
 //! The roles that work on the lake: compactor, housekeeping, windows, jobs.
 
-use std::{future::Future, mem, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use forebay_compactor::{
-    CompactorSettings, Progress, RetentionSettings, SPOOL_GAP_WAIT, WindowProgress, no_holds,
+    CompactorSettings, Hold, Holds, Progress, RetentionSettings, SPOOL_GAP_WAIT, WindowProgress,
     run_housekeeping, run_retention, run_windows,
 };
-use forebay_jobs::{JobProgress, Jobs};
+use forebay_jobs::{JobProgress, Jobs, SchedulerError, needs};
 use forebay_lake::{LakeWriter, MaintainPolicy};
 use forebay_schemas::LaneId;
 use forebay_serve::{ServeProgress, ServeSettings};
@@ -171,10 +177,12 @@ impl Service {
         });
         let retention = on_lake.retention.clone();
         let levels = on_lake.compactor.windows.rollups;
+        let (jobs, path) = (on_lake.jobs.clone(), on_lake.jobs_path.clone());
         self.add_on_lake("retention", behind, lake, move |lake, stop| {
             let retention = retention.clone();
+            let holds = holds(jobs.clone(), lake.clone(), path.clone());
             Box::pin(async move {
-                run_retention(lake, retention, levels, no_holds(), clock(), stop).await;
+                run_retention(lake, retention, levels, holds, clock(), stop).await;
                 Ok(())
             })
         });
@@ -206,6 +214,36 @@ impl Service {
             }))
         });
     }
+}
+
+/// What the jobs of this configuration still have to read.
+fn holds(jobs: Arc<Jobs>, lake: Arc<LakeWriter>, path: PathBuf) -> Holds {
+    Arc::new(move || {
+        let (jobs, lake, path) = (jobs.clone(), lake.clone(), path.clone());
+        Box::pin(async move {
+            let held = held(&jobs, &lake, &path).await;
+            held.map_err(|error| error.to_string())
+        })
+    })
+}
+
+/// What jobs still have to read, as retention has it.
+///
+/// # Errors
+/// When the database of runs or the lake cannot be read.
+pub(crate) async fn held(
+    jobs: &Jobs,
+    lake: &LakeWriter,
+    path: &Path,
+) -> Result<Vec<Hold>, SchedulerError> {
+    let needs = needs(jobs, lake, path, clock()()).await?;
+    let hold = |need: forebay_jobs::Need| Hold {
+        site: need.site,
+        from: need.from.micros(),
+        to: need.to.micros(),
+        why: need.why,
+    };
+    Ok(needs.into_iter().map(hold).collect())
 }
 
 /// Where the compactor gets its partitions from. Kafka may be away for long: joining is part of running.

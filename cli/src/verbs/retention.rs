@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use forebay_compactor::would_delete;
-use forebay_schemas::Timestamp;
+use forebay_compactor::{Hold, would_delete};
+use forebay_schemas::{SiteId, Timestamp};
 
 use crate::{
     clock::{now, rfc3339},
     config::Config,
     out,
     place::Place,
+    service::held,
     store::Store,
 };
 
@@ -17,7 +18,12 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let config = Config::load(place)?;
     let lake = Store::of(&config).writer().await?;
     let levels = config.compactor.windows.rollups;
-    let sites = would_delete(&lake, &config.retention, levels, &[], now()?).await?;
+    let held = held(&config.jobs, &lake, &config.jobs_path()).await?;
+    for Hold { site, why, .. } in &held {
+        let site = site.as_ref().map_or("every site", SiteId::as_str);
+        eprintln!("{site}: readings are kept whatever their age for {why}");
+    }
+    let sites = would_delete(&lake, &config.retention, levels, &held, now()?).await?;
     for of in &sites {
         for deletion in &of.expired.deletions {
             let before = Timestamp::from_micros(deletion.before).map_or_else(String::new, rfc3339);

@@ -33,6 +33,7 @@ pub const JOB: TableKeys = TableKeys::many(
         &PRIORITY,
         &RETRIES,
         &TIMEOUT,
+        &HOLDS,
         &ENGINE,
     ],
 );
@@ -220,6 +221,13 @@ pub(crate) const TIMEOUT: Defaulted<Duration> = Defaulted::new(
     "timeout",
     Duration::from_secs(600),
     "How long one attempt may take before it is stopped and counts as failed; more than 0s.",
+);
+
+pub(crate) const HOLDS: Defaulted<Duration> = Defaulted::new(
+    "holds",
+    Duration::from_secs(30 * 86_400),
+    "How far back before its window, or before it was due, a run may read: while one waits or is under way, retention deletes \
+     no readings that are younger than that.",
 );
 
 pub(crate) const ENGINE: DefaultedChoice<()> = Choice::new(

@@ -20,6 +20,7 @@ mod limits;
 mod lock;
 mod look_back;
 mod models;
+mod needs;
 mod outbox;
 mod progress;
 mod register;
@@ -52,6 +53,7 @@ pub use models::{
     Better, Contest, Margin, Measured, Model, ModelShelf, Place, Rival, Trained, beats, model_card,
     models, set_model_state,
 };
+pub use needs::{Need, needs};
 pub use progress::JobProgress;
 pub use results::{
     AlertRow, AlertState, BacktestRow, EventRow, ModelRow, ModelState, Prediction, Results, Score,

@@ -73,6 +73,8 @@ pub struct JobSpec {
     pub retries: u32,
     /// How long an attempt may take.
     pub timeout: Duration,
+    /// How far back before its window a run may read.
+    pub holds: Duration,
 }
 
 impl JobSpec {
@@ -191,6 +193,7 @@ struct Read<'d> {
     priority: i64,
     retries: u32,
     timeout: Duration,
+    holds: Duration,
     job: Box<dyn Job>,
 }
 
@@ -208,6 +211,7 @@ impl Read<'_> {
             priority,
             retries,
             timeout,
+            holds,
             job,
         } = self;
         table.finish();
@@ -222,6 +226,7 @@ impl Read<'_> {
             priority,
             retries,
             timeout,
+            holds,
         };
         Some(ScheduledJob { spec, job })
     }
@@ -255,6 +260,7 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
             "a job needs time to run: \"10m\" is the default",
         );
     }
+    let holds = table.read(&keys::HOLDS);
     // One engine stands so far; the key is in the contract, and another word is refused with the list of what there is.
     table.read(&keys::ENGINE);
     let Some(kind) = kind else {
@@ -282,6 +288,7 @@ fn read_one<'d>(mut table: Table<'d>, kinds: &[&dyn JobKind]) -> Option<Read<'d>
         priority,
         retries,
         timeout,
+        holds,
         job,
     })
 }

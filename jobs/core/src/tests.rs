@@ -6,6 +6,7 @@ mod configuration;
 mod killed;
 mod lost;
 mod mortal;
+mod needs;
 mod results;
 mod runs;
 mod samples;
@@ -28,7 +29,7 @@ use forebay_config::{Choice, ConfigErrors, DefaultedChoice, Document, Table, Tab
 use forebay_schemas::{Clock, DeviceId, SiteId, Timestamp};
 use ring::rand::SystemRandom;
 
-use crate::{testing::TestLake, *};
+use crate::{store::Store, testing::TestLake, *};
 
 /// 2026-01-01T00:00:00Z, in seconds.
 const START: i64 = 1_767_225_600;

@@ -1,6 +1,6 @@
 //! Streams whose state is lost: rebuilt from the tables, they go on, and each reading is there once.
 
-use forebay_lake::{Retells, imported_app_id};
+use forebay_lake::{ExpireSpec, ExpiryRule, Retells, Swept, expire, imported_app_id};
 use forebay_stream::LastSeq;
 
 use super::*;
@@ -80,6 +80,22 @@ impl Bench {
             }
         }
         app_id
+    }
+
+    /// Deletes the readings before the one of this number.
+    async fn delete_before(&self, number: u64) -> u64 {
+        let spec = ExpireSpec {
+            table: &READINGS,
+            site: SiteId::new("plant").unwrap(),
+            rules: vec![ExpiryRule {
+                rule: "readings, 1h".into(),
+                fits: Arc::new(|_, _| true),
+                before: Some(taken_at(number).micros()),
+            }],
+            protected: Vec::new(),
+        };
+        let done = expire(&self.lake, &spec, &mut Swept::default(), (self.clock)()).await;
+        done.unwrap().rows()
     }
 
     pub(super) async fn repair(&self, retells: Retells) -> Repaired {
@@ -321,4 +337,48 @@ async fn streams_that_shared_a_lane_and_lost_all_they_noted_are_rebuilt_together
             .iter()
             .all(|state| state.app_id != import && state.import.is_none())
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readings_that_retention_has_deleted_are_no_gap_of_a_rebuilt_state() {
+    for (left, before, deleted) in [
+        (Left::Older, 4, 6),
+        (Left::Nothing, 4, 6),
+        (Left::Older, 100, 10),
+        (Left::Nothing, 100, 10),
+    ] {
+        let story = format!("left {left:?}, {deleted} deleted");
+        let bench = Bench::new().await;
+        let (mut log, after) = told();
+        let source = |log: &[Entry]| -> Arc<dyn LogSource> {
+            Arc::new(MemoryLog::named("kafka/c/topic", log.to_vec()))
+        };
+        bench.consume(&source(&log[..2])).await.unwrap();
+        bench.consume_until_gaps(&source(&log), 1).await;
+        assert_eq!(bench.delete_before(before).await, deleted, "{story}");
+        bench.lose(&*source(&log), left).await;
+        let repaired = bench.repair(Retells::Everything).await;
+        let [rebuilt] = &repaired.states[..] else {
+            panic!("{story}: {repaired:?}")
+        };
+        assert_eq!(rebuilt.untold, [], "{story}");
+        let verdict = bench.verdict().await;
+        let there = format!("ok readings={} ", 10 - deleted);
+        assert!(verdict.starts_with(&there), "{story}: {verdict}");
+
+        // What the stream tells again is known, and what is new is taken.
+        log.extend(after);
+        bench.consume(&source(&log)).await.unwrap();
+        let all = expected().into_iter();
+        let kept: Vec<(u64, u64)> = all
+            .filter(|(epoch, seq)| *epoch == 7 || *seq >= before)
+            .collect();
+        assert_eq!(bench.seqs().await, kept, "{story}");
+        let verdict = bench.verdict().await;
+        let there = format!("ok readings={} ", 12 - deleted);
+        assert!(
+            verdict.starts_with(&there) && verdict.contains(" gaps=1 "),
+            "{story}: {verdict}"
+        );
+    }
 }

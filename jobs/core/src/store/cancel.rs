@@ -1,12 +1,12 @@
-//! Runs that people cancel, and runs that wait.
+//! Runs that people cancel, and runs that wait or are under way.
 
 use std::collections::BTreeMap;
 
-use forebay_schemas::Timestamp;
+use forebay_schemas::{SiteId, Timestamp};
 use sqlx::Row as _;
 
 use super::Store;
-use crate::{JobName, SchedulerError, clock::from_micros, outbox::RunNumber};
+use crate::{JobName, SchedulerError, clock::from_micros, needs::Unfinished, outbox::RunNumber};
 
 /// What is cancelled of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,32 @@ impl Store {
         .await
         .map_err(|e| self.failed(e))?;
         Ok(done.rows_affected())
+    }
+
+    /// What the runs of a job that have not ended are about, by site.
+    pub(crate) async fn unfinished(
+        &self,
+        job: &JobName,
+    ) -> Result<Vec<Unfinished>, SchedulerError> {
+        let rows = sqlx::query(
+            "SELECT site, min(coalesce(window_start, due)), max(due), count(*) FROM runs
+             WHERE job = ? AND state IN ('queued', 'running') GROUP BY site",
+        )
+        .bind(job.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| self.failed(e))?;
+        let of_site = |row: &sqlx::sqlite::SqliteRow| {
+            let site: Option<String> = row.get(0);
+            let site = site.map(|site| SiteId::new(&site)).transpose();
+            Ok(Unfinished {
+                site: site.map_err(|error| self.damaged(error.to_string()))?,
+                first: from_micros(row.get(1)),
+                last: from_micros(row.get(2)),
+                runs: row.get::<i64, _>(3).unsigned_abs(),
+            })
+        };
+        rows.iter().map(of_site).collect()
     }
 
     /// Since when the runs of each job wait that have not begun: the due time of a schedule, when it was queued for others.

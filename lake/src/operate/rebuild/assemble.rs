@@ -126,7 +126,9 @@ fn claim(
     found: &Found,
 ) {
     let sound = sound.iter().map(|(_, state)| state.clone());
-    let accounts = Accounts::of(sound.chain(rebuilt.iter().map(|rebuilt| rebuilt.state.clone())));
+    let rebuilt_states = rebuilt.iter().map(|rebuilt| rebuilt.state.clone());
+    let mut accounts = Accounts::of(sound.chain(rebuilt_states));
+    accounts.expire(&found.expired);
     for (key, readings) in accounts.unclaimed(&found.readings) {
         let Some(at) = owners(streams, &key).first().copied() else {
             continue;
@@ -245,6 +247,7 @@ fn of_tables<'a>(key: &'a EpochKey, found: &'a Found) -> Epoch<'a> {
             .quarantined
             .get(&format!("{}/{}/{}", key.0, key.1, key.2))
             .unwrap_or(&NO_SEQS),
+        expired: found.expired.get(key).copied().unwrap_or_default(),
     }
 }
 
@@ -286,8 +289,8 @@ impl LaneOf<'_> {
                     gaps: 0,
                 });
                 done.epoch = done.epoch.max(key.2);
-                let readings = self.found.readings.get(key).map_or(0, |seqs| seqs.len());
-                done.readings += readings.saturating_sub(elsewhere.readings);
+                let brought = self.found.brought(key);
+                done.readings += brought.saturating_sub(elsewhere.readings);
                 done.gaps += (told.gaps.len() as u64).saturating_sub(elsewhere.gaps);
                 continue;
             }

@@ -1,6 +1,8 @@
 //! One epoch, as the tables tell it. Pure.
 //!
-//! Each seq up to the mark is a reading, lies in a gap that has its row, is in quarantine, or lies in a gap that is found here.
+//! Each seq up to the mark is a reading, lies in a gap that has its row, is in quarantine, was deleted for its age, or lies in a
+//! gap that is found here. Of deleted readings only their number is known (ADR 0038): the lowest that nothing else explains
+//! are taken for them, since they are the oldest, and what may still come is the newest.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ pub(super) struct Epoch<'a> {
     pub(super) gaps: &'a BTreeMap<Range, GapRow>,
     /// Seqs in quarantine.
     pub(super) quarantined: &'a SeqSet,
+    /// How many readings retention has deleted.
+    pub(super) expired: u64,
 }
 
 /// What follows for the epoch's state.
@@ -38,6 +42,8 @@ pub(super) struct Told {
     pub(super) untold: Vec<Gap>,
     /// It has ended without anybody knowing where.
     pub(super) has_tail: bool,
+    /// Deleted readings whose place is still to be found.
+    expired: u64,
 }
 
 impl Epoch<'_> {
@@ -56,7 +62,7 @@ impl Epoch<'_> {
 
     /// Whether so many seqs up to a mark are accounted for: readings, gaps and quarantine.
     pub(super) fn holds(&self, mark: u64, absent: u64) -> bool {
-        self.readings.len_within(1, mark) + absent >= mark
+        self.readings.len_within(1, mark) + absent + self.expired >= mark
     }
 
     /// Explains every seq up to the mark, which is known to be at least `reached`.
@@ -64,6 +70,7 @@ impl Epoch<'_> {
         let mark = self.mark().max(reached);
         let mut told = Told {
             mark,
+            expired: self.expired,
             ..Told::default()
         };
         let quarantined: Vec<Range> = self.quarantined.ranges().collect();
@@ -72,7 +79,9 @@ impl Epoch<'_> {
             self.absent(next, first.saturating_sub(1), &quarantined, now, &mut told);
             next = last + 1;
         }
-        if let Some((range, row)) = self.gaps.get_key_value(&(mark + 1, SEQ_UNKNOWN)) {
+        // Those that nothing was left of before it lay behind it.
+        told.mark += std::mem::take(&mut told.expired);
+        if let Some((range, row)) = self.gaps.get_key_value(&(told.mark + 1, SEQ_UNKNOWN)) {
             told.gaps.push(self.gap(*range, row));
             told.has_tail = true;
         }
@@ -112,6 +121,12 @@ impl Epoch<'_> {
                     let end = refused
                         .map_or(last, |(first, _)| first - 1)
                         .min(next_row - 1);
+                    let expired = told.expired.min(end - seq + 1);
+                    told.expired -= expired;
+                    seq += expired;
+                    if seq > end {
+                        continue;
+                    }
                     let gap = self.untold((seq, end), now);
                     told.gaps.push(gap.clone());
                     told.untold.push(gap);

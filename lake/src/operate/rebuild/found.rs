@@ -9,12 +9,17 @@ use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
     datatypes::{Int32Type, Int64Type, TimestampMicrosecondType},
 };
-use forebay_schemas::table::{GAPS, QUARANTINE, READINGS};
+use forebay_schemas::{
+    ErrorKind,
+    table::{GAPS, QUARANTINE, READINGS},
+};
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use crate::{
     Gap, GapState, LakeError, LakeTable, LakeWriter, SEQ_UNKNOWN, StreamState,
     keys::KeyDecrypter,
+    operate::expire::expired_states,
     operate::verify::{Accounts, EpochKey, SeqSet, collect, collect_quarantined},
     table::Snapshot,
 };
@@ -141,13 +146,22 @@ pub(super) struct Found {
     pub(super) gaps: BTreeMap<EpochKey, BTreeMap<Range, GapRow>>,
     /// By source: gateway, lane and epoch of a reading; the place of a record.
     pub(super) quarantined: BTreeMap<String, SeqSet>,
+    /// How many readings of each epoch retention has deleted.
+    pub(super) expired: BTreeMap<EpochKey, u64>,
 }
 
 impl Found {
     /// The epochs that no state accounts for.
     pub(super) fn epochs(&self) -> impl Iterator<Item = &EpochKey> {
-        let all: BTreeSet<&EpochKey> = self.readings.keys().chain(self.gaps.keys()).collect();
+        let all = self.readings.keys().chain(self.gaps.keys());
+        let all: BTreeSet<&EpochKey> = all.chain(self.expired.keys()).collect();
         all.into_iter().filter(|key| !self.known.has(key))
+    }
+
+    /// How many readings of an epoch there were: those that are there, and those that were deleted for their age.
+    pub(super) fn brought(&self, key: &EpochKey) -> u64 {
+        let there = self.readings.get(key).map_or(0, SeqSet::len);
+        there + self.expired.get(key).copied().unwrap_or_default()
     }
 
     fn readings(&mut self, rows: &RecordBatch) {
@@ -215,6 +229,7 @@ pub(super) async fn read(
     let decrypter = lake.decrypter();
     let found = Found {
         known: Known::of(states),
+        expired: expired(lake, snapshot).await?,
         ..Found::default()
     };
     let mut found = scan(
@@ -226,9 +241,11 @@ pub(super) async fn read(
         Found::readings,
     )
     .await?;
-    let exceeded =
-        Accounts::of(states.iter().map(|(_, state)| state.clone())).exceeded(&found.readings);
-    found.known.share(&exceeded, states);
+    let mut accounts = Accounts::of(states.iter().map(|(_, state)| state.clone()));
+    accounts.expire(&found.expired);
+    found
+        .known
+        .share(&accounts.exceeded(&found.readings), states);
     let gaps = lake.table(&GAPS)?;
     let mut found = scan(
         gaps,
@@ -254,6 +271,31 @@ pub(super) async fn read(
         Found::quarantined,
     )
     .await
+}
+
+/// How many readings of each epoch were deleted for their age. A site whose note is lost has readings that look as if they had
+/// never come.
+async fn expired(
+    lake: &LakeWriter,
+    snapshot: &Snapshot,
+) -> Result<BTreeMap<EpochKey, u64>, LakeError> {
+    let mut expired = BTreeMap::new();
+    let table = lake.table(&READINGS)?;
+    for found in expired_states(lake.keeper(), table, snapshot).await? {
+        let state = match found.state {
+            Ok(state) => state,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                warn!(%error, "what retention deleted of a site cannot be read, it is told as missing");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for of_epoch in state.epochs {
+            let key = (of_epoch.gateway, of_epoch.lane, of_epoch.epoch);
+            *expired.entry(key).or_default() += of_epoch.readings;
+        }
+    }
+    Ok(expired)
 }
 
 /// Reads these columns of a table's files, one file at a time.

@@ -99,6 +99,7 @@ fn is_held(state: &StreamState, found: &Found) -> bool {
             readings,
             gaps: &NO_GAPS,
             quarantined: &NO_SEQS,
+            expired: found.expired.get(&key).copied().unwrap_or_default(),
         }
         .holds(at.mark, absent + at.quarantined)
     })

@@ -25,6 +25,17 @@ fn told(
     quarantined: &[Range],
     reached: u64,
 ) -> (u64, u64, Vec<String>, usize) {
+    told_less(0, readings, gaps, quarantined, reached)
+}
+
+/// The same where so many readings were deleted for their age.
+fn told_less(
+    expired: u64,
+    readings: &[Range],
+    gaps: &[Range],
+    quarantined: &[Range],
+    reached: u64,
+) -> (u64, u64, Vec<String>, usize) {
     let gaps: BTreeMap<Range, GapRow> = gaps
         .iter()
         .map(|range| (*range, GapRow::new("dropped".into(), 7, GapState::Open)))
@@ -36,6 +47,7 @@ fn told(
         readings: &readings,
         gaps: &gaps,
         quarantined: &quarantined,
+        expired,
     };
     let Told {
         mark,
@@ -81,4 +93,29 @@ fn every_seq_up_to_the_mark_is_explained_once() {
         (9, 4, expected, 1)
     );
     assert_eq!(told(&[], &[], &[(1, 2)], 2), (2, 2, vec![], 0));
+}
+
+#[test]
+fn deleted_readings_are_no_gap_and_hide_none() {
+    let check = |expired: u64, readings: &[Range], reached: u64, mark: u64, gaps: &[&str]| {
+        let found = told_less(expired, readings, &[(3, 4)], &[(9, 9)], reached);
+        let quarantined = found.1;
+        assert_eq!(
+            (found.0, found.2),
+            (mark, gaps.iter().map(|gap| (*gap).to_owned()).collect())
+        );
+        assert_eq!(quarantined, u64::from(mark >= 9), "{readings:?}");
+    };
+    // Two before the gap and two behind it; then one of them is lost as well.
+    check(4, &[(7, 8), (10, 12)], 0, 12, &["3-4 dropped"]);
+    check(
+        3,
+        &[(7, 8), (10, 12)],
+        0,
+        12,
+        &["3-4 dropped", "6-6 missing"],
+    );
+    // Nothing is left of what was read, and of what an older state knows.
+    check(4, &[], 0, 6, &["3-4 dropped"]);
+    check(9, &[], 12, 12, &["3-4 dropped"]);
 }

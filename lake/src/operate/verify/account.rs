@@ -75,7 +75,7 @@ impl Accounts {
     }
 
     /// These readings, by epoch, were deleted for their age: nobody misses them.
-    pub(super) fn expire(&mut self, expired: &BTreeMap<EpochKey, u64>) {
+    pub(crate) fn expire(&mut self, expired: &BTreeMap<EpochKey, u64>) {
         for (epoch, readings) in expired {
             if let Some(account) = self.epochs.get_mut(epoch) {
                 account.expired += readings;
