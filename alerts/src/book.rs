@@ -15,7 +15,7 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Facts, Instance, Rule, Severity, Silence, State,
+    Facts, Instance, Rule, Severity, Silence, State, TakenUp,
     delivery::Queue,
     instance::Move,
     instant::elapsed,
@@ -73,6 +73,21 @@ impl Book {
     /// The silences, the oldest first.
     pub fn silences(&self) -> &[Silence] {
         &self.silences
+    }
+
+    /// The alerts over these rules' facts that somebody has taken up and that are not over.
+    pub(crate) fn taken_up(&self, is_of: impl Fn(&str) -> bool) -> Vec<TakenUp> {
+        let alive = self
+            .instances()
+            .filter(|one| !one.state.is_resolved() && is_of(&one.rule));
+        let taken = alive.filter_map(|one| {
+            let by = one.acknowledged.as_ref()?.by.clone();
+            Some(TakenUp {
+                labels: one.labels.clone(),
+                by,
+            })
+        });
+        taken.collect()
     }
 
     /// Deliveries that wait, by route.

@@ -33,6 +33,8 @@ pub struct Fact {
     pub severity: Option<Severity>,
     /// More for people, such as why a link is down.
     pub note: Option<String>,
+    /// The device's own name, where its label is a pseudonym: for globs alone, it is neither stored nor sent.
+    pub own_device: Option<String>,
 }
 
 /// The facts of one moment.
@@ -49,6 +51,20 @@ pub struct Facts {
 pub trait FactSource: Send + Sync {
     /// The facts as they are now. What cannot be read is left out of [`Facts::read`], and the source logs why.
     async fn facts(&self) -> Facts;
+
+    /// The warnings of jobs that somebody has taken up, all of them, once that is stored; told after each look.
+    fn taken_up(&self, warnings: Vec<TakenUp>) {
+        drop(warnings);
+    }
+}
+
+/// A warning of a job that somebody has taken up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TakenUp {
+    /// The labels of its fact.
+    pub labels: BTreeMap<String, String>,
+    /// Who.
+    pub by: String,
 }
 
 impl Fact {
@@ -61,6 +77,7 @@ impl Fact {
             measure,
             severity: None,
             note: None,
+            own_device: None,
         }
     }
 

@@ -96,8 +96,12 @@ pub(crate) const OLDER_THAN: Optional<Duration> = Optional::new(
     "Wrong when further behind than this; of freshness.",
 )
 .absent("15m");
-pub(crate) const DEVICES: Defaulted<Vec<String>> =
-    Defaulted::list("devices", &["*"], "Globs of devices.");
+pub(crate) const DEVICES: Defaulted<Vec<String>> = Defaulted::list(
+    "devices",
+    &["*"],
+    "Globs of devices. A device with a pseudonym is taken by either name, by its own one where its connector runs in this \
+         process; what is sent names the pseudonym.",
+);
 pub(crate) const CONNECTORS: Defaulted<Vec<String>> = Defaulted::list(
     "connectors",
     &["*"],

@@ -31,7 +31,7 @@ mod store;
 pub use book::{Book, Changed};
 pub use delivery::{Delivery, Event, Queue, Sender};
 pub use error::AlertError;
-pub use fact::{Fact, FactSource, Facts, Measure};
+pub use fact::{Fact, FactSource, Facts, Measure, TakenUp};
 pub use instance::{Acknowledgement, Instance, State};
 pub use instant::{in_words, rfc3339};
 pub use keys::{ALERT, ALERTS, ROUTE};

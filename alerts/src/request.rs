@@ -86,6 +86,9 @@ pub enum Refused {
         /// As asked for.
         name: String,
     },
+    /// It was taken, and does not hold.
+    #[error("{0}")]
+    NotSo(String),
     /// Several are called so.
     #[error("{name:?} is the beginning of {count} names: write more of it")]
     Ambiguous {
@@ -133,12 +136,7 @@ impl Book {
             Request::Shelve { alert, until } => {
                 let instance = self.alive(alert)?;
                 instance.shelved_until = until.filter(|until| *until > now);
-                Ok(match instance.shelved_until {
-                    Some(until) => {
-                        format!("{} is shelved until {}", named(instance), rfc3339(until))
-                    }
-                    None => format!("{} is no longer shelved", named(instance)),
-                })
+                Ok(shelved(instance))
             }
             Request::Silence {
                 matchers,
@@ -147,14 +145,14 @@ impl Book {
                 note,
             } => {
                 let silence = new_silence(matchers, *until, by, note.as_deref(), now)?;
-                let (id, until) = (silence.id.clone(), rfc3339(*until));
-                if !self.silences.iter().any(|known| known.id == id) {
+                let done = holds(&silence);
+                if !self.silences.iter().any(|known| known.id == silence.id) {
                     if self.silences.len() >= SILENCES_MAX {
                         return Err(Refused::TooMany);
                     }
                     self.silences.push(silence);
                 }
-                Ok(format!("silence {id} holds until {until}"))
+                Ok(done)
             }
             Request::EndSilence { silence } => {
                 let names = self.silences.iter().map(|known| known.id.as_str());
@@ -182,6 +180,97 @@ impl Book {
             None => Ok(instance),
         }
     }
+}
+
+impl Book {
+    /// The request with the whole name of what it is about: the beginning may fit another alert by the time it is taken.
+    ///
+    /// # Errors
+    /// A name that is none, or is of several.
+    pub(crate) fn meant(&mut self, request: &Request) -> Result<Request, Refused> {
+        let mut meant = request.clone();
+        match &mut meant {
+            Request::Acknowledge { alert, .. } | Request::Shelve { alert, .. } => {
+                alert.clone_from(&self.alive(alert)?.alert_id);
+            }
+            Request::EndSilence { silence } => {
+                let names = self.silences.iter().map(|known| known.id.as_str());
+                *silence = only("silence", silence, names)?;
+            }
+            Request::Silence { .. } => {}
+        }
+        Ok(meant)
+    }
+
+    /// What a request that has been taken has brought about, for people.
+    ///
+    /// # Errors
+    /// It does not hold: the alert is over, or has become worse meanwhile.
+    pub(crate) fn confirmed(&mut self, asked: &Asked) -> Result<String, Refused> {
+        match &asked.request {
+            Request::Acknowledge { alert, .. } => {
+                let instance = self.alive(alert)?;
+                match &instance.acknowledged {
+                    Some(taken) => Ok(format!(
+                        "{} is acknowledged by {}",
+                        named(instance),
+                        taken.by
+                    )),
+                    None => Err(Refused::NotSo(format!(
+                        "{} is not acknowledged: it has become worse meanwhile",
+                        named(instance)
+                    ))),
+                }
+            }
+            Request::Shelve { alert, until } => {
+                let instance = self.alive(alert)?;
+                let wanted = until.is_some_and(|until| until > asked.at);
+                if instance.shelved_until.is_some() != wanted {
+                    let named = named(instance);
+                    return Err(Refused::NotSo(format!(
+                        "{named} was shelved otherwise meanwhile"
+                    )));
+                }
+                Ok(shelved(instance))
+            }
+            Request::Silence {
+                matchers,
+                until,
+                by,
+                note,
+            } => {
+                let silence = new_silence(matchers, *until, by, note.as_deref(), asked.at)?;
+                if !self.silences.iter().any(|known| known.id == silence.id) {
+                    return Err(Refused::NotSo(format!(
+                        "silence {} was refused: see the log of the process that runs the alerts",
+                        silence.id
+                    )));
+                }
+                Ok(holds(&silence))
+            }
+            Request::EndSilence { silence } => {
+                if self.silences.iter().any(|known| known.id == *silence) {
+                    return Err(Refused::NotSo(format!("silence {silence} has not ended")));
+                }
+                Ok(format!("silence {silence} has ended"))
+            }
+        }
+    }
+}
+
+fn shelved(instance: &Instance) -> String {
+    match instance.shelved_until {
+        Some(until) => format!("{} is shelved until {}", named(instance), rfc3339(until)),
+        None => format!("{} is no longer shelved", named(instance)),
+    }
+}
+
+fn holds(silence: &Silence) -> String {
+    format!(
+        "silence {} holds until {}",
+        silence.id,
+        rfc3339(silence.until)
+    )
 }
 
 fn named(instance: &Instance) -> String {

@@ -13,6 +13,9 @@ use crate::{
     instant::{elapsed, in_words, plus},
 };
 
+/// The label of a device.
+pub(crate) const DEVICE: &str = "device";
+
 /// What a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
@@ -161,7 +164,12 @@ impl Filters {
     pub(crate) fn takes(&self, fact: &Fact) -> bool {
         let fits = |(label, globs): &(&'static str, GlobSet)| {
             let value = fact.labels.get(*label);
-            globs.is_empty() || value.is_some_and(|value| globs.is_match(value))
+            let own = fact.own_device.as_ref().filter(|_| *label == DEVICE);
+            globs.is_empty()
+                || value
+                    .into_iter()
+                    .chain(own)
+                    .any(|name| globs.is_match(name))
         };
         let bad_enough = |least| fact.severity.is_none_or(|severity| severity >= least);
         self.labels.iter().all(fits) && self.severity_min.is_none_or(bad_enough)

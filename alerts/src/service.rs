@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     AlertError, AlertSettings, Book, Changed, Delivery, FactSource, Facts, Request, Sender,
-    StateFolder, Subscription, request::Asked, store::Waiting,
+    StateFolder, Subject, Subscription, request::Asked, store::Waiting,
 };
 
 /// How long a person waits for the process that runs the alerts.
@@ -271,11 +271,21 @@ impl Judge {
             );
         }
         self.progress.note(&self.settings, &kept.book);
+        self.source
+            .taken_up(kept.book.taken_up(|rule| self.is_of_a_job(rule)));
         drop(kept);
         if planned.queued > 0 {
             shared.news.values().for_each(Notify::notify_one);
         }
         Ok(requests)
+    }
+}
+
+impl Judge {
+    /// Whether a rule is over warnings of jobs.
+    fn is_of_a_job(&self, name: &str) -> bool {
+        let mut rules = self.settings.rules.iter();
+        rules.any(|rule| rule.name == name && rule.subject == Subject::JobResult)
     }
 }
 
@@ -426,7 +436,8 @@ impl Shared {
     }
 }
 
-/// Does as a person asks: here where nobody runs the alerts, else by the process that does, which is waited for.
+/// Does as a person asks: here where nobody runs the alerts, else by the process that does, which is waited for. The answer says
+/// what is stored in the end.
 ///
 /// # Errors
 /// A request that cannot be done, or that nobody took.
@@ -434,15 +445,19 @@ pub async fn ask(data_dir: &Path, request: &Request, clock: &Clock) -> Result<St
     let folder = StateFolder::new(data_dir);
     let asked = Asked::new(request, clock());
     let mut book = folder.load()?;
-    // A copy answers what the request does, or why it is refused.
-    let done = book.apply(request, asked.at)?;
+    // A copy says what is meant, or why it is refused; whether it was done, what is stored says.
+    let meant = book.meant(request)?;
+    book.apply(&meant, asked.at)?;
+    let asked = Asked {
+        request: meant,
+        ..asked
+    };
     match LockFile::take(&StateFolder::lock_path(data_dir)) {
         Ok(_lock) => {
             // Between reading and locking, a process may have ended that has written since.
             let mut book = folder.load()?;
-            let done = book.apply(request, asked.at)?;
+            book.apply(&asked.request, asked.at)?;
             folder.save(&folder.encode(&book)?)?;
-            Ok(done)
         }
         Err(LockError::Held { .. }) => {
             let name = format!("{}-{}", asked.at.nanos(), std::process::id());
@@ -456,10 +471,10 @@ pub async fn ask(data_dir: &Path, request: &Request, clock: &Clock) -> Result<St
                 }
                 sleep(LOOK).await;
             }
-            Ok(done)
         }
-        Err(error) => Err(AlertError::Lock(error)),
+        Err(error) => return Err(AlertError::Lock(error)),
     }
+    Ok(folder.load()?.confirmed(&asked)?)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
         ROUTE_NAME, SEVERITY, SEVERITY_FROM, SILENT_AFTER, SITES, STALE_AFTER,
     },
     route::Route,
-    rule::{Filters, Limit, Timing},
+    rule::{DEVICE, Filters, Limit, Timing},
 };
 
 /// Alerts of a rule at a time, at most.
@@ -181,7 +181,7 @@ fn filters(table: &mut Table<'_>) -> Option<Filters> {
     let jobs = globs(table, &JOBS);
     let severity_min = table.read(&SEVERITY_FROM);
     let labels = vec![
-        ("device", devices?),
+        (DEVICE, devices?),
         ("connector", connectors?),
         ("site", sites?),
         ("job", jobs?),

@@ -212,7 +212,7 @@ impl Service {
         #[cfg(feature = "lake")]
         let lake_roles = LakeRoles::of(&mut config);
         #[cfg(feature = "lake")]
-        let lake_facts = self.lake_facts(&lake_roles, alerts.lake_every(), roles);
+        let lake_facts = self.lake_facts(&lake_roles, &alerts, roles);
         let places: Vec<PathBuf> = self
             .lanes
             .iter()

@@ -185,6 +185,14 @@ impl Pipeline {
         self.series.iter().filter_map(kept).collect()
     }
 
+    /// The devices whose series are known, by their own names.
+    pub(crate) fn own_devices(&self) -> BTreeSet<DeviceId> {
+        self.series
+            .keys()
+            .map(|(device, _)| device.clone())
+            .collect()
+    }
+
     /// The devices whose series are known, by the names that leave the gateway.
     pub(crate) fn devices(&self) -> BTreeSet<DeviceId> {
         self.series

@@ -1,7 +1,7 @@
 //! How the edge is doing, for whoever looks: telemetry, `demo`, `top`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -119,6 +119,16 @@ impl SourceStatus {
             .collect()
     }
 
+    /// The own names of the devices that are called otherwise outside of the gateway, by what they are called there.
+    pub fn own_names(&self) -> BTreeMap<DeviceId, DeviceId> {
+        let devices = self.locked();
+        let heard = devices.heard.iter();
+        heard
+            .filter(|(own, heard)| heard.called != **own)
+            .map(|(own, heard)| (heard.called.clone(), own.clone()))
+            .collect()
+    }
+
     /// Why the link is down; none if it is up, or was never tried.
     pub fn down(&self) -> Option<String> {
         self.down
@@ -152,6 +162,13 @@ impl SourceStatus {
     /// What is taken from now on began then.
     pub(crate) fn note_began(&self, began: Instant) {
         self.locked().began = Some(began);
+    }
+
+    /// Follows no other devices than these any more: the connector brings no others, as it is configured now.
+    pub(crate) fn keep_only(&self, known: &BTreeSet<DeviceId>) {
+        self.locked()
+            .heard
+            .retain(|device, _| known.contains(device));
     }
 
     /// The devices of these samples were heard. Neighbours of one device cost one look, and only of a device that is not

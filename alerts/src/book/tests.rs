@@ -386,3 +386,38 @@ fn ids_follow_from_what_they_name() {
     // Lengths keep words apart.
     assert_ne!(id_of(&["ab", "c"], 8), id_of(&["a", "bc"], 8));
 }
+
+#[test]
+fn a_device_with_a_pseudonym_is_taken_by_either_name_and_shown_by_one() {
+    let globs = |glob: &str| {
+        let mut set = GlobSetBuilder::new();
+        set.add(Glob::new(glob).unwrap()).build().unwrap()
+    };
+    let silent = |device: &str, own: Option<&str>| {
+        let labels = [("device", device), ("connector", "c")];
+        let mut fact = Fact::new(Subject::DeviceSilent, &labels, Measure::At(second(0)));
+        fact.own_device = own.map(str::to_owned);
+        fact
+    };
+    let facts = [silent("p-7c1e", Some("truck-17")), silent("depot", None)];
+    let limit = Limit::Older(seconds(10));
+    for (label, glob, expected) in [
+        ("device", "truck-*", vec!["p-7c1e"]),
+        ("device", "p-7*", vec!["p-7c1e"]),
+        ("device", "depot", vec!["depot"]),
+        // It is a name of a device alone.
+        ("connector", "truck-*", vec![]),
+    ] {
+        let mut silent = rule("silent", Subject::DeviceSilent, limit);
+        silent.filters.labels = vec![(label, globs(glob))];
+        let mut rig = Rig::new(vec![silent]);
+        rig.look(60, &facts);
+        let devices = rig
+            .book
+            .instances()
+            .map(|one| one.labels["device"].as_str());
+        assert_eq!(devices.collect::<Vec<_>>(), expected, "{label} {glob}");
+        let stored = serde_json::to_string(&rig.book).unwrap();
+        assert!(!stored.contains("truck"), "{stored}");
+    }
+}

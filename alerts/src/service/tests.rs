@@ -4,22 +4,33 @@ use forebay_schemas::{GatewayId, SiteId};
 use tempfile::TempDir;
 
 use super::*;
+use crate::{Fact, Filters, Limit, Measure, Rule, Severity, TakenUp, Timing};
 
 fn second(n: i64) -> Timestamp {
     Timestamp::from_nanos(n * 1_000_000_000)
 }
 
-struct Nothing;
+/// No facts, and what it was told is taken up.
+#[derive(Default)]
+struct Nothing(std::sync::Mutex<Vec<TakenUp>>);
 
 #[async_trait::async_trait]
 impl FactSource for Nothing {
     async fn facts(&self) -> Facts {
         Facts::default()
     }
+
+    fn taken_up(&self, warnings: Vec<TakenUp>) {
+        *self.0.lock().unwrap() = warnings;
+    }
 }
 
 /// What runs the alerts of this folder, as it is after a start at second 100.
 fn started(folder: &Path) -> (Judge, Shared) {
+    started_with(folder, Arc::default())
+}
+
+fn started_with(folder: &Path, source: Arc<Nothing>) -> (Judge, Shared) {
     let settings = AlertSettings {
         every: Duration::from_secs(5),
         lake_every: Duration::from_secs(60),
@@ -29,7 +40,7 @@ fn started(folder: &Path) -> (Judge, Shared) {
     let judge = Judge {
         settings,
         subscriptions: Vec::new(),
-        source: Arc::new(Nothing),
+        source,
         progress: Arc::default(),
         unstored: RateLimit::default(),
         unremoved: RateLimit::default(),
@@ -126,4 +137,71 @@ fn a_silence_has_the_name_that_its_person_was_told() {
     // A second time changes nothing.
     assert_eq!(book.apply(&stored.request, stored.at).unwrap(), told);
     assert_eq!(book.silences.len(), 1);
+}
+
+/// A warning of a job as it is now.
+fn warning(severity: Severity) -> Facts {
+    let labels = [("job", "j"), ("device", "pump"), ("key", "k")];
+    let mut fact = Fact::new(Subject::JobResult, &labels, Measure::Holds(Some(second(0))));
+    fact.severity = Some(severity);
+    Facts {
+        facts: vec![fact],
+        read: [Subject::JobResult].into(),
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_told_what_is_stored_and_not_what_was_asked() {
+    let folder = TempDir::new().unwrap();
+    let source = Arc::<Nothing>::default();
+    let (mut judge, shared) = started_with(folder.path(), source.clone());
+    judge.settings.rules = vec![Rule {
+        name: "warns".into(),
+        subject: Subject::JobResult,
+        filters: Filters::default(),
+        limit: Limit::Holds,
+        timing: Timing {
+            after: Duration::ZERO,
+            clear_after: Duration::ZERO,
+        },
+        severity: None,
+        instances_max: 10,
+    }];
+    judge.look(&shared, Some(&warning(Severity::Warning))).await;
+    let alert = shared.folder.load().unwrap();
+    let alert = alert.instances().next().unwrap().alert_id.clone();
+    let request = Request::Acknowledge {
+        alert: alert[..6].to_owned(),
+        by: "ann".into(),
+        note: None,
+    };
+    let lock = LockFile::take(&StateFolder::lock_path(folder.path())).unwrap();
+    for (at, severity, told) in [
+        (101, Severity::Warning, "is acknowledged by ann"),
+        // In the look that takes the request the alert becomes worse, which nobody has taken up.
+        (102, Severity::Critical, "is not acknowledged"),
+    ] {
+        let clock: Clock = Arc::new(move || second(at));
+        let answering = async {
+            while !shared.has_new_requests().await {
+                tokio::task::yield_now().await;
+            }
+            judge.look(&shared, Some(&warning(severity))).await;
+        };
+        let (done, ()) = tokio::join!(ask(folder.path(), &request, &clock), answering);
+        let said = done.unwrap_or_else(|error| error.to_string());
+        assert!(said.contains(told) && said.contains(&alert), "{said}");
+        let taken = source.0.lock().unwrap().clone();
+        let expected = (severity == Severity::Warning).then_some("ann");
+        let by: Vec<&str> = taken.iter().map(|one| one.by.as_str()).collect();
+        assert_eq!(by, Vec::from_iter(expected), "{taken:?}");
+    }
+    // Where nobody runs them, it is done here.
+    drop(lock);
+    let clock: Clock = Arc::new(|| second(103));
+    let said = ask(folder.path(), &request, &clock).await.unwrap();
+    assert!(said.contains("is acknowledged by ann"), "{said}");
+    let book = shared.folder.load().unwrap();
+    assert_eq!(book.taken_up(|rule| rule == "warns").len(), 1);
+    assert_eq!(book.taken_up(|rule| rule == "another"), []);
 }

@@ -4,6 +4,8 @@
 //! says so. A lake that is out of reach holds up no other fact.
 
 #[cfg(feature = "lake")]
+mod acknowledge;
+#[cfg(feature = "lake")]
 mod lake;
 
 use std::{
@@ -31,7 +33,7 @@ use crate::{
 };
 
 #[cfg(feature = "lake")]
-pub(super) use lake::LakeFacts;
+pub(super) use lake::{LakeAsks, LakeFacts};
 
 /// So long connectors may take to recall the devices that they knew: until then what is missing is not gone.
 const RECALL_MAX: Duration = Duration::from_secs(10);
@@ -62,6 +64,11 @@ impl AlertParts {
     #[cfg(feature = "lake")]
     pub(super) fn lake_every(&self) -> std::time::Duration {
         self.settings.lake_every
+    }
+
+    #[cfg(feature = "lake")]
+    pub(super) fn gateway(&self) -> forebay_schemas::GatewayId {
+        self.sender.gateway.clone()
     }
 }
 
@@ -155,7 +162,13 @@ impl FactSource for ServiceFacts {
         }
         #[cfg(feature = "lake")]
         self.lake.add_to(&mut facts).await;
+        self.name_devices(&mut facts.facts);
         facts
+    }
+
+    #[cfg(feature = "lake")]
+    fn taken_up(&self, warnings: Vec<forebay_alerts::TakenUp>) {
+        self.lake.taken_up(warnings);
     }
 }
 
@@ -193,6 +206,23 @@ impl ServiceFacts {
             }
         }
         facts
+    }
+
+    /// Says of devices with pseudonyms what they are called here.
+    fn name_devices(&self, facts: &mut [Fact]) {
+        let mut own = BTreeMap::new();
+        for (_, status) in self.edge.sources() {
+            own.extend(status.own_names());
+        }
+        if own.is_empty() {
+            return;
+        }
+        for fact in facts {
+            let called = fact.labels.get("device");
+            let called = called.and_then(|device| DeviceId::new(device).ok());
+            let name = called.and_then(|called| own.get(&called));
+            fact.own_device = name.map(|name| name.as_str().to_owned());
+        }
     }
 
     fn of_lane(&self, lane: &LaneWatch) -> io::Result<Fact> {

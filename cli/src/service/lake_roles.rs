@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     SCHEDULER, Service,
-    alerts::LakeFacts,
+    alerts::{AlertParts, LakeAsks, LakeFacts},
     lake_door::LakeDoor,
     part::{OnFailure, Task},
 };
@@ -100,12 +100,17 @@ impl Service {
     pub(super) fn lake_facts(
         &self,
         on_lake: &LakeRoles,
-        every: Duration,
+        alerts: &AlertParts,
         roles: &[Role],
     ) -> LakeFacts {
         let (windows, jobs) = (self.watch.lake.windows.clone(), on_lake.jobs.clone());
         let (door, path) = (on_lake.lake.clone(), on_lake.jobs_path.clone());
-        LakeFacts::new(roles, every, door, windows, jobs, path)
+        let asks = LakeAsks {
+            every: alerts.lake_every(),
+            gateway: alerts.gateway(),
+            door,
+        };
+        LakeFacts::new(roles, asks, windows, jobs, path)
     }
 
     pub(super) fn add_lake_roles(

@@ -102,6 +102,8 @@ impl Roster {
         let session = connector.session();
         let file = run.series.as_ref().and_then(|folder| folder.file(&name));
         let memory = Memory::recall(&name, file, brings, &mut pipeline).await;
+        // After a reload the counters go on, and devices that were taken out of the connector do not.
+        status.keep_only(&pipeline.own_devices());
         let (keeper, restored) = Keeper::restore(session, run.lanes, &self.receipts);
         let folder = run.series.as_ref();
         let held_back = HeldBack::recall(

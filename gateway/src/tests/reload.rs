@@ -20,7 +20,7 @@ use super::{
     receipts::{PATIENCE, SESSION, image, message, puppet, whole},
     runtime::{End, open, read, run, source, until},
 };
-use crate::{Changes, Closeness, Edge, Stage, Tapped};
+use crate::{Changes, Closeness, Edge, EdgeStatus, Stage, Tapped};
 
 fn receipt() -> Receipt {
     Receipt {
@@ -57,6 +57,16 @@ impl LogWriter for Full {
     }
 }
 
+/// The devices of the puppet that are followed.
+fn followed(status: &EdgeStatus) -> Vec<String> {
+    let mut sources = status.sources().into_iter();
+    let (_, puppet) = sources.find(|(name, _)| name == "puppet").unwrap();
+    let devices = puppet.devices().into_iter();
+    devices
+        .map(|(device, _)| device.as_str().to_owned())
+        .collect()
+}
+
 fn names(of: &[&str]) -> Vec<String> {
     of.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -74,6 +84,7 @@ async fn only_connectors_that_changed_are_restarted_and_their_receipts_go_on() {
     let (control, status, stop) = (edge.control(), edge.status(), CancellationToken::new());
     let running = tokio::spawn(edge.run(stop.clone()));
     strings.deliver(&[], vec![message(1, &["cell-7"])]).await;
+    assert_eq!(followed(&status), ["cell-7"]);
 
     let (strings, second) = puppet(Some(SESSION), 2);
     let sources = vec![
@@ -90,7 +101,10 @@ async fn only_connectors_that_changed_are_restarted_and_their_receipts_go_on() {
     };
     assert_eq!(control.reload(sources).await, Some(expected));
     assert_eq!(strings.restored().await, [whole(1)]);
+    // What it brought before may be what was taken out of it.
+    assert_eq!(followed(&status), [""; 0]);
     strings.deliver(&[1], vec![message(2, &["cell-7"])]).await;
+    assert_eq!(followed(&status), ["cell-7"]);
     until(&status, 1).await;
 
     let (strings, third) = puppet(Some(SESSION), 3);

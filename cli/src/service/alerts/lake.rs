@@ -20,13 +20,13 @@ use datafusion::{
     logical_expr::{Expr, cast},
     prelude::{DataFrame, col, lit},
 };
-use forebay_alerts::{Fact, Facts, Measure, Severity, Subject};
+use forebay_alerts::{Fact, Facts, Measure, Severity, Subject, TakenUp};
 use forebay_compactor::WindowProgress;
 use forebay_jobs::{JobStatus, Jobs, RunState};
 use forebay_lake::LakeWriter;
 use forebay_runtime::RateLimit;
 use forebay_schemas::{
-    Timestamp,
+    GatewayId, Timestamp,
     table::{ALERTS, Table, WINDOWS},
 };
 use tokio::{
@@ -35,6 +35,7 @@ use tokio::{
 };
 use tracing::warn;
 
+use super::acknowledge::acknowledge;
 use crate::{clock::clock, role::Role, service::lake_door::LakeDoor};
 
 /// Windows and warnings older than this are over, one way or another.
@@ -47,12 +48,22 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 /// Where facts about the lake come from.
 pub(in crate::service) struct LakeFacts {
     subjects: BTreeSet<Subject>,
-    every: Duration,
-    door: LakeDoor,
+    asks: LakeAsks,
     windows: Arc<WindowProgress>,
     jobs: Arc<Jobs>,
     jobs_path: PathBuf,
     last: Mutex<Last>,
+}
+
+/// How the lake is asked.
+#[derive(Clone)]
+pub(in crate::service) struct LakeAsks {
+    /// How often.
+    pub(in crate::service) every: Duration,
+    /// Who asks.
+    pub(in crate::service) gateway: GatewayId,
+    /// Where.
+    pub(in crate::service) door: LakeDoor,
 }
 
 /// The last answer of the lake.
@@ -62,6 +73,8 @@ struct Last {
     /// None where the last look failed.
     facts: Option<Facts>,
     lines: RateLimit,
+    /// The warnings that somebody has taken up, as of now.
+    taken_up: BTreeSet<TakenUp>,
     /// The look under way, if there is one.
     looks: JoinSet<anyhow::Result<Facts>>,
 }
@@ -69,16 +82,14 @@ struct Last {
 impl LakeFacts {
     pub(in crate::service) fn new(
         roles: &[Role],
-        every: Duration,
-        door: LakeDoor,
+        asks: LakeAsks,
         windows: Arc<WindowProgress>,
         jobs: Arc<Jobs>,
         jobs_path: PathBuf,
     ) -> Self {
         Self {
             subjects: subjects_of(roles),
-            every,
-            door,
+            asks,
             windows,
             jobs,
             jobs_path,
@@ -111,15 +122,28 @@ impl LakeFacts {
         while let Some(ended) = last.looks.try_join_next() {
             last.take(ended.unwrap_or_else(|error| Err(error.into())));
         }
-        let is_due = last.at.is_none_or(|at| at.elapsed() >= self.every);
+        let is_due = last.at.is_none_or(|at| at.elapsed() >= self.asks.every);
         if is_due && last.looks.is_empty() {
             last.at = Some(Instant::now());
-            last.looks.spawn(look(self.door.clone()));
+            let taken_up = last.taken_up.clone();
+            last.looks.spawn(look(self.asks.clone(), taken_up));
         }
         if let Some(found) = &last.facts {
             facts.read.extend(&found.read);
             facts.facts.extend_from_slice(&found.facts);
         }
+    }
+}
+
+impl LakeFacts {
+    /// Notes what somebody has taken up; what is new goes into the lake at the next look, which comes at once.
+    pub(super) fn taken_up(&self, warnings: Vec<TakenUp>) {
+        let warnings: BTreeSet<TakenUp> = warnings.into_iter().collect();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.is_subset(&last.taken_up) {
+            last.at = None;
+        }
+        last.taken_up = warnings;
     }
 }
 
@@ -144,12 +168,15 @@ impl Last {
 }
 
 /// One look, which a lake out of reach does not hold up for ever.
-async fn look(door: LakeDoor) -> anyhow::Result<Facts> {
+async fn look(asks: LakeAsks, taken_up: BTreeSet<TakenUp>) -> anyhow::Result<Facts> {
     let since = (clock())()
         .micros()
         .saturating_sub(HORIZON.as_micros() as i64);
     let asked = async {
-        let lake = door.open().await?;
+        let lake = asks.door.open().await?;
+        if let Err(error) = acknowledge(&lake, &asks.gateway, &taken_up, (clock())()).await {
+            warn!(%error, "writing who has taken up warnings failed, retrying");
+        }
         let mut facts = Facts::default();
         let closed = recent(&lake, &WINDOWS, "closed_at", since).await?;
         let windows = newest_windows(closed, FACTS_MAX).await?;
