@@ -380,6 +380,17 @@ fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
         (0.0..600.0).contains(&delay),
         "the watermark is {delay} s behind"
     );
+    let device = "device=\"c-7\"";
+    let table = "table=\"readings\"";
+    let age = value(&last, "forebay_freshness_seconds", &[table, device]).unwrap();
+    let part = |part: &str| {
+        let label = format!("part=\"{part}\"");
+        value(&last, "forebay_device_age_seconds", &[device, &label]).unwrap()
+    };
+    let parts = ["source", "spool", "stream", "commit", "since"].map(part);
+    let sum: f64 = parts.iter().sum();
+    // Two looks at the clock, one after the other.
+    assert!((age - sum).abs() < 0.5, "{age} s are not {parts:?}");
     let waiting = value(&last, "forebay_lag", &["lane=\"0\""]).unwrap();
     assert!(
         (0.0..10_000.0).contains(&waiting),
