@@ -67,7 +67,7 @@ pub(crate) fn first_certificate(shown: &[u8]) -> Result<&[u8], OpcuaError> {
     read.map_err(|error| OpcuaError::BadCertificate(error.to_string()))
 }
 
-/// Whether an authority vouches for a chain; where none does, why. No reason where there is no authority at all.
+/// Whether an authority vouches for a chain; where none does, why. No reason where there is no authority.
 pub(crate) fn vouch(
     pki: &Path,
     chain: &[&[u8]],
@@ -78,21 +78,20 @@ pub(crate) fn vouch(
         return Ok(Err(None));
     };
     let mut roots = RootCertStore::empty();
+    let mut skipped = None;
     for (path, certificate) in certificates(&pki.join("trusted"))? {
-        match authority(&certificate, now) {
-            Ok(true) => {
-                if let Err(error) = roots.add(certificate) {
-                    warn!(path = %path.display(), %error, "skipping an authority among the trusted certificates");
-                }
-            }
-            Ok(false) => {}
-            Err(why) => {
-                warn!(path = %path.display(), why, "skipping an authority among the trusted certificates")
-            }
+        let added = match authority(&certificate, now) {
+            Ok(true) => roots.add(certificate).map_err(|error| error.to_string()),
+            Ok(false) => Ok(()),
+            Err(why) => Err(why.to_owned()),
+        };
+        if let Err(why) = added {
+            warn!(path = %path.display(), why, "skipping an authority among the trusted certificates");
+            skipped = Some(format!("{}: {why}", path.display()));
         }
     }
     if roots.is_empty() {
-        return Ok(Err(None));
+        return Ok(Err(skipped));
     }
     let mut issuers: Vec<CertificateDer<'_>> =
         above.iter().map(|one| CertificateDer::from(*one)).collect();

@@ -190,15 +190,12 @@ fn only_a_whole_path_to_a_trusted_authority_for_this_very_server_counts() {
         assert!(why.contains(words), "{number}: {words} in {why}");
     }
     // Nothing here is an authority today.
-    let nothing: [Files<'_>; 4] = [
-        &[],
-        &[("trusted", &press)],
-        &[("trusted", &posing.der)],
-        &[("trusted", &expired.der)],
-    ];
+    let nothing: [Files<'_>; 3] = [&[], &[("trusted", &press)], &[("trusted", &posing.der)]];
     for files in nothing {
         assert_eq!(judged(files, whole, "press"), Some(None));
     }
+    let why = judged(&[("trusted", &expired.der)], whole, "press").flatten();
+    assert!(why.unwrap().ends_with("0.der: expired"));
     let pki = folder(&[trusted]);
     let claim = Claim {
         host: "press",
