@@ -7,6 +7,8 @@
 mod consume;
 mod edge;
 mod encode;
+mod hostile;
+mod idle;
 mod ingest;
 mod jobs;
 // What the suites of `stream` and `lake` run against, too: what it cannot set up ends it.
@@ -32,6 +34,8 @@ mod modbus;
 mod moto;
 mod place;
 mod report;
+mod serve;
+mod served;
 mod signals;
 mod spool;
 mod suite;
@@ -109,6 +113,12 @@ enum Case {
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=10_000))]
         series: u32,
     },
+    /// How long a day's chart of ten tags takes over PostgreSQL's protocol, with roll-ups and without.
+    Serve(serve::Plan),
+    /// What telemetry and the ports for queries cost while nobody asks.
+    Idle(idle::Plan),
+    /// Whether strangers and greedy users at the ports for queries slow the data path down.
+    Hostile(hostile::Plan),
     /// One measurement, as this program asks it of itself.
     #[command(hide = true)]
     Measure {
@@ -155,11 +165,7 @@ fn main() -> anyhow::Result<()> {
                 rounds,
             };
             let figures = runtime.block_on(edge::run(&plan))?;
-            match args.format {
-                Format::Table => print!("{}", report::edge_table(&figures)),
-                Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
-            }
-            return Ok(());
+            return told(args.format, &figures, |figures| report::edge_table(figures));
         }
         Some(Case::Modbus {
             forebay,
@@ -174,20 +180,24 @@ fn main() -> anyhow::Result<()> {
                 rounds,
             };
             let figures = runtime.block_on(modbus::run(&plan))?;
-            match args.format {
-                Format::Table => print!("{}", report::modbus_table(&figures)),
-                Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
-            }
-            return Ok(());
+            return told(args.format, &figures, report::modbus_table);
         }
         Some(Case::Jobs { forebay, series }) => {
             let plan = jobs::Plan { forebay, series };
             let figures = runtime.block_on(jobs::run(&plan))?;
-            match args.format {
-                Format::Table => print!("{}", report::jobs_table(&figures)),
-                Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
-            }
-            return Ok(());
+            return told(args.format, &figures, |figures| report::jobs_table(figures));
+        }
+        Some(Case::Serve(plan)) => {
+            let figures = runtime.block_on(serve::run(&plan))?;
+            return told(args.format, &figures, report::serve_table);
+        }
+        Some(Case::Idle(plan)) => {
+            let figures = runtime.block_on(idle::run(&plan))?;
+            return told(args.format, &figures, report::idle_table);
+        }
+        Some(Case::Hostile(plan)) => {
+            let figures = runtime.block_on(hostile::run(&plan))?;
+            return told(args.format, &figures, report::hostile_table);
         }
         None => {}
     }
@@ -195,9 +205,18 @@ fn main() -> anyhow::Result<()> {
         readings: args.readings,
         rounds: args.rounds,
     }))?;
-    match args.format {
-        Format::Table => print!("{}", report::table(&figures)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&figures)?),
+    told(args.format, &figures, report::table)
+}
+
+/// Writes figures as they are asked for.
+fn told<F: serde::Serialize>(
+    format: Format,
+    figures: &F,
+    table: fn(&F) -> String,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Table => print!("{}", table(figures)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(figures)?),
     }
     Ok(())
 }

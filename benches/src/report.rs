@@ -2,9 +2,12 @@
 
 use crate::{
     edge::EdgeFigures,
+    hostile::HostileFigures,
+    idle::IdleFigures,
     jobs::JobFigures,
     modbus::ModbusFigures,
     place::Profile,
+    serve::ServeFigures,
     signals::RECORD_READINGS,
     suite::{Figures, LakeFigures, Rate},
 };
@@ -100,6 +103,71 @@ pub(crate) fn modbus_table(figures: &ModbusFigures) -> String {
         figures.registers_per_second,
         figures.registers_per_cpu_second,
         figures.peak_bytes / MEBI
+    )
+}
+
+/// The table of charts.
+pub(crate) fn serve_table(figures: &ServeFigures) -> String {
+    let mut text = format!(
+        "{} readings of {} days, {:.0} MiB in the lake, imported and rolled up in {:.0} s\n\n{:<24} {:<10} {:>8} {:>10} {:>10} {:>10}\n",
+        figures.rows,
+        figures.days,
+        figures.lake_bytes as f64 / MEBI,
+        figures.import_seconds,
+        "ms",
+        "roll-ups",
+        "rows",
+        "cold",
+        "warm",
+        "warm, max"
+    );
+    for chart in &figures.charts {
+        text.push_str(&format!(
+            "{:<24} {:<10} {:>8} {:>10.0} {:>10.0} {:>10.0}\n",
+            chart.chart,
+            if chart.rollups { "used" } else { "off" },
+            chart.rows,
+            chart.cold,
+            chart.warm,
+            chart.warm_max
+        ));
+    }
+    text
+}
+
+/// The table of what runs idly beside the data path.
+pub(crate) fn idle_table(figures: &IdleFigures) -> String {
+    format!(
+        "{:.0} readings/s; ns of CPU a reading: {:.0} without telemetry and ports for queries, {:.0} with them, idle; ratio {:.4} ({:.4} to {:.4})\n",
+        figures.readings_per_second,
+        figures.cpu_nanos_without,
+        figures.cpu_nanos_with,
+        figures.ratio,
+        figures.ratios.0,
+        figures.ratios.1
+    )
+}
+
+/// The table of quiet and attacked stretches.
+pub(crate) fn hostile_table(figures: &HostileFigures) -> String {
+    let attacks = &figures.attacks;
+    format!(
+        "{:<10} {:>10} {:>10}\n{:<10} {:>10.1} {:>10.1}\n{:<10} {:>10.1} {:>10.1}\nratio of the 99th percentiles {:.2}, of {} posts; {} slow \
+         connections, {} wrong passwords and tokens, {} greedy statements\n",
+        "ms",
+        "p50",
+        "p99",
+        "quiet",
+        figures.quiet_p50,
+        figures.quiet_p99,
+        "attacked",
+        figures.attacked_p50,
+        figures.attacked_p99,
+        figures.ratio,
+        figures.probes,
+        attacks.slow_connections,
+        attacks.guesses,
+        attacks.statements
     )
 }
 

@@ -10,7 +10,7 @@ use crate::{
     peers,
 };
 
-/// `edge`, `modbus` and `jobs` measure the shipped binary, `edge` with Telegraf beside it where a Go toolchain is present.
+/// `edge` and the cases of `of_binary` measure the shipped binary, `edge` with Telegraf beside it where a Go toolchain is present.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let python = peers::python(&target_dir())?;
     let kafka = peers::kafka(&target_dir())?;
@@ -25,7 +25,8 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     ]))?;
     let mut bench = Command::new(target_dir().join("release/forebay-bench"));
     bench.args(args);
-    if args.iter().any(|arg| arg == "jobs" || arg == "modbus") {
+    let of_binary = ["jobs", "modbus", "serve", "idle", "hostile"];
+    if args.iter().any(|arg| of_binary.contains(&arg.as_str())) {
         bench
             .arg("--forebay")
             .arg(target_dir().join("release/forebay"));
