@@ -118,6 +118,7 @@ metrics! {
     LOGINS_FAILED = Counter("forebay.logins.failed", "", [], "Wrong passwords and tokens at the ports for queries");
     TELEMETRY_DROPPED = Counter("forebay.telemetry.dropped", "", ["signal"], "Spans and log lines that were not sent, because the collector was away or slow and too many waited");
     QUERY_CONNECTIONS = Gauge("forebay.query.connections", "", [], "Open connections to the ports for queries");
+    QUERY_CONNECTIONS_REFUSED = Counter("forebay.query.connections.refused", "", [], "Connections to the ports for queries that were refused because there were too many");
 }
 
 #[cfg(test)]

@@ -58,9 +58,10 @@ fn of_queries(telemetry: &Telemetry, watch: &LakeWatch) {
         };
         ended.map(count).to_vec()
     });
-    let counters: [(&'static Metric, OfServe); 2] = [
+    let counters: [(&'static Metric, OfServe); 3] = [
         (&names::QUERY_ROWS, |serve| &serve.rows),
         (&names::LOGINS_FAILED, |serve| &serve.logins_failed),
+        (&names::QUERY_CONNECTIONS_REFUSED, |serve| &serve.refused),
     ];
     for (metric, counter) in counters {
         let serve = watch.serve.clone();
