@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up ends it")]
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use forebay_telemetry::{Telemetry, TelemetrySettings};
 use tokio::{
@@ -33,8 +33,28 @@ fn dropped(page: &str, signal: &str) -> u64 {
     line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_hangs_holds_up_nothing_and_what_it_missed_is_counted() {
+/// Says that this process is the one whose lines nobody reads.
+const INNER: &str = "FOREBAY_TEST_INNER";
+
+/// In a process of its own, since each line stands on stderr too.
+#[test]
+fn a_collector_that_hangs_holds_up_nothing_and_what_it_missed_is_counted() {
+    let name = "a_collector_that_hangs_holds_up_nothing_and_what_it_missed_is_counted";
+    if std::env::var_os(INNER).is_some() {
+        return hangs();
+    }
+    let inner = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(INNER, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&inner.stderr);
+    let last: Vec<&str> = said.lines().rev().take(5).collect();
+    assert!(inner.status.success(), "{last:?}");
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn hangs() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = listener.local_addr().unwrap();
     let mut hangs = JoinSet::new();
