@@ -24,6 +24,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let peers = Peers {
         python: peers::python(&target_dir())?,
         kafka: peers::kafka(&target_dir())?,
+        node_opcua: peers::node_opcua(&target_dir())?,
     };
     if !args.is_empty() {
         let is_of_some = args.iter().any(|arg| arg == "-p" || arg == "--package");
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 struct Peers {
     python: PathBuf,
     kafka: PathBuf,
+    node_opcua: PathBuf,
 }
 
 impl Peers {
@@ -61,7 +63,8 @@ impl Peers {
         let mut test = cargo();
         test.args(["test", "--locked"]).args(args);
         test.env("FOREBAY_TEST_PYTHON", &self.python)
-            .env("FOREBAY_TEST_KAFKA", &self.kafka);
+            .env("FOREBAY_TEST_KAFKA", &self.kafka)
+            .env("FOREBAY_TEST_NODE_OPCUA", &self.node_opcua);
         test
     }
 }
