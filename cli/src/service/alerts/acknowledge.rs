@@ -11,9 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use arrow::{
-    array::{
-        Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray,
-    },
+    array::{ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray},
     compute::{cast, concat_batches, filter_record_batch},
     datatypes::TimestampMicrosecondType,
 };
@@ -44,7 +42,7 @@ pub(super) async fn acknowledge(
         .keeper()
         .app_id(&format!("alerts/acknowledged/{gateway}"), 0);
     let from_state = table.snapshot().await?.state_of(&app_id).await?;
-    let session = forebay_lake::session(&[table.clone()], &lake.decrypter()).await?;
+    let session = forebay_lake::session(std::slice::from_ref(table), &lake.decrypter()).await?;
     let mut rows = Vec::new();
     for batch in session.sql(OPEN).await?.collect().await? {
         rows.push(acknowledged(&batch, &by, now)?);
@@ -181,10 +179,11 @@ mod tests {
 
         async fn shown(&self) -> Vec<String> {
             let table = self.lake.table(&ALERTS).unwrap().clone();
-            let session = forebay_lake::session(&[table], &self.lake.decrypter());
+            let (tables, decrypter) = ([table], self.lake.decrypter());
+            let session = forebay_lake::session(&tables, &decrypter).await.unwrap();
             let sql = "SELECT alert_id, state, acknowledged_by, arrow_cast(changed_at, 'Int64') / 1000000 FROM alerts \
                        ORDER BY alert_id, changed_at";
-            let rows = session.await.unwrap().sql(sql).await.unwrap();
+            let rows = session.sql(sql).await.unwrap();
             let rows = rows.collect().await.unwrap();
             let text = pretty_format_batches(&rows).unwrap().to_string();
             let rows = text.lines().filter(|line| line.starts_with("| a"));
@@ -216,7 +215,8 @@ mod tests {
             keys.iter().map(one).collect()
         };
         let write = async |keys: &[&str], second: i64| {
-            let done = acknowledge(&bench.lake, &gateway, &taken(keys), at(second));
+            let taken = taken(keys);
+            let done = acknowledge(&bench.lake, &gateway, &taken, at(second));
             done.await.unwrap()
         };
         assert_eq!(write(&[], 5).await, 0);
