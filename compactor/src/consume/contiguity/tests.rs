@@ -1,6 +1,7 @@
 mod any_order;
 mod quarantine;
 mod stories;
+mod ways;
 
 use forebay_schemas::{
     DeviceId, Reading, Series, SiteId, Status, TagName, Timestamp, Value, wire::ReadingBatch,
