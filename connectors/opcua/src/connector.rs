@@ -7,6 +7,7 @@ use forebay_connectors::{
     Closed, Connector, ConnectorError, Context, Declared, LinkChange, LinkEvent, LinkState, Outlet,
 };
 use forebay_runtime::Backoff;
+use opcua::types::EndpointDescription;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -122,9 +123,8 @@ impl Opcua {
         stop: &CancellationToken,
     ) -> Result<String, Over> {
         let name = &self.settings.name;
-        let patience = link.patience(self.settings.timeout);
         let opened = tokio::select! {
-            opened = Session::open(&self.settings, pki, &link.dial, patience) => opened,
+            opened = self.open(link, pki) => opened,
             () = stop.cancelled() => return Err(Over::Stopped),
         };
         let (session, mut carrier, endpoint) = match opened {
@@ -183,6 +183,15 @@ impl Opcua {
                 Err(Over::Closed)
             }
         }
+    }
+
+    async fn open(
+        &self,
+        link: &Link,
+        pki: Option<Pki>,
+    ) -> Result<(Session, Carrier, EndpointDescription), OpcuaError> {
+        let patience = link.patience(self.settings.timeout);
+        Session::open(&self.settings, pki, &link.dial, patience).await
     }
 
     async fn source<'a>(

@@ -101,116 +101,133 @@ fn judged(files: Files<'_>, shown: Shown<'_>, host: &str) -> Option<Option<Strin
     vouch(pki.path(), shown, claim, now()).unwrap().err()
 }
 
-#[test]
-fn only_a_whole_path_to_a_trusted_authority_for_this_very_server_counts() {
-    let same = |_: &mut CertificateParams| {};
-    let root = authority("Root", None, same);
-    let below = authority("Below", Some(&root), same);
-    let other = authority("Root", None, same);
-    let expired = authority("Root", None, |params| {
-        params.not_after = date_time_ymd(2026, 2, 1)
-    });
-    let press = server(&below, same);
-    // It may not sign, and says so.
-    let posing = authority("Posing", Some(&root), |params| {
-        params.is_ca = IsCa::ExplicitNoCa
-    });
-    let forged = server(&posing, same);
-    let trusted = ("trusted", root.der.as_slice());
-    let whole: Shown<'_> = &[&press, &below.der, &root.der];
-    let good: [(Files<'_>, Shown<'_>, &str); 7] = [
-        (&[trusted], whole, "press"),
-        (&[trusted], whole, "10.0.0.9"),
-        (&[trusted], &[&press, &below.der], "PRESS"),
-        (&[trusted, ("issuers", &below.der)], &[&press], "press"),
-        (&[("trusted", &below.der)], &[&press], "press"),
-        (
-            &[trusted, ("trusted", b"rubbish"), ("issuers", b"rubbish")],
-            whole,
-            "press",
-        ),
-        (
-            &[trusted, ("crl", &list(&below, SERIAL + 1, 2027))],
-            whole,
-            "press",
-        ),
-    ];
-    for (number, (files, shown, host)) in good.into_iter().enumerate() {
-        assert_eq!(judged(files, shown, host), None, "{number}");
+fn same(_: &mut CertificateParams) {}
+
+fn over(params: &mut CertificateParams) {
+    params.not_after = date_time_ymd(2026, 2, 1);
+}
+
+/// A root, an authority below it, and the server that it signed for.
+struct Plant {
+    root: Authority,
+    below: Authority,
+    press: Vec<u8>,
+}
+
+impl Plant {
+    fn new() -> Self {
+        let root = authority("Root", None, same);
+        let below = authority("Below", Some(&root), same);
+        let press = server(&below, same);
+        Self { root, below, press }
     }
-    let refused: [(Files<'_>, Shown<'_>, &str, &str); 10] = [
-        (&[trusted], &[&press], "press", "UnknownIssuer"),
-        (
-            &[("trusted", &other.der)],
-            whole,
-            "press",
-            "invalid peer certificate",
-        ),
-        (
-            &[trusted],
-            &[&forged, &posing.der],
-            "press",
-            "invalid peer certificate",
-        ),
-        (&[trusted], whole, "mill", "not valid for"),
-        (&[trusted], whole, "10.0.0.8", "not valid for"),
-        (&[trusted], whole, "pre ss", "no host"),
-        (
-            &[trusted, ("crl", &list(&below, SERIAL, 2027))],
-            whole,
-            "press",
-            "Revoked",
-        ),
-        (
-            &[
-                trusted,
-                ("crl", &list(&root, 1, 2026)),
-                ("crl", &list(&below, 1, 2026)),
-            ],
-            whole,
-            "press",
-            "expired",
-        ),
-        (&[trusted, ("crl", b"rubbish")], whole, "press", ""),
-        (
-            &[trusted],
-            &[
-                &server(&below, |params| {
-                    params.not_after = date_time_ymd(2026, 2, 1)
-                }),
-                &below.der,
-            ],
-            "press",
-            "expired",
-        ),
-    ];
-    for (number, (files, shown, host, words)) in refused.into_iter().enumerate() {
+
+    fn trusted(&self) -> (&str, &[u8]) {
+        ("trusted", &self.root.der)
+    }
+
+    /// The server's chain with all that it has.
+    fn whole(&self) -> [&[u8]; 3] {
+        [&self.press, &self.below.der, &self.root.der]
+    }
+}
+
+/// A table's rows are not vouched for, each for the reason in these words.
+fn refused(rows: &[(Files<'_>, Shown<'_>, &str, &str)]) {
+    for (number, (files, shown, host, words)) in rows.iter().enumerate() {
         let why = judged(files, shown, host).flatten();
         let why = why.unwrap_or_else(|| panic!("{number} is vouched for"));
         assert!(why.contains(words), "{number}: {words} in {why}");
     }
-    // Nothing here is an authority today.
-    let nothing: [Files<'_>; 3] = [&[], &[("trusted", &press)], &[("trusted", &posing.der)]];
-    for files in nothing {
-        assert_eq!(judged(files, whole, "press"), Some(None));
+}
+
+#[test]
+fn a_path_to_a_trusted_authority_counts_for_the_server_that_it_names() {
+    let plant = Plant::new();
+    let (press, below) = (plant.press.as_slice(), plant.below.der.as_slice());
+    let (trusted, whole) = (plant.trusted(), &plant.whole());
+    let rubbish: Files<'_> = &[trusted, ("trusted", b"rubbish"), ("issuers", b"rubbish")];
+    let others = list(&plant.below, SERIAL + 1, 2027);
+    let good: [(Files<'_>, Shown<'_>, &str); 7] = [
+        (&[trusted], whole, "press"),
+        (&[trusted], whole, "10.0.0.9"),
+        (&[trusted], &[press, below], "PRESS"),
+        (&[trusted, ("issuers", below)], &[press], "press"),
+        (&[("trusted", below)], &[press], "press"),
+        (rubbish, whole, "press"),
+        (&[trusted, ("crl", &others)], whole, "press"),
+    ];
+    for (number, (files, shown, host)) in good.into_iter().enumerate() {
+        assert_eq!(judged(files, shown, host), None, "{number}");
     }
-    let why = judged(&[("trusted", &expired.der)], whole, "press").flatten();
-    assert!(why.unwrap().ends_with("0.der: expired"));
+}
+
+#[test]
+fn a_broken_path_another_host_and_another_application_are_refused() {
+    let plant = Plant::new();
+    let (press, below) = (plant.press.as_slice(), plant.below.der.as_slice());
+    let (trusted, whole) = (plant.trusted(), &plant.whole());
+    let other = authority("Root", None, same);
+    // It may not sign, and says so.
+    let posing = authority("Posing", Some(&plant.root), |params| {
+        params.is_ca = IsCa::ExplicitNoCa;
+    });
+    let forged = server(&posing, same);
+    let old = server(&plant.below, over);
+    let bad = "invalid peer certificate";
+    refused(&[
+        (&[trusted], &[press], "press", "UnknownIssuer"),
+        (&[("trusted", &other.der)], whole, "press", bad),
+        (&[trusted], &[&forged, &posing.der], "press", bad),
+        (&[trusted], whole, "mill", "not valid for"),
+        (&[trusted], whole, "10.0.0.8", "not valid for"),
+        (&[trusted], whole, "pre ss", "no host"),
+        (&[trusted], &[&old, below], "press", "expired"),
+    ]);
     let pki = folder(&[trusted]);
     let claim = Claim {
         host: "press",
         application_uri: "urn:mill",
     };
     let why = vouch(pki.path(), whole, claim, now()).unwrap().unwrap_err();
-    assert!(
-        why.unwrap()
-            .contains("does not name the server's application \"urn:mill\"")
-    );
+    let words = "does not name the server's application \"urn:mill\"";
+    assert!(why.unwrap().contains(words));
+}
+
+#[test]
+fn a_revoked_certificate_and_a_list_that_is_no_good_are_refused() {
+    let plant = Plant::new();
+    let (trusted, whole) = (plant.trusted(), &plant.whole());
+    let revoked = list(&plant.below, SERIAL, 2027);
+    let old = list(&plant.below, 1, 2026);
+    refused(&[
+        (&[trusted, ("crl", &revoked)], whole, "press", "Revoked"),
+        (&[trusted, ("crl", &old)], whole, "press", "expired"),
+        (&[trusted, ("crl", b"rubbish")], whole, "press", "CRL"),
+    ]);
+}
+
+#[test]
+fn only_what_says_that_it_is_an_authority_is_one_and_not_after_its_time() {
+    let plant = Plant::new();
+    let whole = &plant.whole();
+    let plain = authority("Plain", None, |params| params.is_ca = IsCa::NoCa);
+    let files: [Files<'_>; 3] = [
+        &[],
+        &[("trusted", &plant.press)],
+        &[("trusted", &plain.der)],
+    ];
+    for files in files {
+        assert_eq!(judged(files, whole, "press"), Some(None));
+    }
+    let expired = authority("Root", None, over);
+    let why = judged(&[("trusted", &expired.der)], whole, "press").flatten();
+    assert!(why.unwrap().ends_with("0.der: expired"));
 }
 
 #[test]
 fn a_chain_is_cut_into_its_certificates() {
-    let root = authority("Root", None, |_| {});
+    let root = authority("Root", None, same);
     let both = [root.der.as_slice(), &root.der].concat();
     assert_eq!(chain(&both).unwrap(), [&root.der, &root.der]);
     assert_eq!(first_certificate(&both).unwrap(), root.der);

@@ -72,14 +72,17 @@ impl Answer<'_> {
     }
 }
 
+fn der(cert: &X509) -> Vec<u8> {
+    cert.to_der().unwrap()
+}
+
 #[test]
-fn only_the_accepted_server_opens_a_channel_and_its_chain_is_taken_off() {
+fn a_chain_is_taken_off_and_the_answer_comes_out_bare() {
     let (server, server_key) = pair(2048);
-    let (other, other_key) = pair(2048);
     let (client, client_key) = pair(2048);
+    // Their padding has two bytes for its length.
     let (wide, wide_key) = pair(3072);
-    let der = |cert: &X509| cert.to_der().unwrap();
-    let chain = [der(&server), der(&other)].concat();
+    let chain = [der(&server), der(&client)].concat();
     for policy in [
         SecurityPolicy::Basic256Sha256,
         SecurityPolicy::Aes128Sha256RsaOaep,
@@ -96,10 +99,8 @@ fn only_the_accepted_server_opens_a_channel_and_its_chain_is_taken_off() {
             };
             let bare = opening.bare(&good.chunk()).unwrap();
             let size = u32::from_le_bytes(bare[4..8].try_into().unwrap());
-            assert_eq!(
-                (&bare[..4], size as usize),
-                (b"OPNF".as_slice(), bare.len())
-            );
+            let head = (&bare[..4], size as usize);
+            assert_eq!(head, (b"OPNF".as_slice(), bare.len()));
             assert_eq!(bare[8..12], 7_u32.to_le_bytes());
             assert!(bare.ends_with(BODY));
             let single = Answer {
@@ -109,24 +110,32 @@ fn only_the_accepted_server_opens_a_channel_and_its_chain_is_taken_off() {
             assert_eq!(opening.bare(&single.chunk()).unwrap(), bare);
         }
     }
+}
+
+#[test]
+fn nobody_but_the_accepted_server_opens_a_channel() {
+    let (server, server_key) = pair(2048);
+    let (other, other_key) = pair(2048);
+    let (client, client_key) = pair(2048);
     let policy = SecurityPolicy::Basic256Sha256;
     let opening = Opening::new(policy, &server, &client, client_key).unwrap();
     let good = || Answer {
         policy,
-        shown: chain.clone(),
+        shown: der(&server),
         key: &server_key,
         client: &client,
         padding: None,
     };
+    let changed = |change: &dyn Fn(&mut Answer<'_>)| {
+        let mut answer = good();
+        change(&mut answer);
+        answer.chunk()
+    };
     let mut bent = good().chunk();
     *bent.last_mut().unwrap() ^= 1;
-    let bare = [
-        b"OPNF".as_slice(),
-        &[0; 8],
-        &AsymmetricSecurityHeader::none().encode_to_vec(),
-        BODY,
-    ]
-    .concat();
+    let none = AsymmetricSecurityHeader::none().encode_to_vec();
+    let bare = [b"OPNF".as_slice(), &[0; 8], &none, BODY].concat();
+    let another = "another certificate";
     for (chunk, words) in [
         (
             Answer {
@@ -143,38 +152,23 @@ fn only_the_accepted_server_opens_a_channel_and_its_chain_is_taken_off() {
                 ..good()
             }
             .chunk(),
-            "another certificate",
+            another,
         ),
+        (changed(&|answer| answer.shown.truncate(2)), another),
         (
             Answer {
-                shown: b"\x30\x82".to_vec(),
-                ..good()
-            }
-            .chunk(),
-            "another certificate",
-        ),
-        (
-            Answer {
-                client: &wide,
+                client: &other,
                 ..good()
             }
             .chunk(),
             "another client's",
         ),
         (
-            Answer {
-                policy: SecurityPolicy::Aes256Sha256RsaPss,
-                ..good()
-            }
-            .chunk(),
+            changed(&|answer| answer.policy = SecurityPolicy::Aes256Sha256RsaPss),
             "in place of",
         ),
         (
-            Answer {
-                padding: Some(255),
-                ..good()
-            }
-            .chunk(),
+            changed(&|answer| answer.padding = Some(255)),
             "a wrong padding",
         ),
         (bent, "its answer"),
