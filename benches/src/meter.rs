@@ -68,17 +68,41 @@ impl Meter {
 fn cpu(process: u32) -> anyhow::Result<Duration> {
     let file = format!("/proc/{process}/stat");
     let stat = std::fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
+    let (_, cpu) = name_and_cpu(&stat).with_context(|| format!("no times in {file}"))?;
+    Ok(cpu)
+}
+
+/// User and system time so far of those threads of a process whose names begin so.
+pub(crate) fn threads_cpu(process: u32, names: &[&str]) -> anyhow::Result<Duration> {
+    let folder = format!("/proc/{process}/task");
+    let mut sum = Duration::ZERO;
+    for thread in std::fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+        // A thread may end while it is looked at.
+        let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else {
+            continue;
+        };
+        let Some((name, cpu)) = name_and_cpu(&stat) else {
+            continue;
+        };
+        if names.iter().any(|begin| name.starts_with(begin)) {
+            sum += cpu;
+        }
+    }
+    Ok(sum)
+}
+
+/// Of a line of `/proc/…/stat`.
+fn name_and_cpu(stat: &str) -> Option<(&str, Duration)> {
     // The name may hold blanks: what follows its bracket begins with the third field.
-    let (_, fields) = stat
-        .rsplit_once(')')
-        .with_context(|| format!("no name in {file}"))?;
+    let (name, fields) = stat.rsplit_once(')')?;
+    let (_, name) = name.split_once('(')?;
     let ticks: Option<u32> = fields
         .split_whitespace()
         .skip(11)
         .take(2)
         .map(|field| field.parse::<u32>().ok())
         .sum();
-    Ok(TICK * ticks.with_context(|| format!("no times in {file}"))?)
+    Some((name, TICK * ticks?))
 }
 
 /// The most memory that this process has had in RAM so far, in bytes.
@@ -132,5 +156,12 @@ mod tests {
             "{cost:?}"
         );
         assert!(peak_bytes().unwrap() >= peak.max(64 << 20));
+        let all = threads_cpu(std::process::id(), &[""]).unwrap();
+        assert!(
+            all >= 2 * TICK
+                && threads_cpu(std::process::id(), &["no such"])
+                    .unwrap()
+                    .is_zero()
+        );
     }
 }

@@ -138,13 +138,15 @@ pub(crate) fn serve_table(figures: &ServeFigures) -> String {
 /// The table of what runs idly beside the data path.
 pub(crate) fn idle_table(figures: &IdleFigures) -> String {
     format!(
-        "{:.0} readings/s; ns of CPU a reading: {:.0} without telemetry and ports for queries, {:.0} with them, idle; ratio {:.4} ({:.4} to {:.4})\n",
+        "{:.0} readings/s; ns of CPU a reading: {:.0} without telemetry and ports for queries, {:.0} with them, idle; ratio {:.4} ({:.4} to {:.4}); \
+         their own threads take {:.2} % of it\n",
         figures.readings_per_second,
         figures.cpu_nanos_without,
         figures.cpu_nanos_with,
         figures.ratio,
         figures.ratios.0,
-        figures.ratios.1
+        figures.ratios.1,
+        figures.own_share * 100.0
     )
 }
 
