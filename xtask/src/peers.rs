@@ -3,6 +3,8 @@
 //! They are kept under the target folder and made again only when the list changes.
 
 mod kafka;
+mod maven;
+mod mqtt;
 mod telegraf;
 
 use std::{
@@ -13,7 +15,11 @@ use std::{
 
 use anyhow::Context as _;
 
-pub(crate) use self::{kafka::kafka, telegraf::telegraf};
+pub(crate) use self::{
+    kafka::kafka,
+    mqtt::{hivemq, tahu},
+    telegraf::telegraf,
+};
 use crate::command::run;
 
 /// Python packages, pinned.

@@ -24,6 +24,8 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let peers = Peers {
         python: peers::python(&target_dir())?,
         kafka: peers::kafka(&target_dir())?,
+        hivemq: peers::hivemq(&target_dir())?,
+        tahu: peers::tahu(&target_dir())?,
         node_opcua: peers::node_opcua(&target_dir())?,
     };
     if !args.is_empty() {
@@ -55,6 +57,8 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 struct Peers {
     python: PathBuf,
     kafka: PathBuf,
+    hivemq: PathBuf,
+    tahu: PathBuf,
     node_opcua: PathBuf,
 }
 
@@ -64,6 +68,8 @@ impl Peers {
         test.args(["test", "--locked"]).args(args);
         test.env("FOREBAY_TEST_PYTHON", &self.python)
             .env("FOREBAY_TEST_KAFKA", &self.kafka)
+            .env("FOREBAY_TEST_HIVEMQ", &self.hivemq)
+            .env("FOREBAY_TEST_TAHU", &self.tahu)
             .env("FOREBAY_TEST_NODE_OPCUA", &self.node_opcua);
         test
     }

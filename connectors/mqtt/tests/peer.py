@@ -2,6 +2,7 @@
 
 A command publishes to "topic" the "payloads", or {"v": n} for each n from "first" to "last", with a pause of "every_ms" between.
 With "spread": k, "{n}" in the topic is the payload's place modulo k.
+"inflight" is how many messages may await their PUBACKs: paho does not heed a broker's receive maximum.
 With "log" (a path) in the only argument, each payload stands there on a line of its own once its PUBACK has come.
 """
 import json
@@ -22,7 +23,7 @@ if "user" in options:
     client.username_pw_set(options["user"], options["password"])
 if "ca" in options:
     client.tls_set(options["ca"])
-client.max_inflight_messages_set(100)
+client.max_inflight_messages_set(options.get("inflight", 100))
 client.max_queued_messages_set(0)
 client.reconnect_delay_set(1, 1)
 

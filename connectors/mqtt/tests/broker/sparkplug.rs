@@ -101,7 +101,7 @@ impl Drop for Edge {
     }
 }
 
-fn start(port: u16, folder: &Path, more: &str) -> Rig {
+pub(crate) fn start(port: u16, folder: &Path, more: &str) -> Rig {
     let text = format!(
         "[[connector]]\nname = \"plant\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{port}\"\n\
          format = \"sparkplug_b\"\n{more}\n[[connector.tag]]\nmetric = \"*\"\n"
@@ -110,7 +110,7 @@ fn start(port: u16, folder: &Path, more: &str) -> Rig {
 }
 
 /// A sample in one line: `device tag = value`, and its quality where it is not good.
-fn line(sample: &Sample) -> String {
+pub(crate) fn line(sample: &Sample) -> String {
     let value = match &sample.value {
         None => "none".to_owned(),
         Some(Value::Bytes(_)) => "bytes".to_owned(),

@@ -1,6 +1,7 @@
-//! Peers of the tests: mosquitto, paho-mqtt, and a proxy that loses PUBACKs; and configurations for them.
+//! Peers of the tests: mosquitto, HiveMQ, paho-mqtt, and a proxy that loses PUBACKs; and configurations for them.
 
 mod broker;
+mod hive;
 mod peer;
 mod proxy;
 
@@ -13,6 +14,7 @@ use forebay_connectors_conformance::{PATIENCE, Receipts, Rig};
 use forebay_mqtt::MqttKind;
 
 pub(crate) use broker::{Broker, password_file};
+pub(crate) use hive::Hive;
 pub(crate) use peer::Peer;
 pub(crate) use proxy::Proxy;
 

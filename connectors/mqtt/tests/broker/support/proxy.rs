@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 struct State {
     pubacks: AtomicUsize,
     lose_pubacks: AtomicBool,
+    /// What passes is not MQTT as it stands: nothing is counted.
+    is_blind: bool,
     cut: std::sync::Mutex<CancellationToken>,
 }
 
@@ -33,9 +35,22 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn start(broker: u16) -> Self {
+        Self::with(broker, State::default()).await
+    }
+
+    /// For MQTT within something else, such as WebSocket: it only cuts.
+    pub(crate) async fn start_blind(broker: u16) -> Self {
+        let state = State {
+            is_blind: true,
+            ..State::default()
+        };
+        Self::with(broker, state).await
+    }
+
+    async fn with(broker: u16, state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::<State>::default();
+        let state = Arc::new(state);
         let mut tasks = JoinSet::new();
         let shared = state.clone();
         tasks.spawn(async move {
@@ -72,10 +87,14 @@ impl Proxy {
     }
 }
 
-async fn relay(client: TcpStream, broker: u16, state: &State) {
-    let Ok(broker) = TcpStream::connect(("127.0.0.1", broker)).await else {
+async fn relay(mut client: TcpStream, broker: u16, state: &State) {
+    let Ok(mut broker) = TcpStream::connect(("127.0.0.1", broker)).await else {
         return;
     };
+    if state.is_blind {
+        drop(tokio::io::copy_bidirectional(&mut client, &mut broker).await);
+        return;
+    }
     let (mut from_client, to_client) = client.into_split();
     let (from_broker, mut to_broker) = broker.into_split();
     tokio::select! {
