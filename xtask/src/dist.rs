@@ -5,6 +5,7 @@
 
 mod binary;
 mod edge_path;
+mod symbols;
 mod target;
 
 use std::{
@@ -16,7 +17,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
 use self::{
-    binary::{Needs, version},
+    binary::{Needs, stripped_bytes, version},
     edge_path::Program,
     target::{GLIBC, Target},
 };
@@ -39,6 +40,36 @@ pub(crate) struct Args {
     /// The compiler for --target, with its standard library; `rustc` unless given.
     #[arg(long, value_name = "FILE", requires = "target")]
     rustc: Option<PathBuf>,
+    /// Keep the symbols in the binaries, and print what each crate takes.
+    #[arg(long)]
+    symbols: bool,
+}
+
+impl Args {
+    fn symbols(&self) -> Symbols {
+        if self.symbols {
+            Symbols::Kept
+        } else {
+            Symbols::Stripped
+        }
+    }
+}
+
+/// What becomes of the symbols in a binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Symbols {
+    Stripped,
+    Kept,
+}
+
+impl Symbols {
+    /// Variables for cargo. The profile strips.
+    fn profile(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Stripped => None,
+            Self::Kept => Some(("CARGO_PROFILE_DIST_STRIP", "none")),
+        }
+    }
 }
 
 /// What is in a binary.
@@ -71,7 +102,7 @@ impl Build {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(target) = args.target {
-        println!("{}", for_target(target, args.rustc.as_deref())?);
+        println!("{}", for_target(target, args)?);
         return Ok(());
     }
     let builds = if args.build.is_empty() {
@@ -81,18 +112,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let lines: Vec<String> = builds
         .iter()
-        .map(|build| for_this_machine(*build))
+        .map(|build| for_this_machine(*build, args.symbols()))
         .collect::<anyhow::Result<_>>()?;
     println!("{}", lines.join("\n"));
     Ok(())
 }
 
-fn for_this_machine(build: Build) -> anyhow::Result<String> {
+fn for_this_machine(build: Build, symbols: Symbols) -> anyhow::Result<String> {
     run_command(
         cargo()
             .args(["build", "--locked", "--profile", "dist"])
             .args(["--package", "forebay"])
-            .args(build.features()),
+            .args(build.features())
+            .envs(symbols.profile()),
     )?;
     let built = target_dir().join("dist/forebay");
     let program = Program {
@@ -101,11 +133,12 @@ fn for_this_machine(build: Build) -> anyhow::Result<String> {
     };
     let seen = works(&program, build)?;
     let needs = Needs::of(&program.binary)?;
-    line(build.name(), &program.binary, &needs, &seen)
+    line(build.name(), &program.binary, &needs, &seen, symbols)
 }
 
-fn for_target(target: Target, rustc: Option<&Path>) -> anyhow::Result<String> {
-    let binary = kept(&target.build(rustc)?, "edge")?;
+fn for_target(target: Target, args: &Args) -> anyhow::Result<String> {
+    let built = target.build(args.rustc.as_deref(), args.symbols())?;
+    let binary = kept(&built, "edge")?;
     let needs = Needs::of(&binary)?;
     check_needs(target, &needs)?;
     let seen = match target.emulator() {
@@ -118,7 +151,7 @@ fn for_target(target: Target, rustc: Option<&Path>) -> anyhow::Result<String> {
         )?,
         Err(missing) => format!("built and not run: {missing}"),
     };
-    line(target.name(), &binary, &needs, &seen)
+    line(target.name(), &binary, &needs, &seen, args.symbols())
 }
 
 /// What a gateway with an older system lacks is found here and not there.
@@ -192,11 +225,21 @@ fn works(program: &Program, build: Build) -> anyhow::Result<String> {
     Ok(seen)
 }
 
-fn line(name: &str, binary: &Path, needs: &Needs, seen: &str) -> anyhow::Result<String> {
-    Ok(format!(
-        "{name:<5} {:>6.1} MB  {}\n      {}\n      {seen}",
-        binary.metadata()?.len() as f64 / MB,
+fn line(
+    name: &str,
+    binary: &Path,
+    needs: &Needs,
+    seen: &str,
+    symbols: Symbols,
+) -> anyhow::Result<String> {
+    let line = format!(
+        "{name:<5} {:>6.1} MB stripped  {}\n      {}\n      {seen}",
+        stripped_bytes(binary)? as f64 / MB,
         binary.display(),
         needs.shown()
-    ))
+    );
+    Ok(match symbols {
+        Symbols::Stripped => line,
+        Symbols::Kept => format!("{line}\n{}", symbols::table(binary)?),
+    })
 }

@@ -15,19 +15,8 @@ pub(super) struct Needs {
 
 impl Needs {
     pub(super) fn of(binary: &Path) -> anyhow::Result<Self> {
-        let asked = Command::new("readelf")
-            .args(["--wide", "--version-info", "--dynamic"])
-            .arg(binary)
-            .env("LC_ALL", "C")
-            .output()
-            .context("readelf does not start (Debian: binutils)")?;
-        ensure!(
-            asked.status.success(),
-            "readelf {}: {}",
-            binary.display(),
-            String::from_utf8_lossy(&asked.stderr)
-        );
-        Ok(Self::read(&String::from_utf8_lossy(&asked.stdout)))
+        let arguments = ["--wide", "--version-info", "--dynamic"];
+        Ok(Self::read(&told("readelf", &arguments, binary)?))
     }
 
     fn read(text: &str) -> Self {
@@ -58,6 +47,42 @@ pub(super) fn version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
+/// What a tool of binutils says of a binary.
+pub(super) fn told(tool: &str, arguments: &[&str], binary: &Path) -> anyhow::Result<String> {
+    let asked = Command::new(tool)
+        .args(arguments)
+        .arg(binary)
+        .env("LC_ALL", "C")
+        .output()
+        .with_context(|| format!("{tool} does not start (Debian: binutils)"))?;
+    ensure!(
+        asked.status.success(),
+        "{tool} {}: {}",
+        binary.display(),
+        String::from_utf8_lossy(&asked.stderr)
+    );
+    Ok(String::from_utf8_lossy(&asked.stdout).into_owned())
+}
+
+/// Bytes of a binary without the sections that `strip` removes, whether it still has them or not.
+pub(super) fn stripped_bytes(binary: &Path) -> anyhow::Result<u64> {
+    let sections = told("readelf", &["--wide", "--section-headers"], binary)?;
+    let removed: u64 = sections.lines().filter_map(removed_bytes).sum();
+    Ok(binary.metadata()?.len().saturating_sub(removed))
+}
+
+/// Of a line such as ` [31] .symtab SYMTAB 0000000000000000 1e2d30 04d0a8 18 32 8190 8`: 0x04d0a8.
+fn removed_bytes(section: &str) -> Option<u64> {
+    let (_, behind) = section.split_once("] ")?;
+    let mut words = behind.split_whitespace();
+    let name = words.next()?;
+    let is_removed = matches!(name, ".symtab" | ".strtab") || name.starts_with(".debug_");
+    if !is_removed {
+        return None;
+    }
+    u64::from_str_radix(words.nth(3)?, 16).ok()
+}
+
 /// Bytes resident of a process of this machine, as the kernel counts them.
 pub(super) fn resident_bytes(process: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
@@ -76,6 +101,30 @@ pub(super) fn resident_bytes(process: u32) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn symbols_and_lines_of_source_are_what_strip_removes() {
+        for (line, wanted) in [
+            (
+                "  [ 7] .strtab           STRTAB          0000000000000000 0f10 000020 00      0   0  1",
+                Some(0x20),
+            ),
+            (
+                "  [31] .debug_info       PROGBITS        0000000000000000 1e2d30 04d0a8 00      0   0  1",
+                Some(0x4d0a8),
+            ),
+            (
+                "  [ 5] .dynstr           STRTAB          0000000000000900 000900 000400 00   A  0   0  1",
+                None,
+            ),
+            (
+                "  [Nr] Name              Type            Address          Off    Size   ES Flg Lk Inf Al",
+                None,
+            ),
+        ] {
+            assert_eq!(removed_bytes(line), wanted, "{line}");
+        }
+    }
 
     #[test]
     fn the_newest_version_counts_and_not_the_last_letter() {

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
+use super::Symbols;
 use crate::command::{cargo, run as run_command, target_dir};
 
 /// The oldest glibc that a binary has to start with.
@@ -96,7 +97,7 @@ impl Target {
     }
 
     /// Builds the edge; answers where the binary lies.
-    pub(super) fn build(self, rustc: Option<&Path>) -> anyhow::Result<PathBuf> {
+    pub(super) fn build(self, rustc: Option<&Path>, symbols: Symbols) -> anyhow::Result<PathBuf> {
         let traits = self.traits();
         let rustc = rustc.unwrap_or(Path::new("rustc"));
         self.check_tools(rustc)?;
@@ -108,6 +109,7 @@ impl Target {
                 .args(["--features", "edge,bundled-openssl", "--target"])
                 .arg(format!("{}{}", traits.rust, self.suffix()))
                 .env("RUSTC", rustc)
+                .envs(symbols.profile())
                 // librdkafka's configure knows none of cargo-zigbuild's variables, which name the target.
                 .env("CC", format!("cargo-zigbuild zig cc -- {compiler}"))
                 .env("CXX", format!("cargo-zigbuild zig c++ -- {compiler}"))
