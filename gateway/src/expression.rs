@@ -194,6 +194,25 @@ impl Expression {
         tags
     }
 
+    /// Whether it asks for last values.
+    pub(crate) fn asks_for_last(&self) -> bool {
+        let mut asks = false;
+        self.root
+            .visit(&mut |node| asks |= matches!(node.what, Part::Last(_)));
+        asks
+    }
+
+    /// Whether it asks for last values and gives the same for any reading of a device and time.
+    pub(crate) fn is_of_last_values_alone(&self) -> bool {
+        let mut is_alone = true;
+        self.root.visit(&mut |node| {
+            if let Part::Variable(variable) = &node.what {
+                is_alone &= matches!(variable, Variable::Device | Variable::Time);
+            }
+        });
+        is_alone && self.asks_for_last()
+    }
+
     /// Its value for one reading.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! One connector's way from parcels to readings, with what it remembers of each series.
 //!
-//! Invariants: readings leave in the order of the samples; a lost link makes every known series behind it bad at once and
+//! Invariants: readings leave in the order of the samples, and where expressions ask for last values those of one device and time
+//! together; a lost link makes every known series behind it bad at once and
 //! again each minute until it sends; what a device only confirms makes a bad series good and is nothing to any other;
 //! what a device says again because it was asked is sent unless the series said just that last, in this process or an earlier one;
 //! what is left out is counted by reason.
 
 mod held;
 mod later;
+mod moments;
 mod report;
 
 use std::{
@@ -224,13 +226,21 @@ impl Pipeline {
         let is_taken = |sample: &Sample| self.filter.takes(&sample.device, &sample.tag);
         self.status.note_heard(&samples, is_taken, now);
         let repeated = self.repeated(&samples, now);
-        let mut readings = Vec::with_capacity(samples.len());
-        for (place, sample) in samples.into_iter().enumerate() {
-            self.tables.note_place(place);
+        let take = |this: &mut Self, place, sample, readings: &mut Vec<Reading>| {
+            this.tables.note_place(place);
             if repeated.contains(&place) {
-                self.status.note_unchanged();
+                this.status.note_unchanged();
             } else {
-                self.sample(sample, now, &mut readings);
+                this.sample(sample, now, readings);
+            }
+        };
+        let mut readings = Vec::new();
+        if samples.len() > 1 && self.tables.asks_for_last() {
+            readings = self.in_moments(samples, now, take);
+        } else {
+            readings.reserve(samples.len());
+            for (place, sample) in samples.into_iter().enumerate() {
+                take(self, place, sample, &mut readings);
             }
         }
         self.pseudonyms.name(&mut readings);

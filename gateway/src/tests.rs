@@ -2,6 +2,7 @@
 
 mod bounds;
 mod held;
+mod messages;
 mod outages;
 mod pipeline;
 mod receipts;

@@ -49,6 +49,11 @@ impl LastValues {
         }
     }
 
+    /// Whether any expression asks for one.
+    pub(crate) fn is_asked(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
     /// Takes note of a reading.
     pub(crate) fn note(&mut self, reading: &Reading) {
         if !self.wanted.contains(reading.series.tag.as_str()) {

@@ -4,6 +4,8 @@
 //! table with `derive` lets the reading pass and sends a copy of it under the new tag through its own steps and the tables
 //! behind it. Which tables fit a series is found out once.
 
+mod moment;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -13,6 +15,7 @@ use forebay_connectors::Token;
 use forebay_schemas::{DeviceId, Reading, TagName, Timestamp};
 use globset::GlobSet;
 
+use self::moment::Moment;
 use super::{
     Outcome, Passage, SeriesSteps,
     message::MessageTrace,
@@ -62,6 +65,10 @@ pub(crate) struct StepTables {
     fitting: Vec<HashMap<(DeviceId, TagName), bool>>,
     around: Surroundings,
     hold: Holding,
+    /// The place of the sample that is looked at in its message.
+    place: usize,
+    /// Readings that wait for the others of their message.
+    moment: Option<Moment>,
 }
 
 /// What steps see beside the reading and what they remember of its series.
@@ -104,6 +111,8 @@ impl StepTables {
             hold: Holding::default(),
         }
     }
+            place: 0,
+            moment: None,
 
     /// The tables, which doubt times so far from the gateway's.
     pub(crate) fn with_clock_skew(mut self, skew: ClockSkew) -> Self {
@@ -136,10 +145,11 @@ impl StepTables {
 
     /// They have come: what passed, where some of them are held back.
     pub(crate) fn end_message(&mut self) -> Option<Passed> {
+        self.place = place;
         self.hold.message.take()?.into_passed()
     }
 
-    /// Takes a reading through all tables.
+    /// Takes a reading through all tables, with the others of its message where those are waited for.
     pub(crate) fn take(
         &mut self,
         reading: Reading,
@@ -147,7 +157,11 @@ impl StepTables {
         status: &SourceStatus,
         out: &mut Vec<Reading>,
     ) {
-        self.take_from(0, reading, passage, status, out);
+        let Some(moment) = &mut self.moment else {
+            return self.take_from(0, reading, passage, status, out);
+        };
+        self.around.last.note(&reading);
+        moment.push(self.place, reading, passage);
     }
 
     fn take_from(
