@@ -139,6 +139,14 @@ impl Pipeline {
         self
     }
 
+    /// The pipeline that begins at this time of the gateway's clock, behind whatever it is set up with: windows that began before it
+    /// are not whole.
+    #[must_use]
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.tables = self.tables.since(since);
+        self
+    }
+
     /// Shows readings behind each step from now on, or no more.
     pub(crate) fn set_trace(&mut self, trace: Option<Trace>) {
         self.tables.set_trace(trace);

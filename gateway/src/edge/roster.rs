@@ -92,7 +92,9 @@ impl Roster {
         let status = self.status.add(&source.name);
         let run = self.run.clone();
         let brings = all_brings(&source);
-        let mut pipeline = source.pipeline(run.site.clone(), status.clone());
+        let mut pipeline = source
+            .pipeline(run.site.clone(), status.clone())
+            .since((run.clock)());
         let Source {
             name,
             connector,

@@ -187,12 +187,13 @@ impl SeriesSteps {
     }
 
     /// Takes a reading into a window or behind a door; answers what goes on. A time too far ahead passes: it would shut out all
-    /// readings until it comes.
+    /// readings until it comes. `since` is when the steps began.
     pub(crate) fn hold(
         &mut self,
         reading: Reading,
         rule: &HoldRule,
         skew: ClockSkew,
+        since: Option<Timestamp>,
         next_id: &mut u64,
     ) -> Flow {
         if skew.is_ahead(&reading) {
@@ -205,7 +206,7 @@ impl SeriesSteps {
             *next_id
         };
         match rule {
-            HoldRule::Window(rule) => self.take_into_window(reading, rule, is_wrong, id),
+            HoldRule::Window(rule) => self.take_into_window(reading, rule, since, is_wrong, id),
             HoldRule::Door(rule) => {
                 let Swung { released, passes } = if self.door.newest().is_some_and(is_wrong) {
                     self.door.restart(reading)
@@ -238,6 +239,7 @@ impl SeriesSteps {
         &mut self,
         reading: Reading,
         rule: &WindowRule,
+        since: Option<Timestamp>,
         is_wrong: impl Fn(Timestamp) -> bool,
         mut id: impl FnMut() -> u64,
     ) -> Flow {
@@ -268,7 +270,11 @@ impl SeriesSteps {
             }
             _ => {
                 let closed = self.close(rule, reading.observed_time, None);
-                self.window = Some((id(), Window::new(start, &reading, value)));
+                let mut window = Window::new(start, &reading, value);
+                if let Some(since) = since.filter(|_| self.closed_until.is_none()) {
+                    window = window.joined(&reading, since);
+                }
+                self.window = Some((id(), window));
                 closed
             }
         }

@@ -87,6 +87,8 @@ struct Holding {
     /// Whether what is held back has changed since it was asked last.
     has_changed: bool,
     next_id: u64,
+    /// When the steps began, by the gateway's clock: windows that began before it are not whole.
+    since: Option<Timestamp>,
     /// The message that is looked at, where it may come again.
     message: Option<MessageTrace>,
 }
@@ -109,14 +111,20 @@ impl StepTables {
                 trace: None,
             },
             hold: Holding::default(),
-        }
-    }
             place: 0,
             moment: None,
+        }
+    }
 
     /// The tables, which doubt times so far from the gateway's.
     pub(crate) fn with_clock_skew(mut self, skew: ClockSkew) -> Self {
         self.around.skew = skew;
+        self
+    }
+
+    /// The tables, which see what comes from this time on.
+    pub(crate) fn since(mut self, since: Timestamp) -> Self {
+        self.hold.since = Some(since);
         self
     }
 
@@ -137,6 +145,7 @@ impl StepTables {
 
     /// Those of one sample of it follow.
     pub(crate) fn note_place(&mut self, place: usize) {
+        self.place = place;
         self.hold
             .message
             .iter_mut()
@@ -145,7 +154,6 @@ impl StepTables {
 
     /// They have come: what passed, where some of them are held back.
     pub(crate) fn end_message(&mut self) -> Option<Passed> {
-        self.place = place;
         self.hold.message.take()?.into_passed()
     }
 
@@ -432,7 +440,7 @@ impl Holding {
         self.next_id = self
             .next_id
             .max(reading.observed_time.nanos().cast_unsigned());
-        let flow = state.hold(reading, hold, skew, &mut self.next_id);
+        let flow = state.hold(reading, hold, skew, self.since, &mut self.next_id);
         self.has_changed = true;
         if let Some(message) = &mut self.message {
             let passes = flow.iter().any(|(id, _)| id.is_none());

@@ -93,9 +93,12 @@ pub(super) struct Window {
     last: (Timestamp, f64),
     /// When the newest reading came, by the gateway's clock.
     seen_at: Timestamp,
+    /// Whether its beginning may have been missed.
+    is_joined_late: bool,
 }
 
 impl Window {
+    /// A window with its first reading.
     pub(super) fn new(start: i64, first: &Reading, value: f64) -> Self {
         let mut window = Self {
             start,
@@ -110,6 +113,7 @@ impl Window {
             squares: 0.0,
             last: (first.event_time, value),
             seen_at: first.observed_time,
+            is_joined_late: false,
         };
         window.add(first, value);
         window
@@ -127,6 +131,15 @@ impl Window {
         if reading.event_time >= self.last.0 {
             self.last = (reading.event_time, value);
         }
+    }
+
+    /// The window as the first of its series since the steps began, at `since` by the gateway's clock. They have seen its beginning where
+    /// they have run for longer than its first reading is behind it: that holds whatever clock the device has.
+    pub(super) fn joined(mut self, first: &Reading, since: Timestamp) -> Self {
+        let behind = first.event_time.nanos().saturating_sub(self.start);
+        let ran = first.observed_time.nanos().saturating_sub(since.nanos());
+        self.is_joined_late = behind > ran;
+        self
     }
 
     pub(super) fn seen_at(&self) -> Timestamp {
@@ -179,6 +192,9 @@ impl Window {
         let of = self.count + self.bad;
         let reason = match (cut, self.bad, self.uncertain) {
             (Some(cut), ..) => format!("{cut} after {of} readings"),
+            (None, ..) if self.is_joined_late => {
+                format!("begun before the start: {of} readings came after it")
+            }
             (None, 0, 0) => return Status::GOOD,
             (None, 0, uncertain) => format!("{uncertain} of {of} readings are uncertain"),
             (None, bad, _) => format!("{bad} of {of} readings are bad"),

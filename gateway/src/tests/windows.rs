@@ -138,6 +138,45 @@ fn a_crash_loses_nothing_of_a_window_and_doubles_nothing() {
     assert_eq!(third.take_released(), released[1..]);
 }
 
+/// A process that starts within a window does not know what came of it before; whatever the device's clock says.
+#[test]
+fn the_rest_of_a_window_that_a_stop_cut_is_uncertain() {
+    // When the steps began, first reading and when it came; whether its window is whole.
+    let table = [
+        (104.0, 105.0, 105.0, false),
+        (104.0, 110.0, 110.0, true),
+        (104.0, 112.0, 112.0, true),
+        (99.0, 100.5, 100.5, true),
+        // The device's clock is a minute behind, then ahead.
+        (104.0, 45.0, 105.0, false),
+        (99.0, 46.0, 106.0, true),
+        (104.0, 165.0, 105.0, false),
+        (99.0, 166.0, 106.0, true),
+        // Of long ago, kept by the device: in the burst after the start, and when the gateway has run for long.
+        (104.0, 5.0, 104.1, false),
+        (104.0, 5.0, 300.0, true),
+    ];
+    for (since, first, came, is_whole) in table {
+        let steps = "[[step]]\ntags = [\"p/*\"]\nwindow = \"10s\"\naggregate = [\"count\"]";
+        let (pipeline, _) = pipeline("", steps);
+        let mut pipeline = pipeline.since(at(since));
+        // The next window begins within this process in any case.
+        for (after, count) in [(0.0, 0), (10.0, 1), (20.0, 1)] {
+            let next = vec![timed("p/t", number(1.0), first + after)];
+            let found = give(&mut pipeline, next, came + after);
+            let expected = match (count, is_whole || after == 20.0) {
+                (0, _) => Vec::new(),
+                (_, true) => vec!["p/t.count 1 1".to_owned()],
+                (_, false) => vec![
+                    "p/t.count 1 1 uncertain: begun before the start: 1 readings came after it"
+                        .to_owned(),
+                ],
+            };
+            assert_eq!(found, expected, "{since} {first} {came} +{after}");
+        }
+    }
+}
+
 #[test]
 fn a_stop_hands_over_what_is_held_back() {
     let steps = format!("{WINDOW}\n[[step]]\ntags = [\"q/*\"]\nswinging_door = 0.1");
