@@ -91,7 +91,7 @@ impl Default for Rule {
 impl Rule {
     /// Reads the keys that the tags of every protocol have; wrong ones are noted in the table.
     pub fn read(table: &mut Table<'_>) -> Self {
-        let unit: Option<Arc<str>> = table.read(&keys::UNIT).map(Arc::from);
+        let unit = unit(table);
         let rate = table.read(&keys::RATE);
         let rule = Self {
             invalid: table.read(&keys::INVALID).unwrap_or_default(),
@@ -226,6 +226,16 @@ fn filter(table: &mut Table<'_>) -> Option<Expression> {
         format!("true or false is expected, such as \"value > 0\"; this gives {kind}"),
     );
     None
+}
+
+/// A code that is known to be another's is refused; any other text is the device's own word and stays.
+fn unit(table: &mut Table<'_>) -> Option<Arc<str>> {
+    let unit = table.read(&keys::UNIT)?;
+    if let Some(error) = Unit::misspelt(&unit) {
+        table.problem(&keys::UNIT, error.to_string());
+        return None;
+    }
+    Some(Arc::from(unit))
 }
 
 /// `unit` is that of the scaled value; a rate is per time.

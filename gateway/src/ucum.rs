@@ -5,11 +5,14 @@
 //! Fahrenheit and Réaumur have a zero of their own and so stand alone. Logarithmic units (dB, pH) and arbitrary ones are not
 //! in the table: what is not known is refused, with the column in the code.
 
+mod ratio;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use thiserror::Error;
+
+use self::ratio::Ratio;
 
 /// Exponents of m, s, g, rad, K, C, cd.
 pub(crate) type Dimensions = [i8; 7];
@@ -24,13 +27,24 @@ pub(crate) struct Unit {
     factor: f64,
     /// What 0 is in base units: other than 0 for temperatures on a scale of their own.
     zero: f64,
+    /// Both, where they are fractions that fit.
+    exact: Option<Exact>,
 }
 
-/// From one unit to another: to = from × factor + offset.
+/// A unit's measure as fractions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Exact {
+    factor: Ratio,
+    zero: Ratio,
+}
+
+/// From one unit to another: to = (from × times + plus) / over, whole numbers where the units are such fractions: decimals then come
+/// out as decimals.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Conversion {
-    pub(crate) factor: f64,
-    pub(crate) offset: f64,
+    times: f64,
+    plus: f64,
+    over: f64,
 }
 
 /// Why a code is no unit, or two units measure different things.
@@ -42,6 +56,8 @@ pub(crate) enum UnitError {
         /// In characters, from 1.
         column: usize,
         what: String,
+        /// Whether people often write it for the code that `what` names.
+        is_spelling: bool,
     },
     #[error("{from:?} cannot be converted to {to:?}: they measure different things")]
     Incommensurable { from: String, to: String },
@@ -53,13 +69,38 @@ impl Unit {
         let mut parser = Parser {
             chars: code.chars().collect(),
             at: 0,
+            is_spelling: false,
         };
         let parsed = parser.whole();
         parsed.map_err(|(at, what)| UnitError::Code {
             code: code.to_owned(),
             column: at + 1,
             what,
+            is_spelling: parser.is_spelling,
         })
+    }
+
+    /// The error of what people often write instead of a code, which names the code. Any other text may be a device's own word.
+    pub(crate) fn misspelt(code: &str) -> Option<UnitError> {
+        let error = Self::parse(code).err();
+        error.filter(|error| {
+            matches!(
+                error,
+                UnitError::Code {
+                    is_spelling: true,
+                    ..
+                }
+            )
+        })
+    }
+
+    fn new(dimensions: Dimensions, factor: f64) -> Self {
+        Self {
+            dimensions,
+            factor,
+            zero: 0.0,
+            exact: Ratio::of(factor).map(Exact::of),
+        }
     }
 
     fn is_scale(&self) -> bool {
@@ -75,6 +116,11 @@ impl Unit {
             dimensions,
             factor: self.factor * other.factor,
             zero: 0.0,
+            exact: self
+                .exact
+                .zip(other.exact)
+                .and_then(|(own, more)| own.factor.times(more.factor))
+                .map(Exact::of),
         })
     }
 
@@ -87,7 +133,20 @@ impl Unit {
             dimensions,
             factor: self.factor.powi(i32::from(exponent)),
             zero: 0.0,
+            exact: self
+                .exact
+                .and_then(|exact| exact.factor.power(exponent))
+                .map(Exact::of),
         })
+    }
+}
+
+impl Exact {
+    fn of(factor: Ratio) -> Self {
+        Self {
+            factor,
+            zero: Ratio::ZERO,
+        }
     }
 }
 
@@ -102,14 +161,24 @@ impl Conversion {
                 to: to.to_owned(),
             });
         }
-        Ok(Self {
-            factor: source.factor / target.factor,
-            offset: (source.zero - target.zero) / target.factor,
-        })
+        Ok(Self::exact(source, target).unwrap_or(Self {
+            times: source.factor / target.factor,
+            plus: (source.zero - target.zero) / target.factor,
+            over: 1.0,
+        }))
+    }
+
+    fn exact(source: Unit, target: Unit) -> Option<Self> {
+        let (source, target) = (source.exact?, target.exact?);
+        let per = target.factor.inverse()?;
+        let factor = source.factor.times(per)?;
+        let offset = source.zero.minus(target.zero)?.times(per)?;
+        let (times, plus, over) = Ratio::in_doubles(factor, offset)?;
+        Some(Self { times, plus, over })
     }
 
     pub(crate) fn of(self, value: f64) -> f64 {
-        value * self.factor + self.offset
+        (value * self.times + self.plus) / self.over
     }
 }
 
@@ -119,6 +188,8 @@ type Wrong = (usize, String);
 struct Parser {
     chars: Vec<char>,
     at: usize,
+    /// Whether it stopped at what people often write for a code.
+    is_spelling: bool,
 }
 
 impl Parser {
@@ -199,10 +270,7 @@ impl Parser {
         let number: f64 = digits
             .parse()
             .map_err(|_| (at, format!("{digits:?} is not a number")))?;
-        let unit = Unit {
-            factor: number,
-            ..ONE
-        };
+        let unit = Unit::new(ONE.dimensions, number);
         if digits == "10" && matches!(self.peek(), Some('*' | '^')) {
             self.at += 1;
             return self.exponent(unit, at);
@@ -236,6 +304,7 @@ impl Parser {
         if word.is_empty() {
             return Err((at, "a unit is missing".to_owned()));
         }
+        self.is_spelling = table::is_spelling(&word);
         let unit = table::unit(&word).ok_or_else(|| (at, table::unknown(&word)))?;
         self.exponent(unit, at)
     }
@@ -296,6 +365,10 @@ const ONE: Unit = Unit {
     dimensions: [0; 7],
     factor: 1.0,
     zero: 0.0,
+    exact: Some(Exact {
+        factor: Ratio::ONE,
+        zero: Ratio::ZERO,
+    }),
 };
 
 const SCALE_ALONE: &str =

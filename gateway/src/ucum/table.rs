@@ -1,6 +1,6 @@
 //! The units that industrial tags have: UCUM's codes, values and prefixes.
 
-use super::{Dimensions, Unit};
+use super::{Dimensions, Exact, Ratio, Unit};
 
 /// Whether a unit takes prefixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +38,13 @@ const FOOT: f64 = 0.3048;
 /// Avoirdupois pound, g.
 const POUND: f64 = 453.592_37;
 /// Pound-force, g·m/s².
-const POUND_FORCE: f64 = POUND * G;
+const POUND_FORCE: f64 = 4_448.221_615_260_5;
+/// Square inch, m².
+const SQUARE_INCH: f64 = 6.4516e-4;
+/// Cubic inch, m³.
+const CUBIC_INCH: f64 = 1.638_706_4e-5;
 /// US gallon, m³: 231 cubic inches.
-const GALLON: f64 = 231.0 * INCH * INCH * INCH;
+const GALLON: f64 = 3.785_411_784e-3;
 
 #[rustfmt::skip]
 const ATOMS: &[Atom] = &[
@@ -68,19 +72,19 @@ const ATOMS: &[Atom] = &[
     ("[yd_i]", Plain, 0.9144, LENGTH),
     ("[mi_i]", Plain, 1_609.344, LENGTH),
     ("[nmi_i]", Plain, 1_852.0, LENGTH),
-    ("[mil_i]", Plain, INCH / 1e3, LENGTH),
+    ("[mil_i]", Plain, 2.54e-5, LENGTH),
     ("Ao", Plain, 1e-10, LENGTH),
     ("ar", Metric, 1e2, AREA),
-    ("[sin_i]", Plain, INCH * INCH, AREA),
-    ("[sft_i]", Plain, FOOT * FOOT, AREA),
+    ("[sin_i]", Plain, SQUARE_INCH, AREA),
+    ("[sft_i]", Plain, 0.092_903_04, AREA),
     ("[acr_us]", Plain, 4_046.872_609_874_252, AREA),
     ("l", Metric, 1e-3, VOLUME),
     ("L", Metric, 1e-3, VOLUME),
     ("st", Metric, 1.0, VOLUME),
-    ("[cin_i]", Plain, INCH * INCH * INCH, VOLUME),
-    ("[cft_i]", Plain, FOOT * FOOT * FOOT, VOLUME),
+    ("[cin_i]", Plain, CUBIC_INCH, VOLUME),
+    ("[cft_i]", Plain, 0.028_316_846_592, VOLUME),
     ("[gal_us]", Plain, GALLON, VOLUME),
-    ("[bbl_us]", Plain, 42.0 * GALLON, VOLUME),
+    ("[bbl_us]", Plain, 0.158_987_294_928, VOLUME),
     ("[gal_br]", Plain, 4.546_09e-3, VOLUME),
     // Time, speed, frequency.
     ("s", Metric, 1.0, TIME),
@@ -101,9 +105,9 @@ const ATOMS: &[Atom] = &[
     ("g", Metric, 1.0, MASS),
     ("t", Metric, 1e6, MASS),
     ("[lb_av]", Plain, POUND, MASS),
-    ("[oz_av]", Plain, POUND / 16.0, MASS),
-    ("[ston_av]", Plain, 2_000.0 * POUND, MASS),
-    ("[lton_av]", Plain, 2_240.0 * POUND, MASS),
+    ("[oz_av]", Plain, 28.349_523_125, MASS),
+    ("[ston_av]", Plain, 907_184.74, MASS),
+    ("[lton_av]", Plain, 1_016_046.908_8, MASS),
     ("N", Metric, 1e3, FORCE),
     ("dyn", Metric, 1e-2, FORCE),
     ("gf", Metric, G, FORCE),
@@ -113,11 +117,11 @@ const ATOMS: &[Atom] = &[
     ("bar", Metric, 1e8, PRESSURE),
     ("atm", Plain, 101_325e3, PRESSURE),
     ("att", Plain, 98_066.5e3, PRESSURE),
-    ("[psi]", Plain, POUND_FORCE / (INCH * INCH), PRESSURE),
+    ("[psi]", Plain, POUND_FORCE / SQUARE_INCH, PRESSURE),
     ("m[Hg]", Metric, 133.322e6, PRESSURE),
     ("m[H2O]", Metric, 9.806_65e6, PRESSURE),
-    ("[in_i'Hg]", Plain, 133.322e6 * INCH, PRESSURE),
-    ("[in_i'H2O]", Plain, 9.806_65e6 * INCH, PRESSURE),
+    ("[in_i'Hg]", Plain, 3_386_378.8, PRESSURE),
+    ("[in_i'H2O]", Plain, 249_088.91, PRESSURE),
     ("P", Metric, 1e2, [-1, -1, 1, 0, 0, 0, 0]),
     ("St", Metric, 1e-4, [2, -1, 0, 0, 0, 0, 0]),
     // Energy and power.
@@ -129,7 +133,7 @@ const ATOMS: &[Atom] = &[
     ("[Btu]", Plain, 1_055.055_852_62e3, ENERGY),
     ("[Btu_IT]", Plain, 1_055.055_852_62e3, ENERGY),
     ("W", Metric, 1e3, POWER),
-    ("[HP]", Plain, 550.0 * FOOT * POUND_FORCE, POWER),
+    ("[HP]", Plain, 745_699.871_582_270_2, POWER),
     // Temperature; those with a zero of their own stand below.
     ("K", Metric, 1.0, TEMPERATURE),
     ("[degR]", Plain, 5.0 / 9.0, TEMPERATURE),
@@ -153,12 +157,18 @@ const ATOMS: &[Atom] = &[
     ("Sv", Metric, 1.0, [2, -2, 0, 0, 0, 0, 0]),
 ];
 
-/// Code, degree in K, its zero in K.
-const SCALES: &[(&str, f64, f64)] = &[
-    ("Cel", 1.0, 273.15),
-    ("[degF]", 5.0 / 9.0, 459.67 * 5.0 / 9.0),
-    ("[degRe]", 1.25, 273.15),
+/// Code, degree in K, its zero in K: fractions.
+const SCALES: &[(&str, Fraction, Fraction)] = &[
+    ("Cel", (1, 1), (27_315, 100)),
+    ("[degF]", (5, 9), (45_967 * 5, 900)),
+    ("[degRe]", (5, 4), (27_315, 100)),
 ];
+
+/// A number over another.
+type Fraction = (i32, i32);
+
+/// Factors that are no decimals. What stands in no list here is one, or is rounded.
+const FRACTIONS: &[(&str, Fraction)] = &[("[degR]", (5, 9)), ("[kn_i]", (463, 900))];
 
 #[rustfmt::skip]
 const PREFIXES: &[(&str, f64)] = &[
@@ -198,6 +208,11 @@ pub(super) fn unknown(word: &str) -> String {
     }
 }
 
+/// Whether people write it for a code.
+pub(super) fn is_spelling(word: &str) -> bool {
+    meant(word).is_some()
+}
+
 fn meant(word: &str) -> Option<&'static str> {
     let found = MEANT.iter().find(|(written, _)| *written == word);
     found.map(|(_, code)| *code)
@@ -205,10 +220,10 @@ fn meant(word: &str) -> Option<&'static str> {
 
 fn prefixed(word: &str, (prefix, times): (&str, f64)) -> Option<Unit> {
     let (prefixes, unit) = atom(word.strip_prefix(prefix)?)?;
-    (prefixes == Metric).then_some(Unit {
-        factor: unit.factor * times,
-        ..unit
-    })
+    if prefixes != Metric {
+        return None;
+    }
+    Unit::new(NUMBER, times).times(unit)
 }
 
 fn atom(word: &str) -> Option<(Prefixes, Unit)> {
@@ -216,18 +231,28 @@ fn atom(word: &str) -> Option<(Prefixes, Unit)> {
     if let Some((_, factor, zero)) = scale {
         let unit = Unit {
             dimensions: TEMPERATURE,
-            factor: *factor,
-            zero: *zero,
+            factor: number(*factor),
+            zero: number(*zero),
+            exact: ratio(*factor)
+                .zip(ratio(*zero))
+                .map(|(factor, zero)| Exact { factor, zero }),
         };
         return Some((Plain, unit));
     }
     let (_, prefixes, factor, dimensions) = ATOMS.iter().find(|(code, ..)| *code == word)?;
-    let unit = Unit {
-        dimensions: *dimensions,
-        factor: *factor,
-        zero: 0.0,
-    };
+    let mut unit = Unit::new(*dimensions, *factor);
+    if let Some((_, fraction)) = FRACTIONS.iter().find(|(code, _)| *code == word) {
+        unit.exact = ratio(*fraction).map(Exact::of);
+    }
     Some((*prefixes, unit))
+}
+
+fn number((over, under): Fraction) -> f64 {
+    f64::from(over) / f64::from(under)
+}
+
+fn ratio((over, under): Fraction) -> Option<Ratio> {
+    Ratio::new(i128::from(over), i128::from(under))
 }
 
 #[cfg(test)]

@@ -59,6 +59,66 @@ fn values_are_those_of_the_tables_of_physics() {
     }
 }
 
+/// Fractions in whole numbers, so that what a thermometer or a scale shows in decimals comes out as one.
+#[test]
+fn decimals_become_decimals() {
+    let table = [
+        ("Cel", "[degF]", 100.0, 212.0),
+        ("Cel", "[degF]", 0.0, 32.0),
+        ("Cel", "[degF]", -40.0, -40.0),
+        ("Cel", "[degF]", 37.0, 98.6),
+        ("[degF]", "Cel", 32.0, 0.0),
+        ("[degF]", "Cel", 98.6, 37.0),
+        ("[degF]", "Cel", -459.67, -273.15),
+        ("[degF]", "K", -459.67, 0.0),
+        ("[degF]", "[degR]", 0.0, 459.67),
+        ("Cel", "K", 21.5, 294.65),
+        ("K", "Cel", 294.65, 21.5),
+        ("[degRe]", "[degF]", 80.0, 212.0),
+        ("bar", "kPa", 1.5, 150.0),
+        ("kPa", "bar", 110.0, 1.1),
+        ("Pa", "mbar", 101_325.0, 1013.25),
+        ("[in_i'H2O]", "Pa", 1.0, 249.088_91),
+        ("W", "kW", 1_234.5, 1.2345),
+        ("W.h", "kW.h", 7.0, 0.007),
+        ("kW.h", "MJ", 1.0, 3.6),
+        ("kW.h/d", "kW", 24.0, 1.0),
+        ("L/min", "m3/h", 100.0, 6.0),
+        ("[gal_us]", "L", 1.0, 3.785_411_784),
+        ("[bbl_us]", "[gal_us]", 1.0, 42.0),
+        ("[lb_av]", "kg", 1.0, 0.453_592_37),
+        ("kg", "[lb_av]", 0.453_592_37, 1.0),
+        ("[ft_i]", "[in_i]", 1.0, 12.0),
+        ("[kn_i]", "km/h", 1.0, 1.852),
+        ("km/h", "[kn_i]", 1.852, 1.0),
+        ("%", "1", 7.0, 0.07),
+        ("uS/cm", "mS/m", 550.0, 55.0),
+        ("{rev}/min", "Hz", 1_500.0, 25.0),
+    ];
+    for (from, to, value, expected) in table {
+        let found = Conversion::between(from, to).unwrap().of(value);
+        assert_eq!(found, expected, "{value} {from} in {to}");
+    }
+    // The number before the factor is rounded too: no double is 1.1, and 100 times the nearest is this.
+    let found = Conversion::between("bar", "kPa").unwrap().of(1.1);
+    assert_eq!(found, 1.1 * 100.0);
+}
+
+#[test]
+fn only_what_people_write_for_a_code_is_a_misspelling() {
+    let spellings = [
+        "°C", "kWh", "rpm", "psi", "m³/h", "kg/(hr)", "in", "Ω.m", "°C/min",
+    ];
+    for code in spellings {
+        assert!(Unit::misspelt(code).is_some(), "{code}");
+    }
+    for code in [
+        "Cel", "kW.h", "[psi]", "dB[mW]", "pieces", "", "Cel/min", "m-",
+    ] {
+        assert_eq!(Unit::misspelt(code), None, "{code}");
+    }
+}
+
 #[test]
 fn what_is_no_unit_is_refused_at_its_column() {
     let table = [
@@ -113,8 +173,8 @@ fn no_code_can_be_read_in_two_ways() {
     for code in table::codes() {
         let alone = Unit::parse(code).unwrap();
         assert_eq!(
-            Conversion::between(code, code).unwrap().factor,
-            1.0,
+            Conversion::between(code, code).unwrap().of(3.0),
+            3.0,
             "{code}"
         );
         let twice = table::codes()
@@ -126,6 +186,27 @@ fn no_code_can_be_read_in_two_ways() {
 }
 
 proptest! {
+    /// Whole degrees and tenths of them come back as they were.
+    #[test]
+    fn tenths_of_degrees_survive_there_and_back(tenths in -100_000..100_000_i32) {
+        let value = f64::from(tenths) / 10.0;
+        for (from, to) in [("Cel", "[degF]"), ("[degF]", "Cel"), ("bar", "kPa"), ("W", "kW")] {
+            let there = Conversion::between(from, to).unwrap().of(value);
+            let back = Conversion::between(to, from).unwrap().of(there);
+            prop_assert!((back - value).abs() <= value.abs().max(300.0) * 4.0 * f64::EPSILON, "{} {}: {}", from, value, back);
+        }
+    }
+
+    /// A whole number of one unit that is a whole number of another is exactly that.
+    #[test]
+    fn whole_numbers_stay_whole(fives in -200_000_000..200_000_000_i64) {
+        let (celsius, fahrenheit) = (fives * 5, fives * 9 + 32);
+        let there = Conversion::between("Cel", "[degF]").unwrap().of(celsius as f64);
+        prop_assert_eq!(there, fahrenheit as f64);
+        let back = Conversion::between("[degF]", "Cel").unwrap().of(fahrenheit as f64);
+        prop_assert_eq!(back, celsius as f64);
+    }
+
     #[test]
     fn there_and_back_is_the_same(value in -1e6..1e6_f64, from in 0..500_usize, to in 0..500_usize) {
         let codes = table::codes();
