@@ -180,8 +180,8 @@ pub const STEP: TableKeys = TableKeys::many(
 
 pub(crate) const TAGS: Required<Vec<String>> = Required::new(
     "tags",
-    "Globs over \"device/tag\", such as \"boiler-*/temp*\", by the names that the steps before have given. The star stands for any \
-     characters but the slash.",
+    "Globs over \"device/tag\", such as \"boiler-*/temp*\", by the names that the steps before have given. * stands for any \
+     characters but the slash, ** as a whole part for any number of parts: \"boiler-1/**\" fits Boiler/I32 of the device boiler-1 too.",
 );
 
 pub(crate) const DERIVE: Optional<TagName> = Optional::new(
@@ -301,8 +301,8 @@ pub(crate) const CLAMP: Optional<Vec<f64>> = Optional::new(
 
 pub(crate) const DEADBAND: Optional<Deadband> = Optional::new(
     "deadband",
-    "How far a value must move from the one that was sent last before it is sent: a number in the unit of the scaled value, or a \
-     share of the last value such as \"1%\".",
+    "A value is sent if it is more than this away from the one that was sent last: a number in the unit of the scaled value, or a \
+     share of the last value such as \"1%\". With 1, a count that moves by 1 is not sent; with 0, every change is.",
 )
 .absent("every reading is sent");
 

@@ -36,6 +36,13 @@ pub(crate) fn read(root: &mut Table<'_>) -> StepSettings {
                     );
                     None
                 }
+                Ok(_) if patterns.iter().any(|pattern| fits_nothing(pattern)) => {
+                    let fit_nothing = patterns.iter().filter(|pattern| fits_nothing(pattern));
+                    for pattern in fit_nothing {
+                        table.problem(&TAGS, without_device(pattern));
+                    }
+                    None
+                }
                 Ok(tags) => Some(tags),
                 Err(error) => {
                     table.problem(&TAGS, error.to_string());
@@ -60,6 +67,15 @@ pub(crate) fn read(root: &mut Table<'_>) -> StepSettings {
         rules: rules.into(),
         pseudonyms: Pseudonyms::new(pseudonyms),
     }
+}
+
+/// Whether a pattern can fit no `device/tag`: without a slash it fits no name with one, and only `**` as a whole part stands for slashes.
+fn fits_nothing(pattern: &str) -> bool {
+    !pattern.contains('/') && pattern != "**"
+}
+
+fn without_device(pattern: &str) -> String {
+    format!("{pattern:?} fits nothing: a pattern is over \"device/tag\", such as \"*/{pattern}\"")
 }
 
 /// Windows or a door, which take what the other steps of the table leave.
@@ -134,7 +150,10 @@ fn pseudonym(table: &mut Table<'_>, patterns: &[String]) -> Option<Pseudonym> {
     }
     let devices: Option<Vec<String>> = patterns
         .iter()
-        .map(|pattern| pattern.strip_suffix("/*").map(str::to_owned))
+        .map(|pattern| {
+            let device = pattern.strip_suffix("/**").or(pattern.strip_suffix("/*"));
+            device.map(str::to_owned)
+        })
         .collect();
     let Some(devices) = devices else {
         table.problem(

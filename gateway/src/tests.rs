@@ -4,6 +4,7 @@ mod bounds;
 mod held;
 mod messages;
 mod outages;
+mod patterns;
 mod pipeline;
 mod receipts;
 mod reload;
