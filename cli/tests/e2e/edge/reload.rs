@@ -63,7 +63,7 @@ fn a_changed_file_starts_new_connectors_and_disturbs_no_other() {
         );
     }
     let tapped = std::thread::scope(|scope| {
-        let tap = scope.spawn(|| site.forebay(&["tap", "one-*/t", "--for", "3"]));
+        let tap = scope.spawn(|| site.forebay(&["tap", "one-*/t", "--stage", "all", "--for", "3"]));
         until(MINUTE, || {
             publish("one");
             tap.is_finished()
@@ -71,10 +71,9 @@ fn a_changed_file_starts_new_connectors_and_disturbs_no_other() {
         .expect("it ends");
         text(&tap.join().unwrap().stdout)
     });
-    assert!(
-        tapped.contains("decoded  one-cell/t") && tapped.contains("good"),
-        "{tapped}"
-    );
+    for part in ["raw ", "decoded  one-cell/t", "reading  one-cell/t", "good"] {
+        assert!(tapped.contains(part), "{part}: {tapped}");
+    }
     assert!(running.is_up());
     running.stop();
 }
