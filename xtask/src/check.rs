@@ -1,35 +1,42 @@
 //! `cargo xtask check`: what a reviewer need not look at.
 
+use anyhow::ensure;
+
 use crate::{
     command::{cargo, run as run_command},
-    docs,
+    docs, rustdoc,
 };
 
-pub(crate) fn run() -> anyhow::Result<()> {
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Lint what is built for the tests, and document from it, instead of checking every dependency once more. It wants
+    /// clippy's driver as the compiler of our crates, as .ci/run sets it; of binaries' comments it sees nothing.
+    #[arg(long)]
+    as_built: bool,
+}
+
+/// The build for the edge alone: the same dependencies with the same features, so that only the binary is looked at again.
+const EDGE: [&str; 3] = ["--no-default-features", "--features", "forebay/edge"];
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     docs::check()?;
     run_command(cargo().args(["fmt", "--all", "--check"]))?;
-    run_command(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
-    // The build for the edge alone: the same dependencies with the same features, so that only the binary is looked at again.
-    run_command(
-        cargo()
-            .args([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--no-default-features",
-                "--features",
-                "forebay/edge",
-            ])
-            .args(["--locked", "--", "-D", "warnings"]),
-    )?;
+    // The advisory database is fetched from outside the package registries; `cargo deny check advisories` is run where
+    // that is reachable.
+    run_command(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
+    if args.as_built {
+        ensure!(
+            ["RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"]
+                .iter()
+                .all(|name| std::env::var_os(name).is_some()),
+            "nothing is linted by this build: set RUSTC_WORKSPACE_WRAPPER and CLIPPY_ARGS as .ci/run does"
+        );
+        build(&[])?;
+        build(&EDGE)?;
+        return rustdoc::libraries();
+    }
+    lint(&[])?;
+    lint(&EDGE)?;
     run_command(
         cargo()
             .args([
@@ -40,8 +47,23 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 "--locked",
             ])
             .env("RUSTDOCFLAGS", "-D warnings"),
-    )?;
-    // The advisory database is fetched from outside the package registries; `cargo deny check advisories` is run where
-    // that is reachable.
-    run_command(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))
+    )
+}
+
+fn lint(features: &[&str]) -> anyhow::Result<()> {
+    run_command(
+        cargo()
+            .args(["clippy", "--workspace", "--all-targets", "--locked"])
+            .args(features)
+            .args(["--", "-D", "warnings"]),
+    )
+}
+
+/// Builds every target; a lint is an error by what the compiler was told.
+fn build(features: &[&str]) -> anyhow::Result<()> {
+    run_command(
+        cargo()
+            .args(["test", "--workspace", "--no-run", "--locked", "--quiet"])
+            .args(features),
+    )
 }

@@ -11,10 +11,13 @@ mod dist;
 mod docs;
 mod evaluate;
 mod peers;
+mod rustdoc;
 mod screenshot;
 mod soak;
 mod spark;
 mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -34,7 +37,7 @@ enum Chore {
         args: Vec<String>,
     },
     /// Documents, format, lints, documentation and dependency rules.
-    Check,
+    Check(check::Args),
     /// What is shipped: the full build and that for the edge alone, started once, with their sizes.
     Dist(dist::Args),
     /// How well the jobs do on sets of real data: see docs/explanation/accuracy.md.
@@ -53,10 +56,18 @@ enum Chore {
     Spark(spark::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().chore {
+fn main() -> anyhow::Result<ExitCode> {
+    if let Some(documented) = rustdoc::in_its_place() {
+        return documented;
+    }
+    run(Args::parse().chore)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(chore: Chore) -> anyhow::Result<()> {
+    match chore {
         Chore::Bench { args } => bench::run(&args),
-        Chore::Check => check::run(),
+        Chore::Check(args) => check::run(&args),
         Chore::Dist(args) => dist::run(&args),
         Chore::Evaluate(args) => evaluate::run(&args),
         Chore::Test { args } => test::run(&args),
