@@ -58,3 +58,4 @@ pub use steps::{Aggregate, DoorRule, StepSettings, WindowRule};
 pub use tap::{
     Closeness, Fate, Onlooker, STEPS, Stage, StepPlace, Tap, Tapped, TappedRaw, TappedValue, Unseen,
 };
+pub use ucum::as_ucum;

@@ -182,6 +182,25 @@ impl Conversion {
     }
 }
 
+/// What a unit is in UCUM where it is written as people often do, such as `{rev}/min` for `rpm`; none where nothing in it is known to be
+/// another code. A list of another tool has such units.
+pub fn as_ucum(unit: &str) -> Option<String> {
+    let mut written = unit.to_owned();
+    while let Some(UnitError::Code { column, .. }) = Unit::misspelt(&written) {
+        let start = written.char_indices().nth(column - 1)?.0;
+        let (before, rest) = written.split_at(start);
+        let (word, code) = table::spelling_at(rest)?;
+        let behind = &rest[word.len()..];
+        let is_whole = before.is_empty() && behind.is_empty();
+        written = if is_whole || !code.contains(['.', '/']) {
+            format!("{before}{code}{behind}")
+        } else {
+            format!("{before}({code}){behind}")
+        };
+    }
+    (written != unit).then_some(written)
+}
+
 /// Where it is wrong (in characters, from 0), and what.
 type Wrong = (usize, String);
 

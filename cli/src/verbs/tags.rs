@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use forebay_config::{ConfigErrors, Document};
 use forebay_schemas::GatewayId;
-use forebay_tags::{ListFormat, Outcome, Row};
+use forebay_tags::{ListFormat, Outcome, Row, Value};
 
 use crate::{clock, out, registry};
 
@@ -112,6 +112,7 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// The rows, without those that the kind refuses: why, in its own words.
 fn checked(mut rows: Vec<Row>, kind: &str, format: ListFormat) -> anyhow::Result<Vec<Row>> {
+    rows.iter_mut().for_each(name_unit);
     // What one fault hides is said once that tag is left out.
     loop {
         let refused = refused(&rows, kind, format)?;
@@ -125,6 +126,23 @@ fn checked(mut rows: Vec<Row>, kind: &str, format: ListFormat) -> anyhow::Result
             if let Some(why) = refused.get(&place) {
                 row.outcome = Outcome::LeftOut(why.clone());
             }
+        }
+    }
+}
+
+/// A unit in the list's own words gets its code, and the words stay above it.
+fn name_unit(row: &mut Row) {
+    let Outcome::Tag(tag) = &mut row.outcome else {
+        return;
+    };
+    for (key, value) in &mut tag.keys {
+        let Value::Text(written) = value else {
+            continue;
+        };
+        let code = (*key == "unit").then(|| forebay_gateway::as_ucum(written));
+        if let Some(code) = code.flatten() {
+            tag.notes.push(format!("unit in the list: {written}"));
+            *written = code;
         }
     }
 }
@@ -199,6 +217,28 @@ mod tests {
             .collect();
         assert_eq!(kept, ["line 2", "line 5"], "{rows:?}");
         assert!(checked(rows, "fax", ListFormat::Plain).is_err());
+    }
+
+    #[test]
+    fn units_in_the_words_of_a_list_become_codes() {
+        let list = "name,register,address,type,unit\n\
+                    speed,holding,0,u16,rpm\n\
+                    heat,holding,1,u16,Cel\n\
+                    count,holding,2,u16,pieces\n";
+        let rows = forebay_tags::read(ListFormat::Plain, list.as_bytes()).unwrap();
+        let rows = checked(rows, "modbus", ListFormat::Plain).unwrap();
+        let (tables, _) = forebay_tags::toml(&rows);
+        let units: Vec<&str> = tables
+            .lines()
+            .filter(|line| line.contains("unit"))
+            .collect();
+        let expected = [
+            "# unit in the list: rpm",
+            "unit = \"{rev}/min\"",
+            "unit = \"Cel\"",
+            "unit = \"pieces\"",
+        ];
+        assert_eq!(units, expected, "{tables}");
     }
 
     #[test]

@@ -208,6 +208,14 @@ pub(super) fn unknown(word: &str) -> String {
     }
 }
 
+/// What a text begins with of what people write for codes, and the code.
+pub(super) fn spelling_at(text: &str) -> Option<(&'static str, &'static str)> {
+    let begins = MEANT
+        .iter()
+        .filter(|(written, _)| text.starts_with(written));
+    begins.max_by_key(|(written, _)| written.len()).copied()
+}
+
 /// Whether people write it for a code.
 pub(super) fn is_spelling(word: &str) -> bool {
     meant(word).is_some()

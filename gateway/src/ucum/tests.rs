@@ -120,6 +120,24 @@ fn only_what_people_write_for_a_code_is_a_misspelling() {
 }
 
 #[test]
+fn what_people_write_becomes_the_code_that_they_mean() {
+    let table = [
+        ("rpm", Some("{rev}/min")),
+        ("°C", Some("Cel")),
+        ("m³/hr", Some("m3/h")),
+        ("lbs/gal", Some("[lb_av]/[gal_us]")),
+        ("1/kWh", Some("1/(kW.h)")),
+        ("°C/min", Some("Cel/min")),
+        ("kW.h", None),
+        ("pieces", None),
+        ("", None),
+    ];
+    for (written, expected) in table {
+        assert_eq!(as_ucum(written).as_deref(), expected, "{written}");
+    }
+}
+
+#[test]
 fn what_is_no_unit_is_refused_at_its_column() {
     let table = [
         ("", 1, "a unit such as"),
@@ -215,6 +233,13 @@ proptest! {
             let back = Conversion::between(to, from).unwrap().of(there.of(value));
             prop_assert!((back - value).abs() <= value.abs() * 1e-9 + 1e-6, "{} {}: {}", from, to, back);
         }
+    }
+
+    #[test]
+    fn any_text_has_no_spelling_left(parts in proptest::collection::vec("°C|kWh|rpm|ft|in|[a-zµ³²°./(){}-]", 0..8)) {
+        let text = parts.concat();
+        let written = as_ucum(&text).unwrap_or(text);
+        prop_assert_eq!(Unit::misspelt(&written), None);
     }
 
     #[test]
