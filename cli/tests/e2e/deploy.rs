@@ -148,7 +148,7 @@ fn page(port: u16) -> String {
 }
 
 /// What a server answers, its head too; nothing where there is none.
-fn get(port: u16, path: &str) -> String {
+pub(crate) fn get(port: u16, path: &str) -> String {
     let mut page = String::new();
     if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
         stream.set_read_timeout(Some(MINUTE)).unwrap();
@@ -249,7 +249,7 @@ fn check_types(page: &str) {
 }
 
 /// Asks every panel of a Prometheus that scrapes the page.
-fn panels_have_data(site: &Site, page_port: u16) {
+pub(crate) fn panels_have_data(site: &Site, page_port: u16) {
     let port = free_port();
     fs::write(
         site.path("prometheus.yml"),
@@ -305,7 +305,7 @@ fn panels_have_data(site: &Site, page_port: u16) {
     assert!(all.is_ok(), "no data: {empty:?}");
 }
 
-fn percent_encoded(query: &str) -> String {
+pub(crate) fn percent_encoded(query: &str) -> String {
     query.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 

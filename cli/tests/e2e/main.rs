@@ -15,6 +15,7 @@ mod demo;
 mod deploy;
 mod documents;
 mod edge;
+mod faults;
 mod grafana;
 mod lake;
 mod query;
