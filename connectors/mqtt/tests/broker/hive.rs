@@ -2,6 +2,7 @@
 //! way. One JVM for all.
 
 use forebay_connectors_conformance::{Receipts, Rig};
+use forebay_schemas::Value;
 
 use crate::support::{Hive, Peer, Proxy, start, until};
 
@@ -143,7 +144,17 @@ async fn over_websocket(hive: &Hive, version: u8) {
     gateway.until_up().await;
     let mut peer = peer(hive, version);
     peer.command(&count(&name, 1, 300, 1));
-    gateway.samples_since(0, 300).await;
-    assert_eq!(gateway.integers(), (1..=300).collect::<Vec<_>>(), "{name}");
+    gateway_has(&gateway, &name, 300).await;
+    // In one frame, whose length has 64 bits.
+    let from = gateway.count();
+    peer.command(&format!(
+        "\"topic\": \"site/{name}/cell/t\", \"bytes\": 200000"
+    ));
+    let long = gateway.samples_since(from, 1).await;
+    let kept = match &long[0].value {
+        Some(Value::Bytes(bytes)) => bytes.len(),
+        _ => 0,
+    };
+    assert_eq!(kept, 200_000);
     gateway.stop().await;
 }

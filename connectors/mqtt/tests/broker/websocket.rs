@@ -30,8 +30,7 @@ async fn readings_come_over_a_foreign_websocket() {
     for version in [4, 5] {
         let proxy = Proxy::start_blind(port).await;
         let keys = format!(
-            "url = \"ws://127.0.0.1:{}/mqtt\"\nversion = {version}\nclient_id = \"w{version}\"\nmax_payload = \"2MiB\"\n\
-             keep_alive = \"1s\"",
+            "url = \"ws://127.0.0.1:{}/mqtt\"\nversion = {version}\nclient_id = \"w{version}\"",
             proxy.port
         );
         let gateway = start(0, &keys);
@@ -39,15 +38,15 @@ async fn readings_come_over_a_foreign_websocket() {
         let mut peer = Peer::connect(broker.port, version, "");
         peer.count("site/d/cell/t", 1, 500);
         gateway.samples_since(0, 500).await;
-        // Longer than any frame's short length.
+        // In frames of 4 KiB, ten a second: mosquitto 2.0.11 has its pace.
         let from = gateway.count();
-        peer.command("\"topic\": \"site/d/cell/t\", \"bytes\": 1000000");
+        peer.command("\"topic\": \"site/d/cell/t\", \"bytes\": 20000");
         let long = gateway.samples_since(from, 1).await;
         let kept = match &long[0].value {
             Some(Value::Bytes(bytes)) => bytes.len(),
             _ => 0,
         };
-        assert_eq!(kept, 1_000_000);
+        assert_eq!(kept, 20_000);
         // What is on its way at a cut comes again, over a new handshake.
         peer.send("\"topic\": \"site/d/cell/t\", \"first\": 501, \"last\": 1000");
         proxy.cut();
