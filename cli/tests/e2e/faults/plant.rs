@@ -97,7 +97,9 @@ impl Plant {
     /// Waits until readings of both devices are in the lake, and a job has run over them.
     pub(super) fn until_up(&mut self) {
         self.until_asked("select count(distinct device) from readings", "2");
-        self.until_measured("forebay_job_runs_total{exported_job=\"ratio\", state=\"succeeded\"} > 0");
+        self.until_measured(
+            "forebay_job_runs_total{exported_job=\"ratio\", state=\"succeeded\"} > 0",
+        );
     }
 
     pub(super) fn late(&mut self, device: &str, micros: i64) {
