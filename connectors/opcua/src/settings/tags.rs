@@ -1,10 +1,10 @@
 //! `[[connector.tag]]`: what is read, and how the server is asked for it.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use forebay_config::{Expanded, FromValue, Shape, Table};
 use forebay_connectors::RuleId;
-use forebay_schemas::DeviceId;
+use forebay_schemas::{DeviceId, TagName};
 
 use crate::{keys, node::NodeAddress, value::Target};
 
@@ -99,16 +99,14 @@ struct Common {
 pub(super) fn read(connector: &mut Table<'_>, tables: &mut [Table<'_>]) -> Option<Vec<Tag>> {
     let common = common(connector);
     let mut tags: Vec<Tag> = Vec::with_capacity(tables.len());
+    let mut series: HashSet<(DeviceId, TagName)> = HashSet::with_capacity(tables.len());
     let mut is_whole = common.queue_size > 0;
     for (rule, table) in tables.iter_mut().enumerate() {
         let Some(tag) = tag(table, RuleId(rule), &common) else {
             is_whole = false;
             continue;
         };
-        let twin = |other: &Tag| {
-            other.target.tag == tag.target.tag && other.target.device == tag.target.device
-        };
-        if tags.iter().any(twin) {
+        if !series.insert((tag.target.device.clone(), tag.target.tag.clone())) {
             table.problem(
                 &keys::TAG_NAME,
                 format!(
