@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use foldhash::fast::RandomState;
 use forebay_connectors::{Extent, Restored, SessionId, Token};
 use forebay_schemas::{Lane, Reading};
 use forebay_stream::OpenReceipt;
@@ -55,7 +56,7 @@ impl Kept {
 pub(crate) struct Keeper {
     session: Option<SessionId>,
     lanes: Lanes,
-    open: HashMap<Token, Kept>,
+    open: HashMap<Token, Kept, RandomState>,
     /// Ended, and not recorded in the lane yet.
     ended: BTreeMap<Lane, BTreeSet<OpenReceipt>>,
 }
@@ -70,7 +71,7 @@ impl Keeper {
         let mut keeper = Self {
             session,
             lanes,
-            open: HashMap::new(),
+            open: HashMap::default(),
             ended: BTreeMap::new(),
         };
         let mut by_token: BTreeMap<&[u8], BTreeMap<&OpenReceipt, LaneSet>> = BTreeMap::new();

@@ -6,19 +6,22 @@
 //! A message of QoS 2 is answered by PUBREC once it is durable, and its PUBREL by PUBCOMP. What is published here is little and has no
 //! queue: a Sparkplug host's STATE and its requests for births.
 
+mod pace;
+mod wire;
+
 use std::{io, time::Duration};
 
-use bytes::BytesMut;
 use forebay_connectors::Closed;
 use forebay_schemas::Clock;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf},
     select,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::{pace::Pace, wire::Wire};
 use crate::{
     client::{ANSWER_TIME, Session, Settings, Stream},
     frame::Framer,
@@ -35,7 +38,7 @@ const NO_CONNACK: &str =
 /// Bytes of a PUBLISH besides its payload: a topic of up to 64 KiB, and properties.
 const PUBLISH_HEAD_BYTES_MAX: usize = 192 * 1024;
 /// Bytes read at a time.
-const READ_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 /// The broker is pinged at the latest after so many PUBACKs: what they acknowledged is kept until they are proven.
 const PUBACKS_UNPROVEN_MAX: usize = 512;
 /// How long receipts are awaited after a stop.
@@ -83,34 +86,7 @@ pub(crate) struct Connection<'c, 'r> {
     /// When the SUBACK must be there; none once it is.
     suback_at: Option<Instant>,
     was_full: bool,
-}
-
-/// What goes out.
-struct Wire {
-    writer: WriteHalf<Box<dyn Stream>>,
-    out: BytesMut,
-    unflushed: bool,
-}
-
-impl Wire {
-    /// Sends what is written. May be dropped at any time and called again.
-    async fn send(&mut self) -> io::Result<()> {
-        while !self.out.is_empty() {
-            self.unflushed = true;
-            if self.writer.write_buf(&mut self.out).await? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-        }
-        if self.unflushed {
-            self.writer.flush().await?;
-            self.unflushed = false;
-        }
-        Ok(())
-    }
-
-    fn has_more(&self) -> bool {
-        self.unflushed || !self.out.is_empty()
-    }
+    pace: Pace,
 }
 
 enum Event {
@@ -118,6 +94,7 @@ enum Event {
     Delivered(Result<Vec<Answer>, Closed>),
     Sent(io::Result<()>),
     Read(io::Result<usize>),
+    ReadDue,
     PingDue,
     Silent,
     NoSubAck,
@@ -142,17 +119,14 @@ impl<'c, 'r> Connection<'c, 'r> {
             progress,
             last_id: SUBSCRIBE_ID,
             reader,
-            wire: Wire {
-                writer,
-                out: BytesMut::new(),
-                unflushed: false,
-            },
+            wire: Wire::new(writer),
             framer: Framer::new(payload_bytes_max + PUBLISH_HEAD_BYTES_MAX),
             ping_every: settings.ping_every(),
             next_ping: Instant::now() + settings.ping_every(),
             silent_at: None,
             suback_at: None,
             was_full: false,
+            pace: Pace::new(Instant::now()),
         };
         connection.shake_hands().await?;
         Ok(connection)
@@ -294,11 +268,13 @@ impl<'c, 'r> Connection<'c, 'r> {
         }
         self.was_full = !reading;
         let at = |instant: Option<Instant>| sleep_until(instant.unwrap_or_else(Instant::now));
+        let read_at = self.pace.read_at();
         select! {
             () = stop.cancelled(), if !stopping => Event::Stop,
             delivered = self.intake.deliver() => Event::Delivered(delivered),
             sent = self.wire.send(), if self.wire.has_more() => Event::Sent(sent),
-            arrived = read(&mut self.reader, &mut self.framer), if reading => Event::Read(arrived),
+            arrived = read(&mut self.reader, &mut self.framer), if reading && read_at.is_none() => Event::Read(arrived),
+            () = at(read_at), if read_at.is_some() => Event::ReadDue,
             () = sleep_until(self.next_ping) => Event::PingDue,
             () = at(self.silent_at), if reading && self.silent_at.is_some() => Event::Silent,
             () = at(self.suback_at), if reading && self.suback_at.is_some() => Event::NoSubAck,
@@ -309,6 +285,7 @@ impl<'c, 'r> Connection<'c, 'r> {
     fn step(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Delivered(Ok(answers)) => {
+                self.pace.delivered(answers.len(), Instant::now());
                 for answer in answers {
                     self.wire.out.extend_from_slice(&answer.packet());
                 }
@@ -321,7 +298,11 @@ impl<'c, 'r> Connection<'c, 'r> {
             Event::Read(arrived) => {
                 arrived.map_err(|error| lost(&error))?;
                 self.silent_at = None;
+                if self.intake.is_under_way() {
+                    self.pace.has_read_ahead(Instant::now());
+                }
             }
+            Event::ReadDue => self.pace.is_due(),
             Event::PingDue => {
                 self.ping();
                 self.publish_due()?;

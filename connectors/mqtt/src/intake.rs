@@ -9,7 +9,7 @@
 //! It does no I/O but the outlet's, and no back-off.
 
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     future::Future,
     pin::Pin,
 };
@@ -23,7 +23,7 @@ use crate::{
     client::Session,
     decode::{Fanout, Incoming, Rules},
     packet::{Answer, Publish},
-    receipts::{Arrival, Fingerprint, PacketId, Receipt, Receipts},
+    receipts::{Arrival, Fingerprint, PacketId, PacketIds, Receipt, Receipts},
     sparkplug::Host,
 };
 
@@ -162,6 +162,11 @@ impl<'r> Intake<'r> {
         self.messages < self.in_flight_max && self.bytes < WAITING_BYTES_MAX
     }
 
+    /// Whether a delivery waits for its receipt.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// Whether anything is still to be delivered.
     pub(crate) fn is_busy(&self) -> bool {
         let ended = self.session != Session::Clean && self.receipts.has_ended();
@@ -276,7 +281,7 @@ impl<'r> Intake<'r> {
         }
         let mut taken = Vec::new();
         let mut owed: Vec<Owed> = Vec::new();
-        let mut owed_packets = HashSet::new();
+        let mut owed_packets = PacketIds::default();
         let (mut messages, mut bytes, mut samples_taken, mut repeats) = (0, 0, 0, 0);
         let mut held = VecDeque::new();
         while messages < BATCH_MESSAGES_MAX
@@ -294,7 +299,7 @@ impl<'r> Intake<'r> {
             if waiting
                 .message
                 .packet
-                .is_some_and(|packet| owed_packets.contains(&packet))
+                .is_some_and(|packet| owed_packets.has(packet))
             {
                 self.waiting.push_front(waiting);
                 break;
@@ -302,7 +307,9 @@ impl<'r> Intake<'r> {
             messages += 1;
             bytes += waiting.message.payload.len();
             let (arrival, debt) = self.assess(&waiting);
-            owed_packets.extend(debt.map(|owed| owed.receipt.packet));
+            if let Some(owed) = debt {
+                owed_packets.add(owed.receipt.packet);
+            }
             owed.extend(debt);
             if arrival == Arrival::Repeat {
                 repeats += 1;

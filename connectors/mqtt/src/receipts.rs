@@ -9,7 +9,10 @@
 //! ([`Receipts::take_ended`]). A message of which a crash left only a part durable has a receipt too: it is new when it
 //! comes again, and the gateway takes what is missing.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::RangeInclusive,
+};
 
 use forebay_connectors::{Extent, Restored, Token};
 use ring::digest::{Context, SHA256};
@@ -17,6 +20,10 @@ use ring::digest::{Context, SHA256};
 /// A packet identifier of MQTT; never 0 in a message of QoS 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PacketId(pub u16);
+
+/// Some packet ids, a bit each.
+#[derive(Debug, Clone)]
+pub(crate) struct PacketIds(Box<[u64]>);
 
 /// What a message says: the first 16 bytes of the SHA-256 of its topic and payload. Stable between versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +51,7 @@ pub enum Arrival {
 /// of messages ahead of the answer to a ping, so that what is done for each message does not depend on how many are open.
 #[derive(Debug, Clone, Default)]
 pub struct Receipts {
-    /// None is empty.
-    open: HashMap<PacketId, Vec<Open>>,
+    open: BTreeMap<Receipt, Open>,
     /// Ended, and not reported to the gateway yet.
     ended: Vec<Receipt>,
     /// The PUBACKs of the present connection that no ping has proven, oldest first.
@@ -64,18 +70,35 @@ struct Unproven {
 
 #[derive(Debug, Clone, Copy)]
 struct Open {
-    fingerprint: Fingerprint,
     extent: Extent,
     /// Pings sent on this connection before its PUBACK; none while no PUBACK went out on this connection.
     acknowledged_after: Option<u64>,
 }
 
 impl Open {
-    fn of(receipt: Receipt, extent: Extent) -> Self {
+    fn of(extent: Extent) -> Self {
         Self {
-            fingerprint: receipt.fingerprint,
             extent,
             acknowledged_after: None,
+        }
+    }
+}
+
+impl Default for PacketIds {
+    fn default() -> Self {
+        Self(vec![0; (1 << u16::BITS) / u64::BITS as usize].into())
+    }
+}
+
+impl PacketIds {
+    pub(crate) fn has(&self, PacketId(id): PacketId) -> bool {
+        let bits = self.0.get(usize::from(id) / u64::BITS as usize);
+        bits.is_some_and(|bits| bits >> (u32::from(id) % u64::BITS) & 1 == 1)
+    }
+
+    pub(crate) fn add(&mut self, PacketId(id): PacketId) {
+        if let Some(bits) = self.0.get_mut(usize::from(id) / u64::BITS as usize) {
+            *bits |= 1 << (u32::from(id) % u64::BITS);
         }
     }
 }
@@ -118,9 +141,7 @@ impl Receipts {
         let mut receipts = Self::default();
         for Restored { token, extent } in kept {
             if let Some(receipt) = Receipt::of_token(token) {
-                let of_packet = receipts.open.entry(receipt.packet).or_default();
-                of_packet.retain(|open| open.fingerprint != receipt.fingerprint);
-                of_packet.push(Open::of(receipt, *extent));
+                receipts.open.insert(receipt, Open::of(*extent));
             }
         }
         receipts
@@ -128,17 +149,7 @@ impl Receipts {
 
     /// The open receipts, by packet id.
     pub fn open(&self) -> impl Iterator<Item = Receipt> + '_ {
-        let of_packet = |(packet, all): (&PacketId, &Vec<Open>)| {
-            let packet = *packet;
-            let fingerprints: Vec<_> = all.iter().map(|open| open.fingerprint).collect();
-            fingerprints.into_iter().map(move |fingerprint| Receipt {
-                packet,
-                fingerprint,
-            })
-        };
-        let mut open: Vec<Receipt> = self.open.iter().flat_map(of_packet).collect();
-        open.sort_unstable();
-        open.into_iter()
+        self.open.keys().copied()
     }
 
     /// A new connection to the same session: no PUBACK of an earlier one is proven by its pings.
@@ -149,7 +160,7 @@ impl Receipts {
             self.pubacks_since_ping,
         ) = (0, 0, 0);
         self.unproven.clear();
-        for open in self.open.values_mut().flatten() {
+        for open in self.open.values_mut() {
             open.acknowledged_after = None;
         }
     }
@@ -166,7 +177,7 @@ impl Receipts {
 
     /// Says what an arriving message is; one that is new under an identifier with an open receipt ends that receipt.
     pub fn arrived(&mut self, receipt: Receipt, dup: bool) -> Arrival {
-        let repeated = if dup { self.get(receipt) } else { None };
+        let repeated = if dup { self.open.get(&receipt) } else { None };
         match repeated {
             Some(Open {
                 extent: Extent::Whole,
@@ -184,16 +195,10 @@ impl Receipts {
     /// A message has become durable.
     pub fn stored(&mut self, receipt: Receipt) {
         // A packet id belongs to one message at a time.
-        let of_packet = self.open.entry(receipt.packet).or_default();
-        for open in of_packet.drain(..) {
-            if open.fingerprint != receipt.fingerprint {
-                self.ended.push(Receipt {
-                    fingerprint: open.fingerprint,
-                    ..receipt
-                });
-            }
-        }
-        of_packet.push(Open::of(receipt, Extent::Whole));
+        let of_packet = all_of(receipt.packet);
+        let others = self.open.extract_if(of_packet, |open, _| *open != receipt);
+        self.ended.extend(others.map(|(other, _)| other));
+        self.open.insert(receipt, Open::of(Extent::Whole));
     }
 
     /// A message has become durable whose session is gone: it cannot come again.
@@ -211,35 +216,16 @@ impl Receipts {
         std::mem::take(&mut self.ended)
     }
 
-    fn get(&self, receipt: Receipt) -> Option<&Open> {
-        let of_packet = self.open.get(&receipt.packet)?;
-        of_packet
-            .iter()
-            .find(|open| open.fingerprint == receipt.fingerprint)
-    }
-
     fn end(&mut self, packet: PacketId) {
-        let ended = self.take_out(packet, |_| true);
-        self.ended.extend(ended);
+        self.end_where(packet, |_| true);
     }
 
-    /// Takes those of a packet id out that are meant.
-    fn take_out(&mut self, packet: PacketId, is_meant: impl Fn(&Open) -> bool) -> Vec<Receipt> {
-        let Some(of_packet) = self.open.get_mut(&packet) else {
-            return Vec::new();
-        };
-        let taken = of_packet.extract_if(.., |open| is_meant(open));
-        let mut taken: Vec<Receipt> = taken
-            .map(|open| Receipt {
-                packet,
-                fingerprint: open.fingerprint,
-            })
-            .collect();
-        taken.sort_unstable();
-        if of_packet.is_empty() {
-            self.open.remove(&packet);
-        }
-        taken
+    /// Ends those of a packet id that are meant.
+    fn end_where(&mut self, packet: PacketId, is_meant: impl Fn(&Open) -> bool) {
+        let meant = self
+            .open
+            .extract_if(all_of(packet), |_, open| is_meant(open));
+        self.ended.extend(meant.map(|(receipt, _)| receipt));
     }
 
     /// The broker gives a packet id free: it has taken the PUBREC.
@@ -251,7 +237,7 @@ impl Receipts {
     pub fn acknowledged(&mut self, packet: PacketId) {
         self.pubacks_since_ping += 1;
         let pings = self.pings_sent;
-        for open in self.open.get_mut(&packet).into_iter().flatten() {
+        for (_, open) in self.open.range_mut(all_of(packet)) {
             open.acknowledged_after = Some(pings);
         }
         self.unproven.push_back(Unproven { packet, pings });
@@ -270,7 +256,8 @@ impl Receipts {
 
     /// Whether a message has an open receipt and its PUBACK went out on the present connection.
     pub fn is_acknowledged(&self, receipt: Receipt) -> bool {
-        self.get(receipt)
+        self.open
+            .get(&receipt)
             .is_some_and(|open| open.acknowledged_after.is_some())
     }
 
@@ -293,13 +280,21 @@ impl Receipts {
                 open.acknowledged_after
                     .is_some_and(|pings| pings < answered)
             };
-            let ended = self.take_out(proven.packet, is_proven);
-            self.ended.extend(ended);
+            self.end_where(proven.packet, is_proven);
         }
         for one in held.into_iter().rev() {
             self.unproven.push_front(one);
         }
     }
+}
+
+/// The receipts that one packet id may have.
+fn all_of(packet: PacketId) -> RangeInclusive<Receipt> {
+    let of = |byte| Receipt {
+        packet,
+        fingerprint: Fingerprint([byte; 16]),
+    };
+    of(u8::MIN)..=of(u8::MAX)
 }
 
 #[cfg(test)]

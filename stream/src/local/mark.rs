@@ -143,7 +143,7 @@ impl Mark {
         let forgotten = Offset(fields.u64()?);
         // Beside a mark of version 1 no record has receipts: the mark of an opening precedes its first append.
         let (receipts_at, receipts) = match version {
-            1 => (Offset(u64::MAX), Open::new()),
+            1 => (Offset(u64::MAX), Open::default()),
             _ => (
                 Offset(fields.u64()?),
                 receipts::decode(&mut fields)?.into_iter().collect(),

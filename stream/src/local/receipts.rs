@@ -8,12 +8,13 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use super::bytes::Fields;
 use crate::{OpenReceipt, ReceiptChanges, StreamError};
 
 /// What is open at one place of the log. Each message of QoS 1 comes and goes here, so nothing keeps them in order.
-pub(super) type Open = HashSet<OpenReceipt>;
+pub(super) type Open = HashSet<OpenReceipt, RandomState>;
 
 /// Ends and opens.
 pub(super) fn apply(open: &mut Open, changes: ReceiptChanges) {

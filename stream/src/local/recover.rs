@@ -230,7 +230,7 @@ fn without_mark(found: &[Found], headers: &[Result<Header, BadHeader>], fresh: S
         stored_at: None,
         forgotten: Offset(0),
         kept: lost.into_iter().collect(),
-        receipts: Open::new(),
+        receipts: Open::default(),
         receipts_at: Offset(0),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
 use forebay_payload::Fault;
 use forebay_schemas::{DeviceId, TagName};
 
@@ -33,7 +34,7 @@ pub(super) struct Match {
 
 /// The topics that have come, for one set of rules.
 #[derive(Debug, Default)]
-pub(super) struct Topics(HashMap<Box<str>, Arc<[Match]>>);
+pub(super) struct Topics(HashMap<Box<str>, Arc<[Match]>, RandomState>);
 
 impl Topics {
     /// The rules that match a topic, in their order.

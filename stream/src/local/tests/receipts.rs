@@ -277,7 +277,7 @@ async fn a_spool_of_the_last_release_opens() {
         stored_at: None,
         forgotten: Offset(header.first),
         kept: Vec::new(),
-        receipts: std::collections::HashSet::new(),
+        receipts: Default::default(),
         receipts_at: Offset(u64::MAX),
     };
     fs::write(dir.path().join("mark"), mark_v1(&mark)).unwrap();
