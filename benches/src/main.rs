@@ -1,14 +1,18 @@
-//! `cargo xtask bench`: what a reading costs from Kafka into the lake, beside the limits of what it is made of.
+//! `cargo xtask bench`: what a reading costs from Kafka into the lake, beside the limits of what it is made of; and what the shipped
+//! binary takes at the edge, beside Telegraf.
 //!
-//! Every measurement runs in a process of its own, which is this program again: so CPU time and memory are those of the
+//! Every measurement of the lake runs in a process of its own, which is this program again: so CPU time and memory are those of the
 //! measured part alone. It starts its own Kafka and its own S3 store on loopback, bounded in count and time; what it
 //! measures and how is described in README.md. It judges nothing: there is no threshold here.
 
+#[cfg(feature = "lake")]
 mod consume;
 mod edge;
+#[cfg(feature = "lake")]
 mod encode;
 mod hostile;
 mod idle;
+#[cfg(feature = "lake")]
 mod ingest;
 mod jobs;
 // What the suites of `stream` and `lake` run against, too: what it cannot set up ends it.
@@ -21,8 +25,13 @@ mod jobs;
     reason = "the tests' own rig"
 )]
 mod kafka_broker;
+#[cfg_attr(
+    not(feature = "lake"),
+    allow(dead_code, reason = "of this process itself only")
+)]
 mod meter;
 mod modbus;
+#[cfg(feature = "lake")]
 #[path = "../../lake/tests/s3/moto.rs"]
 #[allow(
     dead_code,
@@ -32,22 +41,34 @@ mod modbus;
     reason = "the tests' own rig"
 )]
 mod moto;
+mod opcua;
+mod path;
+#[cfg(feature = "lake")]
 mod place;
+mod program;
+mod received;
 mod report;
 mod serve;
 mod served;
+#[cfg(feature = "lake")]
 mod signals;
+#[cfg(feature = "lake")]
 mod spool;
+#[cfg(feature = "lake")]
 mod suite;
+#[cfg(feature = "lake")]
 mod task;
+#[cfg(feature = "lake")]
 mod topic;
+mod turns;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::{suite::Size, task::Task};
+use crate::program::Binaries;
 
 /// As the binary `forebay` has it.
 #[global_allocator]
@@ -76,12 +97,11 @@ struct Args {
 enum Case {
     /// What a message costs from MQTT over the spool into Kafka, with Telegraf beside it.
     Edge {
-        /// The binary `forebay`.
-        #[arg(long)]
-        forebay: PathBuf,
-        /// The binary `telegraf`; without it Forebay is measured alone.
-        #[arg(long)]
-        telegraf: Option<PathBuf>,
+        #[command(flatten)]
+        binaries: Binaries,
+        /// Devices that speak, with four tags each.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=25_000))]
+        devices: u64,
         /// Messages of each measurement.
         #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(10_000..=3_000_000))]
         messages: u64,
@@ -89,24 +109,56 @@ enum Case {
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
         rounds: u8,
     },
-    /// What registers cost from Modbus TCP over the spool into Kafka, and the memory of so many tags.
+    /// What registers cost from Modbus TCP over the spool into Kafka, and the memory of so many tags, with Telegraf beside it.
     Modbus {
-        /// The binary `forebay`.
-        #[arg(long)]
-        forebay: PathBuf,
+        #[command(flatten)]
+        binaries: Binaries,
         /// Tags, of one register each.
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
         tags: u32,
         /// How many seconds each measurement takes.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
         seconds: u64,
-        /// How often it is measured; the medians are reported.
+        /// How often each is measured; the medians are reported.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+        rounds: u8,
+    },
+    /// What values of OPC UA cost from a subscription over the spool into Kafka, and the memory of so many tags, with Telegraf
+    /// beside it.
+    Opcua {
+        #[command(flatten)]
+        binaries: Binaries,
+        /// Tags, of one variable each.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+        tags: u32,
+        /// Values that the server writes in a second.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=200_000))]
+        per_second: u32,
+        /// How many seconds each measurement takes.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        seconds: u64,
+        /// How often each is measured; the medians are reported.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+        rounds: u8,
+    },
+    /// What a reading costs from a Modbus device to the lake's table, edge and compactor in one process.
+    Path {
+        /// The binary `forebay`, with the lake.
+        #[arg(long)]
+        forebay: PathBuf,
+        /// Tags, of one register each, polled five times a second.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+        tags: u32,
+        /// How many seconds each measurement takes.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=3_600))]
+        seconds: u64,
+        /// How often it is measured; the medians are reported.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
         rounds: u8,
     },
     /// What a forecast and a warning cost for many series.
     Jobs {
-        /// The binary `forebay`.
+        /// The binary `forebay`, with the lake.
         #[arg(long)]
         forebay: PathBuf,
         /// How many series.
@@ -120,6 +172,7 @@ enum Case {
     /// Whether strangers and greedy users at the ports for queries slow the data path down.
     Hostile(hostile::Plan),
     /// One measurement, as this program asks it of itself.
+    #[cfg(feature = "lake")]
     #[command(hide = true)]
     Measure {
         /// What, as JSON.
@@ -136,87 +189,133 @@ enum Format {
     Json,
 }
 
+impl Format {
+    fn print<F: Serialize + ?Sized>(
+        self,
+        figures: &F,
+        table: impl FnOnce(&F) -> String,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Table => print!("{}", table(figures)),
+            Self::Json => println!("{}", serde_json::to_string_pretty(figures)?),
+        }
+        Ok(())
+    }
+}
+
+impl Case {
+    async fn run(self, format: Format) -> anyhow::Result<()> {
+        match self {
+            Self::Edge {
+                binaries,
+                devices,
+                messages,
+                rounds,
+            } => {
+                let plan = edge::Plan {
+                    binaries,
+                    devices,
+                    messages,
+                    rounds,
+                };
+                format.print(&*edge::run(&plan).await?, report::programs_table)
+            }
+            Self::Modbus {
+                binaries,
+                tags,
+                seconds,
+                rounds,
+            } => {
+                let plan = modbus::Plan {
+                    binaries,
+                    tags,
+                    length: Duration::from_secs(seconds),
+                    rounds,
+                };
+                format.print(&*modbus::run(&plan).await?, report::programs_table)
+            }
+            Self::Opcua {
+                binaries,
+                tags,
+                per_second,
+                seconds,
+                rounds,
+            } => {
+                let plan = opcua::Plan {
+                    binaries,
+                    tags,
+                    per_second,
+                    length: Duration::from_secs(seconds),
+                    rounds,
+                };
+                format.print(&*opcua::run(&plan).await?, report::programs_table)
+            }
+            Self::Path {
+                forebay,
+                tags,
+                seconds,
+                rounds,
+            } => {
+                let plan = path::Plan {
+                    forebay,
+                    tags,
+                    length: Duration::from_secs(seconds),
+                    rounds,
+                };
+                format.print(&path::run(&plan).await?, report::path_table)
+            }
+            Self::Jobs { forebay, series } => {
+                let plan = jobs::Plan { forebay, series };
+                format.print(&*jobs::run(&plan).await?, report::jobs_table)
+            }
+            Self::Serve(plan) => format.print(&serve::run(&plan).await?, report::serve_table),
+            Self::Idle(plan) => format.print(&idle::run(&plan).await?, report::idle_table),
+            Self::Hostile(plan) => format.print(&hostile::run(&plan).await?, report::hostile_table),
+            #[cfg(feature = "lake")]
+            Self::Measure { task } => {
+                let task: task::Task = serde_json::from_str(&task)?;
+                println!("{}", task.measure().await?);
+                Ok(())
+            }
+        }
+    }
+}
+
 fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("FOREBAY_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    // The library's server names the certificate that an endpoint without security does not need.
+    let filter = EnvFilter::try_from_env("FOREBAY_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("error,opcua_crypto=off,opcua_core=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    let args = Args::parse();
+    let mut args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    match args.measure {
-        Some(Case::Measure { task }) => {
-            let task: Task = serde_json::from_str(&task)?;
-            println!("{}", runtime.block_on(task.measure())?);
-            return Ok(());
+    runtime.block_on(async {
+        match args.measure.take() {
+            Some(case) => case.run(args.format).await,
+            None => whole(&args).await,
         }
-        Some(Case::Edge {
-            forebay,
-            telegraf,
-            messages,
-            rounds,
-        }) => {
-            let plan = edge::Plan {
-                forebay,
-                telegraf,
-                messages,
-                rounds,
-            };
-            let figures = runtime.block_on(edge::run(&plan))?;
-            return told(args.format, &figures, |figures| report::edge_table(figures));
-        }
-        Some(Case::Modbus {
-            forebay,
-            tags,
-            seconds,
-            rounds,
-        }) => {
-            let plan = modbus::Plan {
-                forebay,
-                tags,
-                length: Duration::from_secs(seconds),
-                rounds,
-            };
-            let figures = runtime.block_on(modbus::run(&plan))?;
-            return told(args.format, &figures, report::modbus_table);
-        }
-        Some(Case::Jobs { forebay, series }) => {
-            let plan = jobs::Plan { forebay, series };
-            let figures = runtime.block_on(jobs::run(&plan))?;
-            return told(args.format, &figures, |figures| report::jobs_table(figures));
-        }
-        Some(Case::Serve(plan)) => {
-            let figures = runtime.block_on(serve::run(&plan))?;
-            return told(args.format, &figures, report::serve_table);
-        }
-        Some(Case::Idle(plan)) => {
-            let figures = runtime.block_on(idle::run(&plan))?;
-            return told(args.format, &figures, report::idle_table);
-        }
-        Some(Case::Hostile(plan)) => {
-            let figures = runtime.block_on(hostile::run(&plan))?;
-            return told(args.format, &figures, report::hostile_table);
-        }
-        None => {}
-    }
-    let figures = runtime.block_on(suite::run(Size {
-        readings: args.readings,
-        rounds: args.rounds,
-    }))?;
-    told(args.format, &figures, report::table)
+    })
 }
 
-/// Writes figures as they are asked for.
-fn told<F: serde::Serialize>(
-    format: Format,
-    figures: &F,
-    table: fn(&F) -> String,
-) -> anyhow::Result<()> {
-    match format {
-        Format::Table => print!("{}", table(figures)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(figures)?),
-    }
-    Ok(())
+/// From Kafka into the lake.
+#[cfg(feature = "lake")]
+async fn whole(args: &Args) -> anyhow::Result<()> {
+    let size = suite::Size {
+        readings: args.readings,
+        rounds: args.rounds,
+    };
+    args.format.print(&suite::run(size).await?, report::table)
+}
+
+#[cfg(not(feature = "lake"))]
+async fn whole(args: &Args) -> anyhow::Result<()> {
+    anyhow::bail!(
+        "{} rounds of {} readings into the lake take the feature lake; this build has the edge's cases alone",
+        args.rounds,
+        args.readings
+    )
 }

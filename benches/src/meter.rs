@@ -112,17 +112,27 @@ pub(crate) fn peak_bytes() -> anyhow::Result<u64> {
 
 /// The same of another process.
 pub(crate) fn peak_bytes_of(process: u32) -> anyhow::Result<u64> {
+    status_bytes(process, "VmHWM:")
+}
+
+/// The memory that another process has in RAM now, in bytes.
+pub(crate) fn resident_bytes_of(process: u32) -> anyhow::Result<u64> {
+    status_bytes(process, "VmRSS:")
+}
+
+/// A line of `/proc/<process>/status`, which has kB.
+fn status_bytes(process: u32, name: &str) -> anyhow::Result<u64> {
     let file = format!("/proc/{process}/status");
     let status = std::fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
-    let peak = status.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix(name)?
             .trim()
             .strip_suffix(" kB")?
             .parse()
             .ok()
     });
-    peak.map(|kib: u64| kib * 1024)
-        .with_context(|| format!("no VmHWM in {file}"))
+    kib.map(|kib: u64| kib * 1024)
+        .with_context(|| format!("no {name} in {file}"))
 }
 
 /// The upper one of two in the middle; 0 of none.

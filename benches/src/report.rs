@@ -1,107 +1,53 @@
-//! The figures as a table for people.
+//! The figures as tables for people.
 
+#[cfg(feature = "lake")]
+mod lake;
+
+#[cfg(feature = "lake")]
+pub(crate) use self::lake::table;
 use crate::{
-    edge::EdgeFigures,
-    hostile::HostileFigures,
-    idle::IdleFigures,
-    jobs::JobFigures,
-    modbus::ModbusFigures,
-    place::Profile,
-    serve::ServeFigures,
-    signals::RECORD_READINGS,
-    suite::{Figures, LakeFigures, Rate},
+    hostile::HostileFigures, idle::IdleFigures, jobs::JobFigures, path::PathFigures,
+    serve::ServeFigures, turns::ProgramFigures,
 };
 
 const MEBI: f64 = 1024.0 * 1024.0;
 
-/// The whole table.
-pub(crate) fn table(figures: &Figures) -> String {
+/// The table of programs that were measured in turns; the ratio is that of the first to each.
+pub(crate) fn programs_table(figures: &[ProgramFigures]) -> String {
     let mut text = format!(
-        "{} readings, {RECORD_READINGS} a record, {} cores; medians of {}\n\n",
-        figures.readings, figures.cores, figures.rounds
-    );
-    let mut line = |cells: [&str; 5]| {
-        let [what, rest @ ..] = cells;
-        text.push_str(&format!(
-            "{what:<34} {:>12} {:>14} {:>10} {:>9}\n",
-            rest[0], rest[1], rest[2], rest[3]
-        ));
-    };
-    line(["", "readings/s", "per core and s", "ns CPU", "of bound"]);
-    let mut row = |what: &str, rate: &Rate, share: Option<f64>| {
-        line([
-            what,
-            &millions(rate.per_second),
-            &millions(rate.per_core_second),
-            &format!("{:.0}", rate.cpu_nanos_per_reading),
-            &share.map_or(String::new(), |share| format!("{:.0} %", share * 100.0)),
-        ]);
-    };
-    row("limit: librdkafka and decode", &figures.consume, None);
-    row("limit: Parquet encode, 1 thread", &figures.encode, None);
-    let bound = Rate {
-        per_second: f64::NAN,
-        per_core_second: figures.bound_per_core_second,
-        cpu_nanos_per_reading: 1e9 / figures.bound_per_core_second,
-    };
-    row("bound: both, nothing else", &bound, Some(1.0));
-    for lake in &figures.lakes {
-        row(
-            &format!("{}: committed", name(lake)),
-            &lake.committed,
-            Some(lake.committed_share_of_bound),
-        );
-        row(
-            &format!("{}: and merged", name(lake)),
-            &lake.merged,
-            Some(lake.merged_share_of_bound),
-        );
-    }
-    for spool in &figures.spool {
-        row(
-            &format!("spool, synced: {} writers", spool.writers),
-            &spool.rate,
-            None,
-        );
-    }
-    text.push('\n');
-    rest(figures, &mut text);
-    text
-}
-
-/// The table of the edge's programs; the ratio is that of the first to each.
-pub(crate) fn edge_table(figures: &[EdgeFigures]) -> String {
-    let mut text = format!(
-        "{:<10} {:>16} {:>12} {:>14} {:>10}\n",
-        "", "messages/CPU s", "messages/s", "peak RSS, MiB", "ratio"
+        "{:<10} {:>16} {:>12} {:>10} {:>14} {:>8}\n",
+        "", "readings/CPU s", "readings/s", "RSS, MiB", "peak RSS, MiB", "ratio"
     );
     let first = figures
         .first()
-        .map_or(f64::NAN, |first| first.messages_per_cpu_second);
+        .map_or(f64::NAN, |first| first.readings_per_cpu_second);
     for one in figures {
         text.push_str(&format!(
-            "{:<10} {:>16.0} {:>12.0} {:>14.0} {:>10.2}\n",
+            "{:<10} {:>16.0} {:>12.0} {:>10.1} {:>14.1} {:>8.2}\n",
             one.program,
-            one.messages_per_cpu_second,
-            one.messages_per_second,
+            one.readings_per_cpu_second,
+            one.readings_per_second,
+            one.resident_bytes / MEBI,
             one.peak_bytes / MEBI,
-            first / one.messages_per_cpu_second
+            first / one.readings_per_cpu_second
         ));
     }
     text
 }
 
-/// The table of Modbus.
-pub(crate) fn modbus_table(figures: &ModbusFigures) -> String {
+/// The table of the way from the device to the table.
+pub(crate) fn path_table(figures: &PathFigures) -> String {
     format!(
-        "{:>8} {:>16} {:>18} {:>14}\n{:>8} {:>16.0} {:>18.0} {:>14.0}\n",
+        "{:>8} {:>12} {:>18} {:>10} {:>14}\n{:>8} {:>12.0} {:>18.2} {:>10.1} {:>14.1}\n",
         "tags",
-        "registers/s",
-        "registers/CPU s",
+        "readings/s",
+        "CPU s per million",
+        "RSS, MiB",
         "peak RSS, MiB",
         figures.tags,
-        figures.registers_per_second,
-        figures.registers_per_cpu_second,
+        figures.readings_per_second,
+        figures.cpu_seconds_per_million,
+        figures.resident_bytes / MEBI,
         figures.peak_bytes / MEBI
     )
 }
@@ -191,60 +137,4 @@ pub(crate) fn jobs_table(figures: &[JobFigures]) -> String {
         ));
     }
     text
-}
-
-fn rest(figures: &Figures, text: &mut String) {
-    let mut say = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
-    say(format!(
-        "bytes a reading in Kafka (zstd, disk)      {:8.2}",
-        figures.kafka_bytes_per_reading
-    ));
-    for lake in &figures.lakes {
-        say(format!(
-            "bytes a reading in the lake, {:<14}{:8.2}  ({:.0} files), merged {:.2} ({:.0} files)",
-            name(lake),
-            lake.bytes_per_reading_before_merge,
-            lake.files_before_merge,
-            lake.bytes_per_reading_after_merge,
-            lake.files_after_merge
-        ));
-    }
-    for lake in &figures.lakes {
-        say(format!(
-            "compactor's peak RSS, MiB,   {:<14}{:8.0}  with the merge {:.0}",
-            name(lake),
-            lake.peak_bytes / MEBI,
-            lake.peak_bytes_with_merge / MEBI
-        ));
-    }
-    for spool in &figures.spool {
-        say(format!(
-            "appends/s synced, {:>3} writers              {:8.0}",
-            spool.writers, spool.appends_per_second
-        ));
-    }
-    let encryption = &figures.encryption;
-    say(format!(
-        "encryption, columns over none              {:8.3}  CPU, {:.3} bytes",
-        encryption.cpu, encryption.bytes
-    ));
-}
-
-fn name(lake: &LakeFigures) -> String {
-    let profile = match lake.profile {
-        Profile::Columns => "columns",
-        Profile::None => "none",
-    };
-    format!("{}, {profile}", lake.lake)
-}
-
-fn millions(number: f64) -> String {
-    if number.is_nan() {
-        String::new()
-    } else {
-        format!("{:.3} M", number / 1e6)
-    }
 }

@@ -12,8 +12,7 @@ use anyhow::{Context as _, bail};
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, QoS};
 use tokio::{task::JoinSet, time::timeout};
 
-/// How many devices speak, each with so many tags.
-const DEVICES: u64 = 50;
+/// Tags of a device.
 const TAGS: u64 = 4;
 const PUBLISHERS: u64 = 4;
 /// Acknowledged messages come at least so often, or the broker is given up.
@@ -25,10 +24,12 @@ const FIRST_TIME: u64 = 1_700_000_000_000;
 pub(crate) struct Mosquitto {
     broker: Child,
     pub(crate) port: u16,
+    /// How many devices speak.
+    devices: u64,
 }
 
 impl Mosquitto {
-    pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(folder: &Path, devices: u64) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let file = folder.join("mosquitto.conf");
         fs::write(
@@ -49,7 +50,11 @@ impl Mosquitto {
             .stderr(Stdio::null())
             .spawn()
             .context("mosquitto cannot be started (Debian: mosquitto)")?;
-        Ok(Self { broker, port })
+        Ok(Self {
+            broker,
+            port,
+            devices,
+        })
     }
 
     /// Publishes so many messages at QoS 1 and waits until the broker has acknowledged each.
@@ -58,7 +63,7 @@ impl Mosquitto {
         let mut publishing = JoinSet::new();
         for publisher in 0..publishers {
             let share = messages / publishers + u64::from(publisher < messages % publishers);
-            publishing.spawn(publish(self.port, publisher, share));
+            publishing.spawn(publish(self.port, self.devices, publisher, share));
         }
         while let Some(published) = publishing.join_next().await {
             published??;
@@ -80,14 +85,14 @@ fn on_the_path(program: &str) -> bool {
     })
 }
 
-async fn publish(port: u16, publisher: u64, messages: u64) -> anyhow::Result<()> {
+async fn publish(port: u16, devices: u64, publisher: u64, messages: u64) -> anyhow::Result<()> {
     let mut options = MqttOptions::new(format!("flood-{publisher}"), "127.0.0.1", port);
     options.set_inflight(1000);
     let (client, mut events) = AsyncClient::new(options, 1000);
     let sending = tokio::spawn(async move {
         for n in 0..messages {
-            let device = (n + publisher) % DEVICES;
-            let tag = n / DEVICES % TAGS;
+            let device = (n + publisher) % devices;
+            let tag = n / devices % TAGS;
             let value = (n % 1000) as f64 / 8.0;
             let payload = format!("{{\"v\":{value},\"ts\":{}}}", FIRST_TIME + n);
             let topic = format!("plant/device-{device}/tag-{tag}");

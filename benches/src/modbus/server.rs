@@ -1,6 +1,12 @@
 //! Devices that answer at once.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,6 +22,7 @@ const REGISTERS_MAX: u16 = 125;
 /// Modbus TCP servers whose holding registers count their requests. They end with this value.
 pub(crate) struct Devices {
     ports: Vec<u16>,
+    registers: Arc<AtomicU64>,
     _serving: JoinSet<()>,
 }
 
@@ -23,13 +30,15 @@ impl Devices {
     pub(crate) async fn start(count: u32) -> io::Result<Self> {
         let mut serving = JoinSet::new();
         let mut ports = Vec::new();
+        let registers = Arc::new(AtomicU64::new(0));
         for _ in 0..count {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             ports.push(listener.local_addr()?.port());
-            serving.spawn(serve(listener));
+            serving.spawn(serve(listener, registers.clone()));
         }
         Ok(Self {
             ports,
+            registers,
             _serving: serving,
         })
     }
@@ -37,17 +46,22 @@ impl Devices {
     pub(crate) fn ports(&self) -> &[u16] {
         &self.ports
     }
+
+    /// Registers that they have answered.
+    pub(crate) fn registers(&self) -> u64 {
+        self.registers.load(Ordering::Relaxed)
+    }
 }
 
-async fn serve(listener: TcpListener) {
+async fn serve(listener: TcpListener, registers: Arc<AtomicU64>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(answer(stream));
+        connections.spawn(answer(stream, registers.clone()));
     }
 }
 
 /// Until the client has gone.
-async fn answer(mut stream: TcpStream) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, registers: Arc<AtomicU64>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = [0; REQUEST_BYTES];
     let mut reply = Vec::new();
@@ -73,5 +87,6 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
         reply.extend([unit, function, data_bytes as u8]);
         reply.extend((0..count).flat_map(|_| value.to_be_bytes()));
         stream.write_all(&reply).await?;
+        registers.fetch_add(u64::from(count), Ordering::Relaxed);
     }
 }

@@ -1,13 +1,14 @@
 //! How many readings have come into a topic of Kafka.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    message::Headers as _,
+    message::{BorrowedMessage, Headers as _},
 };
+use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::Instant;
 
 /// Nothing comes for so long once all is there.
@@ -15,6 +16,8 @@ const QUIET: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(200);
 /// Readings come at least so often while some are missing.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// What Telegraf says of a value of OPC UA beside it.
+const OF_VALUES: [&str; 1] = ["Quality"];
 
 /// Follows the topic's only partition.
 pub(crate) struct Received {
@@ -70,10 +73,19 @@ impl Received {
     }
 }
 
-/// A record of ours says how many it has; one of another program is one.
-fn readings(message: &rdkafka::message::BorrowedMessage<'_>) -> anyhow::Result<u64> {
+/// A metric of Telegraf in JSON, as far as it is counted.
+#[derive(Deserialize)]
+struct Metric<'m> {
+    #[serde(borrow)]
+    fields: HashMap<&'m str, IgnoredAny>,
+}
+
+/// A record of ours says how many it has; one of Telegraf has one for each field.
+fn readings(message: &BorrowedMessage<'_>) -> anyhow::Result<u64> {
     let Some(headers) = message.headers() else {
-        return Ok(1);
+        let metric: Metric<'_> = serde_json::from_slice(message.payload().unwrap_or_default())?;
+        let values = metric.fields.keys();
+        return Ok(values.filter(|name| !OF_VALUES.contains(name)).count() as u64);
     };
     let value = |key: &str| {
         headers
