@@ -4,8 +4,9 @@
 //! together; a lost link makes every known series behind it bad at once and
 //! again each minute until it sends; what a device only confirms makes a bad series good and is nothing to any other;
 //! what a device says again because it was asked is sent unless the series said just that last, in this process or an earlier one;
-//! what is left out is counted by reason.
+//! what is left out is counted by reason. Events pass by the steps: they are no series.
 
+mod events;
 mod held;
 mod later;
 mod moments;

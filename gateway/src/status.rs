@@ -216,6 +216,17 @@ impl SourceStatus {
         self.locked().heard.get(device)?.latency_micros
     }
 
+    /// A device was heard by an event.
+    pub(crate) fn note_heard_event(&self, device: &DeviceId, now: Timestamp) {
+        let mut devices = self.locked();
+        let has_room = devices.heard.len() < DEVICES_MAX;
+        match devices.heard.get_mut(device) {
+            Some(heard) => heard.at = Some(now),
+            None if has_room => devices.insert(device).at = Some(now),
+            None => {}
+        }
+    }
+
     pub(crate) fn note_bad(&self) {
         self.bad.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,6 +1,7 @@
 //! The steps and the runtime, with a connector that the test drives and a real spool.
 
 mod bounds;
+mod events;
 mod held;
 mod messages;
 mod outages;

@@ -4,6 +4,7 @@
 //! It deliberately knows nothing of Arrow, Delta or Kafka; the crates that do turn these types into theirs.
 
 mod error;
+mod event;
 mod identity;
 pub mod ledger;
 mod name;
@@ -15,6 +16,7 @@ mod value;
 pub mod wire;
 
 pub use error::ErrorKind;
+pub use event::{EVENTS_TAG, EventForm, EventStates, SourceEvent};
 pub use identity::{Epoch, EpochNonce, Lane, LaneId, ReadingId, Seq};
 pub use name::{DeviceId, GatewayId, InvalidName, SiteId, TagName, path_segment};
 pub use quality::{Quality, Status, UnknownQuality};

@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
+use crate::EVENTS_TAG;
+
 /// Longest name, in bytes of UTF-8.
 const NAME_BYTES_MAX: usize = 512;
 
@@ -116,6 +118,18 @@ name!(
     /// A gateway, unique within the fleet.
     GatewayId, "gateway"
 );
+
+impl TagName {
+    /// The tag under which events travel.
+    pub fn of_events() -> Self {
+        Self(EVENTS_TAG.into())
+    }
+
+    /// Whether events travel under it.
+    pub fn is_of_events(&self) -> bool {
+        self.as_str() == EVENTS_TAG
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -33,9 +33,9 @@ use crate::{Epoch, EpochNonce, ErrorKind, InvalidName, LaneId, Reading, Seq, Unk
 
 #[expect(
     unreachable_pub,
-    reason = "generated from proto/forebay/v1/reading.proto, documented there"
+    reason = "generated from proto/forebay/v1/, documented there"
 )]
-mod proto {
+pub(crate) mod proto {
     include!(concat!(env!("OUT_DIR"), "/forebay.v1.rs"));
 }
 

@@ -20,7 +20,7 @@ mod suite;
 use std::time::Duration;
 
 pub use configure::{configure, configure_in};
-pub use rig::{Kept, PATIENCE, Receipts, Rig, samples_of};
+pub use rig::{Kept, PATIENCE, Receipts, Rig, events_of, samples_of};
 pub use subject::{BadPoint, Link, Loss, Memory, Point, Subject};
 pub use suite::suite;
 

@@ -6,7 +6,7 @@ mod wait;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_connectors::{
-    Connector, ConnectorError, ConnectorKind, LinkChange, Parcel, Sample, outlet,
+    Connector, ConnectorError, ConnectorKind, DeviceEvent, LinkChange, Parcel, Sample, outlet,
 };
 use forebay_schemas::Value;
 use tokio::{task::JoinSet, time::timeout};
@@ -121,6 +121,11 @@ impl Rig {
         self.samples().into_iter().filter_map(integer).collect()
     }
 
+    /// All events that were kept, in order.
+    pub fn events(&self) -> Vec<DeviceEvent> {
+        events_of(&self.gateway.state().kept)
+    }
+
     /// All changes of links, in order.
     pub fn links(&self) -> Vec<LinkChange> {
         gateway::links_of(&self.gateway.state().kept)
@@ -216,8 +221,19 @@ pub fn samples_of(kept: &[Kept]) -> Vec<Sample> {
                         .flat_map(|message| message.samples.iter().cloned()),
                 );
             }
-            Parcel::Link(_) => {}
+            Parcel::Events(_) | Parcel::Link(_) => {}
         }
     }
     samples
+}
+
+/// The events in parcels, in order.
+pub fn events_of(kept: &[Kept]) -> Vec<DeviceEvent> {
+    let mut events = Vec::new();
+    for Kept { parcel, .. } in kept {
+        if let Parcel::Events(some) = parcel {
+            events.extend_from_slice(some);
+        }
+    }
+    events
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use forebay_schemas::DeviceId;
+use forebay_schemas::{DeviceId, SourceEvent};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -52,8 +52,19 @@ pub enum Parcel {
         /// The messages, in order.
         messages: Vec<Message>,
     },
+    /// Events, in order.
+    Events(Vec<DeviceEvent>),
     /// A link that came or went.
     Link(LinkChange),
+}
+
+/// An event and the device that it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceEvent {
+    /// The device.
+    pub device: DeviceId,
+    /// What it says.
+    pub event: SourceEvent,
 }
 
 /// A parcel and the way to answer it.
@@ -173,6 +184,15 @@ impl Outlet {
     /// [`Closed`] as for [`Outlet::deliver`].
     pub async fn deliver_begun(&self, samples: Vec<Sample>, began: Instant) -> Result<(), Closed> {
         self.hand_over(Parcel::Samples(samples), began).await
+    }
+
+    /// Hands events over and returns once they are durable. One that its source tells again may be handed over again: the lake has
+    /// it once, by its [identity](SourceEvent::identity).
+    ///
+    /// # Errors
+    /// [`Closed`] as for [`Outlet::deliver`].
+    pub async fn deliver_events(&self, events: Vec<DeviceEvent>) -> Result<(), Closed> {
+        self.hand_over(Parcel::Events(events), Instant::now()).await
     }
 
     /// Hands messages over and returns once they are durable, each with its receipt: after a crash a message is there with

@@ -233,6 +233,10 @@ impl Pump {
                         .map(|message| self.take_message(message, now)),
                 );
             }
+            Parcel::Events(events) => taken.push(AcceptedReadings {
+                readings: self.pipeline.events(events, now),
+                token: None,
+            }),
             Parcel::Link(change) => taken.push(AcceptedReadings {
                 readings: self.pipeline.link(change, now),
                 token: None,
@@ -287,7 +291,7 @@ impl Pump {
                     self.tap.decoded(&self.name, &message.samples);
                 }
             }
-            Parcel::Link(_) => {}
+            Parcel::Events(_) | Parcel::Link(_) => {}
         }
     }
 

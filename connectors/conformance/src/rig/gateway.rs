@@ -182,7 +182,7 @@ pub(super) async fn take(
 
 fn has_samples(parcel: &Parcel) -> bool {
     match parcel {
-        Parcel::Samples(_) => true,
+        Parcel::Samples(_) | Parcel::Events(_) => true,
         Parcel::Messages { messages, .. } => !messages.is_empty(),
         Parcel::Link(_) => false,
     }

@@ -192,7 +192,7 @@ impl Rig {
                 .into_iter()
                 .find(is_good)
                 .and_then(|sample| sample.value),
-            Parcel::Messages { .. } | Parcel::Link(_) => None,
+            Parcel::Messages { .. } | Parcel::Events(_) | Parcel::Link(_) => None,
         })
         .await
     }

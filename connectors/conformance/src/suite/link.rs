@@ -57,6 +57,6 @@ pub(super) async fn a_stop_is_quick_while_the_device_is_away<S: Subject>(bench: 
 fn first_change(kept: &[Kept]) -> Option<(Instant, LinkChange)> {
     kept.iter().find_map(|Kept { at, parcel }| match parcel {
         Parcel::Link(change) => Some((*at, change.clone())),
-        Parcel::Samples(_) | Parcel::Messages { .. } => None,
+        Parcel::Samples(_) | Parcel::Messages { .. } | Parcel::Events(_) => None,
     })
 }

@@ -57,7 +57,9 @@ async fn check_times(
                     good_since = 0;
                 }
             },
-            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
+            Parcel::Messages { .. } | Parcel::Events(_) => {
+                panic!("no device of Modbus sends anything again, nor events")
+            }
             Parcel::Samples(samples) => {
                 for sample in samples {
                     let address: u16 = sample.tag.as_str().parse().unwrap();
@@ -277,7 +279,9 @@ async fn a_reply_to_the_last_request_is_not_taken_for_the_next() {
     rig.next(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => downs += u32::from(change.down.is_some()),
-            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
+            Parcel::Messages { .. } | Parcel::Events(_) => {
+                panic!("no device of Modbus sends anything again, nor events")
+            }
             Parcel::Samples(samples) => {
                 for sample in samples {
                     let address: u16 = sample.tag.as_str().parse().unwrap();
@@ -333,7 +337,9 @@ async fn three_downs(port: u16) {
     rig.next(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => downs += u32::from(change.down.is_some()),
-            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
+            Parcel::Messages { .. } | Parcel::Events(_) => {
+                panic!("no device of Modbus sends anything again, nor events")
+            }
             Parcel::Samples(samples) => {
                 for sample in samples.into_iter().filter(|sample| sample.value.is_some()) {
                     let address: u16 = sample.tag.as_str().parse().unwrap();

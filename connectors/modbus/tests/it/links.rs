@@ -101,7 +101,9 @@ async fn a_unit_that_is_silent_takes_no_other_with_it() {
     rig.next(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => changes.push(change),
-            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
+            Parcel::Messages { .. } | Parcel::Events(_) => {
+                panic!("no device of Modbus sends anything again, nor events")
+            }
             Parcel::Samples(samples) => {
                 for sample in samples {
                     assert_eq!(
@@ -155,7 +157,9 @@ async fn tags_of_a_device_on_two_units_are_told_of_one_by_one() {
     rig.next(PATIENCE, |parcel| {
         match parcel {
             Parcel::Link(change) => assert_eq!(change, UP),
-            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
+            Parcel::Messages { .. } | Parcel::Events(_) => {
+                panic!("no device of Modbus sends anything again, nor events")
+            }
             Parcel::Samples(samples) => {
                 for sample in samples {
                     let is_bad = sample.status.quality == Quality::Bad;

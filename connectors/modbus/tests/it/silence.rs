@@ -25,7 +25,9 @@ impl Came {
     fn add(&mut self, parcel: Parcel) {
         match parcel {
             Parcel::Link(change) => self.downs.extend(change.down.is_some().then_some(change)),
-            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
+            Parcel::Messages { .. } | Parcel::Events(_) => {
+                panic!("no device of Modbus sends anything again, nor events")
+            }
             Parcel::Samples(samples) => samples.into_iter().for_each(|sample| self.sample(sample)),
         }
     }

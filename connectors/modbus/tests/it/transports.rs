@@ -100,7 +100,9 @@ async fn reads_all(text: &str) {
                 came += samples.len();
             }
             Parcel::Link(change) => assert_eq!(change.down, None),
-            Parcel::Messages { .. } => panic!("no device of Modbus sends anything again"),
+            Parcel::Messages { .. } | Parcel::Events(_) => {
+                panic!("no device of Modbus sends anything again, nor events")
+            }
         }
         (came >= 3 * TAGS.len()).then_some(())
     })

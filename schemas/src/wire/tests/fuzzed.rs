@@ -3,7 +3,7 @@
 use forebay_fuzz::{corpus, fuzz};
 
 use super::*;
-use crate::ledger::Ledger;
+use crate::{SourceEvent, ledger::Ledger};
 
 fn kind<T>(read: &Result<T, DecodeError>) -> String {
     let text = match read {
@@ -41,6 +41,18 @@ fn fuzz_outages() {
             assert_eq!(Outages::decode(&batch.encode()).as_ref(), Ok(batch));
         }
         (kind(&read), kind(&RecordHead::of_outages(bytes)))
+    });
+}
+
+#[test]
+fn fuzz_event() {
+    fuzz(corpus!("event"), |bytes| {
+        let read = SourceEvent::decode(bytes);
+        if let Ok(event) = &read {
+            let again = SourceEvent::decode(&event.encode()).unwrap();
+            assert_eq!(again.identity(), event.identity());
+        }
+        kind(&read)
     });
 }
 
