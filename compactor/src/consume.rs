@@ -9,6 +9,7 @@ mod budget;
 mod contiguity;
 mod elsewhere;
 mod epoch;
+mod events;
 mod group;
 mod links;
 mod moment;

@@ -1,5 +1,6 @@
 //! What can go wrong with a table.
 
+use datafusion::error::DataFusionError;
 use forebay_schemas::ErrorKind;
 use thiserror::Error;
 
@@ -46,6 +47,15 @@ pub enum LakeError {
         /// What the Delta library says.
         #[source]
         source: Box<deltalake_core::DeltaTableError>,
+    },
+    /// The table's rows could not be read.
+    #[error("table {table} cannot be read: {source}")]
+    Query {
+        /// The table.
+        table: &'static str,
+        /// Why.
+        #[source]
+        source: Box<DataFusionError>,
     },
     /// Written by a later release (E13).
     #[error(
@@ -174,6 +184,7 @@ impl LakeError {
             Self::Unreachable { .. }
             | Self::Store(_)
             | Self::Delta { .. }
+            | Self::Query { .. }
             | Self::Contended { .. } => ErrorKind::Retry,
             // Not the same attempt, but one that is planned again.
             Self::Inactive { .. } | Self::Vacuumed { .. } => ErrorKind::Retry,

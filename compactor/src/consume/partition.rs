@@ -7,11 +7,12 @@
 
 mod commit;
 mod device_times;
+mod gathered;
 mod pause;
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_lake::{GatheredRows, LakeError, LakeWriter, StreamState};
+use forebay_lake::{LakeError, LakeWriter, StreamState};
 use forebay_runtime::RateLimit;
 use forebay_schemas::{Clock, ErrorKind, LaneId, table::READINGS};
 use forebay_stream::{Delivered, Entry, LogSource, Offset, PartitionReader, StreamError};
@@ -21,16 +22,17 @@ use tracing::{debug, info, warn};
 
 use super::{
     CompactorError, ConsumeSettings, Progress,
-    budget::{MemoryBudget, Share},
-    contiguity::{ConsumedReadings, Contiguity, Quarantined, Rules},
+    budget::MemoryBudget,
+    contiguity::{ConsumedReadings, Contiguity, Rules},
     elsewhere::Elsewhere,
-    links::TraceLinks,
+    events::FoundEvents,
     moment::Moment,
     progress::add,
     size::waiting_bytes,
 };
 use commit::{Committed, is_same_gap};
 use device_times::WrittenTimes;
+use gathered::Gathered;
 use pause::Pause;
 
 /// How often waits are looked at, at most and at least.
@@ -113,6 +115,7 @@ impl Partition {
                 tick_due: Instant::now(),
                 quarantine_log: RateLimit::default(),
                 gap_log: RateLimit::default(),
+                event_log: RateLimit::default(),
                 foreign_log: RateLimit::default(),
                 times: WrittenTimes::default(),
             };
@@ -212,19 +215,6 @@ impl Partition {
     }
 }
 
-/// What waits for the next commit.
-#[derive(Default)]
-struct Gathered {
-    rows: GatheredRows,
-    quarantine: Vec<Quarantined>,
-    readings: u64,
-    bytes: usize,
-    share: Option<Share>,
-    links: TraceLinks,
-    /// When it must be committed; none while nothing was read.
-    due: Option<Instant>,
-}
-
 /// A partition under way from one state to the next ones.
 struct Run<'a> {
     at: &'a Partition,
@@ -239,6 +229,7 @@ struct Run<'a> {
     tick_due: Instant,
     quarantine_log: RateLimit,
     gap_log: RateLimit,
+    event_log: RateLimit,
     foreign_log: RateLimit,
     times: WrittenTimes,
 }
@@ -353,12 +344,14 @@ impl Run<'_> {
             .iter()
             .map(|row| row.raw.len() + row.key.len())
             .sum();
-        let bytes = raw + consumed.batches.iter().map(waiting_bytes).sum::<usize>();
+        let events = FoundEvents::of(&consumed.batches);
+        let waiting: usize = consumed.batches.iter().map(waiting_bytes).sum();
+        let bytes = raw + waiting + events.bytes;
         let share = self.at.budget.try_share(bytes);
         // Without a share others fill the memory: what is here goes at once.
         let is_full = share.is_none();
         self.gathered
-            .push(consumed, bytes, self.at.settings.commit_interval);
+            .push(consumed, events, bytes, self.at.settings.commit_interval);
         match (&mut self.gathered.share, share) {
             (Some(joined), Some(share)) => joined.join(share),
             (joined @ None, share) => *joined = share,
@@ -435,23 +428,5 @@ impl Run<'_> {
             StreamError::Closed => Ok(Ended::Done),
             source => Err(self.at.stream_error(source)),
         }
-    }
-}
-
-impl Gathered {
-    fn push(&mut self, consumed: ConsumedReadings, bytes: usize, commit_interval: Duration) {
-        self.readings += consumed
-            .batches
-            .iter()
-            .map(|batch| batch.len() as u64)
-            .sum::<u64>();
-        consumed
-            .batches
-            .into_iter()
-            .for_each(|batch| self.rows.push(batch));
-        self.quarantine.extend(consumed.quarantine);
-        self.bytes += bytes;
-        self.due
-            .get_or_insert_with(|| Instant::now() + commit_interval);
     }
 }

@@ -1,6 +1,7 @@
 //! From a stream to the table: the real spool and lake, and a log in memory where it must misbehave.
 
 mod copies;
+mod events;
 mod groups;
 mod kills;
 mod ledger;
@@ -28,7 +29,7 @@ use forebay_lake::{
 use forebay_schemas::{
     Clock, DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Reading, Seq, Series, SiteId,
     Status, TagName, Timestamp, Value,
-    table::{GAPS, QUARANTINE, READINGS},
+    table::{EVENTS, GAPS, QUARANTINE, READINGS},
     wire::{DecodeError, ReadingBatch},
 };
 use forebay_stream::{
@@ -123,8 +124,8 @@ impl Bench {
     }
 
     async fn rows(&self, sql: &str) -> Vec<String> {
-        let tables =
-            [&READINGS, &GAPS, &QUARANTINE].map(|table| self.lake.table(table).unwrap().clone());
+        let tables = [&READINGS, &GAPS, &QUARANTINE, &EVENTS]
+            .map(|table| self.lake.table(table).unwrap().clone());
         let session = session(&tables, &self.lake.decrypter()).await.unwrap();
         let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
         let text = arrow::util::pretty::pretty_format_batches(&batches)

@@ -16,7 +16,7 @@ use datafusion::{
     logical_expr::{Expr, cast},
     prelude::{col, lit},
 };
-use forebay_schemas::{DeviceId, InvalidName, SiteId, TagName, Timestamp};
+use forebay_schemas::{DeviceId, EVENTS_TAG, InvalidName, SiteId, TagName, Timestamp};
 
 use crate::{
     JobError, RunContext,
@@ -68,9 +68,12 @@ impl SeriesPattern {
         any_sql(&self.devices, "device")
     }
 
-    /// Readings of the series that fit.
+    /// Readings of the series that fit; events on their way are no series.
     pub(crate) fn filter(&self) -> Expr {
-        any(&self.devices, "device").and(any(&self.tags, "tag"))
+        let is_series = col("tag").not_eq(lit(EVENTS_TAG));
+        any(&self.devices, "device")
+            .and(any(&self.tags, "tag"))
+            .and(is_series)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One commit of a partition, tried until it succeeds: quarantine and opened gaps first, then the readings with their
+//! One commit of a partition, tried until it succeeds: quarantine, opened gaps and events first, then the readings with their
 //! state, then closed gaps, then the stream is told (E9).
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,10 +8,11 @@ use forebay_runtime::{Failpoint, failpoint};
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{debug, field::Empty, info, info_span, warn};
 
-use super::{CompactorError, Gathered, Pause, Quarantined, Run};
+use super::{CompactorError, Gathered, Pause, Run};
 use crate::{
     consume::{
-        contiguity::opened_gaps,
+        contiguity::{Quarantined, opened_gaps},
+        events,
         progress::add,
         side::{self, Origin},
     },
@@ -25,6 +26,10 @@ struct Begun {
     /// The state as it is stored.
     stored: Option<StreamState>,
     upload: Upload,
+    /// Whether the rows of its events are in their table.
+    has_events: bool,
+    /// Looks at what that table has that failed.
+    looks: u32,
 }
 
 /// Whether what was to be committed is in the table.
@@ -82,7 +87,7 @@ impl Run<'_> {
         let mut begun_commit = Begun::default();
         let number = loop {
             match self
-                .try_commit(&gathered.quarantine, &rows, &after, &mut begun_commit)
+                .try_commit(&gathered, &rows, &after, &mut begun_commit)
                 .await
             {
                 Ok(number) => break number,
@@ -154,6 +159,14 @@ impl Run<'_> {
                 "put into quarantine: `forebay query \"select * from quarantine\"` shows it"
             );
         }
+        let unreadable = gathered.events.unreadable;
+        if unreadable > 0 && self.event_log.admit().is_some() {
+            warn!(
+                place,
+                unreadable,
+                "events are not in the table `events`: a later release sent them, or another device uses their tag"
+            );
+        }
         // What is left of a gap when some of its readings have come is no news.
         let news: Vec<&Gap> = opened
             .iter()
@@ -188,7 +201,7 @@ impl Run<'_> {
 
     async fn try_commit(
         &mut self,
-        quarantine: &[Quarantined],
+        gathered: &Gathered,
         rows: &[PartitionRows],
         after: &StreamState,
         begun: &mut Begun,
@@ -202,8 +215,12 @@ impl Run<'_> {
             source: &place,
             base: self.number,
         };
-        side::quarantine(lake, origin, quarantine, now).await?;
+        side::quarantine(lake, origin, &gathered.quarantine, now).await?;
         side::gaps(lake, origin, &opened_gaps(&self.state, after), now).await?;
+        if !begun.has_events {
+            events::write(lake, &gathered.events.events, &mut begun.looks, now).await?;
+            begun.has_events = true;
+        }
         failpoint(Failpoint::AfterQuarantine);
         let stored = match begun.stored.take() {
             Some(stored) => stored,
