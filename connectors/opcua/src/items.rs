@@ -23,6 +23,7 @@ use tracing::warn;
 
 use self::item::{Item, State, doubt};
 use crate::{
+    alarms::Alarms,
     history::{History, Loss},
     settings::{Settings, Tag},
     types::{Enumeration, Types},
@@ -39,6 +40,8 @@ pub(crate) struct Items {
     pub(crate) types: Types,
     /// What is to be read from the server's history.
     pub(crate) history: History,
+    /// What is heard of the server's events.
+    pub(crate) alarms: Alarms,
     news: News,
     clock: Clock,
 }
@@ -60,6 +63,7 @@ impl Items {
             items: settings.tags.iter().map(Item::new).collect(),
             types: Types::default(),
             history,
+            alarms: Alarms::new(settings),
             news: News::default(),
             clock,
         }
@@ -69,6 +73,7 @@ impl Items {
     pub(crate) fn forget_subscription(&mut self) {
         self.types = Types::default();
         self.history.linked();
+        self.alarms.forget_subscription();
         for item in &mut self.items {
             item.state = State::Missing;
             item.names = None;
@@ -80,6 +85,7 @@ impl Items {
     /// The subscription goes on in a new session, after a link that was lost.
     pub(crate) fn carried_over(&mut self) {
         self.history.linked();
+        self.alarms.linked();
         for item in &mut self.items {
             item.is_doubted = true;
         }
@@ -87,6 +93,7 @@ impl Items {
 
     /// Values were lost on the way, and the server sends all current ones again.
     pub(crate) fn resent(&mut self) {
+        self.alarms.lost();
         for item in &mut self.items {
             item.has_loss = true;
             if item.state != State::Missing {
@@ -113,7 +120,10 @@ impl Items {
     /// Takes in the nodes of tags on this server.
     pub(crate) fn resolved(&mut self, nodes: Vec<(u32, NodeId)>) {
         for (handle, node) in nodes {
-            if let Some(item) = self.get(handle) {
+            if let Some(item) = self.items.get_mut(place(handle)) {
+                let target = &item.tag.target;
+                let (device, tag) = (target.device.clone(), target.tag.clone());
+                self.alarms.resolved(node.clone(), device, tag);
                 item.node = Some(node);
             }
         }

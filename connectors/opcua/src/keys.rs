@@ -55,6 +55,7 @@ const CONNECTOR: TableKeys = TableKeys::many(
         &TRUST,
         &SERVER_CERT_FILE,
         &TRUST_ANY,
+        &EVENT,
         &TAG,
     ],
 );
@@ -280,6 +281,37 @@ pub(crate) const TRUST_ANY: Defaulted<bool> = Defaulted::new(
     false,
     "Accepts any certificate, so that anyone on the network can pose as the server: for first tests only.",
 );
+
+pub(crate) const EVENT: TableKeys = TableKeys::many(
+    "event",
+    "Events, conditions and alarms of the server, each change of which becomes a row of the table `events`. Only with acquisition = \
+     \"subscribe\". At each connection the server is asked for the conditions that hold (ConditionRefresh).",
+    &[&EVENT_NODE, &EVENT_DEVICE, &EVENT_SEVERITY_MIN, &EVENT_TYPE],
+);
+
+pub(crate) const EVENT_NODE: Defaulted<String> = Defaulted::new(
+    "node",
+    "i=2253",
+    "The node id of the object that tells of events; i=2253 is the server itself, which tells of all.",
+);
+
+pub(crate) const EVENT_DEVICE: Optional<DeviceId> = Optional::new(
+    "device",
+    "The device that events belong to. An event whose source is the node of a tag belongs to that tag and its device.",
+)
+.absent("the connector's");
+
+pub(crate) const EVENT_SEVERITY_MIN: Defaulted<u16> = Defaulted::new(
+    "severity_min",
+    1,
+    "Events below this severity are left out, but for changes of a condition that was taken before; from 1 to 1000.",
+);
+
+pub(crate) const EVENT_TYPE: Optional<String> = Optional::new(
+    "type",
+    "The node id of a type of events: only events of it and of its subtypes are taken. i=2915 is AlarmConditionType.",
+)
+.absent("events of every type");
 
 const TAG: TableKeys = TableKeys::many(
     "tag",

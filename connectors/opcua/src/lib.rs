@@ -3,11 +3,12 @@
 //! A notification is acknowledged to the server only after everything in it is durable here (E1). The link is watched
 //! from our side, so that a silent server is reported within 5 s, and set up again with back-off; what the server sends
 //! again after that is dropped. What the connector cannot read it says, as samples of bad quality. Gaps are filled from the
-//! server's history where a tag asks for it.
+//! server's history where a tag asks for it. Alarms, conditions and other events are handed over as events.
 //!
 //! For people there are [`browse()`], which writes a server's variables as tags, and [`rejected`] and [`approve`] for
 //! certificates of servers. It deliberately does not write and takes units from the rules alone.
 
+mod alarms;
 mod browse;
 mod certificates;
 mod connector;

@@ -16,6 +16,7 @@
 mod backfill;
 mod create;
 mod deliver;
+mod events;
 mod probe;
 mod resume;
 mod take;
@@ -249,6 +250,11 @@ impl<'a> Pump<'a> {
         let mut fill = every(self.settings.history.pause.max(FILL_PAUSE_MIN));
         fill.reset_after(self.settings.history.delay);
         loop {
+            if self.items.alarms.wants_refresh(Instant::now())
+                && let Some(ended) = self.complete(carrier, stop).await?
+            {
+                return Ok(ended);
+            }
             self.ask();
             let event = tokio::select! {
                 biased;
@@ -300,7 +306,8 @@ impl<'a> Pump<'a> {
             self.take_in()?;
             self.confirm().await?;
         }
-        self.create_missing().await
+        self.create_missing().await?;
+        self.hear_events().await
     }
 
     /// Creates what is missing, unless the link or the connector ends in between.

@@ -3,6 +3,7 @@
 //! Kept here: traffic is unencrypted only towards this machine or where `security = "None"` is written. Keys common to
 //! all protocols are the gateway's.
 
+mod events;
 mod history;
 mod tags;
 
@@ -22,6 +23,7 @@ use opcua::{
 use url::Url;
 
 pub(crate) use self::{
+    events::EventSource,
     history::HistorySettings,
     tags::{Compound, EnumerationForm, ServerDeadband, Tag},
 };
@@ -50,6 +52,7 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) channel_lifetime: Duration,
     pub(crate) tags: Vec<Tag>,
+    pub(crate) events: Vec<EventSource>,
 }
 
 /// Who logs in.
@@ -102,13 +105,24 @@ impl Settings {
         tags: &mut [Table<'_>],
         data_dir: &Path,
     ) -> Option<Self> {
-        if tags.is_empty() {
+        let nothing = |connector: &Table<'_>| {
             connector.problem(
                 &keys::KEYS.tag,
-                "nothing to read: add a [[connector.tag]] with name and node",
+                "nothing to read: add a [[connector.tag]] with name and node, or a [[connector.event]]",
             );
+        };
+        let has_none = tags.is_empty() && !connector.has(&keys::EVENT);
+        if has_none {
+            nothing(connector);
         }
-        Self::read_link(connector, tags, data_dir).filter(|settings| !settings.tags.is_empty())
+        let settings = Self::read_link(connector, tags, data_dir)?;
+        if !settings.tags.is_empty() || !settings.events.is_empty() {
+            return Some(settings);
+        }
+        if !has_none {
+            nothing(connector);
+        }
+        None
     }
 
     /// As [`Settings::read`], with or without tags.
@@ -132,11 +146,20 @@ impl Settings {
         let timeout = interval(connector, &keys::TIMEOUT);
         let channel_lifetime = interval(connector, &keys::CHANNEL_LIFETIME);
         let tags = tags::read(connector, tags);
+        let events = events::read(connector);
         let has_history = tags.iter().flatten().any(|tag| tag.has_history);
         if has_history && acquisition == Acquisition::Poll {
             connector.problem(
                 &keys::ACQUISITION,
                 "\"poll\" cannot fill gaps from history: remove history, or subscribe",
+            );
+            return None;
+        }
+        let has_events = events.as_ref().is_some_and(|events| !events.is_empty());
+        if has_events && acquisition == Acquisition::Poll {
+            connector.problem(
+                &keys::ACQUISITION,
+                "\"poll\" cannot hear events: remove [[connector.event]], or subscribe",
             );
             return None;
         }
@@ -160,6 +183,7 @@ impl Settings {
             timeout: timeout?,
             channel_lifetime: channel_lifetime?,
             tags: tags?,
+            events: events?,
         })
     }
 

@@ -263,7 +263,8 @@ pub(crate) fn event_time(data: &DataValue) -> Option<Timestamp> {
     of(&data.source_timestamp).or_else(|| of(&data.server_timestamp))
 }
 
-fn timestamp(time: &DateTime) -> Option<Timestamp> {
+/// A time of the server's; none outside of what a timestamp can hold.
+pub(crate) fn timestamp(time: &DateTime) -> Option<Timestamp> {
     time.ticks()
         .checked_sub(UNIX_EPOCH_TICKS)?
         .checked_mul(100)

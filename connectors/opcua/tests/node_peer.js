@@ -4,9 +4,9 @@
 //
 // The first line of a connection is the server's JSON: folder (its certificates are kept there), port (0: any), security (names of
 // policies beside None), nodes ([[name, type, value]]; a value that is a list is an array), rows (that many Int32 nodes R0, R1, ...), models (true: the enumeration
-// State and the structures Axis and Press), users ({name: password}), limits (operationLimits), certificate and key (PEM files; one of its own otherwise).
+// State and the structures Axis and Press), alarms ([name]: a Double of that name, 50 at first, with an alarm below 20 and above 80), users ({name: password}), limits (operationLimits), certificate and key (PEM files; one of its own otherwise).
 // The answer is {"port": n}. Commands: {"write": [[name, type, value, milliseconds], ...]}, {"step": n} (that value to all rows),
-// {"remove": [names]}, {"resent": true} (calls of ResendData), {"state": true} (sessions, subscriptions, items), {"stop": true}. Each is
+// {"limit": [name, value]} (the value of an alarm's Double), {"acknowledge": name} (its alarm), {"remove": [names]}, {"resent": true} (calls of ResendData), {"state": true} (sessions, subscriptions, items), {"stop": true}. Each is
 // answered by a line. Every node is in "urn:forebay:test".
 
 const fs = require("node:fs");
@@ -71,6 +71,7 @@ class Peer {
         this.server = server;
         this.variables = new Map();
         this.rows = [];
+        this.alarms = new Map();
         this.resent = 0;
     }
 
@@ -103,6 +104,10 @@ class Peer {
         const peer = new Peer(server);
         peer.space = server.engine.addressSpace.getOwnNamespace();
         if (options.models) await peer.addModels();
+        if (options.alarms) {
+            server.engine.addressSpace.installAlarmsAndConditionsService();
+            for (const name of options.alarms) peer.addAlarm(name);
+        }
         for (const [name, type, value] of options.nodes || []) peer.add(name, type, value);
         let folder_of_rows;
         for (let n = 0; n < (options.rows || 0); n++) {
@@ -131,6 +136,26 @@ class Peer {
         });
         this.variables.set(name, made);
         return made;
+    }
+
+    addAlarm(name) {
+        const objects = this.server.engine.addressSpace.rootFolder.objects;
+        const plant = { organizedBy: objects, notifierOf: objects.server, eventNotifier: 1 };
+        const machine = this.space.addObject({ browseName: `${name}Machine`, ...plant });
+        const made = this.space.addVariable({ componentOf: machine, nodeId: `s=${name}`, browseName: name, eventSourceOf: machine, dataType: "Double" });
+        made.setValueFromSource(variant("Double", 50));
+        const limits = { lowLimit: 20, highLimit: 80 };
+        const alarm = this.space.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+            browseName: `${name}Alarm`,
+            nodeId: `s=${name}Alarm`,
+            componentOf: machine,
+            conditionSource: made,
+            inputNode: made,
+            ...limits,
+        });
+        alarm.setEnabledState(true);
+        this.alarms.set(name, alarm);
+        this.variables.set(name, made);
     }
 
     async addModels() {
@@ -187,6 +212,12 @@ class Peer {
             for (const [name, type, value] of command.add) this.add(name, type, value);
         } else if ("remove" in command) {
             for (const name of command.remove) this.server.engine.addressSpace.deleteNode(this.variables.get(name));
+        } else if ("limit" in command) {
+            const [name, value] = command.limit;
+            this.variables.get(name).setValueFromSource(variant("Double", value));
+        } else if ("acknowledge" in command) {
+            const alarm = this.alarms.get(command.acknowledge);
+            alarm.acknowledgeAndAutoConfirmBranch(alarm.currentBranch(), "seen");
         } else if ("state" in command) {
             const engine = this.server.engine;
             return { sessions: engine.currentSessionCount, subscriptions: engine.currentSubscriptionCount, memory: process.memoryUsage().rss };

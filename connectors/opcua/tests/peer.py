@@ -6,13 +6,14 @@ commands; its end is the server's.
 The JSON: port (0: any), folder (certificates are made and kept there), security (names of
 SecurityPolicyType), users ({name: password}; anonymous logins are refused then), trusted_user_cert (a PEM or DER file), publish_requests (the most it keeps),
 nodes ([{id, type, value, us: source time}]), namespaces (URIs after the first, "urn:forebay:test" among them), limits ({name in
-OperationLimits: n}, kept to), past (as the command), models (true: structures and enumerations under Press, State and Range), resend (true: ResendData), transfers (false: as asyncua has it).
+OperationLimits: n}, kept to), past (as the command), models (true: structures and enumerations under Press, State and Range), resend (true: ResendData), conditions (false: no ConditionRefresh), transfers (false: as asyncua has it).
 Times are microseconds or null.
 Commands: {"write": [[node, type, value, status, source time, server time], ...]}, {"sequence": [nodes], "count": n,
 "start": n, "every_ms": n, "base_us": n}, {"state": n}, {"acks": true}, {"add": nodes}, {"drop": true} (all
 subscriptions), {"trouble": "swap", "lose", "hang up" or "cut transfer"}, {"opened": true} (how often a channel was opened or renewed), {"remove": [nodes]},
 {"past": {node: [[n, source time], ...]}} (what HistoryRead answers), {"asked": true} (requests for history so far),
-{"subscriptions": true} (ids). Each is answered by a line.
+{"subscriptions": true} (ids), {"alarm": {condition: name or null, severity, message, us, active, acked, confirmed, retain: or null, id:
+bytes of the EventId}} (a change of a condition of the node "Press"; without a condition a plain event). Each is answered by a line.
 """
 
 import asyncio
@@ -256,12 +257,35 @@ async def obey(server, command):
         return PAST.asked
     elif "subscriptions" in command:
         return sorted(server.iserver.subscription_service.subscriptions)
+    elif "alarm" in command:
+        await tell(server, command["alarm"])
     elif "remove" in command:
         for name in command["remove"]:
             await server.get_node(node_id(name)).delete()
     elif "add" in command:
         await add(server, command["add"])
     return "ok"
+
+
+async def tell(server, told):
+    """Tells of a change of a condition, or of a plain event; what is not given is null."""
+    condition = told.get("condition")
+    kind = ua.ObjectIds.AlarmConditionType if condition else ua.ObjectIds.BaseEventType
+    generator = await server.get_event_generator(kind)
+    event = generator.event
+    event.SourceNode, event.SourceName = node_id("Press"), "Press"
+    event.Severity = told.get("severity")
+    if condition:
+        event.NodeId, event.ConditionName = node_id(f"Press.{condition}"), condition
+        event.Retain = told.get("retain", True)
+        states = {"Enabled": True, "Active": told.get("active"), "Acked": told.get("acked"), "Confirmed": told.get("confirmed")}
+        for name, state in states.items():
+            setattr(event, f"{name}State/Id", state)
+    await generator.trigger(time(told["us"]), told.get("message") or "-")
+    if "bare" in told:
+        # The same event once more, without what no event should lack.
+        event.EventId = event.Time = event.ReceiveTime = event.Message = event.SourceNode = event.Severity = None
+        await server.iserver.subscription_service.trigger_event(event)
 
 
 async def add(server, nodes):
@@ -284,6 +308,8 @@ async def serve(options):
     if "publish_requests" in options:
         UaProcessor.publish_request_limit = lambda processor, subscriptions: options["publish_requests"]
     server = Server(user_manager=Users(users, certificate))
+    # The severity of the events that begin and end a refresh of conditions.
+    server.iserver.bind_condition_methods = 10 if options.get("conditions", True) else False
     await server.init()
     uri = "urn:forebay:test:peer"
     await server.set_application_uri(uri)

@@ -1,6 +1,6 @@
 //! Deliveries: one at a time, in order, each with what follows from its receipt.
 
-use forebay_connectors::{Closed, Sample};
+use forebay_connectors::{Closed, DeviceEvent, Outlet, Sample};
 use forebay_schemas::Timestamp;
 use opcua::types::SubscriptionAcknowledgement;
 use tokio::time::Instant;
@@ -8,10 +8,11 @@ use tokio::time::Instant;
 use super::Pump;
 use crate::{error::OpcuaError, history::Progress};
 
-/// Samples to be made durable together, and what is so once they are.
+/// Samples and events to be made durable, and what is so once they are.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     pub(super) samples: Vec<Sample>,
+    pub(super) events: Vec<DeviceEvent>,
     /// The notification that may be acknowledged.
     pub(super) sequence: Option<u32>,
     /// Up to when values need not be read from history any more, by handle.
@@ -30,10 +31,26 @@ impl Delivery {
     }
 }
 
+/// Comes back once all of it is durable.
+async fn hand_over(
+    outlet: &Outlet,
+    samples: Vec<Sample>,
+    events: Vec<DeviceEvent>,
+) -> Result<(), Closed> {
+    if !samples.is_empty() {
+        outlet.deliver(samples).await?;
+    }
+    if !events.is_empty() {
+        outlet.deliver_events(events).await?;
+    }
+    Ok(())
+}
+
 impl Pump<'_> {
     /// Hands samples over after all earlier ones.
     pub(super) fn hand_over(&mut self, delivery: Delivery) {
-        if delivery.samples.is_empty() && self.queue.is_empty() && self.deliveries.is_empty() {
+        let is_empty = delivery.samples.is_empty() && delivery.events.is_empty();
+        if is_empty && self.queue.is_empty() && self.deliveries.is_empty() {
             self.settle(&delivery);
             return;
         }
@@ -49,11 +66,8 @@ impl Pump<'_> {
             let outlet = self.outlet.clone();
             self.deliveries.spawn(async move {
                 let samples = std::mem::take(&mut delivery.samples);
-                if samples.is_empty() {
-                    (delivery, Ok(()))
-                } else {
-                    (delivery, outlet.deliver(samples).await)
-                }
+                let events = std::mem::take(&mut delivery.events);
+                (delivery, hand_over(&outlet, samples, events).await)
             });
         }
     }

@@ -1,14 +1,22 @@
 //! Notifications: into order, asked for again where one is missing, and taken apart.
 
-use forebay_connectors::Sample;
+use forebay_connectors::{DeviceEvent, Sample};
 use opcua::types::{
-    DataChangeNotification, NodeId, NotificationMessage, StatusChangeNotification, StatusCode,
+    DataChangeNotification, EventNotificationList, NodeId, NotificationMessage,
+    StatusChangeNotification, StatusCode,
 };
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Published, Pump, Republished, deliver::Delivery};
 use crate::{error::OpcuaError, value};
+
+/// What is in a notification.
+#[derive(Default)]
+struct Taken {
+    samples: Vec<Sample>,
+    events: Vec<DeviceEvent>,
+}
 
 impl Pump<'_> {
     pub(super) fn published(&mut self, published: Published) -> Result<(), OpcuaError> {
@@ -53,11 +61,12 @@ impl Pump<'_> {
             let Some((sequence, message)) = self.order.pop() else {
                 break;
             };
-            let samples = self.samples(message)?;
+            let Taken { samples, events } = self.taken(message)?;
             self.any_delivered = true;
             let seen = self.items.history.fresh();
             self.hand_over(Delivery {
                 samples,
+                events,
                 sequence: Some(sequence),
                 seen,
                 ..Delivery::default()
@@ -108,8 +117,8 @@ impl Pump<'_> {
         Ok(())
     }
 
-    fn samples(&mut self, message: NotificationMessage) -> Result<Vec<Sample>, OpcuaError> {
-        let mut samples = Vec::new();
+    fn taken(&mut self, message: NotificationMessage) -> Result<Taken, OpcuaError> {
+        let mut taken = Taken::default();
         let now = Instant::now();
         for part in message.notification_data.unwrap_or_default() {
             if let Some(change) = part.inner_as::<StatusChangeNotification>() {
@@ -118,11 +127,18 @@ impl Pump<'_> {
                     value::name(change.status)
                 )));
             }
+            if let Some(list) = part.inner_as::<EventNotificationList>() {
+                for fields in list.events.iter().flatten() {
+                    let alarms = &mut self.items.alarms;
+                    alarms.notified(fields.clone(), &mut taken.events);
+                }
+                continue;
+            }
             let what = part.type_name();
             match part.into_inner_as::<DataChangeNotification>() {
                 Some(changes) => {
                     for change in changes.monitored_items.unwrap_or_default() {
-                        self.items.notified(change, now, &mut samples);
+                        self.items.notified(change, now, &mut taken.samples);
                     }
                 }
                 None => warn!(
@@ -131,7 +147,7 @@ impl Pump<'_> {
                 ),
             }
         }
-        Ok(samples)
+        Ok(taken)
     }
 }
 

@@ -9,8 +9,9 @@ use opcua::{
     },
     types::{
         BrowseDescription, ByteString, CallMethodRequest, DataValue, DateTime, HistoryReadResult,
-        HistoryReadValueId, MethodId, NodeId, ObjectId, ReadRawModifiedDetails, ReadValueId,
-        ReferenceDescription, StatusCode, TimestampsToReturn, TransferResult, VariableId, Variant,
+        HistoryReadValueId, MethodId, NodeId, ObjectId, ObjectTypeId, ReadRawModifiedDetails,
+        ReadValueId, ReferenceDescription, StatusCode, TimestampsToReturn, TransferResult,
+        VariableId, Variant,
     },
 };
 
@@ -224,20 +225,7 @@ impl Session {
             method_id: MethodId::Server_ResendData.into(),
             input_arguments: Some(vec![Variant::UInt32(subscription)]),
         };
-        let request = Call::new_manual(
-            LOG_ID,
-            self.timeout,
-            self.token.clone(),
-            self.channel.request_handle(),
-        )
-        .method(method);
-        let answer = within(step, self.timeout, request.send(&self.channel)).await?;
-        let status = answer
-            .results
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-            .map_or(StatusCode::BadUnexpectedError, |result| result.status_code);
+        let status = self.call(step, method).await?;
         if status.is_bad() {
             return Err(OpcuaError::Service {
                 step,
@@ -246,6 +234,41 @@ impl Session {
             });
         }
         Ok(())
+    }
+
+    /// Has the server tell of every condition that it retains (Part 9, 5.5.7); answers what the server says of it. No answer in
+    /// time is BadTimeout: a server may be long at it.
+    pub(crate) async fn refresh_conditions(
+        &self,
+        subscription: u32,
+    ) -> Result<StatusCode, OpcuaError> {
+        let method = CallMethodRequest {
+            object_id: ObjectTypeId::ConditionType.into(),
+            method_id: MethodId::ConditionType_ConditionRefresh.into(),
+            input_arguments: Some(vec![Variant::UInt32(subscription)]),
+        };
+        match self.call("refresh conditions", method).await {
+            Err(OpcuaError::Service { status, .. }) => Ok(status),
+            Err(OpcuaError::Timeout { .. }) => Ok(StatusCode::BadTimeout),
+            called => called,
+        }
+    }
+
+    async fn call(
+        &self,
+        step: &'static str,
+        method: CallMethodRequest,
+    ) -> Result<StatusCode, OpcuaError> {
+        let request = Call::new_manual(
+            LOG_ID,
+            self.timeout,
+            self.token.clone(),
+            self.channel.request_handle(),
+        )
+        .method(method);
+        let answer = within(step, self.timeout, request.send(&self.channel)).await?;
+        let result = answer.results.unwrap_or_default().into_iter().next();
+        Ok(result.map_or(StatusCode::BadUnexpectedError, |result| result.status_code))
     }
 
     /// One page of the raw history of nodes, one result for each, in order. What is left of it is not kept at the server.

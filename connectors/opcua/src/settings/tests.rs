@@ -250,3 +250,53 @@ fn errors_name_the_key_and_the_fix() {
         assert!(errors.contains(expected), "{tags}\n{errors}");
     }
 }
+
+#[test]
+fn events_are_read_with_their_filter_and_need_no_tags() {
+    let url = "url = \"opc.tcp://127.0.0.1\"\n";
+    let inline = format!(
+        "{url}event = [{{}}, {{ node = \"ns=2;s=Hall\", device = \"hall\", severity_min = 500, type = \"i=2915\" }}]"
+    );
+    let settings = read(&inline, "").unwrap();
+    let shown: Vec<_> = settings
+        .events
+        .iter()
+        .map(|event| {
+            let device = event.device.as_str();
+            (event.node_text.as_str(), device, event.severity_min)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [("i=2253", "press-3", 1), ("ns=2;s=Hall", "hall", 500)]
+    );
+    let types = settings
+        .events
+        .iter()
+        .map(|event| event.event_type.is_some());
+    assert!(types.eq([false, true]));
+    let cases = [
+        ("event = []", "nothing to read"),
+        (
+            "event = [{ severity_min = 0 }]",
+            "0 is out of range: from 1 to 1000",
+        ),
+        ("event = [{ severity_min = 1001 }]", "from 1 to 1000"),
+        ("event = [{ node = \"hall\" }]", "is not a node id"),
+        ("event = [{ type = \"alarm\" }]", "is not a node id"),
+        ("event = [{ severity = 7 }]", "unknown key"),
+        (
+            "acquisition = \"poll\"\nevent = [{}]",
+            "\"poll\" cannot hear events",
+        ),
+    ];
+    for (keys, problem) in cases {
+        let errors = read(&format!("{url}{keys}"), "").unwrap_err();
+        assert!(errors.contains(problem), "{keys}: {errors}");
+        assert_eq!(
+            errors.matches("nothing to read").count(),
+            usize::from(problem == "nothing to read"),
+            "{errors}"
+        );
+    }
+}

@@ -7,6 +7,7 @@
     reason = "a test ends by panicking, its helpers too"
 )]
 
+mod alarms;
 mod browse;
 mod conforms;
 mod history;

@@ -8,6 +8,7 @@
     reason = "a test ends by panicking, its helpers too"
 )]
 
+mod alarms;
 mod chains;
 mod link;
 mod peer;
