@@ -1,5 +1,6 @@
 //! From foreign devices into the lake, the spool as the stream: `forebay run` as a user runs it.
 
+mod alarms;
 mod bad_store;
 mod outages;
 #[allow(dead_code, reason = "the lake's own tests have it do more")]
