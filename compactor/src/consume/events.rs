@@ -290,11 +290,11 @@ fn batch(rows: &Rows<'_>, now: Timestamp) -> Result<RecordBatch, LakeError> {
         .map(|(place, _)| now.micros().saturating_add(*place));
     let changed = TimestampMicrosecondArray::from_iter_values(changed).with_timezone("UTC");
     let times = |time: &dyn Fn(&FoundEvent) -> i64| -> ArrayRef {
-        let times = found().map(|row| time(row));
+        let times = found().map(time);
         Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
     };
     let texts = |text: &dyn Fn(&FoundEvent) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(found().map(|row| text(row))))
+        Arc::new(StringArray::from_iter_values(found().map(text)))
     };
     let tags = found().map(|row| row.event.tag.as_ref().map(TagName::as_str));
     let severities = found().map(|row| row.event.severity.map(f64::from));
