@@ -88,6 +88,20 @@ pub struct SourceEvent {
 }
 
 impl SourceEvent {
+    /// Empties every text in which a source may name a device or a person: for a device that has a pseudonym.
+    pub fn clear_names(&mut self) {
+        for text in [
+            &mut self.source_node,
+            &mut self.source_name,
+            &mut self.condition_node,
+            &mut self.message,
+            &mut self.comment,
+            &mut self.user,
+        ] {
+            text.clear();
+        }
+    }
+
     /// The bytes that travel. Texts beyond 4,096 bytes are cut and end with `…`; ids and names are cut at 1,024 bytes.
     pub fn encode(&self) -> Vec<u8> {
         let form = match self.form {

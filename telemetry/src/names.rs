@@ -102,8 +102,8 @@ metrics! {
     COMMITS = Counter("forebay.commits", "", [], "Commits to the lake");
     COMMIT_SECONDS = Gauge("forebay.commit.duration", "s", [], "How long the last commit took");
     WATERMARK_DELAY = Gauge("forebay.watermark.delay", "s", ["site"], "How far the watermark is behind the clock");
-    FRESHNESS = Gauge("forebay.device.age", "s", ["site", "device", "part"], "How old the newest reading of a device is, in parts that add up: source (from the event to its acceptance by the gateway), spool (to its publishing), stream (to its consumption), commit (to the table), since (nothing newer has come); transport in place of spool, stream and commit of what another process committed, or this one before its start; of the 500 devices whose newest readings are the oldest");
-    TABLE_FRESHNESS = Gauge("forebay.freshness", "s", ["table", "site", "device"], "How far the newest complete event time of a device lies back: in readings and the roll-ups that are kept; of the 500 devices whose newest readings are the oldest");
+    FRESHNESS = Gauge("forebay.device.age", "s", ["site", "device", "part"], "How old the newest reading of a device is, in parts that add up: source (from the event to its acceptance by the gateway), spool (to its publishing), stream (to its consumption), commit (to the table), since (nothing newer has come); transport in place of spool, stream and commit of what another process committed, or this one before its start; of the 200 devices whose newest readings are the oldest");
+    TABLE_FRESHNESS = Gauge("forebay.freshness", "s", ["table", "site", "device"], "How far the newest complete event time of a device lies back: in readings and the roll-ups that are kept; of the 200 devices whose newest readings are the oldest");
     WINDOW_WAITING = Gauge("forebay.window.waiting", "s", ["site", "held_by"], "How long the first open window has been over by the clock");
     WINDOW_FAILURES = Counter("forebay.window.failures", "", ["site"], "Times that a site's windows could not be closed");
     UNREADABLE_STATES = Gauge("forebay.states.unreadable", "", [], "Streams whose state in the lake is missing or damaged");

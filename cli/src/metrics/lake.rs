@@ -11,8 +11,9 @@ use forebay_telemetry::{Metric, Telemetry, names};
 
 use crate::{clock::clock, service::LakeWatch};
 
-/// Devices whose age is told: those whose newest readings are the oldest.
-const DEVICES_MAX: usize = 500;
+/// Devices whose age is shown: those whose newest readings are the oldest. Each has five parts, and a metric has 2,000 series at
+/// most, those of the last round among them.
+const DEVICES_MAX: usize = 200;
 
 type OfProgress = fn(&Progress) -> &AtomicU64;
 type OfServe = fn(&ServeProgress) -> &AtomicU64;

@@ -48,10 +48,10 @@ fn each_fault_is_heard_of_acknowledged_and_over_when_its_cause_is() {
         "broker away",
         ("connector", "line"),
         |plant| {
-            plant.devices.stop();
+            plant.stop_broker();
             plant.until_measured("forebay_link_up{connector=\"line\"} == 0");
         },
-        |plant| assert!(plant.devices.run(), "the broker starts again"),
+        Plant::start_broker,
     );
 
     // What happened is seen where people look.

@@ -81,6 +81,10 @@ impl Times {
             ..
         } in batch.blocks()
         {
+            // An event comes at its arrival, before values of its device that are older and still under way.
+            if series.tag.is_of_events() {
+                continue;
+            }
             let Some((event, observed)) = latest(event_times).zip(latest(observed_times)) else {
                 continue;
             };

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     Declared, Restored, Sample, Token,
-    watcher::{RAW_BYTES_MAX, Raw, Watcher},
+    watcher::{RAW_BYTES_MAX, RAW_SERIES_MAX, Raw, Watcher},
 };
 
 /// The gateway has stopped: nothing more is taken, and nothing may be acknowledged.
@@ -148,7 +148,7 @@ impl Outlet {
         let Some(watcher) = self.watcher.as_ref().filter(|watcher| watcher.looks()) else {
             return;
         };
-        let series = samples.iter();
+        let series = samples.iter().take(RAW_SERIES_MAX);
         let series = series.map(|sample| (sample.device.clone(), sample.tag.clone()));
         watcher.show(Raw {
             from: from(),

@@ -6,6 +6,8 @@ use forebay_schemas::{DeviceId, TagName};
 
 /// Of a longer payload only its beginning is shown.
 pub const RAW_BYTES_MAX: usize = 16 * 1024;
+/// Series of a payload that are named to who looks.
+pub(crate) const RAW_SERIES_MAX: usize = 256;
 
 /// A payload as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]

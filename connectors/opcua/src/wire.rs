@@ -155,19 +155,18 @@ impl<R> FrameGuard<R> {
 
     /// Passes a piece of a chunk on, unless the chunk has to be proven: then whole.
     fn pass(&mut self, piece: &[u8]) -> io::Result<()> {
-        let Some(opening) = self
-            .opening
-            .as_ref()
-            .filter(|_| self.head.starts_with(b"OPN"))
-        else {
+        if !self.head.starts_with(b"OPN") {
             self.ready.extend_from_slice(piece);
             return Ok(());
-        };
+        }
         self.held.extend_from_slice(piece);
         if self.body_left == 0 {
-            let bare = opening.bare(&self.held)?;
+            let held = std::mem::take(&mut self.held);
+            let bare = match &self.opening {
+                Some(opening) => opening.bare(&held)?,
+                None => opening::without_security(held)?,
+            };
             self.ready.extend_from_slice(&bare);
-            self.held.clear();
         }
         Ok(())
     }

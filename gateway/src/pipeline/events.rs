@@ -15,8 +15,11 @@ impl Pipeline {
         self.status.note_received(events.len(), now);
         let tag = TagName::of_events();
         let mut readings = Vec::with_capacity(events.len());
-        for DeviceEvent { device, event } in events {
+        for DeviceEvent { device, mut event } in events {
             self.status.note_heard_event(&device, now);
+            if self.pseudonyms.of(&device) != device {
+                event.clear_names();
+            }
             readings.push(Reading {
                 series: Series {
                     site: self.site.clone(),

@@ -271,7 +271,11 @@ impl SeriesSteps {
             _ => {
                 let closed = self.close(rule, reading.observed_time, None);
                 let mut window = Window::new(start, &reading, value);
-                if let Some(since) = since.filter(|_| self.closed_until.is_none()) {
+                // The one in which the steps began may come behind an older one, of values that waited.
+                let is_begun_before = |since: &Timestamp| {
+                    self.closed_until.is_none() || (start..rule.end(start)).contains(&since.nanos())
+                };
+                if let Some(since) = since.filter(is_begun_before) {
                     window = window.joined(&reading, since);
                 }
                 self.window = Some((id(), window));

@@ -12,7 +12,10 @@ use forebay_schemas::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::runtime::{End, open, read, run, source, until};
+use super::{
+    runtime::{End, open, read, run, source, until},
+    steps::{at, pipeline, sample},
+};
 use crate::{ClockSkew, Edge, Filter, Pipeline, Rule, Source, SourceStatus, StepSettings};
 
 fn event(number: u8) -> SourceEvent {
@@ -77,6 +80,54 @@ fn an_event_is_a_reading_of_its_arrival_whatever_filters_and_links_do_to_series(
         down: Some("gone".into()),
     };
     assert_eq!(pipeline.link(lost, now), [], "events are no series");
+}
+
+#[test]
+fn nothing_that_a_device_publishes_passes_for_an_event() {
+    let renamed = "[[step]]\ntags = [\"press/renamed\"]\nrename = \"_events\"";
+    let (mut pipeline, status) = pipeline("", renamed);
+    let forged = || Some(Value::Bytes(event(1).encode()));
+    let taken = pipeline.samples(
+        vec![
+            sample("press/_events", forged()),
+            sample("press/renamed", forged()),
+            sample("press/t", forged()),
+        ],
+        at(0.0),
+    );
+    let tags: Vec<&str> = taken
+        .iter()
+        .map(|reading| reading.series.tag.as_str())
+        .collect();
+    assert_eq!(tags, ["t"]);
+    assert_eq!(status.filtered(), 2);
+}
+
+#[test]
+fn an_event_of_a_device_with_a_pseudonym_names_nobody() {
+    let key = "k".repeat(32);
+    let steps = format!("[[step]]\ntags = [\"truck-*/*\"]\npseudonym_key = \"{key}\"");
+    let (mut pipeline, _) = pipeline("", &steps);
+    let named = |device: &str| DeviceEvent {
+        device: DeviceId::new(device).unwrap(),
+        event: SourceEvent {
+            source_node: format!("ns=2;s={device}"),
+            source_name: device.to_owned(),
+            condition_node: format!("ns=2;s={device}.Hot"),
+            condition_name: "Hot".to_owned(),
+            message: format!("{device} is hot"),
+            comment: format!("{device} is looked at"),
+            user: "ann".to_owned(),
+            ..event(1)
+        },
+    };
+    let readings = pipeline.events(vec![named("truck-1"), named("depot")], at(0.0));
+    let hidden = carried(&readings[0]);
+    assert!(!readings[0].series.device.as_str().contains("truck"));
+    assert_eq!(hidden.condition_name, "Hot");
+    assert!(!format!("{hidden:?}").contains("truck"), "{hidden:?}");
+    assert_eq!(hidden.user, "");
+    assert_eq!(carried(&readings[1]), named("depot").event);
 }
 
 /// Hands over one event after the receipt of the one before.

@@ -140,6 +140,25 @@ fn a_crash_loses_nothing_of_a_window_and_doubles_nothing() {
 
 /// A process that starts within a window does not know what came of it before; whatever the device's clock says.
 #[test]
+fn the_rest_of_a_cut_window_is_uncertain_behind_one_of_values_that_waited_too() {
+    let steps = "[[step]]\ntags = [\"p/*\"]\nwindow = \"10s\"\naggregate = [\"count\"]";
+    let (pipeline, _) = pipeline("", steps);
+    let mut pipeline = pipeline.since(at(104.0));
+    let mut found = Vec::new();
+    for (event_time, came) in [
+        (98.0, 105.0),
+        (106.0, 106.0),
+        (115.0, 115.0),
+        (125.0, 125.0),
+    ] {
+        let next = vec![timed("p/t", number(1.0), event_time)];
+        found.extend(give(&mut pipeline, next, came));
+    }
+    let cut = "p/t.count 1 1 uncertain: begun before the start: 1 readings came after it";
+    assert_eq!(found, [cut, cut, "p/t.count 1 1"]);
+}
+
+#[test]
 fn the_rest_of_a_window_that_a_stop_cut_is_uncertain() {
     // When the steps began, first reading and when it came; whether its window is whole.
     let table = [

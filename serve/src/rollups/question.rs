@@ -59,7 +59,9 @@ impl<'a> Question<'a> {
         // A group of readings without a number has a row, and a roll-up none.
         let has_same_groups = filters.are_numbers || aggregate.group_expr.is_empty();
         let counts_rows = (aggregate.aggr_expr.iter()).any(is_count_of_rows);
-        if !has_same_groups || (counts_rows && !filters.are_numbers) {
+        // The last reading may be one without a number, which a roll-up passes over.
+        let takes_last = wanted.contains(&Wanted::Last);
+        if !has_same_groups || ((counts_rows || takes_last) && !filters.are_numbers) {
             return None;
         }
         Some(Self {

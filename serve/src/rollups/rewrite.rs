@@ -63,6 +63,8 @@ fn from_rollup(
     conditions.push(column("count").gt(lit(0_i64)));
     conditions.extend(within(parts, &column("site"), &column("time_start")));
     let sum = column("mean") * cast(column("count"), DataType::Float64);
+    // Numbers without a mean are those whose sum is beyond a double.
+    let sum = when(column("mean").is_null(), lit(f64::NAN)).otherwise(sum)?;
     let mut columns: Vec<Expr> = NAMES.iter().map(|name| column(name)).collect();
     columns.extend([
         column("time_start").alias(TIME),

@@ -66,7 +66,7 @@ fn each_change_of_an_alarm_is_one_row_over_a_kill_a_restart_and_a_server_that_te
     }
 
     let rows = site.rows(
-        "select site, device, tag, job, kind, severity, cast(value as bigint), text, cast(from_time as bigint), \
+        "select site, device, tag, job, kind, severity, cast(value as bigint), text, cast(from_time as bigint) as at, \
          attributes like '%\"active\":true%', attributes like '%\"acknowledged\":true%' from events order by from_time",
     );
     let changes = [(1, false), (2, true), (3, true), (4, true), (6, false)];

@@ -27,7 +27,7 @@ struct Device {
 }
 
 pub(super) struct Plant {
-    pub(super) devices: Broker,
+    devices: Broker,
     site: Site,
     publisher: Peer,
     sending: BTreeMap<&'static str, Device>,
@@ -116,6 +116,17 @@ impl Plant {
 
     pub(super) fn sends(&mut self, device: &str, value: f64) {
         self.sending.get_mut(device).unwrap().value = value;
+    }
+
+    /// The broker is away, and with it what devices say.
+    pub(super) fn stop_broker(&mut self) {
+        ["mill", "pump"].map(|device| self.silence(device));
+        self.devices.stop();
+    }
+
+    pub(super) fn start_broker(&mut self) {
+        assert!(self.devices.run(), "the broker starts again");
+        ["mill", "pump"].map(|device| self.resume(device));
     }
 
     pub(super) fn fill_disk(&mut self) {

@@ -35,6 +35,8 @@ use crate::error::OpcuaError;
 
 /// Certificates in one chain.
 const CHAIN_MAX: usize = 10;
+/// Of a list of revoked certificates: some 400,000 of them.
+const REVOCATIONS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What a server is known by.
 #[derive(Debug, Clone, Copy)]
@@ -170,7 +172,8 @@ fn names_application(certificate: &[u8], application_uri: &str) -> bool {
 /// The certificates in a folder, which may be missing; files that hold none are left out.
 fn certificates(folder: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, OpcuaError> {
     let mut found = Vec::new();
-    for (path, bytes) in files(folder)? {
+    for (path, bytes) in files(folder, CERTIFICATE_BYTES_MAX)? {
+        let Some(bytes) = bytes else { continue };
         if !bytes.starts_with(b"-----BEGIN") {
             found.push((path, CertificateDer::from(bytes)));
             continue;
@@ -190,22 +193,33 @@ fn certificates(folder: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>
 /// The lists of revoked certificates. One that cannot be read may be the one that counts: it is an error.
 fn revocations(folder: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, OpcuaError> {
     let mut found = Vec::new();
-    for (path, bytes) in files(folder)? {
+    for (path, bytes) in files(folder, REVOCATIONS_BYTES_MAX)? {
+        let unusable = |what: String| OpcuaError::Pki {
+            path: path.clone(),
+            what,
+        };
+        let Some(bytes) = bytes else {
+            return Err(unusable(format!("more than {REVOCATIONS_BYTES_MAX} bytes")));
+        };
         if !bytes.starts_with(b"-----BEGIN") {
             found.push(CertificateRevocationListDer::from(bytes));
             continue;
         }
-        for list in CertificateRevocationListDer::pem_slice_iter(&bytes) {
-            found.push(list.map_err(|error| OpcuaError::Pki {
-                path: path.clone(),
-                what: format!("not a list of revoked certificates: {error}"),
-            })?);
+        let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&bytes)
+            .collect::<Result<_, _>>()
+            .map_err(|error| unusable(format!("not a list of revoked certificates: {error}")))?;
+        if lists.is_empty() {
+            return Err(unusable(
+                "no list of revoked certificates is in it".to_owned(),
+            ));
         }
+        found.extend(lists);
     }
     Ok(found)
 }
 
-fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, OpcuaError> {
+/// The files of a folder; without bytes those that are larger.
+fn files(folder: &Path, bytes_max: u64) -> Result<Vec<(PathBuf, Option<Vec<u8>>)>, OpcuaError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -215,10 +229,15 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, OpcuaError> {
     for entry in entries {
         let path = entry.map_err(|error| failed(folder, error))?.path();
         let size = fs::metadata(&path).map_err(|error| failed(&path, error))?;
-        if size.is_file() && size.len() <= CERTIFICATE_BYTES_MAX {
-            let bytes = fs::read(&path).map_err(|error| failed(&path, error))?;
-            found.push((path, bytes));
+        if !size.is_file() {
+            continue;
         }
+        let bytes = if size.len() <= bytes_max {
+            Some(fs::read(&path).map_err(|error| failed(&path, error))?)
+        } else {
+            None
+        };
+        found.push((path, bytes));
     }
     Ok(found)
 }

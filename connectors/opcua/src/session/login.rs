@@ -93,7 +93,18 @@ pub(super) async fn connect(
         move |url, decoding| wire::plug(dial.clone(), guard.clone(), url, decoding),
         endpoint.endpoint_url.to_string(),
     );
-    let connected = within(OPEN, settings.timeout, channel.connect_no_retry(&connector)).await;
+    // A task of its own: what the library makes of a hostile answer ends this link at most, and not the gateway.
+    let limit = settings.timeout;
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let connected = within(OPEN, limit, channel.connect_no_retry(&connector)).await;
+        (channel, connected)
+    });
+    let (channel, connected) = match task.join_next().await {
+        Some(Ok(opened)) => opened,
+        Some(Err(error)) => return Err(OpcuaError::Ended(error.to_string())),
+        None => return Err(OpcuaError::Ended(OPEN.to_owned())),
+    };
     let events =
         connected.map_err(
             |error| match opening.and_then(|opening| opening.refusal()) {

@@ -18,6 +18,8 @@ use crate::{error::OpcuaError, pki::first_certificate};
 
 /// Type, size and channel of a chunk.
 const HEAD_BYTES: usize = 12;
+/// Blocks of our key that an answer may take: four to six are usual.
+const BLOCKS_MAX: usize = 16;
 
 /// Who may answer, and for whom.
 pub(crate) struct Opening {
@@ -75,8 +77,10 @@ impl Opening {
             .map_err(|error| format!("its answer cannot be read: {error}"))?;
         let policy = SecurityPolicy::from_uri(header.security_policy_uri.as_ref());
         if policy != self.policy {
+            // The library's name of a policy that it does not know is a panic.
             return Err(format!(
-                "its answer has security {policy} in place of {}",
+                "its answer has security {:?} in place of {}",
+                header.security_policy_uri.as_ref(),
                 self.policy
             ));
         }
@@ -88,6 +92,12 @@ impl Opening {
             return Err("its answer is meant for another client's certificate".to_owned());
         }
         let (covered, sealed) = chunk.split_at(chunk.len() - rest.len());
+        // The library takes whole blocks only, and each costs an operation with our private key.
+        let block = self.own_key.size();
+        let is_whole = !sealed.is_empty() && sealed.len().is_multiple_of(block);
+        if !is_whole || sealed.len() > BLOCKS_MAX * block {
+            return Err(format!("its answer has {} encrypted bytes", sealed.len()));
+        }
         let mut plain = vec![0; sealed.len()];
         let length = self
             .policy
@@ -106,6 +116,23 @@ impl Opening {
             without_padding(&plain, self.own_key.size()).ok_or("its answer has a wrong padding")?;
         Ok(rebuilt(covered, body))
     }
+}
+
+/// An answer on a channel without security; one with security is refused: the library would look for a key that there is not.
+pub(super) fn without_security(chunk: Vec<u8>) -> io::Result<Vec<u8>> {
+    let refused = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let mut rest = chunk
+        .get(HEAD_BYTES..)
+        .ok_or_else(|| refused("the server's answer is cut off".to_owned()))?;
+    let header = AsymmetricSecurityHeader::decode(&mut rest, &DecodingOptions::default())
+        .map_err(|error| refused(format!("the server's answer cannot be read: {error}")))?;
+    let uri = header.security_policy_uri.as_ref();
+    if SecurityPolicy::from_uri(uri) != SecurityPolicy::None {
+        return Err(refused(format!(
+            "the server answers with security {uri:?} where none was asked for"
+        )));
+    }
+    Ok(chunk)
 }
 
 /// Keys of more than 2,048 bits have a second byte for the padding's length (OPC 10000-6, 6.7.2.5).

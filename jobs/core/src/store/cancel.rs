@@ -43,7 +43,7 @@ impl Store {
     ) -> Result<Vec<Unfinished>, SchedulerError> {
         let rows = sqlx::query(
             "SELECT site, min(coalesce(window_start, due)), max(due), count(*) FROM runs
-             WHERE job = ? AND state IN ('queued', 'running') GROUP BY site",
+             WHERE job = ? AND track = 'live' AND state IN ('queued', 'running') GROUP BY site",
         )
         .bind(job.as_str())
         .fetch_all(&self.pool)

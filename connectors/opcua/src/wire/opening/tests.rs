@@ -133,6 +133,17 @@ fn nobody_but_the_accepted_server_opens_a_channel() {
     };
     let mut bent = good().chunk();
     *bent.last_mut().unwrap() ^= 1;
+    let mut cut = good().chunk();
+    cut.pop();
+    let mut endless = good().chunk();
+    endless.extend(vec![0; BLOCKS_MAX * 256]);
+    let mut unknown = good().chunk();
+    let uri = policy.to_uri().as_bytes();
+    let at = unknown
+        .windows(uri.len())
+        .position(|bytes| bytes == uri)
+        .unwrap();
+    unknown[at + uri.len() - 1] = b'9';
     let none = AsymmetricSecurityHeader::none().encode_to_vec();
     let bare = [b"OPNF".as_slice(), &[0; 8], &none, BODY].concat();
     let another = "another certificate";
@@ -172,6 +183,9 @@ fn nobody_but_the_accepted_server_opens_a_channel() {
             "a wrong padding",
         ),
         (bent, "its answer"),
+        (cut, "encrypted bytes"),
+        (endless, "encrypted bytes"),
+        (unknown, "in place of"),
         (bare, "in place of"),
         (b"OPNF".to_vec(), "cut off"),
         (good().chunk()[..40].to_vec(), "cannot be read"),
@@ -180,4 +194,24 @@ fn nobody_but_the_accepted_server_opens_a_channel() {
         assert!(why.contains(words), "{words} in {why}");
         assert_eq!(opening.refusal().as_deref(), Some(why.as_str()));
     }
+}
+
+#[test]
+fn a_channel_without_security_takes_no_answer_with_security() {
+    let (server, server_key) = pair(2048);
+    let (client, _) = pair(2048);
+    let none = AsymmetricSecurityHeader::none().encode_to_vec();
+    let bare = [b"OPNF".as_slice(), &[0; 8], &none, BODY].concat();
+    assert_eq!(without_security(bare.clone()).unwrap(), bare);
+    let secured = Answer {
+        policy: SecurityPolicy::Basic256Sha256,
+        shown: der(&server),
+        key: &server_key,
+        client: &client,
+        padding: None,
+    };
+    let refused = without_security(secured.chunk()).unwrap_err().to_string();
+    assert!(refused.contains("where none was asked for"), "{refused}");
+    let refused = without_security(bare[..11].to_vec()).unwrap_err();
+    assert_eq!(refused.to_string(), "the server's answer is cut off");
 }
