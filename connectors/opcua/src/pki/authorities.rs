@@ -172,7 +172,7 @@ fn names_application(certificate: &[u8], application_uri: &str) -> bool {
 /// The certificates in a folder, which may be missing; files that hold none are left out.
 fn certificates(folder: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, OpcuaError> {
     let mut found = Vec::new();
-    for (path, bytes) in files(folder, CERTIFICATE_BYTES_MAX)? {
+    for Found { path, bytes } in files(folder, CERTIFICATE_BYTES_MAX)? {
         let Some(bytes) = bytes else { continue };
         if !bytes.starts_with(b"-----BEGIN") {
             found.push((path, CertificateDer::from(bytes)));
@@ -193,7 +193,7 @@ fn certificates(folder: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>
 /// The lists of revoked certificates. One that cannot be read may be the one that counts: it is an error.
 fn revocations(folder: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, OpcuaError> {
     let mut found = Vec::new();
-    for (path, bytes) in files(folder, REVOCATIONS_BYTES_MAX)? {
+    for Found { path, bytes } in files(folder, REVOCATIONS_BYTES_MAX)? {
         let unusable = |what: String| OpcuaError::Pki {
             path: path.clone(),
             what,
@@ -218,8 +218,14 @@ fn revocations(folder: &Path) -> Result<Vec<CertificateRevocationListDer<'static
     Ok(found)
 }
 
-/// The files of a folder; without bytes those that are larger.
-fn files(folder: &Path, bytes_max: u64) -> Result<Vec<(PathBuf, Option<Vec<u8>>)>, OpcuaError> {
+/// A file of a folder.
+struct Found {
+    path: PathBuf,
+    /// `None` of one that is larger than was asked for.
+    bytes: Option<Vec<u8>>,
+}
+
+fn files(folder: &Path, bytes_max: u64) -> Result<Vec<Found>, OpcuaError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -237,7 +243,7 @@ fn files(folder: &Path, bytes_max: u64) -> Result<Vec<(PathBuf, Option<Vec<u8>>)
         } else {
             None
         };
-        found.push((path, bytes));
+        found.push(Found { path, bytes });
     }
     Ok(found)
 }

@@ -89,6 +89,7 @@ pub(super) async fn connect(
         .map_err(|error| OpcuaError::service(OPEN, &error))?;
     let opening = opening(endpoint, store)?;
     let guard = opening.clone();
+    let dial = dial.clone();
     let connector = StreamConnector::new(
         move |url, decoding| wire::plug(dial.clone(), guard.clone(), url, decoding),
         endpoint.endpoint_url.to_string(),
