@@ -120,13 +120,17 @@ impl Plant {
 
     /// The broker is away, and with it what devices say.
     pub(super) fn stop_broker(&mut self) {
-        ["mill", "pump"].map(|device| self.silence(device));
+        for device in ["mill", "pump"] {
+            self.silence(device);
+        }
         self.devices.stop();
     }
 
     pub(super) fn start_broker(&mut self) {
         assert!(self.devices.run(), "the broker starts again");
-        ["mill", "pump"].map(|device| self.resume(device));
+        for device in ["mill", "pump"] {
+            self.resume(device);
+        }
     }
 
     pub(super) fn fill_disk(&mut self) {
