@@ -15,8 +15,13 @@ pub(crate) struct Args {
     as_built: bool,
 }
 
-/// The build for the edge alone: the same dependencies with the same features, so that only the binary is looked at again.
-const EDGE: [&str; 3] = ["--no-default-features", "--features", "forebay/edge"];
+/// The build for the edge alone. What other crates have by default stays, so that dependencies have the same features and
+/// only the binary is looked at again.
+const EDGE: [&str; 3] = [
+    "--no-default-features",
+    "--features",
+    "forebay/edge,forebay-benches/lake,forebay-simulated/plant,forebay-simulated/parquet",
+];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     docs::check()?;
