@@ -74,12 +74,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for Lines {
         Self::is_span(metadata) || Filter::enabled(&self.filter, metadata, context)
     }
 
+    /// Never "always": what a filter of one layer answers stays on the thread until an event or the next question. One who asks
+    /// and then writes nothing, as `log_enabled!` of the crate `log` does, would take the next line with it; so each is asked for.
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         let interest = Filter::<S>::callsite_enabled(&self.filter, metadata);
-        if Self::is_span(metadata) {
-            return Interest::always();
+        if interest.is_never() && !Self::is_span(metadata) {
+            return interest;
         }
-        interest
+        Interest::sometimes()
     }
 
     fn event_enabled(&self, event: &Event<'_>, context: &Context<'_, S>) -> bool {
@@ -109,5 +111,52 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for Lines {
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         Filter::on_close(&self.filter, id, context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use tracing::dispatcher::get_default;
+    use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// As each line of librdkafka is asked for through the crate `log`, and then not written.
+    #[test]
+    fn a_line_is_written_though_another_was_asked_for_and_left_out_before() {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_filter(lines("warn,forebay=info").unwrap());
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, || {
+            let other = tracing::info_span!(target: "librdkafka", "other");
+            let other = other.metadata().unwrap();
+            for number in 0..3 {
+                get_default(|dispatch| dispatch.enabled(other));
+                tracing::info!(target: "forebay", number, "consuming");
+            }
+        });
+        let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(written.matches("consuming").count(), 3, "{written}");
     }
 }

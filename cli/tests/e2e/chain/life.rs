@@ -118,7 +118,7 @@ impl Mortal<'_> {
             );
             let (log, said) = (self.site.log(), format!("failpoint=\"{failpoint}\""));
             assert!(
-                log.lines().rev().take(40).any(|line| line.contains(&said)),
+                log.lines().rev().take(5).any(|line| line.contains(&said)),
                 "the {} died of something else",
                 self.role
             );
