@@ -8,12 +8,7 @@
 mod attack;
 mod probe;
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -22,6 +17,7 @@ use tokio::time::sleep;
 
 use crate::{
     meter::median,
+    program::run_over,
     served::{PASSWORD, free_port},
 };
 use attack::Attack;
@@ -81,10 +77,10 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<HostileFigures> {
     fs::write(folder.path().join("forebay.toml"), configuration(ports))?;
     fs::write(folder.path().join("password"), PASSWORD)?;
     fs::write(folder.path().join("token"), TOKEN)?;
-    let _program = Program::start(&plan.forebay, folder.path())?;
+    let program = run_over(&plan.forebay, folder.path(), &[])?;
     let mut probe = Probe::connect(ports.readings)
         .await
-        .with_context(|| fs::read_to_string(folder.path().join("log.txt")).unwrap_or_default())?;
+        .with_context(|| program.said())?;
     probe.stretch(SETTLE).await?;
     let length = Duration::from_secs(plan.seconds);
     let (mut quiet, mut attacked, mut done) = (Vec::new(), Vec::new(), attack::Done::default());
@@ -151,26 +147,4 @@ sites = ["*"]
 log = "error"
 "#
     )
-}
-
-struct Program(Child);
-
-impl Program {
-    fn start(forebay: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let program = Command::new(forebay)
-            .args(["run", "--data-dir"])
-            .arg(folder)
-            .stdout(Stdio::null())
-            .stderr(File::create(folder.join("log.txt"))?)
-            .spawn()
-            .with_context(|| format!("{} cannot be started", forebay.display()))?;
-        Ok(Self(program))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }

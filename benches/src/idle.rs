@@ -8,9 +8,9 @@ mod sinks;
 
 use std::{
     fmt::Write as _,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -20,7 +20,8 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::{
-    meter::{Meter, median, threads_cpu},
+    meter::{median, threads_cpu},
+    program::{Running, run_over},
     served::{PASSWORD, free_port},
 };
 use sinks::{collector, scraper};
@@ -143,15 +144,15 @@ async fn measure(plan: &Plan, beside: Beside) -> anyhow::Result<Measured> {
         .map(|(endpoint, page, ..)| (endpoint.as_str(), *page));
     fs::write(folder.path().join("forebay.toml"), configuration(ports)?)?;
     fs::write(folder.path().join("password"), PASSWORD)?;
-    let program = Program::start(&plan.forebay, folder.path())?;
+    let program = run_over(&plan.forebay, folder.path(), &[])?;
     sleep(WARM_UP).await;
-    let meter = Meter::start_of(program.0.id())?;
-    let own = threads_cpu(program.0.id(), &OWN_THREADS)?;
-    let before = readings(plan, folder.path())?;
+    let meter = program.meter()?;
+    let own = threads_cpu(program.id(), &OWN_THREADS)?;
+    let before = readings(plan, folder.path(), &program)?;
     sleep(Duration::from_secs(plan.seconds)).await;
-    let after = readings(plan, folder.path())?;
+    let after = readings(plan, folder.path(), &program)?;
     let cost = meter.stop(after.saturating_sub(before))?;
-    let own = threads_cpu(program.0.id(), &OWN_THREADS)?.saturating_sub(own);
+    let own = threads_cpu(program.id(), &OWN_THREADS)?.saturating_sub(own);
     ensure!(cost.readings > 0, "nothing came into the lake");
     drop(program);
     if let Some((_, _, collecting, scraping)) = beside {
@@ -213,41 +214,17 @@ sites = ["*"]
     Ok(text)
 }
 
-/// All roles, until this value ends.
-struct Program(Child);
-
-impl Program {
-    fn start(forebay: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let program = Command::new(forebay)
-            .args(["run", "--data-dir"])
-            .arg(folder)
-            .stdout(Stdio::null())
-            .stderr(File::create(folder.join("log.txt"))?)
-            .spawn()
-            .with_context(|| format!("{} cannot be started", forebay.display()))?;
-        Ok(Self(program))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 /// The readings that are in the lake; a process of its own counts them.
-fn readings(plan: &Plan, folder: &Path) -> anyhow::Result<u64> {
+fn readings(plan: &Plan, folder: &Path, program: &Running) -> anyhow::Result<u64> {
     let sql = "SELECT count(*) AS n FROM readings";
     let output = Command::new(&plan.forebay)
         .args(["query", sql, "--format", "csv", "--data-dir"])
         .arg(folder)
         .output()?;
-    let log = fs::read_to_string(folder.join("log.txt")).unwrap_or_default();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let count = said
         .lines()
         .nth(1)
         .and_then(|line| line.trim().parse().ok());
-    count.with_context(|| format!("the lake cannot be counted: {said}\n{log}"))
+    count.with_context(|| format!("the lake cannot be counted: {said}\n{}", program.said()))
 }

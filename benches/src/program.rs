@@ -91,14 +91,34 @@ pub(crate) fn start(
 ) -> anyhow::Result<Running> {
     let config = folder.join("config.toml");
     fs::write(&config, text)?;
-    let log = folder.join("log.txt");
-    let program = Command::new(binary)
-        .args(arguments)
-        .arg(config)
-        .stdout(Stdio::null())
-        .stderr(File::create(&log)?)
-        .spawn()
-        .with_context(|| format!("{} cannot be started", binary.display()))?;
+    spawn(
+        Command::new(binary).args(arguments).arg(config),
+        folder.join("log.txt"),
+    )
+}
+
+/// Starts `forebay run` with these arguments over a folder that has its `forebay.toml`; the log stands there, too.
+pub(crate) fn run_over(
+    forebay: &Path,
+    folder: &Path,
+    arguments: &[&str],
+) -> anyhow::Result<Running> {
+    let mut command = Command::new(forebay);
+    command.arg("run").args(arguments);
+    spawn(
+        command.arg("--data-dir").arg(folder),
+        folder.join("log.txt"),
+    )
+}
+
+/// Starts a program; what it says of itself goes to `log`.
+fn spawn(command: &mut Command, log: PathBuf) -> anyhow::Result<Running> {
+    command.stdout(Stdio::null()).stderr(File::create(&log)?);
+    let started = command.spawn();
+    let program = started.with_context(|| {
+        let program = Path::new(command.get_program());
+        format!("{} cannot be started", program.display())
+    })?;
     Ok(Running { program, log })
 }
 
@@ -150,10 +170,18 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.program.try_wait()? {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            bail!("the measured program has ended: {status}\n{log}");
+            bail!("the measured program has ended: {status}\n{}", self.said());
         }
         Ok(())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.program.id()
+    }
+
+    /// Its log so far; nothing where that cannot be read.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub(crate) fn meter(&self) -> anyhow::Result<Meter> {
@@ -174,10 +202,10 @@ impl Running {
         let asked = Command::new("kill").args(["-TERM", &pid]).status()?;
         ensure!(asked.success(), "the measured program cannot be stopped");
         let status = self.program.wait()?;
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
         ensure!(
             status.success(),
-            "the measured program failed: {status}\n{log}"
+            "the measured program failed: {status}\n{}",
+            self.said()
         );
         Ok(())
     }

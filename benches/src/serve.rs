@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     meter::median,
-    served::{PASSWORD, Served, free_port},
+    served::{PASSWORD, free_port, serve},
 };
 
 const TAGS: u64 = 100;
@@ -85,7 +85,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<ServeFigures> {
             ("a day by the minute", day_chart()),
             ("all days by the hour", all_chart()),
         ] {
-            let served = Served::start(&plan.forebay, folder.path(), port).await?;
+            let served = serve(&plan.forebay, folder.path(), port).await?;
             let (rows, times) = timed(port, &sql, plan.rounds)?;
             drop(served);
             let (cold, warm) = times.split_first().context("psql gave no times")?;
