@@ -19,6 +19,7 @@ mod http;
 mod lake;
 mod latest;
 mod lockout;
+mod only_child;
 mod pg;
 mod rollups;
 mod scram;

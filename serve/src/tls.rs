@@ -1,18 +1,15 @@
 //! The certificate of both ports.
 
-use std::{
-    path::Path,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use datafusion_postgres::pgwire::tokio::TlsAcceptor;
+use forebay_tls::{OwnCertificate, TlsError, certified_key};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use crate::{ServeError, settings::TlsFiles};
 
@@ -80,18 +77,20 @@ impl Certificate {
 }
 
 fn certified(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, ServeError> {
-    let certs: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.cert)
-        .map_err(|error| unusable(&files.cert, &error))?
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(&files.cert, &error))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key);
-    let key = key.map_err(|error| unusable(&files.key, &error))?;
-    CertifiedKey::from_der(certs, key, provider).map_err(|error| unusable(&files.cert, &error))
+    let own = OwnCertificate {
+        chain: files.cert.clone(),
+        key: files.key.clone(),
+    };
+    certified_key(&own, provider).map_err(|error| unusable(error, files))
 }
 
-fn unusable(file: &Path, error: &impl ToString) -> ServeError {
-    ServeError::Secret {
-        file: file.to_owned(),
-        why: error.to_string(),
-    }
+fn unusable(error: TlsError, files: &TlsFiles) -> ServeError {
+    let (file, why) = match error {
+        TlsError::Certificates { path, error } | TlsError::Key { path, error } => {
+            (path, error.to_string())
+        }
+        TlsError::Refused(error) => (files.cert.clone(), error.to_string()),
+        other => (files.cert.clone(), other.to_string()),
+    };
+    ServeError::Secret { file, why }
 }

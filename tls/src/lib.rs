@@ -14,8 +14,9 @@ use std::{
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
-    crypto::ring,
+    crypto::{CryptoProvider, ring},
     server::{VerifierBuilderError, WebPkiClientVerifier},
+    sign::CertifiedKey,
 };
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, ServerName,
@@ -141,6 +142,22 @@ pub fn server_config(
         None => builder.with_no_client_auth(),
     };
     Ok(builder.with_single_cert(certificates(&own.chain)?, private_key(&own.key)?)?)
+}
+
+/// A certificate with its key, for a server that picks one at each connection.
+///
+/// # Errors
+/// A [`TlsError`] for each file that cannot be used.
+pub fn certified_key(
+    own: &OwnCertificate,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(&own.chain)?;
+    Ok(CertifiedKey::from_der(
+        chain,
+        private_key(&own.key)?,
+        provider,
+    )?)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -37,6 +37,7 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use super::width::with_measured_inputs;
+use crate::only_child::only_child;
 
 /// Says that a query's rows are not wanted any more: at its deadline, or before.
 #[derive(Debug, Clone)]
@@ -159,13 +160,10 @@ impl ExecutionPlan for InterruptExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().filter(|_| children.is_empty());
-        let Some(input) = input else {
-            return Err(DataFusionError::Internal("one child is expected".into()));
-        };
+        let input = only_child(children)?;
         Ok(Arc::new(Self {
             input,
             interrupt: self.interrupt.clone(),

@@ -20,7 +20,7 @@ use datafusion::{
 };
 use futures::StreamExt as _;
 
-use crate::functions::bounded::lengths;
+use crate::{functions::bounded::lengths, only_child::only_child};
 
 /// As many rows as a batch has, twice: an operator may hold one while it hands on another.
 const ROWS: usize = 2 * 8_192;
@@ -110,13 +110,10 @@ impl ExecutionPlan for WidthExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().filter(|_| children.is_empty());
-        let Some(input) = input else {
-            return Err(DataFusionError::Internal("one child is expected".into()));
-        };
+        let input = only_child(children)?;
         Ok(Arc::new(Self {
             input,
             repeats: self.repeats,

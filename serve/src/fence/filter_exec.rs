@@ -9,7 +9,6 @@ use arrow::{
 };
 use datafusion::{
     common::{Result, tree_node::TreeNodeRecursion},
-    error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
@@ -19,7 +18,7 @@ use datafusion::{
 };
 use futures::StreamExt as _;
 
-use crate::sites::SiteSet;
+use crate::{only_child::only_child, sites::SiteSet};
 
 /// Drops the rows of other sites, and then the columns that were read for that alone. It is no filter that an optimizer
 /// knows: nothing moves past it.
@@ -89,13 +88,10 @@ impl ExecutionPlan for SiteFilterExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().filter(|_| children.is_empty());
-        let Some(input) = input else {
-            return Err(DataFusionError::Internal("one child is expected".into()));
-        };
+        let input = only_child(children)?;
         let sites = self.sites.clone();
         Ok(Arc::new(Self::new(input, self.site, self.width, sites)?))
     }
