@@ -7,12 +7,9 @@ use std::{
 };
 
 use crate::{
-    grafana,
+    grafana::{Psql, empty_of_lake},
     site::{Alone, Site, free_port, text, until, wall_micros},
 };
-
-/// A range of time in which everything of a demo lies, its history and forecasts too.
-const RANGE: [&str; 2] = ["2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"];
 
 /// How long readings are taken; the plant's recordings are replayed within it, whatever it is.
 const LENGTH: &str = "40s";
@@ -230,46 +227,17 @@ const WITHOUT_DATA: [&str; 6] = [
 
 /// Asks every panel of the dashboards over the lake as Grafana does.
 fn panels_have_data(site: &Site) {
-    let port = free_port();
-    fs::write(site.path("password"), "only for this test\n").unwrap();
+    let (psql, serve) = Psql::of(site, free_port());
     let configuration = fs::read_to_string(site.config()).unwrap();
-    site.configure(&format!(
-        "{configuration}\n[serve]\npostgres_listen = \"127.0.0.1:{port}\"\n\
-         [[serve.user]]\nname = \"grafana\"\npassword_file = \"password\"\nsites = [\"*\"]\n"
-    ));
+    site.configure(&format!("{configuration}\n{serve}"));
     let running = site.run(&["--role", "serve"]);
-    let psql = |sql: &str| {
-        let asked = Command::new("psql")
-            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "grafana"])
-            .args(["-d", "forebay", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql])
-            .env("PGPASSWORD", "only for this test")
-            .output()
-            .unwrap();
-        match asked.status.success() {
-            true => Ok(text(&asked.stdout).lines().map(str::to_owned).collect()),
-            false => Err(text(&asked.stderr)),
-        }
-    };
-    let is_up = until(RUN_MAX, || psql("select 1").is_ok());
-    assert!(is_up.is_ok(), "{:?}: {}", psql("select 1"), site.log());
-    let mut empty = Vec::new();
-    for board in ["plant.json", "machines.json", "feeders.json", "jobs.json"] {
-        let mut variables: Vec<(String, String)> = Vec::new();
-        // Variables come first, in the order in which they build on each other.
-        let (named, panels): (Vec<_>, Vec<_>) = grafana::of_lake(board)
-            .into_iter()
-            .partition(|asked| asked.variable.is_some());
-        for asked in named.into_iter().chain(panels) {
-            let sql = grafana::written_out(&asked.query, RANGE, 10, &variables);
-            let rows: Vec<String> =
-                psql(&sql).unwrap_or_else(|error| panic!("{}: {error}\n{sql}", asked.panel));
-            match asked.variable {
-                Some(name) => variables.push((name, grafana::sql_strings(&rows))),
-                None if rows.is_empty() => empty.push(asked.panel),
-                None => {}
-            }
-        }
-    }
+    let is_up = until(RUN_MAX, || psql.ask("select 1").is_ok());
+    assert!(is_up.is_ok(), "{:?}: {}", psql.ask("select 1"), site.log());
+    let boards = ["plant.json", "machines.json", "feeders.json", "jobs.json"];
+    let empty: Vec<String> = boards
+        .into_iter()
+        .flat_map(|board| empty_of_lake(board, &psql))
+        .collect();
     assert_eq!(empty, WITHOUT_DATA, "{}", site.log());
     running.stop();
 }

@@ -4,11 +4,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -17,6 +14,7 @@ use forebay_telemetry::names;
 use crate::{
     grafana,
     site::{Broker, Peer, Site, free_port, text, until},
+    watchers::{get, prometheus},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -147,18 +145,6 @@ fn page(port: u16) -> String {
     get(port, "/metrics")
 }
 
-/// What a server answers, its head too; nothing where there is none.
-pub(crate) fn get(port: u16, path: &str) -> String {
-    let mut page = String::new();
-    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-        stream.set_read_timeout(Some(MINUTE)).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        stream.read_to_string(&mut page).unwrap();
-    }
-    page
-}
-
 /// The value of the first of a metric's lines that hold all of the labels.
 fn value(page: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let found = page.lines().find(|line| {
@@ -248,67 +234,6 @@ fn check_types(page: &str) {
     assert!(shown.len() > 20, "{shown:?}");
 }
 
-/// Asks every panel of a Prometheus that scrapes the page.
-pub(crate) fn panels_have_data(site: &Site, page_port: u16) {
-    let port = free_port();
-    fs::write(
-        site.path("prometheus.yml"),
-        format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: forebay, \
-             static_configs: [{{targets: [\"127.0.0.1:{page_port}\"]}}]}}]\n"
-        ),
-    )
-    .unwrap();
-    let mut prometheus = Command::new("prometheus")
-        .arg(format!(
-            "--config.file={}",
-            site.path("prometheus.yml").display()
-        ))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            site.path("tsdb").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("Debian's prometheus");
-    let is_there = |query: &str| {
-        let path = format!("/api/v1/query?query={}", percent_encoded(query));
-        let answer = get(port, &path);
-        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        let json: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-        json["data"]["result"]
-            .as_array()
-            .is_some_and(|rows| !rows.is_empty())
-    };
-    let mut waiting: Vec<grafana::Asked> = grafana::of_prometheus("forebay.json")
-        .into_iter()
-        // Only where there is a Kafka.
-        .filter(|asked| !asked.query.contains("forebay_published_total"))
-        .map(|asked| grafana::Asked {
-            query: asked
-                .query
-                .replace("$instance", ".*")
-                .replace("$__rate_interval", "10s"),
-            ..asked
-        })
-        .collect();
-    assert!(waiting.len() > 15, "{} panels", waiting.len());
-    let all = until(MINUTE, || {
-        waiting.retain(|asked| !is_there(&asked.query));
-        waiting.is_empty()
-    });
-    prometheus.kill().unwrap();
-    prometheus.wait().unwrap();
-    let empty: Vec<&str> = waiting.iter().map(|asked| asked.panel.as_str()).collect();
-    assert!(all.is_ok(), "no data: {empty:?}");
-}
-
-pub(crate) fn percent_encoded(query: &str) -> String {
-    query.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
 #[test]
 fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
     let site = Site::new();
@@ -369,7 +294,7 @@ fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
             "{metric}: {last}"
         );
     }
-    panels_have_data(&site, port);
+    grafana::every_metric_has_data(&prometheus(&site, port));
     let delay = value(
         &last,
         "forebay_watermark_delay_seconds",

@@ -1,16 +1,102 @@
 //! Every panel of every dashboard, asked as Grafana asks: over PostgreSQL's protocol with its macros written out, and of a
 //! Prometheus that scrapes a gateway at work.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::Value as Json;
 
+use crate::{
+    site::{Site, text, until},
+    watchers::{Server, measured},
+};
+
+/// How long a Prometheus may take to have data for every panel.
+const SCRAPED_WITHIN: Duration = Duration::from_secs(60);
+/// A range of time in which everything of a test lies, its history and forecasts too.
+const RANGE: [&str; 2] = ["2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"];
+const PASSWORD: &str = "only for this test";
+
+/// The port of a site at which the user `grafana` may ask for everything.
+pub(crate) struct Psql(u16);
+
+impl Psql {
+    /// What the site's configuration needs for it; the file of the password is made.
+    pub(crate) fn of(site: &Site, port: u16) -> (Self, String) {
+        fs::write(site.path("password"), PASSWORD).unwrap();
+        let table = format!(
+            "[serve]\npostgres_listen = \"127.0.0.1:{port}\"\n\
+             [[serve.user]]\nname = \"grafana\"\npassword_file = \"password\"\nsites = [\"*\"]\n"
+        );
+        (Self(port), table)
+    }
+
+    /// The rows of an answer, or what psql says when it fails.
+    pub(crate) fn ask(&self, sql: &str) -> Result<Vec<String>, String> {
+        let asked = Command::new("psql")
+            .args(["-h", "127.0.0.1", "-U", "grafana", "-d", "forebay"])
+            .args(["-p", &self.0.to_string()])
+            .args(["-At", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .env("PGPASSWORD", PASSWORD)
+            .output()
+            .unwrap();
+        if !asked.status.success() {
+            return Err(text(&asked.stderr));
+        }
+        Ok(text(&asked.stdout).lines().map(str::to_owned).collect())
+    }
+}
+
+/// The panels of a dashboard over the lake that have no data.
+pub(crate) fn empty_of_lake(board: &str, psql: &Psql) -> Vec<String> {
+    let mut empty = Vec::new();
+    let mut variables = Vec::new();
+    // Variables come first, in the order in which they build on each other.
+    let (named, panels): (Vec<_>, Vec<_>) = of_lake(board)
+        .into_iter()
+        .partition(|asked| asked.variable.is_some());
+    for asked in named.into_iter().chain(panels) {
+        let sql = written_out(&asked.query, RANGE, 10, &variables);
+        let rows = psql
+            .ask(&sql)
+            .unwrap_or_else(|error| panic!("{}: {error}\n{sql}", asked.panel));
+        match asked.variable {
+            Some(name) => variables.push((name, sql_strings(&rows))),
+            None if rows.is_empty() => empty.push(asked.panel),
+            None => {}
+        }
+    }
+    empty
+}
+
+/// Asks every panel over metrics of a Prometheus, until each has data.
+pub(crate) fn every_metric_has_data(prometheus: &Server) {
+    let mut waiting: Vec<Asked> = of_prometheus("forebay.json")
+        .into_iter()
+        // Only where there is a Kafka.
+        .filter(|asked| !asked.query.contains("forebay_published_total"))
+        .map(|asked| Asked {
+            query: asked
+                .query
+                .replace("$instance", ".*")
+                .replace("$__rate_interval", "10s"),
+            ..asked
+        })
+        .collect();
+    assert!(waiting.len() > 15, "{} panels", waiting.len());
+    let all = until(SCRAPED_WITHIN, || {
+        waiting.retain(|asked| measured(prometheus, &asked.query).is_empty());
+        waiting.is_empty()
+    });
+    let empty: Vec<&str> = waiting.iter().map(|asked| asked.panel.as_str()).collect();
+    assert!(all.is_ok(), "no data: {empty:?}");
+}
+
 /// A query of a panel, with the dashboard and panel that have it.
-pub(crate) struct Asked {
-    pub(crate) panel: String,
+struct Asked {
+    panel: String,
     /// The variable that its answers are the values of.
-    pub(crate) variable: Option<String>,
-    pub(crate) query: String,
+    variable: Option<String>,
+    query: String,
 }
 
 /// A dashboard of `deploy/grafana`.
@@ -44,7 +130,7 @@ fn asked(name: &str, key: &str) -> Vec<Asked> {
 }
 
 /// The SQL of a dashboard's panels, and of its variables.
-pub(crate) fn of_lake(name: &str) -> Vec<Asked> {
+fn of_lake(name: &str) -> Vec<Asked> {
     let mut all = asked(name, "rawSql");
     let board = dashboard(name);
     for variable in board["templating"]["list"].as_array().unwrap() {
@@ -60,12 +146,12 @@ pub(crate) fn of_lake(name: &str) -> Vec<Asked> {
 }
 
 /// The PromQL of a dashboard's panels.
-pub(crate) fn of_prometheus(name: &str) -> Vec<Asked> {
+fn of_prometheus(name: &str) -> Vec<Asked> {
     asked(name, "expr")
 }
 
 /// The variable's values as Grafana writes them for `:sqlstring`.
-pub(crate) fn sql_strings(values: &[String]) -> String {
+fn sql_strings(values: &[String]) -> String {
     let quoted: Vec<String> = values
         .iter()
         .map(|value| format!("'{}'", value.replace('\'', "''")))
@@ -74,12 +160,7 @@ pub(crate) fn sql_strings(values: &[String]) -> String {
 }
 
 /// The query as Grafana's PostgreSQL source sends it: macros written out for this range of time and this step, in seconds.
-pub(crate) fn written_out(
-    query: &str,
-    range: [&str; 2],
-    step: u32,
-    variables: &[(String, String)],
-) -> String {
+fn written_out(query: &str, range: [&str; 2], step: u32, variables: &[(String, String)]) -> String {
     let [from, to] = range;
     let mut sql = query.replace("$__interval", &format!("'{step}s'"));
     for (name, values) in variables {

@@ -23,4 +23,5 @@ mod schema;
 mod site;
 mod tutorial;
 mod verbs;
+mod watchers;
 mod windows;

@@ -1,18 +1,18 @@
 //! The gateway with every role, two devices behind a broker, and those who watch.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use serde_json::Value;
 
-use super::receivers::{Server, Subscriber, alertmanager, measured, prometheus};
+use super::receivers::Subscriber;
 use crate::{
-    deploy, grafana,
+    grafana::{self, Psql},
     site::{Broker, Peer, Running, Site, free_port, text, until, wall_micros},
+    watchers::{Server, alertmanager, measured, prometheus},
 };
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
-const PASSWORD: &str = "only for this test";
 /// Fails while a reading of the last seconds is above a thousand: whole numbers are not divided by zero.
 const RATIO: &str = "select site, device, {now} as event_time, 1.0 * (1 / cast(max(value) < 1000.0 as bigint)) as score, \
                      9.0 as limit, false as anomalous from readings \
@@ -35,8 +35,7 @@ pub(super) struct Plant {
     prometheus: Server,
     _bus: Broker,
     subscriber: Subscriber,
-    serve_port: u16,
-    page_port: u16,
+    psql: Psql,
     running: Running,
 }
 
@@ -48,16 +47,14 @@ impl Plant {
         let subscriber = Subscriber::of(&site, bus.port);
         let alertmanager = alertmanager(&site);
         let (serve_port, page_port) = (free_port(), free_port());
-        fs::write(site.path("password"), PASSWORD).unwrap();
+        let (psql, serve) = Psql::of(&site, serve_port);
         let disk_limit = used_percent(&site) + FILLED_PERCENT / 2.0;
         site.configure(&format!(
             "[gateway]\nid = \"g1\"\nsite = \"plant\"\ndata_dir = \"data\"\n\
              [lake]\ncommit_interval = \"300ms\"\nwindow = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"5m\"\n\
              merge_every = \"2s\"\nmerge_settled = \"0s\"\n\
              [telemetry]\nprometheus_listen = \"127.0.0.1:{page_port}\"\n\
-             [serve]\npostgres_listen = \"127.0.0.1:{serve_port}\"\n\
-             [[serve.user]]\nname = \"grafana\"\npassword_file = \"password\"\nsites = [\"*\"]\n\
-             [[connector]]\nname = \"line\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\nversion = 5\n\
+             {serve}[[connector]]\nname = \"line\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\nversion = 5\n\
              [[connector.tag]]\ntopic = \"site/{{device}}/{{tag}}\"\nvalue = \"$.v\"\ntime = \"$.ts\"\ntime_unit = \"us\"\n\
              [[job]]\nname = \"ratio\"\nkind = \"sql\"\nschedule = \"*/2 * * * * *\"\ninto = \"scores\"\nretries = 0\n\
              query = \"{RATIO}\"\n\
@@ -87,8 +84,7 @@ impl Plant {
             prometheus,
             _bus: bus,
             subscriber,
-            serve_port,
-            page_port,
+            psql,
             running,
             site,
         }
@@ -180,33 +176,10 @@ impl Plant {
         let mut last = Err(String::new());
         let waited = until(2 * MINUTE, || {
             self.beat();
-            last = self.psql(sql);
+            last = self.psql.ask(sql);
             last.as_ref().is_ok_and(|rows| *rows == [expected])
         });
         waited.unwrap_or_else(|()| panic!("{sql} answers {last:?}: {}", self.site.log()));
-    }
-
-    fn psql(&self, sql: &str) -> Result<Vec<String>, String> {
-        let port = self.serve_port.to_string();
-        let asked = Command::new("psql")
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &port,
-                "-U",
-                "grafana",
-                "-d",
-                "forebay",
-            ])
-            .args(["-At", "-v", "ON_ERROR_STOP=1", "-c", sql])
-            .env("PGPASSWORD", PASSWORD)
-            .output()
-            .unwrap();
-        if !asked.status.success() {
-            return Err(text(&asked.stderr));
-        }
-        Ok(text(&asked.stdout).lines().map(str::to_owned).collect())
     }
 
     /// Waits for a query of PromQL to have a row.
@@ -260,24 +233,14 @@ impl Plant {
     /// Asks the panels over metrics and those over a plant's tags.
     pub(super) fn every_panel_has_data(&mut self) {
         self.beat();
-        deploy::panels_have_data(&self.site, self.page_port);
-        let range = ["2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"];
-        let mut variables = Vec::new();
-        let (named, panels): (Vec<_>, Vec<_>) = grafana::of_lake("plant.json")
-            .into_iter()
-            .partition(|asked| asked.variable.is_some());
-        for asked in named.into_iter().chain(panels) {
-            let sql = grafana::written_out(&asked.query, range, 10, &variables);
-            let rows = self
-                .psql(&sql)
-                .unwrap_or_else(|error| panic!("{}: {error}", asked.panel));
-            // A gap takes a stop of minutes: the kill tests have them.
-            let may_be_empty = asked.panel.ends_with("Known gaps");
-            assert!(may_be_empty || !rows.is_empty(), "{}: no data", asked.panel);
-            if let Some(name) = asked.variable {
-                variables.push((name, grafana::sql_strings(&rows)));
-            }
-        }
+        grafana::every_metric_has_data(&self.prometheus);
+        let empty = grafana::empty_of_lake("plant.json", &self.psql);
+        // A gap takes a stop of minutes: the kill tests have them.
+        let missing: Vec<_> = empty
+            .iter()
+            .filter(|panel| !panel.ends_with("Known gaps"))
+            .collect();
+        assert!(missing.is_empty(), "no data: {missing:?}");
     }
 
     pub(super) fn stop(self) {
