@@ -72,9 +72,7 @@ impl Opening {
     }
 
     fn prove(&self, chunk: &[u8]) -> Result<Vec<u8>, String> {
-        let mut rest = chunk.get(HEAD_BYTES..).ok_or("its answer is cut off")?;
-        let header = AsymmetricSecurityHeader::decode(&mut rest, &DecodingOptions::default())
-            .map_err(|error| format!("its answer cannot be read: {error}"))?;
+        let (header, sealed) = header_of(chunk).map_err(|why| format!("its answer {why}"))?;
         let policy = SecurityPolicy::from_uri(header.security_policy_uri.as_ref());
         if policy != self.policy {
             // The library's name of a policy that it does not know is a panic.
@@ -91,7 +89,7 @@ impl Opening {
         if header.receiver_certificate_thumbprint.as_ref() != self.own_thumbprint {
             return Err("its answer is meant for another client's certificate".to_owned());
         }
-        let (covered, sealed) = chunk.split_at(chunk.len() - rest.len());
+        let covered = &chunk[..chunk.len() - sealed.len()];
         // The library takes whole blocks only, and each costs an operation with our private key.
         let block = self.own_key.size();
         let is_whole = !sealed.is_empty() && sealed.len().is_multiple_of(block);
@@ -118,14 +116,19 @@ impl Opening {
     }
 }
 
+/// The security header of an answer, and what stands behind it; else what is wrong with the answer.
+fn header_of(chunk: &[u8]) -> Result<(AsymmetricSecurityHeader, &[u8]), String> {
+    let mut rest = chunk.get(HEAD_BYTES..).ok_or("is cut off")?;
+    let header = AsymmetricSecurityHeader::decode(&mut rest, &DecodingOptions::default())
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    Ok((header, rest))
+}
+
 /// An answer on a channel without security; one with security is refused: the library would look for a key that there is not.
 pub(super) fn without_security(chunk: Vec<u8>) -> io::Result<Vec<u8>> {
     let refused = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-    let mut rest = chunk
-        .get(HEAD_BYTES..)
-        .ok_or_else(|| refused("the server's answer is cut off".to_owned()))?;
-    let header = AsymmetricSecurityHeader::decode(&mut rest, &DecodingOptions::default())
-        .map_err(|error| refused(format!("the server's answer cannot be read: {error}")))?;
+    let (header, _) =
+        header_of(&chunk).map_err(|why| refused(format!("the server's answer {why}")))?;
     let uri = header.security_policy_uri.as_ref();
     if SecurityPolicy::from_uri(uri) != SecurityPolicy::None {
         return Err(refused(format!(
