@@ -17,13 +17,14 @@ impl Pipeline {
         let mut readings = Vec::with_capacity(events.len());
         for DeviceEvent { device, mut event } in events {
             self.status.note_heard_event(&device, now);
-            if self.pseudonyms.of(&device) != device {
+            let named = self.pseudonyms.of(&device);
+            if named != device {
                 event.clear_names();
             }
             readings.push(Reading {
                 series: Series {
                     site: self.site.clone(),
-                    device,
+                    device: named,
                     tag: tag.clone(),
                 },
                 event_time: now,
@@ -33,7 +34,6 @@ impl Pipeline {
                 status: Status::GOOD,
             });
         }
-        self.pseudonyms.name(&mut readings);
         readings
     }
 }
