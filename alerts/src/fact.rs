@@ -52,7 +52,7 @@ pub trait FactSource: Send + Sync {
     /// The facts as they are now. What cannot be read is left out of [`Facts::read`], and the source logs why.
     async fn facts(&self) -> Facts;
 
-    /// The warnings of jobs that somebody has taken up, all of them, once that is stored; told after each look.
+    /// The warnings of jobs that somebody has taken up, all of them, once that is stored; reported after each look.
     fn taken_up(&self, warnings: Vec<TakenUp>) {
         drop(warnings);
     }

@@ -186,7 +186,7 @@ impl Book {
     /// The request with the whole name of what it is about: the beginning may fit another alert by the time it is taken.
     ///
     /// # Errors
-    /// A name that is none, or is of several.
+    /// A name that fits no alert, or several.
     pub(crate) fn meant(&mut self, request: &Request) -> Result<Request, Refused> {
         let mut meant = request.clone();
         match &mut meant {

@@ -51,7 +51,7 @@ pub struct Hold {
 }
 
 /// Says which event times are held, each time that it is asked: a back-fill's span, and what the windows of jobs that have not
-/// run yet reach back to. Where that cannot be told, why; then nothing is deleted.
+/// run yet reach back to. Where that is unknown, why; then nothing is deleted.
 pub type Holds = Arc<dyn Fn() -> Held + Send + Sync>;
 
 /// The answer to come.

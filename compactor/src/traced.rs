@@ -5,7 +5,7 @@ use std::fmt::Display;
 use forebay_runtime::trace::show;
 use tracing::{Instrument as _, Span};
 
-/// Does work within a span, which is told of its error: the span declares the fields `trace_id` and `otel.status_description`.
+/// Does work within a span that records its error: the span declares the fields `trace_id` and `otel.status_description`.
 pub(crate) async fn traced<T, E: Display>(
     span: Span,
     work: impl Future<Output = Result<T, E>>,

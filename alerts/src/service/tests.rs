@@ -10,7 +10,7 @@ fn second(n: i64) -> Timestamp {
     Timestamp::from_nanos(n * 1_000_000_000)
 }
 
-/// No facts, and what it was told is taken up.
+/// No facts; it keeps which warnings were reported as taken up.
 #[derive(Default)]
 struct Nothing(std::sync::Mutex<Vec<TakenUp>>);
 

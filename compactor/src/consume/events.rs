@@ -54,7 +54,7 @@ type Rows<'a> = BTreeMap<String, (i64, &'a FoundEvent)>;
 #[derive(Debug, Default)]
 pub(super) struct FoundEvents {
     pub(super) events: Vec<FoundEvent>,
-    /// Values under the tag of events that are none, or of a later release.
+    /// Values under the tag of events that are damaged, or of a later release.
     pub(super) unreadable: u64,
     /// What the events take in memory, roughly.
     pub(super) bytes: usize,

@@ -292,7 +292,7 @@ pub(crate) const EVENT: TableKeys = TableKeys::many(
 pub(crate) const EVENT_NODE: Defaulted<String> = Defaulted::new(
     "node",
     "i=2253",
-    "The node id of the object that tells of events; i=2253 is the server itself, which tells of all.",
+    "The node id of the object that reports events; i=2253 is the server itself, which reports all.",
 );
 
 pub(crate) const EVENT_DEVICE: Optional<DeviceId> = Optional::new(

@@ -55,7 +55,7 @@ fn each_change_of_an_alarm_is_one_row_over_a_kill_a_restart_and_a_server_that_te
         site.until(EVENTS, seconds, MINUTE);
         running.kill();
     }
-    // While nobody listens it ends, and begins again: only what holds is told.
+    // While nobody listens it ends, and begins again: the server reports only what holds.
     server.ask(&change(5, false, true));
     server.ask(&change(6, true, false));
     for _ in 0..2 {

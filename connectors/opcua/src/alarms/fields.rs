@@ -28,7 +28,7 @@ impl FilterForm {
 pub(super) enum Notice {
     /// Its conditions follow.
     RefreshBegins,
-    /// Its conditions have been told.
+    /// Its conditions have been reported.
     RefreshEnds,
     /// It wants to be asked for its conditions.
     RefreshRequired,

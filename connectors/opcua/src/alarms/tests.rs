@@ -169,7 +169,7 @@ fn what_is_told_again_is_taken_once_and_what_has_changed_is_taken() {
     other[8] = Variant::from(node("Press.TooLoud"));
     assert_eq!(hear(&mut alarms, other.clone()).len(), 1);
     assert_eq!(hear(&mut alarms, other).len(), 0);
-    // Events without a condition are told once by a server.
+    // A server reports events without a condition once.
     let mut plain = change(5, 8, true);
     plain.truncate(8);
     assert_eq!(hear(&mut alarms, plain.clone()).len(), 1);

@@ -8,7 +8,7 @@ use crate::{keys, node::NodeAddress};
 /// The range of severities (Part 5, 6.4.2).
 const SEVERITY_MAX: u16 = 1000;
 
-/// An object that tells of events.
+/// An object that reports events.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSource {
     pub(crate) device: DeviceId,

@@ -139,7 +139,7 @@ async fn after_a_lost_link_only_what_has_changed_meanwhile_comes() {
     peer.tell(change("Last", 6, true, true)).await;
     until_events(&rig, 8).await;
     let mut all = messages(&rig);
-    // In which order conditions are told again is the server's affair.
+    // The server decides in which order it reports conditions again.
     all[..2].sort();
     all[2..4].sort();
     assert_eq!(

@@ -33,7 +33,7 @@ fn write(name: &str, n: i64) -> Json {
     json!([name, "Int64", n, 0, BASE_US + n])
 }
 
-/// What was not told again.
+/// What was not reported again.
 fn values(samples: &[Sample], tag: &str) -> Vec<Value> {
     of(samples, tag, |kind| kind != SampleKind::Confirmation)
 }

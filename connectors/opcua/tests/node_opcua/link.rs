@@ -22,7 +22,7 @@ fn write(n: i64) -> Json {
     json!({"write": [["A", "Int32", n, BASE_MS + n]]})
 }
 
-/// What was not told again.
+/// What was not reported again.
 fn values(samples: &[Sample], tag: &str) -> Vec<Value> {
     let new = samples
         .iter()

@@ -1,4 +1,4 @@
-//! Servers that connect to us. Neither of the foreign servers does so by itself: a go-between says for it what OPC 10000-6, 7.1.3
+//! Servers that connect to us. Neither of the foreign servers does so: a go-between says for it what OPC 10000-6, 7.1.3
 //! has a server say, and passes on the rest.
 
 use std::time::Duration;
