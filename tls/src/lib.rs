@@ -4,10 +4,12 @@
 //! Files are read at each call and nothing is kept, so that a caller that asks again uses a certificate that was
 //! replaced without a restart. Calls block: they read files.
 
+mod refusal;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -51,6 +53,11 @@ impl ClientFiles {
     /// As [`client_config`].
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         client_config(self.ca.as_deref(), self.own.as_ref())
+    }
+
+    /// Why a handshake failed; where the server's certificate was refused, with what mends it and the key to set.
+    pub fn explain(&self, error: &io::Error) -> String {
+        refusal::explain(error, self.ca.as_deref())
     }
 }
 
@@ -117,6 +124,18 @@ pub fn client_config(
         }
         None => builder.with_no_client_auth(),
     };
+    Ok(Arc::new(config))
+}
+
+/// For a client that speaks in clear, and is asked for a configuration all the same: no certificate passes.
+///
+/// # Errors
+/// None that are known: the versions of TLS are the library's own.
+pub fn trusting_nobody() -> Result<Arc<ClientConfig>, TlsError> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
