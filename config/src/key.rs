@@ -307,6 +307,11 @@ impl TableKeys {
         self.names().any(|name| name == key.name())
     }
 
+    /// Its keys and sub-tables.
+    pub(crate) fn keys(&self) -> &'static [&'static dyn Describe] {
+        self.keys
+    }
+
     /// The names of its keys and sub-tables.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name())

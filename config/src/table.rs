@@ -27,7 +27,10 @@ pub struct Table<'d> {
     name: String,
     at: Range<usize>,
     table: &'d DeTable<'d>,
-    known: BTreeSet<&'static str>,
+    /// The lists of known keys; there may be many thousand tables at a time, so names are not copied.
+    known: Vec<&'static [&'static dyn Describe]>,
+    /// Of the root, what was read from it.
+    asked: BTreeSet<&'static str>,
 }
 
 impl<'d> Table<'d> {
@@ -38,7 +41,8 @@ impl<'d> Table<'d> {
             name: String::new(),
             at: 0..0,
             table,
-            known: BTreeSet::new(),
+            known: Vec::new(),
+            asked: BTreeSet::new(),
         }
     }
 
@@ -49,7 +53,7 @@ impl<'d> Table<'d> {
 
     /// Keys of another reader of this table, such as those of a protocol beside those of all connectors.
     pub fn also(&mut self, keys: &TableKeys) {
-        self.known.extend(keys.names());
+        self.known.push(keys.keys());
     }
 
     /// A key, read as its descriptor says.
@@ -150,10 +154,11 @@ impl<'d> Table<'d> {
     pub fn finish(self) {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
-            if !self.known.contains(name) {
-                let near = nearest(name, self.known.iter().copied());
+            if !self.known_names().any(|known| known == name) {
+                let near = nearest(name, self.known_names());
                 let known = if near.is_empty() {
-                    let all: Vec<&str> = self.known.iter().copied().collect();
+                    let all: BTreeSet<&str> = self.known_names().collect();
+                    let all: Vec<&str> = all.into_iter().collect();
                     format!("; known here: {}", all.join(", "))
                 } else {
                     near
@@ -164,6 +169,13 @@ impl<'d> Table<'d> {
                 );
             }
         }
+    }
+
+    fn known_names(&self) -> impl Iterator<Item = &'static str> {
+        let listed = self.known.iter().flat_map(|keys| keys.iter());
+        listed
+            .map(|key| key.name())
+            .chain(self.asked.iter().copied())
     }
 
     /// A key's value as this type; a wrong value is noted and answers none.
@@ -230,19 +242,19 @@ impl<'d> Table<'d> {
 
     fn value(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
         if self.name.is_empty() {
-            self.known.insert(key);
+            self.asked.insert(key);
         }
         self.table.get(key)
     }
 
     fn child(&self, keys: &TableKeys, at: Range<usize>, table: &'d DeTable<'d>) -> Table<'d> {
-        let known = keys.names().collect();
         Table {
             document: self.document,
             name: self.shown(keys.name()),
             at,
             table,
-            known,
+            known: vec![keys.keys()],
+            asked: BTreeSet::new(),
         }
     }
 
