@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use forebay_runtime::report;
 use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig as _,
+    ExporterBuildError, LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig,
+    WithHttpConfig,
 };
 use opentelemetry_sdk::{
     Resource,
@@ -12,18 +14,98 @@ use opentelemetry_sdk::{
     runtime::Tokio,
     trace::{SpanData, SpanExporter as _},
 };
+use reqwest::{
+    Client,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    redirect::Policy,
+};
 use url::Url;
 
 use crate::{
-    TelemetryError,
+    OtlpSettings, TelemetryError,
     queue::{LogItem, Queue},
 };
 
 const EVERY: Duration = Duration::from_secs(15);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-fn signal(endpoint: &Url, name: &str) -> String {
-    format!("{}/v1/{name}", endpoint.as_str().trim_end_matches('/'))
+/// Where OTLP goes, and the client that takes it there.
+pub(crate) struct Collector<'s> {
+    endpoint: &'s Url,
+    client: Client,
+}
+
+impl<'s> Collector<'s> {
+    /// Reads the files of certificates.
+    pub(crate) fn of(settings: &'s OtlpSettings) -> Result<Self, TelemetryError> {
+        Ok(Self {
+            endpoint: &settings.endpoint,
+            client: client(settings).map_err(|why| TelemetryError::Start {
+                what: "the export to otlp_endpoint",
+                why,
+            })?,
+        })
+    }
+
+    fn exporter<B: WithExportConfig + WithHttpConfig>(&self, builder: B, signal: &str) -> B {
+        let base = self.endpoint.as_str().trim_end_matches('/');
+        builder
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(format!("{base}/v1/{signal}"))
+            .with_timeout(TIMEOUT)
+            .with_http_client(self.client.clone())
+    }
+
+    pub(crate) fn metrics(&self) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
+        let exporter = self
+            .exporter(MetricExporter::builder().with_http(), "metrics")
+            .build()
+            .map_err(failed("the export of metrics"))?;
+        Ok(PeriodicReader::builder(exporter, Tokio)
+            .with_interval(EVERY)
+            .build())
+    }
+
+    pub(crate) fn spans(&self, resource: &Resource) -> Result<Queue<SpanData>, TelemetryError> {
+        let mut exporter = self
+            .exporter(SpanExporter::builder().with_http(), "traces")
+            .build()
+            .map_err(failed("the export of traces"))?;
+        exporter.set_resource(resource);
+        Ok(Queue::new("spans", exporter))
+    }
+
+    pub(crate) fn logs(&self, resource: &Resource) -> Result<Queue<LogItem>, TelemetryError> {
+        let mut exporter = self
+            .exporter(LogExporter::builder().with_http(), "logs")
+            .build()
+            .map_err(failed("the export of logs"))?;
+        exporter.set_resource(resource);
+        Ok(Queue::new("logs", exporter))
+    }
+}
+
+/// One client for all signals. Redirects are not followed: the header of authorization would go with them.
+fn client(settings: &OtlpSettings) -> Result<Client, String> {
+    let tls = match settings.endpoint.scheme() {
+        "https" => forebay_tls::client_config(settings.ca_file.as_deref(), None),
+        _ => forebay_tls::trusting_nobody(),
+    };
+    let tls = tls.map_err(|error| report(&error))?;
+    let mut headers = HeaderMap::new();
+    if let Some(authorization) = &settings.authorization {
+        let mut value = HeaderValue::from_str(authorization.expose())
+            .map_err(|_| "otlp_authorization is not a header: letters of ASCII are expected")?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Client::builder()
+        .tls_backend_preconfigured((*tls).clone())
+        .default_headers(headers)
+        .redirect(Policy::none())
+        .timeout(TIMEOUT)
+        .build()
+        .map_err(|error| report(&error))
 }
 
 fn failed(what: &'static str) -> impl FnOnce(ExporterBuildError) -> TelemetryError {
@@ -31,44 +113,4 @@ fn failed(what: &'static str) -> impl FnOnce(ExporterBuildError) -> TelemetryErr
         what,
         why: error.to_string(),
     }
-}
-
-pub(crate) fn metrics(endpoint: &Url) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
-    let exporter = MetricExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(signal(endpoint, "metrics"))
-        .with_timeout(TIMEOUT)
-        .build()
-        .map_err(failed("the export of metrics"))?;
-    Ok(PeriodicReader::builder(exporter, Tokio)
-        .with_interval(EVERY)
-        .build())
-}
-
-pub(crate) fn spans(
-    endpoint: &Url,
-    resource: &Resource,
-) -> Result<Queue<SpanData>, TelemetryError> {
-    let mut exporter = SpanExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(signal(endpoint, "traces"))
-        .with_timeout(TIMEOUT)
-        .build()
-        .map_err(failed("the export of traces"))?;
-    exporter.set_resource(resource);
-    Ok(Queue::new("spans", exporter))
-}
-
-pub(crate) fn logs(endpoint: &Url, resource: &Resource) -> Result<Queue<LogItem>, TelemetryError> {
-    let mut exporter = LogExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(signal(endpoint, "logs"))
-        .with_timeout(TIMEOUT)
-        .build()
-        .map_err(failed("the export of logs"))?;
-    exporter.set_resource(resource);
-    Ok(Queue::new("logs", exporter))
 }

@@ -20,6 +20,7 @@ use std::{
     },
 };
 
+use export::Collector;
 use filters::Lines;
 use forebay_runtime::trace::install;
 use opentelemetry::{
@@ -39,7 +40,7 @@ use tracing_subscriber::{
 pub use error::TelemetryError;
 pub use names::Metric;
 pub use prometheus::Scrape;
-pub use settings::{LogFormat, TELEMETRY, TelemetrySettings, telemetry};
+pub use settings::{LogFormat, OtlpSettings, TELEMETRY, TelemetrySettings, telemetry};
 use tracer::OtlpTracer;
 
 /// One value with its labels, as `(name, value)` pairs.
@@ -90,10 +91,11 @@ impl Telemetry {
             );
         let (mut tracers, mut loggers) = (None, None);
         let mut dropped = Vec::new();
-        if let Some(endpoint) = &settings.otlp_endpoint {
-            meters = meters.with_reader(export::metrics(endpoint)?);
-            let spans = export::spans(endpoint, &resource)?;
-            let logs = export::logs(endpoint, &resource)?;
+        if let Some(otlp) = &settings.otlp {
+            let collector = Collector::of(otlp)?;
+            meters = meters.with_reader(collector.metrics()?);
+            let spans = collector.spans(&resource)?;
+            let logs = collector.logs(&resource)?;
             dropped = vec![("spans", spans.dropped()), ("logs", logs.dropped())];
             let provider = SdkTracerProvider::builder().with_resource(resource.clone());
             tracers = Some(provider.with_span_processor(spans).build());

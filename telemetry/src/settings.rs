@@ -1,9 +1,9 @@
 //! `[telemetry]`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Table, TableKeys};
-use url::Url;
+use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Secret, Table, TableKeys};
+use url::{Host, Url};
 
 /// `[telemetry]`.
 pub const TELEMETRY: TableKeys = TableKeys::one(
@@ -11,6 +11,8 @@ pub const TELEMETRY: TableKeys = TableKeys::one(
     "Where logs, metrics and traces go.",
     &[
         &OTLP_ENDPOINT,
+        &OTLP_CA_FILE,
+        &OTLP_AUTHORIZATION,
         &TRACE_EVERY,
         &PROMETHEUS_LISTEN,
         &LOG,
@@ -24,6 +26,19 @@ const OTLP_ENDPOINT: Optional<String> = Optional::new(
      HTTP, to /v1/metrics, /v1/traces and /v1/logs below it.",
 )
 .absent("nothing is sent");
+
+const OTLP_CA_FILE: Optional<PathBuf> = Optional::new(
+    "otlp_ca_file",
+    "Certificates (PEM) of the authorities that may sign the collector's certificate, for an https:// endpoint.",
+)
+.absent("the system's list");
+
+const OTLP_AUTHORIZATION: Optional<Secret> = Optional::new(
+    "otlp_authorization",
+    "The header Authorization that the collector asks for, such as \"Bearer ${OTLP_TOKEN}\", best with \"${VARIABLE}\" or \
+     \"${file:PATH}\" in it; for an https:// endpoint, or one on this machine.",
+)
+.absent("none is sent");
 
 const TRACE_EVERY: Defaulted<Duration> = Defaulted::new(
     "trace_every",
@@ -66,11 +81,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// A collector of OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpSettings {
+    /// `/v1/metrics` and so on are added.
+    pub endpoint: Url,
+    /// Authorities that may vouch for it; the system's where there is none.
+    pub ca_file: Option<PathBuf>,
+    /// Its header of authorization.
+    pub authorization: Option<Secret>,
+}
+
 /// `[telemetry]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelemetrySettings {
-    /// Where metrics, traces and logs are sent by OTLP over HTTP; `/v1/metrics` and so on are added.
-    pub otlp_endpoint: Option<Url>,
+    /// Where metrics, traces and logs are sent.
+    pub otlp: Option<OtlpSettings>,
     /// How often a connector or a lane begins a trace.
     pub trace_every: Duration,
     /// Where Prometheus may read `/metrics`.
@@ -84,7 +110,7 @@ pub struct TelemetrySettings {
 impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
-            otlp_endpoint: None,
+            otlp: None,
             trace_every: TRACE_EVERY.default(),
             prometheus_listen: None,
             log: LOG.default(),
@@ -99,17 +125,7 @@ pub fn telemetry(root: &mut Table<'_>) -> TelemetrySettings {
     let Some(mut table) = root.table(&TELEMETRY) else {
         return settings;
     };
-    if let Some(text) = table.read(&OTLP_ENDPOINT) {
-        match Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => {
-                settings.otlp_endpoint = Some(url)
-            }
-            _ => table.problem(
-                &OTLP_ENDPOINT,
-                format!("{text:?} is not a URL such as \"http://127.0.0.1:4318\""),
-            ),
-        }
-    }
+    settings.otlp = otlp(&mut table);
     if let Some(text) = table.read(&PROMETHEUS_LISTEN) {
         match text.parse() {
             Ok(address) => settings.prometheus_listen = Some(address),
@@ -127,4 +143,106 @@ pub fn telemetry(root: &mut Table<'_>) -> TelemetrySettings {
     settings.log_format = table.read(&LOG_FORMAT);
     table.finish();
     settings
+}
+
+fn otlp(table: &mut Table<'_>) -> Option<OtlpSettings> {
+    let text = table.read(&OTLP_ENDPOINT);
+    let ca_file = table.read(&OTLP_CA_FILE);
+    let authorization = table.read(&OTLP_AUTHORIZATION);
+    let Some(text) = text else {
+        let idle = "is for otlp_endpoint, which is not set";
+        if ca_file.is_some() {
+            table.problem(&OTLP_CA_FILE, idle);
+        }
+        if authorization.is_some() {
+            table.problem(&OTLP_AUTHORIZATION, idle);
+        }
+        return None;
+    };
+    let endpoint = match Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+        _ => {
+            table.problem(
+                &OTLP_ENDPOINT,
+                format!("{text:?} is not a URL such as \"http://127.0.0.1:4318\""),
+            );
+            return None;
+        }
+    };
+    let is_plain = endpoint.scheme() == "http";
+    if is_plain && ca_file.is_some() {
+        table.problem(&OTLP_CA_FILE, "is for an https:// endpoint");
+    }
+    if is_plain && authorization.is_some() && !is_on_this_machine(&endpoint) {
+        table.problem(
+            &OTLP_AUTHORIZATION,
+            "would travel in clear: use an https:// endpoint",
+        );
+    }
+    Some(OtlpSettings {
+        endpoint,
+        ca_file,
+        authorization,
+    })
+}
+
+fn is_on_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use forebay_config::Document;
+
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        let text = format!("[telemetry]\n{text}");
+        let read =
+            Document::new(Path::new("f.toml"), &text, &|_| None).read(|root| Some(telemetry(root)));
+        match read {
+            Ok(settings) => format!("{settings:?}"),
+            Err(errors) => errors.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_the_endpoint_is_named() {
+        for (text, said) in [
+            (
+                "otlp_endpoint = \"collector:4318\"",
+                "telemetry.otlp_endpoint: \"collector:4318\" is not a URL",
+            ),
+            (
+                "otlp_ca_file = \"ca.pem\"",
+                "telemetry.otlp_ca_file: is for otlp_endpoint, which is not set",
+            ),
+            (
+                "otlp_endpoint = \"http://c:4318\"\notlp_ca_file = \"ca.pem\"",
+                "f.toml:3:16: telemetry.otlp_ca_file: is for an https:// endpoint",
+            ),
+            (
+                "otlp_endpoint = \"http://c:4318\"\notlp_authorization = \"Bearer t\"",
+                "telemetry.otlp_authorization: would travel in clear",
+            ),
+            (
+                "otlp_endpoint = \"http://127.0.0.1:4318\"\notlp_authorization = \"Bearer t\"",
+                "authorization: Some(Secret(…))",
+            ),
+            (
+                "otlp_endpoint = \"https://c\"\notlp_ca_file = \"ca.pem\"",
+                "ca_file: Some(\"ca.pem\")",
+            ),
+        ] {
+            let found = refused(text);
+            assert!(found.contains(said), "{text}: {found}");
+        }
+    }
 }

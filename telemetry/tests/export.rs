@@ -1,39 +1,100 @@
-//! What leaves the process, seen from outside: a page for Prometheus and OTLP posts to a collector of the test's own.
+//! What leaves the process, seen from outside: a page for Prometheus and OTLP posts over TLS to a collector of the test's own.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up ends it")]
 
 use std::{
+    fs, io,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use axum::{Router, body::Bytes, extract::State, http::Uri};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    serve::Listener,
+};
+use forebay_config::Secret;
 use forebay_runtime::trace::{self, TraceContext};
-use forebay_telemetry::{Telemetry, TelemetrySettings, names};
+use forebay_telemetry::{OtlpSettings, Telemetry, TelemetrySettings, names};
+use forebay_tls::OwnCertificate;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 
+const AUTHORIZATION: &str = "Bearer of-the-gateway";
+
 type Posts = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
-async fn collector() -> (SocketAddr, Posts) {
+/// Takes connections of TLS.
+struct Secured {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Secured {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Keeps what is posted under the right authorization. Its certificate is for "localhost".
+async fn collector(own: &OwnCertificate) -> (SocketAddr, Posts) {
     let posts = Posts::default();
-    let post = |State(posts): State<Posts>, uri: Uri, body: Bytes| async move {
+    let post = |State(posts): State<Posts>, headers: HeaderMap, uri: Uri, body: Bytes| async move {
+        if headers
+            .get("authorization")
+            .is_none_or(|value| value != AUTHORIZATION)
+        {
+            return StatusCode::UNAUTHORIZED;
+        }
         posts
             .lock()
             .unwrap()
             .push((uri.path().to_owned(), body.to_vec()));
+        StatusCode::OK
     };
     let router = Router::new().fallback(post).with_state(posts.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let secured = Secured {
+        listener,
+        acceptor: Arc::new(forebay_tls::server_config(own, None).unwrap()).into(),
+    };
+    tokio::spawn(async move { axum::serve(secured, router).await });
     (address, posts)
+}
+
+/// A certificate for "localhost" that vouches for itself.
+fn certificate(folder: &Path) -> OwnCertificate {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let own = OwnCertificate {
+        chain: folder.join("chain.pem"),
+        key: folder.join("key.pem"),
+    };
+    fs::write(&own.chain, made.cert.pem()).unwrap();
+    fs::write(&own.key, made.signing_key.serialize_pem()).unwrap();
+    own
 }
 
 async fn exchange(address: SocketAddr, request: &str) -> String {
@@ -82,9 +143,17 @@ fn trace_in_parts(far: TraceContext, behind: TraceContext) -> TraceContext {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_traces_and_logs_reach_prometheus_and_a_collector() {
-    let (endpoint, posts) = collector().await;
+    let folder = tempfile::tempdir().unwrap();
+    let own = certificate(folder.path());
+    let (endpoint, posts) = collector(&own).await;
     let settings = TelemetrySettings {
-        otlp_endpoint: Some(format!("http://{endpoint}/").parse().unwrap()),
+        otlp: Some(OtlpSettings {
+            endpoint: format!("https://localhost:{}/", endpoint.port())
+                .parse()
+                .unwrap(),
+            ca_file: Some(own.chain),
+            authorization: Some(Secret::new(AUTHORIZATION)),
+        }),
         prometheus_listen: Some("127.0.0.1:0".parse().unwrap()),
         // Of lines alone: spans go out all the same.
         log: "error".into(),

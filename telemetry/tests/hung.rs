@@ -4,7 +4,7 @@
 
 use std::{process::Command, time::Duration};
 
-use forebay_telemetry::{Telemetry, TelemetrySettings};
+use forebay_telemetry::{OtlpSettings, Telemetry, TelemetrySettings};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -65,7 +65,11 @@ async fn hangs() {
         }
     });
     let settings = TelemetrySettings {
-        otlp_endpoint: Some(format!("http://{endpoint}").parse().unwrap()),
+        otlp: Some(OtlpSettings {
+            endpoint: format!("http://{endpoint}").parse().unwrap(),
+            ca_file: None,
+            authorization: None,
+        }),
         prometheus_listen: Some("127.0.0.1:0".parse().unwrap()),
         // Lines go to the collector as well; thousands of them need not stand in the output of the test.
         log: "off,forebay_test::quiet=info".into(),

@@ -15,7 +15,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("keys", &["schemas", "config"]),
     ("stream", &["schemas", "runtime", "config"]),
     ("lake", &["schemas", "runtime", "config", "keys"]),
-    ("telemetry", &["schemas", "runtime", "config"]),
+    ("telemetry", &["schemas", "runtime", "config", "tls"]),
     ("connectors/core", &["schemas", "runtime", "config"]),
     (
         "connectors/payload",
