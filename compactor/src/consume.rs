@@ -64,6 +64,9 @@ pub struct ConsumeSettings {
     pub drain_max: Duration,
 }
 
+/// So many full commits fit into the memory: with fewer, partitions that find none left would commit a record at a time.
+pub(crate) const COMMITS_IN_MEMORY: usize = 5;
+
 impl Default for ConsumeSettings {
     fn default() -> Self {
         Self::DEFAULT
@@ -75,8 +78,8 @@ impl ConsumeSettings {
     pub const DEFAULT: Self = Self {
         commit_interval: Duration::from_secs(10),
         commit_readings_max: 500_000,
-        commit_bytes_max: 64 << 20,
-        memory_bytes_max: 256 << 20,
+        commit_bytes_max: (160 << 20) / COMMITS_IN_MEMORY,
+        memory_bytes_max: 160 << 20,
         held_bytes_max: 16 << 20,
         gap_wait: Duration::from_secs(600),
         max_skew: MAX_SKEW,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_config::{Defaulted, TableKeys};
+use forebay_config::{Bytes, Defaulted, TableKeys};
 use forebay_lake::settings::keys::{FILE_RETENTION, LOG_RETENTION, PROFILE, S3, URL};
 
 use crate::{ConsumeSettings, MergeSettings, WindowSettings};
@@ -18,6 +18,7 @@ pub const LAKE: TableKeys = TableKeys::one(
         &IDLE_TIMEOUT,
         &ROLLUPS,
         &COMMIT_INTERVAL,
+        &MEMORY_MAX,
         &MAX_SKEW,
         &LOG_RETENTION,
         &FILE_RETENTION,
@@ -62,6 +63,13 @@ pub(crate) const COMMIT_INTERVAL: Defaulted<Duration> = Defaulted::new(
     ConsumeSettings::DEFAULT.commit_interval,
     "How long at most a reading waits in the compactor before it is committed to the tables. Longer gives fewer and larger \
      files; more than 0s.",
+);
+
+pub(crate) const MEMORY_MAX: Defaulted<Bytes> = Defaulted::new(
+    "memory_max",
+    Bytes(ConsumeSettings::DEFAULT.memory_bytes_max as u64),
+    "About how much memory readings may take that wait for a commit, of all partitions; at least 16MiB. Less gives smaller files \
+     while a backlog is read.",
 );
 
 pub(crate) const MAX_SKEW: Defaulted<Duration> = Defaulted::new(

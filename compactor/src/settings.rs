@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use forebay_config::{Defaulted, Table};
 
-use crate::{ConsumeSettings, MergeSettings, RollupLevel, RollupLevels, WindowSettings, keys};
+use crate::{
+    ConsumeSettings, MergeSettings, RollupLevel, RollupLevels, WindowSettings,
+    consume::COMMITS_IN_MEMORY, keys,
+};
 
 /// Bounds of a window's length.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
 const WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
+
+/// Least memory with which files of a useful size come about.
+const MEMORY_MIN: u64 = 16 << 20;
 
 /// What `[lake]` says of how the lake is filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub struct CompactorSettings {
     pub windows: WindowSettings,
     /// Readings are in the table at most so long after they were read.
     pub commit_interval: Duration,
+    /// About how many bytes of readings may wait for a commit, of all partitions.
+    pub memory_bytes_max: usize,
     /// How far ahead of its gateway's clock a device's may be.
     pub max_skew: Duration,
     /// When small files are merged.
@@ -28,6 +36,7 @@ impl Default for CompactorSettings {
         Self {
             windows: WindowSettings::default(),
             commit_interval: ConsumeSettings::default().commit_interval,
+            memory_bytes_max: ConsumeSettings::DEFAULT.memory_bytes_max,
             max_skew: ConsumeSettings::DEFAULT.max_skew,
             merge: MergeSettings::default(),
         }
@@ -42,6 +51,7 @@ impl CompactorSettings {
         let idle_timeout = positive(table, &keys::IDLE_TIMEOUT);
         let rollups = rollups(table);
         let commit_interval = positive(table, &keys::COMMIT_INTERVAL);
+        let memory_bytes_max = memory(table);
         let max_skew = table.read(&keys::MAX_SKEW);
         let merge_every = positive(table, &keys::MERGE_EVERY);
         let settled = table.read(&keys::MERGE_SETTLED);
@@ -53,6 +63,7 @@ impl CompactorSettings {
                 rollups: rollups?,
             },
             commit_interval: commit_interval?,
+            memory_bytes_max: memory_bytes_max?,
             max_skew,
             merge: MergeSettings {
                 every: merge_every?,
@@ -65,6 +76,8 @@ impl CompactorSettings {
     pub fn consume(&self) -> ConsumeSettings {
         ConsumeSettings {
             commit_interval: self.commit_interval,
+            commit_bytes_max: self.memory_bytes_max / COMMITS_IN_MEMORY,
+            memory_bytes_max: self.memory_bytes_max,
             max_skew: self.max_skew,
             ..ConsumeSettings::default()
         }
@@ -96,6 +109,16 @@ fn rollups(table: &mut Table<'_>) -> Option<RollupLevels> {
         levels.push(level);
     }
     Some(RollupLevels::of(&levels))
+}
+
+/// Bytes of readings that wait for a commit.
+fn memory(table: &mut Table<'_>) -> Option<usize> {
+    let found = table.read(&keys::MEMORY_MAX).0;
+    if found < MEMORY_MIN {
+        table.problem(&keys::MEMORY_MAX, "\"16MiB\" is the least that is of use");
+        return None;
+    }
+    Some(usize::try_from(found).unwrap_or(usize::MAX))
 }
 
 /// A duration that must not be zero.
@@ -137,7 +160,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "[lake]\nurl = \"s3://b/p\"\nwindow = \"10m\"\nlateness = \"0s\"\nidle_timeout = \"1m\"\nrollups = [\"1h\", \"1m\"]\n\
-                    commit_interval = \"1s\"\nmax_skew = \"1h\"\nlog_retention = \"2h\"\n\
+                    commit_interval = \"1s\"\nmemory_max = \"50MiB\"\nmax_skew = \"1h\"\nlog_retention = \"2h\"\n\
                     file_retention = \"1d\"\nmerge_every = \"5m\"\nmerge_settled = \"0s\"\n\
                     profile = \"none\"\n[lake.s3]\n\
                     endpoint = \"http://127.0.0.1:9\"\nregion = \"r\"\naccess_key_id = \"a\"\n\
@@ -146,6 +169,11 @@ mod tests {
         assert_eq!(settings.windows.window, Duration::from_secs(600));
         assert_eq!(settings.windows.rollups, RollupLevels::ALL);
         assert_eq!(settings.consume().max_skew, Duration::from_secs(3_600));
+        let memory = (
+            settings.consume().memory_bytes_max,
+            settings.consume().commit_bytes_max,
+        );
+        assert_eq!(memory, (50 << 20, 10 << 20));
         let kept = (lake.maintain.log_retention, lake.maintain.file_retention);
         assert_eq!(
             kept,
@@ -188,6 +216,10 @@ mod tests {
             (
                 "commit_interval = \"0s\"",
                 "lake.commit_interval: more than nothing is expected",
+            ),
+            (
+                "memory_max = \"15MiB\"",
+                "lake.memory_max: \"16MiB\" is the least that is of use",
             ),
             (
                 "file_retention = \"59s\"",
