@@ -17,6 +17,9 @@ use crate::{
     turns::{Measured, ProgramFigures, Turn, in_turns},
 };
 
+/// Nodes of one of Telegraf's inputs, of which each has a session.
+const TELEGRAF_NODES: u32 = 1_000;
+
 /// What is measured.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -79,19 +82,23 @@ fn configuration(turn: &Turn<'_>, tags: u32, server: &Server) -> String {
         }
         Kind::Telegraf => {
             let mut text = telegraf_to_kafka(turn.kafka, turn.topic);
-            text.push_str(&format!(
-                "\n[[inputs.opcua_listener]]\nname = \"server\"\nendpoint = \"opc.tcp://{address}/\"\n\
-                security_policy = \"None\"\nsecurity_mode = \"None\"\nauth_method = \"Anonymous\"\n\
-                subscription_interval = \"500ms\"\nnodes = [\n"
-            ));
-            for tag in 1..=tags {
-                writeln!(
-                    text,
-                    "{{ name = \"tag-{tag}\", namespace = \"{namespace}\", identifier_type = \"i\", identifier = \"{tag}\" }},"
-                )
-                .unwrap_or_default();
+            // Telegraf asks for all items of an input at once; the server takes a thousand.
+            for (input, first) in (1..=tags).step_by(TELEGRAF_NODES as usize).enumerate() {
+                text.push_str(&format!(
+                    "\n[[inputs.opcua_listener]]\nname = \"server-{input}\"\nendpoint = \"opc.tcp://{address}/\"\n\
+                    security_policy = \"None\"\nsecurity_mode = \"None\"\nauth_method = \"Anonymous\"\n\
+                    subscription_interval = \"500ms\"\nnodes = [\n"
+                ));
+                for tag in first..=tags.min(first + TELEGRAF_NODES - 1) {
+                    writeln!(
+                        text,
+                        "{{ name = \"tag-{tag}\", namespace = \"{namespace}\", identifier_type = \"i\", identifier = \"{tag}\" }},"
+                    )
+                    .unwrap_or_default();
+                }
+                text.push_str("]\n");
             }
-            text + "]\n"
+            text
         }
     }
 }

@@ -26,6 +26,9 @@ const WRITES_PER_SECOND: u32 = 10;
 /// A client that creates many items has as many notifications of first values to come.
 const NOTIFICATIONS_MAX: usize = 10_000;
 
+/// Telegraf has one for each thousand of 100,000 tags.
+const SESSIONS_MAX: usize = 200;
+
 /// A server with variables of type Double, numbered from 1 in its namespace. It ends with this value.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -83,6 +86,7 @@ fn builder(port: u16, certificates: &Path) -> ServerBuilder {
         .add_endpoint("none", ServerEndpoint::new_none("/", &anonymous))
         .discovery_urls(vec!["/".to_owned()])
         .with_node_manager(simple_node_manager(namespace, "bench"));
+    builder.limits_mut().max_sessions = SESSIONS_MAX;
     let limits = &mut builder.limits_mut().subscriptions;
     // 0: any number.
     limits.max_monitored_items_per_sub = 0;
