@@ -133,9 +133,14 @@ impl Alarms {
     }
 
     /// An event of this node is about this tag.
-    pub(crate) fn resolved(&mut self, node: NodeId, device: DeviceId, tag: TagName) {
+    pub(crate) fn resolved(
+        &mut self,
+        node: impl FnOnce() -> NodeId,
+        device: DeviceId,
+        tag: TagName,
+    ) {
         if !self.sources.is_empty() {
-            self.tags.insert(node, (device, tag));
+            self.tags.insert(node(), (device, tag));
         }
     }
 
@@ -154,7 +159,7 @@ impl Alarms {
         let Some(source) = self.source(handle) else {
             return;
         };
-        let node = source.asked.node_text.clone();
+        let node = source.asked.node.as_str().to_owned();
         if std::mem::take(&mut source.is_refused) {
             tracing::info!(connector, node, "events available again");
         }
@@ -178,7 +183,7 @@ impl Alarms {
         };
         if !source.is_refused {
             source.is_refused = true;
-            let node = &source.asked.node_text;
+            let node = source.asked.node.as_str();
             warn!(
                 connector,
                 node, why, "events unavailable on the server, retrying"

@@ -13,10 +13,11 @@
 //! All times are the source's. Both ends of a gap were delivered and are not part of it. No network here.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -72,8 +73,9 @@ pub(crate) enum Progress {
 pub(crate) struct History {
     path: PathBuf,
     depth: Duration,
-    /// By place of the tag; none of a tag without history.
-    series: Vec<Option<Series>>,
+    tags: Arc<[Tag]>,
+    /// By handle, of the tags with history.
+    series: BTreeMap<u32, Series>,
     is_changed: bool,
     /// Times of values that were handed over and have no receipt yet.
     fresh: Vec<(u32, Timestamp)>,
@@ -81,8 +83,6 @@ pub(crate) struct History {
 
 #[derive(Debug, Default)]
 struct Series {
-    /// As it stands in the file: device, tag, node.
-    name: String,
     seen: Option<Timestamp>,
     last: Option<Timestamp>,
     /// Values were lost, and none has come since with a time that can end the gap.
@@ -102,20 +102,16 @@ struct Wait {
 impl History {
     /// Of tags that were never read.
     pub(crate) fn new(settings: &Settings) -> Self {
-        let series = |tag: &Tag| {
-            let name = format!(
-                "{}\t{}\t{}",
-                tag.target.device, tag.target.tag, tag.node_text
-            );
-            tag.has_history.then(|| Series {
-                name,
-                ..Series::default()
-            })
-        };
+        let with_history = (1..)
+            .zip(&*settings.tags)
+            .filter(|(_, tag)| tag.has_history);
         Self {
             path: settings.history_file.clone(),
             depth: settings.history.depth,
-            series: settings.tags.iter().map(series).collect(),
+            tags: settings.tags.clone(),
+            series: with_history
+                .map(|(handle, _)| (handle, Series::default()))
+                .collect(),
             is_changed: false,
             fresh: Vec::new(),
         }
@@ -127,7 +123,7 @@ impl History {
     /// The file cannot be read, or is of another format.
     pub(crate) fn load(settings: &Settings) -> io::Result<Self> {
         let mut history = Self::new(settings);
-        if history.series.iter().any(Option::is_some) {
+        if !history.series.is_empty() {
             match fs::read_to_string(&history.path) {
                 Ok(text) => history.read(&text)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -181,12 +177,12 @@ impl History {
 
     /// What to read next: the earliest gap, and with it those of other tags that lie in the same stretch.
     pub(crate) fn plan(&self, span: Duration, nodes_max: usize, now: Instant) -> Option<Plan> {
-        let first = |(place, series): (u32, &Option<Series>)| {
-            let is_due = |series: &&Series| series.wait.is_none_or(|wait| wait.until <= now);
-            let series = series.as_ref().filter(is_due)?;
-            Some((place + 1, *series.gaps.first()?, series.is_alone))
+        let first = |(handle, series): (&u32, &Series)| {
+            let is_due = series.wait.is_none_or(|wait| wait.until <= now);
+            let gap = series.gaps.first().filter(|_| is_due)?;
+            Some((*handle, *gap, series.is_alone))
         };
-        let mut open: Vec<(u32, Gap, bool)> = (0..).zip(&self.series).filter_map(first).collect();
+        let mut open: Vec<(u32, Gap, bool)> = self.series.iter().filter_map(first).collect();
         open.sort_by_key(|(_, gap, _)| gap.from);
         let (handle, earliest, is_alone) = *open.first()?;
         let from = earliest.from;
@@ -209,14 +205,13 @@ impl History {
 
     /// Whether a tag's gap was not filled when it was asked for last, for a reason that may pass.
     pub(crate) fn is_waiting(&self, handle: u32) -> bool {
-        let series = (handle as usize).checked_sub(1);
-        let series = series.and_then(|place| self.series.get(place)?.as_ref());
+        let series = self.series.get(&handle);
         series.is_some_and(|series| series.wait.is_some())
     }
 
     /// There is a new link: what a server did not give before it may give now.
     pub(crate) fn linked(&mut self) {
-        for series in self.series.iter_mut().flatten() {
+        for series in self.series.values_mut() {
             series.wait = None;
         }
     }
@@ -258,11 +253,11 @@ impl History {
             return None;
         }
         let mut text = format!("{HEAD}\n");
-        for series in self.series.iter().flatten() {
-            let Some(seen) = series.seen else {
+        for (handle, series) in &self.series {
+            let Some((seen, name)) = series.seen.zip(self.name(*handle)) else {
                 continue;
             };
-            text.push_str(&format!("{}\t{}", series.name, seen.nanos()));
+            text.push_str(&format!("{name}\t{}", seen.nanos()));
             for gap in &series.gaps {
                 text.push_str(&format!("\t{}:{}", gap.from.nanos(), gap.to.nanos()));
             }
@@ -290,21 +285,35 @@ impl History {
         }
         let mut kept = HashMap::new();
         for line in lines {
-            let series = parse(line).ok_or_else(|| broken(format!("{line:?} cannot be read")))?;
-            kept.insert(series.name.clone(), series);
+            let parsed = parse(line).ok_or_else(|| broken(format!("{line:?} cannot be read")))?;
+            kept.extend([parsed]);
         }
         // A tag that is no longer configured has no gaps to fill.
-        for series in self.series.iter_mut().flatten() {
-            if let Some(known) = kept.remove(&series.name) {
-                *series = known;
+        let handles: Vec<u32> = self.series.keys().copied().collect();
+        for handle in handles {
+            let known = self.name(handle).and_then(|name| kept.remove(&name));
+            if let Some(known) = known {
+                self.series.insert(handle, known);
             }
         }
         Ok(())
     }
 
-    fn get(&mut self, handle: u32) -> Option<&mut Series> {
+    /// A series as it stands in the file: device, tag, node.
+    fn name(&self, handle: u32) -> Option<String> {
         let place = (handle as usize).checked_sub(1)?;
-        self.series.get_mut(place)?.as_mut()
+        let tag = self.tags.get(place)?;
+        let target = &tag.target;
+        Some(format!(
+            "{}\t{}\t{}",
+            target.device,
+            target.tag,
+            tag.node.as_str()
+        ))
+    }
+
+    fn get(&mut self, handle: u32) -> Option<&mut Series> {
+        self.series.get_mut(&handle)
     }
 }
 
@@ -358,7 +367,8 @@ fn tick_after(time: Timestamp) -> Timestamp {
     Timestamp::from_nanos(time.nanos().saturating_add(TICK_NANOS))
 }
 
-fn parse(line: &str) -> Option<Series> {
+/// A series and its name.
+fn parse(line: &str) -> Option<(String, Series)> {
     let mut parts = line.split('\t');
     let name: Vec<&str> = parts.by_ref().take(3).collect();
     let seen = Timestamp::from_nanos(parts.next()?.parse().ok()?);
@@ -372,13 +382,13 @@ fn parse(line: &str) -> Option<Series> {
     let mut gaps: Vec<Gap> = parts.map(gap).collect::<Option<_>>()?;
     // Behind what is durable everything is read again, and these gaps with it.
     gaps.retain(|gap| gap.from < seen);
-    Some(Series {
-        name: name.join("\t"),
+    let series = Series {
         seen: Some(seen),
         last: Some(seen),
         gaps,
         ..Series::default()
-    })
+    };
+    Some((name.join("\t"), series))
 }
 
 #[cfg(test)]

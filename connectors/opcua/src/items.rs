@@ -21,11 +21,11 @@ use opcua::types::{DataValue, MonitoredItemNotification, NodeId, StatusCode};
 use tokio::time::Instant;
 use tracing::warn;
 
-use self::item::{Item, State, doubt};
+use self::item::{Bad, Item, State, doubt};
 use crate::{
     alarms::Alarms,
     history::{History, Loss},
-    settings::{Settings, Tag},
+    settings::{EnumerationForm, Settings, Tag},
     types::{Enumeration, Types},
     value::{self, ItemValue},
 };
@@ -35,6 +35,8 @@ const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 /// All items of a connector; an item's client handle is its place here plus one.
 pub(crate) struct Items {
+    tags: Arc<[Tag]>,
+    /// In the order of the tags.
     items: Vec<Item>,
     /// What the server says of its types.
     pub(crate) types: Types,
@@ -44,6 +46,14 @@ pub(crate) struct Items {
     pub(crate) alarms: Alarms,
     news: News,
     clock: Clock,
+}
+
+/// Which tags have a node on a server.
+pub(crate) struct Resolved {
+    /// The handles of those that have.
+    pub(crate) found: Vec<u32>,
+    /// The others, with the URI of the namespace that the server lacks.
+    pub(crate) nowhere: Vec<(u32, String)>,
 }
 
 /// Nodes whose state has changed, to be reported once, by the node ids of the configuration.
@@ -60,7 +70,8 @@ pub(crate) struct News {
 impl Items {
     pub(crate) fn new(settings: &Settings, history: History, clock: Clock) -> Self {
         Self {
-            items: settings.tags.iter().map(Item::new).collect(),
+            tags: settings.tags.clone(),
+            items: settings.tags.iter().map(|_| Item::new()).collect(),
             types: Types::default(),
             history,
             alarms: Alarms::new(settings),
@@ -77,7 +88,7 @@ impl Items {
         for item in &mut self.items {
             item.state = State::Missing;
             item.names = None;
-            item.node = None;
+            item.namespace = None;
             item.warned_of_overflow = false;
         }
     }
@@ -102,63 +113,90 @@ impl Items {
         }
     }
 
-    /// The handles and tags of all items.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Tag)> {
-        (1..)
-            .zip(&self.items)
-            .map(|(handle, item)| (handle, &item.tag))
+    /// The handles of all items.
+    pub(crate) fn all(&self) -> impl Iterator<Item = u32> + use<> {
+        (1..).take(self.items.len())
     }
 
-    /// The handles and tags that the subscription lacks.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = (u32, &Tag)> {
+    /// The handles that the subscription lacks.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = u32> {
         (1..)
             .zip(&self.items)
             .filter(|(_, item)| item.state == State::Missing)
-            .map(|(handle, item)| (handle, &item.tag))
+            .map(|(handle, _)| handle)
     }
 
-    /// Takes in the nodes of tags on this server.
-    pub(crate) fn resolved(&mut self, nodes: Vec<(u32, NodeId)>) {
-        for (handle, node) in nodes {
-            if let Some(item) = self.items.get_mut(place(handle)) {
-                let target = &item.tag.target;
-                let (device, tag) = (target.device.clone(), target.tag.clone());
-                self.alarms.resolved(node.clone(), device, tag);
-                item.node = Some(node);
+    /// Looks up the nodes of some tags on a server that has this namespace array.
+    pub(crate) fn resolve(
+        &mut self,
+        handles: impl IntoIterator<Item = u32>,
+        namespaces: &[String],
+    ) -> Resolved {
+        let (mut found, mut nowhere) = (Vec::new(), Vec::new());
+        for handle in handles {
+            let Some((tag, item)) = entry(&self.tags, &mut self.items, handle) else {
+                continue;
+            };
+            let namespace = tag.node.namespace(namespaces);
+            item.namespace = namespace.as_ref().ok().copied();
+            match namespace {
+                Ok(namespace) => {
+                    let (device, name) = (tag.target.device.clone(), tag.target.tag.clone());
+                    self.alarms
+                        .resolved(|| tag.node.node(namespace), device, name);
+                    found.push(handle);
+                }
+                Err(uri) => nowhere.push((handle, uri)),
             }
         }
+        Resolved { found, nowhere }
+    }
+
+    /// The tag of a handle.
+    pub(crate) fn tag(&self, handle: u32) -> Option<&Tag> {
+        self.tags.get(place(handle))
     }
 
     /// The node of a tag on this server.
     pub(crate) fn node(&self, handle: u32) -> Option<NodeId> {
-        self.items.get(place(handle))?.node.clone()
+        let namespace = self.items.get(place(handle))?.namespace?;
+        Some(self.tag(handle)?.node.node(namespace))
     }
 
     /// The node of a tag in the words of the configuration.
     pub(crate) fn node_text(&self, handle: u32) -> &str {
-        self.items
-            .get(place(handle))
-            .map_or("", |item| &item.tag.node_text)
+        self.tag(handle).map_or("", |tag| tag.node.as_str())
+    }
+
+    /// The nodes, on this server, of those tags whose numbers are to be named.
+    pub(crate) fn enumerations(&self, handles: &[u32]) -> Vec<(u32, NodeId)> {
+        let wants_names = |handle: &u32| {
+            let tag = self.tag(*handle);
+            tag.is_some_and(|tag| tag.target.enumeration == EnumerationForm::NumberAndText)
+        };
+        let node = |handle: &u32| Some((*handle, self.node(*handle)?));
+        let wanted = handles.iter().filter(|handle| wants_names(handle));
+        wanted.filter_map(node).collect()
     }
 
     /// The samples of a value from the server's history, in order.
     pub(crate) fn recalled(&self, handle: u32, data: &DataValue, samples: &mut Vec<Sample>) {
-        let Some(item) = self.items.get(place(handle)) else {
+        let (Some(tag), Some(item)) = (self.tag(handle), self.items.get(place(handle))) else {
             return;
         };
-        let target = &item.tag.target;
+        let target = &tag.target;
         let found = value::item_value(target, data, &self.types, item.names.as_deref());
         match found {
             ItemValue::Parts(_, parts) => samples.extend(parts),
             ItemValue::Missing(status) => {
-                samples.extend(item.all_bad(value::event_time(data), &status));
+                samples.extend(item.all_bad(target, value::event_time(data), &status));
             }
         }
     }
 
     /// Takes in the names of a variable's enumeration.
     pub(crate) fn named(&mut self, handle: u32, names: Arc<Enumeration>) {
-        if let Some(item) = self.get(handle) {
+        if let Some(item) = self.items.get_mut(place(handle)) {
             item.names = Some(names);
         }
     }
@@ -171,17 +209,17 @@ impl Items {
         status: StatusCode,
         now: Instant,
     ) -> Vec<Sample> {
-        let Some(item) = self.items.get_mut(place(handle)) else {
+        let Some((tag, item)) = entry(&self.tags, &mut self.items, handle) else {
             return Vec::new();
         };
         if !status.is_bad() {
             item.state = State::Fresh;
-            item.accepted(&mut self.news);
+            item.accepted(tag, &mut self.news);
             return Vec::new();
         }
         let reason = format!("cannot read node {node}: {}", value::name(status));
         let status = Status::bad(Some(i64::from(status.bits())), reason);
-        item.refused(&mut self.news, status, now)
+        item.refused(tag, &mut self.news, status, now)
     }
 
     /// A tag whose namespace the server does not have.
@@ -191,15 +229,15 @@ impl Items {
         uri: &str,
         now: Instant,
     ) -> Vec<Sample> {
-        let Some(item) = self.items.get_mut(place(handle)) else {
+        let Some((tag, item)) = entry(&self.tags, &mut self.items, handle) else {
             return Vec::new();
         };
         let reason = format!(
             "cannot read node {}: the server has no namespace {uri}",
-            item.tag.node_text
+            tag.node.as_str()
         );
         let code = i64::from(StatusCode::BadNodeIdUnknown.bits());
-        item.refused(&mut self.news, Status::bad(Some(code), reason), now)
+        item.refused(tag, &mut self.news, Status::bad(Some(code), reason), now)
     }
 
     /// Nodes that are gone, unavailable or back since this was asked last.
@@ -218,7 +256,7 @@ impl Items {
             client_handle,
             value: data,
         } = notification;
-        let Some(item) = self.items.get_mut(place(client_handle)) else {
+        let Some((tag, item)) = entry(&self.tags, &mut self.items, client_handle) else {
             warn!(client_handle, "skipped a notification of an unknown item");
             return;
         };
@@ -236,7 +274,7 @@ impl Items {
         let has_overflow = data.status.is_some_and(|status| status.overflow());
         if has_overflow && !item.warned_of_overflow {
             item.warned_of_overflow = true;
-            warn!(tag = %item.tag.target.tag, "the server's queue overflowed, values are lost: raise queue_size");
+            warn!(tag = %tag.target.tag, "the server's queue overflowed, values are lost: raise queue_size");
         }
         let is_current = is_first || item.is_doubted;
         item.is_doubted = false;
@@ -245,7 +283,7 @@ impl Items {
             (false, true) => SampleKind::Snapshot,
             (false, false) => SampleKind::Update,
         };
-        let mut new = item.take(&data, &self.types, now);
+        let mut new = item.take(&tag.target, &data, &self.types, now);
         let has_loss = std::mem::take(&mut item.has_loss);
         for sample in &mut new {
             sample.kind = kind;
@@ -280,7 +318,7 @@ impl Items {
         now: Instant,
         samples: &mut Vec<Sample>,
     ) {
-        let Some(item) = self.items.get_mut(place(handle)) else {
+        let Some((tag, item)) = entry(&self.tags, &mut self.items, handle) else {
             return;
         };
         let status = data.status.unwrap_or(StatusCode::Good);
@@ -293,7 +331,7 @@ impl Items {
         ]
         .contains(&status);
         let code = Some(i64::from(status.bits()));
-        let stays_bad = item.bad.as_ref().is_some_and(|(bad, _)| bad.code == code);
+        let stays_bad = item.bad.as_ref().is_some_and(|bad| bad.status.code == code);
         if status.is_bad() && stays_bad && item.state == State::Running {
             return;
         }
@@ -302,7 +340,7 @@ impl Items {
             samples.extend(self.created(handle, node, status, now));
             return;
         }
-        item.accepted(&mut self.news);
+        item.accepted(tag, &mut self.news);
         let last = item.last.as_ref().filter(|_| !item.is_doubted);
         if item.state == State::Running && last.is_some_and(|last| value::is_repeat(last, &data)) {
             return;
@@ -317,10 +355,10 @@ impl Items {
     /// Whether a value that was read is still the one that was delivered last, as the server sees it: then its series are good
     /// again, for the server will not say so.
     pub(crate) fn confirmed(&mut self, handle: u32, data: &DataValue, samples: &mut Vec<Sample>) {
-        let Some(item) = self.items.get_mut(place(handle)) else {
+        let Some((tag, item)) = entry(&self.tags, &mut self.items, handle) else {
             return;
         };
-        let deadband = item.tag.server_deadband;
+        let deadband = tag.server_deadband;
         let holds = item.is_doubted
             && item
                 .last
@@ -328,7 +366,7 @@ impl Items {
                 .is_some_and(|last| value::holds(last, data, deadband));
         if holds {
             item.is_doubted = false;
-            let confirmed = item.take(data, &self.types, Instant::now());
+            let confirmed = item.take(&tag.target, data, &self.types, Instant::now());
             samples.extend(confirmed.into_iter().map(|sample| Sample {
                 kind: SampleKind::Confirmation,
                 event_time: None,
@@ -340,20 +378,26 @@ impl Items {
     /// The items that have been bad for a while without a word.
     pub(crate) fn reminders(&mut self, now: Instant) -> Vec<Sample> {
         let mut samples = Vec::new();
-        for item in &mut self.items {
-            if let Some((status, reported)) = item.bad.clone()
-                && now.duration_since(reported) >= REMIND_EVERY
-                && item.state == State::Running
+        let is_due = |bad: &Bad| now.duration_since(bad.reported) >= REMIND_EVERY;
+        for (tag, item) in self.tags.iter().zip(&mut self.items) {
+            if item.state == State::Running
+                && let Some(bad) = item.bad.take_if(|bad| is_due(bad))
             {
-                samples.extend(item.fail(status, now));
+                samples.extend(item.fail(&tag.target, bad.status, now));
             }
         }
         samples
     }
+}
 
-    fn get(&mut self, handle: u32) -> Option<&mut Item> {
-        self.items.get_mut(place(handle))
-    }
+/// The tag and the item of a handle.
+fn entry<'i>(
+    tags: &'i [Tag],
+    items: &'i mut [Item],
+    handle: u32,
+) -> Option<(&'i Tag, &'i mut Item)> {
+    let place = place(handle);
+    Some((tags.get(place)?, items.get_mut(place)?))
 }
 
 /// The place of a handle; none is as high as that of the handle 0.

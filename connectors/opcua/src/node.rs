@@ -1,73 +1,97 @@
 //! Node ids as a person writes them (Part 6, 5.3.1.10): `ns=2;s=Press.Force`, `nsu=urn:press;i=7`, `i=2258`.
 //!
 //! A namespace given by its URI is looked up in the server's namespace array at each connection, because a server may
-//! renumber its namespaces at each start.
+//! renumber its namespaces at each start. Kept as text alone, and taken apart when it is asked for: a connector may have a hundred
+//! thousand of them.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use opcua::types::{Identifier, NodeId};
 
 /// Where a tag's value is found.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct NodeAddress {
-    namespace: Namespace,
-    identifier: Identifier,
-}
+pub(crate) struct NodeAddress(Box<str>);
 
-#[derive(Debug, Clone, PartialEq)]
-enum Namespace {
+#[derive(Debug, PartialEq)]
+enum Namespace<'a> {
     Index(u16),
-    Uri(String),
+    Uri(Cow<'a, str>),
 }
 
 impl NodeAddress {
     /// Reads a node id; the error says what is expected.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (namespace, rest) = if let Some(after) = text.strip_prefix("nsu=") {
-            let (uri, rest) = after.split_once(';').ok_or_else(|| expected(text))?;
-            // Part 6 has `;` and `%` percent-encoded inside the URI.
-            let uri = uri
-                .replace("%3B", ";")
-                .replace("%3b", ";")
-                .replace("%25", "%");
-            (Namespace::Uri(uri), rest)
-        } else if let Some(after) = text.strip_prefix("ns=") {
-            let (index, rest) = after.split_once(';').ok_or_else(|| expected(text))?;
-            (
-                Namespace::Index(index.parse().map_err(|_| expected(text))?),
-                rest,
-            )
-        } else {
-            (Namespace::Index(0), text)
-        };
-        let known = ["i=", "s=", "g=", "b="]
-            .iter()
-            .any(|kind| rest.starts_with(kind));
-        if !known || rest.len() == 2 || namespace == Namespace::Uri(String::new()) {
-            return Err(expected(text));
+        let is_sound = split(text).is_some_and(|(namespace, rest)| {
+            let known = ["i=", "s=", "g=", "b="]
+                .iter()
+                .any(|kind| rest.starts_with(kind));
+            known
+                && rest.len() > 2
+                && namespace != Namespace::Uri("".into())
+                && Identifier::from_str(rest).is_ok()
+        });
+        is_sound
+            .then(|| Self(text.into()))
+            .ok_or_else(|| expected(text))
+    }
+
+    /// It as it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The number of its namespace on a server that has this namespace array; else the URI that it lacks.
+    pub(crate) fn namespace(&self, namespaces: &[String]) -> Result<u16, String> {
+        match split(&self.0) {
+            Some((Namespace::Uri(uri), _)) => {
+                let found = namespaces.iter().position(|known| *known == uri);
+                found
+                    .and_then(|index| u16::try_from(index).ok())
+                    .ok_or_else(|| uri.into_owned())
+            }
+            Some((Namespace::Index(index), _)) => Ok(index),
+            // It was read once.
+            None => Ok(0),
         }
-        let identifier = Identifier::from_str(rest).map_err(|()| expected(text))?;
-        Ok(Self {
-            namespace,
-            identifier,
-        })
+    }
+
+    /// The node, where its namespace has this number.
+    pub(crate) fn node(&self, namespace: u16) -> NodeId {
+        let identifier = split(&self.0).map(|(_, rest)| Identifier::from_str(rest));
+        match identifier {
+            Some(Ok(identifier)) => NodeId {
+                namespace,
+                identifier,
+            },
+            // It was read once.
+            _ => NodeId::null(),
+        }
     }
 
     /// The node id on a server that has this namespace array; else the URI that it lacks.
-    pub(crate) fn resolve(&self, namespaces: &[String]) -> Result<NodeId, &str> {
-        let index = match &self.namespace {
-            Namespace::Index(index) => *index,
-            Namespace::Uri(uri) => {
-                let found = namespaces.iter().position(|known| known == uri);
-                found
-                    .and_then(|index| u16::try_from(index).ok())
-                    .ok_or(uri.as_str())?
-            }
+    pub(crate) fn resolve(&self, namespaces: &[String]) -> Result<NodeId, String> {
+        self.namespace(namespaces)
+            .map(|namespace| self.node(namespace))
+    }
+}
+
+/// The namespace, and the identifier with its kind.
+fn split(text: &str) -> Option<(Namespace<'_>, &str)> {
+    if let Some(after) = text.strip_prefix("nsu=") {
+        let (uri, rest) = after.split_once(';')?;
+        // Part 6 has `;` and `%` percent-encoded inside the URI.
+        let uri = if uri.contains('%') {
+            let uri = uri.replace("%3B", ";").replace("%3b", ";");
+            Cow::Owned(uri.replace("%25", "%"))
+        } else {
+            Cow::Borrowed(uri)
         };
-        Ok(NodeId {
-            namespace: index,
-            identifier: self.identifier.clone(),
-        })
+        Some((Namespace::Uri(uri), rest))
+    } else if let Some(after) = text.strip_prefix("ns=") {
+        let (index, rest) = after.split_once(';')?;
+        Some((Namespace::Index(index.parse().ok()?), rest))
+    } else {
+        Some((Namespace::Index(0), text))
     }
 }
 
@@ -112,7 +136,7 @@ mod tests {
             NodeAddress::parse("nsu=urn:y;i=7")
                 .unwrap()
                 .resolve(&namespaces),
-            Err("urn:y")
+            Err("urn:y".to_owned())
         );
     }
 

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::OpcuaError,
-    items::Items,
+    items::{Items, Resolved},
     pump::{Ended, PROBE_EVERY, PROBE_LIMIT, check_state, given_up, report},
     session::{Carrier, Limits, Session},
-    settings::{EnumerationForm, Settings},
+    settings::Settings,
 };
 
 /// How often namespaces that the server lacked are looked up again.
@@ -38,9 +38,9 @@ pub(crate) struct Poller<'a> {
 struct Group {
     every: Duration,
     due: Instant,
-    /// The place of the next node to read.
+    /// The place of the next tag to read.
     at: usize,
-    nodes: Vec<(u32, NodeId)>,
+    handles: Vec<u32>,
 }
 
 enum Event {
@@ -132,27 +132,18 @@ impl<'a> Poller<'a> {
         let now = Instant::now();
         let mut samples = self.items.reminders(now);
         let namespaces = self.session.namespaces().await?;
-        let mut nodes = Vec::new();
-        let mut nowhere = Vec::new();
-        let mut enumerations = Vec::new();
-        let mut by_sampling: BTreeMap<Duration, Vec<(u32, NodeId)>> = BTreeMap::new();
-        for (handle, tag) in self.items.all() {
-            match tag.node.resolve(&namespaces) {
-                Ok(node) => {
-                    if tag.target.enumeration == EnumerationForm::NumberAndText {
-                        enumerations.push((handle, node.clone()));
-                    }
-                    nodes.push((handle, node.clone()));
-                    let group = by_sampling.entry(tag.sampling).or_default();
-                    group.push((handle, node));
-                }
-                Err(uri) => nowhere.push((handle, uri.to_owned())),
-            }
-        }
+        let all = self.items.all();
+        let Resolved { found, nowhere } = self.items.resolve(all, &namespaces);
         for (handle, uri) in nowhere {
             samples.extend(self.items.without_namespace(handle, &uri, now));
         }
-        self.items.resolved(nodes);
+        let enumerations = self.items.enumerations(&found);
+        let mut by_sampling: BTreeMap<Duration, Vec<u32>> = BTreeMap::new();
+        for handle in found {
+            if let Some(tag) = self.items.tag(handle) {
+                by_sampling.entry(tag.sampling).or_default().push(handle);
+            }
+        }
         let names = self.session.learn_names(&enumerations, self.limits).await?;
         for (handle, names) in names {
             self.items.named(handle, names);
@@ -163,11 +154,11 @@ impl<'a> Poller<'a> {
         };
         self.groups = by_sampling
             .into_iter()
-            .map(|(every, nodes)| Group {
+            .map(|(every, handles)| Group {
                 every,
                 due: due(every),
                 at: 0,
-                nodes,
+                handles,
             })
             .collect();
         report(&self.settings.name, self.items.news());
@@ -179,15 +170,10 @@ impl<'a> Poller<'a> {
         let Some(group) = self.groups.iter_mut().min_by_key(|group| group.due) else {
             return Ok(Done::Samples(Vec::new()));
         };
-        let some: Vec<(u32, NodeId)> = group
-            .nodes
-            .iter()
-            .skip(group.at)
-            .take(self.limits.read)
-            .cloned()
-            .collect();
+        let rest = group.handles.iter().skip(group.at);
+        let some: Vec<u32> = rest.take(self.limits.read).copied().collect();
         group.at += some.len();
-        if group.at >= group.nodes.len() {
+        if group.at >= group.handles.len() {
             let late = Instant::now().saturating_duration_since(group.due);
             let missed = late.as_nanos() / group.every.as_nanos().max(1);
             let missed = u32::try_from(missed).unwrap_or(u32::MAX);
@@ -195,6 +181,8 @@ impl<'a> Poller<'a> {
             group.at = 0;
             self.outlet.note_skipped(u64::from(missed));
         }
+        let node = |handle| Some((handle, self.items.node(handle)?));
+        let some: Vec<(u32, NodeId)> = some.into_iter().filter_map(node).collect();
         let wanted: Vec<ReadValueId> = some
             .iter()
             .map(|(_, node)| ReadValueId::new(node.clone(), AttributeId::Value))

@@ -10,6 +10,7 @@ mod tags;
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -51,7 +52,8 @@ pub(crate) struct Settings {
     pub(crate) session_timeout: Duration,
     pub(crate) timeout: Duration,
     pub(crate) channel_lifetime: Duration,
-    pub(crate) tags: Vec<Tag>,
+    /// Shared by all that knows them: there may be a hundred thousand.
+    pub(crate) tags: Arc<[Tag]>,
     pub(crate) events: Vec<EventSource>,
 }
 
@@ -182,7 +184,7 @@ impl Settings {
             session_timeout: session_timeout?,
             timeout: timeout?,
             channel_lifetime: channel_lifetime?,
-            tags: tags?,
+            tags: tags?.into(),
             events: events?,
         })
     }

@@ -107,7 +107,7 @@ fn a_change_of_an_alarm_is_taken_with_all_that_it_says() {
 fn an_event_of_a_tags_node_is_about_that_tag() {
     let mut alarms = alarms(ALL);
     let device = DeviceId::new("hall").unwrap();
-    alarms.resolved(node("Press"), device, TagName::new("force").unwrap());
+    alarms.resolved(|| node("Press"), device, TagName::new("force").unwrap());
     let heard = hear(&mut alarms, change(1, 5, true));
     let tag = heard[0].event.tag.as_ref().map(TagName::as_str);
     assert_eq!((heard[0].device.as_str(), tag), ("hall", Some("force")));

@@ -128,7 +128,7 @@ fn gaps_without_number_are_joined() {
     let found = gaps(&history, 1);
     assert_eq!(found.len(), 1, "one at a time");
     assert_eq!(found[0].from, at(0));
-    assert_eq!(history.series[0].as_ref().unwrap().gaps.len(), GAPS_MAX);
+    assert_eq!(history.series[&1].gaps.len(), GAPS_MAX);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_wrong_time_of_the_source_closes_no_gap_and_a_steady_lead_of_its_clock_opens
         save(&path, &text).unwrap();
         let mut again = History::load(&settings).unwrap();
         notice(&mut again, now - 5, Loss::Before);
-        let open = &again.series[0].as_ref().unwrap().gaps;
+        let open = &again.series[&1].gaps;
         let expected = [gap(now - 50, now - 10), gap(now - 10, now - 5)];
         assert_eq!(open, &expected, "{ahead}: after a restart");
         fs::remove_file(&path).unwrap();

@@ -1,34 +1,30 @@
 //! One item: what it was, and what a value of it becomes.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, slice, sync::Arc};
 
 use forebay_connectors::Sample;
 use forebay_schemas::{Quality, Status, TagName, Timestamp};
-use opcua::types::{DataValue, NodeId};
+use opcua::types::DataValue;
 use tokio::time::Instant;
 
 use super::News;
 use crate::{
     settings::Tag,
     types::{Enumeration, Types},
-    value::{self, Form, ItemValue},
+    value::{self, Form, ItemValue, Target},
 };
 
-/// One monitored item.
+/// One monitored item. There may be a hundred thousand: what few items have is boxed.
 pub(super) struct Item {
-    pub(super) tag: Tag,
-    /// Its node on this server.
-    pub(super) node: Option<NodeId>,
     pub(super) state: State,
+    /// The number of its node's namespace on this server.
+    pub(super) namespace: Option<u16>,
     pub(super) last: Option<DataValue>,
-    /// The series that the last value had.
-    pub(super) present: Vec<TagName>,
-    /// The series that its values have had since it was a scalar last.
-    pub(super) known: Vec<TagName>,
+    pub(super) shape: Shape,
     /// Names of its enumeration's numbers, where they are asked for.
     pub(super) names: Option<Arc<Enumeration>>,
-    /// Set while there is no value at all: why, and when that was reported.
-    pub(super) bad: Option<(Status, Instant)>,
+    /// Set while there is no value at all.
+    pub(super) bad: Option<Box<Bad>>,
     /// Whether the last reading was bad by the gateway's clock.
     pub(super) is_doubted: bool,
     /// Whether the server has had the node since the start.
@@ -38,6 +34,29 @@ pub(super) struct Item {
     /// Values before the next one were lost on the way.
     pub(super) has_loss: bool,
     pub(super) warned_of_overflow: bool,
+}
+
+/// Why there is no value, and when that was reported.
+pub(super) struct Bad {
+    pub(super) status: Status,
+    pub(super) reported: Instant,
+}
+
+/// The series that the values of an item have.
+pub(super) enum Shape {
+    /// There was no value yet, or empty arrays alone.
+    Unknown,
+    /// That of the tag itself.
+    Itself,
+    Parts(Box<Parts>),
+}
+
+/// Series of their own.
+pub(super) struct Parts {
+    /// Those that the last value had.
+    present: Vec<TagName>,
+    /// Those that values have had since one was a scalar last.
+    known: Vec<TagName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +71,44 @@ pub(super) enum State {
     Running,
 }
 
+impl Shape {
+    fn of(itself: &TagName, parts: Parts) -> Self {
+        let itself = slice::from_ref(itself);
+        if parts.present == itself && parts.known == itself {
+            return Self::Itself;
+        }
+        if parts.present.is_empty() && parts.known.is_empty() {
+            return Self::Unknown;
+        }
+        Self::Parts(Box::new(parts))
+    }
+
+    /// Those that the last value had.
+    fn present<'s>(&'s self, itself: &'s TagName) -> &'s [TagName] {
+        match self {
+            Self::Unknown => &[],
+            Self::Itself => slice::from_ref(itself),
+            Self::Parts(parts) => &parts.present,
+        }
+    }
+
+    /// Those that values have had since one was a scalar last.
+    fn known<'s>(&'s self, itself: &'s TagName) -> &'s [TagName] {
+        match self {
+            Self::Unknown => &[],
+            Self::Itself => slice::from_ref(itself),
+            Self::Parts(parts) => &parts.known,
+        }
+    }
+}
+
 impl Item {
-    pub(super) fn new(tag: &Tag) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            tag: tag.clone(),
-            node: None,
             state: State::Missing,
+            namespace: None,
             last: None,
-            present: Vec::new(),
-            known: Vec::new(),
+            shape: Shape::Unknown,
             names: None,
             bad: None,
             is_doubted: false,
@@ -71,74 +119,105 @@ impl Item {
         }
     }
 
-    pub(super) fn accepted(&mut self, news: &mut News) {
+    pub(super) fn accepted(&mut self, tag: &Tag, news: &mut News) {
         self.was_there = true;
         if std::mem::take(&mut self.is_refused) {
-            news.back.push(self.tag.node_text.clone());
+            news.back.push(tag.node.as_str().to_owned());
         }
     }
 
-    pub(super) fn refused(&mut self, news: &mut News, status: Status, now: Instant) -> Vec<Sample> {
+    pub(super) fn refused(
+        &mut self,
+        tag: &Tag,
+        news: &mut News,
+        status: Status,
+        now: Instant,
+    ) -> Vec<Sample> {
         if !std::mem::replace(&mut self.is_refused, true) {
-            let node = self.tag.node_text.clone();
+            let node = tag.node.as_str().to_owned();
             if self.was_there {
                 news.gone.push(node);
             } else {
                 news.unavailable.push(node);
             }
         }
-        self.fail(status, now)
+        self.fail(&tag.target, status, now)
     }
 
     /// There is no value, by the gateway's clock.
-    pub(super) fn fail(&mut self, status: Status, now: Instant) -> Vec<Sample> {
+    pub(super) fn fail(&mut self, target: &Target, status: Status, now: Instant) -> Vec<Sample> {
         self.is_doubted = true;
-        self.bad = Some((status.clone(), now));
-        self.all_bad(None, &status)
+        let samples = self.all_bad(target, None, &status);
+        self.note_bad(status, now);
+        samples
     }
 
     /// A bad sample for each known series of the tag; for the tag itself where it has had no value.
-    pub(super) fn all_bad(&self, time: Option<Timestamp>, status: &Status) -> Vec<Sample> {
-        if self.known.is_empty() {
-            let tag = self.tag.target.tag.clone();
-            return vec![self.tag.target.failed(tag, time, status.clone())];
+    pub(super) fn all_bad(
+        &self,
+        target: &Target,
+        time: Option<Timestamp>,
+        status: &Status,
+    ) -> Vec<Sample> {
+        let failed = |tag: &TagName| target.failed(tag.clone(), time, status.clone());
+        match self.shape.known(&target.tag) {
+            [] => vec![failed(&target.tag)],
+            known => known.iter().map(failed).collect(),
         }
-        let failed = |tag: &TagName| self.tag.target.failed(tag.clone(), time, status.clone());
-        self.known.iter().map(failed).collect()
     }
 
     /// The samples of a value, and of the series that it leaves without one.
-    pub(super) fn take(&mut self, data: &DataValue, types: &Types, now: Instant) -> Vec<Sample> {
+    pub(super) fn take(
+        &mut self,
+        target: &Target,
+        data: &DataValue,
+        types: &Types,
+        now: Instant,
+    ) -> Vec<Sample> {
         let time = value::event_time(data);
         self.bad = None;
-        let found = value::item_value(&self.tag.target, data, types, self.names.as_deref());
+        let itself = &target.tag;
+        let found = value::item_value(target, data, types, self.names.as_deref());
         match found {
             ItemValue::Missing(status) => {
-                self.bad = Some((status.clone(), now));
-                self.all_bad(time, &status)
+                let samples = self.all_bad(target, time, &status);
+                self.note_bad(status, now);
+                samples
             }
-            ItemValue::Parts(_, samples) if samples.is_empty() && self.known.is_empty() => {
+            ItemValue::Parts(_, samples)
+                if samples.is_empty() && self.shape.known(itself).is_empty() =>
+            {
                 let empty = Status::bad(None, "the array is empty");
-                self.bad = Some((empty.clone(), now));
-                let tag = self.tag.target.tag.clone();
-                vec![self.tag.target.failed(tag, time, empty)]
+                self.note_bad(empty.clone(), now);
+                vec![target.failed(itself.clone(), time, empty)]
             }
             ItemValue::Parts(form, mut samples) => {
-                let is_as_before = samples.len() == self.present.len()
-                    && samples.iter().map(|sample| &sample.tag).eq(&self.present);
+                let before = self.shape.present(itself);
+                let is_as_before = samples.len() == before.len()
+                    && samples.iter().map(|sample| &sample.tag).eq(before);
                 if !is_as_before {
-                    self.reshape(form, time, &mut samples);
+                    self.reshape(target, form, time, &mut samples);
                 }
                 samples
             }
         }
     }
 
+    fn note_bad(&mut self, status: Status, reported: Instant) {
+        self.bad = Some(Box::new(Bad { status, reported }));
+    }
+
     /// Takes in that a value has other parts than the one before, and says which are gone.
-    fn reshape(&mut self, form: Form, time: Option<Timestamp>, samples: &mut Vec<Sample>) {
-        let parts: Vec<TagName> = samples.iter().map(|sample| sample.tag.clone()).collect();
-        let is_there: HashSet<&TagName> = parts.iter().collect();
-        let itself = &self.tag.target.tag;
+    fn reshape(
+        &mut self,
+        target: &Target,
+        form: Form,
+        time: Option<Timestamp>,
+        samples: &mut Vec<Sample>,
+    ) {
+        let itself = &target.tag;
+        let present: Vec<TagName> = samples.iter().map(|sample| sample.tag.clone()).collect();
+        let is_there: HashSet<&TagName> = present.iter().collect();
         let gone = |tag: &TagName| {
             let reason = match form {
                 Form::Array(_) if tag == itself => {
@@ -152,20 +231,20 @@ impl Item {
                 Form::Scalar => "the value has no parts now".to_owned(),
             };
             let status = Status::bad(None, reason);
-            self.tag.target.failed(tag.clone(), time, status)
+            target.failed(tag.clone(), time, status)
         };
-        let before = self.present.iter().filter(|tag| !is_there.contains(tag));
-        samples.extend(before.map(gone));
-        if form == Form::Scalar {
-            self.known.clone_from(&parts);
+        let before = self.shape.present(itself).iter();
+        samples.extend(before.filter(|tag| !is_there.contains(tag)).map(gone));
+        let known = if form == Form::Scalar {
+            present.clone()
         } else {
-            let known: HashSet<&TagName> = self.known.iter().collect();
-            let new = parts.iter().filter(|tag| !known.contains(tag)).cloned();
-            let new: Vec<TagName> = new.collect();
-            self.known.extend(new);
-            self.known.retain(|tag| tag != &self.tag.target.tag);
-        }
-        self.present = parts;
+            let mut known = self.shape.known(itself).to_vec();
+            let had: HashSet<&TagName> = self.shape.known(itself).iter().collect();
+            known.extend(present.iter().filter(|tag| !had.contains(tag)).cloned());
+            known.retain(|tag| tag != itself);
+            known
+        };
+        self.shape = Shape::of(itself, Parts { present, known });
     }
 }
 

@@ -389,3 +389,10 @@ fn what_a_server_will_not_report_again_is_confirmed_by_reading_it_after_a_take_o
         }
     }
 }
+
+/// A server may have a hundred thousand of them.
+#[test]
+fn a_tag_and_its_item_take_little_room() {
+    let bytes = [size_of::<Tag>(), size_of::<item::Item>()];
+    assert!(bytes.iter().sum::<usize>() <= 224, "{bytes:?}");
+}

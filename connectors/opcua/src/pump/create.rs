@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use super::{Pump, deliver::Delivery};
 use crate::{
     error::OpcuaError,
-    items::News,
-    settings::{EnumerationForm, ServerDeadband, Tag},
+    items::{News, Resolved},
+    settings::{ServerDeadband, Tag},
 };
 
 /// Nodes that one log line names.
@@ -28,30 +28,23 @@ const FILTER_REFUSED: [StatusCode; 5] = [
     StatusCode::BadEventFilterInvalid,
 ];
 
+/// Whether dead-band and trigger are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filters {
+    Asked,
+    LeftOut,
+}
+
 impl Pump<'_> {
     /// Asks for the monitored items that the server does not have yet, and reports those that it refuses.
     pub(super) async fn create_missing(&mut self) -> Result<(), OpcuaError> {
-        if self.items.missing().next().is_none() {
+        let missing: Vec<u32> = self.items.missing().collect();
+        if missing.is_empty() {
             return Ok(());
         }
         let namespaces = self.session.namespaces().await?;
-        let mut requests = Vec::new();
-        let mut nowhere = Vec::new();
-        let mut enumerations = Vec::new();
-        let mut nodes = Vec::new();
-        for (handle, tag) in self.items.missing() {
-            match tag.node.resolve(&namespaces) {
-                Ok(node) => {
-                    if tag.target.enumeration == EnumerationForm::NumberAndText {
-                        enumerations.push((handle, node.clone()));
-                    }
-                    nodes.push((handle, node.clone()));
-                    requests.push(request(handle, node, tag, self.settings.trigger));
-                }
-                Err(uri) => nowhere.push((handle, uri.to_owned())),
-            }
-        }
-        self.items.resolved(nodes);
+        let Resolved { found, nowhere } = self.items.resolve(missing, &namespaces);
+        let enumerations = self.items.enumerations(&found);
         for (handle, names) in self.session.learn_names(&enumerations, self.limits).await? {
             self.items.named(handle, names);
         }
@@ -61,21 +54,19 @@ impl Pump<'_> {
             .flat_map(|(handle, uri)| self.items.without_namespace(*handle, uri, now));
         let mut bad: Vec<Sample> = lost.collect();
         let mut unfiltered = Vec::new();
-        for chunk in requests.chunks(self.limits.items) {
-            bad.extend(self.create(chunk, &mut unfiltered).await?);
+        for some in found.chunks(self.limits.items) {
+            unfiltered.extend(self.create(some, Filters::Asked, &mut bad).await?);
         }
         if !unfiltered.is_empty() {
+            let texts = unfiltered.iter();
+            let nodes = list(texts.map(|handle| self.items.node_text(*handle).to_owned()));
             warn!(
                 connector = self.settings.name,
-                nodes = list(
-                    unfiltered
-                        .iter()
-                        .map(|item| item.item_to_monitor.node_id.to_string())
-                ),
+                nodes,
                 "the server refused the dead-band or trigger of these nodes, every change is taken"
             );
-            for chunk in unfiltered.chunks(self.limits.items) {
-                bad.extend(self.create(chunk, &mut Vec::new()).await?);
+            for some in unfiltered.chunks(self.limits.items) {
+                self.create(some, Filters::LeftOut, &mut bad).await?;
             }
         }
         self.hand_over(Delivery::of(bad));
@@ -83,30 +74,39 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Creates some; those whose filter the server refuses come back without one in `unfiltered`.
+    /// Creates some, and answers those whose filter the server refuses. Their requests live no longer than that.
     async fn create(
         &mut self,
-        requests: &[MonitoredItemCreateRequest],
-        unfiltered: &mut Vec<MonitoredItemCreateRequest>,
-    ) -> Result<Vec<Sample>, OpcuaError> {
-        let statuses = self
-            .session
-            .monitor(self.granted.id, requests.to_vec())
-            .await?;
+        handles: &[u32],
+        filters: Filters,
+        bad: &mut Vec<Sample>,
+    ) -> Result<Vec<u32>, OpcuaError> {
+        let asked = handles
+            .iter()
+            .filter_map(|handle| self.request(*handle, filters));
+        let asked: Vec<MonitoredItemCreateRequest> = asked.collect();
+        let statuses = self.session.monitor(self.granted.id, asked.clone()).await?;
         let now = Instant::now();
-        let mut bad = Vec::new();
-        for (item, status) in requests.iter().zip(statuses) {
+        let mut unfiltered = Vec::new();
+        for (item, status) in asked.iter().zip(statuses) {
             let asked = &item.requested_parameters;
             if FILTER_REFUSED.contains(&status) && !asked.filter.is_null() {
-                let mut plain = item.clone();
-                plain.requested_parameters.filter = ExtensionObject::null();
-                unfiltered.push(plain);
+                unfiltered.push(asked.client_handle);
                 continue;
             }
             let node = &item.item_to_monitor.node_id;
             bad.extend(self.items.created(asked.client_handle, node, status, now));
         }
-        Ok(bad)
+        Ok(unfiltered)
+    }
+
+    fn request(&self, handle: u32, filters: Filters) -> Option<MonitoredItemCreateRequest> {
+        let (tag, node) = (self.items.tag(handle)?, self.items.node(handle)?);
+        let filter = match filters {
+            Filters::Asked => filter(tag.server_deadband, self.settings.trigger),
+            Filters::LeftOut => ExtensionObject::null(),
+        };
+        Some(request(handle, node, tag, filter))
     }
 }
 
@@ -154,7 +154,7 @@ fn request(
     client_handle: u32,
     node_id: NodeId,
     tag: &Tag,
-    trigger: DataChangeTrigger,
+    filter: ExtensionObject,
 ) -> MonitoredItemCreateRequest {
     MonitoredItemCreateRequest {
         item_to_monitor: ReadValueId {
@@ -168,7 +168,7 @@ fn request(
             sampling_interval: tag.sampling.as_secs_f64() * 1000.0,
             queue_size: tag.queue_size,
             discard_oldest: true,
-            filter: filter(tag.server_deadband, trigger),
+            filter,
         },
     }
 }

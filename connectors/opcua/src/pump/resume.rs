@@ -15,6 +15,7 @@ use tracing::{debug, info};
 use super::{Pump, deliver::Delivery, take::has_changes};
 use crate::{
     error::OpcuaError,
+    items::Resolved,
     order::Order,
     session::{Granted, Session},
     settings::Settings,
@@ -164,21 +165,22 @@ impl Pump<'_> {
     /// Reads all values once: what has not changed while the link was down is good again, and the server will not say so.
     pub(super) async fn confirm(&mut self) -> Result<(), OpcuaError> {
         let namespaces = self.session.namespaces().await?;
-        let mut handles = Vec::new();
-        let mut wanted = Vec::new();
-        for (handle, tag) in self.items.all() {
-            if let Ok(node) = tag.node.resolve(&namespaces) {
-                handles.push(handle);
-                wanted.push(ReadValueId::new(node, AttributeId::Value));
-            }
-        }
-        let values = self
-            .session
-            .read_attributes(&wanted, self.limits.read)
-            .await?;
+        let all = self.items.all();
+        let Resolved { found, .. } = self.items.resolve(all, &namespaces);
         let mut samples = Vec::new();
-        for (handle, value) in handles.into_iter().zip(&values) {
-            self.items.confirmed(handle, value, &mut samples);
+        for some in found.chunks(self.limits.read) {
+            let wanted = some.iter().filter_map(|handle| {
+                let node = self.items.node(*handle)?;
+                Some((*handle, ReadValueId::new(node, AttributeId::Value)))
+            });
+            let (handles, wanted): (Vec<u32>, Vec<ReadValueId>) = wanted.unzip();
+            let values = self
+                .session
+                .read_attributes(&wanted, self.limits.read)
+                .await?;
+            for (handle, value) in handles.into_iter().zip(&values) {
+                self.items.confirmed(handle, value, &mut samples);
+            }
         }
         self.hand_over(Delivery::of(samples));
         Ok(())

@@ -12,7 +12,6 @@ const SEVERITY_MAX: u16 = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct EventSource {
     pub(crate) device: DeviceId,
-    pub(crate) node_text: String,
     pub(crate) node: NodeAddress,
     pub(crate) severity_min: u16,
     /// Only events of this type and its subtypes.
@@ -58,7 +57,6 @@ fn source(table: &mut Table<'_>, common: Option<&DeviceId>) -> Option<EventSourc
     Some(EventSource {
         device: device?,
         node: node?,
-        node_text,
         severity_min,
         event_type: event_type?,
     })

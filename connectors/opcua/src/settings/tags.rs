@@ -12,7 +12,6 @@ use crate::{keys, node::NodeAddress, value::Target};
 #[derive(Debug, Clone)]
 pub(crate) struct Tag {
     pub(crate) target: Target,
-    pub(crate) node_text: String,
     pub(crate) node: NodeAddress,
     pub(crate) sampling: Duration,
     /// Values that the server keeps between two notifications; at least 1.
@@ -170,7 +169,6 @@ fn tag(table: &mut Table<'_>, rule: RuleId, common: &Common) -> Option<Tag> {
     };
     Some(Tag {
         target,
-        node_text,
         node: node?,
         sampling: sampling.unwrap_or(common.sampling),
         queue_size: queue_size.unwrap_or(common.queue_size),

@@ -263,7 +263,7 @@ fn events_are_read_with_their_filter_and_need_no_tags() {
         .iter()
         .map(|event| {
             let device = event.device.as_str();
-            (event.node_text.as_str(), device, event.severity_min)
+            (event.node.as_str(), device, event.severity_min)
         })
         .collect();
     assert_eq!(
