@@ -11,6 +11,7 @@ mod held;
 mod later;
 mod moments;
 mod report;
+mod whole;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +33,7 @@ use crate::{
     steps::{Passage, SeriesSteps, StepSettings, StepTables, Stepped, Surroundings, Trace, step},
 };
 use later::Later;
+use whole::forget_whole_of;
 
 /// Most series that a connector's wildcards may bring; beyond it new ones are still sent, but not remembered: what a step needs
 /// its memory for is then missing, with the reason.
@@ -179,6 +181,7 @@ impl Pipeline {
             known.state = SeriesState::restored(kept);
             known.is_current = kept.said.is_some();
         }
+        self.forget_wholes();
     }
 
     /// What is to outlive the process: series that configuration does not name, and what a device may say again.
@@ -403,6 +406,7 @@ impl Pipeline {
                     };
                     return later.take(reading, Passage::Judged, readings);
                 }
+                forget_whole_of(&key, id, &mut self.series);
                 self.series.entry(key).or_default()
             }
         };

@@ -144,6 +144,16 @@ impl SeriesState {
         self.bad.is_some() || (self.gate.is_new() && self.said.is_none())
     }
 
+    /// Whether the device is not known to have said any value.
+    pub(crate) fn has_no_value(&self) -> bool {
+        self.said.as_ref().is_none_or(|said| {
+            let Words::Heard { content, .. } = &said.what else {
+                return false;
+            };
+            *content == Content::Nothing
+        })
+    }
+
     /// Whether a value that holds now is older than the row that made the series bad: that row would stay its last by event time,
     /// for ever where the value does not change (D11).
     pub(crate) fn holds_again(&self, reading: &Reading, kind: SampleKind) -> bool {

@@ -82,7 +82,8 @@ impl Opcua {
 
     async fn keep_linked(&self, outlet: &Outlet, stop: &CancellationToken) -> Result<(), Over> {
         let clock = &self.context.clock;
-        let mut items = Items::new(&self.settings, self.history().await, clock.clone());
+        let history = self.history().await;
+        let mut items = Items::new(&self.settings, history, clock.clone(), outlet.known());
         let mut link = Link {
             state: LinkState::Idle,
             reported: None,

@@ -5,18 +5,18 @@
 //!   subscription only says that the value still holds ([`SampleKind::Confirmation`]) if it is, to the source time, the value and the
 //!   status, the last one delivered; else it is [`SampleKind::Snapshot`], and so is the first value after a bad reading by the
 //!   gateway's clock (a missing node, a reminder): its source time may be older than that reading.
-//! - The parts of an array or a structure are series of their own: what makes the whole bad makes each known part bad, and a part
-//!   that a value no longer has is bad too.
+//! - The parts of an array or a structure are series of their own: what makes the whole bad makes each known part bad, also one
+//!   that an earlier process knew, and a part that a value no longer has is bad too.
 //! - An item that stays bad is reported again once a minute, because the server will not.
 //!
 //! No I/O.
 
 mod item;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use forebay_connectors::{Sample, SampleKind};
-use forebay_schemas::{Clock, Status};
+use forebay_connectors::{Declared, Sample, SampleKind};
+use forebay_schemas::{Clock, Status, TagName};
 use opcua::types::{DataValue, MonitoredItemNotification, NodeId, StatusCode};
 use tokio::time::Instant;
 use tracing::warn;
@@ -68,10 +68,24 @@ pub(crate) struct News {
 }
 
 impl Items {
-    pub(crate) fn new(settings: &Settings, history: History, clock: Clock) -> Self {
+    /// Of a connector whose values had these parts in earlier processes.
+    pub(crate) fn new(
+        settings: &Settings,
+        history: History,
+        clock: Clock,
+        parts: &[Declared],
+    ) -> Self {
+        let mut known: BTreeMap<usize, Vec<TagName>> = BTreeMap::new();
+        for Declared { rule, device, tag } in parts {
+            let of = settings.tags.get(rule.0).map(|tag| &tag.target);
+            if of.is_some_and(|of| of.device == *device && of.tag != *tag) {
+                known.entry(rule.0).or_default().push(tag.clone());
+            }
+        }
+        let item = |(place, tag): (usize, &Tag)| Item::new(&tag.target, known.remove(&place));
         Self {
             tags: settings.tags.clone(),
-            items: settings.tags.iter().map(|_| Item::new()).collect(),
+            items: settings.tags.iter().enumerate().map(item).collect(),
             types: Types::default(),
             history,
             alarms: Alarms::new(settings),

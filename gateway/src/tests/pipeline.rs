@@ -1,4 +1,5 @@
 mod links;
+mod parts;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::News;
 use crate::{
-    settings::Tag,
+    settings::{Compound, EnumerationForm, Tag},
     types::{Enumeration, Types},
     value::{self, Form, ItemValue, Target},
 };
@@ -55,7 +55,7 @@ pub(super) enum Shape {
 pub(super) struct Parts {
     /// Those that the last value had.
     present: Vec<TagName>,
-    /// Those that values have had since one was a scalar last.
+    /// Those that values have had since one was a scalar last, those of earlier processes among them.
     known: Vec<TagName>,
 }
 
@@ -83,6 +83,22 @@ impl Shape {
         Self::Parts(Box::new(parts))
     }
 
+    /// Of values that had these parts in an earlier process.
+    fn recalled(target: &Target, parts: Vec<TagName>) -> Self {
+        let is_name = |part: &TagName| part.as_str() == format!("{}.text", target.tag);
+        let is_enumeration = target.enumeration == EnumerationForm::NumberAndText;
+        let mut known = parts;
+        if is_enumeration && known.iter().all(is_name) {
+            // The name of a number, which is there too.
+            known.insert(0, target.tag.clone());
+        } else if target.compound == Compound::Json {
+            // Now it is one series, whatever it was.
+            known.clear();
+        }
+        let present = Vec::new();
+        Self::of(&target.tag, Parts { present, known })
+    }
+
     /// Those that the last value had.
     fn present<'s>(&'s self, itself: &'s TagName) -> &'s [TagName] {
         match self {
@@ -103,12 +119,13 @@ impl Shape {
 }
 
 impl Item {
-    pub(super) fn new() -> Self {
+    /// Of a tag whose values had these parts in an earlier process.
+    pub(super) fn new(target: &Target, parts: Option<Vec<TagName>>) -> Self {
         Self {
             state: State::Missing,
             namespace: None,
             last: None,
-            shape: Shape::Unknown,
+            shape: parts.map_or(Shape::Unknown, |parts| Shape::recalled(target, parts)),
             names: None,
             bad: None,
             is_doubted: false,

@@ -1,7 +1,8 @@
 use std::{path::Path, str::FromStr};
 
 use forebay_config::Document;
-use forebay_schemas::{Quality, Timestamp, Value};
+use forebay_connectors::RuleId;
+use forebay_schemas::{DeviceId, Quality, TagName, Timestamp, Value};
 use opcua::types::{DateTime, Variant};
 
 use super::*;
@@ -11,6 +12,11 @@ fn items() -> Items {
 }
 
 fn items_with(keys: &str) -> Items {
+    items_of(keys, &[])
+}
+
+/// With parts that an earlier process knew.
+fn items_of(keys: &str, parts: &[Declared]) -> Items {
     let text = format!(
         "[[connector]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://localhost\"\n{keys}\n\
          [[connector.tag]]\nname = \"t\"\nnode = \"i=1\""
@@ -22,7 +28,7 @@ fn items_with(keys: &str) -> Items {
     });
     let settings = settings.unwrap();
     let clock = Arc::new(|| Timestamp::from_nanos(1_795_000_000_000_000_000));
-    Items::new(&settings, History::new(&settings), clock)
+    Items::new(&settings, History::new(&settings), clock, parts)
 }
 
 /// Ticks of the source's clock, so many seconds after a start.
@@ -257,6 +263,42 @@ fn every_element_turns_bad_with_its_array_and_so_does_one_that_is_gone() {
         3,
         "a node that is gone takes its elements with it"
     );
+}
+
+#[test]
+fn what_is_bad_before_the_first_value_are_the_parts_that_an_earlier_process_knew() {
+    let part = |rule: usize, device: &str, tag: &str| Declared {
+        rule: RuleId(rule),
+        device: DeviceId::new(device).unwrap(),
+        tag: TagName::new(tag).unwrap(),
+    };
+    let elements = [
+        part(0, "d", "t[0]"),
+        part(0, "d", "t[1]"),
+        part(0, "other", "t[2]"),
+        part(1, "d", "u[0]"),
+    ];
+    let names = "enumeration = \"number_and_text\"";
+    let table: [(&str, &[Declared], &[&str]); 5] = [
+        ("", &[], &["t"]),
+        ("", &elements, &["t[0]", "t[1]"]),
+        (names, &elements, &["t[0]", "t[1]"]),
+        (names, &[part(0, "d", "t.text")], &["t", "t.text"]),
+        ("compound = \"json\"", &elements, &["t"]),
+    ];
+    let node = NodeId::from_str("i=1").unwrap();
+    for (keys, parts, expected) in table {
+        let mut items = items_of(keys, parts);
+        let refused = items.created(1, &node, StatusCode::BadNodeIdUnknown, Instant::now());
+        let tags: Vec<&str> = refused.iter().map(|sample| sample.tag.as_str()).collect();
+        assert_eq!(tags, expected, "{keys}");
+    }
+    let mut items = items_of("", &elements);
+    let good = axes(&mut items, 1, Ok(vec![1.0, 2.0, 3.0]));
+    assert_eq!(good.len(), 3);
+    let bad = axes(&mut items, 2, Err(StatusCode::BadSensorFailure));
+    let tags: Vec<&str> = bad.iter().map(|(tag, ..)| tag.as_str()).collect();
+    assert_eq!(tags, ["t[0]", "t[1]", "t[2]"], "each once");
 }
 
 #[test]
