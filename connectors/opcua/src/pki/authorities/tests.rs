@@ -208,6 +208,27 @@ fn a_revoked_certificate_and_a_list_that_is_no_good_are_refused() {
 }
 
 #[test]
+fn a_list_that_is_too_large_is_an_error_and_not_no_list() {
+    let plant = Plant::new();
+    let pki = folder(&[plant.trusted(), ("crl", b"")]);
+    let list = pki.path().join("crl/1.der");
+    let judged = |bytes: u64| {
+        let file = fs::File::options().write(true).open(&list).unwrap();
+        file.set_len(bytes).unwrap();
+        let claim = Claim {
+            host: "press",
+            application_uri: URI,
+        };
+        vouch(pki.path(), &plant.whole(), claim, now())
+    };
+    let why = judged(REVOCATIONS_BYTES_MAX + 1).unwrap_err().to_string();
+    let words = "more than 16777216 bytes";
+    assert!(why.contains(words) && why.contains("1.der"), "{why}");
+    let refused = judged(REVOCATIONS_BYTES_MAX).unwrap().unwrap_err();
+    assert!(refused.unwrap().contains("CRL"), "it is read, and is none");
+}
+
+#[test]
 fn only_what_says_that_it_is_an_authority_is_one_and_not_after_its_time() {
     let plant = Plant::new();
     let whole = &plant.whole();
