@@ -2,9 +2,11 @@
 //!
 //! In reverse a server connects, says in a ReverseHello which endpoint it is, and waits; from there on all is as usual. Kept here: what
 //! connects is greeted within [`GREETING_LIMIT`], at most [`GREETINGS_MAX`] at once, and only the endpoint in `url` is taken; a server
-//! that has gone meanwhile is passed over. Whether it is the right server its certificate proves, not its word.
+//! that has gone meanwhile is passed over. Strangers who called while the link was up do not keep the server waiting: where all
+//! places are taken, who has said nothing for [`GREETING_GRACE`] yields, the oldest first; a server speaks as soon as it has
+//! connected. Whether it is the right server its certificate proves, not its word.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use opcua::{
     core::comms::tcp_types::ReverseHelloMessage,
@@ -14,8 +16,8 @@ use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     sync::Mutex,
-    task::JoinSet,
-    time,
+    task::{AbortHandle, JoinSet},
+    time::{self, Instant},
 };
 use tracing::{debug, warn};
 
@@ -24,8 +26,10 @@ use crate::{error::OpcuaError, settings::Settings};
 /// How long a server is waited for that calls again after seconds, or a minute.
 pub(crate) const CALL_PATIENCE: Duration = Duration::from_secs(60);
 
-const GREETINGS_MAX: usize = 16;
+const GREETINGS_MAX: usize = 64;
 const GREETING_LIMIT: Duration = Duration::from_secs(4);
+/// How long who connects may be silent while all places are taken.
+const GREETING_GRACE: Duration = Duration::from_millis(250);
 /// A head, and two texts of at most 4,096 bytes (OPC 10000-6, 7.1.2.6).
 const GREETING_BYTES_MAX: usize = 8 + 2 * (4 + 4096);
 const HEAD_BYTES: usize = 8;
@@ -116,25 +120,55 @@ impl Reverse {
             return Err(failed(io::ErrorKind::NotConnected.into()));
         };
         let mut greetings: JoinSet<io::Result<(TcpStream, String)>> = JoinSet::new();
+        let mut silent: VecDeque<Silent> = VecDeque::new();
         loop {
+            silent.retain(|one| !one.greeting.is_finished());
+            // Without those that had to yield: they end with the next turn of the reactor.
+            let is_full = silent.len() >= GREETINGS_MAX;
+            let oldest = silent.front().map(|one| one.since + GREETING_GRACE);
             tokio::select! {
-                accepted = listener.accept(), if greetings.len() < GREETINGS_MAX => {
-                    let (stream, _) = accepted.map_err(failed)?;
-                    greetings.spawn(async move {
-                        let greeted = time::timeout(GREETING_LIMIT, greeting(stream)).await;
-                        greeted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-                    });
-                }
+                // Who has spoken goes before who comes, and who comes before who yields.
+                biased;
                 Some(done) = greetings.join_next() => match done {
                     Ok(Ok((stream, url))) if is_same(&url, &self.url) => return Ok(stream),
                     Ok(Ok((_, url))) => {
                         warn!(url, expected = self.url, "refused the connection of another endpoint");
                     }
                     Ok(Err(error)) => debug!(%error, "refused a connection that is not a server's"),
+                    Err(error) if error.is_cancelled() => {
+                        debug!("refused a connection that said nothing, for others to have its place");
+                    }
                     Err(error) => debug!(%error, "greeting a server failed"),
                 },
+                accepted = listener.accept(), if !is_full => {
+                    let (stream, _) = accepted.map_err(failed)?;
+                    let greeting = greetings.spawn(async move {
+                        let greeted = time::timeout(GREETING_LIMIT, greeting(stream)).await;
+                        greeted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+                    });
+                    silent.push_back(Silent { since: Instant::now(), greeting });
+                }
+                () = until(oldest), if is_full => {
+                    if let Some(oldest) = silent.pop_front() {
+                        oldest.greeting.abort();
+                    }
+                }
             }
         }
+    }
+}
+
+/// Who has connected, and has not said anything that could be read.
+struct Silent {
+    since: Instant,
+    greeting: AbortHandle,
+}
+
+/// Waits for a moment; for ever without one.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -227,6 +261,20 @@ mod tests {
             why.contains(&format!("no server has connected to {address}")),
             "{why}"
         );
+    }
+
+    #[tokio::test]
+    async fn strangers_who_came_before_and_say_nothing_keep_no_server_waiting() {
+        let (reverse, address) = reverse().await;
+        let mut strangers = Vec::new();
+        for _ in 0..GREETINGS_MAX + 8 {
+            strangers.push(come(&address, b"RHEF").await);
+        }
+        let came = come(&address, &hello(URL)).await;
+        let dial = Dial::In(reverse);
+        dial.await_server(GREETING_LIMIT / 2).await.unwrap();
+        let taken = dial.connect().await.unwrap();
+        assert_eq!(taken.peer_addr().unwrap(), came.local_addr().unwrap());
     }
 
     #[tokio::test]
