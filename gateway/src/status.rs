@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +31,7 @@ pub struct SourceStatus {
     last_nanos: AtomicI64,
     devices: Mutex<Devices>,
     down: Mutex<Option<String>>,
+    link_is_known: AtomicBool,
 }
 
 /// The devices that are followed.
@@ -135,6 +136,11 @@ impl SourceStatus {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Whether its link has come or gone since the start; before that it is being tried.
+    pub fn link_is_known(&self) -> bool {
+        self.link_is_known.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_received(&self, count: usize, now: Timestamp) {
@@ -255,6 +261,7 @@ impl SourceStatus {
 
     pub(crate) fn note_link(&self, down: Option<&str>) {
         *self.down.lock().unwrap_or_else(PoisonError::into_inner) = down.map(str::to_owned);
+        self.link_is_known.store(true, Ordering::Relaxed);
     }
 
     fn locked(&self) -> MutexGuard<'_, Devices> {

@@ -1,12 +1,43 @@
 //! What a running gateway answers.
 
-use forebay_gateway::{Changes, DeviceReport, Fate, Stage, Tapped, TappedRaw, TappedValue};
+use std::{collections::BTreeSet, sync::Arc};
+
+use forebay_gateway::{
+    Changes, DeviceReport, Fate, SourceStatus, Stage, Tapped, TappedRaw, TappedValue,
+};
 use forebay_schemas::{Quality, Status, Value};
 use serde_json::{Value as Json, json};
 
 use crate::{clock::rfc3339_millis, hex::hex};
 
-pub(super) fn of_device(report: &DeviceReport, rate: Option<f64>) -> Json {
+/// Each device of each connector, and each connector of which no device is known yet, in the order of the connectors' names.
+pub(super) fn of_devices(
+    reports: &[DeviceReport],
+    sources: &[(String, Arc<SourceStatus>)],
+    rate: impl Fn(&str) -> Option<f64>,
+) -> Vec<Json> {
+    let with_devices: BTreeSet<&str> = reports
+        .iter()
+        .map(|report| report.connector.as_str())
+        .collect();
+    let mut shown: Vec<(&str, Json)> = reports
+        .iter()
+        .map(|report| {
+            let connector = report.connector.as_str();
+            (connector, of_device(report, rate(connector)))
+        })
+        .collect();
+    for (name, status) in sources {
+        if !with_devices.contains(name.as_str()) {
+            shown.push((name.as_str(), of_connector(name, status, rate(name))));
+        }
+    }
+    // Stable: the devices of one connector stay in their order.
+    shown.sort_by_key(|(name, _)| *name);
+    shown.into_iter().map(|(_, shown)| shown).collect()
+}
+
+fn of_device(report: &DeviceReport, rate: Option<f64>) -> Json {
     let not_good: Vec<Json> = report
         .not_good
         .iter()
@@ -25,6 +56,25 @@ pub(super) fn of_device(report: &DeviceReport, rate: Option<f64>) -> Json {
         "latency_ms": report.latency_micros.map(|micros| micros as f64 / 1e3),
         "connector_samples_per_s": rate,
         "not_good": not_good,
+    })
+}
+
+/// A connector of which no device is known yet.
+fn of_connector(name: &str, status: &SourceStatus, rate: Option<f64>) -> Json {
+    let link = match status.down() {
+        Some(reason) => reason,
+        None if status.link_is_known() => "up".to_owned(),
+        None => "not up yet".to_owned(),
+    };
+    json!({
+        "connector": name,
+        "device": null,
+        "link": link,
+        "tags": 0,
+        "last": status.last().map(rfc3339_millis),
+        "latency_ms": null,
+        "connector_samples_per_s": rate,
+        "not_good": [],
     })
 }
 
@@ -115,5 +165,43 @@ fn of_value(value: &Value) -> Json {
         Value::Bool(value) => json!(value),
         Value::Text(text) => json!(text),
         Value::Bytes(bytes) => json!(hex(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_schemas::DeviceId;
+
+    use super::*;
+
+    #[test]
+    fn a_connector_without_a_device_stands_among_the_devices() {
+        let report = |connector: &str, device: &str| DeviceReport {
+            connector: connector.to_owned(),
+            device: DeviceId::new(device).unwrap(),
+            link: None,
+            tags: 1,
+            last: None,
+            latency_micros: None,
+            not_good: Vec::new(),
+        };
+        let reports = [report("a", "d2"), report("c", "d1"), report("c", "d3")];
+        let source = |name: &str| (name.to_owned(), Arc::<SourceStatus>::default());
+        let sources = ["a", "b", "c", "d"].map(source);
+        let shown = of_devices(&reports, &sources, |name| (name == "b").then_some(0.0));
+        let lines: Vec<[&Json; 4]> = shown
+            .iter()
+            .map(|line| {
+                ["connector", "device", "link", "connector_samples_per_s"].map(|key| &line[key])
+            })
+            .collect();
+        let expected = json!([
+            ["a", "d2", "up", null],
+            ["b", null, "not up yet", 0.0],
+            ["c", "d1", "up", null],
+            ["c", "d3", "up", null],
+            ["d", null, "not up yet", null],
+        ]);
+        assert_eq!(json!(lines), expected);
     }
 }

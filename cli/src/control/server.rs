@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
-    answer::{of_changes, of_device, of_error, of_tapped},
+    answer::{of_changes, of_devices, of_error, of_tapped},
     request::{Request, TapRequest},
     socket,
 };
@@ -143,8 +143,8 @@ impl Server {
             let samples = of(&after)?.saturating_sub(of(&before)?);
             Some(samples as f64 / RATE_OVER.as_secs_f64())
         };
-        for report in &reports {
-            say(stream, of_device(report, rate(&report.connector))).await?;
+        for line in of_devices(&reports, &self.watch.edge.sources(), rate) {
+            say(stream, line).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `forebay devices`: how each device of a running gateway does.
+//! `forebay devices`: how each device of a running gateway does, and each connector of which no device is known yet.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,8 @@ use crate::{
 
 /// Tags that are not good and stand in a line for people.
 const SHOWN_MAX: usize = 3;
+/// Letters of a reason in a line for people; whole reasons stand in JSON.
+const REASON_CHARS_MAX: usize = 60;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -26,7 +28,7 @@ pub(crate) struct Args {
 enum Format {
     /// For people.
     Table,
-    /// One object a line, with every tag that is not good.
+    /// One object a line, with every tag that is not good and whole reasons.
     Json,
 }
 
@@ -84,12 +86,14 @@ fn row(device: &Json) -> [String; 8] {
     [
         text("device"),
         text("connector"),
-        text("link"),
+        cut(&text("link")),
         text("last"),
         device["latency_ms"]
             .as_f64()
             .map_or("-".to_owned(), latency),
-        device["connector_samples_per_s"].to_string(),
+        device["connector_samples_per_s"]
+            .as_f64()
+            .map_or("-".to_owned(), |rate| format!("{rate:.1}")),
         device["tags"].to_string(),
         format!("{}{more}", named.join("; ")),
     ]
@@ -108,5 +112,62 @@ fn latency(millis: f64) -> String {
 
 fn tag(of: &Json) -> String {
     let text = |key: &str| of[key].as_str().unwrap_or_default();
-    format!("{} {}: {}", text("tag"), text("quality"), text("reason"))
+    let reason = cut(text("reason"));
+    format!("{} {}: {reason}", text("tag"), text("quality"))
+}
+
+/// A reason as it fits into a line.
+fn cut(reason: &str) -> String {
+    match reason.char_indices().nth(REASON_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", reason[..at].trim_end()),
+        None => reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn long_reasons_are_cut_and_a_connector_without_a_device_is_a_line() {
+        let long = "é".repeat(REASON_CHARS_MAX + 1);
+        let devices = [
+            json!({"connector": "cells", "device": null, "link": long, "tags": 0, "last": null, "latency_ms": null,
+                   "connector_samples_per_s": null, "not_good": []}),
+            json!({"connector": "press", "device": "press-3", "link": "up", "tags": 4, "last": "2026-11-29T16:02:11.412Z",
+                   "latency_ms": 14.2, "connector_samples_per_s": 4.0,
+                   "not_good": [{"tag": "force", "quality": "bad", "reason": long}]}),
+        ];
+        let told = table(&devices);
+        let cells: Vec<Vec<&str>> = told
+            .lines()
+            .skip(1)
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|cell| !cell.is_empty())
+                    .collect()
+            })
+            .collect();
+        let shown = format!("{}…", "é".repeat(REASON_CHARS_MAX));
+        let bad = format!("force bad: {shown}");
+        assert_eq!(
+            cells,
+            [
+                vec!["-", "cells", &shown, "-", "-", "-", "0"],
+                vec![
+                    "press-3",
+                    "press",
+                    "up",
+                    "2026-11-29T16:02:11.412Z",
+                    "14 ms",
+                    "4.0",
+                    "4",
+                    &bad
+                ],
+            ]
+        );
+    }
 }
