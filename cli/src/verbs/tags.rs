@@ -77,11 +77,20 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     for row in &rows {
         match &row.outcome {
             Outcome::LeftOut(why) => eprintln!("{}: left out: {why}", row.place),
-            Outcome::Tag(_) if args.dry_run => eprintln!("{}: ok", row.place),
-            Outcome::Tag(_) => {}
+            Outcome::Tag(tag) => {
+                for missing in &tag.missing {
+                    eprintln!("{}: {missing}", row.place);
+                }
+                if args.dry_run && tag.missing.is_empty() {
+                    eprintln!("{}: ok", row.place);
+                }
+            }
         }
     }
     eprintln!("{kept} tags, {} rows left out", rows.len() - kept);
+    if let Some(reminder) = forebay_tags::reminder(format, &rows) {
+        eprintln!("{reminder}");
+    }
     if kept == 0 {
         return Ok(ExitCode::FAILURE);
     }

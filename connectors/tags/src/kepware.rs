@@ -3,7 +3,15 @@
 
 use csv::StringRecord;
 
-use crate::{Row, Tag, TagsError, Value};
+use crate::{Outcome, Row, Tag, TagsError, Value};
+
+/// What the list does not say and somebody has to look up: said where there are values of several registers.
+const ORDER: &str = "check `order`: the list does not carry the device's word order, and values of 32 and 64 bits are read with the high \
+                     word first unless it is set. Where First Word Low is enabled in the device's Data Encoding in KEPServerEX, set \
+                     order = \"CDAB\" in [[connector]] (without Modbus Byte Order \"DCBA\", or \"BADC\" with the high word first); \
+                     `forebay probe` shows an address under every order";
+/// Types of one register, which have no order of words.
+const OF_ONE_REGISTER: [&str; 3] = ["i16", "u16", "bcd16"];
 
 /// A column by its name.
 struct Columns(Vec<String>);
@@ -36,6 +44,21 @@ pub(crate) fn read(text: &str) -> Result<Vec<Row>, TagsError> {
         rows.push(Row::new(format!("line {line}"), tag(&columns, &record)));
     }
     Ok(rows)
+}
+
+/// What a person has to look up behind these rows.
+pub(crate) fn reminder(rows: &[Row]) -> Option<&'static str> {
+    rows.iter().any(has_word_order).then_some(ORDER)
+}
+
+fn has_word_order(row: &Row) -> bool {
+    let Outcome::Tag(tag) = &row.outcome else {
+        return false;
+    };
+    match tag.get("type") {
+        Some(Value::Text(name)) => !name.contains(':') && !OF_ONE_REGISTER.contains(&name.as_str()),
+        _ => false,
+    }
 }
 
 fn tag(columns: &Columns, record: &StringRecord) -> Result<Tag, String> {
@@ -163,7 +186,7 @@ fn data_type(name: &str) -> Result<&'static str, String> {
     })
 }
 
-/// Linear scaling, and clamping that is left to a person.
+/// Linear scaling and clamping.
 fn scaling(columns: &Columns, record: &StringRecord, tag: &mut Tag) -> Result<(), String> {
     let cell = |name| columns.cell(record, name);
     match cell("Scaling") {
@@ -198,8 +221,21 @@ fn scaling(columns: &Columns, record: &StringRecord, tag: &mut Tag) -> Result<()
     if offset != 0.0 {
         tag.set("offset", Value::Float(offset));
     }
-    if cell("Clamp Low") == "1" || cell("Clamp High") == "1" {
-        tag.note(format!("clamped to {low:?} to {high:?} there"));
+    // KEPServerEX negates what it has clamped; the sum makes 0 of -0.
+    let [low, high] = [low, high].map(|bound| sign * bound + 0.0);
+    match (cell("Clamp Low") == "1", cell("Clamp High") == "1") {
+        (false, false) => {}
+        (true, true) => tag.set("clamp", Value::Range(low.min(high), low.max(high))),
+        (of_low, _) => {
+            let (name, bound) = if of_low {
+                ("Clamp Low", low)
+            } else {
+                ("Clamp High", high)
+            };
+            tag.missing.push(format!(
+                "{name} at {bound:?} is not taken over: clamp = [low, high] has two bounds, give the other one"
+            ));
+        }
     }
     Ok(())
 }
@@ -207,7 +243,6 @@ fn scaling(columns: &Columns, record: &StringRecord, tag: &mut Tag) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Outcome;
 
     const HEADER: &str = "Tag Name,Address,Data Type,Respect Data Type,Client Access,Scan Rate,Scaling,Raw Low,Raw High,\
         Scaled Low,Scaled High,Scaled Data Type,Clamp Low,Clamp High,Eng Units,Description,Negate Value";
@@ -247,7 +282,16 @@ mod tests {
             ),
             (
                 "Level,40012,Word,1,R/O,0,Linear,0,1000,-10,40,Double,1,1,m,,0",
-                "# clamped to -10.0 to 40.0 there; name = \"Level\"; register = \"holding\"; address = 11; type = \"u16\"; unit = \"m\"; scale = 0.05; offset = -10.0",
+                "name = \"Level\"; register = \"holding\"; address = 11; type = \"u16\"; unit = \"m\"; scale = 0.05; offset = -10.0; clamp = [-10.0, 40.0]",
+            ),
+            (
+                "Y,40012,Word,1,R/O,0,Linear,0,100,0,10,Double,1,1,,,1",
+                "name = \"Y\"; register = \"holding\"; address = 11; type = \"u16\"; scale = -0.1; clamp = [-10.0, 0.0]",
+            ),
+            (
+                "Z,40012,Word,1,R/O,0,Linear,0,100,0,10,Double,0,1,,,",
+                "# Clamp High at 10.0 is not taken over: clamp = [low, high] has two bounds, give the other one; name = \"Z\"; \
+                 register = \"holding\"; address = 11; type = \"u16\"; scale = 0.1",
             ),
             (
                 "X,40012,Word,1,R/O,0,Linear,0,100,0,10,Double,0,0,,,1",
@@ -255,6 +299,22 @@ mod tests {
             ),
         ] {
             gives(row, expected);
+        }
+    }
+
+    #[test]
+    fn the_word_order_is_to_be_checked_where_there_are_values_of_several_registers() {
+        for (row, is_due) in [
+            ("A,40001,Float", true),
+            ("A,40001,LBCD", true),
+            ("A,40001,Word", false),
+            ("A,40001.3,Boolean", false),
+            ("A,400100.20H,String", false),
+            ("A,000001,Boolean", false),
+            ("A,40001,Date", false),
+        ] {
+            let rows = read(&format!("{HEADER}\n{row}\n")).unwrap();
+            assert_eq!(reminder(&rows).is_some(), is_due, "{row}");
         }
     }
 

@@ -47,6 +47,14 @@ pub fn read(format: ListFormat, list: &[u8]) -> Result<Vec<Row>, TagsError> {
     parse(text.trim_start_matches('\u{feff}'))
 }
 
+/// What a person has to look up once behind a list's rows, because the list does not say it.
+pub fn reminder(format: ListFormat, rows: &[Row]) -> Option<&'static str> {
+    match format {
+        ListFormat::Kepware => kepware::reminder(rows),
+        _ => None,
+    }
+}
+
 /// The tags of some rows as text for forebay.toml, in order; with each tag, the line on which its table begins, from 1.
 pub fn toml(rows: &[Row]) -> (String, Vec<usize>) {
     let (mut text, mut lines) = (String::new(), Vec::new());

@@ -13,6 +13,8 @@ pub enum Value {
     Float(f64),
     /// A truth value.
     Bool(bool),
+    /// Two numbers, low and high.
+    Range(f64, f64),
 }
 
 /// A tag: keys and values in the order in which they are to be read, and what a person should know of it.
@@ -22,6 +24,8 @@ pub struct Tag {
     pub keys: Vec<(String, Value)>,
     /// What stands above it as a comment: the other tool's description, and what it does not take along.
     pub notes: Vec<String>,
+    /// What of the other tool's list changes values and is not taken over: it stands above the tag too, and is to be said aloud.
+    pub missing: Vec<String>,
 }
 
 impl Tag {
@@ -46,7 +50,8 @@ impl Tag {
     /// As it stands in forebay.toml.
     pub fn toml(&self) -> String {
         let mut text = "[[connector.tag]]\n".to_owned();
-        for note in self.notes.iter().flat_map(|note| note.lines()) {
+        let notes = self.notes.iter().chain(&self.missing);
+        for note in notes.flat_map(|note| note.lines()) {
             let note: String = note.chars().filter(|c| !c.is_control()).collect();
             text += &format!("# {note}\n");
         }
@@ -64,6 +69,7 @@ impl Value {
             Self::Integer(number) => number.to_string(),
             Self::Float(number) => format!("{number:?}"),
             Self::Bool(truth) => truth.to_string(),
+            Self::Range(low, high) => format!("[{low:?}, {high:?}]"),
         }
     }
 }
@@ -98,9 +104,12 @@ mod tests {
         tag.set("address", Value::Integer(3));
         tag.set("scale", Value::Float(0.1));
         tag.set("x", Value::Bool(true));
+        tag.set("clamp", Value::Range(-1.0, 2.5));
+        tag.missing.push("y is not taken over".to_owned());
         assert_eq!(
             tag.toml(),
-            "[[connector.tag]]\n# Discharge\n# pressure\nname = \"P1 \\\"out\\\" \\\\ 2\\u0009\"\naddress = 3\nscale = 0.1\nx = true\n"
+            "[[connector.tag]]\n# Discharge\n# pressure\n# y is not taken over\nname = \"P1 \\\"out\\\" \\\\ 2\\u0009\"\naddress = 3\n\
+             scale = 0.1\nx = true\nclamp = [-1.0, 2.5]\n"
         );
     }
 }
