@@ -4,6 +4,7 @@
 //! the message's receipt with them; a device stays in its lane; whatever a step leaves out is counted, and what was never read
 //! because the gateway stood still is reported. It knows no protocol: the binary brings those.
 
+mod arrivals;
 mod clock_skew;
 mod complaints;
 mod deadband;

@@ -1,5 +1,6 @@
 //! The steps and the runtime, with a connector that the test drives and a real spool.
 
+mod arrivals;
 mod bounds;
 mod events;
 mod held;

@@ -19,6 +19,7 @@ use tracing::{Instrument as _, error, field::Empty, info, info_span, warn};
 use super::{Receipts, Run};
 use crate::{
     Fate, GatewayError, Pipeline, SourceStatus, Stage, Tap,
+    arrivals::Arrivals,
     complaints::Complaint,
     device_report::DeviceReport,
     held_back::HeldBack,
@@ -80,6 +81,8 @@ pub(super) struct Pump {
     pub(super) delivers: bool,
     /// When there was no room; none where that loses nothing, since what was not taken is sent again.
     pub(super) full: Option<FullSpool>,
+    /// When what has no time of its own came.
+    pub(super) arrivals: Arrivals,
     /// Which appends begin a trace.
     pub(super) sampler: Sampler,
 }
@@ -219,6 +222,7 @@ impl Pump {
         self.pipeline.set_trace(trace);
         match parcel {
             Parcel::Samples(samples) => {
+                let now = self.arrivals.of(&samples, now);
                 taken.push(AcceptedReadings {
                     readings: self.pipeline.samples(samples, now),
                     token: None,
@@ -237,10 +241,14 @@ impl Pump {
                 readings: self.pipeline.events(events, now),
                 token: None,
             }),
-            Parcel::Link(change) => taken.push(AcceptedReadings {
-                readings: self.pipeline.link(change, now),
-                token: None,
-            }),
+            Parcel::Link(change) => {
+                // Behind what came before it.
+                let now = self.arrivals.next(now);
+                taken.push(AcceptedReadings {
+                    readings: self.pipeline.link(change, now),
+                    token: None,
+                });
+            }
         }
         if looking.is_anybody() {
             for accepted in &taken[before..] {
@@ -251,6 +259,7 @@ impl Pump {
 
     fn take_message(&mut self, message: Message, now: Timestamp) -> AcceptedReadings {
         let Message { samples, token } = message;
+        let now = self.arrivals.of(&samples, now);
         let Some(token) = token else {
             let readings = self.pipeline.samples(samples, now);
             return AcceptedReadings {

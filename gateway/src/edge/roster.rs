@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     EdgeStatus, GatewayError, Pipeline, Source, SourceStatus, Tap,
+    arrivals::Arrivals,
     device_report::DeviceReport,
     held::owner,
     held_back::HeldBack,
@@ -148,6 +149,7 @@ impl Roster {
             held: Vec::new(),
             delivers: false,
             full: is_polled.then(FullSpool::default),
+            arrivals: Arrivals::default(),
             sampler: Sampler::default(),
         };
         let (stop, own_stop) = (SourceStop::default(), CancellationToken::new());
