@@ -336,6 +336,7 @@ impl Contiguity {
                 lane: None,
                 at: offset.0,
                 raw,
+                detail: None,
             });
         }
     }

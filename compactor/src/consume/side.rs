@@ -205,7 +205,9 @@ fn quarantine_rows(
             rows.iter().map(|row| &row.raw),
         )),
         times(rows.iter().map(|_| now.micros())),
-        Arc::new(StringArray::new_null(rows.len())),
+        Arc::new(StringArray::from_iter(
+            rows.iter().map(|row| row.detail.as_deref()),
+        )),
     ];
     Ok(RecordBatch::try_new(file_schema(&QUARANTINE), columns)?)
 }

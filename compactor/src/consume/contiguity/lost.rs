@@ -47,6 +47,7 @@ impl Contiguity {
             lane: None,
             at: from.0,
             raw: Vec::new(),
+            detail: None,
         });
     }
 
@@ -73,6 +74,7 @@ impl Contiguity {
             lane: Some(spool),
             at: from.0,
             raw: Vec::new(),
+            detail: None,
         });
     }
 

@@ -1,7 +1,7 @@
 //! What goes to quarantine, each with a key under which it is found again.
 
 use forebay_schemas::{
-    EpochNonce, Reading, Seq,
+    EpochNonce, Reading, Seq, Series,
     wire::{ReadingBatch, SeriesBatch},
 };
 
@@ -16,6 +16,8 @@ pub(in crate::consume) struct Quarantined {
     /// The record's offset, or the reading's seq.
     pub(in crate::consume) at: u64,
     pub(in crate::consume) raw: Vec<u8>,
+    /// Of a reading, whose it is, in words.
+    pub(in crate::consume) detail: Option<String>,
 }
 
 /// A reading as a batch of its own, to be quarantined.
@@ -23,6 +25,8 @@ pub(super) fn alone(batch: &SeriesBatch, seq: u64, reading: Reading, why: &str) 
     let SeriesBatch {
         lane, epoch, nonce, ..
     } = batch;
+    let Series { site, device, tag } = &reading.series;
+    let detail = format!("site {site}, device {device}, tag {tag}");
     let one = ReadingBatch {
         lane: lane.clone(),
         epoch: *epoch,
@@ -43,5 +47,6 @@ pub(super) fn alone(batch: &SeriesBatch, seq: u64, reading: Reading, why: &str) 
         lane: Some(lane),
         at: seq,
         raw: one.encode(),
+        detail: Some(detail),
     }
 }

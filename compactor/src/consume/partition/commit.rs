@@ -148,7 +148,7 @@ impl Run<'_> {
                 "the first readings since the start are in the lake"
             );
         }
-        if let Some(Quarantined { why, .. }) = gathered.quarantine.first()
+        if let Some(Quarantined { why, detail, .. }) = gathered.quarantine.first()
             && self.quarantine_log.admit().is_some()
         {
             let rows = gathered.quarantine.len();
@@ -156,6 +156,7 @@ impl Run<'_> {
                 place,
                 rows,
                 first = why,
+                detail = detail.as_deref(),
                 "put into quarantine: `forebay query \"select * from quarantine\"` shows it"
             );
         }

@@ -323,6 +323,7 @@ async fn what_a_killed_commit_left_behind_is_not_told_twice() {
         lane: None,
         at: 1,
         raw: vec![1],
+        detail: None,
     };
     let origin = Origin {
         app_id: &app_id,

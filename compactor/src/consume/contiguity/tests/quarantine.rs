@@ -44,6 +44,9 @@ fn event_times_that_cannot_be_are_quarantined_and_accounted_for() {
         (p.commit().epochs[0].quarantined, p.state.epochs[0].mark),
         (2, 5)
     );
+    let details = p.quarantine.iter().map(|q| q.detail.as_deref());
+    let pump = Some("site plant, device pump, tag flow");
+    assert_eq!(details.collect::<Vec<_>>(), [pump, pump]);
     let raw = ReadingBatch::decode(&p.quarantine[0].raw).unwrap();
     assert_eq!(
         (
