@@ -13,10 +13,13 @@ mod tests;
 
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
-use forebay_lake::{ExpireSpec, Expired, LakeError, LakeWriter, Swept, expire, would_expire};
+use forebay_lake::{
+    EventExpiry, EventFiles, ExpireSpec, Expired, ExpiredBySite, HeldEvents, LakeError, LakeWriter,
+    Swept, expire, expire_events, would_expire, would_expire_events,
+};
 use forebay_schemas::{
     Clock, SiteId, Timestamp,
-    table::{READINGS, READINGS_1H, READINGS_1M, Table},
+    table::{EVENTS, READINGS, READINGS_1H, READINGS_1M, Table},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -65,7 +68,7 @@ pub fn no_holds() -> Holds {
 /// What was deleted of a site, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteExpired {
-    /// `readings` or a roll-up.
+    /// `readings`, a roll-up or `events`.
     pub table: &'static str,
     /// The site.
     pub site: SiteId,
@@ -114,7 +117,11 @@ pub async fn run_retention(
 
 /// Which files hold nothing that is to be deleted, from one look to the next.
 #[derive(Debug, Default)]
-pub struct RetentionMemory(BTreeMap<(&'static str, String), Swept>);
+pub struct RetentionMemory {
+    /// By table and site.
+    sites: BTreeMap<(&'static str, String), Swept>,
+    events: EventFiles,
+}
 
 /// Deletes what is too old; answers what was deleted. A site that fails is logged, and the others go on.
 ///
@@ -132,7 +139,7 @@ pub async fn delete_old(
     for spec in specs(lake, settings, levels, holds, now).await? {
         let (table, site) = (spec.table.name, spec.site.clone());
         let key = (table, site.as_str().to_owned());
-        let swept = memory.0.entry(key).or_default();
+        let swept = memory.sites.entry(key).or_default();
         match expire(lake, &spec, swept, now).await {
             Ok(expired) if expired.rows() == 0 => {}
             Ok(expired) => {
@@ -146,6 +153,19 @@ pub async fn delete_old(
             // One bad file must not keep all others.
             Err(error) => {
                 warn!(table, %site, %error, "deleting old rows failed, continuing with the other sites")
+            }
+        }
+    }
+    if let Some(spec) = event_expiry(settings, holds, now) {
+        match expire_events(lake, &spec, &mut memory.events, now).await {
+            Ok(expired) => {
+                for of in of_events(expired) {
+                    tell(of.table, &of.site, &of.expired);
+                    all.push(of);
+                }
+            }
+            Err(error) => {
+                warn!(table = EVENTS.name, %error, "deleting old rows failed, retrying later")
             }
         }
     }
@@ -174,7 +194,43 @@ pub async fn would_delete(
             });
         }
     }
+    if let Some(spec) = event_expiry(settings, holds, now) {
+        let expired = would_expire_events(lake, &spec).await;
+        all.extend(of_events(expired.map_err(of_retention)?));
+    }
     Ok(all)
+}
+
+/// Which events are to be deleted; `None` where they are kept for ever. What jobs need of readings, they may need of events.
+fn event_expiry(
+    settings: &RetentionSettings,
+    holds: &[Hold],
+    now: Timestamp,
+) -> Option<EventExpiry> {
+    let (rule, before) = settings.of_events(now)?;
+    let held = holds.iter().filter(|hold| hold.from < before.min(hold.to));
+    let held = held.map(|hold| HeldEvents {
+        site: hold.site.clone(),
+        from: hold.from,
+        // What begins later stays anyway: a hold that grows is the same one.
+        to: hold.to.min(before),
+    });
+    Some(EventExpiry {
+        rule,
+        before,
+        held: held.collect(),
+    })
+}
+
+fn of_events(expired: ExpiredBySite) -> impl Iterator<Item = SiteExpired> {
+    expired.into_iter().filter_map(|(site, expired)| {
+        Some(SiteExpired {
+            table: EVENTS.name,
+            // Names that are none come from no reading.
+            site: SiteId::new(&site).ok()?,
+            expired,
+        })
+    })
 }
 
 fn tell_held(held: &[Hold]) {

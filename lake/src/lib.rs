@@ -22,8 +22,8 @@ pub use file::schema::file_schema;
 pub use file::stats::FileStats;
 pub use operate::erase::{EraseSpec, Erased, erase};
 pub use operate::expire::{
-    Deletion, ExpireSpec, Expired, ExpiryRule, FitsSeries, Swept, expire, expired_before,
-    would_expire,
+    Deletion, EventExpiry, EventFiles, ExpireSpec, Expired, ExpiredBySite, ExpiryRule, FitsSeries,
+    HeldEvents, Swept, expire, expire_events, expired_before, would_expire, would_expire_events,
 };
 pub use operate::imports::{
     ImportInfo, Imported, Imports, LostImport, import_info, imported_app_id, imports, note_import,

@@ -8,7 +8,7 @@ use forebay_config::{Defaulted, Optional, Required, TableKeys};
 pub const RETENTION: TableKeys = TableKeys::one(
     "retention",
     "How long rows are kept; what is older is deleted. A table that is not named here is kept for ever.",
-    &[&READINGS, &READINGS_1M, &READINGS_1H, &RULE],
+    &[&READINGS, &READINGS_1M, &READINGS_1H, &EVENTS, &RULE],
 );
 
 /// One of its rules.
@@ -34,6 +34,12 @@ pub(super) const READINGS_1M: Optional<Duration> = Optional::new(
 pub(super) const READINGS_1H: Optional<Duration> = Optional::new(
     "readings_1h",
     "How long roll-ups by the hour are kept; at least 1h.",
+)
+.absent("for ever");
+
+pub(super) const EVENTS: Optional<Duration> = Optional::new(
+    "events",
+    "How long events are kept, by when they began; at least 1h. One that goes on stays until it has ended.",
 )
 .absent("for ever");
 

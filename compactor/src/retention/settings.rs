@@ -6,7 +6,7 @@ use forebay_config::{Defaulted, Optional, Table};
 use forebay_lake::ExpiryRule;
 use forebay_schemas::{
     SiteId, Timestamp,
-    table::{self, READINGS_1H, READINGS_1M},
+    table::{self, EVENTS, READINGS_1H, READINGS_1M},
 };
 
 use super::{keys, limit, pattern::NamePattern};
@@ -20,6 +20,7 @@ pub struct RetentionSettings {
     readings: Option<Duration>,
     readings_1m: Option<Duration>,
     readings_1h: Option<Duration>,
+    events: Option<Duration>,
     rules: Vec<RetentionRule>,
 }
 
@@ -47,6 +48,7 @@ impl RetentionSettings {
         let readings = kept(table, &keys::READINGS);
         let readings_1m = kept(table, &keys::READINGS_1M);
         let readings_1h = kept(table, &keys::READINGS_1H);
+        let events = kept(table, &keys::EVENTS);
         let mut rules = Vec::new();
         for mut of_rule in table.tables(&keys::RULE) {
             let rule = RetentionRule::read(&mut of_rule);
@@ -58,13 +60,19 @@ impl RetentionSettings {
             readings,
             readings_1m,
             readings_1h,
+            events,
             rules,
         })
     }
 
     /// Whether anything is ever deleted.
     pub fn deletes(&self) -> bool {
-        let kept = [self.readings, self.readings_1m, self.readings_1h];
+        let kept = [
+            self.readings,
+            self.readings_1m,
+            self.readings_1h,
+            self.events,
+        ];
         kept.iter().any(Option::is_some) || !self.rules.is_empty()
     }
 
@@ -80,6 +88,12 @@ impl RetentionSettings {
             name if name == READINGS_1H.name => self.readings_1h,
             _ => self.readings,
         }
+    }
+
+    /// Before which time events began that are too old, and by which rule; `None` where they are kept for ever.
+    pub(super) fn of_events(&self, now: Timestamp) -> Option<(String, i64)> {
+        let keep = self.events?;
+        Some((format!("{}, {}", EVENTS.name, text(keep)), limit(keep, now)))
     }
 
     /// The rules for a table and site, in order.

@@ -44,6 +44,39 @@ fn the_first_rule_that_fits_says_how_long_a_series_is_kept() {
 }
 
 #[test]
+fn events_are_kept_as_long_as_they_are_asked_to_be_and_what_is_held_stays() {
+    // 2023-11-14T22:13:20Z.
+    let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();
+    let midnight = 1_699_920_000_000_000;
+    assert_eq!(event_expiry(&read(EXAMPLE).unwrap(), &[], now), None);
+    let settings = read("events = \"400d\"").unwrap();
+    assert!(settings.deletes());
+    let before = midnight - 400 * DAY;
+    let hold = |from: i64, to: i64| Hold {
+        site: None,
+        from,
+        to,
+        why: "a back-fill".into(),
+    };
+    let holds = [
+        hold(before - DAY, midnight),
+        hold(before, midnight),
+        hold(before - DAY, before - DAY),
+    ];
+    let held = HeldEvents {
+        site: None,
+        from: before - DAY,
+        to: before,
+    };
+    let expected = EventExpiry {
+        rule: "events, 400d".into(),
+        before,
+        held: vec![held],
+    };
+    assert_eq!(event_expiry(&settings, &holds, now), Some(expected));
+}
+
+#[test]
 fn limits_are_whole_hours_and_for_long_times_whole_days() {
     let now = Timestamp::from_micros(100 * DAY + 13 * HOUR + 7).unwrap();
     let hours = |hours: u64| Duration::from_secs(hours * 3_600);
@@ -63,6 +96,10 @@ fn nothing_is_deleted_by_default_and_what_is_wrong_is_named() {
         (
             "readings = \"59m\"",
             "f.toml:2:12: retention.readings: at least \"1h\" is expected",
+        ),
+        (
+            "events = \"0s\"",
+            "f.toml:2:10: retention.events: at least \"1h\" is expected",
         ),
         ("readigs = \"1d\"", "did you mean \"readings\"?"),
         ("[[retention.rule]]\ntags = [\"a\"]", "keep"),

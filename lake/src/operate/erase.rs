@@ -130,7 +130,7 @@ async fn change(
             erased.removed += 1;
         } else {
             erased.rewritten += 1;
-            adds.push(put_kept(lake, table, (&add, file), &leaves, &spec.site, now).await?);
+            adds.push(put_kept(lake, table, (&add, file), &leaves, Some(&spec.site), now).await?);
         }
         removes.push(removed(&add, now));
     }

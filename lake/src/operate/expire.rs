@@ -9,6 +9,7 @@
 //! It does not know why a row is protected, nor what a rule's pattern looks like: that is the compactor's.
 
 mod deletions;
+mod events;
 mod rules;
 mod state;
 #[cfg(test)]
@@ -32,6 +33,9 @@ use crate::{
     table::change::{Change, Purpose, Transaction},
 };
 use deletions::write_outstanding;
+pub use events::{
+    EventExpiry, EventFiles, ExpiredBySite, HeldEvents, expire_events, would_expire_events,
+};
 pub use rules::{ExpireSpec, ExpiryRule, FitsSeries, Swept};
 use rules::{each, leaves};
 pub use state::Deletion;
@@ -309,7 +313,7 @@ async fn change(
     for (add, counted) in &found.files {
         if counted.leaving < counted.total {
             let file = table.fetch(add, &lake.decrypter()).await?;
-            adds.push(put_kept(lake, table, (add, file), &leaves, &spec.site, now).await?);
+            adds.push(put_kept(lake, table, (add, file), &leaves, Some(&spec.site), now).await?);
         }
         of_site = partition(table, add)?;
         removes.push(removed(add, now));

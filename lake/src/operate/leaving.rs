@@ -69,7 +69,8 @@ pub(crate) async fn count<T: Default + Send + 'static>(
         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// Stores a file of the rows that stay, in their order, and answers its Add action.
+/// Stores a file of the rows that stay, in their order, and answers its Add action. Values go under the master key of `site`; without
+/// one, under the table's.
 ///
 /// # Errors
 /// When a key cannot be had or the store fails.
@@ -78,7 +79,7 @@ pub(crate) async fn put_kept(
     table: &LakeTable,
     (add, file): (&Add, StoredFile),
     leaves: &Leaves,
-    site: &SiteId,
+    site: Option<&SiteId>,
     now: Timestamp,
 ) -> Result<Add, LakeError> {
     let schema = file_schema(table.schema());
@@ -87,7 +88,7 @@ pub(crate) async fn put_kept(
     let sample = move || first.into_iter().next().unwrap_or(Ok(empty));
     let kept = Kept::of(file, leaves.clone());
     let encoded = lake
-        .encode(schema, Some(site), &FileLayout::MEASURED, sample, kept)
+        .encode(schema, site, &FileLayout::MEASURED, sample, kept)
         .await?;
     lake.put_encoded(table, encoded, &partition(table, add)?, now)
         .await

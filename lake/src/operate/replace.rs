@@ -122,7 +122,7 @@ async fn change(
     let mut removes = Vec::new();
     for (add, file, is_whole) in touched {
         if !is_whole {
-            adds.push(put_kept(lake, table, (&add, file), &leaves, &spec.site, now).await?);
+            adds.push(put_kept(lake, table, (&add, file), &leaves, Some(&spec.site), now).await?);
         }
         removes.push(removed(&add, now));
     }
