@@ -6,20 +6,12 @@
 //! the look and the commit of another. What comes again, after a restart, in another stream, or because a server was asked
 //! for its conditions, is there already. An event that cannot be read stays a reading, and is counted.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+mod names;
 
-use arrow::array::{
-    ArrayRef, AsArray as _, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
-use datafusion::{
-    error::DataFusionError,
-    logical_expr::cast,
-    prelude::{Expr, SessionContext, col, lit},
-};
-use forebay_lake::{LakeError, LakeWriter, Transaction, file_schema, session};
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use forebay_lake::{LakeError, LakeWriter, Transaction, file_schema};
 use forebay_schemas::{
     EventForm, EventStates, Series, SourceEvent, TagName, Timestamp, ValueType,
     table::{EVENTS, TABLE_FORMAT_VERSION},
@@ -28,11 +20,14 @@ use forebay_schemas::{
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
+use tracing::{debug, error};
+
+pub(super) use names::EventNames;
+#[cfg(test)]
+pub(super) use names::KnownNames;
 
 /// How often another's write may come between before the caller hears of it.
 const TRIES_MAX: u32 = 4;
-/// Names that are looked up at once.
-const LOOKED_UP_MAX: usize = 5_000;
 /// So many looks at what is written may fail before a damaged table no longer holds readings up: what is then written twice has one
 /// name, and the latest of its rows counts.
 pub(super) const LOOKS_MAX: u32 = 8;
@@ -188,13 +183,14 @@ impl FoundEvent {
     }
 }
 
-/// Writes the rows of events that have none yet; answers how many. `looks` are the looks at the table that failed before for the
-/// same events.
+/// Writes the rows of events that have none yet; answers how many. `names` are what the process knows of the table; `looks` are
+/// the looks at it that failed before for the same events.
 ///
 /// # Errors
 /// Those of the table. The same call again writes what is missing.
 pub(super) async fn write(
     lake: &LakeWriter,
+    names: &EventNames,
     found: &[FoundEvent],
     looks: &mut u32,
     now: Timestamp,
@@ -207,20 +203,22 @@ pub(super) async fn write(
         return Ok(0);
     }
     let app_id = lake.keeper().app_id(TRANSACTION, 0);
+    let mut names = names.lock().await;
     for _ in 0..TRIES_MAX {
         let table = lake.table(&EVENTS)?;
         // Before the look: what another writes after the look makes this commit fail.
         let from_state = table.snapshot().await?.state_of(&app_id).await?;
-        match look_up(lake, &rows).await {
-            Ok(written) => rows.retain(|name, _| !written.contains(name)),
-            Err(error) => {
-                *looks += 1;
-                if *looks < LOOKS_MAX {
-                    return Err(error);
-                }
-                tracing::error!(%error, "the table of events cannot be read, events may be written twice");
+        let wanted: Vec<&str> = rows.keys().map(String::as_str).collect();
+        let look = names.look(lake, &wanted).await;
+        debug!(files = look.opened, "the table of events was looked at");
+        if let Some(error) = look.failed {
+            *looks += 1;
+            if *looks < LOOKS_MAX {
+                return Err(error);
             }
+            error!(%error, "the table of events cannot be read, events may be written twice");
         }
+        rows.retain(|name, _| !look.written.contains(name));
         if rows.is_empty() {
             return Ok(0);
         }
@@ -248,38 +246,6 @@ pub(super) async fn write(
         table: EVENTS.name,
         attempts: TRIES_MAX,
     })
-}
-
-/// Those of these names that the table has.
-async fn look_up(lake: &LakeWriter, rows: &Rows<'_>) -> Result<BTreeSet<String>, LakeError> {
-    let failed = |source| LakeError::Query {
-        table: EVENTS.name,
-        source: Box::new(source),
-    };
-    let session = session(&[lake.table(&EVENTS)?.clone()], &lake.decrypter()).await?;
-    let names: Vec<&String> = rows.keys().collect();
-    let mut written = BTreeSet::new();
-    for names in names.chunks(LOOKED_UP_MAX) {
-        let found = named(&session, names).await.map_err(failed)?;
-        for rows in &found {
-            let Some(ids) = rows.column(0).as_string_opt::<i32>() else {
-                continue;
-            };
-            written.extend(ids.iter().flatten().map(str::to_owned));
-        }
-    }
-    Ok(written)
-}
-
-async fn named(
-    session: &SessionContext,
-    names: &[&String],
-) -> Result<Vec<RecordBatch>, DataFusionError> {
-    let names: Vec<Expr> = names.iter().map(|name| lit(name.as_str())).collect();
-    let wanted = col("event_id").in_list(names, false);
-    let id = cast(col("event_id"), arrow::datatypes::DataType::Utf8);
-    let rows = session.table(EVENTS.name).await?.filter(wanted)?;
-    rows.select(vec![id])?.collect().await
 }
 
 fn batch(rows: &Rows<'_>, now: Timestamp) -> Result<RecordBatch, LakeError> {

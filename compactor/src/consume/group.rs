@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use super::{
     CompactorError, ConsumeSettings, Progress, budget::MemoryBudget, elsewhere::Elsewhere,
-    partition::Partition, progress::add,
+    events::EventNames, partition::Partition, progress::add,
 };
 
 /// How long a partition that failed waits for its next try.
@@ -49,6 +49,7 @@ pub async fn run(
         progress,
         budget,
         elsewhere: Elsewhere::default(),
+        event_names: EventNames::default(),
         stop: stop.child_token(),
         running: JoinSet::new(),
         partitions: BTreeMap::new(),
@@ -65,6 +66,7 @@ struct Tasks {
     progress: Arc<Progress>,
     budget: MemoryBudget,
     elsewhere: Elsewhere,
+    event_names: EventNames,
     stop: CancellationToken,
     running: JoinSet<Outcome>,
     /// What is ours, by its number.
@@ -168,6 +170,7 @@ impl Tasks {
             progress: self.progress.clone(),
             budget: self.budget.clone(),
             elsewhere: self.elsewhere.clone(),
+            event_names: self.event_names.clone(),
             begun: Instant::now(),
             stop: self.stop.clone(),
         };

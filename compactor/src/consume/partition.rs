@@ -25,7 +25,7 @@ use super::{
     budget::MemoryBudget,
     contiguity::{ConsumedReadings, Contiguity, Rules},
     elsewhere::Elsewhere,
-    events::FoundEvents,
+    events::{EventNames, FoundEvents},
     moment::Moment,
     progress::add,
     size::waiting_bytes,
@@ -49,6 +49,8 @@ pub(super) struct Partition {
     pub(super) budget: MemoryBudget,
     /// What other streams took.
     pub(super) elsewhere: Elsewhere,
+    /// What the table of events has.
+    pub(super) event_names: EventNames,
     /// When the task began.
     pub(super) begun: Instant,
     pub(super) stop: CancellationToken,

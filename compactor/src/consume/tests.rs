@@ -43,7 +43,9 @@ use tokio_util::sync::CancellationToken;
 
 use forebay_stream::LogGroup;
 
-use super::{budget::MemoryBudget, elsewhere::Elsewhere, partition::Partition, *};
+use super::{
+    budget::MemoryBudget, elsewhere::Elsewhere, events::EventNames, partition::Partition, *,
+};
 use memory_log::{MemoryGroup, MemoryLog};
 
 const T0: i64 = 1_700_000_000_000_000_000;
@@ -94,6 +96,7 @@ impl Bench {
             progress: self.progress.clone(),
             budget: MemoryBudget::new(1 << 20),
             elsewhere: Elsewhere::default(),
+            event_names: EventNames::default(),
             begun: Instant::now(),
             stop: stop.clone(),
         }

@@ -43,13 +43,19 @@ impl ViewedTable {
             let value = add.partition_values.get(column).cloned().flatten();
             value.is_some_and(|value| keep(&value))
         };
-        self.only(lies_in)
+        self.keeping(lies_in)
     }
 
     /// The same table without the files of these paths.
     #[must_use]
     pub fn without(&self, paths: &HashSet<String>) -> Self {
-        self.only(|add| !paths.contains(&add.path))
+        self.keeping(|add| !paths.contains(&add.path))
+    }
+
+    /// The same table with the files of these paths alone.
+    #[must_use]
+    pub fn only(&self, paths: &HashSet<String>) -> Self {
+        self.keeping(|add| paths.contains(&add.path))
     }
 
     /// The paths of its files.
@@ -65,7 +71,7 @@ impl ViewedTable {
         last.max()
     }
 
-    fn only(&self, keep: impl Fn(&Add) -> bool) -> Self {
+    fn keeping(&self, keep: impl Fn(&Add) -> bool) -> Self {
         let mut scan = self.0.as_ref().clone();
         scan.files.retain(|add| keep(add));
         Self(Arc::new(scan))

@@ -219,7 +219,8 @@ impl Run<'_> {
         side::quarantine(lake, origin, &gathered.quarantine, now).await?;
         side::gaps(lake, origin, &opened_gaps(&self.state, after), now).await?;
         if !begun.has_events {
-            events::write(lake, &gathered.events.events, &mut begun.looks, now).await?;
+            let (names, events) = (&at.event_names, &gathered.events.events);
+            events::write(lake, names, events, &mut begun.looks, now).await?;
             begun.has_events = true;
         }
         failpoint(Failpoint::AfterQuarantine);

@@ -1,8 +1,10 @@
 //! Events of devices: each is a row of `events` once, whatever comes twice and whoever is killed, and a reading all the same.
 
-use forebay_schemas::{EventForm, EventStates, SourceEvent};
+use forebay_lake::{MergeOutcome, MergePolicy, merge, plan};
+use forebay_schemas::{EventForm, EventStates, SourceEvent, wire::SeriesBatch};
 
 use super::{
+    super::events::{FoundEvents, KnownNames, LOOKS_MAX, write},
     kills::{killed_after, numbers},
     *,
 };
@@ -170,7 +172,9 @@ async fn killed_anywhere_no_event_is_lost_or_doubled() {
     let source: Arc<dyn LogSource> = Arc::new(SpoolSource::new(spool.clone(), lane()));
     let mut random = numbers(11);
     let mut next = 1;
-    for _ in 0..20 {
+    // Of the process, which may outlive its partition's task.
+    let names = EventNames::default();
+    for round in 0..20 {
         let new = 1 + random(5);
         // Each time the server tells again what holds.
         let some = (next.max(3) - 2..next + new)
@@ -178,7 +182,10 @@ async fn killed_anywhere_no_event_is_lost_or_doubled() {
             .collect();
         next += new;
         spool.writer().append(some).await.unwrap();
-        let partition = bench.partition(&source, &CancellationToken::new());
+        let mut partition = bench.partition(&source, &CancellationToken::new());
+        if round % 2 == 0 {
+            partition.event_names = names.clone();
+        }
         let polls = 1 + random(60);
         timeout(
             Duration::from_millis(200),
@@ -189,10 +196,9 @@ async fn killed_anywhere_no_event_is_lost_or_doubled() {
     }
     let stop = CancellationToken::new();
     stop.cancel();
-    timeout(PATIENCE, bench.partition(&source, &stop).consume())
-        .await
-        .unwrap()
-        .unwrap();
+    let mut last = bench.partition(&source, &stop);
+    last.event_names = names;
+    timeout(PATIENCE, last.consume()).await.unwrap().unwrap();
     let all = next - 1;
     assert_eq!(bench.rows(COUNTS).await, [format!("{all} {all}")]);
     let verdict = bench.verdict().await;
@@ -230,7 +236,9 @@ async fn of_two_compactors_and_two_streams_neither_doubles_an_event() {
         }
         stop.cancel();
     };
-    let [one, other, third] = consumers;
+    let [one, other, mut third] = consumers;
+    // One process has the first and the third, another the second.
+    third.event_names = one.event_names.clone();
     let (a, b, c, ()) = timeout(PATIENCE, async {
         tokio::join!(one.consume(), other.consume(), third.consume(), writing)
     })
@@ -238,4 +246,117 @@ async fn of_two_compactors_and_two_streams_neither_doubles_an_event() {
     .unwrap();
     a.and(b).and(c).unwrap();
     assert_eq!(bench.rows(COUNTS).await, ["40 40"]);
+}
+
+fn found(numbers: impl IntoIterator<Item = u64>) -> FoundEvents {
+    let readings = numbers
+        .into_iter()
+        .map(|number| carrying(&alarm(number), number));
+    let batch = ReadingBatch {
+        lane: lane(),
+        epoch: Epoch(7),
+        nonce: NONCE,
+        first_seq: Seq(1),
+        readings: readings.collect(),
+    };
+    FoundEvents::of(&[SeriesBatch::from(&batch)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_at_the_table_opens_the_files_that_are_new_and_knows_the_others() {
+    let bench = Bench::new().await;
+    let lake = &bench.lake;
+    let names = EventNames::default();
+    let put = async |numbers: Vec<u64>| {
+        let (found, now) = (found(numbers), (bench.clock)());
+        write(lake, &names, &found.events, &mut 0, now)
+            .await
+            .unwrap()
+    };
+    for number in 1..=8 {
+        assert_eq!(put(vec![number, number.max(2) - 1]).await, 1);
+    }
+    assert_eq!(put((1..=8).collect()).await, 0);
+    let all = || bench.rows("select event_id from events order by 1");
+    // Files for which there is no room are asked each time.
+    let (mut known, mut cramped) = (KnownNames::default(), KnownNames::with_room(3));
+    let look = async |known: &mut KnownNames| {
+        let mut wanted = all().await;
+        let there = wanted.len();
+        wanted.push("0".repeat(32));
+        let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        let look = known.look(lake, &wanted).await;
+        assert!(look.failed.is_none(), "{look:?}");
+        assert_eq!(look.written.len(), there);
+        assert!(!look.written.contains(wanted[there]));
+        look.opened
+    };
+    assert_eq!((look(&mut known).await, look(&mut known).await), (8, 0));
+    assert_eq!(
+        (look(&mut cramped).await, look(&mut cramped).await),
+        (13, 5)
+    );
+    assert_eq!(put(vec![9]).await, 1);
+    assert_eq!((look(&mut known).await, look(&mut cramped).await), (1, 7));
+
+    let files = || async {
+        lake.table(&EVENTS)
+            .unwrap()
+            .snapshot()
+            .await
+            .unwrap()
+            .files()
+    };
+    let later = Timestamp::from_nanos(i64::MAX / 2);
+    for spec in plan(
+        lake,
+        &EVENTS,
+        &files().await,
+        &MergePolicy::settled_before(later),
+    ) {
+        let merged = merge(lake, &spec, (bench.clock)()).await.unwrap();
+        assert!(
+            matches!(merged, MergeOutcome::Merged { rows: 9, .. }),
+            "{merged:?}"
+        );
+    }
+    assert_eq!(files().await.len(), 1);
+    assert_eq!((look(&mut known).await, look(&mut known).await), (1, 0));
+    assert_eq!((look(&mut cramped).await, look(&mut cramped).await), (2, 1));
+    assert_eq!(put((1..=10).collect()).await, 1);
+    assert_eq!(bench.rows(COUNTS).await, ["10 10"]);
+}
+
+/// What is known of the other files counts, also where one cannot be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_of_events_doubles_no_event_of_another() {
+    let bench = Bench::new().await;
+    let lake = &bench.lake;
+    let put = async |numbers: Vec<u64>, looks: &mut u32| {
+        let (found, now) = (found(numbers), (bench.clock)());
+        write(lake, &EventNames::default(), &found.events, looks, now).await
+    };
+    let files = || async {
+        lake.table(&EVENTS)
+            .unwrap()
+            .snapshot()
+            .await
+            .unwrap()
+            .files()
+    };
+    put(vec![1], &mut 0).await.unwrap();
+    let damaged = files().await.remove(0).path;
+    put(vec![2], &mut 0).await.unwrap();
+    let path = bench.folder.path().join("lake/events").join(damaged);
+    let bytes = std::fs::metadata(&path).unwrap().len() as usize;
+    std::fs::write(path, vec![b'x'; bytes]).unwrap();
+    let mut looks = 0;
+    while looks < LOOKS_MAX - 1 {
+        put(vec![1, 2], &mut looks).await.unwrap_err();
+    }
+    assert_eq!(
+        put(vec![1, 2], &mut looks).await.unwrap(),
+        1,
+        "of the damaged file alone"
+    );
 }
