@@ -1,5 +1,8 @@
 //! Events of devices: each is a row of `events` once, whatever comes twice and whoever is killed, and a reading all the same.
 
+use std::path::Path;
+
+use forebay_config::Document;
 use forebay_lake::{MergeOutcome, MergePolicy, merge, plan};
 use forebay_schemas::{EventForm, EventStates, SourceEvent, wire::SeriesBatch};
 
@@ -7,6 +10,9 @@ use super::{
     super::events::{FoundEvents, KnownNames, LOOKS_MAX, write},
     kills::{killed_after, numbers},
     *,
+};
+use crate::{
+    RETENTION, RetentionMemory, RetentionSettings, RollupLevels, delete_old, would_delete,
 };
 
 fn alarm(number: u64) -> SourceEvent {
@@ -248,6 +254,37 @@ async fn of_two_compactors_and_two_streams_neither_doubles_an_event() {
     assert_eq!(bench.rows(COUNTS).await, ["40 40"]);
 }
 
+/// It comes at its arrival, before values of its device that are older and still under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_moves_no_watermark_of_its_device() {
+    let bench = Bench::new().await;
+    let mut of_events_alone = carrying(&alarm(2), 600);
+    of_events_alone.series.device = DeviceId::new("press").unwrap();
+    let readings = vec![
+        reading("plant", 2),
+        carrying(&alarm(1), 500),
+        of_events_alone,
+    ];
+    let source: Arc<dyn LogSource> =
+        Arc::new(MemoryLog::new(0, vec![batch_from(lane(), 1, readings)]));
+    let group = FixedGroup::new(vec![source.clone()]);
+    bench
+        .run_until(Box::new(group), |progress| {
+            progress.committed.load(Ordering::SeqCst) == 3
+        })
+        .await
+        .unwrap();
+    let state = bench.state(&*source).await;
+    let devices = &state.sites[0].devices;
+    let times: Vec<_> = devices
+        .iter()
+        .map(|(device, times)| (device.as_str(), times.event, times.observed))
+        .collect();
+    let at = taken_at(2).micros();
+    assert_eq!(times, [("pump", at, at)]);
+    assert_eq!(bench.rows(COUNTS).await, ["2 2"]);
+}
+
 fn found(numbers: impl IntoIterator<Item = u64>) -> FoundEvents {
     let readings = numbers
         .into_iter()
@@ -359,4 +396,47 @@ async fn a_damaged_file_of_events_doubles_no_event_of_another() {
         1,
         "of the damaged file alone"
     );
+}
+
+/// The readings that brought them stay; what a server tells again is there again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_events_are_deleted_and_told_again_are_there_once() {
+    let bench = Bench::new().await;
+    let names = EventNames::default();
+    let put = async |numbers: std::ops::RangeInclusive<u64>| {
+        let (found, now) = (found(numbers), (bench.clock)());
+        write(&bench.lake, &names, &found.events, &mut 0, now)
+            .await
+            .unwrap()
+    };
+    // Of 19:26:41 to 19:26:50, and of 22:13:20.
+    assert_eq!(put(1..=10).await + put(10_000..=10_000).await, 11);
+    let document = Document::new(Path::new("f.toml"), "[retention]\nevents = \"1h\"", &|_| {
+        None
+    });
+    let settings = document.read(|root| RetentionSettings::read(&mut root.table(&RETENTION)?));
+    let settings = settings.unwrap();
+    let mut memory = RetentionMemory::default();
+    let mut delete = async || {
+        let now = Timestamp::from_nanos(T0);
+        let would = would_delete(&bench.lake, &settings, RollupLevels::NONE, &[], now).await;
+        let done = delete_old(
+            &bench.lake,
+            &settings,
+            RollupLevels::NONE,
+            &[],
+            &mut memory,
+            now,
+        );
+        let done = done.await.unwrap();
+        assert_eq!(would.unwrap(), done, "a dry run says what is done");
+        let shown = done.iter().map(|of| (of.table, of.expired.rows()));
+        shown.collect::<Vec<_>>()
+    };
+    assert_eq!(delete().await, [("events", 10)]);
+    assert_eq!(delete().await, []);
+    assert_eq!(bench.rows(COUNTS).await, ["1 1"]);
+    assert_eq!(put(5..=6).await + put(10_000..=10_000).await, 2);
+    assert_eq!(bench.rows(COUNTS).await, ["3 3"]);
+    assert_eq!(delete().await, [("events", 2)]);
 }
