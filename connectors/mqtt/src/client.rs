@@ -137,14 +137,14 @@ impl Settings {
         let Some(files) = self.tls.clone() else {
             return Ok(Box::new(tcp));
         };
-        let name = files.server_name.clone();
-        let config = spawn_blocking(move || files.client_config())
+        let (name, read) = (files.server_name.clone(), files.clone());
+        let config = spawn_blocking(move || read.client_config())
             .await
             .map_err(|error| format!("cannot set up TLS: {error}"))?
             .map_err(|error| format!("cannot set up TLS: {error}"))?;
         let stream = TlsConnector::from(config).connect(name, tcp).await;
         stream
             .map(|tls| Box::new(tls) as Box<dyn Stream>)
-            .map_err(|error| format!("TLS with {place} failed: {error}"))
+            .map_err(|error| format!("TLS with {place} failed: {}", files.explain(&error)))
     }
 }

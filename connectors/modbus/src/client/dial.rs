@@ -88,7 +88,7 @@ async fn secure(
     let failed = |why: String| Fault::Closed(format!("TLS with {endpoint} failed: {why}"));
     match timeout(limit, handshake).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Err(error)) => Err(failed(files.explain(&error))),
         Err(_) => Err(failed(format!("no answer within {limit:?}"))),
     }
 }
