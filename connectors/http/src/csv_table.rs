@@ -202,11 +202,21 @@ impl<'r> Columns<'r> {
             parsed.and_then(|time| i64::try_from(time.as_nanosecond()).ok())
         };
         let nanos = by_number.or_else(|| by_text().map(Timestamp::from_nanos));
-        nanos.map(Some).ok_or_else(|| {
-            let shown: String = cell.chars().take(40).collect();
-            let unit = self.precision.name();
-            format!("{shown:?} is neither a time such as 2026-01-31T12:00:00Z nor a number of {unit} since 1970")
-        })
+        nanos.map(Some).ok_or_else(|| self.no_time(cell))
+    }
+
+    /// Why a cell is no time.
+    fn no_time(&self, cell: &str) -> String {
+        let shown: String = cell.chars().take(40).collect();
+        if cell.parse::<jiff::civil::DateTime>().is_ok() {
+            return format!(
+                "{shown:?} names no zone: end it with Z for UTC or an offset such as +01:00 (time_zone is for format = \"json\")"
+            );
+        }
+        let unit = self.precision.name();
+        format!(
+            "{shown:?} is neither a time such as 2026-01-31T12:00:00Z nor a number of {unit} since 1970"
+        )
     }
 }
 
@@ -348,6 +358,10 @@ mod tests {
             (
                 "time,a\n1,2\nnoon,3\n",
                 "line 3, column 1 (time): \"noon\" is neither a time",
+            ),
+            (
+                "time,a\n2026-01-31T12:00:00,3\n",
+                "line 2, column 1 (time): \"2026-01-31T12:00:00\" names no zone: end it with Z",
             ),
             ("time,a\n1,2,3\n", "line 2: 3 columns, the header has 2"),
             (

@@ -42,6 +42,10 @@ pub(crate) enum TimeError {
     NoUnit(String),
     #[error("the time {0:?} is not RFC 3339 such as 2026-11-23T14:51:35.5Z")]
     Text(String),
+    #[error(
+        "the time {0:?} names no zone: set time_zone to the one that it is written in, such as \"Europe/Berlin\" or \"UTC\""
+    )]
+    NoZone(String),
     #[error("the time {text:?} does not have the format {format:?}")]
     Format { text: String, format: String },
     #[error("the time {text:?} did not exist in {zone}: the clock was set forward over it")]
@@ -78,10 +82,8 @@ impl TimeForm {
     /// The time that a text tells.
     pub(crate) fn text(&self, text: &str) -> Result<Timestamp, TimeError> {
         match self {
-            Self::Text { zone } => match zone {
-                Some(zone) => local(text, zone),
-                None => rfc3339(text),
-            },
+            Self::Text { zone: Some(zone) } => local(text, zone),
+            Self::Text { zone: None } => zoned(text),
             Self::Unit(unit) => match decimal(text, *unit) {
                 Err(TimeError::Number(_)) => rfc3339(text),
                 read => read,
@@ -125,6 +127,16 @@ fn local(text: &str, zone: &TimeZone) -> Result<Timestamp, TimeError> {
     }
     let civil: DateTime = trimmed.parse().map_err(|_| TimeError::Text(shown(text)))?;
     of_zone(civil, zone, text)
+}
+
+/// RFC 3339; where only the zone is missing, the error names the key that says it.
+fn zoned(text: &str) -> Result<Timestamp, TimeError> {
+    match rfc3339(text) {
+        Err(TimeError::Text(_)) if text.trim().parse::<DateTime>().is_ok() => {
+            Err(TimeError::NoZone(shown(text)))
+        }
+        read => read,
+    }
 }
 
 fn formatted(text: &str, format: &str, zone: &TimeZone) -> Result<Timestamp, TimeError> {
@@ -325,6 +337,30 @@ mod tests {
             (check_format("%Y-%m-%d").is_ok(), check_format("%Ö").is_ok()),
             (true, false)
         );
+    }
+
+    #[test]
+    fn a_time_without_an_offset_and_a_zone_names_the_key_that_mends_it() {
+        let names_key = |text: &str| {
+            let error = TimeForm::Text { zone: None }.text(text).unwrap_err();
+            error.to_string().contains("time_zone")
+        };
+        for text in [
+            "2025-07-01T12:00:00",
+            " 2025-07-01 12:00:00.5 ",
+            "2025-07-01",
+        ] {
+            assert!(names_key(text), "{text:?}");
+        }
+        for text in [
+            "",
+            "noon",
+            "2025-07-01T25:00:00Z",
+            "2025-13-01T12:00:00",
+            "1751364000",
+        ] {
+            assert!(!names_key(text), "{text:?}");
+        }
     }
 
     #[test]
