@@ -196,7 +196,13 @@ impl Service {
                 first.get_or_insert(error);
             }
         }
+        let sources = self.watch.edge.sources();
+        let spooled = sources.iter().map(|(_, source)| source.spooled()).sum();
         for (lane, spool) in self.lanes {
+            let records = spool.waiting();
+            if holds_readings(records, spooled) {
+                info!(lane = %lane.lane, records, "readings are left in the spool: they are sent on after the next start");
+            }
             if let Err(error) = spool.writer().close().await {
                 error!(lane = %lane.lane, %error, "the spool's epoch could not be ended: the next start ends it");
             }
@@ -318,6 +324,12 @@ impl Service {
     }
 }
 
+/// Whether readings are among the records that a spool has not forgotten. A single one is the end of the epoch before, unless
+/// `spooled` readings came behind that: records are forgotten in their order.
+fn holds_readings(records: u64, spooled: u64) -> bool {
+    records > 1 || (records == 1 && spooled > 0)
+}
+
 async fn publish_lane(
     settings: KafkaSettings,
     spool: Arc<Spool>,
@@ -368,4 +380,27 @@ async fn open_lanes(
         lanes.push((id, Arc::new(spool)));
     }
     Ok(lanes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_with_the_end_of_an_epoch_alone_holds_no_readings() {
+        let table = [
+            (0, 0, false),
+            (1, 0, false),
+            (1, 7, true),
+            (2, 0, true),
+            (0, 7, false),
+        ];
+        for (records, spooled, expected) in table {
+            assert_eq!(
+                holds_readings(records, spooled),
+                expected,
+                "{records} {spooled}"
+            );
+        }
+    }
 }
