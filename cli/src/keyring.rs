@@ -47,12 +47,18 @@ impl KeyringPlace {
     }
 
     /// What lies here sealed under a keyring, if anything does.
-    pub(crate) fn sealed_already(&self) -> Option<&Path> {
+    fn sealed_already(&self) -> Option<&Path> {
         let holds = |sealed: &&SealedFolder| sealed.signs.iter().any(|sign| sign.exists());
         self.sealed
             .iter()
             .find(holds)
             .map(|sealed| sealed.folder.as_path())
+    }
+
+    /// Why nothing can be opened here: what lies here is sealed, and its keyring is not there.
+    pub(crate) fn lost(&self) -> Option<String> {
+        let sealed = self.sealed_already().filter(|_| !self.dir.exists())?;
+        Some(lost_keyring(sealed, &self.dir))
     }
 
     /// A new keyring; one that is there is never replaced.
@@ -67,8 +73,8 @@ impl KeyringPlace {
         if self.dir.exists() {
             return open_keyring(&self.dir);
         }
-        if let Some(sealed) = self.sealed_already() {
-            bail!("{}", lost_keyring(sealed, &self.dir));
+        if let Some(lost) = self.lost() {
+            bail!(lost);
         }
         if self.lake_in_bucket {
             bail!(
@@ -101,7 +107,7 @@ pub(crate) async fn derived_key(keys: &dyn KeyProvider, secret: &str) -> anyhow:
 }
 
 /// Why no keyring is made beside what another one has sealed.
-pub(crate) fn lost_keyring(sealed: &Path, keys: &Path) -> String {
+fn lost_keyring(sealed: &Path, keys: &Path) -> String {
     format!(
         "{} is sealed, and its keyring is not at {}: mount it or bring back a copy, because no other keyring opens it",
         sealed.display(),

@@ -12,11 +12,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use forebay_keys::FileKeyring;
 
-use crate::{
-    config::Config,
-    keyring::{KeyringPlace, lost_keyring},
-    place::Place,
-};
+use crate::{config::Config, keyring::KeyringPlace, place::Place};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -40,10 +36,8 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
 
 /// Makes the keyring, unless something is sealed under one that is not here.
 fn make(keys: &KeyringPlace) -> anyhow::Result<Arc<FileKeyring>> {
-    if let Some(sealed) = keys.sealed_already()
-        && !keys.dir().exists()
-    {
-        bail!("{}", lost_keyring(sealed, keys.dir()));
+    if let Some(lost) = keys.lost() {
+        bail!(lost);
     }
     let keyring = keys.create()?;
     eprintln!(

@@ -2,9 +2,10 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use anyhow::bail;
 use forebay_gateway::shared_series;
 
-use crate::{config::Config, out, place::Place, role::Role};
+use crate::{config::Config, keyring::KeyringPlace, out, place::Place, role::Role};
 
 pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let file = place.file()?;
@@ -49,6 +50,10 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     for warning in config.alerts.warnings() {
         writeln!(told, "warning: {warning}")?;
     }
+    // The file may be right and nothing can start all the same.
+    if let Some(lost) = KeyringPlace::of(&config).lost() {
+        bail!(lost);
+    }
     let roles = Role::configured(&config, file)?;
     let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     writeln!(
@@ -60,4 +65,29 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     )?;
     out::print(told)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_keyring_that_is_missing_beside_what_it_has_sealed_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("forebay.toml");
+        let text = "[gateway]\nid = \"g\"\nsite = \"s\"\n[stream]\nkind = \"kafka\"\nbrokers = [\"k:9092\"]\n\
+                    [[connector]]\nname = \"cells\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1\"\n\
+                    [[connector.tag]]\ntopic = \"{device}/{tag}\"\n";
+        fs::write(&file, text).unwrap();
+        let place = Place::find(Some(file), None).unwrap();
+        assert!(run(&place).is_ok(), "nothing is sealed yet");
+        let data = folder.path().join("forebay-data");
+        fs::create_dir_all(data.join("spool/0")).unwrap();
+        let error = run(&place).unwrap_err().to_string();
+        assert!(error.contains("its keyring is not at"), "{error}");
+        fs::create_dir(data.join("keys")).unwrap();
+        assert!(run(&place).is_ok(), "the keyring is there");
+    }
 }

@@ -91,8 +91,7 @@ fn http(connector: &mut Table<'_>, tags: &mut [Table<'_>], context: &Context) ->
 fn address(connector: &mut Table<'_>, is_guarded: bool) -> Option<SocketAddr> {
     let listen = connector.read(&keys::LISTEN)?;
     let Ok(address) = listen.parse::<SocketAddr>() else {
-        let what = format!("{listen:?} is not an address and port such as \"127.0.0.1:8080\"");
-        connector.problem(&keys::LISTEN, what);
+        connector.problem(&keys::LISTEN, no_address(&listen));
         return None;
     };
     if !address.ip().is_loopback() && !is_guarded {
@@ -103,6 +102,16 @@ fn address(connector: &mut Table<'_>, is_guarded: bool) -> Option<SocketAddr> {
         return None;
     }
     Some(address)
+}
+
+/// Why a text is no address to listen on.
+fn no_address(listen: &str) -> String {
+    let port = listen.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && port.parse::<u16>().is_err() {
+        return format!("{listen:?}: port {port} is too large, 65535 is the largest");
+    }
+    format!("{listen:?} is not an address and port such as \"127.0.0.1:8080\"")
 }
 
 /// The token; the outer none where it is wrong, the inner where none is asked for.

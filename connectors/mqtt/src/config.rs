@@ -13,7 +13,7 @@ use forebay_connectors::{Connector, ConnectorKeys, ConnectorKind, Context, NAME}
 use forebay_schemas::{DeviceId, GatewayId, TagName, path_segment};
 use forebay_tls::{ClientFiles, OwnCertificate};
 use rustls_pki_types::ServerName;
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 use crate::{
     client::{Session, Settings},
@@ -226,6 +226,8 @@ const SCHEMES: [Scheme; 4] = [
     },
 ];
 
+const NO_PORT: &str = "the port is not a number from 1 to 65535: an address is expected";
+
 fn broker(connector: &mut Table<'_>) -> Option<Broker> {
     let text = connector.read(&keys::URL);
     let tls_table = connector.table(&keys::TLS);
@@ -236,8 +238,11 @@ fn broker(connector: &mut Table<'_>) -> Option<Broker> {
         );
         None::<Broker>
     };
-    let Ok(url) = Url::parse(&text?) else {
-        return wrong("an address is expected");
+    let url = match Url::parse(&text?) {
+        Ok(url) if url.port() == Some(0) => return wrong(NO_PORT),
+        Ok(url) => url,
+        Err(ParseError::InvalidPort) => return wrong(NO_PORT),
+        Err(_) => return wrong("an address is expected"),
     };
     let scheme = SCHEMES.iter().find(|scheme| scheme.name == url.scheme());
     let Some(scheme) = scheme else {

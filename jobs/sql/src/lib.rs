@@ -142,7 +142,10 @@ fn query(table: &mut Table<'_>, into: Option<Into>) -> Option<String> {
 
 /// One statement that can be parsed and planned over the lake's tables, and gives the columns that are needed.
 fn check(query: &str, into: Option<Into>, has_window: bool) -> Result<(), String> {
-    let planned = plan_without_rows(&Parameters::example(has_window).fill(query)?)?;
+    let parameters = Parameters::example(has_window);
+    // What braces mean to SQL says nothing of a mistyped name.
+    let mistyped = |why| parameters.mistyped(query).unwrap_or(why);
+    let planned = plan_without_rows(&parameters.fill(query)?).map_err(mistyped)?;
     match (into, planned) {
         (Some(into), Some(planned)) => columns::fit(&planned, into.table())
             .map(drop)

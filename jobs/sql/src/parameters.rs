@@ -1,5 +1,6 @@
 //! What a run fills into its query.
 
+use forebay_config::nearest;
 use forebay_jobs::RunContext;
 use forebay_schemas::Timestamp;
 
@@ -51,16 +52,7 @@ impl Parameters {
     /// # Errors
     /// In words for a person, when the run has no such parameter.
     pub fn fill(&self, query: &str) -> Result<String, String> {
-        let more = self.more.iter().map(|(name, sql)| (*name, Some(sql)));
-        let all: Vec<(&str, Option<&String>)> = [
-            ("{window_start}", self.window_start.as_ref()),
-            ("{window_end}", self.window_end.as_ref()),
-            ("{site}", self.site.as_ref()),
-            ("{now}", Some(&self.now)),
-        ]
-        .into_iter()
-        .chain(more)
-        .collect();
+        let all = self.all();
         let mut filled = String::with_capacity(query.len());
         let mut rest = query;
         // From left to right, so that what was filled in is not searched again: a site may be called "{now}".
@@ -86,6 +78,55 @@ impl Parameters {
         filled.push_str(rest);
         Ok(filled)
     }
+
+    /// The first name in braces that is none of the parameters, in words for a person: of a query that cannot be planned. Texts in
+    /// quotes may hold any.
+    pub(crate) fn mistyped(&self, query: &str) -> Option<String> {
+        let all = self.all();
+        // Every other piece stands in quotes.
+        let outside = query.split('\'').step_by(2);
+        let mut names = outside.flat_map(names_in_braces);
+        let known = || all.iter().map(|(name, _)| *name);
+        let unknown = names.find(|name| known().all(|other| other != *name))?;
+        let listed: Vec<&str> = known().collect();
+        Some(format!(
+            "{unknown} is not a parameter: {} are{}",
+            listed.join(", "),
+            nearest(unknown, known())
+        ))
+    }
+
+    /// Every parameter by its name with braces; none where the run has no such.
+    fn all(&self) -> Vec<(&str, Option<&String>)> {
+        let more = self.more.iter().map(|(name, sql)| (*name, Some(sql)));
+        [
+            ("{window_start}", self.window_start.as_ref()),
+            ("{window_end}", self.window_end.as_ref()),
+            ("{site}", self.site.as_ref()),
+            ("{now}", Some(&self.now)),
+        ]
+        .into_iter()
+        .chain(more)
+        .collect()
+    }
+}
+
+/// Names in braces, with them.
+fn names_in_braces(text: &str) -> Vec<&str> {
+    let is_name = |name: &str| {
+        let mut chars = name.chars();
+        chars.next().is_some_and(char::is_alphabetic)
+            && chars.all(|c| c.is_alphanumeric() || c == '_')
+    };
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices('{') {
+        let rest = &text[at..];
+        let Some(end) = rest.find('}') else { break };
+        if is_name(&rest[1..end]) {
+            names.push(&rest[..=end]);
+        }
+    }
+    names
 }
 
 fn text(text: &str) -> String {
@@ -127,5 +168,25 @@ mod tests {
                 .unwrap_err()
                 .contains("{window_end}")
         );
+    }
+
+    #[test]
+    fn a_mistyped_parameter_is_named_with_the_nearest() {
+        let parameters = Parameters::example(true);
+        for (query, expected) in [
+            (
+                "SELECT 1 WHERE t < {window_strat}",
+                Some(
+                    "{window_strat} is not a parameter: {window_start}, {window_end}, {site}, {now} are; did you mean \"{window_start}\"?",
+                ),
+            ),
+            (
+                "SELECT 'it''s {no}', {today}",
+                Some("{today} is not a parameter: {window_start}, {window_end}, {site}, {now} are"),
+            ),
+            ("SELECT MAP {'a': 1}, {site}, '{text}', {", None),
+        ] {
+            assert_eq!(parameters.mistyped(query).as_deref(), expected, "{query}");
+        }
     }
 }

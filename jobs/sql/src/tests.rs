@@ -221,6 +221,10 @@ fn a_query_is_planned_when_it_is_configured() {
                 "job.query: the query asks for {site}, and only on = \"window_closed\" gives a run a window",
             ),
         ),
+        (
+            &fits.replace("{window_end}", "{window_ende}"),
+            Some("job.query: {window_ende} is not a parameter: "),
+        ),
         ("query = \"SELECT 1\"", Some("into is missing")),
         ("into = \"scores\"", Some("query is missing")),
         (

@@ -241,6 +241,11 @@ fn what_is_wrong_with_the_file_is_said() {
             "\"localhost\" is not an address and port",
         ),
         (
+            "listen = \"127.0.0.1:80800\"",
+            "path = \"/a\"\nname = \"t\"",
+            "port 80800 is too large",
+        ),
+        (
             "listen = \"127.0.0.1:0\"\ntoken = \"short\"",
             "path = \"/a\"\nname = \"t\"",
             "at least 16 characters",

@@ -118,6 +118,14 @@ fn every_wrong_key_says_what_is_expected() {
         ),
         ("url = \"mqtt://\"", "an address with a host is expected"),
         (
+            "url = \"mqtt://x:70000\"",
+            "the port is not a number from 1 to 65535",
+        ),
+        (
+            "url = \"mqtt://x:0\"",
+            "the port is not a number from 1 to 65535",
+        ),
+        (
             "url = \"mqtt://x\"\nversion = 6",
             "6 is not a version of MQTT: 4 (3.1.1) or 5 is expected",
         ),
