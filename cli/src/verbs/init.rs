@@ -45,3 +45,62 @@ fn new_id() -> anyhow::Result<String> {
     let [a, b, c] = random_bytes(&random())?;
     Ok(format!("gateway-{a:02x}{b:02x}{c:02x}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt as _, process::Command};
+
+    use super::*;
+
+    const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/debian");
+
+    /// The id in the configuration that the package installs below `root`, after its script ran with these arguments.
+    fn installed(root: &Path, args: &[&str]) -> String {
+        let configured = Command::new("sh")
+            .arg(format!("{DEPLOY}/postinst"))
+            .args(args)
+            .env("DPKG_ROOT", root)
+            .env(
+                "PATH",
+                format!("{}:/usr/bin:/bin", root.join("bin").display()),
+            )
+            .status();
+        assert!(configured.unwrap().success(), "{args:?}");
+        let text = fs::read_to_string(root.join("etc/forebay/forebay.toml")).unwrap();
+        let id = text.lines().find_map(|line| line.strip_prefix("id = \""));
+        id.and_then(|id| id.split('"').next()).unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_debian_package_draws_an_id_once_as_init_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for inner in ["bin", "etc/forebay", "var/lib/forebay"] {
+            fs::create_dir_all(root.join(inner)).unwrap();
+        }
+        // There is no user forebay here.
+        fs::write(root.join("bin/chown"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(root.join("bin/chown"), fs::Permissions::from_mode(0o755)).unwrap();
+        let ship = || {
+            let shipped = format!("{DEPLOY}/forebay.toml");
+            fs::copy(shipped, root.join("etc/forebay/forebay.toml")).unwrap();
+        };
+        ship();
+        assert_eq!(installed(root, &["configure", "0.1.0"]), ID, "an upgrade");
+        let drawn = installed(root, &["configure", ""]);
+        assert!(
+            drawn != ID && drawn.len() == new_id().unwrap().len(),
+            "{drawn}"
+        );
+        assert!(
+            drawn["gateway-".len()..]
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit()),
+            "{drawn}"
+        );
+        assert_eq!(installed(root, &["configure", ""]), drawn, "once more");
+        ship();
+        fs::write(root.join("var/lib/forebay/gateway.id"), "gateway-1\n").unwrap();
+        assert_eq!(installed(root, &["configure", ""]), ID, "data is there");
+    }
+}
