@@ -83,6 +83,8 @@ pub trait Connector: Send + Sync {
     /// Whatever passes or can be mended from outside (a server, a certificate, a folder) it reports as a lost link with the
     /// reason, and tries again.
     ///
+    /// The gateway runs it again after an error, and after a panic, which it catches: what is behind `&self` must bear that.
+    ///
     /// # Errors
     /// Only a broken invariant.
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError>;

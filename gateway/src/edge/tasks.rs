@@ -1,8 +1,14 @@
 //! A connector and its pump as tasks: restarted, awaited, and cut off in the end.
 
-use std::time::Duration;
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Poll,
+    time::Duration,
+};
 
-use forebay_connectors::{Connector, LinkChange, Outlet, Restored};
+use forebay_connectors::{Connector, ConnectorError, LinkChange, Outlet, Restored};
 use forebay_runtime::{Backoff, report};
 use tokio::{
     select,
@@ -142,8 +148,8 @@ fn flat<T>(
     })
 }
 
-/// Runs a connector for as long as the gateway runs. One that cannot go on stops alone: its series are bad with the reason, and
-/// it is started again with back-off, and with the receipts that are open then.
+/// Runs a connector for as long as the gateway runs. One that cannot go on, or panics, stops alone: its series are bad with the
+/// reason, and it is started again with back-off, and with the receipts that are open then.
 pub(super) async fn run_connector(
     name: String,
     connector: Box<dyn Connector>,
@@ -156,7 +162,7 @@ pub(super) async fn run_connector(
     loop {
         let began = Instant::now();
         let (name, of) = (name.clone(), outlet.clone());
-        let error = match connector.run(of, stop.clone()).await {
+        let error = match run_once(&*connector, of, stop.clone()).await {
             Ok(()) if stop.is_cancelled() => return Ok(()),
             Ok(()) => GatewayError::Task {
                 name,
@@ -189,6 +195,34 @@ pub(super) async fn run_connector(
             Some(None) => return Err(error),
             None => return Ok(()),
         }
+    }
+}
+
+/// Runs a connector once. A panic in it is an error of this connector alone: what it was about to hand over has no receipt, so its
+/// device sends it again or is asked again.
+async fn run_once(
+    connector: &dyn Connector,
+    outlet: Outlet,
+    stop: CancellationToken,
+) -> Result<(), ConnectorError> {
+    let mut running = connector.run(outlet, stop);
+    poll_fn(|context| {
+        // Nobody but the connector sees what the panic left half done, and it begins again from its settings.
+        let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context)));
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+    })
+    .await
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> ConnectorError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    ConnectorError {
+        what: format!(
+            "panicked, which is a defect of this program: {}",
+            text.unwrap_or("it gave no message")
+        ),
+        source: None,
     }
 }
 
