@@ -314,7 +314,7 @@ pub(crate) const MAX_SILENCE: Defaulted<Duration> = Defaulted::new(
 
 pub(crate) const RENAME: Optional<String> = Optional::new(
     "rename",
-    "The tag's name in readings; {tag} in it stands for the name that the source gives. A name that is not valid is not taken, and the \
-     old one stays.",
+    "The tag's name in readings; {tag} in it stands for the name that the source gives. A name that is not valid, or is _events, the tag \
+     of events, is not taken, and the old one stays.",
 )
 .absent("the name that the source gives");

@@ -466,7 +466,7 @@ impl Pipeline {
             let Stepped::Reading(reading) = step(sample, rule, &self.site, now, around) else {
                 continue;
             };
-            if known.state.is_news(&reading) {
+            if !reading.series.tag.is_of_events() && known.state.is_news(&reading) {
                 let is_kept = !known.is_declared || known.is_current || known.state.is_timed();
                 self.news = self
                     .news

@@ -6,7 +6,7 @@ mod invalid;
 use std::{sync::Arc, time::Duration};
 
 use forebay_config::{Optional, Table};
-use forebay_schemas::TagName;
+use forebay_schemas::{EVENTS_TAG, TagName};
 
 pub use self::{
     convert::{KnownConversion, ToUnit},
@@ -124,6 +124,9 @@ impl Rule {
                 "a number above 0 is expected, beside rate = \"s\", \"min\", \"h\" or \"d\"",
             );
         }
+        if rule.rename.as_deref() == Some(EVENTS_TAG) {
+            table.problem(&keys::RENAME, of_events());
+        }
         rule
     }
 
@@ -133,8 +136,10 @@ impl Rule {
             .rename
             .as_ref()
             .map(|to| to.replace("{tag}", tag.as_str()));
+        let is_free = |name: &TagName| !name.is_of_events();
         renamed
             .and_then(|name| TagName::new(&name).ok())
+            .filter(is_free)
             .unwrap_or(tag)
     }
 
@@ -188,6 +193,11 @@ impl RatePer {
         };
         format!("{of}/{per}")
     }
+}
+
+/// What is said of a tag that would pass for events.
+pub(crate) fn of_events() -> String {
+    format!("{EVENTS_TAG:?} is the tag of events, which no values may have: choose another name")
 }
 
 fn range(table: &mut Table<'_>, key: &Optional<Vec<f64>>) -> Option<(f64, f64)> {

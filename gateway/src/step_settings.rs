@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use forebay_config::{Table, nearest};
+use forebay_schemas::TagName;
 use ring::hmac;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
         AGGREGATE, DEADBAND, DERIVE, PSEUDONYM_KEY, STEP, SWINGING_DOOR, TAGS, WINDOW, WINDOW_GRACE,
     },
     pseudonym::{KEY_BYTES_MIN, Pseudonym, Pseudonyms},
-    rule::Rule,
+    rule::{Rule, of_events},
     steps::{Aggregate, DoorRule, HoldRule, StepRule, StepSettings, WindowRule},
 };
 
@@ -25,6 +26,9 @@ pub(crate) fn read(root: &mut Table<'_>) -> StepSettings {
         let rule = Rule::read(&mut table);
         if derive.is_some() && rule == Rule::default() {
             table.problem(&DERIVE, "a copy of the tag follows: expression is missing");
+        }
+        if derive.as_ref().is_some_and(TagName::is_of_events) {
+            table.problem(&DERIVE, of_events());
         }
         if let Some(patterns) = patterns {
             pseudonyms.extend(pseudonym(&mut table, &patterns));

@@ -6,9 +6,12 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use forebay_connectors::{Connector, ConnectorError, Declared, DeviceEvent, LinkChange, Outlet};
+use forebay_connectors::{
+    Connector, ConnectorError, Declared, DeviceEvent, LinkChange, Outlet, RuleId,
+};
 use forebay_schemas::{
-    DeviceId, EventForm, EventStates, Quality, Reading, SiteId, SourceEvent, Timestamp, Value,
+    DeviceId, EventForm, EventStates, Quality, Reading, SiteId, SourceEvent, TagName, Timestamp,
+    Value,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -99,6 +102,46 @@ fn nothing_that_a_device_publishes_passes_for_an_event() {
         .collect();
     assert_eq!(tags, ["t"]);
     assert_eq!(status.filtered(), 1);
+}
+
+#[test]
+fn no_step_makes_a_value_pass_for_an_event() {
+    let tagged = "rename = \"_{tag}\"";
+    let stepped = "[[step]]\ntags = [\"**\"]\nrename = \"_{tag}\"";
+    for (tag, steps) in [(tagged, ""), ("", stepped)] {
+        let (mut pipeline, _) = pipeline(tag, steps);
+        let forged = |series| sample(series, Some(Value::Bytes(event(1).encode())));
+        let taken = pipeline.samples(vec![forged("press/events"), forged("press/t")], at(0.0));
+        let tags: Vec<&str> = taken
+            .iter()
+            .map(|reading| reading.series.tag.as_str())
+            .collect();
+        // A name that is not valid is not taken.
+        assert_eq!(tags, ["events", "_t"]);
+    }
+}
+
+#[test]
+fn a_lost_link_leaves_no_reading_among_events() {
+    let declared = |tag: &str| Declared {
+        rule: RuleId(0),
+        device: DeviceId::new("press").unwrap(),
+        tag: TagName::new(tag).unwrap(),
+    };
+    let mut pipeline = Pipeline::new(
+        SiteId::new("s").unwrap(),
+        vec![Rule::default()],
+        Filter::default(),
+        vec![declared("_events"), declared("t")],
+        Arc::default(),
+    );
+    let lost = LinkChange {
+        device: None,
+        down: Some("gone".into()),
+    };
+    let bad = pipeline.link(lost, at(0.0));
+    let tags: Vec<&str> = bad.iter().map(|one| one.series.tag.as_str()).collect();
+    assert_eq!(tags, ["t"]);
 }
 
 #[test]

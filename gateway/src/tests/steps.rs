@@ -415,6 +415,11 @@ window = "10ms"
 aggregate = ["meen"]
 deadband = 1
 swinging_door = -1
+[[step]]
+tags = ["a/*"]
+derive = "_events"
+expression = "value"
+rename = "_events"
 "#;
     let document = Document::new(Path::new("f.toml"), steps, &|_| None);
     let errors = document
@@ -469,6 +474,14 @@ swinging_door = -1
         (
             "f.toml:28:17",
             "step.swinging_door: window stands there too",
+        ),
+        (
+            "f.toml:31:10",
+            "step.derive: \"_events\" is the tag of events, which no values may have: choose another name",
+        ),
+        (
+            "f.toml:33:10",
+            "step.rename: \"_events\" is the tag of events",
         ),
     ];
     assert_eq!(lines.len(), expected.len(), "{errors}");
