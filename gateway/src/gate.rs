@@ -6,7 +6,7 @@ use forebay_schemas::{Quality, Reading, Status, Timestamp};
 
 use crate::{
     deadband::Deadband,
-    series::{Content, elapsed},
+    series::{Content, KeptStatus, elapsed},
 };
 
 /// A series that stays bad says so at least this often.
@@ -34,7 +34,7 @@ pub(crate) enum Judgement {
 struct Sent {
     at: Timestamp,
     content: Content,
-    status: Status,
+    status: KeptStatus,
 }
 
 impl Gate {
@@ -53,13 +53,20 @@ impl Gate {
         self.0 = Some(Sent {
             at: reading.observed_time,
             content: Content::of(reading.value.as_ref()),
-            status: reading.status.clone(),
+            status: KeptStatus::of(&reading.status),
         });
     }
 
     /// When a reading was sent last, and how far it is to be trusted.
     pub(crate) fn last(&self) -> Option<(Timestamp, &Status)> {
-        self.0.as_ref().map(|sent| (sent.at, &sent.status))
+        self.0.as_ref().map(|sent| (sent.at, sent.status.get()))
+    }
+
+    /// Whether it was sent lately that there is no value, with this status, so that it is not worth saying again at this time.
+    pub(crate) fn is_bad_as(&self, status: &Status, at: Timestamp) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|sent| sent.is_bad_as(status, at))
     }
 
     /// Whether nothing was sent yet.
@@ -69,10 +76,13 @@ impl Gate {
 }
 
 impl Sent {
+    fn is_bad_as(&self, status: &Status, at: Timestamp) -> bool {
+        self.status.get() == status && elapsed(self.at, at) < BAD_REPEAT
+    }
+
     fn differs(&self, reading: &Reading, band: Option<Band>) -> bool {
-        let silence = elapsed(self.at, reading.observed_time);
         if reading.status.quality == Quality::Bad && reading.value.is_none() {
-            return self.status != reading.status || silence >= BAD_REPEAT;
+            return !self.is_bad_as(&reading.status, reading.observed_time);
         }
         let Some(Band {
             deadband,
@@ -81,7 +91,8 @@ impl Sent {
         else {
             return true;
         };
-        if self.status != reading.status || silence >= max_silence {
+        let silence = elapsed(self.at, reading.observed_time);
+        if *self.status.get() != reading.status || silence >= max_silence {
             return true;
         }
         let content = Content::of(reading.value.as_ref());

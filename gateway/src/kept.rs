@@ -43,7 +43,7 @@ pub struct SeriesFolder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeptSeries {
     /// What brings it, in words that last.
-    pub(crate) brings: String,
+    pub(crate) brings: Arc<str>,
     pub(crate) device: DeviceId,
     pub(crate) tag: TagName,
     pub(crate) kept: Kept,
@@ -110,7 +110,7 @@ fn encode(series: &[KeptSeries]) -> Vec<u8> {
     {
         out.extend(
             places
-                .get(brings.as_str())
+                .get(&**brings)
                 .copied()
                 .unwrap_or_default()
                 .to_le_bytes(),
@@ -141,7 +141,9 @@ pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
 fn decode(bytes: &[u8]) -> Option<Vec<KeptSeries>> {
     let mut fields = Fields(bytes);
     let rules = fields.number()?;
-    let rules: Vec<String> = (0..rules).map(|_| fields.text()).collect::<Option<_>>()?;
+    let rules: Vec<Arc<str>> = (0..rules)
+        .map(|_| fields.text().map(Arc::from))
+        .collect::<Option<_>>()?;
     let count = fields.number()?;
     let series = (0..count)
         .map(|_| fields.series(&rules))
@@ -175,7 +177,7 @@ impl Fields<'_> {
         String::from_utf8(text.to_vec()).ok()
     }
 
-    fn series(&mut self, rules: &[String]) -> Option<KeptSeries> {
+    fn series(&mut self, rules: &[Arc<str>]) -> Option<KeptSeries> {
         let brings = rules.get(self.number()? as usize)?.clone();
         let device = DeviceId::new(&self.text()?).ok()?;
         let tag = TagName::new(&self.text()?).ok()?;
@@ -237,7 +239,7 @@ mod tests {
             },
         ];
         let one = |(i, kept): (usize, Kept)| KeptSeries {
-            brings: format!("rule {}", i % 2),
+            brings: format!("rule {}", i % 2).into(),
             device: DeviceId::new(&format!("gerät-{i}")).unwrap(),
             tag: TagName::new("canary").unwrap(),
             kept,

@@ -3,7 +3,7 @@
 //! Only what is durable in the spool may be kept, or a crash in between would lose it: callers keep between appends. Writing
 //! is bounded, since many gateways write to flash: at most [`BYTES_PER_SECOND`] on average.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use forebay_schemas::Timestamp;
 use tokio::task::spawn_blocking;
@@ -29,7 +29,7 @@ pub(crate) struct Memory {
     connector: String,
     file: Option<SeriesFile>,
     /// What each rule brings.
-    brings: Vec<String>,
+    brings: Vec<Arc<str>>,
     news: News,
     kept_at: Option<Timestamp>,
     /// Length of the file.
@@ -41,7 +41,7 @@ impl Memory {
     pub(crate) async fn recall(
         connector: &str,
         file: Option<SeriesFile>,
-        brings: Vec<String>,
+        brings: Vec<Arc<str>>,
         pipeline: &mut Pipeline,
     ) -> Self {
         if let Some(file) = file.clone() {

@@ -11,10 +11,11 @@ mod held;
 mod later;
 mod moments;
 mod report;
+mod rules;
 mod whole;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -33,6 +34,7 @@ use crate::{
     steps::{Passage, SeriesSteps, StepSettings, StepTables, Stepped, Surroundings, Trace, step},
 };
 use later::Later;
+use rules::Rules;
 use whole::forget_whole_of;
 
 /// Most series that a connector's wildcards may bring; beyond it new ones are still sent, but not remembered: what a step needs
@@ -42,7 +44,7 @@ pub(crate) const SERIES_MAX: usize = 100_000;
 /// One connector's steps.
 pub struct Pipeline {
     site: SiteId,
-    rules: Vec<Rule>,
+    rules: Rules,
     /// Of `[[step]]`, behind those of the tags.
     tables: StepTables,
     pseudonyms: Pseudonyms,
@@ -62,8 +64,8 @@ type Key = (DeviceId, TagName);
 struct Known {
     rule: RuleId,
     state: SeriesState,
-    /// What the rule's later steps remember.
-    steps: SeriesSteps,
+    /// What the rule's later steps remember; none where it has none.
+    steps: Option<Box<SeriesSteps>>,
     /// Known from configuration alone.
     is_declared: bool,
     /// Whether it was said what holds now: it may be said again to the next process.
@@ -110,9 +112,10 @@ impl Pipeline {
             status.note_known(device);
         }
         let (complaints, news) = (Complaints::default(), News::default());
+        let rules = Rules::new(rules);
         Self {
             site,
-            tables: StepTables::new(&StepSettings::default(), &rules),
+            tables: StepTables::new(&StepSettings::default(), rules.different()),
             pseudonyms: Pseudonyms::default(),
             skew: ClockSkew::default(),
             rules,
@@ -129,7 +132,8 @@ impl Pipeline {
     #[must_use]
     pub fn with_steps(mut self, settings: &StepSettings) -> Self {
         self.status.name_devices(&settings.pseudonyms);
-        self.tables = StepTables::new(settings, &self.rules).with_clock_skew(self.skew);
+        let tables = StepTables::new(settings, self.rules.different());
+        self.tables = tables.with_clock_skew(self.skew);
         self.pseudonyms = settings.pseudonyms.clone();
         self
     }
@@ -157,7 +161,11 @@ impl Pipeline {
 
     /// Takes over what an earlier process left. `brings` says of each rule what it brings: what no rule brings any more is
     /// forgotten.
-    pub(crate) fn restore(&mut self, kept: Vec<KeptSeries>, brings: &[String]) {
+    pub(crate) fn restore(&mut self, kept: Vec<KeptSeries>, brings: &[Arc<str>]) {
+        let mut rules: HashMap<&str, RuleId> = HashMap::with_capacity(brings.len());
+        for (place, brings) in brings.iter().enumerate() {
+            rules.entry(brings).or_insert(RuleId(place));
+        }
         for KeptSeries {
             brings: brought_by,
             device,
@@ -165,10 +173,7 @@ impl Pipeline {
             kept,
         } in kept.into_iter().take(SERIES_MAX)
         {
-            let rule = brings
-                .iter()
-                .position(|brings| *brings == brought_by)
-                .map(RuleId);
+            let rule = rules.get(&*brought_by).copied();
             let Some(rule) = rule.filter(|_| self.filter.takes(&device, &tag)) else {
                 self.news = News::Series;
                 continue;
@@ -185,7 +190,7 @@ impl Pipeline {
     }
 
     /// What is to outlive the process: series that configuration does not name, and what a device may say again.
-    pub(crate) fn kept(&self, brings: &[String]) -> Vec<KeptSeries> {
+    pub(crate) fn kept(&self, brings: &[Arc<str>]) -> Vec<KeptSeries> {
         let kept = |((device, tag), known): (&Key, &Known)| {
             let is_kept = !known.is_declared || known.is_current || known.state.is_timed();
             let brings = brings.get(known.rule.0).filter(|_| is_kept)?.clone();
@@ -296,8 +301,7 @@ impl Pipeline {
     }
 
     fn step(&self, sample: Sample, now: Timestamp) -> Stepped {
-        let default = Rule::default();
-        let rule = self.rules.get(sample.rule.0).unwrap_or(&default);
+        let rule = self.rules.of(sample.rule);
         // Nobody is shown what is only compared.
         step(sample, rule, &self.site, now, &Surroundings::default())
     }
@@ -363,8 +367,7 @@ impl Pipeline {
         }
         let (id, key) = (sample.rule, (sample.device.clone(), sample.tag.clone()));
         let (own_time, kind) = (sample.event_time, sample.kind);
-        let default = Rule::default();
-        let rule = self.rules.get(id.0).unwrap_or(&default);
+        let rule = self.rules.of(id);
         // Looked up once: it is what each reading costs, and there may be many series.
         let known = self.series.get_mut(&key);
         let sent_is_bad = known.as_ref().is_none_or(|known| known.state.is_bad());
@@ -399,7 +402,7 @@ impl Pipeline {
                 if self.series.len() >= SERIES_MAX {
                     self.skew.judge(&mut reading, kind);
                     let mut later = Later {
-                        steps: &mut SeriesSteps::forgotten(),
+                        steps: &mut Some(Box::new(SeriesSteps::forgotten())),
                         rule,
                         tables: &mut self.tables,
                         status: &self.status,
@@ -446,12 +449,13 @@ impl Pipeline {
     /// A bad reading for each series behind a link, unless it has said just that lately.
     fn all_bad(&mut self, device: Option<&DeviceId>, reason: &str, now: Timestamp) -> Vec<Reading> {
         let mut readings = Vec::new();
-        let default = Rule::default();
+        let status = Status::bad(None, format!("link lost: {reason}"));
         for ((of, tag), known) in &mut self.series {
-            if device.is_some_and(|device| device != of) {
+            // Asked of each series once a second while its link is down.
+            if device.is_some_and(|device| device != of) || known.state.is_bad_as(&status, now) {
                 continue;
             }
-            let rule = self.rules.get(known.rule.0).unwrap_or(&default);
+            let rule = self.rules.of(known.rule);
             let sample = Sample {
                 rule: known.rule,
                 device: of.clone(),
@@ -459,7 +463,7 @@ impl Pipeline {
                 event_time: None,
                 value: None,
                 unit: None,
-                status: Status::bad(None, format!("link lost: {reason}")),
+                status: status.clone(),
                 kind: SampleKind::Update,
             };
             let around = self.tables.around();

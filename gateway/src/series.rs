@@ -1,7 +1,8 @@
 //! What the steps remember of one series: what was sent last, and what the device said last.
 //!
-//! A long text is remembered by its length and digest, so that what a series keeps does not grow with what it says. What the
-//! device said last, and whether the series is bad, outlives the process ([`Kept`]).
+//! A long text is remembered by its length and digest, so that what a series keeps does not grow with what it says, and a good
+//! status by nothing at all: a gateway may have 100,000 series. What the device said last, and whether the series is bad, outlives
+//! the process ([`Kept`]).
 
 use std::time::Duration;
 
@@ -21,10 +22,26 @@ pub(crate) type Digest = [u8; 16];
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Content {
     Nothing,
-    Number(Value),
+    F64(f64),
+    I64(i64),
+    U64(u64),
+    Bool(bool),
     Short(ValueType, Box<[u8]>),
-    Long(ValueType, usize, Digest),
+    Long(ValueType, Box<LongContent>),
 }
+
+/// A text or bytes of this length and digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LongContent {
+    bytes: usize,
+    digest: Digest,
+}
+
+/// A status; nothing where it is the plain good one, as nearly all are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptStatus(Option<Box<Status>>);
+
+static GOOD: Status = Status::GOOD;
 
 /// What the device said last, whether it was sent or lay within the dead-band.
 #[derive(Debug, Clone)]
@@ -38,7 +55,7 @@ struct Said {
 enum Words {
     Heard {
         content: Content,
-        status: Status,
+        status: KeptStatus,
     },
     /// By an earlier process.
     Kept(Digest),
@@ -96,6 +113,11 @@ impl SeriesState {
         is_news
     }
 
+    /// Whether it was sent lately that there is no value, with this status.
+    pub(crate) fn is_bad_as(&self, status: &Status, at: Timestamp) -> bool {
+        self.gate.is_bad_as(status, at)
+    }
+
     /// A reading goes on, whatever it says.
     pub(crate) fn send(&mut self, reading: &Reading) {
         self.gate.open(reading);
@@ -114,7 +136,7 @@ impl SeriesState {
             time,
             what: Words::Heard {
                 content,
-                status: reading.status.clone(),
+                status: KeptStatus::of(&reading.status),
             },
         });
     }
@@ -171,9 +193,19 @@ impl SeriesState {
 impl Words {
     fn digest(&self) -> Digest {
         match self {
-            Self::Heard { content, status } => digest(content, status),
+            Self::Heard { content, status } => digest(content, status.get()),
             Self::Kept(digest) => *digest,
         }
+    }
+}
+
+impl KeptStatus {
+    pub(crate) fn of(status: &Status) -> Self {
+        Self((*status != GOOD).then(|| Box::new(status.clone())))
+    }
+
+    pub(crate) fn get(&self) -> &Status {
+        self.0.as_deref().unwrap_or(&GOOD)
     }
 }
 
@@ -183,33 +215,43 @@ impl Content {
             return Self::Nothing;
         };
         let bytes = match value {
+            Value::F64(number) => return Self::F64(*number),
+            Value::I64(number) => return Self::I64(*number),
+            Value::U64(number) => return Self::U64(*number),
+            Value::Bool(truth) => return Self::Bool(*truth),
             Value::Text(text) => text.as_bytes(),
             Value::Bytes(bytes) => bytes,
-            number => return Self::Number(number.clone()),
         };
-        match bytes.len() {
-            0..=SHORT_BYTES_MAX => Self::Short(value.value_type(), bytes.into()),
-            long => Self::Long(
-                value.value_type(),
-                long,
-                first_half(&ring::digest::digest(&SHA256, bytes)),
-            ),
+        let of = value.value_type();
+        if bytes.len() <= SHORT_BYTES_MAX {
+            return Self::Short(of, bytes.into());
         }
+        let long = LongContent {
+            bytes: bytes.len(),
+            digest: first_half(&ring::digest::digest(&SHA256, bytes)),
+        };
+        Self::Long(of, Box::new(long))
     }
 
     pub(crate) fn value_type(&self) -> Option<ValueType> {
         match self {
             Self::Nothing => None,
-            Self::Number(value) => Some(value.value_type()),
-            Self::Short(of, _) | Self::Long(of, ..) => Some(*of),
+            Self::F64(_) => Some(ValueType::F64),
+            Self::I64(_) => Some(ValueType::I64),
+            Self::U64(_) => Some(ValueType::U64),
+            Self::Bool(_) => Some(ValueType::Bool),
+            Self::Short(of, _) | Self::Long(of, _) => Some(*of),
         }
     }
 
+    /// As [`Value::as_f64`].
     pub(crate) fn as_f64(&self) -> Option<f64> {
-        if let Self::Number(value) = self {
-            value.as_f64()
-        } else {
-            None
+        match self {
+            Self::F64(number) => Value::F64(*number).as_f64(),
+            Self::I64(number) => Value::I64(*number).as_f64(),
+            Self::U64(number) => Value::U64(*number).as_f64(),
+            Self::Bool(truth) => Value::Bool(*truth).as_f64(),
+            Self::Nothing | Self::Short(..) | Self::Long(..) => None,
         }
     }
 }
@@ -229,12 +271,14 @@ fn digest(content: &Content, status: &Status) -> Digest {
     );
     match content {
         Content::Nothing => part(b""),
-        Content::Number(Value::F64(number)) => part(&number.to_bits().to_le_bytes()),
-        Content::Number(Value::I64(number)) => part(&number.to_le_bytes()),
-        Content::Number(Value::U64(number)) => part(&number.to_le_bytes()),
-        Content::Number(other) => part(&other.as_f64().unwrap_or_default().to_bits().to_le_bytes()),
+        Content::F64(number) => part(&number.to_bits().to_le_bytes()),
+        Content::I64(number) => part(&number.to_le_bytes()),
+        Content::U64(number) => part(&number.to_le_bytes()),
+        Content::Bool(_) => part(&content.as_f64().unwrap_or_default().to_bits().to_le_bytes()),
         Content::Short(_, bytes) => part(bytes),
-        Content::Long(_, length, of) => part(&[&(*length as u64).to_le_bytes()[..], of].concat()),
+        Content::Long(_, long) => {
+            part(&[&(long.bytes as u64).to_le_bytes()[..], &long.digest].concat());
+        }
     }
     part(&[status.quality.code()]);
     part(&status.code.map(i64::to_le_bytes).unwrap_or_default());
@@ -263,7 +307,7 @@ mod tests {
         let long = |last: char| Value::Text(format!("{}{last}", "x".repeat(64 * 1024)));
         let (one, other) = (Content::of(Some(&long('1'))), Content::of(Some(&long('2'))));
         assert!(
-            matches!(one, Content::Long(ValueType::Text, 65_537, _)),
+            matches!(&one, Content::Long(ValueType::Text, long) if long.bytes == 65_537),
             "{one:?}"
         );
         assert_eq!(

@@ -1,6 +1,7 @@
 //! From a sample to a reading, and the steps that look at one reading alone: pure. What a step makes infinite or no number is
 //! bad and has no value.
 
+mod conversion;
 mod door;
 mod message;
 mod rate;

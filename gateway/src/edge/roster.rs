@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use forebay_connectors::{Connector, Declared, RuleId, SessionId, outlet};
+use forebay_connectors::{Declared, RuleId, SessionId, outlet};
 use forebay_runtime::trace::Sampler;
 use forebay_schemas::SiteId;
 use forebay_stream::OpenReceipt;
@@ -410,21 +410,18 @@ impl Source {
     }
 }
 
-/// What each rule brings.
-fn all_brings(source: &Source) -> Vec<String> {
-    let declared = source.connector.declared();
-    (0..source.rules.len())
-        .map(RuleId)
-        .map(|rule| brings(&*source.connector, &declared, rule))
+/// What each rule brings, in words that last: the connector's, or the first series that it declares for the rule.
+fn all_brings(source: &Source) -> Vec<Arc<str>> {
+    let connector = &source.connector;
+    let words = (0..source.rules.len()).map(|rule| connector.brings(RuleId(rule)));
+    let mut words: Vec<Option<String>> = words.collect();
+    for Declared { rule, device, tag } in connector.declared() {
+        if let Some(words @ None) = words.get_mut(rule.0) {
+            *words = Some(format!("{device}/{tag}"));
+        }
+    }
+    let words = words.into_iter().enumerate();
+    words
+        .map(|(rule, words)| words.unwrap_or_else(|| format!("rule {rule}")).into())
         .collect()
-}
-
-/// What a rule brings, in words that last.
-fn brings(connector: &dyn Connector, declared: &[Declared], rule: RuleId) -> String {
-    let declared = || declared.iter().find(|declared| declared.rule == rule);
-    let by_name = || declared().map(|Declared { device, tag, .. }| format!("{device}/{tag}"));
-    connector
-        .brings(rule)
-        .or_else(by_name)
-        .unwrap_or_else(|| format!("rule {}", rule.0))
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// The steps behind those that look at one reading alone.
 pub(super) struct Later<'p> {
-    pub(super) steps: &'p mut SeriesSteps,
+    pub(super) steps: &'p mut Option<Box<SeriesSteps>>,
     pub(super) rule: &'p Rule,
     pub(super) tables: &'p mut StepTables,
     pub(super) status: &'p SourceStatus,
@@ -19,10 +19,8 @@ pub(super) struct Later<'p> {
 impl Later<'_> {
     pub(super) fn take(&mut self, mut reading: Reading, passage: Passage, out: &mut Vec<Reading>) {
         if self.rule.has_later() {
-            match self
-                .steps
-                .later(reading, self.rule, self.tables.around(), passage)
-            {
+            let steps = self.steps.get_or_insert_default();
+            match steps.later(reading, self.rule, self.tables.around(), passage) {
                 Outcome::Reading(next) => reading = next,
                 Outcome::Filtered => return self.status.note_filtered(),
                 Outcome::Unchanged => return self.status.note_unchanged(),

@@ -38,7 +38,7 @@ impl Pipeline {
 
     /// Whether the own steps of a sample's tag ask for last values.
     fn asks(&self, sample: Option<&Sample>) -> bool {
-        let rule = sample.and_then(|sample| self.rules.get(sample.rule.0));
+        let rule = sample.map(|sample| self.rules.of(sample.rule));
         rule.is_some_and(|rule| {
             let mut expressions = rule.expression.iter().chain(&rule.filter);
             expressions.any(|one| one.asks_for_last())

@@ -1,11 +1,10 @@
 //! The steps of one table that remember something of a series, and those that come behind them.
 
-use std::sync::Arc;
-
 use forebay_schemas::{Quality, Reading, Status, Timestamp, Value};
 
 use super::{
     Stepped,
+    conversion::SeriesConversion,
     door::{Door, DoorRule, Swung},
     is_value,
     message::Again,
@@ -23,23 +22,28 @@ use crate::{
     pipeline::SERIES_MAX,
     rule::{RatePer, Rule, ToUnit},
     series::elapsed,
-    ucum::{Conversion, UnitError},
 };
 
-/// What one table remembers of one series.
+/// What one table remembers of one series. What few tables have is elsewhere: a gateway may have 100,000 series.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SeriesSteps {
     counter: Option<Counter>,
-    /// From the unit that readings have.
-    conversion: Option<(Arc<str>, Result<Conversion, UnitError>)>,
+    conversion: SeriesConversion,
     gate: Gate,
-    window: Option<(u64, Window)>,
+    window: Option<Box<OpenWindow>>,
     /// Where the last window ended that was closed, in nanoseconds.
     closed_until: Option<i64>,
-    door: Door,
+    door: Option<Box<Door>>,
     door_id: u64,
     /// Nothing of it is there for the next reading: there are too many series.
     is_forgotten: bool,
+}
+
+/// A window that is held back under its id.
+#[derive(Debug, Clone)]
+struct OpenWindow {
+    id: u64,
+    window: Window,
 }
 
 /// How a table holds readings back.
@@ -106,7 +110,7 @@ impl SeriesSteps {
         let stepped = if rule.computes() {
             Stepped::Reading(reading)
         } else {
-            let conversion = self.conversion(&reading, rule);
+            let conversion = self.conversion.of(&reading, rule);
             value_steps(reading, rule, conversion, around)
         };
         let Stepped::Reading(mut reading) = stepped else {
@@ -173,14 +177,14 @@ impl SeriesSteps {
             compute(&mut reading, rule, &around.last);
             around.show("expression", &reading);
         }
-        let conversion = self.conversion(&reading, rule);
+        let conversion = self.conversion.of(&reading, rule);
         let unit = reading.unit.clone();
         reading = match value_steps(reading, rule, conversion, around) {
             Stepped::Reading(reading) => reading,
             Stepped::OutOfRange => return Outcome::Filtered,
         };
         if let Some(ToUnit::Each(code)) = &rule.to_unit {
-            self.name_unit(&mut reading, unit, code);
+            self.conversion.name_unit(&mut reading, unit, code);
             around.show("to_unit", &reading);
         }
         Outcome::Reading(reading)
@@ -208,10 +212,11 @@ impl SeriesSteps {
         match rule {
             HoldRule::Window(rule) => self.take_into_window(reading, rule, since, is_wrong, id),
             HoldRule::Door(rule) => {
-                let Swung { released, passes } = if self.door.newest().is_some_and(is_wrong) {
-                    self.door.restart(reading)
+                let door = self.door.get_or_insert_default();
+                let Swung { released, passes } = if door.newest().is_some_and(is_wrong) {
+                    door.restart(reading)
                 } else {
-                    self.door.take(reading, *rule)
+                    door.take(reading, *rule)
                 };
                 let released = released.map(|released| (Some(self.door_id), released));
                 if released.is_some() || self.door_id == 0 {
@@ -247,25 +252,25 @@ impl SeriesSteps {
             if reading.value.is_none() {
                 self.window
                     .iter_mut()
-                    .for_each(|(_, window)| window.note_bad());
+                    .for_each(|open| open.window.note_bad());
             }
             return without_number(reading, rule);
         };
         let start = rule.start(reading.event_time);
-        let open = self.window.as_ref().map(|(_, window)| window.start);
+        let open = self.window.as_ref().map(|open| open.window.start);
         let earliest = open.or(self.closed_until).unwrap_or(i64::MIN);
         if is_wrong(Timestamp::from_nanos(earliest)) {
             let closed = self.close(rule, reading.observed_time, Some(CLOCK_SET_BACK));
             self.closed_until = None;
-            self.window = Some((id(), Window::new(start, &reading, value)));
+            self.open(id(), Window::new(start, &reading, value));
             return closed;
         }
         if start < earliest {
             return late(reading);
         }
         match &mut self.window {
-            Some((_, window)) if window.start == start => {
-                window.add(&reading, value);
+            Some(open) if open.window.start == start => {
+                open.window.add(&reading, value);
                 Vec::new()
             }
             _ => {
@@ -278,16 +283,21 @@ impl SeriesSteps {
                 if let Some(since) = since.filter(is_begun_before) {
                     window = window.joined(&reading, since);
                 }
-                self.window = Some((id(), window));
+                self.open(id(), window);
                 closed
             }
         }
     }
 
+    fn open(&mut self, id: u64, window: Window) {
+        self.window = Some(Box::new(OpenWindow { id, window }));
+    }
+
     fn close(&mut self, rule: &WindowRule, now: Timestamp, cut: Option<&str>) -> Flow {
-        let Some((id, window)) = self.window.take() else {
+        let Some(open) = self.window.take() else {
             return Vec::new();
         };
+        let OpenWindow { id, window } = *open;
         self.closed_until = Some(rule.end(window.start));
         let readings = window.readings(rule, now, cut);
         readings
@@ -302,10 +312,11 @@ impl SeriesSteps {
             HoldRule::Window(rule) => self
                 .window
                 .as_ref()
-                .is_some_and(|(_, window)| rule.is_over(window.start, now)),
+                .is_some_and(|open| rule.is_over(open.window.start, now)),
             HoldRule::Door(rule) => self
                 .door
-                .held()
+                .as_deref()
+                .and_then(Door::held)
                 .is_some_and(|held| elapsed(held.observed_time, now) > rule.gap_max),
         };
         if is_over {
@@ -323,7 +334,7 @@ impl SeriesSteps {
                 let id = self.door_id;
                 // The next one that is held needs an id of its own.
                 self.door_id = 0;
-                let released = self.door.release();
+                let released = self.door.as_deref_mut().and_then(Door::release);
                 released
                     .map(|released| (Some(id), released))
                     .into_iter()
@@ -336,10 +347,10 @@ impl SeriesSteps {
     pub(crate) fn held(&self, rule: &HoldRule) -> Option<(u64, Vec<Reading>)> {
         match rule {
             HoldRule::Window(rule) => {
-                let (id, window) = self.window.as_ref()?;
+                let OpenWindow { id, window } = self.window.as_deref()?;
                 Some((*id, window.readings(rule, window.seen_at(), Some(CUT))))
             }
-            HoldRule::Door(_) => Some((self.door_id, vec![self.door.held()?.clone()])),
+            HoldRule::Door(_) => Some((self.door_id, vec![self.door.as_deref()?.held()?.clone()])),
         }
     }
 
@@ -376,37 +387,6 @@ impl SeriesSteps {
                 reading.status = Status::bad(reading.status.code, reason);
                 None
             }
-        }
-    }
-
-    /// From the reading's unit to that of the rule.
-    fn conversion(&mut self, reading: &Reading, rule: &Rule) -> Option<Conversion> {
-        match rule.to_unit.as_ref()? {
-            ToUnit::Known(known) => Some(known.conversion),
-            ToUnit::Each(code) => {
-                let from = reading.unit.as_ref()?;
-                if self.conversion.as_ref().is_none_or(|(of, _)| of != from) {
-                    self.conversion = Some((from.clone(), Conversion::between(from, code)));
-                }
-                self.conversion
-                    .as_ref()
-                    .and_then(|(_, conversion)| conversion.clone().ok())
-            }
-        }
-    }
-
-    /// The unit of a value that came in `from`: a value that could not be converted keeps its own, and is uncertain.
-    fn name_unit(&self, reading: &mut Reading, from: Option<Arc<str>>, code: &Arc<str>) {
-        let failed = match (&self.conversion, from) {
-            (Some((_, Err(error))), Some(_)) => error.to_string(),
-            (Some((_, Ok(_))), Some(_)) => {
-                reading.unit = Some(code.clone());
-                return;
-            }
-            _ => "the source gives no unit".to_owned(),
-        };
-        if reading.value.is_some() {
-            doubt(&mut reading.status, || format!("not converted: {failed}"));
         }
     }
 }

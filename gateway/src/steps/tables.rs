@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use forebay_connectors::Token;
 use forebay_schemas::{DeviceId, Reading, TagName, Timestamp};
 use globset::GlobSet;
@@ -55,14 +56,17 @@ pub struct StepSettings {
     pub(crate) pseudonyms: Pseudonyms,
 }
 
+/// Each reading is looked up in it, by names that strangers may choose: the hasher is a fast one with a seed of its own.
+type BySeries<T> = HashMap<(DeviceId, TagName), T, RandomState>;
+
 /// The tables of one connector, with what they remember.
 #[derive(Default)]
 pub(crate) struct StepTables {
     rules: Arc<[StepRule]>,
     /// By rule: what it remembers of the series that it fits.
-    series: Vec<HashMap<(DeviceId, TagName), SeriesSteps>>,
+    series: Vec<BySeries<SeriesSteps>>,
     /// By rule: whether it fits the series that were seen.
-    fitting: Vec<HashMap<(DeviceId, TagName), bool>>,
+    fitting: Vec<BySeries<bool>>,
     around: Surroundings,
     hold: Holding,
     /// The place of the sample that is looked at in its message.
@@ -95,16 +99,17 @@ struct Holding {
 
 impl StepTables {
     /// The tables, and the last values that they and these rules of tags ask for.
-    pub(crate) fn new(settings: &StepSettings, of_tags: &[Rule]) -> Self {
-        let rules = of_tags
-            .iter()
-            .chain(settings.rules.iter().map(|step| &step.rule));
+    pub(crate) fn new<'r>(
+        settings: &'r StepSettings,
+        of_tags: impl Iterator<Item = &'r Rule>,
+    ) -> Self {
+        let rules = of_tags.chain(settings.rules.iter().map(|step| &step.rule));
         let expressions = rules.flat_map(|rule| rule.expression.iter().chain(&rule.filter));
         let wanted: BTreeSet<String> = expressions.flat_map(|one| one.tags()).collect();
         Self {
             rules: settings.rules.clone(),
-            series: settings.rules.iter().map(|_| HashMap::new()).collect(),
-            fitting: settings.rules.iter().map(|_| HashMap::new()).collect(),
+            series: settings.rules.iter().map(|_| BySeries::default()).collect(),
+            fitting: settings.rules.iter().map(|_| BySeries::default()).collect(),
             around: Surroundings {
                 last: LastValues::of(wanted),
                 skew: ClockSkew::default(),

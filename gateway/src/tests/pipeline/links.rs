@@ -163,7 +163,7 @@ fn restarted(old: &Pipeline, brings: &[&str], filter: Filter) -> Pipeline {
     let words = |brings: &[&str]| {
         brings
             .iter()
-            .map(|brings| brings.to_string())
+            .map(|brings| Arc::<str>::from(*brings))
             .collect::<Vec<_>>()
     };
     let status = Arc::new(SourceStatus::default());
