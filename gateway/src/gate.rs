@@ -57,9 +57,9 @@ impl Gate {
         });
     }
 
-    /// When a reading was sent last, and how far it is to be trusted.
-    pub(crate) fn last(&self) -> Option<(Timestamp, &Status)> {
-        self.0.as_ref().map(|sent| (sent.at, sent.status.get()))
+    /// When a reading was sent last.
+    pub(crate) fn last(&self) -> Option<Timestamp> {
+        self.0.as_ref().map(|sent| sent.at)
     }
 
     /// Whether it was sent lately that there is no value, with this status, so that it is not worth saying again at this time.

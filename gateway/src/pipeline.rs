@@ -29,7 +29,7 @@ use crate::{
     kept::KeptSeries,
     pseudonym::Pseudonyms,
     rule::Rule,
-    series::SeriesState,
+    series::{KeptStatus, SeriesState},
     status::SourceStatus,
     steps::{Passage, SeriesSteps, StepSettings, StepTables, Stepped, Surroundings, Trace, step},
 };
@@ -66,6 +66,8 @@ struct Known {
     state: SeriesState,
     /// What the rule's later steps remember; none where it has none.
     steps: Option<Box<SeriesSteps>>,
+    /// How far the reading is to be trusted that left the steps last.
+    sent: KeptStatus,
     /// Known from configuration alone.
     is_declared: bool,
     /// Whether it was said what holds now: it may be said again to the next process.
@@ -403,6 +405,7 @@ impl Pipeline {
                     self.skew.judge(&mut reading, kind);
                     let mut later = Later {
                         steps: &mut Some(Box::new(SeriesSteps::forgotten())),
+                        sent: &mut KeptStatus::default(),
                         rule,
                         tables: &mut self.tables,
                         status: &self.status,
@@ -435,6 +438,7 @@ impl Pipeline {
         });
         let mut later = Later {
             steps: &mut known.steps,
+            sent: &mut known.sent,
             rule,
             tables: &mut self.tables,
             status: &self.status,
@@ -477,6 +481,7 @@ impl Pipeline {
                     .max(if is_kept { News::Words } else { News::Nothing });
                 let mut later = Later {
                     steps: &mut known.steps,
+                    sent: &mut known.sent,
                     rule,
                     tables: &mut self.tables,
                     status: &self.status,

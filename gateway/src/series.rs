@@ -38,7 +38,7 @@ pub(crate) struct LongContent {
 }
 
 /// A status; nothing where it is the plain good one, as nearly all are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct KeptStatus(Option<Box<Status>>);
 
 static GOOD: Status = Status::GOOD;
@@ -184,8 +184,8 @@ impl SeriesState {
         kind == SampleKind::Snapshot && is_value && is_older
     }
 
-    /// When a reading was sent last, and how far it is to be trusted; none where none was sent since the start.
-    pub(crate) fn last_sent(&self) -> Option<(Timestamp, &Status)> {
+    /// When a reading was sent last; none where none was sent since the start.
+    pub(crate) fn last_sent(&self) -> Option<Timestamp> {
         self.gate.last()
     }
 }

@@ -4,6 +4,7 @@ use forebay_schemas::Reading;
 
 use crate::{
     rule::Rule,
+    series::KeptStatus,
     status::SourceStatus,
     steps::{Outcome, Passage, SeriesSteps, StepTables},
 };
@@ -11,6 +12,7 @@ use crate::{
 /// The steps behind those that look at one reading alone.
 pub(super) struct Later<'p> {
     pub(super) steps: &'p mut Option<Box<SeriesSteps>>,
+    pub(super) sent: &'p mut KeptStatus,
     pub(super) rule: &'p Rule,
     pub(super) tables: &'p mut StepTables,
     pub(super) status: &'p SourceStatus,
@@ -26,6 +28,11 @@ impl Later<'_> {
                 Outcome::Unchanged => return self.status.note_unchanged(),
             }
         }
+        let own = KeptStatus::of(&reading.status);
+        let before = out.len();
         self.tables.take(reading, passage, self.status, out);
+        // The reading itself comes behind what was derived of it, unless a table holds it back.
+        let last = out.get(before..).and_then(|passed| passed.last());
+        *self.sent = last.map_or(own, |passed| KeptStatus::of(&passed.status));
     }
 }

@@ -22,9 +22,10 @@ impl Pipeline {
                 not_good: Vec::new(),
             });
             report.tags += 1;
-            let Some((at, status)) = known.state.last_sent() else {
+            let Some(at) = known.state.last_sent() else {
                 continue;
             };
+            let status = known.sent.get();
             report.last = report.last.max(Some(at));
             if status.quality != Quality::Good {
                 report.not_good.push(TagReport {
