@@ -1,7 +1,7 @@
 //! How the edge is doing, for whoever looks: telemetry, `demo`, `top`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use forebay_connectors::{Sample, SampleKind};
 use forebay_schemas::{DeviceId, Timestamp};
 use tokio::time::Instant;
@@ -38,8 +39,8 @@ pub struct SourceStatus {
 #[derive(Debug, Default)]
 struct Devices {
     pseudonyms: Pseudonyms,
-    /// By their own names.
-    heard: BTreeMap<DeviceId, Heard>,
+    /// By their own names, which strangers may choose. Each message looks one up.
+    heard: HashMap<DeviceId, Heard, RandomState>,
     /// When that began which is being taken.
     began: Option<Instant>,
     /// Devices of which something is on its way to the disk.
@@ -111,12 +112,14 @@ impl SourceStatus {
     }
 
     /// The devices that are known, by configuration or because they were heard, and when each was heard last: none where it
-    /// was not since the start. By the names that leave the gateway.
+    /// was not since the start. By the names that leave the gateway, in the order of their own.
     pub fn devices(&self) -> Vec<(DeviceId, Option<Timestamp>)> {
         let devices = self.locked();
-        let heard = devices.heard.values();
+        let mut heard: Vec<(&DeviceId, &Heard)> = devices.heard.iter().collect();
+        heard.sort_unstable_by_key(|(own, _)| *own);
         heard
-            .map(|Heard { called, at, .. }| (called.clone(), *at))
+            .into_iter()
+            .map(|(_, Heard { called, at, .. })| (called.clone(), *at))
             .collect()
     }
 
