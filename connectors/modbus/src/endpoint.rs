@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use forebay_tls::ClientFiles;
 
+use crate::keys;
+
 /// Above this rate the gap between frames is fixed (Modbus over Serial Line V1.02, 2.5.1.1).
 const FIXED_GAP_ABOVE_BAUD: u32 = 19_200;
 const FIXED_GAP: Duration = Duration::from_micros(1750);
@@ -24,6 +26,16 @@ pub(crate) enum Parity {
     None,
     Even,
     Odd,
+}
+
+impl Parity {
+    /// Its word in the configuration.
+    pub(crate) fn name(self) -> &'static str {
+        let mut words = keys::PARITY_WORDS.iter();
+        words
+            .find(|(_, parity)| *parity == self)
+            .map_or("none", |(word, _)| *word)
+    }
 }
 
 /// A serial line.

@@ -7,7 +7,12 @@
 use std::{collections::VecDeque, fmt::Write as _, io, ops::RangeInclusive};
 
 use super::{Outcome, Survey, SurveyError, Surveyor};
-use crate::{client::Data, plan::Register};
+use crate::{
+    client::Data,
+    endpoint::{Endpoint, SerialLine},
+    keys,
+    plan::Register,
+};
 
 const REGISTERS_MAX: u16 = 125;
 const BITS_MAX: u16 = 2000;
@@ -57,22 +62,51 @@ pub async fn browse(
             let _never_fails = write_tag(&mut tags, register, address, &value);
         }
     }
+    out.write_all(head(survey, &surveyor.endpoint, browsed).as_bytes())?;
+    out.write_all(tags.as_bytes())?;
+    out.flush()?;
+    Ok(browsed)
+}
+
+/// The connector without its tags. What reached the device stands in it: a line that others than the defaults hold for is silent
+/// without them.
+fn head(survey: &Survey, endpoint: &Endpoint, browsed: Browsed) -> String {
     let Browsed {
         found,
         missing,
         requests,
     } = browsed;
-    let (url, unit) = (&surveyor.endpoint, survey.unit);
-    writeln!(
-        out,
+    let (url, unit) = (endpoint, survey.unit);
+    let timeout = if survey.timeout == keys::TIMEOUT.default() {
+        String::new()
+    } else {
+        format!("timeout = \"{}ms\"\n", survey.timeout.as_millis())
+    };
+    let line = match endpoint {
+        Endpoint::Serial(line) => line_keys(line),
+        _ => String::new(),
+    };
+    format!(
         "# {found} addresses of {url}, unit {unit}, answered; {missing} did not. It took {requests} requests.\n\
          # Each tag is a guess, with what it held: remove what is of no use, give the others names, and look with probe\n\
          # whether two or more registers in a row are one value.\n\
-         [[connector]]\nname = \"browsed\"\nkind = \"modbus\"\nurl = \"{url}\"\ndevice = \"device\"\nunit_id = {unit}\nevery = \"10s\""
-    )?;
-    out.write_all(tags.as_bytes())?;
-    out.flush()?;
-    Ok(browsed)
+         [[connector]]\nname = \"browsed\"\nkind = \"modbus\"\nurl = \"{url}\"\ndevice = \"device\"\nunit_id = {unit}\nevery = \"10s\"\n\
+         {timeout}{line}"
+    )
+}
+
+fn line_keys(line: &SerialLine) -> String {
+    let SerialLine {
+        baud_rate,
+        parity,
+        data_bits,
+        stop_bits,
+        ..
+    } = line;
+    let parity = parity.name();
+    format!(
+        "baud_rate = {baud_rate}\nparity = \"{parity}\"\ndata_bits = {data_bits}\nstop_bits = {stop_bits}\n"
+    )
 }
 
 /// The addresses of one table that answer, each with its value.
@@ -151,4 +185,53 @@ fn write_tag(text: &mut String, register: Register, address: u16, value: &str) -
         text,
         "\n[[connector.tag]]\nname = \"{table}_{address}\"\nregister = \"{table}\"\naddress = {address}\ntype = \"{kind}\" # {value}\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use forebay_config::Document;
+
+    use super::*;
+    use crate::{config::Settings, survey::endpoint};
+
+    #[test]
+    fn a_connector_that_was_browsed_has_the_line_over_which_its_device_answered() {
+        let serial = |baud_rate, parity: &str, stop_bits| Survey {
+            url: "serial:///dev/ttyUSB0".to_owned(),
+            baud_rate,
+            parity: parity.to_owned(),
+            stop_bits,
+            timeout: Duration::from_millis(2500),
+            ..Survey::default()
+        };
+        let tcp = Survey {
+            url: "modbus://plc".to_owned(),
+            ..Survey::default()
+        };
+        let surveys = [
+            serial(19_200, "even", 1),
+            serial(9600, "none", 2),
+            serial(115_200, "odd", 1),
+            tcp,
+        ];
+        for survey in surveys {
+            let asked = endpoint(&survey).unwrap();
+            let mut text = head(&survey, &asked, Browsed::default());
+            write_tag(&mut text, Register::Holding, 7, "0 = 0x0000").unwrap();
+            let document = Document::new(Path::new("forebay.toml"), &text, &|_| None);
+            let settings = document
+                .read(|root| {
+                    let mut connectors = root.tables(&keys::KEYS.connector);
+                    let connector = connectors.first_mut().unwrap();
+                    let mut tags = connector.tables(&keys::KEYS.tag);
+                    Settings::read(connector, &mut tags)
+                })
+                .unwrap();
+            assert_eq!(settings.endpoint, asked, "{text}");
+            assert_eq!(settings.timeout, survey.timeout, "{text}");
+            assert_eq!(text.contains("parity"), survey.url.starts_with("serial"));
+        }
+    }
 }
