@@ -10,6 +10,7 @@ mod tag;
 use std::{collections::BTreeMap, time::Duration};
 
 use forebay_config::Table;
+use forebay_connectors::NAME;
 use forebay_schemas::DeviceId;
 
 pub(crate) use self::{
@@ -34,6 +35,8 @@ use crate::{
 /// One connector.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
+    /// The connector's name, for log lines: several may share one endpoint.
+    pub(crate) name: String,
     pub(crate) endpoint: Endpoint,
     /// The longest wait for a connection, and for a reply.
     pub(crate) timeout: Duration,
@@ -52,6 +55,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the tables; notes what is wrong in them, and answers none then.
     pub(crate) fn read(connector: &mut Table<'_>, tags: &mut [Table<'_>]) -> Option<Self> {
+        let name = connector.given(&NAME);
         let endpoint = address::read(connector);
         let timeout = connector.read(&keys::TIMEOUT);
         let timeout = duration(connector, &keys::TIMEOUT, timeout, MILLIS_10..=MINUTE);
@@ -77,6 +81,7 @@ impl Settings {
             return None;
         }
         Some(Self {
+            name: name.unwrap_or_else(|| "modbus".to_owned()),
             endpoint: endpoint?,
             timeout: timeout?,
             heartbeat: heartbeat?,

@@ -155,10 +155,10 @@ impl<'c> Poller<'c> {
 
     /// Runs until stopped.
     pub(crate) async fn run(mut self) -> Result<(), ConnectorError> {
-        let groups = &self.settings.groups;
-        let server = &self.settings.endpoint;
-        let requests: usize = groups.iter().map(|group| group.reads.len()).sum();
-        tracing::info!(%server, tags = self.settings.tags.len(), requests, "poll plan ready");
+        let settings = self.settings;
+        let (connector, server) = (&settings.name, &settings.endpoint);
+        let requests: usize = settings.groups.iter().map(|group| group.reads.len()).sum();
+        tracing::info!(connector, %server, tags = settings.tags.len(), requests, "poll plan ready");
         loop {
             let began = Instant::now();
             match self.session().await {
@@ -179,7 +179,7 @@ impl<'c> Poller<'c> {
                     };
                     let failures = failures.max(self.brief);
                     let wait = self.links.backoff.wait(failures, (self.uniform)());
-                    tracing::warn!(%server, failures, ?wait, reason, "link is down, retrying");
+                    tracing::warn!(connector, %server, failures, ?wait, reason, "link is down, retrying");
                     if self.stop.run_until_cancelled(sleep(wait)).await.is_none() {
                         break;
                     }
@@ -200,7 +200,8 @@ impl<'c> Poller<'c> {
             if let Some(unit) = probed {
                 self.links.unit_answers(unit).await?;
             }
-            tracing::info!(server = %self.settings.endpoint, "link is up");
+            let Settings { name, endpoint, .. } = self.settings;
+            tracing::info!(connector = name, server = %endpoint, "link is up");
             // After a while out of sight it may be another device, or mended.
             if lost_at.is_none_or(|at| at.elapsed() >= BRIEF) {
                 self.reads.iter_mut().for_each(Reads::restart);
@@ -241,6 +242,7 @@ impl<'c> Poller<'c> {
             .is_some_and(|told| now.duration_since(told) < SKIPS_TOLD_EVERY);
         if self.skipped > 0 && !quiet {
             tracing::warn!(
+                connector = self.settings.name,
                 server = %self.settings.endpoint,
                 skipped = self.skipped,
                 "polls were skipped: the device, the link or the gateway is slower than their period"
@@ -293,7 +295,7 @@ impl<'c> Poller<'c> {
                     return Ok(Err(exception));
                 }
                 Err(Fault::Closed(reason)) if had_answered => {
-                    tracing::debug!(server = %bus.endpoint, reason, "reconnecting");
+                    tracing::debug!(connector = settings.name, server = %bus.endpoint, reason, "reconnecting");
                 }
                 // Some devices hang up where others are silent.
                 Err(

@@ -110,6 +110,12 @@ fn defaults_are_those_of_the_documents() {
         format!("{HEAD}[[connector.tag]]\nname = \"t\"\nregister = \"coil\"\naddress = 65535");
     let settings = read(&text).unwrap();
     assert_eq!(settings.endpoint.to_string(), "tcp://plc:502");
+    assert_eq!(
+        settings.name, "modbus",
+        "a name is the gateway's to ask for"
+    );
+    let named = text.replace("device =", "name = \"hall 2\"\ndevice =");
+    assert_eq!(read(&named).unwrap().name, "hall 2");
     let second = Duration::from_secs(1);
     assert_eq!(
         (settings.timeout, settings.heartbeat, settings.pause),

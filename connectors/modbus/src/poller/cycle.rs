@@ -86,7 +86,8 @@ impl Poller<'_> {
         if let Some(reads) = self.reads.get_mut(place)
             && reads.keep(cycle.kept, Instant::now()) > 0
         {
-            tracing::info!(server = %settings.endpoint, unit = %group.unit, "reads were split");
+            let (connector, server) = (&settings.name, &settings.endpoint);
+            tracing::info!(connector, %server, unit = %group.unit, "reads were split");
         }
         if done.is_ok() || cycle.answered {
             self.links.unit_answers(unit).await?;
@@ -135,8 +136,8 @@ impl Poller<'_> {
                     continue;
                 }
                 if known.is_newly_silent() {
-                    let server = &settings.endpoint;
-                    tracing::warn!(%server, read = %known.read, "unit answers but not this read, retrying it now and then");
+                    let (connector, server) = (&settings.name, &settings.endpoint);
+                    tracing::warn!(connector, %server, read = %known.read, "unit answers but not this read, retrying it now and then");
                 }
                 let silent = self.silent(unit, &known, &cycle.early);
                 cycle.samples.extend(silent);
@@ -145,7 +146,8 @@ impl Poller<'_> {
             }
             cycle.answered = true;
             if known.answers() {
-                tracing::info!(server = %settings.endpoint, read = %known.read, "silent read recovered");
+                let (connector, server) = (&settings.name, &settings.endpoint);
+                tracing::info!(connector, %server, read = %known.read, "silent read recovered");
             }
             match reply {
                 Reply::Data(data) => {

@@ -162,7 +162,8 @@ impl<'c> Links<'c> {
         link.state = settled(&link.state, LinkEvent::Established)?;
         link.rests_until = None;
         if link.reported == LinkReport::Down {
-            tracing::info!(server = %self.settings.endpoint, unit = %configured.id, "unit recovered");
+            let Settings { name, endpoint, .. } = self.settings;
+            tracing::info!(connector = name, server = %endpoint, unit = %configured.id, "unit recovered");
             for device in &configured.devices {
                 self.outlet
                     .link(LinkChange {
@@ -193,7 +194,8 @@ impl<'c> Links<'c> {
         link.rests_until = Some(Instant::now() + self.backoff.wait(link.state.failures(), uniform));
         link.reported = LinkReport::Down;
         if !was_down {
-            tracing::warn!(server = %self.settings.endpoint, unit = %configured.id, reason, "unit is down, retrying");
+            let Settings { name, endpoint, .. } = self.settings;
+            tracing::warn!(connector = name, server = %endpoint, unit = %configured.id, reason, "unit is down, retrying");
             for device in &configured.devices {
                 let down = Some(reason.to_owned());
                 self.outlet

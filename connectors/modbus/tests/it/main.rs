@@ -11,6 +11,7 @@ mod bus;
 mod conforms;
 mod faults;
 mod hostile;
+mod lines;
 mod links;
 mod page;
 mod peer;
