@@ -3,9 +3,11 @@
 //! A certificate is renewed every few weeks, and nobody restarts a gateway for it. The files are looked at every
 //! [`LOOK_EVERY`]; what has changed counts for who comes after that, and who has signed in stays so. Files that cannot be used
 //! leave what was read before, and are tried again: a certificate and its key are two files, and one of them comes first.
+//!
+//! Invariant: each user's files, and those of the certificate, are taken up on their own. One that cannot be used keeps nobody
+//! else's from counting.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -33,12 +35,49 @@ pub(crate) struct Secrets {
     settings: Vec<UserSettings>,
     tls: Option<(TlsFiles, Arc<Certificate>)>,
     users: RwLock<Arc<Users>>,
-    /// What the files held when they were read last, and what they held when they could not be used.
-    seen: Mutex<(Contents, Option<Contents>)>,
+    seen: Mutex<Seen>,
+}
+
+/// What was seen in all files.
+struct Seen {
+    /// In the order of the settings.
+    users: Vec<SeenFiles>,
+    certificate: SeenFiles,
+}
+
+/// What the files of one user, or of the certificate, held.
+struct SeenFiles {
+    /// When they were read last.
+    read: Contents,
+    /// When they could not be used after that.
+    refused: Option<Contents>,
 }
 
 /// SHA-256 of each file; `None` of one that cannot be read.
-type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
+type Contents = Vec<Option<Vec<u8>>>;
+
+impl SeenFiles {
+    fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        Self {
+            read: contents(files),
+            refused: None,
+        }
+    }
+
+    /// Whether this is to be read: it was neither read nor refused before.
+    fn is_new(&mut self, now: &Contents) -> bool {
+        if self.read == *now {
+            self.refused = None;
+            return false;
+        }
+        self.refused.as_ref() != Some(now)
+    }
+
+    fn note_read(&mut self, now: Contents) {
+        self.read = now;
+        self.refused = None;
+    }
+}
 
 impl Secrets {
     /// Reads all files.
@@ -47,7 +86,14 @@ impl Secrets {
     /// [`ServeError::Secret`] for one that cannot be used.
     pub(crate) fn load(settings: &ServeSettings) -> Result<Self, ServeError> {
         // Before they are read: what changes meanwhile is seen at the next look.
-        let contents = contents(&settings.users, settings.tls.as_ref());
+        let seen = Seen {
+            users: settings
+                .users
+                .iter()
+                .map(|user| SeenFiles::of(files_of(user)))
+                .collect(),
+            certificate: SeenFiles::of(settings.tls.iter().flat_map(files_of_certificate)),
+        };
         let tls = match &settings.tls {
             Some(files) => Some((files.clone(), Arc::new(Certificate::load(files)?))),
             None => None,
@@ -56,7 +102,7 @@ impl Secrets {
             users: RwLock::new(Arc::new(Users::load(&settings.users)?)),
             settings: settings.users.clone(),
             tls,
-            seen: Mutex::new((contents, None)),
+            seen: Mutex::new(seen),
         })
     }
 
@@ -93,46 +139,104 @@ impl Secrets {
     }
 
     fn look(&self) {
-        let files = self.tls.as_ref().map(|(files, _)| files);
-        let now = contents(&self.settings, files);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (used, refused) = &mut *seen;
-        if *used == now || refused.as_ref() == Some(&now) {
-            return;
-        }
-        match self.read(used, &now) {
-            Ok(()) => {
-                info!("the files of passwords, tokens and certificate were read again");
-                *used = now;
-                *refused = None;
-            }
-            Err(error) => {
-                warn!(%error, "a file of a password, token or certificate cannot be used, what was read before still counts");
-                *refused = Some(now);
-            }
+        self.look_at_users(&mut seen.users);
+        if let Some((files, certificate)) = &self.tls {
+            look_at_certificate(&mut seen.certificate, files, certificate);
         }
     }
 
-    fn read(&self, before: &Contents, now: &Contents) -> Result<(), ServeError> {
-        let has_changed = |file: &PathBuf| before.get(file) != now.get(file);
-        let users = self.users().changed(&self.settings, &has_changed)?;
-        if let Some((files, certificate)) = &self.tls
-            && (has_changed(&files.cert) || has_changed(&files.key))
-        {
-            certificate.reload(files)?;
+    fn look_at_users(&self, seen: &mut [SeenFiles]) {
+        let mut users = self.users().as_ref().clone();
+        let mut are_changed = false;
+        for (place, (settings, seen)) in self.settings.iter().zip(seen).enumerate() {
+            let now = contents(files_of(settings));
+            if !seen.is_new(&now) {
+                continue;
+            }
+            let user = &settings.name;
+            match users.read_again(place, settings) {
+                Ok(()) => {
+                    info!(
+                        user,
+                        "the files of a user's password and token were read again"
+                    );
+                    seen.note_read(now);
+                    are_changed = true;
+                }
+                Err(error) => {
+                    warn!(user, %error, "a file of a user's password or token cannot be used, what was read before still counts");
+                    seen.refused = Some(now);
+                }
+            }
         }
-        *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
-        Ok(())
+        if are_changed {
+            *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        }
     }
 }
 
-fn contents(users: &[UserSettings], tls: Option<&TlsFiles>) -> Contents {
-    let of_users = users
-        .iter()
-        .flat_map(|user| [&user.password_file, &user.token_file]);
-    let of_users = of_users.flatten();
-    let of_tls = tls.into_iter().flat_map(|files| [&files.cert, &files.key]);
+fn look_at_certificate(seen: &mut SeenFiles, files: &TlsFiles, certificate: &Certificate) {
+    let now = contents(files_of_certificate(files));
+    if !seen.is_new(&now) {
+        return;
+    }
+    match certificate.reload(files) {
+        Ok(()) => {
+            info!("the files of the certificate were read again");
+            seen.note_read(now);
+        }
+        Err(error) => {
+            warn!(%error, "a file of the certificate cannot be used, what was read before still counts");
+            seen.refused = Some(now);
+        }
+    }
+}
+
+fn files_of(user: &UserSettings) -> impl Iterator<Item = &PathBuf> {
+    [&user.password_file, &user.token_file]
+        .into_iter()
+        .flatten()
+}
+
+fn files_of_certificate(files: &TlsFiles) -> [&PathBuf; 2] {
+    [&files.cert, &files.key]
+}
+
+fn contents<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Contents {
     let content = |file: &PathBuf| fs::read(file).ok().map(|bytes| hash(&bytes));
-    let files = of_users.chain(of_tls);
-    files.map(|file| (file.clone(), content(file))).collect()
+    files.into_iter().map(content).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_tried_once_until_it_changes() {
+        let holding = |text: &str| vec![Some(text.as_bytes().to_vec())];
+        let mut seen = SeenFiles {
+            read: holding("good"),
+            refused: None,
+        };
+        assert!(!seen.is_new(&holding("good")));
+        for (held, is_new) in [
+            (holding("bad"), true),
+            (holding("bad"), false),
+            (vec![None], true),
+            (vec![None], false),
+            (holding("good"), false),
+            // It came back.
+            (vec![None], true),
+        ] {
+            assert_eq!(seen.is_new(&held), is_new, "{held:?}");
+            if is_new {
+                seen.refused = Some(held);
+            }
+        }
+        assert!(seen.is_new(&holding("better")));
+        seen.note_read(holding("better"));
+        assert!(!seen.is_new(&holding("better")));
+        assert!(seen.is_new(&vec![None]));
+    }
 }

@@ -1,11 +1,6 @@
 //! Who may ask: names, what they prove themselves with, what they see.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -30,6 +25,7 @@ pub(crate) struct User {
 }
 
 /// All users, with what they prove themselves with.
+#[derive(Clone)]
 pub(crate) struct Users {
     users: Vec<Known>,
     /// For the verifiers of names that nobody has.
@@ -62,30 +58,21 @@ impl Users {
         })
     }
 
-    /// The same users, those read again whose files have changed. Of the others salts and made-up verifiers stay as they are, so
-    /// that a change tells nobody which names there are.
+    /// Reads the files of the user at this place of the settings again. Of the others salts and made-up verifiers stay as they
+    /// are, so that a change tells nobody which names there are.
     ///
     /// # Errors
-    /// As [`Users::load`].
-    pub(crate) fn changed(
-        &self,
-        settings: &[UserSettings],
-        has_changed: &dyn Fn(&PathBuf) -> bool,
-    ) -> Result<Self, ServeError> {
-        let random = SystemRandom::new();
-        let renewed = |(settings, known): (&UserSettings, &Known)| {
-            let files = [&settings.password_file, &settings.token_file];
-            if files.into_iter().flatten().any(has_changed) {
-                Known::load(settings, &random)
-            } else {
-                Ok(known.clone())
-            }
-        };
-        let users = settings.iter().zip(&self.users).map(renewed);
-        Ok(Self {
-            users: users.collect::<Result<_, _>>()?,
-            secret: self.secret,
-        })
+    /// As [`Users::load`]; nothing has changed then.
+    pub(crate) fn read_again(
+        &mut self,
+        place: usize,
+        settings: &UserSettings,
+    ) -> Result<(), ServeError> {
+        let read = Known::load(settings, &SystemRandom::new())?;
+        if let Some(known) = self.users.get_mut(place) {
+            *known = read;
+        }
+        Ok(())
     }
 
     /// The verifier of a name, and who it is; for a name that nobody has a verifier that nothing fits.

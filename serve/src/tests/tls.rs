@@ -38,9 +38,13 @@ async fn site() -> (Site, TlsFiles) {
 }
 
 fn ask(site: &Site, files: &TlsFiles, mode: &str, password: &str) -> String {
+    ask_as("quentin", site, files, mode, password)
+}
+
+fn ask_as(user: &str, site: &Site, files: &TlsFiles, mode: &str, password: &str) -> String {
     let port = site.postgres().port();
     let target = format!(
-        "host=localhost hostaddr=127.0.0.1 port={port} user=quentin dbname=forebay sslmode={mode} sslrootcert={}",
+        "host=localhost hostaddr=127.0.0.1 port={port} user={user} dbname=forebay sslmode={mode} sslrootcert={}",
         files.cert.display()
     );
     let mut psql = Command::new("psql");
@@ -103,6 +107,26 @@ async fn a_certificate_and_a_password_that_change_count_without_a_restart() {
     }
     certify(&files);
     fs::write(&password, "a third one\n").unwrap();
+    answered("120\n", || ask(&site, &files, "verify-full", "a third one"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_secret_keeps_no_other_change_from_counting() {
+    let (site, files) = site().await;
+    let secret = |name: &str| site.lake.folder.path().join(name);
+    fs::remove_file(secret("quentin.password")).unwrap();
+    fs::write(secret("admin.password"), "another one\n").unwrap();
+    certify(&files);
+    // psql knows the new certificate alone.
+    answered("214\n", || {
+        ask_as("admin", &site, &files, "verify-full", "another one")
+    });
+    let said = ask(&site, &files, "verify-full", PASSWORD);
+    assert!(
+        said.starts_with("120\n"),
+        "the old one still counts: {said}"
+    );
+    fs::write(secret("quentin.password"), "a third one\n").unwrap();
     answered("120\n", || ask(&site, &files, "verify-full", "a third one"));
 }
 
