@@ -1,12 +1,18 @@
 //! What can go wrong with the role, and what can go wrong with a query.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{error::Error as StdError, net::SocketAddr, path::PathBuf, time::Duration};
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use forebay_lake::LakeError;
 use forebay_schemas::ErrorKind;
 use thiserror::Error;
 use tracing::warn;
+
+/// DataFusion puts this before the debug form of an error that a condition raised within a scan.
+const IN_A_SCAN: &str = "Error evaluating filter predicate: ";
+/// How such an error of too much memory begins.
+const TOO_MUCH_MEMORY: &str = "ResourcesExhausted(";
 
 /// Why the role cannot run.
 #[derive(Debug, Error)]
@@ -119,6 +125,12 @@ impl QueryError {
 
     /// Of what the engine says. What speaks of files goes to the log alone.
     pub(crate) fn of(error: &DataFusionError, memory_bytes_max: usize) -> Self {
+        if let Some(raised) = raised_in_a_scan(error) {
+            if raised.starts_with(TOO_MUCH_MEMORY) {
+                return Self::TooMuchMemory(memory_bytes_max);
+            }
+            return Self::Data(format!("a condition failed on a row: {}", words(raised)));
+        }
         let root = error.find_root();
         match root {
             DataFusionError::SQL(parser, _) => Self::Syntax(parser.to_string()),
@@ -139,8 +151,96 @@ impl QueryError {
     }
 }
 
+/// What a condition raised while a scan evaluated it, in its debug form. It may be told: a scan evaluates conditions on the user's own
+/// rows alone, or such as raise nothing ([`crate::fence`]).
+fn raised_in_a_scan(error: &DataFusionError) -> Option<&str> {
+    let mut at: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = at {
+        if let Some(ArrowError::ComputeError(text)) = error.downcast_ref()
+            && let Some(raised) = text.strip_prefix(IN_A_SCAN)
+        {
+            return Some(raised);
+        }
+        at = error.source();
+    }
+    None
+}
+
+/// The first text within a debug form, up to its first line's end; the form itself where it has none.
+fn words(raised: &str) -> String {
+    if raised.contains("DivideByZero") {
+        return ArrowError::DivideByZero.to_string();
+    }
+    let mut text = String::new();
+    let mut chars = raised.chars().skip_while(|c| *c != '"').skip(1);
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => match chars.next() {
+                Some('n' | 'r') | None => break,
+                Some('t') => text.push(' '),
+                Some(other) => text.push(other),
+            },
+            c => text.push(c),
+        }
+    }
+    if text.is_empty() {
+        return raised.to_owned();
+    }
+    text
+}
+
 /// Its first line, without the traces that a build may add.
 fn message_of(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_condition_raises_within_a_scan_is_told_in_its_words() {
+        let cast = "Cannot cast string 'a \"b\"' to value of Int64 type";
+        for (raised, told) in [
+            (
+                DataFusionError::ArrowError(
+                    Box::new(ArrowError::CastError(cast.into())),
+                    Some(String::new()),
+                ),
+                cast,
+            ),
+            (
+                DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None),
+                "Divide by zero error",
+            ),
+            (DataFusionError::Execution("a long\nstory".into()), "a long"),
+        ] {
+            let found = QueryError::of(&in_a_scan(&raised), 7);
+            let told = format!("a condition failed on a row: {told}");
+            assert_eq!(found, QueryError::Data(told), "{raised:?}");
+        }
+        let raised = DataFusionError::ResourcesExhausted("all of it".into());
+        let found = QueryError::of(&in_a_scan(&raised), 7);
+        assert_eq!(found, QueryError::TooMuchMemory(7));
+    }
+
+    #[test]
+    fn what_speaks_of_files_goes_to_the_log_alone() {
+        let damaged = LakeError::Damaged {
+            table: "readings",
+            path: "site=quartz/part-1.parquet".into(),
+            why: "it is cut short".into(),
+        };
+        let error =
+            DataFusionError::External(Box::new(ArrowError::from_external_error(Box::new(damaged))));
+        assert_eq!(QueryError::of(&error, 7), QueryError::Internal);
+    }
+
+    /// As DataFusion's row filter and parquet's reader hand it on.
+    fn in_a_scan(raised: &DataFusionError) -> DataFusionError {
+        let told = ArrowError::ComputeError(format!("{IN_A_SCAN}{raised:?}"));
+        DataFusionError::External(Box::new(ArrowError::from_external_error(Box::new(told))))
+    }
 }

@@ -123,6 +123,34 @@ async fn counts_and_sums_are_of_own_rows() {
     }
 }
 
+/// A scan evaluates conditions on the user's own rows: what they raise may be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_fails_within_a_scan_is_told_with_its_cause() {
+    let site = Site::filled().await;
+    for (condition, cause) in [
+        ("CAST(device AS INT) = 1", "Cannot cast string '{site}-"),
+        ("1 / (seq - seq) = 1", "Divide by zero"),
+        (
+            "CAST(device AS INT) = 1 AND value > 0",
+            "Cannot cast string '{site}-",
+        ),
+    ] {
+        let sql = format!("SELECT count(*) FROM readings WHERE {condition}");
+        for (user, own, foreign) in [("quentin", "quartz", BASALT), ("basil", "basalt", QUARTZ)] {
+            let said = site.ask(user, &sql);
+            let cause = cause.replace("{site}", own);
+            assert!(
+                said.starts_with("ERROR:") && said.contains(&cause),
+                "{sql}: {said}"
+            );
+            assert!(
+                foreign.iter().all(|mark| !said.contains(mark)),
+                "{sql}: {said}"
+            );
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_without_a_site_and_hidden_columns_are_not_there() {
     let site = Site::filled().await;
