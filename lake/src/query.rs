@@ -5,6 +5,7 @@
 mod checked;
 mod cover;
 mod prune;
+mod quoting;
 mod viewed;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use crate::{
 };
 use checked::{CheckedFactory, MustBeSealed};
 pub use cover::{CoveredView, RollupCover};
+pub use quoting::quoting_hint;
 pub use viewed::ViewedTable;
 
 /// Tables as of one version each, for any number of sessions.

@@ -23,11 +23,15 @@ use datafusion::{
     },
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream, stream::RecordBatchReceiverStreamBuilder},
-    sql::{parser::Statement as EngineStatement, sqlparser::ast::Statement},
+    sql::{
+        parser::Statement as EngineStatement,
+        sqlparser::{ast::Statement, parser::ParserError},
+    },
 };
 use datafusion_postgres::datafusion_pg_catalog::{
     pg_catalog::PgCatalogStaticTables, sql::PostgresCompatibilityParser,
 };
+use forebay_lake::quoting_hint;
 use forebay_schemas::Clock;
 use futures::StreamExt as _;
 use tokio::{
@@ -151,7 +155,7 @@ impl Engine {
         let shown: Arc<str> = guard::shown(&tokens).into();
         let weight = sql.len() + TOKEN_BYTES * tokens.len();
         let parsed = self.parser.parse(sql);
-        let parsed = parsed.map_err(|error| QueryError::Syntax(error.to_string()))?;
+        let parsed = parsed.map_err(|error| not_parsed(&error, sql))?;
         if parsed.len() > STATEMENTS_MAX {
             let why = format!("{} statements, more than {STATEMENTS_MAX}", parsed.len());
             return Err(QueryError::TooComplex(why));
@@ -348,6 +352,14 @@ impl Engine {
     fn error(&self, error: &DataFusionError) -> QueryError {
         QueryError::of(error, self.limits.memory_bytes_max)
     }
+}
+
+/// What the parser says, and what the statement may lack.
+fn not_parsed(error: &ParserError, sql: &str) -> QueryError {
+    QueryError::Syntax(match quoting_hint(sql) {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    })
 }
 
 /// A plan that can be ended at any time.

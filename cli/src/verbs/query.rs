@@ -16,7 +16,7 @@ use arrow::{
 };
 use clap::ValueEnum;
 use datafusion::{error::DataFusionError, execution::context::SQLOptions, physical_plan::collect};
-use forebay_lake::ScanCost;
+use forebay_lake::{ScanCost, quoting_hint};
 use parquet::arrow::ArrowWriter;
 
 use crate::{config::Reading, out, place::Place, store::Store};
@@ -56,7 +56,7 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let rows = context
         .sql_with_options(&args.sql, reading_only)
         .await
-        .map_err(planning)?;
+        .map_err(|error| planning(error, &args.sql))?;
     let schema: SchemaRef = rows.schema().inner().clone();
     let plan = rows.create_physical_plan().await?;
     let batches: Vec<RecordBatch> = collect(plan.clone(), context.task_ctx()).await?;
@@ -69,9 +69,12 @@ pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// DataFusion's own message shows the parser's as a debugger would, beside the parser's own.
-fn planning(error: DataFusionError) -> anyhow::Error {
+fn planning(error: DataFusionError, sql: &str) -> anyhow::Error {
     match error.find_root() {
-        DataFusionError::SQL(parser, _) => anyhow!("{parser}"),
+        DataFusionError::SQL(parser, _) => match quoting_hint(sql) {
+            Some(hint) => anyhow!("{parser}; {hint}"),
+            None => anyhow!("{parser}"),
+        },
         _ => error.into(),
     }
 }

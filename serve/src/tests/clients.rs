@@ -38,6 +38,19 @@ async fn psql_signs_in_looks_around_and_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_named_like_a_word_of_sql_is_named_where_a_statement_does_not_parse() {
+    let site = Site::filled().await;
+    let hint = "wants double quotes: \"limit\"";
+    let said = site.ask("admin", "SELECT score limit FROM scores");
+    assert!(said.starts_with("ERROR:") && said.contains(hint), "{said}");
+    let said = site.ask("admin", "SELECT score, max(\"limit\") FORM scores LIMIT 3");
+    assert!(
+        said.starts_with("ERROR:") && !said.contains("double quotes"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_can_be_changed() {
     let site = Site::filled().await;
     for sql in [
