@@ -4,9 +4,11 @@
 //! so several of them are on one bus. Requests go one at a time, in the order in which they were asked for.
 //!
 //! Units that do not answer cost a time-out each. What their probes may take of the bus is bounded by a budget as long as
-//! anyone else on it answers: a dead unit cannot starve the others, however many there are.
+//! anyone else on it answers: a dead unit cannot starve the others, however many there are. A link that does not come up has
+//! one back-off for all.
 
 mod budget;
+mod retry;
 
 use std::{
     ops::Deref,
@@ -14,9 +16,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::MutexGuard, time::Instant};
+use tokio::{
+    sync::{MutexGuard, Notify, futures::Notified},
+    time::Instant,
+};
 
-use self::budget::Budget;
+use self::{budget::Budget, retry::Retry};
 use crate::{client::Client, endpoint::Endpoint};
 
 static BUSES: Mutex<Vec<Weak<Bus>>> = Mutex::new(Vec::new());
@@ -30,6 +35,8 @@ pub(crate) struct Bus {
     /// None while there is no connection.
     client: tokio::sync::Mutex<Option<Client>>,
     traffic: Mutex<Traffic>,
+    /// Tells who waits for the link that it is up.
+    up: Notify,
 }
 
 /// A place on a bus: that of one connector that runs.
@@ -46,6 +53,7 @@ struct Traffic {
     seats: usize,
     heard: Option<Instant>,
     budget: Budget,
+    retry: Retry,
 }
 
 impl Bus {
@@ -68,6 +76,7 @@ impl Bus {
             endpoint,
             client: tokio::sync::Mutex::new(None),
             traffic: Mutex::default(),
+            up: Notify::new(),
         }
     }
 
@@ -76,9 +85,42 @@ impl Bus {
         self.client.lock().await
     }
 
-    /// Someone has answered.
+    /// Someone has answered: who waits for the link goes on.
     pub(crate) fn note_heard(&self, now: Instant) {
-        self.traffic().heard = Some(now);
+        let mut traffic = self.traffic();
+        traffic.heard = Some(now);
+        let was_down = traffic.retry.succeed();
+        drop(traffic);
+        if was_down {
+            self.up.notify_waiters();
+        }
+    }
+
+    /// No connection could be made: nobody is served.
+    pub(crate) fn note_unreachable(&self, reason: &str, now: Instant) {
+        let mut traffic = self.traffic();
+        traffic.heard = None;
+        traffic.retry.note_unreachable(reason, now);
+    }
+
+    /// Why no connection is to be tried yet: it failed for another connector.
+    pub(crate) fn rests(&self, now: Instant) -> Option<String> {
+        self.traffic().retry.rests(now).map(str::to_owned)
+    }
+
+    /// The link did not come up for a connector, so often in a row: how often it did not for all, and when all try again.
+    pub(crate) fn fail(
+        &self,
+        failures: u32,
+        now: Instant,
+        wait: impl FnOnce(u32) -> Duration,
+    ) -> (u32, Instant) {
+        self.traffic().retry.fail(failures, now, wait)
+    }
+
+    /// Ends as soon as the link is up that was down; to be made before one says that it is.
+    pub(crate) fn is_up_again(&self) -> Notified<'_> {
+        self.up.notified()
     }
 
     /// A unit that is known not to answer was asked in vain for so long.
@@ -185,5 +227,26 @@ mod tests {
         assert_eq!(bus.claim(second, now).unwrap_err(), 5 * second / 2);
         bus.note_heard(now + 3 * second);
         assert!(bus.claim(second, now + 3 * second).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_link_goes_on_as_soon_as_another_is_answered() {
+        let bus = Bus::alone(Endpoint::Tcp(Server {
+            host: "127.0.0.1".into(),
+            port: 1,
+        }));
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        bus.note_heard(now);
+        let (one, other) = (bus.is_up_again(), bus.is_up_again());
+        bus.note_unreachable("refused", now);
+        assert!(bus.claim(minute, now).is_ok(), "nobody is served");
+        assert_eq!(
+            bus.fail(1, now, |_| minute),
+            bus.fail(1, now, |_| 2 * minute)
+        );
+        bus.note_heard(now);
+        tokio::join!(one, other);
+        assert_eq!(now.elapsed(), Duration::ZERO);
+        assert_eq!(bus.rests(now), None);
     }
 }

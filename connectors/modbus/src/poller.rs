@@ -14,12 +14,15 @@ use std::{sync::Arc, time::Duration};
 use forebay_connectors::{
     Closed, ConnectorError, IllegalMove, LinkEvent, LinkState, Outlet, Uniform,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    select,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{carried::Carried, life::Signs, links::Links, reads::Reads};
 use crate::{
-    bus::Seat,
+    bus::{Bus, Seat},
     client::{Client, Data, Fault},
     config::Settings,
     exception::Exception,
@@ -165,22 +168,21 @@ impl<'c> Poller<'c> {
                 End::Stopped => break,
                 End::Fatal(error) => return Err(error),
                 End::Lost(reason) => {
+                    let is_brief = began.elapsed() < BRIEF && !self.is_useful;
+                    let flaps = is_brief && self.links.is_up();
                     self.hang_up().await;
                     let failures = match self.links.lost(&reason).await {
                         Ok(failures) => failures,
                         Err(End::Fatal(error)) => return Err(error),
                         Err(_) => break,
                     };
-                    let is_brief = began.elapsed() < BRIEF && !self.is_useful;
                     self.brief = if is_brief {
                         self.brief.saturating_add(1)
                     } else {
                         0
                     };
                     let failures = failures.max(self.brief);
-                    let wait = self.links.backoff.wait(failures, (self.uniform)());
-                    tracing::warn!(connector, %server, failures, ?wait, reason, "link is down, retrying");
-                    if self.stop.run_until_cancelled(sleep(wait)).await.is_none() {
+                    if self.back_off(failures, flaps, &reason).await.is_none() {
                         break;
                     }
                 }
@@ -188,6 +190,36 @@ impl<'c> Poller<'c> {
         }
         self.bus.leave(self.settings.timeout).await;
         Ok(())
+    }
+
+    /// Waits until the link is tried again; none where the connector is stopped first.
+    ///
+    /// All who share a link that does not come up wait for the same moment, or until it is up for one of them. A unit that does not
+    /// answer where others do has a back-off of its own; so has a link that came up and was of no use, as it does so for all.
+    async fn back_off(&self, failures: u32, flaps: bool, reason: &str) -> Option<()> {
+        let bus = &self.bus;
+        let is_up_again = bus.is_up_again();
+        let now = Instant::now();
+        let wait = |failures| self.links.backoff.wait(failures, (self.uniform)());
+        let flaps = flaps && bus.rests(now).is_none();
+        let (failures, until) = if flaps || bus.is_shared_and_alive(now) {
+            (failures, now + wait(failures))
+        } else {
+            bus.fail(failures, now, wait)
+        };
+        let Settings { name, endpoint, .. } = self.settings;
+        let wait = until.duration_since(now);
+        tracing::warn!(connector = name, server = %endpoint, failures, ?wait, reason, "link is down, retrying");
+        let rested = async {
+            if flaps {
+                return sleep_until(until).await;
+            }
+            select! {
+                () = sleep_until(until) => {}
+                () = is_up_again => {}
+            }
+        };
+        self.stop.run_until_cancelled(rested).await
     }
 
     /// From connecting to the end of the link.
@@ -266,11 +298,7 @@ impl<'c> Poller<'c> {
         loop {
             let mut client = match line.take() {
                 Some(client) => client,
-                None => match Client::connect(&bus.endpoint, settings.timeout, &self.stop).await {
-                    Ok(client) => client,
-                    Err(Fault::Stopped) => return Err(Trouble::End(End::Stopped)),
-                    Err(fault) => return Err(Trouble::End(End::Lost(fault.to_string()))),
-                },
+                None => self.connect(&bus).await?,
             };
             self.rest().await?;
             let had_answered = client.has_answered;
@@ -312,6 +340,23 @@ impl<'c> Poller<'c> {
         }
     }
 
+    /// A new connection, unless one that failed for another connector a moment ago is to be tried later.
+    async fn connect(&self, bus: &Bus) -> Result<Client, Trouble> {
+        if let Some(reason) = bus.rests(Instant::now()) {
+            return Err(Trouble::End(End::Lost(reason)));
+        }
+        let limit = self.settings.timeout;
+        match Client::connect(&bus.endpoint, limit, &self.stop).await {
+            Ok(client) => Ok(client),
+            Err(Fault::Stopped) => Err(Trouble::End(End::Stopped)),
+            Err(fault) => {
+                let reason = fault.to_string();
+                bus.note_unreachable(&reason, Instant::now());
+                Err(Trouble::End(End::Lost(reason)))
+            }
+        }
+    }
+
     fn note_heard(&mut self, now: Instant) {
         self.heard = Some(now);
         self.bus.note_heard(now);
@@ -319,8 +364,13 @@ impl<'c> Poller<'c> {
 
     /// Ends the connection, so that the next request makes a new one; not where others use it with success.
     async fn hang_up(&mut self) {
+        if self.bus.is_shared_and_alive(Instant::now()) {
+            return;
+        }
+        let mut line = self.bus.turn().await;
+        // Another may have connected while one waited for one's turn.
         if !self.bus.is_shared_and_alive(Instant::now()) {
-            *self.bus.turn().await = None;
+            *line = None;
         }
     }
 

@@ -71,6 +71,11 @@ impl<'c> Links<'c> {
         Ok(())
     }
 
+    /// Whether the link is up.
+    pub(super) fn is_up(&self) -> bool {
+        self.server == LinkState::Up
+    }
+
     /// Whether the link was lost since it was up last, or never came up.
     pub(super) fn was_lost(&self) -> bool {
         self.server.failures() > 0

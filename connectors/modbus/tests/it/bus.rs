@@ -5,10 +5,13 @@ use std::time::Duration;
 use forebay_connectors::Parcel;
 use forebay_connectors_conformance::PATIENCE;
 use forebay_schemas::Value;
-use tokio::time::Instant;
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout},
+};
 
 use crate::{
-    peer::{head, start, tag},
+    peer::{head, head_at, start, tag},
     server::{Deed, Server, honest_value},
 };
 
@@ -39,6 +42,40 @@ async fn connectors_with_one_address_share_one_connection() {
         rig.stop().await;
     }
     assert!(server.asked().iter().all(|asked| asked.connection == 0));
+}
+
+/// A server that hangs up before the handshake: each attempt to connect is seen, and none succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_be_reached_is_dialled_once_for_all_who_share_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("tls://{}", listener.local_addr().unwrap());
+    let text = format!(
+        "{}{}",
+        head_at(&url, ""),
+        tag("t", "register = \"coil\"; address = 0")
+    );
+    let rigs: Vec<_> = (0..4).map(|_| start(&text)).collect();
+    let dial = async || {
+        let dial = timeout(PATIENCE, listener.accept()).await;
+        drop(dial.expect("it is dialled").unwrap());
+        Instant::now()
+    };
+    let mut dialled = vec![dial().await];
+    for rig in &rigs {
+        let lost = rig.next_link(PATIENCE).await;
+        assert!(lost.down.is_some(), "{lost:?}");
+    }
+    for _ in 0..2 {
+        dialled.push(dial().await);
+    }
+    // The rig's chance draws the shortest waits: 250 ms, then 500 ms.
+    let apart = dialled.windows(2).map(|pair| pair[1] - pair[0]);
+    for (apart, least) in apart.zip([200, 450]) {
+        assert!(apart >= Duration::from_millis(least), "{apart:?}");
+    }
+    for rig in rigs {
+        rig.stop().await;
+    }
 }
 
 /// Eight dead units of nine: each retry costs 200 ms, and without a budget they would take nearly all of the time.
