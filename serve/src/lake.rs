@@ -1,8 +1,12 @@
 //! The lake's tables as queries read them: looked at again when the last look is a second old, and not more often.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
 
 use forebay_lake::{CoveredView, LakeError, LakeTable, LakeView, RollupCover, keys::KeyDecrypter};
+use forebay_runtime::RateLimit;
 use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
 
@@ -29,6 +33,7 @@ pub(crate) struct LakeSource {
     reader: LakeReader,
     rollups: RollupUse,
     look: Mutex<Option<Look>>,
+    rollups_log: StdMutex<RateLimit>,
 }
 
 /// What a query sees.
@@ -53,6 +58,7 @@ impl LakeSource {
             reader,
             rollups,
             look: Mutex::new(None),
+            rollups_log: StdMutex::default(),
         }
     }
 
@@ -91,6 +97,9 @@ impl LakeSource {
             RollupUse::WhereTheyFit => {
                 let last = last.and_then(|last| last.covered.as_ref());
                 let covered = CoveredView::look(tables, decrypter, last).await?;
+                if let Some(error) = &covered.unread {
+                    self.warn_of_rollups(error);
+                }
                 (covered.view.clone(), covered.cover.clone(), Some(covered))
             }
             RollupUse::Never => {
@@ -106,5 +115,14 @@ impl LakeSource {
             sight: Sight { view, cover },
             covered,
         })
+    }
+
+    /// Roll-ups are a shortcut: queries answer from readings where it is not known what roll-ups hold.
+    fn warn_of_rollups(&self, error: &LakeError) {
+        let log = self.rollups_log.lock();
+        let mut log = log.unwrap_or_else(PoisonError::into_inner);
+        if let Some(skipped) = log.admit() {
+            warn!(%error, skipped, "what roll-ups hold is not known, queries read readings instead");
+        }
     }
 }

@@ -62,6 +62,8 @@ pub struct CoveredView {
     pub view: LakeView,
     /// For which times the roll-ups answer.
     pub cover: Arc<RollupCover>,
+    /// Why they answer for less than they could: a note cannot be read. They are a shortcut only, so the look goes on.
+    pub unread: Option<Arc<LakeError>>,
     noted: Noted,
     keeper: Arc<StateKeeper>,
     seal: Arc<TagSeal>,
@@ -70,13 +72,16 @@ pub struct CoveredView {
 /// What stands in the lake's notes, by the versions of their tables.
 #[derive(Debug, Clone, Default)]
 struct Noted {
-    /// By the transaction of a site's windows, with the state's number.
-    closed: HashMap<String, (i64, Option<Arc<Closed>>)>,
-    /// By table: its version, and before which time rows may have been deleted. `None` where a note cannot be read.
-    expired: HashMap<&'static str, (u64, Option<Expired>)>,
+    /// By the transaction of a site's windows, with the state's number; an error of one that stays unreadable.
+    closed: HashMap<String, (i64, ReadState)>,
+    /// By table: its version, and before which time rows may have been deleted, or why that cannot be read.
+    expired: HashMap<&'static str, (u64, Result<Expired, Arc<LakeError>>)>,
     /// The version of `readings` that was counted, and its readings a day.
     counted: Option<(u64, Arc<Counts>)>,
 }
+
+/// The state of a site's windows, or why it cannot be read.
+type ReadState = Result<Arc<Closed>, Arc<LakeError>>;
 
 /// Before which time rows may have been deleted, by site, µs since 1970 UTC.
 type Expired = BTreeMap<String, i64>;
@@ -114,13 +119,16 @@ impl CoveredView {
             }
         };
         let mut noted = last.map(|last| last.noted.clone()).unwrap_or_default();
+        let mut unread = None;
         let mut places: Vec<usize> = (0..tables.len()).collect();
         places.sort_by_key(|place| turn(tables[*place].schema()));
         let mut scans: Vec<Option<Arc<DeltaScan>>> = vec![None; tables.len()];
         for place in places {
             let table = &tables[place];
             let snapshot = table.snapshot().await?;
-            noted.note(&keeper, table, &snapshot).await?;
+            if let Err(error) = noted.note(&keeper, table, &snapshot).await {
+                unread = Some(Arc::new(error));
+            }
             let known = last.and_then(|last| last.view.0.get(place));
             let known = known.filter(|known| known.is_of(table, &snapshot));
             scans[place] = Some(match known {
@@ -136,6 +144,7 @@ impl CoveredView {
         Ok(Self {
             view,
             cover: Arc::new(cover),
+            unread: unread.or_else(|| noted.unreadable()),
             noted,
             keeper,
             seal,
@@ -158,6 +167,9 @@ fn is_rollup(table: &Table) -> bool {
 
 impl Noted {
     /// Reads what the notes of a table say.
+    ///
+    /// # Errors
+    /// When one cannot be read now: nothing is known of what it is about then, and the next look tries again.
     async fn note(
         &mut self,
         keeper: &StateKeeper,
@@ -171,20 +183,13 @@ impl Noted {
         if !is_rollup(schema) && schema.name != READINGS.name {
             return Ok(());
         }
-        let known = self.expired.get(schema.name);
-        if known.is_some_and(|(version, _)| *version == snapshot.version()) {
-            return Ok(());
-        }
-        let mut sites = Some(BTreeMap::new());
-        for found in expired_states(keeper, table, snapshot).await? {
-            match (found.state, &mut sites) {
-                (Ok(state), Some(sites)) => drop(sites.insert(state.site, state.before)),
-                // Which site it is of stands in it.
-                _ => sites = None,
-            }
-        }
-        self.expired
-            .insert(schema.name, (snapshot.version(), sites));
+        let known = self.expired.remove(schema.name);
+        let version = snapshot.version();
+        let sites = match known.filter(|(of, _)| *of == version) {
+            Some((_, sites)) => sites,
+            None => expired(keeper, table, snapshot).await?,
+        };
+        self.expired.insert(schema.name, (version, sites));
         Ok(())
     }
 
@@ -195,24 +200,44 @@ impl Noted {
         windows: &LakeTable,
         snapshot: &Snapshot,
     ) -> Result<(), LakeError> {
+        let mut known = std::mem::take(&mut self.closed);
         let numbers = keeper.numbers(windows, snapshot).await?;
-        let numbers: HashMap<String, i64> = numbers.into_iter().collect();
-        self.closed
-            .retain(|app_id, (number, _)| numbers.get(app_id) == Some(&*number));
-        let new = numbers
-            .into_iter()
-            .filter(|(app_id, _)| !self.closed.contains_key(app_id));
-        let new = new.collect();
+        let mut new = Vec::new();
+        for (app_id, number) in numbers {
+            match known.remove(&app_id).filter(|(of, _)| *of == number) {
+                Some(found) => drop(self.closed.insert(app_id, found)),
+                None => new.push((app_id, number)),
+            }
+        }
+        let mut unread = Ok(());
         for (app_id, number, state) in keeper.load_each::<Closed>(windows, new).await {
             let state = match state {
-                Ok(state) => Some(Arc::new(state)),
-                // It says nothing; whose it is makes it again.
-                Err(error) if error.kind() == ErrorKind::Corrupt => None,
-                Err(error) => return Err(error),
+                Ok(state) => Ok(Arc::new(state)),
+                // It stays so: whose it is makes another.
+                Err(error) if error.kind() == ErrorKind::Corrupt => Err(Arc::new(error)),
+                // Its site alone is not answered for.
+                Err(error) => {
+                    unread = Err(error);
+                    continue;
+                }
             };
             self.closed.insert(app_id, (number, state));
         }
-        Ok(())
+        unread
+    }
+
+    /// Why one of the notes that are known says nothing.
+    fn unreadable(&self) -> Option<Arc<LakeError>> {
+        let closed = self
+            .closed
+            .values()
+            .find_map(|(_, state)| state.as_ref().err());
+        let expired = || {
+            self.expired
+                .values()
+                .find_map(|(_, sites)| sites.as_ref().err())
+        };
+        closed.or_else(expired).cloned()
     }
 
     /// For which times the roll-ups of a view answer.
@@ -234,11 +259,11 @@ impl Noted {
             let closed = self
                 .closed
                 .get(&app_id)
-                .and_then(|(_, state)| state.clone());
+                .and_then(|(_, state)| state.as_ref().ok());
             let mut levels = BTreeMap::new();
             if let Some((closed, days)) = closed.zip(days.as_ref()) {
                 for table in [&READINGS_1M, &READINGS_1H] {
-                    let stretches = self.stretches(table, site, &closed, days);
+                    let stretches = self.stretches(table, site, closed, days);
                     if !stretches.is_empty() {
                         levels.insert(table.name, stretches);
                     }
@@ -283,9 +308,29 @@ impl Noted {
     /// From which time on nothing of a site was deleted; `None` where that is not known.
     fn kept_from(&self, table: &str, site: &str) -> Option<i64> {
         let (_, expired) = self.expired.get(table)?;
-        let before = expired.as_ref()?.get(site).copied();
+        let before = expired.as_ref().ok()?.get(site).copied();
         Some(before.unwrap_or(i64::MIN))
     }
+}
+
+/// What is noted of the rows of a table that were deleted, or why one of the notes says nothing.
+///
+/// # Errors
+/// When one cannot be read now.
+async fn expired(
+    keeper: &StateKeeper,
+    table: &LakeTable,
+    snapshot: &Snapshot,
+) -> Result<Result<Expired, Arc<LakeError>>, LakeError> {
+    let mut sites = BTreeMap::new();
+    for found in expired_states(keeper, table, snapshot).await? {
+        match found.state {
+            Ok(state) => drop(sites.insert(state.site, state.before)),
+            // Which site it is of stands in it: nothing is known of any.
+            Err(error) => return Ok(Err(Arc::new(error))),
+        }
+    }
+    Ok(Ok(sites))
 }
 
 fn day_start(day: i32) -> i64 {

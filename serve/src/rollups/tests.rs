@@ -218,6 +218,40 @@ async fn a_roll_up_answers_what_it_can_tell_and_nothing_else() {
     assert_eq!(tables_of(&seen, "blind", &ragged).await, raw);
 }
 
+/// Roll-ups are a shortcut: who cannot read what they hold has answers all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_windows_that_cannot_be_read_costs_the_shortcut_alone() {
+    let mut lake = RolledUpLake::new().await;
+    let mut chance = Chance::new(SEED);
+    lake.fill(&mut chance).await;
+    lake.close().await;
+    let sql = format!(
+        "SELECT date_trunc('hour', event_time) AS g, avg(value) FROM readings WHERE quality < 2 AND value IS NOT NULL AND \
+         site = 'plant' AND event_time >= '{}' AND event_time < '{}' GROUP BY 1",
+        DAY[0], DAY[1]
+    );
+    let seen = lake.seen(RollupUse::WhereTheyFit);
+    assert_eq!(tables_of(&seen, "all", &sql).await, vec!["readings_1h"]);
+    let expected = answer(&seen, "all", &sql).await;
+    assert!(expected.len() > 10, "{expected:?}");
+    for fault in ["of a newer release", "out of reach"] {
+        match fault {
+            "out of reach" => lake.shut_off_states_of_windows().await,
+            _ => lake.newer_state_of_windows().await,
+        }
+        let seen = lake.seen(RollupUse::WhereTheyFit);
+        assert_eq!(
+            tables_of(&seen, "all", &sql).await,
+            vec!["readings"],
+            "{fault}"
+        );
+        let found = answer(&seen, "all", &sql).await;
+        assert!(are_same(&found, &expected), "{fault}: {found:?}");
+        let waiting = answer(&seen, "all", "SELECT site AS g FROM windows_waiting").await;
+        assert_eq!(waiting.len(), 2, "{fault}");
+    }
+}
+
 /// What a user of one site is shown names no other, and no time of another.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_explanation_names_no_site_of_another_user() {

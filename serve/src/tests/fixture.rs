@@ -48,7 +48,7 @@ pub(super) const TOKEN: &str = "token-of-the-user-";
 
 /// A lake in a folder.
 pub(crate) struct TestLake {
-    pub(super) folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     pub(crate) writer: LakeWriter,
 }
 
@@ -149,14 +149,19 @@ impl TestLake {
 
     /// One row of each site.
     async fn fill(&self, table: &'static Table) {
-        let schema = file_schema(table);
-        let columns = schema.fields().iter().map(|field| cells(field));
-        let rows = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
         let transaction = Transaction {
             app_id: self.writer.keeper().app_id("side", 0),
             from_state: None,
             to_state: 1,
         };
+        self.fill_under(table, transaction).await;
+    }
+
+    /// One row of each site, under a transaction.
+    pub(crate) async fn fill_under(&self, table: &'static Table, transaction: Transaction) {
+        let schema = file_schema(table);
+        let columns = schema.fields().iter().map(|field| cells(field));
+        let rows = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
         let appended = self.writer.append(table, rows, transaction, clock()());
         appended.await.unwrap();
     }

@@ -1,16 +1,21 @@
 //! A lake of two sites over five days: the windows of the one are closed and rolled up, those of the other never were.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use forebay_compactor::{RollupLevels, Step, WindowSettings, close_windows, commit};
 use forebay_lake::{
-    DeviceTimes, EpochMark, ExpireSpec, ExpiryRule, SiteTimes, StreamState, Swept, expire,
-    partition_rows,
+    DeviceTimes, EpochMark, ExpireSpec, ExpiryRule, SiteTimes, StreamState, Swept, Transaction,
+    expire, partition_rows,
 };
 use forebay_schemas::{
     DeviceId, Epoch, EpochNonce, GatewayId, Lane, LaneId, Quality, Reading, Seq, Series, SiteId,
     Status, TagName, Timestamp, Value,
-    table::{READINGS, READINGS_1H},
+    table::{READINGS, READINGS_1H, WINDOWS},
     wire::ReadingBatch,
 };
 use tokio::runtime::Handle;
@@ -115,6 +120,41 @@ impl RolledUpLake {
         close_windows(&self.lake.writer, &settings, now)
             .await
             .unwrap();
+    }
+
+    /// Puts a state of the plant's windows in the place of the one that counts, as a later release would write it.
+    pub(super) async fn newer_state_of_windows(&self) {
+        let (app_id, from_state) = self.state_of_windows().await;
+        let writer = &self.lake.writer;
+        let windows = writer.table(&WINDOWS).unwrap();
+        let state = BTreeMap::from([("format", 99)]);
+        let stored = writer
+            .keeper()
+            .store(windows, &app_id, from_state, &state, writer.random());
+        let transaction = Transaction {
+            to_state: stored.await.unwrap(),
+            app_id,
+            from_state,
+        };
+        self.lake.fill_under(&WINDOWS, transaction).await;
+    }
+
+    /// Makes the store fail when it is asked for a state of the plant's windows.
+    pub(super) async fn shut_off_states_of_windows(&self) {
+        let (app_id, _) = self.state_of_windows().await;
+        let lake = self.lake.folder.path().join("lake");
+        let states = lake.join("windows/_forebay/state").join(app_id);
+        fs::remove_dir_all(&states).unwrap();
+        fs::write(states, "not a folder").unwrap();
+    }
+
+    async fn state_of_windows(&self) -> (String, Option<i64>) {
+        let app_id = self.lake.writer.keeper().app_id("windows/plant", 0);
+        let windows = self.lake.writer.table(&WINDOWS).unwrap();
+        let snapshot = windows.snapshot().await.unwrap();
+        let number = snapshot.state_of(&app_id).await.unwrap();
+        assert!(number.is_some());
+        (app_id, number)
     }
 
     fn reading(
