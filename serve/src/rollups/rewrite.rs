@@ -63,8 +63,11 @@ fn from_rollup(
     conditions.push(column("count").gt(lit(0_i64)));
     conditions.extend(within(parts, &column("site"), &column("time_start")));
     let sum = column("mean") * cast(column("count"), DataType::Float64);
-    // Numbers without a mean are those whose sum is beyond a double.
-    let sum = when(column("mean").is_null(), lit(f64::NAN)).otherwise(sum)?;
+    // Numbers without a mean are those whose sum is beyond a double. Of both signs it depends on their order what comes of readings.
+    let beyond = when(column("min").gt_eq(lit(0.0)), lit(f64::INFINITY))
+        .when(column("max").lt_eq(lit(0.0)), lit(f64::NEG_INFINITY))
+        .otherwise(lit(f64::NAN))?;
+    let sum = when(column("mean").is_null(), beyond).otherwise(sum)?;
     let mut columns: Vec<Expr> = NAMES.iter().map(|name| column(name)).collect();
     columns.extend([
         column("time_start").alias(TIME),

@@ -11,6 +11,7 @@ use arrow::{
     datatypes::{DataType, Float64Type, Int64Type},
     util::display::array_value_to_string,
 };
+use forebay_schemas::Value;
 use futures::StreamExt as _;
 
 use crate::RollupUse;
@@ -216,6 +217,80 @@ async fn a_roll_up_answers_what_it_can_tell_and_nothing_else() {
     assert_eq!(tables_of(&never, "all", &ragged).await, raw);
     // A roll-up that is not wholly there for the user answers nothing.
     assert_eq!(tables_of(&seen, "blind", &ragged).await, raw);
+}
+
+/// The last reading of an hour, and of a minute, is a text; roll-ups count numbers alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_value_is_the_same_where_the_newest_reading_is_a_text() {
+    let mut lake = RolledUpLake::new().await;
+    lake.fill(&mut Chance::new(SEED)).await;
+    let text = || Value::Text("off".into());
+    let values = [
+        (60, Value::F64(1.5)),
+        (61, text()),
+        (120, text()),
+        (180, text()),
+        (185, Value::F64(2.5)),
+    ];
+    lake.put_values("mixed", &values).await;
+    lake.close().await;
+    let (with, without) = (
+        lake.seen(RollupUse::WhereTheyFit),
+        lake.seen(RollupUse::Never),
+    );
+    let last = |bin: &str, filter: &str| {
+        format!(
+            "SELECT date_trunc('{bin}', event_time) AS g0, device AS g1, tag AS g2, last_value(value ORDER BY event_time) AS n FROM \
+             readings WHERE site = 'plant' AND tag = 'mixed' AND quality < 2 {filter} AND event_time >= '{}' AND event_time < '{}' GROUP BY 1, 2, 3",
+            DAY[0], DAY[1]
+        )
+    };
+    for (bin, table) in [("hour", "readings_1h"), ("minute", "readings_1m")] {
+        let sql = last(bin, "AND value IS NOT NULL");
+        assert_eq!(tables_of(&with, "all", &sql).await, vec![table]);
+        let found = answer(&with, "all", &sql).await;
+        assert_eq!(found, answer(&without, "all", &sql).await, "{bin}");
+        let numbers: Vec<Option<f64>> = found.iter().map(|row| row.1[0]).collect();
+        assert_eq!(numbers, [Some(1.5), Some(2.5)]);
+    }
+    // Here the text counts, as a reading without a number.
+    let sql = last("hour", "");
+    assert_eq!(tables_of(&with, "all", &sql).await, vec!["readings"]);
+    let found = answer(&with, "all", &sql).await;
+    assert_eq!(found, answer(&without, "all", &sql).await);
+    let numbers: Vec<Option<f64>> = found.iter().map(|row| row.1[0]).collect();
+    assert_eq!(numbers, [None, None, Some(2.5)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sum_beyond_a_double_is_the_same_infinity() {
+    let mut lake = RolledUpLake::new().await;
+    lake.fill(&mut Chance::new(SEED)).await;
+    let huge = Value::F64(1.7e308);
+    let up = [60, 61, 120, 180].map(|minute| (minute, huge.clone()));
+    let down = [60, 61, 120].map(|minute| (minute, Value::F64(-1.7e308)));
+    lake.put_values("up", &up).await;
+    lake.put_values("down", &down).await;
+    lake.close().await;
+    let (with, without) = (
+        lake.seen(RollupUse::WhereTheyFit),
+        lake.seen(RollupUse::Never),
+    );
+    for (bin, ends) in [("hour", 5), ("day", 2)] {
+        let sql = format!(
+            "SELECT date_trunc('{bin}', event_time) AS g0, tag AS g1, avg(value) AS n0, sum(value) AS n1, max(value) AS n2, count(*) AS n3 \
+             FROM readings WHERE site = 'plant' AND tag IN ('up', 'down') AND quality < 2 AND value IS NOT NULL AND event_time >= '{}' AND \
+             event_time < '{}' GROUP BY 1, 2",
+            DAY[0], DAY[1]
+        );
+        assert_eq!(tables_of(&with, "all", &sql).await, vec!["readings_1h"]);
+        let found = answer(&with, "all", &sql).await;
+        // Infinities are equal, and NaN to nothing.
+        assert_eq!(found, answer(&without, "all", &sql).await, "{bin}");
+        assert_eq!(found.len(), ends, "{found:?}");
+        let infinite = |row: &&Row| row.1[0].is_some_and(f64::is_infinite);
+        assert_eq!(found.iter().filter(infinite).count(), 2, "{found:?}");
+    }
 }
 
 /// Roll-ups are a shortcut: who cannot read what they hold has answers all the same.

@@ -82,6 +82,23 @@ impl RolledUpLake {
         }
     }
 
+    /// Good readings of a series of the plant on the first day, by their minute.
+    pub(super) async fn put_values(&mut self, tag: &'static str, values: &[(i64, Value)]) {
+        let readings = values.iter().map(|(minute, value)| Reading {
+            series: Series {
+                site: SiteId::new("plant").unwrap(),
+                device: DeviceId::new("b").unwrap(),
+                tag: TagName::new(tag).unwrap(),
+            },
+            event_time: at(minute * 60_000_000),
+            observed_time: at(minute * 60_000_000),
+            value: Some(value.clone()),
+            unit: None,
+            status: Status::GOOD,
+        });
+        self.put(readings.collect()).await;
+    }
+
     /// Late readings of the second and third day of the site whose windows are closed.
     pub(super) async fn late(&mut self, chance: &mut Chance) {
         let series = ("plant", "a", "t1");
