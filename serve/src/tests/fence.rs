@@ -138,7 +138,10 @@ async fn a_condition_that_fails_within_a_scan_is_told_with_its_cause() {
         let sql = format!("SELECT count(*) FROM readings WHERE {condition}");
         for (user, own, foreign) in [("quentin", "quartz", BASALT), ("basil", "basalt", QUARTZ)] {
             let said = site.ask(user, &sql);
-            let cause = cause.replace("{site}", own);
+            let cause = format!(
+                "a condition failed on a row: {}",
+                cause.replace("{site}", own)
+            );
             assert!(
                 said.starts_with("ERROR:") && said.contains(&cause),
                 "{sql}: {said}"
