@@ -1,13 +1,16 @@
-//! Times of arrival of what waits together: one look at the clock, and a time for each message.
+//! Times of arrival of what waits together: one look at the clock, and a time of its own for each message of one series.
 //!
-//! Invariant: times only go forward, by a microsecond at least, which is what tables keep; so messages of one series that were taken
-//! together stand in their order, and none passes for another. They run ahead of the clock by as many microseconds as messages
-//! were taken together.
+//! Invariant: times only go forward, and by a microsecond at least, which is what tables keep, where a series comes again; so
+//! messages of one series that were taken together stand in their order, and none passes for another. Other series share a time,
+//! which a file keeps in next to no room.
 
+use std::{collections::HashSet, hash::BuildHasher as _};
+
+use foldhash::fast::RandomState;
 use forebay_connectors::Sample;
 use forebay_schemas::Timestamp;
 
-/// Two messages are so far apart at least.
+/// Two messages of a series are so far apart at least.
 const STEP_NANOS: i64 = 1_000;
 /// A clock that stands back further was set, and is followed.
 const AHEAD_MAX_NANOS: i64 = 1_000_000_000;
@@ -16,29 +19,57 @@ const AHEAD_MAX_NANOS: i64 = 1_000_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     last_nanos: Option<i64>,
+    /// Hashes of the series that have the last time. One that is another's costs a microsecond.
+    having_it: HashSet<u64, RandomState>,
+    hasher: RandomState,
+    /// Hashes of the series of one message, kept for its room.
+    series: Vec<u64>,
 }
 
 impl Arrivals {
     /// When samples came, which are taken next, and with others by this clock. Those that all have a time of their own need no other.
     pub(crate) fn of(&mut self, samples: &[Sample], now: Timestamp) -> Timestamp {
-        if samples.iter().all(|sample| sample.event_time.is_some()) {
+        let hasher = &self.hasher;
+        let of_series = |sample: &Sample| {
+            hasher.hash_one((sample.rule.0, sample.device.as_str(), sample.tag.as_str()))
+        };
+        let timeless = samples.iter().filter(|sample| sample.event_time.is_none());
+        self.series.clear();
+        self.series.extend(timeless.map(of_series));
+        if self.series.is_empty() {
             return now;
         }
-        self.next(now)
-    }
-
-    /// The time of the next arrival.
-    pub(crate) fn next(&mut self, now: Timestamp) -> Timestamp {
-        let mut nanos = now.nanos();
-        if let Some(last) = self.last_nanos {
-            let next = last.saturating_add(STEP_NANOS);
-            if nanos < next && next.saturating_sub(nanos) <= AHEAD_MAX_NANOS {
-                nanos = next;
-            }
-        }
-        self.last_nanos = Some(nanos);
+        let comes_again = self
+            .series
+            .iter()
+            .any(|series| self.having_it.contains(series));
+        let nanos = match self.last_nanos {
+            Some(last) if !comes_again && follows(last, now.nanos()) => last,
+            _ => self.forward(now),
+        };
+        self.having_it.extend(&self.series);
         Timestamp::from_nanos(nanos)
     }
+
+    /// A time behind all that were given.
+    pub(crate) fn next(&mut self, now: Timestamp) -> Timestamp {
+        Timestamp::from_nanos(self.forward(now))
+    }
+
+    fn forward(&mut self, now: Timestamp) -> i64 {
+        self.having_it.clear();
+        let nanos = match self.last_nanos {
+            Some(last) if follows(last, now.nanos()) => last.saturating_add(STEP_NANOS),
+            _ => now.nanos(),
+        };
+        self.last_nanos = Some(nanos);
+        nanos
+    }
+}
+
+/// Whether a time that was given holds on: the clock has not come beyond it, nor was it set back.
+fn follows(last: i64, now: i64) -> bool {
+    now <= last && last.saturating_sub(now) <= AHEAD_MAX_NANOS
 }
 
 #[cfg(test)]

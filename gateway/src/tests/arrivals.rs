@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::runtime::{open, read, run, until};
 use crate::{ClockSkew, Edge, Filter, Rule, Source, StepSettings};
 
-/// Delivers messages of one series at once, some with a time of their own, then loses its link.
+/// Delivers messages at once, one of another series and some with a time of their own, then loses its link.
 struct AtOnce;
 
-fn message(number: u64, event_time: Option<Timestamp>) -> Message {
+fn message(number: u64, tag: &str, event_time: Option<Timestamp>) -> Message {
     let sample = Sample {
         rule: RuleId(0),
         device: DeviceId::new("cell").unwrap(),
-        tag: TagName::new("count").unwrap(),
+        tag: TagName::new(tag).unwrap(),
         event_time,
         value: Some(Value::U64(number)),
         unit: None,
@@ -39,8 +39,17 @@ impl Connector for AtOnce {
     }
 
     async fn run(&self, outlet: Outlet, stop: CancellationToken) -> Result<(), ConnectorError> {
-        let times = [None, None, Some(OWN), None];
-        let messages = (1..).zip(times).map(|(number, time)| message(number, time));
+        let said = [
+            ("count", None),
+            ("other", None),
+            ("count", None),
+            ("count", Some(OWN)),
+            ("other", None),
+            ("count", None),
+        ];
+        let messages = (1..)
+            .zip(said)
+            .map(|(number, (tag, time))| message(number, tag, time));
         outlet
             .deliver_messages(Vec::new(), messages.collect())
             .await
@@ -72,23 +81,26 @@ async fn messages_taken_together_have_times_in_their_order() {
     let edge = Edge::new(run(1, &[&spool]), vec![source]);
     let (status, stop) = (edge.status(), CancellationToken::new());
     let running = tokio::spawn(edge.run(stop.clone()));
-    until(&status, 5).await;
+    until(&status, 8).await;
     stop.cancel();
     running.await.unwrap().unwrap();
     let readings = read(&spool).await;
     let now_micros = 1_700_000_001_000_000;
     let found: Vec<(i64, Option<Value>)> = readings
         .iter()
-        .take(5)
+        .take(8)
         .map(|reading| (reading.event_time.micros(), reading.value.clone()))
         .collect();
     assert_eq!(
         found,
         [
             (now_micros, Some(Value::U64(1))),
-            (now_micros + 1, Some(Value::U64(2))),
-            (OWN.micros(), Some(Value::U64(3))),
-            (now_micros + 2, Some(Value::U64(4))),
+            (now_micros, Some(Value::U64(2))),
+            (now_micros + 1, Some(Value::U64(3))),
+            (OWN.micros(), Some(Value::U64(4))),
+            (now_micros + 1, Some(Value::U64(5))),
+            (now_micros + 2, Some(Value::U64(6))),
+            (now_micros + 3, None),
             (now_micros + 3, None),
         ]
     );
