@@ -9,7 +9,7 @@
 //! time of what was said 8 · its digest 16 · time since when it is bad 8. A text is its length 4 and its bytes; what a
 //! flag denies is left out.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use forebay_schemas::{DeviceId, TagName, Timestamp, path_segment};
 use ring::rand::SecureRandom;
@@ -81,25 +81,26 @@ impl SeriesFile {
     }
 
     /// Replaces the file; answers its length. Blocks until it is durable.
-    pub(crate) fn save(&self, series: &[KeptSeries]) -> Result<usize, SealedError> {
-        self.0.save(encode(series))
+    pub(crate) fn save(&self, series: Vec<KeptSeries>) -> Result<usize, SealedError> {
+        let content = encode(&series);
+        // There may be 100,000 of them: their room is free before the bytes are sealed.
+        drop(series);
+        self.0.save(content)
     }
 }
 
 fn encode(series: &[KeptSeries]) -> Vec<u8> {
-    let mut places: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut rules: Vec<&str> = Vec::new();
+    let mut places: HashMap<&str, u32> = HashMap::new();
     for one in series {
-        let next = places.len() as u32;
-        places.entry(&one.brings).or_insert(next);
+        places.entry(&one.brings).or_insert_with(|| {
+            rules.push(&one.brings);
+            rules.len() as u32 - 1
+        });
     }
-    let mut rules: Vec<(&str, u32)> = places
-        .iter()
-        .map(|(brings, place)| (*brings, *place))
-        .collect();
-    rules.sort_by_key(|(_, place)| *place);
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(bytes_max(&rules, series));
     out.extend((rules.len() as u32).to_le_bytes());
-    rules.iter().for_each(|(brings, _)| text(&mut out, brings));
+    rules.iter().for_each(|brings| text(&mut out, brings));
     out.extend((series.len() as u32).to_le_bytes());
     for KeptSeries {
         brings,
@@ -131,6 +132,15 @@ fn encode(series: &[KeptSeries]) -> Vec<u8> {
             .for_each(|bad| out.extend(bad.nanos().to_le_bytes()));
     }
     out
+}
+
+/// What these take, if each series has said something at a time of its own, and is bad.
+fn bytes_max(rules: &[&str], series: &[KeptSeries]) -> usize {
+    let of_text = |text: &str| 4 + text.len();
+    let of_rules: usize = rules.iter().map(|brings| of_text(brings)).sum();
+    let names = |one: &KeptSeries| of_text(one.device.as_str()) + of_text(one.tag.as_str());
+    let of_names: usize = series.iter().map(names).sum();
+    4 + of_rules + 4 + of_names + series.len() * (4 + 1 + 8 + 16 + 8)
 }
 
 pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
@@ -252,8 +262,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let file = folder(place.path(), 1).file("a/b").unwrap();
         assert_eq!(file.load().unwrap(), []);
-        file.save(&series()[..1]).unwrap();
-        file.save(&series()).unwrap();
+        file.save(series()[..1].to_vec()).unwrap();
+        file.save(series()).unwrap();
         assert_eq!(file.load().unwrap(), series());
         let bytes = fs::read(&file.0.path).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"canary"));
@@ -268,7 +278,7 @@ mod tests {
     fn a_file_of_another_key_connector_or_version_and_a_damaged_one_are_told() {
         let place = tempfile::tempdir().unwrap();
         let file = folder(place.path(), 1).file("a").unwrap();
-        file.save(&series()).unwrap();
+        file.save(series()).unwrap();
         let load = |folder: SeriesFolder| folder.file("a").unwrap().load().unwrap_err().to_string();
         assert!(load(folder(place.path(), 2)).ends_with("is damaged, or sealed by another key"));
         let good = fs::read(&file.0.path).unwrap();
@@ -302,6 +312,10 @@ mod tests {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         assert_eq!(hex, include_str!("../golden/series.v1.hex").trim());
-        assert_eq!(decode(&encode(&series())).unwrap(), series());
+        let encoded = encode(&series());
+        assert_eq!(decode(&encoded).unwrap(), series());
+        let rules = ["rule 0", "rule 1"];
+        // The three leave out four fields of 8 bytes and one of 16.
+        assert_eq!(encoded.len() + 4 * 8 + 16, bytes_max(&rules, &series()));
     }
 }

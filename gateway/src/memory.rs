@@ -95,7 +95,7 @@ impl Memory {
         };
         let series: Vec<KeptSeries> = pipeline.kept(&self.brings);
         self.kept_at = Some(now);
-        let saved = spawn_blocking(move || file.save(&series)).await;
+        let saved = spawn_blocking(move || file.save(series)).await;
         self.news = News::Nothing;
         match saved {
             Ok(Ok(bytes)) => self.bytes = bytes as u64,

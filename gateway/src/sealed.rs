@@ -123,7 +123,10 @@ impl SealedFile {
             .key
             .open_in_place(nonce, Aad::from(self.label(found)), sealed)
             .map_err(|_| self.damaged())?;
-        Ok(Some(content.to_vec()))
+        let length = content.len();
+        bytes.drain(..head + NONCE_LEN);
+        bytes.truncate(length);
+        Ok(Some(bytes))
     }
 
     /// Replaces the file; answers its length. Blocks until it is durable.
@@ -135,16 +138,18 @@ impl SealedFile {
         self.random.fill(&mut nonce).map_err(|_| random())?;
         let counted = Nonce::assume_unique_for_key(nonce);
         let Format { magic, version, .. } = self.format;
+        // Else the room may be doubled for the tag.
+        content.reserve_exact(AES_256_GCM.tag_len());
         self.key
             .seal_in_place_append_tag(counted, Aad::from(self.label(version)), &mut content)
             .map_err(|_| random())?;
-        let bytes = [&magic[..], &version.to_le_bytes(), &nonce, &content].concat();
-        replace(&self.path, &bytes).map_err(|(op, source)| SealedError::Io {
+        let head = [&magic[..], &version.to_le_bytes(), &nonce].concat();
+        replace(&self.path, [&head, &content]).map_err(|(op, source)| SealedError::Io {
             op,
             path: self.path.clone(),
             source,
         })?;
-        Ok(bytes.len())
+        Ok(head.len() + content.len())
     }
 
     /// What is there is not what was written.
@@ -164,14 +169,15 @@ impl SealedFile {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
+fn replace(path: &Path, [head, content]: [&[u8]; 2]) -> Result<(), (&'static str, io::Error)> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| ("create the folder of", error))?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let mut file = File::create(&temporary).map_err(|error| ("create", error))?;
-    file.write_all(bytes)
+    file.write_all(head)
+        .and_then(|()| file.write_all(content))
         .and_then(|()| file.sync_all())
         .map_err(|error| ("write", error))?;
     fs::rename(&temporary, path).map_err(|error| ("replace", error))?;
