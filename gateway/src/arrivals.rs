@@ -67,9 +67,9 @@ impl Arrivals {
     }
 }
 
-/// Whether a time that was given holds on: the clock has not come beyond it, nor was it set back.
+/// Whether a time that was given holds on: the clock has not come a step beyond it, nor was it set back.
 fn follows(last: i64, now: i64) -> bool {
-    now <= last && last.saturating_sub(now) <= AHEAD_MAX_NANOS
+    now < last.saturating_add(STEP_NANOS) && last.saturating_sub(now) <= AHEAD_MAX_NANOS
 }
 
 #[cfg(test)]
