@@ -78,6 +78,34 @@ async fn a_server_that_cannot_be_reached_is_dialled_once_for_all_who_share_it() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_has_one_connection_for_all_who_waited() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let rigs: Vec<_> = (1..=3)
+        .map(|unit| {
+            let keys = format!(
+                "register = \"holding\"; address = {unit}0; type = \"u16\"; unit_id = {unit}"
+            );
+            start(&format!("{}{}", head(port, ""), tag("t", &keys)))
+        })
+        .collect();
+    for rig in &rigs {
+        let lost = rig.next_link(PATIENCE).await;
+        assert!(lost.down.is_some(), "{lost:?}");
+    }
+    let server = Server::start_at(port, |_, asked| Deed::Send(asked.honest())).await;
+    for (unit, rig) in (1..).zip(&rigs) {
+        let value = u64::from(honest_value(unit * 10));
+        assert_eq!(rig.next_good("t").await, Value::U64(value));
+    }
+    for rig in rigs {
+        rig.stop().await;
+    }
+    assert!(server.asked().iter().all(|asked| asked.connection == 0));
+}
+
 /// Eight dead units of nine: each retry costs 200 ms, and without a budget they would take nearly all of the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_units_do_not_starve_the_others() {

@@ -104,7 +104,15 @@ impl Server {
     pub(crate) async fn start(
         conduct: impl Fn(usize, Asked) -> Deed + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(0, conduct).await
+    }
+
+    /// The same at a port; 0: any.
+    pub(crate) async fn start_at(
+        port: u16,
+        conduct: impl Fn(usize, Asked) -> Deed + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (conduct, asked): (Conduct, _) = (Arc::new(conduct), Arc::new(Mutex::new(Vec::new())));
         let log = asked.clone();
