@@ -65,6 +65,13 @@ impl Config {
         Ok(Document::new(&file, &text, &environment).read(|root| Self::read(root, place))?)
     }
 
+    /// As [`Config::load`], for processes that live on. What a large file took while it was read is freed on the thread that read
+    /// it, and goes back to the system once that thread has ended; one that sleeps on would keep it.
+    pub(crate) async fn load_aside(place: &Place) -> anyhow::Result<Self> {
+        let place = place.clone();
+        tokio::task::spawn_blocking(move || Self::load(&place)).await?
+    }
+
     /// The data folder alone, for verbs that ask a running gateway: the rest of the file may be wrong.
     ///
     /// # Errors

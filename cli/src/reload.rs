@@ -60,7 +60,7 @@ impl Reloader {
     /// The configuration is wrong, and nothing was changed; or the edge has stopped.
     pub(crate) async fn reload(&self) -> anyhow::Result<Outcome> {
         let _turn = self.turn.lock().await;
-        let config = Config::load(&self.place)?;
+        let config = Config::load_aside(&self.place).await?;
         let at_next_start = changed(&self.started, &config.tables);
         let shared = shared_series(&config.sources);
         let changes = self.edge.reload(config.sources).await;

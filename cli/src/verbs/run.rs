@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(place: &Place, args: Args) -> anyhow::Result<ExitCode> {
     let file = place.file()?;
-    let config = Config::load(place)?;
+    let config = Config::load_aside(place).await?;
     let mut roles = match args.role.is_empty() {
         true => Role::configured(&config, file)?,
         false => args.role.clone(),
