@@ -29,6 +29,25 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(15);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What sends each signal.
+pub(crate) struct Exports {
+    pub(crate) metrics: PeriodicReader<MetricExporter>,
+    pub(crate) spans: Queue<SpanData>,
+    pub(crate) logs: Queue<LogItem>,
+}
+
+impl Exports {
+    /// Reads the files of certificates, within a tokio runtime.
+    pub(crate) fn of(settings: &OtlpSettings, resource: &Resource) -> Result<Self, TelemetryError> {
+        let collector = Collector::of(settings)?;
+        Ok(Self {
+            metrics: collector.metrics()?,
+            spans: collector.spans(resource)?,
+            logs: collector.logs(resource)?,
+        })
+    }
+}
+
 /// Where OTLP goes, and the client that takes it there.
 pub(crate) struct Collector<'s> {
     endpoint: &'s Url,
@@ -56,7 +75,7 @@ impl<'s> Collector<'s> {
             .with_http_client(self.client.clone())
     }
 
-    pub(crate) fn metrics(&self) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
+    fn metrics(&self) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
         let exporter = self
             .exporter(MetricExporter::builder().with_http(), "metrics")
             .build()
@@ -66,7 +85,7 @@ impl<'s> Collector<'s> {
             .build())
     }
 
-    pub(crate) fn spans(&self, resource: &Resource) -> Result<Queue<SpanData>, TelemetryError> {
+    fn spans(&self, resource: &Resource) -> Result<Queue<SpanData>, TelemetryError> {
         let mut exporter = self
             .exporter(SpanExporter::builder().with_http(), "traces")
             .build()
@@ -75,7 +94,7 @@ impl<'s> Collector<'s> {
         Ok(Queue::new("spans", exporter))
     }
 
-    pub(crate) fn logs(&self, resource: &Resource) -> Result<Queue<LogItem>, TelemetryError> {
+    fn logs(&self, resource: &Resource) -> Result<Queue<LogItem>, TelemetryError> {
         let mut exporter = self
             .exporter(LogExporter::builder().with_http(), "logs")
             .build()
@@ -99,7 +118,12 @@ fn client(settings: &OtlpSettings) -> Result<Client, String> {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    Client::builder()
+    let builder = match settings.endpoint.scheme() {
+        "https" => Client::builder(),
+        // A proxy of the environment would see the header, and lies beyond this machine.
+        _ => Client::builder().no_proxy(),
+    };
+    builder
         .tls_backend_preconfigured((*tls).clone())
         .default_headers(headers)
         .redirect(Policy::none())

@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-use export::Collector;
+use export::Exports;
 use filters::Lines;
 use forebay_runtime::trace::install;
 use opentelemetry::{
@@ -59,8 +59,10 @@ impl Telemetry {
     /// Starts logging and exporting, once per process and within a tokio runtime. `filter` comes from `FOREBAY_LOG` and goes
     /// before the settings'.
     ///
+    /// Where files for `otlp_endpoint` cannot be used, it logs why and sends nothing.
+    ///
     /// # Errors
-    /// An invalid filter, or an endpoint that cannot be one.
+    /// An invalid filter.
     pub fn start(
         settings: &TelemetrySettings,
         gateway: &str,
@@ -91,11 +93,22 @@ impl Telemetry {
             );
         let (mut tracers, mut loggers) = (None, None);
         let mut dropped = Vec::new();
-        if let Some(otlp) = &settings.otlp {
-            let collector = Collector::of(otlp)?;
-            meters = meters.with_reader(collector.metrics()?);
-            let spans = collector.spans(&resource)?;
-            let logs = collector.logs(&resource)?;
+        let exports = settings
+            .otlp
+            .as_ref()
+            .map(|otlp| Exports::of(otlp, &resource));
+        // Devices are read all the same.
+        let (exports, unavailable) = match exports.transpose() {
+            Ok(exports) => (exports, None),
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(Exports {
+            metrics,
+            spans,
+            logs,
+        }) = exports
+        {
+            meters = meters.with_reader(metrics);
             dropped = vec![("spans", spans.dropped()), ("logs", logs.dropped())];
             let provider = SdkTracerProvider::builder().with_resource(resource.clone());
             tracers = Some(provider.with_span_processor(spans).build());
@@ -103,6 +116,9 @@ impl Telemetry {
             loggers = Some(provider.with_log_processor(logs).build());
         }
         listen(settings, filter, wanted, tracers.as_ref(), loggers.as_ref())?;
+        if let Some(error) = unavailable {
+            tracing::error!(%error, "nothing is sent to otlp_endpoint until the next start");
+        }
         if tracers.is_some() {
             // A test may start it twice; the first stays.
             install(Box::new(OtlpTracer {

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use forebay_config::{Choice, Defaulted, DefaultedChoice, Optional, Secret, Table, TableKeys};
 use url::{Host, Url};
 
+use crate::{TelemetryError, export::Collector};
+
 /// `[telemetry]`.
 pub const TELEMETRY: TableKeys = TableKeys::one(
     "telemetry",
@@ -29,7 +31,8 @@ const OTLP_ENDPOINT: Optional<String> = Optional::new(
 
 const OTLP_CA_FILE: Optional<PathBuf> = Optional::new(
     "otlp_ca_file",
-    "Certificates (PEM) of the authorities that may sign the collector's certificate, for an https:// endpoint.",
+    "Certificates (PEM) of the authorities that may sign the collector's certificate, for an https:// endpoint; read at \
+     the start.",
 )
 .absent("the system's list");
 
@@ -107,6 +110,16 @@ pub struct TelemetrySettings {
     pub log_format: LogFormat,
 }
 
+impl OtlpSettings {
+    /// Whether everything to send with is there, as [`crate::Telemetry::start`] will find it.
+    ///
+    /// # Errors
+    /// A file that cannot be used, or a header that is none.
+    pub fn check(&self) -> Result<(), TelemetryError> {
+        Collector::of(self).map(drop)
+    }
+}
+
 impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
@@ -169,6 +182,13 @@ fn otlp(table: &mut Table<'_>) -> Option<OtlpSettings> {
             return None;
         }
     };
+    if !endpoint.username().is_empty() || endpoint.password().is_some() {
+        table.problem(
+            &OTLP_ENDPOINT,
+            "must not hold a user or a password: use otlp_authorization",
+        );
+        return None;
+    }
     let is_plain = endpoint.scheme() == "http";
     if is_plain && ca_file.is_some() {
         table.problem(&OTLP_CA_FILE, "is for an https:// endpoint");
@@ -221,6 +241,10 @@ mod tests {
                 "telemetry.otlp_endpoint: \"collector:4318\" is not a URL",
             ),
             (
+                "otlp_endpoint = \"https://u:p@c\"",
+                "telemetry.otlp_endpoint: must not hold a user",
+            ),
+            (
                 "otlp_ca_file = \"ca.pem\"",
                 "telemetry.otlp_ca_file: is for otlp_endpoint, which is not set",
             ),
@@ -244,5 +268,31 @@ mod tests {
             let found = refused(text);
             assert!(found.contains(said), "{text}: {found}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_sent_with_is_looked_at() {
+        let settings = |ca_file: Option<&str>, authorization: &str| OtlpSettings {
+            endpoint: Url::parse("https://localhost").unwrap(),
+            ca_file: ca_file.map(PathBuf::from),
+            authorization: Some(Secret::new(authorization)),
+        };
+        let missing = settings(Some("/nowhere/ca.pem"), "Bearer t").check();
+        let missing = missing.unwrap_err().to_string();
+        assert!(
+            missing.contains("cannot read certificates in /nowhere/ca.pem"),
+            "{missing}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&file, made.cert.pem()).unwrap();
+        let file = file.to_str();
+        let broken = settings(file, "a\nb").check().unwrap_err().to_string();
+        assert!(
+            broken.contains("otlp_authorization is not a header"),
+            "{broken}"
+        );
+        settings(file, "Bearer t").check().unwrap();
     }
 }

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::bail;
 use forebay_gateway::shared_series;
+use forebay_telemetry::OtlpSettings;
 
 use crate::{config::Config, keyring::KeyringPlace, out, place::Place, role::Role};
 
@@ -49,6 +50,12 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     }
     for warning in config.alerts.warnings() {
         writeln!(told, "warning: {warning}")?;
+    }
+    if let Some(Err(error)) = config.telemetry.otlp.as_ref().map(OtlpSettings::check) {
+        writeln!(
+            told,
+            "warning: {error}: the gateway would send nothing there"
+        )?;
     }
     // The file may be right and nothing can start all the same.
     if let Some(lost) = KeyringPlace::of(&config).lost() {
