@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     Instance, Severity,
     book::id_of,
-    instant::{maybe_micros, micros, rfc3339},
+    instant::{elapsed, in_words, maybe_micros, micros, rfc3339},
 };
 
 /// Deliveries that wait for one route.
@@ -109,7 +109,7 @@ impl Delivery {
             rule: instance.rule.clone(),
             labels: instance.labels.clone(),
             severity: instance.severity,
-            summary: instance.text().to_owned(),
+            summary: summary(instance),
             starts_at: instance.state.since(),
             ends_at: instance.state.resolved_at(),
         }
@@ -162,6 +162,21 @@ impl Delivery {
             "site": sender.site.as_str(),
         })
     }
+}
+
+/// What is said of an alert. Of one that is over, its last words alone would read as if it went on.
+fn summary(instance: &Instance) -> String {
+    let Some(at) = instance.state.resolved_at() else {
+        return instance.text().to_owned();
+    };
+    let since = instance.state.since();
+    format!(
+        "over after {} (from {} to {}); it said: {}",
+        in_words(elapsed(since, at)),
+        rfc3339(since),
+        rfc3339(at),
+        instance.text()
+    )
 }
 
 /// What a route has still to be sent, oldest first.

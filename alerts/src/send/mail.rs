@@ -94,11 +94,14 @@ fn body(delivery: &Delivery, sender: &Sender) -> String {
     lines.push(format!("site       {}", sender.site.as_str()));
     lines.push(format!("gateway    {}", sender.gateway.as_str()));
     lines.push(String::new());
-    lines.push(format!(
-        "To acknowledge: forebay alerts ack {}",
-        delivery.alert_id
-    ));
-    lines.push(String::new());
+    // What is over cannot be acknowledged.
+    if delivery.ends_at.is_none() {
+        lines.push(format!(
+            "To acknowledge: forebay alerts ack {}",
+            delivery.alert_id
+        ));
+        lines.push(String::new());
+    }
     lines.join("\r\n")
 }
 

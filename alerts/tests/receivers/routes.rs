@@ -68,6 +68,8 @@ async fn an_alert_of_an_outage_arrives_signed_and_once_told_apart() {
     let resolved = receiver.next();
     assert_eq!(resolved["body"]["event"], "resolved");
     assert_eq!(resolved["body"]["alert_id"], body["alert_id"]);
+    let over = resolved["body"]["summary"].as_str().unwrap();
+    assert!(over.starts_with("over after "), "{over}");
     assert_ne!(resolved["delivery"], tries[0]["delivery"]);
     running.stop().await;
     assert!(receiver.is_done());

@@ -163,3 +163,27 @@ fn a_route_hears_only_what_it_asks_for() {
     let facts = [disk(95.0), device("a", 0)];
     assert_eq!(rig.look(300, &facts), ["disks firing disk /d"]);
 }
+
+#[test]
+fn what_is_over_says_so_and_since_when_it_went_on() {
+    let mut rig = Rig::new(vec![full_disk()]);
+    let mut look = |at: i64, percent: f64| {
+        let facts = Facts {
+            facts: vec![disk(percent)],
+            read: BTreeSet::from([Subject::Disk]),
+        };
+        let now = second(at);
+        rig.book
+            .advance(&rig.rules, &facts, &rig.sender.gateway, now);
+        rig.book.plan(&rig.subscriptions, &rig.sender, now);
+        let queue = rig.book.queues.get_mut("ops").unwrap();
+        let sent = queue.first().unwrap().clone();
+        queue.take(&sent.id);
+        sent.summary
+    };
+    assert_eq!(look(0, 95.0), "the disk of /d is 95 % full");
+    assert_eq!(
+        look(50, 10.0),
+        "over after 50s (from 1970-01-01T00:00:00Z to 1970-01-01T00:00:50Z); it said: the disk of /d is 95 % full"
+    );
+}
