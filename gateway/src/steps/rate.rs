@@ -7,6 +7,9 @@ use crate::rule::RatePer;
 /// A decrease that would be an increase of more than this share of the counter's range is a reset, not a roll-over: a counter
 /// that moves so far between two readings is not read often enough to be understood.
 const ROLL_OVER_SHARE_MAX: f64 = 0.5;
+/// Counts that came sooner after another, and have no time but that of their arrival, were taken together: nobody knows how much
+/// time is between them.
+const ARRIVAL_SECONDS_MIN: f64 = 0.01;
 
 /// What a counter showed last.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,13 +25,14 @@ pub(super) enum Rated {
     Rate(f64),
     /// There is no reading before.
     First,
-    /// It is not newer than the reading before.
+    /// It is not newer than the reading before, as far as is known: that one stays.
     NotNewer,
     /// The counter went back, and did not roll over: from this count.
     Reset(f64),
 }
 
-/// The rate since the last reading; `last` is this one from now on. `observed` is the gateway's clock.
+/// The rate since the last reading; `last` is this one from now on. `observed` is when it arrived, which is its time where it
+/// has none of its own.
 pub(super) fn rate(
     last: &mut Option<Counter>,
     (at, count): (Timestamp, f64),
@@ -47,6 +51,9 @@ pub(super) fn rate(
             *last = Some(Counter { at, count });
             return Rated::First;
         }
+        return Rated::NotNewer;
+    }
+    if at == observed && seconds < ARRIVAL_SECONDS_MIN {
         return Rated::NotNewer;
     }
     *last = Some(Counter { at, count });
@@ -102,6 +109,21 @@ mod tests {
             });
             assert_eq!(found.last(), Some(expected), "{counts:?}");
         }
+    }
+
+    #[test]
+    fn counts_that_arrived_together_are_averaged_and_times_of_a_fast_device_hold() {
+        let mut last = None;
+        let mut rated = |micros: i64, count, is_own: bool| {
+            let [time, observed] = [micros, micros + i64::from(is_own)]
+                .map(|micros| Timestamp::from_nanos(micros * 1_000));
+            rate(&mut last, (time, count), observed, RatePer::Second, None)
+        };
+        assert_eq!(rated(0, 7.0, false), Rated::First);
+        assert_eq!(rated(1, 8.0, false), Rated::NotNewer);
+        assert_eq!(rated(2, 9.0, false), Rated::NotNewer);
+        assert_eq!(rated(1_000_000, 11.0, false), Rated::Rate(4.0));
+        assert_eq!(rated(1_001_000, 12.0, true), Rated::Rate(1_000.0));
     }
 
     proptest! {

@@ -7,8 +7,11 @@ use forebay_connectors::{
 use forebay_schemas::{DeviceId, Status, TagName, Timestamp, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::runtime::{open, read, run, until};
-use crate::{ClockSkew, Edge, Filter, Rule, Source, StepSettings};
+use super::{
+    runtime::{open, read, run, until},
+    steps::{at, pipeline, sample, shown},
+};
+use crate::{ClockSkew, Edge, Filter, Rule, Source, StepSettings, arrivals::Arrivals};
 
 /// Delivers messages at once, one of another series and some with a time of their own, then loses its link.
 struct AtOnce;
@@ -104,4 +107,19 @@ async fn messages_taken_together_have_times_in_their_order() {
             (now_micros + 3, None),
         ]
     );
+}
+
+/// A step of one between messages that were taken together is no million a second.
+#[test]
+fn a_counter_whose_messages_are_taken_together_has_its_average_rate() {
+    let (mut pipeline, _) = pipeline("rate = \"s\"", "");
+    let mut arrivals = Arrivals::default();
+    let mut found = Vec::new();
+    for (second, count) in [(0.0, 5), (0.0, 6), (0.0, 7), (1.0, 8), (1.0, 9), (2.0, 11)] {
+        let samples = vec![sample("cell/count", Some(Value::U64(count)))];
+        let now = arrivals.of(&samples, at(second));
+        let readings = pipeline.samples(samples, now);
+        found.extend(readings.iter().map(shown));
+    }
+    assert_eq!(found, ["cell/count 3 -", "cell/count 3 -"]);
 }
