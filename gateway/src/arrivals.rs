@@ -1,6 +1,7 @@
 //! Times of arrival of what waits together: one look at the clock, and a time of its own for each message of one series.
 //!
-//! Invariant: times only go forward, and by a microsecond at least, which is what tables keep, where a series comes again; so
+//! Invariants: no time is behind one that was given before, whatever it is of, unless the clock was set back by more than a second;
+//! what has no time of its own goes forward, and by a microsecond at least, which is what tables keep, where a series comes again; so
 //! messages of one series that were taken together stand in their order, and none passes for another. Other series share a time,
 //! which a file keeps in next to no room.
 
@@ -27,7 +28,8 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// When samples came, which are taken next, and with others by this clock. Those that all have a time of their own need no other.
+    /// When samples came, which are taken next, and with others by this clock. Those that all have a time of their own need no other
+    /// than what was given last.
     pub(crate) fn of(&mut self, samples: &[Sample], now: Timestamp) -> Timestamp {
         let hasher = &self.hasher;
         let of_series = |sample: &Sample| {
@@ -37,7 +39,7 @@ impl Arrivals {
         self.series.clear();
         self.series.extend(timeless.map(of_series));
         if self.series.is_empty() {
-            return now;
+            return self.at_least(now);
         }
         let comes_again = self
             .series
@@ -54,6 +56,17 @@ impl Arrivals {
     /// A time behind all that were given.
     pub(crate) fn next(&mut self, now: Timestamp) -> Timestamp {
         Timestamp::from_nanos(self.forward(now))
+    }
+
+    /// The clock, or the time that was given last where that is ahead of it: of what needs no time of its own.
+    pub(crate) fn at_least(&mut self, now: Timestamp) -> Timestamp {
+        let is_ahead = |last: &i64| *last >= now.nanos() && follows(*last, now.nanos());
+        let nanos = self.last_nanos.filter(is_ahead).unwrap_or_else(|| {
+            self.having_it.clear();
+            now.nanos()
+        });
+        self.last_nanos = Some(nanos);
+        Timestamp::from_nanos(nanos)
     }
 
     fn forward(&mut self, now: Timestamp) -> i64 {
@@ -94,5 +107,22 @@ mod tests {
             let found = arrivals.next(Timestamp::from_nanos(now));
             assert_eq!(found.nanos(), expected, "{now}");
         }
+    }
+
+    #[test]
+    fn what_needs_no_time_of_its_own_is_not_behind_what_was_given() {
+        let mut arrivals = Arrivals::default();
+        let second = 1_000_000_000;
+        let at = Timestamp::from_nanos;
+        assert_eq!(arrivals.at_least(at(5 * second)), at(5 * second));
+        assert_eq!(arrivals.next(at(5 * second)), at(5 * second + 1_000));
+        // A tick, and then a message that has its own time.
+        assert_eq!(arrivals.at_least(at(5 * second)), at(5 * second + 1_000));
+        assert_eq!(arrivals.of(&[], at(5 * second)), at(5 * second + 1_000));
+        assert_eq!(arrivals.at_least(at(6 * second)), at(6 * second));
+        // A clock that was set back a little, and one that was set back far.
+        assert_eq!(arrivals.next(at(5 * second)), at(6 * second + 1_000));
+        assert_eq!(arrivals.at_least(at(4 * second)), at(4 * second));
+        assert_eq!(arrivals.next(at(4 * second)), at(4 * second + 1_000));
     }
 }

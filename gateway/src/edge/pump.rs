@@ -136,7 +136,8 @@ impl Pump {
                     {
                         self.record_outage(span).await?;
                     }
-                    let readings = self.pipeline.tick((self.run.clock)());
+                    let now = self.arrivals.at_least(now);
+                    let readings = self.pipeline.tick(now);
                     self.show_readings(&readings);
                     vec![AcceptedReadings {
                         readings,
@@ -237,10 +238,13 @@ impl Pump {
                         .map(|message| self.take_message(message, now)),
                 );
             }
-            Parcel::Events(events) => taken.push(AcceptedReadings {
-                readings: self.pipeline.events(events, now),
-                token: None,
-            }),
+            Parcel::Events(events) => {
+                let now = self.arrivals.at_least(now);
+                taken.push(AcceptedReadings {
+                    readings: self.pipeline.events(events, now),
+                    token: None,
+                });
+            }
             Parcel::Link(change) => {
                 // Behind what came before it.
                 let now = self.arrivals.next(now);
@@ -306,7 +310,8 @@ impl Pump {
 
     /// What the steps hold back is handed over before the end.
     async fn append_flushed(&mut self) -> Result<(), GatewayError> {
-        let readings = self.pipeline.flush((self.run.clock)());
+        let now = self.arrivals.at_least((self.run.clock)());
+        let readings = self.pipeline.flush(now);
         let flushed = AcceptedReadings {
             readings,
             token: None,
