@@ -1,13 +1,12 @@
 //! `cargo xtask bench`: peers first, then the bench, which prints its figures on standard output.
 //!
-//! What is shipped is measured: profile `dist`. The bench is built together with the binary `forebay`: alone, cargo would choose
-//! other features of the analytic engine and build it once more. The cases of the edge are built without that engine, as
-//! gateways are.
+//! Built together with the binary `forebay`: alone, cargo would choose other features of the analytic engine and build it
+//! once more. The cases of the edge are built without that engine, as gateways are.
 
 use std::process::Command;
 
 use crate::{
-    command::{build_dist, run as run_command, target_dir},
+    command::{cargo, run as run_command, target_dir},
     peers,
 };
 
@@ -22,18 +21,19 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let (is_of_edge, is_of_lake) = (is_one_of(&OF_THE_EDGE), is_one_of(&OF_THE_LAKE));
     let python = peers::python(&target_dir())?;
     let kafka = peers::kafka(&target_dir())?;
-    let mut build = build_dist();
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked"]);
     build.args(["-p", "forebay", "-p", "forebay-benches"]);
     if is_of_edge {
         build.args(["--no-default-features", "--features", "forebay/edge"]);
     }
     run_command(&mut build)?;
-    let mut bench = Command::new(target_dir().join("dist/forebay-bench"));
+    let mut bench = Command::new(target_dir().join("release/forebay-bench"));
     bench.args(args);
     if is_of_edge || is_of_lake {
         bench
             .arg("--forebay")
-            .arg(target_dir().join("dist/forebay"));
+            .arg(target_dir().join("release/forebay"));
     }
     if is_of_edge && let Some(telegraf) = peers::telegraf(&target_dir())? {
         bench.arg("--telegraf").arg(telegraf);

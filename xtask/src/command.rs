@@ -23,20 +23,6 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// `cargo build` in profile `dist`, as binaries are shipped and measured.
-///
-/// rustc's own linker, lld, folds functions of the same machine code into one: instances of a generic for many types are often equal.
-/// Other processors have another linker by default, which cannot.
-pub(crate) fn build_dist() -> Command {
-    let mut command = cargo();
-    command.args(["build", "--locked", "--profile", "dist"]);
-    if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        let own = std::env::var("RUSTFLAGS").unwrap_or_default();
-        command.env("RUSTFLAGS", format!("{own} -Clink-arg=-Wl,--icf=all"));
-    }
-    command
-}
-
 /// Where cargo builds.
 pub(crate) fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {

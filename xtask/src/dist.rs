@@ -22,7 +22,7 @@ use self::{
     target::{GLIBC, Target},
 };
 use crate::{
-    command::{build_dist, run as run_command, target_dir},
+    command::{cargo, run as run_command, target_dir},
     peers,
 };
 
@@ -120,7 +120,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn for_this_machine(build: Build, symbols: Symbols) -> anyhow::Result<String> {
     run_command(
-        build_dist()
+        cargo()
+            .args(["build", "--locked", "--profile", "dist"])
             .args(["--package", "forebay"])
             .args(build.features())
             .envs(symbols.profile()),
