@@ -41,5 +41,5 @@ pub use route::Route;
 pub use rule::{Filters, Limit, Rule, Severity, Subject, Timing};
 pub use service::{AlertProgress, AlertRun, Standing, Uniform, ask, run};
 pub use settings::{AlertSettings, route_kinds};
-pub use silence::{Matchers, Silence};
+pub use silence::{Matchers, Silence, misfits};
 pub use store::StateFolder;

@@ -11,6 +11,36 @@ use crate::{Instance, instant::micros};
 /// Labels with the globs that must fit them. `alert` stands for the rule's name, `severity` for the severity.
 pub type Matchers = BTreeMap<String, String>;
 
+/// Every label by which an alert can be matched: `alert` and `severity`, and those of facts.
+const LABELS: [&str; 11] = [
+    "alert",
+    "severity",
+    "connector",
+    "device",
+    "folder",
+    "instances",
+    "job",
+    "key",
+    "lane",
+    "site",
+    "tag",
+];
+
+/// What there is to say against matchers that can fit no alert, because no alert has such a label; none where all can fit.
+pub fn misfits(matchers: &Matchers) -> Option<String> {
+    let is_unknown = |label: &&String| !LABELS.contains(&label.as_str());
+    let unknown: Vec<String> = matchers
+        .keys()
+        .filter(is_unknown)
+        .map(|label| format!("{label:?}"))
+        .collect();
+    let listed = LABELS.join(", ");
+    (!unknown.is_empty()).then(|| {
+        let unknown = unknown.join(", ");
+        format!("no alert has the label {unknown}, so the silence fits none; labels are {listed}")
+    })
+}
+
 /// One silence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
@@ -50,4 +80,24 @@ fn matches(instance: &Instance, label: &str, glob: &str) -> bool {
         return false;
     };
     value.is_some_and(|value| glob.compile_matcher().is_match(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(labels: &[&str]) -> Matchers {
+        let matcher = |label: &&str| ((*label).to_owned(), "*".to_owned());
+        labels.iter().map(matcher).collect()
+    }
+
+    #[test]
+    fn a_label_that_no_alert_has_is_named() {
+        assert_eq!(misfits(&of(&LABELS)), None);
+        let said = misfits(&of(&["dev", "site"])).unwrap();
+        assert!(
+            said.starts_with("no alert has the label \"dev\", so"),
+            "{said}"
+        );
+    }
 }

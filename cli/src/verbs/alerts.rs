@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode, time::Durat
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use forebay_alerts::{
-    Book, Delivery, Instance, Request, Route, Sender, Silence, StateFolder, ask, in_words, rfc3339,
+    Book, Delivery, Instance, Request, Route, Sender, Silence, StateFolder, ask, in_words, misfits,
+    rfc3339,
 };
 use forebay_config::{Expanded, FromValue as _};
 use forebay_schemas::Timestamp;
@@ -109,6 +110,11 @@ pub(crate) async fn run(place: &Place, verb: Verb) -> anyhow::Result<ExitCode> {
     };
     let done = ask(&config.gateway.data_dir, &request, &clock()).await?;
     out::print(done + "\n")?;
+    if let Request::Silence { matchers, .. } = &request
+        && let Some(why) = misfits(matchers)
+    {
+        eprintln!("forebay: warning: {why}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -199,9 +205,10 @@ fn table(book: &Book, shown: &[&Instance], at: Timestamp) -> anyhow::Result<Stri
         let (state, since) = (instance.state.name(), rfc3339(instance.state.since()));
         writeln!(
             text,
-            "{id}  {severity:<8}  {state:<8}  {since}  {}: {}{}",
+            "{id}  {severity:<8}  {state:<8}  {since}  {}: {}{}{}",
             instance.rule,
             instance.summary,
+            site(instance),
             marks(instance, book.silences(), at)
         )?;
     }
@@ -226,6 +233,12 @@ fn table(book: &Book, shown: &[&Instance], at: Timestamp) -> anyhow::Result<Stri
         )?;
     }
     Ok(text)
+}
+
+/// The site of an alert that has one: names of devices are unique within a site alone.
+fn site(instance: &Instance) -> String {
+    let site = instance.labels.get("site");
+    site.map_or_else(String::new, |site| format!("  [site {site}]"))
 }
 
 /// Why nobody hears of an alert, if that is so.

@@ -139,13 +139,31 @@ fn a_silent_device_and_a_failing_job_are_heard_of_until_they_are_over() {
     let listed = text(&site.forebay(&["alerts", "list"]).stdout);
     let line = listed.lines().find(|line| line.starts_with(id)).unwrap();
     assert!(
-        line.contains("firing") && line.ends_with("[acknowledged by ann: on my way]"),
+        line.contains("firing") && line.ends_with("[site plant]  [acknowledged by ann: on my way]"),
         "{line}"
     );
+
+    // A label that no alert has silences nothing, which is said.
+    let silence = |fits: &str| {
+        let asked = site.forebay(&["alerts", "silence", "--match", fits, "--for", "1s"]);
+        assert!(asked.status.success(), "{}", text(&asked.stderr));
+        text(&asked.stderr)
+    };
+    let warned = silence("dev=pump");
+    assert!(
+        warned.contains("no alert has the label \"dev\""),
+        "{warned}"
+    );
+    assert_eq!(silence("device=no-such-*"), "");
 
     publisher.ask(r#"{"topic": "site/pump/t", "first": 1, "last": 1}"#);
     let over = sink.until_heard("silent", "resolved");
     assert_eq!(over["alert_id"], id);
+    let says = over["summary"].as_str().unwrap();
+    assert!(
+        says.starts_with("over after ") && says.contains("it said: device pump"),
+        "{says}"
+    );
     running.stop();
     // The state outlives the run.
     let listed = text(
