@@ -215,10 +215,12 @@ fn forecast_and_warning_follow_from_what_the_plant_does() {
     );
 }
 
-/// Panels of which the demo's plant has nothing to show: nothing bad, no outage, no gap, no remaining life, no fitted model.
-const WITHOUT_DATA: [&str; 6] = [
+/// Panels of which the demo's plant has nothing to show: nothing bad, no outage, no gap, no roll-ups, no remaining
+/// life, no fitted model.
+const WITHOUT_DATA: [&str; 7] = [
     "plant.json: Not good, by reason",
     "plant.json: Known gaps",
+    "plant.json: Long history (hourly roll-ups)",
     "machines.json: Remaining life",
     "feeders.json: Back-tests",
     "feeders.json: Outages and other events",

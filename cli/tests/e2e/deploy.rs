@@ -247,6 +247,7 @@ fn every_metric_that_is_watched_is_on_the_page_of_a_gateway_at_work() {
          [lake]\ncommit_interval = \"300ms\"\nwindow = \"1s\"\nlateness = \"1s\"\nidle_timeout = \"1s\"\n\
          merge_every = \"1s\"\nmerge_settled = \"0s\"\n\
          [telemetry]\nprometheus_listen = \"127.0.0.1:{port}\"\notlp_endpoint = \"http://127.0.0.1:{}\"\n\
+         [[alert]]\nname = \"disk\"\non = \"disk\"\nabove = 99\n\
          [[connector]]\nname = \"cells\"\nkind = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\nversion = 5\n\
          client_id = \"forebay-test\"\ntopics = [\"site/+/cell/#\"]\n\
          [[connector.tag]]\ntopic = \"site/{{device}}/cell/{{tag}}\"\nvalue = \"$.v\"\n\

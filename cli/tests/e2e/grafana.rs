@@ -6,7 +6,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use serde_json::Value as Json;
 
 use crate::{
-    site::{Site, text, until},
+    site::{Site, free_port, text, until},
     watchers::{Server, measured},
 };
 
@@ -48,7 +48,16 @@ impl Psql {
 
 /// The panels of a dashboard over the lake that have no data.
 pub(crate) fn empty_of_lake(board: &str, psql: &Psql) -> Vec<String> {
-    let mut empty = Vec::new();
+    let answered = answers_of_lake(board, psql).into_iter();
+    answered
+        .filter(|(_, rows)| rows.is_empty())
+        .map(|(panel, _)| panel)
+        .collect()
+}
+
+/// What the panels of a dashboard over the lake are answered, with all values of its variables chosen.
+fn answers_of_lake(board: &str, psql: &Psql) -> Vec<(String, Vec<String>)> {
+    let mut answers = Vec::new();
     let mut variables = Vec::new();
     // Variables come first, in the order in which they build on each other.
     let (named, panels): (Vec<_>, Vec<_>) = of_lake(board)
@@ -61,11 +70,10 @@ pub(crate) fn empty_of_lake(board: &str, psql: &Psql) -> Vec<String> {
             .unwrap_or_else(|error| panic!("{}: {error}\n{sql}", asked.panel));
         match asked.variable {
             Some(name) => variables.push((name, sql_strings(&rows))),
-            None if rows.is_empty() => empty.push(asked.panel),
-            None => {}
+            None => answers.push((asked.panel, rows)),
         }
     }
-    empty
+    answers
 }
 
 /// Asks every panel over metrics of a Prometheus, until each has data.
@@ -211,4 +219,74 @@ fn macros_are_written_out_as_grafana_does() {
         "select floor(extract(epoch from event_time)/60)*60 AS \"time\", avg(value) from readings \
          where event_time BETWEEN '2026-01-01T00:00:00Z' AND '2026-01-02T00:00:00Z' and site in ('a','b''c') group by 1"
     );
+}
+
+/// Two sites with a device of the same name, a tag that is always bad, a device that is bad altogether, and one that has been
+/// silent for longer than `latest` looks back.
+const HISTORY: [(&str, &str, &str); 4] = [
+    (
+        "north",
+        "pump",
+        "2024-05-11T10:00:00Z,temp,1,good\n2024-05-11T10:00:00Z,dead,,bad\n",
+    ),
+    ("south", "pump", "2024-05-11T10:00:00Z,temp,3,uncertain\n"),
+    ("south", "mute", "2024-05-11T10:00:00Z,temp,,bad\n"),
+    ("south", "left", "2024-05-01T10:00:00Z,temp,7,good\n"),
+];
+
+#[test]
+fn a_plant_shows_each_site_and_what_is_bad_or_silent() {
+    let site = Site::new();
+    let (psql, serve) = Psql::of(&site, free_port());
+    site.configure(&format!(
+        "[gateway]\nid = \"g1\"\nsite = \"north\"\ndata_dir = \"data\"\n{serve}"
+    ));
+    for (of, device, rows) in HISTORY {
+        let file = site.path("history.csv");
+        fs::write(&file, format!("time,tag,value,quality\n{rows}")).unwrap();
+        let file = file.to_str().unwrap();
+        let import = ["import", file, "--site", of, "--device", device];
+        let columns = ["--time", "time", "--tag-column", "tag"];
+        let values = ["--value-column", "value", "--quality-column", "quality"];
+        let imported = site.forebay(&[&import[..], &columns, &values].concat());
+        assert!(imported.status.success(), "{}", text(&imported.stderr));
+    }
+    let running = site.run(&["--role", "serve"]);
+    let is_up = until(SCRAPED_WITHIN, || psql.ask("select 1").is_ok());
+    assert!(is_up.is_ok(), "{}", site.log());
+    let answers = answers_of_lake("plant.json", &psql);
+    let newest = psql.ask("select extract(epoch from now() - max(event_time)) from readings");
+    running.stop();
+    let rows = |panel: &str| -> Vec<String> {
+        let named = format!("plant.json: {panel}");
+        let found = answers.iter().find(|(name, _)| *name == named);
+        let mut rows = found.unwrap_or_else(|| panic!("no {named}")).1.clone();
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows("Devices"), ["4"]);
+    let lines: Vec<String> = rows("Tags")
+        .iter()
+        .map(|row| row.split_once('|').unwrap().1.to_owned())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "south/left/temp|7",
+            "north/pump/temp|1",
+            "south/pump/temp|3"
+        ]
+    );
+    let bad: Vec<String> = rows("Not good, by reason")
+        .iter()
+        .map(|row| row.split('|').take(3).collect::<Vec<_>>().join("/"))
+        .collect();
+    assert_eq!(
+        bad,
+        ["north/pump/dead", "south/mute/temp", "south/pump/temp"]
+    );
+    // The device that has left is the one that has been silent for longest, not one that is no longer looked at.
+    let age: f64 = rows("Longest without a good reading")[0].parse().unwrap();
+    let newest: f64 = newest.unwrap()[0].parse().unwrap();
+    assert!(age > newest + 9.0 * 86_400.0, "{age} s, {newest} s");
 }
