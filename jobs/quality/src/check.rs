@@ -196,7 +196,8 @@ fn micros(duration: std::time::Duration) -> f64 {
 fn share_inside(good: &[Observation], stretch: &Stretch, from: i64) -> f64 {
     let at = |micros: i64| good.partition_point(|reading| reading.event_micros < micros);
     let first = at(stretch.from_micros.max(from));
-    (at(stretch.to_micros + 1) - first) as f64
+    // A stretch that ended before the window has none.
+    at(stretch.to_micros + 1).saturating_sub(first) as f64
 }
 
 fn finding(check: Check, of: &Stretch, good: &[Observation]) -> Finding {

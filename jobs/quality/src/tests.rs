@@ -155,6 +155,32 @@ async fn silence_of_a_tag_and_of_a_device_are_alerts_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_stretch_that_ended_in_the_window_before_leaves_this_one_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    let second = |second: i64| Timestamp::from_nanos((START + second) * 1_000_000_000);
+    let value = |second: i64| match (90..150).contains(&second) {
+        true => 200.0,
+        false => 50.0,
+    };
+    let flow: Vec<_> = (0..240).map(|at| (second(at), value(at))).collect();
+    lake.put_readings("boiler", "flow", &flow).await;
+    let job = configured("checks = [\"out_of_range\", \"silence\"], range = [0, 140]").unwrap();
+    let minute = Duration::from_secs(60);
+    let context = lake.window_context("quality", at(4), minute);
+    let outcome = job.run(&context).await.unwrap();
+    // It is written again with its end.
+    let [event] = outcome.results.events.as_slice() else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(event.to_time, Some(second(149)));
+    let [score] = outcome.results.scores.as_slice() else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!((score.score, score.anomalous), (0.0, false));
+}
+
+#[tokio::test]
 async fn nothing_to_check_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(folder.path()).await;
