@@ -72,8 +72,10 @@ pub(crate) struct Finding {
 
 /// A series as a run sees it: readings before the end of the window, in the order of their event times.
 pub(crate) struct Seen<'a> {
-    /// The good ones.
+    /// The good ones that are numbers.
     pub(crate) good: &'a [Observation],
+    /// The event times of all good ones, of whatever type, in microseconds since 1970.
+    pub(crate) heard: &'a [i64],
     /// How many readings of the window were bad.
     pub(crate) bad: usize,
     /// The window, in microseconds since 1970.
@@ -96,8 +98,11 @@ pub(crate) struct Report {
     pub(crate) faulty: f64,
     pub(crate) readings: usize,
     pub(crate) bad: usize,
-    /// For how long there has been no good reading, in seconds, if that makes the series silent.
+    /// For how long there has been no good reading, in seconds, if that makes the series silent; from the window's start where none
+    /// is known.
     pub(crate) silent_seconds: Option<f64>,
+    /// The newest good reading that is known, in microseconds since 1970.
+    pub(crate) last_good_micros: Option<i64>,
 }
 
 impl Report {
@@ -109,15 +114,15 @@ impl Report {
 
 pub(crate) fn report(settings: &Quality, seen: &Seen<'_>) -> Report {
     let [from, to] = seen.window;
-    let usual = USUAL_INTERVALS * usual_interval_micros(seen.good).unwrap_or(0.0);
+    let usual = USUAL_INTERVALS * usual_interval_micros(seen.heard).unwrap_or(0.0);
     let longest = usual.max(micros(settings.gap_after));
-    let gaps = gaps(seen.good, from, to, longest);
+    let gaps = gaps(seen.heard, from, to, longest);
     // What ended in the window before is said again, so that its event gets its end.
     let is_recent = |of: &Stretch| of.to_micros >= from - (to - from);
     let inside = seen
         .good
         .partition_point(|reading| reading.event_micros < from);
-    let readings = seen.good.len() - inside;
+    let readings = seen.heard.len() - seen.heard.partition_point(|at| *at < from);
     let mut findings = Vec::new();
     let mut faulty = 0.0;
     for (check, found) in values(settings, seen.good) {
@@ -137,11 +142,8 @@ pub(crate) fn report(settings: &Quality, seen: &Seen<'_>) -> Report {
     }
     findings.extend(whole(settings, seen, inside));
     let silence = settings.silent_after.map_or(longest, micros);
-    let last = seen
-        .good
-        .last()
-        .map_or(seen.window[0], |reading| reading.event_micros);
-    let quiet = (to - last) as f64;
+    let last_good_micros = seen.heard.last().copied();
+    let quiet = (to - last_good_micros.unwrap_or(from)) as f64;
     Report {
         findings,
         completeness: gaps.completeness,
@@ -149,6 +151,7 @@ pub(crate) fn report(settings: &Quality, seen: &Seen<'_>) -> Report {
         readings,
         bad: seen.bad,
         silent_seconds: (is_wanted(Check::Silence) && quiet > silence).then_some(quiet / 1e6),
+        last_good_micros,
     }
 }
 

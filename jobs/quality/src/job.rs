@@ -110,6 +110,9 @@ impl Quality {
         let settings = Arc::new(self.clone());
         let work = move || {
             let good: Vec<Observation> = samples.iter().filter_map(observation).collect();
+            let is_good = |sample: &&Sample| sample.quality < BAD;
+            let heard = samples.iter().filter(is_good);
+            let heard: Vec<i64> = heard.map(|sample| sample.event_micros).collect();
             let is_bad =
                 |sample: &&Sample| sample.event_micros >= window[0] && sample.quality >= BAD;
             let units: Vec<(Option<String>, i64)> = units
@@ -120,6 +123,7 @@ impl Quality {
                 &settings,
                 &Seen {
                     good: &good,
+                    heard: &heard,
                     bad: samples.iter().filter(is_bad).count(),
                     window,
                     daily_levels: &daily_levels,
@@ -185,12 +189,7 @@ impl Quality {
         let mut verdicts = BTreeMap::new();
         for ((site, device), reports) in devices {
             let of_device = format!("{}/{}", site.path_segment(), device.path_segment());
-            let least = reports
-                .iter()
-                .map(|(_, report)| report.silent_seconds)
-                .reduce(|a, b| Some(a?.min(b?)))
-                .flatten();
-            let Some(seconds) = least else {
+            let Some(seconds) = silent_seconds(reports) else {
                 verdicts.insert(of_device.clone(), Verdict::Healthy);
                 for (key, report) in reports {
                     let dedupe_key = format!("{of_device}/{}", key.tag.path_segment());
@@ -221,6 +220,23 @@ impl Quality {
             tag: Some(key.tag.clone()),
             ..silence(&key.site, &key.device, seconds, reason)
         })
+    }
+}
+
+/// For how long a device has been silent, if it is: since the newest good reading of any of its tags. A tag of which none is
+/// known says nothing of the others; where none is known of any tag, the window's start counts.
+fn silent_seconds(reports: &[Reported]) -> Option<f64> {
+    let is_heard = |report: &&Report| report.last_good_micros.is_some();
+    let reports = || reports.iter().map(|(_, report)| report);
+    let least = |a: Option<f64>, b: Option<f64>| Some(a?.min(b?));
+    let of_heard = reports()
+        .filter(is_heard)
+        .map(|report| report.silent_seconds);
+    match of_heard.reduce(least) {
+        Some(seconds) => seconds,
+        None => reports()
+            .map(|report| report.silent_seconds)
+            .reduce(least)?,
     }
 }
 

@@ -4,8 +4,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use forebay_config::ConfigErrors;
 use forebay_jobs::{Fire, Job, Outcome};
-use forebay_jobs_conformance::{Case, SeriesReadings, TestLake, examples_are_sound, suite, window};
-use forebay_schemas::Timestamp;
+use forebay_jobs_conformance::{
+    Case, SITE, SeriesReadings, TestLake, examples_are_sound, suite, window,
+};
+use forebay_schemas::{
+    DeviceId, Quality, Reading, Series, SiteId, Status, TagName, Timestamp, Value,
+};
 use ring::rand::SystemRandom;
 
 use crate::QualityKind;
@@ -31,6 +35,25 @@ async fn judge(lake: &TestLake, job: &dyn Job, hour: i64) -> Outcome {
     job.run(&lake.window_context("quality", at(60 * (hour + 1)), WINDOW))
         .await
         .unwrap()
+}
+
+fn reading(device: &str, tag: &str, minute: i64, value: Option<Value>) -> Reading {
+    Reading {
+        series: Series {
+            site: SiteId::new(SITE).unwrap(),
+            device: DeviceId::new(device).unwrap(),
+            tag: TagName::new(tag).unwrap(),
+        },
+        event_time: at(minute),
+        observed_time: at(minute),
+        value,
+        unit: None,
+        status: Status {
+            quality: Quality::Good,
+            code: None,
+            reason: None,
+        },
+    }
 }
 
 fn noisy(minute: i64) -> f64 {
@@ -178,6 +201,58 @@ async fn a_stretch_that_ended_in_the_window_before_leaves_this_one_sound() {
         panic!("{outcome:?}")
     };
     assert_eq!((score.score, score.anomalous), (0.0, false));
+}
+
+#[tokio::test]
+async fn good_texts_are_good_readings() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    lake.put_readings("boiler", "temp", &readings(0..120, noisy))
+        .await;
+    let text = |minute: i64| Value::Text(["run", "stop"][minute as usize % 2].into());
+    let state = (0..120).filter(|minute| !(70..100).contains(minute));
+    lake.put(
+        state
+            .map(|at| reading("boiler", "state", at, Some(text(at))))
+            .collect(),
+    )
+    .await;
+    let job = configured("range = [0, 50]").unwrap();
+    let outcome = judge(&lake, job.as_ref(), 1).await;
+    assert!(outcome.results.alerts.is_empty(), "{outcome:?}");
+    let gap = ("state".to_owned(), "gap".to_owned(), 69, Some(100));
+    assert_eq!(events(&outcome), [gap]);
+    let contributions = outcome.results.scores[0].contributions.clone().unwrap();
+    let contributions: serde_json::Value = serde_json::from_str(&contributions).unwrap();
+    assert_eq!(contributions["state"]["readings"], 30);
+}
+
+#[tokio::test]
+async fn a_device_is_silent_since_the_newest_good_reading_of_any_tag() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path()).await;
+    lake.put_readings("boiler", "flow", &readings(0..30, noisy))
+        .await;
+    let bad = |minute| Reading {
+        status: Status {
+            quality: Quality::Bad,
+            code: None,
+            reason: None,
+        },
+        ..reading("boiler", "ghost", minute, None)
+    };
+    lake.put((0..120).map(bad).collect()).await;
+    let text = |minute| reading("boiler", "state", minute, Some(Value::Text("run".into())));
+    lake.put((0..40).map(text).collect()).await;
+    let reason = |outcome: &Outcome| outcome.results.alerts[0].reason.clone();
+    let silent = "boiler is silent: no good reading of any tag for";
+    // In the second case what is never heard would not be silent yet, and keeps the device's silence from nobody.
+    for (silent_after, seconds) in [("15m", 120 * 60 - 39 * 60), ("70m", 120 * 60 - 39 * 60)] {
+        let keys = format!("checks = [\"silence\"], silent_after = \"{silent_after}\"");
+        let job = configured(&keys).unwrap();
+        let outcome = judge(&lake, job.as_ref(), 1).await;
+        assert_eq!(reason(&outcome), format!("{silent} {seconds} s"));
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is wrong with a series as data: gaps, stuck values, spikes, values out of range, drift, a wrong clock.
 //!
-//! Each check is a function of the good readings of one series in the order of their event times; what is usual for the series
+//! Each check is a function of the good readings of one series in the order of their event times (gaps: of these times alone); what is usual for the series
 //! is taken from these readings themselves, so that the defaults fit a temperature and a flow. A check says what it
 //! saw and where; what to make of it is the caller's.
 
@@ -16,7 +16,7 @@ pub use gaps::{Gaps, gaps, usual_interval_micros};
 pub use spikes::spikes;
 pub use stuck::stuck_values;
 
-/// A good reading.
+/// A good reading of a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Observation {
     /// Its event time, in microseconds since 1970.

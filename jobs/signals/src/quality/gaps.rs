@@ -1,13 +1,13 @@
 //! Time without readings.
 
-use super::{Observation, Stretch};
+use super::Stretch;
 use crate::order::median;
 
-/// The median interval between readings, in microseconds; `None` of fewer than three readings.
-pub fn usual_interval_micros(readings: &[Observation]) -> Option<f64> {
-    let mut intervals: Vec<f64> = readings
+/// The median interval between the event times of readings, in microseconds; `None` of fewer than three readings.
+pub fn usual_interval_micros(times: &[i64]) -> Option<f64> {
+    let mut intervals: Vec<f64> = times
         .windows(2)
-        .map(|pair| (pair[1].event_micros - pair[0].event_micros) as f64)
+        .map(|pair| (pair[1] - pair[0]) as f64)
         .filter(|interval| *interval > 0.0)
         .collect();
     (intervals.len() >= 2).then(|| median(&mut intervals))
@@ -25,13 +25,10 @@ pub struct Gaps {
     pub goes_on: bool,
 }
 
-/// The gaps longer than `longest_micros` that reach into the window `from`..`to` (microseconds since 1970). Readings
-/// before the window say when a gap began; without any the window's start does.
-pub fn gaps(readings: &[Observation], from: i64, to: i64, longest_micros: f64) -> Gaps {
-    let times = readings
-        .iter()
-        .map(|reading| reading.event_micros)
-        .filter(|at| *at < to);
+/// The gaps longer than `longest_micros` between event times that reach into the window `from`..`to` (microseconds since
+/// 1970). Readings before the window say when a gap began; without any the window's start does.
+pub fn gaps(times: &[i64], from: i64, to: i64, longest_micros: f64) -> Gaps {
+    let times = times.iter().copied().filter(|at| *at < to);
     let mut found = Vec::new();
     let mut missing = 0;
     let mut before: Option<i64> = None;

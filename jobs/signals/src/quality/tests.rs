@@ -20,6 +20,13 @@ fn observation(event_micros: i64, value: f64) -> Observation {
     }
 }
 
+fn times(readings: &[Observation]) -> Vec<i64> {
+    readings
+        .iter()
+        .map(|reading| reading.event_micros)
+        .collect()
+}
+
 fn hours(found: &[Stretch]) -> Vec<(i64, i64, usize)> {
     found
         .iter()
@@ -84,9 +91,9 @@ fn a_water_main_is_quiet_but_for_its_jumps() {
             observation(hour.parse::<i64>().unwrap() * HOUR, flow.parse().unwrap())
         })
         .collect();
-    let longest = 5.0 * usual_interval_micros(&readings).unwrap();
+    let longest = 5.0 * usual_interval_micros(&times(&readings)).unwrap();
     let end = readings[readings.len() - 1].event_micros + HOUR;
-    let gaps = gaps(&readings, readings[0].event_micros, end, longest);
+    let gaps = gaps(&times(&readings), readings[0].event_micros, end, longest);
     let lengths: Vec<f64> = gaps
         .stretches
         .iter()
@@ -108,7 +115,8 @@ fn a_water_main_is_quiet_but_for_its_jumps() {
 #[test]
 fn gaps_reach_into_the_window_and_may_go_on() {
     let readings = hourly((0..10).map(f64::from));
-    let of = |from: i64, to: i64| gaps(&readings, from * HOUR, to * HOUR, 2.0 * HOUR as f64);
+    let of =
+        |from: i64, to: i64| gaps(&times(&readings), from * HOUR, to * HOUR, 2.0 * HOUR as f64);
     assert_eq!(of(0, 10).stretches, []);
     assert_eq!(of(0, 10).completeness, 1.0);
     let later = of(12, 18);
