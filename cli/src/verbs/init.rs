@@ -40,10 +40,12 @@ pub(crate) fn run(place: &Place, data_dir: Option<&Path>) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// Two gateways with one id would pass for one another, at a broker and in a topic: each file begins with its own.
+/// Two gateways with one id would pass for one another, at a broker and in a topic: each file begins with its own. Six bytes do not meet
+/// in a fleet of any size.
 fn new_id() -> anyhow::Result<String> {
-    let [a, b, c] = random_bytes(&random())?;
-    Ok(format!("gateway-{a:02x}{b:02x}{c:02x}"))
+    let drawn: [u8; 6] = random_bytes(&random())?;
+    let digits: String = drawn.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("gateway-{digits}"))
 }
 
 #[cfg(test)]
@@ -54,7 +56,7 @@ mod tests {
 
     const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/debian");
 
-    /// The id in the configuration that the package installs below `root`, after its script ran with these arguments.
+    /// The id, as TOML writes it, in the configuration that the package installs below `root`, after its script ran with these arguments.
     fn installed(root: &Path, args: &[&str]) -> String {
         let configured = Command::new("sh")
             .arg(format!("{DEPLOY}/postinst"))
@@ -68,7 +70,7 @@ mod tests {
         assert!(configured.unwrap().success(), "{args:?}");
         let text = fs::read_to_string(root.join("etc/forebay/forebay.toml")).unwrap();
         let id = text.lines().find_map(|line| line.strip_prefix("id = \""));
-        id.and_then(|id| id.split('"').next()).unwrap().to_owned()
+        id.and_then(|id| id.split("\" ").next()).unwrap().to_owned()
     }
 
     #[test]
@@ -99,8 +101,19 @@ mod tests {
             "{drawn}"
         );
         assert_eq!(installed(root, &["configure", ""]), drawn, "once more");
+        // The package was purged, and its data stayed.
+        let owner = root.join("var/lib/forebay/gateway.id");
+        for (stored, written) in [
+            ("gateway-0a1b2c3d4e5f\n", "gateway-0a1b2c3d4e5f"),
+            ("north|7 & \\ \"süd\"\n", "north|7 & \\\\ \\\"süd\\\""),
+            (" gateway-1 \n", ID),
+        ] {
+            ship();
+            fs::write(&owner, stored).unwrap();
+            assert_eq!(installed(root, &["configure", ""]), written, "{stored:?}");
+        }
         ship();
-        fs::write(root.join("var/lib/forebay/gateway.id"), "gateway-1\n").unwrap();
-        assert_eq!(installed(root, &["configure", ""]), ID, "data is there");
+        fs::write(&owner, "\n").unwrap();
+        assert_ne!(installed(root, &["configure", ""]), ID, "nobody's data");
     }
 }
