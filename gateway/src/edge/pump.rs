@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use forebay_connectors::{Delivery, Extent, Message, Parcel, Restored};
+use forebay_connectors::{Declared, Delivery, Extent, Message, Parcel, Restored};
 use forebay_runtime::{
     Failpoint, failpoint,
     trace::{Sampler, show},
@@ -58,8 +58,16 @@ fn without_value(single: SpoolAppend, error: StreamError) -> Result<SpoolAppend,
 pub(super) enum Ask {
     /// How its devices do.
     Devices(oneshot::Sender<Vec<DeviceReport>>),
-    /// The receipts that are open: its connector starts again.
-    Receipts(oneshot::Sender<Vec<Restored>>),
+    /// What its connector begins with when it starts again.
+    Beginning(oneshot::Sender<Beginning>),
+}
+
+/// What a connector begins with.
+pub(super) struct Beginning {
+    /// The receipts that are open.
+    pub(super) restored: Vec<Restored>,
+    /// The series that messages have brought.
+    pub(super) known: Vec<Declared>,
 }
 
 /// One connector's way into the lanes.
@@ -159,9 +167,12 @@ impl Pump {
         // Who asked may have gone.
         match ask {
             Ask::Devices(asks) => drop(asks.send(self.pipeline.report(&self.name))),
-            Ask::Receipts(asks) => {
+            Ask::Beginning(asks) => {
                 let restored = self.keeper.restored();
-                drop(asks.send(self.held_back.with_restored_again(restored)));
+                drop(asks.send(Beginning {
+                    restored: self.held_back.with_restored_again(restored),
+                    known: self.pipeline.brought(),
+                }));
             }
         }
     }

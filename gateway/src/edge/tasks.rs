@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use forebay_connectors::{Connector, ConnectorError, LinkChange, Outlet, Restored};
+use forebay_connectors::{Connector, ConnectorError, LinkChange, Outlet};
 use forebay_runtime::{Backoff, report};
 use tokio::{
     select,
@@ -19,13 +19,21 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
 
-use super::{Receipts, pump::Ask};
+use super::{
+    Receipts,
+    pump::{Ask, Beginning},
+};
 use crate::GatewayError;
 
 /// How long connectors may take to say good-bye.
 const STOP_MAX: Duration = Duration::from_secs(10);
 /// A connector that fails sooner than this after its start waits longer each time.
 const START_BRIEF: Duration = Duration::from_secs(60);
+
+/// Why a connector stopped that panicked.
+const PANICKED: &str = "panicked, which is a defect of this program: see the log";
+/// What the log holds of a panic's text.
+const PANIC_CHARS_MAX: usize = 500;
 
 /// What ended a source first.
 enum First {
@@ -149,7 +157,7 @@ fn flat<T>(
 }
 
 /// Runs a connector for as long as the gateway runs. One that cannot go on, or panics, stops alone: its series are bad with the
-/// reason, and it is started again with back-off, and with the receipts that are open then.
+/// reason, and it is started again with back-off, and with the receipts that are open and the series that are known then.
 pub(super) async fn run_connector(
     name: String,
     connector: Box<dyn Connector>,
@@ -162,7 +170,7 @@ pub(super) async fn run_connector(
     loop {
         let began = Instant::now();
         let (name, of) = (name.clone(), outlet.clone());
-        let error = match run_once(&*connector, of, stop.clone()).await {
+        let error = match run_once(&name, &*connector, of, stop.clone()).await {
             Ok(()) if stop.is_cancelled() => return Ok(()),
             Ok(()) => GatewayError::Task {
                 name,
@@ -190,8 +198,10 @@ pub(super) async fn run_connector(
             return Ok(());
         }
         // Its parcels are done with: that of its link came behind them.
-        match stop.run_until_cancelled(open_receipts(&pump)).await {
-            Some(Some(restored)) => outlet = outlet.with_restored(restored),
+        match stop.run_until_cancelled(beginning(&pump)).await {
+            Some(Some(Beginning { restored, known })) => {
+                outlet = outlet.with_restored(restored).with_known(known);
+            }
             Some(None) => return Err(error),
             None => return Ok(()),
         }
@@ -201,6 +211,7 @@ pub(super) async fn run_connector(
 /// Runs a connector once. A panic in it is an error of this connector alone: what it was about to hand over has no receipt, so its
 /// device sends it again or is asked again.
 async fn run_once(
+    name: &str,
     connector: &dyn Connector,
     outlet: Outlet,
     stop: CancellationToken,
@@ -209,26 +220,45 @@ async fn run_once(
     poll_fn(|context| {
         // Nobody but the connector sees what the panic left half done, and it begins again from its settings.
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context)));
-        polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(name, &*panic))))
     })
     .await
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> ConnectorError {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+/// What a panic says may quote a payload, or a device by its own name: it is for the log alone, and what is stored is always the same.
+fn panicked(name: &str, panic: &(dyn Any + Send)) -> ConnectorError {
+    let text = panic_text(panic);
+    error!(connector = name, text, "connector panicked");
     ConnectorError {
-        what: format!(
-            "panicked, which is a defect of this program: {}",
-            text.unwrap_or("it gave no message")
-        ),
+        what: PANICKED.to_owned(),
         source: None,
     }
 }
 
-/// The receipts that a pump has open; none where it has gone.
-async fn open_receipts(pump: &mpsc::Sender<Ask>) -> Option<Vec<Restored>> {
-    let (done, restored) = oneshot::channel();
-    pump.send(Ask::Receipts(done)).await.ok()?;
-    restored.await.ok()
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("it gave no message");
+    text.chars().take(PANIC_CHARS_MAX).collect()
+}
+
+/// What a pump's connector begins with now; none where the pump has gone.
+async fn beginning(pump: &mpsc::Sender<Ask>) -> Option<Beginning> {
+    let (done, beginning) = oneshot::channel();
+    pump.send(Ask::Beginning(done)).await.ok()?;
+    beginning.await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_says_of_a_panic_is_bounded_and_nothing_of_it_is_stored() {
+        let long: Box<dyn Any + Send> = Box::new("é".repeat(2_000));
+        assert_eq!(panic_text(&*long).chars().count(), PANIC_CHARS_MAX);
+        assert_eq!(panic_text(&"out of range"), "out of range");
+        assert_eq!(panic_text(&5), "it gave no message");
+        assert_eq!(panicked("plc", &*long).what, PANICKED);
+    }
 }
