@@ -28,11 +28,9 @@ impl Later<'_> {
                 Outcome::Unchanged => return self.status.note_unchanged(),
             }
         }
-        let own = KeptStatus::of(&reading.status);
-        let before = out.len();
-        self.tables.take(reading, passage, self.status, out);
-        // The reading itself comes behind what was derived of it, unless a table holds it back.
-        let last = out.get(before..).and_then(|passed| passed.last());
-        *self.sent = last.map_or(own, |passed| KeptStatus::of(&passed.status));
+        // What a table leaves out changes nothing of what was sent.
+        if let Some(sent) = self.tables.take(reading, passage, self.status, out) {
+            *self.sent = sent;
+        }
     }
 }

@@ -30,6 +30,7 @@ use crate::{
     pipeline::SERIES_MAX,
     pseudonym::Pseudonyms,
     rule::Rule,
+    series::KeptStatus,
     status::SourceStatus,
     tap::Fate,
 };
@@ -82,6 +83,15 @@ pub(crate) struct Surroundings {
     pub(crate) skew: ClockSkew,
     /// None while nobody looks.
     trace: Option<Trace>,
+}
+
+/// What a table does with a reading.
+enum Way {
+    /// It goes on.
+    On(Reading),
+    /// A window or a door has taken it, as far to be trusted; what they let go goes its own way.
+    Held(KeptStatus),
+    LeftOut,
 }
 
 /// What the tables have released, and what it takes to hold back.
@@ -162,19 +172,22 @@ impl StepTables {
         self.hold.message.take()?.into_passed()
     }
 
-    /// Takes a reading through all tables, with the others of its message where those are waited for.
+    /// Takes a reading through all tables, with the others of its message where those are waited for. Answers how far it is to be
+    /// trusted where it goes on or is held back; none where a table leaves it out.
     pub(crate) fn take(
         &mut self,
         reading: Reading,
         passage: Passage,
         status: &SourceStatus,
         out: &mut Vec<Reading>,
-    ) {
+    ) -> Option<KeptStatus> {
         let Some(moment) = &mut self.moment else {
             return self.take_from(0, reading, passage, status, out);
         };
         self.around.last.note(&reading);
+        let waits = KeptStatus::of(&reading.status);
         moment.push(self.place, reading, passage);
+        Some(waits)
     }
 
     fn take_from(
@@ -184,7 +197,7 @@ impl StepTables {
         passage: Passage,
         status: &SourceStatus,
         out: &mut Vec<Reading>,
-    ) {
+    ) -> Option<KeptStatus> {
         self.around.last.note(&reading);
         let rules = self.rules.clone();
         for (at, step) in rules.iter().enumerate().skip(first) {
@@ -196,17 +209,20 @@ impl StepTables {
                 copy.series.tag = tag.clone();
                 self.around.set_table(at + 1);
                 self.around.show("derive", &copy);
-                if let Some(derived) = self.step(at, copy, passage, status, out) {
+                if let Way::On(derived) = self.step(at, copy, passage, status, out) {
                     self.take_from(at + 1, derived, passage, status, out);
                 }
             } else {
                 match self.step(at, reading, passage, status, out) {
-                    Some(next) => reading = next,
-                    None => return,
+                    Way::On(next) => reading = next,
+                    Way::Held(held) => return Some(held),
+                    Way::LeftOut => return None,
                 }
             }
         }
+        let passed = KeptStatus::of(&reading.status);
         out.push(reading);
+        Some(passed)
     }
 
     /// What one table makes of a reading; what it releases goes its own way.
@@ -217,7 +233,7 @@ impl StepTables {
         passage: Passage,
         status: &SourceStatus,
         out: &mut Vec<Reading>,
-    ) -> Option<Reading> {
+    ) -> Way {
         self.around.set_table(at + 1);
         let stepped = self.step_in_table(at, reading, passage, status, out);
         self.around.set_table(0);
@@ -231,9 +247,9 @@ impl StepTables {
         passage: Passage,
         status: &SourceStatus,
         out: &mut Vec<Reading>,
-    ) -> Option<Reading> {
+    ) -> Way {
         let rules = self.rules.clone();
-        let StepRule { rule, hold, .. } = rules.get(at)?;
+        let StepRule { rule, hold, .. } = &rules[at];
         let key = (reading.series.device.clone(), reading.series.tag.clone());
         let mut passing = SeriesSteps::forgotten();
         let series = &mut self.series[at];
@@ -247,27 +263,28 @@ impl StepTables {
             Outcome::Reading(reading) => reading,
             Outcome::Filtered => {
                 status.note_filtered();
-                return None;
+                return Way::LeftOut;
             }
             Outcome::Unchanged => {
                 status.note_unchanged();
-                return None;
+                return Way::LeftOut;
             }
         };
         let Some(hold) = hold else {
-            return Some(reading);
+            return Way::On(reading);
         };
         if is_full {
             if matches!(hold, HoldRule::Window(_)) {
                 let why = || format!("not aggregated: more than {SERIES_MAX} series");
                 doubt(&mut reading.status, why);
             }
-            return Some(reading);
+            return Way::On(reading);
         }
         self.around.show_held(hold.key(), &reading);
+        let held = KeptStatus::of(&reading.status);
         let flow = self.hold.take(at, reading, state, hold, self.around.skew);
         self.let_go(at + 1, flow, status, out);
-        None
+        Way::Held(held)
     }
 
     /// Sends readings on to the tables behind; those that were held back are released under their ids.

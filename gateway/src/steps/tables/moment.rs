@@ -5,7 +5,7 @@
 
 use forebay_schemas::{Reading, TagName};
 
-use super::{Passage, StepRule, StepTables};
+use super::{Passage, StepRule, StepTables, Way};
 use crate::status::SourceStatus;
 
 /// Readings that wait until all of their message are there.
@@ -99,7 +99,9 @@ impl StepTables {
             passage,
         } = member;
         self.note_place(place);
-        let reading = self.step(at, reading, passage, status, out)?;
+        let Way::On(reading) = self.step(at, reading, passage, status, out) else {
+            return None;
+        };
         Some(Member {
             place,
             reading,
