@@ -9,6 +9,9 @@ use rustls::{CertificateError, Error};
 const HOUR_SECONDS: u64 = 3_600;
 const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
+/// Names of a certificate that are shown: it may hold thousands.
+const NAMES_MAX: usize = 5;
+
 /// What ended a handshake, for a client that trusts the authorities in `ca`, or without it the system's.
 pub(crate) fn explain(error: &io::Error, ca: Option<&Path>) -> String {
     let inner = error.get_ref();
@@ -20,9 +23,13 @@ pub(crate) fn explain(error: &io::Error, ca: Option<&Path>) -> String {
 
 fn refusal(refused: &CertificateError, ca: Option<&Path>) -> String {
     let why = match refused {
-        CertificateError::UnknownIssuer => unknown_issuer("UnknownIssuer", ca),
-        // An authority of the same name, with another key.
-        CertificateError::BadSignature => unknown_issuer("BadSignature", ca),
+        CertificateError::UnknownIssuer => unknown_issuer(ca),
+        // Of the certificate or of the handshake: another authority's certificate would not help where somebody shows a certificate
+        // that is not his.
+        CertificateError::BadSignature => {
+            "BadSignature: the server does not hold the certificate's key, or an authority has signed it that only has the name of a trusted one"
+                .to_owned()
+        }
         CertificateError::Expired => expired(""),
         CertificateError::ExpiredContext { time, not_after } => {
             let since = time.as_secs().saturating_sub(not_after.as_secs());
@@ -41,15 +48,14 @@ fn refusal(refused: &CertificateError, ca: Option<&Path>) -> String {
     format!("invalid peer certificate: {why}")
 }
 
-fn unknown_issuer(word: &str, ca: Option<&Path>) -> String {
+fn unknown_issuer(ca: Option<&Path>) -> String {
     match ca {
         Some(path) => format!(
-            "{word}: no authority in ca_file {} has signed it: add the certificate of the one that has",
+            "UnknownIssuer: no authority in ca_file {} has signed it: add the certificate of the one that has",
             path.display()
         ),
-        None => format!(
-            "{word}: no authority of the system's list has signed it: set ca_file to a file with the certificate of the one that has"
-        ),
+        None => "UnknownIssuer: no authority of the system's list has signed it: set ca_file to a file with the certificate of the one that has"
+            .to_owned(),
     }
 }
 
@@ -58,13 +64,21 @@ fn expired(since: &str) -> String {
 }
 
 fn other_name(expected: &str, presented: &[String]) -> String {
-    let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+    let names: Vec<&str> = presented
+        .iter()
+        .take(NAMES_MAX)
+        .map(|name| bare(name))
+        .collect();
+    let others = match presented.len() - names.len() {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
     match names[..] {
         [] => format!(
             "not valid for name {expected:?}: it holds no name, the server needs another one"
         ),
         _ => format!(
-            "not valid for name {expected:?}, only for {}: set server_name to a name that it holds, if that is the right server",
+            "not valid for name {expected:?}, only for {}{others}: set server_name to a name that it holds, if that is the right server",
             names.join(", ")
         ),
     }

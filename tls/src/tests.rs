@@ -186,6 +186,15 @@ fn a_refused_certificate_is_told_with_what_mends_it() {
         "invalid peer certificate: not valid for name \"broker\", only for \"localhost\": set server_name to a name that it \
          holds, if that is the right server"
     );
+    let many = |params: &mut CertificateParams| {
+        let names: Vec<String> = (1..=7).map(|number| format!("plc-{number}")).collect();
+        params.subject_alt_names = CertificateParams::new(names).unwrap().subject_alt_names;
+    };
+    let other = said(many, "broker", [false, true]);
+    assert!(
+        other.contains("\"plc-4\", \"plc-5\" and 2 more: set server_name"),
+        "{other}"
+    );
     let old = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
@@ -217,6 +226,13 @@ fn without_a_file_of_authorities_the_key_is_named() {
     let said = files.explain(&io::Error::new(io::ErrorKind::InvalidData, refused));
     assert!(
         said.contains("UnknownIssuer") && said.contains("set ca_file"),
+        "{said}"
+    );
+    // It may be that of the handshake: then no certificate helps.
+    let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature);
+    let said = files.explain(&io::Error::new(io::ErrorKind::InvalidData, refused));
+    assert!(
+        said.contains("BadSignature: the server does not hold") && !said.contains("ca_file"),
         "{said}"
     );
     let other = io::Error::from(io::ErrorKind::ConnectionReset);
