@@ -151,7 +151,10 @@ impl Items {
             let Some((tag, item)) = entry(&self.tags, &mut self.items, handle) else {
                 continue;
             };
+            // A server that does not say its namespaces for once does not take the node away from an item that it serves.
+            let served = item.namespace.filter(|_| item.state != State::Missing);
             let namespace = tag.node.namespace(namespaces);
+            let namespace = namespace.or_else(|uri| served.ok_or(uri));
             item.namespace = namespace.as_ref().ok().copied();
             match namespace {
                 Ok(namespace) => {

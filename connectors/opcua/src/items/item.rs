@@ -95,7 +95,8 @@ impl Shape {
             // Now it is one series, whatever it was.
             known.clear();
         }
-        let present = Vec::new();
+        // Which of them the last value had is not known: what the next one lacks is gone.
+        let present = known.clone();
         Self::of(&target.tag, Parts { present, known })
     }
 

@@ -17,9 +17,13 @@ fn items_with(keys: &str) -> Items {
 
 /// With parts that an earlier process knew.
 fn items_of(keys: &str, parts: &[Declared]) -> Items {
+    items_on(keys, "i=1", parts)
+}
+
+fn items_on(keys: &str, node: &str, parts: &[Declared]) -> Items {
     let text = format!(
         "[[connector]]\nname = \"n\"\ndevice = \"d\"\nurl = \"opc.tcp://localhost\"\n{keys}\n\
-         [[connector.tag]]\nname = \"t\"\nnode = \"i=1\""
+         [[connector.tag]]\nname = \"t\"\nnode = \"{node}\""
     );
     let settings = Document::new(Path::new("f.toml"), &text, &|_| None).read(|root| {
         let mut connector = root.tables(&crate::keys::KEYS.connector).remove(0);
@@ -299,6 +303,41 @@ fn what_is_bad_before_the_first_value_are_the_parts_that_an_earlier_process_knew
     let bad = axes(&mut items, 2, Err(StatusCode::BadSensorFailure));
     let tags: Vec<&str> = bad.iter().map(|(tag, ..)| tag.as_str()).collect();
     assert_eq!(tags, ["t[0]", "t[1]", "t[2]"], "each once");
+    // It has shrunk in between.
+    let mut items = items_of("", &elements);
+    let row = |tag: &str, value: Option<f64>, reason: &str| {
+        (tag.to_owned(), value.map(Value::F64), reason.to_owned())
+    };
+    assert_eq!(
+        axes(&mut items, 1, Ok(vec![1.0])),
+        [
+            row("t[0]", Some(1.0), ""),
+            row("t[1]", None, "the array has 1 elements now"),
+        ]
+    );
+}
+
+#[test]
+fn an_item_that_is_served_keeps_its_namespace_where_the_server_does_not_say_them() {
+    let mut items = items_on("", "nsu=urn:plc;i=1", &[]);
+    let namespaces = [
+        "http://opcfoundation.org/UA/".to_owned(),
+        "urn:plc".to_owned(),
+    ];
+    assert_eq!(items.resolve([1], &namespaces).found, [1]);
+    let node = items.node(1).unwrap();
+    assert_eq!(items.resolve([1], &[]).nowhere.len(), 1, "not served yet");
+    assert_eq!(items.resolve([1], &namespaces).found, [1]);
+    assert!(
+        items
+            .created(1, &node, StatusCode::Good, Instant::now())
+            .is_empty()
+    );
+    assert_eq!(items.resolve([1], &[]).found, [1]);
+    assert_eq!(items.node(1), Some(node));
+    // A new session may number them differently.
+    items.forget_subscription();
+    assert_eq!(items.resolve([1], &[]).nowhere.len(), 1);
 }
 
 #[test]
