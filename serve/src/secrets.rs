@@ -77,6 +77,13 @@ impl SeenFiles {
         self.read = now;
         self.refused = None;
     }
+
+    /// Notes what could not be used, unless the files hold something else by now: it is not known which of the two was read.
+    fn note_refused(&mut self, now: Contents, since: &Contents) {
+        if now == *since {
+            self.refused = Some(now);
+        }
+    }
 }
 
 impl Secrets {
@@ -166,7 +173,7 @@ impl Secrets {
                 }
                 Err(error) => {
                     warn!(user, %error, "a file of a user's password or token cannot be used, what was read before still counts");
-                    seen.refused = Some(now);
+                    seen.note_refused(now, &contents(files_of(settings)));
                 }
             }
         }
@@ -188,7 +195,7 @@ fn look_at_certificate(seen: &mut SeenFiles, files: &TlsFiles, certificate: &Cer
         }
         Err(error) => {
             warn!(%error, "a file of the certificate cannot be used, what was read before still counts");
-            seen.refused = Some(now);
+            seen.note_refused(now, &contents(files_of_certificate(files)));
         }
     }
 }
@@ -231,12 +238,25 @@ mod tests {
         ] {
             assert_eq!(seen.is_new(&held), is_new, "{held:?}");
             if is_new {
-                seen.refused = Some(held);
+                seen.note_refused(held.clone(), &held);
             }
         }
         assert!(seen.is_new(&holding("better")));
         seen.note_read(holding("better"));
         assert!(!seen.is_new(&holding("better")));
         assert!(seen.is_new(&vec![None]));
+    }
+
+    #[test]
+    fn what_changed_while_it_was_refused_is_tried_again() {
+        let holding = |text: &str| vec![Some(text.as_bytes().to_vec())];
+        let mut seen = SeenFiles {
+            read: holding("good"),
+            refused: None,
+        };
+        // The certificate was there, its key not yet; or the other way round.
+        seen.note_refused(holding("half"), &holding("whole"));
+        assert!(seen.is_new(&holding("whole")));
+        assert!(seen.is_new(&holding("half")));
     }
 }
