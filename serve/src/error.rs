@@ -193,7 +193,25 @@ fn words(raised: &str) -> String {
 /// Its first line, without the traces that a build may add.
 fn message_of(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
-    text.lines().next().unwrap_or_default().to_owned()
+    let text = text.lines().next().unwrap_or_default();
+    match hint(text) {
+        Some(hint) => format!("{text}; {hint}"),
+        None => text.to_owned(),
+    }
+}
+
+/// What PostgreSQL would have taken, and how it is written here.
+fn hint(text: &str) -> Option<&'static str> {
+    let is_time = ["Timestamp", "Date32", "Time64"]
+        .iter()
+        .any(|name| text.contains(name));
+    if text.contains("Cannot coerce arithmetic expression") && text.contains("Utf8") && is_time {
+        return Some("an interval is written interval '1 hour'");
+    }
+    if text.contains("array_has does not support type Utf8") {
+        return Some("an array is written array['a', 'b'] or '{a,b}'::text[]");
+    }
+    None
 }
 
 #[cfg(test)]

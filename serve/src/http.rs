@@ -331,7 +331,7 @@ async fn asked(request: Request) -> Result<Asked, Refused> {
         let bytes = reading.await.map_err(|_| wrong("the body timed out"))?;
         let too_long = "the body is too long";
         let bytes = bytes.map_err(|_| Refused::Request(StatusCode::PAYLOAD_TOO_LARGE, too_long))?;
-        if is_form(&head.headers) {
+        if is_form(&head.headers) && !is_statement(&bytes) {
             fields.push(b'&');
             fields.extend_from_slice(&bytes);
         } else {
@@ -359,6 +359,14 @@ async fn asked(request: Request) -> Result<Asked, Refused> {
     }
     let sql = sql.ok_or_else(|| wrong("a statement is expected: q=SELECT …"))?;
     Ok(Asked { sql, format })
+}
+
+/// Whether a body is a statement although its header says form, as curl's `--data` does: a form has no spaces as they are.
+fn is_statement(body: &[u8]) -> bool {
+    let is_field = [&b"q="[..], b"format=", b"&"]
+        .iter()
+        .any(|field| body.starts_with(field));
+    !is_field && body.trim_ascii().iter().any(u8::is_ascii_whitespace)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

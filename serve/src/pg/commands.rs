@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{Expr, Set, Statement, Value};
+use datafusion::sql::sqlparser::ast::{CopyTarget, Expr, Set, Statement, Value};
 use datafusion_postgres::pgwire::{
     api::{
         ClientPortalStore, Type,
@@ -75,6 +75,16 @@ impl Command {
             }
             Statement::Close { .. } => Ok(Self::Nothing("CLOSE CURSOR")),
             Statement::UNLISTEN { .. } => Ok(Self::Nothing("UNLISTEN")),
+            Statement::Copy {
+                to: true,
+                target: CopyTarget::Stdout,
+                ..
+            } => Err(QueryError::NotSupported(
+                "COPY is not supported: ask the SELECT itself; psql writes CSV with --csv".into(),
+            )),
+            Statement::Declare { .. } | Statement::Fetch { .. } => Err(QueryError::NotSupported(
+                "cursors are not supported: ask the SELECT itself".into(),
+            )),
             other => {
                 let text = other.to_string();
                 let words: Vec<&str> = text.split_whitespace().take(2).collect();
@@ -122,7 +132,13 @@ fn of_set(set: &Set) -> Result<Command, QueryError> {
             Ok(Command::Set(vec![("client_encoding".into(), name)]))
         }
         Set::SetTransaction { .. } | Set::SetSessionParam(_) => Ok(Command::Nothing("SET")),
-        _ => Err(QueryError::NotSupported("this form of SET".into())),
+        Set::SetRole { .. } | Set::SetSessionAuthorization(_) => Err(QueryError::NotSupported(
+            "SET ROLE is not supported: a connection has the rights of the user who signed in"
+                .into(),
+        )),
+        _ => Err(QueryError::NotSupported(
+            "this form of SET is not supported".into(),
+        )),
     }
 }
 
@@ -242,6 +258,25 @@ mod tests {
             ),
         ] {
             assert_eq!(command(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_called_a_change() {
+        for (sql, words) in [
+            ("COPY (SELECT 1) TO STDOUT", "COPY is not supported"),
+            ("COPY readings TO STDOUT", "COPY is not supported"),
+            ("DECLARE c CURSOR FOR SELECT 1", "cursors are not supported"),
+            ("FETCH FORWARD 10 FROM c", "cursors are not supported"),
+            ("SET ROLE admin", "SET ROLE is not supported"),
+            (
+                "SET SESSION AUTHORIZATION admin",
+                "SET ROLE is not supported",
+            ),
+        ] {
+            let error = command(sql).unwrap_err();
+            assert_eq!(error.sqlstate(), "0A000", "{sql}");
+            assert!(error.to_string().starts_with(words), "{sql}: {error}");
         }
     }
 

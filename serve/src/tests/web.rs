@@ -121,6 +121,10 @@ async fn rows_come_as_json_csv_and_arrow() {
     assert_eq!(form.text(), "a\n1\n");
     let plain = post(&site, "text/plain", "SELECT count(*) AS n FROM readings");
     assert_eq!(plain.text(), "[{\"n\":120}]");
+    // As curl's `--data` calls it.
+    let called_form = "application/x-www-form-urlencoded";
+    let plain = post(&site, called_form, "SELECT count(*) AS n FROM readings");
+    assert_eq!(plain.text(), "[{\"n\":120}]");
 }
 
 #[tokio::test(flavor = "multi_thread")]
