@@ -212,6 +212,27 @@ impl Outlet {
             .await
     }
 
+    /// Hands over messages that their devices do not send again once they are answered, each with its own time of arrival; the first of
+    /// them began then.
+    ///
+    /// # Errors
+    /// [`Closed`] as for [`Outlet::deliver`].
+    pub async fn deliver_each_begun(
+        &self,
+        messages: Vec<Vec<Sample>>,
+        began: Instant,
+    ) -> Result<(), Closed> {
+        let message = |samples| Message {
+            samples,
+            token: None,
+        };
+        let parcel = Parcel::Messages {
+            ended: Vec::new(),
+            messages: messages.into_iter().map(message).collect(),
+        };
+        self.hand_over(parcel, began).await
+    }
+
     /// Tells that a link came or went. A link that went makes every series behind it bad; one that came says nothing of
     /// values.
     ///

@@ -1,4 +1,5 @@
-//! From requests to the gateway: what waits is handed over together, in the order of its arrival, one delivery at a time.
+//! From requests to the gateway: what waits is handed over together, in the order of its arrival, one delivery at a time. Each request
+//! is a message of its own there, with a time of its own.
 //!
 //! It also keeps an eye on who is silent.
 
@@ -54,20 +55,24 @@ pub(crate) async fn hand_over(
         };
         let Some(first) = first else { return Ok(()) };
         let mut receipts = vec![first.receipt];
-        let (mut samples, began) = (first.samples, first.began);
-        while samples.len() < DELIVERY_SAMPLES_MAX {
+        let began = first.began;
+        let mut count = first.samples.len();
+        let mut requests = vec![first.samples];
+        while count < DELIVERY_SAMPLES_MAX {
             let Ok(next) = posted.try_recv() else { break };
             receipts.push(next.receipt);
-            samples.extend(next.samples);
+            count += next.samples.len();
+            requests.push(next.samples);
         }
+        requests.retain(|samples| !samples.is_empty());
         let back = watch
             .as_mut()
-            .map(|watch| watch.heard(&samples, Instant::now()));
+            .map(|watch| watch.heard(requests.iter().flatten(), Instant::now()));
         for change in back.unwrap_or_default() {
             outlet.link(change).await?;
         }
-        if !samples.is_empty() {
-            outlet.deliver_begun(samples, began).await?;
+        if !requests.is_empty() {
+            outlet.deliver_each_begun(requests, began).await?;
         }
         for receipt in receipts {
             // A client that went away does not hear of it, and may send again.
@@ -96,7 +101,11 @@ impl Watch {
     }
 
     /// Devices that were silent and have sent something.
-    fn heard(&mut self, samples: &[Sample], now: Instant) -> Vec<LinkChange> {
+    fn heard<'s>(
+        &mut self,
+        samples: impl Iterator<Item = &'s Sample>,
+        now: Instant,
+    ) -> Vec<LinkChange> {
         let mut back = Vec::new();
         for Sample { device, .. } in samples {
             let has_room = self.devices.len() < DEVICES_MAX;
@@ -137,5 +146,60 @@ impl Watch {
             });
         }
         silent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_connectors::{Parcel, RuleId, SampleKind, outlet};
+    use forebay_schemas::{Status, TagName, Value};
+
+    use super::*;
+
+    fn sample(number: u64) -> Sample {
+        Sample {
+            rule: RuleId(0),
+            device: DeviceId::new("gate").unwrap(),
+            tag: TagName::new("count").unwrap(),
+            event_time: None,
+            value: Some(Value::U64(number)),
+            unit: None,
+            status: Status::GOOD,
+            kind: SampleKind::Update,
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_wait_are_handed_over_together_each_as_a_message_of_its_own() {
+        let (outlet, mut deliveries) = outlet(1);
+        let (post, posted) = mpsc::channel(WAITING_MAX);
+        let mut receipts = Vec::new();
+        for samples in [vec![sample(1)], vec![], vec![sample(2), sample(3)]] {
+            let (receipt, received) = oneshot::channel();
+            let began = Instant::now();
+            let request = Posted {
+                samples,
+                began,
+                receipt,
+            };
+            post.send(request).await.unwrap();
+            receipts.push(received);
+        }
+        drop(post);
+        let handed = tokio::spawn(async move { hand_over(posted, &outlet, None).await });
+        let delivery = deliveries.recv().await.unwrap();
+        let Parcel::Messages { ended, messages } = delivery.parcel else {
+            panic!("each is a message");
+        };
+        assert!(ended.is_empty());
+        let samples: Vec<_> = messages.iter().map(|one| one.samples.clone()).collect();
+        assert_eq!(samples, [vec![sample(1)], vec![sample(2), sample(3)]]);
+        assert!(messages.iter().all(|message| message.token.is_none()));
+        assert!(receipts[0].try_recv().is_err(), "nothing is durable yet");
+        delivery.receipt.send(()).unwrap();
+        for received in receipts {
+            received.await.unwrap();
+        }
+        assert_eq!(handed.await.unwrap(), Ok(()));
     }
 }
