@@ -103,12 +103,18 @@ impl Bus {
         traffic.retry.note_unreachable(reason, now);
     }
 
+    /// A connection was made: nobody rests for want of one.
+    pub(crate) fn note_connected(&self) {
+        self.traffic().retry.note_connected();
+    }
+
     /// Why no connection is to be tried yet: it failed for another connector.
     pub(crate) fn rests(&self, now: Instant) -> Option<String> {
         self.traffic().retry.rests(now).map(str::to_owned)
     }
 
-    /// The link did not come up for a connector, so often in a row: how often it did not for all, and when all try again.
+    /// The link did not come up for a connector, so often in a row: how often it did not for all, and when all try again; or for this one
+    /// alone, where connections come up and it has failed less often.
     pub(crate) fn fail(
         &self,
         failures: u32,
@@ -152,7 +158,10 @@ impl Bus {
 
     /// A place on it.
     pub(crate) fn join(self: &Arc<Self>) -> Seat {
-        self.traffic().seats += 1;
+        let mut traffic = self.traffic();
+        traffic.seats += 1;
+        traffic.retry.note_joined();
+        drop(traffic);
         Seat(Arc::clone(self))
     }
 
@@ -192,6 +201,10 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut traffic = self.0.traffic();
         traffic.seats = traffic.seats.saturating_sub(1);
+        // Who comes next may have other settings, and has not failed.
+        if traffic.seats == 0 {
+            traffic.retry = Retry::default();
+        }
     }
 }
 
@@ -248,5 +261,24 @@ mod tests {
         tokio::join!(one, other);
         assert_eq!(now.elapsed(), Duration::ZERO);
         assert_eq!(bus.rests(now), None);
+    }
+
+    /// A reload takes the bus over before the connector before has left it.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_after_the_last_one_has_left_does_not_wait_for_what_that_one_drew() {
+        let bus = Arc::new(Bus::alone(Endpoint::Tcp(Server {
+            host: "127.0.0.1".into(),
+            port: 1,
+        })));
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        let (seat, other) = (bus.join(), bus.join());
+        bus.note_unreachable("refused", now);
+        bus.fail(1, now, |_| minute);
+        drop(seat);
+        assert!(bus.rests(now).is_some(), "the other waits on");
+        drop(other);
+        let _seat = bus.join();
+        assert_eq!(bus.rests(now), None);
+        assert_eq!(bus.fail(1, now, |_| minute).0, 1);
     }
 }

@@ -194,7 +194,7 @@ impl<'c> Poller<'c> {
 
     /// Waits until the link is tried again; none where the connector is stopped first.
     ///
-    /// All who share a link that does not come up wait for the same moment, or until it is up for one of them. A unit that does not
+    /// All who share a link to which no connection can be made wait for the same moment, or until it is up for one of them. A unit that does not
     /// answer where others do has a back-off of its own; so has a link that came up and was of no use, as it does so for all.
     async fn back_off(&self, failures: u32, flaps: bool, reason: &str) -> Option<()> {
         let bus = &self.bus;
@@ -347,7 +347,10 @@ impl<'c> Poller<'c> {
         }
         let limit = self.settings.timeout;
         match Client::connect(&bus.endpoint, limit, &self.stop).await {
-            Ok(client) => Ok(client),
+            Ok(client) => {
+                bus.note_connected();
+                Ok(client)
+            }
             Err(Fault::Stopped) => Err(Trouble::End(End::Stopped)),
             Err(fault) => {
                 let reason = fault.to_string();

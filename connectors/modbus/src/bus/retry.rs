@@ -1,7 +1,8 @@
 //! When a link that does not come up is tried again: one back-off for all who share it.
 //!
-//! Whoever fails waits for the moment that the first one drew, and while no connection can be made only one of them tries: a dead
-//! server is dialled as often for ten connectors as for one.
+//! While no connection can be made, whoever fails waits for the moment that the first one drew, and only one of them tries: a dead
+//! server is dialled as often for ten connectors as for one. Where connections come up and nobody answers, whoever has failed less
+//! often waits shorter.
 //!
 //! Pure: the time is an argument.
 
@@ -27,14 +28,27 @@ impl Retry {
         self.at = self.at.filter(|at| now < *at);
     }
 
+    /// A connection was made, though nobody has answered yet.
+    pub(super) fn note_connected(&mut self) {
+        self.unreachable = None;
+    }
+
+    /// A connector comes, whose settings may be what was wrong: it does not wait for what others drew after many failures. Of those
+    /// that start together with one, each comes before the second failure.
+    pub(super) fn note_joined(&mut self) {
+        if self.failures > 1 {
+            *self = Self::default();
+        }
+    }
+
     /// Why no connection is to be tried yet.
     pub(super) fn rests(&self, now: Instant) -> Option<&str> {
         let is_due = self.at.is_some_and(|at| at <= now);
         self.unreachable.as_deref().filter(|_| !is_due)
     }
 
-    /// Someone failed, `failures` times in a row or more: how often the link did, and when it is tried next. `wait` says how long it
-    /// rests after so many failures.
+    /// Someone failed, `failures` times in a row or more: how often the link did, or this one alone, and when it is tried next. `wait`
+    /// says how long it rests after so many failures.
     pub(super) fn fail(
         &mut self,
         failures: u32,
@@ -42,7 +56,10 @@ impl Retry {
         wait: impl FnOnce(u32) -> Duration,
     ) -> (u32, Instant) {
         if let Some(at) = self.at.filter(|at| now < *at) {
-            return (self.failures, at);
+            return match self.unreachable {
+                Some(_) => (self.failures, at),
+                None => (failures, at.min(now + wait(failures))),
+            };
         }
         self.failures = self.failures.saturating_add(1).max(failures);
         let at = now + wait(self.failures);
@@ -88,5 +105,37 @@ mod tests {
         assert_eq!(retry.rests(next), None);
         assert!(!retry.succeed(), "it was up");
         assert_eq!(retry.fail(1, next, seconds), (1, next + seconds(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_connections_come_up_nobody_waits_for_who_has_failed_more_often() {
+        let seconds = |failures: u32| Duration::from_secs(u64::from(failures));
+        let start = Instant::now();
+        let mut retry = Retry::default();
+        retry.note_unreachable("refused", start);
+        assert_eq!(retry.fail(30, start, seconds), (30, start + seconds(30)));
+        assert_eq!(retry.fail(1, start, seconds), (30, start + seconds(30)));
+        retry.note_connected();
+        assert_eq!(retry.rests(start), None);
+        assert_eq!(retry.fail(1, start, seconds), (1, start + seconds(1)));
+        assert_eq!(retry.fail(40, start, seconds), (40, start + seconds(30)));
+        // The failures count on.
+        let next = start + seconds(30);
+        assert_eq!(retry.fail(1, next, seconds), (31, next + seconds(31)));
+        assert!(retry.succeed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_behind_many_failures_tries_at_once() {
+        let second = |_: u32| Duration::from_secs(1);
+        let start = Instant::now();
+        let mut retry = Retry::default();
+        retry.note_unreachable("refused", start);
+        retry.fail(1, start, second);
+        retry.note_joined();
+        assert_eq!(retry.rests(start), Some("refused"), "all start together");
+        retry.fail(2, start + second(1), second);
+        retry.note_joined();
+        assert_eq!(retry.rests(start + second(1)), None);
     }
 }
