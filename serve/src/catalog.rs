@@ -36,6 +36,7 @@ use forebay_lake::ViewedTable;
 use forebay_schemas::table::READINGS;
 
 use crate::{
+    dialect::times::UTC,
     fence::{fenced, fenced_rows},
     functions::{
         bounded::{Bounds, NOT_THERE},
@@ -178,9 +179,9 @@ impl UserCatalog {
     ) -> SessionContext {
         let catalogs = catalogs(public.clone());
         let mut config = self.state.config().clone();
-        if let Some(zone) = scope.time_zone {
-            config.options_mut().execution.time_zone = Some(zone.to_owned());
-        }
+        // Without one the engine's times would have none, and `timestamptz '…'` would lose its own.
+        let zone = scope.time_zone.unwrap_or(UTC);
+        config.options_mut().execution.time_zone = Some(zone.to_owned());
         // What is planned below that knows which files there are, and how many rows they have.
         config.options_mut().explain.logical_plan_only = !scope.user.sites.is_all();
         let mut state = SessionStateBuilder::new_from_existing(self.state.clone())

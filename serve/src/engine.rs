@@ -44,6 +44,7 @@ use crate::{
     ServeError,
     audit::{Asker, AuditLine, ServeProgress},
     catalog::{Scope, UserCatalog, names},
+    dialect::{self, times::Zone},
     error::QueryError,
     functions::name_user_columns,
     guard::{self, SeesAll},
@@ -154,7 +155,8 @@ impl Engine {
         let tokens = guard::check_text(sql)?;
         let shown: Arc<str> = guard::shown(&tokens).into();
         let weight = sql.len() + TOKEN_BYTES * tokens.len();
-        let parsed = self.parser.parse(sql);
+        let prepared = dialect::prepared(sql, &tokens)?;
+        let parsed = self.parser.parse(&prepared);
         let parsed = parsed.map_err(|error| not_parsed(&error, sql))?;
         if parsed.len() > STATEMENTS_MAX {
             let why = format!("{} statements, more than {STATEMENTS_MAX}", parsed.len());
@@ -165,13 +167,14 @@ impl Engine {
         }
         let named = |mut statement| {
             name_user_columns(&mut statement, &tokens);
-            Parsed {
+            dialect::checked(&mut statement, &tokens)?;
+            Ok(Parsed {
                 statement,
                 shown: shown.clone(),
                 weight,
-            }
+            })
         };
-        Ok(parsed.into_iter().map(named).collect())
+        parsed.into_iter().map(named).collect()
     }
 
     /// Waits for leave to run.
@@ -312,6 +315,10 @@ impl Engine {
         let statement = EngineStatement::Statement(Box::new(parsed.statement.clone()));
         let plan = context.state().statement_to_plan(statement).await;
         let plan = plan.map_err(|error| self.error(&error))?;
+        // First: what follows walks through the plan.
+        guard::check_size(&plan)?;
+        let zone = Zone::of(terms.time_zone.as_deref());
+        let plan = dialect::typed(plan, &zone).map_err(|error| self.error(&error))?;
         let sees_all = if user.sites.is_all() {
             SeesAll::Yes
         } else {

@@ -26,6 +26,7 @@ use datafusion::{
 use crate::error::QueryError;
 pub(crate) use constants::check_constants;
 pub(crate) use expansion::check_expansion;
+pub(crate) use size::check_size;
 
 /// The longest statement.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 256 << 10;
@@ -96,10 +97,8 @@ pub(crate) fn shown(tokens: &[Token]) -> String {
     text.trim().to_owned()
 }
 
-/// Whether a plan only reads, and is not too large to be optimized.
+/// Whether a plan only reads. Its size is to be checked before ([`check_size`]).
 pub(crate) fn check_plan(plan: &LogicalPlan, sees_all: SeesAll) -> Result<(), QueryError> {
-    // First: what follows walks through the plan.
-    size::check_size(plan)?;
     let reading_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

@@ -9,6 +9,7 @@
 mod ages;
 mod audit;
 mod catalog;
+mod dialect;
 mod doorway;
 mod engine;
 mod error;

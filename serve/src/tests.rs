@@ -5,6 +5,7 @@
 
 mod bounds;
 mod clients;
+mod dialect;
 mod fence;
 pub(crate) mod fixture;
 mod grafana;

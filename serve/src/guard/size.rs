@@ -19,7 +19,7 @@ const STEPS_MAX: usize = 4_000;
 const MENTIONS_MAX: usize = 100_000;
 
 /// Whether the optimizer's work is bounded.
-pub(super) fn check_size(plan: &LogicalPlan) -> std::result::Result<(), QueryError> {
+pub(crate) fn check_size(plan: &LogicalPlan) -> std::result::Result<(), QueryError> {
     let mut steps = 0;
     let counted = plan.apply_with_subqueries(|_| {
         steps += 1;

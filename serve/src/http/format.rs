@@ -15,7 +15,7 @@ use arrow::{
 use datafusion::arrow::ipc::writer::StreamWriter;
 use tracing::warn;
 
-use crate::error::QueryError;
+use crate::{dialect::names::distinct, error::QueryError};
 
 /// RFC 3339 with µs; a time without a zone has none.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6f";
@@ -77,6 +77,7 @@ impl Write for Out {
 pub(super) struct Writer {
     out: Out,
     schema: SchemaRef,
+    has_new_names: bool,
     kind: Kind,
 }
 
@@ -90,6 +91,8 @@ enum Kind {
 impl Writer {
     pub(super) fn new(format: Format, schema: SchemaRef) -> Self {
         let out = Out::default();
+        let own = distinct(&schema);
+        let has_new_names = !Arc::ptr_eq(&own, &schema);
         let kind = match format {
             Format::Json => {
                 let builder = json::WriterBuilder::new().with_explicit_nulls(true);
@@ -104,7 +107,12 @@ impl Writer {
             }
             Format::Arrow => Kind::Arrow(None),
         };
-        Self { out, schema, kind }
+        Self {
+            out,
+            schema: own,
+            has_new_names,
+            kind,
+        }
     }
 
     /// What comes before the rows.
@@ -121,6 +129,13 @@ impl Writer {
 
     /// Some rows.
     pub(super) fn rows(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, QueryError> {
+        let renamed;
+        let batch = if self.has_new_names {
+            renamed = self.renamed(batch)?;
+            &renamed
+        } else {
+            batch
+        };
         let written = match &mut self.kind {
             Kind::Json(writer) => writer.write(batch),
             Kind::Csv(writer) => writer.write(batch),
@@ -139,6 +154,14 @@ impl Writer {
             Kind::Arrow(None) => Ok(()),
         };
         self.written(ended)
+    }
+
+    fn renamed(&self, batch: &RecordBatch) -> Result<RecordBatch, QueryError> {
+        let renamed = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec());
+        renamed.map_err(|error| {
+            warn!(%error, "naming the columns of rows failed");
+            QueryError::Internal
+        })
     }
 
     fn written(&self, outcome: Result<(), ArrowError>) -> Result<Vec<u8>, QueryError> {

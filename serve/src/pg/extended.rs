@@ -12,7 +12,7 @@ use datafusion_postgres::{
     arrow_pg::datatypes::df::deserialize_parameters_with_server_types,
     pgwire::{
         api::{
-            ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState,
+            ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type,
             portal::{Portal, PortalExecutionState},
             query::ExtendedQueryHandler,
             results::{Response, Tag},
@@ -41,6 +41,10 @@ use super::{
     },
     held::Kind,
     of_query,
+};
+use crate::dialect::{
+    arrays,
+    times::{self, Zone},
 };
 
 /// The longest name of a statement or portal; PostgreSQL's has 63.
@@ -81,6 +85,35 @@ fn check_bind(bind: &Bind, statement: &StoredStatement<Arc<Prepared>>) -> PgWire
     Ok(())
 }
 
+/// The types of a portal's parameters as its client encodes them. Arrays and times that come as texts are read as such here
+/// ([`crate::dialect`]), but for times that the client itself calls so.
+fn types_of(bind: &Bind, statement: &StoredStatement<Arc<Prepared>>) -> Vec<Option<Type>> {
+    let mut types = statement.parameter_types.clone();
+    let Some(described) = statement.statement.described() else {
+        return types;
+    };
+    let formats = &bind.parameter_format_codes;
+    for (at, data_type) in described.parameters.iter().enumerate() {
+        // One format is for all.
+        let format = if formats.len() == 1 {
+            formats.first()
+        } else {
+            formats.get(at)
+        };
+        let (Some(data_type), 0) = (data_type, format.copied().unwrap_or(0)) else {
+            continue;
+        };
+        types.resize(types.len().max(at + 1), None);
+        let is_read_here = arrays::is_list(data_type)
+            || (times::is_zoned(data_type)
+                && types[at].as_ref().is_none_or(|of| *of == Type::UNKNOWN));
+        if is_read_here {
+            types[at] = Some(Type::TEXT);
+        }
+    }
+    types
+}
+
 /// What executing a portal begins with.
 enum Start {
     Rows(Begun),
@@ -104,6 +137,11 @@ impl Queries {
         let types = self.parser.get_parameter_types(prepared)?;
         let types: Vec<_> = types.iter().map(Some).collect();
         let parameters = deserialize_parameters_with_server_types(portal, &inferred, &types)?;
+        let types = &query.described.parameters;
+        let zone = session.terms().time_zone;
+        let parameters = arrays::bound(parameters, types)
+            .and_then(|bound| times::bound(bound, types, &Zone::of(zone.as_deref())))
+            .map_err(of_query)?;
         let cancelled = cancelled(session.handle.start_query().await);
         let asked = Asked {
             parameters: Some(parameters),
@@ -211,7 +249,7 @@ impl ExtendedQueryHandler for Queries {
             planned: stored.statement.planned.clone(),
             _portal: Some(place),
         };
-        let types = stored.parameter_types.clone();
+        let types = types_of(&message, &stored);
         let own = StoredStatement::new(stored.id.clone(), Arc::new(prepared), types);
         let mut portal = Portal::try_new(&message, Arc::new(own))?;
         // As they have come they would keep the buffer of all messages that came with them.

@@ -40,6 +40,7 @@ use super::{
     text::Texts,
 };
 use crate::{
+    dialect::names::shown,
     engine::{Described, Engine, Parsed, Rows, Turn},
     error::QueryError,
 };
@@ -122,7 +123,11 @@ impl Queries {
             Either::Right(_) => return Err(of_query(QueryError::Cancelled)),
         };
         let deadline = rows.deadline();
-        let fields = Arc::new(arrow_schema_to_pg_fields(&rows.schema(), format, None)?);
+        let fields = Arc::new(arrow_schema_to_pg_fields(
+            &shown(&rows.schema()),
+            format,
+            None,
+        )?);
         let rows = encoded(rows, fields.clone(), cancelled);
         let mut response = QueryResponse::new(fields, rows);
         if matches!(parsed.statement, Statement::Explain { .. }) {
@@ -322,6 +327,6 @@ impl QueryParser for Planner {
             return Ok(Vec::new());
         };
         let format = format.unwrap_or(&Format::UnifiedText);
-        arrow_schema_to_pg_fields(&described.schema, format, None)
+        arrow_schema_to_pg_fields(&shown(&described.schema), format, None)
     }
 }

@@ -35,12 +35,22 @@ with connect() as link:
         # Between what is asked and what is there stands nothing that a parameter could get past.
         assert one(cursor, "SELECT count(*) FROM readings WHERE site = %s", ("basalt",)) == (0,)
         assert one(cursor, "SELECT count(*) FROM alerts WHERE site <> %s", ("quartz",)) == (0,)
+        # Lists are arrays, with and without a cast.
+        for array in ("%s::text[]", "%s"):
+            tags = ["quartz-temp", 'o,t"her', None]
+            sql = f"SELECT count(*) FROM readings WHERE tag = any({array})"
+            assert one(cursor, sql, (tags,)) == (120,), sql
+        assert one(cursor, "SELECT count(*) FROM readings WHERE value = any(%s)", ([1.5, 1234.5],)) == (120,)
+        assert one(cursor, "SELECT count(*) FROM readings WHERE lane = any(%s)", ([0, 7],)) == (120,)
+        assert one(cursor, "SELECT count(*) FROM readings WHERE event_time < %s", ("2026-05-01 00:01",)) == (2,)
     cursor = link.cursor()
     for _ in range(20):  # prepared from the sixth on
         assert one(cursor, "SELECT count(*) FROM readings WHERE tag = %s", ("quartz-temp",)) == (120,)
     cursor.execute("SELECT site, value FROM readings")
     assert [column.name for column in cursor.description] == ["site", "value"]
     assert cursor.rowcount == 120
+    cursor.execute("SELECT value, value::int FROM readings LIMIT 1")
+    assert [column.name for column in cursor.description] == ["value", "value"]
     try:
         cursor.execute("SELECT nothing FROM readings")
         raise SystemExit("an unknown column has been answered")

@@ -157,7 +157,7 @@ async fn times_are_as_postgresql_has_them() {
             "SELECT count(*) FROM readings WHERE event_time > now() - INTERVAL '100 years'",
             "120",
         ),
-        ("SELECT to_timestamp(1777593600)", "2026-05-01 00:00:00"),
+        ("SELECT to_timestamp(1777593600)", "2026-05-01 00:00:00+00"),
         (
             "SELECT extract(hour FROM max(event_time) AT TIME ZONE 'Europe/Amsterdam') FROM readings",
             "2",

@@ -125,6 +125,9 @@ async fn rows_come_as_json_csv_and_arrow() {
     let called_form = "application/x-www-form-urlencoded";
     let plain = post(&site, called_form, "SELECT count(*) AS n FROM readings");
     assert_eq!(plain.text(), "[{\"n\":120}]");
+    let twice = "SELECT value, value::int FROM readings LIMIT 1";
+    let twice = post(&site, "text/plain", twice);
+    assert_eq!(twice.text(), "[{\"value\":1234.5,\"value_2\":1234}]");
 }
 
 #[tokio::test(flavor = "multi_thread")]
