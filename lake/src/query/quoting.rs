@@ -19,8 +19,9 @@ pub fn quoting_hint(sql: &str) -> Option<String> {
     let name = places.find_map(|place| {
         let word = reserved(&tokens[place])?;
         let before = place.checked_sub(1).and_then(|before| tokens.get(before));
-        let is_in_a_list = before == Some(&Token::Comma);
-        (is_in_a_list || ends_a_column(tokens.get(place + 1))).then(|| word.to_lowercase())
+        let next = tokens.get(place + 1);
+        let is_in_a_list = before == Some(&Token::Comma) && !is_count(next);
+        (is_in_a_list || ends_a_column(next)).then(|| word.to_lowercase())
     })?;
     Some(format!(
         "a column named like a word of SQL wants double quotes: \"{name}\""
@@ -40,6 +41,11 @@ fn reserved(token: &Token) -> Option<&str> {
     let mut columns = TABLES.iter().flat_map(|table| table.columns);
     let is_column = columns.any(|column| column.name.eq_ignore_ascii_case(value));
     (is_column && RESERVED_FOR_COLUMN_ALIAS.contains(keyword)).then_some(value)
+}
+
+/// Whether what follows a word makes it a clause also behind a comma, which is one too many.
+fn is_count(next: Option<&Token>) -> bool {
+    matches!(next, Some(Token::Number(..) | Token::Placeholder(_)))
 }
 
 /// Whether what follows a word says that a column ended there: a clause would go on with a number.
@@ -64,6 +70,9 @@ mod tests {
             ("select score limit from scores", Some("limit")),
             ("select score, \"limit\" from scores limit 3", None),
             ("select score form scores limit 3 offset 4", None),
+            ("select why from quarantine order by at, limit 10", None),
+            ("select why from quarantine order by at, LIMIT $1", None),
+            ("select why from quarantine order by at, offset ?", None),
             ("select 'a, limit from' form scores", None),
             ("select rows, state form windows", None),
             ("select 'unclosed, limit", None),
