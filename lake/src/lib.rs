@@ -36,7 +36,8 @@ pub use operate::verify::{
     Fault, LedgerLine, LedgerSums, Report, verify, verify_lake, verify_received,
 };
 pub use query::{
-    CoveredView, LakeView, RollupCover, ScanCost, ViewedTable, empty_session, quoting_hint, session,
+    CoveredView, LakeView, RollupCover, ScanCost, UnreadNotes, ViewedTable, empty_session,
+    quoting_hint, session,
 };
 pub use settings::LakeSettings;
 pub use store::bucket_folder::BucketFolder;

@@ -43,7 +43,7 @@ use crate::{
     table::{LakeTable, Snapshot},
 };
 use checked::{CheckedFactory, MustBeSealed};
-pub use cover::{CoveredView, RollupCover};
+pub use cover::{CoveredView, RollupCover, UnreadNotes};
 pub use quoting::quoting_hint;
 pub use viewed::ViewedTable;
 

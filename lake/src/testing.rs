@@ -49,6 +49,7 @@ pub(crate) struct WatchedStore {
     puts: Mutex<Vec<String>>,
     listed: Arc<Mutex<Vec<String>>>,
     fault: Mutex<Option<(String, usize, Fault)>>,
+    hanging: Mutex<Option<String>>,
     hung: Arc<Notify>,
     released: Notify,
 }
@@ -62,13 +63,14 @@ impl WatchedStore {
     /// On a disk that may fail.
     pub(crate) fn on(folder: &FsPath, medium: Box<dyn Medium>) -> Self {
         let inner = SyncedLocalStore::with_absolute_paths(folder, medium).unwrap();
-        let (gets, puts, listed, fault, hung, released) = Default::default();
+        let (gets, puts, listed, fault, hanging, hung, released) = Default::default();
         Self {
             inner,
             gets,
             puts,
             listed,
             fault,
+            hanging,
             hung,
             released,
         }
@@ -101,6 +103,11 @@ impl WatchedStore {
     /// Of the puts whose path contains `part`, the one after `skip` others fails.
     pub(crate) fn fail_put(&self, part: &str, skip: usize, fault: Fault) {
         *self.fault.lock().unwrap() = Some((part.to_owned(), skip, fault));
+    }
+
+    /// From now on reads of paths that contain `part` never end; those of none for `None`.
+    pub(crate) fn hang_reads(&self, part: Option<&str>) {
+        *self.hanging.lock().unwrap() = part.map(str::to_owned);
     }
 
     /// How often something was put whose path contains `part`, whether it was stored or not.
@@ -205,6 +212,10 @@ impl ObjectStore for WatchedStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.note(location);
+        let hanging = self.hanging.lock().unwrap().clone();
+        if hanging.is_some_and(|part| location.as_ref().contains(&part)) {
+            return std::future::pending().await;
+        }
         self.inner.get_opts(location, options).await
     }
 

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use forebay_lake::{CoveredView, LakeError, LakeTable, LakeView, RollupCover, keys::KeyDecrypter};
+use forebay_lake::{
+    CoveredView, LakeError, LakeTable, LakeView, RollupCover, UnreadNotes, keys::KeyDecrypter,
+};
 use forebay_runtime::RateLimit;
 use tokio::{sync::Mutex, time::Instant};
 use tracing::warn;
@@ -14,6 +16,9 @@ use crate::{ages::DeviceWays, error::QueryError, settings::RollupUse, waiting::W
 
 /// How old a look at the tables' versions may be.
 const LOOK_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Sites that a line of the log names.
+const NAMED_MAX: usize = 8;
 
 /// What it takes to read a lake.
 #[derive(Clone)]
@@ -97,8 +102,8 @@ impl LakeSource {
             RollupUse::WhereTheyFit => {
                 let last = last.and_then(|last| last.covered.as_ref());
                 let covered = CoveredView::look(tables, decrypter, last).await?;
-                if let Some(error) = &covered.unread {
-                    self.warn_of_rollups(error);
+                if let Some(unread) = &covered.unread {
+                    self.warn_of_rollups(unread);
                 }
                 (covered.view.clone(), covered.cover.clone(), Some(covered))
             }
@@ -118,11 +123,39 @@ impl LakeSource {
     }
 
     /// Roll-ups are a shortcut: queries answer from readings where it is not known what roll-ups hold.
-    fn warn_of_rollups(&self, error: &LakeError) {
+    fn warn_of_rollups(&self, unread: &UnreadNotes) {
         let log = self.rollups_log.lock();
         let mut log = log.unwrap_or_else(PoisonError::into_inner);
         if let Some(skipped) = log.admit() {
-            warn!(%error, skipped, "what roll-ups hold is not known, queries read readings instead");
+            let (error, sites) = (&unread.error, named(unread.sites.as_deref()));
+            warn!(%error, sites, skipped, "what roll-ups of these sites hold is not known, their readings are read instead");
         }
+    }
+}
+
+/// Sites for the log: the first of them, and how many more there are.
+fn named(sites: Option<&[String]>) -> String {
+    let Some(sites) = sites else {
+        return "all".to_owned();
+    };
+    let first = sites.len().min(NAMED_MAX);
+    let mut text = sites[..first].join(", ");
+    if sites.len() > first {
+        text.push_str(&format!(" and {} more", sites.len() - first));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_are_named_as_far_as_a_line_of_the_log_holds_them() {
+        let sites: Vec<String> = (0..10).map(|site| format!("site-{site}")).collect();
+        assert_eq!(named(None), "all");
+        assert_eq!(named(Some(&sites[..2])), "site-0, site-1");
+        let all = named(Some(&sites));
+        assert!(all.ends_with("site-7 and 2 more"), "{all}");
     }
 }

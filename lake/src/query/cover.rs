@@ -8,16 +8,19 @@
 //! It deliberately says nothing of a day that goes on, of one whose late readings wait for their next revision, and of times of
 //! which retention may have deleted readings or rows.
 
+#[cfg(test)]
+mod tests;
+mod unread;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use forebay_schemas::{
-    ErrorKind,
-    table::{READINGS, READINGS_1H, READINGS_1M, Table, WINDOWS},
-};
+use forebay_schemas::table::{READINGS, READINGS_1H, READINGS_1M, Table, WINDOWS};
+use futures::StreamExt as _;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{DeltaScan, LakeView};
 use crate::{
@@ -26,6 +29,10 @@ use crate::{
     keys::KeyDecrypter,
     operate::expire::expired_states,
 };
+use unread::{Patience, Unread};
+
+/// Notes that are read at once.
+const READS_MAX: usize = 16;
 
 /// From an event time to just before another, µs since 1970 UTC.
 type Stretch = (i64, i64);
@@ -63,25 +70,34 @@ pub struct CoveredView {
     /// For which times the roll-ups answer.
     pub cover: Arc<RollupCover>,
     /// Why they answer for less than they could: a note cannot be read. They are a shortcut only, so the look goes on.
-    pub unread: Option<Arc<LakeError>>,
+    pub unread: Option<UnreadNotes>,
     noted: Noted,
     keeper: Arc<StateKeeper>,
     seal: Arc<TagSeal>,
 }
 
+/// Notes that cannot be read.
+#[derive(Debug, Clone)]
+pub struct UnreadNotes {
+    /// Why one of them cannot.
+    pub error: Arc<LakeError>,
+    /// The sites for which no roll-up answers; `None` where it may be less than it could for all.
+    pub sites: Option<Vec<String>>,
+}
+
 /// What stands in the lake's notes, by the versions of their tables.
 #[derive(Debug, Clone, Default)]
 struct Noted {
-    /// By the transaction of a site's windows, with the state's number; an error of one that stays unreadable.
+    /// By the transaction of a site's windows, with the state's number.
     closed: HashMap<String, (i64, ReadState)>,
     /// By table: its version, and before which time rows may have been deleted, or why that cannot be read.
-    expired: HashMap<&'static str, (u64, Result<Expired, Arc<LakeError>>)>,
+    expired: HashMap<&'static str, (u64, Result<Expired, Unread>)>,
     /// The version of `readings` that was counted, and its readings a day.
     counted: Option<(u64, Arc<Counts>)>,
 }
 
 /// The state of a site's windows, or why it cannot be read.
-type ReadState = Result<Arc<Closed>, Arc<LakeError>>;
+type ReadState = Result<Arc<Closed>, Unread>;
 
 /// Before which time rows may have been deleted, by site, µs since 1970 UTC.
 type Expired = BTreeMap<String, i64>;
@@ -110,6 +126,15 @@ impl CoveredView {
         decrypter: &Arc<KeyDecrypter>,
         last: Option<&Self>,
     ) -> Result<Self, LakeError> {
+        Self::look_with(Patience::DEFAULT, tables, decrypter, last).await
+    }
+
+    async fn look_with(
+        patience: Patience,
+        tables: &[LakeTable],
+        decrypter: &Arc<KeyDecrypter>,
+        last: Option<&Self>,
+    ) -> Result<Self, LakeError> {
         let (keeper, seal) = match last {
             Some(last) => (last.keeper.clone(), last.seal.clone()),
             None => {
@@ -119,15 +144,18 @@ impl CoveredView {
             }
         };
         let mut noted = last.map(|last| last.noted.clone()).unwrap_or_default();
-        let mut unread = None;
+        let mut of_all = None;
         let mut places: Vec<usize> = (0..tables.len()).collect();
         places.sort_by_key(|place| turn(tables[*place].schema()));
         let mut scans: Vec<Option<Arc<DeltaScan>>> = vec![None; tables.len()];
         for place in places {
             let table = &tables[place];
             let snapshot = table.snapshot().await?;
-            if let Err(error) = noted.note(&keeper, table, &snapshot).await {
-                unread = Some(Arc::new(error));
+            if let Err(error) = noted.note(patience, &keeper, table, &snapshot).await {
+                of_all = Some(UnreadNotes {
+                    error: Arc::new(error),
+                    sites: None,
+                });
             }
             let known = last.and_then(|last| last.view.0.get(place));
             let known = known.filter(|known| known.is_of(table, &snapshot));
@@ -143,8 +171,8 @@ impl CoveredView {
         let cover = noted.cover(&keeper, &view);
         Ok(Self {
             view,
+            unread: of_all.or_else(|| noted.unread(&keeper, &cover)),
             cover: Arc::new(cover),
-            unread: unread.or_else(|| noted.unreadable()),
             noted,
             keeper,
             seal,
@@ -166,28 +194,33 @@ fn is_rollup(table: &Table) -> bool {
 }
 
 impl Noted {
-    /// Reads what the notes of a table say.
+    /// Reads what the notes of a table say. Of one that cannot be read nothing is known.
     ///
     /// # Errors
-    /// When one cannot be read now: nothing is known of what it is about then, and the next look tries again.
+    /// When it cannot be read which notes there are: nothing is known of the table then, and the next look tries again.
     async fn note(
         &mut self,
+        patience: Patience,
         keeper: &StateKeeper,
         table: &LakeTable,
         snapshot: &Snapshot,
     ) -> Result<(), LakeError> {
         let schema = table.schema();
         if schema.name == WINDOWS.name {
-            return self.note_closed(keeper, table, snapshot).await;
+            return self.note_closed(patience, keeper, table, snapshot).await;
         }
         if !is_rollup(schema) && schema.name != READINGS.name {
             return Ok(());
         }
-        let known = self.expired.remove(schema.name);
         let version = snapshot.version();
-        let sites = match known.filter(|(of, _)| *of == version) {
-            Some((_, sites)) => sites,
-            None => expired(keeper, table, snapshot).await?,
+        let sites = match self.expired.remove(schema.name) {
+            Some((of, Ok(sites))) if of == version => Ok(sites),
+            Some((_, Err(unread))) if unread.rests() => Err(unread),
+            _ => {
+                let until = Instant::now() + patience.reading;
+                let reading = expired(keeper, table, snapshot);
+                patience.read(until, reading).await
+            }
         };
         self.expired.insert(schema.name, (version, sites));
         Ok(())
@@ -196,48 +229,58 @@ impl Noted {
     /// A state never changes: one that is known is not read again.
     async fn note_closed(
         &mut self,
+        patience: Patience,
         keeper: &StateKeeper,
         windows: &LakeTable,
         snapshot: &Snapshot,
     ) -> Result<(), LakeError> {
         let mut known = std::mem::take(&mut self.closed);
         let numbers = keeper.numbers(windows, snapshot).await?;
+        let is_known = |state: &ReadState| state.as_ref().map_or_else(Unread::rests, |_| true);
         let mut new = Vec::new();
         for (app_id, number) in numbers {
-            match known.remove(&app_id).filter(|(of, _)| *of == number) {
+            let found = known.remove(&app_id);
+            match found.filter(|(of, state)| *of == number && is_known(state)) {
                 Some(found) => drop(self.closed.insert(app_id, found)),
                 None => new.push((app_id, number)),
             }
         }
-        let mut unread = Ok(());
-        for (app_id, number, state) in keeper.load_each::<Closed>(windows, new).await {
-            let state = match state {
-                Ok(state) => Ok(Arc::new(state)),
-                // It stays so: whose it is makes another.
-                Err(error) if error.kind() == ErrorKind::Corrupt => Err(Arc::new(error)),
-                // Its site alone is not answered for.
-                Err(error) => {
-                    unread = Err(error);
-                    continue;
-                }
-            };
-            self.closed.insert(app_id, (number, state));
+        let until = Instant::now() + patience.reading;
+        let reads = new.into_iter().map(|(app_id, number)| async move {
+            let reading = keeper.load::<Closed>(windows, &app_id, number);
+            let state = patience.read(until, reading).await;
+            (app_id, number, state)
+        });
+        // In no order: one that hangs keeps no other from being read.
+        let mut reads = futures::stream::iter(reads).buffer_unordered(READS_MAX);
+        while let Some((app_id, number, state)) = reads.next().await {
+            self.closed.insert(app_id, (number, state.map(Arc::new)));
         }
-        unread
+        Ok(())
     }
 
-    /// Why one of the notes that are known says nothing.
-    fn unreadable(&self) -> Option<Arc<LakeError>> {
-        let closed = self
-            .closed
-            .values()
-            .find_map(|(_, state)| state.as_ref().err());
-        let expired = || {
-            self.expired
-                .values()
-                .find_map(|(_, sites)| sites.as_ref().err())
-        };
-        closed.or_else(expired).cloned()
+    /// What is not answered for because a note cannot be read.
+    fn unread(&self, keeper: &StateKeeper, cover: &RollupCover) -> Option<UnreadNotes> {
+        let mut expired = self.expired.values();
+        if let Some(unread) = expired.find_map(|(_, sites)| sites.as_ref().err()) {
+            return Some(UnreadNotes {
+                error: unread.error.clone(),
+                sites: None,
+            });
+        }
+        let mut error = None;
+        let mut sites = Vec::new();
+        for site in cover.sites() {
+            let closed = self.closed.get(&app_id(keeper, site));
+            if let Some((_, Err(unread))) = closed {
+                error = error.or(Some(&unread.error));
+                sites.push(site.to_owned());
+            }
+        }
+        error.map(|error| UnreadNotes {
+            error: error.clone(),
+            sites: Some(sites),
+        })
     }
 
     /// For which times the roll-ups of a view answer.
@@ -255,10 +298,9 @@ impl Noted {
         };
         let mut sites = BTreeMap::new();
         for (site, days) in counts.iter() {
-            let app_id = keeper.app_id(&format!("windows/{site}"), 0);
             let closed = self
                 .closed
-                .get(&app_id)
+                .get(&app_id(keeper, site))
                 .and_then(|(_, state)| state.as_ref().ok());
             let mut levels = BTreeMap::new();
             if let Some((closed, days)) = closed.zip(days.as_ref()) {
@@ -313,24 +355,26 @@ impl Noted {
     }
 }
 
-/// What is noted of the rows of a table that were deleted, or why one of the notes says nothing.
+/// The transaction of a site's windows.
+fn app_id(keeper: &StateKeeper, site: &str) -> String {
+    keeper.app_id(&format!("windows/{site}"), 0)
+}
+
+/// What is noted of the rows of a table that were deleted.
 ///
 /// # Errors
-/// When one cannot be read now.
+/// When one of the notes cannot be read: which site it is of stands in it, so nothing is known of any.
 async fn expired(
     keeper: &StateKeeper,
     table: &LakeTable,
     snapshot: &Snapshot,
-) -> Result<Result<Expired, Arc<LakeError>>, LakeError> {
+) -> Result<Expired, LakeError> {
     let mut sites = BTreeMap::new();
     for found in expired_states(keeper, table, snapshot).await? {
-        match found.state {
-            Ok(state) => drop(sites.insert(state.site, state.before)),
-            // Which site it is of stands in it: nothing is known of any.
-            Err(error) => return Ok(Err(Arc::new(error))),
-        }
+        let state = found.state?;
+        sites.insert(state.site, state.before);
     }
-    Ok(Ok(sites))
+    Ok(sites)
 }
 
 fn day_start(day: i32) -> i64 {
