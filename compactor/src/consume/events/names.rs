@@ -117,16 +117,15 @@ impl KnownNames {
                 Err(error) => outcome = Err(failed(error)),
             }
         }
-        let large: HashSet<String> = self
-            .files
-            .iter()
-            .filter(|(_, names)| names.is_none())
-            .map(|(path, _)| path.clone())
-            .collect();
-        if !large.is_empty() {
-            look.opened += large.len();
-            let found = those_in(&context, &table.only(&large), names).await;
-            look.written.extend(found.map_err(failed)?);
+        let large = self.files.iter().filter(|(_, names)| names.is_none());
+        // One at a time: one that is damaged hides what others hold no more than a small one does.
+        for (path, _) in large {
+            look.opened += 1;
+            let file = table.only(&HashSet::from([path.clone()]));
+            match those_in(&context, &file, names).await {
+                Ok(found) => look.written.extend(found),
+                Err(error) => outcome = Err(failed(error)),
+            }
         }
         outcome
     }
@@ -167,7 +166,7 @@ async fn names_of(
     let mut rows = rows.select(vec![event_id()])?.execute_stream().await?;
     let mut names = Vec::new();
     while let Some(rows) = rows.next().await {
-        names.extend(ids(&rows?).filter_map(number));
+        names.extend(ids(&rows?)?.filter_map(number));
         if names.len() > room {
             return Ok(None);
         }
@@ -177,19 +176,19 @@ async fn names_of(
     Ok(Some(names))
 }
 
-/// Those of the names that files have.
+/// Those of the names that a file has.
 async fn those_in(
     context: &SessionContext,
-    files: &ViewedTable,
+    file: &ViewedTable,
     names: &[&str],
 ) -> Result<BTreeSet<String>, DataFusionError> {
     let mut found = BTreeSet::new();
     for names in names.chunks(LOOKED_UP_MAX) {
         let names: Vec<Expr> = names.iter().map(|name| lit(*name)).collect();
         let wanted = col("event_id").in_list(names, false);
-        let rows = context.read_table(files.provider())?.filter(wanted)?;
+        let rows = context.read_table(file.provider())?.filter(wanted)?;
         for rows in &rows.select(vec![event_id()])?.collect().await? {
-            found.extend(ids(rows).map(str::to_owned));
+            found.extend(ids(rows)?.map(str::to_owned));
         }
     }
     Ok(found)
@@ -199,9 +198,14 @@ fn event_id() -> Expr {
     cast(col("event_id"), DataType::Utf8)
 }
 
-fn ids(rows: &RecordBatch) -> impl Iterator<Item = &str> {
+fn ids(rows: &RecordBatch) -> Result<impl Iterator<Item = &str>, DataFusionError> {
     let ids = rows.column(0).as_string_opt::<i32>();
-    ids.into_iter().flatten().flatten()
+    // None at all would double every event.
+    let ids = ids.ok_or_else(|| {
+        let found = rows.column(0).data_type();
+        DataFusionError::Execution(format!("event_id is not text but {found}"))
+    })?;
+    Ok(ids.iter().flatten())
 }
 
 /// The digits of a device's event as a number; jobs name theirs otherwise.
@@ -214,5 +218,28 @@ fn failed(source: DataFusionError) -> LakeError {
     LakeError::Query {
         table: EVENTS.name,
         source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn ids_that_are_no_text_are_an_error_and_not_none() {
+        let rows = |ids: ArrayRef| RecordBatch::try_from_iter([("event_id", ids)]).unwrap();
+        let texts = rows(Arc::new(StringArray::from(vec![
+            Some("a"),
+            None,
+            Some("b"),
+        ])));
+        assert_eq!(ids(&texts).unwrap().collect::<Vec<_>>(), ["a", "b"]);
+        let numbers = rows(Arc::new(Int64Array::from(vec![1])));
+        let error = ids(&numbers).err().unwrap().to_string();
+        assert!(error.contains("event_id is not text"), "{error}");
     }
 }
