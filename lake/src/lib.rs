@@ -24,6 +24,7 @@ pub use operate::erase::{EraseSpec, Erased, erase};
 pub use operate::expire::{
     Deletion, EventExpiry, EventFiles, ExpireSpec, Expired, ExpiredBySite, ExpiryRule, FitsSeries,
     HeldEvents, Swept, expire, expire_events, expired_before, would_expire, would_expire_events,
+    write_expired_events,
 };
 pub use operate::imports::{
     ImportInfo, Imported, Imports, LostImport, import_info, imported_app_id, imports, note_import,

@@ -39,7 +39,8 @@ pub(super) const READINGS_1H: Optional<Duration> = Optional::new(
 
 pub(super) const EVENTS: Optional<Duration> = Optional::new(
     "events",
-    "How long events are kept, by when they began; at least 1h. One that goes on stays until it has ended.",
+    "How long events are kept, by when they began and when something was written of them last; at least 1h. One that goes on stays \
+     until it has ended.",
 )
 .absent("for ever");
 

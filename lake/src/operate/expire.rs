@@ -35,6 +35,7 @@ use crate::{
 use deletions::write_outstanding;
 pub use events::{
     EventExpiry, EventFiles, ExpiredBySite, HeldEvents, expire_events, would_expire_events,
+    write_expired_events,
 };
 pub use rules::{ExpireSpec, ExpiryRule, FitsSeries, Swept};
 use rules::{each, leaves};

@@ -398,27 +398,80 @@ async fn a_damaged_file_of_events_doubles_no_event_of_another() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_events_are_deleted_although_another_table_cannot_be_read() {
+    let bench = Bench::new().await;
+    let lake = &bench.lake;
+    let now = Timestamp::from_nanos(T0);
+    let then = Timestamp::from_nanos(T0 - 7_200_000_000_000);
+    let (found, names) = (found(1..=3), EventNames::default());
+    let written = write(lake, &names, &found.events, &mut 0, then).await;
+    assert_eq!(written.unwrap(), 3);
+    let log = bench.folder.path().join("lake/readings/_delta_log");
+    let next = lake.table(&READINGS).unwrap().snapshot().await.unwrap();
+    let entry = format!("{:020}.json", next.version() + 1);
+    std::fs::write(log.join(entry), "rubbish").unwrap();
+    let text = "[retention]\nreadings = \"1h\"\nevents = \"1h\"";
+    let document = Document::new(Path::new("f.toml"), text, &|_| None);
+    let settings = document.read(|root| RetentionSettings::read(&mut root.table(&RETENTION)?));
+    let settings = settings.unwrap();
+    let mut memory = RetentionMemory::default();
+    let deleted = delete_old(lake, &settings, RollupLevels::NONE, &[], &mut memory, now);
+    let error = deleted.await.unwrap_err().to_string();
+    assert!(error.contains("readings"), "{error}");
+    let events = lake.table(&EVENTS).unwrap().snapshot().await.unwrap();
+    assert!(events.files().is_empty());
+}
+
+/// For large ones there is no room: they are asked at each look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_large_file_of_events_hides_no_other_one() {
+    let bench = Bench::new().await;
+    let lake = &bench.lake;
+    for number in 1..=3 {
+        let (found, now) = (found([number]), (bench.clock)());
+        let written = write(lake, &EventNames::default(), &found.events, &mut 0, now).await;
+        assert_eq!(written.unwrap(), 1);
+    }
+    let all = bench.rows("select event_id from events order by 1").await;
+    let wanted: Vec<&str> = all.iter().map(String::as_str).collect();
+    let mut cramped = KnownNames::with_room(0);
+    let look = cramped.look(lake, &wanted).await;
+    assert!(look.failed.is_none() && look.written.len() == 3, "{look:?}");
+    let events = lake.table(&EVENTS).unwrap();
+    let damaged = events.snapshot().await.unwrap().files().remove(1).path;
+    let path = bench.folder.path().join("lake/events").join(damaged);
+    let bytes = std::fs::metadata(&path).unwrap().len() as usize;
+    std::fs::write(path, vec![b'x'; bytes]).unwrap();
+    let look = cramped.look(lake, &wanted).await;
+    assert!(look.failed.is_some() && look.written.len() == 2, "{look:?}");
+}
+
 /// The readings that brought them stay; what a server tells again is there again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_events_are_deleted_and_told_again_are_there_once() {
     let bench = Bench::new().await;
     let names = EventNames::default();
-    let put = async |numbers: std::ops::RangeInclusive<u64>| {
-        let (found, now) = (found(numbers), (bench.clock)());
+    let put = async |numbers: std::ops::RangeInclusive<u64>, now: Timestamp| {
+        let found = found(numbers);
         write(&bench.lake, &names, &found.events, &mut 0, now)
             .await
             .unwrap()
     };
+    let later = |hours: i64| Timestamp::from_nanos(T0 + hours * 3_600_000_000_000);
     // Of 19:26:41 to 19:26:50, and of 22:13:20.
-    assert_eq!(put(1..=10).await + put(10_000..=10_000).await, 11);
+    let (then, now) = (later(-2), later(0));
+    assert_eq!(
+        put(1..=10, then).await + put(10_000..=10_000, now).await,
+        11
+    );
     let document = Document::new(Path::new("f.toml"), "[retention]\nevents = \"1h\"", &|_| {
         None
     });
     let settings = document.read(|root| RetentionSettings::read(&mut root.table(&RETENTION)?));
     let settings = settings.unwrap();
     let mut memory = RetentionMemory::default();
-    let mut delete = async || {
-        let now = Timestamp::from_nanos(T0);
+    let mut delete = async |now: Timestamp| {
         let would = would_delete(&bench.lake, &settings, RollupLevels::NONE, &[], now).await;
         let done = delete_old(
             &bench.lake,
@@ -433,10 +486,12 @@ async fn old_events_are_deleted_and_told_again_are_there_once() {
         let shown = done.iter().map(|of| (of.table, of.expired.rows()));
         shown.collect::<Vec<_>>()
     };
-    assert_eq!(delete().await, [("events", 10)]);
-    assert_eq!(delete().await, []);
+    assert_eq!(delete(now).await, [("events", 10)]);
+    assert_eq!(delete(now).await, []);
     assert_eq!(bench.rows(COUNTS).await, ["1 1"]);
-    assert_eq!(put(5..=6).await + put(10_000..=10_000).await, 2);
+    assert_eq!(put(5..=6, now).await + put(10_000..=10_000, now).await, 2);
     assert_eq!(bench.rows(COUNTS).await, ["3 3"]);
-    assert_eq!(delete().await, [("events", 2)]);
+    // They are as new as the one of today.
+    assert_eq!(delete(now).await, []);
+    assert_eq!(delete(later(2)).await, [("events", 3)]);
 }

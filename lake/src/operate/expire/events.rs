@@ -1,8 +1,9 @@
 //! Old events leave the table `events`, which no site partitions: all that is too old in one commit.
 //!
 //! Invariants: as above, for the whole table at once. An event leaves with all of its rows, which have one `from_time`, so that none
-//! of them comes to count again as the newest. An event that goes on stays: its newest row names no end. Which times a file holds does
-//! not stand in its commit, so each is read once by a process.
+//! of them comes to count again as the newest. An event that goes on stays: its newest row names no end. So does one of long ago that
+//! was written of since: what came late, or is told again, is kept as long as what is new. Which times a file holds does not stand in
+//! its commit, so each is read once by a process.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -48,7 +49,7 @@ pub struct HeldEvents {
 pub struct EventExpiry {
     /// As the configuration has it, for people.
     pub rule: String,
-    /// Those that began before this time, µs since 1970 UTC.
+    /// Those that began before this time, and were written of last before it, µs since 1970 UTC.
     pub before: i64,
     /// But for these.
     pub held: Vec<HeldEvents>,
@@ -107,7 +108,7 @@ pub async fn expire_events(
     now: Timestamp,
 ) -> Result<ExpiredBySite, LakeError> {
     let table = lake.table(&EVENTS)?;
-    write_outstanding(lake, table).await?;
+    write_expired_events(lake).await?;
     for _ in 0..=TRIES_MAX {
         let Some(found) = found(lake, table, spec, known).await? else {
             return Ok(ExpiredBySite::new());
@@ -117,7 +118,7 @@ pub async fn expire_events(
         match table.commit_change(&change).await {
             Ok(_) => {
                 failpoint(Failpoint::AfterRetention);
-                write_outstanding(lake, table).await?;
+                write_expired_events(lake).await?;
                 return Ok(found.expired(spec));
             }
             Err(LakeError::Fenced { .. } | LakeError::Inactive { .. }) => {}
@@ -144,7 +145,7 @@ pub async fn would_expire_events(
 }
 
 impl EventExpiry {
-    /// Whether an event of a site that began then is to leave, once it has ended.
+    /// Whether an event of a site that began then is to leave, once it has ended and nothing new is written of it.
     fn takes(&self, site: &str, begin: i64) -> bool {
         let holds = |held: &HeldEvents| {
             let is_of_site = held.site.as_ref().is_none_or(|of| of.as_str() == site);
@@ -192,11 +193,11 @@ async fn found(
     if old.is_empty() || known.clean.as_ref() == Some(&asked) {
         return Ok(None);
     }
-    let ongoing = ongoing(lake, table, spec, &old).await?;
+    let staying = staying(lake, table, spec, &old).await?;
     let of_rule = spec.clone();
     let leaves = marking(move |rows, row| {
         let is_old = of_rule.takes(rows.sites.value(row), rows.begins.value(row));
-        is_old && !ongoing.contains(rows.ids.value(row))
+        is_old && !staying.contains(rows.ids.value(row))
     });
     let mut files = Vec::new();
     for add in old {
@@ -257,17 +258,18 @@ async fn first_begin(lake: &LakeWriter, table: &LakeTable, add: &Add) -> Result<
     Ok(counted.notes.unwrap_or(i64::MAX))
 }
 
-/// The old events that go on: their newest row names no end.
-async fn ongoing(
+/// The events that began long ago and stay: their newest row names no end, or is not old.
+async fn staying(
     lake: &LakeWriter,
     table: &LakeTable,
     spec: &EventExpiry,
     old: &[Add],
 ) -> Result<HashSet<String>, LakeError> {
-    let mut endless = HashSet::new();
+    let mut may_stay = HashSet::new();
     let of_rule = spec.clone();
-    let is_endless = marking(move |rows, row| {
-        rows.ends.is_null(row) && of_rule.takes(rows.sites.value(row), rows.begins.value(row))
+    let may_keep = marking(move |rows, row| {
+        let is_kept = rows.ends.is_null(row) || rows.changed.value(row) >= of_rule.before;
+        is_kept && of_rule.takes(rows.sites.value(row), rows.begins.value(row))
     });
     let note = |ids: &mut HashSet<String>, rows: &RecordBatch| {
         if let Ok(rows) = EventRows::of(rows) {
@@ -276,13 +278,13 @@ async fn ongoing(
     };
     for add in old {
         let file = table.fetch(add, &lake.decrypter()).await?;
-        let counted = count(file, &COLUMNS, is_endless.clone(), note).await?;
-        endless.extend(counted.notes);
+        let counted = count(file, &COLUMNS, may_keep.clone(), note).await?;
+        may_stay.extend(counted.notes);
     }
-    if endless.is_empty() {
-        return Ok(endless);
+    if may_stay.is_empty() {
+        return Ok(may_stay);
     }
-    let is_of_them = marking(move |rows, row| endless.contains(rows.ids.value(row)));
+    let is_of_them = marking(move |rows, row| may_stay.contains(rows.ids.value(row)));
     // By event, when its newest row was made and whether that names no end: of two rows of one moment the one without counts.
     let mut newest: HashMap<String, (i64, bool)> = HashMap::new();
     for add in old {
@@ -293,7 +295,7 @@ async fn ongoing(
             *known = found.max(*known);
         }
     }
-    newest.retain(|_, (_, is_endless)| *is_endless);
+    newest.retain(|_, (changed, is_endless)| *is_endless || *changed >= spec.before);
     Ok(newest.into_keys().collect())
 }
 
@@ -427,8 +429,12 @@ fn app_id() -> String {
     format!("{OWN_PREFIX}expired_events")
 }
 
-/// Writes the rows of the last commit that deleted events, unless they are there.
-async fn write_outstanding(lake: &LakeWriter, table: &LakeTable) -> Result<(), LakeError> {
+/// Writes the rows of `deletions` of the last commit that deleted events, unless they are there. [`expire_events`] does it too.
+///
+/// # Errors
+/// When what was noted cannot be read, or as [`LakeWriter::append`].
+pub async fn write_expired_events(lake: &LakeWriter) -> Result<(), LakeError> {
+    let table = lake.table(&EVENTS)?;
     let app_id = app_id();
     let Some(number) = table.snapshot().await?.state_of(&app_id).await? else {
         return Ok(());

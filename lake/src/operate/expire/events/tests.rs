@@ -127,8 +127,8 @@ async fn an_old_event_leaves_with_all_its_rows_once_it_has_ended() {
         let numbers = |site: &str| (done[site].rows(), done[site].removed, done[site].rewritten);
         assert_eq!((numbers("north"), numbers("south")), ((1, 1, 0), (2, 1, 1)));
         assert_eq!(expired(lake, &before(20)).await, ExpiredBySite::new());
-        // It has ended since, long ago or not.
-        put(lake, &[&[("c", "north", 2, Some(48), 49)]]).await;
+        // Its end was written since, long ago.
+        put(lake, &[&[("c", "north", 2, Some(18), 19)]]).await;
         assert_eq!(expired(lake, &before(20)).await["north"].rows(), 2);
         assert_eq!(left(lake).await, ["d", "e"]);
         let sql = format!(
@@ -143,6 +143,32 @@ async fn an_old_event_leaves_with_all_its_rows_once_it_has_ended() {
         ];
         assert_eq!(told, expected);
     }
+}
+
+/// What a backlog brings late, or a server tells again, is not deleted at the next look.
+#[tokio::test]
+async fn an_event_of_long_ago_stays_while_what_was_written_of_it_is_new() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let lake = &bench.writer;
+    let files: [&[Row]; 2] = [
+        &[
+            ("late", "north", 0, Some(1), 30),
+            ("old", "north", 0, Some(1), 1),
+        ],
+        &[
+            ("late", "north", 0, None, 2),
+            ("told again", "south", 3, Some(3), 3),
+            ("told again", "south", 3, Some(3), 20),
+        ],
+    ];
+    put(lake, &files).await;
+    assert_eq!(expired(lake, &before(20)).await["north"].rows(), 1);
+    let staying = ["late", "late", "told again", "told again"];
+    assert_eq!(left(lake).await, staying);
+    assert_eq!(expired(lake, &before(21)).await["south"].rows(), 2);
+    assert_eq!(expired(lake, &before(30)).await, ExpiredBySite::new());
+    assert_eq!(expired(lake, &before(31)).await["north"].rows(), 2);
+    assert!(left(lake).await.is_empty());
 }
 
 #[tokio::test]
@@ -222,6 +248,25 @@ async fn an_expiry_that_is_cut_short_is_made_to_its_end() {
         cuts >= 5,
         "a file, a state, two log entries and a file of deletions: {cuts}"
     );
+}
+
+/// Events may be kept for ever since.
+#[tokio::test]
+async fn what_was_deleted_is_told_without_deleting_more() {
+    let bench = Bench::new(Sealed::Columns).await;
+    let lake = &bench.writer;
+    put(lake, &FILES).await;
+    bench.store.fail_put("deletions/", 0, Fault::Before);
+    let spec = before(20);
+    let failed = expire_events(lake, &spec, &mut EventFiles::default(), at(hour(50))).await;
+    failed.unwrap_err();
+    let sum = "select coalesce(sum(rows), 0) from deletions";
+    assert_eq!(texts(lake, &DELETIONS, sum).await, ["0"]);
+    for _ in 0..2 {
+        write_expired_events(lake).await.unwrap();
+        assert_eq!(texts(lake, &DELETIONS, sum).await, ["3"]);
+    }
+    assert_eq!(left(lake).await, ["c", "d", "e"]);
 }
 
 #[test]
