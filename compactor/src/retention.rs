@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use forebay_lake::{
     EventExpiry, EventFiles, ExpireSpec, Expired, ExpiredBySite, HeldEvents, LakeError, LakeWriter,
-    Swept, expire, expire_events, would_expire, would_expire_events,
+    Swept, expire, expire_events, would_expire, would_expire_events, write_expired_events,
 };
 use forebay_schemas::{
     Clock, SiteId, Timestamp,
@@ -85,10 +85,11 @@ pub async fn run_retention(
     clock: Clock,
     stop: CancellationToken,
 ) {
-    if !settings.deletes() {
-        return stop.cancelled().await;
-    }
     let looks = async {
+        if !settings.deletes() {
+            tell_outstanding(&lake).await;
+            return std::future::pending::<()>().await;
+        }
         let mut memory = RetentionMemory::default();
         loop {
             match holds().await {
@@ -115,6 +116,14 @@ pub async fn run_retention(
     }
 }
 
+/// Tells of events that were deleted while the configuration said so.
+async fn tell_outstanding(lake: &LakeWriter) {
+    while let Err(error) = write_expired_events(lake).await {
+        warn!(table = EVENTS.name, %error, "telling of deleted rows failed, retrying later");
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
 /// Which files hold nothing that is to be deleted, from one look to the next.
 #[derive(Debug, Default)]
 pub struct RetentionMemory {
@@ -126,7 +135,7 @@ pub struct RetentionMemory {
 /// Deletes what is too old; answers what was deleted. A site that fails is logged, and the others go on.
 ///
 /// # Errors
-/// When a table cannot be read.
+/// When a table cannot be read; events are deleted all the same.
 pub async fn delete_old(
     lake: &LakeWriter,
     settings: &RetentionSettings,
@@ -136,11 +145,12 @@ pub async fn delete_old(
     now: Timestamp,
 ) -> Result<Vec<SiteExpired>, CompactorError> {
     let mut all = Vec::new();
-    for spec in specs(lake, settings, levels, holds, now).await? {
+    let specs = specs(lake, settings, levels, holds, now).await;
+    for spec in specs.as_deref().unwrap_or_default() {
         let (table, site) = (spec.table.name, spec.site.clone());
         let key = (table, site.as_str().to_owned());
         let swept = memory.sites.entry(key).or_default();
-        match expire(lake, &spec, swept, now).await {
+        match expire(lake, spec, swept, now).await {
             Ok(expired) if expired.rows() == 0 => {}
             Ok(expired) => {
                 tell(table, &site, &expired);
@@ -156,20 +166,35 @@ pub async fn delete_old(
             }
         }
     }
-    if let Some(spec) = event_expiry(settings, holds, now) {
-        match expire_events(lake, &spec, &mut memory.events, now).await {
-            Ok(expired) => {
-                for of in of_events(expired) {
-                    tell(of.table, &of.site, &of.expired);
-                    all.push(of);
-                }
-            }
-            Err(error) => {
-                warn!(table = EVENTS.name, %error, "deleting old rows failed, retrying later")
+    let spec = event_expiry(settings, holds, now);
+    match delete_old_events(lake, spec.as_ref(), &mut memory.events, now).await {
+        Ok(expired) => {
+            for of in of_events(expired) {
+                tell(of.table, &of.site, &of.expired);
+                all.push(of);
             }
         }
+        Err(error) => {
+            warn!(table = EVENTS.name, %error, "deleting old rows failed, retrying later")
+        }
     }
-    Ok(all)
+    specs.map(|_| all)
+}
+
+/// Deletes events. Where they are kept for ever now, those that were deleted before are told all the same.
+async fn delete_old_events(
+    lake: &LakeWriter,
+    spec: Option<&EventExpiry>,
+    files: &mut EventFiles,
+    now: Timestamp,
+) -> Result<ExpiredBySite, LakeError> {
+    match spec {
+        Some(spec) => expire_events(lake, spec, files, now).await,
+        None => {
+            write_expired_events(lake).await?;
+            Ok(ExpiredBySite::new())
+        }
+    }
 }
 
 /// What [`delete_old`] would delete, without deleting it: for `forebay retention --dry-run`.
@@ -212,8 +237,9 @@ fn event_expiry(
     let held = held.map(|hold| HeldEvents {
         site: hold.site.clone(),
         from: hold.from,
-        // What begins later stays anyway: a hold that grows is the same one.
-        to: hold.to.min(before),
+        // An event for which a run is due is at the very end of what the run needs. What begins later than the limit stays anyway: a
+        // hold that grows is the same one.
+        to: hold.to.saturating_add(1).min(before),
     });
     Some(EventExpiry {
         rule,

@@ -74,6 +74,11 @@ fn events_are_kept_as_long_as_they_are_asked_to_be_and_what_is_held_stays() {
         held: vec![held],
     };
     assert_eq!(event_expiry(&settings, &holds, now), Some(expected));
+    // The event that a run is for is at the run's due time.
+    let due = before - HOUR;
+    let of_run = event_expiry(&settings, &[hold(due - DAY, due)], now).unwrap();
+    assert!((of_run.held[0].from..of_run.held[0].to).contains(&due));
+    assert_eq!(of_run.held[0].to, due + 1);
 }
 
 #[test]
