@@ -64,7 +64,7 @@ pub struct ConsumeSettings {
     pub drain_max: Duration,
 }
 
-/// So many full commits fit into the memory: with fewer, partitions that find none left would commit a record at a time.
+/// So many full commits fit into the memory. A partition that finds none left commits an eighth of a full commit at a time.
 pub(crate) const COMMITS_IN_MEMORY: usize = 5;
 
 impl Default for ConsumeSettings {

@@ -39,6 +39,11 @@ use pause::Pause;
 const TICK_MIN: Duration = Duration::from_millis(10);
 const TICK_MAX: Duration = Duration::from_secs(1);
 
+/// Where others have filled the memory, a partition commits once it holds so much of a full commit beyond it. Committing each record
+/// by itself would be slow and make a file of each. So all partitions together go beyond the memory by this part of a full commit
+/// each, and by a record.
+const UNSHARED_PART: usize = 8;
+
 /// What a partition's task has.
 pub(super) struct Partition {
     pub(super) lake: Arc<LakeWriter>,
@@ -349,21 +354,23 @@ impl Run<'_> {
         let events = FoundEvents::of(&consumed.batches);
         let waiting: usize = consumed.batches.iter().map(waiting_bytes).sum();
         let bytes = raw + waiting + events.bytes;
-        let share = self.at.budget.try_share(bytes);
-        // Without a share others fill the memory: what is here goes at once.
-        let is_full = share.is_none();
         self.gathered
             .push(consumed, events, bytes, self.at.settings.commit_interval);
-        match (&mut self.gathered.share, share) {
-            (Some(joined), Some(share)) => joined.join(share),
-            (joined @ None, share) => *joined = share,
-            (Some(_), None) => {}
+        // What was taken before takes no room.
+        if bytes > 0 {
+            match (&mut self.gathered.share, self.at.budget.try_share(bytes)) {
+                (Some(joined), Some(share)) => joined.join(share),
+                (joined @ None, Some(share)) => *joined = Some(share),
+                (_, None) => self.gathered.bytes_unshared += bytes,
+            }
         }
         let ConsumeSettings {
             commit_readings_max,
             commit_bytes_max,
             ..
         } = *self.at.settings;
+        let unshared = self.gathered.bytes_unshared;
+        let is_full = unshared > 0 && unshared >= commit_bytes_max / UNSHARED_PART;
         let rows = self.gathered.readings + self.gathered.quarantine.len() as u64;
         if is_full || rows >= commit_readings_max || self.gathered.bytes >= commit_bytes_max {
             return self.commit().await;

@@ -478,3 +478,51 @@ async fn a_flood_is_committed_before_its_time() {
         bench.verdict().await
     );
 }
+
+/// Five have the whole memory: the sixth commits several records at once all the same, and what it has already none at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_without_memory_gathers_records_for_a_commit() {
+    let bench = Bench::new().await;
+    let records = 40;
+    let new = (0..records).map(|n| batch(7, n * 5 + 1, n * 5 + 5));
+    let again = (0..records).map(|n| batch(7, n * 5 + 1, n * 5 + 5));
+    let log = MemoryLog::new(0, new.chain(again).collect());
+    let source: Arc<dyn LogSource> = Arc::new(log);
+    let stop = CancellationToken::new();
+    let mut partition = bench.partition(&source, &stop);
+    partition.settings = Arc::new(ConsumeSettings {
+        commit_interval: Duration::from_secs(3_600),
+        commit_readings_max: 1_000_000,
+        // An eighth is about ten records.
+        commit_bytes_max: 64 << 10,
+        memory_bytes_max: 5 * (64 << 10),
+        ..settings()
+    });
+    partition.budget = MemoryBudget::new(partition.settings.memory_bytes_max);
+    let _others: Vec<_> = (0..5)
+        .map(|_| {
+            partition
+                .budget
+                .try_share(partition.settings.commit_bytes_max)
+        })
+        .map(Option::unwrap)
+        .collect();
+    assert!(partition.budget.try_share(2_048).is_none());
+    let stopping = async {
+        until(|| bench.progress.duplicates.load(Ordering::SeqCst) >= records * 5).await;
+        stop.cancel();
+    };
+    timeout(PATIENCE, async {
+        tokio::join!(partition.consume(), stopping).0
+    })
+    .await
+    .unwrap()
+    .unwrap();
+    let commits = bench.progress.commits.load(Ordering::SeqCst);
+    assert!((2..=8).contains(&commits), "{commits} commits");
+    assert!(
+        bench.verdict().await.starts_with("ok readings=200 "),
+        "{}",
+        bench.verdict().await
+    );
+}

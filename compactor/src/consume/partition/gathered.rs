@@ -22,6 +22,8 @@ pub(super) struct Gathered {
     pub(super) readings: u64,
     pub(super) bytes: usize,
     pub(super) share: Option<Share>,
+    /// Those of the bytes for which there was no share.
+    pub(super) bytes_unshared: usize,
     pub(super) links: TraceLinks,
     /// When it must be committed; none while nothing was read.
     pub(super) due: Option<Instant>,
