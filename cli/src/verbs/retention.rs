@@ -40,5 +40,9 @@ pub(crate) async fn run(place: &Place) -> anyhow::Result<ExitCode> {
     if sites.is_empty() {
         eprintln!("nothing is old enough");
     }
+    // What waits is not counted: it would be read for that alone.
+    eprintln!(
+        "limits are whole UTC days, or hours for what is kept less than 10 days; readings wait until the windows of their day are closed"
+    );
     Ok(ExitCode::SUCCESS)
 }
