@@ -111,6 +111,8 @@ impl Target {
                 .env("RUSTC", rustc)
                 .envs(symbols.profile())
                 // librdkafka's configure knows none of cargo-zigbuild's variables, which name the target.
+                // Its makefile links a shared library too, with an export list of symbols that it has not all; lld refuses that by default.
+                .env("LDFLAGS", "-Wl,--undefined-version")
                 .env("CC", format!("cargo-zigbuild zig cc -- {compiler}"))
                 .env("CXX", format!("cargo-zigbuild zig c++ -- {compiler}"))
                 .env("AR", "cargo-zigbuild zig ar --")
