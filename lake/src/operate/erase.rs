@@ -126,7 +126,7 @@ async fn change(
             transactions.push(rewrite_step(lake, table, &snapshot, partition).await?);
         }
         erased.readings += counted.leaving;
-        if counted.leaving == counted.total {
+        if counted.is_whole() {
             erased.removed += 1;
         } else {
             erased.rewritten += 1;

@@ -21,15 +21,19 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int32Type, Int64Type},
 };
+use deltalake_core::kernel::Remove;
 use forebay_runtime::{Failpoint, failpoint};
 use forebay_schemas::{
     SiteId, Timestamp,
     table::{READINGS, Table},
 };
+use serde::Serialize;
 
 use crate::{
     Add, LakeError, LakeTable, LakeWriter, Snapshot,
-    operate::leaving::{count, is_of_site, partition, put_kept, removed, rewrite_step},
+    operate::leaving::{
+        self, Leaves, count, is_of_site, partition, put_kept, removed, rewrite_step,
+    },
     table::change::{Change, Purpose, Transaction},
 };
 use deletions::write_outstanding;
@@ -166,7 +170,7 @@ struct Found {
 }
 
 /// What a file has of rows that leave.
-type Counted = crate::operate::leaving::Counted<Leaving>;
+type Counted = leaving::Counted<Leaving>;
 
 /// What is noted of rows that leave.
 #[derive(Debug, Default)]
@@ -179,8 +183,7 @@ pub(crate) struct Leaving {
 
 impl Found {
     fn expired(&self, spec: &ExpireSpec) -> Expired {
-        let is_whole = |counted: &Counted| counted.leaving == counted.total;
-        let removed = self.files.iter().filter(|(_, counted)| is_whole(counted));
+        let removed = self.files.iter().filter(|(_, counted)| counted.is_whole());
         let removed = removed.count() as u64;
         Expired {
             deletions: self.deletions(spec),
@@ -307,27 +310,20 @@ async fn change(
     for (_, counted) in &found.files {
         state.add(&counted.notes.epochs);
     }
-    let leaves = leaves(spec);
-    let mut adds = Vec::new();
-    let mut removes = Vec::new();
-    let mut of_site = Vec::new();
-    for (add, counted) in &found.files {
-        if counted.leaving < counted.total {
-            let file = table.fetch(add, &lake.decrypter()).await?;
-            adds.push(put_kept(lake, table, (add, file), &leaves, Some(&spec.site), now).await?);
-        }
-        of_site = partition(table, add)?;
-        removes.push(removed(add, now));
-    }
-    let keeper = lake.keeper();
-    let to_state = keeper
-        .store(table, &app_id, from_state, &state, lake.random())
-        .await?;
-    let step = Transaction {
-        app_id,
-        from_state,
-        to_state,
+    let of_site = match found.files.first() {
+        Some((add, _)) => partition(table, add)?,
+        None => Vec::new(),
     };
+    let (adds, removes) = without(
+        lake,
+        table,
+        &found.files,
+        &leaves(spec),
+        Some(&spec.site),
+        now,
+    )
+    .await?;
+    let step = noted(lake, table, app_id, from_state, &state).await?;
     let rewrite = rewrite_step(lake, table, &found.snapshot, of_site).await?;
     Ok(Change {
         id: lake.id()?,
@@ -335,6 +331,45 @@ async fn change(
         transactions: vec![step, rewrite],
         adds,
         removes,
+    })
+}
+
+/// Stores what stays of these files; answers the actions that put it in their place.
+async fn without<T>(
+    lake: &LakeWriter,
+    table: &LakeTable,
+    files: &[(Add, leaving::Counted<T>)],
+    leaves: &Leaves,
+    site: Option<&SiteId>,
+    now: Timestamp,
+) -> Result<(Vec<Add>, Vec<Remove>), LakeError> {
+    let (mut adds, mut removes) = (Vec::new(), Vec::new());
+    for (add, counted) in files {
+        if !counted.is_whole() {
+            let file = table.fetch(add, &lake.decrypter()).await?;
+            adds.push(put_kept(lake, table, (add, file), leaves, site, now).await?);
+        }
+        removes.push(removed(add, now));
+    }
+    Ok((adds, removes))
+}
+
+/// Stores a state; answers the step that makes it the one in force.
+async fn noted(
+    lake: &LakeWriter,
+    table: &LakeTable,
+    app_id: String,
+    from_state: Option<i64>,
+    state: &(impl Serialize + Sync),
+) -> Result<Transaction, LakeError> {
+    let keeper = lake.keeper();
+    let to_state = keeper
+        .store(table, &app_id, from_state, state, lake.random())
+        .await?;
+    Ok(Transaction {
+        app_id,
+        from_state,
+        to_state,
     })
 }
 

@@ -39,6 +39,13 @@ pub(crate) struct Counted<T> {
     pub(crate) notes: T,
 }
 
+impl<T> Counted<T> {
+    /// Whether nothing of the file stays.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.leaving == self.total
+    }
+}
+
 /// Counts the rows of a file that leave, and shows them to `note` a batch at a time; of these columns alone, or of all for none.
 ///
 /// # Errors

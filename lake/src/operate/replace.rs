@@ -108,8 +108,8 @@ async fn change(
         let keep = |kept: &mut Vec<RecordBatch>, rows: &RecordBatch| kept.push(rows.clone());
         let counted = count(file.clone(), &[], leaves.clone(), keep).await?;
         if counted.leaving > 0 {
+            touched.push((add, file, counted.is_whole()));
             old.extend(counted.notes);
-            touched.push((add, file, counted.leaving == counted.total));
         }
     }
     let old = sorted(&old, spec.table)?;

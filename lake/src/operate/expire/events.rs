@@ -23,11 +23,11 @@ use forebay_schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Deletion, Expired, TRIES_MAX, deletions};
+use super::{Deletion, Expired, TRIES_MAX, deletions, noted, without};
 use crate::{
     Add, LakeError, LakeTable, LakeWriter, Snapshot,
-    operate::leaving::{Counted, Leaves, count, put_kept, removed, rewrite_step},
-    table::change::{Change, OWN_PREFIX, Purpose, Transaction},
+    operate::leaving::{Counted, Leaves, count, rewrite_step},
+    table::change::{Change, OWN_PREFIX, Purpose},
 };
 
 const BEGIN: [&str; 1] = ["from_time"];
@@ -159,7 +159,7 @@ impl Found {
     fn expired(&self, spec: &EventExpiry) -> ExpiredBySite {
         let mut sites = ExpiredBySite::new();
         for (_, counted) in &self.files {
-            let is_whole = counted.leaving == counted.total;
+            let is_whole = counted.is_whole();
             for (site, (rows, first, last)) in &counted.notes {
                 let deletion = Deletion {
                     rule: spec.rule.clone(),
@@ -383,14 +383,7 @@ async fn change(
     found: &Found,
     now: Timestamp,
 ) -> Result<Change, LakeError> {
-    let (mut adds, mut removes) = (Vec::new(), Vec::new());
-    for (add, counted) in &found.files {
-        if counted.leaving < counted.total {
-            let file = table.fetch(add, &lake.decrypter()).await?;
-            adds.push(put_kept(lake, table, (add, file), &found.leaves, None, now).await?);
-        }
-        removes.push(removed(add, now));
-    }
+    let (adds, removes) = without(lake, table, &found.files, &found.leaves, None, now).await?;
     let of_sites = found.expired(spec).into_iter().flat_map(|(site, expired)| {
         let deletions = expired.deletions.into_iter();
         deletions.map(move |deletion| OfSite {
@@ -405,15 +398,7 @@ async fn change(
     };
     let app_id = app_id();
     let from_state = found.snapshot.state_of(&app_id).await?;
-    let keeper = lake.keeper();
-    let to_state = keeper
-        .store(table, &app_id, from_state, &state, lake.random())
-        .await?;
-    let step = Transaction {
-        app_id,
-        from_state,
-        to_state,
-    };
+    let step = noted(lake, table, app_id, from_state, &state).await?;
     let rewrite = rewrite_step(lake, table, &found.snapshot, Vec::new()).await?;
     Ok(Change {
         id: lake.id()?,

@@ -5,6 +5,7 @@ use forebay_schemas::table::DELETIONS;
 use super::*;
 use crate::{
     Sealed, file_schema, session,
+    table::change::Transaction,
     testing::{Bench, DAY_START, Fault, at},
 };
 
